@@ -1,0 +1,1 @@
+"""The flows: one file a job, each reads like its runbook."""

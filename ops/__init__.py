@@ -1,0 +1,1 @@
+"""Operations: the `sivera` command, the local stack, and what starts and checks the jobs."""

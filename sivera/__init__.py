@@ -1,0 +1,1 @@
+"""The domain: values, rules, queries and platform clients of Sivera Jobs. Knows nothing of Prefect."""

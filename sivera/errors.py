@@ -1,0 +1,100 @@
+"""What can go wrong, as types that answer one question: wait, try again, ask a human, or mend our own side?
+
+    SiveraError
+    ├── ConfigurationError         our settings, blocks, keys or database: an operator mends it
+    └── PlatformError              a platform's answer, or its silence
+        ├── Throttled              wait `retry_after` seconds
+        ├── Unavailable            try again: 5xx, timeout, connection lost
+        │   └── InvalidReply       try again: the reply was not what the platform documents
+        ├── TokenRejected          the access token is no longer taken: renew it and repeat once
+        ├── ReconnectRequired      a human must connect the account anew
+        ├── AccountInaccessible    this account cannot be read with this grant; its siblings can
+        ├── Misconfigured          the platform refuses our application, not the user
+        └── InvalidRequest         we sent something wrong: a defect of ours
+
+Messages are sentences for a person. They never hold a URL, a header or a token, because a platform's URLs can carry secrets.
+"""
+
+from enum import StrEnum
+
+from sivera.values import PlatformName
+
+
+class SiveraError(Exception):
+    """The base of all errors that are raised on purpose."""
+
+
+class ConfigurationError(SiveraError):
+    """A setting, block, key or database of ours is missing or wrong; the message names it and the mend."""
+
+
+class ThrottleScope(StrEnum):
+    """How far a platform's 'slow down' reaches."""
+
+    ACCOUNT = "account"
+    PLATFORM = "platform"
+
+
+class PlatformError(SiveraError):
+    """A call to a platform failed.
+
+    Args:
+        platform: Whose call it was.
+        message: A sentence for a person, without URLs or secrets.
+        code: The platform's own error code, where it sent one.
+    """
+
+    def __init__(self, platform: PlatformName, message: str, code: str | None = None) -> None:
+        super().__init__(platform, message, code)
+        self.platform = platform
+        self.message = message
+        self.code = code
+
+    def __str__(self) -> str:
+        suffix = f" ({self.code})" if self.code else ""
+        return f"{self.platform.value}: {self.message}{suffix}"
+
+
+class Throttled(PlatformError):
+    """The platform says: slow down. `retry_after` is in seconds; `scope` says who has to wait."""
+
+    def __init__(
+        self,
+        platform: PlatformName,
+        message: str,
+        code: str | None = None,
+        retry_after: float = 60.0,
+        scope: ThrottleScope = ThrottleScope.PLATFORM,
+    ) -> None:
+        super().__init__(platform, message, code)
+        self.args = (platform, message, code, retry_after, scope)
+        self.retry_after = retry_after
+        self.scope = scope
+
+
+class Unavailable(PlatformError):
+    """The platform did not answer, or answered that it is in trouble: the same call may work in a moment."""
+
+
+class InvalidReply(Unavailable):
+    """The reply is not what the platform documents: HTML, truncated or malformed JSON, a missing field."""
+
+
+class TokenRejected(PlatformError):
+    """The access token is expired or no longer valid; a renewed one may be taken."""
+
+
+class ReconnectRequired(PlatformError):
+    """The grant is gone: a person must connect the account again."""
+
+
+class AccountInaccessible(PlatformError):
+    """The grant works, but not for this account: closed, or the permission was taken away."""
+
+
+class Misconfigured(PlatformError):
+    """The platform refuses our application: client id, secret, API version or approval."""
+
+
+class InvalidRequest(PlatformError):
+    """The platform says that our request is wrong."""

@@ -1,0 +1,43 @@
+"""The registry of platforms: the only place that maps a name to its client."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+import httpx
+
+from sivera.breaker import Breaker
+from sivera.platforms.amazon import AmazonAds
+from sivera.platforms.base import AppCredentials, PlatformClient, new_http_client, utc_now
+from sivera.platforms.google import GoogleAds
+from sivera.platforms.meta import MetaAds
+from sivera.platforms.tiktok import TikTokAds
+from sivera.values import PlatformName
+
+
+class ClientFactory(Protocol):
+    """How a platform's client is made."""
+
+    def __call__(
+        self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]
+    ) -> PlatformClient:
+        """Return a client that is safe to share between threads."""
+        ...
+
+
+CLIENTS: dict[PlatformName, ClientFactory] = {
+    PlatformName.GOOGLE: GoogleAds,
+    PlatformName.META: MetaAds,
+    PlatformName.AMAZON: AmazonAds,
+    PlatformName.TIKTOK: TikTokAds,
+}
+
+
+def open_client(
+    platform: PlatformName,
+    app: AppCredentials,
+    breaker: Breaker | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> PlatformClient:
+    """Return the platform's client over a connection pool of its own."""
+    return CLIENTS[platform](app, new_http_client(), breaker or Breaker(), now)

@@ -1,0 +1,1 @@
+"""The sandbox: the four platforms' HTTP interfaces, seeded and deterministic, for tests, the demo and benchmarks."""

@@ -1,0 +1,113 @@
+"""What can go wrong in the sandbox, and how often each call was made."""
+
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sivera.values import PlatformName
+
+
+class FaultKind(StrEnum):
+    """How a call goes wrong."""
+
+    THROTTLE = "throttle"
+    """The platform's own 'slow down', with `seconds` as the wait that it names."""
+    STATUS = "status"
+    """HTTP `status` with the platform's own error body."""
+    HTML = "html"
+    """HTTP `status` with a page instead of JSON, as a gateway sends."""
+    TRUNCATED = "truncated"
+    """The right answer, cut in half."""
+    MALFORMED = "malformed"
+    """HTTP 200 with JSON of another shape."""
+    HANG = "hang"
+    """No answer, ever."""
+    DISCONNECT = "disconnect"
+    """The call takes effect, and then the connection is closed without an answer."""
+    SLOW = "slow"
+    """The right answer, `seconds` later."""
+
+
+@dataclass
+class Fault:
+    """A rule: calls of this platform and operation whose text holds `match` go wrong, the first `times` of them."""
+
+    kind: FaultKind
+    platform: PlatformName | None = None
+    operation: str | None = None
+    match: str | None = None
+    times: int | None = None
+    status: int = 503
+    seconds: float = 30.0
+
+    def concerns(self, platform: PlatformName, operation: str, text: str) -> bool:
+        """Whether the rule takes this call."""
+        return (
+            self.times != 0
+            and self.platform in (None, platform)
+            and self.operation in (None, operation)
+            and (self.match is None or self.match in text)
+        )
+
+
+@dataclass
+class Quota:
+    """At most `calls` in any `seconds`; who asks for more is throttled."""
+
+    calls: int
+    seconds: float
+    made: deque[float] = field(default_factory=deque)
+
+    def wait_for(self, now: float) -> float:
+        """Count a call at `now` (seconds); return 0, or the seconds to wait if it is one too many."""
+        while self.made and self.made[0] <= now - self.seconds:
+            self.made.popleft()
+        if len(self.made) >= self.calls:
+            return self.made[0] + self.seconds - now
+        self.made.append(now)
+        return 0.0
+
+
+class Faults:
+    """The rules in force, the quotas, the latency, and the count of calls. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self.latency_seconds = 0.0
+        self.quotas: dict[PlatformName, Quota] = {}
+        self.rules: list[Fault] = []
+        self.calls: Counter[tuple[PlatformName, str]] = Counter()
+        self.log: deque[tuple[PlatformName, str, str]] = deque(maxlen=10_000)
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> None:
+        """Put a rule in force, after those already there."""
+        with self._lock:
+            self.rules.append(fault)
+
+    def clear(self) -> None:
+        """Lift all rules, quotas and latency; the counts stay."""
+        with self._lock:
+            self.rules.clear()
+            self.quotas.clear()
+            self.latency_seconds = 0.0
+
+    def take(self, platform: PlatformName, operation: str, text: str, now: float) -> Fault | None:
+        """Count a call and return the fault that befalls it, if any."""
+        with self._lock:
+            self.calls[platform, operation] += 1
+            self.log.append((platform, operation, text))
+            for rule in self.rules:
+                if rule.concerns(platform, operation, text):
+                    if rule.times is not None:
+                        rule.times -= 1
+                    return rule
+            quota = self.quotas.get(platform)
+            if quota is not None and (seconds := quota.wait_for(now)) > 0:
+                return Fault(FaultKind.THROTTLE, platform, operation, seconds=seconds)
+            return None
+
+    def count(self, platform: PlatformName, operation: str | None = None) -> int:
+        """How many calls were made of a platform, or of one of its operations."""
+        with self._lock:
+            return sum(n for (p, o), n in self.calls.items() if p is platform and operation in (None, o))

@@ -1,0 +1,157 @@
+"""The values that leave a platform client: frozen, normalised, and the same for all four platforms."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+
+class Value(BaseModel):
+    """A frozen value; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlatformName(StrEnum):
+    """The advertising platforms that Sivera knows."""
+
+    GOOGLE = "google"
+    META = "meta"
+    AMAZON = "amazon"
+    TIKTOK = "tiktok"
+
+
+class AccountStatus(StrEnum):
+    """Whether an ad account can be read at all."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+class CampaignStatus(StrEnum):
+    """A campaign's status, in words that mean the same on every platform.
+
+    `OTHER` covers states that a platform adds before we learn of them; the platform's own word is kept beside it.
+    """
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+    ARCHIVED = "archived"
+    REMOVED = "removed"
+    OTHER = "other"
+
+
+class BudgetKind(StrEnum):
+    """What a campaign's budget limits.
+
+    `SHARED` is a daily amount that several campaigns draw on: count it once, by `Budget.budget_id`.
+    `LOWER_LEVEL` means that the ad sets or ad groups carry the budgets.
+    """
+
+    DAILY = "daily"
+    LIFETIME = "lifetime"
+    SHARED = "shared"
+    LOWER_LEVEL = "lower_level"
+
+
+class Budget(Value):
+    """A campaign's budget; `amount` is in major units of `currency` (ISO 4217) and absent at a lower level."""
+
+    kind: BudgetKind
+    amount: Decimal | None = None
+    currency: str
+    budget_id: str | None = None
+
+
+class AdAccount(Value):
+    """An ad account that a grant can reach, with what is needed to call it.
+
+    `timezone` is an IANA name; metric days are days there. `manager_id` is the Google manager account through which
+    it is reached; `region` the Amazon region that lists it (`na`, `eu`, `fe`).
+    """
+
+    external_id: str
+    name: str
+    currency: str
+    timezone: str
+    status: AccountStatus = AccountStatus.ACTIVE
+    manager_id: str | None = None
+    region: str | None = None
+
+
+class Campaign(Value):
+    """A campaign as the platform describes it now; dates are days in the account's time zone."""
+
+    external_id: str
+    name: str
+    status: CampaignStatus
+    native_status: str
+    ad_product: str | None = None
+    budget: Budget
+    start_date: date | None = None
+    end_date: date | None = None
+    updated_at: datetime | None = None
+
+
+class DailyMetrics(Value):
+    """What one campaign did on one day of its account's time zone; money in major units of `currency`."""
+
+    campaign_id: str
+    day: date
+    impressions: int
+    clicks: int
+    spend: Decimal
+    conversions: Decimal
+    conversion_value: Decimal
+    currency: str
+
+
+class DateWindow(Value):
+    """The days from `since` to `until`, both included, in an account's time zone."""
+
+    since: date
+    until: date
+
+
+class CampaignListing(Value):
+    """Campaigns as listed; `complete` says that nothing of the account is missing from them."""
+
+    campaigns: tuple[Campaign, ...]
+    complete: bool
+
+
+class MetricsBatch(Value):
+    """All that a platform has for a window: a campaign's day that is absent is zero.
+
+    On Amazon each batch is that of one ad product.
+    """
+
+    window: DateWindow
+    rows: tuple[DailyMetrics, ...]
+    ad_product: str | None = None
+
+
+class ReportRequest(Value):
+    """A report that a platform prepares for us and that a later run collects."""
+
+    report_id: str
+    ad_product: str
+    window: DateWindow
+    requested_at: datetime
+
+
+class MetricsReading(Value):
+    """What a read of metrics gave: batches that are ready, and the reports to ask for again next time."""
+
+    batches: tuple[MetricsBatch, ...]
+    outstanding: tuple[ReportRequest, ...] = ()
+
+
+class GrantTokens(Value):
+    """The tokens of one OAuth grant. `expires_at` is None where the platform's tokens do not expire."""
+
+    access_token: SecretStr
+    refresh_token: SecretStr | None = None
+    expires_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""The tasks: retryable, visible steps that open the edges (clients, sessions) and delegate to `sivera`."""
