@@ -12,7 +12,7 @@
         ├── Misconfigured          the platform refuses our application, not the user
         └── InvalidRequest         we sent something wrong: a defect of ours
 
-Messages are sentences for a person. They never hold a URL, a header or a token, because a platform's URLs can carry secrets.
+Messages are sentences for a person. They never hold a URL, a header or a token: a platform's URLs can carry secrets.
 """
 
 from enum import StrEnum
