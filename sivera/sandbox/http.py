@@ -35,7 +35,7 @@ class Reply:
         return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure of the sandbox
+class Refusal(Exception):
     """Raised by a handler to answer with an error."""
 
     def __init__(self, reply: Reply) -> None:
