@@ -50,6 +50,10 @@ class PlatformError(SiveraError):
         self.message = message
         self.code = code
 
+    def __repr__(self) -> str:
+        # Prefect's log shows it at every retry.
+        return f"{type(self).__name__}({str(self)!r})"
+
     def __str__(self) -> str:
         suffix = f" ({self.code})" if self.code else ""
         return f"{self.platform.value}: {self.message}{suffix}"

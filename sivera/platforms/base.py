@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import httpx
 import orjson
@@ -84,6 +84,7 @@ class StaticToken:
         raise TokenRejected(self.platform, "the token is expired or not valid")
 
 
+@runtime_checkable
 class PlatformClient(Protocol):
     """One platform, for any grant. Safe to share between threads."""
 
@@ -122,6 +123,10 @@ class PlatformClient(Protocol):
 
         A refresh token that the answer omits is kept.
         """
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
         ...
 
 
@@ -168,18 +173,21 @@ class Caller:
 
     def send(self, request: httpx.Request) -> Reply:
         """Send a request as it is and return the parsed reply, or raise the PlatformError that it means."""
-        status, headers, content = self.send_raw(request)
-        reply = Reply(status, headers, self._parse(status, content))
-        error = self.error_of(reply)
-        if error is None:
-            return reply
-        if isinstance(error, Throttled) and error.scope is ThrottleScope.PLATFORM:
-            self.breaker.open(self.platform, error.retry_after)
-        raise error
+        self.breaker.check(self.platform)
+        try:
+            reply = self._exchange(request)
+        except Unavailable:
+            self.breaker.record(self.platform, answered=False)
+            raise
+        except Throttled as error:
+            if error.scope is ThrottleScope.PLATFORM:
+                self.breaker.open(self.platform, error.retry_after)
+            raise
+        self.breaker.record(self.platform, answered=True)
+        return reply
 
     def send_raw(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         """Send a request and return status, headers and the body's bytes; raise only where no answer came."""
-        self.breaker.check(self.platform)
         try:
             response = self.http.send(request)
         except httpx.TimeoutException:
@@ -190,6 +198,13 @@ class Caller:
             # The exception's text can hold the URL, and a URL can hold a secret: only its type is told.
             raise Unavailable(self.platform, f"connection failed ({type(error).__name__})") from None
         return response.status_code, response.headers, response.content
+
+    def _exchange(self, request: httpx.Request) -> Reply:
+        status, headers, content = self.send_raw(request)
+        reply = Reply(status, headers, self._parse(status, content))
+        if (error := self.error_of(reply)) is not None:
+            raise error
+        return reply
 
     def _parse(self, status: int, content: bytes) -> Any:
         if not content:

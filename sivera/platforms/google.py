@@ -1,22 +1,81 @@
-"""Google Ads."""
+"""Google Ads: the REST interface of API v26, asked in GAQL over `searchStream`.
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import ClassVar
+One call answers one question: a stream has no pages, and a listing without changes costs one operation of the Cloud
+project's daily quota, which all teams share.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 import httpx
+from pydantic import SecretStr
 
 from sivera.breaker import Breaker
-from sivera.platforms.base import AppCredentials, TokenSource
+from sivera.errors import AccountInaccessible, InvalidRequest, ReconnectRequired
+from sivera.platforms.base import AppCredentials, Caller, TokenSource
+from sivera.platforms.google_errors import ads_error, oauth_error
+from sivera.platforms.google_json import (
+    account_of,
+    campaigns_of,
+    integer_of,
+    invalid,
+    member,
+    metrics_of,
+    text_of,
+    zone_of,
+)
 from sivera.values import (
     AdAccount,
     CampaignListing,
     DateWindow,
     GrantTokens,
+    MetricsBatch,
     MetricsReading,
     PlatformName,
     ReportRequest,
 )
+
+API_URL = "https://googleads.googleapis.com"
+TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+API_VERSION = "v26"
+
+CHANGE_LIMIT = 10_000
+"""The most rows that a query of change_status may ask for; as many as that mean that there may be more."""
+CHANGE_OVERLAP = timedelta(hours=24)
+"""Times are given in the customer's time zone, but only campaign times are documented so; no zone is a day away."""
+NAMES_PER_QUERY = 1_000
+"""How many campaigns or budgets one query names; Google takes 20,000 values in a list."""
+
+ACCOUNT_QUERY = (
+    "SELECT customer_client.id, customer_client.descriptive_name, customer_client.currency_code, "
+    "customer_client.time_zone, customer_client.status, customer_client.level "
+    "FROM customer_client WHERE customer_client.manager = FALSE"
+)
+CAMPAIGN_QUERY = (
+    "SELECT campaign.id, campaign.name, campaign.status, campaign.serving_status, campaign.advertising_channel_type, "
+    "campaign.start_date_time, campaign.end_date_time, campaign_budget.id, campaign_budget.amount_micros, "
+    "campaign_budget.total_amount_micros, campaign_budget.period, campaign_budget.explicitly_shared FROM campaign"
+)
+CHANGE_QUERY = (
+    "SELECT change_status.resource_type, change_status.campaign, change_status.campaign_budget FROM change_status "
+    "WHERE change_status.last_change_date_time BETWEEN '{since}' AND '{until}' "
+    "AND change_status.resource_type IN ('CAMPAIGN', 'CAMPAIGN_BUDGET') LIMIT {limit}"
+)
+METRICS_QUERY = (
+    "SELECT campaign.id, segments.date, metrics.impressions, metrics.clicks, metrics.cost_micros, "
+    "metrics.conversions, metrics.conversions_value FROM campaign WHERE segments.date BETWEEN '{since}' AND '{until}'"
+)
+
+CHANGED: dict[str, tuple[str, str]] = {
+    "CAMPAIGN": ("campaign", "campaign.resource_name"),
+    "CAMPAIGN_BUDGET": ("campaignBudget", "campaign.campaign_budget"),
+}
+"""By kind of change: where its row names what changed, and by which field that finds the campaigns concerned."""
+
+_RESOURCE_NAME = re.compile(r"customers/[0-9]+/[A-Za-z]+/[0-9]+")
+_CUSTOMER_NAME = re.compile(r"customers/([0-9]+)")
 
 
 class GoogleAds:
@@ -25,24 +84,167 @@ class GoogleAds:
     platform: ClassVar[PlatformName] = PlatformName.GOOGLE
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]) -> None:
-        self._app, self._http, self._breaker, self._now = app, http, breaker, now
+        self._app, self._http, self._now = app, http, now
+        base = app.base_url.rstrip("/") if app.base_url else None
+        self._customers_url = f"{base or API_URL}/{API_VERSION}/customers"
+        self._token_url = f"{base}/token" if base else TOKEN_URL
+        self._ads = Caller(self.platform, http, ads_error, breaker)
+        self._oauth = Caller(self.platform, http, oauth_error, breaker)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts that the grant can reach."""
-        raise NotImplementedError
+        """List the ad accounts that the grant can reach, without the managers above them.
+
+        An account that can be reached in several ways is taken by the shortest: directly if the user has access
+        himself, which works without a manager's consent, else through the nearest manager. An accessible customer
+        that is closed and below no manager of the grant is left out: it does not even tell its name any more.
+        """
+        nearest: dict[str, tuple[int, str]] = {}
+        accounts: dict[str, AdAccount] = {}
+        for customer_id in self._accessible_customers(tokens):
+            try:
+                rows = self._search(tokens, customer_id, ACCOUNT_QUERY)
+            except AccountInaccessible:
+                continue
+            for row in rows:
+                level = integer_of(row, "customerClient", "level")
+                account = account_of(row, manager_id=customer_id if level else None)
+                way = (level, customer_id)
+                if way <= nearest.setdefault(account.external_id, way):
+                    nearest[account.external_id], accounts[account.external_id] = way, account
+        return tuple(accounts.values())
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
     ) -> CampaignListing:
-        """List the account's campaigns."""
-        raise NotImplementedError
+        """List the account's campaigns, removed ones too.
+
+        Changes are those that people and programs made to campaigns and their budgets. That a campaign ended because
+        its last day is over is no change, so only a full listing tells. Where Google cannot tell all changes (too
+        many, or too long ago), the listing is full.
+        """
+        if changed_since is not None:
+            names = self._changed_names(tokens, account, changed_since)
+            if names is not None:
+                rows = [row for query in _queries_for(names) for row in self._ask(tokens, account, query)]
+                return CampaignListing(campaigns=campaigns_of(rows, account.currency), complete=False)
+        rows = self._ask(tokens, account, CAMPAIGN_QUERY)
+        return CampaignListing(campaigns=campaigns_of(rows, account.currency), complete=True)
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
     ) -> MetricsReading:
-        """Read daily metrics."""
-        raise NotImplementedError
+        """Read the window's daily metrics, all at once; days without any are absent."""
+        query = METRICS_QUERY.format(since=window.since, until=window.until)
+        rows = tuple(metrics_of(row, account.currency) for row in self._ask(tokens, account, query))
+        return MetricsReading(batches=(MetricsBatch(window=window, rows=rows),))
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Renew the grant's tokens."""
-        raise NotImplementedError
+        """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
+        if tokens.refresh_token is None:
+            raise ReconnectRequired(self.platform, "the grant has no refresh token; connect the Google account again")
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": self._app.client_id,
+            "client_secret": self._app.client_secret.get_secret_value(),
+            "refresh_token": tokens.refresh_token.get_secret_value(),
+        }
+        asked_at = self._now()
+        body = self._oauth.send(self._http.build_request("POST", self._token_url, data=form)).body
+        access, lifetime, refresh = (member(body, key) for key in ("access_token", "expires_in", "refresh_token"))
+        if not isinstance(access, str) or not access:
+            raise invalid("sent no access_token")
+        if type(lifetime) is not int or lifetime <= 0:
+            raise invalid("sent an expires_in that is not a number of seconds")
+        if refresh is not None and (not isinstance(refresh, str) or not refresh):
+            raise invalid("sent a refresh_token that is not text")
+        return GrantTokens(
+            access_token=SecretStr(access),
+            refresh_token=SecretStr(refresh) if refresh else tokens.refresh_token,
+            expires_at=asked_at + timedelta(seconds=lifetime),
+        )
+
+    def _accessible_customers(self, tokens: TokenSource) -> tuple[str, ...]:
+        """Return the ids of the customers, managers among them, to which the user was given access himself."""
+        url = f"{self._customers_url}:listAccessibleCustomers"
+        body = self._ads.call(
+            tokens, lambda token: self._http.build_request("GET", url, headers=self._headers(token))
+        ).body
+        names = member(body, "resourceNames") if body != {} else []  # JSON of protobuf leaves out what is empty
+        if not isinstance(names, list):
+            raise invalid("sent no resourceNames")
+        matches = [_CUSTOMER_NAME.fullmatch(str(name)) for name in names]
+        if not all(matches):
+            raise invalid("sent resourceNames that are not customers")
+        return tuple(match[1] for match in matches if match)
+
+    def _changed_names(
+        self, tokens: TokenSource, account: AdAccount, changed_since: datetime
+    ) -> dict[str, list[str]] | None:
+        """Return the names of what changed, by the field that finds their campaigns; None if Google cannot tell."""
+        zone = zone_of(account.timezone)
+        since, until = (
+            when.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+            for when in (changed_since - CHANGE_OVERLAP, self._now() + CHANGE_OVERLAP)
+        )
+        try:
+            rows = self._ask(tokens, account, CHANGE_QUERY.format(since=since, until=until, limit=CHANGE_LIMIT))
+        except InvalidRequest as error:
+            if error.code == "START_DATE_TOO_OLD":
+                return None
+            raise
+        if len(rows) >= CHANGE_LIMIT:
+            return None
+        names: dict[str, dict[str, None]] = {}
+        for row in rows:
+            cell, field = CHANGED.get(text_of(row, "changeStatus", "resourceType"), ("", ""))
+            if not field:
+                raise invalid("sent a changeStatus.resourceType that was not asked for")
+            name = text_of(row, "changeStatus", cell)
+            if not _RESOURCE_NAME.fullmatch(name):
+                raise invalid(f"sent a changeStatus.{cell} that is not a resource name")
+            names.setdefault(field, {})[name] = None
+        return {field: list(found) for field, found in names.items()}
+
+    def _ask(self, tokens: TokenSource, account: AdAccount, query: str) -> list[Any]:
+        return self._search(tokens, account.external_id, query, account.manager_id)
+
+    def _search(self, tokens: TokenSource, customer_id: str, query: str, manager_id: str | None = None) -> list[Any]:
+        """Return the rows of a query; those of a stream that breaks off are not returned at all."""
+        url = f"{self._customers_url}/{customer_id}/googleAds:searchStream"
+        reply = self._ads.call(
+            tokens,
+            lambda token: self._http.build_request(
+                "POST", url, headers=self._headers(token, manager_id), json={"query": query}
+            ),
+        )
+        if not isinstance(reply.body, list):
+            raise invalid("sent an answer that is not an array of chunks")
+        rows: list[Any] = []
+        for chunk in reply.body:
+            results = member(chunk, "results")
+            if results is None and member(chunk, "fieldMask") is not None:
+                continue
+            if not isinstance(results, list):
+                raise invalid("sent a chunk without results")
+            rows += results
+        return rows
+
+    def _headers(self, token: str, manager_id: str | None = None) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {token}"}
+        if manager_id:
+            headers["login-customer-id"] = manager_id
+        if self._app.developer_token:
+            headers["developer-token"] = self._app.developer_token.get_secret_value()
+        return headers
+
+
+def _queries_for(names: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield the queries that find the campaigns by the names of what changed."""
+    for field, found in names.items():
+        for start in range(0, len(found), NAMES_PER_QUERY):
+            quoted = ", ".join(f"'{name}'" for name in found[start : start + NAMES_PER_QUERY])
+            yield f"{CAMPAIGN_QUERY} WHERE {field} IN ({quoted})"

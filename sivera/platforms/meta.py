@@ -1,22 +1,67 @@
-"""Meta Ads."""
+"""Meta Ads: the Graph API v26.0, as far as ad accounts, campaigns and their insights go.
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import ClassVar
+What refusals mean is in `meta_errors`, what rows mean in `meta_json`.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar
 
 import httpx
+import orjson
+from pydantic import SecretStr
 
 from sivera.breaker import Breaker
-from sivera.platforms.base import AppCredentials, TokenSource
+from sivera.errors import InvalidReply
+from sivera.platforms.base import MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
+from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, TooMuchData, app_usage, error_of
+from sivera.platforms.meta_json import (
+    ACCOUNT_FIELDS,
+    CAMPAIGN_FIELDS,
+    EFFECTIVE_STATUSES,
+    INSIGHT_FIELDS,
+    Row,
+    account_of,
+    campaign_of,
+    metrics_of,
+)
 from sivera.values import (
     AdAccount,
     CampaignListing,
     DateWindow,
     GrantTokens,
+    MetricsBatch,
     MetricsReading,
     PlatformName,
     ReportRequest,
 )
+
+LIVE_HOST = "https://graph.facebook.com"
+BASE_PATH = "/v26.0"
+EXCHANGE_PATH = "/oauth/access_token"
+ACCOUNTS_PATH = "/me/adaccounts"
+CAMPAIGNS_PATH = "/act_{account_id}/campaigns"
+INSIGHTS_PATH = "/act_{account_id}/insights"
+
+ACCOUNTS_PER_PAGE = 100
+CAMPAIGNS_PER_PAGE = 100
+INSIGHTS_PER_PAGE = 500
+FEWEST_PER_PAGE = 25
+"""Meta's own default: what it cannot answer with so few rows, it cannot answer."""
+
+DELETED_CAMPAIGNS_TOO = {"field": "campaign.effective_status", "operator": "IN", "value": EFFECTIVE_STATUSES}
+"""Without a word on status, Meta leaves deleted and archived campaigns out, and their insights too."""
+CHANGE_OVERLAP = timedelta(minutes=10)
+"""How far before the cursor a listing of changes begins.
+
+Meta's GREATER_THAN is strict and counts whole seconds, our clock is not Meta's, and its replicas see a change late.
+"""
+
+APP_USAGE_PAUSES = ((95.0, 600.0), (85.0, 120.0))
+"""From so many percent of our app's calls on, pause for so many seconds (the thresholds of Airbyte's connector)."""
 
 
 class MetaAds:
@@ -26,23 +71,156 @@ class MetaAds:
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]) -> None:
         self._app, self._http, self._breaker, self._now = app, http, breaker, now
+        self._base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
+        self._account = Caller(self.platform, http, partial(error_of, ABOUT_ACCOUNT), breaker)
+        self._user = Caller(self.platform, http, partial(error_of, ABOUT_USER), breaker)
+        self._oauth = Caller(self.platform, http, partial(error_of, ABOUT_TOKEN), breaker)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts that the grant can reach."""
-        raise NotImplementedError
+        """List the ad accounts that the grant can reach, closed ones included and marked."""
+        params = {"fields": ",".join(ACCOUNT_FIELDS)}
+        rows, usage = self._pages(self._user, tokens, ACCOUNTS_PATH, params, ACCOUNTS_PER_PAGE)
+        self._heed(usage)
+        return tuple({account.external_id: account for account in map(account_of, rows)}.values())
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
     ) -> CampaignListing:
-        """List the account's campaigns."""
-        raise NotImplementedError
+        """List the account's campaigns, deleted and archived ones too; changed ones only where a cursor is given."""
+        filters: list[Mapping[str, Any]] = [DELETED_CAMPAIGNS_TOO]
+        if changed_since is not None:
+            since = int((changed_since - CHANGE_OVERLAP).timestamp())
+            filters.append({"field": "campaign.updated_time", "operator": "GREATER_THAN", "value": since})
+        params = {"fields": ",".join(CAMPAIGN_FIELDS), "filtering": _json(filters)}
+        path = CAMPAIGNS_PATH.format(account_id=account.external_id)
+        # A busy app is not heeded here: the pause would refuse the same account's metrics, and a sync that has to
+        # begin anew each time would never end.
+        rows, _ = self._pages(self._account, tokens, path, params, CAMPAIGNS_PER_PAGE)
+        campaigns = {campaign.external_id: campaign for campaign in (campaign_of(row, account) for row in rows)}
+        return CampaignListing(campaigns=tuple(campaigns.values()), complete=changed_since is None)
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
     ) -> MetricsReading:
-        """Read daily metrics."""
-        raise NotImplementedError
+        """Read daily metrics over the window, those of deleted campaigns too."""
+        params = {
+            "fields": ",".join(INSIGHT_FIELDS),
+            "level": "campaign",
+            "time_increment": "1",
+            "time_range": _json({"since": window.since.isoformat(), "until": window.until.isoformat()}),
+            "filtering": _json([DELETED_CAMPAIGNS_TOO]),
+        }
+        path = INSIGHTS_PATH.format(account_id=account.external_id)
+        rows, usage = self._pages(self._account, tokens, path, params, INSIGHTS_PER_PAGE)
+        self._heed(usage)
+        days = (metrics_of(row, window, account.currency) for row in rows)
+        read = {(day.campaign_id, day.day): day for day in days}
+        return MetricsReading(batches=(MetricsBatch(window=window, rows=tuple(read.values())),))
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Renew the grant's tokens."""
-        raise NotImplementedError
+        """Exchange the access token for one of sixty days; Meta does so only while the old one is valid.
+
+        A token that never expires is exchanged for another such one, which proves that it works.
+
+        Raises:
+            ReconnectRequired: The token has expired or was revoked.
+        """
+        params = {
+            "grant_type": "fb_exchange_token",
+            "client_id": self._app.client_id,
+            "client_secret": self._app.client_secret.get_secret_value(),
+            "fb_exchange_token": tokens.access_token.get_secret_value(),
+        }
+        body = _body(self._oauth.send(self._http.build_request("GET", self._base + EXCHANGE_PATH, params=params)))
+        token, seconds = body.get("access_token"), body.get("expires_in", 0)
+        if not isinstance(token, str) or not token:
+            raise _invalid("access_token")
+        if type(seconds) is not int or seconds < 0:
+            raise _invalid("expires_in")
+        expires_at = self._now() + timedelta(seconds=seconds) if seconds else None
+        return GrantTokens(access_token=SecretStr(token), refresh_token=tokens.refresh_token, expires_at=expires_at)
+
+    def _pages(
+        self, caller: Caller, tokens: TokenSource, path: str, params: Mapping[str, str], limit: int
+    ) -> tuple[list[Row], float]:
+        """Read all pages, smaller ones where Meta asks for it; return the rows, and our app's usage in percent."""
+        rows: list[Row] = []
+        usage, after = 0.0, ""
+        seen = {after}
+        for _ in range(MAX_PAGES):
+            asked = {**params, "limit": str(limit), **({"after": after} if after else {})}
+            try:
+                reply = caller.call(tokens, partial(self._request, path, asked))
+            except TooMuchData:
+                if limit <= FEWEST_PER_PAGE:
+                    raise
+                limit = max(FEWEST_PER_PAGE, limit // 2)
+                continue
+            body, usage = _body(reply), max(usage, app_usage(reply.headers))
+            rows += _rows(body)
+            if (cursor := _next_cursor(body)) is None:
+                return rows, usage
+            if cursor in seen:
+                raise InvalidReply(self.platform, "sent the same page twice")
+            seen.add(after := cursor)
+        raise InvalidReply(self.platform, f"has more than {MAX_PAGES} pages")
+
+    def _request(self, path: str, params: Mapping[str, str], token: str) -> httpx.Request:
+        """Return a request whose proof says that it comes from our app; apps can require it."""
+        secret = self._app.client_secret.get_secret_value()
+        proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+        return self._http.build_request(
+            "GET",
+            self._base + path,
+            params={**params, "appsecret_proof": proof},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+
+    def _heed(self, usage: float) -> None:
+        """Leave the platform alone for a while when our app's calls are nearly used up."""
+        for percent, seconds in APP_USAGE_PAUSES:
+            if usage >= percent:
+                self._breaker.open(self.platform, seconds)
+                return
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _invalid(field: str) -> InvalidReply:
+    return InvalidReply(PlatformName.META, f"sent a reply whose {field} is missing or not what it documents")
+
+
+def _body(reply: Reply) -> Mapping[str, Any]:
+    if not isinstance(reply.body, dict):
+        raise _invalid("body")
+    return reply.body
+
+
+def _rows(body: Mapping[str, Any]) -> list[Row]:
+    rows = body.get("data")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _invalid("data")
+    return rows
+
+
+def _next_cursor(body: Mapping[str, Any]) -> str | None:
+    """Return the cursor of the next page. Every page has one; only `next` says that something follows it.
+
+    The address in `next` itself is not used: it can hold the access token.
+    """
+    paging = body.get("paging", {})
+    if not isinstance(paging, dict):
+        raise _invalid("paging")
+    if "next" not in paging:
+        return None
+    cursors = paging.get("cursors")
+    after = cursors.get("after") if isinstance(cursors, dict) else None
+    if not isinstance(after, str) or not after:
+        raise _invalid("cursors.after")
+    return after

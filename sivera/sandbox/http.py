@@ -93,7 +93,7 @@ class Backend(Protocol):
 class _Endpoint:
     """The ASGI application of one route: faults, latency, then the handler."""
 
-    def __init__(self, backend: Backend, operation: str, handler: Handler) -> None:
+    def __init__(self, backend: Backend, operation: str | Callable[[Call], str], handler: Handler) -> None:
         self.backend, self.operation, self.handler = backend, operation, handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +119,8 @@ class _Endpoint:
     ) -> Response | None:
         world = self.backend.world
         text = f"{call.url} {call.headers.get('amazon-advertising-api-scope', '')} {call.body.decode(errors='replace')}"
-        fault = world.faults.take(self.backend.platform, self.operation, text, world.clock.now().timestamp())
+        operation = self.operation if isinstance(self.operation, str) else self.operation(call)
+        fault = world.faults.take(self.backend.platform, operation, text, world.clock.now().timestamp())
         if world.faults.latency_seconds:
             await asyncio.sleep(world.faults.latency_seconds)
         if fault is None:
@@ -158,6 +159,11 @@ def _response(reply: Reply) -> Response:
     return Response(reply.content, reply.status, dict(reply.headers), reply.media_type)
 
 
-def route(backend: Backend, method: str, path: str, operation: str, handler: Handler) -> Route:
-    """Return a route whose calls are counted and can be made to fail under the name `operation`."""
+def route(
+    backend: Backend, method: str, path: str, operation: str | Callable[[Call], str], handler: Handler
+) -> Route:
+    """Return a route whose calls are counted and can be made to fail under the name `operation`.
+
+    Where one path answers several questions, `operation` is a function that names the call's.
+    """
     return Route(path, _Endpoint(backend, operation, handler), methods=[method])

@@ -49,7 +49,7 @@ ACCESS_LIFETIME: dict[PlatformName, timedelta | None] = {
     PlatformName.GOOGLE: timedelta(seconds=3599),
     PlatformName.META: timedelta(days=60),
     PlatformName.AMAZON: timedelta(hours=1),
-    PlatformName.TIKTOK: None,
+    PlatformName.TIKTOK: timedelta(days=1),  # of grants with a refresh token; other tokens of TikTok do not expire
 }
 
 
@@ -137,7 +137,8 @@ class Account:
 class Grant:
     """An OAuth grant.
 
-    With `rotates`, each renewal spends the refresh token, and reuse of a spent one kills the family.
+    With `rotates`, each renewal spends the refresh token, and reuse of a spent one kills the family. With
+    `needs_login`, the refresh token stays refused until its user logs in again (Google Workspace's session control).
     """
 
     id: int
@@ -148,6 +149,7 @@ class Grant:
     expires: bool = True
     revoked: bool = False
     reused: bool = False
+    needs_login: bool = False
     access_generation: int = 0
     refresh_generation: int = 0
     oldest_valid_access: int = 0
@@ -168,6 +170,8 @@ class World:
         self.grants: dict[int, Grant] = {}
         self.accounts: dict[PlatformName, dict[str, Account]] = {name: {} for name in PlatformName}
         self.reports: dict[str, dict[str, object]] = {}
+        self.report_seconds = 0.0
+        """How long Amazon takes to prepare a report; 0 means that it is ready when first asked for."""
         self._restated: dict[tuple[str, date], Figures] = {}
 
     # -- building -------------------------------------------------------------------------------------------------
@@ -176,7 +180,8 @@ class World:
         self, platform: PlatformName, accounts: int = 1, campaigns: int = 8, *, rotates: bool = False
     ) -> Grant:
         """Add a grant that reaches so many new accounts of so many campaigns each."""
-        grant = Grant(len(self.grants) + 1, platform, rotates=rotates, expires=platform is not PlatformName.TIKTOK)
+        expires = platform is not PlatformName.TIKTOK or rotates
+        grant = Grant(len(self.grants) + 1, platform, rotates=rotates, expires=expires)
         if platform is PlatformName.GOOGLE:
             grant.manager_id = f"{9_000_000_000 + grant.id}"
         self.grants[grant.id] = grant
@@ -263,6 +268,10 @@ class World:
         if grant.rotates:
             grant.refresh_generation += 1
         return self._sign(grant.platform, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
+
+    def read_access(self, platform: PlatformName, text: str) -> Token | None:
+        """Return what an access token says, valid now or not; None if this sandbox did not sign it."""
+        return read(text, TOKEN_PREFIX[platform][TokenKind.ACCESS], self._secret)
 
     def grant_of_access(self, platform: PlatformName, text: str) -> Grant | None:
         """Return the grant of an access token that is valid now, else None (expired, revoked, not ours)."""
@@ -373,8 +382,8 @@ def _make_campaign(account: Account, index: int) -> Campaign:
     state = _STATES[index % len(_STATES)]
     if platform is PlatformName.AMAZON and state is CampaignStatus.REMOVED:
         state = CampaignStatus.ARCHIVED  # nothing is ever deleted there
-    if platform is PlatformName.GOOGLE and state is CampaignStatus.ARCHIVED:
-        state = CampaignStatus.REMOVED  # Google has no archive
+    if platform in (PlatformName.GOOGLE, PlatformName.TIKTOK) and state is CampaignStatus.ARCHIVED:
+        state = CampaignStatus.REMOVED  # these two have no archive
     kind = _BUDGET_KINDS[platform][index % len(_BUDGET_KINDS[platform])]
     unit = Decimal(1000) if account.currency in WHOLE_CURRENCIES else Decimal(1)
     created = EPOCH + timedelta(minutes=rng.randrange(60 * 24 * 100))

@@ -1,0 +1,53 @@
+"""The automations that end runs whose process is gone, so that their concurrency slots come back."""
+
+from datetime import timedelta
+
+from prefect.automations import AutomationCore, ChangeFlowRunState, EventTrigger, Posture
+from prefect.client.schemas.objects import StateType
+
+from blocks.names import TAG
+
+HEARTBEAT_SECONDS = 30
+"""How often our runs send a heartbeat: prefect.yaml sets it, and 30 is the least that Prefect takes."""
+
+SILENCE = timedelta(seconds=90)
+"""Three heartbeats. It must end before the 300 s lease of the deployment's slot does, or that is given back twice."""
+
+START = timedelta(seconds=300)
+"""How long a run may take from being submitted to its first sign of life."""
+
+
+def _crash(name: str, description: str, after: set[str], within: timedelta, message: str) -> AutomationCore:
+    return AutomationCore(
+        name=name,
+        description=description,
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            after=after,
+            expect={"prefect.flow-run.*"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            # Only runs of our deployments: others send a heartbeat every 180 s, and would be ended while healthy.
+            match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+            for_each={"prefect.resource.id"},
+            within=within,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=message)],
+    )
+
+
+AUTOMATIONS = (
+    _crash(
+        "sivera: crash silent runs",
+        "Ends a run of ours that has sent no heartbeat for 90 seconds: its process is gone.",
+        after={"prefect.flow-run.Running", "prefect.flow-run.heartbeat"},
+        within=SILENCE,
+        message="No heartbeat for 90 seconds: the process is gone.",
+    ),
+    _crash(
+        "sivera: crash runs that never started",
+        "Ends a run of ours that was submitted and has shown no sign of life for 300 seconds.",
+        after={"prefect.flow-run.Pending", "prefect.flow-run.Submitting", "prefect.flow-run.InfrastructurePending"},
+        within=START,
+        message="Submitted 300 seconds ago, and never started.",
+    ),
+)

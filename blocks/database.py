@@ -1,0 +1,59 @@
+"""The database's credentials, as a block of prefect-sqlalchemy that only holds them."""
+
+from prefect.blocks.core import Block
+from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector  # type: ignore[import-untyped]
+from pydantic import SecretStr
+from sqlalchemy import URL
+
+from blocks.names import DATABASE
+from blocks.server import load
+from sivera.database import parse_url
+from sivera.errors import ConfigurationError
+
+DATABASE_BLOCK: type[Block] = SqlAlchemyConnector
+
+SECRET_OPTIONS = frozenset({"password", "sslpassword"})
+"""Options of libpq that are secret, and that the block would show."""
+
+
+def to_connector(url: str) -> Block:
+    """Return the block for a URL of PostgreSQL, with the password in its own masked field.
+
+    A Unix socket's directory is given as libpq's option: `postgresql://user@/database?host=/run/postgresql`.
+
+    Raises:
+        ConfigurationError: The URL cannot be kept; the message never shows it.
+    """
+    parsed = parse_url(url)
+    if not parsed.database:
+        raise ConfigurationError("the database URL names no database: add its name after the last slash")
+    for option, value in parsed.query.items():
+        if option in SECRET_OPTIONS:
+            raise ConfigurationError(
+                f"the database URL has '{option}' among its options, where everyone can read it: "
+                "write the password before the host, as in postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            )
+        if not isinstance(value, str):
+            raise ConfigurationError(f"the database URL gives the option '{option}' more than once: give it once")
+    return DATABASE_BLOCK(
+        connection_info=ConnectionComponents(
+            driver=parsed.drivername,
+            username=parsed.username,
+            password=SecretStr(parsed.password) if parsed.password else None,
+            host=parsed.host,
+            port=parsed.port,
+            database=parsed.database,
+            query={option: str(value) for option, value in parsed.query.items()} or None,
+        )
+    )
+
+
+def load_database_url() -> URL:
+    """Load the URL of the database, the password within it.
+
+    Raises:
+        ConfigurationError: The block is missing or is not of PostgreSQL, or the Prefect server does not answer.
+    """
+    connector = load(SqlAlchemyConnector, DATABASE, "set SIVERA_DATABASE_URL and run `sivera deploy`")
+    info = connector.connection_info
+    return parse_url(info if isinstance(info, str) else info.create_url().render_as_string(hide_password=False))

@@ -1,0 +1,22 @@
+"""The names under which a Prefect server keeps what belongs to us."""
+
+from sivera.values import PlatformName
+
+WORK_POOL = "sivera"
+"""The work pool that our deployments run in."""
+
+TAG = "sivera"
+"""The tag of every deployment of ours, and of its runs: what may be pruned, and what the automations watch."""
+
+DATABASE = "sivera-db"
+TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token
+
+SYNC_JOB = "sync-campaigns"
+
+
+def lock_name(job: str, platform: PlatformName) -> str:
+    """Return the name of the global concurrency limit that lets one run of a job work on a platform."""
+    return f"{job}-{platform.value}"
+
+
+LOCKS = tuple(lock_name(SYNC_JOB, platform) for platform in PlatformName)

@@ -1,0 +1,100 @@
+"""Our application's registration with one ad platform, as a block."""
+
+import ipaddress
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from prefect.blocks.abstract import CredentialsBlock
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from blocks.server import load
+from sivera.breaker import Breaker
+from sivera.platforms import open_client
+from sivera.platforms.base import AppCredentials, PlatformClient
+from sivera.values import PlatformName
+
+
+class PlatformApp(CredentialsBlock):
+    """The keys of our application on one ad platform; each document is named after its platform.
+
+    Example:
+        Load the application's keys and get a client:
+        ```python
+        from blocks.platform_app import PlatformApp
+        from sivera.values import PlatformName
+
+        client = PlatformApp.load("google").get_client(PlatformName.GOOGLE)
+        ```
+    """
+
+    _block_type_name = "Platform App"
+    _block_type_slug = "platform-app"
+    _description = "The keys of our application on one ad platform: google, meta, amazon or tiktok."
+
+    # A misspelt field would else be kept beside the others, unmasked.
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    client_id: str = Field(
+        min_length=1, description="The application's id: client id, app id or client key, as the platform calls it."
+    )
+    client_secret: SecretStr = Field(min_length=1, description="The application's secret.")
+    base_url: str | None = Field(
+        default=None, description="Replaces the platform's hosts, for the sandbox; empty means the live platform."
+    )
+    developer_token: SecretStr | None = Field(default=None, description="Google's developer token; others have none.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("write it like https://host or http://127.0.0.1:8080")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("leave out user, password, query and fragment")
+        if value.endswith("/"):
+            raise ValueError("leave out the slash at its end")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("use https: tokens go over http to this machine only, such as http://127.0.0.1:8080")
+        return value
+
+    @classmethod
+    def of(cls, app: AppCredentials) -> "PlatformApp":
+        """Return the block that holds these credentials.
+
+        Raises:
+            pydantic.ValidationError: A field does not fit.
+        """
+        return cls(**dict(app))
+
+    def get_client(self, platform: PlatformName, breaker: Breaker | None = None) -> PlatformClient:
+        """Return a client of the platform over a connection pool of its own; it works for any grant.
+
+        Args:
+            platform: The platform that this document is named after.
+            breaker: Shared between the clients of a process, where they are to wait together.
+        """
+        credentials = AppCredentials(
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            base_url=self.base_url,
+            developer_token=self.developer_token,
+        )
+        return open_client(platform, credentials, breaker)
+
+
+def load_platform_app(platform: PlatformName) -> PlatformApp:
+    """Load the keys of our application on a platform.
+
+    Raises:
+        ConfigurationError: They are missing or do not fit, or the Prefect server does not answer.
+    """
+    return load(PlatformApp, platform.value, f"save it with `sivera apps set {platform.value}`")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,108 @@
+"""The way to the Prefect server: what is missing or unreachable there becomes one sentence with its mend."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+from urllib.parse import urlsplit
+
+import httpx
+from prefect.blocks.core import Block
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from pydantic import ValidationError
+
+from sivera.errors import ConfigurationError
+
+# Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
+PROBE_TIMEOUT = httpx.Timeout(5.0, connect=1.5)
+
+BlockT = TypeVar("BlockT", bound=Block)
+
+
+@contextmanager
+def connect() -> Iterator[SyncPrefectClient]:
+    """Yield a client of the Prefect server that PREFECT_API_URL names.
+
+    Raises:
+        ConfigurationError: No server is named, it does not answer within ten seconds, or it refuses us; also for a
+            request inside the block that the server fails.
+    """
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise ConfigurationError(
+            "PREFECT_API_URL is not set: start a server with `sivera up`, or set it to that of a server that runs"
+        )
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(httpx_settings={"timeout": PROBE_TIMEOUT}, sync_client=True) as probe,
+        ):
+            probe.hello()
+        with get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPStatusError as error:
+        raise ConfigurationError(_refusal(_without_credentials(url), error.response.status_code)) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"the Prefect server at {_without_credentials(url)} does not answer ({type(error).__name__}): "
+            "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
+        ) from None
+
+
+def load(kind: type[BlockT], name: str, mend: str) -> BlockT:
+    """Load a block document.
+
+    Args:
+        kind: The block's class.
+        name: The document's name.
+        mend: What to do where it is missing, as the end of a sentence.
+
+    Raises:
+        ConfigurationError: It is missing or does not fit its class, or the Prefect server does not answer.
+    """
+    with connect():
+        try:
+            return cast("BlockT", kind.load(name))
+        except RuntimeError as error:
+            # Block.load says so of a document that its class refuses, and keeps the class's own words as the cause.
+            cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
+            raise ConfigurationError(
+                f"the block {kind.get_block_type_slug()}/{name} does not fit ({cause}): {mend}"
+            ) from None
+        except ValueError:
+            # Block.load says so of a document that is not there, and of one whose type nobody has registered.
+            raise ConfigurationError(f"the block {kind.get_block_type_slug()}/{name} is missing: {mend}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with which field, in one line, without the values: they can be secret."""
+    return "; ".join(
+        ": ".join(
+            filter(None, (".".join(str(part) for part in detail["loc"]), detail["msg"].removeprefix("Value error, ")))
+        )
+        for detail in error.errors(include_input=False, include_context=False, include_url=False)
+    )
+
+
+def _refusal(url: str, status: int) -> str:
+    match status:
+        case 401 | 403:
+            return (
+                f"the Prefect server at {url} refuses us (HTTP {status}): "
+                "set PREFECT_API_AUTH_STRING to the user:password that it was started with"
+            )
+        case 404:
+            return f"what answers at {url} is not Prefect's API: PREFECT_API_URL ends with /api"
+        case _:
+            return (
+                f"the Prefect server at {url} failed (HTTP {status}): look into its log; "
+                "a changed PREFECT_SERVER_ENCRYPTION_KEY makes every block unreadable"
+            )
+
+
+def _without_credentials(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the address in PREFECT_API_URL"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

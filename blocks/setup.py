@@ -1,0 +1,181 @@
+"""The one idempotent setup of a Prefect server: block types and blocks, concurrency limits, work pool, automations."""
+
+import os
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+from prefect.automations import AutomationCore
+from prefect.blocks.core import Block
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+    WorkPoolCreate,
+)
+from prefect.exceptions import ObjectNotFound
+from prefect.workers.process import ProcessWorker
+from pydantic import ValidationError
+
+from blocks.automations import AUTOMATIONS
+from blocks.database import DATABASE_BLOCK, to_connector
+from blocks.names import DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
+from blocks.platform_app import PlatformApp
+from blocks.server import connect, explain
+from blocks.token_key import TokenKey
+from sivera.errors import ConfigurationError
+from sivera.platforms.base import AppCredentials
+from sivera.values import PlatformName, Value
+
+DATABASE_URL_VARIABLE = "SIVERA_DATABASE_URL"
+BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, DATABASE_BLOCK)
+WORK_POOL_TYPE = "process"
+
+
+class Change(StrEnum):
+    """What a step of the setup did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+class SetupSummary(Value):
+    """What a setup changed, and which block documents the jobs will miss; each by kind and name."""
+
+    created: tuple[str, ...]
+    updated: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def setup(database_url: str | None = None, apps: Mapping[PlatformName, AppCredentials] | None = None) -> SetupSummary:
+    """Make the Prefect server ready for our deployments; a second time changes nothing.
+
+    The token key is made where there is none, and never replaced. Work pool and automations keep what an operator
+    paused or switched off.
+
+    Args:
+        database_url: The database's URL; else SIVERA_DATABASE_URL; where neither is given, what is saved stays.
+        apps: The keys of our application by platform; those of other platforms stay as they are saved.
+
+    Raises:
+        ConfigurationError: A value does not fit (then nothing was changed), or the server does not answer.
+    """
+    blocks = _blocks(database_url or os.environ.get(DATABASE_URL_VARIABLE), apps or {})
+    with connect() as client:
+        changes = dict(_apply(client, blocks))
+        missing = tuple(_missing(client))
+    return SetupSummary(
+        created=tuple(name for name, change in changes.items() if change is Change.CREATED),
+        updated=tuple(name for name, change in changes.items() if change is Change.UPDATED),
+        missing=missing,
+    )
+
+
+def _blocks(database_url: str | None, apps: Mapping[PlatformName, AppCredentials]) -> dict[str, Block]:
+    blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
+    for platform, app in apps.items():
+        try:
+            blocks[platform.value] = PlatformApp.of(app)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"the application's keys for {platform.value} do not fit: {explain(error)}"
+            ) from None
+    return blocks
+
+
+def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block]) -> Iterator[tuple[str, Change]]:
+    yield f"work-pool/{WORK_POOL}", _make_work_pool(client)
+    for kind in BLOCK_TYPES:
+        kind.register_type_and_schema()
+    for name, block in blocks.items():
+        yield f"{block.get_block_type_slug()}/{name}", _save(client, name, block)
+    yield f"{TokenKey.get_block_type_slug()}/{TOKEN_KEY}", _make_token_key(client)
+    for lock in LOCKS:
+        yield f"concurrency-limit/{lock}", _make_lock(client, lock)
+    for automation in AUTOMATIONS:
+        yield f"automation/{automation.name}", _make_automation(client, automation)
+
+
+def _make_work_pool(client: SyncPrefectClient) -> Change:
+    try:
+        pool = client.read_work_pool(WORK_POOL)
+    except ObjectNotFound:
+        client.create_work_pool(
+            WorkPoolCreate(
+                name=WORK_POOL,
+                type=WORK_POOL_TYPE,
+                description="Runs the jobs of Sivera, each in a process of the worker's machine.",
+                base_job_template=ProcessWorker.get_default_base_job_template(),
+            )
+        )
+        return Change.CREATED
+    if pool.type != WORK_POOL_TYPE:
+        raise ConfigurationError(
+            f"the work pool '{WORK_POOL}' is of type '{pool.type}', and our jobs run in a '{WORK_POOL_TYPE}' pool: "
+            "delete it there, or use another Prefect server"
+        )
+    return Change.UNCHANGED
+
+
+def _save(client: SyncPrefectClient, name: str, block: Block) -> Change:
+    exists = _exists(client, type(block), name)
+    if exists and _is_saved(name, block):
+        return Change.UNCHANGED
+    block.save(name, overwrite=True)
+    return Change.UPDATED if exists else Change.CREATED
+
+
+def _is_saved(name: str, block: Block) -> bool:
+    try:
+        saved = type(block).load(name)
+    except RuntimeError:  # what is saved does not fit its class
+        return False
+    return all(getattr(saved, field) == getattr(block, field) for field in type(block).model_fields)
+
+
+def _make_token_key(client: SyncPrefectClient) -> Change:
+    if _exists(client, TokenKey, TOKEN_KEY):
+        return Change.UNCHANGED
+    # Without overwrite the server takes only the first of two that are saved at the same time.
+    TokenKey.generate().save(TOKEN_KEY, overwrite=False)
+    return Change.CREATED
+
+
+def _make_lock(client: SyncPrefectClient, name: str) -> Change:
+    try:
+        lock = client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        return Change.CREATED
+    if lock.limit == 1:
+        return Change.UNCHANGED
+    client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=1))
+    return Change.UPDATED
+
+
+def _make_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Change:
+    found = client.read_automations_by_name(wanted.name)
+    if not found:
+        client.create_automation(wanted)
+        return Change.CREATED
+    kept = wanted.model_copy(update={"enabled": found[0].enabled})
+    if kept == AutomationCore.model_validate(found[0].model_dump()):
+        return Change.UNCHANGED
+    client.update_automation(found[0].id, kept)
+    return Change.UPDATED
+
+
+def _missing(client: SyncPrefectClient) -> Iterator[str]:
+    if not _exists(client, DATABASE_BLOCK, DATABASE):
+        yield f"{DATABASE_BLOCK.get_block_type_slug()}/{DATABASE}"
+    for platform in PlatformName:
+        if not _exists(client, PlatformApp, platform.value):
+            yield f"{PlatformApp.get_block_type_slug()}/{platform.value}"
+
+
+def _exists(client: SyncPrefectClient, kind: type[Block], name: str) -> bool:
+    try:
+        client.read_block_document_by_name(name, kind.get_block_type_slug())
+    except ObjectNotFound:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""The keys that encrypt the tokens in the database, as a block."""
+
+import base64
+import binascii
+import secrets
+from typing import ClassVar, Self
+
+from prefect.blocks.core import Block
+from prefect.types import SecretDict
+from pydantic import ConfigDict, Field, model_validator
+
+from blocks.names import TOKEN_KEY
+from blocks.server import load
+from sivera.crypto import KEY_BYTES, Keyring
+
+
+class TokenKey(Block):
+    """The keys that encrypt tokens in the database: several by id, of which one is current.
+
+    A token that was encrypted with a key can be read only while that key is here: add, never replace.
+
+    Example:
+        Load the keyring:
+        ```python
+        from blocks.token_key import TokenKey
+
+        keyring = TokenKey.load("token-key").get_keyring()
+        ```
+    """
+
+    _block_type_name = "Token Key"
+    _block_type_slug = "token-key"
+    _description = "The keys that encrypt the ad platforms' tokens in the database."
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    keys: SecretDict = Field(description="The keys by their id; each is 32 bytes, written as base64url.")
+    current: str = Field(description="The id of the key that new values are encrypted with.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._decoded()
+        if self.current not in self.keys.get_secret_value():
+            raise ValueError(f"current names the key '{self.current}', which is not among the keys: add it there")
+        return self
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Return a block with one fresh random key."""
+        key_id = secrets.token_hex(4)
+        key = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+        return cls(keys=SecretDict({key_id: key}), current=key_id)
+
+    def get_keyring(self) -> Keyring:
+        """Return the keyring that encrypts and decrypts with these keys."""
+        return Keyring(self._decoded(), self.current)
+
+    def _decoded(self) -> dict[str, bytes]:
+        return {key_id: _decode(key_id, key) for key_id, key in self.keys.get_secret_value().items()}
+
+
+def load_keyring() -> Keyring:
+    """Load the keyring that the tokens in the database are encrypted with.
+
+    Raises:
+        ConfigurationError: It is missing or does not fit, or the Prefect server does not answer.
+    """
+    return load(
+        TokenKey, TOKEN_KEY, "make it with `sivera deploy`, or restore it from where you keep a copy"
+    ).get_keyring()
+
+
+def _decode(key_id: str, text: object) -> bytes:
+    try:
+        key = base64.b64decode(str(text).encode("ascii"), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise ValueError(f"key '{key_id}' is not base64url: write 32 bytes as 44 characters") from None
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}")
+    return key

@@ -1,0 +1,67 @@
+"""sync-campaigns: copy the campaigns and daily metrics of every ad account into the database.
+
+Runs hourly (what changed, and the last days) and once a day in full. What to do when it is red: docs/operations.md.
+"""
+
+import time
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from blocks.names import SYNC_JOB, lock_name
+from sivera.platforms.base import utc_now
+from sivera.sync.options import SyncOptions
+from sivera.sync.queue import AccountQueue
+from sivera.sync.summary import SyncTally
+from sivera.values import PlatformName
+from tasks import resources
+from tasks.campaigns import plan, publish_summary, sync_account
+from tasks.mapping import map_accounts
+from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.progress import Progress
+
+TIMEOUT_SECONDS = 300
+"""The backstop; a run stops by itself at its options' deadline."""
+
+
+@flow(
+    name=SYNC_JOB,
+    flow_run_name="sync-campaigns {options.mode.value}",
+    task_runner=ThreadPoolTaskRunner(max_workers=resources.THREADS),  # type: ignore[arg-type]
+    timeout_seconds=TIMEOUT_SECONDS,
+)
+def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
+    """Copy campaigns and daily metrics of every due ad account into the database.
+
+    One account's failure never stops the others, and never leaves the run green. A second run beside this one ends
+    Cancelled; a run of single accounts may go beside it, because an older fetch never overwrites a newer one.
+    """
+    until = time.monotonic() + options.deadline_seconds
+    started_at = utc_now()
+    locks = [] if options.account_ids else [lock_name(SYNC_JOB, p) for p in options.platforms or PlatformName]
+    try:
+        with only_instance(locks):
+            found = plan(options)
+            tally = SyncTally(options.mode, found)
+            queue = AccountQueue(found.due, resources.breaker())
+            progress = Progress(SYNC_JOB, total=len(found.due))
+            for account, state in map_accounts(
+                sync_account,
+                queue,
+                at_once=options.batch_size,
+                until=until,
+                mode=options.mode,
+                lookback_days=options.lookback_days,
+            ):
+                if tally.add(account, state.result(raise_on_failure=False)):
+                    queue.put_back(account)
+                else:
+                    progress.advance()
+            summary = tally.summary()
+            publish_summary(summary, started_at)
+    except AnotherInstanceError as error:
+        return Cancelled(message=str(error))
+    ended = Failed if summary.failed else Completed
+    return ended(message=summary.sentence)

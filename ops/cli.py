@@ -1,0 +1,137 @@
+"""The `sivera` command. Each command imports what it needs: prefect takes seconds, and help should not wait for it."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+app = App(
+    name="sivera",
+    help="Scheduled jobs of an ads-management product, as Prefect pipelines.",
+    version=lambda: version("sivera-jobs"),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+
+@app.command
+def demo(
+    *,
+    exit: Annotated[bool, Parameter(negative="")] = False,  # noqa: A002 - the flag's name
+    json: Annotated[bool, Parameter(negative="")] = False,
+    accounts: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 12,
+) -> int:
+    """Start everything with sandbox and demo data below .sivera/demo, run the main job once, and stay until Ctrl-C.
+
+    Args:
+        exit: End after the run; the exit code is 0 if it did what it should.
+        json: Print the result as a JSON object in the last line of the output, and all else to the error output.
+        accounts: Ad accounts on each platform.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from ops.demo import DEMO_FOLDER, Steps, run_demo  # noqa: PLC0415
+    from ops.stack import open_stack  # noqa: PLC0415
+
+    console = Console(stderr=json)
+    say = Steps(console).say
+    with open_stack(DEMO_FOLDER, say) as stack:
+        result = run_demo(stack, accounts, console)
+        if json:
+            sys.stdout.write(result.model_dump_json(exclude={"succeeded"}) + "\n")
+            sys.stdout.flush()
+        if not exit:
+            say("Ctrl-C ends the demo; its data stays in .sivera/demo.")
+            stack.watch()
+    return 0 if result.succeeded else 1
+
+
+@app.command
+def up() -> NoReturn:
+    """Start PostgreSQL, a Prefect server and a worker below .sivera, deploy the jobs, and stay until Ctrl-C.
+
+    SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server that already run, to use instead.
+    """
+    from ops import stack  # noqa: PLC0415
+
+    stack.up(_say)
+
+
+@app.command
+def deploy() -> None:
+    """Bring the Prefect server up to date: work pool, limits, blocks, automations and the timetable, and prune.
+
+    The server is the one that PREFECT_API_URL names, else the stack that runs in this folder. What an operator paused
+    stays paused.
+    """
+    _use_running_stack()
+    from ops.deploy import deploy as bring_up_to_date  # noqa: PLC0415
+
+    summary = bring_up_to_date()
+    for what in ("created", "updated", "unchanged", "pruned", "kept_paused"):
+        names = [*getattr(summary.setup, what, ()), *getattr(summary, what)]
+        if names:
+            _say(f"{what.replace('_', ' ')}: {', '.join(names)}")
+    for block in summary.setup.missing:
+        _say(f"missing: {block}")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit: 1 or 2 with one line where it cannot do it, 130 after Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        code = app(arguments, print_error=False, exit_on_error=False)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except CycloptsError as error:
+        _fail(f"{error} Try `sivera --help`.", 2)
+    except Exception as error:  # noqa: BLE001 - the last resort: a person gets a line, the log file the rest
+        from sivera.errors import SiveraError  # noqa: PLC0415
+
+        is_ours = isinstance(error, SiveraError)
+        _fail(str(error) if is_ours else f"an unexpected {type(error).__name__}; {_keep_traceback()}", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _use_running_stack() -> None:
+    from ops.demo import DEMO_FOLDER  # noqa: PLC0415
+    from ops.folder import FOLDER  # noqa: PLC0415
+    from ops.prefect_server import use_running_server  # noqa: PLC0415
+
+    use_running_server(FOLDER, DEMO_FOLDER)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _fail(line: str, code: int) -> NoReturn:
+    sys.stderr.write(f"sivera: {line}\n")
+    sys.exit(code)
+
+
+def _keep_traceback() -> str:
+    from ops.folder import FOLDER  # noqa: PLC0415
+
+    log = FOLDER / "logs" / "error.log"
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(traceback.format_exc())
+    except OSError as error:
+        return f"its traceback cannot be written to {log} ({error.strerror})"
+    return f"its traceback is in {log}"
+
+
+if __name__ == "__main__":
+    main()

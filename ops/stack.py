@@ -1,0 +1,144 @@
+"""The local stack: PostgreSQL, a Prefect server, a worker and the sandbox, as children of this process.
+
+May not import prefect at its top; see `ops.prefect_server`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+from sqlalchemy import URL
+
+from blocks.names import WORK_POOL
+from ops.folder import FOLDER, Folder, own_folder
+from ops.postgres import embedded_postgres
+from ops.prefect_server import PrefectServer, check_given_server, prefect_server, prefect_worker, use_server
+from ops.processes import Child, child_process, free_port
+from sivera.database import migrate, open_engine, parse_url
+
+SANDBOX_PORT = 4400
+SANDBOX_START_SECONDS = 30
+WATCH_SECONDS = 1.0
+
+
+class Stack:
+    """What runs until `open_stack` ends, the last started first.
+
+    Args:
+        folder: Where it keeps its data and logs.
+        resources: What ends it.
+        say: Tells a person a line.
+    """
+
+    def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
+        self.folder, self._resources, self._say = folder, resources, say
+        self._children: list[Child] = []
+
+    def start_postgres(self, database: str = "sivera") -> URL:
+        """Start PostgreSQL and return the URL of a database in it, made if need be."""
+        postgres = self._resources.enter_context(embedded_postgres(self.folder, database))
+        self._children.append(postgres.child)
+        return postgres.url
+
+    def start_server(self) -> PrefectServer:
+        """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
+        server = self._resources.enter_context(prefect_server(self.folder, self._say))
+        self._children.append(server.child)
+        return server
+
+    def start_worker(self, server: PrefectServer | None) -> None:
+        """Start a worker of our work pool, at our server or (None) at the one that the environment names."""
+        client = server.client if server else None
+        self._children.append(self._resources.enter_context(prefect_worker(self.folder, WORK_POOL, client)))
+
+    def start_sandbox(self) -> str:
+        """Start a sandbox without any grant and return its base URL."""
+        port = free_port(SANDBOX_PORT, self._say)
+        child = self._resources.enter_context(
+            child_process(
+                "the sandbox",
+                [sys.executable, "-P", "-m", "sivera.sandbox", "--port", str(port), "--grants", "0"],
+                self.folder.log("sandbox"),
+                held=[self.folder.lock],
+            )
+        )
+        self._children.append(child)
+        url = f"http://127.0.0.1:{port}"
+        child.wait_until(lambda: _is_up(url), SANDBOX_START_SECONDS)
+        return url
+
+    def check(self) -> None:
+        """Raise StackError if any part of the stack has ended."""
+        for child in self._children:
+            child.check()
+
+    def watch(self) -> NoReturn:
+        """Stay until interrupted; raise StackError if a part of the stack ends."""
+        while True:
+            self.check()
+            time.sleep(WATCH_SECONDS)
+
+
+@contextmanager
+def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
+    """Open a folder for a stack; all that is started ends with the context, and also when this process is killed.
+
+    Raises:
+        StackError: Another stack runs there, or the folder cannot be made.
+    """
+    with own_folder(path) as folder, ExitStack() as resources:
+        yield Stack(folder, resources, say)
+
+
+def up(say: Callable[[str], None]) -> NoReturn:
+    """Run the stack for real credentials until interrupted.
+
+    SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server to use instead of our own.
+
+    Raises:
+        ConfigurationError: What one of them names does not answer, or something is wrongly configured.
+        StackError: A part does not start, or ends.
+    """
+    given_database, given_server = os.environ.get("SIVERA_DATABASE_URL"), os.environ.get("PREFECT_API_URL")
+    if given_server:
+        check_given_server(given_server)
+    with open_stack(FOLDER, say) as stack:
+        server = None if given_server else stack.start_server()
+        url = parse_url(given_database) if given_database else stack.start_postgres()
+        prepare_database(url)
+        if server:
+            use_server(server.client)
+            server.wait()
+        from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
+
+        deployed = deploy(database_url=url.render_as_string(hide_password=False))
+        for block in deployed.setup.missing:
+            say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
+        stack.start_worker(server)
+        say(f"The jobs are deployed. Prefect's UI: {server.url if server else given_server}. Ctrl-C ends the stack.")
+        stack.watch()
+
+
+def prepare_database(url: URL) -> None:
+    """Migrate a database.
+
+    Raises:
+        ConfigurationError: It does not answer within ten seconds.
+    """
+    engine = open_engine(url)
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return httpx.post(f"{url}/control/calls", timeout=1).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,87 @@
+"""The way to PostgreSQL: engines, transactions and migrations."""
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from sivera.errors import ConfigurationError
+
+CONNECT_TIMEOUT_SECONDS = 8
+STATEMENT_TIMEOUT_SECONDS = 60
+MIGRATION_LOCK = 0x51_0E_7A
+"""An advisory lock's number, so that two processes that migrate at once take turns."""
+
+
+def parse_url(url: str) -> URL:
+    """Return a database URL with our driver.
+
+    Raises:
+        ConfigurationError: It is not a URL of PostgreSQL. The message never shows it, because it can hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "the database URL cannot be read: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ConfigurationError(
+            f"the database URL is of '{parsed.get_backend_name()}', and Sivera Jobs keeps its data in PostgreSQL: "
+            "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def open_engine(url: URL | str, pool_size: int = 5) -> Engine:
+    """Return an engine whose connections are bounded in number and every statement in time.
+
+    Nothing is connected yet; see `check`.
+    """
+    return create_engine(
+        parse_url(url) if isinstance(url, str) else url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": "sivera-jobs",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC",
+        },
+    )
+
+
+def check(engine: Engine) -> None:
+    """Raise ConfigurationError, naming server and mend, if the database does not answer within ten seconds."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except OperationalError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        cause = str(error.orig).strip().splitlines()[-1] if error.orig else "no answer"
+        raise ConfigurationError(
+            f"PostgreSQL at {where} does not answer ({cause}): is it running, and is the URL right?"
+        ) from None
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the database to the newest revision; do nothing where it is there already.
+
+    Raises:
+        ConfigurationError: The database does not answer.
+    """
+    check(engine)
+    config = Config()
+    config.set_main_option("script_location", str(files("sivera.migrations")))
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": MIGRATION_LOCK})
+        connection.commit()
+        try:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        finally:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": MIGRATION_LOCK})
+            connection.commit()

@@ -1,0 +1,199 @@
+"""The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Money = Numeric(20, 6)
+"""Six decimals hold Google's micros exactly."""
+
+
+class Base(DeclarativeBase):
+    """What all tables share: names of constraints that migrations can rely on, and `timestamptz` for every datetime."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own class attribute
+        datetime: DateTime(timezone=True),
+        str: Text,
+        bytes: LargeBinary,
+        Decimal: Money,
+        dict[str, Any]: JSONB,
+    }
+
+
+class Team(Base):
+    """A customer of Sivera."""
+
+    __tablename__ = "teams"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PlatformCredential(Base):
+    """One OAuth grant of a team. Its tokens are ciphertext; loading a row never decrypts.
+
+    `generation` counts the writes of tokens: a writer names the generation it read, and loses to whoever was faster.
+    While `lease_until` lies ahead, `lease_owner` alone may call the platform to renew it.
+    """
+
+    __tablename__ = "platform_credentials"
+    __table_args__ = (
+        UniqueConstraint("team_id", "platform", "name"),
+        CheckConstraint(
+            "status IN ('active', 'reauthorization_required', 'revoked', 'disabled')", name="status_is_known"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    platform: Mapped[str]
+    name: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="active")
+    status_reason: Mapped[str | None]
+    status_since: Mapped[datetime] = mapped_column(server_default=func.now())
+    access_token: Mapped[bytes | None]
+    refresh_token: Mapped[bytes | None]
+    expires_at: Mapped[datetime | None]
+    generation: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AdAccount(Base):
+    """An ad account of a team, the grant that carries it, and how its sync stands.
+
+    `campaigns_cursor` is the time from which the next incremental listing asks for changes. `synced_as_of` is when the
+    fetch began whose result is stored: an older fetch that ends later must not be written over it.
+    `next_attempt_at` keeps an account that failed repeatedly in the slow lane until then. `removals_held` is how many
+    campaigns the last full listing would have removed, more than it may without a human's `removals_approved`.
+    """
+
+    __tablename__ = "ad_accounts"
+    __table_args__ = (
+        UniqueConstraint("team_id", "platform", "external_id"),
+        Index(None, "platform", "last_synced_at"),
+        Index(None, "credential_id"),
+        CheckConstraint("status IN ('active', 'closed')", name="status_is_known"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    credential_id: Mapped[int] = mapped_column(ForeignKey("platform_credentials.id"))
+    platform: Mapped[str]
+    external_id: Mapped[str]
+    name: Mapped[str]
+    currency: Mapped[str]
+    timezone: Mapped[str]
+    manager_id: Mapped[str | None]
+    region: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="active")
+    campaigns_cursor: Mapped[datetime | None]
+    synced_as_of: Mapped[datetime | None]
+    last_attempt_at: Mapped[datetime | None]
+    last_synced_at: Mapped[datetime | None]
+    last_full_sync_at: Mapped[datetime | None]
+    consecutive_failures: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    removals_held: Mapped[int | None]
+    removals_approved: Mapped[bool] = mapped_column(server_default="false")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Campaign(Base):
+    """A campaign as its platform last described it. `first_seen_at` and `changed_at` are ours."""
+
+    __tablename__ = "campaigns"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    status: Mapped[str]
+    native_status: Mapped[str]
+    ad_product: Mapped[str | None]
+    budget_kind: Mapped[str]
+    budget_amount: Mapped[Decimal | None]
+    budget_currency: Mapped[str]
+    budget_id: Mapped[str | None]
+    start_date: Mapped[date | None]
+    end_date: Mapped[date | None]
+    updated_at: Mapped[datetime | None]
+    first_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CampaignDailyMetric(Base):
+    """What a campaign did on a day of its account's time zone; a day without a row is zero.
+
+    No foreign key to `campaigns`: a platform reports spend of campaigns that it no longer lists.
+    """
+
+    __tablename__ = "campaign_daily_metrics"
+    __table_args__ = (Index(None, "account_id", "day"),)
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
+    campaign_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    ad_product: Mapped[str | None]
+    impressions: Mapped[int] = mapped_column(BigInteger)
+    clicks: Mapped[int] = mapped_column(BigInteger)
+    spend: Mapped[Decimal]
+    conversions: Mapped[Decimal]
+    conversion_value: Mapped[Decimal]
+    currency: Mapped[str]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ReportRequest(Base):
+    """A report that a platform prepares for an account, to be collected by a later run."""
+
+    __tablename__ = "report_requests"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
+    report_id: Mapped[str] = mapped_column(primary_key=True)
+    ad_product: Mapped[str]
+    since: Mapped[date]
+    until: Mapped[date]
+    requested_at: Mapped[datetime]
+
+
+class SyncRun(Base):
+    """What one run of sync-campaigns did; `id` is the id of its flow run."""
+
+    __tablename__ = "sync_runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    mode: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    summary: Mapped[dict[str, Any]]

@@ -1,0 +1,169 @@
+"""What Google's error codes mean for us: those of Google Ads, and those of its OAuth token endpoint."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sivera.errors import (
+    AccountInaccessible,
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    ThrottleScope,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.platforms.base import Reply, seconds_from
+from sivera.platforms.google_json import member
+from sivera.values import PlatformName
+
+DEFAULT_WAIT_SECONDS = 60.0
+"""How long to wait where Google says only 'too many requests'."""
+
+Verdict = tuple[type[PlatformError], str]
+
+_TOKEN_REJECTED: Verdict = (TokenRejected, "the access token is expired or not valid")
+_RECONNECT: Verdict = (ReconnectRequired, "the connection is gone; connect the Google account again")
+_CONFIGURATION: Verdict = (Misconfigured, "our Cloud project is refused; check it and its Google Ads API access level")
+_NO_ACCESS: Verdict = (AccountInaccessible, "this grant may not read the account; check the user's or manager's access")
+_CLOSED: Verdict = (AccountInaccessible, "the account is closed or not enabled yet")
+_THROTTLED: Verdict = (Throttled, "too many requests")
+_UNAVAILABLE: Verdict = (Unavailable, "is in trouble")
+
+ADS_VERDICTS: dict[str, Verdict] = {
+    # authenticationError
+    "OAUTH_TOKEN_EXPIRED": _TOKEN_REJECTED,
+    "OAUTH_TOKEN_INVALID": _TOKEN_REJECTED,
+    "GOOGLE_ACCOUNT_COOKIE_INVALID": _TOKEN_REJECTED,
+    "AUTHENTICATION_ERROR": _TOKEN_REJECTED,
+    "OAUTH_TOKEN_REVOKED": _RECONNECT,
+    "OAUTH_TOKEN_DISABLED": _RECONNECT,
+    "GOOGLE_ACCOUNT_DELETED": _RECONNECT,
+    "NOT_ADS_USER": (ReconnectRequired, "the Google account has no Google Ads account; connect one that has"),
+    "TWO_STEP_VERIFICATION_NOT_ENROLLED": (ReconnectRequired, "the Google account must turn on 2-Step Verification"),
+    "ADVANCED_PROTECTION_NOT_ENROLLED": (ReconnectRequired, "the Google account must turn on Advanced Protection"),
+    "CUSTOMER_NOT_FOUND": (AccountInaccessible, "there is no such account, or not yet"),
+    "ORGANIZATION_NOT_RECOGNIZED": _CONFIGURATION,
+    "ORGANIZATION_NOT_APPROVED": _CONFIGURATION,
+    "ORGANIZATION_NOT_ASSOCIATED_WITH_DEVELOPER_TOKEN": _CONFIGURATION,
+    "DEVELOPER_TOKEN_INVALID": (Misconfigured, "the developer token is not valid; correct or remove it"),
+    "OAUTH_TOKEN_HEADER_INVALID": (Misconfigured, "a header is malformed; check the developer token"),
+    # authorizationError
+    "USER_PERMISSION_DENIED": _NO_ACCESS,
+    "INVALID_LOGIN_CUSTOMER_ID_SERVING_CUSTOMER_ID_COMBINATION": _NO_ACCESS,
+    "AUTHORIZATION_ERROR": _NO_ACCESS,
+    "ACTION_NOT_PERMITTED": _NO_ACCESS,
+    "ACCESS_DENIED_FOR_ACCOUNT_TYPE": (AccountInaccessible, "the account is not a Google Ads account"),
+    "CUSTOMER_NOT_ENABLED": _CLOSED,
+    "INCOMPLETE_SIGNUP": _CLOSED,
+    "ACTION_NOT_PERMITTED_FOR_SUSPENDED_ACCOUNT": (AccountInaccessible, "the account is suspended"),
+    "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION": _CONFIGURATION,
+    "CLOUD_PROJECT_NOT_UNDER_ORGANIZATION": _CONFIGURATION,
+    "PROJECT_DISABLED": _CONFIGURATION,
+    "SERVICE_ACCESS_DENIED": _CONFIGURATION,
+    "METRIC_ACCESS_DENIED": _CONFIGURATION,
+    "MISSING_TOS": (Misconfigured, "the Google Ads API's terms of service must be signed in the Cloud console"),
+    "DEVELOPER_TOKEN_NOT_ON_ALLOWLIST": _CONFIGURATION,
+    "DEVELOPER_TOKEN_PROHIBITED": _CONFIGURATION,
+    "DEVELOPER_TOKEN_NOT_APPROVED": _CONFIGURATION,
+    # requestError, quotaError, internalError
+    "CLOUD_PROJECT_NOT_FOUND": _CONFIGURATION,
+    "UNSUPPORTED_VERSION": (Misconfigured, "this version of the API is no longer served; update sivera-jobs"),
+    "ACCESS_PROHIBITED": _CONFIGURATION,
+    "RESOURCE_EXHAUSTED": _THROTTLED,
+    "RESOURCE_TEMPORARILY_EXHAUSTED": _THROTTLED,
+    "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION": _THROTTLED,
+    "EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION": _THROTTLED,
+    "INTERNAL_ERROR": _UNAVAILABLE,
+    "TRANSIENT_ERROR": _UNAVAILABLE,
+    "DEADLINE_EXCEEDED": _UNAVAILABLE,
+    # google.rpc.ErrorInfo: from the gateway before Google Ads
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (ReconnectRequired, "access to Google Ads was not granted; connect again"),
+    "SERVICE_DISABLED": (Misconfigured, "the Google Ads API is not enabled in our Cloud project"),
+}
+"""What Google Ads' error codes mean for us; a code that is not here is judged by the HTTP status."""
+
+OAUTH_VERDICTS: dict[str, Verdict] = {
+    "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired; connect the Google account again"),
+    "invalid_client": (Misconfigured, "the client id or secret is wrong; correct them"),
+    "unauthorized_client": (Misconfigured, "our OAuth client may not use this grant; check client id and secret"),
+    "deleted_client": (Misconfigured, "our OAuth client was deleted; set another one"),
+    "unsupported_grant_type": (Misconfigured, "the token endpoint does not know the refresh grant; check the base URL"),
+    "internal_failure": _UNAVAILABLE,
+    "server_error": _UNAVAILABLE,
+    "temporarily_unavailable": _UNAVAILABLE,
+}
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)s")
+_LINK = re.compile(r"\S*://\S*")
+
+
+def ads_error(reply: Reply) -> PlatformError | None:
+    """Return the error that a reply of Google Ads means; a stream that breaks off ends with one, under HTTP 200."""
+    parts = reply.body if isinstance(reply.body, list) else [reply.body]
+    error = next((part["error"] for part in parts if isinstance(part, dict) and "error" in part), None)
+    if error is None and reply.status == 200:
+        return None
+    details = _dicts(member(error, "details"))
+    failures = [failure for detail in details for failure in _dicts(detail.get("errors"))]
+    codes = [code for failure in failures for code in _texts(failure.get("errorCode"))]
+    codes += [reason for detail in details if isinstance(reason := detail.get("reason"), str)]
+    code = next((code for code in codes if code in ADS_VERDICTS), codes[0] if codes else None)
+    kind, sentence = ADS_VERDICTS.get(code or "") or _verdict_of_status(reply.status)
+    if kind is Throttled:
+        return _throttled(sentence, code, failures)
+    if kind is InvalidRequest:
+        told = next((failure.get("message") for failure in failures), member(error, "message"))
+        sentence = f"{sentence}: {_LINK.sub('', str(told))[:120]}" if told else sentence
+    return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
+
+
+def _verdict_of_status(status: int) -> Verdict:  # noqa: PLR0911 - a table by ranges
+    if status == 401:
+        return _TOKEN_REJECTED
+    if status == 403:
+        return _NO_ACCESS
+    if status == 429:
+        return _THROTTLED
+    if status == 200:
+        return Unavailable, "broke off its answer"
+    if status == 408 or status >= 500:
+        return _UNAVAILABLE
+    if status < 400:
+        return InvalidReply, "sent neither an answer nor an error"
+    return InvalidRequest, "refused the request"
+
+
+def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any]]) -> Throttled:
+    """Return how long to wait, and whether the quota is the account's or our Cloud project's."""
+    details = (member(failure.get("details"), "quotaErrorDetails") for failure in failures)
+    quota = next((found for found in details if isinstance(found, dict)), {})
+    delay = _DURATION.fullmatch(str(quota.get("retryDelay")))
+    scope = ThrottleScope.ACCOUNT if quota.get("rateScope") == "ACCOUNT" else ThrottleScope.PLATFORM
+    return Throttled(PlatformName.GOOGLE, sentence, code, float(delay[1]) if delay else DEFAULT_WAIT_SECONDS, scope)
+
+
+def oauth_error(reply: Reply) -> PlatformError | None:
+    """Return the error that a reply of the token endpoint means; google-auth agrees on which are worth another try."""
+    if reply.status == 200:
+        return None
+    name, subtype = member(reply.body, "error"), member(reply.body, "error_subtype")
+    code = next((text for text in (subtype, name) if isinstance(text, str)), str(reply.status))
+    if reply.status == 429:
+        wait = seconds_from(reply.headers, default=DEFAULT_WAIT_SECONDS)
+        return Throttled(PlatformName.GOOGLE, "too many renewals", code, wait)
+    if reply.status == 408 or reply.status >= 500:
+        return Unavailable(PlatformName.GOOGLE, "the token endpoint is in trouble", code)
+    kind, sentence = OAUTH_VERDICTS.get(str(name)) or (InvalidRequest, "the token endpoint refused the request")
+    return kind(PlatformName.GOOGLE, sentence, code)
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value.values() if isinstance(text, str)] if isinstance(value, dict) else []

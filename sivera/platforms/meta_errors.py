@@ -1,0 +1,179 @@
+"""What Meta's refusals mean: its error codes as our errors, and its headers as seconds to wait.
+
+Codes are those of Meta's pages `graph-api/guides/error-handling`, `graph-api/overview/rate-limiting` and the error
+lists of `marketing-api/reference`. The HTTP status hardly says anything: an expired token and a throttled account are
+both a 400.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from sivera.errors import (
+    AccountInaccessible,
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    ThrottleScope,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.platforms.base import Reply
+from sivera.values import PlatformName
+
+THROTTLES: dict[int, ThrottleScope] = {
+    4: ThrottleScope.PLATFORM,  # the app's calls
+    341: ThrottleScope.PLATFORM,
+    17: ThrottleScope.ACCOUNT,  # the user's calls; with subcode 2446079 the ad account's
+    32: ThrottleScope.ACCOUNT,
+    613: ThrottleScope.ACCOUNT,
+    **dict.fromkeys(range(80000, 80015), ThrottleScope.ACCOUNT),  # one ad account's calls, by use case
+}
+TRANSIENT = frozenset({1, 2, 368})
+SESSION = frozenset({102, 190})
+"""Meta does not take the access token."""
+PERMISSION = frozenset({10, *range(200, 300)})
+NO_SUCH_OBJECT = (100, 33)
+"""Also what Meta says of an object that the user may not see."""
+OUR_APP = frozenset({3, 101, 270, 2635})
+"""A missing capability, an unknown app id, an app of the lowest access tier, a version of the API that is gone."""
+OUR_APP_PHRASES = ("client secret", "validating application", "appsecret_proof", "api access blocked")
+"""Refusals of our app that come under codes which mean something else: 1, 100, 190 and 200."""
+TOO_MUCH_DATA = "reduce the amount of data"
+
+ENDED_SESSIONS = {
+    458: "the user has removed our app",
+    459: "Facebook wants the user to log in and pass a check",
+    460: "the user has changed the password",
+    464: "the user's Facebook account is not confirmed",
+    492: "the user has lost the role on the page",
+}
+"""Subcodes of a session that no renewed token brings back. With any other (463 and 467 say "expired, revoked or
+otherwise invalid") another process may hold a newer token, and if not, the exchange of the token says what it is.
+"""
+
+APP_WAIT_SECONDS = 600.0
+"""Meta names no time for an app that is throttled; Airbyte's connector waits ten minutes."""
+ACCOUNT_WAIT_SECONDS = 300.0
+"""For how long an account of an app of the lower tier is blocked, where no header says it."""
+MAX_QUOTE = 150
+URL_OR_SECRET = re.compile(r"https?://\S+|[\w|.=-]{24,}")
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whom a call asks about, which decides what a refusal of the token or of a permission means."""
+
+    token: type[PlatformError]
+    permission: type[PlatformError]
+
+
+ABOUT_ACCOUNT = Question(token=TokenRejected, permission=AccountInaccessible)
+ABOUT_USER = Question(token=TokenRejected, permission=ReconnectRequired)
+ABOUT_TOKEN = Question(token=ReconnectRequired, permission=ReconnectRequired)
+
+
+class TooMuchData(Unavailable):
+    """The reply would hold too much for Meta: ask for fewer rows."""
+
+
+def error_of(question: Question, reply: Reply) -> PlatformError | None:
+    """Return the error that a reply means, whatever its HTTP status; None for a success."""
+    error = reply.body.get("error") if isinstance(reply.body, dict) else None
+    if isinstance(error, dict):
+        return _error(question, error, reply)
+    if reply.status >= 500:
+        return Unavailable(PlatformName.META, f"answered HTTP {reply.status}", str(reply.status))
+    if error is not None or reply.status != 200:
+        return InvalidReply(PlatformName.META, f"answered HTTP {reply.status} without saying why", str(reply.status))
+    return None
+
+
+def _error(  # noqa: PLR0911 - one arm a kind of error
+    question: Question, error: Mapping[str, Any], reply: Reply
+) -> PlatformError:
+    code, subcode, said = (error.get(field) for field in ("code", "error_subcode", "message"))
+    code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
+    said = said if isinstance(said, str) else ""
+    told = str(code) if subcode is None else f"{code}/{subcode}"
+    if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
+        return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", told)
+    if code in THROTTLES:
+        return _throttled(THROTTLES[code], reply.headers, told)
+    if TOO_MUCH_DATA in said.lower():
+        return TooMuchData(PlatformName.META, "cannot answer with so much data at once", told)
+    if code in TRANSIENT or error.get("is_transient") is True or reply.status >= 500:
+        return Unavailable(PlatformName.META, f"is in trouble for a moment{_quote(said)}", told)
+    if code in SESSION:
+        return _session_error(question, subcode, told)
+    if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT:
+        return _permission_error(question, told)
+    return InvalidRequest(PlatformName.META, f"refuses our request as wrong{_quote(said)}", told)
+
+
+def _throttled(scope: ThrottleScope, headers: Mapping[str, str], told: str) -> Throttled:
+    whose = "our app" if scope is ThrottleScope.PLATFORM else "this account"
+    message = f"allows {whose} no more calls for now"
+    return Throttled(PlatformName.META, message, told, _wait_seconds(headers, scope), scope)
+
+
+def _session_error(question: Question, subcode: int | None, told: str) -> PlatformError:
+    if subcode in ENDED_SESSIONS:
+        reason = ENDED_SESSIONS[subcode]
+        return ReconnectRequired(PlatformName.META, f"has ended the session, as {reason}: connect again", told)
+    # The text of such an error can quote the token.
+    return question.token(PlatformName.META, "no longer takes the access token: it has expired or was revoked", told)
+
+
+def _permission_error(question: Question, told: str) -> PlatformError:
+    if question.permission is AccountInaccessible:
+        what = "does not let this user read the account: it is closed, or the permission was taken away"
+    else:
+        what = "has no permission of the user to read ads: connect again and allow it"
+    return question.permission(PlatformName.META, what, told)
+
+
+def _quote(said: str) -> str:
+    """Return Meta's own words, shortened, and without anything that could be a URL, a token or a secret."""
+    words = URL_OR_SECRET.sub("...", " ".join(said.split()))[:MAX_QUOTE].rstrip(". ")
+    return f"; it says: {words}" if words else ""
+
+
+def app_usage(headers: Mapping[str, str]) -> float:
+    """Return how much of its calls our app has used, in percent; 0 where no header says it."""
+    insights = _header(headers, "x-fb-ads-insights-throttle").get("app_id_util_pct")
+    return max(map(_number, (*_header(headers, "x-app-usage").values(), insights)), default=0.0)
+
+
+def _wait_seconds(headers: Mapping[str, str], scope: ThrottleScope) -> float:
+    """Return for how long to leave the app or the account alone.
+
+    `X-Business-Use-Case-Usage` counts in minutes, `X-Ad-Account-Usage` in seconds; both speak of accounts.
+    """
+    if scope is ThrottleScope.PLATFORM:
+        return APP_WAIT_SECONDS
+    waits = [_number(_header(headers, "x-ad-account-usage").get("reset_time_duration"))]
+    for entries in _header(headers, "x-business-use-case-usage").values():
+        for entry in entries if isinstance(entries, list) else ():
+            minutes = entry.get("estimated_time_to_regain_access") if isinstance(entry, dict) else None
+            waits.append(60 * _number(minutes))
+    return max(waits) or ACCOUNT_WAIT_SECONDS
+
+
+def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Return a header of JSON text; it is a hint, so anything else is as good as none."""
+    try:
+        value = orjson.loads(headers.get(name, "{}"))
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float:
+    return max(0.0, float(value)) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,58 @@
+"""Questions about daily metrics."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import Delete, Table, bindparam, delete, select
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Date, Text
+
+from sivera.models import CampaignDailyMetric
+from sivera.queries.upsert import incoming, upsert
+from sivera.values import DailyMetrics, MetricsBatch
+
+COLUMNS = tuple(DailyMetrics.model_fields)
+_ROWS = TypeAdapter(Sequence[DailyMetrics])
+_UPSERT = upsert(CampaignDailyMetric, "campaign_id,day", COLUMNS, given=("ad_product",))
+
+
+def replace_window(session: Session, account_id: int, batch: MetricsBatch, now: datetime) -> int:
+    """Make the window hold what the batch holds: write new and changed days, delete those that became zero.
+
+    Returns:
+        The number of days written or deleted.
+    """
+    rows = _ROWS.dump_json(batch.rows).decode()
+    deleted = session.execute(
+        _DELETE_ZEROED,
+        {
+            "account": account_id,
+            "product": batch.ad_product,
+            "since": batch.window.since,
+            "until": batch.window.until,
+            "rows": rows,
+        },
+        execution_options={"synchronize_session": False},
+    )
+    written = session.execute(
+        _UPSERT, {"account_id": account_id, "ad_product": batch.ad_product, "rows": rows, "now": now}
+    ).all()
+    return len(written) + deleted.rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def _delete_zeroed() -> Delete:
+    table = CampaignDailyMetric.__table__
+    assert isinstance(table, Table)  # noqa: S101 - tells the type checker what every mapped class has
+    kept = incoming(table, ("campaign_id", "day"))
+    return delete(CampaignDailyMetric).where(
+        CampaignDailyMetric.account_id == bindparam("account"),
+        CampaignDailyMetric.day.between(bindparam("since", type_=Date), bindparam("until", type_=Date)),
+        CampaignDailyMetric.ad_product.is_not_distinct_from(bindparam("product", type_=Text)),
+        ~select(kept.c.day)
+        .where(kept.c.campaign_id == CampaignDailyMetric.campaign_id, kept.c.day == CampaignDailyMetric.day)
+        .exists(),
+    )
+
+
+_DELETE_ZEROED = _delete_zeroed()

@@ -1,0 +1,177 @@
+"""The sync of one ad account: fetch over HTTP, then store in one transaction with its cursor.
+
+Cursor and data are written together, so that a process killed anywhere leaves either the old state or the new one, and
+a second run of the same sync finds nothing to change.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera import values
+from sivera.errors import AccountInaccessible, ReconnectRequired, Throttled, ThrottleScope
+from sivera.grants import GrantTokenSource
+from sivera.models import AdAccount
+from sivera.platforms.base import PlatformClient, utc_now
+from sivera.queries import accounts as queries
+from sivera.queries import campaigns as campaign_queries
+from sivera.queries import metrics as metric_queries
+from sivera.sync import rules
+from sivera.sync.options import SyncMode
+from sivera.sync.summary import AccountSync, DueAccount, Outcome
+
+
+@dataclass(frozen=True)
+class SyncEdges:
+    """What the sync of an account needs from outside.
+
+    `client_for` and `tokens_for` give the platform's client and the grant's token source.
+    """
+
+    engine: Engine
+    client_for: Callable[[values.PlatformName], PlatformClient]
+    tokens_for: Callable[[values.PlatformName, int], GrantTokenSource]
+    now: Callable[[], datetime] = utc_now
+
+
+@dataclass(frozen=True)
+class Target:
+    """An account as it stood when its sync began."""
+
+    due: DueAccount
+    credential_id: int
+    account: values.AdAccount
+    cursor: datetime | None
+    outstanding: tuple[values.ReportRequest, ...]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What the platform said, and since when that is true."""
+
+    as_of: datetime
+    listing: values.CampaignListing
+    metrics: values.MetricsReading
+
+
+def sync_account(edges: SyncEdges, due: DueAccount, mode: SyncMode, lookback_days: int | None = None) -> AccountSync:
+    """Copy one account's campaigns and metrics into the database.
+
+    Returns what it did, or that the platform wants no calls now. A grant that needs a human is marked so.
+
+    Raises:
+        SiveraError: The account failed, and nothing of it was written.
+    """
+    target = _load(edges.engine, due)
+    tokens = edges.tokens_for(due.platform, target.credential_id)
+    try:
+        fetched = _fetch(edges, target, tokens, mode, lookback_days)
+    except Throttled as error:
+        return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=error.scope is ThrottleScope.PLATFORM)
+    except ReconnectRequired as error:
+        tokens.reject(error.message)
+        raise
+    with Session(edges.engine) as session, session.begin():
+        return store(session, due, mode, fetched, edges.now())
+
+
+def record_failure(engine: Engine, due: DueAccount, error: Exception, now: datetime) -> str:
+    """Write down why an account failed, and when it is tried again; return the reason in words."""
+    reason = rules.reason_for(error, due.platform)
+    with Session(engine) as session, session.begin():
+        row = queries.lock_account(session, due.id)
+        if row is not None:
+            row.consecutive_failures += 1
+            row.last_error, row.last_attempt_at = reason, now
+            row.next_attempt_at = rules.next_attempt(row.consecutive_failures, now)
+            if isinstance(error, rules.RemovalsHeldError):
+                row.removals_held = error.missing
+    return reason
+
+
+def _load(engine: Engine, due: DueAccount) -> Target:
+    with Session(engine) as session:
+        row = queries.get_account(session, due.id)
+        if row is None:
+            raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
+        return Target(
+            due=due,
+            credential_id=row.credential_id,
+            account=values.AdAccount(
+                external_id=row.external_id,
+                name=row.name,
+                currency=row.currency,
+                timezone=row.timezone,
+                manager_id=row.manager_id,
+                region=row.region,
+            ),
+            cursor=row.campaigns_cursor,
+            outstanding=tuple(queries.outstanding_reports(session, due.id)),
+        )
+
+
+def _fetch(
+    edges: SyncEdges, target: Target, tokens: GrantTokenSource, mode: SyncMode, lookback_days: int | None
+) -> Fetched:
+    client, account = edges.client_for(target.due.platform), target.account
+    as_of = edges.now()
+    since = target.cursor if mode is SyncMode.INCREMENTAL else None
+    today = as_of.astimezone(ZoneInfo(account.timezone)).date()
+    window = rules.metrics_window(target.due.platform, mode, lookback_days, today)
+    return Fetched(
+        as_of=as_of,
+        listing=client.list_campaigns(tokens, account, since),
+        metrics=client.read_metrics(tokens, account, window, target.outstanding),
+    )
+
+
+def store(session: Session, due: DueAccount, mode: SyncMode, fetched: Fetched, now: datetime) -> AccountSync:
+    """Write what was fetched, and move the cursor, in the session's transaction.
+
+    Raises:
+        RemovalsHeldError: The listing lacks more campaigns than may vanish without a human's word.
+    """
+    row = queries.lock_account(session, due.id)
+    if row is None or (row.synced_as_of is not None and row.synced_as_of > fetched.as_of):
+        return AccountSync(account=due, outcome=Outcome.SUPERSEDED)
+    campaigns = fetched.listing.campaigns
+    added, changed, removed = campaign_queries.upsert_campaigns(session, due.id, campaigns, now)
+    unchanged = len(campaigns) - added - changed - removed
+    if mode is SyncMode.FULL and fetched.listing.complete:
+        removed += _remove_missing(session, row, [campaign.external_id for campaign in campaigns], now)
+        row.last_full_sync_at = now
+    metric_rows = sum(metric_queries.replace_window(session, due.id, batch, now) for batch in fetched.metrics.batches)
+    queries.replace_outstanding_reports(session, due.id, fetched.metrics.outstanding)
+    recovered = row.consecutive_failures >= rules.SLOW_LANE_AFTER
+    _mark_synced(row, fetched.as_of, now)
+    return AccountSync(
+        account=due,
+        outcome=Outcome.SYNCED,
+        added=added,
+        changed=changed,
+        unchanged=unchanged,
+        removed=removed,
+        metric_rows=metric_rows,
+        recovered=recovered,
+    )
+
+
+def _remove_missing(session: Session, row: AdAccount, listed: list[str], now: datetime) -> int:
+    missing: int
+    missing, total = campaign_queries.count_missing(session, row.id, listed)
+    if rules.too_many_removals(missing, total) and not row.removals_approved:
+        raise rules.RemovalsHeldError(row.id, missing, total)
+    if missing:
+        campaign_queries.mark_missing_removed(session, row.id, listed, now)
+    row.removals_held, row.removals_approved = None, False
+    return missing
+
+
+def _mark_synced(row: AdAccount, as_of: datetime, now: datetime) -> None:
+    row.campaigns_cursor = row.synced_as_of = as_of
+    row.last_attempt_at = row.last_synced_at = now
+    row.consecutive_failures, row.next_attempt_at, row.last_error = 0, None, None

@@ -1,0 +1,109 @@
+"""The decisions of sync-campaigns, as pure functions: facts in, decision out."""
+
+from datetime import date, datetime, timedelta
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from sivera.crypto import UndecryptableError
+from sivera.errors import (
+    AccountInaccessible,
+    ConfigurationError,
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    ReconnectRequired,
+    SiveraError,
+    Throttled,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.sync.options import SyncMode
+from sivera.values import DateWindow, PlatformName
+
+RECENT_DAYS = 3
+"""What an incremental run reads again: today and the days that late clicks still move."""
+
+RESTATEMENT_DAYS: dict[PlatformName, int] = {
+    # Conversions are booked on the day of the click; 30 days is the default conversion window.
+    PlatformName.GOOGLE: 30,
+    # "Insights are frozen 28 days after they were generated."
+    PlatformName.META: 28,
+    # Cancelled orders for 3 days, attribution of Sponsored Brands and Display for 14.
+    PlatformName.AMAZON: 14,
+    # Conversion windows of up to 28 days exist, 7 is the common one; 14 covers it with room.
+    PlatformName.TIKTOK: 14,
+}
+"""For how many days a platform may still change a day's figures; a full run reads them all again."""
+
+SLOW_LANE_AFTER = 3
+"""So many failures in a row put an account into the slow lane."""
+
+SLOW_LANE_FIRST = timedelta(hours=2)
+SLOW_LANE_LONGEST = timedelta(hours=24)
+
+REMOVALS_ALLOWED = 20
+REMOVALS_SHARE = 5
+
+
+class RemovalsHeldError(SiveraError):
+    """A complete listing lacks so many campaigns that a human must say it is right."""
+
+    def __init__(self, account_id: int, missing: int, total: int) -> None:
+        super().__init__(account_id, missing, total)
+        self.account_id, self.missing, self.total = account_id, missing, total
+
+    def __str__(self) -> str:
+        return (
+            f"the full listing lacks {self.missing} of {self.total} campaigns, so nothing was written; if that is "
+            f"right, run: sivera accounts approve-removals {self.account_id}"
+        )
+
+
+def metrics_window(platform: PlatformName, mode: SyncMode, lookback_days: int | None, today: date) -> DateWindow:
+    """Return the days to read again, today (in the account's time zone) included."""
+    days = lookback_days or (RESTATEMENT_DAYS[platform] if mode is SyncMode.FULL else RECENT_DAYS)
+    return DateWindow(since=today - timedelta(days=days - 1), until=today)
+
+
+def next_attempt(failures: int, now: datetime) -> datetime | None:
+    """Return when an account that failed so often in a row is tried again; None means in the next run."""
+    if failures < SLOW_LANE_AFTER:
+        return None
+    doubled: timedelta = SLOW_LANE_FIRST * 2 ** min(failures - SLOW_LANE_AFTER, 10)
+    return now + min(doubled, SLOW_LANE_LONGEST)
+
+
+def too_many_removals(missing: int, total: int) -> bool:
+    """Whether so many missing campaigns need a human's word: more than 20, and more than a fifth."""
+    return missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total
+
+
+def is_worth_a_retry(error: BaseException) -> bool:
+    """Whether the same sync may work in a moment."""
+    return isinstance(error, Unavailable | OperationalError)
+
+
+_MENDS: tuple[tuple[type[SiveraError], str], ...] = (
+    (InvalidReply, "The platform may be in trouble; the next run tries again."),
+    (Unavailable, "The platform may be in trouble; the next run tries again."),
+    (Throttled, "The next run tries again."),
+    (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),
+    (ReconnectRequired, "Someone of the team must connect the account again."),
+    (AccountInaccessible, "Ask the team to open the account or to give the connected user access to it."),
+    (Misconfigured, "Check our application's registration, then: sivera apps set {platform}"),
+    (InvalidRequest, "This is a defect of Sivera Jobs; please report it with this sentence."),
+    (UndecryptableError, "Someone of the team must connect the account again."),
+)
+
+
+def reason_for(error: Exception, platform: PlatformName) -> str:
+    """Say why an account failed and what to do about it, in words a person can act on."""
+    if isinstance(error, SQLAlchemyError):
+        # Its text holds the statement and its values.
+        return f"The database failed ({type(error).__name__}). The next run tries again."
+    if not isinstance(error, SiveraError):
+        return f"Unexpected {type(error).__name__}: a defect of Sivera Jobs; the task run's log has the traceback."
+    mend = next((text for kind, text in _MENDS if isinstance(error, kind)), "")
+    if isinstance(error, ConfigurationError | RemovalsHeldError):
+        return str(error)
+    return f"{str(error).rstrip('.')}. {mend.format(platform=platform.value)}".strip()

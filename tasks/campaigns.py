@@ -1,0 +1,91 @@
+"""The steps of sync-campaigns."""
+
+from datetime import datetime
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.runtime import flow_run, task_run
+from prefect.states import Failed
+from sqlalchemy.orm import Session
+
+from sivera.errors import SiveraError
+from sivera.platforms.base import utc_now
+from sivera.queries import runs
+from sivera.sync import account as account_sync
+from sivera.sync.options import SyncMode, SyncOptions
+from sivera.sync.plan import plan_sync
+from sivera.sync.rules import is_worth_a_retry
+from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
+from tasks import resources
+
+RETRIES = 2
+
+
+def _retry(_task: object, _task_run: object, state: State) -> bool:
+    return is_worth_a_retry(state.result(raise_on_failure=False))
+
+
+@task(name="plan-sync", cache_policy=NO_CACHE)
+def plan(options: SyncOptions) -> SyncPlan:
+    """Find the accounts to sync, those that wait for a human, and how many rest in the slow lane."""
+    with Session(resources.engine()) as session:
+        return plan_sync(session, options, utc_now())
+
+
+@task(
+    name="sync-account",
+    task_run_name="{account.platform.value} {account.name}",
+    retries=RETRIES,
+    retry_delay_seconds=[1, 4],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_retry,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None) -> AccountSync | State:
+    """Copy one account's campaigns and daily metrics into the database."""
+    edges = resources.sync_edges()
+    try:
+        return account_sync.sync_account(edges, account, mode, lookback_days)
+    except Exception as error:
+        if is_worth_a_retry(error) and task_run.run_count <= RETRIES:
+            raise
+        reason = account_sync.record_failure(edges.engine, account, error, edges.now())
+        if isinstance(error, SiveraError):
+            # The reason says it all: a traceback for each of them would bury the one that matters.
+            return Failed(message=reason, data=error)
+        raise
+
+
+@task(name="publish-summary", cache_policy=NO_CACHE)
+def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
+    """Store what the run did, show it as tables, and tell the world by an event."""
+    with Session(resources.engine()) as session, session.begin():
+        runs.record_run(session, flow_run.id, summary, started_at)
+    create_table_artifact(
+        key="sync-campaigns-platforms",
+        description=summary.sentence,
+        table=[{"platform": name.value, **counts.model_dump()} for name, counts in summary.platforms.items()],
+    )
+    rows = [(failure.account, failure.reason) for failure in summary.failures]
+    rows += [(account, "Waits for someone of the team to connect it again.") for account in summary.waiting_accounts]
+    create_table_artifact(
+        key="sync-campaigns-failures",
+        description=f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
+        table=[{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
+    )
+    for account in summary.recovered:
+        get_run_logger().info("Account %s (%s %s) works again", account.id, account.platform.value, account.name)
+    emit_event(
+        "sivera.sync-campaigns.finished",
+        resource={"prefect.resource.id": "sivera.job.sync-campaigns", "prefect.resource.name": "sync-campaigns"},
+        payload={
+            "success": summary.failed == 0,
+            "totalProcessed": summary.synced + summary.failed,
+            "failed": summary.failed,
+            **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),
+        },
+    )

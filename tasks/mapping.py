@@ -1,0 +1,81 @@
+"""Mapping a task over many accounts, no faster than the platforms allow and the Prefect server records."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+from uuid import UUID
+
+from prefect import Task, unmapped
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+
+from sivera.sync.queue import AccountQueue
+from sivera.sync.summary import DueAccount
+
+MAX_UNRECORDED = 1_500
+"""Task runs that may have ended without the server having recorded it.
+
+The server's in-memory queue drops messages beyond 10,000, three to four a task run, and what is dropped is never seen.
+"""
+
+LOOK_AGAIN_SECONDS = 1.0
+
+
+class Recorder:
+    """Knows how far the Prefect server is behind in recording a flow run's task runs."""
+
+    def __init__(self, client: SyncPrefectClient, flow_run_id: str) -> None:
+        self._client = client
+        self._filter = {
+            "flow_runs": {"id": {"any_": [str(UUID(flow_run_id))]}},
+            "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
+        }
+        self._recorded = 0
+        self._looked_at = time.monotonic()
+
+    def is_behind(self, ended: int) -> bool:
+        """Whether so many of `ended` task runs are not recorded that no more should begin."""
+        if ended - self._recorded <= MAX_UNRECORDED or time.monotonic() - self._looked_at < LOOK_AGAIN_SECONDS:
+            return ended - self._recorded > MAX_UNRECORDED
+        self._recorded = self._client.request("POST", "/task_runs/count", json=self._filter).json()
+        self._looked_at = time.monotonic()
+        return ended - self._recorded > MAX_UNRECORDED
+
+
+def map_accounts(
+    task: Task[..., Any], queue: AccountQueue, *, at_once: int, until: float, **constants: object
+) -> Iterator[tuple[DueAccount, State]]:
+    """Map a task over the queue, a batch whenever there is room, and yield each account with its task's final state.
+
+    Args:
+        task: Takes an account as its first parameter, and the constants.
+        queue: Where the accounts come from; the caller may put one back while this iterates.
+        at_once: At most so many accounts are mapped and not ended.
+        until: The monotonic time after which no account is begun; what is left stays in the queue.
+        constants: The task's other parameters.
+    """
+    ended: SimpleQueue[tuple[DueAccount, PrefectFuture[Any]]] = SimpleQueue()
+    fixed: dict[str, Any] = {name: unmapped(value) for name, value in constants.items()}
+    running = total = 0
+    with get_client(sync_client=True) as client:
+        recorder = Recorder(client, flow_run.id)
+        while True:
+            room = 0 if time.monotonic() > until or recorder.is_behind(total) else at_once - running
+            batch = queue.take(room) if room >= max(1, at_once // 4) else []
+            if batch:
+                for account, future in zip(batch, task.map(batch, **fixed), strict=True):
+                    future.add_done_callback(partial(lambda a, f: ended.put((a, f)), account))
+                running += len(batch)
+            if not running and time.monotonic() + queue.seconds_to_wait() > until:
+                return
+            try:
+                account, future = ended.get(timeout=LOOK_AGAIN_SECONDS)
+            except Empty:
+                continue
+            running, total = running - 1, total + 1
+            future.wait()
+            yield account, future.state

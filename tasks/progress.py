@@ -1,0 +1,33 @@
+"""The progress of a run, as an artifact that the UI shows while it runs."""
+
+import time
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+UPDATE_SECONDS = 5.0
+"""The UI itself looks again only every half minute; each update is a call to the server."""
+
+
+class Progress:
+    """A progress artifact named after its job.
+
+    Args:
+        job: The job's name.
+        total: How many steps make it complete.
+    """
+
+    def __init__(self, job: str, total: int) -> None:
+        self._total = max(total, 1)
+        self._done = 0
+        created = create_progress_artifact(0.0 if total else 100.0, key=f"{job}-progress", description=job)
+        assert isinstance(created, UUID)  # noqa: S101 - it is a coroutine only in asynchronous code
+        self._id = created
+        self._updated_at = time.monotonic()
+
+    def advance(self) -> None:
+        """Count a step; tell the server now and then, and at the end."""
+        self._done += 1
+        if self._done >= self._total or time.monotonic() - self._updated_at > UPDATE_SECONDS:
+            update_progress_artifact(self._id, 100.0 * self._done / self._total)
+            self._updated_at = time.monotonic()

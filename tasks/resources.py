@@ -1,0 +1,91 @@
+"""What a process opens once and its threads share: the engine, the keyring, one client a platform, one breaker."""
+
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
+
+from sqlalchemy import Engine
+
+from blocks.database import load_database_url
+from blocks.platform_app import load_platform_app
+from blocks.token_key import load_keyring
+from sivera.breaker import Breaker
+from sivera.crypto import Keyring
+from sivera.database import check, open_engine
+from sivera.grants import GrantTokenSource
+from sivera.platforms.base import PlatformClient
+from sivera.sync.account import SyncEdges
+from sivera.values import PlatformName
+
+THREADS = 24
+"""Accounts that one run syncs at the same moment: enough to wait on HTTP, few enough for one interpreter."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_lock = threading.RLock()
+_open: dict[tuple[object, ...], object] = {}
+
+
+def _once(make: Callable[P, T]) -> Callable[P, T]:
+    """Call `make` once for each set of arguments, also when threads ask at the same time, until `close`."""
+
+    @wraps(make)
+    def get(*args: P.args, **kwargs: P.kwargs) -> T:
+        key = (make, *args)
+        with _lock:
+            if key not in _open:
+                _open[key] = make(*args, **kwargs)
+            return cast("T", _open[key])
+
+    return get
+
+
+@_once
+def engine() -> Engine:
+    """The engine on the database that the block names; it has answered."""
+    opened = open_engine(load_database_url(), pool_size=THREADS)
+    check(opened)
+    return opened
+
+
+@_once
+def breaker() -> Breaker:
+    """The breaker of this process."""
+    return Breaker()
+
+
+@_once
+def client(platform: PlatformName) -> PlatformClient:
+    """The client of a platform."""
+    return load_platform_app(platform).get_client(platform, breaker())
+
+
+@_once
+def keyring() -> Keyring:
+    """The keys of the stored tokens."""
+    return load_keyring()
+
+
+@_once
+def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
+    """The tokens of a grant."""
+    return GrantTokenSource(engine(), keyring(), client(platform), credential_id)
+
+
+@_once
+def sync_edges() -> SyncEdges:
+    """What the sync of an account needs."""
+    return SyncEdges(engine(), client, tokens)
+
+
+def close() -> None:
+    """Close and forget everything, so that the next use opens it anew from the blocks."""
+    with _lock:
+        for opened in _open.values():
+            match opened:
+                case Engine():
+                    opened.dispose()
+                case PlatformClient():
+                    opened.close()
+        _open.clear()

@@ -1,0 +1,64 @@
+"""The block that holds the database's credentials."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector  # type: ignore[import-untyped]
+from sqlalchemy import URL
+
+from blocks.database import to_connector
+from sivera.errors import ConfigurationError
+
+
+def components(url: str) -> ConnectionComponents:
+    connector = to_connector(url)
+    assert isinstance(connector, SqlAlchemyConnector)
+    assert isinstance(connector.connection_info, ConnectionComponents)
+    return connector.connection_info
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_keeps_each_part_of_a_url_in_its_field(scheme: str) -> None:
+    info = components(f"{scheme}://ana:p%40ss@db.example.com:5433/sivera?sslmode=require")
+    assert info.driver == "postgresql+psycopg"
+    assert (info.username, info.host, info.port, info.database) == ("ana", "db.example.com", 5433, "sivera")
+    assert info.password.get_secret_value() == "p@ss"
+    assert info.query == {"sslmode": "require"}
+
+
+def test_keeps_the_folder_of_a_unix_socket() -> None:
+    info = components("postgresql://ana@/sivera?host=/run/postgresql")
+    assert (info.host, info.query, info.password) == (None, {"host": "/run/postgresql"}, None)
+    assert info.create_url() == URL.create(
+        "postgresql+psycopg", username="ana", database="sivera", query={"host": "/run/postgresql"}
+    )
+
+
+@given(password=st.text(min_size=1, max_size=40).filter(str.isprintable))
+def test_any_password_comes_out_as_it_went_in(password: str) -> None:
+    url = URL.create("postgresql", username="ana", password=password, host="h", database="sivera")
+    assert components(url.render_as_string(hide_password=False)).create_url().password == password
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("hidden", "the database URL cannot be read"),
+        ("postgresql://ana:hidden@h:port/sivera", "the database URL cannot be read"),
+        ("mysql://ana:hidden@h/sivera", "the database URL is of 'mysql'"),
+        ("postgresql://ana:hidden@h", "the database URL names no database"),
+        ("postgresql://ana@h/sivera?password=hidden", "the database URL has 'password' among its options"),
+        ("postgresql://ana@h/sivera?sslpassword=hidden", "the database URL has 'sslpassword' among its options"),
+        ("postgresql://ana:hidden@/sivera?host=a&host=b", "the database URL gives the option 'host' more than once"),
+    ],
+)
+def test_refuses_a_url_and_says_why_without_showing_it(url: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        to_connector(url)
+    assert str(caught.value).startswith(sentence)
+    assert "hidden" not in str(caught.value)
+
+
+def test_shows_no_password() -> None:
+    connector = to_connector("postgresql://ana:s3cret-value@h/sivera")
+    assert "s3cret-value" not in repr(connector) + str(connector) + connector.model_dump_json()

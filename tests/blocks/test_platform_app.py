@@ -1,0 +1,87 @@
+"""The block that holds our application's keys."""
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from blocks.platform_app import PlatformApp
+from blocks.server import explain
+from sivera.platforms.base import AppCredentials
+from sivera.values import PlatformName
+
+
+def app(**changes: object) -> PlatformApp:
+    return PlatformApp(**{"client_id": "id", "client_secret": "s3cret-value", **changes})
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://ads.example.com",
+        "https://ads.example.com:8443/google",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080/meta",
+        "http://localhost",
+        None,
+    ],
+)
+def test_takes_a_base_url(base_url: str | None) -> None:
+    assert app(base_url=base_url).base_url == base_url
+
+
+def test_the_empty_base_url_of_a_form_means_the_live_platform() -> None:
+    assert app(base_url="").base_url is None
+
+
+@pytest.mark.parametrize(
+    ("base_url", "mend"),
+    [
+        ("ads.example.com", "write it like https://host"),
+        ("ftp://ads.example.com", "write it like https://host"),
+        ("https://", "write it like https://host"),
+        ("http://ads.example.com", "use https"),
+        ("http://10.0.0.1:8080", "use https"),
+        ("http://localhost.example.com", "use https"),
+        ("https://ads.example.com/", "leave out the slash at its end"),
+        ("https://user:hidden@ads.example.com", "leave out user, password"),
+        ("https://ads.example.com/x?key=hidden", "leave out user, password, query"),
+    ],
+)
+def test_refuses_a_base_url_and_says_how_to_mend_it(base_url: str, mend: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        app(base_url=base_url)
+    assert explain(caught.value).startswith(f"base_url: {mend}")
+    assert "hidden" not in str(caught.value)
+
+
+def test_refuses_a_misspelt_field_without_showing_its_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        app(developer_tokn="hidden")
+    assert explain(caught.value) == "developer_tokn: Extra inputs are not permitted"
+    assert "hidden" not in str(caught.value)
+
+
+def test_refuses_empty_keys() -> None:
+    with pytest.raises(ValidationError) as caught:
+        app(client_id="", client_secret="")
+    assert {detail["loc"] for detail in caught.value.errors()} == {("client_id",), ("client_secret",)}
+
+
+def test_shows_no_secret() -> None:
+    block = app(developer_token="d3v-value")
+    assert "s3cret-value" not in repr(block) + str(block) + block.model_dump_json()
+    assert "d3v-value" not in repr(block) + str(block) + block.model_dump_json()
+
+
+@pytest.mark.parametrize("platform", PlatformName)
+def test_gives_a_client_of_the_platform(platform: PlatformName) -> None:
+    assert app().get_client(platform).platform is platform
+
+
+def test_holds_the_credentials_that_it_is_made_of() -> None:
+    credentials = AppCredentials(
+        client_id="id",
+        client_secret=SecretStr("s3cret-value"),
+        base_url="http://127.0.0.1:1",
+        developer_token=SecretStr("d"),
+    )
+    assert dict(PlatformApp.of(credentials)) == dict(credentials)

@@ -1,0 +1,161 @@
+"""The setup of a Prefect server, against a real one."""
+
+from typing import Any
+
+import pytest
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate, WorkPoolCreate, WorkPoolUpdate
+from pydantic import SecretStr
+
+from blocks.automations import AUTOMATIONS
+from blocks.database import load_database_url
+from blocks.names import LOCKS, TOKEN_KEY, WORK_POOL
+from blocks.platform_app import load_platform_app
+from blocks.server import connect, load
+from blocks.setup import SetupSummary, setup
+from blocks.token_key import TokenKey, load_keyring
+from sivera.errors import ConfigurationError
+from sivera.platforms.base import AppCredentials
+from sivera.values import PlatformName
+
+pytestmark = pytest.mark.usefixtures("clean_prefect")
+
+DATABASE_URL = "postgresql://ana:s3cret-value@db.example.com:5433/sivera?sslmode=require"
+APP = AppCredentials(client_id="id", client_secret=SecretStr("s3cret-value"), developer_token=SecretStr("d3v-value"))
+APPS = dict.fromkeys(PlatformName, APP)
+DOCUMENTS = (
+    "sqlalchemy-connector/sivera-db",
+    "platform-app/google",
+    "platform-app/meta",
+    "platform-app/amazon",
+    "platform-app/tiktok",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_database_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIVERA_DATABASE_URL", raising=False)
+
+
+def everything() -> dict[str, Any]:
+    """All that a setup makes, with ids, secrets, and when it was last changed."""
+    with connect() as client:
+        documents = client.request("POST", "/block_documents/filter", json={"include_secrets": True}).json()
+        types = client.request("POST", "/block_types/filter", json={}).json()
+        return {
+            "documents": {document["id"]: (document["updated"], document["data"]) for document in documents},
+            "types": {each["slug"]: each["updated"] for each in types},
+            "locks": [client.read_global_concurrency_limit_by_name(lock) for lock in LOCKS],
+            "pool": client.read_work_pool(WORK_POOL).model_dump(exclude={"status"}),
+            "automations": client.read_automations(limit=200),
+        }
+
+
+def test_makes_everything_once_and_a_second_time_changes_nothing() -> None:
+    first = setup(DATABASE_URL, APPS)
+    made = everything()
+    assert set(DOCUMENTS) | {f"token-key/{TOKEN_KEY}", f"work-pool/{WORK_POOL}"} < set(first.created)
+    assert {f"concurrency-limit/{lock}" for lock in LOCKS} < set(first.created)
+    assert {f"automation/{automation.name}" for automation in AUTOMATIONS} < set(first.created)
+    assert len(first.created) == len(DOCUMENTS) + 2 + len(LOCKS) + len(AUTOMATIONS)
+    assert (first.updated, first.missing) == ((), ())
+
+    assert setup(DATABASE_URL, APPS) == SetupSummary(created=(), updated=(), missing=())
+    assert everything() == made
+
+
+def test_what_is_saved_comes_out_again() -> None:
+    setup(DATABASE_URL, APPS)
+    assert load_database_url().render_as_string(hide_password=False) == DATABASE_URL.replace(
+        "postgresql:", "postgresql+psycopg:"
+    )
+    assert load_platform_app(PlatformName.META).client_secret.get_secret_value() == "s3cret-value"
+
+
+def test_names_the_documents_that_nobody_has_saved() -> None:
+    assert setup().missing == DOCUMENTS
+    setup(apps={PlatformName.GOOGLE: APP})
+    assert setup(DATABASE_URL).missing == tuple(f"platform-app/{name}" for name in ("meta", "amazon", "tiktok"))
+
+
+def test_takes_the_database_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIVERA_DATABASE_URL", DATABASE_URL)
+    setup()
+    assert load_database_url().host == "db.example.com"
+
+
+def test_a_changed_value_replaces_the_old_one_entirely() -> None:
+    setup(DATABASE_URL, APPS)
+    changed = APP.model_copy(update={"developer_token": None})
+    summary = setup("postgresql://ana@/sivera?host=/run/postgresql", {PlatformName.GOOGLE: changed})
+    assert summary.updated == ("sqlalchemy-connector/sivera-db", "platform-app/google")
+    assert load_database_url().password is None
+    assert load_platform_app(PlatformName.GOOGLE).developer_token is None
+    assert load_platform_app(PlatformName.META).developer_token == SecretStr("d3v-value")
+
+
+def test_never_replaces_the_token_key() -> None:
+    mine = TokenKey.generate()
+    mine.save(TOKEN_KEY)
+    assert f"token-key/{TOKEN_KEY}" not in setup().created
+    assert load_keyring().current == mine.current
+
+
+def test_the_api_shows_no_secret_unless_it_is_asked_to() -> None:
+    setup(DATABASE_URL, APPS)
+    with connect() as client:
+        shown = client.request("POST", "/block_documents/filter", json={}).text
+    assert "ana" in shown
+    assert all(secret not in shown for secret in ("s3cret-value", "d3v-value"))
+    key = load(TokenKey, TOKEN_KEY, "").keys.get_secret_value()[load_keyring().current]
+    assert key not in shown
+
+
+def test_keeps_what_an_operator_paused_and_mends_the_rest() -> None:
+    setup()
+    silent = AUTOMATIONS[0]
+    with connect() as client:
+        client.update_work_pool(WORK_POOL, WorkPoolUpdate(is_paused=True, concurrency_limit=3))
+        client.update_global_concurrency_limit(LOCKS[0], GlobalConcurrencyLimitUpdate(limit=5))
+        automation = client.read_automations_by_name(silent.name)[0]
+        client.update_automation(
+            automation.id, silent.model_copy(update={"enabled": False, "description": "Mine.", "tags": []})
+        )
+        assert setup().updated == (f"concurrency-limit/{LOCKS[0]}", f"automation/{silent.name}")
+
+        pool = client.read_work_pool(WORK_POOL)
+        assert (pool.is_paused, pool.concurrency_limit) == (True, 3)
+        assert client.read_global_concurrency_limit_by_name(LOCKS[0]).limit == 1
+        mended = client.read_automations_by_name(silent.name)
+        assert [(each.id, each.enabled, each.description) for each in mended] == [
+            (automation.id, False, silent.description)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("database_url", "apps", "sentence"),
+    [
+        ("mysql://ana:hidden@h/sivera", {}, "the database URL is of 'mysql'"),
+        (
+            None,
+            {PlatformName.GOOGLE: APP.model_copy(update={"base_url": "http://hidden.example.com"})},
+            "the application's keys for google do not fit: base_url: use https",
+        ),
+    ],
+)
+def test_a_value_that_does_not_fit_changes_nothing(
+    database_url: str | None, apps: dict[PlatformName, AppCredentials], sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        setup(database_url, apps)
+    assert str(caught.value).startswith(sentence)
+    assert "hidden" not in str(caught.value)
+    with connect() as client:
+        assert client.request("POST", "/block_documents/filter", json={}).json() == []
+        assert client.read_work_pools() == []
+
+
+def test_refuses_a_work_pool_of_another_type() -> None:
+    with connect() as client:
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="docker"))
+    with pytest.raises(ConfigurationError, match="'docker', and our jobs run in a 'process' pool"):
+        setup()

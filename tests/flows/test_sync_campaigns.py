@@ -1,0 +1,175 @@
+"""sync-campaigns as a flow: a real Prefect server, the sandbox over real HTTP, real PostgreSQL."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
+from pydantic import SecretStr
+from sqlalchemy.orm import Session
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from blocks.names import SYNC_JOB, lock_name
+from blocks.setup import setup
+from flows.sync_campaigns import sync_campaigns
+from sivera.platforms.base import AppCredentials
+from sivera.queries.runs import read_summary
+from sivera.sandbox.faults import Fault, FaultKind
+from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.sync.options import SyncMode, SyncOptions
+from sivera.sync.summary import SyncSummary
+from sivera.values import PlatformName
+from tasks import resources
+from tests.prefect_server import PrefectServer
+from tests.stage import Stage
+
+FULL = SyncOptions(mode=SyncMode.FULL)
+"""What is not asked for is left out of the parameters."""
+
+
+@pytest.fixture
+def world() -> World:
+    """A world that lives in the machine's time, as the flow does."""
+    return World(seed=7)
+
+
+@pytest.fixture
+def ready(prefect_api: PrefectServer, stage: Stage, database_url: str) -> Iterator[Stage]:
+    """A stage whose database and platforms the Prefect server's blocks name."""
+    apps = {
+        platform: AppCredentials(
+            client_id=CLIENT_ID,
+            client_secret=SecretStr(CLIENT_SECRET),
+            base_url=f"{stage.sandbox}/{platform.value}",
+        )
+        for platform in PlatformName
+    }
+    assert prefect_api.api_url
+    setup(database_url, apps)
+    stage.keyring = resources.keyring()
+    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):
+        yield stage
+    resources.close()
+
+
+def connect_all(stage: Stage, accounts: int = 2) -> None:
+    for platform in PlatformName:
+        stage.connect(stage.world.add_grant(platform, accounts=accounts, campaigns=4))
+
+
+def flow_run_id(state: State) -> UUID:
+    assert state.state_details.flow_run_id
+    return state.state_details.flow_run_id
+
+
+def summary_of(stage: Stage, state: State) -> SyncSummary:
+    with Session(stage.engine) as session:
+        summary = read_summary(session, flow_run_id(state))
+    assert summary is not None
+    return summary
+
+
+def run(options: SyncOptions) -> State:
+    state: State = sync_campaigns(options, return_state=True)  # type: ignore[call-overload]
+    return state
+
+
+def test_every_account_is_a_task_of_its_own_and_all_is_copied(ready: Stage) -> None:
+    connect_all(ready)
+    state = run(FULL)
+    assert (state.name, state.message) == ("Completed", "8 of 8 accounts synced")
+    summary = summary_of(ready, state)
+    assert set(summary.platforms) == set(PlatformName)
+    assert all(counts.added == 8 for counts in summary.platforms.values())
+    names = {row.name for row in ready.rows("SELECT platform || ' ' || name AS name FROM ad_accounts")}
+    assert recorded_names(state, count=10) >= names
+    assert len(ready.contents()["campaigns"]) == 32
+
+    state = run(FULL)
+    assert state.is_completed()
+    counts = summary_of(ready, state).platforms.values()
+    assert all((c.added, c.changed, c.removed, c.unchanged) == (0, 0, 0, 8) for c in counts)
+
+
+def test_one_account_fails_and_the_others_are_finished(ready: Stage) -> None:
+    connect_all(ready)
+    broken = next(iter(ready.world.accounts[PlatformName.META]))
+    ready.world.faults.add(Fault(FaultKind.STATUS, PlatformName.META, match=broken, status=500))
+    state = run(FULL)
+    assert state.name == "Failed"
+    assert state.message == "7 of 8 accounts synced, 1 failed"
+    (failure,) = summary_of(ready, state).failures
+    assert failure.account.platform is PlatformName.META
+    assert "next run tries again" in failure.reason
+    table = artifacts(state)["sync-campaigns-failures"]
+    assert failure.reason in str(table)
+    assert artifacts(state).keys() == {
+        "sync-campaigns-failures",
+        "sync-campaigns-platforms",
+        "sync-campaigns-progress",
+    }
+    (row,) = ready.rows("SELECT last_error FROM ad_accounts WHERE external_id = :id", id=broken)
+    assert row.last_error == failure.reason
+
+
+def test_a_throttled_platform_is_put_off_and_the_others_are_not(ready: Stage) -> None:
+    connect_all(ready)
+    ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.TIKTOK, "campaigns", seconds=3600))
+    ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.AMAZON, "campaigns", seconds=3600))
+    state = run(FULL.model_copy(update={"deadline_seconds": 10}))
+    assert state.is_completed()
+    platforms = summary_of(ready, state).platforms
+    assert platforms[PlatformName.AMAZON].put_off == 2
+    assert platforms[PlatformName.GOOGLE].synced == platforms[PlatformName.META].synced == 2
+
+
+def test_a_platform_that_recovers_within_the_run_is_synced_in_it(ready: Stage) -> None:
+    connect_all(ready)
+    ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.AMAZON, "campaigns", times=1, seconds=2))
+    assert run(FULL).message == "8 of 8 accounts synced"
+
+
+def test_accounts_that_wait_for_a_human_are_listed_and_fail_only_once(ready: Stage) -> None:
+    connect_all(ready, accounts=1)
+    grant = next(g for g in ready.world.grants.values() if g.platform is PlatformName.GOOGLE)
+    ready.world.revoke_grant(grant.id)
+    assert run(FULL).message == "3 of 4 accounts synced, 1 failed"
+    assert run(FULL).message == "3 of 3 accounts synced, 1 waiting for a human to reconnect"
+
+
+def test_a_second_instance_ends_cancelled_and_a_single_account_goes_beside(ready: Stage) -> None:
+    connect_all(ready, accounts=1)
+    with concurrency(lock_name(SYNC_JOB, PlatformName.META), strict=True, max_retries=0):
+        state = run(FULL)
+        assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
+        assert run(FULL.model_copy(update={"platforms": (PlatformName.GOOGLE,)})).is_completed()
+        assert run(FULL.model_copy(update={"account_ids": (1,)})).message == "1 of 1 accounts synced"
+    assert run(FULL).is_completed()
+
+
+@pytest.mark.usefixtures("ready")
+def test_an_account_that_does_not_exist_is_named() -> None:
+    state = run(FULL.model_copy(update={"account_ids": (4711,)}))
+    assert state.is_failed()
+    assert "there is no account 4711" in (state.message or "")
+
+
+def recorded_names(state: State, count: int) -> set[str]:
+    """The names of a flow run's task runs, once the server has recorded so many: it does so a moment later."""
+    wanted = {"flow_runs": {"id": {"any_": [str(flow_run_id(state))]}}}
+    with get_client(sync_client=True) as client:
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+            with attempt:
+                runs = client.request("POST", "/task_runs/filter", json=wanted).json()
+                assert len(runs) >= count
+    return {run["name"] for run in runs}
+
+
+def artifacts(state: State) -> dict[str, object]:
+    wanted = {"artifacts": {"flow_run_id": {"any_": [str(flow_run_id(state))]}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/filter", json=wanted).json()
+    return {artifact["key"]: artifact["data"] for artifact in found}

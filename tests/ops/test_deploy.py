@@ -1,0 +1,138 @@
+"""Deploying a timetable to a real Prefect server, more than once, and after an operator was there."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from blocks.server import connect
+from ops.deploy import deploy
+from sivera.errors import ConfigurationError
+from tests.ops.timetables import ALL, SPLIT, timetable, write
+from tests.prefect_server import free_port
+
+NAMES = ("example/all", "example/split")
+
+
+def deployments(client: SyncPrefectClient) -> Mapping[str, DeploymentResponse]:
+    return {deployment.name: deployment for deployment in client.read_deployments(limit=200)}
+
+
+def ids(client: SyncPrefectClient) -> set[UUID]:
+    found = deployments(client).values()
+    return {each.id for each in found} | {schedule.id for each in found for schedule in each.schedules}
+
+
+def active(deployment: DeploymentResponse) -> dict[str | None, bool]:
+    return {schedule.slug: schedule.active for schedule in deployment.schedules}
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_deploying_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, timetable())
+    # A folder with a package of the flows' name and settings of its own must not matter.
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "__init__.py").write_text("raise ImportError")
+    (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:1/api"')
+    monkeypatch.chdir(tmp_path)
+
+    first = deploy(timetable_path=path)
+    assert (first.created, first.updated, first.unchanged, first.pruned, first.kept_paused) == (NAMES, (), (), (), ())
+    with connect() as client:
+        made = ids(client)
+        deployed = deployments(client)["all"]
+        assert deployed.entrypoint == "tests.ops.example_flows.example"
+        assert deployed.pull_steps == []
+        assert deployed.work_pool_name == "sivera"
+        assert deployed.global_concurrency_limit is not None
+        assert deployed.global_concurrency_limit.limit == 1
+        assert active(deployments(client)["split"]) == {"hourly": False}
+
+        second = deploy(timetable_path=path)
+        assert (second.created, second.updated, second.unchanged, second.pruned) == ((), (), NAMES, ())
+        assert (second.setup.created, second.setup.updated) == ((), ())
+        assert ids(client) == made
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_what_an_operator_switched_stays_and_the_rest_is_updated(tmp_path: Path) -> None:
+    deploy(timetable_path=write(tmp_path, timetable()))
+    with connect() as client:
+        before = deployments(client)
+        client.pause_deployment(before["all"].id)
+        for deployment, switched in (("all", False), ("split", True)):
+            schedule = next(each for each in before[deployment].schedules if each.slug == "hourly")
+            client.update_deployment_schedule(before[deployment].id, schedule.id, active=switched)
+        (by_hand,) = client.create_deployment_schedules(
+            before["split"].id, [(CronSchedule(cron="7 7 * * *", timezone="UTC"), False)]
+        )
+
+        document = timetable()
+        document["deployments"][0]["schedules"][0]["cron"] = "1 * * * *"
+        summary = deploy(timetable_path=write(tmp_path, document))
+
+        after = deployments(client)
+        assert (summary.updated, summary.unchanged, summary.pruned) == (("example/all",), ("example/split",), ())
+        assert summary.kept_paused == ("example/all", "example/all/hourly")
+        assert after["all"].paused
+        assert not after["split"].paused
+        assert active(after["all"]) == {"hourly": False, "daily": True}
+        slug = f"by-hand-{by_hand.id.hex[-8:]}"
+        assert active(after["split"]) == {"hourly": True, slug: False}
+        assert ids(client) == {each.id for each in after.values()} | {
+            schedule.id for each in before.values() for schedule in each.schedules
+        } | {by_hand.id}
+        assert {getattr(schedule.schedule, "cron", None) for schedule in after["all"].schedules} == {
+            "1 * * * *",
+            "30 2 * * *",
+        }
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_prunes_what_is_no_longer_listed_and_nothing_of_a_stranger(tmp_path: Path) -> None:
+    deploy(timetable_path=write(tmp_path, timetable()))
+    with connect() as client:
+        client.create_work_pool(WorkPoolCreate(name="elsewhere", type="process"))
+        flow_id = deployments(client)["all"].flow_id
+        client.create_deployment(flow_id, "stranger-in-our-pool", work_pool_name="sivera", tags=["theirs"])
+        client.create_deployment(flow_id, "stranger-with-our-tag", work_pool_name="elsewhere", tags=["sivera"])
+
+        summary = deploy(timetable_path=write(tmp_path, timetable(ALL | {"schedules": ALL["schedules"][:1]})))
+
+        assert summary.pruned == ("example/split", "example/all/daily")
+        assert set(deployments(client)) == {"all", "stranger-in-our-pool", "stranger-with-our-tag"}
+        assert active(deployments(client)["all"]) == {"hourly": True}
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_what_prefect_refuses_is_a_sentence(tmp_path: Path) -> None:
+    pool = {"name": "sivera", "job_variables": {"env": ["not a mapping"]}}
+    with pytest.raises(ConfigurationError, match=r"^`prefect deploy` ended with exit code 1: .*env"):
+        deploy(timetable_path=write(tmp_path, timetable(SPLIT | {"work_pool": pool})))
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="key 'nme': no such key"):
+        deploy(timetable_path=write(tmp_path, timetable(ALL | {"nme": "x"})))
+    with connect() as client:
+        assert client.read_work_pools() == []
+        assert deployments(client) == {}
+
+
+def test_a_server_that_is_not_there_is_named_within_ten_seconds(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    started = time.monotonic()
+    with (
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(ConfigurationError, match=f"Prefect server at {url}"),
+    ):
+        deploy(timetable_path=write(tmp_path, timetable()))
+    assert time.monotonic() - started < 10

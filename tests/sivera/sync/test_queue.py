@@ -1,0 +1,67 @@
+"""The queue of a run: platforms take turns, and one that wants no calls waits without holding anyone up."""
+
+import math
+
+from sivera.breaker import OUTAGE_AFTER, OUTAGE_SECONDS, Breaker
+from sivera.sync.queue import AccountQueue
+from sivera.sync.summary import DueAccount
+from sivera.values import PlatformName
+
+
+class HandClock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def accounts(platform: PlatformName, count: int) -> list[DueAccount]:
+    first = 100 * list(PlatformName).index(platform)
+    return [DueAccount(id=first + i, platform=platform, name=f"{platform.value} {i}") for i in range(count)]
+
+
+def test_platforms_take_turns() -> None:
+    queue = AccountQueue(accounts(PlatformName.GOOGLE, 3) + accounts(PlatformName.META, 2), Breaker())
+    assert [a.id for a in queue.take(4)] == [0, 100, 1, 101]
+    assert [a.id for a in queue.take(4)] == [2]
+    assert queue.take(4) == []
+    assert queue.seconds_to_wait() == math.inf
+
+
+def test_a_platform_that_wants_no_calls_is_passed_over_and_comes_back() -> None:
+    clock = HandClock()
+    breaker = Breaker(clock)
+    queue = AccountQueue(accounts(PlatformName.GOOGLE, 2) + accounts(PlatformName.META, 2), breaker)
+    breaker.open(PlatformName.GOOGLE, 30)
+    assert [a.id for a in queue.take(10)] == [100, 101]
+    assert len(queue) == 2
+    assert queue.seconds_to_wait() == 30
+    clock.seconds += 30
+    assert queue.seconds_to_wait() == 0
+    assert [a.id for a in queue.take(10)] == [0, 1]
+
+
+def test_an_account_that_is_put_back_comes_first() -> None:
+    queue = AccountQueue(accounts(PlatformName.GOOGLE, 3), Breaker())
+    first, *_ = queue.take(1)
+    queue.put_back(first)
+    assert [a.id for a in queue.take(3)] == [0, 1, 2]
+
+
+def test_calls_without_an_answer_are_an_outage_only_in_a_row() -> None:
+    clock = HandClock()
+    breaker = Breaker(clock)
+    for _ in range(OUTAGE_AFTER - 1):
+        breaker.record(PlatformName.META, answered=False)
+    breaker.record(PlatformName.META, answered=True)
+    assert breaker.seconds_left(PlatformName.META) == 0
+    for _ in range(OUTAGE_AFTER):
+        breaker.record(PlatformName.META, answered=False)
+    assert breaker.seconds_left(PlatformName.META) == OUTAGE_SECONDS
+    assert breaker.seconds_left(PlatformName.GOOGLE) == 0
+    clock.seconds += OUTAGE_SECONDS
+    breaker.record(PlatformName.META, answered=False)
+    assert breaker.seconds_left(PlatformName.META) == OUTAGE_SECONDS, "one failed probe is enough to wait again"

@@ -1,0 +1,76 @@
+"""Tokens at rest: what is encrypted comes back in its own place, and nowhere else."""
+
+import os
+
+import pytest
+
+from sivera.crypto import Keyring, Place, UndecryptableError
+from sivera.errors import ConfigurationError
+
+PLACE = Place("platform_credentials", "access_token", 7)
+OLD, NEW = os.urandom(32), os.urandom(32)
+
+
+def test_what_is_encrypted_comes_back(keyring: Keyring) -> None:
+    sealed = keyring.encrypt("tökén", PLACE)
+    assert "tökén".encode() not in sealed
+    assert keyring.decrypt(sealed, PLACE) == "tökén"
+
+
+def test_the_same_text_never_looks_the_same_twice(keyring: Keyring) -> None:
+    assert keyring.encrypt("t", PLACE) != keyring.encrypt("t", PLACE)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        Place("platform_credentials", "access_token", 8),
+        Place("platform_credentials", "refresh_token", 7),
+        Place("sessions", "access_token", 7),
+    ],
+)
+def test_a_value_moved_to_another_place_does_not_decrypt(keyring: Keyring, elsewhere: Place) -> None:
+    sealed = keyring.encrypt("t", PLACE)
+    with pytest.raises(UndecryptableError, match=str(elsewhere)):
+        keyring.decrypt(sealed, elsewhere)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 5, 20, -1])
+def test_a_flipped_bit_is_noticed(keyring: Keyring, position: int) -> None:
+    sealed = bytearray(keyring.encrypt("t", PLACE))
+    sealed[position] ^= 1
+    with pytest.raises((UndecryptableError, ConfigurationError)):
+        keyring.decrypt(bytes(sealed), PLACE)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x01", b"\x02\x02k1", b"\x01\x02k1short", b"plain text"])
+def test_what_is_no_ciphertext_is_said_to_be_none(keyring: Keyring, damaged: bytes) -> None:
+    with pytest.raises((UndecryptableError, ConfigurationError)):
+        keyring.decrypt(damaged, PLACE)
+
+
+def test_an_older_key_still_decrypts_and_the_current_one_encrypts() -> None:
+    sealed = Keyring({"old": OLD}, "old").encrypt("t", PLACE)
+    both = Keyring({"old": OLD, "new": NEW}, "new")
+    assert both.decrypt(sealed, PLACE) == "t"
+    assert Keyring.key_id(both.encrypt("t", PLACE), PLACE) == "new"
+
+
+def test_a_missing_key_is_named() -> None:
+    sealed = Keyring({"old": OLD}, "old").encrypt("t", PLACE)
+    with pytest.raises(ConfigurationError, match="'old'"):
+        Keyring({"new": NEW}, "new").decrypt(sealed, PLACE)
+
+
+def test_another_key_of_the_same_id_is_noticed() -> None:
+    sealed = Keyring({"k": OLD}, "k").encrypt("t", PLACE)
+    with pytest.raises(UndecryptableError, match="another one"):
+        Keyring({"k": NEW}, "k").decrypt(sealed, PLACE)
+
+
+def test_a_keyring_checks_its_keys_and_shows_none() -> None:
+    with pytest.raises(ConfigurationError, match="'short' has 3 bytes"):
+        Keyring({"short": b"abc"}, "short")
+    with pytest.raises(ConfigurationError, match="'gone' is named as current"):
+        Keyring({"k": OLD}, "gone")
+    assert OLD.hex() not in repr(Keyring({"k": OLD}, "k"))
