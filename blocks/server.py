@@ -1,9 +1,9 @@
 """The way to the Prefect server: what is missing or unreachable there becomes one sentence with its mend."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
-from urllib.parse import urlsplit
 
 import httpx
 from prefect.blocks.core import Block
@@ -101,8 +101,4 @@ def _refusal(url: str, status: int) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "the address in PREFECT_API_URL"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])

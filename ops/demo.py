@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 from pydantic import SecretStr
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL
@@ -210,7 +209,7 @@ def _read_summary(url: URL, run: "FlowRun") -> SyncSummary:
 
 
 def _print_summary(summary: SyncSummary, result: DemoResult, steps: Steps) -> None:
-    table = Table("platform", box=SIMPLE)
+    table = Table("platform", box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
     for name, counts in result.platforms.items():

@@ -13,13 +13,18 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.exceptions import ObjectNotFound
+from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.flows import Flow
+from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
 
 from blocks.names import TAG, WORK_POOL
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
-from ops.timetable import BY_HAND, Deployment, Timetable, find_timetable, read_timetable
+from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName, Value
@@ -81,23 +86,23 @@ def deploy(
             or the server does not answer within ten seconds.
     """
     timetable, flows = read_timetable(timetable_path or find_timetable())
-    names = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
+    listed = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
     settled = setup(database_url, apps)
     with connect() as client:
-        _name_schedules_made_by_hand(client, _read(client, names))
-        before = _read(client, names)
-        for name, listed in names.items():
-            _deploy(flows[listed.entrypoint], listed, before.get(name))
-        after = _read(client, names)
-        pruned = (*_prune_deployments(client, after), *_prune_schedules(client, after, names))
+        _name_schedules_made_by_hand(client, _read(client, listed))
+        before = _read(client, listed)
+        for name, deployment in listed.items():
+            _deploy(flows[deployment.entrypoint], deployment, before.get(name))
+        after = _read(client, listed)
+        pruned = (*_prune_deployments(client, after), *_prune_schedules(client, after, listed))
     changed = {name for name in before if _content(before[name]) != _content(after[name])}
     return DeploySummary(
         setup=settled,
-        created=tuple(name for name in names if name not in before),
-        updated=tuple(name for name in names if name in changed),
+        created=tuple(name for name in listed if name not in before),
+        updated=tuple(name for name in before if name in changed),
         unchanged=tuple(name for name in before if name not in changed),
         pruned=pruned,
-        kept_paused=tuple(_kept_paused(before, names)),
+        kept_paused=tuple(_kept_paused(before, listed)),
     )
 
 
@@ -123,8 +128,8 @@ def _deploy(flow: Flow[..., Any], listed: Deployment, existing: DeploymentRespon
     Prefect takes the file's word for both, and would start what an operator paused.
     """
     active = _active(existing) if existing else {}
-    limit = listed.concurrency_limit
-    wanted = flow.to_deployment(
+    wanted = RunnerDeployment.from_flow(
+        flow,
         name=listed.name,
         description=listed.description,
         tags=list(listed.tags),
@@ -140,11 +145,7 @@ def _deploy(flow: Flow[..., Any], listed: Deployment, existing: DeploymentRespon
             )
             for schedule in listed.schedules
         ],
-        concurrency_limit=ConcurrencyLimitConfig(
-            limit=limit.limit,
-            collision_strategy=ConcurrencyLimitStrategy(limit.collision_strategy),
-            grace_period_seconds=limit.grace_period_seconds,
-        ),
+        concurrency_limit=ConcurrencyLimitConfig.model_validate(listed.concurrency_limit.model_dump()),
         work_pool_name=listed.work_pool.name,
         work_queue_name=listed.work_pool.work_queue_name,
         job_variables=listed.work_pool.job_variables,

@@ -86,8 +86,7 @@ class PrefectServer:
         self.child.wait_until(lambda: _answers(f"{self.url}/api/health"), START_SECONDS)
         user, _, password = self.client["PREFECT_API_AUTH_STRING"].partition(":")
         with httpx.Client(base_url=f"{self.url}/api", auth=(user, password), timeout=30) as http:
-            _crash_interrupted_runs(http)
-            _free_slots(http)
+            put_to_rest(http)
 
     def run_url(self, flow_run_id: object) -> str:
         """Return where the UI shows a flow run."""
@@ -181,6 +180,25 @@ def check_given_server(url: str) -> None:
         ) from None
 
 
+def put_to_rest(http: httpx.Client) -> None:
+    """Set runs that an earlier life of the stack left running to Crashed, and free what they held.
+
+    Their processes ended with the stack; without this they would keep the next run out for a minute or two.
+
+    Args:
+        http: A client of the server's API. No flow may be running there.
+    """
+    running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
+    crashed = {"type": "CRASHED", "message": "The local stack was stopped while this was running."}
+    while runs := http.post("/flow_runs/filter", json=running).raise_for_status().json():
+        for run in runs:
+            answer = http.post(f"/flow_runs/{run['id']}/set_state", json={"state": crashed, "force": True})
+            answer.raise_for_status()
+    for limit in http.post("/v2/concurrency_limits/filter", json={}).raise_for_status().json():
+        if limit["active_slots"]:
+            http.patch(f"/v2/concurrency_limits/{limit['id']}", json={"active_slots": 0}).raise_for_status()
+
+
 def _client_settings(home: Path, api_url: str, auth: str) -> dict[str, str]:
     return CLIENT | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth}
 
@@ -200,19 +218,3 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=CHECK_SECONDS).status_code == 200
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
-
-
-def _crash_interrupted_runs(http: httpx.Client) -> None:
-    """Set runs that an earlier life of the stack left running to Crashed: their processes ended with it."""
-    running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
-    crashed = {"type": "CRASHED", "message": "The local stack was stopped while this was running."}
-    while runs := http.post("/flow_runs/filter", json=running).raise_for_status().json():
-        for run in runs:
-            answer = http.post(f"/flow_runs/{run['id']}/set_state", json={"state": crashed, "force": True})
-            answer.raise_for_status()
-
-
-def _free_slots(http: httpx.Client) -> None:
-    for limit in http.post("/v2/concurrency_limits/filter", json={}).raise_for_status().json():
-        if limit["active_slots"]:
-            http.patch(f"/v2/concurrency_limits/{limit['id']}", json={"active_slots": 0}).raise_for_status()

@@ -37,24 +37,24 @@ class Stack:
 
     def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
         self.folder, self._resources, self._say = folder, resources, say
-        self._children: list[Child] = []
+        self.children: list[Child] = []
 
     def start_postgres(self, database: str = "sivera") -> URL:
         """Start PostgreSQL and return the URL of a database in it, made if need be."""
         postgres = self._resources.enter_context(embedded_postgres(self.folder, database))
-        self._children.append(postgres.child)
+        self.children.append(postgres.child)
         return postgres.url
 
     def start_server(self) -> PrefectServer:
         """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
         server = self._resources.enter_context(prefect_server(self.folder, self._say))
-        self._children.append(server.child)
+        self.children.append(server.child)
         return server
 
     def start_worker(self, server: PrefectServer | None) -> None:
         """Start a worker of our work pool, at our server or (None) at the one that the environment names."""
         client = server.client if server else None
-        self._children.append(self._resources.enter_context(prefect_worker(self.folder, WORK_POOL, client)))
+        self.children.append(self._resources.enter_context(prefect_worker(self.folder, WORK_POOL, client)))
 
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""
@@ -67,14 +67,14 @@ class Stack:
                 held=[self.folder.lock],
             )
         )
-        self._children.append(child)
+        self.children.append(child)
         url = f"http://127.0.0.1:{port}"
         child.wait_until(lambda: _is_up(url), SANDBOX_START_SECONDS)
         return url
 
     def check(self) -> None:
         """Raise StackError if any part of the stack has ended."""
-        for child in self._children:
+        for child in self.children:
             child.check()
 
     def watch(self) -> NoReturn:
@@ -107,10 +107,14 @@ def up(say: Callable[[str], None]) -> NoReturn:
     given_database, given_server = os.environ.get("SIVERA_DATABASE_URL"), os.environ.get("PREFECT_API_URL")
     if given_server:
         check_given_server(given_server)
+    url = parse_url(given_database) if given_database else None
+    if url:
+        prepare_database(url)
     with open_stack(FOLDER, say) as stack:
         server = None if given_server else stack.start_server()
-        url = parse_url(given_database) if given_database else stack.start_postgres()
-        prepare_database(url)
+        if not url:
+            url = stack.start_postgres()
+            prepare_database(url)
         if server:
             use_server(server.client)
             server.wait()

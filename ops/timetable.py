@@ -69,13 +69,25 @@ def _check_tags(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-Name = Annotated[str, AfterValidator(_check_name)]
+def _check_pull(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if value:
+        raise ValueError("not empty: write [], for what runs is what is installed beside the worker")
+    return value
+
+
+def _check_any(value: tuple[T, ...]) -> tuple[T, ...]:
+    if not value:
+        raise ValueError("none is listed, and all of ours would be deleted: list one")
+    return value
 
 
 class Entry(BaseModel):
     """A part of the file; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
 
 
 class Schedule(Entry):
@@ -119,13 +131,13 @@ class Deployment(Entry):
 
 
 class Timetable(Entry):
-    """The whole file. Only an empty `pull` is taken: what runs is what is installed."""
+    """The whole file."""
 
     name: str
     prefect_version: str | None = Field(default=None, alias="prefect-version")
     definitions: Any = None
-    pull: tuple[Any, ...] = Field(max_length=0)
-    deployments: tuple[Deployment, ...] = Field(min_length=1)
+    pull: Annotated[tuple[Any, ...], AfterValidator(_check_pull)]
+    deployments: Annotated[tuple[Deployment, ...], AfterValidator(_check_any)]
 
 
 def find_timetable() -> Path:
@@ -192,6 +204,7 @@ def _check_parameters(deployment: Deployment, flow: Flow[..., Any]) -> Iterator[
     where = f"deployment '{deployment.name}'"
     if problem := _misfit(flow, deployment.parameters):
         yield f"{where}, key 'parameters': {problem}"
+        return
     for schedule in deployment.schedules:
         place = f"{where}, schedule '{schedule.slug}', key 'parameters'"
         if problem := _misfit(flow, {**deployment.parameters, **schedule.parameters}):
@@ -232,7 +245,8 @@ def _explain(detail: Mapping[str, Any], raw: Any) -> str:
     for kind, label in (("deployments", "name"), ("schedules", "slug")):
         if keys[:1] == [kind] and len(keys) > 1:
             entry = entry[kind][keys[1]]
-            places.append(f"{kind.removesuffix('s')} '{entry.get(label) if isinstance(entry, dict) else keys[1]}'")
+            name = entry.get(label) if isinstance(entry, dict) else None
+            places.append(f"{kind.removesuffix('s')} '{name or keys[1] + 1}'")
             keys = keys[2:]
     if keys:
         places.append(f"key '{'.'.join(str(key) for key in keys)}'")

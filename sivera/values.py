@@ -3,8 +3,13 @@
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+
+
+Name = Annotated[str, AfterValidator(lambda text: text.replace("\x00", ""))]
+"""A text that people chose; PostgreSQL takes every character in it but NUL."""
 
 
 class Value(BaseModel):
@@ -73,7 +78,7 @@ class AdAccount(Value):
     """
 
     external_id: str
-    name: str
+    name: Name
     currency: str
     timezone: str
     status: AccountStatus = AccountStatus.ACTIVE
@@ -85,7 +90,7 @@ class Campaign(Value):
     """A campaign as the platform describes it now; dates are days in the account's time zone."""
 
     external_id: str
-    name: str
+    name: Name
     status: CampaignStatus
     native_status: str
     ad_product: str | None = None

@@ -80,8 +80,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
 
 
 @pytest.fixture
-def prefect_api(prefect_server: PrefectServer) -> Iterator[PrefectServer]:
+def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrefectServer]:
     """The server, with this test's Prefect settings pointing at it."""
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
     with temporary_settings(
         {
             PREFECT_API_URL: prefect_server.api_url,

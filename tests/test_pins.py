@@ -1,7 +1,7 @@
 """The pins in pyproject.toml that a running Prefect server needs: these tests fail when one may be able to go.
 
-Each was found by trying, so each says what to try. To try: loosen the pin, `uv lock --upgrade-package NAME`, and run the
-tests with the end-to-end test among them.
+Each was found by trying, so each says what to try: loosen the pin, `uv lock --upgrade-package NAME`, and run all tests,
+the end-to-end test among them.
 """
 
 from importlib.metadata import requires, version

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import httpx
@@ -212,6 +213,8 @@ class Caller:
         try:
             return orjson.loads(content)
         except orjson.JSONDecodeError:
+            if status == 429:
+                return None  # a gateway's page; the headers say how long to wait
             if status >= 500:
                 raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
             what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"
@@ -225,6 +228,8 @@ def new_http_client() -> httpx.Client:
         limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
         follow_redirects=False,
         headers={"User-Agent": "sivera-jobs"},
+        # All teams share this client: a cookie of one must not go with the calls of another.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 

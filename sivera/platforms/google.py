@@ -98,9 +98,9 @@ class GoogleAds:
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
         """List the ad accounts that the grant can reach, without the managers above them.
 
-        An account that can be reached in several ways is taken by the shortest: directly if the user has access
-        himself, which works without a manager's consent, else through the nearest manager. An accessible customer
-        that is closed and below no manager of the grant is left out: it does not even tell its name any more.
+        An account that can be reached in several ways is taken by the shortest: directly if its user was given access
+        to it, which lasts when a manager lets the account go, else through the nearest manager. A closed account that
+        no manager of the grant lists is left out: it does not even tell its name any more.
         """
         nearest: dict[str, tuple[int, str]] = {}
         accounts: dict[str, AdAccount] = {}
@@ -168,7 +168,7 @@ class GoogleAds:
         )
 
     def _accessible_customers(self, tokens: TokenSource) -> tuple[str, ...]:
-        """Return the ids of the customers, managers among them, to which the user was given access himself."""
+        """Return the ids of the customers, managers among them, to which the grant's user was given access directly."""
         url = f"{self._customers_url}:listAccessibleCustomers"
         body = self._ads.call(
             tokens, lambda token: self._http.build_request("GET", url, headers=self._headers(token))

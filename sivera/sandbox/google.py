@@ -1,7 +1,7 @@
 """Google's side of the sandbox: the OAuth token endpoint, the account list, and GAQL over a grant's accounts.
 
 Every grant has a manager account above its ad accounts; its user has direct access to the manager and to the first ad
-account, as someone has who kept his own login when an agency took over. `gaql` reads a query, `google_query` says what
+account, as an advertiser has who kept a login when an agency took over. `gaql` reads a query, `google_query` says what
 may be asked, `google_rows` what the world answers; here is who may ask, and in which shape the answer goes out.
 """
 
@@ -87,10 +87,8 @@ class GoogleBackend:
         if call.url.endswith("/token"):
             return _oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
         quota = {"rateScope": "DEVELOPER", "rateName": "Requests per project", "retryDelay": f"{wait}s"}
-        message = f"Too many requests. Retry in {wait} seconds."
-        return self._failure(
-            call, 429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", message, {"quotaErrorDetails": quota}
-        )
+        message, details = f"Too many requests. Retry in {wait} seconds.", {"quotaErrorDetails": quota}
+        return self._failure(call, 429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", message, details)
 
     def broken(self, call: Call, status: int) -> Reply:
         """Answer that the platform is in trouble."""
@@ -102,10 +100,9 @@ class GoogleBackend:
 
     def token(self, call: Call) -> Reply:
         """Renew an access token (RFC 6749, section 6)."""
-        form = call.form
         if (error := _client_error(call)) is not None:
             return error
-        grant = self.world.grant_of_refresh(self.platform, form["refresh_token"])
+        grant = self.world.grant_of_refresh(self.platform, call.form["refresh_token"])
         if grant is None:
             return _oauth_error(400, "invalid_grant", "Token has been expired or revoked.")
         if grant.needs_login:
@@ -177,9 +174,7 @@ class GoogleBackend:
         if not call.headers.get("content-type", "").startswith("application/json") or not isinstance(call.json, dict):
             raise Refusal(self._error(call, 400, "Invalid JSON payload received."))
         if "pageSize" in call.json:
-            message = (
-                "Setting the page size is not supported. Search Responses will have fixed page size of 10000 rows."
-            )
+            message = "Setting the page size is not supported. Responses have a fixed page size of 10000 rows."
             raise self._refusal(call, 400, "requestError", "PAGE_SIZE_NOT_SUPPORTED", message)
         if unknown := [key for key in call.json if key not in known]:
             message = f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.'
@@ -200,9 +195,10 @@ class GoogleBackend:
         if grant is not None:
             return grant
         token = self.world.read_access(self.platform, text)
-        if token is None:
+        owner = self.world.grants.get(token.grant_id) if token else None
+        if owner is None:
             raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_INVALID", "OAuth token is not valid.")
-        if self.world.grants[token.grant_id].revoked:
+        if owner.revoked:
             raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_REVOKED", "OAuth token was revoked.")
         raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_EXPIRED", "OAuth token has expired.")
 
@@ -263,7 +259,7 @@ def _operation(call: Call) -> str:
 
 
 def _direct(grant: Grant) -> list[str]:
-    """Return the customers that the grant's user was given himself, not through a manager."""
+    """Return the customers to which the grant's user was given access directly, not through a manager."""
     return [id_ for id_ in (grant.manager_id, *grant.account_ids[:1]) if id_]
 
 

@@ -159,9 +159,7 @@ def _response(reply: Reply) -> Response:
     return Response(reply.content, reply.status, dict(reply.headers), reply.media_type)
 
 
-def route(
-    backend: Backend, method: str, path: str, operation: str | Callable[[Call], str], handler: Handler
-) -> Route:
+def route(backend: Backend, method: str, path: str, operation: str | Callable[[Call], str], handler: Handler) -> Route:
     """Return a route whose calls are counted and can be made to fail under the name `operation`.
 
     Where one path answers several questions, `operation` is a function that names the call's.

@@ -32,7 +32,11 @@ def sign(token: Token, prefix: str, secret: str) -> str:
 def read(text: str, prefix: str, secret: str) -> Token | None:
     """Return what a token says, or None if this sandbox did not sign it."""
     body, _, signature = text.removeprefix(prefix).rpartition("-")
-    if not text.startswith(prefix) or not hmac.compare_digest(signature, _signature(body, prefix, secret)):
+    if (
+        not text.isascii()
+        or not text.startswith(prefix)
+        or not hmac.compare_digest(signature, _signature(body, prefix, secret))
+    ):
         return None
     kind, grant_id, generation, expires = body.split("-")
     return Token(TokenKind(kind), int(grant_id), int(generation), int(expires))

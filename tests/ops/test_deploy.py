@@ -1,5 +1,8 @@
 """Deploying a timetable to a real Prefect server, more than once, and after an operator was there."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -16,7 +19,7 @@ from blocks.server import connect
 from ops.deploy import deploy
 from sivera.errors import ConfigurationError
 from tests.ops.timetables import ALL, SPLIT, timetable, write
-from tests.prefect_server import free_port
+from tests.prefect_server import PrefectServer, free_port
 
 NAMES = ("example/all", "example/split")
 
@@ -28,6 +31,14 @@ def deployments(client: SyncPrefectClient) -> Mapping[str, DeploymentResponse]:
 def ids(client: SyncPrefectClient) -> set[UUID]:
     found = deployments(client).values()
     return {each.id for each in found} | {schedule.id for each in found for schedule in each.schedules}
+
+
+def described(deployment: DeploymentResponse) -> dict[str, object]:
+    """All of a deployment but the times at which it was changed."""
+    content = deployment.model_dump(exclude={"updated", "schedules", "global_concurrency_limit"})
+    schedules = {schedule.slug: schedule.model_dump(exclude={"updated"}) for schedule in deployment.schedules}
+    limit = deployment.global_concurrency_limit
+    return content | {"schedules": schedules, "limit": limit and limit.limit, "pull_steps": deployment.pull_steps or []}
 
 
 def active(deployment: DeploymentResponse) -> dict[str | None, bool]:
@@ -71,7 +82,8 @@ def test_what_an_operator_switched_stays_and_the_rest_is_updated(tmp_path: Path)
             schedule = next(each for each in before[deployment].schedules if each.slug == "hourly")
             client.update_deployment_schedule(before[deployment].id, schedule.id, active=switched)
         (by_hand,) = client.create_deployment_schedules(
-            before["split"].id, [(CronSchedule(cron="7 7 * * *", timezone="UTC"), False)]
+            before["split"].id,
+            [DeploymentScheduleCreate(schedule=CronSchedule(cron="7 7 * * *", timezone="UTC"), active=False)],
         )
 
         document = timetable()
@@ -114,8 +126,26 @@ def test_prunes_what_is_no_longer_listed_and_nothing_of_a_stranger(tmp_path: Pat
 @pytest.mark.usefixtures("clean_prefect")
 def test_what_prefect_refuses_is_a_sentence(tmp_path: Path) -> None:
     pool = {"name": "sivera", "job_variables": {"env": ["not a mapping"]}}
-    with pytest.raises(ConfigurationError, match=r"^`prefect deploy` ended with exit code 1: .*env"):
+    with pytest.raises(ConfigurationError, match=r"^Prefect refuses the deployment 'example/split': .*not a mapping"):
         deploy(timetable_path=write(tmp_path, timetable(SPLIT | {"work_pool": pool})))
+
+
+def test_prefect_deploy_makes_the_same_of_the_file(tmp_path: Path, clean_prefect: PrefectServer) -> None:
+    path = write(tmp_path, timetable())
+    deploy(timetable_path=path)
+    with connect() as client:
+        made = {name: described(deployment) for name, deployment in deployments(client).items()}
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)],
+            cwd=tmp_path,
+            env=os.environ | clean_prefect.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+        assert {name: described(deployment) for name, deployment in deployments(client).items()} == made
 
 
 @pytest.mark.usefixtures("clean_prefect")

@@ -32,90 +32,107 @@ def test_two_flows_may_have_a_deployment_of_the_same_name(tmp_path: Path) -> Non
     assert [deployment.name for deployment in read.deployments] == ["all", "all"]
 
 
+def case(bend: Bend, where: str, message: str) -> tuple[Bend, str]:
+    return bend, f"prefect.yaml: deployment {where}: {message}"
+
+
 @pytest.mark.parametrize(
     ("bend", "line"),
     [
-        (
+        case(
             lambda all_, _: all_.update(concurrency_limits=1),
-            "deployment 'all', key 'concurrency_limits': no such key: mend its spelling, or take it out",
+            "'all', key 'concurrency_limits'",
+            "no such key: mend its spelling, or take it out",
         ),
-        (
+        case(
             lambda all_, _: all_["work_pool"].update(jobvariables={}),
-            "deployment 'all', key 'work_pool.jobvariables': no such key: mend its spelling, or take it out",
+            "'all', key 'work_pool.jobvariables'",
+            "no such key: mend its spelling, or take it out",
         ),
-        (lambda all_, _: all_.pop("concurrency_limit"), "deployment 'all', key 'concurrency_limit': missing: add it"),
-        (
+        case(lambda all_, _: all_.pop("concurrency_limit"), "'all', key 'concurrency_limit'", "missing: add it"),
+        case(
             lambda all_, _: all_["concurrency_limit"].update(grace_period_seconds=10),
-            "deployment 'all', key 'concurrency_limit.grace_period_seconds': "
+            "'all', key 'concurrency_limit.grace_period_seconds'",
             "Input should be greater than or equal to 60",
         ),
-        (
+        case(
             lambda all_, _: all_.update(tags=["mine"]),
-            "deployment 'all', key 'tags': the tag 'sivera' is missing: add it, for pruning and the automations go by it",
+            "'all', key 'tags'",
+            "the tag 'sivera' is missing: add it, for pruning and the automations go by it",
         ),
-        (
+        case(
             lambda all_, _: all_["work_pool"].update(name="mine"),
-            "deployment 'all', key 'work_pool.name': 'mine' is not our work pool: write sivera",
+            "'all', key 'work_pool.name'",
+            "'mine' is not our work pool: write sivera",
         ),
-        (
+        case(
             lambda all_, _: all_.update(entrypoint="flows/example.py:example"),
-            "deployment 'all', key 'entrypoint': 'flows/example.py:example' is not a module's flow: "
-            "write it like flows.sync_campaigns.sync_campaigns",
+            "'all', key 'entrypoint'",
+            "'flows/example.py:example' is not a module's flow: write it like flows.sync_campaigns.sync_campaigns",
         ),
-        (
+        case(
             lambda all_, _: all_.update(entrypoint="tests.ops.absent_flows.example"),
-            "deployment 'all', key 'entrypoint': 'tests.ops.absent_flows.example' cannot be loaded "
-            "(ModuleNotFoundError: No module named 'tests.ops.absent_flows'): "
+            "'all', key 'entrypoint'",
+            "'tests.ops.absent_flows.example' cannot be loaded (ModuleNotFoundError: No module named "
+            "'tests.ops.absent_flows'): name a flow's module and function, and install the package",
+        ),
+        case(
+            lambda all_, _: all_.update(entrypoint="tests.ops.example_flows.ExampleOptions"),
+            "'all', key 'entrypoint'",
+            "'tests.ops.example_flows.ExampleOptions' cannot be loaded (MissingFlowError: Function with name "
+            "'ExampleOptions' is not a flow. Make sure that it is decorated with '@flow'.): "
             "name a flow's module and function, and install the package",
         ),
-        (
-            lambda all_, _: all_.update(parameters={"option": {}}),
-            "deployment 'all', key 'parameters': they do not fit the flow 'example' "
-            "(Function expects parameters ['options'] but was provided with parameters ['option']): see its options",
+        case(
+            lambda all_, _: all_.update(parameters={"option": {}}, schedules=[]),
+            "'all', key 'parameters'",
+            "they do not fit the flow 'example' (Function expects parameters ['options'] but was provided with "
+            "parameters ['option']): see its options",
         ),
-        (
+        case(
             lambda _, schedules: schedules[0].update(timezon="UTC"),
-            "deployment 'all', schedule 'hourly', key 'timezon': no such key: mend its spelling, or take it out",
+            "'all', schedule 'hourly', key 'timezon'",
+            "no such key: mend its spelling, or take it out",
         ),
-        (
+        case(
             lambda _, schedules: schedules[0].pop("timezone"),
-            "deployment 'all', schedule 'hourly', key 'timezone': missing: add it",
+            "'all', schedule 'hourly', key 'timezone'",
+            "missing: add it",
         ),
-        (
+        case(
             lambda _, schedules: schedules[0].update(timezone="Europe/Berlinn"),
-            "deployment 'all', schedule 'hourly', key 'timezone': 'Europe/Berlinn' is not a time zone: "
-            "write an IANA name, such as UTC or Europe/Berlin",
+            "'all', schedule 'hourly', key 'timezone'",
+            "'Europe/Berlinn' is not a time zone: write an IANA name, such as UTC or Europe/Berlin",
         ),
-        (
+        case(
             lambda _, schedules: schedules[0].update(cron="61 * * * *"),
-            "deployment 'all', schedule 'hourly', key 'cron': '61 * * * *' is not a cron expression: "
-            "write five fields, such as '0 * * * *'",
+            "'all', schedule 'hourly', key 'cron'",
+            "'61 * * * *' is not a cron expression: write five fields, such as '0 * * * *'",
         ),
-        (
+        case(
             lambda _, schedules: schedules[0].update(cron="0 * * * * 30"),
-            "deployment 'all', schedule 'hourly', key 'cron': '0 * * * * 30' is not a cron expression: "
-            "write five fields, such as '0 * * * *'",
+            "'all', schedule 'hourly', key 'cron'",
+            "'0 * * * * 30' is not a cron expression: write five fields, such as '0 * * * *'",
         ),
-        (
-            lambda _, schedules: schedules[0].pop("slug"),
-            "deployment 'all', schedule 'None', key 'slug': missing: add it",
-        ),
-        (
+        case(lambda _, schedules: schedules[0].pop("slug"), "'all', schedule '1', key 'slug'", "missing: add it"),
+        case(
             lambda _, schedules: schedules[0].update(slug="by-hand-1"),
-            "deployment 'all', schedule 'by-hand-1', key 'slug': 'by-hand-1' is not a name: "
-            "write lower-case letters, digits and dashes, not 'by-hand-' first",
+            "'all', schedule 'by-hand-1', key 'slug'",
+            "'by-hand-1' is not a name: write lower-case letters, digits and dashes, not 'by-hand-' first",
         ),
-        (
+        case(
             lambda _, schedules: schedules[0].update(slug="daily"),
-            "deployment 'all', schedule 'daily', key 'slug': listed twice: give one another slug",
+            "'all', schedule 'daily', key 'slug'",
+            "listed twice: give one another slug",
         ),
-        (
+        case(
             lambda all_, _: all_.update(name="split"),
-            "deployment 'split', key 'name': listed twice for its flow: give one another name",
+            "'split', key 'name'",
+            "listed twice for its flow: give one another name",
         ),
-        (
+        case(
             lambda all_, _: all_["parameters"]["options"].update(platforms=["google"]),
-            "deployment 'all', schedule 'daily', key 'parameters': "
+            "'all', schedule 'daily', key 'parameters'",
             "'options' replaces the deployment's and leaves out platforms: repeat it there",
         ),
     ],
@@ -123,7 +140,7 @@ def test_two_flows_may_have_a_deployment_of_the_same_name(tmp_path: Path) -> Non
 def test_names_deployment_key_and_mend(tmp_path: Path, bend: Bend, line: str) -> None:
     document = timetable()
     bend(document["deployments"][0], document["deployments"][0]["schedules"])
-    assert problems(write(tmp_path, document)) == [f"prefect.yaml: {line}"]
+    assert problems(write(tmp_path, document)) == [line]
 
 
 def test_options_that_do_not_fit_the_flow_name_the_option(tmp_path: Path) -> None:
@@ -155,9 +172,9 @@ def test_says_everything_at_once(tmp_path: Path) -> None:
         ("name: x\npull: []", "prefect.yaml: key 'deployments': missing: add it"),
         (
             "name: x\npull: []\ndeployments: []",
-            "prefect.yaml: key 'deployments': Tuple should have at least 1 item after validation, not 0",
+            "prefect.yaml: key 'deployments': none is listed, and all of ours would be deleted: list one",
         ),
-        ("name: x\npull: []\ndeployments: [7]", "prefect.yaml: deployment '0': Input should be a valid dictionary"),
+        ("name: x\npull: []\ndeployments: [7]", "prefect.yaml: deployment '1': Input should be a valid dictionary"),
         (
             "name: '{{ prefect.blocks.secret.mine }}'",
             "prefect.yaml: a template of a block or variable would be kept in plain text: load it in the flow",

@@ -33,7 +33,7 @@ SPLIT: dict[str, Any] = ALL | {
 
 def timetable(*deployments: dict[str, Any]) -> dict[str, Any]:
     """A timetable of the deployments, or of both examples; a copy of its own."""
-    return deepcopy({"name": "example", "pull": [], "deployments": list(deployments or (ALL, SPLIT))})
+    return {"name": "example", "pull": [], "deployments": [deepcopy(each) for each in deployments or (ALL, SPLIT)]}
 
 
 def write(folder: Path, document: object) -> Path:

@@ -137,6 +137,17 @@ def test_full_listing_is_complete_over_pages(client: MetaAds, world: World) -> N
     assert world.faults.count(META, "campaigns") == 3
 
 
+def test_token_travels_in_the_header_and_never_in_the_address(
+    client: MetaAds, world: World, tokens: Tokens, account: AdAccount
+) -> None:
+    client.list_accounts(tokens)
+    client.list_campaigns(tokens, account)
+    client.read_metrics(tokens, account, LAST_DAYS)
+    addresses = [text for _, _, text in world.faults.log]
+    assert all("appsecret_proof=" in address and tokens.held not in address for address in addresses)
+    assert len(addresses) == 3
+
+
 def test_campaign_is_read_in_full(client: MetaAds, world: World, tokens: Tokens, site: Account) -> None:
     site.currency, site.timezone = "EUR", "Europe/Berlin"
     made = world.add_campaign(
