@@ -1,7 +1,7 @@
 """`python -m benchmarks.sync --accounts N --latency-ms 150`: sync-campaigns beside the same work without Prefect.
 
-In one go, against one sandbox and one database: first the floor (the same fetches and the same writes in a plain pool of
-as many threads), then, over a database that is emptied again, the deployed flow through its worker. The last line is
+In one go, against one sandbox and one database: first the floor (the same fetches and the same writes in a plain pool
+of as many threads), then, over a database that is emptied again, the deployed flow through its worker. The last line is
 JSON; `--profile FILE` writes where the floor's threads spend their time.
 """
 
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -47,7 +47,7 @@ RECORD_SECONDS = 60
 CONTROL_TIMEOUT = 120
 EMPTY = (
     "TRUNCATE campaigns, campaign_daily_metrics, report_requests, sync_runs",
-    "UPDATE ad_accounts SET campaigns_cursor = NULL, synced_as_of = NULL, last_synced_at = NULL, last_attempt_at = NULL",
+    "UPDATE ad_accounts SET campaigns_cursor = NULL, synced_as_of = NULL, last_synced_at = NULL",
 )
 
 
@@ -213,7 +213,7 @@ class UsageOf:
         self._pids = {child.name: child.process.pid for child in stack.children}
         self.used: dict[str, Usage] = {}
 
-    def __enter__(self) -> "UsageOf":
+    def __enter__(self) -> Self:
         def rooted(pid: int) -> Iterable[psutil.Process]:
             return [psutil.Process(pid)]
 

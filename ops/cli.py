@@ -22,6 +22,11 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+# By path, and so imported only when used; help lists them without importing them.
+app.command("ops.accounts:credentials", help="The grants with which teams let us read their ad accounts.")
+app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
+app.command("ops.accounts:apps", help="The keys of our application on each platform.")
+
 
 @app.command
 def demo(
@@ -39,7 +44,8 @@ def demo(
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from ops.demo import DEMO_FOLDER, Steps, run_demo  # noqa: PLC0415
+    from ops.demo import Steps, run_demo  # noqa: PLC0415
+    from ops.folder import DEMO_FOLDER  # noqa: PLC0415
     from ops.stack import open_stack  # noqa: PLC0415
 
     console = Console(stderr=json)
@@ -73,7 +79,9 @@ def deploy() -> None:
     The server is the one that PREFECT_API_URL names, else the stack that runs in this folder. What an operator paused
     stays paused.
     """
-    _use_running_stack()
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    use_running_stack()
     from ops.deploy import deploy as bring_up_to_date  # noqa: PLC0415
 
     summary = bring_up_to_date()
@@ -100,14 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         is_ours = isinstance(error, SiveraError)
         _fail(str(error) if is_ours else f"an unexpected {type(error).__name__}; {_keep_traceback()}", 1)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _use_running_stack() -> None:
-    from ops.demo import DEMO_FOLDER  # noqa: PLC0415
-    from ops.folder import FOLDER  # noqa: PLC0415
-    from ops.prefect_server import use_running_server  # noqa: PLC0415
-
-    use_running_server(FOLDER, DEMO_FOLDER)
 
 
 def _say(line: str) -> None:

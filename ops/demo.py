@@ -1,7 +1,6 @@
 """`sivera demo`: the stack, the sandbox as the four platforms, demo teams, and a run of the main job by the worker.
 
-It has a folder and a database of its own, so that demo data never meets real credentials. May not import prefect at
-its top; see `ops.prefect_server`.
+May not import prefect at its top; see `ops.prefect_server`.
 """
 
 import time
@@ -10,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -20,7 +18,7 @@ from rich.table import Table
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
-from ops.folder import FOLDER
+from ops.folder import DEMO_FOLDER
 from ops.prefect_server import PrefectServer, use_server
 from ops.processes import StackError
 from ops.stack import Stack, prepare_database
@@ -37,7 +35,6 @@ from sivera.values import GrantTokens, PlatformName, Value
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-DEMO_FOLDER = FOLDER / "demo"
 DEPLOYMENT = "sync-campaigns/all"
 TEAMS = ("한빛 커머스", "Northwind Goods", "Lumen Studio")
 CONNECTIONS_AT_ONCE = 4
@@ -203,7 +200,7 @@ def _read_summary(url: URL, run: "FlowRun") -> SyncSummary:
         message = run.state.message if run.state else None
         raise StackError(
             f"{DEPLOYMENT} ended {run.state_name} before it had a result ({message}): see the run '{run.name}' in the "
-            f"Prefect UI, and {Path(DEMO_FOLDER) / 'logs' / 'prefect-worker.log'}"
+            f"Prefect UI, and {DEMO_FOLDER / 'logs' / 'prefect-worker.log'}"
         )
     return summary
 

@@ -18,7 +18,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow
-from prefect.schedules import Cron
+from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from blocks.names import TAG, WORK_POOL
@@ -125,9 +125,8 @@ def _name_schedules_made_by_hand(client: SyncPrefectClient, deployed: Deployed) 
 def _deploy(flow: Flow[..., Any], listed: Deployment, existing: DeploymentResponse | None) -> None:
     """Deploy as `prefect deploy` would, except that what is there already stays on or off as the server has it.
 
-    Prefect takes the file's word for both, and would start what an operator paused.
+    `prefect deploy` itself takes the file's word, and starts what an operator paused.
     """
-    active = _active(existing) if existing else {}
     wanted = RunnerDeployment.from_flow(
         flow,
         name=listed.name,
@@ -135,16 +134,7 @@ def _deploy(flow: Flow[..., Any], listed: Deployment, existing: DeploymentRespon
         tags=list(listed.tags),
         parameters=listed.parameters,
         paused=existing.paused if existing else listed.paused,
-        schedules=[
-            Cron(
-                schedule.cron,
-                timezone=schedule.timezone,
-                slug=schedule.slug,
-                active=active.get(schedule.slug, schedule.active),
-                parameters=schedule.parameters,
-            )
-            for schedule in listed.schedules
-        ],
+        schedules=_schedules(listed, _active(existing) if existing else {}),
         concurrency_limit=ConcurrencyLimitConfig.model_validate(listed.concurrency_limit.model_dump()),
         work_pool_name=listed.work_pool.name,
         work_queue_name=listed.work_pool.work_queue_name,
@@ -158,6 +148,19 @@ def _deploy(flow: Flow[..., Any], listed: Deployment, existing: DeploymentRespon
         raise ConfigurationError(
             f"Prefect refuses the deployment '{flow.name}/{listed.name}': {_reason(error)}"
         ) from None
+
+
+def _schedules(listed: Deployment, active: Mapping[str, bool]) -> list[Schedule]:
+    return [
+        Cron(
+            schedule.cron,
+            timezone=schedule.timezone,
+            slug=schedule.slug,
+            active=active.get(schedule.slug, schedule.active),
+            parameters=schedule.parameters,
+        )
+        for schedule in listed.schedules
+    ]
 
 
 def _reason(error: Exception) -> str:

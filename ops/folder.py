@@ -13,6 +13,9 @@ import psutil
 from ops.processes import StackError
 
 FOLDER = Path(".sivera")
+DEMO_FOLDER = FOLDER / "demo"
+"""The demo's own, so that its data never meets real credentials."""
+
 ENDING_SECONDS = 20
 """How long the children of a stack that was killed may take to end: their grace, and some."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from cryptography.fernet import Fernet
 
-from ops.folder import Folder, is_running, write_private
+from ops.folder import DEMO_FOLDER, FOLDER, Folder, is_running, write_private
 from ops.processes import Child, child_process, free_port
 from sivera.errors import ConfigurationError
 
@@ -151,16 +151,14 @@ def use_server(client: Mapping[str, str]) -> None:
     os.environ.update(client)
 
 
-def use_running_server(*folders: Path) -> None:
-    """Let this process talk to the server of the first folder in which a stack runs.
+def use_running_stack() -> None:
+    """Let this process talk to the server of the stack that runs here, be it of `sivera up` or of `sivera demo`.
 
     Does nothing where PREFECT_API_URL is set, or where none runs. Call it before prefect is imported.
     """
     os.environ.update(CLIENT)
-    if os.environ.get("PREFECT_API_URL"):
-        return
-    running = next(filter(is_running, folders), None)
-    if running:
+    running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
+    if running and not os.environ.get("PREFECT_API_URL"):
         # The profile in it holds the rest.
         use_server({"PREFECT_HOME": str((running / "prefect").absolute())})
 

@@ -124,7 +124,9 @@ def up(say: Callable[[str], None]) -> NoReturn:
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
-        say(f"The jobs are deployed. Prefect's UI: {server.url if server else given_server}. Ctrl-C ends the stack.")
+        if server:
+            say(f"The Prefect UI is at {server.url}.")
+        say("The jobs are deployed. Ctrl-C ends the stack.")
         stack.watch()
 
 

@@ -1,4 +1,4 @@
-"""The breaker: a platform that says 'slow down', or no longer answers, is left alone for a while by this whole process."""
+"""The breaker: a platform that says 'slow down', or no longer answers, is left alone for a while by this process."""
 
 import threading
 import time

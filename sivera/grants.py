@@ -35,6 +35,9 @@ LEASE = timedelta(seconds=90)
 
 POLL_SECONDS = 0.25
 
+REFRESH_TOKEN_PLATFORMS = frozenset({PlatformName.GOOGLE, PlatformName.AMAZON})
+"""Platforms whose grants are held by a refresh token; on the others the access token itself is long-lived."""
+
 
 class Connection(Value):
     """What connecting a grant gave: its id, and the accounts it carries (ours and the platform's ids)."""
@@ -81,6 +84,27 @@ def connect(
             account_ids=tuple(account.id for account in carried),
             external_ids=tuple(account.external_id for account in carried),
         )
+
+
+def connect_token(
+    engine: Engine, keyring: Keyring, client: PlatformClient, *, team: str, token: SecretStr, name: str = "main"
+) -> Connection:
+    """Connect a grant of which a person has one token: renew it first, which proves it and tells when it ends.
+
+    Args:
+        engine: The database.
+        keyring: Encrypts the tokens.
+        client: The grant's platform.
+        team: Whose grant.
+        token: The refresh token on platforms whose grants have one (`REFRESH_TOKEN_PLATFORMS`), else the access token.
+        name: Tells a team's grants on one platform apart.
+
+    Raises:
+        PlatformError: The platform does not take the token; nothing was stored.
+    """
+    refreshes = client.platform in REFRESH_TOKEN_PLATFORMS
+    pasted = GrantTokens(access_token=SecretStr("") if refreshes else token, refresh_token=token if refreshes else None)
+    return connect(engine, keyring, client, team=team, tokens=client.renew(pasted), name=name)
 
 
 class GrantTokenSource:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
-
 Name = Annotated[str, AfterValidator(lambda text: text.replace("\x00", ""))]
 """A text that people chose; PostgreSQL takes every character in it but NUL."""
 

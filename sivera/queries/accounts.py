@@ -144,22 +144,27 @@ def upsert_accounts(
             for account in accounts
         ]
         statement = insert(AdAccount).values(rows)
-        carrier_works = (
-            select(PlatformCredential.id)
-            .where(PlatformCredential.id == AdAccount.credential_id, PlatformCredential.status == ACTIVE)
-            .exists()
-        )
+        broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
         described = ("credential_id", "name", "currency", "timezone", "manager_id", "region", "status")
         session.execute(
             statement.on_conflict_do_update(
                 index_elements=["team_id", "platform", "external_id"],
                 set_={name: statement.excluded[name] for name in described},
-                where=or_(AdAccount.credential_id == credential.id, ~carrier_works),
+                where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
             )
         )
     return session.scalars(
         select(AdAccount).where(AdAccount.credential_id == credential.id).order_by(AdAccount.id)
     ).all()
+
+
+def approve_removals(session: Session, account_id: int) -> int | None:
+    """Let the next full sync remove what vanished; return how many campaigns were held, None where none are."""
+    row = lock_account(session, account_id)
+    if row is None or row.removals_held is None:
+        return None
+    row.removals_approved = True
+    return row.removals_held
 
 
 def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, str | None]]]:

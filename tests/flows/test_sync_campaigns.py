@@ -73,7 +73,7 @@ def summary_of(stage: Stage, state: State) -> SyncSummary:
 
 
 def run(options: SyncOptions) -> State:
-    state: State = sync_campaigns(options, return_state=True)  # type: ignore[call-overload]
+    state: State = sync_campaigns(options, return_state=True)
     return state
 
 

@@ -16,6 +16,7 @@ import pytest
 import requests
 from oauthlib.oauth2 import OAuth2Error, WebApplicationClient  # type: ignore[import-untyped]
 
+from sivera.sandbox.app import create_app
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Figures, Grant, World
@@ -396,7 +397,7 @@ def test_a_restarted_sandbox_knows_its_reports(amazon: Amazon) -> None:
     before = _rows(amazon, report_id)
     world = World(seed=amazon.world.seed, now=NOW)
     grant = world.add_grant(AMAZON, accounts=6, campaigns=12)
-    with serve(world) as url, requests.Session() as http:
+    with serve(create_app(world)) as url, requests.Session() as http:
         assert _rows(Amazon(world, url, grant, world.accounts_of(grant)[0], http), report_id) == before
 
 

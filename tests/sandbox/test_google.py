@@ -21,6 +21,7 @@ from google.oauth2.credentials import Credentials
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
+from sivera.sandbox.app import create_app
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.gaql import QueryRefused, parse
 from sivera.sandbox.google_query import SELECTABLE
@@ -120,7 +121,7 @@ def caller(world: World, sandbox: str) -> Iterator[Caller]:
 def reader() -> Iterator[Caller]:
     """A caller for the tests that only read; they share one server, which makes them fast."""
     world = World(seed=7, now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
-    with serve(world) as url, call(world, url) as made:
+    with serve(create_app(world)) as url, call(world, url) as made:
         yield made
 
 

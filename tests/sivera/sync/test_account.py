@@ -231,7 +231,7 @@ def test_too_many_vanished_campaigns_stop_the_account_until_a_human_agrees(stage
     (due,) = stage.due()
     stage.sync(due)
     (account,) = world.accounts_of(grant)
-    for campaign_id in list(account.campaigns)[:21]:
+    for campaign_id in list(account.campaigns)[:30]:
         world.hard_delete_campaign(PlatformName.META, account.id, campaign_id)
     world.change_campaign(PlatformName.META, account.id, next(iter(account.campaigns)), name="Renamed")
     before = stage.contents()

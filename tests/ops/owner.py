@@ -1,0 +1,42 @@
+"""A program that owns part of a stack until it is told to end, or is killed: `owner.py FOLDER tree|postgres`."""
+
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from ops.folder import own_folder
+from ops.postgres import embedded_postgres
+from ops.processes import child_process
+
+STUBBORN = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+signal.pause()
+"""
+TREE = f"""
+import signal, subprocess, sys
+subprocess.Popen([sys.executable, "-c", '''{STUBBORN}'''], start_new_session=True)
+signal.pause()
+"""
+
+
+def main() -> None:
+    """Start the part, say so, and wait."""
+    path, part = sys.argv[1:]
+    with own_folder(Path(path)) as folder, ExitStack() as resources:
+        if part == "tree":
+            child = resources.enter_context(
+                child_process("tree", [sys.executable, "-c", TREE], folder.log("tree"), held=[folder.lock])
+            )
+            child.wait_until(lambda: "ready" in child.log.read_text(), 20)
+        else:
+            resources.enter_context(embedded_postgres(folder))
+        sys.stdout.write("started\n")
+        sys.stdout.flush()
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

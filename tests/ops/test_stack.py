@@ -1,0 +1,225 @@
+"""The parts of the local stack that start fast; the whole is in tests/test_end_to_end.py."""
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from ops.folder import is_running, own_folder
+from ops.postgres import LONGEST_SOCKET_PATH, embedded_postgres
+from ops.prefect_server import CLIENT, OF_ANOTHER_SERVER, TUNING, WORKER, prefect_server, put_to_rest
+from ops.processes import StackError, child_process, free_port
+from tests.leftovers import processes_of, still_alive
+from tests.prefect_server import PrefectServer
+
+END_SECONDS = 15
+
+
+def mode(path: Path) -> str:
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+@contextmanager
+def owner(path: Path, part: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that owns part of a stack."""
+    program = Path(__file__).with_name("owner.py")
+    process = subprocess.Popen([sys.executable, program, path, part], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_descendant_outlives_its_owner_however_that_ends(tmp_path: Path, how: signal.Signals) -> None:
+    with owner(tmp_path / ".sivera", "tree") as process:
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) == 3  # the shim, the child, and a grandchild with a session of its own that ignores SIGTERM
+        process.send_signal(how)
+        assert still_alive(family, END_SECONDS) == []
+    with own_folder(tmp_path / ".sivera"):
+        pass
+
+
+def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / ".sivera"
+    with owner(path, "postgres") as process:
+        with psycopg.connect(host=str(path / "postgres"), user="postgres", dbname="sivera") as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        process.kill()
+        assert still_alive(processes_of(path), END_SECONDS) == []
+    with own_folder(path) as folder, embedded_postgres(folder) as postgres:
+        host = str(postgres.url.query["host"])
+        with psycopg.connect(host=host, user="postgres", dbname=postgres.url.database) as connection:
+            assert connection.execute("SELECT answer, lower('Ä') FROM kept").fetchone() == (42, "ä")
+    assert processes_of(path) == []
+
+
+def test_postgres_starts_in_a_folder_too_deep_for_its_socket(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * LONGEST_SOCKET_PATH) / ".sivera"
+    with own_folder(deep) as folder, embedded_postgres(folder) as postgres:
+        short = Path(str(postgres.url.query["host"]))
+        with psycopg.connect(host=str(short), user="postgres", dbname="sivera") as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not short.exists()
+
+
+def test_a_broken_data_folder_is_told_with_the_end_of_the_log(tmp_path: Path) -> None:
+    path = tmp_path / ".sivera"
+    with own_folder(path) as folder, embedded_postgres(folder):
+        pass
+    (path / "postgres" / "PG_VERSION").write_text("9.6\n")
+    with own_folder(path) as folder, pytest.raises(StackError) as error, embedded_postgres(folder):
+        pass
+    assert "PostgreSQL ended with exit code 1" in str(error.value)
+    assert str(path / "logs" / "postgres.log") in str(error.value)
+    assert "initialized by PostgreSQL version 9.6" in str(error.value)
+
+
+def test_the_folder_is_for_its_owner_and_one_stack(tmp_path: Path) -> None:
+    path = tmp_path / "a" / ".sivera"
+    assert not is_running(path)
+    with own_folder(path):
+        assert {mode(path), mode(path / "logs"), mode(path / "prefect")} == {"0o700"}
+        assert mode(path / "lock") == "0o600"
+        assert is_running(path)
+        with pytest.raises(StackError, match=rf"already running in {path} \(process {os.getpid()}\)"), own_folder(path):
+            pass
+    assert not is_running(path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".sivera").write_text("a file")
+    with pytest.raises(StackError, match="cannot be made .*run this in a folder that you can write to"):
+        own_folder(tmp_path / ".sivera").__enter__()
+
+
+def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
+    with own_folder(tmp_path / ".sivera") as folder:
+        assert folder.secret("key", lambda: "first") == ("first", True)
+        assert folder.secret("key", lambda: "second") == ("first", False)
+        assert mode(folder.path / "key") == "0o600"
+
+
+def test_a_taken_port_is_named_and_another_one_used() -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken: int = listener.getsockname()[1]
+        port = free_port(taken, said.append)
+    assert said == [f"port {taken} is taken, using {port}"]
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+    said.clear()
+    assert free_port(port, said.append) == port
+    assert said == []
+
+
+def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "child.log"
+    for _ in range(2):
+        command = [sys.executable, "-c", "print('a reason'); raise SystemExit(3)"]
+        with child_process("the child", command, log) as child, pytest.raises(StackError) as error:
+            child.wait_until(lambda: False, END_SECONDS)
+        assert str(error.value) == f"the child ended with exit code 3. The end of {log}:\n  a reason"
+    assert mode(log) == "0o600"
+    assert log.with_name("child.log.1").read_text() == "a reason\n"
+
+
+def test_a_child_that_is_never_ready_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "child.log"
+    with child_process("the child", ["sleep", "600"], log) as child, pytest.raises(StackError) as error:
+        child.wait_until(lambda: False, 0.3)
+    assert str(error.value) == f"the child is not ready after 0 seconds. It wrote nothing to {log}."
+    assert child.process.returncode == 128 + signal.SIGTERM
+
+
+def test_every_setting_is_one_that_prefect_knows_and_takes() -> None:
+    program = (
+        "from prefect.settings import get_current_settings\n"
+        "print(*get_current_settings().to_environment_variables(exclude_unset=True), sep='\\n')"
+    )
+    given = TUNING | CLIENT | WORKER
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    known = subprocess.run([sys.executable, "-c", program], env=inherited | given, capture_output=True, text=True)
+    assert known.returncode == 0, known.stderr
+    assert given.keys() - {"DO_NOT_TRACK"} == set(known.stdout.split())
+
+
+def test_the_server_gets_its_secrets_by_files_and_environment_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in OF_ANOTHER_SERVER:
+        monkeypatch.setenv(f"{name}X", "of another server")
+    said: list[str] = []
+    with own_folder(tmp_path / ".sivera") as folder, prefect_server(folder, said.append) as server:
+        password = (folder.path / "prefect-password").read_text()
+        key = (folder.path / "prefect-encryption-key").read_text()
+        assert [line for line in said if password in line] == [said[-1]]
+        processes = psutil.Process(server.child.process.pid), *psutil.Process(server.child.process.pid).children()
+        assert not any(password in word or key in word for each in processes for word in each.cmdline())
+        environment = processes[0].environ()
+        assert environment["PREFECT_SERVER_API_AUTH_STRING"] == f"admin:{password}"
+        assert environment["PREFECT_SERVER_ENCRYPTION_KEY"] == key
+        assert environment["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
+        assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+        assert environment["PREFECT_HOME"] == str(folder.path / "prefect")
+        assert TUNING.items() <= environment.items()
+        assert CLIENT.items() <= environment.items()
+        assert "of another server" not in environment.values()
+        assert password not in repr(server)
+        profile = folder.path / "prefect" / "profiles.toml"
+        settings = tomllib.loads(profile.read_text())["profiles"]["sivera"]
+        assert settings["PREFECT_API_AUTH_STRING"] == f"admin:{password}"
+        assert settings["PREFECT_API_URL"] == f"{server.url}/api"
+        private = profile, folder.path / "prefect-password", folder.path / "prefect-encryption-key"
+        assert {mode(path) for path in private} == {"0o600"}
+    said.clear()
+    with own_folder(tmp_path / ".sivera") as folder, prefect_server(folder, said.append):
+        assert not any(password in line for line in said)
+
+
+def test_runs_that_were_interrupted_keep_nobody_out(prefect_server: PrefectServer) -> None:
+    user, _, password = prefect_server.auth_string.partition(":")
+    with httpx.Client(base_url=prefect_server.api_url, auth=(user, password), timeout=30) as http:
+
+        def post(path: str, **body: object) -> httpx.Response:
+            return http.post(path, json=body).raise_for_status()
+
+        flow = post("/flows/", name="interrupted").json()["id"]
+        deployment = {"name": "interrupted", "flow_id": flow, "concurrency_limit": 1}
+        deployment_id = http.post("/deployments/", json=deployment).raise_for_status().json()["id"]
+        runs = [post(f"/deployments/{deployment_id}/create_flow_run").json()["id"] for _ in range(2)]
+        for state in ("PENDING", "RUNNING"):
+            post(f"/flow_runs/{runs[0]}/set_state", state={"type": state})
+        post("/v2/concurrency_limits/", name="interrupted-lock", limit=1, active_slots=1)
+
+        put_to_rest(http)
+
+        assert http.get(f"/flow_runs/{runs[0]}").json()["state"]["type"] == "CRASHED"
+        assert http.get("/v2/concurrency_limits/interrupted-lock").json()["active_slots"] == 0
+        assert post(f"/flow_runs/{runs[1]}/set_state", state={"type": "PENDING"}).json()["status"] == "ACCEPT"
+        post(f"/flow_runs/{runs[1]}/set_state", state={"type": "CRASHED"}, force=True)
+
+
+def test_as_root_postgres_may_pass_the_folder_but_not_list_it(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root runs PostgreSQL as another user")
+    with own_folder(tmp_path / ".sivera") as folder, embedded_postgres(folder):
+        assert mode(folder.path) == "0o701"
+        assert shutil.which("initdb", path="/nonexistent") is None
+        assert mode(folder.path / "postgres") == "0o700"
