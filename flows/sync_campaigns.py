@@ -47,7 +47,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
             tally = SyncTally(options.mode, found)
             queue = AccountQueue(found.due, resources.breaker())
             progress = Progress(SYNC_JOB, total=len(found.due))
-            for account, state in map_accounts(
+            for account, result in map_accounts(
                 sync_account,
                 queue,
                 at_once=options.batch_size,
@@ -55,7 +55,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
                 mode=options.mode,
                 lookback_days=options.lookback_days,
             ):
-                if tally.add(account, state.result(raise_on_failure=False)):
+                if tally.add(account, result):
                     queue.put_back(account)
                 else:
                     progress.advance()

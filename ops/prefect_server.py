@@ -45,7 +45,7 @@ TUNING = {
 
 CLIENT = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
 """What holds for everything that runs flows or talks to a server."""
@@ -78,15 +78,12 @@ class PrefectServer:
     child: Child
 
     def wait(self) -> None:
-        """Return once it answers, with what an earlier life of it left running put to rest.
+        """Return once it answers.
 
         Raises:
             StackError: It does not start.
         """
         self.child.wait_until(lambda: _answers(f"{self.url}/api/health"), START_SECONDS)
-        user, _, password = self.client["PREFECT_API_AUTH_STRING"].partition(":")
-        with httpx.Client(base_url=f"{self.url}/api", auth=(user, password), timeout=30) as http:
-            put_to_rest(http)
 
     def run_url(self, flow_run_id: object) -> str:
         """Return where the UI shows a flow run."""
@@ -176,25 +173,6 @@ def check_given_server(url: str) -> None:
             "no Prefect server answers at the address in PREFECT_API_URL: start it, correct the address (it ends in "
             "/api), or unset the variable to let `sivera up` start a server of its own"
         ) from None
-
-
-def put_to_rest(http: httpx.Client) -> None:
-    """Set runs that an earlier life of the stack left running to Crashed, and free what they held.
-
-    Their processes ended with the stack; without this they would keep the next run out for a minute or two.
-
-    Args:
-        http: A client of the server's API. No flow may be running there.
-    """
-    running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
-    crashed = {"type": "CRASHED", "message": "The local stack was stopped while this was running."}
-    while runs := http.post("/flow_runs/filter", json=running).raise_for_status().json():
-        for run in runs:
-            answer = http.post(f"/flow_runs/{run['id']}/set_state", json={"state": crashed, "force": True})
-            answer.raise_for_status()
-    for limit in http.post("/v2/concurrency_limits/filter", json={}).raise_for_status().json():
-        if limit["active_slots"]:
-            http.patch(f"/v2/concurrency_limits/{limit['id']}", json={"active_slots": 0}).raise_for_status()
 
 
 def _client_settings(home: Path, api_url: str, auth: str) -> dict[str, str]:

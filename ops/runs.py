@@ -1,31 +1,51 @@
-"""Runs of deployments, started from here and followed until they end."""
+"""Runs of deployments: started from here and followed until they end, or put to rest where nothing runs them."""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
 
 from blocks.server import connect
 from sivera.errors import ConfigurationError
 
+PAGE = 200
+"""The most that the server lists at once."""
+
 POLL_SECONDS = 0.5
-ATTEMPTS = 10
-"""A run that finds another one under way is cancelled, some seconds after it was asked for."""
+ATTEMPTS = 3
+ANOTHER_RUNS = ("Deployment concurrency limit reached.", "Another instance is already running")
+"""With which words a run is cancelled that finds another one under way: Prefect's own, and `tasks.overlap`'s."""
+
+UNDER_WAY = FlowRunFilterState(
+    type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+)
+
+Watch = Callable[[FlowRun, int], None]
 
 
-def run_deployment(
-    name: str, parameters: Mapping[str, Any], watch: Callable[[FlowRun, int], None], attempts: int = ATTEMPTS
-) -> FlowRun:
+def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attempts: int = ATTEMPTS) -> FlowRun:
     """Run a deployment through a worker, and return the run once it has ended, however it has.
+
+    Where the timetable's own run is under way, this waits for it and asks again.
 
     Args:
         name: The deployment, as 'flow/deployment'.
         parameters: Those of the flow that differ from the deployment's.
         watch: Told now and then the run and how many of its tasks have ended; what it raises ends the wait.
-        attempts: How often to ask again for a run that was cancelled, as where the timetable's own is under way.
+        attempts: How often to ask.
 
     Raises:
         ConfigurationError: There is no such deployment, or the Prefect server does not answer.
@@ -38,12 +58,37 @@ def run_deployment(
         for attempt in range(attempts):
             created = client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters))
             run = _follow(client, created, watch)
-            if run.state is None or not run.state.is_cancelled() or attempt == attempts - 1:
+            is_kept_out = run.state and run.state.is_cancelled() and run.state.message in ANOTHER_RUNS
+            if not is_kept_out or attempt == attempts - 1:
                 break
+            _wait_for_others(client, deployment.flow_id, watch)
         return run
 
 
-def _follow(client: SyncPrefectClient, run: FlowRun, watch: Callable[[FlowRun, int], None]) -> FlowRun:
+def _wait_for_others(client: SyncPrefectClient, flow_id: UUID, watch: Watch) -> None:
+    flow = FlowFilter(id=FlowFilterId(any_=[flow_id]))
+    for other in client.read_flow_runs(flow_filter=flow, flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
+        _follow(client, other, watch)
+
+
+def put_to_rest(client: SyncPrefectClient) -> None:
+    """Set runs that an earlier life of the stack left running to Crashed, and free the slots that they held.
+
+    Their processes ended with the stack; without this they would keep the next run out for a minute or two.
+
+    Args:
+        client: Of a server for which no flow is running.
+    """
+    while runs := client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
+        for run in runs:
+            message = "The local stack was stopped while this was running."
+            client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+    for limit in client.read_global_concurrency_limits(limit=PAGE):
+        if limit.active_slots:
+            client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
+
+
+def _follow(client: SyncPrefectClient, run: FlowRun, watch: Watch) -> FlowRun:
     ended = {
         "flow_runs": {"id": {"any_": [str(run.id)]}},
         "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},

@@ -51,6 +51,21 @@ class Stack:
         self.children.append(server.child)
         return server
 
+    def join_server(self, server: PrefectServer) -> None:
+        """Let this process talk to our server, once it answers and what an earlier stack left running is put to rest.
+
+        Raises:
+            StackError: It does not start.
+        """
+        use_server(server.client)
+        # Prefect takes seconds to import: here the server is still starting.
+        from blocks.server import connect  # noqa: PLC0415
+        from ops.runs import put_to_rest  # noqa: PLC0415
+
+        server.wait()
+        with connect() as client:
+            put_to_rest(client)
+
     def start_worker(self, server: PrefectServer | None) -> None:
         """Start a worker of our work pool, at our server or (None) at the one that the environment names."""
         client = server.client if server else None
@@ -116,8 +131,7 @@ def up(say: Callable[[str], None]) -> NoReturn:
             url = stack.start_postgres()
             prepare_database(url)
         if server:
-            use_server(server.client)
-            server.wait()
+            stack.join_server(server)
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
 
         deployed = deploy(database_url=url.render_as_string(hide_password=False))

@@ -1,8 +1,9 @@
 """The steps of sync-campaigns."""
 
+import logging
 from datetime import datetime
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -20,6 +21,8 @@ from sivera.sync.plan import plan_sync
 from sivera.sync.rules import is_worth_a_retry
 from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
 from tasks import resources
+
+logger = logging.getLogger("sivera.sync")
 
 RETRIES = 2
 
@@ -78,7 +81,7 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
         table=[{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
     )
     for account in summary.recovered:
-        get_run_logger().info("Account %s (%s %s) works again", account.id, account.platform.value, account.name)
+        logger.info("Account %s (%s %s) works again", account.id, account.platform.value, account.name)
     emit_event(
         "sivera.sync-campaigns.finished",
         resource={"prefect.resource.id": "sivera.job.sync-campaigns", "prefect.resource.name": "sync-campaigns"},

@@ -1,5 +1,6 @@
 """What a process opens once and its threads share: the engine, the keyring, one client a platform, one breaker."""
 
+import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -18,8 +19,8 @@ from sivera.platforms.base import PlatformClient
 from sivera.sync.account import SyncEdges
 from sivera.values import PlatformName
 
-THREADS = 24
-"""Accounts that one run syncs at the same moment: enough to wait on HTTP, few enough for one interpreter."""
+THREADS = 32
+"""Accounts that one run syncs at the same moment: as many as keep one interpreter busy while the others wait on HTTP."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

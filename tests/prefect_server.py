@@ -98,15 +98,15 @@ def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) 
 def clean_prefect(prefect_api: PrefectServer) -> PrefectServer:
     """The server, as in `prefect_api`, without the blocks, limits, pools, automations and flows of earlier tests."""
     with get_client(sync_client=True) as client:
-        for document in client.read_block_documents(limit=PAGE, offset=0, include_secrets=False):
+        for document in client.read_block_documents(limit=PAGE, include_secrets=False):
             client.delete_block_document(document.id)
-        for automation in client.read_automations(limit=PAGE, offset=0):
+        for automation in client.read_automations(limit=PAGE):
             client.delete_automation(automation.id)
-        for flow in client.read_flows(limit=PAGE, offset=0):
+        for flow in client.read_flows(limit=PAGE):
             client.delete_flow(flow.id)
-        for limit in client.read_global_concurrency_limits(limit=PAGE, offset=0):
+        for limit in client.read_global_concurrency_limits(limit=PAGE):
             client.delete_global_concurrency_limit_by_name(limit.name)
-        for pool in client.read_work_pools(limit=PAGE, offset=0):
+        for pool in client.read_work_pools(limit=PAGE):
             client.delete_work_pool(pool.name)
     return prefect_api
 

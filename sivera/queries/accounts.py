@@ -1,10 +1,10 @@
 """Questions about ad accounts: which are due, how to sync one, and how it went."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, func, or_, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -86,30 +86,100 @@ def get_account(session: Session, account_id: int) -> AdAccount | None:
     return session.get(AdAccount, account_id)
 
 
-def lock_account(session: Session, account_id: int) -> AdAccount | None:
-    """Return an account with its row locked until the transaction ends, or None."""
-    return session.get(AdAccount, account_id, with_for_update=True)
+_SYNC_TARGET = (
+    select(
+        AdAccount.credential_id,
+        AdAccount.external_id,
+        AdAccount.name,
+        AdAccount.currency,
+        AdAccount.timezone,
+        AdAccount.manager_id,
+        AdAccount.region,
+        AdAccount.campaigns_cursor,
+        ReportRequest.report_id,
+        ReportRequest.ad_product,
+        ReportRequest.since,
+        ReportRequest.until,
+        ReportRequest.requested_at,
+    )
+    .outerjoin(ReportRequest, ReportRequest.account_id == AdAccount.id)
+    .where(AdAccount.id == bindparam("account"))
+    .order_by(ReportRequest.requested_at)
+)
 
 
-def outstanding_reports(session: Session, account_id: int) -> list[values.ReportRequest]:
-    """Return the reports that were asked for and not yet collected."""
-    rows = session.scalars(select(ReportRequest).where(ReportRequest.account_id == account_id))
-    return [
-        values.ReportRequest(
-            report_id=row.report_id,
-            ad_product=row.ad_product,
-            window=values.DateWindow(since=row.since, until=row.until),
-            requested_at=row.requested_at,
+def sync_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
+    """Return what a sync of the account needs to know, once for each report that is outstanding, or once."""
+    return session.execute(_SYNC_TARGET, {"account": account_id}).all()
+
+
+_SYNC_STATE = (
+    select(AdAccount.synced_as_of, AdAccount.consecutive_failures, AdAccount.removals_held, AdAccount.removals_approved)
+    .where(AdAccount.id == bindparam("account"))
+    .with_for_update()
+)
+
+
+def lock_sync_state(session: Session, account_id: int) -> Row[Any] | None:
+    """Return how the account's sync stands, with its row locked until the transaction ends; None where it is gone."""
+    return session.execute(_SYNC_STATE, {"account": account_id}).one_or_none()
+
+
+_ACCOUNTS = AdAccount.__table__
+_MARK_SYNCED = (
+    update(_ACCOUNTS)
+    .where(_ACCOUNTS.c.id == bindparam("account"))
+    .values(
+        campaigns_cursor=bindparam("as_of"),
+        synced_as_of=bindparam("as_of"),
+        last_attempt_at=bindparam("at"),
+        last_synced_at=bindparam("at"),
+        consecutive_failures=0,
+        next_attempt_at=None,
+        last_error=None,
+    )
+)
+_MARK_FULL = _MARK_SYNCED.values(last_full_sync_at=bindparam("at"), removals_held=None, removals_approved=False)
+
+
+def mark_synced(session: Session, account_id: int, *, as_of: datetime, now: datetime, full: bool) -> None:
+    """Move the cursor, and forget earlier failures; `full` also says that nothing vanished is left unmarked."""
+    session.execute(_MARK_FULL if full else _MARK_SYNCED, {"account": account_id, "as_of": as_of, "at": now})
+
+
+def record_failure(
+    session: Session,
+    account_id: int,
+    reason: str,
+    now: datetime,
+    next_attempt: Callable[[int], datetime | None],
+    removals_held: int | None,
+) -> None:
+    """Count a failure and keep its reason; `next_attempt` says from the count when the account is due again."""
+    state = lock_sync_state(session, account_id)
+    if state is None:
+        return
+    failures = state.consecutive_failures + 1
+    session.execute(
+        update(AdAccount)
+        .where(AdAccount.id == account_id)
+        .values(
+            consecutive_failures=failures,
+            last_error=reason,
+            last_attempt_at=now,
+            next_attempt_at=next_attempt(failures),
+            removals_held=state.removals_held if removals_held is None else removals_held,
         )
-        for row in rows
-    ]
+    )
 
 
 def replace_outstanding_reports(session: Session, account_id: int, reports: Sequence[values.ReportRequest]) -> None:
     """Remember exactly these reports as outstanding."""
-    session.query(ReportRequest).where(
-        ReportRequest.account_id == account_id, ReportRequest.report_id.not_in([r.report_id for r in reports])
-    ).delete(synchronize_session=False)
+    session.execute(
+        delete(ReportRequest).where(
+            ReportRequest.account_id == account_id, ReportRequest.report_id.not_in([r.report_id for r in reports])
+        )
+    )
     if reports:
         rows = [
             {
@@ -123,11 +193,6 @@ def replace_outstanding_reports(session: Session, account_id: int, reports: Sequ
             for report in reports
         ]
         session.execute(insert(ReportRequest).values(rows).on_conflict_do_nothing())
-
-
-def record_attempt(session: Session, account_id: int, now: datetime) -> None:
-    """Write down that a sync of the account begins."""
-    session.execute(update(AdAccount).where(AdAccount.id == account_id).values(last_attempt_at=now))
 
 
 def upsert_accounts(
@@ -160,11 +225,12 @@ def upsert_accounts(
 
 def approve_removals(session: Session, account_id: int) -> int | None:
     """Let the next full sync remove what vanished; return how many campaigns were held, None where none are."""
-    row = lock_account(session, account_id)
-    if row is None or row.removals_held is None:
+    state = lock_sync_state(session, account_id)
+    if state is None or state.removals_held is None:
         return None
-    row.removals_approved = True
-    return row.removals_held
+    session.execute(update(AdAccount).where(AdAccount.id == account_id).values(removals_approved=True))
+    held: int = state.removals_held
+    return held
 
 
 def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, str | None]]]:

@@ -48,7 +48,7 @@ def _row(campaign: values.Campaign) -> dict[str, object]:
     }
 
 
-_UPSERT = upsert(Campaign, "external_id", COLUMNS).returning(Campaign.__table__.c.status)
+_UPSERT = upsert(Campaign, key=("external_id",), columns=COLUMNS, returning=("status",))
 
 
 def upsert_campaigns(

@@ -14,7 +14,7 @@ from sivera.values import DailyMetrics, MetricsBatch
 
 COLUMNS = tuple(DailyMetrics.model_fields)
 _ROWS = TypeAdapter(Sequence[DailyMetrics])
-_UPSERT = upsert(CampaignDailyMetric, "campaign_id,day", COLUMNS, given=("ad_product",))
+_UPSERT = upsert(CampaignDailyMetric, key=("campaign_id", "day"), columns=COLUMNS, given=("ad_product",))
 
 
 def replace_window(session: Session, account_id: int, batch: MetricsBatch, now: datetime) -> int:

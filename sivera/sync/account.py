@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from sivera import values
 from sivera.errors import AccountInaccessible, ReconnectRequired, Throttled, ThrottleScope
 from sivera.grants import GrantTokenSource
-from sivera.models import AdAccount
 from sivera.platforms.base import PlatformClient, utc_now
 from sivera.queries import accounts as queries
 from sivera.queries import campaigns as campaign_queries
@@ -76,42 +75,47 @@ def sync_account(edges: SyncEdges, due: DueAccount, mode: SyncMode, lookback_day
         tokens.reject(error.message)
         raise
     with Session(edges.engine) as session, session.begin():
-        return store(session, due, mode, fetched, edges.now())
+        return store(session, target, mode, fetched, edges.now())
 
 
 def record_failure(engine: Engine, due: DueAccount, error: Exception, now: datetime) -> str:
     """Write down why an account failed, and when it is tried again; return the reason in words."""
     reason = rules.reason_for(error, due.platform)
+    held = error.missing if isinstance(error, rules.RemovalsHeldError) else None
     with Session(engine) as session, session.begin():
-        row = queries.lock_account(session, due.id)
-        if row is not None:
-            row.consecutive_failures += 1
-            row.last_error, row.last_attempt_at = reason, now
-            row.next_attempt_at = rules.next_attempt(row.consecutive_failures, now)
-            if isinstance(error, rules.RemovalsHeldError):
-                row.removals_held = error.missing
+        queries.record_failure(session, due.id, reason, now, lambda n: rules.next_attempt(n, now), held)
     return reason
 
 
 def _load(engine: Engine, due: DueAccount) -> Target:
     with Session(engine) as session:
-        row = queries.get_account(session, due.id)
-        if row is None:
-            raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
-        return Target(
-            due=due,
-            credential_id=row.credential_id,
-            account=values.AdAccount(
-                external_id=row.external_id,
-                name=row.name,
-                currency=row.currency,
-                timezone=row.timezone,
-                manager_id=row.manager_id,
-                region=row.region,
-            ),
-            cursor=row.campaigns_cursor,
-            outstanding=tuple(queries.outstanding_reports(session, due.id)),
-        )
+        rows = queries.sync_target(session, due.id)
+    if not rows:
+        raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
+    first = rows[0]
+    return Target(
+        due=due,
+        credential_id=first.credential_id,
+        account=values.AdAccount(
+            external_id=first.external_id,
+            name=first.name,
+            currency=first.currency,
+            timezone=first.timezone,
+            manager_id=first.manager_id,
+            region=first.region,
+        ),
+        cursor=first.campaigns_cursor,
+        outstanding=tuple(
+            values.ReportRequest(
+                report_id=row.report_id,
+                ad_product=row.ad_product,
+                window=values.DateWindow(since=row.since, until=row.until),
+                requested_at=row.requested_at,
+            )
+            for row in rows
+            if row.report_id is not None
+        ),
+    )
 
 
 def _fetch(
@@ -129,25 +133,27 @@ def _fetch(
     )
 
 
-def store(session: Session, due: DueAccount, mode: SyncMode, fetched: Fetched, now: datetime) -> AccountSync:
+def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, now: datetime) -> AccountSync:
     """Write what was fetched, and move the cursor, in the session's transaction.
 
     Raises:
         RemovalsHeldError: The listing lacks more campaigns than may vanish without a human's word.
     """
-    row = queries.lock_account(session, due.id)
-    if row is None or (row.synced_as_of is not None and row.synced_as_of > fetched.as_of):
+    due = target.due
+    state = queries.lock_sync_state(session, due.id)
+    if state is None or (state.synced_as_of is not None and state.synced_as_of > fetched.as_of):
         return AccountSync(account=due, outcome=Outcome.SUPERSEDED)
     campaigns = fetched.listing.campaigns
     added, changed, removed = campaign_queries.upsert_campaigns(session, due.id, campaigns, now)
     unchanged = len(campaigns) - added - changed - removed
-    if mode is SyncMode.FULL and fetched.listing.complete:
-        removed += _remove_missing(session, row, [campaign.external_id for campaign in campaigns], now)
-        row.last_full_sync_at = now
+    full = mode is SyncMode.FULL and fetched.listing.complete
+    if full:
+        listed = [campaign.external_id for campaign in campaigns]
+        removed += _remove_missing(session, due.id, listed, now, approved=state.removals_approved)
     metric_rows = sum(metric_queries.replace_window(session, due.id, batch, now) for batch in fetched.metrics.batches)
-    queries.replace_outstanding_reports(session, due.id, fetched.metrics.outstanding)
-    recovered = row.consecutive_failures >= rules.SLOW_LANE_AFTER
-    _mark_synced(row, fetched.as_of, now)
+    if target.outstanding or fetched.metrics.outstanding:
+        queries.replace_outstanding_reports(session, due.id, fetched.metrics.outstanding)
+    queries.mark_synced(session, due.id, as_of=fetched.as_of, now=now, full=full)
     return AccountSync(
         account=due,
         outcome=Outcome.SYNCED,
@@ -156,22 +162,15 @@ def store(session: Session, due: DueAccount, mode: SyncMode, fetched: Fetched, n
         unchanged=unchanged,
         removed=removed,
         metric_rows=metric_rows,
-        recovered=recovered,
+        recovered=state.consecutive_failures >= rules.SLOW_LANE_AFTER,
     )
 
 
-def _remove_missing(session: Session, row: AdAccount, listed: list[str], now: datetime) -> int:
+def _remove_missing(session: Session, account_id: int, listed: list[str], now: datetime, *, approved: bool) -> int:
     missing: int
-    missing, total = campaign_queries.count_missing(session, row.id, listed)
-    if rules.too_many_removals(missing, total) and not row.removals_approved:
-        raise rules.RemovalsHeldError(row.id, missing, total)
+    missing, total = campaign_queries.count_missing(session, account_id, listed)
+    if rules.too_many_removals(missing, total) and not approved:
+        raise rules.RemovalsHeldError(account_id, missing, total)
     if missing:
-        campaign_queries.mark_missing_removed(session, row.id, listed, now)
-    row.removals_held, row.removals_approved = None, False
+        campaign_queries.mark_missing_removed(session, account_id, listed, now)
     return missing
-
-
-def _mark_synced(row: AdAccount, as_of: datetime, now: datetime) -> None:
-    row.campaigns_cursor = row.synced_as_of = as_of
-    row.last_attempt_at = row.last_synced_at = now
-    row.consecutive_failures, row.next_attempt_at, row.last_error = 0, None, None

@@ -46,7 +46,7 @@ def everything() -> dict[str, Any]:
             "types": {each["slug"]: each["updated"] for each in types},
             "locks": [client.read_global_concurrency_limit_by_name(lock) for lock in LOCKS],
             "pool": client.read_work_pool(WORK_POOL).model_dump(exclude={"status"}),
-            "automations": client.read_automations(limit=200, offset=0),
+            "automations": client.read_automations(limit=200),
         }
 
 
@@ -151,7 +151,7 @@ def test_a_value_that_does_not_fit_changes_nothing(
     assert "hidden" not in str(caught.value)
     with connect() as client:
         assert client.request("POST", "/block_documents/filter", json={}).json() == []
-        assert client.read_work_pools(limit=1, offset=0) == []
+        assert client.read_work_pools() == []
 
 
 def test_refuses_a_work_pool_of_another_type() -> None:

@@ -153,7 +153,7 @@ def test_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="key 'nme': no such key"):
         deploy(timetable_path=write(tmp_path, timetable(ALL | {"nme": "x"})))
     with connect() as client:
-        assert client.read_work_pools(limit=1, offset=0) == []
+        assert client.read_work_pools() == []
         assert deployments(client) == {}
 
 

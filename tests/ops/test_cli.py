@@ -1,0 +1,142 @@
+"""The `sivera` command at its edges: help, and one clear line where it cannot do what it is asked for."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from ops.cli import main
+from ops.folder import own_folder
+from tests.prefect_server import PrefectServer, free_port
+
+Command = Callable[..., str]
+
+OURS = ("PREFECT_", "SIVERA_")
+NO_SERVER = "no Prefect server answers at the address in PREFECT_API_URL"
+
+
+@pytest.fixture
+def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Runs the command in an empty folder, checks its exit code, and returns the one line that it says."""
+    before, on_sigterm = os.environ.copy(), signal.getsignal(signal.SIGTERM)
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        del os.environ[name]
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, code: int) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        return only_line(capsys.readouterr().err)
+
+    yield run
+    os.environ.clear()
+    os.environ.update(before)
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def only_line(said: str) -> str:
+    assert said.startswith("sivera: ")
+    assert said.endswith("\n")
+    assert said.count("\n") == 1, said
+    return said.removeprefix("sivera: ").removesuffix("\n")
+
+
+def run_fresh(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on something that looks at what is imported, or imports prefect with other settings."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-P", *arguments],
+        cwd=folder,
+        env=inherited | {"HOME": str(folder)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_lists_every_command_without_importing_what_takes_long(tmp_path: Path) -> None:
+    program = "import sys, ops.cli\nops.cli.app(['--help'])\nassert not {'prefect', 'sqlalchemy'} & sys.modules.keys()"
+    done = run_fresh(tmp_path, "-c", program)
+    assert done.returncode == 0, done.stderr
+    described = [line.strip("│ ").split(maxsplit=1) for line in done.stdout.splitlines()]
+    commands = {"accounts", "apps", "credentials", "demo", "deploy", "up"}
+    assert commands <= {words[0] for words in described if len(words) > 1}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{version('sivera-jobs')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["nope"], "nope"),
+        (["demo", "--exot"], "--exot"),
+        (["demo", "--accounts", "0"], "--accounts"),
+        (["demo", "--accounts", "many"], "--accounts"),
+    ],
+)
+def test_a_wrong_argument_is_named(refusal: Command, arguments: list[str], names: str) -> None:
+    assert names in refusal(*arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("PREFECT_API_URL", "http://127.0.0.1:{port}/api", NO_SERVER),
+        ("PREFECT_API_URL", "http://[/api", NO_SERVER),
+        ("SIVERA_DATABASE_URL", "postgresql://u:geheim@127.0.0.1:{port}/x", "127.0.0.1:{port}/x does not answer"),
+        ("SIVERA_DATABASE_URL", "mysql://u:geheim@127.0.0.1/x", "PostgreSQL"),
+        ("SIVERA_DATABASE_URL", "geheim", "the database URL cannot be read"),
+    ],
+)
+def test_up_names_what_does_not_answer_within_ten_seconds(
+    refusal: Command, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    port = str(free_port())
+    monkeypatch.setenv(variable, value.replace("{port}", port))
+    begun = time.monotonic()
+    line = refusal("up", code=1)
+    assert time.monotonic() - begun < 10
+    assert says.replace("{port}", port) in line
+    assert "geheim" not in line
+    assert not Path(".sivera").exists()
+
+
+def test_a_second_stack_in_a_folder_is_refused(refusal: Command) -> None:
+    folder = Path(".sivera", "demo").absolute()
+    with own_folder(folder):
+        line = refusal("demo", "--exit", code=1)
+    assert line.startswith(f"a stack is already running in {folder} (process {os.getpid()})")
+
+
+def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(refusal: Command) -> None:
+    Path(".sivera", "prefect-password").mkdir(parents=True)
+    line = refusal("up", code=1)
+    assert line == "an unexpected IsADirectoryError; its traceback is in .sivera/logs/error.log"
+    assert "Traceback (most recent call last)" in Path(".sivera", "logs", "error.log").read_text()
+
+
+def test_up_says_when_the_prefect_server_wants_a_password(
+    tmp_path: Path, prefect_server: PrefectServer, database_url: str
+) -> None:
+    given = {"PREFECT_API_URL": prefect_server.api_url, "SIVERA_DATABASE_URL": database_url}
+    done = run_fresh(tmp_path, "-m", "ops.cli", "up", **given)
+    assert done.returncode == 1
+    assert "set PREFECT_API_AUTH_STRING" in only_line(done.stderr)
+
+
+def test_a_command_that_needs_a_server_says_how_to_get_one(tmp_path: Path) -> None:
+    done = run_fresh(tmp_path, "-m", "ops.cli", "deploy")
+    assert done.returncode == 1
+    assert "start a server with `sivera up`" in only_line(done.stderr)
