@@ -39,6 +39,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
     Cancelled; a run of single accounts may go beside it, because an older fetch never overwrites a newer one.
     """
     until = time.monotonic() + options.deadline_seconds
+    resources.breaker().stop_at(until)
     started_at = utc_now()
     locks = [] if options.account_ids else [lock_name(SYNC_JOB, p) for p in options.platforms or PlatformName]
     try:

@@ -37,6 +37,8 @@ def demo(
 ) -> int:
     """Start everything with sandbox and demo data below .sivera/demo, run the main job once, and stay until Ctrl-C.
 
+    It uses nothing but its own: no database or server that the environment names.
+
     Args:
         exit: End after the run; the exit code is 0 if it did what it should.
         json: Print the result as a JSON object in the last line of the output, and all else to the error output.

@@ -1,5 +1,6 @@
 """The breaker: a platform that says 'slow down', or no longer answers, is left alone for a while by this process."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ SHORTEST_SECONDS = 1.0
 
 
 class Breaker:
-    """Remembers, per platform, until when it is not to be called. Safe to share between threads.
+    """Remembers until when each platform is not to be called, and when a run is over. Safe to share between threads.
 
     Args:
         monotonic: A clock in seconds that never goes back.
@@ -27,6 +28,7 @@ class Breaker:
         self._monotonic = monotonic
         self._open_until: dict[PlatformName, float] = {}
         self._unanswered: dict[PlatformName, int] = {}
+        self._end = math.inf
         self._lock = threading.Lock()
 
     def open(self, platform: PlatformName, seconds: float) -> None:
@@ -34,6 +36,10 @@ class Breaker:
         with self._lock:
             until = self._monotonic() + max(seconds, SHORTEST_SECONDS)
             self._open_until[platform] = max(until, self._open_until.get(platform, until))
+
+    def stop_at(self, moment: float) -> None:
+        """Let nobody call any platform from a moment of the monotonic clock on: a run's deadline."""
+        self._end = moment
 
     def record(self, platform: PlatformName, *, answered: bool) -> None:
         """Note whether a call was answered; an outage opens the breaker, and again at each probe that fails."""
@@ -43,11 +49,15 @@ class Breaker:
             self.open(platform, OUTAGE_SECONDS)
 
     def seconds_left(self, platform: PlatformName) -> float:
-        """Seconds until the platform may be called again; 0 when it may be called now."""
+        """Seconds until the platform may be called again; 0 for now, infinity once the run is over."""
+        now = self._monotonic()
+        if now >= self._end:
+            return math.inf
         with self._lock:
-            return max(0.0, self._open_until.get(platform, 0.0) - self._monotonic())
+            return max(0.0, self._open_until.get(platform, 0.0) - now)
 
     def check(self, platform: PlatformName) -> None:
         """Raise Throttled if the platform is not to be called now."""
         if (seconds := self.seconds_left(platform)) > 0:
-            raise Throttled(platform, "put off: the platform asked us to slow down, or is down", None, seconds)
+            why = "put off: the platform asked us to slow down, is down, or the run is over"
+            raise Throttled(platform, why, None, seconds)

@@ -22,8 +22,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from sivera.values import PlatformName
+
 Money = Numeric(20, 6)
 """Six decimals hold Google's micros exactly."""
+
+
+PLATFORM_IS_KNOWN = f"platform IN ({', '.join(repr(name.value) for name in PlatformName)})"
 
 
 class Base(DeclarativeBase):
@@ -67,6 +72,7 @@ class PlatformCredential(Base):
     __tablename__ = "platform_credentials"
     __table_args__ = (
         UniqueConstraint("team_id", "platform", "name"),
+        CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"),
         CheckConstraint(
             "status IN ('active', 'reauthorization_required', 'revoked', 'disabled')", name="status_is_known"
         ),
@@ -103,6 +109,7 @@ class AdAccount(Base):
         UniqueConstraint("team_id", "platform", "external_id"),
         Index(None, "platform", "last_synced_at"),
         Index(None, "credential_id"),
+        CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"),
         CheckConstraint("status IN ('active', 'closed')", name="status_is_known"),
     )
 

@@ -1,6 +1,5 @@
 """What a process opens once and its threads share: the engine, the keyring, one client a platform, one breaker."""
 
-import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -20,7 +19,7 @@ from sivera.sync.account import SyncEdges
 from sivera.values import PlatformName
 
 THREADS = 32
-"""Accounts that one run syncs at the same moment: as many as keep one interpreter busy while the others wait on HTTP."""
+"""Accounts that one run syncs at the same moment: as many as keep one interpreter busy while others wait on HTTP."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

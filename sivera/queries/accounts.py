@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import Row, Select, Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -126,6 +126,7 @@ def lock_sync_state(session: Session, account_id: int) -> Row[Any] | None:
 
 
 _ACCOUNTS = AdAccount.__table__
+assert isinstance(_ACCOUNTS, Table)  # noqa: S101 - tells the type checker what every mapped class has
 _MARK_SYNCED = (
     update(_ACCOUNTS)
     .where(_ACCOUNTS.c.id == bindparam("account"))

@@ -74,4 +74,5 @@ def precompiled(statement: ClauseElement) -> TextClause:
     SQLAlchemy compiles an INSERT with ON CONFLICT anew at every execution (its cache leaves that construct out), which
     took a sixth of a sync's processor time.
     """
-    return text(str(statement.compile(dialect=PGDialect(paramstyle="named"))))
+    dialect = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    return text(str(statement.compile(dialect=dialect)))

@@ -7,13 +7,13 @@ a second run of the same sync finds nothing to change.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.errors import AccountInaccessible, ReconnectRequired, Throttled, ThrottleScope
+from sivera.errors import AccountInaccessible, ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
 from sivera.grants import GrantTokenSource
 from sivera.platforms.base import PlatformClient, utc_now
 from sivera.queries import accounts as queries
@@ -124,13 +124,23 @@ def _fetch(
     client, account = edges.client_for(target.due.platform), target.account
     as_of = edges.now()
     since = target.cursor if mode is SyncMode.INCREMENTAL else None
-    today = as_of.astimezone(ZoneInfo(account.timezone)).date()
+    today = as_of.astimezone(_zone(target)).date()
     window = rules.metrics_window(target.due.platform, mode, lookback_days, today)
     return Fetched(
         as_of=as_of,
         listing=client.list_campaigns(tokens, account, since),
         metrics=client.read_metrics(tokens, account, window, target.outstanding),
     )
+
+
+def _zone(target: Target) -> ZoneInfo:
+    try:
+        return ZoneInfo(target.account.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigurationError(
+            f"account {target.due.id} has the time zone '{target.account.timezone}', which nobody knows: connect its "
+            "grant again, which reads it anew, or correct it in ad_accounts"
+        ) from None
 
 
 def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, now: datetime) -> AccountSync:

@@ -50,6 +50,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
+            "platform IN ('google', 'meta', 'amazon', 'tiktok')", name=op.f("ck_platform_credentials_platform_is_known")
+        ),
+        sa.CheckConstraint(
             "status IN ('active', 'reauthorization_required', 'revoked', 'disabled')",
             name=op.f("ck_platform_credentials_status_is_known"),
         ),
@@ -81,6 +84,9 @@ def upgrade() -> None:
         sa.Column("removals_held", sa.Integer(), nullable=True),
         sa.Column("removals_approved", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "platform IN ('google', 'meta', 'amazon', 'tiktok')", name=op.f("ck_ad_accounts_platform_is_known")
+        ),
         sa.CheckConstraint("status IN ('active', 'closed')", name=op.f("ck_ad_accounts_status_is_known")),
         sa.ForeignKeyConstraint(
             ["credential_id"],

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from sivera.errors import ReconnectRequired, SiveraError, Unavailable
+from sivera.errors import ConfigurationError, ReconnectRequired, SiveraError, Unavailable
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import ZERO, Account, Campaign, Figures, Grant, World
 from sivera.sync.account import record_failure, sync_account
@@ -135,11 +135,11 @@ def test_a_campaign_that_vanished_is_removed_only_by_a_full_sync(
     assert stage.rows(status, id=campaign.id)[0].status == "removed"
 
 
+# Nothing is ever deleted at Amazon.
+@pytest.mark.parametrize("platform", sorted(set(PlatformName) - {PlatformName.AMAZON}), indirect=True)
 def test_a_campaign_that_its_user_deletes_is_removed(
     stage: Stage, world: World, account: Account, due: DueAccount
 ) -> None:
-    if account.platform is PlatformName.AMAZON:
-        pytest.skip("nothing is ever deleted at Amazon")
     settle(stage, due)
     world.clock.advance(timedelta(hours=1))
     campaign = active(account)
@@ -196,11 +196,11 @@ def test_a_revoked_grant_waits_for_its_team_and_is_not_asked_again(
     assert stage.sync(due).outcome is Outcome.SYNCED
 
 
+# The others' tokens are not renewed once refused.
+@pytest.mark.parametrize("platform", [PlatformName.GOOGLE, PlatformName.AMAZON], indirect=True)
 def test_an_access_token_refused_midway_is_renewed_once(
     stage: Stage, world: World, grant: Grant, due: DueAccount, account: Account
 ) -> None:
-    if account.platform in (PlatformName.META, PlatformName.TIKTOK):
-        pytest.skip("its tokens are not renewed once refused")
     world.expire_access(grant.id)
     assert stage.sync(due).outcome is Outcome.SYNCED
     assert world.faults.count(account.platform, "token") == 1
@@ -252,6 +252,13 @@ def test_a_fetch_that_began_earlier_never_overwrites_a_later_one(stage: Stage, d
     settle(stage, due)
     late = replace(stage.edges(), now=lambda: stage.now() - timedelta(minutes=5))
     assert sync_account(late, due, SyncMode.FULL).outcome is Outcome.SUPERSEDED
+
+
+def test_a_time_zone_that_nobody_knows_is_named(stage: Stage, due: DueAccount) -> None:
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ad_accounts SET timezone = 'Mars/Olympus'")
+    with pytest.raises(ConfigurationError, match=f"account {due.id} has the time zone 'Mars/Olympus'"):
+        stage.sync(due)
 
 
 def test_metric_days_are_days_of_the_account(stage: Stage, world: World, platform: PlatformName) -> None:

@@ -2,7 +2,10 @@
 
 import math
 
+import pytest
+
 from sivera.breaker import OUTAGE_AFTER, OUTAGE_SECONDS, Breaker
+from sivera.errors import Throttled
 from sivera.sync.queue import AccountQueue
 from sivera.sync.summary import DueAccount
 from sivera.values import PlatformName
@@ -49,6 +52,19 @@ def test_an_account_that_is_put_back_comes_first() -> None:
     first, *_ = queue.take(1)
     queue.put_back(first)
     assert [a.id for a in queue.take(3)] == [0, 1, 2]
+
+
+def test_when_a_run_is_over_nothing_is_taken_or_waited_for() -> None:
+    clock = HandClock()
+    breaker = Breaker(clock)
+    breaker.stop_at(clock.seconds + 10)
+    queue = AccountQueue(accounts(PlatformName.GOOGLE, 2), breaker)
+    assert len(queue.take(1)) == 1
+    clock.seconds += 10
+    assert queue.take(1) == []
+    assert queue.seconds_to_wait() == math.inf
+    with pytest.raises(Throttled):
+        breaker.check(PlatformName.GOOGLE)
 
 
 def test_calls_without_an_answer_are_an_outage_only_in_a_row() -> None:

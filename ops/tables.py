@@ -1,0 +1,44 @@
+"""Tables on standard output, for a person at a terminal and for the next program in a pipe."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+PIPE_WIDTH = 10_000
+"""Columns of characters: into a pipe, no row is folded."""
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], empty: str) -> None:
+    """Print rows below their column names, then the notes, a line each; where there is no row, say so.
+
+    Args:
+        columns: Their names.
+        rows: A text for each column.
+        notes: What there is to say about single rows.
+        empty: The sentence where there are no rows.
+    """
+    # Names come from the platforms: nothing in them may be taken for markup, emoji or a terminal's commands.
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, emoji=False, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(printable, row))
+    console.print(table if rows else empty, soft_wrap=not rows)
+    if notes:
+        console.print()
+    for note in notes:
+        console.print(printable(note), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return a text in which every control character is replaced."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def to_minute(when: datetime) -> str:
+    """Return a time as a text in UTC, to the minute."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
