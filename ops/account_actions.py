@@ -83,7 +83,7 @@ def list_credentials() -> None:
             for row, team, count in found
         ],
         notes=[
-            f"Grant {row.id} ({row.platform}, {team}): {row.status_reason or row.status}. Connect it again: sivera "
+            f"Grant {row.id} ({row.platform}, {team}): {(row.status_reason or row.status).rstrip('.')}. Run: sivera "
             f"credentials add --platform {row.platform} --team {shlex.quote(team)} --name {shlex.quote(row.name)}"
             for row, team, _ in found
             if row.status != account_queries.ACTIVE
@@ -187,7 +187,10 @@ def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now
     if account.status != account_queries.ACTIVE:
         return f"The account is {account.status} at the platform."
     if grant_status != account_queries.ACTIVE:
-        return f"Grant {account.credential_id} needs a human ({grant_reason or grant_status}): sivera credentials list"
+        return (
+            f"Grant {account.credential_id} has to be connected again, see `sivera credentials list`: "
+            f"{grant_reason or grant_status}"
+        )
     said = []
     if account.removals_approved:
         said.append("Its removals are approved: the next full sync makes them.")

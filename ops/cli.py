@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from cyclopts.validators import Number
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -103,7 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except CycloptsError as error:
-        _fail(f"{error} Try `sivera --help`.", 2)
+        # A word too many is not repeated: it may be a secret, which belongs into standard input.
+        said = "There is a word too many." if isinstance(error, UnusedCliTokensError) else error
+        command = " ".join(["sivera", *(error.command_chain or ())])
+        _fail(f"{said} Try `{command} --help`.", 2)
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets a line, the log file the rest
         from sivera.errors import SiveraError  # noqa: PLC0415
 

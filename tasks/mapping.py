@@ -1,11 +1,10 @@
 """Mapping a task over many accounts, no faster than the platforms allow and the Prefect server records."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
-from uuid import UUID
 
 from prefect import Task, unmapped
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -18,34 +17,51 @@ from prefect.utilities.annotations import opaque
 from sivera.sync.queue import AccountQueue
 from sivera.sync.summary import DueAccount
 
-MAX_UNRECORDED = 1_500
-"""Task runs that may have ended without the server having recorded it.
+MAX_UNRECORDED = 500
+"""Task runs that may have ended without the server having recorded them.
 
-The server's in-memory queue drops messages beyond 10,000, three to four a task run, and what is dropped is never seen.
+The server's in-memory queues drop messages beyond 10,000, three to four a task run, and what is dropped is never seen.
 """
 
 LOOK_AGAIN_SECONDS = 1.0
+GIVE_UP_SECONDS = 10.0
+"""When nothing more was recorded for so long, what is missing is lost, and waiting for it would hold up the sync."""
 
 
 class Recorder:
-    """Knows how far the Prefect server is behind in recording a flow run's task runs."""
+    """Knows how far the Prefect server is behind in recording task runs.
 
-    def __init__(self, client: SyncPrefectClient, flow_run_id: str) -> None:
-        self._client = client
-        self._filter = {
-            "flow_runs": {"id": {"any_": [str(UUID(flow_run_id))]}},
-            "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
-        }
-        self._recorded = 0
-        self._looked_at = time.monotonic()
+    Args:
+        count: Asks the server how many it has recorded.
+        monotonic: A clock in seconds that never goes back.
+    """
+
+    def __init__(self, count: Callable[[], int], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._count, self._monotonic = count, monotonic
+        self._recorded = self._lost = 0
+        self._looked_at = self._advanced_at = monotonic()
 
     def is_behind(self, ended: int) -> bool:
         """Whether so many of `ended` task runs are not recorded that no more should begin."""
-        if ended - self._recorded <= MAX_UNRECORDED or time.monotonic() - self._looked_at < LOOK_AGAIN_SECONDS:
-            return ended - self._recorded > MAX_UNRECORDED
-        self._recorded = self._client.request("POST", "/task_runs/count", json=self._filter).json()
-        self._looked_at = time.monotonic()
-        return ended - self._recorded > MAX_UNRECORDED
+        now = self._monotonic()
+        if self._unrecorded(ended) > MAX_UNRECORDED and now - self._looked_at >= LOOK_AGAIN_SECONDS:
+            recorded, self._looked_at = self._count(), now
+            if recorded > self._recorded:
+                self._recorded, self._advanced_at = recorded, now
+            elif now - self._advanced_at >= GIVE_UP_SECONDS:
+                self._lost, self._advanced_at = ended - recorded, now
+        return self._unrecorded(ended) > MAX_UNRECORDED
+
+    def _unrecorded(self, ended: int) -> int:
+        return ended - self._recorded - self._lost
+
+
+def _count_ended(client: SyncPrefectClient, flow_run_id: str) -> int:
+    wanted = {
+        "flow_runs": {"id": {"any_": [flow_run_id]}},
+        "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
+    }
+    return int(client.request("POST", "/task_runs/count", json=wanted).json())
 
 
 def map_accounts(
@@ -66,7 +82,7 @@ def map_accounts(
     fixed: dict[str, Any] = {name: unmapped(value) for name, value in constants.items()}
     running = total = 0
     with get_client(sync_client=True) as client:
-        recorder = Recorder(client, flow_run.id)
+        recorder = Recorder(partial(_count_ended, client, str(flow_run.id)))
         while True:
             room = 0 if time.monotonic() > until or recorder.is_behind(total) else at_once - running
             batch = queue.take(room) if room >= max(1, at_once // 4) else []
