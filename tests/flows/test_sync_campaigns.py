@@ -1,29 +1,22 @@
 """sync-campaigns as a flow: a real Prefect server, the sandbox over real HTTP, real PostgreSQL."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
-from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
-from pydantic import SecretStr
 from sqlalchemy.orm import Session
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.names import SYNC_JOB, lock_name
-from blocks.setup import setup
 from flows.sync_campaigns import sync_campaigns
-from sivera.platforms.base import AppCredentials
 from sivera.queries.runs import read_summary
 from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.sandbox.world import World
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.summary import SyncSummary
 from sivera.values import PlatformName
-from tasks import resources
-from tests.prefect_server import PrefectServer
 from tests.stage import Stage
 
 FULL = SyncOptions(mode=SyncMode.FULL)
@@ -34,25 +27,6 @@ FULL = SyncOptions(mode=SyncMode.FULL)
 def world() -> World:
     """A world that lives in the machine's time, as the flow does."""
     return World(seed=7)
-
-
-@pytest.fixture
-def ready(prefect_api: PrefectServer, stage: Stage, database_url: str) -> Iterator[Stage]:
-    """A stage whose database and platforms the Prefect server's blocks name."""
-    apps = {
-        platform: AppCredentials(
-            client_id=CLIENT_ID,
-            client_secret=SecretStr(CLIENT_SECRET),
-            base_url=f"{stage.sandbox}/{platform.value}",
-        )
-        for platform in PlatformName
-    }
-    assert prefect_api.api_url
-    setup(database_url, apps)
-    stage.keyring = resources.keyring()
-    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):
-        yield stage
-    resources.close()
 
 
 def connect_all(stage: Stage, accounts: int = 2) -> None:
