@@ -8,11 +8,11 @@ import psutil
 
 from sivera.values import Value
 
-SAMPLE_SECONDS = 0.25
+SAMPLE_SECONDS = 0.5
 
 
 class Usage(Value):
-    """CPU seconds, and the highest sum of resident memory in MiB (pages that processes share count for each)."""
+    """CPU seconds, and the highest sum of memory in MiB; pages that processes share are shared out among them (PSS)."""
 
     cpu_seconds: float
     peak_mib: float
@@ -64,7 +64,7 @@ class UsageMeter:
                     # What came later counts from its beginning.
                     self._first.setdefault(key, times.user + times.system if first else 0.0)
                     self._last[key] = times.user + times.system
-                    resident += process.memory_info().rss
+                    resident += _own_memory(process)
             self._peak[name] = max(self._peak[name], resident)
 
 
@@ -74,3 +74,8 @@ def _families(roots: Iterable[psutil.Process]) -> set[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             found |= {root, *root.children(recursive=True)}
     return found
+
+
+def _own_memory(process: psutil.Process) -> int:
+    memory = process.memory_full_info()
+    return int(getattr(memory, "pss", memory.rss))

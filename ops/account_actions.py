@@ -53,10 +53,10 @@ def add_credential(platform: PlatformName, team: str, name: str, read_secret: Re
     """
     kind = "refresh token" if platform in REFRESH_TOKEN_PLATFORMS else "access token"
     with _database() as engine:
-        keyring, client = resources.keyring(), resources.client(platform)
         with Session(engine) as session:
             new_team = account_queries.unknown_teams(session, [team])
             known = {(of, row.platform, row.name) for row, of, _ in grant_queries.list_credentials(session)}
+        keyring, client = resources.keyring(), resources.client(platform)
         token = read_secret(f"the {kind} of the {platform.value} grant")
         try:
             connection = connect_token(engine, keyring, client, team=team, token=token, name=name)

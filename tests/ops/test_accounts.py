@@ -1,0 +1,393 @@
+"""`sivera credentials`, `accounts` and `apps` as a person uses them: a real Prefect server, sandbox and PostgreSQL."""
+
+import io
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from blocks.platform_app import load_platform_app
+from blocks.setup import setup
+from ops.account_actions import OVERDUE, why_not
+from ops.cli import main
+from ops.tables import print_table
+from sivera.models import AdAccount
+from sivera.platforms.base import utc_now
+from sivera.sandbox.faults import Fault, FaultKind
+from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sivera.values import PlatformName
+from tests.prefect_server import PrefectServer, free_port
+from tests.stage import Stage
+
+NOW = utc_now()
+
+
+class Answer(NamedTuple):
+    """What a command said."""
+
+    code: object
+    out: str
+    err: str
+
+    @property
+    def refusal(self) -> str:
+        """The one line in which the command said why not."""
+        assert self.out == ""
+        return refusal(self.code, self.err)
+
+
+class Sivera(Protocol):
+    """Runs a command."""
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Answer:
+        """Run it with this as its standard input; None is a closed one."""
+        ...
+
+
+@pytest.fixture
+def world() -> World:
+    """A world that lives in the machine's time, as the commands do."""
+    return World(seed=7)
+
+
+@pytest.fixture
+def sivera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Sivera]:
+    """Runs the command in an empty folder; no secret of its standard input may be in what it says."""
+    before, on_sigterm = os.environ.copy(), signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, stdin: str | None = None) -> Answer:
+        monkeypatch.setattr("sys.stdin", None if stdin is None else io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        answer = Answer(ended.value.code, *capsys.readouterr())
+        assert "Traceback" not in answer.err
+        assert not [word for word in (stdin or "").split() if word in answer.out + answer.err]
+        return answer
+
+    yield run
+    os.environ.clear()
+    os.environ.update(before)
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def refusal(code: object, err: str) -> str:
+    assert code in (1, 2)
+    assert err.startswith("sivera: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1, err
+    return err.removeprefix("sivera: ").removesuffix("\n")
+
+
+def pasted(stage: Stage, grant: Grant) -> str:
+    """The one token that a person has after a login."""
+    tokens = stage.issue(grant)
+    return (tokens.refresh_token or tokens.access_token).get_secret_value()
+
+
+def add(platform: PlatformName, team: str = "Hanok", *more: str) -> list[str]:
+    return ["credentials", "add", "--platform", platform.value, "--team", team, *more]
+
+
+def in_a_process(folder: Path, server: PrefectServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as it is run at a prompt: there, Prefect's log goes where it goes."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIVERA_"))}
+    return subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-P", "-m", "ops.cli", *arguments],
+        cwd=folder,
+        env=inherited | server.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, ready: Stage) -> None:
+    assert "credentials add" in sivera("credentials", "list").out
+    assert "credentials add" in sivera("accounts", "list").out
+    grant = ready.world.add_grant(PlatformName.META, accounts=2, campaigns=4)
+    token = pasted(ready, grant)
+
+    answer = sivera(*add(PlatformName.META), stdin=f"{token}\n")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("Connected meta grant 1 (main) of the new team Hanok.\nIt carries 2 ad accounts;")
+    (columns, row) = sivera("credentials", "list").out.splitlines()
+    assert columns.split()[:5] == ["id", "team", "platform", "name", "status"]
+    assert row.split()[:5] == ["1", "Hanok", "meta", "main", "active"]
+
+    (first, second) = ready.rows("SELECT id, name, external_id FROM ad_accounts ORDER BY id")
+    answer = sivera("accounts", "sync", str(first.id))
+    assert answer.code == 0
+    assert answer.out.startswith(f"Syncing meta {first.name} ...\nThe run in the Prefect UI: http://127.0.0.1:")
+    assert "Campaigns: 4 added, 0 changed, 0 unchanged, 0 removed." in answer.out
+    (_, of_first, of_second, _, note) = sivera("accounts", "list").out.splitlines()
+    assert [first.external_id in of_first, f"{utc_now():%Y-%m-%d}" in of_first] == [True, True]
+    assert [second.external_id in of_second, of_second.split()[-1]] == [True, "never"]
+    assert note == f"Account {second.id} (meta {second.name}): It is new: the next run takes it."
+
+    assert sivera(*add(PlatformName.META), stdin=token).out.startswith("Replaced the token of meta grant 1 (main) of t")
+    again = sivera(*add(PlatformName.META, "Hanok", "--name", "again"), stdin=token)
+    assert again.out.splitlines()[1].startswith("It carries no ad account")
+
+
+@pytest.mark.parametrize("platform", list(PlatformName))
+def test_a_token_that_the_platform_refuses_stores_nothing(sivera: Sivera, ready: Stage, platform: PlatformName) -> None:
+    line = sivera(*add(platform), stdin="geheim").refusal
+    assert line.startswith(f"{platform.value}: ")
+    assert "Nothing was stored: log in at the platform again and pass the new" in line
+    assert ready.rows("SELECT 1 FROM teams") == []
+
+
+@pytest.mark.parametrize(
+    ("stdin", "says"),
+    [
+        (None, "standard input is empty: pass the refresh token of the google grant there"),
+        ("", "standard input is empty"),
+        (" \n", "standard input is empty"),
+        ("geheim geheimer", "standard input holds something else than the refresh token of the google grant"),
+        ("geheim\ngeheimer\n", "something else"),
+        ("geheimnisträger", "something else"),
+    ],
+)
+@pytest.mark.usefixtures("ready")
+def test_a_token_that_cannot_be_one_is_refused_before_the_platform_sees_it(
+    sivera: Sivera, stdin: str | None, says: str, world: World
+) -> None:
+    assert says in sivera(*add(PlatformName.GOOGLE), stdin=stdin).refusal
+    assert not world.faults.calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["credentials", "add", "--platform", "metta", "--team", "Hanok"], 'Did you mean "meta"?'),
+        (["credentials", "add", "--platform", "meta"], "--team requires an argument"),
+        (add(PlatformName.META, " "), "--team. Write a name in one line."),
+        (add(PlatformName.META, "Hanok", "--name", "a\nb"), "--name. Write a name in one line."),
+        (add(PlatformName.META, "Hanok", "geheim"), "There is a word too many. Try `sivera credentials add --help`."),
+        (["accounts", "sync"], "ID requires an argument"),
+        (["accounts", "sync", "one"], '"one"'),
+        (["accounts", "sync", str(2**63)], "Must be <"),
+        (["accounts", "approve-removals", "0"], "Must be >= 1"),
+        (["apps", "set", "google"], "--client-id requires an argument"),
+    ],
+)
+def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str], says: str) -> None:
+    answer = sivera(*arguments)
+    assert answer.code == 2
+    assert says in answer.refusal
+    assert "geheim" not in answer.err
+
+
+def test_a_failed_sync_says_its_reason_once_and_the_list_keeps_it(
+    sivera: Sivera, ready: Stage, tmp_path: Path, prefect_server: PrefectServer
+) -> None:
+    connection = ready.connect(ready.world.add_grant(PlatformName.GOOGLE))
+    id_ = str(connection.account_ids[0])
+    ready.world.faults.add(Fault(FaultKind.STATUS, PlatformName.GOOGLE, status=500))
+    done = in_a_process(tmp_path, prefect_server, "accounts", "sync", id_)
+    reason = refusal(done.returncode, done.stderr)
+    assert "The platform may be in trouble" in reason
+    assert len(done.stdout.splitlines()) == 2
+    assert reason in sivera("accounts", "list").out
+
+    ready.world.faults.clear()
+    assert sivera("accounts", "sync", id_).code == 0
+    assert "Account" not in sivera("accounts", "list").out
+
+
+def test_a_sync_that_cannot_be_is_refused(sivera: Sivera, ready: Stage) -> None:
+    assert "there is no account 4711" in sivera("accounts", "sync", "4711").refusal
+    assert "there is no account 4711" in sivera("accounts", "approve-removals", "4711").refusal
+    grant = ready.world.add_grant(PlatformName.TIKTOK)
+    id_ = str(ready.connect(grant).account_ids[0])
+    assert "has no removals that wait" in sivera("accounts", "approve-removals", id_).refusal
+    ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.TIKTOK, seconds=3600))
+    answer = sivera("accounts", "sync", id_)
+    assert answer.code == 1
+    assert answer.err.endswith("sivera: The platform wants no calls now: the next run takes the account first.\n")
+    with Session(ready.engine) as session, session.begin():
+        session.execute(update(AdAccount).values(status="closed"))
+    assert sivera("accounts", "sync", id_).refusal == "The account is closed at the platform."
+
+
+def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_shown(
+    sivera: Sivera, ready: Stage
+) -> None:
+    grant = ready.world.add_grant(PlatformName.META)
+    connection = ready.connect(grant, team="O'Hanok & 한빛")
+    id_ = str(connection.account_ids[0])
+    ready.world.revoke_grant(grant.id)
+    assert sivera("accounts", "sync", id_).code == 1
+
+    assert sivera("accounts", "sync", id_).refusal.startswith("Grant 1 has to be connected again")
+    assert "Grant 1 has to be connected again" in sivera("accounts", "list").out
+    *_, note = sivera("credentials", "list").out.splitlines()
+    assert note.startswith("Grant 1 (meta, O'Hanok & 한빛): ")
+    command = shlex.split(note.rpartition(" Run: ")[2])
+    assert command[0] == "sivera"
+
+    anew = ready.world.add_grant(PlatformName.META)
+    anew.account_ids.extend(grant.account_ids)
+    assert sivera(*command[1:], stdin=pasted(ready, anew)).code == 0
+    assert "Grant" not in sivera("credentials", "list").out
+    assert sivera("accounts", "sync", id_).code == 0
+
+
+def test_many_removals_are_made_only_when_a_person_says_so(sivera: Sivera, ready: Stage) -> None:
+    connection = ready.connect(ready.world.add_grant(PlatformName.META, campaigns=40))
+    id_, external_id = str(connection.account_ids[0]), connection.external_ids[0]
+    assert "40 added" in sivera("accounts", "sync", id_, "--full").out
+    for campaign in list(ready.world.account(PlatformName.META, external_id).campaigns)[:30]:
+        ready.world.hard_delete_campaign(PlatformName.META, external_id, campaign)
+    answer = sivera("accounts", "sync", id_, "--full")
+    assert answer.code == 1
+    approve = f"sivera accounts approve-removals {id_}"
+    assert answer.err.endswith(f"{approve}\n")
+    (row,) = ready.rows("SELECT removals_held AS held FROM ad_accounts")
+    # A success of the hourly sync is no word on what the full one found.
+    assert sivera("accounts", "sync", id_).code == 0
+    listed = sivera("accounts", "list").out
+    assert f"A full listing lacked {row.held} campaigns" in listed
+    assert listed.endswith(f"{approve}\n")
+
+    answer = sivera(*shlex.split(approve)[1:])
+    *_, hint = answer.out.splitlines()
+    assert f"({row.held} when last counted)" in answer.out
+    assert "Its removals are approved" in sivera("accounts", "list").out
+    assert f"{row.held} removed" in sivera(*shlex.split(hint.rpartition(": ")[2])[1:]).out
+    assert "Account" not in sivera("accounts", "list").out
+
+
+def test_the_keys_of_our_application_are_saved_and_checked(sivera: Sivera, ready: Stage) -> None:
+    url = f"{ready.sandbox}/amazon"
+    for stdin, base_url, says in [
+        ("", url, "standard input is empty: pass the secret of our amazon application there"),
+        ("geheim", "nonsense", "base_url: write it like https://host"),
+        ("geheim", "http://example.com", "base_url: use https"),
+    ]:
+        line = sivera("apps", "set", "amazon", "--client-id", "other", "--base-url", base_url, stdin=stdin).refusal
+        assert says in line
+    assert load_platform_app(PlatformName.AMAZON).client_id == CLIENT_ID
+
+    answer = sivera("apps", "set", "amazon", "--client-id", "other", "--base-url", url, stdin="geheim\n")
+    assert (answer.code, answer.err) == (0, "")
+    saved = load_platform_app(PlatformName.AMAZON)
+    assert (saved.client_id, saved.client_secret.get_secret_value(), saved.base_url) == ("other", "geheim", url)
+    token = pasted(ready, ready.world.add_grant(PlatformName.AMAZON))
+    assert (
+        "check our application's keys, then: sivera apps set amazon"
+        in sivera(*add(PlatformName.AMAZON), stdin=token).refusal
+    )
+
+    assert sivera("apps", "set", "amazon", "--client-id", CLIENT_ID, "--base-url", url, stdin=CLIENT_SECRET).code == 0
+    assert sivera(*add(PlatformName.AMAZON), stdin=token).code == 0
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_a_missing_block_is_named_with_the_command_that_saves_it(sivera: Sivera, database_url: str) -> None:
+    assert "sivera deploy" in sivera("accounts", "list").refusal
+    setup(database_url)
+    line = sivera(*add(PlatformName.META), stdin="geheim").refusal
+    assert line == "the block platform-app/meta is missing: save it with `sivera apps set meta`"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["accounts", "list"], ["accounts", "sync", "1"], add(PlatformName.META), ["credentials", "list"]]
+)
+@pytest.mark.usefixtures("prefect_api")
+def test_a_database_that_does_not_serve_is_named(sivera: Sivera, postgres: str, arguments: list[str]) -> None:
+    setup(f"postgresql://u:geheim@127.0.0.1:{free_port()}/x")
+    line = sivera(*arguments).refusal
+    assert line.startswith("PostgreSQL at ")
+    assert "does not answer" in line
+    assert "geheim" not in line
+    setup(postgres)
+    assert sivera(*arguments).refusal == "the database is not migrated to this version: `sivera up` does it"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["accounts", "list"], add(PlatformName.META), ["apps", "set", "meta", "--client-id", "x"]]
+)
+@pytest.mark.usefixtures("prefect_api")
+def test_a_prefect_server_that_does_not_answer_is_named_within_ten_seconds(
+    sivera: Sivera, arguments: list[str]
+) -> None:
+    begun = time.monotonic()
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        line = sivera(*arguments, stdin="geheim").refusal
+    assert time.monotonic() - begun < 10
+    assert line.startswith("the Prefect server at http://127.0.0.1:")
+    assert "start it with `sivera up`" in line
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ({}, ""),
+        ({"last_synced_at": None}, "It is new: the next run takes it."),
+        ({"last_synced_at": NOW - OVERDUE - timedelta(minutes=1)}, "No run has come to it lately"),
+        ({"last_error": "meta: failed.", "next_attempt_at": NOW - timedelta(minutes=1)}, "meta: failed."),
+        ({"last_synced_at": None, "last_error": "meta: failed."}, "meta: failed."),
+        ({"removals_held": 30, "last_error": "meta: failed."}, "approve-removals 7 meta: failed."),
+    ],
+)
+def test_why_an_account_is_not_synced(state: dict[str, object], says: str) -> None:
+    account = AdAccount(**{"id": 7, "status": "active", "last_synced_at": NOW, "removals_approved": False} | state)
+    said = why_not(account, "active", None, NOW)
+    assert says in said
+    assert bool(says) == bool(said)
+
+
+def test_a_resting_account_says_until_when() -> None:
+    account = AdAccount(id=7, status="active", last_error="meta: failed.", next_attempt_at=NOW + timedelta(hours=2))
+    until = f"{NOW + timedelta(hours=2):%Y-%m-%d %H:%M}"
+    assert why_not(account, "active", None, NOW) == f"meta: failed. Runs leave it out until {until} UTC."
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+ROW = (
+    "10000",
+    "한빛 커머스 and its long name",
+    "tiktok",
+    "[red]Mirae[/] :smile: \x1b[2J\n2",
+    "7100000000000000002",
+    "never",
+)
+
+
+def test_into_a_pipe_each_row_is_a_line_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("a", "b", "c", "d", "e", "f"), [ROW] * 2, ["note " * 40], "empty")
+    (_, row, _, _, note) = capsys.readouterr().out.splitlines()
+    assert row.split() == " ".join(ROW).replace("\x1b", "\ufffd").replace("\n", "\ufffd").split()
+    assert note.split() == ["note"] * 40
+
+
+def test_at_a_terminal_rows_are_folded_and_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    print_table(("id", "team", "platform", "name", "platform's id", "last synced (UTC)"), [ROW], [], "empty")
+    (_, *rows) = terminal.getvalue().splitlines()
+    assert max(map(len, rows)) <= 100
+    assert all(word in rows[0] for word in ("10000", "tiktok", "7100000000000000002", "never"))
