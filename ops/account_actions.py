@@ -10,9 +10,10 @@ from prefect.client.schemas.objects import State
 from prefect.utilities.urls import url_for
 from pydantic import SecretStr
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from blocks.platform_app import load_platform_app
 from blocks.server import connect
 from blocks.setup import setup
 from flows.sync_campaigns import sync_campaigns
@@ -40,6 +41,9 @@ ReadSecret = Callable[[str], SecretStr]
 
 OVERDUE = timedelta(hours=2)
 """The job is hourly: an account without trouble that was synced longer ago was left out twice."""
+
+UNMIGRATED = ("42P01", "42703")
+"""PostgreSQL's codes for a table and for a column that is not there."""
 
 PATIENCE_SECONDS = 60
 """How long a person waits at the terminal for a platform that wants no calls."""
@@ -176,10 +180,24 @@ def set_app(platform: PlatformName, client_id: str, base_url: str | None, read_s
     with connect():
         pass  # before a person pastes a secret
     secret = read_secret(f"the secret of our {platform.value} application")
-    setup(apps={platform: AppCredentials(client_id=client_id, client_secret=secret, base_url=base_url)})
+    app = AppCredentials(
+        client_id=client_id,
+        client_secret=secret,
+        base_url=base_url,
+        developer_token=_saved_developer_token(platform),
+    )
+    setup(apps={platform: app})
     where = f"{platform.value} at {base_url}" if base_url else f"the live {platform.value}"
     _say(f"Saved our application's keys for {where}; runs that begin from now on use them.")
     _say(f"Whether they are right shows: sivera credentials add --platform {platform.value} --team TEAM")
+
+
+def _saved_developer_token(platform: PlatformName) -> SecretStr | None:
+    # It is entered in the UI; new keys must not take it away.
+    try:
+        return load_platform_app(platform).developer_token
+    except ConfigurationError:
+        return None
 
 
 def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now: datetime) -> str:
@@ -215,9 +233,9 @@ def _database() -> Iterator[Engine]:
     """Yield the engine of the database that the block names, and close all that the process opened."""
     try:
         yield resources.engine()
-    except ProgrammingError:
-        raise ConfigurationError("the database is not migrated to this version: `sivera up` does it") from None
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in UNMIGRATED:
+            raise ConfigurationError("the database is not migrated to this version: `sivera up` does it") from None
         raise ConfigurationError(
             f"the database failed ({type(error.orig).__name__}): see that it is well, and try again"
         ) from None

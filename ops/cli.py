@@ -95,6 +95,20 @@ def deploy() -> None:
         _say(f"missing: {block}")
 
 
+@app.command
+def migrate() -> None:
+    """Bring the database that the block sivera-db names to this version; `sivera up` and `sivera demo` do it too."""
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    use_running_stack()
+    from sivera import database  # noqa: PLC0415
+    from tasks import resources  # noqa: PLC0415
+
+    database.migrate(resources.engine())
+    resources.close()
+    _say("The database is at this version.")
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 1 or 2 with one line where it cannot do it, 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))

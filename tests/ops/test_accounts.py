@@ -20,8 +20,10 @@ from sqlalchemy.orm import Session
 from blocks.platform_app import load_platform_app
 from blocks.setup import setup
 from ops.account_actions import OVERDUE, why_not
+from ops.accounts import read_secret
 from ops.cli import main
 from ops.tables import print_table
+from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
 from sivera.platforms.base import utc_now
 from sivera.sandbox.faults import Fault, FaultKind
@@ -143,31 +145,33 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
     assert again.out.splitlines()[1].startswith("It carries no ad account")
 
 
-@pytest.mark.parametrize("platform", list(PlatformName))
-def test_a_token_that_the_platform_refuses_stores_nothing(sivera: Sivera, ready: Stage, platform: PlatformName) -> None:
-    line = sivera(*add(platform), stdin="geheim").refusal
-    assert line.startswith(f"{platform.value}: ")
-    assert "Nothing was stored: log in at the platform again and pass the new" in line
+def test_a_token_that_the_platform_refuses_stores_nothing(sivera: Sivera, ready: Stage) -> None:
+    for platform in PlatformName:
+        line = sivera(*add(platform), stdin="geheim").refusal
+        assert line.startswith(f"{platform.value}: ")
+        assert "Nothing was stored: log in at the platform again and pass the new" in line
     assert ready.rows("SELECT 1 FROM teams") == []
 
 
 @pytest.mark.parametrize(
     ("stdin", "says"),
     [
-        (None, "standard input is empty: pass the refresh token of the google grant there"),
-        ("", "standard input is empty"),
-        (" \n", "standard input is empty"),
-        ("geheim geheimer", "standard input holds something else than the refresh token of the google grant"),
-        ("geheim\ngeheimer\n", "something else"),
-        ("geheimnisträger", "something else"),
+        (None, "standard input is empty: pass the token there"),
+        (io.StringIO(""), "standard input is empty"),
+        (io.StringIO(" \n"), "standard input is empty"),
+        (io.StringIO("geheim geheimer"), "standard input holds something else than the token"),
+        (io.StringIO("geheim\ngeheimer\n"), "something else"),
+        (io.StringIO("geheimnisträger"), "something else"),
+        (io.TextIOWrapper(io.BytesIO(b"geheim\xff"), "utf-8"), "something else"),
     ],
 )
-@pytest.mark.usefixtures("ready")
-def test_a_token_that_cannot_be_one_is_refused_before_the_platform_sees_it(
-    sivera: Sivera, stdin: str | None, says: str, world: World
+def test_what_cannot_be_a_secret_is_refused(
+    monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBase | None, says: str
 ) -> None:
-    assert says in sivera(*add(PlatformName.GOOGLE), stdin=stdin).refusal
-    assert not world.faults.calls
+    monkeypatch.setattr("sys.stdin", stdin)
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        read_secret("the token")
+    assert "geheim" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -305,9 +309,7 @@ def test_a_missing_block_is_named_with_the_command_that_saves_it(sivera: Sivera,
     assert line == "the block platform-app/meta is missing: save it with `sivera apps set meta`"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["accounts", "list"], ["accounts", "sync", "1"], add(PlatformName.META), ["credentials", "list"]]
-)
+@pytest.mark.parametrize("arguments", [["accounts", "list"], ["accounts", "sync", "1"], add(PlatformName.META)])
 @pytest.mark.usefixtures("prefect_api")
 def test_a_database_that_does_not_serve_is_named(sivera: Sivera, postgres: str, arguments: list[str]) -> None:
     setup(f"postgresql://u:geheim@127.0.0.1:{free_port()}/x")
@@ -316,12 +318,10 @@ def test_a_database_that_does_not_serve_is_named(sivera: Sivera, postgres: str, 
     assert "does not answer" in line
     assert "geheim" not in line
     setup(postgres)
-    assert sivera(*arguments).refusal == "the database is not migrated to this version: `sivera up` does it"
+    assert sivera(*arguments).refusal == "the database is not migrated to this version: run `sivera migrate`"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["accounts", "list"], add(PlatformName.META), ["apps", "set", "meta", "--client-id", "x"]]
-)
+@pytest.mark.parametrize("arguments", [["accounts", "list"], ["apps", "set", "meta", "--client-id", "x"]])
 @pytest.mark.usefixtures("prefect_api")
 def test_a_prefect_server_that_does_not_answer_is_named_within_ten_seconds(
     sivera: Sivera, arguments: list[str]
