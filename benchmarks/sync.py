@@ -34,6 +34,7 @@ from sivera.database import open_engine
 from sivera.grants import GrantTokenSource, connect
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient, utc_now
+from sivera.queries.runs import read_summary
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.sync.account import SyncEdges, sync_account
 from sivera.sync.options import SyncMode, SyncOptions
@@ -113,7 +114,7 @@ class Benchmark:
         say(f"floor: {accounts} accounts in {floor_seconds:.1f} s")
         self._empty()
         with UsageOf(self.stack) as flow_usage:
-            flow_seconds, run_id, message = self._flow()
+            flow_seconds, run_id, message, synced = self._flow()
         say(f"flow: {message} in {flow_seconds:.1f} s; looking at what is recorded in {RECORD_SECONDS} s")
         time.sleep(RECORD_SECONDS)
         return {
@@ -121,8 +122,9 @@ class Benchmark:
             "latency_ms": latency_ms,
             "threads": self.threads,
             "floor_per_s": round(accounts / floor_seconds, 1),
-            "flow_per_s": round(accounts / flow_seconds, 1),
-            "ratio": round(flow_seconds / floor_seconds, 2),
+            "flow_per_s": round(synced / flow_seconds, 1),
+            "ratio": round((accounts / floor_seconds) / (synced / flow_seconds), 2),
+            "synced": synced,
             "flow_seconds": round(flow_seconds, 1),
             "recorded": self._recorded(run_id),
             "message": message,
@@ -178,15 +180,18 @@ class Benchmark:
             client.close()
         return len(due), seconds
 
-    def _flow(self) -> tuple[float, str, str]:
-        """The deployed flow, run by the worker; return its seconds from Running to its end, its id and its message."""
+    def _flow(self) -> tuple[float, str, str, int]:
+        """The deployed flow, run by the worker; return its seconds, its id, its message and how many were synced."""
         from ops.runs import run_deployment  # noqa: PLC0415
 
         run = run_deployment(DEPLOYMENT, {}, lambda *_: self.stack.check())
         assert run.start_time
         assert run.end_time
         message = f"{run.state_name}: {run.state.message}" if run.state else ""
-        return (run.end_time - run.start_time).total_seconds(), str(run.id), message
+        with Session(self.engine) as session:
+            summary = read_summary(session, run.id)
+        synced = summary.synced if summary else 0
+        return (run.end_time - run.start_time).total_seconds(), str(run.id), message, synced
 
     def _recorded(self, run_id: str) -> int:
         from blocks.server import connect as connect_server  # noqa: PLC0415

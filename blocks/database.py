@@ -12,9 +12,6 @@ from sivera.errors import ConfigurationError
 
 DATABASE_BLOCK: type[Block] = SqlAlchemyConnector
 
-SECRET_OPTIONS = frozenset({"password", "sslpassword"})
-"""Options of libpq that are secret, and that the block would show."""
-
 
 def to_connector(url: str) -> Block:
     """Return the block for a URL of PostgreSQL, with the password in its own masked field.
@@ -28,11 +25,6 @@ def to_connector(url: str) -> Block:
     if not parsed.database:
         raise ConfigurationError("the database URL names no database: add its name after the last slash")
     for option, value in parsed.query.items():
-        if option in SECRET_OPTIONS:
-            raise ConfigurationError(
-                f"the database URL has '{option}' among its options, where everyone can read it: "
-                "write the password before the host, as in postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-            )
         if not isinstance(value, str):
             raise ConfigurationError(f"the database URL gives the option '{option}' more than once: give it once")
     return DATABASE_BLOCK(

@@ -1,5 +1,6 @@
 """The way to the Prefect server: what is missing or unreachable there becomes one sentence with its mend."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from sivera.errors import ConfigurationError
 
 # Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
 PROBE_TIMEOUT = httpx.Timeout(5.0, connect=1.5)
+
+# It warns at the end of a process that an event is still on its way, which a person at a terminal cannot use.
+logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 BlockT = TypeVar("BlockT", bound=Block)
 

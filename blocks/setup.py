@@ -1,6 +1,5 @@
 """The one idempotent setup of a Prefect server: block types and blocks, concurrency limits, work pool, automations."""
 
-import os
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
@@ -26,7 +25,6 @@ from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName, Value
 
-DATABASE_URL_VARIABLE = "SIVERA_DATABASE_URL"
 BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, DATABASE_BLOCK)
 WORK_POOL_TYPE = "process"
 
@@ -54,13 +52,13 @@ def setup(database_url: str | None = None, apps: Mapping[PlatformName, AppCreden
     paused or switched off.
 
     Args:
-        database_url: The database's URL; else SIVERA_DATABASE_URL; where neither is given, what is saved stays.
+        database_url: The database's URL; where none is given, what is saved stays.
         apps: The keys of our application by platform; those of other platforms stay as they are saved.
 
     Raises:
         ConfigurationError: A value does not fit (then nothing was changed), or the server does not answer.
     """
-    blocks = _blocks(database_url or os.environ.get(DATABASE_URL_VARIABLE), apps or {})
+    blocks = _blocks(database_url, apps or {})
     with connect() as client:
         changes = dict(_apply(client, blocks))
         missing = tuple(_missing(client))

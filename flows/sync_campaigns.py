@@ -46,7 +46,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
         with only_instance(locks):
             found = plan(options)
             tally = SyncTally(options.mode, found)
-            queue = AccountQueue(found.due, resources.breaker())
+            queue = AccountQueue(found.due, resources.breaker(), share=resources.THREADS // 2)
             progress = Progress(SYNC_JOB, total=len(found.due))
             for account, result in map_accounts(
                 sync_account,

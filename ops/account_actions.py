@@ -235,7 +235,7 @@ def _database() -> Iterator[Engine]:
         yield resources.engine()
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in UNMIGRATED:
-            raise ConfigurationError("the database is not migrated to this version: `sivera up` does it") from None
+            raise ConfigurationError("the database is not migrated to this version: run `sivera migrate`") from None
         raise ConfigurationError(
             f"the database failed ({type(error.orig).__name__}): see that it is well, and try again"
         ) from None

@@ -86,7 +86,7 @@ def deploy() -> None:
     use_running_stack()
     from ops.deploy import deploy as bring_up_to_date  # noqa: PLC0415
 
-    summary = bring_up_to_date()
+    summary = bring_up_to_date(os.environ.get("SIVERA_DATABASE_URL"))
     for what in ("created", "updated", "unchanged", "pruned", "kept_paused"):
         names = [*getattr(summary.setup, what, ()), *getattr(summary, what)]
         if names:
@@ -144,7 +144,8 @@ def _keep_traceback() -> str:
 
     log = FOLDER / "logs" / "error.log"
     try:
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (FOLDER, log.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(traceback.format_exc())
     except OSError as error:

@@ -228,6 +228,6 @@ def _print_summary(summary: SyncSummary, result: DemoResult, steps: Steps) -> No
     for failure in summary.failures[:10]:
         steps.say(f"{failure.account.platform.value} {failure.account.name}: {failure.reason}")
     amazon = result.platforms.get(PlatformName.AMAZON)
-    if amazon and not amazon.metric_rows:
+    if amazon and amazon.added and not amazon.metric_rows:
         steps.say("Amazon prepares metrics as reports, which the next run collects.")
     steps.say(f"The run in the Prefect UI: {result.run_url}")

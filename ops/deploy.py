@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, VersionInfo
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -143,7 +143,8 @@ def _deploy(flow: Flow[..., Any], listed: Deployment, existing: DeploymentRespon
     )
     wanted.entrypoint = listed.entrypoint
     try:
-        wanted.apply()
+        # Left to itself, Prefect takes commit and remote of the git repository that we happen to be in.
+        wanted.apply(version_info=VersionInfo(type="prefect:simple", version=flow.version or ""))
     except (DeploymentApplyError, PrefectHTTPStatusError) as error:
         raise ConfigurationError(
             f"Prefect refuses the deployment '{flow.name}/{listed.name}': {_reason(error)}"

@@ -84,7 +84,9 @@ class PrefectServer:
         Raises:
             StackError: It does not start.
         """
-        self.child.wait_until(lambda: _answers(f"{self.url}/api/health"), START_SECONDS)
+        user, _, password = self.client["PREFECT_API_AUTH_STRING"].partition(":")
+        # With the password: whoever else took the port in the meantime is not taken for ours.
+        self.child.wait_until(lambda: _answers(f"{self.url}/api/admin/version", (user, password)), START_SECONDS)
 
     def run_url(self, flow_run_id: object) -> str:
         """Return where the UI shows a flow run."""
@@ -124,6 +126,8 @@ def prefect_server(folder: Folder, say: Callable[[str], None]) -> Iterator[Prefe
         folder.log("prefect-server"),
         environment=TUNING | _inherited() | client | settings,
         held=[folder.lock],
+        # Prefect reads .env, prefect.toml and pyproject.toml in its folder: the user's are not meant for this server.
+        directory=folder.path,
     ) as child:
         yield PrefectServer(url, client, child)
 
@@ -132,12 +136,18 @@ def prefect_server(folder: Folder, say: Callable[[str], None]) -> Iterator[Prefe
 def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) -> Iterator[Child]:
     """Run a process worker of a work pool; `client` are our server's settings, None where the environment names one."""
     environment = {**os.environ, **CLIENT} if client is None else {**WORKER, **_inherited(), **client}
+    # Prefect makes folders in the temporary one, which all users share, and leaves them there.
+    temporary = folder.path / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
+    environment["TMPDIR"] = str(temporary)
     with child_process(
         "the Prefect worker",
         [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", pool, "--install-policy", "never"],
         folder.log("prefect-worker"),
         environment=environment,
         held=[folder.lock],
+        directory=folder.path,
     ) as child:
         yield child
 
@@ -159,6 +169,9 @@ def use_running_stack() -> None:
     if running and not os.environ.get("PREFECT_API_URL"):
         # The profile in it holds the rest.
         use_server({"PREFECT_HOME": str((running / "prefect").absolute())})
+        if running == DEMO_FOLDER:
+            # The demo has a database of its own: a real one must never be given to its server.
+            os.environ.pop("SIVERA_DATABASE_URL", None)
 
 
 def check_given_server(url: str) -> None:
@@ -190,8 +203,8 @@ def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(OF_ANOTHER_SERVER)}
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, auth: tuple[str, str]) -> bool:
     try:
-        return httpx.get(url, timeout=CHECK_SECONDS).status_code == 200
+        return httpx.get(url, auth=auth, timeout=CHECK_SECONDS).status_code == 200
     except (httpx.HTTPError, httpx.InvalidURL):
         return False

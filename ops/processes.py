@@ -66,6 +66,7 @@ def child_process(
     user: str | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
     held: Sequence[int] = (),
+    directory: Path | None = None,
 ) -> Iterator[Child]:
     """Run a command until the context ends, or we do; see `ops.child` for how.
 
@@ -76,6 +77,7 @@ def child_process(
         environment: All of its environment variables; None passes on ours.
         user: The user to run it as; only root can ask for one.
         stop_signal: What makes it end in good order.
+        directory: Where it runs; None for where we are.
         held: File descriptors, such as of a lock, that stay open until the last descendant has ended.
     """
     shim = Path(__file__).with_name("child.py")
@@ -88,6 +90,7 @@ def child_process(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
+            cwd=directory,
             start_new_session=True,  # Ctrl-C at a terminal must reach us alone: the order of the end is ours
             pass_fds=held,
         )

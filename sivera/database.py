@@ -5,12 +5,14 @@ from importlib.resources import files
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Engine, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from sivera.errors import ConfigurationError
 
-CONNECT_TIMEOUT_SECONDS = 8
+CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 60
+SECRET_OPTIONS = frozenset({"password", "sslpassword"})
+"""Options of libpq that would stand in plain text wherever the URL is shown with its password hidden."""
 MIGRATION_LOCK = 0x51_0E_7A
 """An advisory lock's number, so that two processes that migrate at once take turns."""
 
@@ -32,6 +34,11 @@ def parse_url(url: str) -> URL:
             f"the database URL is of '{parsed.get_backend_name()}', and Sivera Jobs keeps its data in PostgreSQL: "
             "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         )
+    for option in SECRET_OPTIONS & parsed.query.keys():
+        raise ConfigurationError(
+            f"the database URL has '{option}' among its options, where everyone can read it: "
+            "write the password before the host, as in postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        )
     return parsed.set(drivername="postgresql+psycopg")
 
 
@@ -47,6 +54,11 @@ def open_engine(url: URL | str, pool_size: int = 5) -> Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            # A server that vanished without a word is noticed within half a minute.
+            "keepalives_idle": 20,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 30_000,
             "application_name": "sivera-jobs",
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC",
         },
@@ -58,9 +70,9 @@ def check(engine: Engine) -> None:
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
-    except OperationalError as error:
+    except (OperationalError, ProgrammingError) as error:
         where = engine.url.render_as_string(hide_password=True)
-        cause = str(error.orig).strip().splitlines()[-1] if error.orig else "no answer"
+        cause = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
         raise ConfigurationError(
             f"PostgreSQL at {where} does not answer ({cause}): is it running, and is the URL right?"
         ) from None

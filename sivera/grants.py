@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
@@ -34,6 +35,10 @@ LEASE = timedelta(seconds=90)
 """Longer than a renewal's slowest call; a holder that died is succeeded after it."""
 
 POLL_SECONDS = 0.25
+
+STORE_ATTEMPTS = 20
+STORE_PAUSE_SECONDS = 1.0
+"""Together well within the lease, so that nobody else renews meanwhile with a token that is spent."""
 
 REFRESH_TOKEN_PLATFORMS = frozenset({PlatformName.GOOGLE, PlatformName.AMAZON})
 """Platforms whose grants are held by a refresh token; on the others the access token itself is long-lived."""
@@ -155,11 +160,18 @@ class GrantTokenSource:
                 held = self._renew(held)
             return held.access_token.get_secret_value()
 
-    def reject(self, reason: str) -> bool:
-        """Say that a human must reconnect the grant, unless it was renewed meanwhile.
+    def reject(self, rejected: str, reason: str) -> bool:
+        """Say that a human must reconnect the grant, unless it has another token by now than the rejected one.
 
         Returns whether it was said now.
         """
+        with self._lock:
+            held = self._read()
+            if held.access_token.get_secret_value() != rejected:
+                return False
+            return self._mark(reason)
+
+    def _mark(self, reason: str) -> bool:
         with Session(self._engine) as session, session.begin():
             return queries.mark_reauthorization_required(session, self._id, self._generation, reason)
 
@@ -194,22 +206,33 @@ class GrantTokenSource:
             fresh = self._client.renew(stale)
         except ReconnectRequired as error:
             self._release()
-            self.reject(error.message)
+            self._mark(error.message)
             raise
         except Exception:
             self._release()
             raise
-        with Session(self._engine) as session, session.begin():
-            stored = queries.store_tokens(
-                session,
-                self._id,
-                self._generation,
-                access_token=_seal(self._keyring, self._id, "access_token", fresh.access_token),
-                refresh_token=_seal(self._keyring, self._id, "refresh_token", fresh.refresh_token),
-                expires_at=fresh.expires_at,
-            )
+        stored = self._store(fresh)
         logger.info("Renewed the %s grant %s", self._client.platform.value, self._id)
         return self._read() if not stored else self._keep(fresh)
+
+    def _store(self, fresh: GrantTokens) -> bool:
+        """Write renewed tokens, again and again for a while: the refresh token that they cost may be spent."""
+        for attempts_left in reversed(range(STORE_ATTEMPTS)):
+            try:
+                with Session(self._engine) as session, session.begin():
+                    return queries.store_tokens(
+                        session,
+                        self._id,
+                        self._generation,
+                        access_token=_seal(self._keyring, self._id, "access_token", fresh.access_token),
+                        refresh_token=_seal(self._keyring, self._id, "refresh_token", fresh.refresh_token),
+                        expires_at=fresh.expires_at,
+                    )
+            except OperationalError:
+                if not attempts_left:
+                    raise
+                time.sleep(STORE_PAUSE_SECONDS)
+        raise AssertionError  # the last attempt returns or raises
 
     def _keep(self, fresh: GrantTokens) -> GrantTokens:
         self._generation += 1

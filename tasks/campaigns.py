@@ -1,6 +1,7 @@
 """The steps of sync-campaigns."""
 
 import logging
+from contextlib import suppress
 from datetime import datetime
 
 from prefect import task
@@ -10,15 +11,16 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.runtime import flow_run, task_run
 from prefect.states import Failed
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.errors import SiveraError
 from sivera.platforms.base import utc_now
 from sivera.queries import runs
 from sivera.sync import account as account_sync
+from sivera.sync import rules
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.plan import plan_sync
-from sivera.sync.rules import is_worth_a_retry
 from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
 from tasks import resources
 
@@ -28,7 +30,7 @@ RETRIES = 2
 
 
 def _retry(_task: object, _task_run: object, state: State) -> bool:
-    return is_worth_a_retry(state.result(raise_on_failure=False))
+    return rules.is_worth_a_retry(state.result(raise_on_failure=False))
 
 
 @task(name="plan-sync", cache_policy=NO_CACHE)
@@ -42,7 +44,7 @@ def plan(options: SyncOptions) -> SyncPlan:
     name="sync-account",
     task_run_name="{account.platform.value} {account.name}",
     retries=RETRIES,
-    retry_delay_seconds=[1, 4],
+    retry_delay_seconds=[1, 3],
     retry_jitter_factor=0.5,
     retry_condition_fn=_retry,
     cache_policy=NO_CACHE,
@@ -54,10 +56,13 @@ def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None)
     try:
         return account_sync.sync_account(edges, account, mode, lookback_days)
     except Exception as error:
-        if is_worth_a_retry(error) and task_run.run_count <= RETRIES:
+        if rules.is_worth_a_retry(error) and task_run.run_count <= RETRIES:
             raise
-        reason = account_sync.record_failure(edges.engine, account, error, edges.now())
-        if isinstance(error, SiveraError):
+        reason = rules.reason_for(error, account.platform)
+        # Where the database itself is away, the reason is told by the run alone.
+        with suppress(SQLAlchemyError):
+            account_sync.record_failure(edges.engine, account, error, edges.now())
+        if isinstance(error, SiveraError | SQLAlchemyError):
             # The reason says it all: a traceback for each of them would bury the one that matters.
             return Failed(message=reason, data=error)
         raise

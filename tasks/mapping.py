@@ -16,6 +16,7 @@ from prefect.utilities.annotations import opaque
 
 from sivera.sync.queue import AccountQueue
 from sivera.sync.summary import DueAccount
+from tasks.progress import at_once
 
 MAX_UNRECORDED = 500
 """Task runs that may have ended without the server having recorded them.
@@ -44,12 +45,15 @@ class Recorder:
     def is_behind(self, ended: int) -> bool:
         """Whether so many of `ended` task runs are not recorded that no more should begin."""
         now = self._monotonic()
-        if self._unrecorded(ended) > MAX_UNRECORDED and now - self._looked_at >= LOOK_AGAIN_SECONDS:
+        if self._unrecorded(ended) <= MAX_UNRECORDED:
+            self._advanced_at = now
+        elif now - self._looked_at >= LOOK_AGAIN_SECONDS:
             recorded, self._looked_at = self._count(), now
             if recorded > self._recorded:
+                self._lost = max(0, self._lost - (recorded - self._recorded))
                 self._recorded, self._advanced_at = recorded, now
             elif now - self._advanced_at >= GIVE_UP_SECONDS:
-                self._lost, self._advanced_at = ended - recorded, now
+                self._lost, self._advanced_at = ended - self._recorded, now
         return self._unrecorded(ended) > MAX_UNRECORDED
 
     def _unrecorded(self, ended: int) -> int:
@@ -61,7 +65,9 @@ def _count_ended(client: SyncPrefectClient, flow_run_id: str) -> int:
         "flow_runs": {"id": {"any_": [flow_run_id]}},
         "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
     }
-    return int(client.request("POST", "/task_runs/count", json=wanted).json())
+    with at_once():
+        return int(client.request("POST", "/task_runs/count", json=wanted).json())
+    return 0  # a server that is away has recorded nothing more
 
 
 def map_accounts(
@@ -97,6 +103,7 @@ def map_accounts(
             except Empty:
                 continue
             running, total = running - 1, total + 1
+            queue.ended(account)
             future.wait()
             yield account, _outcome(future.state)
 

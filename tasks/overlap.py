@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectNotFound
 
 from sivera.errors import ConfigurationError, SiveraError
 
@@ -25,10 +27,11 @@ def only_instance(locks: Sequence[str]) -> Iterator[None]:
 
     Raises:
         AnotherInstanceError: One of them is held.
-        ConfigurationError: One of them does not exist.
+        ConfigurationError: One of them does not exist, or is switched off.
     """
     with ExitStack() as stack:
         if locks:
+            _check(locks)
             try:
                 stack.enter_context(
                     concurrency(
@@ -42,10 +45,22 @@ def only_instance(locks: Sequence[str]) -> Iterator[None]:
                     )
                 )
             except ConcurrencySlotAcquisitionError as error:
-                # Prefect raises the same for a held limit (HTTP 423) and for one that does not exist.
+                # HTTP 423: a limit is held.
                 if "423" in str(error):
                     raise AnotherInstanceError from None
                 raise ConfigurationError(
-                    f"a concurrency limit among {', '.join(locks)} does not exist: run `sivera deploy`"
+                    f"the Prefect server did not give the locks {', '.join(locks)}: look into its log"
                 ) from None
         yield
+
+
+def _check(locks: Sequence[str]) -> None:
+    # Of several limits the server takes those that it finds, and says nothing of the others.
+    with get_client(sync_client=True) as client:
+        for name in locks:
+            try:
+                limit = client.read_global_concurrency_limit_by_name(name)
+            except ObjectNotFound:
+                raise ConfigurationError(f"the concurrency limit {name} does not exist: run `sivera deploy`") from None
+            if not limit.active:
+                raise ConfigurationError(f"the concurrency limit {name} is switched off: switch it on in the UI")

@@ -1,12 +1,23 @@
 """The progress of a run, as an artifact that the UI shows while it runs."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 UPDATE_SECONDS = 5.0
 """The UI itself looks again only every half minute; each update is a call to the server."""
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Ask the Prefect server once: a server that is away must not hold up or end a sync that needs it not."""
+    with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield
 
 
 class Progress:
@@ -29,5 +40,6 @@ class Progress:
         """Count a step; tell the server now and then, and at the end."""
         self._done += 1
         if self._done >= self._total or time.monotonic() - self._updated_at > UPDATE_SECONDS:
-            update_progress_artifact(self._id, 100.0 * self._done / self._total)
             self._updated_at = time.monotonic()
+            with at_once():
+                update_progress_artifact(self._id, 100.0 * self._done / self._total)

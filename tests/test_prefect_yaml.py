@@ -81,7 +81,13 @@ def test_every_environment_variable_is_one_that_holds_no_secret() -> None:
     variables = {json.dumps(deployment.work_pool.job_variables, sort_keys=True) for deployment in TIMETABLE.deployments}
     assert variables == {
         json.dumps(
-            {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "PREFECT_LOGGING_EXTRA_LOGGERS": "sivera"}},
+            {
+                "env": {
+                    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+                    "PREFECT_LOGGING_EXTRA_LOGGERS": "sivera",
+                    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+                }
+            },
             sort_keys=True,
         )
     }

@@ -164,7 +164,8 @@ class AmazonAds:
                 refusals.append(refusal)
         if len(refusals) == len(PRODUCTS):
             raise refusals[0]
-        return CampaignListing(campaigns=tuple(campaigns.values()), complete=True)
+        # A product that is refused today may have been enabled yesterday: its campaigns have not vanished.
+        return CampaignListing(campaigns=tuple(campaigns.values()), complete=not refusals)
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()

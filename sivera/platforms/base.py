@@ -34,7 +34,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 25.0
-"""A call begun at a run's deadline ends within the run's time limit."""
+"""A call that is begun at a run's deadline and gets no answer ends within the run's time limit."""
 MAX_CONNECTIONS = 64
 MAX_PAGES = 10_000
 """A listing that goes on for longer than this repeats itself."""

@@ -14,6 +14,9 @@ from sivera.values import PlatformName
 
 ACTIVE = "active"
 
+ROWS_PER_INSERT = 1_000
+"""PostgreSQL takes at most 65,535 parameters a statement, and an account has ten."""
+
 
 class AccountFilter(NamedTuple):
     """Which accounts a run is about; empty means all."""
@@ -169,9 +172,14 @@ def record_failure(
             last_error=reason,
             last_attempt_at=now,
             next_attempt_at=next_attempt(failures),
-            removals_held=state.removals_held if removals_held is None else removals_held,
+            **({} if removals_held is None else {"removals_held": removals_held, "removals_approved": False}),
         )
     )
+
+
+def record_put_off(session: Session, account_id: int, reason: str, now: datetime) -> None:
+    """Keep why an account was left for later; it is no failure."""
+    session.execute(update(AdAccount).where(AdAccount.id == account_id).values(last_attempt_at=now, last_error=reason))
 
 
 def replace_outstanding_reports(session: Session, account_id: int, reports: Sequence[values.ReportRequest]) -> None:
@@ -203,19 +211,18 @@ def upsert_accounts(
 
     An account of the team that another working grant already carries stays with that grant, and is not returned.
     """
-    if accounts:
-        rows = [
-            account.model_dump()
-            | {"team_id": credential.team_id, "platform": credential.platform, "credential_id": credential.id}
-            for account in accounts
-        ]
-        statement = insert(AdAccount).values(rows)
-        broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
-        described = ("credential_id", "name", "currency", "timezone", "manager_id", "region", "status")
+    described = ("credential_id", "name", "currency", "timezone", "manager_id", "region", "status")
+    broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
+    given = {"team_id": credential.team_id, "platform": credential.platform, "credential_id": credential.id}
+    for start in range(0, len(accounts), ROWS_PER_INSERT):
+        statement = insert(AdAccount).values(
+            [account.model_dump() | given for account in accounts[start : start + ROWS_PER_INSERT]]
+        )
         session.execute(
             statement.on_conflict_do_update(
                 index_elements=["team_id", "platform", "external_id"],
-                set_={name: statement.excluded[name] for name in described},
+                # Whoever connects anew has mended what kept the account in the slow lane.
+                set_={name: statement.excluded[name] for name in described} | {"next_attempt_at": None},
                 where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
             )
         )

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from pydantic import ConfigDict, ValidationError, validate_call
+from pydantic import ConfigDict, Field, validate_call
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -64,6 +64,7 @@ class Control:
                 self.add_fault,
                 self.set_quota,
                 self.set_latency,
+                self.set_report_seconds,
                 self.clear_faults,
                 self.set_clock,
                 self.advance_clock,
@@ -78,10 +79,10 @@ class Control:
             return _json({"error": f"no such action; there are: {', '.join(sorted(self.actions))}"}, 404)
         try:
             result = action(**orjson.loads(await request.body() or b"{}"))
-        except (ValidationError, orjson.JSONDecodeError, TypeError) as error:
-            return _json({"error": str(error)}, 422)
         except KeyError as error:
             return _json({"error": f"there is no {error}"}, 422)
+        except (ValueError, TypeError, OverflowError) as error:  # pydantic's and orjson's errors are ValueErrors
+            return _json({"error": str(error)}, 422)
         return _json(asdict(result) if is_dataclass(result) and not isinstance(result, type) else result)
 
     def add_grant(
@@ -91,8 +92,8 @@ class Control:
         return self._tokens(self.world.add_grant(platform, accounts, campaigns, rotates=rotates))
 
     def tokens(self, grant_id: int) -> dict[str, Any]:
-        """Give out tokens of a grant, as after a login."""
-        return self._tokens(self.world.grants[grant_id])
+        """Give out tokens of a grant, as after a login; a revoked one works again."""
+        return self._tokens(self.world.log_in(grant_id))
 
     def add_campaign(self, platform: PlatformName, account_id: str, name: str | None = None) -> Campaign:
         """Add a campaign."""
@@ -163,13 +164,19 @@ class Control:
         """Put a fault in force."""
         self.world.faults.add(Fault(kind, platform, operation, match, times, status, seconds))
 
-    def set_quota(self, platform: PlatformName, calls: int, seconds: float) -> None:
+    def set_quota(
+        self, platform: PlatformName, calls: Annotated[int, Field(ge=1)], seconds: Annotated[float, Field(gt=0)]
+    ) -> None:
         """Allow so many calls in so many seconds."""
         self.world.faults.quotas[platform] = Quota(calls, seconds)
 
     def set_latency(self, seconds: float) -> None:
         """Answer every call so much later."""
         self.world.faults.latency_seconds = seconds
+
+    def set_report_seconds(self, seconds: Annotated[float, Field(ge=0)]) -> None:
+        """Take so long over each of Amazon's reports."""
+        self.world.report_seconds = seconds
 
     def clear_faults(self) -> None:
         """Lift all faults, quotas and latency."""

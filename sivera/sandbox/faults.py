@@ -53,7 +53,7 @@ class Fault:
 
 @dataclass
 class Quota:
-    """At most `calls` in any `seconds`; who asks for more is throttled."""
+    """At most `calls` (1 or more) in any `seconds` (above 0); who asks for more is throttled."""
 
     calls: int
     seconds: float

@@ -273,6 +273,7 @@ def _manager(grant: Grant) -> Account:
         grant_id=grant.id,
         index=-1,
         campaign_count=0,
+        seed=0,
     )
 
 

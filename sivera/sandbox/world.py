@@ -52,6 +52,8 @@ ACCESS_LIFETIME: dict[PlatformName, timedelta | None] = {
     PlatformName.TIKTOK: timedelta(days=1),  # of grants with a refresh token; other tokens of TikTok do not expire
 }
 
+NEVER_RAN = date.min
+
 
 class Clock:
     """The sandbox's clock: the machine's own until a test sets it."""
@@ -74,7 +76,10 @@ class Clock:
 
 @dataclass
 class Campaign:
-    """A campaign in neutral terms. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED; `budget` in major units."""
+    """A campaign in neutral terms. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED; `budget` in major units.
+
+    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` where it never was.
+    """
 
     id: str
     name: str
@@ -87,6 +92,7 @@ class Campaign:
     updated: datetime
     start: date
     end: date | None = None
+    stopped: date | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,10 @@ ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 
 @dataclass
 class Account:
-    """An ad account. `manager_id` is Google's, `region` Amazon's; `products` what Amazon has enabled for it."""
+    """An ad account. `manager_id` is Google's, `region` Amazon's; `products` what Amazon has enabled for it.
+
+    `campaign_count` is how many campaigns it ever had; `seed` is the world's, of which they are made.
+    """
 
     platform: PlatformName
     id: str
@@ -115,6 +124,7 @@ class Account:
     grant_id: int
     index: int
     campaign_count: int
+    seed: int = 0
     manager_id: str | None = None
     region: str | None = None
     closed: bool = False
@@ -153,6 +163,7 @@ class Grant:
     access_generation: int = 0
     refresh_generation: int = 0
     oldest_valid_access: int = 0
+    oldest_valid_refresh: int = 0
 
 
 class World:
@@ -179,7 +190,13 @@ class World:
     def add_grant(
         self, platform: PlatformName, accounts: int = 1, campaigns: int = 8, *, rotates: bool = False
     ) -> Grant:
-        """Add a grant that reaches so many new accounts of so many campaigns each."""
+        """Add a grant that reaches so many new accounts of so many campaigns each.
+
+        Raises:
+            ValueError: `rotates` for a platform that has no refresh tokens.
+        """
+        if rotates and TokenKind.REFRESH not in TOKEN_PREFIX[platform]:
+            raise ValueError(f"{platform.value} has no refresh tokens to rotate; leave `rotates` out.")
         expires = platform is not PlatformName.TIKTOK or rotates
         grant = Grant(len(self.grants) + 1, platform, rotates=rotates, expires=expires)
         if platform is PlatformName.GOOGLE:
@@ -194,18 +211,29 @@ class World:
     def add_campaign(self, platform: PlatformName, account_id: str, **changes: object) -> Campaign:
         """Add a campaign to an account, made now."""
         account = self.account(platform, account_id)
-        now = self.clock.now()
-        made = replace(_make_campaign(account, len(account.campaigns)), created=now, updated=now, **changes)  # type: ignore[arg-type]
-        account.campaigns[made.id] = made
+        # The first ones are made before the count moves, and the count never goes back: an id is not used twice.
+        campaigns, now = account.campaigns, self.clock.now()
+        made = replace(_make_campaign(account, account.campaign_count), created=now, updated=now, **changes)  # type: ignore[arg-type]
+        made.stopped = None if made.state is CampaignStatus.ACTIVE else NEVER_RAN
+        account.campaign_count += 1
+        campaigns[made.id] = made
         return made
 
     # -- changing -------------------------------------------------------------------------------------------------
 
     def change_campaign(self, platform: PlatformName, account_id: str, campaign_id: str, **changes: object) -> Campaign:
-        """Change fields of a campaign, updated now."""
-        campaigns = self.account(platform, account_id).campaigns
-        changed = replace(campaigns[campaign_id], updated=self.clock.now(), **changes)  # type: ignore[arg-type]
-        campaigns[campaign_id] = changed
+        """Change fields of a campaign, updated now.
+
+        One that is ACTIVE no longer keeps its figures up to this day; one that is ACTIVE again has them for all days.
+        """
+        account, now = self.account(platform, account_id), self.clock.now()
+        old = account.campaigns[campaign_id]
+        changed = replace(old, updated=now, **changes)  # type: ignore[arg-type]
+        if changed.state is CampaignStatus.ACTIVE:
+            changed.stopped = None
+        elif old.state is CampaignStatus.ACTIVE:
+            changed.stopped = account.today(now)
+        account.campaigns[campaign_id] = changed
         return changed
 
     def archive_campaign(self, platform: PlatformName, account_id: str, campaign_id: str) -> None:
@@ -221,7 +249,10 @@ class World:
         del self.account(platform, account_id).campaigns[campaign_id]
 
     def restate(self, campaign_id: str, day: date, figures: Figures) -> None:
-        """Replace the figures of a campaign's day."""
+        """Replace the figures of a campaign's day; KeyError names a campaign that is not there."""
+        accounts = (account for of_platform in self.accounts.values() for account in of_platform.values())
+        if not any(campaign_id in account.campaigns for account in accounts):
+            raise KeyError(campaign_id)
         self._restated[campaign_id, day] = figures
 
     def revoke_grant(self, grant_id: int) -> None:
@@ -232,6 +263,20 @@ class World:
         """Refuse the access tokens given out so far; the refresh token still works."""
         grant = self.grants[grant_id]
         grant.oldest_valid_access = grant.access_generation + 1
+
+    def log_in(self, grant_id: int) -> Grant:
+        """Let a grant's user log in again, and return the grant.
+
+        A revoked grant works again, but only with tokens given out from now on. A grant that was not revoked keeps
+        its earlier tokens too.
+        """
+        grant = self.grants[grant_id]
+        if grant.revoked:
+            self.expire_access(grant_id)
+            grant.refresh_generation += 1
+            grant.oldest_valid_refresh = grant.refresh_generation
+        grant.revoked = grant.reused = grant.needs_login = False
+        return grant
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -244,13 +289,13 @@ class World:
         return [self.accounts[grant.platform][account_id] for account_id in grant.account_ids]
 
     def figures(self, account: Account, campaign: Campaign, day: date) -> Figures:
-        """Return a campaign's figures for a day: zero before it began, after it ended and in the future."""
+        """Return a campaign's figures for a day: zero before it began, after it ended or stopped, and in the future."""
         if (restated := self._restated.get((campaign.id, day))) is not None:
             return restated
-        last = min(campaign.end or date.max, account.today(self.clock.now()))
-        if not campaign.start <= day <= last or campaign.state is not CampaignStatus.ACTIVE:
+        last = min(campaign.end or date.max, campaign.stopped or date.max, account.today(self.clock.now()))
+        if not campaign.start <= day <= last:
             return ZERO
-        return _make_figures(campaign.id, day, account.currency)
+        return _make_figures(self.seed, campaign.id, day, account.currency)
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
@@ -300,6 +345,8 @@ class World:
         grant = self.grants.get(token.grant_id)
         if grant is None or grant.platform is not platform or grant.revoked:
             return None
+        if token.generation < grant.oldest_valid_refresh:
+            return None
         if token.generation < grant.refresh_generation:
             grant.revoked = grant.reused = True
             return None
@@ -327,6 +374,7 @@ class World:
             timezone=timezone,
             currency=currency,
             grant_id=grant.id,
+            seed=self.seed,
             index=index,
             campaign_count=campaigns,
             manager_id=grant.manager_id,
@@ -378,7 +426,7 @@ def _rng(*parts: object) -> random.Random:
 def _make_campaign(account: Account, index: int) -> Campaign:
     platform = account.platform
     number = _CAMPAIGN_ID_BASE[platform] + account.index * 10_000 + index
-    rng = _rng(platform, account.id, index)
+    rng = _rng(account.seed, platform, account.id, index)
     state = _STATES[index % len(_STATES)]
     if platform is PlatformName.AMAZON and state is CampaignStatus.REMOVED:
         state = CampaignStatus.ARCHIVED  # nothing is ever deleted there
@@ -400,11 +448,12 @@ def _make_campaign(account: Account, index: int) -> Campaign:
         created=created,
         updated=created,
         start=created.date(),
+        stopped=None if state is CampaignStatus.ACTIVE else NEVER_RAN,
     )
 
 
-def _make_figures(campaign_id: str, day: date, currency: str) -> Figures:
-    rng = _rng(campaign_id, day)
+def _make_figures(seed: int, campaign_id: str, day: date, currency: str) -> Figures:
+    rng = _rng(seed, campaign_id, day)
     impressions = rng.randrange(0, 20_000)
     if impressions < 1_000:
         return ZERO  # platforms leave such days out

@@ -67,12 +67,17 @@ def sync_account(edges: SyncEdges, due: DueAccount, mode: SyncMode, lookback_day
     """
     target = _load(edges.engine, due)
     tokens = edges.tokens_for(due.platform, target.credential_id)
+    used = None
     try:
+        used = tokens.current()
         fetched = _fetch(edges, target, tokens, mode, lookback_days)
     except Throttled as error:
+        with Session(edges.engine) as session, session.begin():
+            queries.record_put_off(session, due.id, rules.reason_for(error, due.platform), edges.now())
         return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=error.scope is ThrottleScope.PLATFORM)
     except ReconnectRequired as error:
-        tokens.reject(error.message)
+        if used is not None:
+            tokens.reject(used, error.message)
         raise
     with Session(edges.engine) as session, session.begin():
         return store(session, target, mode, fetched, edges.now())
@@ -152,14 +157,16 @@ def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, no
     due = target.due
     state = queries.lock_sync_state(session, due.id)
     if state is None or (state.synced_as_of is not None and state.synced_as_of > fetched.as_of):
-        return AccountSync(account=due, outcome=Outcome.SUPERSEDED)
+        # A sync that began later was faster: what we hold is older than what is stored.
+        return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=True)
     campaigns = fetched.listing.campaigns
     added, changed, removed = campaign_queries.upsert_campaigns(session, due.id, campaigns, now)
     unchanged = len(campaigns) - added - changed - removed
     full = mode is SyncMode.FULL and fetched.listing.complete
     if full:
         listed = [campaign.external_id for campaign in campaigns]
-        removed += _remove_missing(session, due.id, listed, now, approved=state.removals_approved)
+        approved = (state.removals_held or 0) if state.removals_approved else 0
+        removed += _remove_missing(session, due.id, listed, now, approved)
     metric_rows = sum(metric_queries.replace_window(session, due.id, batch, now) for batch in fetched.metrics.batches)
     if target.outstanding or fetched.metrics.outstanding:
         queries.replace_outstanding_reports(session, due.id, fetched.metrics.outstanding)
@@ -176,10 +183,10 @@ def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, no
     )
 
 
-def _remove_missing(session: Session, account_id: int, listed: list[str], now: datetime, *, approved: bool) -> int:
+def _remove_missing(session: Session, account_id: int, listed: list[str], now: datetime, approved: int) -> int:
     missing: int
     missing, total = campaign_queries.count_missing(session, account_id, listed)
-    if rules.too_many_removals(missing, total) and not approved:
+    if missing > approved and rules.too_many_removals(missing, total):
         raise rules.RemovalsHeldError(account_id, missing, total)
     if missing:
         campaign_queries.mark_missing_removed(session, account_id, listed, now)

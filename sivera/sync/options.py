@@ -36,8 +36,8 @@ class SyncOptions(BaseModel):
     )
     batch_size: int = Field(default=100, ge=1, le=1000, description="At most so many accounts are mapped at once.")
     deadline_seconds: int = Field(
-        default=270,
+        default=255,
         ge=10,
-        le=280,
-        description="Seconds after which no account is begun; what is left comes first next time.",
+        le=255,
+        description="Seconds after which no platform is called any more; what is left comes first next time.",
     )

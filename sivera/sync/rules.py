@@ -8,7 +8,6 @@ from sivera.crypto import UndecryptableError
 from sivera.errors import (
     AccountInaccessible,
     ConfigurationError,
-    InvalidReply,
     InvalidRequest,
     Misconfigured,
     ReconnectRequired,
@@ -40,6 +39,8 @@ SLOW_LANE_AFTER = 3
 
 SLOW_LANE_FIRST = timedelta(hours=2)
 SLOW_LANE_LONGEST = timedelta(hours=24)
+SLOW_LANE_LEEWAY = timedelta(minutes=30)
+"""The job is hourly, and a run plans some seconds earlier in its hour than the one before noted the failure."""
 
 REMOVALS_ALLOWED = 20
 REMOVALS_SHARE = 5
@@ -70,7 +71,7 @@ def next_attempt(failures: int, now: datetime) -> datetime | None:
     if failures < SLOW_LANE_AFTER:
         return None
     doubled: timedelta = SLOW_LANE_FIRST * 2 ** min(failures - SLOW_LANE_AFTER, 10)
-    return now + min(doubled, SLOW_LANE_LONGEST)
+    return now + min(doubled, SLOW_LANE_LONGEST) - SLOW_LANE_LEEWAY
 
 
 def too_many_removals(missing: int, total: int) -> bool:
@@ -84,7 +85,6 @@ def is_worth_a_retry(error: BaseException) -> bool:
 
 
 _MENDS: tuple[tuple[type[SiveraError], str], ...] = (
-    (InvalidReply, "The platform may be in trouble; the next run tries again."),
     (Unavailable, "The platform may be in trouble; the next run tries again."),
     (Throttled, "The next run tries again."),
     (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),

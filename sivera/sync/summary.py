@@ -20,9 +20,7 @@ class Outcome(StrEnum):
 
     SYNCED = "synced"
     PUT_OFF = "put_off"
-    """Its platform asked to slow down: later in this run where `again` says so, else in the next."""
-    SUPERSEDED = "superseded"
-    """A sync that began later had stored its result already."""
+    """Its platform asked to slow down, or a sync that began later was faster: `again` in this run, or in the next."""
 
 
 class AccountSync(Value):

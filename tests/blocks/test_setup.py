@@ -77,8 +77,9 @@ def test_names_the_documents_that_nobody_has_saved() -> None:
     assert setup(DATABASE_URL).missing == tuple(f"platform-app/{name}" for name in ("meta", "amazon", "tiktok"))
 
 
-def test_takes_the_database_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIVERA_DATABASE_URL", DATABASE_URL)
+def test_keeps_the_saved_database_whatever_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup(DATABASE_URL)
+    monkeypatch.setenv("SIVERA_DATABASE_URL", "postgresql://ana@elsewhere/sivera")
     setup()
     assert load_database_url().host == "db.example.com"
 

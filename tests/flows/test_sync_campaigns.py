@@ -125,6 +125,15 @@ def test_a_second_instance_ends_cancelled_and_a_single_account_goes_beside(ready
 
 
 @pytest.mark.usefixtures("ready")
+def test_a_lock_that_does_not_exist_is_named_and_nothing_runs_without_it() -> None:
+    with get_client(sync_client=True) as client:
+        client.delete_global_concurrency_limit_by_name(lock_name(SYNC_JOB, PlatformName.META))
+    state = run(FULL)
+    assert state.is_failed()
+    assert "the concurrency limit sync-campaigns-meta does not exist: run `sivera deploy`" in (state.message or "")
+
+
+@pytest.mark.usefixtures("ready")
 def test_an_account_that_does_not_exist_is_named() -> None:
     state = run(FULL.model_copy(update={"account_ids": (4711,)}))
     assert state.is_failed()

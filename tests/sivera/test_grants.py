@@ -225,3 +225,19 @@ def test_a_renewal_that_the_platform_refuses_for_good_marks_the_grant(stage: Sta
     row = stored(stage)
     assert (row["status"], row["lease_owner"]) == ("reauthorization_required", None)
     assert row["status_reason"]
+
+
+def test_a_verdict_on_an_old_token_marks_no_grant_that_was_reconnected_meanwhile(stage: Stage, world: World) -> None:
+    grant = world.add_grant(PlatformName.GOOGLE)
+    source = stage.tokens(PlatformName.GOOGLE, stage.connect(grant).credential_id)
+    old = source.current()
+    stage.connect(grant)
+    assert not source.reject(old, "the token is gone")
+    assert stored(stage)["status"] == "active"
+    assert source.reject(source.current(), "the token is gone")
+    assert stored(stage)["status"] == "reauthorization_required"
+
+
+def test_a_grant_of_thousands_of_accounts_can_be_connected(stage: Stage, world: World) -> None:
+    connection = stage.connect(world.add_grant(PlatformName.TIKTOK, accounts=7_000, campaigns=1))
+    assert len(connection.account_ids) == 7_000

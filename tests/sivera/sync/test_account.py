@@ -14,6 +14,7 @@ from sivera.sync.options import SyncMode
 from sivera.sync.rules import RemovalsHeldError
 from sivera.sync.summary import DueAccount, Outcome
 from sivera.values import CampaignStatus, PlatformName
+from tests.conftest import NOW
 from tests.stage import Stage
 
 FIGURES = Figures(1234, 56, Decimal("78.00"), Decimal(9), Decimal("1011.00"))
@@ -243,15 +244,31 @@ def test_too_many_vanished_campaigns_stop_the_account_until_a_human_agrees(stage
     assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.SYNCED
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE ad_accounts SET removals_approved = true")
+    held = stage.rows("SELECT removals_held FROM ad_accounts")[0].removals_held
+    for campaign_id in [c.id for c in account.campaigns.values() if c.state is not CampaignStatus.REMOVED][:3]:
+        world.hard_delete_campaign(PlatformName.META, account.id, campaign_id)
+    with pytest.raises(RemovalsHeldError) as more:
+        stage.sync(due)
+    record_failure(stage.engine, due, more.value, stage.now())
+    (row,) = stage.rows("SELECT removals_held, removals_approved FROM ad_accounts")
+    assert tuple(row) == (held + 3, False), "what was approved were fewer"
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ad_accounts SET removals_approved = true")
     assert stage.sync(due).removed > 20
     (row,) = stage.rows("SELECT removals_held, removals_approved FROM ad_accounts")
     assert tuple(row) == (None, False)
 
 
-def test_a_fetch_that_began_earlier_never_overwrites_a_later_one(stage: Stage, due: DueAccount) -> None:
+def test_a_fetch_that_began_earlier_never_overwrites_a_later_one(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
     settle(stage, due)
+    stored = stage.contents()
     late = replace(stage.edges(), now=lambda: stage.now() - timedelta(minutes=5))
-    assert sync_account(late, due, SyncMode.FULL).outcome is Outcome.SUPERSEDED
+    world.change_campaign(account.platform, account.id, active(account).id, name="Renamed")
+    result = sync_account(late, due, SyncMode.FULL)
+    assert (result.outcome, result.again) == (Outcome.PUT_OFF, True)
+    assert stage.contents() == stored
 
 
 def test_a_time_zone_that_nobody_knows_is_named(stage: Stage, due: DueAccount) -> None:
@@ -262,11 +279,14 @@ def test_a_time_zone_that_nobody_knows_is_named(stage: Stage, due: DueAccount) -
 
 
 def test_metric_days_are_days_of_the_account(stage: Stage, world: World, platform: PlatformName) -> None:
+    # An hour at which Seoul, Tokyo and Sydney have begun the next day.
+    world.clock.set(NOW.replace(hour=20))
     grant = world.add_grant(platform, accounts=6, campaigns=4)
     stage.connect(grant)
     for account in world.accounts_of(grant):
         for campaign in account.campaigns.values():
             campaign.start = date(2026, 1, 1)
+            world.restate(campaign.id, account.today(world.clock.now()), FIGURES)
     for due in stage.due():
         settle(stage, due)
     rows = stage.rows(
@@ -274,5 +294,5 @@ def test_metric_days_are_days_of_the_account(stage: Stage, world: World, platfor
         "ON m.account_id = a.id GROUP BY 1"
     )
     today = {account.id: account.today(world.clock.now()) for account in world.accounts_of(grant)}
-    assert rows
-    assert all(row.last <= today[row.external_id] for row in rows)
+    assert set(today.values()) != {stage.now().date()}
+    assert {row.external_id: row.last for row in rows} == today
