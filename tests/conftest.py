@@ -125,7 +125,7 @@ def ready(prefect_api: "PrefectServer", stage: Stage, database_url: str) -> Iter
         )
         for platform in PlatformName
     }
-    assert prefect_api.api_url
+    assert clean_prefect.api_url
     setup(database_url, apps)
     stage.keyring = resources.keyring()
     with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):

@@ -422,7 +422,7 @@ def test_only_what_is_selected_comes_with_the_resource_names(reader: Caller) -> 
     customer = f"customers/{reader.account.id}"
     assert row == {
         "campaign": {"resourceName": f"{customer}/campaigns/20000000000", "id": "20000000000"},
-        "campaignBudget": {"resourceName": f"{customer}/campaignBudgets/70000000000", "amountMicros": "15000000"},
+        "campaignBudget": {"resourceName": f"{customer}/campaignBudgets/70000000000", "amountMicros": "137000000"},
     }
 
 
