@@ -115,7 +115,7 @@ def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring) -> Itera
 
 
 @pytest.fixture
-def ready(prefect_api: "PrefectServer", stage: Stage, database_url: str) -> Iterator[Stage]:
+def ready(clean_prefect: "PrefectServer", stage: Stage, database_url: str) -> Iterator[Stage]:
     """A stage whose database and platforms the Prefect server's blocks name."""
     apps = {
         platform: AppCredentials(
