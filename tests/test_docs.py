@@ -1,6 +1,5 @@
 """The documents: they name what exists, all of it, and the same in both languages."""
 
-import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -27,15 +26,6 @@ README = ROOT / "README.md"
 ENGLISH, KOREAN = ROOT / "docs" / "operations.md", ROOT / "docs" / "operations.ko.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DOCUMENTS = [*ROOT.glob("*.md"), ENGLISH, KOREAN, *DECISIONS, *(ROOT / "benchmarks").glob("*.md")]
-
-ROOMS = {
-    "sivera": {"sivera"},
-    "blocks": {"sivera", "blocks", "prefect"},
-    "tasks": {"sivera", "blocks", "tasks", "prefect"},
-    "flows": {"sivera", "blocks", "tasks", "flows", "prefect"},
-    "ops": {"sivera", "blocks", "tasks", "flows", "ops", "prefect"},
-}
-"""Which of these each room may import."""
 
 BLOCK = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.MULTILINE | re.DOTALL)
 REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md|yaml|toml))")
@@ -190,22 +180,3 @@ def test_the_decisions_are_numbered_and_each_says_why_what_and_what_follows() ->
         title, *sections = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
         assert title.startswith(f"{number}. ")
         assert sections == ["Context", "Decision", "Consequences"]
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_each_room_imports_only_from_those_to_its_right(room: str) -> None:
-    others = set().union(*ROOMS.values()) - ROOMS[room]
-    for path in (ROOT / room).rglob("*.py"):
-        assert not imports(path) & others, f"{path.relative_to(ROOT)} imports from another room"
-
-
-def imports(path: Path) -> set[str]:
-    """The packages that a file imports, wherever in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        match node:
-            case ast.Import():
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            case ast.ImportFrom(module=str(module), level=0):
-                found.add(module.partition(".")[0])
-    return found
