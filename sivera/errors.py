@@ -16,6 +16,7 @@ Messages are sentences for a person. They never hold a URL, a header or a token:
 """
 
 from enum import StrEnum
+from typing import ClassVar
 
 from sivera.values import PlatformName
 
@@ -77,7 +78,12 @@ class Throttled(PlatformError):
 
 
 class Unavailable(PlatformError):
-    """The platform did not answer, or answered that it is in trouble: the same call may work in a moment."""
+    """The platform did not answer, or answered that it is in trouble: the same call may work in a moment.
+
+    `is_silence` says whether it counts towards an outage.
+    """
+
+    is_silence: ClassVar[bool] = True
 
 
 class InvalidReply(Unavailable):

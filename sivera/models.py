@@ -107,7 +107,6 @@ class AdAccount(Base):
     __tablename__ = "ad_accounts"
     __table_args__ = (
         UniqueConstraint("team_id", "platform", "external_id"),
-        Index(None, "platform", "last_synced_at"),
         Index(None, "credential_id"),
         CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"),
         CheckConstraint("status IN ('active', 'closed')", name="status_is_known"),

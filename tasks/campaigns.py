@@ -70,9 +70,15 @@ def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None)
 
 @task(name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
-    """Store what the run did, show it as tables, and tell the world by an event."""
-    with Session(resources.engine()) as session, session.begin():
-        runs.record_run(session, flow_run.id, summary, started_at)
+    """Store what the run did, show it as tables, and tell the world by an event; the latter even without a database."""
+    try:
+        with Session(resources.engine()) as session, session.begin():
+            runs.record_run(session, flow_run.id, summary, started_at)
+    finally:
+        _show(summary)
+
+
+def _show(summary: SyncSummary) -> None:
     create_table_artifact(
         key="sync-campaigns-platforms",
         description=summary.sentence,

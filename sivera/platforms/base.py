@@ -178,8 +178,8 @@ class Caller:
         self.breaker.check(self.platform)
         try:
             reply = self._exchange(request)
-        except Unavailable:
-            self.breaker.record(self.platform, answered=False)
+        except Unavailable as error:
+            self.breaker.record(self.platform, answered=not error.is_silence)
             raise
         except Throttled as error:
             if error.scope is ThrottleScope.PLATFORM:

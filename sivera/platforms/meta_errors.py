@@ -8,7 +8,7 @@ both a 400.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -81,6 +81,8 @@ ABOUT_TOKEN = Question(token=ReconnectRequired, permission=ReconnectRequired)
 
 class TooMuchData(Unavailable):
     """The reply would hold too much for Meta: ask for fewer rows."""
+
+    is_silence: ClassVar[bool] = False
 
 
 def error_of(question: Question, reply: Reply) -> PlatformError | None:

@@ -58,6 +58,8 @@ def test_every_account_is_a_task_of_its_own_and_all_is_copied(ready: Stage) -> N
     summary = summary_of(ready, state)
     assert set(summary.platforms) == set(PlatformName)
     assert all(counts.added == 8 for counts in summary.platforms.values())
+    (finished,) = events("sivera.sync-campaigns.finished", state)
+    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 8, 0)
     names = {row.name for row in ready.rows("SELECT platform || ' ' || name AS name FROM ad_accounts")}
     assert recorded_names(state, count=10) >= names
     assert len(ready.contents()["campaigns"]) == 32
@@ -156,3 +158,14 @@ def artifacts(state: State) -> dict[str, object]:
     with get_client(sync_client=True) as client:
         found = client.request("POST", "/artifacts/filter", json=wanted).json()
     return {artifact["key"]: artifact["data"] for artifact in found}
+
+
+def events(name: str, state: State) -> list[dict[str, object]]:
+    """The payloads of a flow run's events of a name, once the server has them: it writes them a moment later."""
+    wanted = {"filter": {"event": {"name": [name]}, "related": {"id": [f"prefect.flow-run.{flow_run_id(state)}"]}}}
+    with get_client(sync_client=True) as client:
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+            with attempt:
+                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+                assert found
+    return [event["payload"] for event in found]

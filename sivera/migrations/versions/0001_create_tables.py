@@ -100,12 +100,6 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_ad_accounts_credential_id"), "ad_accounts", ["credential_id"], unique=False)
-    op.create_index(
-        op.f("ix_ad_accounts_platform_last_synced_at"),
-        "ad_accounts",
-        ["platform", "last_synced_at"],
-        unique=False,
-    )
     op.create_table(
         "campaign_daily_metrics",
         sa.Column("account_id", sa.BigInteger(), nullable=False),
@@ -179,7 +173,6 @@ def downgrade() -> None:
     op.drop_table("campaigns")
     op.drop_index(op.f("ix_campaign_daily_metrics_account_id_day"), table_name="campaign_daily_metrics")
     op.drop_table("campaign_daily_metrics")
-    op.drop_index(op.f("ix_ad_accounts_platform_last_synced_at"), table_name="ad_accounts")
     op.drop_index(op.f("ix_ad_accounts_credential_id"), table_name="ad_accounts")
     op.drop_table("ad_accounts")
     op.drop_table("platform_credentials")
