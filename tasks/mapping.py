@@ -16,7 +16,7 @@ from prefect.utilities.annotations import opaque
 
 from sivera.sync.queue import AccountQueue
 from sivera.sync.summary import DueAccount
-from tasks.progress import at_once
+from tasks.progress import single_attempt
 
 MAX_UNRECORDED = 500
 """Task runs that may have ended without the server having recorded them.
@@ -65,7 +65,7 @@ def _count_ended(client: SyncPrefectClient, flow_run_id: str) -> int:
         "flow_runs": {"id": {"any_": [flow_run_id]}},
         "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
     }
-    with at_once():
+    with single_attempt():
         return int(client.request("POST", "/task_runs/count", json=wanted).json())
     return 0  # a server that is away has recorded nothing more
 

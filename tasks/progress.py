@@ -14,7 +14,7 @@ UPDATE_SECONDS = 5.0
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def single_attempt() -> Iterator[None]:
     """Ask the Prefect server once: a server that is away must not hold up or end a sync that needs it not."""
     with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
         yield
@@ -41,5 +41,5 @@ class Progress:
         self._done += 1
         if self._done >= self._total or time.monotonic() - self._updated_at > UPDATE_SECONDS:
             self._updated_at = time.monotonic()
-            with at_once():
+            with single_attempt():
                 update_progress_artifact(self._id, 100.0 * self._done / self._total)
