@@ -151,9 +151,7 @@ class Benchmark:
                     tokens=GrantTokens(
                         access_token=tokens["access_token"],
                         refresh_token=tokens["refresh_token"],
-                        expires_at=utc_now() + timedelta(seconds=tokens["expires_in"])
-                        if tokens["expires_in"]
-                        else None,
+                        expires_in=timedelta(seconds=tokens["expires_in"]) if tokens["expires_in"] else None,
                     ),
                 )
             client.close()

@@ -26,7 +26,7 @@ from sivera.crypto import Keyring
 from sivera.database import open_engine
 from sivera.grants import connect
 from sivera.platforms import open_client
-from sivera.platforms.base import AppCredentials, utc_now
+from sivera.platforms.base import AppCredentials
 from sivera.queries.runs import read_summary
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.sync.summary import PlatformCounts, SyncSummary
@@ -200,7 +200,7 @@ def _add_grant(sandbox: str, platform: PlatformName, accounts: int) -> GrantToke
     return GrantTokens(
         access_token=tokens["access_token"],
         refresh_token=tokens["refresh_token"],
-        expires_at=utc_now() + timedelta(seconds=seconds) if seconds else None,
+        expires_in=timedelta(seconds=seconds) if seconds else None,
     )
 
 

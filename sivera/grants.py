@@ -76,7 +76,7 @@ def connect(
         credential = queries.ensure_credential(session, team_id, client.platform.value, name)
         credential.access_token = _seal(keyring, credential.id, "access_token", tokens.access_token)
         credential.refresh_token = _seal(keyring, credential.id, "refresh_token", tokens.refresh_token)
-        credential.expires_at = tokens.expires_at
+        credential.expires_at = None if tokens.expires_in is None else utc_now() + tokens.expires_in
         credential.generation += 1
         credential.lease_owner = credential.lease_until = None
         if credential.status != account_queries.ACTIVE:
@@ -181,11 +181,11 @@ class GrantTokenSource:
         if row.status != account_queries.ACTIVE:
             raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
         self._generation = row.generation
-        self._held = _open(self._keyring, row, self._client.platform)
+        self._held = _open(self._keyring, row, self._client.platform, self._now())
         return self._held
 
     def _expires_soon(self, tokens: GrantTokens) -> bool:
-        return tokens.expires_at is not None and tokens.expires_at - self._now() < EXPIRY_MARGIN
+        return tokens.expires_in is not None and tokens.expires_in < EXPIRY_MARGIN
 
     def _renew(self, stale: GrantTokens) -> GrantTokens:
         """Renew the grant, or wait for whoever does; return tokens other than the stale ones."""
@@ -226,7 +226,7 @@ class GrantTokenSource:
                         self._generation,
                         access_token=_seal(self._keyring, self._id, "access_token", fresh.access_token),
                         refresh_token=_seal(self._keyring, self._id, "refresh_token", fresh.refresh_token),
-                        expires_at=fresh.expires_at,
+                        expires_at=None if fresh.expires_in is None else self._now() + fresh.expires_in,
                     )
             except OperationalError:
                 if not attempts_left:
@@ -250,7 +250,7 @@ def _seal(keyring: Keyring, credential_id: int, column: str, token: SecretStr | 
     return keyring.encrypt(token.get_secret_value(), Place(PlatformCredential.__tablename__, column, credential_id))
 
 
-def _open(keyring: Keyring, row: PlatformCredential, platform: PlatformName) -> GrantTokens:
+def _open(keyring: Keyring, row: PlatformCredential, platform: PlatformName, now: datetime) -> GrantTokens:
     def token(column: str, sealed: bytes | None) -> SecretStr | None:
         if sealed is None:
             return None
@@ -260,5 +260,7 @@ def _open(keyring: Keyring, row: PlatformCredential, platform: PlatformName) -> 
     if access is None:
         raise ReconnectRequired(platform, "the connection has no access token")
     return GrantTokens(
-        access_token=access, refresh_token=token("refresh_token", row.refresh_token), expires_at=row.expires_at
+        access_token=access,
+        refresh_token=token("refresh_token", row.refresh_token),
+        expires_in=row.expires_at - now if row.expires_at else None,
     )

@@ -1,6 +1,6 @@
 """The values that leave a platform client: frozen, normalised, and the same for all four platforms."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
@@ -154,8 +154,12 @@ class MetricsReading(Value):
 
 
 class GrantTokens(Value):
-    """The tokens of one OAuth grant. `expires_at` is None where the platform's tokens do not expire."""
+    """The tokens of one OAuth grant.
+
+    `expires_in` is the access token's lifetime as the platform gave it (RFC 6749, section 5.1), None where it does not
+    expire. It is no instant, so that no machine's clock decides when a token has expired.
+    """
 
     access_token: SecretStr
     refresh_token: SecretStr | None = None
-    expires_at: datetime | None = None
+    expires_in: timedelta | None = None

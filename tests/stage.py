@@ -54,7 +54,7 @@ class Stage:
         return GrantTokens(
             access_token=SecretStr(access),
             refresh_token=SecretStr(self.world.issue_refresh(grant)) if has_refresh else None,
-            expires_at=self.now() + timedelta(seconds=seconds) if seconds else None,
+            expires_in=timedelta(seconds=seconds) if seconds else None,
         )
 
     def connect(self, grant: Grant, team: str = "Hanok") -> Connection:

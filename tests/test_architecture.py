@@ -23,7 +23,7 @@ PREFECT = ("prefect", "prefect_sqlalchemy", "prefect_redis")
 DATABASE = ("sqlalchemy", "psycopg", "alembic")
 HTTP = ("httpx", "requests", "urllib", "http", "aiohttp")
 
-SQL_PLACES = ("sivera/queries/", "sivera/models.py", "sivera/database.py", "sivera/migrations/")
+SQL_PLACES = ("sivera/queries/", "sivera/models/", "sivera/database.py", "sivera/migrations/")
 NO_SQL = ("sqlalchemy.Engine", "sqlalchemy.Row", "sqlalchemy.URL", "sqlalchemy.orm.Session", "sqlalchemy.exc")
 """What the rest may import of SQLAlchemy: what carries a question or its answer, and what goes wrong."""
 

@@ -211,7 +211,7 @@ class AmazonAds:
         return GrantTokens(
             access_token=SecretStr(read.text(body, "access_token")),
             refresh_token=SecretStr(refresh_token) if refresh_token else tokens.refresh_token,
-            expires_at=self._now() + timedelta(seconds=seconds),
+            expires_in=timedelta(seconds=seconds),
         )
 
     # -- calls --------------------------------------------------------------------------------------------------------

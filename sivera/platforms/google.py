@@ -152,7 +152,6 @@ class GoogleAds:
             "client_secret": self._app.client_secret.get_secret_value(),
             "refresh_token": tokens.refresh_token.get_secret_value(),
         }
-        asked_at = self._now()
         body = self._oauth.send(self._http.build_request("POST", self._token_url, data=form)).body
         access, lifetime, refresh = (member(body, key) for key in ("access_token", "expires_in", "refresh_token"))
         if not isinstance(access, str) or not access:
@@ -164,7 +163,7 @@ class GoogleAds:
         return GrantTokens(
             access_token=SecretStr(access),
             refresh_token=SecretStr(refresh) if refresh else tokens.refresh_token,
-            expires_at=asked_at + timedelta(seconds=lifetime),
+            expires_in=timedelta(seconds=lifetime),
         )
 
     def _accessible_customers(self, tokens: TokenSource) -> tuple[str, ...]:

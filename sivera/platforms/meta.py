@@ -141,8 +141,11 @@ class MetaAds:
             raise _invalid("access_token")
         if type(seconds) is not int or seconds < 0:
             raise _invalid("expires_in")
-        expires_at = self._now() + timedelta(seconds=seconds) if seconds else None
-        return GrantTokens(access_token=SecretStr(token), refresh_token=tokens.refresh_token, expires_at=expires_at)
+        return GrantTokens(
+            access_token=SecretStr(token),
+            refresh_token=tokens.refresh_token,
+            expires_in=timedelta(seconds=seconds) if seconds else None,
+        )
 
     def _pages(
         self, caller: Caller, tokens: TokenSource, path: str, params: Mapping[str, str], limit: int

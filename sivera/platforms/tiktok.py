@@ -172,7 +172,7 @@ class TikTokAds:
         return GrantTokens(
             access_token=SecretStr(data.text("access_token")),
             refresh_token=rotated,
-            expires_at=self._now() + timedelta(seconds=seconds),
+            expires_in=timedelta(seconds=seconds),
         )
 
     def _granted_accounts(self, token: str) -> httpx.Request:

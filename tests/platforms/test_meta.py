@@ -287,14 +287,14 @@ def test_too_much_data_ends_at_the_smallest_page(
 def test_renewal_gives_sixty_days(client: MetaAds, tokens: Tokens) -> None:
     renewed = client.renew(grant_tokens(tokens.current()))
     assert renewed.access_token.get_secret_value() != tokens.held
-    assert renewed.expires_at == NOW + timedelta(days=60)
+    assert renewed.expires_in == timedelta(days=60)
     assert renewed.refresh_token == SecretStr("kept")
     assert client.list_accounts(StaticToken(renewed.access_token, META))
 
 
 def test_renewal_of_a_token_without_end(client: MetaAds, grant: Grant, tokens: Tokens) -> None:
     grant.expires = False
-    assert client.renew(grant_tokens(tokens.current())).expires_at is None
+    assert client.renew(grant_tokens(tokens.current())).expires_in is None
 
 
 @pytest.mark.parametrize("end", ["expired", "revoked", "nonsense"])

@@ -589,7 +589,7 @@ class TestTokens:
         self, client: TikTokAds, world: World, rotating: Grant, rotating_tokens: GrantTokens
     ) -> None:
         renewed = client.renew(rotating_tokens)
-        assert renewed.expires_at == NOW + timedelta(days=1)
+        assert renewed.expires_in == timedelta(days=1)
         assert renewed.refresh_token not in (None, rotating_tokens.refresh_token)
         assert world.grant_of_access(TIKTOK, renewed.access_token.get_secret_value()) is rotating
         assert client.renew(renewed).refresh_token != renewed.refresh_token
@@ -611,7 +611,7 @@ class TestTokens:
         canned.answer(ok({"access_token": "new"}))
         renewed = live.renew(GrantTokens(access_token=SecretStr("old"), refresh_token=SecretStr("kept")))
         assert renewed == GrantTokens(
-            access_token=SecretStr("new"), refresh_token=SecretStr("kept"), expires_at=NOW + timedelta(days=1)
+            access_token=SecretStr("new"), refresh_token=SecretStr("kept"), expires_in=timedelta(days=1)
         )
 
     @pytest.mark.parametrize("data", [{}, {"access_token": 7}, {"access_token": "new", "expires_in": "soon"}, None])

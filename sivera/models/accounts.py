@@ -1,98 +1,12 @@
-"""The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
+"""Ad accounts, and what is copied of them from the platforms."""
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
-from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Index,
-    LargeBinary,
-    MetaData,
-    Numeric,
-    Text,
-    UniqueConstraint,
-    func,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
 
-from sivera.values import PlatformName
-
-Money = Numeric(20, 6)
-"""Six decimals hold Google's micros exactly."""
-
-
-PLATFORM_IS_KNOWN = f"platform IN ({', '.join(repr(name.value) for name in PlatformName)})"
-
-
-class Base(DeclarativeBase):
-    """What all tables share: names of constraints that migrations can rely on, and `timestamptz` for every datetime."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own class attribute
-        datetime: DateTime(timezone=True),
-        str: Text,
-        bytes: LargeBinary,
-        Decimal: Money,
-        dict[str, Any]: JSONB,
-    }
-
-
-class Team(Base):
-    """A customer of Sivera."""
-
-    __tablename__ = "teams"
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class PlatformCredential(Base):
-    """One OAuth grant of a team. Its tokens are ciphertext; loading a row never decrypts.
-
-    `generation` counts the writes of tokens: a writer names the generation it read, and loses to whoever was faster.
-    While `lease_until` lies ahead, `lease_owner` alone may call the platform to renew it.
-    """
-
-    __tablename__ = "platform_credentials"
-    __table_args__ = (
-        UniqueConstraint("team_id", "platform", "name"),
-        CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"),
-        CheckConstraint(
-            "status IN ('active', 'reauthorization_required', 'revoked', 'disabled')", name="status_is_known"
-        ),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
-    platform: Mapped[str]
-    name: Mapped[str]
-    status: Mapped[str] = mapped_column(server_default="active")
-    status_reason: Mapped[str | None]
-    status_since: Mapped[datetime] = mapped_column(server_default=func.now())
-    access_token: Mapped[bytes | None]
-    refresh_token: Mapped[bytes | None]
-    expires_at: Mapped[datetime | None]
-    generation: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    lease_owner: Mapped[str | None]
-    lease_until: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class AdAccount(Base):
@@ -191,15 +105,3 @@ class ReportRequest(Base):
     since: Mapped[date]
     until: Mapped[date]
     requested_at: Mapped[datetime]
-
-
-class SyncRun(Base):
-    """What one run of sync-campaigns did; `id` is the id of its flow run."""
-
-    __tablename__ = "sync_runs"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    mode: Mapped[str]
-    started_at: Mapped[datetime]
-    finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    summary: Mapped[dict[str, Any]]

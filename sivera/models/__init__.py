@@ -1,0 +1,21 @@
+"""The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
+
+from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
+from sivera.models.base import Base
+from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
+from sivera.models.jobs import OutboxEvent, SyncRun
+
+__all__ = [
+    "AdAccount",
+    "Base",
+    "Campaign",
+    "CampaignDailyMetric",
+    "OutboxEvent",
+    "PlatformCredential",
+    "PlatformOutage",
+    "ReportRequest",
+    "SyncRun",
+    "Team",
+    "TokenKeyCheck",
+    "TokenRefreshLog",
+]

@@ -1,0 +1,123 @@
+"""Teams, their grants, and what renewing a grant leaves behind."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sivera.models.base import PLATFORM_IS_KNOWN, Base
+
+
+class Team(Base):
+    """A customer of Sivera."""
+
+    __tablename__ = "teams"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PlatformCredential(Base):
+    """One OAuth grant of a team. Its tokens are ciphertext; loading a row never decrypts.
+
+    `generation` counts the writes of tokens: a writer names the generation it read, and loses to whoever was faster.
+    While `lease_until` lies ahead, `lease_owner` alone may call the platform to renew it.
+
+    `failures` counts renewals in a row that may work later; `next_attempt_at` is when the next of them may be tried.
+    `strikes` counts the days (UTC, the last one `last_strike_on`) on which refresh-tokens could not renew it although
+    its platform was well.
+    """
+
+    __tablename__ = "platform_credentials"
+    __table_args__ = (
+        UniqueConstraint("team_id", "platform", "name"),
+        CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"),
+        CheckConstraint(
+            "status IN ('active', 'reauthorization_required', 'revoked', 'disabled')", name="status_is_known"
+        ),
+        Index("ix_platform_credentials_due", "expires_at", postgresql_where=text("status = 'active'")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    platform: Mapped[str]
+    name: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="active")
+    status_reason: Mapped[str | None]
+    status_since: Mapped[datetime] = mapped_column(server_default=func.now())
+    access_token: Mapped[bytes | None]
+    refresh_token: Mapped[bytes | None]
+    expires_at: Mapped[datetime | None]
+    generation: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    last_renewed_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[datetime | None]
+    strikes: Mapped[int] = mapped_column(server_default="0")
+    last_strike_on: Mapped[date | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TokenRefreshLog(Base):
+    """An attempt to renew a grant: written before the platform is called, and completed with what came of it.
+
+    A row without an outcome whose `deadline` has passed is of a holder that died on the way: whether the platform spent
+    the token of that `token_fingerprint` is in doubt. Neither column tells anything about the token itself.
+    """
+
+    __tablename__ = "token_refresh_logs"
+    __table_args__ = (
+        Index(None, "credential_id", "id"),
+        Index(
+            "ix_token_refresh_logs_in_doubt",
+            "credential_id",
+            postgresql_where=text("outcome IS NULL OR outcome = 'in_doubt'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    credential_id: Mapped[int] = mapped_column(ForeignKey("platform_credentials.id", ondelete="CASCADE"))
+    platform: Mapped[str]
+    generation: Mapped[int] = mapped_column(BigInteger)
+    token_fingerprint: Mapped[str]
+    owner: Mapped[str]
+    deadline: Mapped[datetime]
+    run_id: Mapped[UUID | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    error_code: Mapped[str | None]
+    duration_ms: Mapped[int | None]
+
+
+class TokenKeyCheck(Base):
+    """A key that tokens were encrypted with: the sentinel tells whether a keyring has it. The key itself is not here.
+
+    The newest key that is not retired is the one to encrypt with; nothing in the database needs a retired one.
+    """
+
+    __tablename__ = "token_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    sentinel: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    retired_at: Mapped[datetime | None]
+
+
+class PlatformOutage(Base):
+    """A time during which a platform renewed nobody's grant; at most one is open for each platform."""
+
+    __tablename__ = "platform_outages"
+    __table_args__ = (
+        Index("uq_platform_outages_open", "platform", unique=True, postgresql_where=text("ended_at IS NULL")),
+        CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    platform: Mapped[str]
+    began_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]

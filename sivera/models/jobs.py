@@ -1,0 +1,38 @@
+"""What the jobs keep of their own runs, and the events that they are to publish."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sivera.models.base import Base
+
+
+class SyncRun(Base):
+    """What one run of sync-campaigns did; `id` is the id of its flow run."""
+
+    __tablename__ = "sync_runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    mode: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    summary: Mapped[dict[str, Any]]
+
+
+class OutboxEvent(Base):
+    """An event that is to be published: written in the transaction that makes it true (the transactional outbox)."""
+
+    __tablename__ = "outbox_events"
+    __table_args__ = (
+        Index("ix_outbox_events_unpublished", "created_at", postgresql_where=text("published_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    name: Mapped[str]
+    resource: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    published_at: Mapped[datetime | None]
