@@ -31,7 +31,10 @@ from ops.prefect_server import PrefectServer, use_server
 from ops.stack import Stack, open_stack, prepare_database
 from sivera.breaker import Breaker
 from sivera.database import open_engine
-from sivera.grants import GrantTokenSource, connect
+from sivera.grants.connecting import connect
+from sivera.grants.renewal import RenewalEdges
+from sivera.grants.source import GrantTokenSource
+from sivera.grants.spool import Spool
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient, utc_now
 from sivera.queries.runs import read_summary
@@ -160,7 +163,8 @@ class Benchmark:
         """The same fetches and writes in a pool of threads; return how many accounts, and the seconds."""
         breaker = Breaker()
         clients: dict[PlatformName, PlatformClient] = {p: open_client(p, app, breaker) for p, app in self.apps.items()}
-        tokens = cache(lambda p, i: GrantTokenSource(self.engine, self.keyring, clients[p], i))
+        renewal = RenewalEdges(self.engine, self.keyring, Spool(self.stack.folder.path / "spool"))
+        tokens = cache(lambda p, i: GrantTokenSource(renewal, clients[p], i))
         edges = SyncEdges(self.engine, clients.__getitem__, tokens)
         with Session(self.engine) as session:
             due = plan_sync(session, SyncOptions(), utc_now()).due

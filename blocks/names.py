@@ -12,6 +12,7 @@ DATABASE = "sivera-db"
 TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token
 
 SYNC_JOB = "sync-campaigns"
+REFRESH_JOB = "refresh-tokens"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -19,4 +20,4 @@ def lock_name(job: str, platform: PlatformName) -> str:
     return f"{job}-{platform.value}"
 
 
-LOCKS = tuple(lock_name(SYNC_JOB, platform) for platform in PlatformName)
+LOCKS = tuple(lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName)

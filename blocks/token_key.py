@@ -51,9 +51,15 @@ class TokenKey(Block):
         key = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
         return cls(keys=SecretDict({key_id: key}), current=key_id)
 
+    def with_new_key(self) -> Self:
+        """Return a block with one more key, random and current."""
+        added = type(self).generate()
+        keys = {**self.keys.get_secret_value(), **added.keys.get_secret_value()}
+        return type(self)(keys=SecretDict(keys), current=added.current)
+
     def get_keyring(self) -> Keyring:
         """Return the keyring that encrypts and decrypts with these keys."""
-        return Keyring(self._decoded(), self.current)
+        return Keyring(self._decoded(), self.current, reload=load_keyring)
 
     def _decoded(self) -> dict[str, bytes]:
         return {key_id: _decode(key_id, key) for key_id, key in self.keys.get_secret_value().items()}
@@ -65,9 +71,16 @@ def load_keyring() -> Keyring:
     Raises:
         ConfigurationError: It is missing or does not fit, or the Prefect server does not answer.
     """
-    return load(
-        TokenKey, TOKEN_KEY, "make it with `sivera deploy`, or restore it from where you keep a copy"
-    ).get_keyring()
+    return load_token_key().get_keyring()
+
+
+def load_token_key() -> TokenKey:
+    """Load the block itself, to add a key to it.
+
+    Raises:
+        ConfigurationError: As `load_keyring`.
+    """
+    return load(TokenKey, TOKEN_KEY, "make it with `sivera deploy`, or restore it from where you keep a copy")
 
 
 def _decode(key_id: str, text: object) -> bytes:

@@ -13,14 +13,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from blocks.names import SYNC_JOB, lock_name
 from sivera.platforms.base import utc_now
 from sivera.sync.options import SyncOptions
-from sivera.sync.queue import AccountQueue
 from sivera.sync.summary import SyncTally
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.campaigns import plan, publish_summary, sync_account
-from tasks.mapping import map_accounts
+from tasks.mapping import work_off
 from tasks.overlap import AnotherInstanceError, only_instance
-from tasks.progress import Progress
 
 TIMEOUT_SECONDS = 300
 """The backstop; a run stops by itself at its options' deadline."""
@@ -46,20 +44,17 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
         with only_instance(locks):
             found = plan(options)
             tally = SyncTally(options.mode, found)
-            queue = AccountQueue(found.due, resources.breaker(), share=resources.THREADS // 2)
-            progress = Progress(SYNC_JOB, total=len(found.due))
-            for account, result in map_accounts(
+            work_off(
+                SYNC_JOB,
                 sync_account,
-                queue,
+                found.due,
+                tally,
+                threads=resources.THREADS,
                 at_once=options.batch_size,
                 until=until,
                 mode=options.mode,
                 lookback_days=options.lookback_days,
-            ):
-                if tally.add(account, result):
-                    queue.put_back(account)
-                else:
-                    progress.advance()
+            )
             summary = tally.summary()
             publish_summary(summary, started_at)
     except AnotherInstanceError as error:

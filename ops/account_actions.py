@@ -26,7 +26,8 @@ from sivera.errors import (
     SiveraError,
     TokenRejected,
 )
-from sivera.grants import REFRESH_TOKEN_PLATFORMS, connect_token
+from sivera.grants.connecting import connect_token
+from sivera.grants.rules import FACTS
 from sivera.models import AdAccount, PlatformCredential
 from sivera.platforms.base import AppCredentials, utc_now
 from sivera.queries import accounts as account_queries
@@ -55,7 +56,7 @@ def add_credential(platform: PlatformName, team: str, name: str, read_secret: Re
     Raises:
         SiveraError: Something that it needs is missing, or the platform refuses the token; nothing was stored.
     """
-    kind = "refresh token" if platform in REFRESH_TOKEN_PLATFORMS else "access token"
+    kind = "refresh token" if FACTS[platform].by_refresh_token else "access token"
     with _database() as engine:
         with Session(engine) as session:
             new_team = account_queries.unknown_teams(session, [team])

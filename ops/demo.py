@@ -24,7 +24,7 @@ from ops.processes import StackError
 from ops.stack import Stack, prepare_database
 from sivera.crypto import Keyring
 from sivera.database import open_engine
-from sivera.grants import connect
+from sivera.grants.connecting import connect
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
 from sivera.queries.runs import read_summary

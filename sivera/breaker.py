@@ -48,6 +48,11 @@ class Breaker:
         if unanswered >= OUTAGE_AFTER:
             self.open(platform, OUTAGE_SECONDS)
 
+    def silent(self) -> frozenset[PlatformName]:
+        """The platforms that have left so many calls in a row without an answer that they are taken to be down."""
+        with self._lock:
+            return frozenset(name for name, count in self._unanswered.items() if count >= OUTAGE_AFTER)
+
     def seconds_left(self, platform: PlatformName) -> float:
         """Seconds until the platform may be called again; 0 for now, infinity once the run is over."""
         now = self._monotonic()

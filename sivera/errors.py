@@ -5,9 +5,11 @@
     └── PlatformError              a platform's answer, or its silence
         ├── Throttled              wait `retry_after` seconds
         ├── Unavailable            try again: 5xx, timeout, connection lost
+        │   ├── Unreached          try again: no connection, so the platform has not seen the call
         │   └── InvalidReply       try again: the reply was not what the platform documents
         ├── TokenRejected          the access token is no longer taken: renew it and repeat once
         ├── ReconnectRequired      a human must connect the account anew
+        │   └── GrantRevoked       the same, and the platform says that its user took the grant away
         ├── AccountInaccessible    this account cannot be read with this grant; its siblings can
         ├── Misconfigured          the platform refuses our application, not the user
         └── InvalidRequest         we sent something wrong: a defect of ours
@@ -86,6 +88,10 @@ class Unavailable(PlatformError):
     is_silence: ClassVar[bool] = True
 
 
+class Unreached(Unavailable):
+    """No connection came about: the platform has not seen the call."""
+
+
 class InvalidReply(Unavailable):
     """The reply is not what the platform documents: HTML, truncated or malformed JSON, a missing field."""
 
@@ -96,6 +102,10 @@ class TokenRejected(PlatformError):
 
 class ReconnectRequired(PlatformError):
     """The grant is gone: a person must connect the account again."""
+
+
+class GrantRevoked(ReconnectRequired):
+    """The grant's user has taken it away."""
 
 
 class AccountInaccessible(PlatformError):

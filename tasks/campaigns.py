@@ -9,28 +9,20 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
-from prefect.runtime import flow_run, task_run
-from prefect.states import Failed
+from prefect.runtime import flow_run
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from sivera.errors import SiveraError
 from sivera.platforms.base import utc_now
 from sivera.queries import runs
 from sivera.sync import account as account_sync
-from sivera.sync import rules
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.plan import plan_sync
 from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
 from tasks import resources
+from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 
 logger = logging.getLogger("sivera.sync")
-
-RETRIES = 2
-
-
-def _retry(_task: object, _task_run: object, state: State) -> bool:
-    return rules.is_worth_a_retry(state.result(raise_on_failure=False))
 
 
 @task(name="plan-sync", cache_policy=NO_CACHE)
@@ -40,32 +32,19 @@ def plan(options: SyncOptions) -> SyncPlan:
         return plan_sync(session, options, utc_now())
 
 
-@task(
-    name="sync-account",
-    task_run_name="{account.platform.value} {account.name}",
-    retries=RETRIES,
-    retry_delay_seconds=[1, 3],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=_retry,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@task(name="sync-account", task_run_name="{account.platform.value} {account.name}", **OF_ONE_ITEM)
 def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None) -> AccountSync | State:
     """Copy one account's campaigns and daily metrics into the database."""
     edges = resources.sync_edges()
     try:
         return account_sync.sync_account(edges, account, mode, lookback_days)
     except Exception as error:
-        if rules.is_worth_a_retry(error) and task_run.run_count <= RETRIES:
+        if is_tried_again(error):
             raise
-        reason = rules.reason_for(error, account.platform)
         # Where the database itself is away, the reason is told by the run alone.
         with suppress(SQLAlchemyError):
             account_sync.record_failure(edges.engine, account, error, edges.now())
-        if isinstance(error, SiveraError | SQLAlchemyError):
-            # The reason says it all: a traceback for each of them would bury the one that matters.
-            return Failed(message=reason, data=error)
-        raise
+        return failed(error, account.platform)
 
 
 @task(name="publish-summary", cache_policy=NO_CACHE)

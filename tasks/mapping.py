@@ -1,10 +1,10 @@
-"""Mapping a task over many accounts, no faster than the platforms allow and the Prefect server records."""
+"""Mapping a task over many items, no faster than the platforms allow and the Prefect server records."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from prefect import Task, unmapped
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,9 +14,9 @@ from prefect.results import ResultRecord
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import opaque
 
-from sivera.sync.queue import AccountQueue
-from sivera.sync.summary import DueAccount
-from tasks.progress import single_attempt
+from sivera.queue import OfPlatform, WorkQueue
+from tasks import resources
+from tasks.progress import Progress, single_attempt
 
 MAX_UNRECORDED = 500
 """Task runs that may have ended without the server having recorded them.
@@ -27,6 +27,18 @@ The server's in-memory queues drop messages beyond 10,000, three to four a task 
 LOOK_AGAIN_SECONDS = 1.0
 GIVE_UP_SECONDS = 10.0
 """When nothing more was recorded for so long, what is missing is lost, and waiting for it would hold up the sync."""
+
+
+ItemT = TypeVar("ItemT", bound=OfPlatform)
+ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
+
+
+class Tally(Protocol[ItemT_contra]):
+    """Adds up a run."""
+
+    def add(self, item: ItemT_contra, result: object, /) -> bool:
+        """Take what an item's task returned or raised; return whether it is to be taken again in this run."""
+        ...
 
 
 class Recorder:
@@ -70,21 +82,46 @@ def _count_ended(client: SyncPrefectClient, flow_run_id: str) -> int:
     return 0  # a server that is away has recorded nothing more
 
 
-def map_accounts(
-    task: Task[..., Any], queue: AccountQueue, *, at_once: int, until: float, **constants: object
-) -> Iterator[tuple[DueAccount, object]]:
-    """Map a task over the queue, a batch whenever there is room; yield each account with what came of it.
-
-    That is what its task returned or raised.
+def work_off(
+    job: str,
+    task: Task[..., Any],
+    items: Sequence[ItemT],
+    tally: Tally[ItemT],
+    *,
+    threads: int,
+    at_once: int,
+    until: float,
+    **constants: object,
+) -> None:
+    """Map a task over items and add up what comes of them, with the job's progress in the UI.
 
     Args:
-        task: Takes an account as its first parameter, and the constants.
-        queue: Where the accounts come from; the caller may put one back while this iterates.
-        at_once: At most so many accounts are mapped and not ended.
-        until: The monotonic time after which no account is begun; what is left stays in the queue.
+        job: The job's name.
+        task: Takes an item as its first parameter, and the constants.
+        items: In the order in which to take them.
+        tally: Takes what became of each.
+        threads: Of one platform at most half as many items are under way while others can be called.
+        at_once: At most so many items are mapped and not ended.
+        until: The monotonic time after which no item is begun.
         constants: The task's other parameters.
     """
-    ended: SimpleQueue[tuple[DueAccount, PrefectFuture[Any]]] = SimpleQueue()
+    queue = WorkQueue(items, resources.breaker(), share=threads // 2)
+    progress = Progress(job, total=len(items))
+    for item, result in _map(task, queue, at_once, until, constants):
+        if tally.add(item, result):
+            queue.put_back(item)
+        else:
+            progress.advance()
+
+
+def _map(
+    task: Task[..., Any], queue: WorkQueue[ItemT], at_once: int, until: float, constants: Mapping[str, object]
+) -> Iterator[tuple[ItemT, object]]:
+    """Map a task over the queue, a batch whenever there is room; yield each item with what its task returned or raised.
+
+    The caller may put an item back while this iterates.
+    """
+    ended: SimpleQueue[tuple[ItemT, PrefectFuture[Any]]] = SimpleQueue()
     fixed: dict[str, Any] = {name: unmapped(value) for name, value in constants.items()}
     running = total = 0
     with get_client(sync_client=True) as client:
@@ -93,19 +130,19 @@ def map_accounts(
             room = 0 if time.monotonic() > until or recorder.is_behind(total) else at_once - running
             batch = queue.take(room) if room >= max(1, at_once // 4) else []
             if batch:
-                for account, future in zip(batch, task.map(opaque(batch), **fixed), strict=True):
-                    future.add_done_callback(partial(lambda a, f: ended.put((a, f)), account))
+                for item, future in zip(batch, task.map(opaque(batch), **fixed), strict=True):
+                    future.add_done_callback(partial(lambda a, f: ended.put((a, f)), item))
                 running += len(batch)
             if not running and time.monotonic() + queue.seconds_to_wait() > until:
                 return
             try:
-                account, future = ended.get(timeout=LOOK_AGAIN_SECONDS)
+                item, future = ended.get(timeout=LOOK_AGAIN_SECONDS)
             except Empty:
                 continue
             running, total = running - 1, total + 1
-            queue.ended(account)
+            queue.ended(item)
             future.wait()
-            yield account, _outcome(future.state)
+            yield item, _outcome(future.state)
 
 
 def _outcome(state: State) -> object:

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
+from uuid import UUID
 
+from prefect.runtime import flow_run
 from sqlalchemy import Engine
 
 from blocks.database import load_database_url
@@ -14,8 +16,12 @@ from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
-from sivera.grants import GrantTokenSource
+from sivera.grants.renewal import RenewalEdges
+from sivera.grants.source import GrantTokenSource
+from sivera.grants.spool import Spool
+from sivera.keys import check_keyring
 from sivera.platforms.base import PlatformClient
+from sivera.settings import Settings
 from sivera.sync.account import SyncEdges
 from sivera.values import PlatformName
 
@@ -71,20 +77,32 @@ def client(platform: PlatformName) -> PlatformClient:
 
 @_once
 def keyring() -> Keyring:
-    """The keys of the stored tokens."""
-    return load_keyring()
+    """The keys of the stored tokens; they are the right ones."""
+    loaded = load_keyring()
+    check_keyring(engine(), loaded)
+    return loaded
+
+
+@_once
+def renewal_edges() -> RenewalEdges:
+    """What a renewal needs."""
+    return RenewalEdges(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
 
 
 @_once
 def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
     """The tokens of a grant."""
-    return GrantTokenSource(engine(), keyring(), client(platform), credential_id)
+    return GrantTokenSource(renewal_edges(), client(platform), credential_id, breaker())
 
 
 @_once
 def sync_edges() -> SyncEdges:
     """What the sync of an account needs."""
     return SyncEdges(engine(), client, tokens)
+
+
+def _run_id() -> UUID | None:
+    return UUID(flow_run.id) if flow_run.id else None
 
 
 def close() -> None:

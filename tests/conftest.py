@@ -108,14 +108,16 @@ def keyring() -> Keyring:
 
 
 @pytest.fixture
-def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring) -> Iterator[Stage]:
+def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring, tmp_path: Path) -> Iterator[Stage]:
     """A sandbox and a database, and the way between them."""
     with new_http_client() as http:
-        yield Stage(world, sandbox, engine, keyring, http)
+        yield Stage(world, sandbox, engine, keyring, http, tmp_path / "spool")
 
 
 @pytest.fixture
-def ready(clean_prefect: "PrefectServer", stage: Stage, database_url: str) -> Iterator[Stage]:
+def ready(
+    clean_prefect: "PrefectServer", stage: Stage, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
     """A stage whose database and platforms the Prefect server's blocks name."""
     apps = {
         platform: AppCredentials(
@@ -126,6 +128,7 @@ def ready(clean_prefect: "PrefectServer", stage: Stage, database_url: str) -> It
         for platform in PlatformName
     }
     assert clean_prefect.api_url
+    monkeypatch.setenv("SIVERA_SPOOL_DIR", str(stage.spool))
     setup(database_url, apps)
     stage.keyring = resources.keyring()
     with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,10 @@ from sqlalchemy.orm import Session
 
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
-from sivera.grants import Connection, GrantTokenSource, connect
+from sivera.grants.connecting import Connection, connect
+from sivera.grants.renewal import RenewalEdges
+from sivera.grants.source import GrantTokenSource
+from sivera.grants.spool import Spool
 from sivera.platforms import CLIENTS
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.queries.accounts import AccountFilter, due_accounts
@@ -23,16 +27,29 @@ from sivera.sync.options import SyncMode
 from sivera.sync.summary import AccountSync, DueAccount
 from sivera.values import GrantTokens, PlatformName
 
+AGE = (
+    """UPDATE platform_credentials
+       SET expires_at = expires_at - :by, lease_until = lease_until - :by, last_renewed_at = last_renewed_at - :by,
+           next_attempt_at = next_attempt_at - :by, created_at = created_at - :by, status_since = status_since - :by,
+           last_strike_on = last_strike_on - floor(extract(epoch FROM CAST(:by AS interval)) / 86400)::int""",
+    """UPDATE token_refresh_logs
+       SET started_at = started_at - :by, finished_at = finished_at - :by, deadline = deadline - :by""",
+)
+
 
 @dataclass
 class Stage:
-    """Connects grants of a world and syncs their accounts; every clock is the world's."""
+    """Connects grants of a world and syncs their accounts.
+
+    Every clock is the world's but that of tokens, which is the database's: `pass_time` moves both.
+    """
 
     world: World
     sandbox: str
     engine: Engine
     keyring: Keyring
     http: httpx.Client
+    spool: Path
     breaker: Breaker = field(default_factory=Breaker)
 
     def __post_init__(self) -> None:
@@ -46,6 +63,21 @@ class Stage:
     def edges(self) -> SyncEdges:
         """What the sync of an account needs."""
         return SyncEdges(self.engine, self.client, self.tokens, self.now)
+
+    def pass_time(self, by: timedelta) -> None:
+        """Let time pass: the platforms' clocks go on, and what the database knows of grants becomes older."""
+        self.world.clock.advance(by)
+        self.age(by)
+
+    def age(self, by: timedelta) -> None:
+        """Make what the database knows of grants older, as if it had been written so long before."""
+        with self.engine.begin() as connection:
+            for statement in AGE:
+                connection.execute(text(statement), {"by": by})
+
+    def renewal_edges(self) -> RenewalEdges:
+        """What a renewal needs."""
+        return RenewalEdges(self.engine, self.keyring, Spool(self.spool))
 
     def issue(self, grant: Grant) -> GrantTokens:
         """Tokens as after a login."""
@@ -105,4 +137,4 @@ class Stage:
         return CLIENTS[platform](app, self.http, self.breaker, self.now)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
-        return GrantTokenSource(self.engine, self.keyring, self.client(platform), credential_id, self.now)
+        return GrantTokenSource(self.renewal_edges(), self.client(platform), credential_id)

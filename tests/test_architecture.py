@@ -35,7 +35,7 @@ REGISTRY = "sivera/platforms/__init__.py"
 CLIENT_MAY_KNOW = ("sivera.platforms", "sivera.breaker", "sivera.errors", "sivera.values")
 SANDBOX = "sivera/sandbox/"
 NAMES_PLATFORMS = {
-    "sivera/grants.py": "the platforms whose grants are held by a refresh token",
+    "sivera/grants/rules.py": "how grants of each platform live",
     "sivera/sync/rules.py": "for how long each platform restates its figures",
     "ops/demo.py": "why the metrics of one platform come with a later run",
 }

@@ -15,11 +15,11 @@ import orjson
 
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
     PlatformError,
-    ReconnectRequired,
     Throttled,
     ThrottleScope,
     TokenRejected,
@@ -135,7 +135,8 @@ STATUSES: dict[int, tuple[type[PlatformError], str]] = {
     408: (Unavailable, "did not answer in time"),
 }
 LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
-    "invalid_grant": (ReconnectRequired, "no longer takes the refresh token: connect the account again"),
+    # "valid indefinitely unless the user removes the app" (login-with-amazon/refresh-token)
+    "invalid_grant": (GrantRevoked, "no longer takes the refresh token: connect the account again"),
     "invalid_client": (Misconfigured, "refuses our client id or secret: check the keys of the Amazon app"),
     "unauthorized_client": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
     "unsupported_grant_type": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),

@@ -17,7 +17,7 @@ import orjson
 from pydantic import SecretStr
 
 from sivera.breaker import Breaker
-from sivera.errors import InvalidReply, PlatformError, Throttled, ThrottleScope, TokenRejected, Unavailable
+from sivera.errors import InvalidReply, PlatformError, Throttled, ThrottleScope, TokenRejected, Unavailable, Unreached
 from sivera.values import (
     AdAccount,
     CampaignListing,
@@ -192,6 +192,8 @@ class Caller:
         """Send a request and return status, headers and the body's bytes; raise only where no answer came."""
         try:
             response = self.http.send(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise Unreached(self.platform, f"cannot be reached ({type(error).__name__})") from None
         except httpx.TimeoutException:
             raise Unavailable(self.platform, "did not answer in time") from None
         except httpx.DecodingError:

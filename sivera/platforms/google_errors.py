@@ -6,6 +6,7 @@ from typing import Any
 
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -39,7 +40,7 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "OAUTH_TOKEN_INVALID": _TOKEN_REJECTED,
     "GOOGLE_ACCOUNT_COOKIE_INVALID": _TOKEN_REJECTED,
     "AUTHENTICATION_ERROR": _TOKEN_REJECTED,
-    "OAUTH_TOKEN_REVOKED": _RECONNECT,
+    "OAUTH_TOKEN_REVOKED": (GrantRevoked, "the user has taken the access away; connect the Google account again"),
     "OAUTH_TOKEN_DISABLED": _RECONNECT,
     "GOOGLE_ACCOUNT_DELETED": _RECONNECT,
     "NOT_ADS_USER": (ReconnectRequired, "the Google account has no Google Ads account; connect one that has"),

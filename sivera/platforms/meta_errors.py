@@ -14,6 +14,7 @@ import orjson
 
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -47,8 +48,9 @@ OUR_APP_PHRASES = ("client secret", "validating application", "appsecret_proof",
 """Refusals of our app that come under codes which mean something else: 1, 100, 190 and 200."""
 TOO_MUCH_DATA = "reduce the amount of data"
 
+APP_REMOVED = 458
 ENDED_SESSIONS = {
-    458: "the user has removed our app",
+    APP_REMOVED: "the user has removed our app",
     459: "Facebook wants the user to log in and pass a check",
     460: "the user has changed the password",
     464: "the user's Facebook account is not confirmed",
@@ -128,7 +130,8 @@ def _throttled(scope: ThrottleScope, headers: Mapping[str, str], told: str) -> T
 def _session_error(question: Question, subcode: int | None, told: str) -> PlatformError:
     if subcode in ENDED_SESSIONS:
         reason = ENDED_SESSIONS[subcode]
-        return ReconnectRequired(PlatformName.META, f"has ended the session, as {reason}: connect again", told)
+        kind = GrantRevoked if subcode == APP_REMOVED else ReconnectRequired
+        return kind(PlatformName.META, f"has ended the session, as {reason}: connect again", told)
     # The text of such an error can quote the token.
     return question.token(PlatformName.META, "no longer takes the access token: it has expired or was revoked", told)
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -35,10 +36,11 @@ from sivera.values import (
 )
 
 OK = 0
+EXPIRED, REVOKED = 40102, 40105
 ERRORS: dict[type[PlatformError], frozenset[int]] = {
     Throttled: frozenset({40100, 40132, 61000}),
     Unavailable: frozenset({20001, 40200, 40201, 40202, 40700}),
-    TokenRejected: frozenset({40102, 40105}),
+    TokenRejected: frozenset({EXPIRED, REVOKED}),
     ReconnectRequired: frozenset({40103, 40104, 40106, 40107, 40114, 40120, 40131, 40309}),
     AccountInaccessible: frozenset({40001, 40003, 40013, 40300, 40301, 40302}),
     Misconfigured: frozenset(
@@ -49,7 +51,9 @@ ERRORS: dict[type[PlatformError], frozenset[int]] = {
 CALL_ERRORS = {code: kind for kind, codes in ERRORS.items() for code in codes}
 GRANT_ERRORS = {
     **CALL_ERRORS,
-    **dict.fromkeys(ERRORS[TokenRejected], ReconnectRequired),
+    EXPIRED: ReconnectRequired,
+    # "invalid/revoked": a token of an advertiser is valid until the advertiser revokes it.
+    REVOKED: GrantRevoked,
     # Where a grant itself is asked about, there is no account whose permission could be missing.
     **dict.fromkeys(ERRORS[AccountInaccessible], Misconfigured),
 }
@@ -58,6 +62,7 @@ SENTENCES: dict[type[PlatformError], str] = {
     Unavailable: "is in trouble, try again",
     TokenRejected: "does not take the access token",
     ReconnectRequired: "has ended the grant: connect the account again",
+    GrantRevoked: "has ended the grant: connect the account again",
     AccountInaccessible: "does not let this grant read the account: it is closed, or permission was taken away",
     Misconfigured: "refuses our app: check its id, secret, scopes and approval in TikTok's developer portal",
     InvalidRequest: "refuses our request as wrong",

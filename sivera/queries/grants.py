@@ -1,13 +1,19 @@
 """Questions about grants. Times are the database's own, so that the machines' clocks need not agree."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.models import AdAccount, PlatformCredential, Team
+
+_READ = select(
+    PlatformCredential,
+    PlatformCredential.expires_at - func.clock_timestamp(),
+    PlatformCredential.next_attempt_at - func.clock_timestamp(),
+).where(PlatformCredential.id == bindparam("id"))
 
 
 def ensure_team(session: Session, name: str) -> int:
@@ -37,76 +43,33 @@ def get_credential(session: Session, credential_id: int) -> PlatformCredential:
     return session.get_one(PlatformCredential, credential_id, populate_existing=True)
 
 
-def take_lease(session: Session, credential_id: int, generation: int, owner: str, lease: timedelta) -> bool:
-    """Take the right to renew a grant; False where someone else holds it or has renewed the grant already."""
-    taken = session.execute(
-        update(PlatformCredential)
-        .where(
-            PlatformCredential.id == credential_id,
-            PlatformCredential.generation == generation,
-            or_(PlatformCredential.lease_until.is_(None), PlatformCredential.lease_until < func.now()),
-        )
-        .values(lease_owner=owner, lease_until=func.now() + lease)
-        .returning(PlatformCredential.id)
-    ).scalar()
-    return taken is not None
+def read_credential(
+    session: Session, credential_id: int
+) -> tuple[PlatformCredential, timedelta | None, timedelta | None]:
+    """Return a grant as it stands now, in how long its token ends, and in how long it may be tried again.
+
+    Either is negative where that has passed, and None where there is no such time.
+    """
+    found = session.execute(_READ, {"id": credential_id}).one()
+    return found[0], found[1], found[2]
 
 
-def release_lease(session: Session, credential_id: int, owner: str) -> None:
-    """Give the right to renew back, if it is still the owner's."""
-    session.execute(
-        update(PlatformCredential)
-        .where(PlatformCredential.id == credential_id, PlatformCredential.lease_owner == owner)
-        .values(lease_owner=None, lease_until=None)
-    )
-
-
-def store_tokens(
+def replace_tokens(
     session: Session,
-    credential_id: int,
-    generation: int,
+    credential: PlatformCredential,
     *,
     access_token: bytes | None,
     refresh_token: bytes | None,
-    expires_at: datetime | None,
-) -> bool:
-    """Write renewed tokens as the next generation; False where another writer was faster (compare-and-swap)."""
-    stored = session.execute(
-        update(PlatformCredential)
-        .where(PlatformCredential.id == credential_id, PlatformCredential.generation == generation)
-        .values(
-            access_token=access_token,
-            refresh_token=refresh_token,
-            expires_at=expires_at,
-            generation=generation + 1,
-            lease_owner=None,
-            lease_until=None,
-            updated_at=func.now(),
-        )
-        .returning(PlatformCredential.id)
-    ).scalar()
-    return stored is not None
-
-
-def mark_reauthorization_required(session: Session, credential_id: int, generation: int, reason: str) -> bool:
-    """Say that a human must reconnect the grant; False where it was renewed meanwhile or is marked already."""
-    marked = session.execute(
-        update(PlatformCredential)
-        .where(
-            PlatformCredential.id == credential_id,
-            PlatformCredential.generation == generation,
-            PlatformCredential.status == "active",
-        )
-        .values(
-            status="reauthorization_required",
-            status_reason=reason,
-            status_since=func.now(),
-            lease_owner=None,
-            lease_until=None,
-        )
-        .returning(PlatformCredential.id)
-    ).scalar()
-    return marked is not None
+    expires_in: timedelta | None,
+) -> None:
+    """Give a grant the tokens of a login: it begins anew, and whoever renews it now loses."""
+    credential.access_token, credential.refresh_token = access_token, refresh_token
+    credential.expires_at = None if expires_in is None else func.now() + expires_in
+    credential.generation += 1
+    credential.lease_owner = credential.lease_until = credential.next_attempt_at = credential.last_strike_on = None
+    credential.failures = credential.strikes = 0
+    credential.last_renewed_at = func.now()
+    session.flush()
 
 
 def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential, str, int]]]:

@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.errors import AccountInaccessible, ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
-from sivera.grants import GrantTokenSource
+from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient, utc_now
 from sivera.queries import accounts as queries
 from sivera.queries import campaigns as campaign_queries
 from sivera.queries import metrics as metric_queries
+from sivera.reasons import reason_for
 from sivera.sync import rules
 from sivera.sync.options import SyncMode
 from sivera.sync.summary import AccountSync, DueAccount, Outcome
@@ -73,11 +74,11 @@ def sync_account(edges: SyncEdges, due: DueAccount, mode: SyncMode, lookback_day
         fetched = _fetch(edges, target, tokens, mode, lookback_days)
     except Throttled as error:
         with Session(edges.engine) as session, session.begin():
-            queries.record_put_off(session, due.id, rules.reason_for(error, due.platform), edges.now())
+            queries.record_put_off(session, due.id, reason_for(error, due.platform), edges.now())
         return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=error.scope is ThrottleScope.PLATFORM)
     except ReconnectRequired as error:
         if used is not None:
-            tokens.reject(used, error.message)
+            tokens.reject(used, error)
         raise
     with Session(edges.engine) as session, session.begin():
         return store(session, target, mode, fetched, edges.now())
@@ -85,7 +86,7 @@ def sync_account(edges: SyncEdges, due: DueAccount, mode: SyncMode, lookback_day
 
 def record_failure(engine: Engine, due: DueAccount, error: Exception, now: datetime) -> str:
     """Write down why an account failed, and when it is tried again; return the reason in words."""
-    reason = rules.reason_for(error, due.platform)
+    reason = reason_for(error, due.platform)
     held = error.missing if isinstance(error, rules.RemovalsHeldError) else None
     with Session(engine) as session, session.begin():
         queries.record_failure(session, due.id, reason, now, lambda n: rules.next_attempt(n, now), held)

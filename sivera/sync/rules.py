@@ -2,20 +2,7 @@
 
 from datetime import date, datetime, timedelta
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
-
-from sivera.crypto import UndecryptableError
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    InvalidRequest,
-    Misconfigured,
-    ReconnectRequired,
-    SiveraError,
-    Throttled,
-    TokenRejected,
-    Unavailable,
-)
+from sivera.errors import SiveraError
 from sivera.sync.options import SyncMode
 from sivera.values import DateWindow, PlatformName
 
@@ -77,33 +64,3 @@ def next_attempt(failures: int, now: datetime) -> datetime | None:
 def too_many_removals(missing: int, total: int) -> bool:
     """Whether so many missing campaigns need a human's word: more than 20, and more than a fifth."""
     return missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total
-
-
-def is_worth_a_retry(error: BaseException) -> bool:
-    """Whether the same sync may work in a moment."""
-    return isinstance(error, Unavailable | OperationalError)
-
-
-_MENDS: tuple[tuple[type[SiveraError], str], ...] = (
-    (Unavailable, "The platform may be in trouble; the next run tries again."),
-    (Throttled, "The next run tries again."),
-    (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),
-    (ReconnectRequired, "Someone of the team must connect the account again."),
-    (AccountInaccessible, "Ask the team to open the account or to give the connected user access to it."),
-    (Misconfigured, "Check our application's registration, then: sivera apps set {platform}"),
-    (InvalidRequest, "This is a defect of Sivera Jobs; please report it with this sentence."),
-    (UndecryptableError, "Someone of the team must connect the account again."),
-)
-
-
-def reason_for(error: Exception, platform: PlatformName) -> str:
-    """Say why an account failed and what to do about it, in words a person can act on."""
-    if isinstance(error, SQLAlchemyError):
-        # Its text holds the statement and its values.
-        return f"The database failed ({type(error).__name__}). The next run tries again."
-    if not isinstance(error, SiveraError):
-        return f"Unexpected {type(error).__name__}: a defect of Sivera Jobs; the task run's log has the traceback."
-    mend = next((text for kind, text in _MENDS if isinstance(error, kind)), "")
-    if isinstance(error, ConfigurationError | RemovalsHeldError):
-        return str(error)
-    return f"{str(error).rstrip('.')}. {mend.format(platform=platform.value)}".strip()

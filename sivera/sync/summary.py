@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
+from sivera.reasons import reason_for
 from sivera.sync.options import SyncMode
-from sivera.sync.rules import reason_for
 from sivera.values import PlatformName, Value
 
 

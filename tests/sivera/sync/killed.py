@@ -1,7 +1,7 @@
 """A process that syncs the one due account and is killed at its n-th step: a call to a platform, or a statement of SQL.
 
-`python -m tests.sivera.sync.killed DATABASE_URL SANDBOX_URL NOW STEP` ends by SIGKILL at that step, or in good order
-where the sync has fewer. Not a test by itself: `test_kill.py` runs it.
+`python -m tests.sivera.sync.killed DATABASE_URL SANDBOX_URL NOW SPOOL STEP` ends by SIGKILL at that step, or in good
+order where the sync has fewer. Not a test by itself: `test_kill.py` runs it.
 """
 
 import itertools
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import httpx
 from sqlalchemy import event
@@ -20,7 +21,7 @@ from sivera.sync.options import SyncMode
 from tests.stage import Stage
 
 
-def main(database_url: str, sandbox: str, now: str, last: int) -> None:
+def main(database_url: str, sandbox: str, now: str, spool: str, last: int) -> None:
     """Sync until the step."""
     steps = itertools.count(1)
 
@@ -33,10 +34,10 @@ def main(database_url: str, sandbox: str, now: str, last: int) -> None:
         event.listen(engine, moment, step)
     with httpx.Client(event_hooks={"request": [step], "response": [step]}) as http:
         world = World(now=datetime.fromisoformat(now))
-        stage = Stage(world, sandbox, engine, Keyring({"k1": b"A" * 32}, "k1"), http)
+        stage = Stage(world, sandbox, engine, Keyring({"k1": b"A" * 32}, "k1"), http, Path(spool))
         (due,) = stage.due()
         stage.sync(due, SyncMode.FULL)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(*sys.argv[1:5], last=int(sys.argv[5]))

@@ -17,7 +17,7 @@ STEPS = range(1, 60)
 
 
 def sync_and_die(database_url: str, stage: Stage, step: int) -> int:
-    arguments = [database_url, stage.sandbox, stage.now().isoformat(), str(step)]
+    arguments = [database_url, stage.sandbox, stage.now().isoformat(), str(stage.spool), str(step)]
     command = [sys.executable, "-m", "tests.sivera.sync.killed", *arguments]
     return subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode  # noqa: S603
 

@@ -3,16 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    InvalidRequest,
-    Misconfigured,
-    ReconnectRequired,
-    Unavailable,
-)
 from sivera.sync import rules
 from sivera.sync.options import SyncMode
 from sivera.values import PlatformName
@@ -44,30 +35,3 @@ def test_the_slow_lane_begins_with_the_third_failure_and_slows_down_to_a_day(fai
 )
 def test_more_than_twenty_and_more_than_a_fifth_need_a_human(missing: int, total: int, *, held: bool) -> None:
     assert rules.too_many_removals(missing, total) is held
-
-
-@pytest.mark.parametrize(
-    ("error", "mend"),
-    [
-        (Unavailable(PlatformName.META, "did not answer in time"), "next run tries again"),
-        (ReconnectRequired(PlatformName.META, "the token is gone", "190"), "connect the account again"),
-        (AccountInaccessible(PlatformName.META, "no permission", "10"), "Ask the team"),
-        (Misconfigured(PlatformName.META, "unknown client"), "sivera apps set meta"),
-        (InvalidRequest(PlatformName.META, "unknown field"), "defect"),
-        (ConfigurationError("the block is missing: save it"), "save it"),
-        (rules.RemovalsHeldError(12, 30, 40), "sivera accounts approve-removals 12"),
-        (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "The database failed"),
-        (KeyError("hunter2"), "a defect"),
-    ],
-)
-def test_a_reason_says_what_to_do_and_shows_no_values(error: Exception, mend: str) -> None:
-    reason = rules.reason_for(error, PlatformName.META)
-    assert mend in reason
-    assert "hunter2" not in reason
-
-
-def test_only_what_may_pass_by_itself_is_tried_again_at_once() -> None:
-    assert rules.is_worth_a_retry(Unavailable(PlatformName.META, "502"))
-    assert rules.is_worth_a_retry(OperationalError("", {}, Exception()))
-    assert not rules.is_worth_a_retry(ReconnectRequired(PlatformName.META, "gone"))
-    assert not rules.is_worth_a_retry(KeyError())

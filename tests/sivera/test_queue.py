@@ -6,7 +6,7 @@ import pytest
 
 from sivera.breaker import OUTAGE_AFTER, OUTAGE_SECONDS, Breaker
 from sivera.errors import Throttled
-from sivera.sync.queue import AccountQueue
+from sivera.queue import WorkQueue
 from sivera.sync.summary import DueAccount
 from sivera.values import PlatformName
 
@@ -27,7 +27,7 @@ def accounts(platform: PlatformName, count: int) -> list[DueAccount]:
 
 
 def test_platforms_take_turns() -> None:
-    queue = AccountQueue(accounts(PlatformName.GOOGLE, 3) + accounts(PlatformName.META, 2), Breaker(), share=10)
+    queue = WorkQueue(accounts(PlatformName.GOOGLE, 3) + accounts(PlatformName.META, 2), Breaker(), share=10)
     assert [a.id for a in queue.take(4)] == [0, 100, 1, 101]
     assert [a.id for a in queue.take(4)] == [2]
     assert queue.take(4) == []
@@ -37,7 +37,7 @@ def test_platforms_take_turns() -> None:
 def test_a_platform_that_wants_no_calls_is_passed_over_and_comes_back() -> None:
     clock = HandClock()
     breaker = Breaker(clock)
-    queue = AccountQueue(accounts(PlatformName.GOOGLE, 2) + accounts(PlatformName.META, 2), breaker, share=10)
+    queue = WorkQueue(accounts(PlatformName.GOOGLE, 2) + accounts(PlatformName.META, 2), breaker, share=10)
     breaker.open(PlatformName.GOOGLE, 30)
     assert [a.id for a in queue.take(10)] == [100, 101]
     assert len(queue) == 2
@@ -48,7 +48,7 @@ def test_a_platform_that_wants_no_calls_is_passed_over_and_comes_back() -> None:
 
 
 def test_a_platform_has_no_more_than_its_share_out_while_others_wait() -> None:
-    queue = AccountQueue(accounts(PlatformName.GOOGLE, 6) + accounts(PlatformName.META, 3), Breaker(), share=2)
+    queue = WorkQueue(accounts(PlatformName.GOOGLE, 6) + accounts(PlatformName.META, 3), Breaker(), share=2)
     first = queue.take(10)
     assert [a.id for a in first] == [0, 100, 1, 101]
     assert queue.take(10) == [], "both have their share out"
@@ -57,7 +57,7 @@ def test_a_platform_has_no_more_than_its_share_out_while_others_wait() -> None:
 
 
 def test_an_account_that_is_put_back_comes_first() -> None:
-    queue = AccountQueue(accounts(PlatformName.GOOGLE, 3), Breaker(), share=10)
+    queue = WorkQueue(accounts(PlatformName.GOOGLE, 3), Breaker(), share=10)
     first, *_ = queue.take(1)
     queue.put_back(first)
     assert [a.id for a in queue.take(3)] == [0, 1, 2]
@@ -67,7 +67,7 @@ def test_when_a_run_is_over_nothing_is_taken_or_waited_for() -> None:
     clock = HandClock()
     breaker = Breaker(clock)
     breaker.stop_at(clock.seconds + 10)
-    queue = AccountQueue(accounts(PlatformName.GOOGLE, 2), breaker, share=10)
+    queue = WorkQueue(accounts(PlatformName.GOOGLE, 2), breaker, share=10)
     assert len(queue.take(1)) == 1
     clock.seconds += 10
     assert queue.take(1) == []

@@ -1,0 +1,64 @@
+"""refresh-tokens: renew every grant before its token ends, so that no team's accounts stop syncing.
+
+Runs every six hours. What to do when it is red: docs/operations.md.
+"""
+
+import time
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from blocks.names import REFRESH_JOB, lock_name
+from sivera.grants.refreshing import RefreshOptions, RefreshTally
+from sivera.values import PlatformName
+from tasks import resources
+from tasks.mapping import work_off
+from tasks.outbox import publish_events
+from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.tokens import plan, publish_summary, renew_grant, settle_failures
+
+TIMEOUT_SECONDS = 300
+"""The backstop; a run stops by itself at its options' deadline."""
+
+THREADS = 12
+"""Grants that are renewed at the same moment: about as many renewals a second as the Prefect server records."""
+
+
+@flow(
+    name=REFRESH_JOB,
+    flow_run_name=REFRESH_JOB,
+    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
+    timeout_seconds=TIMEOUT_SECONDS,
+)
+def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
+    """Renew every grant that is due, the soonest to end first.
+
+    One grant's failure never stops the others, and never leaves the run green. A second run beside this one ends
+    Cancelled; a sync may renew the same grants meanwhile, because a grant is renewed by one holder of its lease.
+    """
+    until = time.monotonic() + options.deadline_seconds
+    resources.breaker().stop_at(until)
+    locks = [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName]
+    try:
+        with only_instance(locks):
+            found = plan(options)
+            tally = RefreshTally(found)
+            work_off(
+                REFRESH_JOB,
+                renew_grant,
+                found.due,
+                tally,
+                threads=THREADS,
+                at_once=options.batch_size,
+                until=until,
+            )
+            settle_failures(tally)
+            publish_events()
+            summary = tally.summary()
+            publish_summary(summary)
+    except AnotherInstanceError as error:
+        return Cancelled(message=str(error))
+    ended = Completed if summary.success else Failed
+    return ended(message=summary.sentence)

@@ -1,0 +1,274 @@
+"""What refresh-tokens does: which grants are due, what became of each, and what a run's failures mean."""
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from sivera.errors import ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
+from sivera.grants import rules
+from sivera.grants.renewal import WAITING
+from sivera.grants.source import GrantTokenSource
+from sivera.queries import accounts as account_queries
+from sivera.queries import refreshing as queries
+from sivera.queries.renewals import mark
+from sivera.reasons import is_worth_a_retry, reason_for
+from sivera.values import PlatformName, Value
+
+
+class RefreshOptions(BaseModel):
+    """Which grants to renew, and how many at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    platforms: tuple[PlatformName, ...] = Field(default=(), description="Only these platforms; empty means all.")
+    teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
+    window_hours: dict[PlatformName, Annotated[int, Field(ge=1, le=1440)]] = Field(
+        default={},
+        description="Hours before its end from which a platform's grant is due; those left out have their own.",
+    )
+    batch_size: int = Field(default=100, ge=1, le=1000, description="At most so many grants are mapped at once.")
+    deadline_seconds: int = Field(
+        default=255,
+        ge=10,
+        le=255,
+        description="Seconds after which no platform is called any more; what is left comes first next time.",
+    )
+
+
+class DueGrant(Value):
+    """A grant to renew, if it still has this generation; `team` and `name` are what a person knows it by."""
+
+    id: int
+    platform: PlatformName
+    team: str
+    name: str
+    generation: int
+
+
+class GrantFailure(Value):
+    """Why a grant was not renewed, in words that a person can act on; `platform` as the row has it."""
+
+    id: int
+    platform: str
+    team: str
+    reason: str
+
+
+class RefreshPlan(Value):
+    """What a run found to do, and the grants of platforms that this version does not know."""
+
+    due: tuple[DueGrant, ...]
+    unknown: tuple[GrantFailure, ...]
+
+
+class Result(StrEnum):
+    """How the renewal of a grant ended, where it did not fail."""
+
+    RENEWED = "renewed"
+    ELSEWHERE = "elsewhere"
+    """Somebody else renewed or connected it meanwhile."""
+    PUT_OFF = "put_off"
+    """Its platform wants no calls for this grant now."""
+    AGAIN = "again"
+    """Its platform wants no calls at all now: it is taken again in this run, or put off."""
+
+
+def plan_refresh(session: Session, options: RefreshOptions) -> RefreshPlan:
+    """Find the grants that a run with these options renews, in order.
+
+    Raises:
+        ConfigurationError: The options name a team that does not exist.
+    """
+    if missing := account_queries.unknown_teams(session, options.teams):
+        raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
+    hours = options.window_hours
+    rows = queries.due_grants(
+        session,
+        windows={
+            name.value: timedelta(hours=hours[name]) if name in hours else facts.window
+            for name, facts in rules.FACTS.items()
+        },
+        proof_every=rules.PROOF_EVERY,
+        platforms=[name.value for name in options.platforms],
+        teams=options.teams,
+    )
+    known = set(PlatformName)
+    return RefreshPlan(
+        due=tuple(
+            DueGrant(
+                id=row.id,
+                platform=PlatformName(row.platform),
+                team=row.team,
+                name=row.name,
+                generation=row.generation,
+            )
+            for row in rows
+            if row.platform in known
+        ),
+        unknown=tuple(
+            GrantFailure(
+                id=row.id,
+                platform=row.platform,
+                team=row.team,
+                reason="This version of Sivera Jobs does not know the platform: update it.",
+            )
+            for row in rows
+            if row.platform not in known
+        ),
+    )
+
+
+def renew_due(source: GrantTokenSource, grant: DueGrant) -> Result:
+    """Renew a grant that is due.
+
+    Raises:
+        SiveraError: It was not renewed; the error says who has to act.
+    """
+    try:
+        return Result.RENEWED if source.renew(grant.generation) else Result.ELSEWHERE
+    except Throttled as error:
+        return Result.AGAIN if error.scope is ThrottleScope.PLATFORM else Result.PUT_OFF
+
+
+class RefreshCounts(Value):
+    """Grants that a run had to do with, by how they ended; all of one platform or of all."""
+
+    due: int = 0
+    renewed: int = 0
+    failed: int = 0
+    reauthorization_required: int = 0
+    elsewhere: int = 0
+    put_off: int = 0
+
+
+class RefreshSummary(Value):
+    """What a run did."""
+
+    total: RefreshCounts
+    platforms: dict[str, RefreshCounts]
+    failures: tuple[GrantFailure, ...]
+
+    @property
+    def success(self) -> bool:
+        """Whether nothing failed and no human is newly needed."""
+        return not self.failures
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        total = self.total
+        parts = [f"{total.renewed} of {total.due} grants renewed"]
+        parts += [f"{total.failed} failed"] if total.failed else []
+        parts += [f"{total.reauthorization_required} to be connected again"] if total.reauthorization_required else []
+        parts += [f"{total.elsewhere} renewed by others"] if total.elsewhere else []
+        parts += [f"{total.put_off} put off to the next run"] if total.put_off else []
+        return ", ".join(parts)
+
+
+class RefreshTally:
+    """Adds up a run while its grants end, in whatever order.
+
+    Args:
+        plan: What the run found to do; a grant of which nothing is heard was put off.
+    """
+
+    def __init__(self, plan: RefreshPlan) -> None:
+        self._plan = plan
+        self._ended: dict[int, Result | Exception] = {}
+
+    def add(self, grant: DueGrant, result: object) -> bool:
+        """Take what a grant's renewal returned or raised; return whether it is to be taken again in this run."""
+        ended = result if isinstance(result, Result | Exception) else TypeError(f"the renewal ended as {result!r}")
+        self._ended[grant.id] = ended
+        return ended is Result.AGAIN
+
+    def may_work_later(self) -> tuple[DueGrant, ...]:
+        """The grants that were not renewed, although neither a human nor an operator is needed."""
+        return tuple(
+            grant
+            for grant in self._plan.due
+            if (ended := self._ended.get(grant.id)) is Result.PUT_OFF
+            or (isinstance(ended, Exception) and is_worth_a_retry(ended))
+        )
+
+    def renewed(self) -> tuple[DueGrant, ...]:
+        """The grants that were renewed."""
+        return tuple(grant for grant in self._plan.due if self._ended.get(grant.id) is Result.RENEWED)
+
+    def summary(self) -> RefreshSummary:
+        """Return what the run did so far."""
+        plan = self._plan
+        platforms = sorted({grant.platform.value for grant in plan.due} | {one.platform for one in plan.unknown})
+        return RefreshSummary(
+            total=self._counts(plan.due, plan.unknown),
+            platforms={
+                name: self._counts(
+                    [grant for grant in plan.due if grant.platform.value == name],
+                    [one for one in plan.unknown if one.platform == name],
+                )
+                for name in platforms
+            },
+            failures=plan.unknown
+            + tuple(
+                GrantFailure(
+                    id=grant.id,
+                    platform=grant.platform.value,
+                    team=grant.team,
+                    reason=reason_for(ended, grant.platform),
+                )
+                for grant in plan.due
+                if isinstance(ended := self._ended.get(grant.id), Exception)
+            ),
+        )
+
+    def _counts(self, due: Collection[DueGrant], unknown: Collection[GrantFailure]) -> RefreshCounts:
+        ended = [self._ended.get(grant.id) for grant in due]
+        errors = [one for one in ended if isinstance(one, Exception)]
+        waiting = sum(isinstance(error, ReconnectRequired) for error in errors)
+        renewed, elsewhere = ended.count(Result.RENEWED), ended.count(Result.ELSEWHERE)
+        return RefreshCounts(
+            due=len(due) + len(unknown),
+            renewed=renewed,
+            failed=len(errors) - waiting + len(unknown),
+            reauthorization_required=waiting,
+            elsewhere=elsewhere,
+            put_off=len(due) - len(errors) - renewed - elsewhere,
+        )
+
+
+def settle(session: Session, tally: RefreshTally, silent: Collection[PlatformName]) -> None:
+    """Tell outages from grants that are at fault, and give these a strike, once a day.
+
+    Args:
+        session: The database.
+        tally: What the run did.
+        silent: The platforms that left many calls in a row without an answer.
+    """
+    failing, renewed = tally.may_work_later(), tally.renewed()
+    at_fault: list[int] = []
+    for platform in {grant.platform for grant in (*failing, *renewed)}:
+        mine = [grant for grant in failing if grant.platform is platform]
+        well = _teams(grant for grant in renewed if grant.platform is platform)
+        if rules.is_outage(_teams(mine), well, is_silent=platform in silent):
+            queries.open_outage(session, platform.value)
+            continue
+        at_fault += [grant.id for grant in mine]
+        if well:
+            queries.close_outage(session, platform.value)
+    today = queries.today(session)
+    for row in queries.lock_failing(session, at_fault):
+        if not rules.earns_strike(row.last_strike_on, today):
+            continue
+        row.strikes, row.last_strike_on = row.strikes + 1, today
+        if rules.is_struck_out(row.strikes):
+            reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
+            session.flush()
+            mark(session, row.id, row.generation, WAITING[0], reason)
+
+
+def _teams(grants: Iterable[DueGrant]) -> set[str]:
+    return {grant.team for grant in grants}

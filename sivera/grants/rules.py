@@ -1,0 +1,154 @@
+"""The facts and decisions of renewing grants: pure functions, facts in, decision out."""
+
+from collections.abc import Collection
+from datetime import date, timedelta
+from enum import StrEnum
+
+from sivera.errors import (
+    ConfigurationError,
+    GrantRevoked,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    Unavailable,
+    Unreached,
+)
+from sivera.values import PlatformName, Value
+
+
+class RenewalFacts(Value):
+    """How grants of a platform live.
+
+    Attributes:
+        window: How long before its end refresh-tokens renews a grant.
+        by_refresh_token: A refresh token holds the grant; otherwise the access token itself is long-lived.
+        rotates: A renewal may spend the refresh token that it uses, and give another one.
+    """
+
+    window: timedelta = timedelta(hours=24)
+    by_refresh_token: bool = False
+    rotates: bool = False
+
+
+FACTS: dict[PlatformName, RenewalFacts] = {
+    # Access tokens live for one hour. The refresh token stays the same (RFC 6749, section 6; google-auth keeps it).
+    PlatformName.GOOGLE: RenewalFacts(by_refresh_token=True),
+    # Sixty days, and an expired token cannot be exchanged any more ("get-long-lived"): ten days leave forty chances.
+    PlatformName.META: RenewalFacts(window=timedelta(days=10)),
+    # Access tokens live for one hour. The answer carries a refresh token, the same or another one.
+    PlatformName.AMAZON: RenewalFacts(by_refresh_token=True, rotates=True),
+    # Tokens of advertisers do not end and are only proven; those of the tt_user flow live for a day, and rotate.
+    PlatformName.TIKTOK: RenewalFacts(rotates=True),
+}
+
+EXPIRY_MARGIN = timedelta(minutes=5)
+"""An access token that ends sooner is renewed before it is used."""
+
+CALL_MARGIN = timedelta(minutes=1)
+"""Longer than any call to a platform: a token that lives so long still serves while its renewal fails."""
+
+PROOF_EVERY = timedelta(hours=24)
+"""How often a grant whose token does not end is proven to work."""
+
+IMMEDIATE_RETRIES = 2
+FIRST_BACKOFF = timedelta(minutes=1)
+LONGEST_BACKOFF = timedelta(hours=1)
+
+STRIKES = 4
+"""On so many days must a grant have failed, its platform being well, before a human is asked."""
+
+OUTAGE_TEAMS = 3
+"""So many teams that fail at once, most of those that were tried, are not each at fault."""
+
+
+class Outcome(StrEnum):
+    """What came of an attempt to renew a grant, as `token_refresh_logs` keeps it."""
+
+    RENEWED = "renewed"
+    FAILED = "failed"
+    """No answer, or the platform is in trouble; the stored token is not spent."""
+    IN_DOUBT = "in_doubt"
+    """As `failed`, but the call may have reached the platform, which may have spent the token."""
+    THROTTLED = "throttled"
+    MISCONFIGURED = "misconfigured"
+    """The platform refuses our application."""
+    DEFECT = "defect"
+    """The platform says that our request is wrong, or we did not get so far as to understand its answer."""
+    REAUTHORIZATION_REQUIRED = "reauthorization_required"
+    REVOKED = "revoked"
+    """The user has taken the grant away."""
+    ROTATION_LOST = "rotation_lost"
+    """Refused, and an earlier attempt with the same token was cut off: the token that replaced it is lost."""
+    SUPERSEDED = "superseded"
+    """The grant was renewed or connected by somebody else in the meantime; the answer was not used."""
+
+
+TRY_AGAIN = frozenset({Outcome.FAILED, Outcome.IN_DOUBT, Outcome.THROTTLED})
+ASK_A_HUMAN = frozenset({Outcome.REAUTHORIZATION_REQUIRED, Outcome.REVOKED, Outcome.ROTATION_LOST})
+
+ROTATION_LOST_REASON = (
+    "a renewal was cut off before its answer was stored, and the platform no longer takes the token that it used; "
+    "connect the account again"
+)
+STRUCK_OUT_REASON = (
+    "could not be renewed on {strikes} days although its platform renewed others; connect the account again"
+)
+
+
+def outcome_of(error: Exception, *, rotates: bool, in_doubt: bool) -> Outcome:  # noqa: PLR0911 - a table by type
+    """Return what an error of a renewal means.
+
+    Args:
+        error: What the client raised.
+        rotates: The call may have spent the token.
+        in_doubt: An earlier attempt with the same token was cut off.
+    """
+    match error:
+        case ReconnectRequired() if rotates and in_doubt:
+            return Outcome.ROTATION_LOST
+        case GrantRevoked():
+            return Outcome.REVOKED
+        case ReconnectRequired():
+            return Outcome.REAUTHORIZATION_REQUIRED
+        case Throttled():
+            return Outcome.THROTTLED
+        case Unavailable() if rotates and not isinstance(error, Unreached):
+            return Outcome.IN_DOUBT
+        case Unavailable():
+            return Outcome.FAILED
+        case Misconfigured() | ConfigurationError():
+            return Outcome.MISCONFIGURED
+    return Outcome.DEFECT if isinstance(error, PlatformError) or not rotates else Outcome.IN_DOUBT
+
+
+def backoff(failures: int) -> timedelta:
+    """Return how long a grant is left alone that failed so often in a row: not at all at first, then up to an hour."""
+    if failures <= IMMEDIATE_RETRIES:
+        return timedelta()
+    doubled: timedelta = FIRST_BACKOFF * 4 ** min(failures - IMMEDIATE_RETRIES - 1, 5)
+    return min(doubled, LONGEST_BACKOFF)
+
+
+def earns_strike(last_strike_on: date | None, today: date) -> bool:
+    """Whether a failure today (UTC) counts: once a day."""
+    return last_strike_on is None or last_strike_on < today
+
+
+def is_struck_out(strikes: int) -> bool:
+    """Whether so many days of failures need a human."""
+    return strikes >= STRIKES
+
+
+def is_outage(failed_teams: Collection[str], renewed_teams: Collection[str], *, is_silent: bool) -> bool:
+    """Whether a run's failures on one platform are the platform's and not the grants'.
+
+    Args:
+        failed_teams: Whose grants failed, and may work later.
+        renewed_teams: Whose grants were renewed.
+        is_silent: The platform left many calls in a row without an answer.
+    """
+    if is_silent and not renewed_teams:
+        return True
+    failed = set(failed_teams)
+    return len(failed) >= OUTAGE_TEAMS and 2 * len(failed) > len(failed | set(renewed_teams))

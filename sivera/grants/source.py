@@ -1,0 +1,167 @@
+"""The access token of a grant, for whoever calls its platform: valid for the call, renewed just in time."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from sivera.breaker import Breaker
+from sivera.crypto import UndecryptableError
+from sivera.errors import ReconnectRequired, Throttled, Unavailable
+from sivera.grants import renewal, rules
+from sivera.grants.renewal import LEASE, RenewalEdges, StoredGrant, unseal
+from sivera.models import PlatformCredential
+from sivera.platforms.base import PlatformClient
+from sivera.queries import grants as queries
+from sivera.queries.accounts import ACTIVE
+from sivera.values import GrantTokens
+
+POLL_SECONDS = 0.25
+
+PAUSED = "could not be renewed several times; it is left alone for some minutes"
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A grant in memory. Its instants are of this process's monotonic clock, told by the database's.
+
+    No wall clock of any machine is asked: they need not agree, and they jump.
+    """
+
+    grant: StoredGrant
+    ends_at: float
+    retry_at: float
+
+    @property
+    def token(self) -> str:
+        return self.grant.tokens.access_token.get_secret_value()
+
+
+class GrantTokenSource:
+    """The tokens of one grant. Safe to share between threads.
+
+    Args:
+        edges: What a renewal needs.
+        client: Calls the grant's platform.
+        credential_id: Which grant.
+        breaker: Ends the wait for another process's renewal when the run is over.
+        monotonic: A clock in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        edges: RenewalEdges,
+        client: PlatformClient,
+        credential_id: int,
+        breaker: Breaker | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._edges, self._client, self._id = edges, client, credential_id
+        self._breaker, self._monotonic = breaker or Breaker(), monotonic
+        self._lock = threading.Lock()
+        self._held: _Held | None = None
+
+    def current(self) -> str:
+        """Return an access token that stays valid for a call.
+
+        Raises:
+            ReconnectRequired: Only a human can make the grant work again.
+            PlatformError: The platform did not renew it now.
+        """
+        with self._lock:
+            held = self._held or self._read()
+            if self._lasts(held, rules.EXPIRY_MARGIN):
+                return held.token
+            try:
+                self._renew(held)
+            except (Unavailable, Throttled):
+                if not self._lasts(held, rules.CALL_MARGIN):
+                    raise
+                return held.token
+            return self._read().token
+
+    def renewed(self, rejected: str) -> str:
+        """Return a token newer than one that the platform refused; only the first thread that asks renews."""
+        with self._lock:
+            held = self._held
+            if held is None or held.token == rejected:
+                held = self._read()  # another process may have renewed it
+            if held.token == rejected:
+                self._renew(held)
+                held = self._read()
+            return held.token
+
+    def reject(self, rejected: str, error: ReconnectRequired) -> bool:
+        """Say that a human must reconnect the grant, unless it has another token by now than the rejected one.
+
+        Returns whether it was said now.
+        """
+        with self._lock:
+            held = self._read()
+            if held.token != rejected:
+                return False
+            outcome = rules.outcome_of(error, rotates=False, in_doubt=False)
+            with Session(self._edges.engine) as session, session.begin():
+                return renewal.mark(session, self._id, held.grant.generation, outcome, error)
+
+    def renew(self, generation: int) -> bool:
+        """Renew the grant if it still has this generation; return whether it was this call that renewed it.
+
+        Raises:
+            ReconnectRequired: Only a human can make the grant work again.
+            PlatformError: The platform did not renew it now.
+        """
+        with self._lock:
+            held = self._read()
+            return held.grant.generation == generation and self._renew(held)
+
+    def _read(self) -> _Held:
+        asked_at = self._monotonic()
+        with Session(self._edges.engine) as session:
+            row, ends_in, retry_in = queries.read_credential(session, self._id)
+        if row.status != ACTIVE:
+            raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
+        self._held = _Held(
+            grant=StoredGrant(
+                id=row.id,
+                platform=self._client.platform,
+                generation=row.generation,
+                failures=row.failures,
+                tokens=self._open(row),
+            ),
+            ends_at=math.inf if ends_in is None else asked_at + ends_in.total_seconds(),
+            retry_at=-math.inf if retry_in is None else asked_at + retry_in.total_seconds(),
+        )
+        return self._held
+
+    def _open(self, row: PlatformCredential) -> GrantTokens:
+        access = unseal(self._edges.keyring, row.id, "access_token", row.access_token)
+        if access is None:
+            raise UndecryptableError(f"grant {row.id} has no access token")
+        return GrantTokens(
+            access_token=access, refresh_token=unseal(self._edges.keyring, row.id, "refresh_token", row.refresh_token)
+        )
+
+    def _lasts(self, held: _Held, margin: timedelta) -> bool:
+        return held.ends_at - self._monotonic() >= margin.total_seconds()
+
+    def _renew(self, stale: _Held) -> bool:
+        """Renew the grant, or wait for whoever does; return whether it was this process that renewed it."""
+        if stale.retry_at > self._monotonic():
+            raise Unavailable(self._client.platform, PAUSED)
+        deadline = self._monotonic() + LEASE.total_seconds()
+        while not renewal.renew(self._edges, self._client, stale.grant):
+            if self._read().grant.generation != stale.grant.generation:
+                return False
+            if self._monotonic() > deadline:
+                raise Unavailable(
+                    self._client.platform, "another process has been renewing this connection for too long"
+                )
+            self._breaker.check(self._client.platform)
+            time.sleep(POLL_SECONDS)
+        self._held = None
+        return True

@@ -1,0 +1,73 @@
+"""Questions about the keys that tokens are encrypted with."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, LargeBinary, and_, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from sivera.models import PlatformCredential, TokenKeyCheck
+
+SEALED = (PlatformCredential.access_token, PlatformCredential.refresh_token)
+
+
+def list_checks(session: Session) -> Sequence[TokenKeyCheck]:
+    """Return every key that the database knows of, the oldest first."""
+    return session.scalars(select(TokenKeyCheck).order_by(TokenKeyCheck.created_at)).all()
+
+
+def add_check(session: Session, key_id: str, sentinel: bytes) -> None:
+    """Make a key known, if it is not."""
+    session.execute(insert(TokenKeyCheck).values(id=key_id, sentinel=sentinel).on_conflict_do_nothing())
+
+
+def now(session: Session) -> datetime:
+    """Return the database's time."""
+    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return moment
+
+
+def count_sealed_otherwise(session: Session, prefix: bytes) -> int:
+    """Count the grants that have a token whose ciphertext does not begin with the prefix, which names its key."""
+    return session.execute(
+        select(func.count()).select_from(PlatformCredential).where(_sealed_otherwise(prefix))
+    ).scalar_one()
+
+
+def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
+    """Return such grants with an id above `after`, in the order of ids, locked."""
+    return session.scalars(
+        select(PlatformCredential)
+        .where(PlatformCredential.id > after, _sealed_otherwise(prefix))
+        .order_by(PlatformCredential.id)
+        .limit(most)
+        .with_for_update(of=PlatformCredential)
+    ).all()
+
+
+def leases_taken_before(session: Session, moment: datetime, longest: float) -> int:
+    """Count the renewals under way that began before a moment; a lease lasts `longest` seconds."""
+    begun = PlatformCredential.lease_until - func.make_interval(0, 0, 0, 0, 0, 0, longest)
+    return session.execute(
+        select(func.count())
+        .select_from(PlatformCredential)
+        .where(PlatformCredential.lease_until > func.clock_timestamp(), begun <= moment)
+    ).scalar_one()
+
+
+def retire_others(session: Session, key_id: str) -> None:
+    """Note that nothing in the database needs another key than this one any more."""
+    session.execute(
+        update(TokenKeyCheck)
+        .where(TokenKeyCheck.id != key_id, TokenKeyCheck.retired_at.is_(None))
+        .values(retired_at=func.now())
+    )
+
+
+def _sealed_otherwise(prefix: bytes) -> ColumnElement[bool]:
+    def otherwise(column: InstrumentedAttribute[bytes | None]) -> ColumnElement[bool]:
+        begins = func.substring(column, 1, len(prefix))
+        return and_(column.is_not(None), begins != literal(prefix, LargeBinary))
+
+    return or_(*map(otherwise, SEALED))

@@ -1,0 +1,69 @@
+"""The order in which a run takes its work: platforms take turns, and one that wants no calls is left waiting."""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
+
+from sivera.breaker import Breaker
+from sivera.values import PlatformName
+
+
+class OfPlatform(Protocol):
+    """A piece of work that calls one platform, such as an account to sync or a grant to renew."""
+
+    @property
+    def platform(self) -> PlatformName:
+        """The platform."""
+        ...
+
+
+ItemT = TypeVar("ItemT", bound=OfPlatform)
+
+
+class WorkQueue(Generic[ItemT]):
+    """The items that a run has yet to work on. Not for several threads.
+
+    Args:
+        items: In the order in which to take them.
+        breaker: Says which platforms want no calls now.
+        share: Of one platform at most so many are out at the same time while others can be called: one that is silent,
+            or slow, must not hold every thread.
+    """
+
+    def __init__(self, items: Iterable[ItemT], breaker: Breaker, share: int) -> None:
+        self._breaker, self._share = breaker, share
+        self._lanes: dict[PlatformName, deque[ItemT]] = {}
+        self._out: Counter[PlatformName] = Counter()
+        for item in items:
+            self._lanes.setdefault(item.platform, deque()).append(item)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))
+
+    def take(self, most: int) -> list[ItemT]:
+        """Return up to so many items of platforms that may be called, the platforms taking turns."""
+        taken: list[ItemT] = []
+        while len(taken) < most and (ready := self._ready()):
+            for platform in ready[: most - len(taken)]:
+                taken.append(self._lanes[platform].popleft())
+                self._out[platform] += 1
+        return taken
+
+    def ended(self, item: ItemT) -> None:
+        """Note that an item that was taken has ended, however it has."""
+        self._out[item.platform] -= 1
+
+    def _ready(self) -> list[PlatformName]:
+        callable_ = [name for name, lane in self._lanes.items() if lane and not self._breaker.seconds_left(name)]
+        if len(callable_) == 1:
+            return callable_
+        return [name for name in callable_ if self._out[name] < self._share]
+
+    def put_back(self, item: ItemT) -> None:
+        """Take an item again later, before those that have not been tried."""
+        self._lanes[item.platform].appendleft(item)
+
+    def seconds_to_wait(self) -> float:
+        """Seconds until some item can be taken; 0 when one can be taken now, infinity when none is left."""
+        waits = (self._breaker.seconds_left(platform) for platform, lane in self._lanes.items() if lane)
+        return min(waits, default=float("inf"))

@@ -1,0 +1,46 @@
+"""What a failure means for whoever has to act: whether to try again, and a sentence with the mend."""
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from sivera.crypto import UndecryptableError
+from sivera.errors import (
+    AccountInaccessible,
+    InvalidRequest,
+    Misconfigured,
+    ReconnectRequired,
+    SiveraError,
+    Throttled,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.values import PlatformName
+
+
+def is_worth_a_retry(error: BaseException) -> bool:
+    """Whether the same work may succeed in a moment."""
+    return isinstance(error, Unavailable | OperationalError)
+
+
+_MENDS: tuple[tuple[type[SiveraError], str], ...] = (
+    (Unavailable, "The platform may be in trouble; the next run tries again."),
+    (Throttled, "The next run tries again."),
+    (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),
+    (ReconnectRequired, "Someone of the team must connect the account again."),
+    (AccountInaccessible, "Ask the team to open the account or to give the connected user access to it."),
+    (Misconfigured, "Check our application's registration, then: sivera apps set {platform}"),
+    (InvalidRequest, "This is a defect of Sivera Jobs; please report it with this sentence."),
+    (UndecryptableError, "Someone of the team must connect the account again."),
+)
+
+
+def reason_for(error: Exception, platform: PlatformName) -> str:
+    """Say why an account or a grant failed and what to do about it, in words a person can act on."""
+    if isinstance(error, SQLAlchemyError):
+        # Its text holds the statement and its values.
+        return f"The database failed ({type(error).__name__}). The next run tries again."
+    if not isinstance(error, SiveraError):
+        return f"Unexpected {type(error).__name__}: a defect of Sivera Jobs; the task run's log has the traceback."
+    mend = next((text for kind, text in _MENDS if isinstance(error, kind)), None)
+    if mend is None:  # it names its own
+        return str(error)
+    return f"{str(error).rstrip('.')}. {mend.format(platform=platform.value)}".strip()

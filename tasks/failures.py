@@ -1,0 +1,48 @@
+"""How the task of one account or grant fails: again where that may help, else as a state with a reason."""
+
+from typing import Any
+
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import task_run
+from prefect.states import Failed
+from sqlalchemy.exc import SQLAlchemyError
+
+from sivera.errors import SiveraError
+from sivera.reasons import is_worth_a_retry, reason_for
+from sivera.values import PlatformName
+
+RETRIES = 2
+
+
+def _retry(_task: object, _task_run: object, state: State) -> bool:
+    return is_worth_a_retry(state.result(raise_on_failure=False))
+
+
+OF_ONE_ITEM: dict[str, Any] = {
+    "retries": RETRIES,
+    "retry_delay_seconds": [1, 3],
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": _retry,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+"""The options of a task that works on one account or grant."""
+
+
+def is_tried_again(error: Exception) -> bool:
+    """Whether Prefect runs this task again if it raises the error now."""
+    return is_worth_a_retry(error) and task_run.run_count <= RETRIES
+
+
+def failed(error: Exception, platform: PlatformName) -> State:
+    """Return the state of a task that an error of ours ends.
+
+    Its reason says it all: a traceback for each of thousands would bury the one that matters.
+
+    Raises:
+        Exception: The error itself where it is not ours: its traceback is what we need.
+    """
+    if not isinstance(error, SiveraError | SQLAlchemyError):
+        raise error
+    return Failed(message=reason_for(error, platform), data=error)

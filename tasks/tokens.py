@@ -1,0 +1,82 @@
+"""The steps of refresh-tokens."""
+
+import logging
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from sqlalchemy.orm import Session
+
+from sivera.grants.refreshing import (
+    DueGrant,
+    RefreshOptions,
+    RefreshPlan,
+    RefreshSummary,
+    RefreshTally,
+    Result,
+    plan_refresh,
+    renew_due,
+    settle,
+)
+from sivera.grants.renewal import take_up_spool
+from tasks import resources
+from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
+
+logger = logging.getLogger("sivera.grants")
+
+
+@task(name="plan-refresh", cache_policy=NO_CACHE)
+def plan(options: RefreshOptions) -> RefreshPlan:
+    """Take up what the spool holds, and find the grants to renew."""
+    take_up_spool(resources.renewal_edges())
+    with Session(resources.engine()) as session:
+        return plan_refresh(session, options)
+
+
+@task(name="renew-grant", task_run_name="{grant.platform.value} {grant.team} {grant.name}", **OF_ONE_ITEM)
+def renew_grant(grant: DueGrant) -> Result | State:
+    """Renew one grant."""
+    try:
+        return renew_due(resources.tokens(grant.platform, grant.id), grant)
+    except Exception as error:
+        if is_tried_again(error):
+            raise
+        return failed(error, grant.platform)
+
+
+@task(name="settle-failures", cache_policy=NO_CACHE)
+def settle_failures(tally: RefreshTally) -> None:
+    """Tell outages from grants that are at fault."""
+    with Session(resources.engine()) as session, session.begin():
+        settle(session, tally, resources.breaker().silent())
+
+
+@task(name="publish-summary", cache_policy=NO_CACHE)
+def publish_summary(summary: RefreshSummary) -> None:
+    """Show what the run did as tables, and tell the world by an event."""
+    create_table_artifact(
+        key="refresh-tokens-platforms",
+        description=summary.sentence,
+        table=[{"platform": name, **counts.model_dump()} for name, counts in summary.platforms.items()],
+    )
+    create_table_artifact(
+        key="refresh-tokens-failures",
+        description=f"{len(summary.failures)} grants were not renewed.",
+        table=[failure.model_dump() for failure in summary.failures],
+    )
+    total = summary.total
+    emit_event(
+        "sivera.refresh-tokens.finished",
+        resource={"prefect.resource.id": "sivera.job.refresh-tokens", "prefect.resource.name": "refresh-tokens"},
+        payload={
+            "success": summary.success,
+            "totalProcessed": total.renewed + total.failed + total.reauthorization_required,
+            "renewed": total.renewed,
+            "failed": total.failed,
+            "reauthorizationRequired": total.reauthorization_required,
+            "putOff": total.put_off,
+            "platforms": {name: counts.model_dump() for name, counts in summary.platforms.items()},
+        },
+    )

@@ -1,0 +1,87 @@
+"""The decisions of renewing grants, one by one."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from sivera.errors import (
+    ConfigurationError,
+    GrantRevoked,
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    ReconnectRequired,
+    Throttled,
+    Unavailable,
+    Unreached,
+)
+from sivera.grants import rules
+from sivera.grants.rules import Outcome
+from sivera.values import PlatformName
+
+META = PlatformName.META
+
+
+@pytest.mark.parametrize(
+    ("error", "kept", "rotating", "rotating_in_doubt"),
+    [
+        (ReconnectRequired(META, "gone"), "reauthorization_required", "reauthorization_required", "rotation_lost"),
+        (GrantRevoked(META, "gone"), "revoked", "revoked", "rotation_lost"),
+        (Misconfigured(META, "no"), "misconfigured", "misconfigured", "misconfigured"),
+        (ConfigurationError("no key"), "misconfigured", "misconfigured", "misconfigured"),
+        (Throttled(META, "slow down"), "throttled", "throttled", "throttled"),
+        (Unreached(META, "no connection"), "failed", "failed", "failed"),
+        (Unavailable(META, "timeout"), "failed", "in_doubt", "in_doubt"),
+        (InvalidReply(META, "cut off"), "failed", "in_doubt", "in_doubt"),
+        (InvalidRequest(META, "wrong"), "defect", "defect", "defect"),
+        (KeyError("a bug"), "defect", "in_doubt", "in_doubt"),
+    ],
+)
+def test_each_error_has_its_verdict(error: Exception, kept: str, rotating: str, rotating_in_doubt: str) -> None:
+    assert rules.outcome_of(error, rotates=False, in_doubt=False).value == kept
+    assert rules.outcome_of(error, rotates=False, in_doubt=True).value == kept
+    assert rules.outcome_of(error, rotates=True, in_doubt=False).value == rotating
+    assert rules.outcome_of(error, rotates=True, in_doubt=True).value == rotating_in_doubt
+
+
+def test_only_what_a_human_must_mend_asks_one() -> None:
+    assert not rules.ASK_A_HUMAN & rules.TRY_AGAIN
+    assert not {Outcome.MISCONFIGURED, Outcome.DEFECT} & (rules.ASK_A_HUMAN | rules.TRY_AGAIN)
+
+
+def test_backoff_leaves_room_for_the_task_s_retries_and_ends_at_an_hour() -> None:
+    pauses = [rules.backoff(failures) / timedelta(minutes=1) for failures in range(1, 9)]
+    assert pauses == [0, 0, 1, 4, 16, 60, 60, 60]
+    assert rules.backoff(10_000) == rules.LONGEST_BACKOFF
+
+
+def test_a_day_gives_one_strike_and_four_days_ask_a_human() -> None:
+    today = date(2026, 11, 20)
+    assert rules.earns_strike(None, today)
+    assert rules.earns_strike(today - timedelta(days=1), today)
+    assert not rules.earns_strike(today, today)
+    assert not rules.earns_strike(today + timedelta(days=1), today), "a clock that went back gives none"
+    assert [rules.is_struck_out(strikes) for strikes in (3, 4)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("failed", "renewed", "silent", "outage"),
+    [
+        ({"a", "b", "c"}, set(), False, True),
+        ({"a", "b", "c"}, {"d", "e"}, False, True),
+        ({"a", "b", "c"}, {"d", "e", "f"}, False, False),
+        ({"a", "b"}, set(), False, False),
+        ({"a"}, set(), True, True),
+        ({"a"}, {"b"}, True, False),
+        (set(), set(), False, False),
+    ],
+)
+def test_many_teams_that_fail_at_once_are_an_outage(
+    failed: set[str], renewed: set[str], silent: bool, outage: bool
+) -> None:
+    assert rules.is_outage(failed, renewed, is_silent=silent) is outage
+
+
+def test_meta_s_window_is_ten_days_and_the_others_are_one() -> None:
+    days = {name.value: facts.window / timedelta(days=1) for name, facts in rules.FACTS.items()}
+    assert days == {"google": 1, "meta": 10, "amazon": 1, "tiktok": 1}
