@@ -18,6 +18,7 @@ from sivera.values import PlatformName
 from tasks import resources
 from tasks.campaigns import plan, publish_summary, sync_account
 from tasks.mapping import work_off
+from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
 
 TIMEOUT_SECONDS = 300
@@ -57,6 +58,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
             )
             summary = tally.summary()
             publish_summary(summary, started_at)
+            publish_events()
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     ended = Failed if summary.failed else Completed

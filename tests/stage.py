@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.grants.connecting import Connection, connect
-from sivera.grants.renewal import RenewalEdges
+from sivera.grants.renewal import STORE_SECONDS, RenewalEdges
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.platforms import CLIENTS
@@ -51,6 +51,7 @@ class Stage:
     http: httpx.Client
     spool: Path
     breaker: Breaker = field(default_factory=Breaker)
+    store_seconds: float = STORE_SECONDS
 
     def __post_init__(self) -> None:
         self.client = cache(self._client)
@@ -77,7 +78,7 @@ class Stage:
 
     def renewal_edges(self) -> RenewalEdges:
         """What a renewal needs."""
-        return RenewalEdges(self.engine, self.keyring, Spool(self.spool))
+        return RenewalEdges(self.engine, self.keyring, Spool(self.spool), store_seconds=self.store_seconds)
 
     def issue(self, grant: Grant) -> GrantTokens:
         """Tokens as after a login."""

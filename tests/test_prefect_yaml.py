@@ -1,12 +1,14 @@
 """The timetable that is shipped: what it promises, and that it fits the flows."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from blocks.automations import HEARTBEAT_SECONDS, SILENCE
-from blocks.names import LOCKS, TAG, lock_name
+from blocks.names import LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
 from ops.timetable import Deployment, find_timetable, read_timetable
+from sivera.grants.refreshing import RefreshOptions
 from sivera.sync.options import SyncOptions
 from sivera.values import PlatformName
 
@@ -36,20 +38,37 @@ def test_when_each_job_runs() -> None:
         "sync-campaigns/amazon/daily-full": ("40 2 * * *", "UTC", False),
         "sync-campaigns/tiktok/hourly": ("50 * * * *", "UTC", False),
         "sync-campaigns/tiktok/daily-full": ("44 2 * * *", "UTC", False),
+        "refresh-tokens/all/six-hourly": ("0 */6 * * *", "UTC", True),
+        "refresh-tokens/google/six-hourly": ("0 */6 * * *", "UTC", False),
+        "refresh-tokens/meta/six-hourly": ("5 */6 * * *", "UTC", False),
+        "refresh-tokens/amazon/six-hourly": ("10 */6 * * *", "UTC", False),
+        "refresh-tokens/tiktok/six-hourly": ("15 */6 * * *", "UTC", False),
     }
 
 
-@DEPLOYMENTS
-def test_each_schedule_syncs_what_its_deployment_is_for(deployment: Deployment) -> None:
-    platforms = (PlatformName(deployment.name),) if deployment.name in SPLIT else ()
-    options = {
-        schedule.slug: SyncOptions.model_validate((deployment.parameters | schedule.parameters)["options"])
-        for schedule in deployment.schedules
-    }
-    assert options == {
-        "hourly": SyncOptions.model_validate({"mode": "incremental", "platforms": platforms}),
-        "daily-full": SyncOptions.model_validate({"mode": "full", "platforms": platforms}),
-    }
+def schedules(job: str) -> Iterator[tuple[Deployment, str, object]]:
+    """Each schedule of a job: its deployment, its slug and the options that its runs have."""
+    for deployment in TIMETABLE.deployments:
+        if FLOWS[deployment.entrypoint].name == job:
+            for schedule in deployment.schedules:
+                yield deployment, schedule.slug, (deployment.parameters | schedule.parameters)["options"]
+
+
+def test_each_schedule_of_sync_campaigns_syncs_what_its_deployment_is_for() -> None:
+    modes = {"hourly": "incremental", "daily-full": "full"}
+    for deployment, slug, options in schedules(SYNC_JOB):
+        wanted = {"mode": modes[slug], "platforms": platforms_of(deployment)}
+        assert SyncOptions.model_validate(options) == SyncOptions.model_validate(wanted)
+
+
+def test_each_schedule_of_refresh_tokens_renews_what_its_deployment_is_for() -> None:
+    for deployment, _, options in schedules(REFRESH_JOB):
+        assert RefreshOptions.model_validate(options) == RefreshOptions(platforms=platforms_of(deployment))
+
+
+def platforms_of(deployment: Deployment) -> tuple[PlatformName, ...]:
+    """The platforms that a deployment is for, by its name; none means all."""
+    return (PlatformName(deployment.name),) if deployment.name in SPLIT else ()
 
 
 @DEPLOYMENTS
@@ -93,5 +112,5 @@ def test_every_environment_variable_is_one_that_holds_no_secret() -> None:
     }
 
 
-def test_setup_makes_a_lock_for_each_platform_that_the_job_syncs() -> None:
-    assert set(LOCKS) == {lock_name("sync-campaigns", platform) for platform in PlatformName}
+def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on() -> None:
+    assert set(LOCKS) == {lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName}

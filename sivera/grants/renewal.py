@@ -42,7 +42,6 @@ LEASE = timedelta(seconds=90)
 
 STORE_SECONDS = 20.0
 STORE_PAUSE_SECONDS = 0.5
-"""For how long, and how often, a write is tried again before it is left to the spool."""
 
 
 WAITING = ("reauthorization_required", "revoked")
@@ -62,12 +61,14 @@ class RenewalEdges:
         keyring: Decrypts the stored tokens and encrypts the renewed ones.
         spool: Keeps renewed tokens while the database is away.
         run_id: Gives the id of the flow run that asks, for the journal.
+        store_seconds: For how long a write is tried again before it is left to the spool.
     """
 
     engine: Engine
     keyring: Keyring
     spool: Spool
     run_id: Callable[[], UUID | None] = _no_run
+    store_seconds: float = STORE_SECONDS
 
 
 class StoredGrant(Value):
@@ -160,7 +161,7 @@ def take_up_spool(edges: RenewalEdges, credential_id: int | None = None) -> int:
 
 def _keep(edges: RenewalEdges, answer: Answer, platform: PlatformName) -> bool:
     """Write an answer, again and again for a while; from the first failure on, the spool has it too."""
-    until = time.monotonic() + STORE_SECONDS
+    until = time.monotonic() + edges.store_seconds
     spooled = False
     while True:
         failure: SQLAlchemyError | None = None
@@ -226,11 +227,12 @@ def _conclude(
     with Session(edges.engine) as session, session.begin():
         if outcome in rules.ASK_A_HUMAN and not mark(session, grant.id, grant.generation, outcome, error):
             outcome = Outcome.SUPERSEDED
-        if outcome in rules.TRY_AGAIN:
-            failures = grant.failures + 1
-            queries.put_off(session, grant.id, owner, failures, rules.backoff(failures))
-        else:
+        failures = grant.failures + 1
+        pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
+        if pause is None:
             queries.release(session, grant.id, owner)
+        else:
+            queries.put_off(session, grant.id, owner, failures, pause)
         queries.finish(session, begun.attempt_id, outcome.value, error_code=code, duration_ms=duration_ms)
     return outcome
 

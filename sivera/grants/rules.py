@@ -11,6 +11,7 @@ from sivera.errors import (
     PlatformError,
     ReconnectRequired,
     Throttled,
+    ThrottleScope,
     Unavailable,
     Unreached,
 )
@@ -120,6 +121,18 @@ def outcome_of(error: Exception, *, rotates: bool, in_doubt: bool) -> Outcome:  
         case Misconfigured() | ConfigurationError():
             return Outcome.MISCONFIGURED
     return Outcome.DEFECT if isinstance(error, PlatformError) or not rotates else Outcome.IN_DOUBT
+
+
+def pause_after(error: Exception, failures: int) -> timedelta | None:
+    """Return how long a grant is left alone after so many failures in a row, this one included.
+
+    None where the failure says nothing about the grant: the platform slows our whole application down.
+    """
+    if isinstance(error, Throttled):
+        if error.scope is ThrottleScope.PLATFORM:
+            return None
+        return max(backoff(failures), timedelta(seconds=error.retry_after))
+    return backoff(failures)
 
 
 def backoff(failures: int) -> timedelta:

@@ -86,10 +86,16 @@ class Control:
         return _json(asdict(result) if is_dataclass(result) and not isinstance(result, type) else result)
 
     def add_grant(
-        self, platform: PlatformName, accounts: int = 1, campaigns: int = 8, rotates: bool = False
+        self,
+        platform: PlatformName,
+        accounts: int = 1,
+        campaigns: int = 8,
+        rotates: bool = False,
+        leeway_seconds: float = 0,
     ) -> dict[str, Any]:
         """Add a grant with so many accounts; return its tokens."""
-        return self._tokens(self.world.add_grant(platform, accounts, campaigns, rotates=rotates))
+        leeway = timedelta(seconds=leeway_seconds)
+        return self._tokens(self.world.add_grant(platform, accounts, campaigns, rotates=rotates, leeway=leeway))
 
     def tokens(self, grant_id: int) -> dict[str, Any]:
         """Give out tokens of a grant, as after a login; a revoked one works again."""

@@ -53,6 +53,7 @@ ACCESS_LIFETIME: dict[PlatformName, timedelta | None] = {
 }
 
 NEVER_RAN = date.min
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Clock:
@@ -147,8 +148,9 @@ class Account:
 class Grant:
     """An OAuth grant.
 
-    With `rotates`, each renewal spends the refresh token, and reuse of a spent one kills the family. With
-    `needs_login`, the refresh token stays refused until its user logs in again (Google Workspace's session control).
+    With `rotates`, each renewal spends the refresh token, and reuse of a spent one kills the family; the one spent last
+    is honoured until `honoured_until`, for the `leeway` after it was spent. With `needs_login`, the refresh token stays
+    refused until its user logs in again (Google Workspace's session control).
     """
 
     id: int
@@ -156,6 +158,8 @@ class Grant:
     account_ids: list[str] = field(default_factory=list)
     manager_id: str | None = None
     rotates: bool = False
+    leeway: timedelta = timedelta()
+    honoured_until: datetime = NEVER
     expires: bool = True
     revoked: bool = False
     reused: bool = False
@@ -188,9 +192,17 @@ class World:
     # -- building -------------------------------------------------------------------------------------------------
 
     def add_grant(
-        self, platform: PlatformName, accounts: int = 1, campaigns: int = 8, *, rotates: bool = False
+        self,
+        platform: PlatformName,
+        accounts: int = 1,
+        campaigns: int = 8,
+        *,
+        rotates: bool = False,
+        leeway: timedelta = timedelta(),
     ) -> Grant:
         """Add a grant that reaches so many new accounts of so many campaigns each.
+
+        With `rotates`, a spent refresh token is honoured for the `leeway` after its successor was issued.
 
         Raises:
             ValueError: `rotates` for a platform that has no refresh tokens.
@@ -198,7 +210,7 @@ class World:
         if rotates and TokenKind.REFRESH not in TOKEN_PREFIX[platform]:
             raise ValueError(f"{platform.value} has no refresh tokens to rotate; leave `rotates` out.")
         expires = platform is not PlatformName.TIKTOK or rotates
-        grant = Grant(len(self.grants) + 1, platform, rotates=rotates, expires=expires)
+        grant = Grant(len(self.grants) + 1, platform, rotates=rotates, leeway=leeway, expires=expires)
         if platform is PlatformName.GOOGLE:
             grant.manager_id = f"{9_000_000_000 + grant.id}"
         self.grants[grant.id] = grant
@@ -312,6 +324,7 @@ class World:
         """Give out the grant's current refresh token; a rotating grant gets a new one, and the old one is spent."""
         if grant.rotates:
             grant.refresh_generation += 1
+            grant.honoured_until = self.clock.now() + grant.leeway
         return self._sign(grant.platform, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
 
     def read_access(self, platform: PlatformName, text: str) -> Token | None:
@@ -347,6 +360,8 @@ class World:
             return None
         if token.generation < grant.oldest_valid_refresh:
             return None
+        if token.generation == grant.refresh_generation - 1 and self.clock.now() < grant.honoured_until:
+            return grant
         if token.generation < grant.refresh_generation:
             grant.revoked = grant.reused = True
             return None

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from sivera.breaker import Breaker
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -30,6 +31,7 @@ from sivera.errors import (
     ThrottleScope,
     TokenRejected,
     Unavailable,
+    Unreached,
 )
 from sivera.platforms import amazon_json
 from sivera.platforms.amazon import AmazonAds
@@ -596,13 +598,13 @@ def test_a_rotated_refresh_token_is_kept(amazon: Amazon) -> None:
     amazon.grant.rotates = True
     for _ in range(3):
         amazon.tokens.renewed(amazon.tokens.current())
-    with _refused(ReconnectRequired):
+    with _refused(GrantRevoked):
         amazon.client.renew(GrantTokens(access_token=SecretStr("x"), refresh_token=SecretStr("Atzr|spent")))
 
 
 def test_a_grant_that_is_gone_must_be_reconnected(amazon: Amazon) -> None:
     amazon.world.revoke_grant(amazon.grant.id)
-    with _refused(ReconnectRequired) as caught:
+    with _refused(GrantRevoked) as caught:
         amazon.client.renew(amazon.tokens.tokens)
     assert caught.value.code == "invalid_grant"
     with _refused(ReconnectRequired):
@@ -751,7 +753,7 @@ def test_what_amazon_says_is_understood(status: int, body: Any, kind: type[Platf
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
-        (400, "invalid_grant", ReconnectRequired),
+        (400, "invalid_grant", GrantRevoked),
         (401, "invalid_client", Misconfigured),
         (400, "unauthorized_client", Misconfigured),
         (400, "unsupported_grant_type", Misconfigured),
@@ -891,12 +893,12 @@ def test_without_a_base_url_amazon_itself_is_called() -> None:
     app = AppCredentials(client_id=CLIENT_ID, client_secret=SecretStr(CLIENT_SECRET))
     with httpx.Client(transport=network) as http:
         client = AmazonAds(app, http, Breaker(), lambda: datetime.now(UTC))
-        with _refused(Unavailable):
+        with _refused(Unreached):
             client.list_accounts(TOKEN)
         for region in ("na", "eu", "fe"):
-            with _refused(Unavailable):
+            with _refused(Unreached):
                 client.list_campaigns(TOKEN, ACCOUNT.model_copy(update={"region": region}))
-        with _refused(Unavailable):
+        with _refused(Unreached):
             client.renew(GrantTokens(access_token=SecretStr("a"), refresh_token=SecretStr("r")))
     assert network.called == [
         "https://advertising-api.amazon.com/v2/profiles",

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from sivera.breaker import Breaker
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -587,7 +588,7 @@ def gateway_error(status: int, reason: str) -> Any:
 ERROR_BODIES: list[tuple[int, Any, type[PlatformError]]] = [
     (401, failure(401, "authenticationError", "OAUTH_TOKEN_EXPIRED"), TokenRejected),
     (401, failure(401, "authenticationError", "OAUTH_TOKEN_INVALID"), TokenRejected),
-    (401, failure(401, "authenticationError", "OAUTH_TOKEN_REVOKED"), ReconnectRequired),
+    (401, failure(401, "authenticationError", "OAUTH_TOKEN_REVOKED"), GrantRevoked),
     (401, failure(401, "authenticationError", "OAUTH_TOKEN_DISABLED"), ReconnectRequired),
     (401, failure(401, "authenticationError", "GOOGLE_ACCOUNT_DELETED"), ReconnectRequired),
     (401, failure(401, "authenticationError", "NOT_ADS_USER"), ReconnectRequired),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -30,7 +31,7 @@ ERROR_BODIES: list[tuple[str, int, Question, type[PlatformError]]] = [
     ('"code":190,"error_subcode":467,"message":"Invalid access token"', 400, ABOUT_ACCOUNT, TokenRejected),
     ('"code":190,"message":"Malformed access token EAABsecretsecret"', 400, ABOUT_ACCOUNT, TokenRejected),
     ('"code":190,"message":"Malformed access token EAABsecretsecret"', 400, ABOUT_TOKEN, ReconnectRequired),
-    ('"code":190,"error_subcode":458,"message":"The user has not authorized"', 400, ABOUT_ACCOUNT, ReconnectRequired),
+    ('"code":190,"error_subcode":458,"message":"The user has not authorized"', 400, ABOUT_ACCOUNT, GrantRevoked),
     ('"code":190,"error_subcode":459,"message":"checkpointed"', 400, ABOUT_ACCOUNT, ReconnectRequired),
     ('"code":190,"error_subcode":460,"message":"changed the password"', 400, ABOUT_ACCOUNT, ReconnectRequired),
     ('"code":190,"error_subcode":464,"message":"unconfirmed user"', 400, ABOUT_ACCOUNT, ReconnectRequired),

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from sivera.breaker import Breaker
 from sivera.errors import (
     AccountInaccessible,
+    GrantRevoked,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -766,7 +767,7 @@ class TestCodes:
         ("name", "by_call", "by_renewal"),
         [
             ("ACCESS_TOKEN_EXPIRE", TokenRejected, ReconnectRequired),
-            ("INVALID_ACCESS_TOKEN", TokenRejected, ReconnectRequired),
+            ("INVALID_ACCESS_TOKEN", TokenRejected, GrantRevoked),
             ("REFRESH_TOKEN_EXPIRE", ReconnectRequired, ReconnectRequired),
             ("EMPTY_ACCESS_TOKEN", ReconnectRequired, ReconnectRequired),
             ("INVALID_CORE_USER", ReconnectRequired, ReconnectRequired),

@@ -40,4 +40,4 @@ def main(database_url: str, sandbox: str, now: str, spool: str, last: int) -> No
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], last=int(sys.argv[5]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
