@@ -123,7 +123,8 @@ def test_a_grant_that_no_key_decrypts_is_named_and_keeps_its_key_from_being_reti
     with stage.engine.begin() as connection:
         connection.execute(
             text(
-                "UPDATE platform_credentials SET refresh_token = set_byte(refresh_token, 20, 255 - get_byte(refresh_token, 20)) WHERE id = 2"
+                "UPDATE platform_credentials "
+                "SET refresh_token = set_byte(refresh_token, 20, 255 - get_byte(refresh_token, 20)) WHERE id = 2"
             )
         )
     done = rotate(stage.engine, both(), lambda _: None)
