@@ -22,6 +22,15 @@ def add_check(session: Session, key_id: str, sentinel: bytes) -> None:
     session.execute(insert(TokenKeyCheck).values(id=key_id, sentinel=sentinel).on_conflict_do_nothing())
 
 
+def key_ids(session: Session) -> Sequence[str]:
+    """Return the id of the key that each grant's tokens are encrypted with, as their ciphertext names it."""
+    length = func.get_byte(PlatformCredential.access_token, 1)
+    name = func.substring(PlatformCredential.access_token, 3, length)
+    return session.scalars(
+        select(func.convert_from(name, "UTF8")).where(func.length(PlatformCredential.access_token) > 2)
+    ).all()
+
+
 def now(session: Session) -> datetime:
     """Return the database's time."""
     moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
