@@ -60,6 +60,7 @@ class Bench:
         from sivera.keys import check_keyring  # noqa: PLC0415
 
         self.stack, self.server, self.sandbox, self.threads = stack, server, sandbox, threads
+        self._http = httpx.Client(base_url=sandbox, timeout=CONTROL_TIMEOUT)
         self.engine = open_engine(url, pool_size=threads)
         self.apps = {
             platform: AppCredentials(
@@ -127,7 +128,7 @@ class Bench:
 
     def control(self, action: str, **arguments: object) -> Any:
         """Tell the sandbox to do something, and return what it says."""
-        answer = httpx.post(f"{self.sandbox}/control/{action}", json=arguments, timeout=CONTROL_TIMEOUT)
+        answer = self._http.post(f"/control/{action}", json=arguments)
         return answer.raise_for_status().json()
 
     def usage(self) -> "UsageOf":
