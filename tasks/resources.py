@@ -16,7 +16,7 @@ from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
-from sivera.grants.renewal import RenewalEdges
+from sivera.grants.renewal import RenewalEdges, take_up_spool
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.keys import check_keyring
@@ -85,8 +85,10 @@ def keyring() -> Keyring:
 
 @_once
 def renewal_edges() -> RenewalEdges:
-    """What a renewal needs."""
-    return RenewalEdges(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
+    """What a renewal needs; what waited in the spool of this machine is in the database."""
+    edges = RenewalEdges(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
+    take_up_spool(edges)
+    return edges
 
 
 @_once

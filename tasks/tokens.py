@@ -20,7 +20,6 @@ from sivera.grants.refreshing import (
     renew_due,
     settle,
 )
-from sivera.grants.renewal import take_up_spool
 from tasks import resources
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 
@@ -29,8 +28,8 @@ logger = logging.getLogger("sivera.grants")
 
 @task(name="plan-refresh", cache_policy=NO_CACHE)
 def plan(options: RefreshOptions) -> RefreshPlan:
-    """Take up what the spool holds, and find the grants to renew."""
-    take_up_spool(resources.renewal_edges())
+    """Find the grants to renew, once the keys are proven and the spool is empty."""
+    resources.renewal_edges()
     with Session(resources.engine()) as session:
         return plan_refresh(session, options)
 
