@@ -70,6 +70,19 @@ def show_credential(id: Id, /) -> None:  # noqa: A002 - its name
     grant_actions.show_credential(id)
 
 
+@credentials.command(name="discover")
+def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
+    """Find the ad accounts that a grant reaches now, also those that came since it was connected.
+
+    Args:
+        id: Our id of the grant, as `sivera credentials list` shows it.
+    """
+    use_running_stack()
+    from ops import grant_actions  # noqa: PLC0415
+
+    grant_actions.discover_accounts(id)
+
+
 @accounts.command(name="list")
 def list_accounts() -> None:
     """List the ad accounts: whose, when each last synced, and why not."""

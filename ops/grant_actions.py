@@ -1,4 +1,4 @@
-"""What `sivera credentials show` prints: how one grant stands. It imports prefect."""
+"""What `sivera credentials show` and `discover` do for one grant. It imports prefect."""
 
 import shlex
 from datetime import datetime, timedelta
@@ -9,12 +9,14 @@ from ops.session import open_database
 from ops.tables import print_table, printable, to_minute
 from sivera.errors import ConfigurationError
 from sivera.grants import rules
+from sivera.grants.connecting import discover
 from sivera.models import PlatformCredential, TokenRefreshLog
 from sivera.platforms.base import utc_now
 from sivera.queries import accounts as account_queries
 from sivera.queries import grants as queries
 from sivera.queries import renewals
 from sivera.values import PlatformName
+from tasks import resources
 
 RENEWALS_SHOWN = 10
 
@@ -26,10 +28,7 @@ def show_credential(credential_id: int) -> None:
         ConfigurationError: There is none of that id.
     """
     with open_database() as engine, Session(engine) as session:
-        found = queries.find_credential(session, credential_id)
-        if found is None:
-            raise ConfigurationError(f"there is no grant {credential_id}: `sivera credentials list` shows them all")
-        grant, team = found
+        grant, team = _find(session, credential_id)
         attempts = renewals.last_attempts(session, credential_id, RENEWALS_SHOWN)
         accounts = account_queries.accounts_of(session, credential_id)
         session.expunge_all()
@@ -49,6 +48,28 @@ def show_credential(credential_id: int) -> None:
         notes=[],
         empty="It carries no ad account.",
     )
+
+
+def discover_accounts(credential_id: int) -> None:
+    """Find the ad accounts of a grant, and print how many it carries.
+
+    Raises:
+        SiveraError: There is no such grant, or its platform does not list its accounts.
+    """
+    with open_database() as engine:
+        with Session(engine) as session:
+            platform = PlatformName(_find(session, credential_id)[0].platform)
+            before = len(account_queries.accounts_of(session, credential_id))
+        tokens = resources.tokens(platform, credential_id)
+        carried = discover(engine, resources.client(platform), tokens, credential_id)
+    print(f"Grant {credential_id} carries {len(carried)} ad accounts, {len(carried) - before} of them new.")  # noqa: T201
+
+
+def _find(session: Session, credential_id: int) -> tuple[PlatformCredential, str]:
+    found = queries.find_credential(session, credential_id)
+    if found is None:
+        raise ConfigurationError(f"there is no grant {credential_id}: `sivera credentials list` shows them all")
+    return found
 
 
 def _facts(grant: PlatformCredential, team: str, now: datetime) -> list[tuple[str, str]]:

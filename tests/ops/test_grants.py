@@ -50,6 +50,14 @@ def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: 
     assert "revoked" in sivera("credentials", "list").out
 
 
+def test_accounts_that_came_later_are_discovered(sivera: Sivera, ready: Stage, world: World) -> None:
+    grant, more = world.add_grant(PlatformName.META), world.add_grant(PlatformName.META, accounts=2)
+    id_ = str(ready.connect(grant).credential_id)
+    grant.account_ids.extend(more.account_ids)
+    assert sivera("credentials", "discover", id_).out == f"Grant {id_} carries 3 ad accounts, 2 of them new.\n"
+    assert all(external_id in sivera("credentials", "show", id_).out for external_id in more.account_ids)
+
+
 def test_a_meta_grant_is_due_ten_days_before_its_end(sivera: Sivera, ready: Stage, world: World) -> None:
     id_ = ready.connect(world.add_grant(PlatformName.META)).credential_id
     (row,) = ready.rows("SELECT expires_at - interval '10 days' AS due FROM platform_credentials")
