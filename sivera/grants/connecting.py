@@ -26,8 +26,8 @@ class AccountsNotListed(SiveraError):
 
     def __str__(self) -> str:
         return (
-            f"Connected grant {self.credential_id}, since the platform has replaced its token, but its ad accounts could "
-            f"not be listed ({self.why}). Run: sivera credentials discover {self.credential_id}"
+            f"Connected grant {self.credential_id}, since the platform has replaced its token, but its ad accounts "
+            f"could not be listed ({self.why}). Run: sivera credentials discover {self.credential_id}"
         )
 
 
