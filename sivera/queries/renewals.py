@@ -37,7 +37,7 @@ _BEGIN = text("""
         UPDATE token_refresh_logs
         SET outcome = 'in_doubt', finished_at = now()
         WHERE credential_id = (SELECT id FROM leased) AND outcome IS NULL
-        RETURNING token_fingerprint
+        RETURNING token_fingerprint, generation
     ), begun AS (
         INSERT INTO token_refresh_logs
                (credential_id, platform, generation, token_fingerprint, owner, deadline, run_id)
@@ -45,9 +45,10 @@ _BEGIN = text("""
         RETURNING id, started_at
     )
     SELECT begun.id, begun.started_at,
-           EXISTS (SELECT FROM cut_off WHERE token_fingerprint = :fingerprint)
+           EXISTS (SELECT FROM cut_off WHERE token_fingerprint = :fingerprint AND generation = :generation)
         OR EXISTS (SELECT FROM token_refresh_logs
-                   WHERE credential_id = :id AND outcome = 'in_doubt' AND token_fingerprint = :fingerprint)
+                   WHERE credential_id = :id AND outcome = 'in_doubt'
+                     AND token_fingerprint = :fingerprint AND generation = :generation)
            AS in_doubt,
            (SELECT id FROM token_keys WHERE retired_at IS NULL ORDER BY created_at DESC LIMIT 1)
     FROM begun

@@ -257,6 +257,21 @@ def test_a_lost_rotation_is_told_from_a_grant_that_its_user_took_away(stage: Sta
     assert other.row()["status"] == "revoked"
 
 
+def test_a_doubt_that_was_resolved_is_no_evidence_later(stage: Stage, world: World) -> None:
+    grant = world.add_grant(AMAZON)  # its refresh token stays the same
+    due = Due(stage, grant, stage.connect(grant).credential_id)
+    stage.pass_time(timedelta(hours=2))
+    world.faults.add(Fault(FaultKind.DISCONNECT, AMAZON, "token", times=1))
+    with pytest.raises(Unavailable):
+        due.source().current()
+    assert due.works()
+    stage.pass_time(timedelta(days=5))
+    world.revoke_grant(grant.id)
+    with pytest.raises(GrantRevoked):
+        due.source().current()
+    assert [outcome for outcome, _ in due.journal()] == ["in_doubt", "renewed", "revoked"]
+
+
 def test_a_refused_token_that_somebody_else_renewed_marks_nothing(due: Due) -> None:
     """`invalid_grant` is also what a spent token gets: the row is read again before anything is concluded."""
     stale = due.source()
