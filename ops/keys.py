@@ -12,7 +12,7 @@ keys = App(name="keys", help="The keys that encrypt tokens in the database.")
 
 @keys.command(name="list")
 def list_keys() -> None:
-    """List the keys by their ids, how many grants each encrypts, and which one is current."""
+    """List the keys by their ids, how many tokens each encrypts, and which one is current."""
     use_running_stack()
     from ops import key_actions  # noqa: PLC0415
 

@@ -78,9 +78,7 @@ def client(platform: PlatformName) -> PlatformClient:
 @_once
 def keyring() -> Keyring:
     """The keys of the stored tokens; they are the right ones."""
-    loaded = load_keyring()
-    check_keyring(engine(), loaded)
-    return loaded
+    return _load_keyring()
 
 
 @_once
@@ -101,6 +99,12 @@ def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
 def sync_edges() -> SyncEdges:
     """What the sync of an account needs."""
     return SyncEdges(engine(), client, tokens)
+
+
+def _load_keyring() -> Keyring:
+    loaded = load_keyring(reload=_load_keyring)
+    check_keyring(engine(), loaded)
+    return loaded
 
 
 def _run_id() -> UUID | None:

@@ -33,6 +33,7 @@ def key_ids(stage: Stage) -> set[str]:
 
 
 def test_a_keyring_that_lacks_a_key_or_has_another_under_its_id_is_refused(stage: Stage) -> None:
+    connect(stage, 1)
     check_keyring(stage.engine, stage.keyring)
     check_keyring(stage.engine, both("k1"))
     with pytest.raises(ConfigurationError, match="lacks the key 'k1'"):

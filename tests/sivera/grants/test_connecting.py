@@ -98,11 +98,12 @@ def test_a_token_that_was_replaced_is_stored_though_its_accounts_cannot_be_liste
     grant = world.add_grant(PlatformName.AMAZON, accounts=2, rotates=True)
     client, pasted = stage.client(PlatformName.AMAZON), SecretStr(world.issue_refresh(grant))
     world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "accounts"))
-    with pytest.raises(AccountsNotListed, match="Run: sivera credentials discover 1"):
+    with pytest.raises(AccountsNotListed, match="Run: sivera credentials discover") as stored_alone:
         connect_token(stage.engine, stage.keyring, client, team="Nari", token=pasted)
     world.faults.clear()
-    source = stage.tokens(PlatformName.AMAZON, 1)
-    assert len(discover(stage.engine, client, source, 1)) == 2
+    id_ = stored_alone.value.credential_id
+    source = stage.tokens(PlatformName.AMAZON, id_)
+    assert len(discover(stage.engine, client, source, id_)) == 2
     stage.pass_time(timedelta(hours=2))
     assert world.grant_of_access(PlatformName.AMAZON, source.renewed(source.current())) is grant
 
