@@ -162,6 +162,8 @@ def _add_refusals(app: FastAPI, names: tuple[str, ...]) -> None:
     @app.exception_handler(HTTPException)
     async def refuse_path(request: Request, error: HTTPException) -> JSONResponse:
         match error.status_code:
+            case 400:  # FastAPI says so of a body that is no text
+                return _answer(422, _invalid([{"loc": ["body"], "msg": "It cannot be read"}]))
             case 404:
                 return _answer(404, UnknownJob(message="There is no such job or path.", jobs=names))
             case 405:

@@ -222,6 +222,7 @@ BAD = [
     ("", '{"wait": 5}', "body.wait"),
     ("", '["full"]', "body"),
     ("", '{"mode": ', "body.9"),
+    ("", b"\xff\x02", "body"),
 ]
 """Query, body, and where the answer says that something is wrong."""
 
