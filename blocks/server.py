@@ -45,10 +45,10 @@ def connect() -> Iterator[SyncPrefectClient]:
         with get_client(sync_client=True) as client:
             yield client
     except httpx.HTTPStatusError as error:
-        raise ConfigurationError(_refusal(_without_credentials(url), error.response.status_code)) from None
+        raise ConfigurationError(_refusal(without_credentials(url), error.response.status_code)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            f"the Prefect server at {_without_credentials(url)} does not answer ({type(error).__name__}): "
+            f"the Prefect server at {without_credentials(url)} does not answer ({type(error).__name__}): "
             "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
         ) from None
 
@@ -89,6 +89,11 @@ def explain(error: ValidationError) -> str:
     )
 
 
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password and query."""
+    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])
+
+
 @contextmanager
 def _loading(kind: type[Block], name: str, mend: str) -> Iterator[None]:
     document = f"{kind.get_block_type_slug()}/{name}"
@@ -117,7 +122,3 @@ def _refusal(url: str, status: int) -> str:
                 f"the Prefect server at {url} failed (HTTP {status}): look into its log; "
                 "a changed PREFECT_SERVER_ENCRYPTION_KEY makes every block unreadable"
             )
-
-
-def _without_credentials(url: str) -> str:
-    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])

@@ -26,6 +26,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
+from blocks.server import without_credentials
 from ops.door.answers import Finished, JobEntry, Overlap, RefusedError, Result, Run, ScheduleEntry, Started
 from ops.door.jobs import OPTIONS, Job
 from ops.runs import ANOTHER_RUNS, PAGE, UNDER_WAY
@@ -163,7 +164,9 @@ class Runs:
 
 def to_run(run: FlowRun) -> Run:
     """Return what the door tells of a run."""
-    return Run(id=run.id, name=run.name, url=url_for("flow-run", obj_id=run.id))
+    # Prefect derives it from the address of its API, in which some write the password.
+    url = url_for("flow-run", obj_id=run.id)
+    return Run(id=run.id, name=run.name, url=without_credentials(url) if url else None)
 
 
 def _flow(job: Job) -> FlowFilter:

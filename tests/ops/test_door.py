@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
+import psutil
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -36,7 +38,9 @@ from ops.deploy import deploy
 from ops.door.app import create_app
 from ops.door.guard import NO_STORE
 from ops.door.jobs import read_jobs
+from ops.door.runs import to_run
 from ops.door.throttle import ADDRESSES, EACH, TOTAL, Allowance, Throttle, client_of
+from ops.stack import open_stack
 from sivera.errors import ConfigurationError
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import World
@@ -534,6 +538,8 @@ def test_guessing_is_slowed_for_the_one_who_guesses(deployed: PrefectServer) -> 
         # What has to wait is not looked at: else the guess would have been made.
         assert check(same_machine.get("/api/cron"), 429)
         check(elsewhere.get("/api/cron"), 200)
+        # As a proxy on this machine says who calls.
+        check(same_machine.get("/api/cron", headers={"X-Forwarded-For": "203.0.113.9"}), 200)
         check(guesser.get("/healthz"), 200)
         clock.now += EACH.seconds
         check(same_machine.get("/api/cron"), 200)
@@ -722,3 +728,45 @@ def test_the_command_serves_the_door_and_ends_while_somebody_waits(deployed: Pre
     refused = sivera(deployed, tmp_path, "door", "--host", "256.0.0.1", "--port", str(port))
     assert refused.returncode == 1
     assert "the door cannot listen on 256.0.0.1" in refused.stderr
+
+
+def test_the_stack_starts_the_door_and_keeps_its_secret_for_the_owner(
+    deployed: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in deployed.environment.items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    with open_stack(tmp_path / ".sivera", said.append) as stack:
+        door = stack.start_door()
+        assert door
+        door.wait(said.append)
+        kept = tmp_path / ".sivera" / "cron-secret"
+        assert (kept.read_text(), stat.S_IMODE(kept.stat().st_mode)) == (SECRET, 0o600)
+        with calling(door.url, kept.read_text()) as caller:
+            check(caller.get("/api/cron"), 200)
+        shim = psutil.Process(door.child.process.pid)
+        assert not [each for each in (shim, *shim.children()) if SECRET in " ".join(each.cmdline())]
+        assert any(f"The HTTP door is at {door.url}/api/cron" in line for line in said)
+        assert not [line for line in said if SECRET in line]
+        ended = time.monotonic()
+    assert time.monotonic() - ended < 8
+
+
+def test_a_secret_that_will_not_do_keeps_the_door_shut_and_not_the_stack(
+    deployed: PrefectServer, tmp_path: Path
+) -> None:
+    assert deployed
+    save_raw(current="short")
+    said: list[str] = []
+    with open_stack(tmp_path / ".sivera", said.append) as stack:
+        assert stack.start_door() is None
+        stack.check()
+    (line,) = said
+    assert line.startswith("The HTTP door stays shut: the block cron-secret/cron-secret does not fit")
+
+
+def test_the_address_of_a_run_holds_no_password(deployed: PrefectServer) -> None:
+    run = FlowRun(id=UUID(int=1), name="a run", flow_id=UUID(int=2))
+    port = urlsplit(deployed.api_url).port
+    with temporary_settings({PREFECT_API_URL: f"http://admin:geheim@127.0.0.1:{port}/api"}):
+        assert to_run(run).url == f"http://127.0.0.1:{port}/runs/flow-run/{run.id}"
