@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import httpx
 from prefect.blocks.core import Block
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from pydantic import ValidationError
 
@@ -45,10 +45,10 @@ def connect() -> Iterator[SyncPrefectClient]:
         with get_client(sync_client=True) as client:
             yield client
     except httpx.HTTPStatusError as error:
-        raise ConfigurationError(_refusal(_without_credentials(url), error.response.status_code)) from None
+        raise ConfigurationError(_refusal(without_credentials(url), error.response.status_code)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            f"the Prefect server at {_without_credentials(url)} does not answer ({type(error).__name__}): "
+            f"the Prefect server at {without_credentials(url)} does not answer ({type(error).__name__}): "
             "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
         ) from None
 
@@ -64,18 +64,19 @@ def load(kind: type[BlockT], name: str, mend: str) -> BlockT:
     Raises:
         ConfigurationError: It is missing or does not fit its class, or the Prefect server does not answer.
     """
-    with connect():
-        try:
-            return cast("BlockT", kind.load(name))
-        except RuntimeError as error:
-            # Block.load says so of a document that its class refuses, and keeps the class's own words as the cause.
-            cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
-            raise ConfigurationError(
-                f"the block {kind.get_block_type_slug()}/{name} does not fit ({cause}): {mend}"
-            ) from None
-        except ValueError:
-            # Block.load says so of a document that is not there, and of one whose type nobody has registered.
-            raise ConfigurationError(f"the block {kind.get_block_type_slug()}/{name} is missing: {mend}") from None
+    with connect(), _loading(kind, name, mend):
+        return cast("BlockT", kind.load(name))
+
+
+async def aload(client: PrefectClient, kind: type[BlockT], name: str, mend: str) -> BlockT:
+    """Load a block document over a client that is open; see `load`.
+
+    Raises:
+        ConfigurationError: It is missing or does not fit its class.
+        httpx.HTTPError: The Prefect server does not answer, or it refuses us.
+    """
+    with _loading(kind, name, mend):
+        return await kind.aload(name, client=client)
 
 
 def explain(error: ValidationError) -> str:
@@ -86,6 +87,25 @@ def explain(error: ValidationError) -> str:
         )
         for detail in error.errors(include_input=False, include_context=False, include_url=False)
     )
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password and query."""
+    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])
+
+
+@contextmanager
+def _loading(kind: type[Block], name: str, mend: str) -> Iterator[None]:
+    document = f"{kind.get_block_type_slug()}/{name}"
+    try:
+        yield
+    except RuntimeError as error:
+        # Prefect says so of a document that its class refuses, and keeps the class's own words as the cause.
+        cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
+        raise ConfigurationError(f"the block {document} does not fit ({cause}): {mend}") from None
+    except ValueError:
+        # Prefect says so of a document that is not there, and of one whose type nobody has registered.
+        raise ConfigurationError(f"the block {document} is missing: {mend}") from None
 
 
 def _refusal(url: str, status: int) -> str:
@@ -102,7 +122,3 @@ def _refusal(url: str, status: int) -> str:
                 f"the Prefect server at {url} failed (HTTP {status}): look into its log; "
                 "a changed PREFECT_SERVER_ENCRYPTION_KEY makes every block unreadable"
             )
-
-
-def _without_credentials(url: str) -> str:
-    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])

@@ -27,6 +27,7 @@ app.command("ops.accounts:credentials", help="The grants with which teams let us
 app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
 app.command("ops.accounts:apps", help="The keys of our application on each platform.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
+app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 
 
 @app.command
@@ -108,6 +109,24 @@ def migrate() -> None:
     database.migrate(resources.engine())
     resources.close()
     _say("The database is at this version.")
+
+
+@app.command
+def door(
+    *, host: str = "127.0.0.1", port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None
+) -> None:
+    """Serve the HTTP door, which starts jobs for callers that send the secret; `sivera up` and `sivera demo` do it too.
+
+    Args:
+        host: The address to listen on.
+        port: The port to listen on; left out, it is 3000 or the next free one.
+    """
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    use_running_stack()
+    from ops.door.server import run_door  # noqa: PLC0415
+
+    run_door(host, port, _say)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
