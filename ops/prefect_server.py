@@ -165,10 +165,13 @@ def use_server(client: Mapping[str, str]) -> None:
     os.environ.update(client)
 
 
-def use_running_stack() -> None:
+def use_running_stack() -> Path:
     """Let this process talk to the server of the stack that runs here, be it of `sivera up` or of `sivera demo`.
 
     Does nothing where PREFECT_API_URL is set, or where none runs. Call it before prefect is imported.
+
+    Returns:
+        The folder of that stack, or the one in which `sivera up` would run.
     """
     os.environ.update(CLIENT)
     running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
@@ -178,6 +181,7 @@ def use_running_stack() -> None:
         if running == DEMO_FOLDER:
             # The demo has a database of its own: a real one must never be given to its server.
             os.environ.pop("SIVERA_DATABASE_URL", None)
+    return running or FOLDER
 
 
 def check_given_server(url: str) -> None:
