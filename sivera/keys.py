@@ -37,24 +37,33 @@ def check_keyring(engine: Engine, keyring: Keyring) -> None:
         ConfigurationError: A key that the database needs is missing, or another one has its id.
     """
     with Session(engine) as session, session.begin():
-        checks = queries.list_checks(session)
-        for check in checks:
-            if check.retired_at is not None and check.id not in keyring.key_ids:
-                continue
-            if check.id not in keyring.key_ids:
-                raise ConfigurationError(
-                    f"the block token-key lacks the key '{check.id}', which tokens in the database are encrypted with: "
-                    "add it from where you keep a copy"
-                )
-            try:
-                keyring.decrypt(check.sentinel, _place(check.id))
-            except UndecryptableError:
-                raise ConfigurationError(
-                    f"the key '{check.id}' in the block token-key is another one than tokens in the database are "
-                    "encrypted with: restore it from where you keep a copy"
-                ) from None
-        if keyring.current not in {check.id for check in checks}:
+        if keyring.current not in require_keys(session, keyring):
             queries.add_check(session, keyring.current, keyring.encrypt(SENTINEL, _place(keyring.current)))
+
+
+def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
+    """Return the ids of the keys that the database knows, if the keyring has all that it needs; change nothing.
+
+    Raises:
+        ConfigurationError: A key that the database needs is missing, or another one has its id.
+    """
+    checks = queries.list_checks(session)
+    for check in checks:
+        if check.retired_at is not None and check.id not in keyring.key_ids:
+            continue
+        if check.id not in keyring.key_ids:
+            raise ConfigurationError(
+                f"the block token-key lacks the key '{check.id}', which tokens in the database are encrypted with: "
+                "add it from where you keep a copy"
+            )
+        try:
+            keyring.decrypt(check.sentinel, _place(check.id))
+        except UndecryptableError:
+            raise ConfigurationError(
+                f"the key '{check.id}' in the block token-key is another one than tokens in the database are "
+                "encrypted with: restore it from where you keep a copy"
+            ) from None
+    return frozenset(check.id for check in checks)
 
 
 def count_pending(engine: Engine, keyring: Keyring) -> int:
