@@ -31,12 +31,11 @@ def connect() -> Iterator[SyncPrefectClient]:
         ConfigurationError: No server is named, it does not answer within ten seconds, or it refuses us; also for a
             request inside the block that the server fails.
     """
-    url = PREFECT_API_URL.value()
-    if not url:
+    if not PREFECT_API_URL.value():
         raise ConfigurationError(
             "PREFECT_API_URL is not set: start a server with `sivera up`, or set it to that of a server that runs"
         )
-    try:
+    with explain_failures():
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
             get_client(httpx_settings={"timeout": PROBE_TIMEOUT}, sync_client=True) as probe,
@@ -44,11 +43,23 @@ def connect() -> Iterator[SyncPrefectClient]:
             probe.hello()
         with get_client(sync_client=True) as client:
             yield client
+
+
+@contextmanager
+def explain_failures() -> Iterator[None]:
+    """Turn what goes wrong between us and the Prefect server into a sentence.
+
+    Raises:
+        ConfigurationError: It does not answer, refuses us, or fails a request.
+    """
+    url = without_credentials(PREFECT_API_URL.value() or "")
+    try:
+        yield
     except httpx.HTTPStatusError as error:
-        raise ConfigurationError(_refusal(without_credentials(url), error.response.status_code)) from None
+        raise ConfigurationError(_refusal(url, error.response.status_code)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            f"the Prefect server at {without_credentials(url)} does not answer ({type(error).__name__}): "
+            f"the Prefect server at {url} does not answer ({type(error).__name__}): "
             "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
         ) from None
 

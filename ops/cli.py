@@ -129,6 +129,47 @@ def door(
     run_door(host, port, _say)
 
 
+@app.command
+def doctor(
+    *,
+    fix: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Say what is not well with Prefect, the database, the blocks, the deployments and their runs, and what mends it.
+
+    The exit code is 0 if all is well, 1 if there are warnings, and 2 if there are faults.
+
+    Args:
+        fix: Release concurrency slots that no living run holds; nothing else is changed.
+        json: Print the checks as one JSON object.
+    """
+    from ops.folder import FOLDER  # noqa: PLC0415
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    folder = use_running_stack() or FOLDER
+    from ops.doctor.examine import examine  # noqa: PLC0415
+    from ops.doctor.installation import Installation  # noqa: PLC0415
+
+    return examine(Installation(folder=folder, fix=fix), as_json=json)
+
+
+@app.command
+def schedule(
+    *,
+    days: Annotated[int, Parameter(validator=Number(gte=1, lte=366))] = 14,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Print when the jobs will run, from prefect.yaml: day by day, with what changing clocks do to them and collisions.
+
+    Args:
+        days: How many days from now.
+        json: Print every run, the effects of changing clocks and the collisions as one JSON object.
+    """
+    from ops.schedule import print_schedule  # noqa: PLC0415
+
+    print_schedule(days, as_json=json)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 1 or 2 with one line where it cannot do it, 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
