@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import httpx
 from fastapi import Body, FastAPI, Query, Request, Security
@@ -43,6 +43,16 @@ JOBS = "/api/cron"
 
 MAX_WAIT_SECONDS = 300
 """As long as the longest job may take."""
+
+WAIT = (
+    int,
+    Field(
+        default=0,
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        description="Seconds to wait for the end of the run; 0 answers as soon as it is started.",
+    ),
+)
 
 PREFECT_TIMEOUT = httpx.Timeout(10.0, connect=1.5)
 
@@ -109,18 +119,14 @@ def _add_overview(app: FastAPI, jobs: Mapping[str, Job], keeper: SecretKeeper, r
 def _add_job(app: FastAPI, job: Job, runs: Runs) -> None:
     """Add both ways to start a job; its own options model checks what they take, and documents it."""
     path, name = f"{JOBS}/{job.name}", job.name.replace("-", "_")
+    # A query has no way to write an object: options that are one are for the body.
+    flat: dict[str, Any] = {
+        option: (field.annotation, field)
+        for option, field in job.options.model_fields.items()
+        if get_origin(field.annotation) is not dict
+    }
     asked_in_query = create_model(
-        f"{job.options.__name__}Query",
-        __base__=job.options,
-        wait=(
-            int,
-            Field(
-                default=0,
-                ge=0,
-                le=MAX_WAIT_SECONDS,
-                description="Seconds to wait for the end of the run; 0 answers as soon as it is started.",
-            ),
-        ),
+        f"{job.options.__name__}Query", __config__=job.options.model_config, **flat, wait=WAIT
     )
     asked_in_body: Any = job.options | None
 
