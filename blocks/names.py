@@ -13,6 +13,7 @@ TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token
 
 SYNC_JOB = "sync-campaigns"
 REFRESH_JOB = "refresh-tokens"
+CLEANUP_JOB = "cleanup-expired-tokens"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -20,4 +21,7 @@ def lock_name(job: str, platform: PlatformName) -> str:
     return f"{job}-{platform.value}"
 
 
-LOCKS = tuple(lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName)
+LOCKS = (
+    *(lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName),
+    CLEANUP_JOB,
+)
