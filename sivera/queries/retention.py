@@ -4,12 +4,13 @@ The statements are written out, since their shape is what they are about: docs/d
 Times are the database's own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TextClause, func, select, text, update
+from sqlalchemy import CursorResult, TextClause, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -32,17 +33,12 @@ START = Key(datetime.min.replace(tzinfo=UTC), 0)
 """Before every row."""
 
 
-class Batch(NamedTuple):
-    """How many expired rows a batch read, how many of them nothing holds back, and how many of those went.
+class Window(NamedTuple):
+    """The next expired rows, in so many chunks of them that lie together in the table."""
 
-    The rest is locked by somebody, or has changed. `first` and `last` are of what was read.
-    """
-
-    read: int
-    due: int
-    deleted: int
     first: Key
     last: Key
+    chunks: int
 
 
 @dataclass(frozen=True)
@@ -65,41 +61,53 @@ _TABLES = {
     Kind.TOKEN_REFRESH_LOGS: _Table(time="started_at", written="started_at"),
 }
 
-_BOUND = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+_BOUND = text("SELECT set_config('statement_timeout', :milliseconds, true)")  # as SET LOCAL, which takes no parameters
 
-# A lost batch is deleted again, so nobody waits for the disk. The planner goes by statistics of before the dead rows
-# went, and then sorts whole tables for each batch: it is to go by the indexes, whatever it thinks of them.
+# The planner goes by statistics of before the dead rows went, and then sorts whole tables for each batch: it is to go
+# by the indexes, whatever it thinks of them. A lost batch is deleted again, so nobody waits for the disk.
 _PREPARE = text("""
-    SET LOCAL synchronous_commit = off;
-    SET LOCAL enable_seqscan = off;
-    SET LOCAL enable_hashjoin = off;
-    SET LOCAL enable_mergejoin = off
+    SELECT set_config('statement_timeout', :milliseconds, true), set_config('lock_timeout', :lock_milliseconds, true),
+           set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+           set_config('enable_mergejoin', 'off', true), set_config('synchronous_commit', 'off', true)
 """)
 
-# Rows that somebody has locked are passed over. By their place (ctid) the rows of a batch are found page after page;
-# one that was changed meanwhile has another place, and stays. What holds a row back is looked up for the rows of the
-# batch alone: as a condition on the table it hides from the planner that the index has the rows in order.
-_DELETE = """
+_MAKE_WINDOW = text("CREATE TEMPORARY TABLE IF NOT EXISTS cleanup_window (number bigint, places tid[])")
+_EMPTY_WINDOW = text("TRUNCATE cleanup_window")
+
+_FILL_WINDOW = """
     WITH next AS MATERIALIZED (
         SELECT ctid AS place, {time} AS time, id FROM {table}
         WHERE ({time}, id) > (:time, :id) AND {time} < :cutoff
         ORDER BY {time}, id
         LIMIT :size
-    ), due AS MATERIALIZED (
-        SELECT place FROM next AS old WHERE {free}
-    ), gone AS (
-        DELETE FROM {table}
-        WHERE {time} < :cutoff AND ctid = ANY(ARRAY(
-            SELECT ctid FROM {table} WHERE ctid = ANY(ARRAY(SELECT place FROM due)) FOR UPDATE SKIP LOCKED
-        ))
+    ), chunks AS (
+        INSERT INTO cleanup_window (number, places)
+        SELECT (rank + :chunk_size - 1) / :chunk_size, array_agg(place)
+        FROM (SELECT row_number() OVER (ORDER BY place) AS rank, place FROM next) AS ranked
+        GROUP BY 1
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM next) AS read, (SELECT count(*) FROM due) AS due,
-           (SELECT count(*) FROM gone) AS deleted,
-           first.time AS first_time, first.id AS first_id, last.time AS last_time, last.id AS last_id
+    SELECT first.time AS first_time, first.id AS first_id, last.time AS last_time, last.id AS last_id,
+           (SELECT count(*) FROM chunks) AS chunks
     FROM (SELECT time, id FROM next ORDER BY time, id LIMIT 1) AS first,
          (SELECT time, id FROM next ORDER BY time DESC, id DESC LIMIT 1) AS last
 """
+
+# A place may have been given to another row since: one that is due is deleted as well, and no other is.
+_EXPIRED_AT = """
+    old.ctid = ANY(ARRAY(SELECT unnest(places) FROM cleanup_window WHERE number > :after AND number <= :upto))
+    AND old.{time} < :cutoff
+"""
+
+_DELETE = f"DELETE FROM {{table}} AS old WHERE {_EXPIRED_AT}"  # noqa: S608 - the names are ours
+
+_DELETE_FREE = f"""
+    DELETE FROM {{table}} WHERE {{time}} < :cutoff AND ctid = ANY(ARRAY(
+        SELECT ctid FROM {{table}} AS old WHERE {_EXPIRED_AT} AND {{free}} FOR UPDATE OF old SKIP LOCKED
+    ))
+"""  # noqa: S608 - the names are ours
+
+_COUNT_AT = f"SELECT count(*) FROM {{table}} AS old WHERE {_EXPIRED_AT} AND {{free}}"  # noqa: S608 - the names are ours
 
 _COUNT = """
     SELECT count(*) FROM {table} AS old
@@ -119,12 +127,26 @@ def _for_each_kind(statement: str) -> dict[Kind, TextClause]:
     }
 
 
-_DELETE_OF, _COUNT_OF, _FRESHNESS_OF = (_for_each_kind(statement) for statement in (_DELETE, _COUNT, _FRESHNESS))
+_FILL_WINDOW_OF, _DELETE_OF, _DELETE_FREE_OF, _COUNT_AT_OF, _COUNT_OF, _FRESHNESS_OF = (
+    _for_each_kind(statement) for statement in (_FILL_WINDOW, _DELETE, _DELETE_FREE, _COUNT_AT, _COUNT, _FRESHNESS)
+)
 
 
 def bound(session: Session, seconds: float) -> None:
     """Let each further statement of the transaction take so many seconds at most."""
-    session.execute(_BOUND, {"milliseconds": str(max(1, round(seconds * 1000)))})
+    session.execute(_BOUND, {"milliseconds": _milliseconds(seconds)})
+
+
+def prepare(session: Session, seconds: float, lock_seconds: float = 0.0) -> None:
+    """Prepare a transaction for reading or deleting in key order.
+
+    Args:
+        session: Its session.
+        seconds: What each statement may take at most.
+        lock_seconds: What it may wait for a lock at most; 0: as long as the statement may take.
+    """
+    values = {"milliseconds": _milliseconds(seconds), "lock_milliseconds": _milliseconds(lock_seconds)}
+    session.execute(_PREPARE, values)
 
 
 def read_clock(session: Session) -> tuple[datetime, datetime | None]:
@@ -157,18 +179,38 @@ def count_due(
     return count
 
 
-def delete_batch(session: Session, kind: Kind, cutoff: datetime, after: Key, size: int) -> Batch | None:
-    """Delete what is due of the next expired rows after a key, `size` at most; None where there is none.
+def read_window(
+    session: Session, kind: Kind, cutoff: datetime, after: Key, *, size: int, chunk_size: int
+) -> Window | None:
+    """Read the next expired rows after a key, `size` at most; None where there is none.
 
-    Parents of remaining children and rows that somebody has locked stay.
+    Their places stay in a temporary table of the session's connection, until the next window is read.
     """
-    session.execute(_PREPARE)
-    parameters = {"cutoff": cutoff, "time": after.time, "id": after.id, "size": size}
-    row = session.execute(_DELETE_OF[kind], parameters | _children(kind, None)).one_or_none()
+    session.execute(_MAKE_WINDOW)
+    session.execute(_EMPTY_WINDOW)
+    parameters = {"cutoff": cutoff, "time": after.time, "id": after.id, "size": size, "chunk_size": chunk_size}
+    row = session.execute(_FILL_WINDOW_OF[kind], parameters).one_or_none()
     if row is None:
         return None
-    first, last = Key(row.first_time, row.first_id), Key(row.last_time, row.last_id)
-    return Batch(row.read, row.due, row.deleted, first, last)
+    return Window(Key(row.first_time, row.first_id), Key(row.last_time, row.last_id), row.chunks)
+
+
+def delete_batch(session: Session, kind: Kind, cutoff: datetime, after: int, upto: int) -> int:
+    """Delete what has expired of the chunks after the one until the other, and return how many rows that were.
+
+    Waits for rows that somebody has locked, and fails at one that a child holds.
+    """
+    return _rowcount(session, _DELETE_OF[kind], {"cutoff": cutoff, "after": after, "upto": upto})
+
+
+def delete_free(session: Session, kind: Kind, cutoff: datetime, after: int, upto: int) -> tuple[int, int]:
+    """Delete like `delete_batch`, but pass over what a child holds or somebody has locked.
+
+    Returns how many rows went, and how many were locked.
+    """
+    parameters = {"cutoff": cutoff, "after": after, "upto": upto} | _children(kind, None)
+    deleted = _rowcount(session, _DELETE_FREE_OF[kind], parameters)
+    return deleted, session.scalars(_COUNT_AT_OF[kind], parameters).one()
 
 
 def begin_proof(session: Session, run_id: UUID, kind: Kind, cutoff: datetime, *, dry_run: bool) -> None:
@@ -181,15 +223,15 @@ def begin_proof(session: Session, run_id: UUID, kind: Kind, cutoff: datetime, *,
     )
 
 
-def prove_batch(session: Session, run_id: UUID, kind: Kind, batch: Batch, duration_ms: int) -> None:
-    """Write down what went, in the transaction in which it goes."""
+def prove_batch(session: Session, run_id: UUID, kind: Kind, window: Window, *, deleted: int, duration_ms: int) -> None:
+    """Write down what went of a window, in the transaction in which it goes."""
     session.execute(
         update(CleanupRun)
         .where(CleanupRun.run_id == run_id, CleanupRun.kind == kind.value)
         .values(
-            deleted=CleanupRun.deleted + batch.deleted,
-            first_key=func.coalesce(CleanupRun.first_key, str(batch.first)),
-            last_key=str(batch.last),
+            deleted=CleanupRun.deleted + deleted,
+            first_key=func.coalesce(CleanupRun.first_key, str(window.first)),
+            last_key=str(window.last),
             duration_ms=duration_ms,
         )
     )
@@ -204,6 +246,16 @@ def end_proof(
         .where(CleanupRun.run_id == run_id, CleanupRun.kind == kind.value)
         .values(remaining=remaining, duration_ms=duration_ms, refused=refused)
     )
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(0, round(seconds * 1000)))
+
+
+def _rowcount(session: Session, statement: TextClause, parameters: Mapping[str, object]) -> int:
+    result = session.execute(statement, parameters)
+    assert isinstance(result, CursorResult)  # noqa: S101 - tells the type checker what a DELETE gives
+    return result.rowcount
 
 
 def _children(kind: Kind, since: datetime | None) -> dict[str, datetime]:

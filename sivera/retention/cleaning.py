@@ -68,8 +68,10 @@ class _Cleaning:
         self._cutoff = plan.cutoffs[kind]
         self._begun = edges.monotonic()
         self._deleted = self._passed_over = 0
-        self._first: queries.Key | None = None
-        self._last = queries.START
+        self._first_key: str | None = None
+        self._last_key: str | None = None
+        self._size, self._misses, self._carefully = rules.FIRST_SIZE, 0, False
+        self._done = queries.START
         self._at_end = False
 
     def run(self) -> KindResult:
@@ -87,8 +89,8 @@ class _Cleaning:
             cutoff=self._cutoff,
             deleted=self._deleted,
             remaining=remaining,
-            first_key=str(self._first) if self._first else None,
-            last_key=str(self._last) if self._first else None,
+            first_key=self._first_key,
+            last_key=self._last_key,
             duration_ms=self._milliseconds(),
             refused=refused,
             failed=failed,
@@ -104,37 +106,78 @@ class _Cleaning:
         return rules.everything_refusal(self._kind, self._cutoff, found)
 
     def _delete(self) -> str | None:
-        """Delete batch after batch; return why it gave up, or None where nothing is due any more or time is up."""
-        size, misses = rules.FIRST_SIZE, 0
-        while self._edges.monotonic() < self._until:
-            begun = self._edges.monotonic()
-            try:
-                batch = self._delete_batch(size)
-            except SQLAlchemyError as error:
-                misses += 1
-                logger.warning("A batch of %d %s was rolled back: %s", size, self._kind.value, _reason(error))
-                if misses == rules.MOST_MISSES:
-                    return _reason(error)
-                size = rules.smaller_size(size)
-                continue
-            misses = 0
-            if batch is None or batch.read < size:
-                self._at_end = True
-                break
-            size = rules.next_size(size, self._edges.monotonic() - begun)
+        """Delete window after window; return why it gave up, or None where nothing is due any more or time is up."""
+        try:
+            # One connection, since a window belongs to it.
+            with self._edges.engine.connect() as connection, Session(connection) as session:
+                while not self._is_over():
+                    with session.begin():
+                        queries.prepare(session, rules.WINDOW_TIMEOUT_SECONDS)
+                        window = queries.read_window(
+                            session,
+                            self._kind,
+                            self._cutoff,
+                            self._done,
+                            size=rules.WINDOW_SIZE,
+                            chunk_size=rules.CHUNK_SIZE,
+                        )
+                    if window is None:
+                        self._at_end = True
+                        break
+                    self._delete_window(session, window)
+        except SQLAlchemyError as error:
+            return _reason(error)
         return None
 
-    def _delete_batch(self, size: int) -> queries.Batch | None:
-        with Session(self._edges.engine) as session, session.begin():
-            queries.bound(session, rules.BATCH_TIMEOUT_SECONDS)
-            batch = queries.delete_batch(session, self._kind, self._cutoff, self._last, size)
-            if batch:
-                queries.prove_batch(session, self._edges.run_id, self._kind, batch, self._milliseconds())
-        if batch:
-            self._deleted += batch.deleted
-            self._passed_over += batch.due - batch.deleted
-            self._first, self._last = self._first or batch.first, batch.last
-        return batch
+    def _delete_window(self, session: Session, window: queries.Window) -> None:
+        at = passed_over = 0
+        # To look for what is locked or held costs half as much again, and in most windows nothing is.
+        self._carefully = False
+        while at < window.chunks:
+            if self._is_over():
+                return
+            chunks = self._size // rules.CHUNK_SIZE
+            upto = min(at + chunks, window.chunks)
+            begun = self._edges.monotonic()
+            try:
+                passed_over += self._delete_batch(session, window, at, upto)
+            except SQLAlchemyError as error:
+                self._misses += 1
+                self._carefully = True
+                logger.info("A batch of %d %s was rolled back (%s)", self._size, self._kind.value, _cause(error))
+                if self._misses == rules.MOST_MISSES:
+                    raise
+                self._size = rules.smaller_size(self._size)
+                continue
+            self._misses = 0
+            if upto - at == chunks:
+                self._size = rules.next_size(self._size, self._edges.monotonic() - begun)
+            at = upto
+        self._done = window.last
+        self._passed_over += passed_over
+
+    def _delete_batch(self, session: Session, window: queries.Window, after: int, upto: int) -> int:
+        """Delete what is due of these chunks, with its proof, and return how many rows were passed over."""
+        passed_over = 0
+        with session.begin():
+            if self._carefully:
+                queries.prepare(session, rules.BATCH_TIMEOUT_SECONDS)
+                deleted, passed_over = queries.delete_free(session, self._kind, self._cutoff, after, upto)
+            else:
+                queries.prepare(session, rules.BATCH_TIMEOUT_SECONDS, rules.LOCK_SECONDS)
+                deleted = queries.delete_batch(session, self._kind, self._cutoff, after, upto)
+            if deleted:
+                duration = self._milliseconds()
+                queries.prove_batch(
+                    session, self._edges.run_id, self._kind, window, deleted=deleted, duration_ms=duration
+                )
+        if deleted:
+            self._deleted += deleted
+            self._first_key, self._last_key = self._first_key or str(window.first), str(window.last)
+        return passed_over
+
+    def _is_over(self) -> bool:
+        return self._edges.monotonic() >= self._until
 
     def _count(self) -> int | None:
         """Count what is still due; None where that takes too long."""
@@ -149,7 +192,7 @@ class _Cleaning:
         try:
             with Session(self._edges.engine) as session:
                 queries.bound(session, seconds)
-                beyond = queries.count_due(session, self._kind, self._cutoff, self._last, children_from)
+                beyond = queries.count_due(session, self._kind, self._cutoff, self._done, children_from)
         except OperationalError:
             return None
         return self._passed_over + beyond
@@ -170,6 +213,9 @@ class _Cleaning:
 
 
 def _reason(error: SQLAlchemyError) -> str:
+    return f"the database failed ({_cause(error)}); the next run goes on"
+
+
+def _cause(error: SQLAlchemyError) -> str:
     # Its text holds the statement and its values.
-    cause = getattr(error, "orig", None) or error
-    return f"the database failed ({type(cause).__name__}); the next run goes on"
+    return type(getattr(error, "orig", None) or error).__name__

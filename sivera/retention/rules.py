@@ -24,13 +24,25 @@ SHORTEST_LIFE: dict[Kind, timedelta] = {
 TARGET_SECONDS = 0.05
 """What a batch is to take: half of what another writer may have to wait for a row of it."""
 
-FIRST_SIZE, SMALLEST_SIZE, LARGEST_SIZE = 500, 50, 20_000
+FIRST_SIZE, SMALLEST_SIZE, LARGEST_SIZE = 500, 50, 50_000
+
+WINDOW_SIZE = 100_000
+"""So many keys are read at once: the more there are, the closer together their rows lie in the table."""
+
+CHUNK_SIZE = SMALLEST_SIZE
+"""A batch is made of so many rows at a time."""
+
+LOCK_SECONDS = 0.05
+"""What a batch may wait for a row that somebody has locked, while others may wait for its own."""
 
 BATCH_TIMEOUT_SECONDS = 1.0
 """A statement of a batch that takes longer is cancelled, and its batch rolled back."""
 
 COUNT_SECONDS = 2.0
 """What it may take to count what a run leaves."""
+
+WINDOW_TIMEOUT_SECONDS = 4.0
+"""A reading of keys that takes longer is cancelled; it locks nothing."""
 
 MOST_MISSES = 3
 """So many batches in a row that are rolled back end the kind."""
