@@ -7,9 +7,7 @@ the while a writer adds and changes rows of the same tables; what it waits for i
 
 import argparse
 import itertools
-import json
 import random
-import sys
 import tempfile
 import threading
 import time
@@ -22,6 +20,7 @@ from uuid import uuid4
 
 from sqlalchemy import URL, Connection, Engine, text
 
+from benchmarks.bench import say, tell
 from ops.stack import open_stack, prepare_database
 from sivera.database import open_engine
 from sivera.retention.cleaning import CleanupEdges, clean, plan_cleanup
@@ -91,12 +90,7 @@ def main() -> None:
         url = stack.start_postgres()
         prepare_database(url)
         result = Benchmark(url, options.dead, options.live).run()
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
-def say(line: str) -> None:
-    """Tell a person a line."""
-    sys.stderr.write(f"{line}\n")
+    tell(result)
 
 
 class Benchmark:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import secrets
+from collections.abc import Callable
 from typing import ClassVar, Self
 
 from prefect.blocks.core import Block
@@ -57,28 +58,35 @@ class TokenKey(Block):
         keys = {**self.keys.get_secret_value(), **added.keys.get_secret_value()}
         return type(self)(keys=SecretDict(keys), current=added.current)
 
-    def get_keyring(self) -> Keyring:
-        """Return the keyring that encrypts and decrypts with these keys."""
-        return Keyring(self._decoded(), self.current, reload=load_keyring)
+    def get_keyring(self, reload: Callable[[], Keyring] | None = None) -> Keyring:
+        """Return the keyring that encrypts and decrypts with these keys.
+
+        Args:
+            reload: Gives the keyring as it is later, once its keys have changed.
+        """
+        return Keyring(self._decoded(), self.current, reload)
 
     def _decoded(self) -> dict[str, bytes]:
         return {key_id: _decode(key_id, key) for key_id, key in self.keys.get_secret_value().items()}
 
 
-def load_keyring() -> Keyring:
+def load_keyring(reload: Callable[[], Keyring] | None = None) -> Keyring:
     """Load the keyring that the tokens in the database are encrypted with.
+
+    Args:
+        reload: As of `TokenKey.get_keyring`.
 
     Raises:
         ConfigurationError: It is missing or does not fit, or the Prefect server does not answer.
     """
-    return load_token_key().get_keyring()
+    return load_token_key().get_keyring(reload)
 
 
 def load_token_key() -> TokenKey:
-    """Load the block itself, to add a key to it.
+    """Load the keys that the tokens in the database are encrypted with.
 
     Raises:
-        ConfigurationError: As `load_keyring`.
+        ConfigurationError: They are missing or do not fit, or the Prefect server does not answer.
     """
     return load(TokenKey, TOKEN_KEY, "make it with `sivera deploy`, or restore it from where you keep a copy")
 

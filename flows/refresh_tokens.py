@@ -4,6 +4,7 @@ Runs every six hours. What to do when it is red: docs/operations.md.
 """
 
 import time
+from collections.abc import Sequence
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -54,10 +55,13 @@ def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa
                 at_once=options.batch_size,
                 until=until,
             )
-            settle_failures(tally)
-            publish_events()
-            summary = tally.summary()
-            publish_summary(summary)
+            down: Sequence[PlatformName] = ()
+            try:
+                down = settle_failures(tally)
+                publish_events()
+            finally:
+                summary = tally.summary(down)
+                publish_summary(summary)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     ended = Completed if summary.success else Failed

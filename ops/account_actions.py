@@ -2,21 +2,20 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from prefect.client.schemas.objects import State
 from prefect.utilities.urls import url_for
 from pydantic import SecretStr
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from blocks.platform_app import load_platform_app
 from blocks.server import connect
 from blocks.setup import setup
 from flows.sync_campaigns import sync_campaigns
+from ops.session import open_database
 from ops.tables import print_table, to_minute
 from sivera.errors import (
     ConfigurationError,
@@ -43,9 +42,6 @@ ReadSecret = Callable[[str], SecretStr]
 OVERDUE = timedelta(hours=2)
 """The job is hourly: an account without trouble that was synced longer ago was left out twice."""
 
-UNMIGRATED = ("42P01", "42703")
-"""PostgreSQL's codes for a table and for a column that is not there."""
-
 PATIENCE_SECONDS = 60
 """How long a person waits at the terminal for a platform that wants no calls."""
 
@@ -57,7 +53,7 @@ def add_credential(platform: PlatformName, team: str, name: str, read_secret: Re
         SiveraError: Something that it needs is missing, or the platform refuses the token; nothing was stored.
     """
     kind = "refresh token" if FACTS[platform].by_refresh_token else "access token"
-    with _database() as engine:
+    with open_database() as engine:
         with Session(engine) as session:
             new_team = account_queries.unknown_teams(session, [team])
             known = {(of, row.platform, row.name) for row, of, _ in grant_queries.list_credentials(session)}
@@ -79,7 +75,7 @@ def add_credential(platform: PlatformName, team: str, name: str, read_secret: Re
 
 def list_credentials() -> None:
     """Print all grants, and below them why some do not work."""
-    with _database() as engine, Session(engine) as session:
+    with open_database() as engine, Session(engine) as session:
         found = grant_queries.list_credentials(session)
     print_table(
         ("id", "team", "platform", "name", "status", "token ends (UTC)", "accounts"),
@@ -99,7 +95,7 @@ def list_credentials() -> None:
 
 def list_accounts() -> None:
     """Print all ad accounts, and below them why some do not sync."""
-    with _database() as engine, Session(engine) as session:
+    with open_database() as engine, Session(engine) as session:
         found = account_queries.list_accounts(session)
     now = utc_now()
     reasons = {account.id: why_not(account, status, reason, now) for account, _, status, reason in found}
@@ -131,7 +127,7 @@ def sync_account(account_id: int, *, full: bool) -> None:
     Raises:
         SiveraError: There is no such account, or it was not synced; the message says why.
     """
-    with _database() as engine:
+    with open_database() as engine:
         account = _account(engine, account_id)
         with Session(engine) as session:
             grant = grant_queries.get_credential(session, account.credential_id)
@@ -160,7 +156,7 @@ def approve_removals(account_id: int) -> None:
     Raises:
         ConfigurationError: There is no such account, or nothing of it waits for that.
     """
-    with _database() as engine:
+    with open_database() as engine:
         _account(engine, account_id)
         with Session(engine) as session, session.begin():
             held = account_queries.approve_removals(session, account_id)
@@ -227,21 +223,6 @@ def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now
     elif account.last_synced_at and now - account.last_synced_at > OVERDUE and not said:
         said.append("No run has come to it lately: see the runs of sync-campaigns in the Prefect UI.")
     return " ".join(said)
-
-
-@contextmanager
-def _database() -> Iterator[Engine]:
-    """Yield the engine of the database that the block names, and close all that the process opened."""
-    try:
-        yield resources.engine()
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in UNMIGRATED:
-            raise ConfigurationError("the database is not migrated to this version: run `sivera migrate`") from None
-        raise ConfigurationError(
-            f"the database failed ({type(error.orig).__name__}): see that it is well, and try again"
-        ) from None
-    finally:
-        resources.close()
 
 
 def _account(engine: Engine, account_id: int) -> AdAccount:

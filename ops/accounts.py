@@ -57,6 +57,32 @@ def list_credentials() -> None:
     account_actions.list_credentials()
 
 
+@credentials.command(name="show")
+def show_credential(id: Id, /) -> None:  # noqa: A002 - its name
+    """Show a grant: whether it works, when its token ends and is renewed, its last renewals, and its ad accounts.
+
+    Args:
+        id: Our id of the grant, as `sivera credentials list` shows it.
+    """
+    use_running_stack()
+    from ops import grant_actions  # noqa: PLC0415
+
+    grant_actions.show_credential(id)
+
+
+@credentials.command(name="discover")
+def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
+    """Find the ad accounts that a grant reaches now, also those that came since it was connected.
+
+    Args:
+        id: Our id of the grant, as `sivera credentials list` shows it.
+    """
+    use_running_stack()
+    from ops import grant_actions  # noqa: PLC0415
+
+    grant_actions.discover_accounts(id)
+
+
 @accounts.command(name="list")
 def list_accounts() -> None:
     """List the ad accounts: whose, when each last synced, and why not."""

@@ -136,6 +136,7 @@ def prefect_server(folder: Folder, say: Callable[[str], None]) -> Iterator[Prefe
 def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) -> Iterator[Child]:
     """Run a process worker of a work pool; `client` are our server's settings, None where the environment names one."""
     environment = {**os.environ, **CLIENT} if client is None else {**WORKER, **_inherited(), **client}
+    environment |= spool_of(folder.path)
     # Prefect makes folders in the temporary one, which all users share, and leaves them there.
     temporary = folder.path / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -150,6 +151,11 @@ def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) 
         directory=folder.path,
     ) as child:
         yield child
+
+
+def spool_of(folder: Path) -> dict[str, str]:
+    """Return where the jobs of a stack keep renewed tokens while the database is away, as an environment variable."""
+    return {"SIVERA_SPOOL_DIR": os.environ.get("SIVERA_SPOOL_DIR") or str((folder / "spool").absolute())}
 
 
 def use_server(client: Mapping[str, str]) -> None:
@@ -168,7 +174,7 @@ def use_running_stack() -> None:
     running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
     if running and not os.environ.get("PREFECT_API_URL"):
         # The profile in it holds the rest.
-        use_server({"PREFECT_HOME": str((running / "prefect").absolute())})
+        use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
         if running == DEMO_FOLDER:
             # The demo has a database of its own: a real one must never be given to its server.
             os.environ.pop("SIVERA_DATABASE_URL", None)

@@ -7,10 +7,11 @@ to another row or column does not decrypt; each column has a key of its own, der
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,7 +23,8 @@ from sivera.errors import ConfigurationError, SiveraError
 KEY_BYTES = 32
 NONCE_BYTES = 12
 VERSION = 1
-RELOAD_SECONDS = 60.0
+RELOAD_SECONDS = 5.0
+"""How often keys are loaded in vain, where a row names one that nobody has."""
 
 
 class UndecryptableError(SiveraError):
@@ -41,8 +43,31 @@ class Place:
         return f"{self.table}.{self.column} of row {self.row_id}"
 
 
+@dataclass(frozen=True)
+class _Keys:
+    """The keys at one time; never changed, so that threads may use it while another one is loaded."""
+
+    by_id: Mapping[str, bytes]
+    current: str
+
+    def __post_init__(self) -> None:
+        for key_id, key in self.by_id.items():
+            if len(key) != KEY_BYTES:
+                raise ConfigurationError(
+                    f"token key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}: mend it in the token-key block"
+                )
+        if self.current not in self.by_id:
+            raise ConfigurationError(
+                f"token key '{self.current}' is named as current but is not in the token-key block"
+            )
+
+    def cipher(self, key_id: str, column: str) -> AESGCM:
+        """The cipher of a column, under a key of its own."""
+        return _derive(self.by_id[key_id], column)
+
+
 class Keyring:
-    """The keys that decrypt, and the one that encrypts.
+    """The keys that decrypt, and the one that encrypts. Safe to share between threads.
 
     Args:
         keys: Key id (at most 255 bytes of UTF-8) to 32 bytes of key.
@@ -54,25 +79,18 @@ class Keyring:
     """
 
     def __init__(self, keys: Mapping[str, bytes], current: str, reload: "Callable[[], Keyring] | None" = None) -> None:
-        self._reload, self._reloaded_at = reload, -math.inf
-        self._set(keys, current)
-        self._cipher = cache(self._derive)
+        self._keys = _Keys(dict(keys), current)
+        self._reload, self._reloaded_at, self._lock = reload, -math.inf, threading.Lock()
 
-    def _set(self, keys: Mapping[str, bytes], current: str) -> None:
-        for key_id, key in keys.items():
-            if len(key) != KEY_BYTES:
-                raise ConfigurationError(
-                    f"token key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}: mend it in the token-key block"
-                )
-        if current not in keys:
-            raise ConfigurationError(f"token key '{current}' is named as current but is not in the token-key block")
-        self._keys = dict(keys)
-        self.current = current
+    @property
+    def current(self) -> str:
+        """The id of the key that new values are encrypted with."""
+        return self._keys.current
 
     @property
     def key_ids(self) -> frozenset[str]:
         """The ids of all keys."""
-        return frozenset(self._keys)
+        return frozenset(self._keys.by_id)
 
     @property
     def prefix(self) -> bytes:
@@ -80,26 +98,28 @@ class Keyring:
         return _prefix(self.current)
 
     def follow(self, current: str | None) -> None:
-        """Load the keys anew, at most once a minute, where the current key is not the one that it should be by now."""
-        if current not in (None, self.current):
-            self._load_anew()
+        """Load the keys anew where the current one is not the one that it should be by now."""
+        if current is not None:
+            self._load_anew(lambda: self.current == current)
 
-    def _load_anew(self) -> None:
-        if self._reload is None or time.monotonic() - self._reloaded_at < RELOAD_SECONDS:
+    def _load_anew(self, is_enough: Callable[[], bool]) -> None:
+        """Load the keys anew unless they are enough, or were loaded just now; whoever else needs that waits for it."""
+        if is_enough() or self._reload is None:
             return
-        self._reloaded_at = time.monotonic()
-        newer = self._reload()
-        self._set(newer._keys, newer.current)  # noqa: SLF001 - one of its own kind
-        self._cipher = cache(self._derive)
+        with self._lock:
+            if is_enough() or time.monotonic() - self._reloaded_at < RELOAD_SECONDS:
+                return
+            self._keys = self._reload()._keys  # noqa: SLF001 - one of its own kind
+            self._reloaded_at = time.monotonic()
 
     def __repr__(self) -> str:
-        return f"Keyring(keys={sorted(self._keys)}, current={self.current!r})"
+        return f"Keyring(keys={sorted(self.key_ids)}, current={self.current!r})"
 
     def encrypt(self, plaintext: str, place: Place) -> bytes:
         """Encrypt a text for its place with the current key."""
-        nonce, key_id = os.urandom(NONCE_BYTES), self.current
-        sealed = self._cipher(key_id, place.column).encrypt(nonce, plaintext.encode(), str(place).encode())
-        return _prefix(key_id) + nonce + sealed
+        nonce, keys = os.urandom(NONCE_BYTES), self._keys
+        sealed = keys.cipher(keys.current, place.column).encrypt(nonce, plaintext.encode(), str(place).encode())
+        return _prefix(keys.current) + nonce + sealed
 
     def decrypt(self, ciphertext: bytes, place: Place) -> str:
         """Decrypt what `encrypt` gave for the same place.
@@ -109,14 +129,14 @@ class Keyring:
             UndecryptableError: It is damaged, or belongs to another place, or the key of that id is another one.
         """
         key_id = self.key_id(ciphertext, place)
-        if key_id not in self._keys:
-            self._load_anew()
-        if key_id not in self._keys:
+        self._load_anew(lambda: key_id in self.key_ids)
+        keys = self._keys
+        if key_id not in keys.by_id:
             raise ConfigurationError(f"{place} needs token key '{key_id}': add it to the token-key block")
         start = 2 + len(key_id.encode())
         nonce, sealed = ciphertext[start : start + NONCE_BYTES], ciphertext[start + NONCE_BYTES :]
         try:
-            return self._cipher(key_id, place.column).decrypt(nonce, sealed, str(place).encode()).decode()
+            return keys.cipher(key_id, place.column).decrypt(nonce, sealed, str(place).encode()).decode()
         except (InvalidTag, ValueError):
             raise UndecryptableError(
                 f"{place} does not decrypt with token key '{key_id}': the value is damaged or the key is another one"
@@ -129,9 +149,11 @@ class Keyring:
             raise UndecryptableError(f"{place} is not a ciphertext of ours")
         return ciphertext[2 : 2 + ciphertext[1]].decode(errors="replace")
 
-    def _derive(self, key_id: str, column: str) -> AESGCM:
-        hkdf = HKDF(SHA256(), KEY_BYTES, salt=None, info=f"sivera/{column}".encode())
-        return AESGCM(hkdf.derive(self._keys[key_id]))
+
+@lru_cache(maxsize=64)
+def _derive(key: bytes, column: str) -> AESGCM:
+    hkdf = HKDF(SHA256(), KEY_BYTES, salt=None, info=f"sivera/{column}".encode())
+    return AESGCM(hkdf.derive(key))
 
 
 def _prefix(key_id: str) -> bytes:

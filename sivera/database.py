@@ -52,6 +52,8 @@ def open_engine(url: URL | str, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
+        # Values stand in no error: among them are ciphertexts and names.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             # A server that vanished without a word is noticed within half a minute.

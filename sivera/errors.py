@@ -6,6 +6,7 @@
         ├── Throttled              wait `retry_after` seconds
         ├── Unavailable            try again: 5xx, timeout, connection lost
         │   ├── Unreached          try again: no connection, so the platform has not seen the call
+        │   ├── LeftAlone          try again later: what it asks for has failed several times
         │   └── InvalidReply       try again: the reply was not what the platform documents
         ├── TokenRejected          the access token is no longer taken: renew it and repeat once
         ├── ReconnectRequired      a human must connect the account anew
@@ -90,6 +91,18 @@ class Unavailable(PlatformError):
 
 class Unreached(Unavailable):
     """No connection came about: the platform has not seen the call."""
+
+
+class LeftAlone(Unavailable):
+    """What is asked for has failed several times, and is left alone for minutes: trying at once is no use.
+
+    `was_tried` says whether it failed just now, or was not even tried.
+    """
+
+    def __init__(self, platform: PlatformName, message: str, code: str | None = None, was_tried: bool = False) -> None:
+        super().__init__(platform, message, code)
+        self.args = (platform, message, code, was_tried)
+        self.was_tried = was_tried
 
 
 class InvalidReply(Unavailable):

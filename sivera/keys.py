@@ -5,7 +5,8 @@ and so before any is spent.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -37,24 +38,35 @@ def check_keyring(engine: Engine, keyring: Keyring) -> None:
         ConfigurationError: A key that the database needs is missing, or another one has its id.
     """
     with Session(engine) as session, session.begin():
-        checks = queries.list_checks(session)
-        for check in checks:
-            if check.retired_at is not None and check.id not in keyring.key_ids:
-                continue
-            if check.id not in keyring.key_ids:
-                raise ConfigurationError(
-                    f"the block token-key lacks the key '{check.id}', which tokens in the database are encrypted with: "
-                    "add it from where you keep a copy"
-                )
+        checks = {check.id: check for check in queries.list_checks(session)}
+        for key_id in sorted(queries.tokens_by_key(session).keys() - keyring.key_ids):
+            raise ConfigurationError(
+                f"the block token-key lacks the key '{key_id}', which tokens in the database are encrypted with: "
+                "add it from where you keep a copy"
+            )
+        for key_id in sorted(checks.keys() & keyring.key_ids):
             try:
-                keyring.decrypt(check.sentinel, _place(check.id))
+                keyring.decrypt(checks[key_id].sentinel, _place(key_id))
             except UndecryptableError:
                 raise ConfigurationError(
-                    f"the key '{check.id}' in the block token-key is another one than tokens in the database are "
+                    f"the key '{key_id}' in the block token-key is another one than tokens in the database are "
                     "encrypted with: restore it from where you keep a copy"
                 ) from None
-        if keyring.current not in {check.id for check in checks}:
+        if keyring.current not in checks:
             queries.add_check(session, keyring.current, keyring.encrypt(SENTINEL, _place(keyring.current)))
+
+
+@contextmanager
+def only_rotation(engine: Engine) -> Iterator[None]:
+    """Hold the right to change keys; a second one would save its block over the first one's new key.
+
+    Raises:
+        ConfigurationError: Somebody else holds it.
+    """
+    with Session(engine) as session, session.begin():
+        if not queries.lock_keys(session):
+            raise ConfigurationError("the keys are being changed already: wait until that has ended")
+        yield
 
 
 def count_pending(engine: Engine, keyring: Keyring) -> int:
@@ -87,6 +99,7 @@ def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: 
         with Session(engine) as session, session.begin():
             # Who began to renew before may still write with the key before: no longer than its lease.
             if not queries.leases_taken_before(session, begun_at, LEASE.total_seconds()) and not changed:
+                queries.put_in_use(session, keyring.current)
                 if not undecryptable:
                     queries.retire_others(session, keyring.current)
                 return Rotation(grants=len(done), undecryptable=tuple(sorted(undecryptable)))

@@ -6,6 +6,7 @@ from sivera.crypto import UndecryptableError
 from sivera.errors import (
     AccountInaccessible,
     InvalidRequest,
+    LeftAlone,
     Misconfigured,
     ReconnectRequired,
     SiveraError,
@@ -18,7 +19,7 @@ from sivera.values import PlatformName
 
 def is_worth_a_retry(error: BaseException) -> bool:
     """Whether the same work may succeed in a moment."""
-    return isinstance(error, Unavailable | OperationalError)
+    return isinstance(error, Unavailable | OperationalError) and not isinstance(error, LeftAlone)
 
 
 _MENDS: tuple[tuple[type[SiveraError], str], ...] = (

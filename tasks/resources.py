@@ -16,7 +16,7 @@ from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
-from sivera.grants.renewal import RenewalEdges
+from sivera.grants.renewal import RenewalEdges, take_up_spool
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.keys import check_keyring
@@ -79,15 +79,15 @@ def client(platform: PlatformName) -> PlatformClient:
 @_once
 def keyring() -> Keyring:
     """The keys of the stored tokens; they are the right ones."""
-    loaded = load_keyring()
-    check_keyring(engine(), loaded)
-    return loaded
+    return _load_keyring()
 
 
 @_once
 def renewal_edges() -> RenewalEdges:
-    """What a renewal needs."""
-    return RenewalEdges(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
+    """What a renewal needs; what waited in the spool of this machine is in the database."""
+    edges = RenewalEdges(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
+    take_up_spool(edges)
+    return edges
 
 
 @_once
@@ -105,6 +105,12 @@ def sync_edges() -> SyncEdges:
 def cleanup_edges() -> CleanupEdges:
     """What a cleanup needs, for the run that asks."""
     return CleanupEdges(engine(), UUID(flow_run.id))
+
+
+def _load_keyring() -> Keyring:
+    loaded = load_keyring(reload=_load_keyring)
+    check_keyring(engine(), loaded)
+    return loaded
 
 
 def _run_id() -> UUID | None:

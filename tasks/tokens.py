@@ -20,7 +20,7 @@ from sivera.grants.refreshing import (
     renew_due,
     settle,
 )
-from sivera.grants.renewal import take_up_spool
+from sivera.values import PlatformName
 from tasks import resources
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 
@@ -29,8 +29,8 @@ logger = logging.getLogger("sivera.grants")
 
 @task(name="plan-refresh", cache_policy=NO_CACHE)
 def plan(options: RefreshOptions) -> RefreshPlan:
-    """Take up what the spool holds, and find the grants to renew."""
-    take_up_spool(resources.renewal_edges())
+    """Find the grants to renew, once the keys are proven and the spool is empty."""
+    resources.renewal_edges()
     with Session(resources.engine()) as session:
         return plan_refresh(session, options)
 
@@ -47,10 +47,10 @@ def renew_grant(grant: DueGrant) -> Result | State:
 
 
 @task(name="settle-failures", cache_policy=NO_CACHE)
-def settle_failures(tally: RefreshTally) -> None:
-    """Tell outages from grants that are at fault."""
+def settle_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
+    """Tell outages from grants that are at fault, and return the platforms that are down."""
     with Session(resources.engine()) as session, session.begin():
-        settle(session, tally, resources.breaker().silent())
+        return settle(session, tally, resources.breaker().silent())
 
 
 @task(name="publish-summary", cache_policy=NO_CACHE)
@@ -77,6 +77,7 @@ def publish_summary(summary: RefreshSummary) -> None:
             "failed": total.failed,
             "reauthorizationRequired": total.reauthorization_required,
             "putOff": total.put_off,
+            "down": list(summary.down),
             "platforms": {name: counts.model_dump() for name, counts in summary.platforms.items()},
         },
     )

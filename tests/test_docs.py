@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -14,8 +15,11 @@ from flows.sync_campaigns import TIMEOUT_SECONDS
 from ops.cli import app
 from ops.timetable import find_timetable, read_timetable
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
+from sivera.grants.refreshing import RefreshOptions
+from sivera.grants.rules import FACTS, Outcome
 from sivera.models import Base
 from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from sivera.retention.options import CleanupOptions
 from sivera.sync.options import SyncOptions
 from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName
@@ -32,6 +36,7 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
+OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions)
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])
@@ -146,11 +151,16 @@ def test_the_guide_has_what_the_timetable_and_the_jobs_point_to(path: Path) -> N
 @each_language
 def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None:
     text = path.read_text()
-    for name, field in SyncOptions.model_fields.items():
-        default = f"`{field.default}`" if field.default else "[^`|]+"
-        assert re.search(rf"^\| `{name}` \| {default} \|", text, re.MULTILINE), f"{name} or its default"
+    for options in OPTIONS:
+        for name, field in options.model_fields.items():
+            default = f"`{field.default}`" if field.default else "[^`|]+"
+            assert re.search(rf"^\| `{name}` \| {default} \|", text, re.MULTILINE), f"{name} or its default"
     for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, TIMEOUT_SECONDS):
         assert re.search(rf"^\|.*\b{seconds:.0f}( s|초).*\|$", text, re.MULTILINE), f"the limit of {seconds} seconds"
+    for platform, facts in FACTS.items():
+        hours = round(facts.window / timedelta(hours=1))
+        assert re.search(rf"^\| {platform.value} \|.*\| {hours}( hours|시간).*\|$", text, re.MULTILINE), platform
+    assert set(Outcome) <= spans(text)
     for platform, days in RESTATEMENT_DAYS.items():
         assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", text, re.MULTILINE), f"the days of {platform}"
     assert {platform.value for platform in PlatformName} <= spans(text)

@@ -1,17 +1,34 @@
 """Connecting a team's grant: its ad accounts are listed at the platform, then all is stored, or nothing."""
 
+from collections.abc import Sequence
+
 from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring
+from sivera.errors import PlatformError, SiveraError
 from sivera.grants.renewal import seal
 from sivera.grants.rules import FACTS
-from sivera.platforms.base import PlatformClient, StaticToken
+from sivera.platforms.base import PlatformClient, StaticToken, TokenSource
 from sivera.queries import accounts as account_queries
 from sivera.queries import grants as queries
 from sivera.queries.renewals import recover
-from sivera.values import GrantTokens, PlatformName, Value
+from sivera.values import AdAccount, GrantTokens, PlatformName, Value
+
+
+class AccountsNotListed(SiveraError):
+    """A grant is stored, but its ad accounts could not be listed."""
+
+    def __init__(self, credential_id: int, why: str) -> None:
+        super().__init__(credential_id, why)
+        self.credential_id, self.why = credential_id, why
+
+    def __str__(self) -> str:
+        return (
+            f"Connected grant {self.credential_id}, since the platform has replaced its token, but its ad accounts "
+            f"could not be listed ({self.why}). Run: sivera credentials discover {self.credential_id}"
+        )
 
 
 class Connection(Value):
@@ -42,25 +59,7 @@ def connect(
         PlatformError: The platform does not take the token; nothing was stored.
     """
     found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
-    with Session(engine) as session, session.begin():
-        team_id = queries.ensure_team(session, team)
-        credential = queries.ensure_credential(session, team_id, client.platform.value, name)
-        queries.replace_tokens(
-            session,
-            credential,
-            access_token=seal(keyring, credential.id, "access_token", tokens.access_token),
-            refresh_token=seal(keyring, credential.id, "refresh_token", tokens.refresh_token),
-            expires_in=tokens.expires_in,
-        )
-        recover(session, credential.id)
-        carried = account_queries.upsert_accounts(session, credential, found)
-        return Connection(
-            credential_id=credential.id,
-            team=team,
-            platform=client.platform,
-            account_ids=tuple(account.id for account in carried),
-            external_ids=tuple(account.external_id for account in carried),
-        )
+    return _store(engine, keyring, client.platform, team, name, tokens, found)
 
 
 def connect_token(
@@ -78,7 +77,66 @@ def connect_token(
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.
+        AccountsNotListed: The platform replaced the token, and then failed: the grant is stored, without ad accounts.
     """
     refreshes = FACTS[client.platform].by_refresh_token
     pasted = GrantTokens(access_token=SecretStr("") if refreshes else token, refresh_token=token if refreshes else None)
-    return connect(engine, keyring, client, team=team, tokens=client.renew(pasted), name=name)
+    _prove_writable(engine, client.platform, team, name)
+    tokens = client.renew(pasted)
+    try:
+        return connect(engine, keyring, client, team=team, tokens=tokens, name=name)
+    except PlatformError as error:
+        if tokens.refresh_token == pasted.refresh_token:
+            raise
+        # What the person holds is spent, and nobody else has what replaced it.
+        stored = _store(engine, keyring, client.platform, team, name, tokens, found=())
+        raise AccountsNotListed(stored.credential_id, str(error)) from None
+
+
+def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int) -> Sequence[int]:
+    """Find the ad accounts that a grant reaches now, and return the ids of those that it carries.
+
+    Raises:
+        PlatformError: The platform does not list them; nothing was changed.
+    """
+    found = client.list_accounts(tokens)
+    with Session(engine) as session, session.begin():
+        carried = account_queries.upsert_accounts(session, queries.get_credential(session, credential_id), found)
+        return [account.id for account in carried]
+
+
+def _prove_writable(engine: Engine, platform: PlatformName, team: str, name: str) -> None:
+    """See that the grant's row can be written, before a token is spent; nothing of it stays."""
+    with Session(engine) as session:
+        queries.ensure_credential(session, queries.ensure_team(session, team), platform.value, name)
+        session.rollback()
+
+
+def _store(
+    engine: Engine,
+    keyring: Keyring,
+    platform: PlatformName,
+    team: str,
+    name: str,
+    tokens: GrantTokens,
+    found: Sequence[AdAccount],
+) -> Connection:
+    with Session(engine) as session, session.begin():
+        team_id = queries.ensure_team(session, team)
+        credential = queries.ensure_credential(session, team_id, platform.value, name)
+        queries.replace_tokens(
+            session,
+            credential,
+            access_token=seal(keyring, credential.id, "access_token", tokens.access_token),
+            refresh_token=seal(keyring, credential.id, "refresh_token", tokens.refresh_token),
+            expires_in=tokens.expires_in,
+        )
+        recover(session, credential.id)
+        carried = account_queries.upsert_accounts(session, credential, found)
+        return Connection(
+            credential_id=credential.id,
+            team=team,
+            platform=platform,
+            account_ids=tuple(account.id for account in carried),
+            external_ids=tuple(account.external_id for account in carried),
+        )

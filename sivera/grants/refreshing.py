@@ -1,6 +1,6 @@
 """What refresh-tokens does: which grants are due, what became of each, and what a run's failures mean."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -8,14 +8,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from sivera.errors import ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
+from sivera.errors import ConfigurationError, LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
 from sivera.grants import rules
-from sivera.grants.renewal import WAITING
 from sivera.grants.source import GrantTokenSource
 from sivera.queries import accounts as account_queries
 from sivera.queries import refreshing as queries
 from sivera.queries.renewals import mark
-from sivera.reasons import is_worth_a_retry, reason_for
+from sivera.reasons import reason_for
 from sivera.values import PlatformName, Value
 
 
@@ -146,16 +145,17 @@ class RefreshCounts(Value):
 
 
 class RefreshSummary(Value):
-    """What a run did."""
+    """What a run did, and which platforms were found to be down."""
 
     total: RefreshCounts
     platforms: dict[str, RefreshCounts]
     failures: tuple[GrantFailure, ...]
+    down: tuple[PlatformName, ...] = ()
 
     @property
     def success(self) -> bool:
-        """Whether nothing failed and no human is newly needed."""
-        return not self.failures
+        """Whether nothing failed, no platform is down, and no human is newly needed."""
+        return not self.failures and not self.down
 
     @property
     def sentence(self) -> str:
@@ -166,6 +166,7 @@ class RefreshSummary(Value):
         parts += [f"{total.reauthorization_required} to be connected again"] if total.reauthorization_required else []
         parts += [f"{total.elsewhere} renewed by others"] if total.elsewhere else []
         parts += [f"{total.put_off} put off to the next run"] if total.put_off else []
+        parts += [f"{name.value} is down" for name in self.down]
         return ", ".join(parts)
 
 
@@ -177,7 +178,7 @@ class RefreshTally:
     """
 
     def __init__(self, plan: RefreshPlan) -> None:
-        self._plan = plan
+        self.plan = plan
         self._ended: dict[int, Result | Exception] = {}
 
     def add(self, grant: DueGrant, result: object) -> bool:
@@ -187,21 +188,16 @@ class RefreshTally:
         return ended is Result.AGAIN
 
     def may_work_later(self) -> tuple[DueGrant, ...]:
-        """The grants that were not renewed, although neither a human nor an operator is needed."""
-        return tuple(
-            grant
-            for grant in self._plan.due
-            if (ended := self._ended.get(grant.id)) is Result.PUT_OFF
-            or (isinstance(ended, Exception) and is_worth_a_retry(ended))
-        )
+        """The grants whose platform did not renew them, although neither a human nor an operator is needed."""
+        return tuple(grant for grant in self.plan.due if _may_work_later(self._ended.get(grant.id)))
 
     def renewed(self) -> tuple[DueGrant, ...]:
         """The grants that were renewed."""
-        return tuple(grant for grant in self._plan.due if self._ended.get(grant.id) is Result.RENEWED)
+        return tuple(grant for grant in self.plan.due if self._ended.get(grant.id) is Result.RENEWED)
 
-    def summary(self) -> RefreshSummary:
-        """Return what the run did so far."""
-        plan = self._plan
+    def summary(self, down: Collection[PlatformName] = ()) -> RefreshSummary:
+        """Return what the run did, given which platforms were found to be down."""
+        plan = self.plan
         platforms = sorted({grant.platform.value for grant in plan.due} | {one.platform for one in plan.unknown})
         return RefreshSummary(
             total=self._counts(plan.due, plan.unknown),
@@ -223,6 +219,7 @@ class RefreshTally:
                 for grant in plan.due
                 if isinstance(ended := self._ended.get(grant.id), Exception)
             ),
+            down=tuple(down),
         )
 
     def _counts(self, due: Collection[DueGrant], unknown: Collection[GrantFailure]) -> RefreshCounts:
@@ -240,34 +237,49 @@ class RefreshTally:
         )
 
 
-def settle(session: Session, tally: RefreshTally, silent: Collection[PlatformName]) -> None:
+def settle(session: Session, tally: RefreshTally, silent: Collection[PlatformName]) -> tuple[PlatformName, ...]:
     """Tell outages from grants that are at fault, and give these a strike, once a day.
 
     Args:
         session: The database.
         tally: What the run did.
         silent: The platforms that left many calls in a row without an answer.
+
+    Returns the platforms that are down.
     """
     failing, renewed = tally.may_work_later(), tally.renewed()
     at_fault: list[int] = []
-    for platform in {grant.platform for grant in (*failing, *renewed)}:
+    down: list[PlatformName] = []
+    for platform in sorted({grant.platform for grant in tally.plan.due}):
         mine = [grant for grant in failing if grant.platform is platform]
         well = _teams(grant for grant in renewed if grant.platform is platform)
         if rules.is_outage(_teams(mine), well, is_silent=platform in silent):
             queries.open_outage(session, platform.value)
+            down.append(platform)
             continue
         at_fault += [grant.id for grant in mine]
-        if well:
+        if well and platform not in silent:
             queries.close_outage(session, platform.value)
+    _strike(session, at_fault)
+    return tuple(down)
+
+
+def _strike(session: Session, credential_ids: Sequence[int]) -> None:
     today = queries.today(session)
-    for row in queries.lock_failing(session, at_fault):
+    for row in queries.lock_failing(session, credential_ids):
         if not rules.earns_strike(row.last_strike_on, today):
             continue
         row.strikes, row.last_strike_on = row.strikes + 1, today
         if rules.is_struck_out(row.strikes):
-            reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
             session.flush()
-            mark(session, row.id, row.generation, WAITING[0], reason)
+            reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
+            mark(session, row.id, row.generation, rules.WAITING[0], reason)
+
+
+def _may_work_later(ended: Result | Exception | None) -> bool:
+    # Not where it was our own database that failed, or where the platform was not called.
+    called = isinstance(ended, Unavailable) and not (isinstance(ended, LeftAlone) and not ended.was_tried)
+    return called or ended is Result.PUT_OFF
 
 
 def _teams(grants: Iterable[DueGrant]) -> set[str]:

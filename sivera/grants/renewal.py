@@ -3,8 +3,9 @@
     1. One transaction takes the lease and writes the journal row. That it commits proves, just before a token is spent,
        that the database can be written to.
     2. The platform is called, outside of any transaction.
-    3. One transaction writes the new tokens and completes the journal row. It is refused where the generation has moved
-       on or a successor holds the lease. While the database is away, the tokens are in the spool.
+    3. A refresh token that was replaced is written to the spool: there is no other copy of it.
+    4. One transaction writes the new tokens and completes the journal row. It is refused where the generation has moved
+       on or a successor holds the lease. While the database is away, the tokens stay in the spool.
 
 A process that is killed leaves a journal row without an outcome: the next one to take the lease tries the stored token
 again, and tells by that row whether a refusal means that its successor was lost.
@@ -16,20 +17,22 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
-from sivera.errors import PlatformError, Unavailable
+from sivera.errors import LeftAlone, PlatformError, Unavailable, Unreached
 from sivera.grants import rules
 from sivera.grants.rules import Outcome
-from sivera.grants.spool import Answer, Spool
+from sivera.grants.spool import Answer, Spool, SpoolError
 from sivera.models import PlatformCredential
 from sivera.platforms.base import PlatformClient
 from sivera.queries import renewals as queries
@@ -40,12 +43,11 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=90)
 """Longer than a renewal's slowest call and its write; a holder that died is succeeded after it."""
 
+FOLLOW_SECONDS = 5.0
+"""With the longest phases of a call (pool, connection, write, read), still within the lease."""
+
 STORE_SECONDS = 20.0
 STORE_PAUSE_SECONDS = 0.5
-
-
-WAITING = ("reauthorization_required", "revoked")
-"""The states of a grant that waits for a human. Tokens that arrive late end it; one that is disabled stays so."""
 
 
 def _no_run() -> UUID | None:
@@ -108,10 +110,11 @@ def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bo
     Raises:
         ReconnectRequired: Only a human can make it work again; it is marked so, unless it has other tokens by now.
         PlatformError: The platform did not renew it now.
+        SpoolError: Its newest tokens are in the spool, and cannot be read.
         SQLAlchemyError: The database failed. Where that was after the call, the new tokens are in the spool.
     """
     edges.spool.prove_writable()
-    if take_up_spool(edges, grant.id):
+    if any(_take_up(edges, path) for path in edges.spool.waiting(grant.id)):
         return False
     owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
     with Session(edges.engine) as session, session.begin():
@@ -128,11 +131,15 @@ def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bo
         return False
     called_at = time.monotonic()
     try:
-        edges.keyring.follow(begun.key_id)
+        _follow(edges.keyring, begun, client.platform)
+        called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
-        if _conclude(edges, grant, owner, begun, error, _milliseconds_since(called_at)) is Outcome.SUPERSEDED:
+        outcome, paused = _conclude(edges, grant, owner, begun, error, _milliseconds_since(called_at))
+        if outcome is Outcome.SUPERSEDED:
             return False
+        if paused and isinstance(error, Unavailable):
+            raise LeftAlone(error.platform, error.message, error.code, was_tried=True) from None
         raise
     answer = Answer(
         credential_id=grant.id,
@@ -142,53 +149,81 @@ def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bo
         as_of=begun.at,
         duration_ms=_milliseconds_since(called_at),
         tokens=tokens,
+        rotated=tokens.refresh_token != grant.tokens.refresh_token,
     )
     return _keep(edges, answer, client.platform)
 
 
-def take_up_spool(edges: RenewalEdges, credential_id: int | None = None) -> int:
-    """Write what the spool holds, of one grant or of all, into the database; return how many grants that renewed."""
+def take_up_spool(edges: RenewalEdges) -> int:
+    """Write what the spool holds into the database, and return how many grants that renewed.
+
+    A file that cannot be read or written stays where it is, is told of in the log, and stops no other.
+
+    Raises:
+        OperationalError: The database is still away.
+    """
     taken = 0
-    for answer in edges.spool.waiting(edges.keyring, credential_id):
-        outcome = _write(edges, answer)
-        if outcome is None:
-            continue  # a successor is renewing it: its outcome decides
-        edges.spool.remove(answer)
-        taken += outcome is Outcome.RENEWED
-        logger.info("Took up the renewed tokens of grant %s from the spool: %s", answer.credential_id, outcome.value)
+    for path in edges.spool.waiting():
+        try:
+            taken += _take_up(edges, path) is Outcome.RENEWED
+        except OperationalError:
+            raise
+        except (SpoolError, SQLAlchemyError) as error:
+            told = str(error) if isinstance(error, SpoolError) else type(error).__name__
+            logger.error("A renewed token stays in the spool: %s", told)  # noqa: TRY400 - no traceback: it holds values
     return taken
 
 
+def _take_up(edges: RenewalEdges, path: Path) -> Outcome | None:
+    """Write one file of the spool into the database; None where it stays, because a successor's renewal decides."""
+    with edges.spool.take(edges.keyring, path) as answer:
+        outcome = None if answer is None else _write(edges, answer)
+        if answer and outcome:
+            edges.spool.remove(answer)
+            logger.info("Took up the tokens of grant %s from the spool: %s", answer.credential_id, outcome.value)
+        return outcome
+
+
+def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
+    """Take over a key that became current; not so late that the call could outlive the lease."""
+    begun_at = time.monotonic()
+    keyring.follow(begun.key_id)
+    if time.monotonic() - begun_at > FOLLOW_SECONDS:
+        raise Unreached(platform, "was not called: loading the token key took too long")
+
+
 def _keep(edges: RenewalEdges, answer: Answer, platform: PlatformName) -> bool:
-    """Write an answer, again and again for a while; from the first failure on, the spool has it too."""
+    """Write an answer, again and again for a while.
+
+    Where it holds the only copy of a token, the spool has it before the database is asked; otherwise from the first
+    failure on.
+    """
     until = time.monotonic() + edges.store_seconds
-    spooled = False
-    while True:
-        failure: SQLAlchemyError | None = None
-        try:
-            outcome = _write(edges, answer)
-        except SQLAlchemyError as error:
-            outcome, failure = None, error
-        except BaseException:
-            _put(edges, answer)
-            raise
-        if outcome is not None:
-            if spooled:
-                edges.spool.remove(answer)
-            return outcome is Outcome.RENEWED
-        spooled = spooled or _put(edges, answer)
-        if time.monotonic() > until:
-            break
-        time.sleep(STORE_PAUSE_SECONDS)
+    with ExitStack() as held:
+        spooled = answer.rotated and _put(edges, answer, held)
+        while True:
+            failure: SQLAlchemyError | None = None
+            try:
+                outcome = _write(edges, answer)
+            except SQLAlchemyError as error:
+                outcome, failure = None, error
+            if outcome is not None:
+                if spooled:
+                    edges.spool.remove(answer)
+                return outcome is Outcome.RENEWED
+            spooled = spooled or _put(edges, answer, held)
+            if time.monotonic() > until:
+                break
+            time.sleep(STORE_PAUSE_SECONDS)
     logger.error("The renewed tokens of grant %s wait in the spool for the database", answer.credential_id)
     if failure is not None:
         raise failure
-    raise Unavailable(platform, "another process took over the renewal; its answer decides")
+    raise LeftAlone(platform, "another process took over the renewal; its answer decides")
 
 
-def _put(edges: RenewalEdges, answer: Answer) -> bool:
+def _put(edges: RenewalEdges, answer: Answer, held: ExitStack) -> bool:
     try:
-        edges.spool.put(edges.keyring, answer)
+        held.enter_context(edges.spool.put(edges.keyring, answer))
     except OSError as error:
         logger.critical("The renewed tokens of grant %s cannot be written to disk: %s", answer.credential_id, error)
         return False
@@ -212,40 +247,34 @@ def _write(edges: RenewalEdges, answer: Answer) -> Outcome | None:
             return None
         outcome = Outcome.SUPERSEDED if status is None else Outcome.RENEWED
         queries.finish(session, answer.attempt_id, outcome.value, duration_ms=answer.duration_ms)
-        if status in WAITING:
+        if status in rules.WAITING:
             queries.recover(session, answer.credential_id)
     return outcome
 
 
 def _conclude(
     edges: RenewalEdges, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
-) -> Outcome:
-    """Write what a failed call means for the grant, and give the lease back; return what the journal says of it."""
+) -> tuple[Outcome, bool]:
+    """Write what a failed call means for the grant, and give the lease back.
+
+    Returns what the journal says of it, and whether the grant is left alone for a while.
+    """
     rotates = rules.FACTS[grant.platform].rotates and grant.tokens.refresh_token is not None
     outcome = rules.outcome_of(error, rotates=rotates, in_doubt=begun.in_doubt)
     code = error.code if isinstance(error, PlatformError) else type(error).__name__
+    failures = grant.failures + 1
+    pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
     with Session(edges.engine) as session, session.begin():
-        if outcome in rules.ASK_A_HUMAN and not mark(session, grant.id, grant.generation, outcome, error):
-            outcome = Outcome.SUPERSEDED
-        failures = grant.failures + 1
-        pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
+        if outcome in rules.ASK_A_HUMAN:
+            status, reason = rules.status_after(outcome, error)
+            if not queries.mark(session, grant.id, grant.generation, status, reason, owner):
+                outcome = Outcome.SUPERSEDED
         if pause is None:
             queries.release(session, grant.id, owner)
         else:
             queries.put_off(session, grant.id, owner, failures, pause)
         queries.finish(session, begun.attempt_id, outcome.value, error_code=code, duration_ms=duration_ms)
-    return outcome
-
-
-def mark(session: Session, credential_id: int, generation: int, outcome: Outcome, error: Exception) -> bool:
-    """Say that a human must connect a grant again, unless it has another generation by now; return whether it was said.
-
-    Comparing the generation reads the row first: `invalid_grant` is also what a token gets that somebody else renewed.
-    """
-    status = WAITING[outcome is Outcome.REVOKED]
-    told = error.message if isinstance(error, PlatformError) else type(error).__name__
-    reason = rules.ROTATION_LOST_REASON if outcome is Outcome.ROTATION_LOST else told
-    return queries.mark(session, credential_id, generation, status, reason)
+    return outcome, bool(pause)
 
 
 def _fingerprint(tokens: GrantTokens) -> str:

@@ -88,6 +88,9 @@ class Outcome(StrEnum):
 TRY_AGAIN = frozenset({Outcome.FAILED, Outcome.IN_DOUBT, Outcome.THROTTLED})
 ASK_A_HUMAN = frozenset({Outcome.REAUTHORIZATION_REQUIRED, Outcome.REVOKED, Outcome.ROTATION_LOST})
 
+WAITING = ("reauthorization_required", "revoked")
+"""The states of a grant that waits for a human. Tokens that arrive late end it; one that is disabled stays so."""
+
 ROTATION_LOST_REASON = (
     "a renewal was cut off before its answer was stored, and the platform no longer takes the token that it used; "
     "connect the account again"
@@ -121,6 +124,13 @@ def outcome_of(error: Exception, *, rotates: bool, in_doubt: bool) -> Outcome:  
         case Misconfigured() | ConfigurationError():
             return Outcome.MISCONFIGURED
     return Outcome.DEFECT if isinstance(error, PlatformError) or not rotates else Outcome.IN_DOUBT
+
+
+def status_after(outcome: Outcome, error: Exception) -> tuple[str, str]:
+    """Return the status of a grant that a human must connect again, and the sentence that tells its team why."""
+    told = error.message if isinstance(error, PlatformError) else type(error).__name__
+    reason = ROTATION_LOST_REASON if outcome is Outcome.ROTATION_LOST else told
+    return WAITING[outcome is Outcome.REVOKED], reason
 
 
 def pause_after(error: Exception, failures: int) -> timedelta | None:

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
-from sivera.errors import ReconnectRequired, Throttled, Unavailable
+from sivera.errors import LeftAlone, ReconnectRequired, Throttled, Unavailable
 from sivera.grants import renewal, rules
 from sivera.grants.renewal import LEASE, RenewalEdges, StoredGrant, unseal
 from sivera.models import PlatformCredential
 from sivera.platforms.base import PlatformClient
 from sivera.queries import grants as queries
 from sivera.queries.accounts import ACTIVE
+from sivera.queries.renewals import mark
 from sivera.values import GrantTokens
 
 POLL_SECONDS = 0.25
@@ -74,6 +75,8 @@ class GrantTokenSource:
         """
         with self._lock:
             held = self._held or self._read()
+            if not self._lasts(held, rules.EXPIRY_MARGIN):
+                held = self._read()  # another process may have renewed it
             if self._lasts(held, rules.EXPIRY_MARGIN):
                 return held.token
             try:
@@ -104,9 +107,9 @@ class GrantTokenSource:
             held = self._read()
             if held.token != rejected:
                 return False
-            outcome = rules.outcome_of(error, rotates=False, in_doubt=False)
+            status, reason = rules.status_after(rules.outcome_of(error, rotates=False, in_doubt=False), error)
             with Session(self._edges.engine) as session, session.begin():
-                return renewal.mark(session, self._id, held.grant.generation, outcome, error)
+                return mark(session, self._id, held.grant.generation, status, reason)
 
     def renew(self, generation: int) -> bool:
         """Renew the grant if it still has this generation; return whether it was this call that renewed it.
@@ -151,17 +154,18 @@ class GrantTokenSource:
 
     def _renew(self, stale: _Held) -> bool:
         """Renew the grant, or wait for whoever does; return whether it was this process that renewed it."""
-        if stale.retry_at > self._monotonic():
-            raise Unavailable(self._client.platform, PAUSED)
+        self._held = None  # what is known of it is old from here on
         deadline = self._monotonic() + LEASE.total_seconds()
-        while not renewal.renew(self._edges, self._client, stale.grant):
-            if self._read().grant.generation != stale.grant.generation:
-                return False
-            if self._monotonic() > deadline:
-                raise Unavailable(
-                    self._client.platform, "another process has been renewing this connection for too long"
-                )
+        while True:
             self._breaker.check(self._client.platform)
+            if stale.retry_at > self._monotonic():
+                raise LeftAlone(self._client.platform, PAUSED)
+            if renewal.renew(self._edges, self._client, stale.grant):
+                return True
+            fresh = self._read()
+            if fresh.grant.generation != stale.grant.generation:
+                return False
+            stale = fresh
+            if self._monotonic() > deadline:
+                raise LeftAlone(self._client.platform, "another process has been renewing this connection for too long")
             time.sleep(POLL_SECONDS)
-        self._held = None
-        return True

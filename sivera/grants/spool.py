@@ -5,27 +5,45 @@ is one copy of it. Where the database goes away in that moment, the copy is writ
 renamed in between) before anything else is tried.
 """
 
-import logging
 import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from typing import BinaryIO
 
-from pydantic import SecretStr, ValidationError
+import orjson
+from pydantic import ValidationError
 
 from sivera.crypto import Keyring, Place
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.values import GrantTokens, Value
 
-logger = logging.getLogger(__name__)
+FILE_NAME = re.compile(r"([0-9]+)-([0-9]+)\.tokens")
+"""The ids of the grant and of the attempt, so that two holders on one machine never share a file."""
 
-SUFFIX = ".tokens"
+
+class SpoolError(SiveraError):
+    """A file of the spool cannot be read, so that its grant must not be renewed by the token that is stored."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(path, why)
+        self.path, self.why = path, why
+
+    def __str__(self) -> str:
+        return (
+            f"the renewed tokens in {self.path} cannot be read ({self.why}): bring back the token key that they need, "
+            "or delete the file, and the token that is stored is tried"
+        )
 
 
 class Answer(Value):
     """A platform's answer to a renewal, with what its write needs.
 
-    `as_of` is the database's time before the call: the tokens' lifetime counts from then.
+    `as_of` is the database's time before the call: the tokens' lifetime counts from then. `rotated` says that the token
+    that was spent is no longer the grant's.
     """
 
     credential_id: int
@@ -35,14 +53,7 @@ class Answer(Value):
     as_of: datetime
     duration_ms: int
     tokens: GrantTokens
-
-
-class _Sealed(Value):
-    """An answer as it is encrypted: its tokens in plain."""
-
-    answer: Answer
-    access_token: str
-    refresh_token: str | None
+    rotated: bool
 
 
 class Spool:
@@ -72,56 +83,80 @@ class Spool:
                 "to: mend its permissions, or name another one in SIVERA_SPOOL_DIR"
             )
 
-    def put(self, keyring: Keyring, answer: Answer) -> None:
-        """Write an answer to disk, and return when it would survive a loss of power."""
-        refresh = answer.tokens.refresh_token
-        sealed = _Sealed(
-            answer=answer,
-            access_token=answer.tokens.access_token.get_secret_value(),
-            refresh_token=refresh.get_secret_value() if refresh else None,
-        )
-        content = keyring.encrypt(sealed.model_dump_json(), _place(answer.credential_id))
+    def put(self, keyring: Keyring, answer: Answer) -> BinaryIO:
+        """Write an answer to disk, and return when it would survive a loss of power.
+
+        Returns the open file: until it is closed, which the end of the process does too, nobody takes the answer up.
+        """
+        plain = answer.model_dump(mode="json")
+        plain["tokens"] |= {
+            name: token.get_secret_value() if token else None
+            for name, token in (
+                ("access_token", answer.tokens.access_token),
+                ("refresh_token", answer.tokens.refresh_token),
+            )
+        }
+        content = keyring.encrypt(orjson.dumps(plain).decode(), _place(answer.credential_id))
         final = self._path(answer)
-        draft = final.with_suffix(f".{os.getpid()}.draft")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        draft = final.with_suffix(".draft")
+        file = os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        try:
+            flock(file, LOCK_EX)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        draft.rename(final)
-        _sync_folder(self.folder)
+            draft.rename(final)
+            _sync_folder(self.folder)
+        except OSError:
+            file.close()
+            raise
+        return file
 
     def remove(self, answer: Answer) -> None:
         """Forget an answer that was written, or is no longer of use."""
         self._path(answer).unlink(missing_ok=True)
 
-    def waiting(self, keyring: Keyring, credential_id: int | None = None) -> Iterator[Answer]:
-        """Yield what waits, of one grant or of all, in the order of generations.
+    def waiting(self, credential_id: int | None = None) -> list[Path]:
+        """Return the files that wait, of one grant or of all, the earliest attempts first."""
+        numbered = [(match, path) for path in self.folder.glob("*") if (match := FILE_NAME.fullmatch(path.name))]
+        found = sorted((int(match[2]), path) for match, path in numbered if credential_id in (None, int(match[1])))
+        return [path for _, path in found]
 
-        A file that cannot be read stays where it is, and is told of in the log.
+    @contextmanager
+    def take(self, keyring: Keyring, path: Path) -> Iterator[Answer | None]:
+        """Yield what is in a file, and keep others from it meanwhile; None where another one has it.
+
+        Raises:
+            SpoolError: It cannot be read.
         """
-        pattern = f"{'*' if credential_id is None else credential_id}-*{SUFFIX}"
-        for path in sorted(self.folder.glob(pattern), key=lambda path: [int(n) for n in path.stem.split("-")]):
-            try:
-                yield _read(keyring, path)
-            except FileNotFoundError:
-                continue  # another process has taken it up
-            except (SiveraError, ValidationError, OSError) as error:
-                # Without the traceback: it adds nothing, and the next run says it again.
-                logger.error("The renewed tokens in %s cannot be read (%s)", path, type(error).__name__)  # noqa: TRY400
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            yield None
+            return
+        except OSError as error:
+            raise SpoolError(path, str(error)) from None
+        with file:
+            yield _read(keyring, path, file)
 
     def _path(self, answer: Answer) -> Path:
-        return self.folder / f"{answer.credential_id}-{answer.generation}{SUFFIX}"
+        return self.folder / f"{answer.credential_id}-{answer.attempt_id}.tokens"
 
 
-def _read(keyring: Keyring, path: Path) -> Answer:
-    credential_id = int(path.stem.partition("-")[0])
-    sealed = _Sealed.model_validate_json(keyring.decrypt(path.read_bytes(), _place(credential_id)))
-    tokens = GrantTokens(
-        access_token=SecretStr(sealed.access_token),
-        refresh_token=SecretStr(sealed.refresh_token) if sealed.refresh_token is not None else None,
-        expires_in=sealed.answer.tokens.expires_in,
-    )
-    return sealed.answer.model_copy(update={"tokens": tokens})
+def _read(keyring: Keyring, path: Path, file: BinaryIO) -> Answer | None:
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return None
+    if not path.exists():
+        return None  # whoever had it has just removed it
+    try:
+        content = keyring.decrypt(file.read(), _place(int(path.name.partition("-")[0])))
+        return Answer.model_validate_json(content)
+    except ValidationError:
+        raise SpoolError(path, "it is damaged") from None
+    except (SiveraError, OSError) as error:
+        raise SpoolError(path, str(error)) from None
 
 
 def _place(credential_id: int) -> Place:

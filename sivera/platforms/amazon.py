@@ -28,7 +28,7 @@ from sivera.errors import (
 )
 from sivera.platforms import amazon_json as read
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product, ProductNotEnabled
-from sivera.platforms.base import MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
 from sivera.values import (
     AdAccount,
     Campaign,
@@ -205,7 +205,7 @@ class AmazonAds:
         }
         body = self._login.send(self._http.build_request("POST", self._token_url, data=form)).body
         seconds: int = read.field(body, "expires_in", int)
-        if not 0 < seconds < timedelta(days=366).total_seconds():
+        if not 0 < seconds <= LONGEST_LIFE_SECONDS:
             raise read.invalid("expires_in")
         refresh_token = read.optional(body, "refresh_token", str)
         return GrantTokens(

@@ -36,6 +36,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 25.0
 """A call that is begun at a run's deadline and gets no answer ends within the run's time limit."""
 MAX_CONNECTIONS = 64
+LONGEST_LIFE_SECONDS = 400 * 24 * 3600
+"""No platform gives an access token for longer than a year: a longer lifetime is not one."""
 MAX_PAGES = 10_000
 """A listing that goes on for longer than this repeats itself."""
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from sivera.breaker import Breaker
 from sivera.errors import AccountInaccessible, InvalidRequest, ReconnectRequired
-from sivera.platforms.base import AppCredentials, Caller, TokenSource
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, Caller, TokenSource
 from sivera.platforms.google_errors import ads_error, oauth_error
 from sivera.platforms.google_json import (
     account_of,
@@ -156,7 +156,7 @@ class GoogleAds:
         access, lifetime, refresh = (member(body, key) for key in ("access_token", "expires_in", "refresh_token"))
         if not isinstance(access, str) or not access:
             raise invalid("sent no access_token")
-        if type(lifetime) is not int or lifetime <= 0:
+        if type(lifetime) is not int or not 0 < lifetime <= LONGEST_LIFE_SECONDS:
             raise invalid("sent an expires_in that is not a number of seconds")
         if refresh is not None and (not isinstance(refresh, str) or not refresh):
             raise invalid("sent a refresh_token that is not text")

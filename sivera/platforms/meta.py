@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from sivera.breaker import Breaker
 from sivera.errors import InvalidReply
-from sivera.platforms.base import MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, TooMuchData, app_usage, error_of
 from sivera.platforms.meta_json import (
     ACCOUNT_FIELDS,
@@ -139,7 +139,7 @@ class MetaAds:
         token, seconds = body.get("access_token"), body.get("expires_in", 0)
         if not isinstance(token, str) or not token:
             raise _invalid("access_token")
-        if type(seconds) is not int or seconds < 0:
+        if type(seconds) is not int or not 0 <= seconds <= LONGEST_LIFE_SECONDS:
             raise _invalid("expires_in")
         return GrantTokens(
             access_token=SecretStr(token),

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from sivera.breaker import Breaker
 from sivera.errors import InvalidReply
-from sivera.platforms.base import MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
 from sivera.platforms.tiktok_json import (
     CALL_ERRORS,
     GRANT_ERRORS,
@@ -168,6 +168,8 @@ class TikTokAds:
         }
         data = _data(self._oauth.send(self._http.build_request("POST", self._base + REFRESH_PATH, json=body)))
         seconds = data.integer("expires_in") if data.has("expires_in") else REFRESHED_TOKEN_SECONDS
+        if seconds > LONGEST_LIFE_SECONDS:
+            raise InvalidReply(self.platform, "sent an expires_in that no token has")
         rotated = SecretStr(data.text("refresh_token")) if data.has("refresh_token") else tokens.refresh_token
         return GrantTokens(
             access_token=SecretStr(data.text("access_token")),

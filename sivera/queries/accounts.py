@@ -89,6 +89,13 @@ def get_account(session: Session, account_id: int) -> AdAccount | None:
     return session.get(AdAccount, account_id)
 
 
+def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
+    """Return the accounts that a grant carries, by id."""
+    return session.scalars(
+        select(AdAccount).where(AdAccount.credential_id == credential_id).order_by(AdAccount.id)
+    ).all()
+
+
 _SYNC_TARGET = (
     select(
         AdAccount.credential_id,
@@ -226,9 +233,7 @@ def upsert_accounts(
                 where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
             )
         )
-    return session.scalars(
-        select(AdAccount).where(AdAccount.credential_id == credential.id).order_by(AdAccount.id)
-    ).all()
+    return accounts_of(session, credential.id)
 
 
 def approve_removals(session: Session, account_id: int) -> int | None:

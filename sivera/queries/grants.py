@@ -43,6 +43,16 @@ def get_credential(session: Session, credential_id: int) -> PlatformCredential:
     return session.get_one(PlatformCredential, credential_id, populate_existing=True)
 
 
+def find_credential(session: Session, credential_id: int) -> tuple[PlatformCredential, str] | None:
+    """Return a grant and its team's name, or None."""
+    found = session.execute(
+        select(PlatformCredential, Team.name)
+        .join(Team, Team.id == PlatformCredential.team_id)
+        .where(PlatformCredential.id == credential_id)
+    ).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
 def read_credential(
     session: Session, credential_id: int
 ) -> tuple[PlatformCredential, timedelta | None, timedelta | None]:

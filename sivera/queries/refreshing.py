@@ -27,6 +27,8 @@ def due_grants(
 ) -> Sequence[Row[Any]]:
     """Return id, platform, team, name and generation of the grants to renew: in doubt first, then the soonest to end.
 
+    Left out are those that somebody is renewing now, and those that are left alone after failures.
+
     Args:
         session: The database.
         windows: How long before its end a platform's grant is due.
@@ -51,6 +53,7 @@ def due_grants(
         .where(
             PlatformCredential.status == "active",
             or_(PlatformCredential.next_attempt_at.is_(None), PlatformCredential.next_attempt_at <= func.now()),
+            or_(PlatformCredential.lease_until.is_(None), PlatformCredential.lease_until < func.now()),
             or_(
                 PlatformCredential.expires_at < func.now() + window,
                 and_(PlatformCredential.expires_at.is_(None), proven_at < func.now() - proof_every),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, LargeBinary, bindparam, func, select, text, update
+from sqlalchemy import Interval, LargeBinary, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from sivera.models import OutboxEvent, PlatformCredential, Team, TokenRefreshLog
@@ -37,7 +37,7 @@ _BEGIN = text("""
         UPDATE token_refresh_logs
         SET outcome = 'in_doubt', finished_at = now()
         WHERE credential_id = (SELECT id FROM leased) AND outcome IS NULL
-        RETURNING token_fingerprint
+        RETURNING token_fingerprint, generation
     ), begun AS (
         INSERT INTO token_refresh_logs
                (credential_id, platform, generation, token_fingerprint, owner, deadline, run_id)
@@ -45,9 +45,10 @@ _BEGIN = text("""
         RETURNING id, started_at
     )
     SELECT begun.id, begun.started_at,
-           EXISTS (SELECT FROM cut_off WHERE token_fingerprint = :fingerprint)
+           EXISTS (SELECT FROM cut_off WHERE token_fingerprint = :fingerprint AND generation = :generation)
         OR EXISTS (SELECT FROM token_refresh_logs
-                   WHERE credential_id = :id AND outcome = 'in_doubt' AND token_fingerprint = :fingerprint)
+                   WHERE credential_id = :id AND (outcome IS NULL OR outcome = 'in_doubt')
+                     AND token_fingerprint = :fingerprint AND generation = :generation)
            AS in_doubt,
            (SELECT id FROM token_keys WHERE retired_at IS NULL ORDER BY created_at DESC LIMIT 1)
     FROM begun
@@ -86,7 +87,8 @@ _STORE = text("""
         generation = generation + 1, lease_owner = NULL, lease_until = NULL,
         last_renewed_at = now(), failures = 0, next_attempt_at = NULL, strikes = 0, last_strike_on = NULL,
         updated_at = now()
-    WHERE id = :id AND generation = :generation AND (lease_owner = :owner OR lease_owner IS NULL)
+    WHERE id = :id AND generation = :generation
+      AND (lease_owner = :owner OR lease_owner IS NULL OR lease_until < now())
     RETURNING status
 """).bindparams(
     bindparam("access_token", type_=LargeBinary),
@@ -170,15 +172,22 @@ _MARK = (
 )
 
 
-def mark(session: Session, credential_id: int, generation: int, status: str, reason: str) -> bool:
+def mark(
+    session: Session, credential_id: int, generation: int, status: str, reason: str, owner: str | None = None
+) -> bool:
     """Say that only a human can make a grant work again, with its event; False where that is no longer so.
 
-    That is where it was renewed or connected meanwhile, or is marked already.
+    That is where it was renewed or connected meanwhile, or is marked already, or another one than `owner` holds its
+    lease: then the outcome of that renewal counts. Comparing the generation reads the row first: `invalid_grant` is
+    also what a token gets that somebody else has just renewed.
     """
+    free = or_(PlatformCredential.lease_until.is_(None), PlatformCredential.lease_until < func.now())
     marked = session.execute(
-        _MARK.where(PlatformCredential.id == credential_id, PlatformCredential.generation == generation).values(
-            status=status, status_reason=reason
-        )
+        _MARK.where(
+            PlatformCredential.id == credential_id,
+            PlatformCredential.generation == generation,
+            free if owner is None else PlatformCredential.lease_owner == owner,
+        ).values(status=status, status_reason=reason)
     ).one_or_none()
     if marked is None:
         return False

@@ -131,7 +131,7 @@ class _Cleaning:
 
     def _delete_window(self, session: Session, window: queries.Window) -> None:
         at = passed_over = 0
-        # To look for what is locked or held costs half as much again, and in most windows nothing is.
+        # To look for what is locked or held costs a third more, and in most windows nothing is.
         self._carefully = False
         while at < window.chunks:
             if self._is_over():

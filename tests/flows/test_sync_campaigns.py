@@ -1,13 +1,10 @@
 """sync-campaigns as a flow: a real Prefect server, the sandbox over real HTTP, real PostgreSQL."""
 
-from uuid import UUID
-
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from sqlalchemy.orm import Session
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.names import SYNC_JOB, lock_name
 from flows.sync_campaigns import sync_campaigns
@@ -17,6 +14,7 @@ from sivera.sandbox.world import World
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.summary import SyncSummary
 from sivera.values import PlatformName
+from tests.flows.runs import artifacts, events, flow_run_id, recorded_names
 from tests.stage import Stage
 
 FULL = SyncOptions(mode=SyncMode.FULL)
@@ -32,11 +30,6 @@ def world() -> World:
 def connect_all(stage: Stage, accounts: int = 2) -> None:
     for platform in PlatformName:
         stage.connect(stage.world.add_grant(platform, accounts=accounts, campaigns=4))
-
-
-def flow_run_id(state: State) -> UUID:
-    assert state.state_details.flow_run_id
-    return state.state_details.flow_run_id
 
 
 def summary_of(stage: Stage, state: State) -> SyncSummary:
@@ -140,32 +133,3 @@ def test_an_account_that_does_not_exist_is_named() -> None:
     state = run(FULL.model_copy(update={"account_ids": (4711,)}))
     assert state.is_failed()
     assert "there is no account 4711" in (state.message or "")
-
-
-def recorded_names(state: State, count: int) -> set[str]:
-    """The names of a flow run's task runs, once the server has recorded so many: it does so a moment later."""
-    wanted = {"flow_runs": {"id": {"any_": [str(flow_run_id(state))]}}}
-    with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
-            with attempt:
-                runs = client.request("POST", "/task_runs/filter", json=wanted).json()
-                assert len(runs) >= count
-    return {run["name"] for run in runs}
-
-
-def artifacts(state: State) -> dict[str, object]:
-    wanted = {"artifacts": {"flow_run_id": {"any_": [str(flow_run_id(state))]}}}
-    with get_client(sync_client=True) as client:
-        found = client.request("POST", "/artifacts/filter", json=wanted).json()
-    return {artifact["key"]: artifact["data"] for artifact in found}
-
-
-def events(name: str, state: State) -> list[dict[str, object]]:
-    """The payloads of a flow run's events of a name, once the server has them: it writes them a moment later."""
-    wanted = {"filter": {"event": {"name": [name]}, "related": {"id": [f"prefect.flow-run.{flow_run_id(state)}"]}}}
-    with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
-            with attempt:
-                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
-                assert found
-    return [event["payload"] for event in found]

@@ -3,14 +3,11 @@
 import io
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -21,86 +18,24 @@ from blocks.platform_app import load_platform_app
 from blocks.setup import setup
 from ops.account_actions import OVERDUE, why_not
 from ops.accounts import read_secret
-from ops.cli import main
 from ops.tables import print_table
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
 from sivera.platforms.base import utc_now
 from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.values import PlatformName
+from tests.ops.commands import Sivera, add, pasted, refusal
 from tests.prefect_server import PrefectServer, free_port
 from tests.stage import Stage
 
 NOW = utc_now()
 
 
-class Answer(NamedTuple):
-    """What a command said."""
-
-    code: object
-    out: str
-    err: str
-
-    @property
-    def refusal(self) -> str:
-        """The one line in which the command said why not."""
-        assert self.out == ""
-        return refusal(self.code, self.err)
-
-
-class Sivera(Protocol):
-    """Runs a command."""
-
-    def __call__(self, *arguments: str, stdin: str | None = None) -> Answer:
-        """Run it with this as its standard input; None is a closed one."""
-        ...
-
-
 @pytest.fixture
 def world() -> World:
     """A world that lives in the machine's time, as the commands do."""
     return World(seed=7)
-
-
-@pytest.fixture
-def sivera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Sivera]:
-    """Runs the command in an empty folder; no secret of its standard input may be in what it says."""
-    before, on_sigterm = os.environ.copy(), signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, stdin: str | None = None) -> Answer:
-        monkeypatch.setattr("sys.stdin", None if stdin is None else io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        answer = Answer(ended.value.code, *capsys.readouterr())
-        assert "Traceback" not in answer.err
-        assert not [word for word in (stdin or "").split() if word in answer.out + answer.err]
-        return answer
-
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
-    signal.signal(signal.SIGTERM, on_sigterm)
-
-
-def refusal(code: object, err: str) -> str:
-    assert code in (1, 2)
-    assert err.startswith("sivera: ")
-    assert err.endswith("\n")
-    assert err.count("\n") == 1, err
-    return err.removeprefix("sivera: ").removesuffix("\n")
-
-
-def pasted(stage: Stage, grant: Grant) -> str:
-    """The one token that a person has after a login."""
-    tokens = stage.issue(grant)
-    return (tokens.refresh_token or tokens.access_token).get_secret_value()
-
-
-def add(platform: PlatformName, team: str = "Hanok", *more: str) -> list[str]:
-    return ["credentials", "add", "--platform", platform.value, "--team", team, *more]
 
 
 def in_a_process(folder: Path, server: PrefectServer, *arguments: str) -> subprocess.CompletedProcess[str]:

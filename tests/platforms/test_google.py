@@ -31,9 +31,9 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.base import AppCredentials, StaticToken, TokenSource
+from sivera.platforms.base import AppCredentials, Reply, StaticToken, TokenSource
 from sivera.platforms.google import NAMES_PER_QUERY, GoogleAds
-from sivera.platforms.google_errors import ADS_VERDICTS
+from sivera.platforms.google_errors import ADS_VERDICTS, oauth_error
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, LOCALES, Account, Figures, World
 from sivera.values import (
@@ -482,6 +482,29 @@ def test_google_auth_agrees_on_which_refusals_are_worth_another_try(
     assert theirs.value.retryable is isinstance(ours.value, Unavailable | Throttled)
     assert ours.value.code == code
     assert refresh.get_secret_value() not in str(ours.value)
+
+
+GOOGLES_STATUSES = sorted({400, 401, 403, *google.auth.transport.DEFAULT_RETRYABLE_STATUS_CODES})
+GOOGLES_ERRORS = (
+    "internal_failure",
+    "server_error",
+    "temporarily_unavailable",
+    "invalid_grant",
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_request",
+    "invalid_scope",
+    "deleted_client",
+)
+
+
+@pytest.mark.parametrize("status", GOOGLES_STATUSES)
+@pytest.mark.parametrize("error", GOOGLES_ERRORS)
+def test_google_auth_agrees_on_every_status_and_error_that_it_knows(status: int, error: str) -> None:
+    body = {"error": error, "error_description": "in words"}
+    ours = oauth_error(Reply(status, httpx.Headers(), body))
+    assert isinstance(ours, Unavailable | Throttled) is google_oauth._can_retry(status, body)  # type: ignore[no-untyped-call]
 
 
 def test_google_auths_credentials_give_up_where_we_ask_a_human(desk: Desk) -> None:

@@ -142,3 +142,15 @@ def test_a_slow_answer_is_the_right_one_only_later(world: World, account: Accoun
         with pytest.raises(httpx.ReadTimeout):
             http.get(url, timeout=httpx.Timeout(5, read=0.2))
         assert http.get(url).json() == right
+
+
+def test_a_spent_refresh_token_is_honoured_for_the_leeway_and_no_longer() -> None:
+    world = World(now=NOW)
+    grant = world.add_grant(PlatformName.AMAZON, rotates=True, leeway=timedelta(minutes=5))
+    spent, current = world.issue_refresh(grant), world.issue_refresh(grant)
+    world.clock.advance(timedelta(minutes=4))
+    assert world.grant_of_refresh(PlatformName.AMAZON, spent) is grant
+    world.clock.advance(timedelta(minutes=1))
+    assert world.grant_of_refresh(PlatformName.AMAZON, spent) is None
+    assert grant.reused
+    assert world.grant_of_refresh(PlatformName.AMAZON, current) is None

@@ -33,6 +33,7 @@ def key_ids(stage: Stage) -> set[str]:
 
 
 def test_a_keyring_that_lacks_a_key_or_has_another_under_its_id_is_refused(stage: Stage) -> None:
+    connect(stage, 1)
     check_keyring(stage.engine, stage.keyring)
     check_keyring(stage.engine, both("k1"))
     with pytest.raises(ConfigurationError, match="lacks the key 'k1'"):
@@ -123,7 +124,8 @@ def test_a_grant_that_no_key_decrypts_is_named_and_keeps_its_key_from_being_reti
     with stage.engine.begin() as connection:
         connection.execute(
             text(
-                "UPDATE platform_credentials SET refresh_token = set_byte(refresh_token, 20, 255 - get_byte(refresh_token, 20)) WHERE id = 2"
+                "UPDATE platform_credentials "
+                "SET refresh_token = set_byte(refresh_token, 20, 255 - get_byte(refresh_token, 20)) WHERE id = 2"
             )
         )
     done = rotate(stage.engine, both(), lambda _: None)

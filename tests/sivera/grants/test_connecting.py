@@ -1,12 +1,15 @@
 """Connecting a grant: encrypted, all or nothing, and again over what was there."""
 
+from datetime import timedelta
+
 import pytest
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
-from sivera.errors import PlatformError, ReconnectRequired
-from sivera.grants.connecting import connect_token
+from sivera.errors import PlatformError, ReconnectRequired, Unavailable
+from sivera.grants.connecting import AccountsNotListed, connect_token, discover
 from sivera.queries import renewals
+from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tests.stage import Stage
@@ -89,3 +92,36 @@ def test_a_pasted_token_of_no_grant_is_refused_in_words(stage: Stage) -> None:
 def test_a_grant_of_thousands_of_accounts_can_be_connected(stage: Stage, world: World) -> None:
     connection = stage.connect(world.add_grant(PlatformName.TIKTOK, accounts=7_000, campaigns=1))
     assert len(connection.account_ids) == 7_000
+
+
+def test_a_token_that_was_replaced_is_stored_though_its_accounts_cannot_be_listed(stage: Stage, world: World) -> None:
+    grant = world.add_grant(PlatformName.AMAZON, accounts=2, rotates=True)
+    client, pasted = stage.client(PlatformName.AMAZON), SecretStr(world.issue_refresh(grant))
+    world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "accounts"))
+    with pytest.raises(AccountsNotListed, match="Run: sivera credentials discover") as stored_alone:
+        connect_token(stage.engine, stage.keyring, client, team="Nari", token=pasted)
+    world.faults.clear()
+    id_ = stored_alone.value.credential_id
+    source = stage.tokens(PlatformName.AMAZON, id_)
+    assert len(discover(stage.engine, client, source, id_)) == 2
+    stage.pass_time(timedelta(hours=2))
+    assert world.grant_of_access(PlatformName.AMAZON, source.renewed(source.current())) is grant
+
+
+def test_a_token_that_still_works_is_not_stored_where_its_accounts_cannot_be_listed(stage: Stage, world: World) -> None:
+    grant = world.add_grant(PlatformName.AMAZON)
+    client, pasted = stage.client(PlatformName.AMAZON), SecretStr(world.issue_refresh(grant))
+    world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "accounts"))
+    with pytest.raises(Unavailable):
+        connect_token(stage.engine, stage.keyring, client, team="Nari", token=pasted)
+    assert stage.rows("SELECT 1 FROM teams") == []
+
+
+def test_accounts_that_came_later_are_discovered(stage: Stage, world: World) -> None:
+    first, second = world.add_grant(PlatformName.META), world.add_grant(PlatformName.META, accounts=3)
+    connection = stage.connect(first)
+    first.account_ids.extend(second.account_ids)
+    source = stage.tokens(PlatformName.META, connection.credential_id)
+    carried = discover(stage.engine, stage.client(PlatformName.META), source, connection.credential_id)
+    assert len(carried) == 4
+    assert connection.account_ids[0] in carried

@@ -20,6 +20,7 @@ from sivera.errors import ConfigurationError, GrantRevoked, Misconfigured, Recon
 from sivera.grants import renewal
 from sivera.grants.renewal import LEASE, StoredGrant, take_up_spool
 from sivera.grants.source import GrantTokenSource
+from sivera.grants.spool import SpoolError
 from sivera.platforms.base import PlatformClient, TokenSource
 from sivera.queries import renewals as queries
 from sivera.sandbox.faults import Fault, FaultKind
@@ -257,6 +258,21 @@ def test_a_lost_rotation_is_told_from_a_grant_that_its_user_took_away(stage: Sta
     assert other.row()["status"] == "revoked"
 
 
+def test_a_doubt_that_was_resolved_is_no_evidence_later(stage: Stage, world: World) -> None:
+    grant = world.add_grant(AMAZON)  # its refresh token stays the same
+    due = Due(stage, grant, stage.connect(grant).credential_id)
+    stage.pass_time(timedelta(hours=2))
+    world.faults.add(Fault(FaultKind.DISCONNECT, AMAZON, "token", times=1))
+    with pytest.raises(Unavailable):
+        due.source().current()
+    assert due.works()
+    stage.pass_time(timedelta(days=5))
+    world.revoke_grant(grant.id)
+    with pytest.raises(GrantRevoked):
+        due.source().current()
+    assert [outcome for outcome, _ in due.journal()] == ["in_doubt", "renewed", "revoked"]
+
+
 def test_a_refused_token_that_somebody_else_renewed_marks_nothing(due: Due) -> None:
     """`invalid_grant` is also what a spent token gets: the row is read again before anything is concluded."""
     stale = due.source()
@@ -265,7 +281,7 @@ def test_a_refused_token_that_somebody_else_renewed_marks_nothing(due: Due) -> N
     assert due.works()
     due.grant.leeway, due.grant.honoured_until = timedelta(), datetime.min.replace(tzinfo=UTC)
     begun = queries.Begun(0, due.stage.now(), in_doubt=False, key_id=None)
-    outcome = renewal._conclude(
+    outcome, _ = renewal._conclude(
         due.stage.renewal_edges(), held.grant, "stale", begun, GrantRevoked(AMAZON, "no", "invalid_grant"), 1
     )
     assert outcome.value == "superseded"
@@ -370,15 +386,43 @@ class TestDatabaseAway:
         assert due.works()
         assert due.calls() == 1
 
-    def test_a_file_that_cannot_be_read_stays_and_stops_nobody(
-        self, due: Due, caplog: pytest.LogCaptureFixture
+    def test_a_file_that_cannot_be_read_stops_its_grant_alone_and_before_anything_is_spent(
+        self, due: Due, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
+        other = world.add_grant(AMAZON, rotates=True)
+        beside = Due(due.stage, other, due.stage.connect(other, team="Nari").credential_id)
+        due.stage.pass_time(timedelta(hours=2))
         due.stage.spool.mkdir(parents=True)
-        damaged = due.stage.spool / f"{due.id}-1.tokens"
+        damaged = due.stage.spool / f"{due.id}-7.tokens"
         damaged.write_bytes(b"damaged")
-        assert due.works()
-        assert damaged.exists()
+        (due.stage.spool / "1-2 (copy).tokens").write_bytes(b"not ours")
+        calls = due.calls()
+        with pytest.raises(SpoolError, match="delete the file"):
+            due.source().current()
+        assert due.calls() == calls
+        assert take_up_spool(due.stage.renewal_edges()) == 0
         assert str(damaged) in caplog.text
+        assert beside.works()
+        damaged.unlink()
+        assert due.works()
+
+    def test_an_answer_of_a_holder_that_died_is_taken_up_after_a_successor_died_as_well(self, due: Due) -> None:
+        """The lease of the second is over: its owner's name must not keep the first one's tokens out."""
+        due.stage.store_seconds = 0.0
+
+        def successor_begins() -> None:
+            due.stage.age(LEASE)
+            with Session(due.stage.engine) as session, session.begin():
+                assert queries.begin(
+                    session, due.id, generation=1, owner="second", lease=LEASE, fingerprint="f", run_id=None
+                )
+
+        with pytest.raises(Unavailable):
+            due.source(then=successor_begins).current()
+        assert len(list(due.stage.spool.iterdir())) == 1
+        due.stage.age(LEASE)
+        assert due.works()
+        assert due.calls() == 1
 
 
 def test_a_stored_grant_shows_no_token(due: Due) -> None:

@@ -304,7 +304,8 @@ def clean_and_die(database_url: str, run_id: UUID, last: int) -> None:
 
 @pytest.mark.timeout(240)
 def test_a_kill_at_any_step_leaves_whole_batches_and_a_true_proof(attic: Attic, database_url: str) -> None:
-    processes = multiprocessing.get_context("spawn")
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
     whole = (0, 500, 1500, 3500)
     seen = set()
     for last in range(1, 60):

@@ -1,0 +1,42 @@
+"""What the Prefect server knows of a flow run."""
+
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+
+def flow_run_id(state: State) -> UUID:
+    assert state.state_details.flow_run_id
+    return state.state_details.flow_run_id
+
+
+def recorded_names(state: State, count: int) -> set[str]:
+    """The names of a flow run's task runs, once the server has recorded so many: it does so a moment later."""
+    wanted = {"flow_runs": {"id": {"any_": [str(flow_run_id(state))]}}}
+    with get_client(sync_client=True) as client:
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+            with attempt:
+                runs = client.request("POST", "/task_runs/filter", json=wanted).json()
+                assert len(runs) >= count
+    return {run["name"] for run in runs}
+
+
+def artifacts(state: State) -> dict[str, Any]:
+    wanted = {"artifacts": {"flow_run_id": {"any_": [str(flow_run_id(state))]}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/filter", json=wanted).json()
+    return {artifact["key"]: artifact["data"] for artifact in found}
+
+
+def events(name: str, state: State) -> list[dict[str, Any]]:
+    """The payloads of a flow run's events of a name, once the server has them: it writes them a moment later."""
+    wanted = {"filter": {"event": {"name": [name]}, "related": {"id": [f"prefect.flow-run.{flow_run_id(state)}"]}}}
+    with get_client(sync_client=True) as client:
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+            with attempt:
+                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+                assert found
+    return [event["payload"] for event in found]

@@ -1,0 +1,163 @@
+"""refresh-tokens as a flow: a real Prefect server, the sandbox over real HTTP, real PostgreSQL."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.types import SecretDict
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from blocks.names import REFRESH_JOB, TOKEN_KEY, lock_name
+from blocks.token_key import TokenKey, load_token_key
+from flows.refresh_tokens import refresh_tokens
+from sivera.grants.refreshing import RefreshOptions
+from sivera.sandbox.faults import Fault, FaultKind
+from sivera.sandbox.world import World
+from sivera.values import PlatformName
+from tasks import resources
+from tests.flows.runs import artifacts, events, flow_run_id, recorded_names
+from tests.stage import Stage
+
+AMAZON, GOOGLE, META = PlatformName.AMAZON, PlatformName.GOOGLE, PlatformName.META
+
+
+@pytest.fixture
+def world() -> World:
+    """A world that lives in the machine's time, as the flow does."""
+    return World(seed=7)
+
+
+def connect_all(stage: Stage, teams: int = 1) -> None:
+    for n in range(teams):
+        for platform in PlatformName:
+            stage.connect(stage.world.add_grant(platform), team=f"Team {n}")
+    stage.age(timedelta(days=51))
+
+
+def run(**options: object) -> State:
+    state: State = refresh_tokens(RefreshOptions.model_validate(options), return_state=True)
+    return state
+
+
+def test_every_due_grant_is_a_task_of_its_own_and_is_renewed(ready: Stage) -> None:
+    connect_all(ready, teams=2)
+    state = run()
+    assert (state.name, state.message) == ("Completed", "8 of 8 grants renewed")
+    rows = ready.rows("SELECT generation, expires_at - now() AS life, platform FROM platform_credentials")
+    assert {row.generation for row in rows} == {2}
+    assert {row.platform: row.life and round(row.life / timedelta(hours=1)) for row in rows} == {
+        "google": 1,
+        "meta": 1440,
+        "amazon": 1,
+        "tiktok": None,
+    }
+    (payload,) = events("sivera.refresh-tokens.finished", state)
+    assert {key: payload[key] for key in payload if key != "platforms"} == {
+        "success": True,
+        "totalProcessed": 8,
+        "renewed": 8,
+        "failed": 0,
+        "reauthorizationRequired": 0,
+        "putOff": 0,
+    }
+    assert recorded_names(state, count=11) >= {f"{p.value} Team {n} main" for p in PlatformName for n in range(2)}
+    logs = ready.rows("SELECT DISTINCT outcome, run_id FROM token_refresh_logs")
+    assert [(row.outcome, row.run_id) for row in logs] == [("renewed", flow_run_id(state))]
+    assert artifacts(state).keys() == {
+        "refresh-tokens-failures",
+        "refresh-tokens-platforms",
+        "refresh-tokens-progress",
+    }
+
+
+def test_one_grant_fails_and_the_others_are_renewed(ready: Stage) -> None:
+    connect_all(ready)
+    ready.world.faults.add(Fault(FaultKind.STATUS, GOOGLE, "token"))
+    gone = next(grant for grant in ready.world.grants.values() if grant.platform is AMAZON)
+    ready.world.revoke_grant(gone.id)
+    state = run()
+    assert state.name == "Failed"
+    assert state.message == "2 of 4 grants renewed, 1 failed, 1 to be connected again"
+    assert ready.world.faults.count(GOOGLE, "token") == 3, "the task's two retries"
+    (payload,) = events("sivera.refresh-tokens.finished", state)
+    assert (payload["success"], payload["totalProcessed"], payload["failed"]) == (False, 4, 1)
+    assert payload["reauthorizationRequired"] == 1
+    table = str(artifacts(state)["refresh-tokens-failures"])
+    assert "Someone of the team must connect the account again." in table
+    assert "next run tries again" in table
+    (row,) = ready.rows("SELECT id FROM platform_credentials WHERE platform = 'amazon'")
+    needed = published("sivera.grant.reauthorization-required", row.id)
+    assert [(one["platform"], one["team"], one["status"]) for one in needed] == [("amazon", "Team 0", "revoked")]
+
+    ready.world.faults.clear()
+    ready.world.log_in(gone.id)
+    ready.connect(gone, team="Team 0")
+    assert run().is_completed()
+    assert len(published("sivera.grant.recovered", row.id)) == 1
+    assert len(published("sivera.grant.reauthorization-required", row.id)) == 1
+
+
+def test_a_throttled_platform_is_put_off_and_the_others_are_not(ready: Stage) -> None:
+    connect_all(ready, teams=2)
+    ready.world.faults.add(Fault(FaultKind.THROTTLE, GOOGLE, "token", seconds=3600))
+    state = run(deadline_seconds=10)
+    assert (state.name, state.message) == ("Completed", "6 of 8 grants renewed, 2 put off to the next run")
+    assert ready.world.faults.count(GOOGLE, "token") <= 2
+
+
+def test_a_platform_that_recovers_within_the_run_is_renewed_in_it(ready: Stage) -> None:
+    connect_all(ready)
+    ready.world.faults.add(Fault(FaultKind.THROTTLE, AMAZON, "token", times=1, seconds=2))
+    assert run().message == "4 of 4 grants renewed"
+
+
+def test_a_second_instance_ends_cancelled(ready: Stage) -> None:
+    connect_all(ready)
+    with concurrency(lock_name(REFRESH_JOB, META), strict=True, max_retries=0):
+        state = run()
+        assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
+        assert run(platforms=["google"]).message == "1 of 1 grants renewed"
+    assert run().is_completed()
+
+
+def test_a_wrong_or_missing_key_is_said_before_anything_is_spent(ready: Stage) -> None:
+    connect_all(ready)
+    right, other = load_token_key(), TokenKey.generate()
+    (stranger,) = other.keys.get_secret_value().values()
+    renewals = ready.world.faults.calls.copy()
+    wrong = TokenKey(keys=SecretDict({right.current: stranger}), current=right.current)
+    for block, said in (
+        (wrong, f"the key '{right.current}' in the block token-key is another one"),
+        (other, f"lacks the key '{right.current}'"),
+    ):
+        block.save(TOKEN_KEY, overwrite=True)
+        resources.close()
+        state = run()
+        assert state.is_failed()
+        assert said in (state.message or "")
+        assert ready.world.faults.calls == renewals
+    assert not ready.rows("SELECT 1 FROM token_refresh_logs")
+    right.save(TOKEN_KEY, overwrite=True)
+    resources.close()
+    assert run().is_completed()
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_team_that_does_not_exist_is_named() -> None:
+    state = run(teams=["Nobody"])
+    assert state.is_failed()
+    assert "there is no team 'Nobody'" in (state.message or "")
+
+
+def published(name: str, grant: int) -> list[dict[str, Any]]:
+    """The payloads of a grant's events of a name, once the server has any."""
+    wanted = {"filter": {"event": {"name": [name]}, "resource": {"id": [f"sivera.grant.{grant}"]}}}
+    with get_client(sync_client=True) as client:
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+            with attempt:
+                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+                assert found
+    return [event["payload"] for event in found]

@@ -1,0 +1,91 @@
+"""`sivera credentials show` and `sivera keys` as a person uses them."""
+
+from datetime import timedelta
+
+import pytest
+
+from blocks.token_key import load_token_key
+from sivera.errors import ReconnectRequired
+from sivera.grants.source import GrantTokenSource
+from sivera.sandbox.world import World
+from sivera.values import PlatformName
+from tasks import resources
+from tests.ops.commands import Sivera
+from tests.stage import Stage
+
+
+@pytest.fixture
+def world() -> World:
+    """A world that lives in the machine's time, as the commands do."""
+    return World(seed=7)
+
+
+def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: Stage, world: World) -> None:
+    grant = world.add_grant(PlatformName.AMAZON, accounts=2)
+    connection = ready.connect(grant, team="Northwind Goods")
+    shown = sivera("credentials", "show", str(connection.credential_id)).out
+    assert "status:       active since" in shown
+    assert "team:         Northwind Goods" in shown
+    assert "next due:     now: the next run of refresh-tokens renews it" in shown
+    assert "It has not been renewed since it was connected." in shown
+    assert all(external_id in shown for external_id in connection.external_ids)
+
+    ready.pass_time(timedelta(hours=2))
+    source = ready.tokens(PlatformName.AMAZON, connection.credential_id)
+    token = source.current()
+    shown = sivera("credentials", "show", str(connection.credential_id)).out
+    assert "renewed " in shown
+    assert token not in shown
+
+    ready.pass_time(timedelta(hours=2))
+    world.revoke_grant(grant.id)
+    with pytest.raises(ReconnectRequired):
+        GrantTokenSource(ready.renewal_edges(), ready.client(PlatformName.AMAZON), connection.credential_id).current()
+    shown = sivera("credentials", "show", str(connection.credential_id)).out
+    assert "status:       revoked since" in shown
+    assert "reason:       no longer takes the refresh token: connect the account again" in shown
+    assert "mend:         sivera credentials add --platform amazon --team 'Northwind Goods' --name main" in shown
+    assert "next due:     not by itself" in shown
+    assert "invalid_grant" in shown
+    assert "revoked" in sivera("credentials", "list").out
+
+
+def test_accounts_that_came_later_are_discovered(sivera: Sivera, ready: Stage, world: World) -> None:
+    grant, more = world.add_grant(PlatformName.META), world.add_grant(PlatformName.META, accounts=2)
+    id_ = str(ready.connect(grant).credential_id)
+    grant.account_ids.extend(more.account_ids)
+    assert sivera("credentials", "discover", id_).out == f"Grant {id_} carries 3 ad accounts, 2 of them new.\n"
+    assert all(external_id in sivera("credentials", "show", id_).out for external_id in more.account_ids)
+
+
+def test_a_meta_grant_is_due_ten_days_before_its_end(sivera: Sivera, ready: Stage, world: World) -> None:
+    id_ = ready.connect(world.add_grant(PlatformName.META)).credential_id
+    (row,) = ready.rows("SELECT expires_at - interval '10 days' AS due FROM platform_credentials")
+    assert f"next due:     {row.due:%Y-%m-%d %H:%M} UTC" in sivera("credentials", "show", str(id_)).out
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_grant_that_does_not_exist_is_named(sivera: Sivera) -> None:
+    assert sivera("credentials", "show", "99").refusal.startswith("there is no grant 99")
+
+
+def test_keys_are_rotated_and_listed(sivera: Sivera, ready: Stage, world: World) -> None:
+    ids = [ready.connect(world.add_grant(PlatformName.GOOGLE), team=f"Team {n}").credential_id for n in range(3)]
+    old = load_token_key().current
+    assert [old, "3", "current"] in words(sivera("keys", "list").out)
+    answer = sivera("keys", "rotate")
+    new = load_token_key().current
+    assert new != old
+    assert answer.code == 0
+    assert f"All tokens are encrypted with key {new}." in answer.out
+    assert not [key for key in load_token_key().keys.get_secret_value().values() if key in answer.out]
+    listed = words(sivera("keys", "list").out)
+    assert [new, "3", "current"] in listed
+    assert [old, "0", "retired"] in listed
+    resources.close()
+    for id_ in ids:
+        assert resources.tokens(PlatformName.GOOGLE, id_).current()
+
+
+def words(table: str) -> list[list[str]]:
+    return [line.split()[:3] for line in table.splitlines()]
