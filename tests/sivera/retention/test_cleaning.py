@@ -10,9 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, event, text
+from sqlalchemy.orm import Session
 
 from sivera.database import open_engine
 from sivera.platforms.base import utc_now
+from sivera.queries import retention as queries
 from sivera.retention import rules
 from sivera.retention.cleaning import CleanupEdges, clean, plan_cleanup
 from sivera.retention.options import CleanupOptions, Kind
@@ -283,6 +285,31 @@ def test_old_rows_may_go_to_the_last(attic: Attic) -> None:
     attic.add_states(5, "1 hour")
     attic.add_sessions(5, "1 hour")
     assert [one.deleted for one in run(attic).values()] == [5, 5, 0]
+
+
+def test_a_place_that_was_given_to_another_row_meanwhile_is_not_emptied(attic: Attic) -> None:
+    attic.add_sessions(100, "1 hour")
+    cutoff = attic.now()
+    with attic.engine.connect() as connection, Session(connection) as session:
+        with session.begin():
+            window = queries.read_window(session, Kind.SESSIONS, cutoff, queries.START, size=100, chunk_size=50)
+        assert window is not None
+        assert window.chunks == 2
+        before = places(attic)
+        attic.execute("DELETE FROM sessions")
+        with attic.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+            other.execute(text("VACUUM sessions"))
+        alive = attic.add_sessions(100, "-1 hour")
+        assert places(attic) & before, "some live rows lie where dead ones lay"
+        with session.begin():
+            assert queries.delete_batch(session, Kind.SESSIONS, cutoff, 0, window.chunks) == 0
+        with session.begin():
+            assert queries.delete_free(session, Kind.SESSIONS, cutoff, 0, window.chunks) == (0, 0)
+    assert attic.contents()["sessions"] == alive
+
+
+def places(attic: Attic) -> set[str]:
+    return {row.place for row in attic.rows("SELECT ctid::text AS place FROM sessions")}
 
 
 def clean_and_die(database_url: str, run_id: UUID, last: int) -> None:
