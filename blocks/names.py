@@ -10,6 +10,7 @@ TAG = "sivera"
 
 DATABASE = "sivera-db"
 TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token
+CRON_SECRET = "cron-secret"  # noqa: S105 - the name of a document, not a secret
 
 SYNC_JOB = "sync-campaigns"
 REFRESH_JOB = "refresh-tokens"

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import httpx
 from prefect.blocks.core import Block
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from pydantic import ValidationError
 
@@ -31,12 +31,11 @@ def connect() -> Iterator[SyncPrefectClient]:
         ConfigurationError: No server is named, it does not answer within ten seconds, or it refuses us; also for a
             request inside the block that the server fails.
     """
-    url = PREFECT_API_URL.value()
-    if not url:
+    if not PREFECT_API_URL.value():
         raise ConfigurationError(
             "PREFECT_API_URL is not set: start a server with `sivera up`, or set it to that of a server that runs"
         )
-    try:
+    with explain_failures():
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
             get_client(httpx_settings={"timeout": PROBE_TIMEOUT}, sync_client=True) as probe,
@@ -44,11 +43,23 @@ def connect() -> Iterator[SyncPrefectClient]:
             probe.hello()
         with get_client(sync_client=True) as client:
             yield client
+
+
+@contextmanager
+def explain_failures() -> Iterator[None]:
+    """Turn what goes wrong between us and the Prefect server into a sentence.
+
+    Raises:
+        ConfigurationError: It does not answer, refuses us, or fails a request.
+    """
+    url = without_credentials(PREFECT_API_URL.value() or "")
+    try:
+        yield
     except httpx.HTTPStatusError as error:
-        raise ConfigurationError(_refusal(_without_credentials(url), error.response.status_code)) from None
+        raise ConfigurationError(_refusal(url, error.response.status_code)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            f"the Prefect server at {_without_credentials(url)} does not answer ({type(error).__name__}): "
+            f"the Prefect server at {url} does not answer ({type(error).__name__}): "
             "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
         ) from None
 
@@ -64,18 +75,19 @@ def load(kind: type[BlockT], name: str, mend: str) -> BlockT:
     Raises:
         ConfigurationError: It is missing or does not fit its class, or the Prefect server does not answer.
     """
-    with connect():
-        try:
-            return cast("BlockT", kind.load(name))
-        except RuntimeError as error:
-            # Block.load says so of a document that its class refuses, and keeps the class's own words as the cause.
-            cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
-            raise ConfigurationError(
-                f"the block {kind.get_block_type_slug()}/{name} does not fit ({cause}): {mend}"
-            ) from None
-        except ValueError:
-            # Block.load says so of a document that is not there, and of one whose type nobody has registered.
-            raise ConfigurationError(f"the block {kind.get_block_type_slug()}/{name} is missing: {mend}") from None
+    with connect(), _loading(kind, name, mend):
+        return cast("BlockT", kind.load(name))
+
+
+async def aload(client: PrefectClient, kind: type[BlockT], name: str, mend: str) -> BlockT:
+    """Load a block document over a client that is open; see `load`.
+
+    Raises:
+        ConfigurationError: It is missing or does not fit its class.
+        httpx.HTTPError: The Prefect server does not answer, or it refuses us.
+    """
+    with _loading(kind, name, mend):
+        return await kind.aload(name, client=client)
 
 
 def explain(error: ValidationError) -> str:
@@ -86,6 +98,25 @@ def explain(error: ValidationError) -> str:
         )
         for detail in error.errors(include_input=False, include_context=False, include_url=False)
     )
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password and query."""
+    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])
+
+
+@contextmanager
+def _loading(kind: type[Block], name: str, mend: str) -> Iterator[None]:
+    document = f"{kind.get_block_type_slug()}/{name}"
+    try:
+        yield
+    except RuntimeError as error:
+        # Prefect says so of a document that its class refuses, and keeps the class's own words as the cause.
+        cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
+        raise ConfigurationError(f"the block {document} does not fit ({cause}): {mend}") from None
+    except ValueError:
+        # Prefect says so of a document that is not there, and of one whose type nobody has registered.
+        raise ConfigurationError(f"the block {document} is missing: {mend}") from None
 
 
 def _refusal(url: str, status: int) -> str:
@@ -102,7 +133,3 @@ def _refusal(url: str, status: int) -> str:
                 f"the Prefect server at {url} failed (HTTP {status}): look into its log; "
                 "a changed PREFECT_SERVER_ENCRYPTION_KEY makes every block unreadable"
             )
-
-
-def _without_credentials(url: str) -> str:
-    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])

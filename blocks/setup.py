@@ -16,8 +16,9 @@ from prefect.workers.process import ProcessWorker
 from pydantic import ValidationError
 
 from blocks.automations import AUTOMATIONS
+from blocks.cron_secret import CronSecret
 from blocks.database import DATABASE_BLOCK, to_connector
-from blocks.names import DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
+from blocks.names import CRON_SECRET, DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import PlatformApp
 from blocks.server import connect, explain
 from blocks.token_key import TokenKey
@@ -25,7 +26,7 @@ from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName, Value
 
-BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, DATABASE_BLOCK)
+BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, CronSecret, DATABASE_BLOCK)
 WORK_POOL_TYPE = "process"
 
 
@@ -48,8 +49,8 @@ class SetupSummary(Value):
 def setup(database_url: str | None = None, apps: Mapping[PlatformName, AppCredentials] | None = None) -> SetupSummary:
     """Make the Prefect server ready for our deployments; a second time changes nothing.
 
-    The token key is made where there is none, and never replaced. Work pool and automations keep what an operator
-    paused or switched off.
+    The token key and the cron secret are made where there is none, and never replaced. Work pool and automations keep
+    what an operator paused or switched off.
 
     Args:
         database_url: The database's URL; where none is given, what is saved stays.
@@ -87,7 +88,8 @@ def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block]) -> Iterator[t
         kind.register_type_and_schema()
     for name, block in blocks.items():
         yield f"{block.get_block_type_slug()}/{name}", _save(client, name, block)
-    yield f"{TokenKey.get_block_type_slug()}/{TOKEN_KEY}", _make_token_key(client)
+    for kind, name in ((TokenKey, TOKEN_KEY), (CronSecret, CRON_SECRET)):
+        yield f"{kind.get_block_type_slug()}/{name}", _make_secret(client, kind, name)
     for lock in LOCKS:
         yield f"concurrency-limit/{lock}", _make_lock(client, lock)
     for automation in AUTOMATIONS:
@@ -131,11 +133,11 @@ def _is_saved(name: str, block: Block) -> bool:
     return all(getattr(saved, field) == getattr(block, field) for field in type(block).model_fields)
 
 
-def _make_token_key(client: SyncPrefectClient) -> Change:
-    if _exists(client, TokenKey, TOKEN_KEY):
+def _make_secret(client: SyncPrefectClient, kind: type[TokenKey] | type[CronSecret], name: str) -> Change:
+    if _exists(client, kind, name):
         return Change.UNCHANGED
     # Without overwrite the server takes only the first of two that are saved at the same time.
-    TokenKey.generate().save(TOKEN_KEY, overwrite=False)
+    kind.generate().save(name, overwrite=False)
     return Change.CREATED
 
 

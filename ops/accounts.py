@@ -155,7 +155,7 @@ def read_secret(what: str) -> SecretStr:
         raise ConfigurationError(f"standard input is empty: pass {what} there")
     if len(words) > 1 or not words[0].isascii():
         raise ConfigurationError(
-            f"standard input holds something else than {what}: pass it alone there, as the platform gave it"
+            f"standard input holds something else than {what}: pass it alone there, as it was given to you"
         )
     return SecretStr(words[0])
 

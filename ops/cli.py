@@ -27,6 +27,7 @@ app.command("ops.accounts:credentials", help="The grants with which teams let us
 app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
 app.command("ops.accounts:apps", help="The keys of our application on each platform.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
+app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 
 
 @app.command
@@ -108,6 +109,65 @@ def migrate() -> None:
     database.migrate(resources.engine())
     resources.close()
     _say("The database is at this version.")
+
+
+@app.command
+def door(
+    *, host: str = "127.0.0.1", port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None
+) -> None:
+    """Serve the HTTP door, which starts jobs for callers that send the secret; `sivera up` and `sivera demo` do it too.
+
+    Args:
+        host: The address to listen on.
+        port: The port to listen on; left out, it is 3000 or the next free one.
+    """
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    use_running_stack()
+    from ops.door.server import run_door  # noqa: PLC0415
+
+    run_door(host, port, _say)
+
+
+@app.command
+def doctor(
+    *,
+    fix: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Say what is not well with Prefect, the database, the blocks, the deployments and their runs, and what mends it.
+
+    The exit code is 0 if all is well, 1 if there are warnings, and 2 if there are faults.
+
+    Args:
+        fix: Release concurrency slots that no living run holds; nothing else is changed.
+        json: Print the checks as one JSON object.
+    """
+    from ops.folder import FOLDER  # noqa: PLC0415
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    folder = use_running_stack() or FOLDER
+    from ops.doctor.examine import examine  # noqa: PLC0415
+    from ops.doctor.installation import Installation  # noqa: PLC0415
+
+    return examine(Installation(folder=folder, fix=fix), as_json=json)
+
+
+@app.command
+def schedule(
+    *,
+    days: Annotated[int, Parameter(validator=Number(gte=1, lte=366))] = 14,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Print when the jobs will run, from prefect.yaml: day by day, with what changing clocks do to them and collisions.
+
+    Args:
+        days: How many days from now.
+        json: Print every run, the effects of changing clocks and the collisions as one JSON object.
+    """
+    from ops.schedule import print_schedule  # noqa: PLC0415
+
+    print_schedule(days, as_json=json)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from ops.folder import DEMO_FOLDER
 from ops.prefect_server import PrefectServer
 from ops.processes import StackError
-from ops.stack import Stack, prepare_database
+from ops.stack import Door, Stack, prepare_database
 from sivera.crypto import Keyring
 from sivera.database import open_engine
 from sivera.grants.connecting import connect
@@ -94,8 +94,10 @@ def run_demo(stack: Stack, accounts: int, console: Console) -> DemoResult:
     with steps.step("Prefect server (its first start makes its database)"):
         stack.join_server(server)
     demo = _Demo(stack, server, url, sandbox, accounts, steps)
-    demo.deploy()
+    door = demo.deploy()
     result = demo.sync()
+    if door:
+        door.wait(steps.say)
     steps.say(f"{time.monotonic() - begun:6.1f} s  in all")
     return result
 
@@ -116,8 +118,8 @@ class _Demo:
         """How many accounts the run should sync."""
         return self.accounts * len(PlatformName)
 
-    def deploy(self) -> None:
-        """Bring the server up to date, connect the teams, and start the worker."""
+    def deploy(self) -> Door | None:
+        """Bring the server up to date, connect the teams, and start the worker and the HTTP door."""
         from blocks.setup import setup  # noqa: PLC0415
         from blocks.token_key import load_keyring  # noqa: PLC0415
         from ops.deploy import deploy  # noqa: PLC0415
@@ -134,9 +136,11 @@ class _Demo:
             self.stack.start_worker(self.server)
         with self.steps.step(f"{len(TEAMS)} teams connect {self.expected} ad accounts"):
             self._connect_teams(load_keyring(), apps)
-        with self.steps.step("Deployments (the worker starts meanwhile)"):
+        door = self.stack.start_door()
+        with self.steps.step("Deployments (the worker and the HTTP door start meanwhile)"):
             deploy(database_url, apps)
             self.stack.check()
+        return door
 
     def sync(self) -> DemoResult:
         """Run the main job through the worker, and print what it did."""

@@ -89,11 +89,11 @@ def deploy(
     listed = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
     settled = setup(database_url, apps)
     with connect() as client:
-        _name_schedules_made_by_hand(client, _read(client, listed))
-        before = _read(client, listed)
+        _name_schedules_made_by_hand(client, read_deployments(client, listed))
+        before = read_deployments(client, listed)
         for name, deployment in listed.items():
             _deploy(flows[deployment.entrypoint], deployment, before.get(name))
-        after = _read(client, listed)
+        after = read_deployments(client, listed)
         pruned = (*_prune_deployments(client, after), *_prune_schedules(client, after, listed))
     changed = {name for name in before if _content(before[name]) != _content(after[name])}
     return DeploySummary(
@@ -102,11 +102,12 @@ def deploy(
         updated=tuple(name for name in before if name in changed),
         unchanged=tuple(name for name in before if name not in changed),
         pruned=pruned,
-        kept_paused=tuple(_kept_paused(before, listed)),
+        kept_paused=tuple(kept_paused(before, listed)),
     )
 
 
-def _read(client: SyncPrefectClient, names: Iterable[str]) -> Deployed:
+def read_deployments(client: SyncPrefectClient, names: Iterable[str]) -> Deployed:
+    """Return the deployments of these names that the server has."""
     found: dict[str, DeploymentResponse] = {}
     for name in names:
         with suppress(ObjectNotFound):
@@ -172,13 +173,14 @@ def _reason(error: Exception) -> str:
 
 def _prune_deployments(client: SyncPrefectClient, kept: Deployed) -> Iterator[str]:
     kept_ids = {deployment.id for deployment in kept.values()}
-    for deployment in list(_ours(client)):
+    for deployment in list(our_deployments(client)):
         if deployment.id not in kept_ids:
             client.delete_deployment(deployment.id)
             yield f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
 
 
-def _ours(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
+def our_deployments(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
+    """Yield all that a deploy may prune: what has our tag and is in our work pool."""
     for page in count():
         deployments = client.read_deployments(
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL])),
@@ -200,7 +202,8 @@ def _prune_schedules(client: SyncPrefectClient, deployed: Deployed, listed: List
                 yield f"{name}/{schedule.slug}"
 
 
-def _kept_paused(deployed: Deployed, listed: Listed) -> Iterator[str]:
+def kept_paused(deployed: Deployed, listed: Listed) -> Iterator[str]:
+    """Yield the deployments and schedules that the file would run, and that are switched off on the server."""
     for name, existing in deployed.items():
         if existing.paused and not listed[name].paused:
             yield name

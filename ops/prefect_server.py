@@ -165,19 +165,24 @@ def use_server(client: Mapping[str, str]) -> None:
     os.environ.update(client)
 
 
-def use_running_stack() -> None:
+def use_running_stack() -> Path | None:
     """Let this process talk to the server of the stack that runs here, be it of `sivera up` or of `sivera demo`.
 
     Does nothing where PREFECT_API_URL is set, or where none runs. Call it before prefect is imported.
+
+    Returns:
+        The folder of that stack.
     """
     os.environ.update(CLIENT)
     running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
-    if running and not os.environ.get("PREFECT_API_URL"):
-        # The profile in it holds the rest.
-        use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
-        if running == DEMO_FOLDER:
-            # The demo has a database of its own: a real one must never be given to its server.
-            os.environ.pop("SIVERA_DATABASE_URL", None)
+    if not running or os.environ.get("PREFECT_API_URL"):
+        return None
+    # The profile in it holds the rest.
+    use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
+    if running == DEMO_FOLDER:
+        # The demo has a database of its own: a real one must never be given to its server.
+        os.environ.pop("SIVERA_DATABASE_URL", None)
+    return running
 
 
 def check_given_server(url: str) -> None:

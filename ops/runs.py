@@ -26,7 +26,8 @@ PAGE = 200
 
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
-ANOTHER_RUNS = ("Deployment concurrency limit reached.", "Another instance is already running")
+DEPLOYMENT_IS_FULL = "Deployment concurrency limit reached."
+ANOTHER_RUNS = (DEPLOYMENT_IS_FULL, "Another instance is already running")
 """With which words a run is cancelled that finds another one under way: Prefect's own, and `tasks.overlap`'s."""
 
 UNDER_WAY = FlowRunFilterState(

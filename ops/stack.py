@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,15 +16,38 @@ import httpx
 from sqlalchemy import URL
 
 from blocks.names import WORK_POOL
-from ops.folder import FOLDER, Folder, own_folder
+from ops.folder import CRON_SECRET_FILE, FOLDER, Folder, own_folder, write_private
 from ops.postgres import embedded_postgres
-from ops.prefect_server import PrefectServer, check_given_server, prefect_server, prefect_worker, use_server
+from ops.prefect_server import CLIENT, PrefectServer, check_given_server, prefect_server, prefect_worker, use_server
 from ops.processes import Child, child_process, free_port
 from sivera.database import migrate, open_engine, parse_url
+from sivera.errors import ConfigurationError
 
 SANDBOX_PORT = 4400
 SANDBOX_START_SECONDS = 30
+DOOR_PORT = 3000
+DOOR_START_SECONDS = 60
 WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Door:
+    """The HTTP door, or one that is coming up: see `wait`."""
+
+    url: str
+    child: Child
+    secret_file: Path
+
+    def wait(self, say: Callable[[str], None]) -> None:
+        """Return once it answers, and say how to call it.
+
+        Raises:
+            StackError: It does not start.
+        """
+        self.child.wait_until(lambda: _is_healthy(self.url), DOOR_START_SECONDS)
+        say(f"The HTTP door is at {self.url}/api/cron; the secret that it asks for is kept in {self.secret_file}. Try:")
+        header = f"""printf 'Authorization: Bearer %s' "$(cat {self.secret_file})\""""
+        say(f"  {header} | curl -sS -H @- {self.url}/api/cron")
 
 
 class Stack:
@@ -70,6 +94,35 @@ class Stack:
         """Start a worker of our work pool, at our server or (None) at the one that the environment names."""
         client = server.client if server else None
         self.children.append(self._resources.enter_context(prefect_worker(self.folder, WORK_POOL, client)))
+
+    def start_door(self) -> Door | None:
+        """Start the HTTP door at the Prefect server that this process talks to; None where its secret will not do.
+
+        It takes seconds until it answers, so do something else before `door.wait()`.
+        """
+        from blocks.cron_secret import load_cron_secret  # noqa: PLC0415 - imports prefect
+
+        try:
+            secret = load_cron_secret()
+        except ConfigurationError as error:
+            # No reason to keep the jobs from running.
+            self._say(f"The HTTP door stays shut: {error}")
+            return None
+        secret_file = self.folder.path / CRON_SECRET_FILE
+        write_private(secret_file, secret.current.get_secret_value())
+        port = free_port(DOOR_PORT, self._say)
+        child = self._resources.enter_context(
+            child_process(
+                "the HTTP door",
+                [sys.executable, "-P", "-m", "ops.cli", "door", "--port", str(port)],
+                self.folder.log("door"),
+                environment={**os.environ, **CLIENT},
+                held=[self.folder.lock],
+                directory=self.folder.path,
+            )
+        )
+        self.children.append(child)
+        return Door(f"http://127.0.0.1:{port}", child, Path(os.path.relpath(secret_file)))
 
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""
@@ -138,6 +191,8 @@ def up(say: Callable[[str], None]) -> NoReturn:
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
+        if door := stack.start_door():
+            door.wait(say)
         if server:
             say(f"The Prefect UI is at {server.url}.")
         say("The jobs are deployed. Ctrl-C ends the stack.")
@@ -155,6 +210,13 @@ def prepare_database(url: URL) -> None:
         migrate(engine)
     finally:
         engine.dispose()
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=1).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def _is_up(url: str) -> bool:

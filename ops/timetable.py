@@ -16,8 +16,9 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from blocks.names import TAG, WORK_POOL
+from blocks.names import LOCKS, TAG, WORK_POOL, lock_name
 from sivera.errors import ConfigurationError
+from sivera.values import PlatformName
 
 BY_HAND = "by-hand-"
 """The start of the slugs of schedules that an operator made in the UI."""
@@ -169,6 +170,14 @@ def read_timetable(path: Path) -> tuple[Timetable, Mapping[str, Flow[..., Any]]]
     if problems:
         raise _refusal(path, problems)
     return timetable, flows
+
+
+def locks_of(flow_name: str, parameters: Mapping[str, Any]) -> frozenset[str]:
+    """Return the locks that a run of a flow takes with these parameters: its job's, of the platforms they name."""
+    of_flow = frozenset(LOCKS) & {flow_name, *(lock_name(flow_name, platform) for platform in PlatformName)}
+    options = parameters.get("options")
+    platforms = options.get("platforms", ()) if isinstance(options, Mapping) else ()
+    return of_flow & {f"{flow_name}-{platform}" for platform in platforms} or of_flow
 
 
 def _parse(path: Path) -> Any:

@@ -1,9 +1,12 @@
 """The way to PostgreSQL: engines, transactions and migrations."""
 
 from importlib.resources import files
+from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
@@ -42,7 +45,7 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def open_engine(url: URL | str, pool_size: int = 5) -> Engine:
+def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> Engine:
     """Return an engine whose connections are bounded in number and every statement in time.
 
     Nothing is connected yet; see `check`.
@@ -62,7 +65,7 @@ def open_engine(url: URL | str, pool_size: int = 5) -> Engine:
             "keepalives_count": 2,
             "tcp_user_timeout": 30_000,
             "application_name": "sivera-jobs",
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c timezone=UTC",
+            "options": f"-c statement_timeout={statement_seconds}s -c timezone=UTC",
         },
     )
 
@@ -78,6 +81,23 @@ def check(engine: Engine) -> None:
         raise ConfigurationError(
             f"PostgreSQL at {where} does not answer ({cause}): is it running, and is the URL right?"
         ) from None
+
+
+class Revisions(NamedTuple):
+    """The database's revision (None where there is none yet), the newest, and whether this version knows the former."""
+
+    current: str | None
+    newest: str | None
+    is_known: bool
+
+
+def read_revisions(engine: Engine) -> Revisions:
+    """Return how far the database is migrated."""
+    scripts = ScriptDirectory(str(files("sivera.migrations")))
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    return Revisions(current, scripts.get_current_head(), current is None or current in known)
 
 
 def migrate(engine: Engine) -> None:

@@ -38,22 +38,31 @@ def check_keyring(engine: Engine, keyring: Keyring) -> None:
         ConfigurationError: A key that the database needs is missing, or another one has its id.
     """
     with Session(engine) as session, session.begin():
-        checks = {check.id: check for check in queries.list_checks(session)}
-        for key_id in sorted(queries.tokens_by_key(session).keys() - keyring.key_ids):
-            raise ConfigurationError(
-                f"the block token-key lacks the key '{key_id}', which tokens in the database are encrypted with: "
-                "add it from where you keep a copy"
-            )
-        for key_id in sorted(checks.keys() & keyring.key_ids):
-            try:
-                keyring.decrypt(checks[key_id].sentinel, _place(key_id))
-            except UndecryptableError:
-                raise ConfigurationError(
-                    f"the key '{key_id}' in the block token-key is another one than tokens in the database are "
-                    "encrypted with: restore it from where you keep a copy"
-                ) from None
-        if keyring.current not in checks:
+        if keyring.current not in require_keys(session, keyring):
             queries.add_check(session, keyring.current, keyring.encrypt(SENTINEL, _place(keyring.current)))
+
+
+def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
+    """Return the ids of the keys that the database knows, if the keyring has all that it needs; change nothing.
+
+    Raises:
+        ConfigurationError: A key that the database needs is missing, or another one has its id.
+    """
+    checks = {check.id: check for check in queries.list_checks(session)}
+    for key_id in sorted(queries.tokens_by_key(session).keys() - keyring.key_ids):
+        raise ConfigurationError(
+            f"the block token-key lacks the key '{key_id}', which tokens in the database are encrypted with: "
+            "add it from where you keep a copy"
+        )
+    for key_id in sorted(checks.keys() & keyring.key_ids):
+        try:
+            keyring.decrypt(checks[key_id].sentinel, _place(key_id))
+        except UndecryptableError:
+            raise ConfigurationError(
+                f"the key '{key_id}' in the block token-key is another one than tokens in the database are "
+                "encrypted with: restore it from where you keep a copy"
+            ) from None
+    return frozenset(checks)
 
 
 @contextmanager

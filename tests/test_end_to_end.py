@@ -58,8 +58,11 @@ def test_the_demo_syncs_through_the_worker_and_a_second_one_changes_nothing(tmp_
         assert (of["added"], of["changed"], of["removed"], of["unchanged"]) == (0, 0, 0, CAMPAIGNS)
     assert processes_of(tmp_path) == []
     logs = "".join(log.read_text() for log in (tmp_path / ".sivera" / "demo" / "logs").iterdir())
-    key = (tmp_path / ".sivera" / "demo" / "prefect-encryption-key").read_text()
-    assert not [secret for secret in (password, key, CLIENT_SECRET) if secret in logs + output + said]
+    key, cron_secret = (
+        (tmp_path / ".sivera" / "demo" / name).read_text() for name in ("prefect-encryption-key", "cron-secret")
+    )
+    assert "The HTTP door is at http://127.0.0.1:" in said
+    assert not [secret for secret in (password, key, cron_secret, CLIENT_SECRET) if secret in logs + output + said]
 
 
 def check_run(folder: Path, run_url: str) -> None:

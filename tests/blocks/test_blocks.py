@@ -3,10 +3,12 @@
 import pytest
 from prefect.blocks.core import Block
 
+from blocks.cron_secret import CronSecret
 from blocks.platform_app import PlatformApp
 from blocks.token_key import TokenKey
 
-BLOCKS = pytest.mark.parametrize("block", [PlatformApp, TokenKey])
+KINDS = (PlatformApp, TokenKey, CronSecret)
+BLOCKS = pytest.mark.parametrize("block", KINDS)
 
 
 @BLOCKS
@@ -24,4 +26,4 @@ def test_has_an_example_that_imports_and_loads_it(block: type[Block]) -> None:
 
 
 def test_the_slugs_of_saved_documents_do_not_change() -> None:
-    assert [block.get_block_type_slug() for block in (PlatformApp, TokenKey)] == ["platform-app", "token-key"]
+    assert [block.get_block_type_slug() for block in KINDS] == ["platform-app", "token-key", "cron-secret"]

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from blocks.automations import AUTOMATIONS
 from blocks.database import load_database_url
-from blocks.names import LOCKS, TOKEN_KEY, WORK_POOL
+from blocks.names import CRON_SECRET, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import load_platform_app
 from blocks.server import connect, load
 from blocks.setup import SetupSummary, setup
@@ -53,10 +53,12 @@ def everything() -> dict[str, Any]:
 def test_makes_everything_once_and_a_second_time_changes_nothing() -> None:
     first = setup(DATABASE_URL, APPS)
     made = everything()
-    assert set(DOCUMENTS) | {f"token-key/{TOKEN_KEY}", f"work-pool/{WORK_POOL}"} < set(first.created)
+    assert set(DOCUMENTS) | {f"token-key/{TOKEN_KEY}", f"cron-secret/{CRON_SECRET}", f"work-pool/{WORK_POOL}"} < set(
+        first.created
+    )
     assert {f"concurrency-limit/{lock}" for lock in LOCKS} < set(first.created)
     assert {f"automation/{automation.name}" for automation in AUTOMATIONS} < set(first.created)
-    assert len(first.created) == len(DOCUMENTS) + 2 + len(LOCKS) + len(AUTOMATIONS)
+    assert len(first.created) == len(DOCUMENTS) + 3 + len(LOCKS) + len(AUTOMATIONS)
     assert (first.updated, first.missing) == ((), ())
 
     assert setup(DATABASE_URL, APPS) == SetupSummary(created=(), updated=(), missing=())

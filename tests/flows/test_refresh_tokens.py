@@ -7,7 +7,9 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.types import SecretDict
+from sqlalchemy import text
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.names import REFRESH_JOB, TOKEN_KEY, lock_name
@@ -18,6 +20,7 @@ from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tasks import resources
+from tasks.outbox import publish_events
 from tests.flows.runs import artifacts, events, flow_run_id, recorded_names
 from tests.stage import Stage
 
@@ -62,6 +65,7 @@ def test_every_due_grant_is_a_task_of_its_own_and_is_renewed(ready: Stage) -> No
         "failed": 0,
         "reauthorizationRequired": 0,
         "putOff": 0,
+        "down": [],
     }
     assert recorded_names(state, count=11) >= {f"{p.value} Team {n} main" for p in PlatformName for n in range(2)}
     logs = ready.rows("SELECT DISTINCT outcome, run_id FROM token_refresh_logs")
@@ -98,6 +102,36 @@ def test_one_grant_fails_and_the_others_are_renewed(ready: Stage) -> None:
     assert run().is_completed()
     assert len(published("sivera.grant.recovered", row.id)) == 1
     assert len(published("sivera.grant.reauthorization-required", row.id)) == 1
+
+
+def test_a_platform_that_is_down_is_said_once_and_leaves_no_run_green(ready: Stage) -> None:
+    connect_all(ready, teams=10)
+    ready.world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token"))
+    state = run(deadline_seconds=10)
+    assert state.name == "Failed"
+    assert (state.message or "").startswith("30 of 40 grants renewed, ")
+    assert (state.message or "").endswith("amazon is down")
+    assert run(platforms=["amazon"], deadline_seconds=10).is_failed()
+    names = "SELECT name, published_at FROM outbox_events ORDER BY created_at"
+    (down,) = ready.rows(names)
+    assert down.name == "sivera.platform.down"
+    assert down.published_at
+    assert {row.strikes for row in ready.rows("SELECT strikes FROM platform_credentials")} == {0}
+    ready.world.faults.clear()
+    resources.close()  # the breaker of a process of its own
+    ready.age(timedelta(hours=1))
+    assert run().message == "20 of 20 grants renewed", "Google's and Amazon's are always due"
+    assert [row.name for row in ready.rows(names)] == ["sivera.platform.down", "sivera.platform.recovered"]
+
+
+def test_events_wait_in_the_outbox_while_the_server_is_away(ready: Stage) -> None:
+    with ready.engine.begin() as connection:
+        connection.execute(text("INSERT INTO outbox_events (name, resource, payload) VALUES ('sivera.x', 'y', '{}')"))
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        assert publish_events.fn() == 0
+    assert ready.rows("SELECT published_at FROM outbox_events")[0].published_at is None
+    assert publish_events.fn() == 1
+    assert ready.rows("SELECT published_at FROM outbox_events")[0].published_at
 
 
 def test_a_throttled_platform_is_put_off_and_the_others_are_not(ready: Stage) -> None:

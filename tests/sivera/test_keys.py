@@ -1,15 +1,17 @@
 """The keys of the stored tokens: a wrong one is told before it does harm, and a change goes on beside the jobs."""
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from sivera.crypto import Keyring
+from sivera.crypto import Keyring, Place
 from sivera.errors import ConfigurationError
 from sivera.grants.renewal import LEASE
-from sivera.keys import check_keyring, count_pending, rotate
+from sivera.keys import check_keyring, count_pending, only_rotation, rotate
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tests.stage import Stage
@@ -132,3 +134,50 @@ def test_a_grant_that_no_key_decrypts_is_named_and_keeps_its_key_from_being_reti
     assert (done.grants, done.undecryptable) == (2, (2,))
     rows = stage.rows("SELECT id, retired_at FROM token_keys ORDER BY id")
     assert [(row.id, row.retired_at) for row in rows] == [("k1", None), ("k2", None)]
+
+
+def test_a_grant_that_no_key_decrypts_does_not_keep_the_keys_from_being_changed_again(stage: Stage) -> None:
+    test_a_grant_that_no_key_decrypts_is_named_and_keeps_its_key_from_being_retired(stage)
+    keyring = Keyring({"k1": OLD, "k2": NEW, "k3": b"C" * 32}, "k3")
+    done = rotate(stage.engine, keyring, lambda _: None)
+    assert (done.grants, done.undecryptable) == (2, (2,))
+
+
+def test_a_key_that_is_taken_back_into_use_is_not_retired(stage: Stage) -> None:
+    connect(stage, 2)
+    for current in ("k1", "k2", "k1"):
+        rotate(stage.engine, both(current), lambda _: None)
+    assert key_ids(stage) == {"k1"}
+    rows = stage.rows("SELECT id FROM token_keys WHERE retired_at IS NULL")
+    assert [row.id for row in rows] == ["k1"]
+    with pytest.raises(ConfigurationError, match="lacks the key 'k1'"):
+        check_keyring(stage.engine, Keyring({"k9": NEW}, "k9"))
+
+
+def test_keys_are_changed_by_one_at_a_time(stage: Stage) -> None:
+    refused = pytest.raises(ConfigurationError, match="being changed already")
+    with only_rotation(stage.engine), refused, only_rotation(stage.engine):
+        pass
+    with only_rotation(stage.engine):
+        pass
+
+
+def test_threads_that_need_a_new_key_all_wait_for_it() -> None:
+    sealed = both().encrypt("token", Place("t", "c", 1))
+    begun = threading.Barrier(12)
+    loads: list[int] = []
+
+    def reload() -> Keyring:
+        loads.append(1)
+        threading.Event().wait(0.1)  # the way to the server
+        return both()
+
+    keyring = Keyring({"k1": OLD}, "k1", reload)
+
+    def read(_: int) -> str:
+        begun.wait(10)
+        return keyring.decrypt(sealed, Place("t", "c", 1))
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(read, range(12))) == {"token"}
+    assert (len(loads), keyring.current) == (1, "k2")

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import UndecryptableError
-from sivera.errors import ConfigurationError, SiveraError
+from sivera.errors import ConfigurationError, LeftAlone, SiveraError
 from sivera.grants.refreshing import (
     DueGrant,
     RefreshOptions,
@@ -170,6 +171,20 @@ class TestOutages:
             run(stage)
         assert set(statuses(stage).values()) == {"active"}
         assert [name for name, _ in events(stage)] == ["sivera.platform.down"]
+
+    def test_a_database_of_ours_that_fails_is_no_outage_of_the_platform(self, stage: Stage) -> None:
+        grants = tuple(DueGrant(id=n, platform=AMAZON, team=f"Team {n}", name="main", generation=1) for n in range(5))
+        tally = RefreshTally(RefreshPlan(due=grants, unknown=()))
+        for grant, error in zip(
+            grants,
+            (*(OperationalError("", {}, Exception()) for _ in range(4)), LeftAlone(AMAZON, "not tried")),
+            strict=True,
+        ):
+            tally.add(grant, error)
+        with Session(stage.engine) as session, session.begin():
+            assert settle(session, tally, silent=()) == ()
+        assert not events(stage)
+        assert tally.summary().total.failed == 5
 
 
 class TestStrikes:

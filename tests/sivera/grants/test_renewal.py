@@ -258,6 +258,28 @@ def test_a_lost_rotation_is_told_from_a_grant_that_its_user_took_away(stage: Sta
     assert other.row()["status"] == "revoked"
 
 
+def test_a_refusal_that_comes_after_the_lease_is_lost_marks_nothing(due: Due) -> None:
+    """The successor is at work: what it is told counts, not what the spent token of the slow one gets."""
+    held = due.source()._read().grant
+
+    def begin(owner: str) -> queries.Begun:
+        with Session(due.stage.engine) as session, session.begin():
+            begun = queries.begin(session, due.id, generation=1, owner=owner, lease=LEASE, fingerprint="f", run_id=None)
+        assert begun is not None
+        return begun
+
+    slow = begin("slow")
+    due.stage.age(LEASE)
+    begin("successor")
+    outcome, _ = renewal._conclude(
+        due.stage.renewal_edges(), held, "slow", slow, GrantRevoked(AMAZON, "no", "invalid_grant"), 1
+    )
+    assert outcome.value == "superseded"
+    row = due.row()
+    assert (row["status"], row["lease_owner"]) == ("active", "successor")
+    assert not due.stage.rows("SELECT 1 FROM outbox_events")
+
+
 def test_a_doubt_that_was_resolved_is_no_evidence_later(stage: Stage, world: World) -> None:
     grant = world.add_grant(AMAZON)  # its refresh token stays the same
     due = Due(stage, grant, stage.connect(grant).credential_id)

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from sivera.errors import GrantRevoked, ReconnectRequired, Unavailable
+from sivera.breaker import Breaker
+from sivera.errors import GrantRevoked, LeftAlone, ReconnectRequired, Throttled, Unavailable
 from sivera.grants.rules import CALL_MARGIN, EXPIRY_MARGIN
 from sivera.grants.source import GrantTokenSource
 from sivera.sandbox.faults import Fault, FaultKind
@@ -117,6 +118,34 @@ def test_a_grant_that_fails_again_and_again_is_left_alone_for_a_while(stage: Sta
     assert new_source(stage, PlatformName.AMAZON, connection.credential_id).current()
     (row,) = stage.rows("SELECT failures, next_attempt_at, status FROM platform_credentials")
     assert tuple(row) == (0, None, "active")
+
+
+def test_pages_of_accounts_do_not_ask_a_platform_that_cannot_renew_again_and_again(stage: Stage, world: World) -> None:
+    connection = stage.connect(world.add_grant(PlatformName.AMAZON))
+    world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "token"))
+    stage.pass_time(HOUR - EXPIRY_MARGIN + timedelta(minutes=1))
+    source = stage.tokens(PlatformName.AMAZON, connection.credential_id)
+    for _ in range(10):
+        assert source.current(), "the token still lasts"
+    assert world.faults.count(PlatformName.AMAZON, "token") == 3
+    stage.age(timedelta(minutes=2))
+    with pytest.raises(LeftAlone, match="answered HTTP 503") as failed:
+        source.renew(1)
+    assert failed.value.was_tried
+    with pytest.raises(LeftAlone) as paused:
+        source.renew(1)
+    assert not paused.value.was_tried
+
+
+def test_no_journal_row_is_written_for_a_call_that_the_breaker_refuses(stage: Stage, world: World) -> None:
+    connection = stage.connect(world.add_grant(PlatformName.AMAZON))
+    stage.pass_time(2 * HOUR)
+    breaker = Breaker()
+    breaker.open(PlatformName.AMAZON, 60)
+    edges, client = stage.renewal_edges(), stage.client(PlatformName.AMAZON)
+    with pytest.raises(Throttled):
+        GrantTokenSource(edges, client, connection.credential_id, breaker).current()
+    assert not stage.rows("SELECT 1 FROM token_refresh_logs")
 
 
 def test_a_verdict_on_an_old_token_marks_no_grant_that_was_reconnected_meanwhile(stage: Stage, world: World) -> None:

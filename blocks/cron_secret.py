@@ -1,0 +1,104 @@
+"""The secret of the HTTP door, as a block: what callers send, and for a while what they sent before."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+from typing import ClassVar, Self
+
+from prefect.blocks.core import Block
+from pydantic import AwareDatetime, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from blocks.names import CRON_SECRET
+from blocks.server import load
+
+MIN_LENGTH = 16
+"""Shorter ones can be guessed; an empty one would match a caller that sends nothing."""
+
+MEND = "save one with `sivera secret set`"
+
+
+class CronSecret(Block):
+    """The secret that callers of the HTTP door send, and until a time the one that was replaced by it.
+
+    Example:
+        Ask whether a caller sent it:
+        ```python
+        from datetime import UTC, datetime
+
+        from blocks.cron_secret import CronSecret
+
+        CronSecret.load("cron-secret").matches(b"what the caller sent", datetime.now(UTC))
+        ```
+    """
+
+    _block_type_name = "Cron Secret"
+    _block_type_slug = "cron-secret"
+    _description = "The secret that callers of the HTTP door send, and for a while the one before it."
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    # Prefect masks what is declared as a SecretStr, and nothing that is annotated with more.
+    current: SecretStr = Field(description="The secret: 16 characters or more, as `sivera secret generate` prints.")
+    previous: SecretStr | None = Field(default=None, description="The one before it, still taken for a while.")
+    previous_until: AwareDatetime | None = Field(default=None, description="Until when the one before it is taken.")
+
+    @field_validator("current", "previous")
+    @classmethod
+    def _check(cls, secret: SecretStr | None) -> SecretStr | None:
+        text = secret.get_secret_value() if secret is not None else None
+        if text is None:
+            return None
+        if len(text) < MIN_LENGTH:
+            raise ValueError(f"it is shorter than {MIN_LENGTH} characters: make one with `sivera secret generate`")
+        if not all("!" <= character <= "~" for character in text):
+            raise ValueError("it holds a space or is not ASCII, which a header cannot carry: write it without")
+        return secret
+
+    @model_validator(mode="after")
+    def _check_previous(self) -> Self:
+        if self.previous and not self.previous_until:
+            raise ValueError("previous has no end: set previous_until, or take previous out")
+        return self
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Return a block with a fresh random secret and none before it."""
+        return cls(current=generate_secret())
+
+    def replace(self, secret: SecretStr, until: datetime | None) -> Self:
+        """Return the block with another secret; the one of now is taken until then, None being not at all.
+
+        Raises:
+            pydantic.ValidationError: The secret will not do.
+        """
+        if until and secret == self.current:
+            return self
+        kept = {"previous": self.current, "previous_until": until} if until else {}
+        return type(self).model_validate({"current": secret, **kept})
+
+    def matches(self, sent: bytes, now: datetime) -> bool:
+        """Say whether a caller sent the secret, in a time that tells nothing of it."""
+        is_current = _is_same(sent, self.current)
+        is_previous = self.previous is not None and _is_same(sent, self.previous)
+        return is_current or (is_previous and self.previous_until is not None and now < self.previous_until)
+
+
+def generate_secret() -> SecretStr:
+    """Return a fresh random secret of 256 bits."""
+    return SecretStr(secrets.token_urlsafe(32))
+
+
+def load_cron_secret() -> CronSecret:
+    """Load the secret of the HTTP door.
+
+    Raises:
+        ConfigurationError: It is missing or will not do, or the Prefect server does not answer.
+    """
+    return load(CronSecret, CRON_SECRET, MEND)
+
+
+def _is_same(sent: bytes, secret: SecretStr) -> bool:
+    # Of equal length, so that not even the length of the secret shows.
+    theirs, ours = (hashlib.sha256(value).digest() for value in (sent, secret.get_secret_value().encode()))
+    return hmac.compare_digest(theirs, ours)

@@ -1,0 +1,76 @@
+"""The door as a process: it opens only with a secret, and ends in good order."""
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from starlette.types import ASGIApp
+
+from blocks.cron_secret import load_cron_secret
+from ops.door.app import JOBS, create_app
+from ops.door.jobs import read_jobs
+from ops.processes import free_port
+from ops.stack import DOOR_PORT
+from sivera.errors import ConfigurationError
+
+PORT = DOOR_PORT
+BACKLOG = 128
+END_SECONDS = 2
+"""How long calls that wait may take to end; the runs that they wait for go on."""
+
+RETRIES = 1
+"""Prefect's client would try five times, for a minute: a caller is told sooner."""
+
+
+def run_door(host: str, port: int | None, say: Callable[[str], None]) -> None:
+    """Serve the door until the process is told to stop.
+
+    Args:
+        host: The address to listen on.
+        port: The port to listen on; None is 3000, or the next free one.
+        say: Tells a person a line.
+
+    Raises:
+        ConfigurationError: The secret is missing or will not do, the Prefect server does not answer, or the address
+            is taken.
+    """
+    load_cron_secret()
+    jobs = read_jobs()
+    listener = _listen(host, port if port is not None else free_port(PORT, say))
+    logging.getLogger("sivera.door").setLevel(logging.INFO)
+    with listener, temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
+        address, bound = listener.getsockname()[:2]
+        say(f"The door is at http://{f'[{address}]' if ':' in address else address}:{bound}{JOBS}")
+        if not ipaddress.ip_address(address).is_loopback:
+            say("Others can reach it, and HTTP shows them the secret on its way: put a proxy with TLS before it.")
+        make_server(create_app(jobs)).run(sockets=[listener])
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """Return an HTTP server for the door."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",
+            # It would log the query, into which somebody may write the secret.
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=END_SECONDS,
+        )
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the door cannot listen on {host}, port {port} ({error.strerror}): choose another with --host and --port"
+        ) from None

@@ -1,0 +1,73 @@
+"""The secret of the HTTP door: which will do, and which is right when."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from blocks.cron_secret import CronSecret, generate_secret, load_cron_secret
+from blocks.names import CRON_SECRET
+from blocks.server import connect
+
+FIRST, SECOND, THIRD = (SecretStr(f"the-{which}-secret-of-all") for which in ("first", "second", "third"))
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def sent(secret: SecretStr) -> bytes:
+    return secret.get_secret_value().encode()
+
+
+@pytest.mark.parametrize("secret", ["", "tiny", "fifteen-letters", "with a space and long", "비밀" * 9, "a\nb" * 9])
+def test_what_can_be_guessed_or_not_be_sent_will_not_do(secret: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CronSecret(current=SecretStr(secret))
+    assert not secret or secret not in str(caught.value)
+    with pytest.raises(ValidationError):
+        CronSecret(current=FIRST, previous=SecretStr(secret), previous_until=NOW)
+
+
+def test_matches_the_whole_secret_alone() -> None:
+    block = CronSecret(current=FIRST)
+    assert block.matches(sent(FIRST), NOW)
+    for other in (b"", sent(FIRST)[:-1], sent(FIRST) + b"x", sent(FIRST).upper(), sent(SECOND), b"None", b"\xff"):
+        assert not block.matches(other, NOW)
+
+
+def test_the_one_before_is_right_until_its_time() -> None:
+    block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
+    assert block.matches(sent(SECOND), NOW)
+    assert block.matches(sent(FIRST), NOW + HOUR - timedelta(seconds=1))
+    assert not block.matches(sent(FIRST), NOW + HOUR)
+    again = block.replace(THIRD, NOW + HOUR)
+    assert [again.matches(sent(secret), NOW) for secret in (FIRST, SECOND, THIRD)] == [False, True, True]
+    assert not block.replace(THIRD, None).matches(sent(SECOND), NOW)
+
+
+def test_the_same_one_again_keeps_the_grace_of_the_one_before() -> None:
+    block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
+    assert block.replace(SECOND, NOW + 2 * HOUR) == block
+    assert not block.replace(SECOND, None).matches(sent(FIRST), NOW)
+
+
+def test_one_before_without_an_end_will_not_do() -> None:
+    with pytest.raises(ValidationError, match="previous has no end"):
+        CronSecret(current=FIRST, previous=SECOND)
+
+
+def test_fresh_ones_differ_and_do() -> None:
+    assert len({CronSecret.generate().current.get_secret_value() for _ in range(100)}) == 100
+    assert len(generate_secret().get_secret_value()) == 43
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_is_kept_as_it_was_and_shown_to_nobody() -> None:
+    block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
+    block.save(CRON_SECRET)
+    loaded = load_cron_secret()
+    assert (loaded.current, loaded.previous, loaded.previous_until) == (SECOND, FIRST, NOW + HOUR)
+    with connect() as client:
+        shown = client.request("POST", "/block_documents/filter", json={}).text
+    assert CRON_SECRET in shown
+    for secret in (FIRST, SECOND):
+        assert secret.get_secret_value() not in shown + repr(loaded) + loaded.model_dump_json()

@@ -1,0 +1,81 @@
+"""The real door over real HTTP, and a line to the Prefect server that can be cut."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from functools import partial
+
+import httpx
+from starlette.types import ASGIApp
+
+from ops.door.server import make_server
+
+WAIT_SECONDS = 60
+END_SECONDS = 10
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serve a door on a free port of the loopback, as `sivera door` does; yield its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = make_server(app)
+        # Prefect keeps the settings of a test in its context, which a thread has to be given.
+        run = partial(copy_context().run, server.run, sockets=[listener])
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=END_SECONDS)
+            assert not thread.is_alive()
+
+
+@contextmanager
+def calling(url: str, secret: str | None = None, source: str = "127.0.0.1") -> Iterator[httpx.Client]:
+    """Yield a client of a door that sends a secret, from an address of the loopback; it follows no redirect."""
+    headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
+    transport = httpx.HTTPTransport(local_address=source)
+    with httpx.Client(base_url=url, headers=headers, transport=transport, timeout=WAIT_SECONDS) as client:
+        yield client
+
+
+class Line:
+    """A TCP connection to a server of the loopback, by a port of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The port to call instead of the server's."""
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def cut(self) -> None:
+        """Let nothing through any more: who calls is refused."""
+        for each in (self._listener, *self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._target))
+                self._open += [caller, server]
+                for source, target in ((caller, server), (server, caller)):
+                    threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
