@@ -1,6 +1,6 @@
 """Questions about what has expired, and the proof of what went.
 
-The statements are written out, since their shape is what they are about: docs/decisions/0016 says what was measured.
+The statements are written out, since their shape is what they are about: docs/decisions/0018 says what was measured.
 Times are the database's own.
 """
 
