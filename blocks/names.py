@@ -14,6 +14,7 @@ CRON_SECRET = "cron-secret"  # noqa: S105 - the name of a document, not a secret
 
 SYNC_JOB = "sync-campaigns"
 REFRESH_JOB = "refresh-tokens"
+CLEANUP_JOB = "cleanup-expired-tokens"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -21,4 +22,7 @@ def lock_name(job: str, platform: PlatformName) -> str:
     return f"{job}-{platform.value}"
 
 
-LOCKS = tuple(lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName)
+LOCKS = (
+    *(lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName),
+    CLEANUP_JOB,
+)

@@ -21,6 +21,7 @@ from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.keys import check_keyring
 from sivera.platforms.base import PlatformClient
+from sivera.retention.cleaning import CleanupEdges
 from sivera.settings import Settings
 from sivera.sync.account import SyncEdges
 from sivera.values import PlatformName
@@ -99,6 +100,11 @@ def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
 def sync_edges() -> SyncEdges:
     """What the sync of an account needs."""
     return SyncEdges(engine(), client, tokens)
+
+
+def cleanup_edges() -> CleanupEdges:
+    """What a cleanup needs, for the run that asks."""
+    return CleanupEdges(engine(), UUID(flow_run.id))
 
 
 def _load_keyring() -> Keyring:

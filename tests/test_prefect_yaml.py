@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from blocks.automations import HEARTBEAT_SECONDS, SILENCE
-from blocks.names import LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
+from blocks.names import CLEANUP_JOB, LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
 from ops.timetable import Deployment, find_timetable, read_timetable
 from sivera.grants.refreshing import RefreshOptions
+from sivera.retention.options import CleanupOptions
 from sivera.sync.options import SyncOptions
 from sivera.values import PlatformName
 
@@ -43,6 +44,7 @@ def test_when_each_job_runs() -> None:
         "refresh-tokens/meta/six-hourly": ("5 */6 * * *", "UTC", False),
         "refresh-tokens/amazon/six-hourly": ("10 */6 * * *", "UTC", False),
         "refresh-tokens/tiktok/six-hourly": ("15 */6 * * *", "UTC", False),
+        "cleanup-expired-tokens/all/daily": ("0 2 * * *", "UTC", True),
     }
 
 
@@ -64,6 +66,12 @@ def test_each_schedule_of_sync_campaigns_syncs_what_its_deployment_is_for() -> N
 def test_each_schedule_of_refresh_tokens_renews_what_its_deployment_is_for() -> None:
     for deployment, _, options in schedules(REFRESH_JOB):
         assert RefreshOptions.model_validate(options) == RefreshOptions(platforms=platforms_of(deployment))
+
+
+def test_only_the_timetable_lets_the_cleanup_delete() -> None:
+    (options,) = [options for *_, options in schedules(CLEANUP_JOB)]
+    assert CleanupOptions.model_validate(options) == CleanupOptions(dry_run=False)
+    assert CleanupOptions().dry_run
 
 
 def platforms_of(deployment: Deployment) -> tuple[PlatformName, ...]:
@@ -112,5 +120,6 @@ def test_every_environment_variable_is_one_that_holds_no_secret() -> None:
     }
 
 
-def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on() -> None:
-    assert set(LOCKS) == {lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName}
+def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_the_cleanup() -> None:
+    of_platforms = {lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName}
+    assert set(LOCKS) == of_platforms | {CLEANUP_JOB}

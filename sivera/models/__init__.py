@@ -3,13 +3,16 @@
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
 from sivera.models.base import Base
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import OutboxEvent, SyncRun
+from sivera.models.jobs import CleanupRun, OutboxEvent, SyncRun
+from sivera.models.web import OAuthState, WebSession
 
 __all__ = [
     "AdAccount",
     "Base",
     "Campaign",
     "CampaignDailyMetric",
+    "CleanupRun",
+    "OAuthState",
     "OutboxEvent",
     "PlatformCredential",
     "PlatformOutage",
@@ -18,4 +21,5 @@ __all__ = [
     "Team",
     "TokenKeyCheck",
     "TokenRefreshLog",
+    "WebSession",
 ]

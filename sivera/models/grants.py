@@ -72,6 +72,7 @@ class TokenRefreshLog(Base):
     __tablename__ = "token_refresh_logs"
     __table_args__ = (
         Index(None, "credential_id", "id"),
+        Index(None, "started_at", "id"),
         Index(
             "ix_token_refresh_logs_in_doubt",
             "credential_id",

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, func, text
+from sqlalchemy import BigInteger, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import Base
@@ -20,6 +20,29 @@ class SyncRun(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
     summary: Mapped[dict[str, Any]]
+
+
+class CleanupRun(Base):
+    """What one run of cleanup-expired-tokens did with one kind; it moves on in the transaction of each batch.
+
+    `run_id` is the id of its flow run, `kind` the name of the table. What went lies between `first_key` and `last_key`
+    (time and id of a row, in the order in which rows go) and before `cutoff`. `remaining` is how many rows were still
+    due at the end; null where they were not counted, or the run was killed. `refused` says why nothing was touched.
+    """
+
+    __tablename__ = "cleanup_runs"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    cutoff: Mapped[datetime]
+    first_key: Mapped[str | None]
+    last_key: Mapped[str | None]
+    deleted: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    remaining: Mapped[int | None] = mapped_column(BigInteger)
+    dry_run: Mapped[bool]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    duration_ms: Mapped[int] = mapped_column(server_default="0")
+    refused: Mapped[str | None]
 
 
 class OutboxEvent(Base):

@@ -1,0 +1,40 @@
+"""cleanup-expired-tokens: delete expired OAuth states and sessions, and old logs of token renewals.
+
+Runs once a day, for a minute at most. What to do when it is red: docs/operations.md.
+"""
+
+import time
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from blocks.names import CLEANUP_JOB
+from sivera.retention.options import CleanupOptions, Kind
+from sivera.retention.summary import CleanupSummary
+from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.retention import clean, plan, publish_summary
+
+TIMEOUT_SECONDS = 60
+"""The backstop; a run stops by itself at its options' deadline."""
+
+
+@flow(name=CLEANUP_JOB, flow_run_name=CLEANUP_JOB, timeout_seconds=TIMEOUT_SECONDS)
+def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
+    """Delete what has expired, one kind after the other, children before parents.
+
+    What a run does not get through goes next time. A kind that fails or is refused never stops the others, and never
+    leaves the run green. A second run beside this one ends Cancelled. Grants are not touched: an expired access token
+    whose refresh token still works is alive.
+    """
+    until = time.monotonic() + options.deadline_seconds
+    try:
+        with only_instance([CLEANUP_JOB]):
+            found = plan(options)
+            ended = {kind: clean(found, kind, until, return_state=True) for kind in Kind}
+            results = {kind: state.result(raise_on_failure=False) for kind, state in ended.items()}
+            summary = CleanupSummary.of(found, results)
+            publish_summary(summary)
+    except AnotherInstanceError as error:
+        return Cancelled(message=str(error))
+    return (Failed if summary.failures else Completed)(message=summary.sentence)

@@ -1,0 +1,133 @@
+"""cleanup-expired-tokens as a flow: a real Prefect server, real PostgreSQL."""
+
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from sqlalchemy import text
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from blocks.names import CLEANUP_JOB
+from flows.cleanup_expired_tokens import cleanup_expired_tokens
+from sivera.retention.options import CleanupOptions
+from tests.sivera.retention.attic import Attic
+from tests.stage import Stage
+
+FOR_REAL = CleanupOptions(dry_run=False)
+
+
+@pytest.fixture
+def attic(ready: Stage) -> Attic:
+    """The database that the Prefect server's block names."""
+    return Attic(ready.engine)
+
+
+def run(options: CleanupOptions) -> State:
+    state: State = cleanup_expired_tokens(options, return_state=True)
+    return state
+
+
+def flow_run_id(state: State) -> UUID:
+    assert state.state_details.flow_run_id
+    return state.state_details.flow_run_id
+
+
+def test_the_expired_go_and_the_run_proves_it(attic: Attic) -> None:
+    alive = attic.fill()
+    state = run(FOR_REAL)
+    assert (state.name, state.message) == (
+        "Completed",
+        "deleted 6 oauth_states, 5 sessions, 4 token_refresh_logs",
+    )
+    assert attic.contents() == alive
+    table = str(artifacts(state)["cleanup-expired-tokens-kinds"])
+    assert all(kind in table for kind in alive)
+    assert {(row.run_id, row.kind): (row.deleted, row.remaining) for row in attic.proofs()} == {
+        (flow_run_id(state), "oauth_states"): (6, 0),
+        (flow_run_id(state), "sessions"): (5, 0),
+        (flow_run_id(state), "token_refresh_logs"): (4, 0),
+    }
+    (finished,) = events("sivera.cleanup-expired-tokens.finished", state)
+    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 15, 0)
+    assert finished["kinds"] == {
+        kind: {"deleted": deleted, "remaining": 0, "refused": None, "failed": None}
+        for kind, deleted in (("oauth_states", 6), ("sessions", 5), ("token_refresh_logs", 4))
+    }
+
+
+def test_by_itself_a_run_only_counts(attic: Attic) -> None:
+    attic.fill()
+    before = attic.contents()
+    state: State = cleanup_expired_tokens(return_state=True)
+    assert (state.name, state.message) == (
+        "Completed",
+        "dry run, nothing deleted; due: 6 oauth_states, 5 sessions, 4 token_refresh_logs",
+    )
+    assert attic.contents() == before
+
+
+def test_a_refused_kind_leaves_the_run_red_and_the_others_go(attic: Attic) -> None:
+    attic.fill()
+    attic.execute("UPDATE sessions SET created_at = now(), expires_at = now() - interval '1 hour'")
+    state = run(FOR_REAL)
+    assert state.is_failed()
+    assert "deleted 6 oauth_states, 0 sessions, 4 token_refresh_logs; " in (state.message or "")
+    assert "refused sessions: nothing would stay of sessions" in (state.message or "")
+    (finished,) = events("sivera.cleanup-expired-tokens.finished", state)
+    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (False, 10, 1)
+
+
+def test_a_clock_that_is_not_believed_deletes_nothing(attic: Attic) -> None:
+    attic.fill()
+    assert run(FOR_REAL).is_completed()
+    attic.execute("UPDATE cleanup_runs SET started_at = started_at - interval '30 days'")
+    attic.fill()
+    before = attic.contents()
+    state = run(FOR_REAL)
+    assert state.is_failed()
+    assert (state.message or "").startswith("refused: the database's clock says ")
+    assert attic.contents() == before
+    assert run(FOR_REAL.model_copy(update={"clock_confirmed": True})).is_completed()
+    assert run(FOR_REAL).is_completed()
+
+
+def test_a_second_instance_ends_cancelled(attic: Attic) -> None:
+    attic.fill()
+    before = attic.contents()
+    with concurrency(CLEANUP_JOB, strict=True, max_retries=0):
+        state = run(FOR_REAL)
+    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
+    assert attic.contents() == before
+    assert attic.proofs() == []
+    assert run(FOR_REAL).is_completed()
+
+
+def test_a_table_that_is_locked_ends_its_kind_and_the_others_go(attic: Attic) -> None:
+    attic.fill()
+    with attic.engine.begin() as other:
+        other.execute(text("LOCK TABLE oauth_states IN ACCESS EXCLUSIVE MODE"))
+        state = run(FOR_REAL)
+    assert state.is_failed()
+    assert "failed oauth_states: the database failed (QueryCanceled)" in (state.message or "")
+    assert "4 token_refresh_logs" in (state.message or "")
+    assert run(FOR_REAL).is_completed()
+
+
+def artifacts(state: State) -> dict[str, object]:
+    wanted = {"artifacts": {"flow_run_id": {"any_": [str(flow_run_id(state))]}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/filter", json=wanted).json()
+    return {artifact["key"]: artifact["data"] for artifact in found}
+
+
+def events(name: str, state: State) -> list[dict[str, object]]:
+    """The payloads of a flow run's events of a name, once the server has them: it writes them a moment later."""
+    wanted = {"filter": {"event": {"name": [name]}, "related": {"id": [f"prefect.flow-run.{flow_run_id(state)}"]}}}
+    with get_client(sync_client=True) as client:
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+            with attempt:
+                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+                assert found
+    return [event["payload"] for event in found]
