@@ -32,11 +32,15 @@ def artifacts(state: State) -> dict[str, Any]:
 
 
 def events(name: str, state: State) -> list[dict[str, Any]]:
-    """The payloads of a flow run's events of a name, once the server has them: it writes them a moment later."""
-    wanted = {"filter": {"event": {"name": [name]}, "related": {"id": [f"prefect.flow-run.{flow_run_id(state)}"]}}}
+    """The payloads of a flow run's events of a name."""
+    return events_where({"event": {"name": [name]}, "related": {"id": [f"prefect.flow-run.{flow_run_id(state)}"]}})
+
+
+def events_where(wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """The payloads of the events that fit, once the server has any: it writes them a moment later."""
     with get_client(sync_client=True) as client:
         for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
             with attempt:
-                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+                found = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
                 assert found
     return [event["payload"] for event in found]

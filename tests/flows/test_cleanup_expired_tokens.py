@@ -1,17 +1,14 @@
 """cleanup-expired-tokens as a flow: a real Prefect server, real PostgreSQL."""
 
-from uuid import UUID
-
 import pytest
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from sqlalchemy import text
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.names import CLEANUP_JOB
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from sivera.retention.options import CleanupOptions
+from tests.flows.runs import artifacts, events, flow_run_id
 from tests.sivera.retention.attic import Attic
 from tests.stage import Stage
 
@@ -27,11 +24,6 @@ def attic(ready: Stage) -> Attic:
 def run(options: CleanupOptions) -> State:
     state: State = cleanup_expired_tokens(options, return_state=True)
     return state
-
-
-def flow_run_id(state: State) -> UUID:
-    assert state.state_details.flow_run_id
-    return state.state_details.flow_run_id
 
 
 def test_the_expired_go_and_the_run_proves_it(attic: Attic) -> None:
@@ -113,21 +105,3 @@ def test_a_table_that_is_locked_ends_its_kind_and_the_others_go(attic: Attic) ->
     assert "failed oauth_states: the database failed (QueryCanceled)" in (state.message or "")
     assert "4 token_refresh_logs" in (state.message or "")
     assert run(FOR_REAL).is_completed()
-
-
-def artifacts(state: State) -> dict[str, object]:
-    wanted = {"artifacts": {"flow_run_id": {"any_": [str(flow_run_id(state))]}}}
-    with get_client(sync_client=True) as client:
-        found = client.request("POST", "/artifacts/filter", json=wanted).json()
-    return {artifact["key"]: artifact["data"] for artifact in found}
-
-
-def events(name: str, state: State) -> list[dict[str, object]]:
-    """The payloads of a flow run's events of a name, once the server has them: it writes them a moment later."""
-    wanted = {"filter": {"event": {"name": [name]}, "related": {"id": [f"prefect.flow-run.{flow_run_id(state)}"]}}}
-    with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
-            with attempt:
-                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
-                assert found
-    return [event["payload"] for event in found]

@@ -4,13 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.types import SecretDict
 from sqlalchemy import text
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.names import REFRESH_JOB, TOKEN_KEY, lock_name
 from blocks.token_key import TokenKey, load_token_key
@@ -21,7 +19,7 @@ from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.outbox import publish_events
-from tests.flows.runs import artifacts, events, flow_run_id, recorded_names
+from tests.flows.runs import artifacts, events, events_where, flow_run_id, recorded_names
 from tests.stage import Stage
 
 AMAZON, GOOGLE, META = PlatformName.AMAZON, PlatformName.GOOGLE, PlatformName.META
@@ -187,11 +185,5 @@ def test_a_team_that_does_not_exist_is_named() -> None:
 
 
 def published(name: str, grant: int) -> list[dict[str, Any]]:
-    """The payloads of a grant's events of a name, once the server has any."""
-    wanted = {"filter": {"event": {"name": [name]}, "resource": {"id": [f"sivera.grant.{grant}"]}}}
-    with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
-            with attempt:
-                found = client.request("POST", "/events/filter", json=wanted).json()["events"]
-                assert found
-    return [event["payload"] for event in found]
+    """The payloads of a grant's events of a name."""
+    return events_where({"event": {"name": [name]}, "resource": {"id": [f"sivera.grant.{grant}"]}})
