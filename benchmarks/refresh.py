@@ -23,6 +23,8 @@ from sivera.queries import grants as queries
 from sivera.values import PlatformName
 
 DEPLOYMENT = "refresh-tokens/all"
+THREADS = 8
+"""As many as `flows.refresh_tokens.THREADS`, which imports prefect."""
 GRANTS_PER_TEAM = 10
 ROTATING = (PlatformName.AMAZON,)
 DUE = (
@@ -37,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.refresh", description=__doc__)
     parser.add_argument("--grants", type=int, default=500, help="due grants, spread over the four platforms")
     parser.add_argument("--latency-ms", type=float, default=150, help="milliseconds before each answer of a platform")
-    parser.add_argument("--threads", type=int, default=12, help="threads of the floor; the flow has 12")
+    parser.add_argument("--threads", type=int, default=THREADS, help="threads of the floor")
     parser.add_argument("--profile", type=Path, help="write a profile of the floor's first 200 grants to this file")
     options = parser.parse_args()
     with open_bench(options.threads) as bench:

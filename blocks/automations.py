@@ -10,8 +10,11 @@ from blocks.names import TAG
 HEARTBEAT_SECONDS = 30
 """How often our runs send a heartbeat: prefect.yaml sets it, and 30 is the least that Prefect takes."""
 
-SILENCE = timedelta(seconds=90)
-"""Three heartbeats. It must end before the 300 s lease of the deployment's slot does, or that is given back twice."""
+SILENCE = timedelta(seconds=150)
+"""Five heartbeats: a busy server is a minute late with what it makes of events, and must not end a healthy run.
+
+It must end well before the 300 s lease of the deployment's slot does, or that is given back twice.
+"""
 
 START = timedelta(seconds=300)
 """How long a run may take from being submitted to its first sign of life."""
@@ -38,10 +41,10 @@ def _crash(name: str, description: str, after: set[str], within: timedelta, mess
 AUTOMATIONS = (
     _crash(
         "sivera: crash silent runs",
-        "Ends a run of ours that has sent no heartbeat for 90 seconds: its process is gone.",
+        "Ends a run of ours that has sent no heartbeat for 150 seconds: its process is gone.",
         after={"prefect.flow-run.Running", "prefect.flow-run.heartbeat"},
         within=SILENCE,
-        message="No heartbeat for 90 seconds: the process is gone.",
+        message="No heartbeat for 150 seconds: the process is gone.",
     ),
     _crash(
         "sivera: crash runs that never started",
