@@ -23,7 +23,7 @@ from sivera.queries import grants as queries
 from sivera.values import PlatformName
 
 DEPLOYMENT = "refresh-tokens/all"
-THREADS = 8
+THREADS = 10
 """As many as `flows.refresh_tokens.THREADS`, which imports prefect."""
 GRANTS_PER_TEAM = 10
 ROTATING = (PlatformName.AMAZON,)

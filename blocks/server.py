@@ -23,6 +23,10 @@ logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 BlockT = TypeVar("BlockT", bound=Block)
 
 
+class BlockError(ConfigurationError):
+    """A block document is missing, or does not fit its class."""
+
+
 @contextmanager
 def connect() -> Iterator[SyncPrefectClient]:
     """Yield a client of the Prefect server that PREFECT_API_URL names.

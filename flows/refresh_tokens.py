@@ -23,7 +23,7 @@ from tasks.tokens import plan, publish_summary, renew_grant, settle_failures
 TIMEOUT_SECONDS = 300
 """The backstop; a run stops by itself at its options' deadline."""
 
-THREADS = 8
+THREADS = 10
 """Grants that are renewed at the same moment: at a usual 150 ms a call, as many a second as the Prefect server records.
 
 With 12 they were 62 a second, and a busy server fell behind with the events of the run (`docs/decisions/0009`).

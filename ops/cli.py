@@ -147,10 +147,13 @@ def doctor(
     from ops.prefect_server import use_running_stack  # noqa: PLC0415
 
     folder = use_running_stack() or FOLDER
-    from ops.doctor.examine import examine  # noqa: PLC0415
-    from ops.doctor.installation import Installation  # noqa: PLC0415
+    try:
+        from ops.doctor.examine import examine  # noqa: PLC0415
+        from ops.doctor.installation import Installation  # noqa: PLC0415
 
-    return examine(Installation(folder=folder, fix=fix), as_json=json)
+        return examine(Installation(folder=folder, fix=fix), as_json=json)
+    except Exception as error:  # noqa: BLE001 - whatever keeps the doctor from working is a fault, not a warning
+        _fail(f"the doctor cannot work: an unexpected {type(error).__name__}; {_keep_traceback()}", 2)
 
 
 @app.command

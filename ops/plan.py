@@ -128,12 +128,14 @@ def run_times(cron: str, timezone: str, since: datetime, until: datetime) -> lis
     """Return when a schedule runs, in UTC, from a time until (excluded) another, as Prefect's scheduler reckons it."""
     schedule = CronSchedule(cron=cron, timezone=timezone)
     times: set[datetime] = set()
-    while since < until:
-        end = min(since + CHUNK, until)
-        found = asyncio.run(schedule.get_dates(start=since, end=end))
+    begin = since
+    while begin < until:
+        end = min(begin + CHUNK, until)
+        # From some hours before: where a chunk begins at the moment that clocks go back, Prefect leaves a run out.
+        found = asyncio.run(schedule.get_dates(start=begin - NEAR, end=end))
         times |= {datetime.fromtimestamp(when.timestamp(), UTC) for when in found}
-        since = end
-    return sorted(when for when in times if when < until)
+        begin = end
+    return sorted(when for when in times if since <= when < until)
 
 
 def clock_changes(timezone: str, since: datetime, until: datetime) -> Iterator[ClockChange]:

@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from blocks.cron_secret import CronSecret, generate_secret, load_cron_secret
 from blocks.names import CRON_SECRET
-from blocks.server import connect, explain
+from blocks.server import BlockError, connect, explain
 from ops.folder import CRON_SECRET_FILE, write_private
 from sivera.errors import ConfigurationError
 
@@ -56,17 +56,25 @@ def _save(folder: Path | None, secret: SecretStr, grace: timedelta) -> None:
             raise ConfigurationError(f"the secret will not do ({explain(error)})") from None
         block.save(CRON_SECRET, overwrite=True)
     if folder:
-        write_private(folder / CRON_SECRET_FILE, secret.get_secret_value())
-        _say(f"A copy is kept in {folder / CRON_SECRET_FILE}.")
+        _keep_copy(folder / CRON_SECRET_FILE, secret)
     until = block.previous_until
     kept = f"the one before it until {until:%Y-%m-%d %H:%M} UTC" if until else "none before it"
     _say(f"Saved. Within seconds the HTTP door takes it, and {kept}.")
 
 
+def _keep_copy(file: Path, secret: SecretStr) -> None:
+    try:
+        write_private(file, secret.get_secret_value())
+    except OSError as error:
+        _say(f"The copy in {file} could not be written ({error.strerror}), and is the old one.")
+    else:
+        _say(f"A copy is kept in {file}.")
+
+
 def _saved() -> CronSecret | None:
     try:
         return load_cron_secret()
-    except ConfigurationError:
+    except BlockError:
         return None  # missing, or not worth keeping
 
 

@@ -28,7 +28,7 @@ from ops.door.jobs import read_jobs
 from sivera.crypto import Keyring
 from sivera.grants.renewal import unseal
 from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, TOKEN_PREFIX, World
 from sivera.values import PlatformName
 
 DATABASE_PASSWORD = "canary-database-password/+7"
@@ -113,7 +113,7 @@ def forms(secret: str) -> set[bytes]:
         # Without the characters at both ends that depend on what stands beside it.
         inner = encoded[4 * (before > 0) + (before > 0) : len(encoded) // 4 * 4 - 4]
         found |= {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}
-    return {form for form in found if len(form) >= 8}
+    return {form for form in found if len(form) >= 7}
 
 
 def found_in(content: bytes, secrets: dict[str, set[bytes]]) -> set[str]:
@@ -139,6 +139,7 @@ def test_no_secret_is_anywhere_but_in_its_place(
         secrets = {name: forms(secret) for name, secret in (given | stored_tokens(engine, keys)).items()}
         secrets |= {name: forms(up.secret(name)) for name in KEY_FILES - {"profiles.toml"}}
         secrets |= {f"token key {key_id}": forms(key) for key_id, key in keys.items()}
+        secrets |= {name: forms(begin) for name, begin in beginnings_of_tokens(world).items()}
         secrets |= {
             "application secret": forms(CLIENT_SECRET),
             "database password": forms(DATABASE_PASSWORD),
@@ -218,6 +219,15 @@ def stored_tokens(engine: Engine, keys: dict[str, str]) -> dict[str, str]:
                 token = unseal(keyring, row.id, column, getattr(row, column))
                 found |= {f"{column} of grant {row.id}": token.get_secret_value()} if token else {}
     return found
+
+
+def beginnings_of_tokens(world: World) -> dict[str, str]:
+    """What every token begins with that the sandbox ever gave out for a grant, those since replaced among them."""
+    return {
+        f"{kind.name} token of sandbox grant {grant.id}": f"{prefix}{kind.value}-{grant.id}-"
+        for grant in world.grants.values()
+        for kind, prefix in TOKEN_PREFIX[grant.platform].items()
+    }
 
 
 def everything_of_prefect(server: httpx.Client) -> Iterator[tuple[str, bytes]]:

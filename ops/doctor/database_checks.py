@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -163,9 +164,13 @@ def check_disk(installation: Installation) -> Finding:
             directory = health.data_directory(session)
     except Skipped:
         directory = None
-    if directory and Path(directory).exists():
+    if directory:
         paths["PostgreSQL's data directory"] = Path(directory)
-    free = {name: shutil.disk_usage(path) for name, path in paths.items()}
+    free = {}
+    for name, path in paths.items():
+        # Not there: it is of another machine. Closed to us: somebody else looks after it.
+        with suppress(OSError):
+            free[name] = shutil.disk_usage(path)
     said = ", ".join(
         f"{usage.free / GIBIBYTE:.1f} GiB ({usage.free / usage.total:.0%}) free at {name}"
         for name, usage in free.items()

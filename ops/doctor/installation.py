@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,26 @@ REQUEST_SECONDS = 3.0
 STATEMENT_SECONDS = 5
 
 
+def read_server_time(client: SyncPrefectClient) -> datetime:
+    """Return the Prefect server's time, by which it says when a run ended; ours may be another."""
+    told = client.hello().headers.get("date")
+    return parsedate_to_datetime(told) if told else utc_now()
+
+
 @dataclass
 class Installation:
     """Its parts are filled in by the checks that open them: the timetable, the Prefect server and the database.
 
     Args:
         now: This machine's clock.
+        server_now: The Prefect server's clock.
         folder: Where the local stack keeps its data.
         timetable_path: Another file than the package's prefect.yaml.
         fix: Whether to release slots that no living run holds.
     """
 
     now: Callable[[], datetime] = utc_now
+    server_now: Callable[[SyncPrefectClient], datetime] = read_server_time
     folder: Path = FOLDER
     timetable_path: Path | None = None
     fix: bool = False

@@ -5,10 +5,10 @@ come after our release and a new run's start, a third run would start beside the
 nothing that could hold it has been alive for longer than a lease lasts: then no lease is left that could release it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
@@ -24,8 +24,9 @@ from prefect.client.schemas.filters import (
     Operator,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.flows import Flow
+from prefect.exceptions import ObjectNotFound
 
+from blocks.automations import SILENCE
 from blocks.names import LOCKS
 from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
@@ -49,12 +50,16 @@ LIVING = FlowRunFilterState(
 
 @dataclass(frozen=True)
 class Holder:
-    """A limit with slots that are held, the runs that can hold them, and how long a dead run's lease may last."""
+    """A limit with slots that are held, the runs that can hold them, and how long a dead run's lease may last.
+
+    `sources` are the resources that a heartbeat of such a run names.
+    """
 
     limit: str
     of: str
     slots: int
     lease: timedelta
+    sources: tuple[str, ...]
     flows: FlowFilter | None = None
     deployments: DeploymentFilter | None = None
 
@@ -67,9 +72,9 @@ class Holder:
 
 def check_slots(installation: Installation) -> Finding:
     """Look for slots that are held by no living run, and release them where that is asked for."""
-    client, now = installation.client, installation.now()
+    client, now = installation.client, installation.server_now(installation.client)
     idle = [each for each in _held(installation) if not each.runs(client, FlowRunFilter(state=LIVING))]
-    fresh = [each for each in idle if _was_alive(client, each, now)]
+    fresh = [each for each in idle if _was_alive(client, each, now) or _is_heard_from(client, each, now)]
     leaked = [each for each in idle if each not in fresh]
     if leaked and installation.fix:
         for each in leaked:
@@ -101,14 +106,16 @@ def _held(installation: Installation) -> Iterator[Holder]:
                 of=name,
                 slots=limits[limit.name],
                 lease=max(RUN_LEASE, grace),
+                sources=(f"prefect.deployment.{deployment.id}",),
                 deployments=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
             )
     for lock in LOCKS:
         if limits.get(lock):
-            yield _holder_of_lock(lock, limits[lock], installation.flows)
+            yield _holder_of_lock(lock, limits[lock], installation)
 
 
-def _holder_of_lock(lock: str, slots: int, flows: Mapping[str, Flow[..., Any]]) -> Holder:
+def _holder_of_lock(lock: str, slots: int, installation: Installation) -> Holder:
+    flows = installation.flows
     jobs = [name for name in flows if lock in locks_of(name, {})]
     # A run that was taken for dead may still work, and renew its lease, until its time limit.
     time_limit = max(flows[name].timeout_seconds or 0 for name in jobs or flows)
@@ -117,6 +124,7 @@ def _holder_of_lock(lock: str, slots: int, flows: Mapping[str, Flow[..., Any]]) 
         of=f"the lock {lock}",
         slots=slots,
         lease=timedelta(seconds=LEASE_SECONDS + time_limit),
+        sources=tuple(_flow_sources(installation.client, jobs or list(flows))),
         # A lock whose job we do not know is left alone while anything runs.
         flows=FlowFilter(name=FlowFilterName(any_=jobs)) if jobs else None,
     )
@@ -126,3 +134,30 @@ def _was_alive(client: SyncPrefectClient, holder: Holder, now: datetime) -> bool
     ended = FlowRunFilter(end_time=FlowRunFilterEndTime(after_=now - holder.lease - LEASE_CHECK))
     # A run that was kept out by the limit itself never held a slot.
     return any(run.state and run.state.message != DEPLOYMENT_IS_FULL for run in holder.runs(client, ended))
+
+
+def _is_heard_from(client: SyncPrefectClient, holder: Holder, now: datetime) -> bool:
+    """Whether a run that can hold it sent a heartbeat lately, although nobody lists it: deleted, it works on."""
+    wanted = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "occurred": {"since": (now - SILENCE - LEASE_CHECK).isoformat()},
+        "related": {"id": list(holder.sources)},
+    }
+    if not holder.sources:
+        return False
+    heard = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 50}).json()["events"]
+    runs = {event["resource"]["prefect.resource.id"].removeprefix("prefect.flow-run.") for event in heard}
+    return any(_is_deleted(client, run) for run in runs)
+
+
+def _is_deleted(client: SyncPrefectClient, run_id: str) -> bool:
+    try:
+        client.read_flow_run(UUID(run_id))
+    except ObjectNotFound:
+        return True
+    return False
+
+
+def _flow_sources(client: SyncPrefectClient, jobs: list[str]) -> Iterator[str]:
+    for flow in client.read_flows(flow_filter=FlowFilter(name=FlowFilterName(any_=jobs))):
+        yield f"prefect.flow.{flow.id}"

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import httpx
 from prefect.client.orchestration import PrefectClient
-from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -64,7 +63,7 @@ class SecretKeeper:
 
 
 class Guard:
-    """Lets through who sends the secret, slows who guesses, and marks every answer as not to be stored.
+    """Lets through who sends the secret, and slows who guesses.
 
     Args:
         app: What it stands before.
@@ -82,18 +81,24 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def send_unstored(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Cache-Control"] = NO_STORE
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            begun = True
             await send(message)
 
         try:
             if scope["path"] not in self._open_paths:
                 await self._check(scope)
+            await self._app(scope, receive, send_on)
         except RefusedError as refused:
-            await to_response(refused)(scope, receive, send_unstored)
-        else:
-            await self._app(scope, receive, send_unstored)
+            await to_response(refused)(scope, receive, send)
+        except BaseException as error:
+            # Whatever it is, and also when the door is closed while somebody waits: an answer in our own shape.
+            if not begun:
+                await to_response(_unforeseen(error))(scope, receive, send)
+            raise
 
     async def _check(self, scope: Scope) -> None:
         sent = _bearer(scope)
@@ -114,6 +119,12 @@ class Guard:
             logger.warning("A wrong secret from %s", client)
             raise _unauthorized("The secret is wrong.")
         self._throttle.passed(client)
+
+
+def _unforeseen(error: BaseException) -> RefusedError:
+    if isinstance(error, asyncio.CancelledError):
+        return unavailable("The door is closing; a run that was started goes on.")
+    return RefusedError(500, Refusal(message="This is a defect of the door: see its log."))
 
 
 def to_response(refused: RefusedError) -> JSONResponse:

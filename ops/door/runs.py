@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +38,8 @@ EVENT_SECONDS = 10.0
 
 SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
 ENDED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]))
+
+CLOCK_MARGIN = timedelta(seconds=5)
 
 logger = logging.getLogger("sivera.door")
 
@@ -95,8 +97,12 @@ class Runs:
                 return Started(run=to_run(run))
             await asyncio.sleep(min(POLL_SECONDS, rest))
             # The run goes on while the server is away for a moment.
-            with suppress(httpx.HTTPError):
+            try:
                 run = await self._client.read_flow_run(run.id)
+            except ObjectNotFound:
+                return Finished(success=False, message="The run was deleted.", data=None, run=to_run(run))
+            except httpx.HTTPError:
+                continue
         if run.state.is_cancelled() and run.state.message in ANOTHER_RUNS:
             await self._refuse_if_running(job)
             raise _overlap(run)
@@ -138,7 +144,8 @@ class Runs:
 
     async def _refuse_if_running(self, job: Job) -> None:
         # A run that is due counts as well: whichever of the two a worker took up second would be cancelled.
-        due = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC))
+        # The margin is for a clock of the server's that is ahead of ours.
+        due = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + CLOCK_MARGIN)
         for wanted in (
             FlowRunFilter(state=UNDER_WAY),
             FlowRunFilter(state=SCHEDULED, next_scheduled_start_time=due),

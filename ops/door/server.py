@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from blocks.cron_secret import load_cron_secret
 from ops.door.app import JOBS, create_app
+from ops.door.guard import NO_STORE
 from ops.door.jobs import read_jobs
 from ops.processes import free_port
 from ops.stack import DOOR_PORT
@@ -59,6 +60,8 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
             # It would log the query, into which somebody may write the secret.
             access_log=False,
             server_header=False,
+            # Also of what uvicorn answers itself, to what is no HTTP.
+            headers=[("Cache-Control", NO_STORE)],
             ws="none",
             lifespan="on",
             timeout_graceful_shutdown=END_SECONDS,

@@ -214,9 +214,11 @@ def delete_free(session: Session, kind: Kind, cutoff: datetime, after: int, upto
     return deleted, session.scalars(_COUNT_AT_OF[kind], parameters).one()
 
 
-def begin_proof(session: Session, run_id: UUID, kind: Kind, cutoff: datetime, *, dry_run: bool) -> None:
-    """Write that a run turns to a kind; a second time for the same run goes on with the same row."""
-    row = {"cutoff": cutoff, "dry_run": dry_run, "refused": None, "remaining": None}
+def begin_proof(
+    session: Session, run_id: UUID, kind: Kind, cutoff: datetime, *, dry_run: bool, refused: str | None
+) -> None:
+    """Write that a run turns to a kind, or why it does not; a second time for the run goes on with the same row."""
+    row = {"cutoff": cutoff, "dry_run": dry_run, "refused": refused, "remaining": None}
     session.execute(
         insert(CleanupRun)
         .values(run_id=run_id, kind=kind.value, **row)
@@ -238,14 +240,12 @@ def prove_batch(session: Session, run_id: UUID, kind: Kind, window: Window, *, d
     )
 
 
-def end_proof(
-    session: Session, run_id: UUID, kind: Kind, *, remaining: int | None, duration_ms: int, refused: str | None
-) -> None:
+def end_proof(session: Session, run_id: UUID, kind: Kind, *, remaining: int | None, duration_ms: int) -> None:
     """Write down how a run left a kind."""
     session.execute(
         update(CleanupRun)
         .where(CleanupRun.run_id == run_id, CleanupRun.kind == kind.value)
-        .values(remaining=remaining, duration_ms=duration_ms, refused=refused)
+        .values(remaining=remaining, duration_ms=duration_ms)
     )
 
 

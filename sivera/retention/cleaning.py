@@ -72,6 +72,7 @@ class _Cleaning:
         self._last_key: str | None = None
         self._size, self._misses, self._carefully = rules.FIRST_SIZE, 0, False
         self._done = queries.START
+        self._window_size = rules.WINDOW_SIZE
         self._at_end = False
 
     def run(self) -> KindResult:
@@ -81,7 +82,7 @@ class _Cleaning:
             if not refused:
                 failed = None if self._plan.dry_run else self._delete()
                 remaining = self._count()
-            self._end(remaining, refused)
+            self._end(remaining)
         except SQLAlchemyError as error:
             failed = _reason(error)
         return KindResult(
@@ -99,11 +100,15 @@ class _Cleaning:
     def _begin(self) -> str | None:
         with Session(self._edges.engine) as session, session.begin():
             queries.bound(session, rules.BATCH_TIMEOUT_SECONDS)
-            queries.begin_proof(session, self._edges.run_id, self._kind, self._cutoff, dry_run=self._plan.dry_run)
-            if self._plan.refused:
-                return self._plan.refused
-            found = queries.read_freshness(session, self._kind, self._cutoff)
-        return rules.everything_refusal(self._kind, self._cutoff, found)
+            refused = self._plan.refused
+            if not refused:
+                found = queries.read_freshness(session, self._kind, self._cutoff)
+                refused = rules.everything_refusal(self._kind, self._cutoff, found)
+            # With the first word of the run: one that died before its last must not prove a time that is not believed.
+            queries.begin_proof(
+                session, self._edges.run_id, self._kind, self._cutoff, dry_run=self._plan.dry_run, refused=refused
+            )
+        return refused
 
     def _delete(self) -> str | None:
         """Delete window after window; return why it gave up, or None where nothing is due any more or time is up."""
@@ -111,16 +116,14 @@ class _Cleaning:
             # One connection, since a window belongs to it.
             with self._edges.engine.connect() as connection, Session(connection) as session:
                 while not self._is_over():
-                    with session.begin():
-                        queries.prepare(session, rules.WINDOW_TIMEOUT_SECONDS)
-                        window = queries.read_window(
-                            session,
-                            self._kind,
-                            self._cutoff,
-                            self._done,
-                            size=rules.WINDOW_SIZE,
-                            chunk_size=rules.CHUNK_SIZE,
-                        )
+                    try:
+                        window = self._read_window(session)
+                    except OperationalError:
+                        # A cold disk, or dead rows that no vacuum may take yet: fewer keys are read in time.
+                        self._window_size = rules.smaller_size(self._window_size)
+                        if self._window_size < rules.SMALLEST_WINDOW:
+                            raise
+                        continue
                     if window is None:
                         self._at_end = True
                         break
@@ -128,6 +131,13 @@ class _Cleaning:
         except SQLAlchemyError as error:
             return _reason(error)
         return None
+
+    def _read_window(self, session: Session) -> queries.Window | None:
+        with session.begin():
+            queries.prepare(session, rules.WINDOW_TIMEOUT_SECONDS)
+            return queries.read_window(
+                session, self._kind, self._cutoff, self._done, size=self._window_size, chunk_size=rules.CHUNK_SIZE
+            )
 
     def _delete_window(self, session: Session, window: queries.Window) -> None:
         at = passed_over = 0
@@ -197,15 +207,15 @@ class _Cleaning:
             return None
         return self._passed_over + beyond
 
-    def _end(self, remaining: int | None, refused: str | None) -> None:
+    def _end(self, remaining: int | None) -> None:
         with Session(self._edges.engine) as session, session.begin():
+            queries.bound(session, rules.BATCH_TIMEOUT_SECONDS)
             queries.end_proof(
                 session,
                 self._edges.run_id,
                 self._kind,
                 remaining=remaining,
                 duration_ms=self._milliseconds(),
-                refused=refused,
             )
 
     def _milliseconds(self) -> int:

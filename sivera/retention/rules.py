@@ -8,7 +8,7 @@ from sivera.values import Value
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """By how much two clocks may differ, and by how much a clock may be set back."""
 
-LONGEST_PAUSE = timedelta(days=8)
+LONGEST_PAUSE = timedelta(days=2, hours=1)
 """A daily job that did not run for longer was paused, or the clock leapt: only a person can tell."""
 
 SHORTEST_LIFE: dict[Kind, timedelta] = {
@@ -28,6 +28,8 @@ FIRST_SIZE, SMALLEST_SIZE, LARGEST_SIZE = 500, 50, 50_000
 
 WINDOW_SIZE = 100_000
 """So many keys are read at once: the more there are, the closer together their rows lie in the table."""
+
+SMALLEST_WINDOW = 1_000
 
 CHUNK_SIZE = SMALLEST_SIZE
 """A batch is made of so many rows at a time."""

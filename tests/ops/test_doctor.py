@@ -18,6 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitUpdate, WorkPoolUpdate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events import emit_event
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed, Paused, Pending, Running, Scheduled
 from sqlalchemy import text
@@ -45,6 +46,7 @@ from sivera.platforms.base import utc_now
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
+from tests.flows.runs import events_where
 from tests.ops.timetables import ALL, timetable, write
 from tests.prefect_server import PrefectServer, free_port
 from tests.stage import Stage
@@ -105,6 +107,11 @@ def verdicts(found: Mapping[str, Check]) -> dict[str, Verdict]:
 
 def later() -> datetime:
     return utc_now() + LATER
+
+
+def much_later(_client: SyncPrefectClient) -> datetime:
+    """The server's clock, moved on."""
+    return later()
 
 
 @pytest.fixture
@@ -366,7 +373,7 @@ def test_a_slot_is_left_alone_while_a_run_may_hold_it_or_a_lease_may_release_it(
         states: list[State[Any]] = [Running(), Paused(), Scheduled(name="AwaitingRetry")]
         for state in states:
             client.set_flow_run_state(run, state, force=True)
-            assert examine(now=later, fix=True)["slots"].text == "no slot is held without a run"
+            assert examine(server_now=much_later, fix=True)["slots"].text == "no slot is held without a run"
             assert held(client, JOB_LOCK) == 1
 
         client.set_flow_run_state(run, Crashed(), force=True)
@@ -377,8 +384,26 @@ def test_a_slot_is_left_alone_while_a_run_may_hold_it_or_a_lease_may_release_it(
         assert found.mend.startswith("none yet: Prefect releases them within 7 minutes")
         assert held(client, limit) == 1
 
-        assert examine(now=later, fix=True)["slots"].verdict is OK
+        assert examine(now=later, fix=True)["slots"].verdict is WARNING, "it goes by the server's clock"
+        assert examine(server_now=much_later, fix=True)["slots"].verdict is OK
         assert (held(client, limit), held(client, JOB_LOCK)) == (0, 0)
+
+
+def test_the_lock_of_a_run_that_was_deleted_and_works_on_is_left_alone(examine: Doctor) -> None:
+    with connect() as client:
+        run = client.read_flow_run(make_run(client, "deleted", Pending(), Running()))
+        leak(client, JOB_LOCK)
+        emit_event(
+            "prefect.flow-run.heartbeat",
+            resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"},
+            related=[{"prefect.resource.id": f"prefect.flow.{run.flow_id}", "prefect.resource.role": "flow"}],
+        )
+        wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
+        assert events_where(wanted) == [{}]
+        client.delete_flow_run(run.id)
+        assert examine(fix=True)["slots"].verdict is WARNING
+        assert held(client, JOB_LOCK) == 1
+        assert examine(server_now=much_later, fix=True)["slots"].text == f"released: 1 of the lock {JOB_LOCK}"
 
 
 def test_limits_automations_and_workers_that_are_missing_or_switched_off(examine: Doctor) -> None:
