@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from sivera.database import open_engine
@@ -354,3 +355,41 @@ def test_a_kill_at_any_step_leaves_whole_batches_and_a_true_proof(attic: Attic, 
     else:
         pytest.fail("the cleanup has more steps than this test takes")
     assert seen == set(whole)
+
+
+def test_a_refused_run_that_dies_before_its_last_word_proves_no_time(attic: Attic) -> None:
+    attic.fill()
+    before = attic.contents()
+
+    def die(*arguments: object) -> None:
+        if "UPDATE cleanup_runs" in str(arguments[2]):
+            raise KeyboardInterrupt
+
+    plan = CleanupPlan(dry_run=False, cutoffs=rules.cutoffs(FOR_REAL, utc_now()), refused="the clock leapt")
+    event.listen(attic.engine, "before_cursor_execute", die)
+    with pytest.raises(KeyboardInterrupt):
+        clean(CleanupEdges(attic.engine, uuid4()), plan, Kind.SESSIONS, LONG)
+    event.remove(attic.engine, "before_cursor_execute", die)
+    assert attic.contents() == before
+    with Session(attic.engine) as session:
+        assert queries.read_clock(session)[1] is None
+    assert [proof.refused for proof in attic.proofs()] == ["the clock leapt"]
+
+
+def test_a_disk_that_is_slow_to_read_keys_is_asked_for_fewer(attic: Attic) -> None:
+    alive = attic.fill()
+    asked: list[int] = []
+
+    def time_out(*arguments: object) -> None:
+        statement, parameters = str(arguments[2]), arguments[3]
+        if "INSERT INTO cleanup_window" in statement and isinstance(parameters, dict):
+            asked.append(parameters["size"])
+            if parameters["size"] > 10_000:
+                raise OperationalError(statement, {}, Exception("canceling statement due to statement timeout"))
+
+    event.listen(attic.engine, "before_cursor_execute", time_out)
+    results = run(attic)
+    event.remove(attic.engine, "before_cursor_execute", time_out)
+    assert all(one.failed is None for one in results.values())
+    assert attic.contents() == alive
+    assert asked[:3] == [100_000, 25_000, 6_250]
