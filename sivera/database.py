@@ -104,9 +104,15 @@ def migrate(engine: Engine) -> None:
     """Bring the database to the newest revision; do nothing where it is there already.
 
     Raises:
-        ConfigurationError: The database does not answer.
+        ConfigurationError: The database does not answer, or a newer version migrated it.
     """
     check(engine)
+    revisions = read_revisions(engine)
+    if not revisions.is_known:
+        raise ConfigurationError(
+            f"the database is at revision {revisions.current}, which this version does not know: install the version "
+            "that migrated it, or restore a backup from before"
+        )
     config = Config()
     config.set_main_option("script_location", str(files("sivera.migrations")))
     with engine.connect() as connection:

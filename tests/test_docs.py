@@ -13,7 +13,7 @@ from cyclopts import App
 from blocks.automations import AUTOMATIONS
 from flows.sync_campaigns import TIMEOUT_SECONDS
 from ops.cli import app
-from ops.timetable import find_timetable, read_timetable
+from ops.timetable import Schedule, find_timetable, read_timetable
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
@@ -136,6 +136,20 @@ def test_the_table_of_jobs_lists_each_flow_and_when_it_runs() -> None:
         for schedule in deployment.schedules:
             if schedule.active:
                 assert f"`{schedule.cron}`" in rows[FLOWS[deployment.entrypoint].name]
+
+
+def test_the_cron_expressions_of_the_guide_are_those_of_the_timetable_and_may_stand_in_it() -> None:
+    section = ENGLISH.read_text().partition('<a id="cron"></a>')[2].partition("<a id=")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]+\| (?:`([\w-]+)` of `([\w/-]+)`)? ?\|$", section, re.MULTILINE)
+    deployed = {
+        (schedule.slug, f"{FLOWS[deployment.entrypoint].name}/{deployment.name}"): schedule.cron
+        for deployment in TIMETABLE.deployments
+        for schedule in deployment.schedules
+    }
+    assert len(rows) > 5
+    for cron, slug, deployment in rows:
+        assert not slug or deployed[slug, deployment] == cron
+        assert Schedule(slug="any", cron=cron, timezone="UTC")
 
 
 @each_language

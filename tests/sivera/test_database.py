@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
-from sivera.database import check, migrate, open_engine, parse_url
+from sivera.database import check, migrate, open_engine, parse_url, read_revisions
 from sivera.errors import ConfigurationError
 from sivera.models import Base
 
@@ -44,3 +44,11 @@ def test_migrations_and_models_agree(engine: Engine) -> None:
     with engine.connect() as connection:
         differences: list[Any] = compare_metadata(MigrationContext.configure(connection), Base.metadata)
     assert differences == []
+
+
+def test_a_version_older_than_the_database_says_so_and_changes_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="revision 9999, which this version does not know"):
+        migrate(engine)
+    assert read_revisions(engine).current == "9999"
