@@ -198,14 +198,21 @@ def how_to_run(line: str) -> How:
     return how
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the stack runs; short, so that PostgreSQL's socket lies in it, as the guide has it."""
+    with tempfile.TemporaryDirectory(prefix="sivera-guide-") as path:
+        yield Path(path)
+
+
 @pytest.mark.timeout(900)
-def test_every_command_of_the_guide_does_what_it_says(tmp_path: Path) -> None:
+def test_every_command_of_the_guide_does_what_it_says(folder: Path) -> None:
     blocks = [(kind, dedent(code)) for kind, code in BLOCK.findall(ENGLISH.read_text())]
     assert {kind for kind, _ in blocks} <= {"bash", "sql"}, "a language that this test does not know"
     for line in (line for kind, code in blocks if kind == "bash" for line in code.splitlines() if not sets(line)):
         how_to_run(line)
     (where, *_), *_ = [code.splitlines() for kind, code in blocks if kind == "bash"]
-    with demo(tmp_path) as stack:
+    with demo(folder) as stack:
         for kind, code in blocks:
             if kind == "sql":
                 run(stack, f"{PSQL} --set ON_ERROR_STOP=1", How(r"\(\d+ rows?\)|DELETE \d"), stdin=code)
@@ -223,7 +230,7 @@ def test_every_command_of_the_guide_does_what_it_says(tmp_path: Path) -> None:
         for each in ended:
             went_well = each["state_type"] == "COMPLETED" or each["state"]["message"] in NOT_ITS_TURN
             assert went_well, (each["name"], each["state"])
-    assert processes_of(tmp_path) == []
+    assert processes_of(folder) == []
 
 
 def sets(line: str) -> bool:

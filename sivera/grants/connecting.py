@@ -81,7 +81,8 @@ def connect_token(
     """
     refreshes = FACTS[client.platform].by_refresh_token
     pasted = GrantTokens(access_token=SecretStr("") if refreshes else token, refresh_token=token if refreshes else None)
-    _prove_writable(engine, client.platform, team, name)
+    with Session(engine) as session, session.begin():
+        queries.prove_writable(session)  # before a token is spent
     tokens = client.renew(pasted)
     try:
         return connect(engine, keyring, client, team=team, tokens=tokens, name=name)
@@ -103,13 +104,6 @@ def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, creden
     with Session(engine) as session, session.begin():
         carried = account_queries.upsert_accounts(session, queries.get_credential(session, credential_id), found)
         return [account.id for account in carried]
-
-
-def _prove_writable(engine: Engine, platform: PlatformName, team: str, name: str) -> None:
-    """See that the grant's row can be written, before a token is spent; nothing of it stays."""
-    with Session(engine) as session:
-        queries.ensure_credential(session, queries.ensure_team(session, team), platform.value, name)
-        session.rollback()
 
 
 def _store(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Row, and_, bindparam, func, select
+from sqlalchemy import Row, and_, bindparam, false, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -41,6 +41,11 @@ def ensure_credential(session: Session, team_id: int, platform: str, name: str) 
 def get_credential(session: Session, credential_id: int) -> PlatformCredential:
     """Return a grant as it stands now; it must exist."""
     return session.get_one(PlatformCredential, credential_id, populate_existing=True)
+
+
+def prove_writable(session: Session) -> None:
+    """Write nothing, as only a database that can be written to does."""
+    session.execute(update(PlatformCredential).where(false()).values(name=PlatformCredential.name))
 
 
 def find_credential(session: Session, credential_id: int) -> tuple[PlatformCredential, str] | None:

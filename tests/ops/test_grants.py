@@ -72,7 +72,7 @@ def test_a_grant_that_does_not_exist_is_named(sivera: Sivera) -> None:
 def test_keys_are_rotated_and_listed(sivera: Sivera, ready: Stage, world: World) -> None:
     ids = [ready.connect(world.add_grant(PlatformName.GOOGLE), team=f"Team {n}").credential_id for n in range(3)]
     old = load_token_key().current
-    assert [old, "3", "current"] in words(sivera("keys", "list").out)
+    assert [old, "6", "current"] in words(sivera("keys", "list").out), "an access and a refresh token each"
     answer = sivera("keys", "rotate")
     new = load_token_key().current
     assert new != old
@@ -80,7 +80,7 @@ def test_keys_are_rotated_and_listed(sivera: Sivera, ready: Stage, world: World)
     assert f"All tokens are encrypted with key {new}." in answer.out
     assert not [key for key in load_token_key().keys.get_secret_value().values() if key in answer.out]
     listed = words(sivera("keys", "list").out)
-    assert [new, "3", "current"] in listed
+    assert [new, "6", "current"] in listed
     assert [old, "0", "retired"] in listed
     resources.close()
     for id_ in ids:

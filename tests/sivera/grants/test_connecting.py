@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sivera.errors import PlatformError, ReconnectRequired, Unavailable
@@ -125,3 +127,16 @@ def test_accounts_that_came_later_are_discovered(stage: Stage, world: World) -> 
     carried = discover(stage.engine, stage.client(PlatformName.META), source, connection.credential_id)
     assert len(carried) == 4
     assert connection.account_ids[0] in carried
+
+
+def test_nothing_is_spent_where_the_database_cannot_be_written_to(stage: Stage, world: World) -> None:
+    grant = world.add_grant(PlatformName.AMAZON, rotates=True)
+    pasted = SecretStr(world.issue_refresh(grant))
+
+    @event.listens_for(stage.engine, "begin")
+    def read_only(connection: Connection) -> None:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+
+    with pytest.raises(DBAPIError, match="read-only transaction"):
+        connect_token(stage.engine, stage.keyring, stage.client(PlatformName.AMAZON), team="Nari", token=pasted)
+    assert world.faults.count(PlatformName.AMAZON) == 0
