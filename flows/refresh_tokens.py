@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 300
 THREADS = 10
 """Grants that are renewed at the same moment: at a usual 150 ms a call, as many a second as the Prefect server records.
 
-With 12 they were 62 a second, and a busy server fell behind with the events of the run (`docs/decisions/0009`).
+With 12 a busy server fell behind with the events of the run: benchmarks/README.md has the figures.
 """
 
 
