@@ -23,6 +23,10 @@ logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 BlockT = TypeVar("BlockT", bound=Block)
 
 
+class ServerBusyError(ConfigurationError):
+    """The Prefect server took our connection, and did not answer in time."""
+
+
 class BlockError(ConfigurationError):
     """A block document is missing, or does not fit its class."""
 
@@ -62,7 +66,8 @@ def explain_failures() -> Iterator[None]:
     except httpx.HTTPStatusError as error:
         raise ConfigurationError(_refusal(url, error.response.status_code)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
+        kind = ServerBusyError if isinstance(error, httpx.ReadTimeout) else ConfigurationError
+        raise kind(
             f"the Prefect server at {url} does not answer ({type(error).__name__}): "
             "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
         ) from None

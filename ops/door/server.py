@@ -10,6 +10,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from starlette.types import ASGIApp
 
 from blocks.cron_secret import load_cron_secret
+from blocks.server import ServerBusyError
 from ops.door.app import JOBS, create_app
 from ops.door.guard import NO_STORE
 from ops.door.jobs import read_jobs
@@ -19,6 +20,7 @@ from sivera.errors import ConfigurationError
 
 PORT = DOOR_PORT
 BACKLOG = 128
+BUSY_ATTEMPTS = 10
 END_SECONDS = 2
 """How long calls that wait may take to end; the runs that they wait for go on."""
 
@@ -38,7 +40,7 @@ def run_door(host: str, port: int | None, say: Callable[[str], None]) -> None:
         ConfigurationError: The secret is missing or will not do, the Prefect server does not answer, or the address
             is taken.
     """
-    load_cron_secret()
+    _wait_for_secret()
     jobs = read_jobs()
     listener = _listen(host, port if port is not None else free_port(PORT, say))
     logging.getLogger("sivera.door").setLevel(logging.INFO)
@@ -48,6 +50,17 @@ def run_door(host: str, port: int | None, say: Callable[[str], None]) -> None:
         if not ipaddress.ip_address(address).is_loopback:
             say("Others can reach it, and HTTP shows them the secret on its way: put a proxy with TLS before it.")
         make_server(create_app(jobs)).run(sockets=[listener])
+
+
+def _wait_for_secret() -> None:
+    """See that there is a secret; a server that is only busy, as while a stack starts, is asked again."""
+    for _ in range(BUSY_ATTEMPTS):
+        try:
+            load_cron_secret()
+        except ServerBusyError:
+            continue
+        return
+    load_cron_secret()
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
