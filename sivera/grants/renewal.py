@@ -61,7 +61,7 @@ class RenewalEdges:
     Args:
         engine: The database.
         keyring: Decrypts the stored tokens and encrypts the renewed ones.
-        spool: Keeps renewed tokens while the database is away.
+        spool: Keeps renewed tokens until the database has them.
         run_id: Gives the id of the flow run that asks, for the journal.
         store_seconds: For how long a write is tried again before it is left to the spool.
     """
@@ -149,9 +149,8 @@ def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bo
         as_of=begun.at,
         duration_ms=_milliseconds_since(called_at),
         tokens=tokens,
-        rotated=tokens.refresh_token != grant.tokens.refresh_token,
     )
-    return _keep(edges, answer, client.platform)
+    return _keep(edges, answer, client.platform, is_only_copy=tokens.refresh_token != grant.tokens.refresh_token)
 
 
 def take_up_spool(edges: RenewalEdges) -> int:
@@ -192,15 +191,15 @@ def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> N
         raise Unreached(platform, "was not called: loading the token key took too long")
 
 
-def _keep(edges: RenewalEdges, answer: Answer, platform: PlatformName) -> bool:
+def _keep(edges: RenewalEdges, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
     """Write an answer, again and again for a while.
 
-    Where it holds the only copy of a token, the spool has it before the database is asked; otherwise from the first
+    Where it is the only copy of a token, the spool has it before the database is asked; otherwise from the first
     failure on.
     """
     until = time.monotonic() + edges.store_seconds
     with ExitStack() as held:
-        spooled = answer.rotated and _put(edges, answer, held)
+        spooled = is_only_copy and _put(edges, answer, held)
         while True:
             failure: SQLAlchemyError | None = None
             try:

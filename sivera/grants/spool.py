@@ -1,8 +1,8 @@
-"""The spool: renewed tokens that the database could not take, each in an encrypted file until it can.
+"""The spool: renewed tokens that the database does not have yet, each in an encrypted file until it does.
 
 A refresh token that rotates is spent when its successor is issued: between the platform's answer and the commit there
-is one copy of it. Where the database goes away in that moment, the copy is written to disk (fsync of file and folder,
-renamed in between) before anything else is tried.
+is one copy of it. So it is written to disk (fsync of file and folder, renamed in between) before the database is asked;
+any other token, once the database has failed.
 """
 
 import os
@@ -42,8 +42,7 @@ class SpoolError(SiveraError):
 class Answer(Value):
     """A platform's answer to a renewal, with what its write needs.
 
-    `as_of` is the database's time before the call: the tokens' lifetime counts from then. `rotated` says that the token
-    that was spent is no longer the grant's.
+    `as_of` is the database's time before the call: the tokens' lifetime counts from then.
     """
 
     credential_id: int
@@ -53,7 +52,6 @@ class Answer(Value):
     as_of: datetime
     duration_ms: int
     tokens: GrantTokens
-    rotated: bool
 
 
 class Spool:

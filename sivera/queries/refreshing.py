@@ -89,18 +89,17 @@ def lock_failing(session: Session, credential_ids: Sequence[int]) -> Sequence[Pl
     ).all()
 
 
-def open_outage(session: Session, platform: str) -> bool:
-    """Note that a platform is down, with its event; False where that was known."""
+def open_outage(session: Session, platform: str) -> None:
+    """Note that a platform is down, with its event; do nothing where that is known."""
     opened = session.execute(
         insert(PlatformOutage).values(platform=platform).on_conflict_do_nothing().returning(PlatformOutage.id)
     ).scalar()
     if opened is not None:
         _announce(session, "sivera.platform.down", platform)
-    return opened is not None
 
 
-def close_outage(session: Session, platform: str) -> bool:
-    """Note that a platform is well again, with its event; False where it was well."""
+def close_outage(session: Session, platform: str) -> None:
+    """Note that a platform is well again, with its event; do nothing where it was well."""
     closed = session.execute(
         update(PlatformOutage)
         .where(PlatformOutage.platform == platform, PlatformOutage.ended_at.is_(None))
@@ -109,7 +108,6 @@ def close_outage(session: Session, platform: str) -> bool:
     ).scalar()
     if closed is not None:
         _announce(session, "sivera.platform.recovered", platform)
-    return closed is not None
 
 
 def _announce(session: Session, name: str, platform: str) -> None:

@@ -168,7 +168,7 @@ _MARK = (
     update(PlatformCredential)
     .where(PlatformCredential.status == "active")
     .values(status_since=func.now(), lease_owner=None, lease_until=None)
-    .returning(PlatformCredential.platform, PlatformCredential.team_id)
+    .returning(PlatformCredential.id)
 )
 
 
@@ -188,7 +188,7 @@ def mark(
             PlatformCredential.generation == generation,
             free if owner is None else PlatformCredential.lease_owner == owner,
         ).values(status=status, status_reason=reason)
-    ).one_or_none()
+    ).scalar()
     if marked is None:
         return False
     _announce(session, credential_id, "sivera.grant.reauthorization-required", status=status, reason=reason)

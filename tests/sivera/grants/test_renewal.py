@@ -391,6 +391,22 @@ class TestDatabaseAway:
                 assert not list(stage.spool.iterdir())
                 engine.dispose()
 
+    def test_a_token_that_was_replaced_is_on_disk_before_the_database_is_asked(self, due: Due) -> None:
+        seen: list[int] = []
+
+        @event.listens_for(due.stage.engine, "before_cursor_execute")
+        def look(*arguments: object) -> None:
+            if "SET access_token" in str(arguments[2]):
+                seen.append(len(list(due.stage.spool.iterdir())))
+
+        due.source().current()
+        assert seen == [1]
+        assert not list(due.stage.spool.iterdir())
+        due.grant.rotates = False
+        due.stage.pass_time(timedelta(hours=2))
+        due.source().current()
+        assert seen == [1, 0], "a token that stayed the same has another copy"
+
     def test_whoever_renews_next_on_the_machine_takes_it_up_first(self, due: Due) -> None:
         away = [True]
 
