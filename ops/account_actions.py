@@ -50,7 +50,8 @@ def add_credential(platform: PlatformName, team: str, name: str, read_secret: Re
     """Connect a grant with the token that a person has.
 
     Raises:
-        SiveraError: Something that it needs is missing, or the platform refuses the token; nothing was stored.
+        SiveraError: Something that it needs is missing, or the platform refuses the token; nothing was stored, unless
+            the message says so.
     """
     kind = "refresh token" if FACTS[platform].by_refresh_token else "access token"
     with open_database() as engine:

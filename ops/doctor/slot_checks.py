@@ -138,13 +138,13 @@ def _was_alive(client: SyncPrefectClient, holder: Holder, now: datetime) -> bool
 
 def _is_heard_from(client: SyncPrefectClient, holder: Holder, now: datetime) -> bool:
     """Whether a run that can hold it sent a heartbeat lately, although nobody lists it: deleted, it works on."""
+    if not holder.sources:
+        return False  # a filter for nothing would find everything
     wanted = {
         "event": {"name": ["prefect.flow-run.heartbeat"]},
         "occurred": {"since": (now - SILENCE - LEASE_CHECK).isoformat()},
         "related": {"id": list(holder.sources)},
     }
-    if not holder.sources:
-        return False
     heard = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 50}).json()["events"]
     runs = {event["resource"]["prefect.resource.id"].removeprefix("prefect.flow-run.") for event in heard}
     return any(_is_deleted(client, run) for run in runs)
