@@ -16,10 +16,9 @@ import httpx
 from cryptography.fernet import Fernet
 
 from ops.folder import DEMO_FOLDER, FOLDER, Folder, is_running, write_private
-from ops.processes import Child, child_process, free_port
+from ops.processes import Child, child_process
 from sivera.errors import ConfigurationError
 
-PORT = 4200
 USER = "admin"
 START_SECONDS = 120
 """A first start migrates SQLite: 15 to 20 s on two cores, more where they are shared."""
@@ -94,14 +93,13 @@ class PrefectServer:
 
 
 @contextmanager
-def prefect_server(folder: Folder, say: Callable[[str], None]) -> Iterator[PrefectServer]:
+def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Iterator[PrefectServer]:
     """Run a Prefect server on the loopback, its data below `prefect` in the folder; yield it before it answers.
 
     Its password and encryption key are made on first use and kept in files that only the owner can read. A profile of
     the same folder lets Prefect's own commands in: `PREFECT_HOME=.sivera/prefect prefect deployment ls`.
     """
     home = folder.path / "prefect"
-    port = free_port(PORT, say)
     url = f"http://127.0.0.1:{port}"
     password, is_new = folder.secret("prefect-password", lambda: secrets.token_urlsafe(18))
     encryption_key, _ = folder.secret("prefect-encryption-key", lambda: Fernet.generate_key().decode())

@@ -100,19 +100,31 @@ def child_process(
         process.communicate()  # closes its input, which tells it to end, and waits until it has
 
 
-def free_port(preferred: int, say: Callable[[str], None]) -> int:
-    """Return the first port of the loopback from `preferred` on that nobody listens on; say so where it is another."""
+@contextmanager
+def free_port(preferred: int, say: Callable[[str], None]) -> Iterator[int]:
+    """Yield the first port of the loopback from `preferred` on that nobody listens on; say so where it is another.
+
+    Until the context ends no other caller of this, in any process, gets that port: a Prefect server takes seconds
+    until it listens, and two stacks that start at once would both choose it.
+
+    Raises:
+        StackError: A hundred ports are taken.
+    """
     for port in range(preferred, preferred + 100):
-        with socket.socket() as probe:
+        # UDP has ports of its own, and the system frees them when their process ends, however it does.
+        with socket.socket(type=socket.SOCK_DGRAM) as claim, socket.socket() as probe:
             # As servers do: a port whose last connections still linger is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                claim.bind(("127.0.0.1", port))
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port != preferred:
-            say(f"port {preferred} is taken, using {port}")
-        return port
+            probe.close()
+            if port != preferred:
+                say(f"port {preferred} is taken, using {port}")
+            yield port
+            return
     raise StackError(f"ports {preferred} to {preferred + 99} are all taken: end what listens on one of them")
 
 

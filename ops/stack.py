@@ -23,6 +23,7 @@ from ops.processes import Child, child_process, free_port
 from sivera.database import migrate, open_engine, parse_url
 from sivera.errors import ConfigurationError
 
+SERVER_PORT = 4200
 SANDBOX_PORT = 4400
 SANDBOX_START_SECONDS = 30
 DOOR_PORT = 3000
@@ -71,7 +72,8 @@ class Stack:
 
     def start_server(self) -> PrefectServer:
         """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
-        server = self._resources.enter_context(prefect_server(self.folder, self._say))
+        port = self._resources.enter_context(free_port(SERVER_PORT, self._say))
+        server = self._resources.enter_context(prefect_server(self.folder, port, self._say))
         self.children.append(server.child)
         return server
 
@@ -110,7 +112,7 @@ class Stack:
             return None
         secret_file = self.folder.path / CRON_SECRET_FILE
         write_private(secret_file, secret.current.get_secret_value())
-        port = free_port(DOOR_PORT, self._say)
+        port = self._resources.enter_context(free_port(DOOR_PORT, self._say))
         child = self._resources.enter_context(
             child_process(
                 "the HTTP door",
@@ -126,7 +128,7 @@ class Stack:
 
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""
-        port = free_port(SANDBOX_PORT, self._say)
+        port = self._resources.enter_context(free_port(SANDBOX_PORT, self._say))
         child = self._resources.enter_context(
             child_process(
                 "the sandbox",

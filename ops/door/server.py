@@ -42,7 +42,11 @@ def run_door(host: str, port: int | None, say: Callable[[str], None]) -> None:
     """
     _wait_for_secret()
     jobs = read_jobs()
-    listener = _listen(host, port if port is not None else free_port(PORT, say))
+    if port is None:
+        with free_port(PORT, say) as free:
+            listener = _listen(host, free)
+    else:
+        listener = _listen(host, port)
     logging.getLogger("sivera.door").setLevel(logging.INFO)
     with listener, temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
         address, bound = listener.getsockname()[:2]

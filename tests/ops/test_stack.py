@@ -27,6 +27,7 @@ from ops.runs import put_to_rest
 from tests.leftovers import processes_of, still_alive
 
 END_SECONDS = 15
+FREE_PORTS = 5210
 
 
 def mode(path: Path) -> str:
@@ -122,13 +123,24 @@ def test_a_taken_port_is_named_and_another_one_used() -> None:
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken: int = listener.getsockname()[1]
-        port = free_port(taken, said.append)
+        with free_port(taken, said.append) as port:
+            pass
     assert said == [f"port {taken} is taken, using {port}"]
     with socket.create_server(("127.0.0.1", port)):
         pass
     said.clear()
-    assert free_port(port, said.append) == port
+    with free_port(port, said.append) as again:
+        assert again == port
     assert said == []
+
+
+def test_two_that_look_for_a_port_before_either_listens_get_two() -> None:
+    said: list[str] = []
+    with free_port(FREE_PORTS, said.append) as first, free_port(FREE_PORTS, said.append) as second:
+        assert first != second
+        assert said[-1] == f"port {FREE_PORTS} is taken, using {second}"
+        with socket.create_server(("127.0.0.1", first)), socket.create_server(("127.0.0.1", second)):
+            pass
 
 
 def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
@@ -170,7 +182,11 @@ def test_the_server_gets_its_secrets_by_files_and_environment_alone(
     for name in OF_ANOTHER_SERVER:
         monkeypatch.setenv(f"{name}X", "of another server")
     said: list[str] = []
-    with own_folder(tmp_path / ".sivera") as folder, prefect_server(folder, said.append) as server:
+    with (
+        own_folder(tmp_path / ".sivera") as folder,
+        free_port(FREE_PORTS, said.append) as port,
+        prefect_server(folder, port, said.append) as server,
+    ):
         password = (folder.path / "prefect-password").read_text()
         key = (folder.path / "prefect-encryption-key").read_text()
         assert [line for line in said if password in line] == [said[-1]]
@@ -193,7 +209,11 @@ def test_the_server_gets_its_secrets_by_files_and_environment_alone(
         private = profile, folder.path / "prefect-password", folder.path / "prefect-encryption-key"
         assert {mode(path) for path in private} == {"0o600"}
     said.clear()
-    with own_folder(tmp_path / ".sivera") as folder, prefect_server(folder, said.append):
+    with (
+        own_folder(tmp_path / ".sivera") as folder,
+        free_port(FREE_PORTS, said.append) as port,
+        prefect_server(folder, port, said.append),
+    ):
         assert not any(password in line for line in said)
 
 
