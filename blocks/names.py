@@ -12,6 +12,9 @@ DATABASE = "sivera-db"
 TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token
 CRON_SECRET = "cron-secret"  # noqa: S105 - the name of a document, not a secret
 
+REPORTS = "reports"
+BACKUPS = "backups"
+
 SYNC_JOB = "sync-campaigns"
 REFRESH_JOB = "refresh-tokens"
 CLEANUP_JOB = "cleanup-expired-tokens"

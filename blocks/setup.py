@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from pathlib import Path
 
 from prefect.automations import AutomationCore
 from prefect.blocks.core import Block
@@ -21,12 +22,14 @@ from blocks.database import DATABASE_BLOCK, to_connector
 from blocks.names import CRON_SECRET, DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import PlatformApp
 from blocks.server import connect, explain
+from blocks.storage import STORAGES, Storage
 from blocks.token_key import TokenKey
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
+from sivera.settings import Settings
 from sivera.values import PlatformName, Value
 
-BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, CronSecret, DATABASE_BLOCK)
+BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, CronSecret, Storage, DATABASE_BLOCK)
 WORK_POOL_TYPE = "process"
 
 
@@ -46,22 +49,27 @@ class SetupSummary(Value):
     missing: tuple[str, ...]
 
 
-def setup(database_url: str | None = None, apps: Mapping[PlatformName, AppCredentials] | None = None) -> SetupSummary:
+def setup(
+    database_url: str | None = None,
+    apps: Mapping[PlatformName, AppCredentials] | None = None,
+    storage_dir: Path | None = None,
+) -> SetupSummary:
     """Make the Prefect server ready for our deployments; a second time changes nothing.
 
-    The token key and the cron secret are made where there is none, and never replaced. Work pool and automations keep
-    what an operator paused or switched off.
+    The token key, the cron secret and the places for files are made where there is none, and never replaced. Work pool
+    and automations keep what an operator paused or switched off.
 
     Args:
         database_url: The database's URL; where none is given, what is saved stays.
         apps: The keys of our application by platform; those of other platforms stay as they are saved.
+        storage_dir: The folder in which places for files are made; None for that of `Settings`.
 
     Raises:
         ConfigurationError: A value does not fit (then nothing was changed), or the server does not answer.
     """
     blocks = _blocks(database_url, apps or {})
     with connect() as client:
-        changes = dict(_apply(client, blocks))
+        changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
         missing = tuple(_missing(client))
     return SetupSummary(
         created=tuple(name for name, change in changes.items() if change is Change.CREATED),
@@ -82,14 +90,19 @@ def _blocks(database_url: str | None, apps: Mapping[PlatformName, AppCredentials
     return blocks
 
 
-def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block]) -> Iterator[tuple[str, Change]]:
+def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: Path) -> Iterator[tuple[str, Change]]:
     yield f"work-pool/{WORK_POOL}", _make_work_pool(client)
     for kind in BLOCK_TYPES:
         kind.register_type_and_schema()
     for name, block in blocks.items():
         yield f"{block.get_block_type_slug()}/{name}", _save(client, name, block)
-    for kind, name in ((TokenKey, TOKEN_KEY), (CronSecret, CRON_SECRET)):
-        yield f"{kind.get_block_type_slug()}/{name}", _make_secret(client, kind, name)
+    defaults: dict[str, Block] = {
+        TOKEN_KEY: TokenKey.generate(),
+        CRON_SECRET: CronSecret.generate(),
+        **{name: Storage(url=f"file://{(storage_dir / name).absolute()}") for name in STORAGES},
+    }
+    for name, block in defaults.items():
+        yield _make_default(client, name, block)
     for lock in LOCKS:
         yield f"concurrency-limit/{lock}", _make_lock(client, lock)
     for automation in AUTOMATIONS:
@@ -133,12 +146,13 @@ def _is_saved(name: str, block: Block) -> bool:
     return all(getattr(saved, field) == getattr(block, field) for field in type(block).model_fields)
 
 
-def _make_secret(client: SyncPrefectClient, kind: type[TokenKey] | type[CronSecret], name: str) -> Change:
-    if _exists(client, kind, name):
-        return Change.UNCHANGED
+def _make_default(client: SyncPrefectClient, name: str, block: Block) -> tuple[str, Change]:
+    full_name = f"{block.get_block_type_slug()}/{name}"
+    if _exists(client, type(block), name):
+        return full_name, Change.UNCHANGED
     # Without overwrite the server takes only the first of two that are saved at the same time.
-    kind.generate().save(name, overwrite=False)
-    return Change.CREATED
+    block.save(name, overwrite=False)
+    return full_name, Change.CREATED
 
 
 def _make_lock(client: SyncPrefectClient, name: str) -> Change:

@@ -132,7 +132,7 @@ class _Demo:
         }
         database_url = self.url.render_as_string(hide_password=False)
         with self.steps.step("Work pool, limits, blocks and automations"):
-            setup(database_url, apps)
+            setup(database_url, apps, self.stack.storage_dir)
             self.stack.start_worker(self.server)
         with self.steps.step(f"{len(TEAMS)} teams connect {self.expected} ad accounts"):
             self._connect_teams(load_keyring(), apps)

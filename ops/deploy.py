@@ -70,6 +70,7 @@ def deploy(
     database_url: str | None = None,
     apps: Mapping[PlatformName, AppCredentials] | None = None,
     timetable_path: Path | None = None,
+    storage_dir: Path | None = None,
 ) -> DeploySummary:
     """Set up the Prefect server and deploy the timetable; a second time changes nothing.
 
@@ -80,6 +81,7 @@ def deploy(
         database_url: See `blocks.setup.setup`.
         apps: See `blocks.setup.setup`.
         timetable_path: Another file than the package's prefect.yaml.
+        storage_dir: See `blocks.setup.setup`.
 
     Raises:
         ConfigurationError: The file is wrong (one line for each thing, and nothing was changed), a value does not fit,
@@ -87,7 +89,7 @@ def deploy(
     """
     timetable, flows = read_timetable(timetable_path or find_timetable())
     listed = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
-    settled = setup(database_url, apps)
+    settled = setup(database_url, apps, storage_dir)
     with connect() as client:
         _name_schedules_made_by_hand(client, read_deployments(client, listed))
         before = read_deployments(client, listed)

@@ -64,6 +64,11 @@ class Stack:
         self.folder, self._resources, self._say = folder, resources, say
         self.children: list[Child] = []
 
+    @property
+    def storage_dir(self) -> Path:
+        """Where reports and backups are kept until the storage blocks name another place."""
+        return self.folder.path / "storage"
+
     def start_postgres(self, database: str = "sivera") -> URL:
         """Start PostgreSQL and return the URL of a database in it, made if need be."""
         postgres = self._resources.enter_context(embedded_postgres(self.folder, database))
@@ -189,7 +194,7 @@ def up(say: Callable[[str], None]) -> NoReturn:
             stack.join_server(server)
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
 
-        deployed = deploy(database_url=url.render_as_string(hide_password=False))
+        deployed = deploy(database_url=url.render_as_string(hide_password=False), storage_dir=stack.storage_dir)
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)

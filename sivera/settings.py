@@ -15,3 +15,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path("~/.local/state/sivera/spool").expanduser(),
         description="Where renewed tokens are kept, encrypted, while the database is away; of this machine alone.",
     )
+    storage_dir: Path = Field(
+        default_factory=lambda: Path("~/.local/share/sivera").expanduser(),
+        description="Where reports and backups are kept until the storage blocks name another place.",
+    )

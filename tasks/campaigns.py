@@ -8,11 +8,11 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from prefect.runtime import flow_run
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from blocks.names import SYNC_JOB
 from sivera.platforms.base import utc_now
 from sivera.queries import runs
 from sivera.sync import account as account_sync
@@ -20,6 +20,7 @@ from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.plan import plan_sync
 from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
 from tasks import resources
+from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 
 logger = logging.getLogger("sivera.sync")
@@ -72,13 +73,10 @@ def _show(summary: SyncSummary) -> None:
     )
     for account in summary.recovered:
         logger.info("Account %s (%s %s) works again", account.id, account.platform.value, account.name)
-    emit_event(
-        "sivera.sync-campaigns.finished",
-        resource={"prefect.resource.id": "sivera.job.sync-campaigns", "prefect.resource.name": "sync-campaigns"},
-        payload={
-            "success": summary.failed == 0,
-            "totalProcessed": summary.synced + summary.failed,
-            "failed": summary.failed,
-            **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),
-        },
+    announce(
+        SYNC_JOB,
+        success=summary.failed == 0,
+        processed=summary.synced + summary.failed,
+        failed=summary.failed,
+        **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),
     )

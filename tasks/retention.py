@@ -4,13 +4,14 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from prefect.states import Failed
 
+from blocks.names import CLEANUP_JOB
 from sivera.retention import cleaning
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.summary import CleanupPlan, CleanupSummary, KindResult
 from tasks import resources
+from tasks.announcing import announce
 
 
 @task(name="plan-cleanup", cache_policy=NO_CACHE)
@@ -35,20 +36,14 @@ def publish_summary(summary: CleanupSummary) -> None:
         description=summary.sentence,
         table=[one.model_dump(mode="json") for one in summary.kinds],
     )
-    emit_event(
-        "sivera.cleanup-expired-tokens.finished",
-        resource={
-            "prefect.resource.id": "sivera.job.cleanup-expired-tokens",
-            "prefect.resource.name": "cleanup-expired-tokens",
-        },
-        payload={
-            "success": not summary.failures,
-            "totalProcessed": summary.deleted,
-            "failed": len(summary.failures),
-            "dryRun": summary.dry_run,
-            "kinds": {
-                one.kind.value: one.model_dump(mode="json", include={"deleted", "remaining", "refused", "failed"})
-                for one in summary.kinds
-            },
+    announce(
+        CLEANUP_JOB,
+        success=not summary.failures,
+        processed=summary.deleted,
+        failed=len(summary.failures),
+        dryRun=summary.dry_run,
+        kinds={
+            one.kind.value: one.model_dump(mode="json", include={"deleted", "remaining", "refused", "failed"})
+            for one in summary.kinds
         },
     )

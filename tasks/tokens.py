@@ -6,9 +6,9 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from sqlalchemy.orm import Session
 
+from blocks.names import REFRESH_JOB
 from sivera.grants.refreshing import (
     DueGrant,
     RefreshOptions,
@@ -22,6 +22,7 @@ from sivera.grants.refreshing import (
 )
 from sivera.values import PlatformName
 from tasks import resources
+from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 
 logger = logging.getLogger("sivera.grants")
@@ -67,17 +68,14 @@ def publish_summary(summary: RefreshSummary) -> None:
         table=[failure.model_dump() for failure in summary.failures],
     )
     total = summary.total
-    emit_event(
-        "sivera.refresh-tokens.finished",
-        resource={"prefect.resource.id": "sivera.job.refresh-tokens", "prefect.resource.name": "refresh-tokens"},
-        payload={
-            "success": summary.success,
-            "totalProcessed": total.renewed + total.failed + total.reauthorization_required,
-            "renewed": total.renewed,
-            "failed": total.failed,
-            "reauthorizationRequired": total.reauthorization_required,
-            "putOff": total.put_off,
-            "down": list(summary.down),
-            "platforms": {name: counts.model_dump() for name, counts in summary.platforms.items()},
-        },
+    announce(
+        REFRESH_JOB,
+        success=summary.success,
+        processed=total.renewed + total.failed + total.reauthorization_required,
+        failed=total.failed,
+        renewed=total.renewed,
+        reauthorizationRequired=total.reauthorization_required,
+        putOff=total.put_off,
+        down=list(summary.down),
+        platforms={name: counts.model_dump() for name, counts in summary.platforms.items()},
     )

@@ -3,7 +3,7 @@
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
 from sivera.models.base import Base
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import CleanupRun, OutboxEvent, SyncRun
+from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
 from sivera.models.web import OAuthState, WebSession
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",
+    "JobOccurrence",
     "OAuthState",
     "OutboxEvent",
     "PlatformCredential",

@@ -1,5 +1,6 @@
 """The setup of a Prefect server, against a real one."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +9,11 @@ from pydantic import SecretStr
 
 from blocks.automations import AUTOMATIONS
 from blocks.database import load_database_url
-from blocks.names import CRON_SECRET, LOCKS, TOKEN_KEY, WORK_POOL
+from blocks.names import BACKUPS, CRON_SECRET, LOCKS, REPORTS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import load_platform_app
 from blocks.server import connect, load
 from blocks.setup import SetupSummary, setup
+from blocks.storage import Storage, load_storage
 from blocks.token_key import TokenKey, load_keyring
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
@@ -53,12 +55,11 @@ def everything() -> dict[str, Any]:
 def test_makes_everything_once_and_a_second_time_changes_nothing() -> None:
     first = setup(DATABASE_URL, APPS)
     made = everything()
-    assert set(DOCUMENTS) | {f"token-key/{TOKEN_KEY}", f"cron-secret/{CRON_SECRET}", f"work-pool/{WORK_POOL}"} < set(
-        first.created
-    )
+    made_once = {f"token-key/{TOKEN_KEY}", f"cron-secret/{CRON_SECRET}", f"storage/{REPORTS}", f"storage/{BACKUPS}"}
+    assert set(DOCUMENTS) | made_once | {f"work-pool/{WORK_POOL}"} < set(first.created)
     assert {f"concurrency-limit/{lock}" for lock in LOCKS} < set(first.created)
     assert {f"automation/{automation.name}" for automation in AUTOMATIONS} < set(first.created)
-    assert len(first.created) == len(DOCUMENTS) + 3 + len(LOCKS) + len(AUTOMATIONS)
+    assert len(first.created) == len(DOCUMENTS) + len(made_once) + 1 + len(LOCKS) + len(AUTOMATIONS)
     assert (first.updated, first.missing) == ((), ())
 
     assert setup(DATABASE_URL, APPS) == SetupSummary(created=(), updated=(), missing=())
@@ -101,6 +102,16 @@ def test_never_replaces_the_token_key() -> None:
     mine.save(TOKEN_KEY)
     assert f"token-key/{TOKEN_KEY}" not in setup().created
     assert load_keyring().current == mine.current
+
+
+def test_keeps_files_in_a_folder_until_an_operator_names_another_place(tmp_path: Path) -> None:
+    setup(storage_dir=tmp_path)
+    load_storage(REPORTS).get_filesystem().pipe("2026/one.html", b"a page")
+    assert (tmp_path / REPORTS / "2026" / "one.html").read_bytes() == b"a page"
+    elsewhere = f"file://{tmp_path}/elsewhere"
+    Storage(url=elsewhere).save(REPORTS, overwrite=True)
+    assert setup(storage_dir=tmp_path) == SetupSummary(created=(), updated=(), missing=DOCUMENTS)
+    assert load_storage(REPORTS).url == elsewhere
 
 
 def test_the_api_shows_no_secret_unless_it_is_asked_to() -> None:

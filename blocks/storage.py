@@ -1,0 +1,79 @@
+"""Where files are kept, as blocks: a folder of the machine by default, or whatever else fsspec reaches, such as S3."""
+
+from typing import ClassVar
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.dirfs import DirFileSystem
+from prefect.blocks.core import Block
+from prefect.types import SecretDict
+from pydantic import ConfigDict, Field, field_validator
+
+from blocks.names import BACKUPS, REPORTS
+from blocks.server import load
+from sivera.errors import ConfigurationError
+
+
+class Storage(Block):
+    """A place for files.
+
+    Example:
+        Read what is kept there:
+        ```python
+        from blocks.storage import Storage
+
+        Storage.load("reports").get_filesystem().ls("/")
+        ```
+    """
+
+    _block_type_name = "Storage"
+    _block_type_slug = "storage"
+    _description = "A place for files: a folder of the machine, or anything that fsspec reaches, such as S3."
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    url: str = Field(description="As file:///var/lib/sivera/reports or s3://bucket/reports. No credentials in it.")
+    options: SecretDict = Field(
+        default_factory=lambda: SecretDict({}),
+        description="What fsspec's file system of this kind takes: for S3 key, secret, endpoint_url and more.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        scheme, found, place = url.partition("://")
+        if not (scheme and found and place.strip("/")):
+            raise ValueError("it names no place: write it as file:///folder or s3://bucket/folder")
+        if "@" in place.partition("/")[0]:
+            raise ValueError("it holds credentials, which the UI would show: write them into options")
+        return url
+
+    def get_filesystem(self) -> DirFileSystem:
+        """Return a file system whose root is the place.
+
+        Raises:
+            ConfigurationError: The kind of URL is unknown here, or the options do not fit.
+        """
+        # A folder is made with its first file, as a prefix of an object store is.
+        local = {"auto_mkdir": True} if self.url.startswith("file://") else {}
+        try:
+            filesystem, root = url_to_fs(self.url, **local, **self.options.get_secret_value())
+        except (ImportError, ValueError, TypeError) as error:
+            # Not `error` itself: it may quote the options.
+            kind = self.url.partition("://")[0]
+            raise ConfigurationError(
+                f"files at '{self.url}' cannot be reached ({type(error).__name__}): is the fsspec package for "
+                f"'{kind}' installed, such as s3fs for s3, and do the block's options fit it?"
+            ) from None
+        return DirFileSystem(path=root, fs=filesystem)
+
+
+def load_storage(name: str) -> Storage:
+    """Load a place for files: `blocks.names.REPORTS` or `BACKUPS`.
+
+    Raises:
+        ConfigurationError: It is missing or will not do, or the Prefect server does not answer.
+    """
+    return load(Storage, name, "run `sivera deploy`, which makes one in a local folder")
+
+
+STORAGES = (REPORTS, BACKUPS)
