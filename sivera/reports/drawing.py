@@ -63,7 +63,12 @@ def draw(points: Sequence[Point], what: Literal["spend", "conversions"], day: da
                 legend=alt.Legend(orient="top") if len(platforms) > 1 else None,
             ),
         )
-        .properties(width=WIDTH, height=HEIGHT, background="transparent", padding={"right": 24, "top": 5, "bottom": 5})
+        .properties(
+            width=WIDTH,
+            height=HEIGHT,
+            background="transparent",
+            padding={"left": 8, "right": 24, "top": 5, "bottom": 5},
+        )
         .configure(font=FONT)
         .configure_view(stroke=None)
         .configure_axis(labelFontSize=11, gridColor="#e4e7eb", labelColor="#52606d")

@@ -80,7 +80,7 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "final_on": "{day}부터 확정",
         "day": "당일",
         "day_before": "전일 대비",
-        "week_before": "전주 동요일 대비",
+        "week_before": "전주 동요일",
         "month_to_date": "이번 달 누계",
         "spend": "비용",
         "impressions": "노출",
