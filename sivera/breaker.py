@@ -26,7 +26,7 @@ class Breaker:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._open_until: dict[PlatformName, float] = {}
+        self._open_until: dict[PlatformName | None, float] = {}
         self._unanswered: dict[PlatformName, int] = {}
         self._end = math.inf
         self._lock = threading.Lock()
@@ -53,8 +53,11 @@ class Breaker:
         with self._lock:
             return frozenset(name for name, count in self._unanswered.items() if count >= OUTAGE_AFTER)
 
-    def seconds_left(self, platform: PlatformName) -> float:
-        """Seconds until the platform may be called again; 0 for now, infinity once the run is over."""
+    def seconds_left(self, platform: PlatformName | None) -> float:
+        """Seconds until the platform may be called again; 0 for now, infinity once the run is over.
+
+        None stands for work that calls no platform: only the run's end holds it up.
+        """
         now = self._monotonic()
         if now >= self._end:
             return math.inf

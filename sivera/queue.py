@@ -9,11 +9,11 @@ from sivera.values import PlatformName
 
 
 class OfPlatform(Protocol):
-    """A piece of work that calls one platform, such as an account to sync or a grant to renew."""
+    """A piece of work that calls one platform, such as an account to sync or a grant to renew, or none."""
 
     @property
-    def platform(self) -> PlatformName:
-        """The platform."""
+    def platform(self) -> PlatformName | None:
+        """The platform; None where none is called."""
         ...
 
 
@@ -32,8 +32,8 @@ class WorkQueue(Generic[ItemT]):
 
     def __init__(self, items: Iterable[ItemT], breaker: Breaker, share: int) -> None:
         self._breaker, self._share = breaker, share
-        self._lanes: dict[PlatformName, deque[ItemT]] = {}
-        self._out: Counter[PlatformName] = Counter()
+        self._lanes: dict[PlatformName | None, deque[ItemT]] = {}
+        self._out: Counter[PlatformName | None] = Counter()
         for item in items:
             self._lanes.setdefault(item.platform, deque()).append(item)
 
@@ -53,7 +53,7 @@ class WorkQueue(Generic[ItemT]):
         """Note that an item that was taken has ended, however it has."""
         self._out[item.platform] -= 1
 
-    def _ready(self) -> list[PlatformName]:
+    def _ready(self) -> list[PlatformName | None]:
         callable_ = [name for name, lane in self._lanes.items() if lane and not self._breaker.seconds_left(name)]
         if len(callable_) == 1:
             return callable_

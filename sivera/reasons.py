@@ -34,8 +34,8 @@ _MENDS: tuple[tuple[type[SiveraError], str], ...] = (
 )
 
 
-def reason_for(error: Exception, platform: PlatformName) -> str:
-    """Say why an account or a grant failed and what to do about it, in words a person can act on."""
+def reason_for(error: Exception, platform: PlatformName | None = None) -> str:
+    """Say why an account, a grant or a team failed and what to do about it, in words a person can act on."""
     if isinstance(error, SQLAlchemyError):
         # Its text holds the statement and its values.
         return f"The database failed ({type(error).__name__}). The next run tries again."
@@ -44,4 +44,4 @@ def reason_for(error: Exception, platform: PlatformName) -> str:
     mend = next((text for kind, text in _MENDS if isinstance(error, kind)), None)
     if mend is None:  # it names its own
         return str(error)
-    return f"{str(error).rstrip('.')}. {mend.format(platform=platform.value)}".strip()
+    return f"{str(error).rstrip('.')}. {mend.format(platform=platform.value if platform else '')}".strip()

@@ -35,7 +35,7 @@ def is_tried_again(error: Exception) -> bool:
     return is_worth_a_retry(error) and task_run.run_count <= RETRIES
 
 
-def failed(error: Exception, platform: PlatformName) -> State:
+def failed(error: Exception, platform: PlatformName | None = None) -> State:
     """Return the state of a task that an error of ours ends.
 
     Its reason says it all: a traceback for each of thousands would bury the one that matters.

@@ -10,7 +10,9 @@ from prefect.runtime import flow_run
 from sqlalchemy import Engine
 
 from blocks.database import load_database_url
+from blocks.names import REPORTS
 from blocks.platform_app import load_platform_app
+from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
@@ -21,6 +23,7 @@ from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.keys import check_keyring
 from sivera.platforms.base import PlatformClient
+from sivera.reports.writing import ReportEdges
 from sivera.retention.cleaning import CleanupEdges
 from sivera.settings import Settings
 from sivera.sync.account import SyncEdges
@@ -105,6 +108,18 @@ def sync_edges() -> SyncEdges:
 def cleanup_edges() -> CleanupEdges:
     """What a cleanup needs, for the run that asks."""
     return CleanupEdges(engine(), UUID(flow_run.id))
+
+
+@_once
+def report_storage() -> Storage:
+    """The place for reports."""
+    return load_storage(REPORTS)
+
+
+@_once
+def report_edges() -> ReportEdges:
+    """What reports need."""
+    return ReportEdges(engine(), report_storage().get_filesystem())
 
 
 def _load_keyring() -> Keyring:

@@ -19,6 +19,7 @@ from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
 from sivera.models import Base
 from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.options import SyncOptions
 from sivera.sync.rules import RESTATEMENT_DAYS
@@ -36,7 +37,7 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
-OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions)
+OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions, ReportOptions)
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])

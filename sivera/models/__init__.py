@@ -4,6 +4,7 @@ from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, Rep
 from sivera.models.base import Base
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
+from sivera.models.reports import Report
 from sivera.models.web import OAuthState, WebSession
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "OutboxEvent",
     "PlatformCredential",
     "PlatformOutage",
+    "Report",
     "ReportRequest",
     "SyncRun",
     "Team",

@@ -10,12 +10,15 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class Team(Base):
-    """A customer of Sivera."""
+    """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) what it reads."""
 
     __tablename__ = "teams"
+    __table_args__ = (CheckConstraint("language IN ('en', 'ko')", name="language_is_known"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    timezone: Mapped[str] = mapped_column(server_default="UTC")
+    language: Mapped[str] = mapped_column(server_default="en")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -1,0 +1,61 @@
+"""generate-reports: write each team's report on the day that has ended where the team is.
+
+Runs three times an hour, and finds work where it is past 01:00. What to do when it is red: docs/operations.md.
+"""
+
+import time
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from blocks.names import REPORTS_JOB
+from sivera.reports.options import ReportOptions
+from sivera.reports.summary import ReportTally
+from tasks import resources
+from tasks.mapping import work_off
+from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.reports import plan, publish_summary, write_reports
+
+TIMEOUT_SECONDS = 600
+"""The backstop; a run stops by itself at its options' deadline."""
+
+THREADS = 8
+"""Teams that are worked on at the same moment: to draw and write is work for one core, to ask and keep is waiting."""
+
+
+@flow(
+    name=REPORTS_JOB,
+    flow_run_name=REPORTS_JOB,
+    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
+    timeout_seconds=TIMEOUT_SECONDS,
+)
+def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
+    """Write the reports of every team whose day has ended, those of missed days first.
+
+    One team's failure never stops the others, and never leaves the run green. A second run beside this one ends
+    Cancelled; a report has one row for each version, so that two runs could not write it twice either.
+    """
+    until = time.monotonic() + options.deadline_seconds
+    resources.breaker().stop_at(until)
+    try:
+        with only_instance([REPORTS_JOB]):
+            found = plan(options)
+            tally = ReportTally(found)
+            work_off(
+                REPORTS_JOB,
+                write_reports,
+                found.due,
+                tally,
+                threads=THREADS,
+                at_once=options.batch_size,
+                until=until,
+                deadline=until,
+            )
+            summary = tally.summary()
+            publish_summary(summary)
+    except AnotherInstanceError as error:
+        return Cancelled(message=str(error))
+    ended = Failed if summary.failures else Completed
+    return ended(message=summary.sentence)

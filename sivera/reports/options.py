@@ -1,0 +1,25 @@
+"""What a run of generate-reports can be asked for; the Prefect UI shows it as a form."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ReportOptions(BaseModel):
+    """Which teams get their reports, and how far back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
+    make_up_days: int = Field(
+        default=14, ge=0, le=92, description="Days before the last one that ended whose missing reports are made up."
+    )
+    check_restated: bool = Field(
+        default=False,
+        description="Look for restated days of every team, not only of those whose report is due.",
+    )
+    batch_size: int = Field(default=50, ge=1, le=1000, description="At most so many teams are mapped at once.")
+    deadline_seconds: int = Field(
+        default=540,
+        ge=10,
+        le=540,
+        description="Seconds after which no report is begun any more; what is left comes with the next run.",
+    )

@@ -1,0 +1,176 @@
+"""What a report says, in each language, and how numbers, money and days are written there (by Babel, from CLDR)."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from babel.dates import format_date, format_skeleton
+from babel.numbers import format_currency, format_decimal, format_percent, get_currency_name
+
+from sivera.values import PlatformName
+
+UNDEFINED = "\N{EN DASH}"
+
+
+class Language(StrEnum):
+    """The languages that a team can have."""
+
+    EN = "en"
+    KO = "ko"
+
+
+TEXTS: Mapping[Language, Mapping[str, str]] = {
+    Language.EN: {
+        "title": "Advertising report",
+        "made": "Version {version}, made {at} ({timezone})",
+        "nothing": "There was no advertising in this month.",
+        "missing": "Incomplete figures",
+        "missing_intro": "The figures of these accounts are not complete. A new version follows once they are.",
+        "never_synced": "not read yet",
+        "reconnect": "someone of your team has to connect it again",
+        "day_not_over": "the day is not over in its time zone ({timezone})",
+        "not_synced": "not read since the day ended",
+        "preparing": "the platform is still preparing the figures",
+        "provisional": "Provisional figures",
+        "provisional_intro": "The platforms still correct the figures of the day, conversions above all:",
+        "final_on": "final from {day}",
+        "day": "Day",
+        "day_before": "vs day before",
+        "week_before": "vs a week before",
+        "month_to_date": "Month to date",
+        "spend": "Spend",
+        "impressions": "Impressions",
+        "clicks": "Clicks",
+        "ctr": "CTR",
+        "cpc": "CPC",
+        "conversions": "Conversions",
+        "cpa": "CPA",
+        "roas": "ROAS",
+        "by_platform": "By platform",
+        "by_account": "By account",
+        "by_campaign": "By campaign",
+        "platform": "Platform",
+        "account": "Account",
+        "campaign": "Campaign",
+        "movers": "Top movers",
+        "movers_intro": "Campaigns whose spend changed most against the same weekday a week before.",
+        "rising": "Spent more",
+        "falling": "Spent less",
+        "unmoved": "No campaign",
+        "more": "The {shown} of {total} campaigns with the largest spend; the CSV file beside this page has all.",
+        "chart_spend": "Spend of the last {days} days",
+        "chart_conversions": "Conversions of the last {days} days",
+        "no_currency_sum": "Currencies are reported one by one and never added.",
+        "ratios": "{undefined}: undefined, since it would be divided by zero.",
+    },
+    Language.KO: {
+        "title": "광고 보고서",
+        "made": "버전 {version}, 작성 {at} ({timezone})",
+        "nothing": "이번 달에는 광고 실적이 없습니다.",
+        "missing": "불완전한 수치",
+        "missing_intro": "다음 계정의 수치는 아직 완전하지 않습니다. 수치가 갖춰지면 새 버전이 나옵니다.",
+        "never_synced": "아직 읽지 않음",
+        "reconnect": "팀에서 계정을 다시 연결해야 함",
+        "day_not_over": "계정의 시간대({timezone})에서는 하루가 끝나지 않음",
+        "not_synced": "하루가 끝난 뒤 아직 읽지 않음",
+        "preparing": "플랫폼이 수치를 아직 준비하는 중",
+        "provisional": "잠정 수치",
+        "provisional_intro": "플랫폼은 이 날의 수치, 특히 전환을 아직 수정합니다.",
+        "final_on": "{day}부터 확정",
+        "day": "당일",
+        "day_before": "전일 대비",
+        "week_before": "전주 동요일",
+        "month_to_date": "이번 달 누계",
+        "spend": "비용",
+        "impressions": "노출",
+        "clicks": "클릭",
+        "ctr": "CTR",
+        "cpc": "CPC",
+        "conversions": "전환",
+        "cpa": "CPA",
+        "roas": "ROAS",
+        "by_platform": "플랫폼별",
+        "by_account": "계정별",
+        "by_campaign": "캠페인별",
+        "platform": "플랫폼",
+        "account": "계정",
+        "campaign": "캠페인",
+        "movers": "변동이 큰 캠페인",
+        "movers_intro": "전주 같은 요일보다 비용이 가장 많이 달라진 캠페인입니다.",
+        "rising": "비용 증가",
+        "falling": "비용 감소",
+        "unmoved": "해당 캠페인 없음",
+        "more": "캠페인 {total}개 가운데 비용이 큰 {shown}개입니다. 전체는 이 페이지와 함께 있는 CSV 파일에 있습니다.",
+        "chart_spend": "최근 {days}일 비용",
+        "chart_conversions": "최근 {days}일 전환",
+        "no_currency_sum": "통화별로 따로 집계하며 서로 더하지 않습니다.",
+        "ratios": "{undefined}: 0으로 나누게 되어 값이 없습니다.",
+    },
+}
+
+
+PLATFORM_NAMES: Mapping[PlatformName, str] = {
+    PlatformName.GOOGLE: "Google Ads",
+    PlatformName.META: "Meta Ads",
+    PlatformName.AMAZON: "Amazon Ads",
+    PlatformName.TIKTOK: "TikTok Ads",
+}
+
+
+class Writer:
+    """Writes in a language; an undefined figure is a dash.
+
+    Args:
+        language: The language.
+    """
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        self._texts = TEXTS[language]
+
+    def text(self, key: str, **values: object) -> str:
+        """Return a text with its values filled in."""
+        return self._texts[key].format(**values)
+
+    def count(self, number: Decimal | int | None) -> str:
+        """Write a number: whole, or with up to two decimals."""
+        return UNDEFINED if number is None else str(format_decimal(number, "#,##0.##", locale=self.language.value))
+
+    def money(self, amount: Decimal | None, currency: str) -> str:
+        """Write an amount in major units with as many decimals as its currency has."""
+        return UNDEFINED if amount is None else str(format_currency(amount, currency, locale=self.language.value))
+
+    def percent(self, share: Decimal | None) -> str:
+        """Write a share, such as a CTR, in percent with two decimals."""
+        return UNDEFINED if share is None else str(format_percent(share, "#,##0.00%", locale=self.language.value))
+
+    def multiple(self, factor: Decimal | None) -> str:
+        """Write a ROAS, in whole percent."""
+        return UNDEFINED if factor is None else str(format_percent(factor, "#,##0%", locale=self.language.value))
+
+    def change(self, share: Decimal | None) -> str:
+        """Write a change in percent, with its sign."""
+        if share is None:
+            return UNDEFINED
+        return str(format_percent(share, "+#,##0.0%;-#,##0.0%", locale=self.language.value))
+
+    def day(self, day: date) -> str:
+        """Write a day, its weekday included."""
+        return str(format_date(day, "full", locale=self.language.value))
+
+    def short_day(self, day: date) -> str:
+        """Write a day without year and weekday, such as Nov 23."""
+        return str(format_skeleton("MMMd", day, locale=self.language.value))
+
+    def long_day(self, day: date) -> str:
+        """Write a day without its weekday."""
+        return str(format_date(day, "long", locale=self.language.value))
+
+    def currency(self, code: str) -> str:
+        """Write a currency's name; its code where nobody knows it."""
+        return str(get_currency_name(code, locale=self.language.value))
+
+    def instant(self, when: datetime) -> str:
+        """Write a time to the minute, as its own time zone has it."""
+        return f"{self.long_day(when)} {when:%H:%M}"

@@ -1,0 +1,133 @@
+"""The reports of one team: read in one snapshot, written as files, and then as a row.
+
+The row of a version is inserted first and committed last: meanwhile its key keeps every other run from writing the same
+files, and a process that is killed on the way leaves files without a row, which the next run writes again.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from fsspec import AbstractFileSystem
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera.platforms.base import utc_now
+from sivera.queries import reports as queries
+from sivera.reports import rules
+from sivera.reports.figures import to_section
+from sivera.reports.keeping import put_whole
+from sivera.reports.page import render
+from sivera.reports.report import Made, Point, Report
+from sivera.reports.spreadsheet import to_csv
+from sivera.reports.summary import DueTeam, TeamReports, Written
+from sivera.values import PlatformName
+
+COMPARED_DAYS = 31
+"""The longest that a report looks back: from the end of a month to its beginning, or by a week."""
+
+
+@dataclass(frozen=True)
+class ReportEdges:
+    """What reports need from outside: the database, a place for files, the time, and a clock that never goes back."""
+
+    engine: Engine
+    files: AbstractFileSystem
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def write_reports(edges: ReportEdges, team: DueTeam, until: float) -> TeamReports:
+    """Write the missing reports of a team, and new versions of those whose figures changed; the oldest first.
+
+    Args:
+        edges: What it needs from outside.
+        team: The team, and the days that lack a report.
+        until: The monotonic time after which no report is begun.
+
+    Raises:
+        NotKeptError: A file could not be written; what was written before stays.
+    """
+    written: list[Written] = []
+    for day, version in _days(edges, team):
+        if edges.monotonic() >= until:
+            return TeamReports(team=team, written=tuple(written), left=True)
+        if one := _write(edges, team, day, version):
+            written.append(one)
+    return TeamReports(team=team, written=tuple(written))
+
+
+def _days(edges: ReportEdges, team: DueTeam) -> Iterator[tuple[date, int]]:
+    """Yield the days to write, with the versions they get."""
+    with Session(edges.engine) as session:
+        accounts = queries.active_accounts(session, team.id)
+        restated = rules.restated_since(team.latest, (account.platform for account in accounts))
+        since = min([restated, *team.days])
+        versions = queries.newest_versions(session, team.id, since)
+        digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
+        outstanding = queries.outstanding_reports(session, team.id)
+    for day in sorted({*team.days, *(day for day in versions if restated <= day <= team.latest)}):
+        missing = rules.missing_accounts(accounts, outstanding, digests, day, edges.now())
+        newest = versions.get(day)
+        if newest is None or newest.checksum != rules.checksum(day, digests, missing):
+            yield day, newest.version + 1 if newest else 1
+
+
+def _write(edges: ReportEdges, team: DueTeam, day: date, version: int) -> Written | None:
+    """Write a version; None where another run has."""
+    report = read_report(edges, team, day)
+    html_path, csv_path = rules.paths(team.id, day, version)
+    made = Made(at=edges.now().astimezone(ZoneInfo(team.timezone)), version=version)
+    page, table = render(report, made, team.language).encode(), to_csv(report)
+    with Session(edges.engine) as session, session.begin():
+        added = queries.add_version(
+            session,
+            team.id,
+            day,
+            version,
+            checksum=report.checksum,
+            paths=(html_path, csv_path),
+            summary=report.summary(),
+        )
+        if not added:
+            return None
+        put_whole(edges.files, html_path, page)
+        put_whole(edges.files, csv_path, table)
+    return Written(day=day, version=version, html_path=html_path, csv_path=csv_path)
+
+
+def read_report(edges: ReportEdges, team: DueTeam, day: date) -> Report:
+    """Read what a team's report on a day says."""
+    # One snapshot, so that the checksum is that of the figures beside it, also while a sync writes.
+    with (
+        edges.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        Session(connection) as session,
+    ):
+        accounts = queries.active_accounts(session, team.id)
+        digests = queries.day_digests(session, team.id, day - timedelta(days=COMPARED_DAYS), day)
+        outstanding = queries.outstanding_reports(session, team.id)
+        lines = queries.campaign_lines(session, team.id, day)
+        sums = queries.daily_sums(session, team.id, day)
+    missing = rules.missing_accounts(accounts, outstanding, digests, day, edges.now())
+    return Report(
+        team_id=team.id,
+        team=team.name,
+        timezone=team.timezone,
+        day=day,
+        checksum=rules.checksum(day, digests, missing),
+        sections=tuple(to_section(currency, lines[currency]) for currency in sorted(lines)),
+        points=tuple(
+            Point(
+                currency=row.currency,
+                day=row.day,
+                platform=PlatformName(row.platform),
+                spend=row.spend,
+                conversions=row.conversions,
+            )
+            for row in sums
+        ),
+        missing=missing,
+        zones={account.id: account.timezone for account in accounts},
+    )

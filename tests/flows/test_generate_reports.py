@@ -1,0 +1,137 @@
+"""generate-reports as a flow: a real Prefect server, real PostgreSQL, and files in a folder and in a bucket."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.types import SecretDict
+
+from blocks.names import REPORTS, REPORTS_JOB
+from blocks.storage import Storage
+from flows.generate_reports import generate_reports
+from sivera.platforms.base import utc_now
+from sivera.reports.options import ReportOptions
+from sivera.reports.rules import latest_due_day, zone_of_team
+from tests.flows.runs import artifacts, events, recorded_names
+from tests.sivera.reports.books import Books
+from tests.stage import Stage
+
+ONE_DAY = timedelta(days=1)
+LATEST_ONLY = ReportOptions(make_up_days=0)
+
+
+@pytest.fixture
+def books(ready: Stage, tmp_path: Path) -> Books:
+    """Books in the database that the Prefect server's block names; their reports go where the other block says."""
+    folder = tmp_path / "reports"
+    Storage(url=f"file://{folder}").save(REPORTS, overwrite=True)
+    return Books(ready.engine, folder, utc_now())
+
+
+def latest(zone: str) -> date:
+    return latest_due_day(utc_now(), zone_of_team(zone, "any"))
+
+
+def add_team(books: Books, name: str, zone: str) -> None:
+    """A team with figures of the last day that ended there, and nothing before."""
+    account = books.account(books.team(name, zone), timezone=zone, synced=utc_now())
+    books.ran(account, latest(zone), 10, conversions=1)
+    # Should a day end while the test runs.
+    books.ran(account, latest(zone) + ONE_DAY, 10, conversions=1)
+
+
+def run(options: ReportOptions = LATEST_ONLY) -> State:
+    state: State = generate_reports(options, return_state=True)
+    return state
+
+
+def test_each_team_gets_its_report_once_and_the_run_says_where_it_is(books: Books) -> None:
+    add_team(books, "한빛 커머스", "Asia/Seoul")
+    add_team(books, "Northwind Goods", "America/New_York")
+    state = run()
+    assert (state.name, state.message) == ("Completed", "2 reports written for 2 of 2 teams")
+    assert recorded_names(state, 4) >= {"한빛 커머스", "Northwind Goods"}
+    found = artifacts(state)
+    for row in books.rows("SELECT html_path, csv_path FROM reports"):
+        assert str(books.folder / row.html_path) in str(found["generate-reports-list"])
+        assert (books.folder / row.csv_path).exists()
+    assert found["generate-reports-place"].startswith(f"[The place of the reports](file://{books.folder}")
+    (finished,) = events("sivera.generate-reports.finished", state)
+    assert finished == {
+        "success": True,
+        "totalProcessed": 2,
+        "failed": 0,
+        "reports": 2,
+        "versions": 0,
+        "putOff": 0,
+    }
+    assert run().message == "0 reports written for 0 of 0 teams"
+    assert run(ReportOptions(make_up_days=0, check_restated=True)).message == "0 reports written for 0 of 2 teams"
+    assert len(books.rows("SELECT * FROM reports")) == 2
+
+
+def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books: Books) -> None:
+    add_team(books, "Northwind Goods", "UTC")
+    add_team(books, "Blocked", "UTC")
+    books.team("Lost", "Nowhere/City")
+    (blocked,) = [row.id for row in books.rows("SELECT id FROM teams WHERE name = 'Blocked'")]
+    books.folder.mkdir()
+    (books.folder / f"team-{blocked}").write_text("a file where the folder should be")
+    state = run()
+    assert (state.name, state.message) == ("Failed", "1 reports written for 1 of 3 teams, 2 teams failed")
+    failures = str(artifacts(state)["generate-reports-failures"])
+    assert f"could not be kept as team-{blocked}/" in failures
+    assert "sivera teams set" in failures
+    (finished,) = events("sivera.generate-reports.finished", state)
+    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (False, 3, 2)
+    (books.folder / f"team-{blocked}").unlink()
+    assert run().message == "1 reports written for 1 of 2 teams, 1 teams failed"
+
+
+@pytest.mark.usefixtures("books")
+def test_a_second_run_beside_the_first_is_cancelled() -> None:
+    with concurrency(REPORTS_JOB, occupy=1, strict=True):
+        state = run()
+    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a server of this process that answers as S3 does, with a bucket `sivera`."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "for-the-server-only")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    bucket(url).mkdir("sivera")
+    yield url
+    server.stop()
+
+
+def bucket(url: str) -> s3fs.S3FileSystem:
+    return s3fs.S3FileSystem(**credentials(url), skip_instance_cache=True)
+
+
+def credentials(url: str) -> dict[str, str]:
+    return {"key": "example-key", "secret": "example-secret", "endpoint_url": url}
+
+
+def test_reports_go_into_a_bucket_too(books: Books, s3: str) -> None:
+    Storage(url="s3://sivera/reports", options=SecretDict(credentials(s3))).save(REPORTS, overwrite=True)
+    add_team(books, "Northwind Goods", "UTC")
+    state = run()
+    assert state.message == "1 reports written for 1 of 1 teams"
+    (row,) = books.rows("SELECT html_path, csv_path FROM reports")
+    there = bucket(s3)
+    assert sorted(there.find("sivera")) == sorted(f"sivera/reports/{path}" for path in row)
+    assert there.cat_file(f"sivera/reports/{row.html_path}").endswith(b"</html>")
+    assert artifacts(state)["generate-reports-place"] == f"[The report](s3://sivera/reports/{row.html_path})"
+    assert "example-secret" not in str(artifacts(state))
+    assert books.files() == []

@@ -1,0 +1,54 @@
+"""`sivera teams` and `sivera reports` as a person uses them."""
+
+from pathlib import Path
+
+import pytest
+from prefect.types import SecretDict
+
+from blocks.names import REPORTS
+from blocks.storage import Storage
+from tests.ops.commands import Sivera
+from tests.sivera.reports.books import DAY, Books
+from tests.stage import Stage
+
+
+@pytest.fixture
+def books(ready: Stage, tmp_path: Path) -> Books:
+    Storage(url="s3://bucket/reports/", options=SecretDict({"secret": "s3cret"})).save(REPORTS, overwrite=True)
+    return Books(ready.engine, tmp_path / "reports")
+
+
+def test_a_team_s_zone_and_language_are_set_and_what_nobody_knows_is_refused(sivera: Sivera, books: Books) -> None:
+    books.team("한빛 커머스")
+    assert "en" in sivera("teams", "list").out
+    said = sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Seoul", "--language", "ko").out
+    assert said == "The day of 한빛 커머스 ends in Asia/Seoul; its reports are written in 'ko'.\n"
+    assert sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Tokyo").code == 0
+    (row,) = books.rows("SELECT timezone, language FROM teams")
+    assert tuple(row) == ("Asia/Tokyo", "ko")
+    assert (
+        "nobody knows the time zone 'Asia/Soul'"
+        in sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Soul").refusal
+    )
+    assert "there is no team 'Hanok'" in sivera("teams", "set", "Hanok", "--language", "ko").refusal
+    assert "there is nothing to change" in sivera("teams", "set", "한빛 커머스").refusal
+    assert sivera("teams", "set", "한빛 커머스", "--language", "fr").code == 2
+    assert tuple(books.rows("SELECT timezone, language FROM teams")[0]) == ("Asia/Tokyo", "ko")
+
+
+def test_reports_are_listed_and_shown_where_they_are(sivera: Sivera, books: Books) -> None:
+    assert sivera("reports", "list").out.startswith("There are no reports.")
+    account = books.account(books.team())
+    books.ran(account, spend=1)
+    books.run(make_up_days=0)
+    books.ran(account, spend=2)
+    books.run(make_up_days=0, check_restated=True)
+    (_, row) = sivera("reports", "list", "--team", "Hanok").out.splitlines()
+    assert row.split()[:3] == ["Hanok", str(DAY), "2"]
+    shown = sivera("reports", "show", "Hanok", str(DAY)).out
+    assert [line.strip() for line in shown.splitlines() if "html" in line] == [
+        f"s3://bucket/reports/team-1/2026/11/{DAY}.v{version}.html" for version in (2, 1)
+    ]
+    assert "s3cret" not in shown
+    assert "has no report on 2026-11-01" in sivera("reports", "show", "Hanok", "2026-11-01").refusal
+    assert "there is no team 'Nobody'" in sivera("reports", "list", "--team", "Nobody").refusal

@@ -1,0 +1,68 @@
+"""What figures add up to, and what is undefined."""
+
+from decimal import Decimal
+
+from sivera.reports.figures import Figures, Line, change, to_section
+from sivera.reports.rules import Period
+from sivera.values import PlatformName
+
+NONE = Figures()
+
+
+def line(spend: str, before: str = "0", **more: object) -> Line:
+    periods = dict.fromkeys(Period, NONE) | {
+        Period.DAY: Figures(spend=Decimal(spend)),
+        Period.WEEK_BEFORE: Figures(spend=Decimal(before)),
+    }
+    named = {"platform": PlatformName.META, "account_id": 1, "account": "Shop", "campaign_id": spend, "campaign": spend}
+    return Line.model_validate(named | more | {"periods": periods})
+
+
+def test_ratios() -> None:
+    figures = Figures(
+        impressions=2000, clicks=50, spend=Decimal(25), conversions=Decimal("2.5"), conversion_value=Decimal(100)
+    )
+    assert (figures.ctr, figures.cpc, figures.cpa, figures.roas) == (
+        Decimal("0.025"),
+        Decimal("0.5"),
+        Decimal(10),
+        Decimal(4),
+    )
+
+
+def test_what_is_divided_by_zero_is_undefined() -> None:
+    assert (NONE.ctr, NONE.cpc, NONE.cpa, NONE.roas) == (None, None, None, None)
+    assert change(5, 0) is None
+    assert change(None, Decimal(1)) is None
+    assert change(Decimal(3), Decimal(4)) == Decimal("-0.25")
+    assert change(0, 4) == -1
+
+
+def test_movers_are_those_that_moved_and_the_most_first() -> None:
+    lines = [line(str(spend), "10") for spend in (1, 3, 10, 12, 30, 40, 50, 60, 70)]
+    section = to_section("USD", lines)
+    assert [one.campaign for one in section.rising] == ["70", "60", "50", "40", "30"]
+    assert [one.campaign for one in section.falling] == ["1", "3"]
+    assert section.total.day.spend == 276
+    assert section.total.moved == 276 - 90
+
+
+def test_lines_are_added_by_platform_and_account() -> None:
+    section = to_section(
+        "USD",
+        [
+            line("1"),
+            line("2"),
+            line("4", account_id=2, account="Shop"),
+            line("8", platform=PlatformName.GOOGLE, account_id=3, account="Store"),
+        ],
+    )
+    assert [(one.platform, int(one.day.spend)) for one in section.platforms] == [
+        (PlatformName.GOOGLE, 8),
+        (PlatformName.META, 7),
+    ]
+    assert [(one.account_id, one.account, int(one.day.spend)) for one in section.accounts] == [
+        (3, "Store", 8),
+        (2, "Shop", 4),
+        (1, "Shop", 3),
+    ]

@@ -1,0 +1,182 @@
+"""When a report is due, what it compares, and what is missing, without a database."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ops.timetable import find_timetable, read_timetable
+from sivera.errors import ConfigurationError
+from sivera.reports import rules
+from sivera.reports.rules import AccountFacts, MissingAccount, Outstanding, Period, Why
+from sivera.sync.rules import RESTATEMENT_DAYS
+from sivera.values import PlatformName
+
+DAY = date(2026, 11, 23)
+DAWN = datetime(2026, 11, 24, 1, tzinfo=UTC)
+
+TIMETABLE, FLOWS = read_timetable(find_timetable())
+(CRON,) = [
+    schedule.cron
+    for deployment in TIMETABLE.deployments
+    if FLOWS[deployment.entrypoint].name == "generate-reports"
+    for schedule in deployment.schedules
+]
+
+
+def ticks(since: date, until: date) -> Iterator[datetime]:
+    """The times at which the timetable runs the job."""
+    minutes, *others = CRON.split()
+    assert others == ["*"] * 4
+    for day in rules.days_between(since, until):
+        for hour in range(24):
+            for minute in minutes.split(","):
+                yield datetime.combine(day, time(hour, int(minute)), UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "changes"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29)),
+        ("Europe/Berlin", date(2026, 10, 25)),
+        ("America/New_York", date(2026, 3, 8)),
+        ("America/New_York", date(2026, 11, 1)),
+        ("Australia/Lord_Howe", date(2026, 4, 5)),
+        ("Australia/Lord_Howe", date(2026, 10, 4)),
+        ("America/Havana", date(2026, 3, 8)),
+        ("America/Havana", date(2026, 11, 1)),
+        ("Atlantic/Azores", date(2026, 3, 29)),
+        ("Atlantic/Azores", date(2026, 10, 25)),
+        ("Pacific/Chatham", date(2026, 9, 27)),
+        ("Asia/Seoul", date(2026, 6, 1)),
+        ("Asia/Kathmandu", date(2026, 6, 1)),
+        ("Asia/Kolkata", date(2026, 6, 1)),
+        ("America/St_Johns", date(2026, 11, 1)),
+        ("Pacific/Kiritimati", date(2026, 6, 1)),
+        ("Pacific/Pago_Pago", date(2026, 6, 1)),
+    ],
+)
+def test_each_local_day_has_one_report_at_one_in_the_morning(zone: str, changes: date) -> None:
+    there = ZoneInfo(zone)
+    first = changes - timedelta(days=3)
+    reported: dict[date, datetime] = {}
+    for now in ticks(changes - timedelta(days=4), changes + timedelta(days=5)):
+        latest = rules.latest_due_day(now, there)
+        for day in rules.days_to_write(latest, first, reported.keys(), make_up_days=14):
+            reported[day] = now.astimezone(there)
+    days = list(reported)
+    assert days == list(rules.days_between(first, days[-1])), "each day once, in order"
+    assert days[-1] >= changes + timedelta(days=2)
+    for day, at in reported.items():
+        assert (at.date(), at.time()) == (day + timedelta(days=1), time(1)), "and as soon as it is 01:00 there"
+
+
+def test_where_clocks_skip_one_o_clock_the_report_is_due_when_they_have() -> None:
+    # London's clocks went from 01:00 to 02:00 on this day.
+    assert rules.due_at(date(2026, 3, 28), ZoneInfo("Europe/London")) == datetime(2026, 3, 29, 1, tzinfo=UTC)
+
+
+def test_a_day_that_has_just_ended_is_not_due_before_one() -> None:
+    seoul = ZoneInfo("Asia/Seoul")
+    one = datetime(2026, 11, 24, 1, tzinfo=seoul).astimezone(UTC)
+    assert rules.latest_due_day(one - timedelta(seconds=1), seoul) == date(2026, 11, 22)
+    assert rules.latest_due_day(one, seoul) == DAY
+
+
+def test_missed_days_are_made_up_in_order_within_bounds() -> None:
+    def missed(first: date | None, *reported: date, make_up_days: int = 3) -> list[int]:
+        return [day.day for day in rules.days_to_write(DAY, first, reported, make_up_days)]
+
+    assert missed(date(2026, 1, 1)) == [20, 21, 22, 23]
+    assert missed(date(2026, 1, 1), date(2026, 11, 21)) == [20, 22, 23]
+    assert missed(date(2026, 11, 22)) == [22, 23], "never before the team's first figures"
+    assert missed(date(2026, 1, 1), make_up_days=0) == [23]
+    assert missed(None) == []
+    assert missed(date(2026, 11, 24)) == []
+
+
+def test_what_a_report_compares() -> None:
+    covers = {period: rules.covers(period, date(2026, 3, 1)) for period in Period}
+    assert covers == {
+        Period.DAY: (date(2026, 3, 1), date(2026, 3, 1)),
+        Period.DAY_BEFORE: (date(2026, 2, 28), date(2026, 2, 28)),
+        Period.WEEK_BEFORE: (date(2026, 2, 22), date(2026, 2, 22)),
+        Period.MONTH_TO_DATE: (date(2026, 3, 1), date(2026, 3, 1)),
+    }
+
+
+def test_a_day_is_final_when_no_full_sync_reads_it_again() -> None:
+    for platform, days in RESTATEMENT_DAYS.items():
+        final = rules.final_on(DAY, platform)
+        assert (final - DAY).days == days
+        # On the day before, the window of that day's sync still begins with it.
+        assert rules.restated_since(final - timedelta(days=2), [platform]) == DAY
+        assert rules.restated_since(final - timedelta(days=1), [platform]) > DAY
+
+
+def account(**facts: object) -> AccountFacts:
+    defaults = {
+        "id": 1,
+        "platform": PlatformName.AMAZON,
+        "name": "Shop",
+        "timezone": "UTC",
+        "is_connected": True,
+        "synced_as_of": DAWN,
+        "connected_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return AccountFacts.model_validate(defaults | facts)
+
+
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({}, None),
+        ({"synced_as_of": MIDNIGHT}, None),
+        ({"synced_as_of": MIDNIGHT - timedelta(seconds=1)}, Why.NOT_SYNCED),
+        ({"synced_as_of": MIDNIGHT - timedelta(days=2), "is_connected": False}, Why.RECONNECT),
+        ({"synced_as_of": None}, Why.NEVER_SYNCED),
+        ({"synced_as_of": None, "connected_at": DAWN}, None),
+        ({"timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
+        ({"timezone": "Asia/Seoul", "synced_as_of": datetime(2026, 11, 23, 15, tzinfo=UTC)}, None),
+        ({"timezone": "Nowhere/City", "synced_as_of": MIDNIGHT}, None),
+    ],
+)
+def test_why_the_figures_of_an_account_are_missing(facts: dict[str, object], why: Why | None) -> None:
+    found = rules.missing_accounts([account(**facts)], [], {}, DAY, DAWN)
+    assert [one.why for one in found] == ([why] if why else [])
+
+
+def test_a_platform_that_prepares_figures_counts_only_where_some_are_expected() -> None:
+    ran, waits = {(1, DAY - timedelta(days=2)): "x"}, [Outstanding(1, DAY - timedelta(days=2), DAY)]
+
+    def missing(digests: rules.Digests, outstanding: list[Outstanding]) -> list[Why]:
+        return [one.why for one in rules.missing_accounts([account()], outstanding, digests, DAY, DAWN)]
+
+    assert missing(ran, waits) == [Why.PREPARING]
+    assert missing(ran, []) == []
+    assert missing({}, waits) == [], "it has not run lately"
+    assert missing(ran | {(1, DAY): "y"}, waits) == [], "its figures are there"
+    assert missing(ran, [Outstanding(1, DAY + timedelta(days=1), DAY + timedelta(days=1))]) == []
+
+
+def test_the_checksum_changes_with_what_the_report_says_and_only_then() -> None:
+    missing = [MissingAccount(id=1, platform=PlatformName.META, name="Shop", why=Why.NOT_SYNCED)]
+    digests = {(1, DAY): "a", (1, DAY - timedelta(days=7)): "b", (2, DAY): "c"}
+    checksum = rules.checksum(DAY, digests, missing)
+    assert checksum == rules.checksum(DAY, dict(reversed(digests.items())), missing)
+    assert checksum == rules.checksum(DAY, digests, [missing[0].model_copy(update={"name": "Store"})])
+    outside = (1, date(2026, 10, 31))
+    assert checksum == rules.checksum(DAY, digests | {outside: "d"}, missing)
+    for other in (digests | {(1, DAY): "A"}, digests | {(3, date(2026, 11, 1)): "e"}, {(1, DAY): "a", (2, DAY): "c"}):
+        assert checksum != rules.checksum(DAY, other, missing)
+    assert checksum != rules.checksum(DAY, digests, [])
+
+
+@pytest.mark.parametrize("name", ["", "Nowhere/City", "../etc/passwd", "Europe", "a\0b"])
+def test_a_time_zone_that_nobody_knows_is_named(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="the team 'Hanok' has the time zone"):
+        rules.zone_of_team(name, "Hanok")
