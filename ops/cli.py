@@ -27,6 +27,7 @@ app.command("ops.accounts:credentials", help="The grants with which teams let us
 app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
 app.command("ops.accounts:apps", help="The keys of our application on each platform.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
+app.command("ops.history:history", name="history", help="What became of each time at which a job was to run.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 
 

@@ -93,7 +93,13 @@ class Accounted(Value):
     until: datetime
 
 
-def account(engine: Engine, prefect: Prefect, now: datetime, late_after: timedelta = LATE_AFTER) -> Accounted:
+def account(
+    engine: Engine,
+    prefect: Prefect,
+    now: datetime,
+    late_after: timedelta = LATE_AFTER,
+    most_runs: int = MOST_RUNS,
+) -> Accounted:
     """Write what became of each scheduled time since the last accounting, and look again at those that were open.
 
     It may be repeated, and run twice at once: a row that is final is only replaced by what a run says.
@@ -103,6 +109,7 @@ def account(engine: Engine, prefect: Prefect, now: datetime, late_after: timedel
         prefect: The Prefect server.
         now: What time it is.
         late_after: How long after its time a run is late, and a time without a run missed.
+        most_runs: How many runs are read at most; where there are more, it may be repeated.
     """
     horizon = now - LOOKBACK
     with Session(engine) as session:
@@ -111,8 +118,8 @@ def account(engine: Engine, prefect: Prefect, now: datetime, late_after: timedel
     begins = [(schedule, max(_begin(schedule, marks), horizon)) for schedule in prefect.schedules()]
     waiting = [mark.waits_for for mark in marks.values() if mark.waits_for]
     since = max(min([*(begin for _, begin in begins), *waiting, now]), horizon) if marks else horizon
-    runs = prefect.runs_between(since - LONGEST_RUN, now, MOST_RUNS)
-    until = now if len(runs) < MOST_RUNS else runs[-1].scheduled_at
+    runs = prefect.runs_between(since - LONGEST_RUN, now, most_runs)
+    until = now if len(runs) < most_runs else runs[-1].scheduled_at
 
     again = {run.id: run for run in prefect.runs_of(list(open_rows))}
     known = list(({run.id: run for run in runs} | again).values())
@@ -133,7 +140,7 @@ def account(engine: Engine, prefect: Prefect, now: datetime, late_after: timedel
     rows = most_telling(found)
     with Session(engine) as session, session.begin():
         # What a schedule waited for that is now off, gone or another one, nobody knows to be missed.
-        queries.forget_waiting(session, kept=list(rows))
+        queries.forget_waiting(session, kept=[key for key, row in rows.items() if row.outcome is Outcome.WAITING])
         written = Counter(queries.record(session, list(rows.values())))
     return Accounted(written=dict(written), until=until)
 

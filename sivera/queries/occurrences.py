@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from sivera.models import JobOccurrence
 from sivera.occurrences.rules import Key, Occurrence, Outcome
@@ -15,6 +16,10 @@ _WAITS = and_(JobOccurrence.outcome == Outcome.WAITING.value, JobOccurrence.run_
 """The row of a time to come: it has no run yet."""
 
 _IS_FINAL = or_(JobOccurrence.ended_at.is_not(None), JobOccurrence.outcome == Outcome.MISSED.value)
+
+
+BATCH = 1_000
+"""Rows that are written by one statement: it takes at most 65,535 parameters."""
 
 
 class Mark(NamedTuple):
@@ -55,9 +60,13 @@ def record(session: Session, occurrences: Sequence[Occurrence]) -> Sequence[Outc
 
     A row that is final is replaced only where a run has ended in another way.
     """
-    if not occurrences:
-        return []
-    statement = insert(JobOccurrence).values([one.model_dump() for one in occurrences])
+    rows = [one.model_dump() for one in occurrences]
+    batches = (rows[at : at + BATCH] for at in range(0, len(rows), BATCH))
+    return [Outcome(written) for batch in batches for written in session.scalars(_upsert(batch))]
+
+
+def _upsert(rows: Sequence[dict[str, Any]]) -> ReturningInsert[tuple[str]]:
+    statement = insert(JobOccurrence).values(rows)
     new = statement.excluded
     content = [name for name in Occurrence.model_fields if name not in Key._fields]
     table = JobOccurrence.__table__
@@ -65,14 +74,11 @@ def record(session: Session, occurrences: Sequence[Occurrence]) -> Sequence[Outc
     ended_otherwise: ColumnElement[bool] = and_(
         new.ended_at.is_not(None), new.run_id.is_not(None), new.outcome != JobOccurrence.outcome
     )
-    written = session.scalars(
-        statement.on_conflict_do_update(
-            index_elements=list(Key._fields),
-            set_={name: new[name] for name in content} | {"updated_at": func.now()},
-            where=or_(and_(not_(_IS_FINAL), changed), ended_otherwise),
-        ).returning(JobOccurrence.outcome)
-    )
-    return [Outcome(outcome) for outcome in written]
+    return statement.on_conflict_do_update(
+        index_elements=list(Key._fields),
+        set_={name: new[name] for name in content} | {"updated_at": func.now()},
+        where=or_(and_(not_(_IS_FINAL), changed), ended_otherwise),
+    ).returning(JobOccurrence.outcome)
 
 
 def forget_waiting(session: Session, kept: Sequence[Key]) -> None:
