@@ -151,7 +151,8 @@ class PrefectRuns:
             state_name=run.state.name or run.state.type.value,
             message=run.state.message,
             changed_at=_utc(run.state.timestamp),
-            started_at=_utc(run.start_time) if run.start_time else None,
+            # One that ended without having run has a start too: its end.
+            started_at=_utc(run.start_time) if run.start_time and run.run_count else None,
             ended_at=_utc(run.end_time) if run.end_time else None,
         )
 
