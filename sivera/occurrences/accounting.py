@@ -126,7 +126,7 @@ def account(
     found = [
         account_for(run, Key(run.deployment, run.scheduled_at), run.schedule, known, now, late_after)
         for run in runs
-        if run.deployment and run.schedule and run.scheduled_at >= since and run.id not in open_rows
+        if run.deployment and run.schedule and run.id not in open_rows
     ]
     for run_id, row in open_rows.items():
         run = again.get(run_id)

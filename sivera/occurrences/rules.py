@@ -17,7 +17,11 @@ START = timedelta(minutes=5)
 DEPLOYMENT_IS_FULL = "Deployment concurrency limit reached."
 ANOTHER_INSTANCE = "Another instance is already running"
 LONG_PAST = "Its time is long past; the next one runs on time"
-NOT_ITS_TURN = (DEPLOYMENT_IS_FULL, ANOTHER_INSTANCE, LONG_PAST)
+SLOT_LOST = "Deployment concurrency slot lost during provisioning - no slots available to continue execution"
+"""Prefect's words where a process took longer to start than its slot was kept for it, and another run took that."""
+
+OF_THE_DEPLOYMENT = (DEPLOYMENT_IS_FULL, SLOT_LOST)
+NOT_ITS_TURN = (*OF_THE_DEPLOYMENT, ANOTHER_INSTANCE, LONG_PAST)
 """With which words a run is cancelled that is not to do its work: Prefect's own, and those of `tasks`."""
 
 NEVER_MADE = "No run was made for it: nothing was up"
@@ -128,13 +132,13 @@ def outcome_of(run: SeenRun, now: datetime, late_after: timedelta) -> Outcome:
 
 def blocker(run: SeenRun, runs: Iterable[SeenRun]) -> UUID | None:
     """Return the run that was under way when this one was cancelled for it, or None where it is not known."""
-    if run.message not in (DEPLOYMENT_IS_FULL, ANOTHER_INSTANCE):
+    if run.message not in (*OF_THE_DEPLOYMENT, ANOTHER_INSTANCE):
         return None
     at = run.changed_at
     found = []
     for other in runs:
         # The deployment's limit knows its own runs alone; the job's lock knows them all.
-        rivals = other.deployment == run.deployment if run.message == DEPLOYMENT_IS_FULL else other.job == run.job
+        rivals = other.deployment == run.deployment if run.message in OF_THE_DEPLOYMENT else other.job == run.job
         began = other.changed_at if other.state == "PENDING" else other.started_at
         if other.id == run.id or not rivals or began is None or other.message in NOT_ITS_TURN:
             continue

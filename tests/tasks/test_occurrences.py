@@ -1,15 +1,11 @@
 """Accounting for what a real Prefect server ran, and what a run does whose time is long past."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow_sync
 from prefect.states import Cancelled, Completed, Failed, Pending, Running, Scheduled
@@ -25,6 +21,7 @@ from sivera.queries import occurrences as queries
 from tasks.occurrences import account_for_occurrences, long_past
 from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.stage import Stage
+from tests.tasks.late_runs import deployment, schedule_runs, to_datetime
 
 HOUR = timedelta(hours=1)
 
@@ -48,28 +45,6 @@ def timetable_path(ready: Stage, tmp_path: Path) -> Path:
     path = write(tmp_path, timetable(ALL, SPLIT))
     deploy(timetable_path=path)
     return path
-
-
-@contextmanager
-def deployment(name: str = "example/all") -> Iterator[tuple[SyncPrefectClient, UUID]]:
-    with connect() as client:
-        yield client, client.read_deployment_by_name(name).id
-
-
-def schedule_runs(name: str, since: datetime, until: datetime) -> list[FlowRun]:
-    """Let the server make the runs of a time in the past, as its scheduler did then; the oldest first."""
-    with deployment(name) as (client, id_):
-        wanted = {"start_time": since.isoformat(), "end_time": until.isoformat(), "max_runs": 100, "min_runs": 100}
-        client.request("POST", "/deployments/{id}/schedule", path_params={"id": id_}, json=wanted)
-        of = DeploymentFilter(id=DeploymentFilterId(any_=[id_]))
-        runs = client.read_flow_runs(deployment_filter=of, limit=200)
-    due = [run for run in runs if since <= to_datetime(run) <= until]
-    return sorted(due, key=to_datetime)
-
-
-def to_datetime(run: FlowRun) -> datetime:
-    assert run.expected_start_time
-    return datetime.fromtimestamp(run.expected_start_time.timestamp(), UTC)
 
 
 def set_states(run: FlowRun, *states: State) -> None:
