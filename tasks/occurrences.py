@@ -1,4 +1,4 @@
-"""The accounting for every scheduled time, as a task, and what a flow does whose time is long past."""
+"""The accounting for every scheduled time, as a task."""
 
 import logging
 from collections.abc import Sequence
@@ -16,17 +16,15 @@ from prefect.client.schemas.filters import (
     FlowRunFilterExpectedStartTime,
     FlowRunFilterId,
 )
-from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, State
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.runtime import flow_run
-from prefect.states import Cancelled
 from pydantic import TypeAdapter
 
 from blocks.deployments import our_deployments
 from blocks.server import connect
 from sivera.occurrences.accounting import Accounted, account
-from sivera.occurrences.rules import LATE_AFTER, LONG_PAST, SeenRun
+from sivera.occurrences.rules import LATE_AFTER, SeenRun
 from sivera.platforms.base import utc_now
 from tasks import resources
 from tasks.times import ServerSchedule, next_time, times_between
@@ -52,16 +50,6 @@ def account_for_occurrences(late_after: timedelta = LATE_AFTER) -> Accounted:
         accounted = account(engine, PrefectRuns(client), utc_now(), late_after)
     logger.info("Accounted for until %s: %s", accounted.until, accounted.written or "nothing new")
     return accounted
-
-
-def long_past(max_age: timedelta) -> State | None:
-    """Return the state with which a run ends at once that is for a time longer ago than `max_age`, else None.
-
-    For a job that measures the moment: after a downtime it does not make up for what was missed.
-    """
-    scheduled_at = flow_run.scheduled_start_time
-    is_long_past = scheduled_at is not None and utc_now() - scheduled_at > max_age
-    return Cancelled(message=LONG_PAST) if is_long_past else None
 
 
 @dataclass(frozen=True)
