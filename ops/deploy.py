@@ -2,17 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, VersionInfo
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
@@ -21,16 +14,13 @@ from prefect.flows import Flow
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from blocks.names import TAG, WORK_POOL
+from blocks.deployments import our_deployments
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
 from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName, Value
-
-PAGE = 200
-"""The most deployments that the server lists at once."""
 
 CONTENT = {
     "concurrency_options",
@@ -179,20 +169,6 @@ def _prune_deployments(client: SyncPrefectClient, kept: Deployed) -> Iterator[st
         if deployment.id not in kept_ids:
             client.delete_deployment(deployment.id)
             yield f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
-
-
-def our_deployments(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
-    """Yield all that a deploy may prune: what has our tag and is in our work pool."""
-    for page in count():
-        deployments = client.read_deployments(
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL])),
-            deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),
-            limit=PAGE,
-            offset=page * PAGE,
-        )
-        yield from deployments
-        if len(deployments) < PAGE:
-            return
 
 
 def _prune_schedules(client: SyncPrefectClient, deployed: Deployed, listed: Listed) -> Iterator[str]:

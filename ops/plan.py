@@ -1,6 +1,5 @@
 """When the jobs will run, by Prefect's own reckoning: what changing clocks do to them, and which runs collide."""
 
-import asyncio
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -13,15 +12,10 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from ops.timetable import Deployment, Schedule, Timetable, locks_of
 from sivera.values import Value
-
-CHUNK = timedelta(hours=12)
-"""Prefect reckons at most 1,000 runs at once, and cron has at most one a minute."""
+from tasks.times import NEAR, times_between
 
 STEP = timedelta(minutes=15)
 """Clocks have never been changed at another minute than a quarter's."""
-
-NEAR = timedelta(hours=3)
-"""No clock is moved by more than two hours."""
 
 
 class Effect(StrEnum):
@@ -126,16 +120,7 @@ def _planned(
 
 def run_times(cron: str, timezone: str, since: datetime, until: datetime) -> list[datetime]:
     """Return when a schedule runs, in UTC, from a time until (excluded) another, as Prefect's scheduler reckons it."""
-    schedule = CronSchedule(cron=cron, timezone=timezone)
-    times: set[datetime] = set()
-    begin = since
-    while begin < until:
-        end = min(begin + CHUNK, until)
-        # From some hours before: where a chunk begins at the moment that clocks go back, Prefect leaves a run out.
-        found = asyncio.run(schedule.get_dates(start=begin - NEAR, end=end))
-        times |= {datetime.fromtimestamp(when.timestamp(), UTC) for when in found}
-        begin = end
-    return sorted(when for when in times if since <= when < until)
+    return times_between(CronSchedule(cron=cron, timezone=timezone), since, until)
 
 
 def clock_changes(timezone: str, since: datetime, until: datetime) -> Iterator[ClockChange]:

@@ -20,14 +20,14 @@ from prefect.states import Crashed
 
 from blocks.server import connect
 from sivera.errors import ConfigurationError
+from sivera.occurrences.rules import ANOTHER_INSTANCE, DEPLOYMENT_IS_FULL
 
 PAGE = 200
 """The most that the server lists at once."""
 
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
-DEPLOYMENT_IS_FULL = "Deployment concurrency limit reached."
-ANOTHER_RUNS = (DEPLOYMENT_IS_FULL, "Another instance is already running")
+ANOTHER_RUNS = (DEPLOYMENT_IS_FULL, ANOTHER_INSTANCE)
 """With which words a run is cancelled that finds another one under way: Prefect's own, and `tasks.overlap`'s."""
 
 UNDER_WAY = FlowRunFilterState(

@@ -10,10 +10,11 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from ops.plan import NEAR, ClockEffect, Effect, Plan, PlannedSchedule, plan, wall_time
+from ops.plan import ClockEffect, Effect, Plan, PlannedSchedule, plan, wall_time
 from ops.tables import print_table, to_minute
 from ops.timetable import find_timetable, read_timetable
 from sivera.platforms.base import utc_now
+from tasks.times import NEAR
 
 
 def print_schedule(days: int, *, as_json: bool, now: datetime | None = None, path: Path | None = None) -> None:

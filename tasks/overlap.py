@@ -9,6 +9,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 
 from sivera.errors import ConfigurationError, SiveraError
+from sivera.occurrences.rules import ANOTHER_INSTANCE
 
 LEASE_SECONDS = 60
 """The shortest that Prefect allows; a killed run's lock is free after it."""
@@ -18,7 +19,7 @@ class AnotherInstanceError(SiveraError):
     """The job, or the part of it that was asked for, is running already."""
 
     def __str__(self) -> str:
-        return "Another instance is already running"
+        return ANOTHER_INSTANCE
 
 
 @contextmanager

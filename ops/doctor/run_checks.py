@@ -15,8 +15,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
 from blocks.automations import START
+from blocks.deployments import our_deployments
 from blocks.names import TAG
-from ops.deploy import kept_paused, our_deployments
+from ops.deploy import kept_paused
 from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
 from ops.runs import PAGE, UNDER_WAY

@@ -1,0 +1,1 @@
+"""What became of each time at which the timetable would run a job."""

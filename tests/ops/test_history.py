@@ -1,0 +1,107 @@
+"""`sivera history`: a real Prefect server and PostgreSQL."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Pending, Running
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from blocks.server import connect
+from ops.deploy import deploy
+from ops.tables import to_minute
+from sivera.occurrences.rules import DEPLOYMENT_IS_FULL, NEVER_MADE, Occurrence, Outcome
+from sivera.platforms.base import utc_now
+from sivera.queries import occurrences as queries
+from tests.ops.commands import Sivera
+from tests.ops.timetables import ALL, timetable, write
+from tests.stage import Stage
+from tests.tasks.late_runs import schedule_runs, to_datetime
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def deployed(ready: Stage, tmp_path: Path) -> Stage:
+    """A stage whose Prefect server has the job 'example' with an hourly schedule."""
+    deploy(timetable_path=write(tmp_path, timetable(ALL | {"schedules": ALL["schedules"][:1]})))
+    return ready
+
+
+def missed(hours: int, **more: object) -> Occurrence:
+    when = (utc_now() - hours * HOUR).replace(minute=0, second=0, microsecond=0)
+    row = {"deployment": "example/all", "job": "example", "schedule": "hourly", "message": NEVER_MADE}
+    return Occurrence.model_validate(row | {"scheduled_at": when, "outcome": Outcome.MISSED} | more)
+
+
+def record(stage: Stage, *rows: Occurrence) -> None:
+    with Session(stage.engine) as session, session.begin():
+        queries.record(session, rows)
+
+
+def test_the_newest_first_up_to_date_and_readable(sivera: Sivera, deployed: Stage) -> None:
+    now = utc_now()
+    run = schedule_runs("example/all", now - 2 * HOUR, now)[-1]
+    with connect() as client:
+        states: list[State] = [Pending(), Running(), Completed(message="all went well")]
+        for state in states:
+            client.set_flow_run_state(run.id, state, force=True)
+    skipped = {"outcome": Outcome.SKIPPED, "message": DEPLOYMENT_IS_FULL, "skipped_by": run.id, "ended_at": now}
+    record(deployed, missed(3), missed(4, **skipped), missed(30))
+
+    answer = sivera("history", "example")
+    assert (answer.code, answer.err) == (0, "")
+    columns, coming, ran, *_, gone, full = answer.out.splitlines()
+    assert columns.split()[:4] == ["scheduled", "(UTC)", "deployment", "outcome"]
+    assert coming.split()[2:] == ["example/all", "waiting"]
+    assert ran.startswith(to_minute(to_datetime(run)))
+    assert str(run.id) in ran
+    assert ran.rstrip().endswith("all went well")
+    assert gone.rstrip().endswith(NEVER_MADE)
+    assert full.rstrip().endswith(f"{DEPLOYMENT_IS_FULL} By run {run.id}.")
+    assert to_minute(missed(30).scheduled_at) not in answer.out
+    assert to_minute(missed(30).scheduled_at) in sivera("history", "--days", "2").out
+
+
+def test_one_outcome_and_json(sivera: Sivera, deployed: Stage) -> None:
+    record(deployed, missed(3), missed(5, outcome=Outcome.FAILED, message="it broke\nat line 7", ended_at=utc_now()))
+    (row,) = json.loads(sivera("history", "example", "--outcome", "failed", "--json").out)
+    assert Occurrence.model_validate(row).message == "it broke\nat line 7"
+    assert sivera("history", "--outcome", "failed").out.splitlines()[1].rstrip().endswith("it broke")
+    assert sivera("history", "--outcome", "running").out == "No scheduled time fits.\n"
+    assert json.loads(sivera("history", "--outcome", "running", "--json").out) == []
+
+
+def test_an_unknown_job_is_told_the_jobs(sivera: Sivera, deployed: Stage) -> None:
+    record(deployed, missed(3, job="gone-job", deployment="gone-job/all"))
+    assert sivera("history", "exmaple").refusal == "there is no job 'exmaple': the jobs are example, gone-job"
+    assert "gone-job/all" in sivera("history", "gone-job").out
+
+
+def test_without_deployments_the_mend_is_told(sivera: Sivera, ready: Stage) -> None:
+    assert ready
+    assert sivera("history", "example").refusal.endswith("none is deployed, run `sivera deploy`")
+    assert sivera("history").out == "No scheduled time fits.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--outcome", "lost"), 'Invalid value "lost"'),
+        (("--days", "0"), "Must be >= 1"),
+        (("a", "b"), "word too many"),
+    ],
+)
+def test_what_does_not_fit_is_told(sivera: Sivera, arguments: tuple[str, ...], part: str) -> None:
+    answer = sivera("history", *arguments)
+    assert answer.code == 2
+    assert part in answer.refusal
+
+
+def test_a_database_of_an_older_version_is_told(sivera: Sivera, deployed: Stage) -> None:
+    with deployed.engine.begin() as connection:
+        connection.execute(text("DROP TABLE job_occurrences"))
+    assert "run `sivera migrate`" in sivera("history").refusal
