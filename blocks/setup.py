@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import CronSecret
 from blocks.database import DATABASE_BLOCK, to_connector
+from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import PlatformApp
 from blocks.server import connect, explain
@@ -29,7 +30,15 @@ from sivera.platforms.base import AppCredentials
 from sivera.settings import Settings
 from sivera.values import PlatformName, Value
 
-BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, CronSecret, Storage, DATABASE_BLOCK)
+BLOCK_TYPES: tuple[type[Block], ...] = (
+    PlatformApp,
+    TokenKey,
+    CronSecret,
+    Storage,
+    ResultWebhook,
+    DeadMansPing,
+    DATABASE_BLOCK,
+)
 WORK_POOL_TYPE = "process"
 
 
