@@ -112,6 +112,10 @@ class Stack:
         token: str = grant.raise_for_status().json()["refresh_token"]
         return token
 
+    def write_secrets(self) -> None:
+        """Write down a secret that does the demo no harm."""
+        (self.folder / "secrets.toml").write_text(f'[pings]\nrefresh-tokens = "{self.sandbox}/control/calls"\n')
+
     def let_campaigns_vanish(self) -> None:
         """Store so many campaigns that the platform does not have that a full sync does not believe it."""
         columns = "status, native_status, budget_kind, budget_amount, budget_currency"
@@ -174,6 +178,13 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera keys list": How("current"),
     r"uv run sivera keys rotate": How("All tokens are encrypted with key"),
     r"uv run sivera migrate": How("The database is at this version"),
+    r"chmod 600 secrets": How(first=Stack.write_secrets),
+    r"uv run sivera setup ": How("^(created|updated): dead-mans-ping/dead-mans-ping"),
+    r"uv run sivera monitor set-webhook": How("^whsec_", stdin=lambda stack: f"{stack.sandbox}/control/calls"),
+    r"uv run sivera monitor test": How("took the test message: HTTP 200"),
+    r"uv run sivera monitor set-ping ": How("Saved", stdin=lambda stack: f"{stack.sandbox}/control/calls"),
+    r"uv run sivera monitor list": How("webhook"),
+    r"uv run sivera monitor remove-ping ": How("pings nothing any more"),
     r"uv run sivera schedule --json": How('"runs"'),
     r"uv run sivera schedule": How("sync-campaigns/all"),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
@@ -208,7 +219,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.timeout(900)
 def test_every_command_of_the_guide_does_what_it_says(folder: Path) -> None:
     blocks = [(kind, dedent(code)) for kind, code in BLOCK.findall(ENGLISH.read_text())]
-    assert {kind for kind, _ in blocks} <= {"bash", "sql"}, "a language that this test does not know"
+    assert {kind for kind, _ in blocks} <= {"bash", "sql", "python", "toml"}, "a language that this test does not know"
     for line in (line for kind, code in blocks if kind == "bash" for line in code.splitlines() if not sets(line)):
         how_to_run(line)
     (where, *_), *_ = [code.splitlines() for kind, code in blocks if kind == "bash"]

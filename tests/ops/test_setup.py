@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,18 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 from blocks.cron_secret import load_cron_secret
 from blocks.database import load_database_url
 from blocks.monitoring import find_pings, find_webhook
-from blocks.names import BACKUPS, REPORTS
+from blocks.names import BACKUPS, DATABASE, DEAD_MANS_PING, REPORTS
 from blocks.platform_app import load_platform_app
+from blocks.secret_sources import read_text
 from blocks.server import connect
 from blocks.storage import load_storage
 from blocks.token_key import TokenKey, load_token_key
+from sivera.errors import ConfigurationError
 from sivera.monitoring.webhook import generate_secret
 from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
 from tests.prefect_server import PrefectServer
+from tests.test_docs import ENGLISH, blocks
 
 pytestmark = pytest.mark.usefixtures("clean_prefect")
 
@@ -241,6 +245,21 @@ def test_nothing_to_save_and_no_file_are_said(sivera: Sivera, tmp_path: Path) ->
     assert line.startswith("there is nothing to save: set variables such as SIVERA_DATABASE_URL")
     (line,) = refused(sivera("setup", "--from", str(tmp_path / "none")))
     assert line.endswith("none cannot be read (No such file or directory): see that it is there")
+
+
+def test_what_the_guide_shows_can_be_saved() -> None:
+    text = ENGLISH.read_text()
+    (example,) = blocks(text, "toml")
+    assert read_text(example, ["sync-campaigns"]).to_blocks().keys() == {DATABASE, "google", REPORTS, DEAD_MANS_PING}
+    named = set(
+        re.findall(r"`(SIVERA_(?!SPOOL|STORAGE)\w+)`", text.partition('<a id="setup">')[2].partition("<a id=")[0])
+    )
+    assert len(named) > 10
+    for name in named:
+        with pytest.raises(ConfigurationError) as caught:
+            read_text(f"{name}=\nSIVERA_GOGLE=", [])
+        assert str(caught.value).startswith("SIVERA_GOGLE: ")
+        assert "\n" not in str(caught.value).replace("its file cannot be read", "")
 
 
 def test_keys_of_tokens_are_only_added(sivera: Sivera, private: Path) -> None:

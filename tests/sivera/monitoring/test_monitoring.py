@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from sivera.monitoring.sending import BUDGET_SECONDS, Outcome, check_url, host_o
 from sivera.monitoring.webhook import decode_secret, deliver, generate_secret, sign
 from tests.prefect_server import free_port
 from tests.receiver import Receiver, receiving
+from tests.test_docs import ENGLISH, blocks
 
 SECRET = generate_secret()
 MESSAGE = {"type": "sivera.sync-campaigns.finished", "message": "한글", "failed": 1}
@@ -42,6 +44,24 @@ def test_a_delivery_is_verified_by_the_standard_s_own_library(receiver: Receiver
             Webhook(SECRET.get_secret_value()).verify(got.body, got.headers | changed)
     with pytest.raises(WebhookVerificationError):
         Webhook(generate_secret().get_secret_value()).verify(got.body, got.headers)
+
+
+def test_the_guide_s_code_tells_a_delivery_of_ours_from_others(receiver: Receiver) -> None:
+    (code,) = blocks(ENGLISH.read_text(), "python")
+    guide: dict[str, Any] = {}
+    exec(code, guide)  # noqa: S102 - our own guide
+    secret, is_genuine = SECRET.get_secret_value(), guide["is_genuine"]
+    post(receiver)
+    (got,) = receiver.received
+    assert is_genuine(secret, got.headers, got.body)
+    assert not is_genuine(secret, got.headers, got.body + b" ")
+    assert not is_genuine(generate_secret().get_secret_value(), got.headers, got.body)
+    assert not is_genuine(secret, got.headers | {"webhook-id": "another"}, got.body)
+    old = str(int(time.time()) - 301)
+    signature = sign(decode_secret(SECRET), ID, int(old), got.body)
+    assert not is_genuine(secret, got.headers | {"webhook-timestamp": old, "webhook-signature": signature}, got.body)
+    several = f"v1a,another {got.headers['webhook-signature']}"
+    assert is_genuine(secret, got.headers | {"webhook-signature": several}, got.body)
 
 
 def test_the_signature_is_that_of_the_specification_s_library_for_any_body() -> None:
