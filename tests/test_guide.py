@@ -31,6 +31,7 @@ from sivera.platforms.base import utc_now
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET
 from tests.leftovers import processes_of
 from tests.prefect_server import free_port
+from tests.receiver import receiving
 from tests.test_docs import BLOCK, ENGLISH, ROOT
 
 SECONDS = 120
@@ -48,6 +49,8 @@ class Stack:
 
     folder: Path
     log: Path
+    monitor: str
+    """The URL of a receiver that stands for a monitor."""
 
     @cached_property
     def api(self) -> httpx.Client:
@@ -114,7 +117,7 @@ class Stack:
 
     def write_secrets(self) -> None:
         """Write down a secret that does the demo no harm."""
-        (self.folder / "secrets.toml").write_text(f'[pings]\nrefresh-tokens = "{self.sandbox}/control/calls"\n')
+        (self.folder / "secrets.toml").write_text(f'[pings]\nrefresh-tokens = "{self.monitor}"\n')
 
     def let_campaigns_vanish(self) -> None:
         """Store so many campaigns that the platform does not have that a full sync does not believe it."""
@@ -180,9 +183,9 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera migrate": How("The database is at this version"),
     r"chmod 600 secrets": How(first=Stack.write_secrets),
     r"uv run sivera setup ": How("^(created|updated): dead-mans-ping/dead-mans-ping"),
-    r"uv run sivera monitor set-webhook": How("^whsec_", stdin=lambda stack: f"{stack.sandbox}/control/calls"),
+    r"uv run sivera monitor set-webhook": How("^whsec_", stdin=lambda stack: stack.monitor),
     r"uv run sivera monitor test": How("took the test message: HTTP 200"),
-    r"uv run sivera monitor set-ping ": How("Saved", stdin=lambda stack: f"{stack.sandbox}/control/calls"),
+    r"uv run sivera monitor set-ping ": How("Saved", stdin=lambda stack: stack.monitor),
     r"uv run sivera monitor list": How("webhook"),
     r"uv run sivera monitor remove-ping ": How("pings nothing any more"),
     r"uv run sivera schedule --json": How('"runs"'),
@@ -270,9 +273,12 @@ def run(stack: Stack, line: str, how: How, *, stdin: str | None = None, settings
 def demo(folder: Path) -> Iterator[Stack]:
     """Run `sivera demo` in a clone of the repository, until the context ends."""
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)  # noqa: S603, S607 - our own repository
-    with started(folder, [sys.executable, "-P", "-m", "ops.cli", "demo"]) as (process, said):
+    with (
+        receiving() as receiver,
+        started(folder, [sys.executable, "-P", "-m", "ops.cli", "demo"]) as (process, said),
+    ):
         wait_for("Ctrl-C ends the demo", process, said)
-        stack = Stack(folder, said)
+        stack = Stack(folder, said, receiver.url)
         with stack.api:
             yield stack
         process.terminate()
