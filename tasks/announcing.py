@@ -18,6 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.events import Event, RelatedResource, Resource
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as running
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from pydantic import SecretStr
@@ -33,16 +34,16 @@ MAX_MESSAGE = 1000
 
 
 @dataclass
-class _Telling:
-    """What is known of a run until it is told: what it said, and who is told."""
+class _Monitors:
+    """Who is told of a run, beside those who read events."""
 
-    said: dict[str, Any] | None = None
     webhook: ResultWebhook | None = None
     ping_url: SecretStr | None = field(default=None, repr=False)
 
 
-_runs: dict[UUID, _Telling] = {}
-"""The runs of this process that have begun and are not told yet."""
+_monitors: dict[UUID, _Monitors] = {}
+_said: dict[UUID, dict[str, Any]] = {}
+"""Who is told of the runs of this process that have begun, and what these said they did."""
 
 
 def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:
@@ -56,15 +57,15 @@ def announce(job: str, *, success: bool, processed: int, failed: int, **more: ob
         more: What else the payload says, as JSON; never a secret.
     """
     said = {"job": job, "success": success, "totalProcessed": processed, "failed": failed, **more}
-    _runs.setdefault(UUID(running.id), _Telling()).said = said
+    _said[UUID(running.id)] = said
 
 
 def begin() -> None:
     """Find out who is to be told of the run that begins here, and ping that it does. It is not to wait for others."""
     context = FlowRunContext.get()
     if context and context.flow and context.flow_run:
-        telling = _runs[context.flow_run.id] = _find_monitors(context.flow.name, context.flow_run)
-        _ping(telling, Signal.START, context.flow_run.id)
+        monitors = _monitors[context.flow_run.id] = _find_monitors(context.flow.name, context.flow_run)
+        _ping(monitors, Signal.START, context.flow_run.id)
 
 
 def skip(state: State) -> None:
@@ -76,9 +77,9 @@ def skip(state: State) -> None:
 
 def tell(flow: Flow[..., Any], run: FlowRun, state: State) -> None:
     """Tell how a run ended; a hook of Prefect."""
-    telling = _runs.pop(run.id, None) or _find_monitors(flow.name, run)
-    payload = _tell(flow.name, run, state, telling)
-    _ping(telling, Signal.SUCCESS if payload["success"] else Signal.FAIL, run.id, payload["message"])
+    monitors = _monitors.pop(run.id, None) or _find_monitors(flow.name, run)
+    payload = _tell(flow.name, run, state, monitors)
+    _ping(monitors, Signal.SUCCESS if payload["success"] else Signal.FAIL, run.id, payload["message"])
 
 
 TOLD: dict[str, Any] = {
@@ -90,15 +91,15 @@ TOLD: dict[str, Any] = {
 """The options of a flow whose runs the world is told of."""
 
 
-def _tell(job: str, run: FlowRun, state: State, telling: _Telling) -> dict[str, Any]:
-    payload = {"job": job, "success": False, "totalProcessed": 0, "failed": 0} | (telling.said or {})
+def _tell(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str, Any]:
+    payload = {"job": job, "success": False, "totalProcessed": 0, "failed": 0} | _said.pop(run.id, {})
     payload["success"] = bool(payload["success"]) and state.is_completed()
     payload |= {"state": "Cancelled" if state.is_cancelling() else state.name, "message": _message(state)}
     ended_at = state.timestamp.astimezone(UTC)
     _emit(job, run, payload, ended_at)
-    if telling.webhook:
+    if monitors.webhook:
         of_run = {"run_id": str(run.id), "run_name": run.name, "ended_at": ended_at.isoformat()}
-        outcome = telling.webhook.deliver(str(run.id), {"type": f"sivera.{job}.finished", **of_run, **payload})
+        outcome = monitors.webhook.deliver(str(run.id), {"type": f"sivera.{job}.finished", **of_run, **payload})
         if not outcome.is_delivered:
             logger.warning("The result was not delivered to the webhook: %s", outcome.sentence)
     return payload
@@ -130,26 +131,32 @@ def _emit(job: str, run: FlowRun, payload: dict[str, Any], ended_at: datetime) -
         logger.warning("The event %s was not taken by the Prefect server (%s)", event.event, type(error).__name__)
 
 
-def _ping(telling: _Telling, signal: Signal, run_id: UUID, text: str = "") -> None:
-    if telling.ping_url:
-        outcome = ping(telling.ping_url, signal, run_id, text)
+def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> None:
+    if monitors.ping_url:
+        outcome = ping(monitors.ping_url, signal, run_id, text)
         if not outcome.is_delivered:
             logger.warning("The dead-man's ping (%s) did not arrive: %s", signal.name.lower(), outcome.sentence)
 
 
-def _find_monitors(job: str, run: FlowRun) -> _Telling:
-    telling = _Telling()
-    try:
-        telling.webhook = find_webhook()
+def _find_monitors(job: str, run: FlowRun) -> _Monitors:
+    monitors = _Monitors()
+    with _or_warned():
         # A run by hand in a terminal does not prove that the timetable is kept.
         if run.deployment_id and (pings := find_pings()):
             with _asking() as server:
-                deployment = server.read_deployment(run.deployment_id).name
-            telling.ping_url = pings.url_of(job, deployment)
-    except (ConfigurationError, httpx.HTTPError) as error:
+                monitors.ping_url = pings.url_of(job, server.read_deployment(run.deployment_id).name)
+    with _or_warned():
+        monitors.webhook = find_webhook()
+    return monitors
+
+
+@contextmanager
+def _or_warned() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigurationError, PrefectException, httpx.HTTPError) as error:
         said = error if isinstance(error, ConfigurationError) else type(error).__name__
         logger.warning("Not every monitor is told of this run: %s", said)
-    return telling
 
 
 @contextmanager
