@@ -12,6 +12,9 @@ DATABASE = "sivera-db"
 TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token
 CRON_SECRET = "cron-secret"  # noqa: S105 - the name of a document, not a secret
 
+RESULT_WEBHOOK = "result-webhook"
+DEAD_MANS_PING = "dead-mans-ping"
+
 REPORTS = "reports"
 BACKUPS = "backups"
 

@@ -31,6 +31,10 @@ class BlockError(ConfigurationError):
     """A block document is missing, or does not fit its class."""
 
 
+class BlockMissingError(BlockError):
+    """A block document is missing."""
+
+
 @contextmanager
 def connect() -> Iterator[SyncPrefectClient]:
     """Yield a client of the Prefect server that PREFECT_API_URL names.
@@ -122,10 +126,10 @@ def _loading(kind: type[Block], name: str, mend: str) -> Iterator[None]:
     except RuntimeError as error:
         # Prefect says so of a document that its class refuses, and keeps the class's own words as the cause.
         cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
-        raise ConfigurationError(f"the block {document} does not fit ({cause}): {mend}") from None
+        raise BlockError(f"the block {document} does not fit ({cause}): {mend}") from None
     except ValueError:
         # Prefect says so of a document that is not there, and of one whose type nobody has registered.
-        raise ConfigurationError(f"the block {document} is missing: {mend}") from None
+        raise BlockMissingError(f"the block {document} is missing: {mend}") from None
 
 
 def _refusal(url: str, status: int) -> str:

@@ -19,8 +19,10 @@ from pydantic import ValidationError
 from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import CronSecret
 from blocks.database import DATABASE_BLOCK, to_connector
+from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import PlatformApp
+from blocks.secrets import Secrets
 from blocks.server import connect, explain
 from blocks.storage import STORAGES, Storage
 from blocks.token_key import TokenKey
@@ -29,7 +31,15 @@ from sivera.platforms.base import AppCredentials
 from sivera.settings import Settings
 from sivera.values import PlatformName, Value
 
-BLOCK_TYPES: tuple[type[Block], ...] = (PlatformApp, TokenKey, CronSecret, Storage, DATABASE_BLOCK)
+BLOCK_TYPES: tuple[type[Block], ...] = (
+    PlatformApp,
+    TokenKey,
+    CronSecret,
+    Storage,
+    ResultWebhook,
+    DeadMansPing,
+    DATABASE_BLOCK,
+)
 WORK_POOL_TYPE = "process"
 
 
@@ -76,6 +86,38 @@ def setup(
         updated=tuple(name for name, change in changes.items() if change is Change.UPDATED),
         missing=missing,
     )
+
+
+def save_secrets(secrets: Secrets) -> dict[str, Change]:
+    """Save the blocks of secrets, each by kind and name, and say what that changed; a second time changes nothing.
+
+    Keys of tokens are only added, and the one that is current stays so, whatever is given: `sivera keys rotate` changes
+    it. A given cron secret that is saved already keeps the one before it.
+
+    Raises:
+        ConfigurationError: A key of tokens is another one than is saved (then nothing was changed), or the server does
+            not answer.
+    """
+    given = secrets.to_blocks()
+    with connect() as client:
+        blocks = {name: _beside_saved(client, name, block) for name, block in given.items()}
+        return {f"{block.get_block_type_slug()}/{name}": _save(client, name, block) for name, block in blocks.items()}
+
+
+def _beside_saved(client: SyncPrefectClient, name: str, given: Block) -> Block:
+    if not isinstance(given, TokenKey | CronSecret) or not _exists(client, type(given), name):
+        return given
+    try:
+        saved = type(given).load(name)
+    except RuntimeError:  # what is saved does not fit its class
+        return given
+    match given, saved:
+        case TokenKey(), TokenKey():
+            return saved.with_keys_of(given)
+        case CronSecret(), CronSecret() if saved.current == given.current:
+            return saved
+        case _:
+            return given
 
 
 def _blocks(database_url: str | None, apps: Mapping[PlatformName, AppCredentials]) -> dict[str, Block]:

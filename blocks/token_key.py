@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 from blocks.names import TOKEN_KEY
 from blocks.server import load
 from sivera.crypto import KEY_BYTES, Keyring
+from sivera.errors import ConfigurationError
 
 
 class TokenKey(Block):
@@ -57,6 +58,20 @@ class TokenKey(Block):
         added = type(self).generate()
         keys = {**self.keys.get_secret_value(), **added.keys.get_secret_value()}
         return type(self)(keys=SecretDict(keys), current=added.current)
+
+    def with_keys_of(self, other: "TokenKey") -> Self:
+        """Return a block with the keys of both, this one's current.
+
+        Raises:
+            ConfigurationError: A key is another one there.
+        """
+        ours, theirs = self.keys.get_secret_value(), other.keys.get_secret_value()
+        for key_id in sorted(ours.keys() & theirs.keys()):
+            if ours[key_id] != theirs[key_id]:
+                raise ConfigurationError(
+                    f"the token key '{key_id}' is another one than is saved, which tokens may need: give it another id"
+                )
+        return type(self)(keys=SecretDict({**theirs, **ours}), current=self.current)
 
     def get_keyring(self, reload: Callable[[], Keyring] | None = None) -> Keyring:
         """Return the keyring that encrypts and decrypts with these keys.

@@ -12,6 +12,7 @@ from prefect.states import Cancelled, Completed, Failed
 from blocks.names import CLEANUP_JOB
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.summary import CleanupSummary
+from tasks.announcing import TOLD
 from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.retention import clean, plan, publish_summary
 
@@ -19,7 +20,7 @@ TIMEOUT_SECONDS = 60
 """The backstop; a run stops by itself at its options' deadline."""
 
 
-@flow(name=CLEANUP_JOB, flow_run_name=CLEANUP_JOB, timeout_seconds=TIMEOUT_SECONDS)
+@flow(name=CLEANUP_JOB, flow_run_name=CLEANUP_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
 def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Delete what has expired, one kind after the other, children before parents.
 

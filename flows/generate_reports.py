@@ -14,6 +14,7 @@ from blocks.names import REPORTS_JOB
 from sivera.reports.options import ReportOptions
 from sivera.reports.summary import ReportTally
 from tasks import resources
+from tasks.announcing import TOLD
 from tasks.mapping import work_off
 from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.reports import plan, publish_summary, write_reports
@@ -30,6 +31,7 @@ THREADS = 8
     flow_run_name=REPORTS_JOB,
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
     timeout_seconds=TIMEOUT_SECONDS,
+    **TOLD,
 )
 def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Write the reports of every team whose day has ended, those of missed days first.

@@ -15,6 +15,7 @@ from blocks.names import REFRESH_JOB, lock_name
 from sivera.grants.refreshing import RefreshOptions, RefreshTally
 from sivera.values import PlatformName
 from tasks import resources
+from tasks.announcing import TOLD
 from tasks.mapping import work_off
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
@@ -35,6 +36,7 @@ With 12 a busy server fell behind with the events of the run: benchmarks/README.
     flow_run_name=REFRESH_JOB,
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
     timeout_seconds=TIMEOUT_SECONDS,
+    **TOLD,
 )
 def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Renew every grant that is due, the soonest to end first.

@@ -16,6 +16,7 @@ from sivera.sync.options import SyncOptions
 from sivera.sync.summary import SyncTally
 from sivera.values import PlatformName
 from tasks import resources
+from tasks.announcing import TOLD
 from tasks.campaigns import plan, publish_summary, sync_account
 from tasks.mapping import work_off
 from tasks.outbox import publish_events
@@ -30,6 +31,7 @@ TIMEOUT_SECONDS = 300
     flow_run_name="sync-campaigns {options.mode.value}",
     task_runner=ThreadPoolTaskRunner(max_workers=resources.THREADS),  # type: ignore[arg-type]
     timeout_seconds=TIMEOUT_SECONDS,
+    **TOLD,
 )
 def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Copy campaigns and daily metrics of every due ad account into the database.

@@ -31,6 +31,7 @@ app.command("ops.reports:reports", help="The teams' daily reports, and where the
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
 app.command("ops.history:history", name="history", help="What became of each time at which a job was to run.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
+app.command("ops.monitor:monitor", help="The monitors outside of Prefect that are told how runs end.")
 
 
 @app.command
@@ -80,18 +81,37 @@ def up() -> NoReturn:
 
 
 @app.command
+def setup(*, source: Annotated[str | None, Parameter(name="--from", allow_leading_hyphen=True)] = None) -> None:
+    """Save the secrets of the jobs as blocks of the Prefect server; a second time changes nothing.
+
+    They are the variables of the environment that begin with SIVERA_, or those of a file. What is not given stays.
+
+    Args:
+        source: A file that only its owner can read, with such variables or as TOML; - is the standard input.
+    """
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    folder = use_running_stack()
+    from ops import setup_actions  # noqa: PLC0415
+
+    setup_actions.setup(source, folder, _say)
+
+
+@app.command
 def deploy() -> None:
     """Bring the Prefect server up to date: work pool, limits, blocks, automations and the timetable, and prune.
 
     The server is the one that PREFECT_API_URL names, else the stack that runs in this folder. What an operator paused
-    stays paused.
+    stays paused. Secrets in the environment are saved first, as by `sivera setup`.
     """
     from ops.prefect_server import use_running_stack  # noqa: PLC0415
 
-    use_running_stack()
+    folder = use_running_stack()
     from ops.deploy import deploy as bring_up_to_date  # noqa: PLC0415
+    from ops.setup_actions import save_environment  # noqa: PLC0415
 
-    summary = bring_up_to_date(os.environ.get("SIVERA_DATABASE_URL"))
+    save_environment(folder, _say)
+    summary = bring_up_to_date()
     for what in ("created", "updated", "unchanged", "pruned", "kept_paused"):
         names = [*getattr(summary.setup, what, ()), *getattr(summary, what)]
         if names:

@@ -173,7 +173,8 @@ def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
 def up(say: Callable[[str], None]) -> NoReturn:
     """Run the stack for real credentials until interrupted.
 
-    SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server to use instead of our own.
+    SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server to use instead of our own. Secrets in
+    the environment are saved as blocks.
 
     Raises:
         ConfigurationError: What one of them names does not answer, or something is wrongly configured.
@@ -193,7 +194,9 @@ def up(say: Callable[[str], None]) -> NoReturn:
         if server:
             stack.join_server(server)
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
+        from ops.setup_actions import save_environment  # noqa: PLC0415
 
+        save_environment(None, say)
         deployed = deploy(database_url=url.render_as_string(hide_password=False), storage_dir=stack.storage_dir)
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")

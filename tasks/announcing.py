@@ -1,10 +1,53 @@
-"""Telling the world how a run of a job ended."""
+"""Telling the world how a run of a job ended: by an event of Prefect, a signed webhook, and a dead-man's ping.
 
-from prefect.events import emit_event
+A job says by `announce` what it did. The world is told once the state is final, by the hooks of `TOLD`: also of a run
+that timed out, crashed or raised before it said anything. What a monitor does not take is a warning, and fails no run.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.events import Event, RelatedResource, Resource
+from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run as running
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from pydantic import SecretStr
+
+from blocks.monitoring import ResultWebhook, find_pings, find_webhook
+from sivera.errors import ConfigurationError
+from sivera.monitoring.ping import Signal, ping
+
+logger = logging.getLogger("sivera.monitoring")
+
+SERVER_SECONDS = 5.0
+MAX_MESSAGE = 1000
+
+
+@dataclass
+class _Monitors:
+    """Who is told of a run, beside those who read events."""
+
+    webhook: ResultWebhook | None = None
+    ping_url: SecretStr | None = field(default=None, repr=False)
+
+
+_monitors: dict[UUID, _Monitors] = {}
+_said: dict[UUID, dict[str, Any]] = {}
+"""Who is told of the runs of this process that have begun, and what these said they did."""
 
 
 def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:
-    """Emit the event `sivera.<job>.finished`, which automations, the HTTP door and monitors read.
+    """Say what a run did; the event `sivera.<job>.finished` tells it when the run has ended.
 
     Args:
         job: The job's name.
@@ -13,8 +56,118 @@ def announce(job: str, *, success: bool, processed: int, failed: int, **more: ob
         failed: How many of them failed.
         more: What else the payload says, as JSON; never a secret.
     """
-    emit_event(
-        f"sivera.{job}.finished",
-        resource={"prefect.resource.id": f"sivera.job.{job}", "prefect.resource.name": job},
-        payload={"success": success, "totalProcessed": processed, "failed": failed, **more},
+    said = {"job": job, "success": success, "totalProcessed": processed, "failed": failed, **more}
+    _said[UUID(running.id)] = said
+
+
+def begin() -> None:
+    """Find out who is to be told of the run that begins here, and ping that it does. It is not to wait for others."""
+    context = FlowRunContext.get()
+    if context and context.flow and context.flow_run:
+        monitors = _monitors[context.flow_run.id] = _find_monitors(context.flow.name, context.flow_run)
+        _ping(monitors, Signal.START, context.flow_run.id)
+
+
+def skip(state: State) -> None:
+    """Tell that the run ends here in this state, since another one does its work; that one sends the pings."""
+    context = FlowRunContext.get()
+    if context and context.flow and context.flow_run:
+        _tell(context.flow.name, context.flow_run, state, _find_monitors(context.flow.name, context.flow_run))
+
+
+def tell(flow: Flow[..., Any], run: FlowRun, state: State) -> None:
+    """Tell how a run ended; a hook of Prefect."""
+    monitors = _monitors.pop(run.id, None) or _find_monitors(flow.name, run)
+    payload = _tell(flow.name, run, state, monitors)
+    _ping(monitors, Signal.SUCCESS if payload["success"] else Signal.FAIL, run.id, payload["message"])
+
+
+TOLD: dict[str, Any] = {
+    "on_completion": [tell],
+    "on_failure": [tell],
+    "on_crashed": [tell],
+    "on_cancellation": [tell],
+}
+"""The options of a flow whose runs the world is told of."""
+
+
+def _tell(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str, Any]:
+    payload = {"job": job, "success": False, "totalProcessed": 0, "failed": 0} | _said.pop(run.id, {})
+    payload["success"] = bool(payload["success"]) and state.is_completed()
+    payload |= {"state": "Cancelled" if state.is_cancelling() else state.name, "message": _message(state)}
+    ended_at = state.timestamp.astimezone(UTC)
+    _emit(job, run, payload, ended_at)
+    if monitors.webhook:
+        of_run = {"run_id": str(run.id), "run_name": run.name, "ended_at": ended_at.isoformat()}
+        outcome = monitors.webhook.deliver(str(run.id), {"type": f"sivera.{job}.finished", **of_run, **payload})
+        if not outcome.is_delivered:
+            logger.warning("The result was not delivered to the webhook: %s", outcome.sentence)
+    return payload
+
+
+def _emit(job: str, run: FlowRun, payload: dict[str, Any], ended_at: datetime) -> None:
+    # Not by `emit_event`: it only queues an event, which a process that is being ended loses. The server takes an
+    # event of one id once.
+    event = Event(
+        id=run.id,
+        event=f"sivera.{job}.finished",
+        occurred=ended_at,
+        resource=Resource({"prefect.resource.id": f"sivera.job.{job}", "prefect.resource.name": job}),
+        related=[
+            RelatedResource({"prefect.resource.id": f"prefect.{kind}", "prefect.resource.role": role})
+            for kind, role in [
+                (f"flow-run.{run.id}", "flow-run"),
+                (f"flow.{run.flow_id}", "flow"),
+                *([(f"deployment.{run.deployment_id}", "deployment")] if run.deployment_id else []),
+                *((f"tag.{tag}", "tag") for tag in run.tags),
+            ]
+        ],
+        payload=payload,
     )
+    try:
+        with _asking() as server:
+            server.request("POST", "/events", json=[event.model_dump(mode="json")])
+    except httpx.HTTPError as error:
+        logger.warning("The event %s was not taken by the Prefect server (%s)", event.event, type(error).__name__)
+
+
+def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> None:
+    if monitors.ping_url:
+        outcome = ping(monitors.ping_url, signal, run_id, text)
+        if not outcome.is_delivered:
+            logger.warning("The dead-man's ping (%s) did not arrive: %s", signal.name.lower(), outcome.sentence)
+
+
+def _find_monitors(job: str, run: FlowRun) -> _Monitors:
+    monitors = _Monitors()
+    with _or_warned():
+        # A run by hand in a terminal does not prove that the timetable is kept.
+        if run.deployment_id and (pings := find_pings()):
+            with _asking() as server:
+                monitors.ping_url = pings.url_of(job, server.read_deployment(run.deployment_id).name)
+    with _or_warned():
+        monitors.webhook = find_webhook()
+    return monitors
+
+
+@contextmanager
+def _or_warned() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigurationError, PrefectException, httpx.HTTPError) as error:
+        said = error if isinstance(error, ConfigurationError) else type(error).__name__
+        logger.warning("Not every monitor is told of this run: %s", said)
+
+
+@contextmanager
+def _asking() -> Iterator[SyncPrefectClient]:
+    # Once and briefly: a server that is away must not hold up a run that needs it not.
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(httpx_settings={"timeout": SERVER_SECONDS}, sync_client=True) as server,
+    ):
+        yield server
+
+
+def _message(state: State) -> str:
+    return (state.message or "")[:MAX_MESSAGE]

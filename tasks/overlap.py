@@ -7,9 +7,11 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
 
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.occurrences.rules import ANOTHER_INSTANCE
+from tasks import announcing
 
 LEASE_SECONDS = 60
 """The shortest that Prefect allows; a killed run's lock is free after it."""
@@ -24,7 +26,7 @@ class AnotherInstanceError(SiveraError):
 
 @contextmanager
 def only_instance(locks: Sequence[str]) -> Iterator[None]:
-    """Hold these global concurrency limits, all or none, while the body runs.
+    """Hold these global concurrency limits, all or none, while the body runs; tell monitors whether it does.
 
     Raises:
         AnotherInstanceError: One of them is held.
@@ -48,10 +50,12 @@ def only_instance(locks: Sequence[str]) -> Iterator[None]:
             except ConcurrencySlotAcquisitionError as error:
                 # HTTP 423: a limit is held.
                 if "423" in str(error):
+                    announcing.skip(Cancelled(message=str(AnotherInstanceError())))
                     raise AnotherInstanceError from None
                 raise ConfigurationError(
                     f"the Prefect server did not give the locks {', '.join(locks)}: look into its log"
                 ) from None
+        announcing.begin()
         yield
 
 

@@ -31,6 +31,7 @@ from sivera.platforms.base import utc_now
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET
 from tests.leftovers import processes_of
 from tests.prefect_server import free_port
+from tests.receiver import receiving
 from tests.test_docs import BLOCK, ENGLISH, ROOT
 
 SECONDS = 120
@@ -48,6 +49,8 @@ class Stack:
 
     folder: Path
     log: Path
+    monitor: str
+    """The URL of a receiver that stands for a monitor."""
 
     @cached_property
     def api(self) -> httpx.Client:
@@ -111,6 +114,10 @@ class Stack:
         grant = httpx.post(f"{self.sandbox}/control/add_grant", json={"platform": "google", "accounts": 1})
         token: str = grant.raise_for_status().json()["refresh_token"]
         return token
+
+    def write_secrets(self) -> None:
+        """Write down a secret that does the demo no harm."""
+        (self.folder / "secrets.toml").write_text(f'[pings]\nrefresh-tokens = "{self.monitor}"\n')
 
     def let_campaigns_vanish(self) -> None:
         """Store so many campaigns that the platform does not have that a full sync does not believe it."""
@@ -180,6 +187,13 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera reports list": How("There are no reports|version"),
     r"uv run sivera teams list": How("Northwind Goods"),
     r"uv run sivera teams set ": How("The day of Northwind Goods ends in America/New_York"),
+    r"chmod 600 secrets": How(first=Stack.write_secrets),
+    r"uv run sivera setup ": How("^(created|updated): dead-mans-ping/dead-mans-ping"),
+    r"uv run sivera monitor set-webhook": How("^whsec_", stdin=lambda stack: stack.monitor),
+    r"uv run sivera monitor test": How("took the test message: HTTP 200"),
+    r"uv run sivera monitor set-ping ": How("Saved", stdin=lambda stack: stack.monitor),
+    r"uv run sivera monitor list": How("webhook"),
+    r"uv run sivera monitor remove-ping ": How("pings nothing any more"),
     r"uv run sivera schedule --json": How('"runs"'),
     r"uv run sivera schedule": How("sync-campaigns/all"),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
@@ -214,7 +228,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.timeout(900)
 def test_every_command_of_the_guide_does_what_it_says(folder: Path) -> None:
     blocks = [(kind, dedent(code)) for kind, code in BLOCK.findall(ENGLISH.read_text())]
-    assert {kind for kind, _ in blocks} <= {"bash", "sql"}, "a language that this test does not know"
+    assert {kind for kind, _ in blocks} <= {"bash", "sql", "python", "toml"}, "a language that this test does not know"
     for line in (line for kind, code in blocks if kind == "bash" for line in code.splitlines() if not sets(line)):
         how_to_run(line)
     (where, *_), *_ = [code.splitlines() for kind, code in blocks if kind == "bash"]
@@ -265,9 +279,12 @@ def run(stack: Stack, line: str, how: How, *, stdin: str | None = None, settings
 def demo(folder: Path) -> Iterator[Stack]:
     """Run `sivera demo` in a clone of the repository, until the context ends."""
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)  # noqa: S603, S607 - our own repository
-    with started(folder, [sys.executable, "-P", "-m", "ops.cli", "demo"]) as (process, said):
+    with (
+        receiving() as receiver,
+        started(folder, [sys.executable, "-P", "-m", "ops.cli", "demo"]) as (process, said),
+    ):
         wait_for("Ctrl-C ends the demo", process, said)
-        stack = Stack(folder, said)
+        stack = Stack(folder, said, receiver.url)
         with stack.api:
             yield stack
         process.terminate()

@@ -12,6 +12,7 @@ from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.options import SyncOptions
 from sivera.values import PlatformName
+from tasks.announcing import tell
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 DEPLOYMENTS = pytest.mark.parametrize("deployment", TIMETABLE.deployments, ids=lambda deployment: deployment.name)
@@ -124,3 +125,9 @@ def test_every_environment_variable_is_one_that_holds_no_secret() -> None:
 def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_each_other_job() -> None:
     of_platforms = {lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName}
     assert set(LOCKS) == of_platforms | {CLEANUP_JOB, REPORTS_JOB}
+
+
+def test_the_world_is_told_how_each_job_s_runs_end() -> None:
+    for flow in FLOWS.values():
+        hooks = (flow.on_completion_hooks, flow.on_failure_hooks, flow.on_crashed_hooks, flow.on_cancellation_hooks)
+        assert all(tell in each for each in hooks), flow.name

@@ -32,6 +32,7 @@ from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, TOKEN_PREFIX, World
 from sivera.values import PlatformName
 
 DATABASE_PASSWORD = "canary-database-password/+7"
+MONITOR_CANARY = "canary-of-a-monitor-7"
 KEY_FILES = frozenset({"prefect-password", "prefect-encryption-key", "cron-secret", "profiles.toml"})
 """The files that hold secrets in plain; all of mode 600."""
 
@@ -172,6 +173,9 @@ def connect_all(up: Up, world: World, sandbox: str) -> dict[str, str]:
         token = world.issue_refresh(grant) if platform in (PlatformName.GOOGLE, PlatformName.AMAZON) else access
         up.sivera("credentials", "add", "--platform", platform.value, "--team", "Hanok", stdin=token)
         given[f"pasted {platform.value} token"] = token
+    up.sivera("monitor", "set-webhook", stdin=f"{sandbox}/control/calls?token={MONITOR_CANARY}")
+    up.sivera("monitor", "set-ping", "sync-campaigns", stdin=f"{sandbox}/control/{MONITOR_CANARY}")
+    given["URL of a monitor"] = MONITOR_CANARY
     return given
 
 

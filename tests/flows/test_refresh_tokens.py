@@ -64,6 +64,9 @@ def test_every_due_grant_is_a_task_of_its_own_and_is_renewed(ready: Stage) -> No
         "reauthorizationRequired": 0,
         "putOff": 0,
         "down": [],
+        "job": "refresh-tokens",
+        "state": "Completed",
+        "message": state.message,
     }
     assert recorded_names(state, count=11) >= {f"{p.value} Team {n} main" for p in PlatformName for n in range(2)}
     logs = ready.rows("SELECT DISTINCT outcome, run_id FROM token_refresh_logs")

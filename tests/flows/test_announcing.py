@@ -1,0 +1,195 @@
+"""How runs of every job are told to the monitors outside: a real Prefect server, and a receiver of real HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.concurrency.sync import concurrency
+from prefect.flow_engine import run_flow
+from prefect.types import SecretDict
+from pydantic import SecretStr
+from sqlalchemy import text
+from standardwebhooks import Webhook
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from blocks.database import DATABASE_BLOCK
+from blocks.monitoring import DeadMansPing, ResultWebhook
+from blocks.names import CLEANUP_JOB, DATABASE, DEAD_MANS_PING, RESULT_WEBHOOK
+from flows.cleanup_expired_tokens import cleanup_expired_tokens
+from flows.refresh_tokens import refresh_tokens
+from flows.sync_campaigns import sync_campaigns
+from sivera.monitoring.webhook import generate_secret
+from tasks import resources
+from tests.flows.runs import events, flow_run_id
+from tests.prefect_server import PrefectServer
+from tests.receiver import Receiver, receiving
+from tests.stage import Stage
+
+SECRET = generate_secret()
+LOCKED = {"sync-campaigns": "ad_accounts", "refresh-tokens": "platform_credentials", CLEANUP_JOB: "cleanup_runs"}
+"""A table that each job reads first."""
+
+AnyFlow = Flow[..., Any]
+each_job = pytest.mark.parametrize(
+    "flow", [sync_campaigns, refresh_tokens, cleanup_expired_tokens], ids=lambda f: f.name
+)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as started:
+        yield started
+
+
+@pytest.fixture
+def monitored(ready: Stage, receiver: Receiver) -> Receiver:  # noqa: ARG001 - it makes the server ready
+    """A receiver that the blocks of the Prefect server name."""
+    ResultWebhook(url=SecretStr(f"{receiver.url}/hook/T0P-secret"), secret=SECRET).save(RESULT_WEBHOOK)
+    urls = {job: f"{receiver.url}/ping/{job}-s3cret" for job in LOCKED}
+    DeadMansPing(urls=SecretDict(urls)).save(DEAD_MANS_PING)
+    return receiver
+
+
+def run_deployed(flow: AnyFlow) -> State:
+    """Run a flow as a run of a deployment of it."""
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(flow)
+        deployment = client.create_deployment(flow_id, name="all")
+        run: FlowRun = client.create_flow_run_from_deployment(deployment)
+    state = run_flow(flow, flow_run=run, parameters={}, return_type="state")
+    assert isinstance(state, State)
+    return state
+
+
+def messages(receiver: Receiver) -> list[dict[str, Any]]:
+    """The messages of the webhook, each of which has the right signature."""
+    got = [one for one in receiver.received if one.path.startswith("/hook/")]
+    return [Webhook(SECRET.get_secret_value()).verify(one.body, one.headers) for one in got]
+
+
+def pings(receiver: Receiver, flow: AnyFlow) -> list[str]:
+    """What was pinged of a job, as what stands behind its URL."""
+    before = f"/ping/{flow.name}-s3cret"
+    return [path.removeprefix(before) for path in receiver.paths if path.startswith(before)]
+
+
+def the_only_telling(receiver: Receiver, flow: AnyFlow, state: State) -> dict[str, Any]:
+    """What monitors were told: the event and the webhook once, and the same."""
+    (event,) = events(f"sivera.{flow.name}.finished", state)
+    (message,) = messages(receiver)
+    (hook,) = [one for one in receiver.received if one.path.startswith("/hook/")]
+    run_id = str(flow_run_id(state))
+    assert hook.headers["webhook-id"] == message.pop("run_id") == run_id
+    assert message.pop("type") == f"sivera.{flow.name}.finished"
+    assert message.pop("run_name").startswith(flow.name)
+    ended_at = datetime.fromisoformat(message.pop("ended_at"))
+    assert abs(ended_at - state.timestamp) < timedelta(seconds=30)
+    assert event == message
+    assert all(f"rid={run_id}" in one.path for one in receiver.received if one.path.startswith("/ping/"))
+    return event
+
+
+@each_job
+def test_a_run_that_went_well_is_told_once(flow: AnyFlow, monitored: Receiver) -> None:
+    state = run_deployed(flow)
+    assert state.is_completed(), state.message
+    told = the_only_telling(monitored, flow, state)
+    assert (told["job"], told["success"], told["failed"], told["state"]) == (flow.name, True, 0, "Completed")
+    assert told["message"] == state.message
+    assert pings(monitored, flow) == ["/start", ""]
+
+
+@each_job
+def test_a_run_that_raises_is_told_once_as_a_failure(flow: AnyFlow, monitored: Receiver) -> None:
+    with get_client(sync_client=True) as client:
+        document = client.read_block_document_by_name(DATABASE, DATABASE_BLOCK.get_block_type_slug())
+        client.delete_block_document(document.id)
+    resources.close()
+    state = run_deployed(flow)
+    told = the_only_telling(monitored, flow, state)
+    assert (told["success"], told["totalProcessed"], told["state"]) == (False, 0, "Failed")
+    assert f"/{DATABASE} is missing" in told["message"]
+    assert pings(monitored, flow) == ["/start", "/fail"]
+
+
+@each_job
+def test_a_run_that_takes_too_long_is_told_once_as_a_failure(flow: AnyFlow, monitored: Receiver, ready: Stage) -> None:
+    resources.engine()
+    impatient = flow.with_options(timeout_seconds=3)
+    with ready.engine.begin() as other:
+        other.execute(text(f"LOCK TABLE {LOCKED[flow.name]} IN ACCESS EXCLUSIVE MODE"))
+        state = run_deployed(impatient)
+    assert state.name == "TimedOut"
+    told = the_only_telling(monitored, flow, state)
+    assert (told["success"], told["state"]) == (False, "TimedOut")
+    assert pings(monitored, flow) == ["/start", "/fail"]
+
+
+def test_a_run_that_another_one_keeps_out_is_told_without_a_ping(monitored: Receiver) -> None:
+    with concurrency(CLEANUP_JOB, strict=True, max_retries=0):
+        state = run_deployed(cleanup_expired_tokens)
+    told = the_only_telling(monitored, cleanup_expired_tokens, state)
+    assert (told["success"], told["state"]) == (False, "Cancelled")
+    assert told["message"] == "Another instance is already running"
+    assert pings(monitored, cleanup_expired_tokens) == []
+
+
+def test_a_run_whose_process_is_ended_is_told_as_a_failure(
+    monitored: Receiver, ready: Stage, prefect_server: PrefectServer
+) -> None:
+    program = "from flows.cleanup_expired_tokens import cleanup_expired_tokens as job; job()"
+    with ready.engine.begin() as other:
+        other.execute(text("LOCK TABLE cleanup_runs IN ACCESS EXCLUSIVE MODE"))
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-c", program], env=os.environ | prefect_server.environment
+        )
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(60)):
+            with attempt:
+                assert ready.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        process.terminate()
+        assert process.wait(60) != 0
+    (message,) = messages(monitored)
+    assert (message["success"], message["state"]) == (False, "Crashed")
+
+
+def test_by_hand_in_a_terminal_nothing_is_pinged(monitored: Receiver) -> None:
+    state: State = cleanup_expired_tokens(return_state=True)
+    assert the_only_telling(monitored, cleanup_expired_tokens, state)["success"]
+    assert pings(monitored, cleanup_expired_tokens) == []
+
+
+def test_monitors_that_are_away_fail_no_run_and_the_warning_shows_no_secret(
+    monitored: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitored.answers = [(410, {})] * 3
+    state = run_deployed(cleanup_expired_tokens)
+    assert state.is_completed()
+    said = [record.getMessage() for record in caplog.records if record.name == "sivera.monitoring"]
+    assert said == [
+        "The dead-man's ping (start) did not arrive: HTTP 410 after 1 attempt",
+        "The result was not delivered to the webhook: HTTP 410 after 1 attempt",
+        "The dead-man's ping (success) did not arrive: HTTP 410 after 1 attempt",
+    ]
+    leaks = ("T0P-secret", "s3cret", SECRET.get_secret_value(), monitored.url)
+    assert not [leak for leak in leaks if leak in caplog.text]
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(flow_run_id(state)).model_dump_json()
+        logs = client.request("POST", "/logs/filter", json={}).text
+        told = json.dumps(events(f"sivera.{CLEANUP_JOB}.finished", state))
+        shown = client.request("POST", "/block_documents/filter", json={}).text
+    assert not [leak for leak in leaks if leak in run + logs + told + shown]
+
+
+@pytest.mark.usefixtures("ready")
+def test_without_monitors_only_the_event_tells() -> None:
+    state: State = cleanup_expired_tokens(return_state=True)
+    (told,) = events(f"sivera.{CLEANUP_JOB}.finished", state)
+    assert told["success"]
