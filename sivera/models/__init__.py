@@ -2,6 +2,7 @@
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
 from sivera.models.base import Base
+from sivera.models.budgets import BudgetAlert, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
 from sivera.models.web import OAuthState, WebSession
@@ -9,6 +10,7 @@ from sivera.models.web import OAuthState, WebSession
 __all__ = [
     "AdAccount",
     "Base",
+    "BudgetAlert",
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",
@@ -20,6 +22,7 @@ __all__ = [
     "ReportRequest",
     "SyncRun",
     "Team",
+    "TeamBudget",
     "TokenKeyCheck",
     "TokenRefreshLog",
     "WebSession",
