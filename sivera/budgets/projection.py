@@ -91,10 +91,14 @@ def _weekday_factors(known: Mapping[date, Decimal]) -> list[Decimal]:
     total = sum(known.values(), ZERO)
     if len(known) < HISTORY_DAYS or total <= 0:
         return [ONE] * 7
-    return [7 * sum((spend for day, spend in known.items() if day.weekday() == n), ZERO) / total for n in range(7)]
+    of_weekday = [ZERO] * 7
+    for day, spend in known.items():
+        of_weekday[day.weekday()] += spend
+    return [7 * spend / total for spend in of_weekday]
 
 
 def _variance(known: Mapping[date, Decimal], factors: list[Decimal]) -> Decimal:
     mean = sum(known.values(), ZERO) / len(known)
     freedom = len(known) - (7 if len(known) >= HISTORY_DAYS else 1)
-    return sum(((spend - mean * factors[day.weekday()]) ** 2 for day, spend in known.items()), ZERO) / freedom
+    usual = [mean * factor for factor in factors]
+    return sum(((spend - usual[day.weekday()]) ** 2 for day, spend in known.items()), ZERO) / freedom
