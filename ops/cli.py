@@ -26,6 +26,7 @@ app = App(
 app.command("ops.accounts:credentials", help="The grants with which teams let us read their ad accounts.")
 app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
 app.command("ops.accounts:apps", help="The keys of our application on each platform.")
+app.command("ops.budgets:budgets", help="What teams mean to spend in a month.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 

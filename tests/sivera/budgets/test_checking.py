@@ -327,9 +327,10 @@ def die_at(database_url: str, step: int) -> None:
 @pytest.mark.timeout(240)
 def test_a_run_that_is_killed_leaves_alert_and_event_together_or_neither(ledger: Ledger, database_url: str) -> None:
     subject = spent_over(ledger, "3100")[2]
+    processes = multiprocessing.get_context("forkserver")
     seen = []
     for step in range(1, 30):
-        process = multiprocessing.get_context("spawn").Process(target=die_at, args=(database_url, step))
+        process = processes.Process(target=die_at, args=(database_url, step))
         process.start()
         process.join(LONG)
         seen.append((len(ledger.open()), len(ledger.events())))
