@@ -100,7 +100,7 @@ def _check_accounts(
         opened=opened,
         closed=closed,
         worst=worst_first(tuple(reading for found in readings.values() for reading in found)),
-        failures=(*failures, *(CheckFailure(subject=name, reason=why) for name, why in mixed.items())),
+        failures=(*failures, *(CheckFailure(subject=name.rstrip("."), reason=why) for name, why in mixed.items())),
     )
 
 
