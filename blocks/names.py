@@ -22,6 +22,7 @@ SYNC_JOB = "sync-campaigns"
 REFRESH_JOB = "refresh-tokens"
 CLEANUP_JOB = "cleanup-expired-tokens"
 REPORTS_JOB = "generate-reports"
+BUDGETS_JOB = "check-budgets"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -33,4 +34,5 @@ LOCKS = (
     *(lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName),
     CLEANUP_JOB,
     REPORTS_JOB,
+    BUDGETS_JOB,
 )

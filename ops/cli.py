@@ -28,6 +28,7 @@ app.command("ops.accounts:accounts", help="The ad accounts, and how their sync s
 app.command("ops.accounts:apps", help="The keys of our application on each platform.")
 app.command("ops.reports:teams", help="The teams: where their day ends, and what language they read.")
 app.command("ops.reports:reports", help="The teams' daily reports, and where they are kept.")
+app.command("ops.budgets:budgets", help="What teams mean to spend in a month.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
 app.command("ops.history:history", name="history", help="What became of each time at which a job was to run.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")

@@ -36,6 +36,7 @@ CLIENT_MAY_KNOW = ("sivera.platforms", "sivera.breaker", "sivera.errors", "siver
 SANDBOX = "sivera/sandbox/"
 NAMES_PLATFORMS = {
     "sivera/grants/rules.py": "how grants of each platform live",
+    "sivera/budgets/pacing.py": "how each platform spends a daily budget",
     "sivera/sync/rules.py": "for how long each platform restates its figures",
     "sivera/reports/texts.py": "what each platform is called in a report",
     "ops/demo.py": "why the metrics of one platform come with a later run",

@@ -14,6 +14,7 @@ from blocks.automations import AUTOMATIONS
 from flows.sync_campaigns import TIMEOUT_SECONDS
 from ops.cli import app
 from ops.timetable import Schedule, find_timetable, read_timetable
+from sivera.budgets.options import BudgetOptions
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
@@ -37,7 +38,7 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
-OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions, ReportOptions)
+OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions, ReportOptions, BudgetOptions)
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])
@@ -168,7 +169,7 @@ def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None
     text = path.read_text()
     for options in OPTIONS:
         for name, field in options.model_fields.items():
-            default = f"`{field.default}`" if field.default else "[^`|]+"
+            default = re.escape(f"`{field.default}`") if field.default else "[^`|]+"
             assert re.search(rf"^\| `{name}` \| {default} \|", text, re.MULTILINE), f"{name} or its default"
     for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, TIMEOUT_SECONDS):
         assert re.search(rf"^\|.*\b{seconds:.0f}( s|초).*\|$", text, re.MULTILINE), f"the limit of {seconds} seconds"

@@ -2,6 +2,7 @@
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
 from sivera.models.base import Base
+from sivera.models.budgets import BudgetAlert, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
 from sivera.models.reports import Report
@@ -10,6 +11,7 @@ from sivera.models.web import OAuthState, WebSession
 __all__ = [
     "AdAccount",
     "Base",
+    "BudgetAlert",
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",
@@ -22,6 +24,7 @@ __all__ = [
     "ReportRequest",
     "SyncRun",
     "Team",
+    "TeamBudget",
     "TokenKeyCheck",
     "TokenRefreshLog",
     "WebSession",

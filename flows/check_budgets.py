@@ -1,0 +1,47 @@
+"""check-budgets: compare what is spent with the budgets, and tell of those that run out or over.
+
+Runs every four hours, for five minutes at most. What to do when it is red: docs/operations.md.
+"""
+
+import time
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from blocks.names import BUDGETS_JOB
+from sivera.budgets.options import BudgetOptions
+from sivera.budgets.summary import TEAMS, CheckSummary
+from sivera.values import PlatformName
+from tasks.budgets import check_options, check_platform, check_team_budgets, publish_summary
+from tasks.outbox import publish_events
+from tasks.overlap import AnotherInstanceError, only_instance
+
+TIMEOUT_SECONDS = 300
+"""The backstop; a run stops by itself at its options' deadline."""
+
+
+@flow(name=BUDGETS_JOB, flow_run_name=BUDGETS_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
+    """Check the budgets of each platform, and then those that teams set.
+
+    A platform that fails never stops the others, and never leaves the run green; a budget that is spent is no failure.
+    A second run beside this one ends Cancelled. Spending is what the last sync of each account stored.
+    """
+    until = time.monotonic() + options.deadline_seconds
+    try:
+        with only_instance([BUDGETS_JOB]):
+            check_options(options)
+            ended: dict[str, State] = {
+                platform.value: check_platform(platform, options, until, return_state=True)
+                for platform in options.platforms or PlatformName
+            }
+            ended[TEAMS] = check_team_budgets(options, return_state=True)
+            summary = CheckSummary.of({part: state.result(raise_on_failure=False) for part, state in ended.items()})
+            try:
+                publish_events()
+            finally:
+                publish_summary(summary)
+    except AnotherInstanceError as error:
+        return Cancelled(message=str(error))
+    return (Completed if summary.success else Failed)(message=summary.sentence)

@@ -1,0 +1,144 @@
+"""Opening and closing alerts in a transaction, each change of a budget with one event."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from sivera.budgets import rules, wording
+from sivera.budgets.options import BudgetOptions
+from sivera.budgets.rules import AlertKind, Closing, OpenAlert, Reading
+from sivera.models import BudgetAlert
+from sivera.queries import budget_alerts as queries
+
+OPENED, CLOSED = "sivera.alert.opened", "sivera.alert.closed"
+STALE_THRESHOLD = 0
+
+
+@dataclass
+class Changes:
+    """What changes in one transaction; `link` is where a person sees more."""
+
+    link: str
+    openings: list[tuple[BudgetAlert, str, dict[str, Any]]] = field(default_factory=list)
+    """Alert, message, and what else its event says."""
+    closings: list[tuple[Closing, str, dict[str, Any]]] = field(default_factory=list)
+
+    def judge(self, reading: Reading | None, alerts: Sequence[OpenAlert], options: BudgetOptions) -> None:
+        """Add what follows for a budget from how far it is spent; None where nothing is spent of it any more.
+
+        `alerts` are those of its subject that are open.
+        """
+        over = rules.closings(reading, alerts, options.hysteresis)
+        ended = {one.alert.id for one in over}
+        staying = [alert for alert in alerts if alert.id not in ended]
+        for one in over:
+            still = max((alert.threshold for alert in staying), default=None)
+            said = f"Over: {one.why}." + (f" {wording.spent_message(reading)}" if reading else "")
+            self.closings.append((one, said, _numbers(reading) | {"stillReached": still}))
+        if reading:
+            before = max((alert.threshold for alert in staying), default=None)
+            for threshold in rules.openings(reading, staying, options.thresholds):
+                more = _numbers(reading) | {"escalatedFrom": before}
+                self.openings.append((_row(reading, threshold), wording.spent_message(reading), more))
+
+    def warn(self, account: Any, team: str, alerts: Sequence[OpenAlert]) -> None:
+        """Add the warning that an account's figures are too old, where it is not open."""
+        if not alerts:
+            row = BudgetAlert(
+                kind=AlertKind.STALE.value,
+                subject=stale_subject(account.id),
+                title=wording.stale_title(team, account.platform, account.name),
+                team_id=account.team_id,
+                account_id=account.id,
+                threshold=STALE_THRESHOLD,
+            )
+            message = wording.stale_message(account.synced_as_of, account.last_error)
+            self.openings.append((row, message, {"team": team, "platform": account.platform, "account": account.id}))
+
+    def end(self, alerts: Iterable[OpenAlert], why: str) -> None:
+        """Add that alerts are over for another reason than their budget."""
+        self.closings += [(Closing(alert=alert, why=why), f"Over: {why}.", {}) for alert in alerts]
+
+    def write(self, session: Session) -> tuple[int, int]:
+        """Write it all with its events; return how many subjects have something opened, and something closed.
+
+        Where several thresholds of a budget open or close at once, the event tells of the highest.
+        """
+        queries.close_alerts(session, {one.alert.id: one.why for one, *_ in self.closings})
+        queries.open_alerts(session, [row for row, *_ in self.openings])
+        closed = {
+            one.alert.key: self._event(CLOSED, one.alert, message, more)
+            for one, message, more in sorted(self.closings, key=lambda each: each[0].alert.threshold)
+        }
+        opened = {
+            (row.kind, row.subject): self._event(OPENED, as_open(row), message, more)
+            for row, message, more in sorted(self.openings, key=lambda each: each[0].threshold)
+        }
+        queries.announce(session, [*closed.values(), *opened.values()])
+        return len(opened), len(closed)
+
+    def _event(self, name: str, alert: OpenAlert, message: str, more: Mapping[str, Any]) -> dict[str, Any]:
+        payload = {
+            "kind": alert.kind.value,
+            "subject": alert.subject,
+            "title": alert.title,
+            "message": message,
+            "since": alert.opened_at.isoformat(),
+            "link": self.link,
+            "threshold": alert.threshold,
+        }
+        return {"name": name, "resource": f"sivera.alert.budget.{alert.subject}", "payload": payload | dict(more)}
+
+
+def stale_subject(account_id: int) -> str:
+    """Return the subject of the warning that an account's figures are too old."""
+    return f"account-{account_id}"
+
+
+def as_open(row: BudgetAlert) -> OpenAlert:
+    """Return the value of an alert's row."""
+    return OpenAlert(
+        id=row.id,
+        kind=AlertKind(row.kind),
+        subject=row.subject,
+        title=row.title,
+        threshold=row.threshold,
+        since=row.period_since,
+        until=row.period_until,
+        opened_at=row.opened_at,
+    )
+
+
+def _row(reading: Reading, threshold: int) -> BudgetAlert:
+    return BudgetAlert(
+        kind=AlertKind.BUDGET.value,
+        subject=reading.subject,
+        title=wording.opened_title(reading, threshold),
+        team_id=reading.team_id,
+        account_id=reading.account_id,
+        threshold=threshold,
+        period_since=reading.period.since,
+        period_until=reading.period.until,
+        currency=reading.currency,
+        amount=reading.limit,
+        spent=reading.spent,
+    )
+
+
+def _numbers(reading: Reading | None) -> dict[str, Any]:
+    if reading is None:
+        return {}
+    return {
+        "team": reading.team,
+        "account": reading.account_id,
+        "platform": reading.platform.value if reading.platform else None,
+        "percent": reading.percent,
+        "spent": str(reading.spent),
+        "budget": str(reading.limit),
+        "currency": reading.currency,
+        "periodSince": reading.period.since.isoformat() if reading.period.since else None,
+        "periodUntil": reading.period.until.isoformat() if reading.period.until else None,
+        "projected": str(reading.projection.expected) if reading.projection else None,
+    }

@@ -1,0 +1,140 @@
+"""The check of a platform's accounts: read, judge and write, some hundreds of accounts at a time.
+
+Each chunk is one transaction: what is read, the alerts, and their events. One run at a time is between the reading and
+the writing of alerts, so that two runs at once tell of nothing twice.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera.budgets import rules
+from sivera.budgets.alerting import Changes, as_open
+from sivera.budgets.options import BudgetOptions
+from sivera.budgets.pacing import Span
+from sivera.budgets.readings import Watched, platform_readings
+from sivera.budgets.rules import AlertKind, OpenAlert, Reading
+from sivera.budgets.summary import Checked, CheckFailure, worst_first
+from sivera.errors import ConfigurationError
+from sivera.models import AdAccount
+from sivera.platforms.base import utc_now
+from sivera.queries import accounts as account_queries
+from sivera.queries import budget_alerts as alert_queries
+from sivera.queries import budgets as queries
+from sivera.values import PlatformName
+
+ACCOUNTS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class CheckEdges:
+    """What a check needs from outside; `link` leads a person to its run."""
+
+    engine: Engine
+    link: str = ""
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def check_teams_exist(edges: CheckEdges, options: BudgetOptions) -> None:
+    """Raise ConfigurationError where the options name a team that does not exist."""
+    with Session(edges.engine) as session:
+        if missing := account_queries.unknown_teams(session, options.teams):
+            raise ConfigurationError(f"there is no team '{missing[0]}': `sivera accounts list` shows them all")
+
+
+def check_platform(edges: CheckEdges, options: BudgetOptions, platform: PlatformName, until: float) -> Checked:
+    """Check the budgets of a platform's accounts, in the order of their ids, until none is left or time is up.
+
+    Args:
+        edges: What it needs from outside.
+        options: Which teams, which thresholds.
+        platform: Whose accounts.
+        until: The monotonic time after which no accounts are begun.
+    """
+    found, last_id = Checked(), 0
+    while edges.monotonic() < until:
+        with Session(edges.engine) as session, session.begin():
+            alert_queries.lock_alerts(session)
+            rows = queries.accounts_after(session, platform.value, options.teams, last_id, ACCOUNTS_AT_ONCE)
+            if not rows:
+                return found
+            found += _check_accounts(session, edges, options, [(account, team) for account, team in rows])
+            last_id = rows[-1][0].id
+    return found + Checked(put_off=True)
+
+
+def _check_accounts(
+    session: Session, edges: CheckEdges, options: BudgetOptions, accounts: Sequence[tuple[AdAccount, str]]
+) -> Checked:
+    now, changes = edges.now(), Changes(edges.link)
+    alerts: dict[int, list[OpenAlert]] = {account.id: [] for account, _ in accounts}
+    for row in alert_queries.open_of_accounts(session, list(alerts)):
+        alerts[row.account_id or 0].append(as_open(row))
+    watched, stale, failures = [], 0, []
+    for account, team in accounts:
+        warnings = [alert for alert in alerts[account.id] if alert.kind is AlertKind.STALE]
+        if account.status != account_queries.ACTIVE:
+            changes.end(alerts[account.id], "the account is closed")
+        elif rules.is_stale(account.synced_as_of, account.created_at, now, options.stale_hours):
+            changes.warn(account, team, warnings)
+            stale += 1
+        else:
+            changes.end(warnings, "the account was synced")
+            try:
+                watched.append(Watched.at(account, team, now))
+            except (KeyError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+                failures.append(_unknown_zone(account))
+    readings, mixed = _read(session, watched)
+    for one in watched:
+        _judge(changes, readings[one.account.id], alerts[one.account.id], mixed, options)
+    opened, closed = changes.write(session)
+    return Checked(
+        accounts=sum(account.status == account_queries.ACTIVE for account, _ in accounts),
+        budgets=sum(reading.period.span is not Span.DAY for found in readings.values() for reading in found),
+        stale=stale,
+        opened=opened,
+        closed=closed,
+        worst=worst_first(tuple(reading for found in readings.values() for reading in found)),
+        failures=(*failures, *(CheckFailure(subject=name.rstrip("."), reason=why) for name, why in mixed.items())),
+    )
+
+
+def _unknown_zone(account: AdAccount) -> CheckFailure:
+    return CheckFailure(
+        subject=f"account-{account.id}",
+        reason=f"nobody knows its time zone '{account.timezone}': connect its grant again, which reads it anew",
+    )
+
+
+def _read(session: Session, watched: Sequence[Watched]) -> tuple[dict[int, list[Reading]], dict[str, str]]:
+    """Return how far budgets are spent by their accounts, and why some cannot be told, by the beginning of subjects."""
+    by_id = {one.account.id: one for one in watched}
+    readings: dict[int, list[Reading]] = {account_id: [] for account_id in by_id}
+    mixed = {}
+    for row in queries.read_spend(session, [one.since() for one in watched]):
+        if row.is_mixed:
+            mixed[f"account-{row.account_id}.{row.budget}."] = (
+                f"its figures are in other currencies than its budget ({row.currency}), which are never added"
+            )
+        else:
+            readings[row.account_id] += platform_readings(by_id[row.account_id], row)
+    return readings, mixed
+
+
+def _judge(
+    changes: Changes,
+    readings: Sequence[Reading],
+    alerts: Sequence[OpenAlert],
+    mixed: Mapping[str, str],
+    options: BudgetOptions,
+) -> None:
+    found = {reading.subject: reading for reading in readings}
+    open_of = rules.by_subject([alert for alert in alerts if alert.kind is AlertKind.BUDGET])
+    for subject in sorted(found.keys() | open_of.keys()):
+        if not subject.startswith(tuple(mixed)):
+            changes.judge(found.get(subject), open_of.get(subject, []), options)

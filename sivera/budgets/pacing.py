@@ -1,0 +1,95 @@
+"""What each platform may spend of a daily budget, as data, and the periods in which that is reckoned.
+
+A daily budget is an average on all four platforms: on one day more of it may be spent, over its period it holds. So a
+daily budget is judged on that period, and a single day only by what the platform may spend on one.
+"""
+
+from calendar import monthrange
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from sivera.values import PlatformName, Value
+
+
+class Span(StrEnum):
+    """How long a budget holds; all days are those of the account's time zone."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    LIFETIME = "lifetime"
+
+
+class Period(Value):
+    """The days from `since` to `until`, both included; None where a lifetime has no known end on that side."""
+
+    span: Span
+    since: date | None
+    until: date | None
+
+
+class Pacing(Value):
+    """How a platform spends a daily budget.
+
+    Over a whole `span` at most `days` times its amount (None: as often as the span has days), and on one day at most
+    `day_factor` times (None: the platform gives no number).
+    """
+
+    span: Span
+    days: Decimal | None
+    day_factor: Decimal | None
+
+
+PACING: dict[PlatformName, Pacing] = {
+    # "On any single day, you can spend up to 2 times your daily budget", and in a month no more than "roughly 30.4"
+    # times (Google Ads Help, answers 6312 and 1704443).
+    PlatformName.GOOGLE: Pacing(span=Span.MONTH, days=Decimal("30.4"), day_factor=Decimal(2)),
+    # Up to 75 % over on a day; "for every week ending on Saturday at midnight, you won't spend more than seven times
+    # your daily budget" (Meta Business Help Centre, About daily budgets; it was 25 % until 2024).
+    PlatformName.META: Pacing(span=Span.WEEK, days=Decimal(7), day_factor=Decimal("1.75")),
+    # "Averaged over the course of a month": 3,100 of a budget of 100 in a month of 31 days (Seller Central, Budgets).
+    # How far a day may go over has changed several times, and differs by ad product.
+    PlatformName.AMAZON: Pacing(span=Span.MONTH, days=None, day_factor=None),
+    # 25 % over on a day, 7 times in a week from Sunday to Saturday (TikTok, About Dynamic Daily Budget). The plain
+    # daily budget keeps within both.
+    PlatformName.TIKTOK: Pacing(span=Span.WEEK, days=Decimal(7), day_factor=Decimal("1.25")),
+}
+
+_SUNDAY = 6
+
+
+def period_of(span: Span, day: date) -> Period:
+    """Return the day, the week (Sunday to Saturday) or the calendar month that a day lies in."""
+    since = until = day
+    if span is Span.WEEK:
+        since = day - timedelta(days=(day.weekday() - _SUNDAY) % 7)
+        until = since + timedelta(days=6)
+    elif span is Span.MONTH:
+        since, until = day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
+    elif span is Span.LIFETIME:
+        raise ValueError("a lifetime has the dates of its campaign")
+    return Period(span=span, since=since, until=until)
+
+
+def running_days(period: Period, first: date | None, last: date | None) -> int:
+    """Return on how many days of a period something runs that begins and ends on these days; None: outside of it."""
+    assert period.since  # noqa: S101 - a span of days has both
+    assert period.until  # noqa: S101
+    begins, ends = max(period.since, first or period.since), min(period.until, last or period.until)
+    return max(0, (ends - begins).days + 1)
+
+
+def period_limit(pacing: Pacing, amount: Decimal, period: Period, first: date | None, last: date | None) -> Decimal:
+    """Return what a platform may spend of a daily amount in a period of its span.
+
+    Args:
+        pacing: The platform's rules.
+        amount: The amount a day.
+        period: Of the platform's span.
+        first: The first day of the campaigns that draw on it; None: before the period.
+        last: Their last day; None: none is known.
+    """
+    length, running = running_days(period, None, None), running_days(period, first, last)
+    whole = pacing.days or Decimal(length)
+    return amount * (whole if running == length else min(whole, Decimal(running)))

@@ -1,0 +1,79 @@
+"""Setting what a team means to spend in a month."""
+
+import re
+from decimal import Decimal, InvalidOperation
+
+from sqlalchemy.orm import Session
+
+from sivera.budgets.money import decimals_of
+from sivera.errors import ConfigurationError
+from sivera.queries import accounts as account_queries
+from sivera.queries import budgets as queries
+from sivera.values import PlatformName, Value
+
+MOST = Decimal(10) ** 12
+"""More than anybody spends, and what the column holds."""
+
+
+class WrittenBudget(Value):
+    """A budget as it is stored."""
+
+    id: int
+    amount: Decimal
+    currency: str
+
+
+def set_team_budget(
+    session: Session, team: str, amount: str, currency: str, platform: PlatformName | None, account_id: int | None
+) -> WrittenBudget:
+    """Write a team's monthly budget in the session's transaction, in place of the one for the same accounts.
+
+    Raises:
+        ConfigurationError: There is no such team or account, or something does not fit.
+    """
+    code = currency.upper()
+    if not re.fullmatch("[A-Z]{3}", code):
+        raise ConfigurationError(f"'{currency}' is no currency: write its three letters (ISO 4217), such as USD")
+    wanted = parse_amount(amount, code)
+    if platform and account_id:
+        raise ConfigurationError("a budget is for a platform or for an account: leave one of them out")
+    team_id = queries.find_team(session, team)
+    if team_id is None:
+        raise ConfigurationError(f"there is no team '{team}': `sivera accounts list` shows them all")
+    if account_id:
+        _check_account(session, account_id, team_id, team, code)
+    written = queries.set_team_budget(
+        session,
+        team_id,
+        currency=code,
+        amount=wanted,
+        platform=platform.value if platform else None,
+        account_id=account_id,
+    )
+    return WrittenBudget(id=written, amount=wanted, currency=code)
+
+
+def parse_amount(text: str, currency: str) -> Decimal:
+    """Read an amount of money.
+
+    Raises:
+        ConfigurationError: It is none, is not positive, or has more decimals than the currency.
+    """
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not (amount.is_finite() and 0 < amount < MOST):
+        raise ConfigurationError(f"'{text}' is no amount to spend: write a number above 0, such as 5000 or 1234.50")
+    places = decimals_of(currency)
+    if amount != round(amount, places):
+        raise ConfigurationError(f"{currency} has {places} decimals: write the amount with no more of them")
+    return amount
+
+
+def _check_account(session: Session, account_id: int, team_id: int, team: str, currency: str) -> None:
+    account = account_queries.get_account(session, account_id)
+    if account is None or account.team_id != team_id:
+        raise ConfigurationError(f"team '{team}' has no account {account_id}: `sivera accounts list` shows them all")
+    if account.currency != currency:
+        raise ConfigurationError(f"account {account_id} is in {account.currency}: write the budget in that currency")

@@ -1,0 +1,100 @@
+"""What a run of check-budgets found: of a platform or of the teams' own budgets, and in all."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from sivera.budgets.pacing import Span
+from sivera.budgets.rules import Reading
+from sivera.values import Value
+
+TEAMS = "team-budgets"
+"""The part of a run that checks what teams set; the others are platforms."""
+
+MOST_ROWS = 100
+"""So many budgets are shown, those that are spent furthest."""
+
+
+class CheckFailure(Value):
+    """A budget or an account that cannot be judged, and why."""
+
+    subject: str
+    reason: str
+
+
+class Checked(Value):
+    """What the check of one part found.
+
+    `budgets` are those of which something is spent, `stale` accounts were not synced for too long, `opened` and
+    `closed` count the budgets and accounts of which an alert opened, rose or ended. `put_off` says that the deadline
+    came first.
+    """
+
+    accounts: int = 0
+    budgets: int = 0
+    stale: int = 0
+    opened: int = 0
+    closed: int = 0
+    put_off: bool = False
+    worst: tuple[Reading, ...] = ()
+    failures: tuple[CheckFailure, ...] = ()
+
+    def __add__(self, other: Self) -> "Checked":
+        return Checked(
+            accounts=self.accounts + other.accounts,
+            budgets=self.budgets + other.budgets,
+            stale=self.stale + other.stale,
+            opened=self.opened + other.opened,
+            closed=self.closed + other.closed,
+            put_off=self.put_off or other.put_off,
+            worst=worst_first((*self.worst, *other.worst)),
+            failures=(*self.failures, *other.failures),
+        )
+
+
+def worst_first(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    """Return the readings that are worth to be shown, those that are spent furthest first."""
+    # A single day is shown where more was spent on it than the platform may: else its period says enough.
+    shown = (one for one in readings if one.period.span is not Span.DAY or one.percent >= 100)
+    return tuple(sorted(shown, key=lambda one: (-one.spent / one.limit, one.subject))[:MOST_ROWS])
+
+
+class CheckSummary(Value):
+    """What a run found; by its parts."""
+
+    parts: dict[str, Checked]
+    failed: dict[str, str]
+
+    @classmethod
+    def of(cls, results: Mapping[str, object]) -> Self:
+        """Return the summary of what the check of each part returned or raised."""
+        return cls(
+            parts={part: result for part, result in results.items() if isinstance(result, Checked)},
+            failed={
+                part: f"{part} was not checked ({type(result).__name__}): the task run says why"
+                for part, result in results.items()
+                if not isinstance(result, Checked)
+            },
+        )
+
+    @property
+    def total(self) -> Checked:
+        """All parts together."""
+        return sum(self.parts.values(), Checked())
+
+    @property
+    def success(self) -> bool:
+        """Whether all that should be was judged; budgets that are spent are no failure, nor are old figures."""
+        return not self.failed and not self.total.failures
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        total = self.total
+        said = [f"{total.budgets} budgets of {total.accounts} accounts checked"]
+        said += [f"{total.opened} alerts opened"] if total.opened else []
+        said += [f"{total.closed} alerts closed"] if total.closed else []
+        said += [f"{total.stale} accounts with old spend data"] if total.stale else []
+        said += [f"{len(total.failures)} not judged"] if total.failures else []
+        put_off = [part for part, found in self.parts.items() if found.put_off]
+        said += [f"put off to the next run: {', '.join(put_off)}"] if put_off else []
+        return "; ".join([", ".join(said), *self.failed.values()])

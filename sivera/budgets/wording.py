@@ -1,0 +1,88 @@
+"""What is said of budgets: the titles and messages of alerts, and the table of a run."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sivera.budgets.money import format_money
+from sivera.budgets.pacing import Period
+from sivera.budgets.rules import Reading
+
+
+def describe(reading: Reading) -> str:
+    """Name a budget to a person: whose it is, and of which period."""
+    whose = f"{reading.platform.value} {reading.account}" if reading.platform else reading.account
+    return f"{reading.team}: {whose}, {reading.name} ({reading.period.span.value})"
+
+
+def opened_title(reading: Reading, threshold: int) -> str:
+    """Return the title of an alert that opens."""
+    return f"{threshold} % of a budget is spent. {describe(reading)}"
+
+
+def spent_message(reading: Reading) -> str:
+    """Say how far a budget is spent, and where that leads."""
+    least = "At least " if reading.at_least else ""
+    spent, limit = (format_money(amount, reading.currency) for amount in (reading.spent, reading.limit))
+    said = [f"{least}{spent} of {limit} ({reading.percent} %) in {period_text(reading.period)}."]
+    if reading.projection:
+        said.append(f"Projected by its end: {projection_text(reading)}.")
+    if reading.as_of:
+        said.append(f"As of {_minute(reading.as_of)} UTC.")
+    if reading.note:
+        said.append(f"{reading.note}.")
+    return " ".join(said)
+
+
+def projection_text(reading: Reading) -> str:
+    """Return the projected amount with its interval, or a dash."""
+    found = reading.projection
+    if found is None:
+        return "-"
+    low, high = (format_money(amount, reading.currency).partition(" ")[0] for amount in (found.low, found.high))
+    return f"{format_money(found.expected, reading.currency)} ({low} to {high})"
+
+
+def period_text(period: Period) -> str:
+    """Return the days of a period."""
+    if period.since == period.until and period.since:
+        return f"{period.since}"
+    since, until = period.since or "its beginning", period.until or "its end, which is open"
+    return f"{since} to {until}"
+
+
+def stale_title(team: str, platform: str, account: str) -> str:
+    """Return the title of the warning that an account's figures are too old."""
+    return f"Budgets are not watched, the spend data is old. {team}: {platform} {account}"
+
+
+def stale_message(synced_as_of: datetime | None, reason: str | None) -> str:
+    """Say since when an account's figures are old, and why where that is known."""
+    since = f"was last synced at {_minute(synced_as_of)} UTC" if synced_as_of else "was never synced"
+    why = f" {reason.rstrip('.')}." if reason else ""
+    return f"The account {since}.{why} Until it is synced, no alert on its budgets opens or closes."
+
+
+def markdown(readings: Sequence[Reading], left_out: int, sentence: str) -> str:
+    """Return a run's table in Markdown, with its sentence above; rows are in the order given."""
+    rows = [
+        "| budget | kind | period | spent | of | % | by its end |",
+        "|---|---|---|--:|--:|--:|--:|",
+        *(
+            f"| {_cell(describe(one))} | {one.budget} | {period_text(one.period)} "
+            f"| {'at least ' if one.at_least else ''}{format_money(one.spent, one.currency)} "
+            f"| {format_money(one.limit, one.currency)} | {one.percent} | {projection_text(one)} |"
+            for one in readings
+        ),
+    ]
+    more = f"\n\n{left_out} more budgets are spent less far." if left_out else ""
+    return f"{sentence}\n\n" + "\n".join(rows if readings else ["Nothing is spent of any budget."]) + more
+
+
+def _cell(text: str) -> str:
+    # Names come from the platforms: none may end the cell or its line, or be taken for markup.
+    flat = " ".join(text.split())
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|!#~" else sign for sign in flat)
+
+
+def _minute(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,184 @@
+"""Questions about budgets and what is spent of them: by set, for hundreds of accounts in one statement.
+
+Figures in another currency than the budget's are never added: they are told apart (`is_mixed`), or left out by name.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from sivera.models import AdAccount, Team, TeamBudget
+
+
+class Since(NamedTuple):
+    """Which days are asked for: `id` is an account's, or a team budget's of which the account is a part.
+
+    What was spent from `period` on is added up, and each day from `history` on is returned.
+    """
+
+    id: int
+    account_id: int
+    today: date
+    period: date
+    history: date
+
+
+def accounts_after(
+    session: Session, platform: str, teams: Sequence[str], last_id: int, most: int
+) -> Sequence[Row[tuple[AdAccount, str]]]:
+    """Return the next accounts of a platform by id, closed ones too, each with its team's name."""
+    statement = (
+        select(AdAccount, Team.name)
+        .join(Team, Team.id == AdAccount.team_id)
+        .where(AdAccount.platform == platform, AdAccount.id > last_id)
+        .order_by(AdAccount.id)
+        .limit(most)
+    )
+    return session.execute(statement.where(Team.name.in_(teams)) if teams else statement).all()
+
+
+# A shared budget is one row, whatever draws on it. Its campaigns agree on it but for a moment: the last word counts.
+# A lifetime is over with its last day, or when its campaign was taken away; a day's or month's figures stay until then.
+_SPEND = text("""
+    WITH asked AS (
+        SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:todays AS date[]), CAST(:periods AS date[]),
+                             CAST(:histories AS date[])) AS asked (account_id, today, period, history)
+    ), drawing AS (
+        SELECT asked.*, c.external_id, c.name, c.budget_kind, c.budget_amount, c.budget_currency, c.start_date,
+               c.end_date, c.changed_at, c.status = 'active' AS is_active,
+               CASE c.budget_kind WHEN 'shared' THEN 'shared-' || c.budget_id
+                                  ELSE 'campaign-' || c.external_id END AS budget
+        FROM asked JOIN campaigns AS c USING (account_id)
+        WHERE c.budget_amount > 0
+          AND (c.budget_kind IN ('daily', 'shared')
+               OR (c.budget_kind = 'lifetime' AND c.status IN ('active', 'paused', 'other')
+                   AND (c.end_date IS NULL OR c.end_date >= asked.today)))
+    ), budgets AS (
+        SELECT account_id, budget, budget_kind, max(period) AS period,
+               (array_agg(name ORDER BY external_id))[1] AS name, count(*) AS campaigns,
+               (array_agg(budget_amount ORDER BY changed_at DESC, external_id))[1] AS amount,
+               (array_agg(budget_currency ORDER BY changed_at DESC, external_id))[1] AS currency,
+               CASE WHEN count(start_date) = count(*) THEN min(start_date) END AS first_day,
+               CASE WHEN count(end_date) = count(*) THEN max(end_date) END AS last_day,
+               bool_or(is_active) AS is_active
+        FROM drawing GROUP BY account_id, budget, budget_kind
+    ), days AS (
+        SELECT d.account_id, d.budget, d.budget_kind, m.day, min(d.history) AS history, sum(m.spend) AS spend,
+               bool_or(m.currency <> d.budget_currency) AS is_mixed
+        FROM drawing AS d
+        JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
+        WHERE d.budget_kind = 'lifetime' OR m.day >= least(d.period, d.history)
+        GROUP BY d.account_id, d.budget, d.budget_kind, m.day
+    )
+    SELECT b.account_id, b.budget, b.budget_kind, b.name, b.campaigns, b.amount, b.currency, b.first_day, b.last_day,
+           b.is_active, bool_or(d.is_mixed) AS is_mixed, min(d.day) AS known_from,
+           coalesce(sum(d.spend) FILTER (WHERE b.budget_kind = 'lifetime' OR d.day >= b.period), 0) AS spent,
+           coalesce(array_agg(d.day ORDER BY d.day) FILTER (WHERE d.day >= d.history), '{}') AS days,
+           coalesce(array_agg(d.spend ORDER BY d.day) FILTER (WHERE d.day >= d.history), '{}') AS spends
+    FROM budgets AS b JOIN days AS d USING (account_id, budget, budget_kind)
+    GROUP BY b.account_id, b.budget, b.budget_kind, b.name, b.campaigns, b.amount, b.currency, b.first_day, b.last_day,
+             b.is_active, b.period
+    ORDER BY b.account_id, b.budget
+""")
+
+_TEAM_SPEND = text("""
+    WITH asked AS (
+        SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:account_ids AS bigint[]), CAST(:periods AS date[]),
+                             CAST(:histories AS date[])) AS asked (id, account_id, period, history)
+    ), days AS (
+        SELECT asked.id, m.day, min(asked.period) AS period, min(asked.history) AS history, sum(m.spend) AS spend
+        FROM asked
+        JOIN team_budgets AS b ON b.id = asked.id
+        JOIN campaign_daily_metrics AS m ON m.account_id = asked.account_id AND m.currency = b.currency
+        WHERE m.day >= least(asked.period, asked.history)
+        GROUP BY asked.id, m.day
+    )
+    SELECT id, coalesce(sum(spend) FILTER (WHERE day >= period), 0) AS spent,
+           coalesce(array_agg(day ORDER BY day) FILTER (WHERE day >= history), '{}') AS days,
+           coalesce(array_agg(spend ORDER BY day) FILTER (WHERE day >= history), '{}') AS spends
+    FROM days GROUP BY id
+""")
+
+
+def read_spend(session: Session, asked: Sequence[Since]) -> Sequence[Row[Any]]:
+    """Return each platform's budget of these accounts of which something is known to be spent, with its days."""
+    return session.execute(
+        _SPEND,
+        {
+            "ids": [one.account_id for one in asked],
+            "todays": [one.today for one in asked],
+            "periods": [one.period for one in asked],
+            "histories": [one.history for one in asked],
+        },
+    ).all()
+
+
+def read_team_spend(session: Session, asked: Sequence[Since]) -> dict[int, Row[Any]]:
+    """Return what was spent of each team budget, in its currency, with its days; of others nothing is known."""
+    rows = session.execute(
+        _TEAM_SPEND,
+        {
+            "ids": [one.id for one in asked],
+            "account_ids": [one.account_id for one in asked],
+            "periods": [one.period for one in asked],
+            "histories": [one.history for one in asked],
+        },
+    )
+    return {row.id: row for row in rows}
+
+
+def list_team_budgets(session: Session, teams: Sequence[str] = ()) -> Sequence[Row[tuple[TeamBudget, str, str]]]:
+    """Return team budgets with their team's name and the name of the account that it is for, None where it is none."""
+    statement = (
+        select(TeamBudget, Team.name, AdAccount.name)
+        .join(Team, Team.id == TeamBudget.team_id)
+        .outerjoin(AdAccount, AdAccount.id == TeamBudget.account_id)
+        .order_by(Team.name, TeamBudget.id)
+    )
+    return session.execute(statement.where(Team.name.in_(teams)) if teams else statement).all()
+
+
+def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[int, AdAccount]]]:
+    """Return the accounts that each of these budgets is about, whatever their currency and status."""
+    return session.execute(
+        select(TeamBudget.id, AdAccount)
+        .join(AdAccount, AdAccount.team_id == TeamBudget.team_id)
+        .where(
+            TeamBudget.id.in_(ids),
+            func.coalesce(TeamBudget.platform, AdAccount.platform) == AdAccount.platform,
+            func.coalesce(TeamBudget.account_id, AdAccount.id) == AdAccount.id,
+        )
+        .order_by(TeamBudget.id, AdAccount.id)
+    ).all()
+
+
+def find_team(session: Session, name: str) -> int | None:
+    """Return a team's id, or None."""
+    return session.scalar(select(Team.id).where(Team.name == name))
+
+
+def set_team_budget(
+    session: Session, team_id: int, *, currency: str, amount: Decimal, platform: str | None, account_id: int | None
+) -> int:
+    """Write a team's monthly budget, in place of the one for the same accounts and currency; return its id."""
+    statement = insert(TeamBudget).values(
+        team_id=team_id, currency=currency, amount=amount, platform=platform, account_id=account_id
+    )
+    written: int = session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["team_id", "platform", "account_id", "currency"],
+            set_={"amount": statement.excluded.amount, "updated_at": func.now()},
+        ).returning(TeamBudget.id)
+    ).scalar_one()
+    return written
+
+
+def remove_team_budget(session: Session, budget_id: int) -> bool:
+    """Delete a team's budget; return whether there was one."""
+    found = session.execute(delete(TeamBudget).where(TeamBudget.id == budget_id).returning(TeamBudget.id)).scalar()
+    return found is not None

@@ -1,0 +1,88 @@
+"""The steps of check-budgets."""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run, task_run
+from prefect.states import Failed
+from prefect.utilities.urls import url_for
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from blocks.names import BUDGETS_JOB
+from sivera.budgets import checking, teams, wording
+from sivera.budgets.checking import CheckEdges
+from sivera.budgets.options import BudgetOptions
+from sivera.budgets.summary import TEAMS, Checked, CheckSummary
+from sivera.values import PlatformName
+from tasks import resources
+from tasks.announcing import announce
+
+RETRIES = 1
+OF_A_PART: dict[str, Any] = {
+    "retries": RETRIES,
+    "retry_delay_seconds": 2,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+
+
+@task(name="check-options", cache_policy=NO_CACHE)
+def check_options(options: BudgetOptions) -> None:
+    """See that the teams exist that the options name."""
+    checking.check_teams_exist(_edges(), options)
+
+
+@task(task_run_name="{platform.value}", **OF_A_PART)
+def check_platform(platform: PlatformName, options: BudgetOptions, until: float) -> Checked | State:
+    """Check the budgets of a platform's accounts."""
+    try:
+        return checking.check_platform(_edges(), options, platform, until)
+    except SQLAlchemyError as error:
+        return _failed(error)
+
+
+@task(task_run_name=TEAMS, **OF_A_PART)
+def check_team_budgets(options: BudgetOptions) -> Checked | State:
+    """Check the budgets that teams set."""
+    try:
+        return teams.check_team_budgets(_edges(), options)
+    except SQLAlchemyError as error:
+        return _failed(error)
+
+
+def _failed(error: SQLAlchemyError) -> State:
+    if isinstance(error, OperationalError) and task_run.run_count <= RETRIES:
+        raise error
+    # Its text holds the statement and its values.
+    return Failed(message=f"the database failed ({type(error).__name__}); the next run checks it", data=error)
+
+
+@task(name="publish-summary", cache_policy=NO_CACHE)
+def publish_summary(summary: CheckSummary) -> None:
+    """Show what the run found as a table, and tell the world by an event."""
+    total = summary.total
+    create_markdown_artifact(
+        key="check-budgets-budgets",
+        description=summary.sentence,
+        markdown=wording.markdown(total.worst, max(0, total.budgets - len(total.worst)), summary.sentence),
+    )
+    announce(
+        BUDGETS_JOB,
+        success=summary.success,
+        processed=total.budgets,
+        failed=len(total.failures) + len(summary.failed),
+        opened=total.opened,
+        closed=total.closed,
+        stale=total.stale,
+        putOff=[part for part, found in summary.parts.items() if found.put_off],
+        failures=[one.model_dump() for one in total.failures],
+    )
+
+
+def _edges() -> CheckEdges:
+    run = flow_run.id
+    return CheckEdges(resources.engine(), (run and url_for("flow-run", obj_id=UUID(run))) or "")

@@ -1,0 +1,88 @@
+"""check-budgets as a flow: a real Prefect server, real PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+
+from blocks.names import BUDGETS_JOB
+from flows.check_budgets import check_budgets
+from sivera.budgets.options import BudgetOptions
+from sivera.platforms.base import utc_now
+from sivera.values import PlatformName
+from tests.flows.runs import artifacts, events, events_where, flow_run_id, recorded_names
+from tests.sivera.budgets.ledger import Ledger
+from tests.stage import Stage
+
+
+@pytest.fixture
+def ledger(ready: Stage) -> Ledger:
+    """The database that the Prefect server's block names, in the machine's time."""
+    return Ledger(ready.engine, utc_now())
+
+
+def run(options: BudgetOptions | None = None) -> State:
+    state: State = check_budgets(options or BudgetOptions(), return_state=True)
+    return state
+
+
+def test_what_is_spent_is_shown_and_told_once(ledger: Ledger) -> None:
+    account = ledger.account(currency="KRW")
+    campaign = ledger.campaign(account, "1000000", "lifetime", name="Launch | Seoul")
+    today = ledger.now.date()
+    ledger.spend(account, campaign, "45000", today - timedelta(days=20), today - timedelta(days=1))
+    budget = ledger.budget("99999999", "KRW")
+    state = run()
+    assert (state.name, state.message) == ("Completed", "2 budgets of 1 accounts checked, 1 alerts opened")
+    table = artifacts(state)["check-budgets-budgets"]
+    worst = next(line for line in table.splitlines() if "Launch" in line)
+    assert "900,000 KRW | 1,000,000 KRW | 90 |" in worst
+    assert f"monthly budget {budget}" in table
+    assert {"google", "meta", "amazon", "tiktok", "team-budgets"} <= recorded_names(state, 8)
+    (finished,) = events("sivera.check-budgets.finished", state)
+    assert {name: finished[name] for name in ("success", "totalProcessed", "failed", "opened", "closed", "stale")} == {
+        "success": True,
+        "totalProcessed": 2,
+        "failed": 0,
+        "opened": 1,
+        "closed": 0,
+        "stale": 0,
+    }
+    subject = f"account-{account}.campaign-{campaign}.lifetime"
+    (told,) = events_where({"resource": {"id": [f"sivera.alert.budget.{subject}"]}})
+    assert (told["kind"], told["subject"], told["threshold"]) == ("budget", subject, 80)
+    assert str(flow_run_id(state)) in told["link"]
+    assert "Launch | Seoul" in told["title"]
+    again = run()
+    assert again.message == "2 budgets of 1 accounts checked"
+    assert ledger.rows("SELECT 1 FROM outbox_events WHERE published_at IS NULL") == []
+    assert len(ledger.events()) == 1
+
+
+def test_a_budget_that_cannot_be_told_leaves_the_run_red_and_the_others_are_checked(ledger: Ledger) -> None:
+    ledger.account(timezone="Mars/Olympus")
+    account = ledger.account(PlatformName.META)
+    ledger.spend(account, ledger.campaign(account, "10", "lifetime"), "9", ledger.now.date())
+    state = run()
+    assert state.is_failed()
+    assert state.message == "1 budgets of 2 accounts checked, 1 alerts opened, 1 not judged"
+
+
+def test_a_platform_that_fails_leaves_the_run_red_and_the_others_are_checked(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.META)
+    ledger.spend(account, ledger.campaign(account, "10", "lifetime"), "9", ledger.now.date())
+    ledger.execute("ALTER TABLE team_budgets RENAME TO elsewhere")
+    state = run()
+    assert state.is_failed()
+    assert (state.message or "").startswith("1 budgets of 1 accounts checked, 1 alerts opened; team-budgets was not ")
+    assert len(ledger.events()) == 1
+
+
+def test_a_second_instance_and_an_unknown_team(ledger: Ledger) -> None:
+    with concurrency(BUDGETS_JOB, strict=True, max_retries=0):
+        state = run()
+    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
+    assert "there is no team 'Nobody'" in (run(BudgetOptions(teams=("Nobody",))).message or "")
+    assert run().message == "0 budgets of 0 accounts checked"
+    assert ledger.events() == []

@@ -1,0 +1,348 @@
+"""The pure rules of check-budgets: periods, limits, thresholds, projections and amounts."""
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sivera.budgets.money import format_money
+from sivera.budgets.options import BudgetOptions
+from sivera.budgets.pacing import PACING, Period, Span, period_limit, period_of
+from sivera.budgets.projection import Bounds, project
+from sivera.budgets.rules import AlertKind, OpenAlert, Reading, closings, is_stale, openings, reached, today_in
+from sivera.budgets.wording import markdown
+from sivera.values import PlatformName
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+NOVEMBER = period_of(Span.MONTH, date(2026, 11, 20))
+THRESHOLDS = (50, 80, 100, 110)
+amounts = st.decimals(min_value=0, max_value=10**6, places=2, allow_nan=False)
+
+
+def reading(spent: int | Decimal, limit: int = 1000, *, pace: int | None = None, period: Period = NOVEMBER) -> Reading:
+    return Reading(
+        subject="account-1.campaign-2.month",
+        team_id=1,
+        account_id=1,
+        platform=PlatformName.GOOGLE,
+        team="Hanok",
+        account="Seoul",
+        name="Brand",
+        budget="daily",
+        period=period,
+        currency="USD",
+        limit=Decimal(limit),
+        spent=Decimal(spent),
+        pace=None if pace is None else Decimal(pace),
+    )
+
+
+def alert(threshold: int, period: Period = NOVEMBER) -> OpenAlert:
+    return OpenAlert(
+        id=threshold,
+        kind=AlertKind.BUDGET,
+        subject="account-1.campaign-2.month",
+        title="",
+        threshold=threshold,
+        since=period.since,
+        until=period.until,
+        opened_at=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("span", "day", "since", "until"),
+    [
+        (Span.DAY, date(2026, 11, 20), date(2026, 11, 20), date(2026, 11, 20)),
+        (Span.WEEK, date(2026, 11, 20), date(2026, 11, 15), date(2026, 11, 21)),
+        (Span.WEEK, date(2026, 11, 21), date(2026, 11, 15), date(2026, 11, 21)),
+        (Span.WEEK, date(2026, 11, 22), date(2026, 11, 22), date(2026, 11, 28)),
+        (Span.MONTH, date(2026, 11, 30), date(2026, 11, 1), date(2026, 11, 30)),
+        (Span.MONTH, date(2028, 2, 29), date(2028, 2, 1), date(2028, 2, 29)),
+        (Span.MONTH, date(2026, 12, 31), date(2026, 12, 1), date(2026, 12, 31)),
+    ],
+)
+def test_a_period_is_the_one_that_the_day_lies_in(span: Span, day: date, since: date, until: date) -> None:
+    assert period_of(span, day) == Period(span=span, since=since, until=until)
+
+
+@pytest.mark.parametrize(
+    ("platform", "first", "last", "days"),
+    [
+        (PlatformName.GOOGLE, None, None, "30.4"),
+        (PlatformName.GOOGLE, date(2026, 1, 1), date(2027, 1, 1), "30.4"),
+        (PlatformName.GOOGLE, date(2026, 11, 21), None, "10"),
+        (PlatformName.GOOGLE, None, date(2026, 11, 29), "29"),
+        (PlatformName.GOOGLE, date(2026, 12, 1), None, "0"),
+        (PlatformName.AMAZON, None, None, "30"),
+        (PlatformName.META, None, None, "7"),
+        (PlatformName.META, date(2026, 11, 20), None, "2"),
+        (PlatformName.TIKTOK, None, date(2026, 11, 16), "2"),
+    ],
+)
+def test_what_a_platform_may_spend_of_a_daily_budget(
+    platform: PlatformName, first: date | None, last: date | None, days: str
+) -> None:
+    pacing = PACING[platform]
+    period = period_of(pacing.span, date(2026, 11, 20))
+    assert period_limit(pacing, Decimal(10), period, first, last) == 10 * Decimal(days)
+
+
+def test_every_platform_has_its_rules() -> None:
+    assert PACING.keys() == set(PlatformName)
+    assert PACING[PlatformName.GOOGLE].day_factor == 2
+    assert PACING[PlatformName.META].day_factor == Decimal("1.75")
+
+
+@pytest.mark.parametrize(
+    ("now", "timezone", "today"),
+    [
+        ("2026-11-30T15:00Z", "Asia/Seoul", date(2026, 12, 1)),
+        ("2026-11-30T14:59Z", "Asia/Seoul", date(2026, 11, 30)),
+        ("2026-12-01T07:59Z", "America/Los_Angeles", date(2026, 11, 30)),
+        ("2026-12-01T08:00Z", "America/Los_Angeles", date(2026, 12, 1)),
+        # The day on which clocks go forward there has 23 hours, the one on which they go back 25.
+        ("2026-03-09T06:59Z", "America/Los_Angeles", date(2026, 3, 8)),
+        ("2026-03-09T07:00Z", "America/Los_Angeles", date(2026, 3, 9)),
+        ("2026-11-02T07:59Z", "America/Los_Angeles", date(2026, 11, 1)),
+        ("2026-11-02T08:00Z", "America/Los_Angeles", date(2026, 11, 2)),
+    ],
+)
+def test_which_day_it_is_is_told_by_the_account_s_time_zone(now: str, timezone: str, today: date) -> None:
+    assert today_in(timezone, datetime.fromisoformat(now)) == today
+
+
+@pytest.mark.parametrize(
+    ("spent", "expected"),
+    [
+        (0, []),
+        (499, []),
+        (500, [50]),
+        (Decimal("799.999999"), [50]),
+        (800, [50, 80]),
+        (Decimal("999.999999"), [50, 80]),
+        (1000, [50, 80, 100]),
+        (1100, [50, 80, 100, 110]),
+        (9000, [50, 80, 100, 110]),
+    ],
+)
+def test_a_threshold_is_reached_exactly_at_its_share(spent: int | Decimal, expected: list[int]) -> None:
+    assert reached(reading(spent), THRESHOLDS) == expected
+    assert reading(spent).percent >= max(expected, default=0)
+    assert not any(reading(spent).percent >= percent for percent in set(THRESHOLDS) - set(expected))
+
+
+@pytest.mark.parametrize(
+    ("spent", "pace", "expected"),
+    [(600, 650, []), (600, 600, []), (601, 600, [50]), (1000, 1000, [100]), (1000, 999, [50, 80, 100])],
+)
+def test_half_of_a_daily_budget_s_month_is_news_only_ahead_of_the_pace(
+    spent: int, pace: int, expected: list[int]
+) -> None:
+    assert reached(reading(spent, pace=pace), THRESHOLDS) == expected
+
+
+@pytest.mark.parametrize(("spent", "expected"), [(150, []), (199, []), (200, [100]), (219, [100]), (220, [100, 110])])
+def test_a_google_day_at_one_and_a_half_times_the_budget_is_none_and_beyond_twice_is(
+    spent: int, expected: list[int]
+) -> None:
+    today = reading(spent, 200, pace=200, period=period_of(Span.DAY, date(2026, 11, 20)))
+    assert reached(today, THRESHOLDS) == expected
+
+
+def test_an_alert_that_is_open_does_not_open_again_but_rises() -> None:
+    assert openings(reading(850), [], THRESHOLDS) == [50, 80]
+    assert openings(reading(850), [alert(50), alert(80)], THRESHOLDS) == []
+    assert openings(reading(1000), [alert(50), alert(80)], THRESHOLDS) == [100]
+
+
+@pytest.mark.parametrize(
+    ("spent", "closed"), [(1000, []), (999, []), (950, []), (949, [100]), (760, [100]), (750, [100]), (749, [80, 100])]
+)
+def test_an_alert_closes_below_its_threshold_less_the_hysteresis(spent: int, closed: list[int]) -> None:
+    alerts = [alert(50), alert(80), alert(100)]
+    assert [one.alert.threshold for one in closings(reading(spent), alerts, 5)] == closed
+
+
+def test_a_new_period_ends_the_alerts_of_the_old_one_and_begins_anew() -> None:
+    october = period_of(Span.MONTH, date(2026, 10, 31))
+    alerts = [alert(80, october), alert(100, october)]
+    assert [one.why for one in closings(reading(1200), alerts, 5)] == ["the period is over"] * 2
+    assert openings(reading(850), alerts, THRESHOLDS) == [50, 80]
+
+
+def test_without_a_reading_all_is_over_and_an_incomplete_one_ends_nothing_of_its_period() -> None:
+    alerts = [alert(80), alert(100)]
+    assert len(closings(None, alerts, 5)) == 2
+    incomplete = reading(10).model_copy(update={"is_complete": False})
+    assert closings(incomplete, alerts, 5) == []
+    october = alert(100, period_of(Span.MONTH, date(2026, 10, 31)))
+    assert [one.alert for one in closings(incomplete, [october, *alerts], 5)] == [october]
+
+
+@given(
+    spends=st.lists(st.integers(0, 3000), max_size=12),
+    thresholds=st.sets(st.integers(1, 300), min_size=1, max_size=6),
+    hysteresis=st.integers(0, 50),
+)
+def test_whatever_is_spent_each_alert_is_open_once_and_never_flaps_at_one_amount(
+    spends: list[int], thresholds: set[int], hysteresis: int
+) -> None:
+    alerts: list[OpenAlert] = []
+    for spent in spends:
+        now = reading(spent)
+        for repeat in range(2):
+            over = [one.alert for one in closings(now, alerts, hysteresis)]
+            alerts = [one for one in alerts if one not in over]
+            new = [alert(percent) for percent in openings(now, alerts, sorted(thresholds))]
+            assert repeat == 0 or (over, new) == ([], [])
+            alerts += new
+        told = [one.threshold for one in alerts]
+        assert len(told) == len(set(told))
+        assert set(reached(now, thresholds)) <= set(told)
+        assert all(spent * 100 >= now.limit * (percent - hysteresis) for percent in told)
+
+
+@pytest.mark.parametrize(
+    ("synced", "created", "expected"),
+    [
+        (NOW - timedelta(hours=6), NOW - 9 * DAY, False),
+        (NOW - timedelta(hours=6, seconds=1), NOW - 9 * DAY, True),
+        (None, NOW - timedelta(hours=1), False),
+        (None, NOW - timedelta(hours=7), True),
+    ],
+)
+def test_figures_are_stale_after_the_limit(synced: datetime | None, created: datetime, expected: bool) -> None:
+    assert is_stale(synced, created, NOW, 6) is expected
+
+
+def history(spends: list[Decimal], partial: date) -> dict[date, Decimal]:
+    """The days before `partial`, the newest last."""
+    return {partial - (len(spends) - n) * DAY: spend for n, spend in enumerate(spends)}
+
+
+TODAY = date(2026, 11, 20)
+
+
+def test_an_even_spending_goes_on_without_doubt() -> None:
+    found = project(
+        Decimal(1930), history([Decimal(100)] * 28, TODAY) | {TODAY: Decimal(30)}, TODAY, NOVEMBER, Bounds()
+    )
+    assert found
+    assert {found.expected, found.low, found.high} == {Decimal(3000)}
+
+
+def test_each_weekday_is_expected_as_it_was() -> None:
+    # Twice as much on Saturdays and Sundays.
+    known = {TODAY - n * DAY: Decimal(200 if (TODAY - n * DAY).weekday() >= 5 else 100) for n in range(1, 29)}
+    found = project(Decimal(0), known, TODAY, NOVEMBER, Bounds())
+    assert found
+    # Friday 20 to Monday 30: seven working days and two weekends.
+    assert round(found.expected, 6) == 7 * 100 + 4 * 200
+    assert round(found.high - found.low, 6) == 0
+
+
+def test_less_than_a_week_is_too_little_to_project_from_and_a_budget_without_end_has_none() -> None:
+    known = history([Decimal(100)] * 6, TODAY)
+    assert project(Decimal(600), known, TODAY, NOVEMBER, Bounds()) is None
+    known = history([Decimal(100)] * 7, TODAY)
+    assert project(Decimal(700), known, TODAY, NOVEMBER, Bounds()) is not None
+    open_end = Period(span=Span.LIFETIME, since=date(2026, 11, 1), until=None)
+    assert project(Decimal(700), known, TODAY, open_end, Bounds()) is None
+
+
+def test_what_the_platform_never_does_is_cut_off() -> None:
+    known = history([Decimal(n % 2 * 300) for n in range(28)], TODAY)
+    free = project(Decimal(2000), known, TODAY, NOVEMBER, Bounds())
+    bound = project(Decimal(2000), known, TODAY, NOVEMBER, Bounds(day=Decimal(100), period=Decimal(3040)))
+    assert free
+    assert bound
+    assert free.expected > 3500
+    assert bound.expected == bound.high == 3040
+    stopped = project(Decimal(2000), known, TODAY, NOVEMBER, Bounds(day=Decimal(0)))
+    assert stopped
+    assert stopped.expected == stopped.low == stopped.high == 2000
+
+
+def test_an_old_partial_day_leaves_the_whole_new_period_to_come() -> None:
+    found = project(Decimal(0), history([Decimal(10)] * 28, date(2026, 10, 31)), date(2026, 10, 31), NOVEMBER, Bounds())
+    assert found
+    assert found.expected == 300
+
+
+@given(
+    spends=st.lists(amounts, min_size=0, max_size=40),
+    today=amounts,
+    spent=amounts,
+    day=st.none() | amounts,
+    most=st.none() | amounts,
+)
+def test_the_expected_amount_lies_in_its_interval_and_nothing_is_unspent(
+    spends: list[Decimal], today: Decimal, spent: Decimal, day: Decimal | None, most: Decimal | None
+) -> None:
+    found = project(spent, history(spends, TODAY) | {TODAY: today}, TODAY, NOVEMBER, Bounds(day=day, period=most))
+    if found:
+        assert spent <= found.low <= found.expected <= found.high
+        assert most is None or found.high <= max(spent, most)
+
+
+def test_four_of_five_outcomes_lie_in_the_interval() -> None:
+    dice, inside = random.Random(3), 0
+    for _ in range(600):
+        month = [Decimal(str(round(max(0.0, dice.gauss(100, 20)), 2))) for _ in range(28 + 11)]
+        found = project(Decimal(0), history(month[:28], TODAY), TODAY, NOVEMBER, Bounds())
+        assert found
+        inside += found.low <= sum(month[28:]) <= found.high
+    assert 0.75 <= inside / 600 <= 0.88
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("1234567.5", "USD", "1,234,567.50 USD"),
+        ("1234567", "KRW", "1,234,567 KRW"),
+        ("999.6", "JPY", "1,000 JPY"),
+        ("0.0005", "KWD", "0.000 KWD"),
+        ("12.3456", "BHD", "12.346 BHD"),
+        ("0", "EUR", "0.00 EUR"),
+    ],
+)
+def test_money_has_the_decimals_of_its_currency(amount: str, currency: str, text: str) -> None:
+    assert format_money(Decimal(amount), currency) == text
+
+
+def test_a_name_cannot_break_the_table() -> None:
+    evil = reading(10).model_copy(update={"name": "a | b\n| c `x` <img src=x> [l](http://e)"})
+    table = markdown([evil], 0, "One budget.")
+    row = table.splitlines()[-1]
+    assert row.replace("\\|", "").count("|") == 8
+    assert "\\<img" in row
+    assert "\\[l\\]" in row
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"thresholds": []},
+        {"thresholds": [0]},
+        {"thresholds": [1001]},
+        {"thresholds": list(range(1, 12))},
+        {"hysteresis": -1},
+        {"stale_hours": 0},
+        {"deadline_seconds": 300},
+        {"platforms": ["bing"]},
+        {"unknown": 1},
+    ],
+)
+def test_options_that_do_not_fit_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        BudgetOptions.model_validate(wrong)
+
+
+def test_thresholds_are_sorted_and_each_once() -> None:
+    assert BudgetOptions.model_validate({"thresholds": [110, 50, 110]}).thresholds == (50, 110)
