@@ -27,6 +27,7 @@ app.command("ops.accounts:credentials", help="The grants with which teams let us
 app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
 app.command("ops.accounts:apps", help="The keys of our application on each platform.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
+app.command("ops.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 
 
@@ -86,11 +87,12 @@ def deploy() -> None:
     from ops.prefect_server import use_running_stack  # noqa: PLC0415
 
     use_running_stack()
+    from ops.alerts import channels_from_environment  # noqa: PLC0415
     from ops.deploy import deploy as bring_up_to_date  # noqa: PLC0415
 
-    summary = bring_up_to_date(os.environ.get("SIVERA_DATABASE_URL"))
-    for what in ("created", "updated", "unchanged", "pruned", "kept_paused"):
-        names = [*getattr(summary.setup, what, ()), *getattr(summary, what)]
+    summary = bring_up_to_date(os.environ.get("SIVERA_DATABASE_URL"), channels=channels_from_environment())
+    for what in ("created", "updated", "unchanged", "removed", "pruned", "kept_paused"):
+        names = [*getattr(summary.setup, what, ()), *getattr(summary, what, ())]
         if names:
             _say(f"{what.replace('_', ' ')}: {', '.join(names)}")
     for block in summary.setup.missing:

@@ -20,11 +20,13 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
+from pydantic import SecretStr
 
 from blocks.names import TAG, WORK_POOL
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
 from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
+from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName, Value
@@ -71,6 +73,7 @@ def deploy(
     apps: Mapping[PlatformName, AppCredentials] | None = None,
     timetable_path: Path | None = None,
     storage_dir: Path | None = None,
+    channels: Mapping[Channel, SecretStr] | None = None,
 ) -> DeploySummary:
     """Set up the Prefect server and deploy the timetable; a second time changes nothing.
 
@@ -82,6 +85,7 @@ def deploy(
         apps: See `blocks.setup.setup`.
         timetable_path: Another file than the package's prefect.yaml.
         storage_dir: See `blocks.setup.setup`.
+        channels: See `blocks.setup.setup`.
 
     Raises:
         ConfigurationError: The file is wrong (one line for each thing, and nothing was changed), a value does not fit,
@@ -89,7 +93,7 @@ def deploy(
     """
     timetable, flows = read_timetable(timetable_path or find_timetable())
     listed = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
-    settled = setup(database_url, apps, storage_dir)
+    settled = setup(database_url, apps, storage_dir, channels)
     with connect() as client:
         _name_schedules_made_by_hand(client, read_deployments(client, listed))
         before = read_deployments(client, listed)

@@ -16,6 +16,7 @@ import httpx
 from sqlalchemy import URL
 
 from blocks.names import WORK_POOL
+from ops.alerts import channels_from_environment
 from ops.folder import CRON_SECRET_FILE, FOLDER, Folder, own_folder, write_private
 from ops.postgres import embedded_postgres
 from ops.prefect_server import CLIENT, PrefectServer, check_given_server, prefect_server, prefect_worker, use_server
@@ -194,7 +195,11 @@ def up(say: Callable[[str], None]) -> NoReturn:
             stack.join_server(server)
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
 
-        deployed = deploy(database_url=url.render_as_string(hide_password=False), storage_dir=stack.storage_dir)
+        deployed = deploy(
+            database_url=url.render_as_string(hide_password=False),
+            storage_dir=stack.storage_dir,
+            channels=channels_from_environment(),
+        )
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
