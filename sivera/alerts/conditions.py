@@ -6,6 +6,9 @@ from uuid import UUID
 
 from sivera.values import PlatformName, Value
 
+LONGEST = 500
+"""Characters of a reason that an alert repeats: Discord takes 2,000 in all."""
+
 
 class Kind(StrEnum):
     """What is the matter."""
@@ -90,3 +93,9 @@ def plain(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text)
     # A word joiner, which is not seen: Discord and Slack ring everybody at `@everyone` and `<!channel>`.
     return printable.replace("@", "@\u2060").replace("<", "<\u2060")
+
+
+def sentence(reason: str) -> str:
+    """Return a reason, of a run or a platform, as a sentence that is not too long."""
+    text = plain(reason[:LONGEST]).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Links, StaleAccount, plain
+from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Links, StaleAccount, plain, sentence
 from sivera.values import PlatformName
 
 MOST_NAMES = 5
@@ -86,7 +86,7 @@ def _grant(grant: BrokenGrant, link: str) -> Condition:
         kind=Kind.REAUTHORIZATION_REQUIRED,
         subject=str(grant.id),
         title=f"{platform} grant {grant.id} ({name}) of team {team} must be connected again",
-        message=f"{(grant.reason or 'It no longer works').rstrip('.')}. It carries {_names(grant.accounts)}; until "
+        message=f"{sentence(grant.reason or 'It no longer works')} It carries {_names(grant.accounts)}; until "
         "then nothing of it is synced. A user of the team must log in again: `sivera credentials list` says how.",
         since=grant.since,
         link=link,
@@ -99,8 +99,7 @@ def _account(account: StaleAccount, link: str) -> Condition:
         kind=Kind.STALE_DATA,
         subject=f"account-{account.id}",
         title=f"{platform} account {account.id} ({name}) of team {team} was not synced",
-        message=f"{(account.error or 'No run has got to it').rstrip('.')}. "
-        f"To try at once: sivera accounts sync {account.id}",
+        message=f"{sentence(account.error or 'No run has got to it')} To try at once: sivera accounts sync {account.id}",
         since=account.since,
         link=link,
     )

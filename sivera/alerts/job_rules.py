@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import Condition, Kind, Links, Occurrence, plain
+from sivera.alerts.conditions import Condition, Kind, Links, Occurrence, sentence
 
 BEGAN = ("ran", "failed", "running")
 ENDED = ("ran", "failed")
@@ -11,9 +11,6 @@ NOT_BEGUN = ("missed", "late", "waiting")
 
 SETTLING = timedelta(minutes=1)
 """After a downtime one run begins and the server cancels the others some seconds before that: no overlap."""
-
-LONGEST = 500
-"""Characters of a state's message that an alert repeats: Discord takes 2,000 in all."""
 
 
 def job_conditions(
@@ -49,7 +46,7 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
             kind=Kind.JOB_FAILED,
             subject=deployment,
             title=f"{deployment} failed",
-            message=f"{deployment} failed: {_shortened(first.message or 'its last state has no message')}. "
+            message=f"{sentence(first.message or 'Its last state has no message')} "
             f"See docs/operations.md#{_job(deployment)}.",
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
@@ -86,10 +83,6 @@ def _missed(
             since=first.scheduled_at,
             link=links.run(first.run_id),
         )
-
-
-def _shortened(message: str) -> str:
-    return plain(message[:LONGEST]).rstrip(".")
 
 
 def _job(deployment: str) -> str:

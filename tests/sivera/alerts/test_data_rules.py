@@ -59,7 +59,7 @@ def test_a_stale_account_is_named_with_its_team_and_its_mend() -> None:
     one = account(17).model_copy(update={"error": "the platform is down."})
     (found,) = stale_conditions([one], set(), MOST, LINKS)
     assert found.title == "meta account 17 (Shop 17) of team Hanok was not synced"
-    assert found.message == "the platform is down. To try at once: sivera accounts sync 17"
+    assert found.message == "The platform is down. To try at once: sivera accounts sync 17"
     assert found.link == "http://127.0.0.1:4200/artifacts/key/sync-campaigns-failures"
 
 
@@ -87,7 +87,7 @@ def test_a_grant_is_named_with_team_platform_and_accounts(names: list[str], carr
     (found,) = grant_conditions([grant(7, *names)], set(), MOST, LINKS)
     assert (found.kind, found.subject, found.since) == (Kind.REAUTHORIZATION_REQUIRED, "7", NOW)
     assert found.title == "google grant 7 (main) of team Northwind Goods must be connected again"
-    assert found.message.startswith("no longer takes the refresh token. ")
+    assert found.message.startswith("No longer takes the refresh token. ")
     assert carried in found.message
     assert "`sivera credentials list` says how" in found.message
 
