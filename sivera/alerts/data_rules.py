@@ -99,7 +99,8 @@ def _account(account: StaleAccount, link: str) -> Condition:
         kind=Kind.STALE_DATA,
         subject=f"account-{account.id}",
         title=f"{platform} account {account.id} ({name}) of team {team} was not synced",
-        message=f"{sentence(account.error or 'No run has got to it')} To try at once: sivera accounts sync {account.id}",
+        message=f"{sentence(account.error or 'No run has got to it')} "
+        f"To try at once: sivera accounts sync {account.id}",
         since=account.since,
         link=link,
     )
