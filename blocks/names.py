@@ -23,6 +23,7 @@ REFRESH_JOB = "refresh-tokens"
 CLEANUP_JOB = "cleanup-expired-tokens"
 REPORTS_JOB = "generate-reports"
 BUDGETS_JOB = "check-budgets"
+ALERTS_JOB = "check-alerts"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -35,4 +36,5 @@ LOCKS = (
     CLEANUP_JOB,
     REPORTS_JOB,
     BUDGETS_JOB,
+    ALERTS_JOB,
 )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from blocks.secrets import PREFIX, Secrets
+from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 from sivera.settings import Settings
 
@@ -121,6 +122,7 @@ def _paths() -> Iterator[tuple[str, ...]]:
         yield (name,)
         for kind in _models_in(field.annotation):
             yield from ((name, inner) for inner in kind.model_fields)
+    yield from (("alerts", channel.value) for channel in Channel)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

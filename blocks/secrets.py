@@ -1,6 +1,6 @@
 """The secrets of an installation as an operator writes them down, and the blocks that they become."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, cast
 
 from prefect.blocks.core import Block
@@ -8,6 +8,7 @@ from prefect.types import SecretDict
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from blocks.alert_channels import document_name, to_block
 from blocks.cron_secret import CronSecret
 from blocks.database import to_connector
 from blocks.monitoring import DeadMansPing, ResultWebhook
@@ -15,6 +16,7 @@ from blocks.names import BACKUPS, CRON_SECRET, DATABASE, DEAD_MANS_PING, REPORTS
 from blocks.platform_app import PlatformApp
 from blocks.storage import Storage
 from blocks.token_key import TokenKey
+from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName, Value
@@ -61,7 +63,11 @@ def _to_pings(urls: dict[str, SecretStr]) -> Block:
     return DeadMansPing(urls=SecretDict({job: url.get_secret_value() for job, url in urls.items()}))
 
 
-def _fits(make: Callable[[T], Block]) -> AfterValidator:
+def _to_channels(urls: dict[Channel, SecretStr]) -> dict[str, Block]:
+    return {document_name(channel): to_block(channel, url) for channel, url in urls.items()}
+
+
+def _fits(make: Callable[[T], Block | Mapping[str, Block]]) -> AfterValidator:
     """Check a value by making its block: what that says of its fields, pydantic says of ours."""
 
     def check(value: T) -> T:
@@ -113,6 +119,7 @@ class Secrets(_Apps):
     backups: Place | None = None
     result_webhook: Annotated[Webhook, _fits(Webhook.to_block)] | None = None
     pings: Annotated[dict[str, SecretStr], BeforeValidator(_with_dashes), _fits(_to_pings)] | None = None
+    alerts: Annotated[dict[Channel, SecretStr], _fits(_to_channels)] | None = None
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - of pydantic-settings
@@ -140,5 +147,6 @@ class Secrets(_Apps):
             BACKUPS: self.backups and self.backups.to_block(),
             RESULT_WEBHOOK: self.result_webhook and self.result_webhook.to_block(),
             DEAD_MANS_PING: self.pings and _to_pings(self.pings),
+            **_to_channels(self.alerts or {}),
         }
         return {name: block for name, block in blocks.items() if block}

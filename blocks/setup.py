@@ -12,10 +12,13 @@ from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitUpdate,
     WorkPoolCreate,
 )
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from blocks.alert_channels import CHANNEL_TYPES, automation_names, automations_of, document_name, to_block
+from blocks.apprise_url import AppriseUrl
 from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import CronSecret
 from blocks.database import DATABASE_BLOCK, to_connector
@@ -26,6 +29,7 @@ from blocks.secrets import Secrets
 from blocks.server import connect, explain
 from blocks.storage import STORAGES, Storage
 from blocks.token_key import TokenKey
+from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.settings import Settings
@@ -38,6 +42,7 @@ BLOCK_TYPES: tuple[type[Block], ...] = (
     Storage,
     ResultWebhook,
     DeadMansPing,
+    AppriseUrl,
     DATABASE_BLOCK,
 )
 WORK_POOL_TYPE = "process"
@@ -48,6 +53,7 @@ class Change(StrEnum):
 
     CREATED = "created"
     UPDATED = "updated"
+    REMOVED = "removed"
     UNCHANGED = "unchanged"
 
 
@@ -57,27 +63,31 @@ class SetupSummary(Value):
     created: tuple[str, ...]
     updated: tuple[str, ...]
     missing: tuple[str, ...]
+    removed: tuple[str, ...] = ()
 
 
 def setup(
     database_url: str | None = None,
     apps: Mapping[PlatformName, AppCredentials] | None = None,
     storage_dir: Path | None = None,
+    channels: Mapping[Channel, SecretStr] | None = None,
 ) -> SetupSummary:
     """Make the Prefect server ready for our deployments; a second time changes nothing.
 
     The token key, the cron secret and the places for files are made where there is none, and never replaced. Work pool
-    and automations keep what an operator paused or switched off.
+    and automations keep what an operator paused or switched off. A channel of alerts whose block was deleted loses its
+    automations.
 
     Args:
         database_url: The database's URL; where none is given, what is saved stays.
         apps: The keys of our application by platform; those of other platforms stay as they are saved.
         storage_dir: The folder in which places for files are made; None for that of `Settings`.
+        channels: The URLs of channels of alerts; those of other channels stay as they are saved.
 
     Raises:
         ConfigurationError: A value does not fit (then nothing was changed), or the server does not answer.
     """
-    blocks = _blocks(database_url, apps or {})
+    blocks = _blocks(database_url, apps or {}, channels or {})
     with connect() as client:
         changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
         missing = tuple(_missing(client))
@@ -85,6 +95,7 @@ def setup(
         created=tuple(name for name, change in changes.items() if change is Change.CREATED),
         updated=tuple(name for name, change in changes.items() if change is Change.UPDATED),
         missing=missing,
+        removed=tuple(name for name, change in changes.items() if change is Change.REMOVED),
     )
 
 
@@ -101,7 +112,12 @@ def save_secrets(secrets: Secrets) -> dict[str, Change]:
     given = secrets.to_blocks()
     with connect() as client:
         blocks = {name: _beside_saved(client, name, block) for name, block in given.items()}
-        return {f"{block.get_block_type_slug()}/{name}": _save(client, name, block) for name, block in blocks.items()}
+        changes = {
+            f"{block.get_block_type_slug()}/{name}": _save(client, name, block) for name, block in blocks.items()
+        }
+        for channel in secrets.alerts or {}:
+            changes |= dict(_settle_channel(client, channel))
+    return changes
 
 
 def _beside_saved(client: SyncPrefectClient, name: str, given: Block) -> Block:
@@ -120,8 +136,11 @@ def _beside_saved(client: SyncPrefectClient, name: str, given: Block) -> Block:
             return given
 
 
-def _blocks(database_url: str | None, apps: Mapping[PlatformName, AppCredentials]) -> dict[str, Block]:
+def _blocks(
+    database_url: str | None, apps: Mapping[PlatformName, AppCredentials], channels: Mapping[Channel, SecretStr]
+) -> dict[str, Block]:
     blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
+    blocks |= {document_name(channel): to_block(channel, url) for channel, url in channels.items()}
     for platform, app in apps.items():
         try:
             blocks[platform.value] = PlatformApp.of(app)
@@ -149,6 +168,21 @@ def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: 
         yield f"concurrency-limit/{lock}", _make_lock(client, lock)
     for automation in AUTOMATIONS:
         yield f"automation/{automation.name}", _make_automation(client, automation)
+    for channel in Channel:
+        yield from _settle_channel(client, channel)
+
+
+def _settle_channel(client: SyncPrefectClient, channel: Channel) -> Iterator[tuple[str, Change]]:
+    """Make the automations of a channel that has a block, and delete those of one that has none."""
+    document = _find(client, CHANNEL_TYPES[channel], document_name(channel))
+    if document:
+        for automation in automations_of(channel, document.id):
+            yield f"automation/{automation.name}", _make_automation(client, automation)
+        return
+    for name in automation_names(channel):
+        for left in client.read_automations_by_name(name):
+            client.delete_automation(left.id)
+            yield f"automation/{name}", Change.REMOVED
 
 
 def _make_work_pool(client: SyncPrefectClient) -> Change:
@@ -230,8 +264,11 @@ def _missing(client: SyncPrefectClient) -> Iterator[str]:
 
 
 def _exists(client: SyncPrefectClient, kind: type[Block], name: str) -> bool:
+    return _find(client, kind, name) is not None
+
+
+def _find(client: SyncPrefectClient, kind: type[Block], name: str) -> BlockDocument | None:
     try:
-        client.read_block_document_by_name(name, kind.get_block_type_slug())
+        return client.read_block_document_by_name(name, kind.get_block_type_slug())
     except ObjectNotFound:
-        return False
-    return True
+        return None

@@ -13,6 +13,7 @@ from blocks.names import BUDGETS_JOB
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS, CheckSummary
 from sivera.values import PlatformName
+from tasks.announcing import TOLD
 from tasks.budgets import check_options, check_platform, check_team_budgets, publish_summary
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance

@@ -31,6 +31,7 @@ app.command("ops.reports:reports", help="The teams' daily reports, and where the
 app.command("ops.budgets:budgets", help="What teams mean to spend in a month.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
 app.command("ops.history:history", name="history", help="What became of each time at which a job was to run.")
+app.command("ops.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 app.command("ops.monitor:monitor", help="The monitors outside of Prefect that are told how runs end.")
 
@@ -113,8 +114,8 @@ def deploy() -> None:
 
     save_environment(folder, _say)
     summary = bring_up_to_date()
-    for what in ("created", "updated", "unchanged", "pruned", "kept_paused"):
-        names = [*getattr(summary.setup, what, ()), *getattr(summary, what)]
+    for what in ("created", "updated", "unchanged", "removed", "pruned", "kept_paused"):
+        names = [*getattr(summary.setup, what, ()), *getattr(summary, what, ())]
         if names:
             _say(f"{what.replace('_', ' ')}: {', '.join(names)}")
     for block in summary.setup.missing:

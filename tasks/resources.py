@@ -7,13 +7,16 @@ from typing import ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_UI_URL
 from sqlalchemy import Engine
 
 from blocks.database import load_database_url
-from blocks.names import REPORTS
+from blocks.names import ALERTS_JOB, REPORTS
 from blocks.platform_app import load_platform_app
 from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
+from sivera.alerts.checking import AlertEdges
+from sivera.alerts.conditions import Links
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
@@ -120,6 +123,11 @@ def report_storage() -> Storage:
 def report_edges() -> ReportEdges:
     """What reports need."""
     return ReportEdges(engine(), report_storage().get_filesystem())
+
+
+def alert_edges() -> AlertEdges:
+    """What a check for alerts needs."""
+    return AlertEdges(engine(), Links(ui_url=PREFECT_UI_URL.value()), ALERTS_JOB)
 
 
 def _load_keyring() -> Keyring:

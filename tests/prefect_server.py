@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,7 +47,13 @@ class PrefectServer:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A running Prefect server; see `prefect_api` for code of this process that calls it."""
-    home = tmp_path_factory.mktemp("prefect")
+    with run_server(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
+
+
+@contextmanager
+def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
+    """Run a Prefect server in a folder, with these environment variables besides."""
     port = free_port()
     server = PrefectServer(f"http://127.0.0.1:{port}/api", f"admin:{secrets.token_urlsafe(16)}", home)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
@@ -56,6 +63,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "DO_NOT_TRACK": "1",
+        **settings,
     }
     log = home / "server.log"
     with log.open("wb") as output:

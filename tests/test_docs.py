@@ -10,10 +10,13 @@ from textwrap import dedent
 import pytest
 from cyclopts import App
 
+from blocks.alert_channels import automation_names
 from blocks.automations import AUTOMATIONS
 from flows.sync_campaigns import TIMEOUT_SECONDS
 from ops.cli import app
 from ops.timetable import Schedule, find_timetable, read_timetable
+from sivera.alerts.conditions import Kind
+from sivera.alerts.options import AlertOptions, Channel
 from sivera.budgets.options import BudgetOptions
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
@@ -38,7 +41,7 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
-OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions, ReportOptions, BudgetOptions)
+OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions, ReportOptions, BudgetOptions, AlertOptions)
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])
@@ -176,7 +179,8 @@ def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None
     for platform, facts in FACTS.items():
         hours = round(facts.window / timedelta(hours=1))
         assert re.search(rf"^\| {platform.value} \|.*\| {hours}( hours|시간).*\|$", text, re.MULTILINE), platform
-    assert set(Outcome) <= spans(text)
+    assert set(Outcome) | set(Kind) | set(Channel) <= spans(text)
+    assert {name for channel in Channel for name in automation_names(channel)} <= spans(text)
     for platform, days in RESTATEMENT_DAYS.items():
         assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", text, re.MULTILINE), f"the days of {platform}"
     assert {platform.value for platform in PlatformName} <= spans(text)

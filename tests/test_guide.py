@@ -96,6 +96,9 @@ class Stack:
             # A grant beside the one that the team has: the token reaches other accounts.
             '--platform google --team "Northwind Goods"': '--platform google --team "Northwind Goods" --name second',
             "--dead 500000 --live 100000": "--dead 3000 --live 600",
+            # A service that is not there, in place of Slack: no call leaves the machine.
+            "sivera alerts set slack": "sivera alerts set url",
+            "sivera alerts remove slack": "sivera alerts remove url",
         }
 
     def filled_in(self, line: str) -> str:
@@ -169,6 +172,10 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera accounts approve-removals ": How("40 when last counted", first=Stack.let_campaigns_vanish),
     r"uv run sivera accounts list": How("Northwind Goods"),
     r"uv run sivera accounts sync ": How(r"Synced\. Campaigns: "),
+    r"uv run sivera alerts list": How(r"url +on"),
+    r"uv run sivera alerts remove ": How("No alert comes by url any more"),
+    r"uv run sivera alerts set ": How("Alerts come by url", stdin=lambda _: f"json://127.0.0.1:{free_port()}/hook"),
+    r"uv run sivera alerts test": How("url: the message was not taken", codes=(1,)),
     r"uv run sivera apps set ": How("Saved our application's keys", stdin=lambda _: CLIENT_SECRET),
     r"uv run sivera budgets set ": How("means to spend"),
     r"uv run sivera budgets list": How("Northwind Goods"),

@@ -33,6 +33,9 @@ from sivera.values import PlatformName
 
 DATABASE_PASSWORD = "canary-database-password/+7"
 MONITOR_CANARY = "canary-of-a-monitor-7"
+WEBHOOK_PASSWORD = "canary-of-webhook-7"
+WEBHOOK = f"json://somebody:{WEBHOOK_PASSWORD}@127.0.0.1:9/hook"
+"""Where nobody takes the alerts: that a message could not be sent is told in words as well."""
 KEY_FILES = frozenset({"prefect-password", "prefect-encryption-key", "cron-secret", "profiles.toml"})
 """The files that hold secrets in plain; all of mode 600."""
 
@@ -129,6 +132,7 @@ def test_no_secret_is_anywhere_but_in_its_place(
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIVERA_"))}
     with running(tmp_path, clean | {"SIVERA_DATABASE_URL": url}) as up:
         given = connect_all(up, world, sandbox)
+        up.sivera("alerts", "set", "url", stdin=WEBHOOK)
         server = api_of(up)
         # One grant is gone and one platform fails: what goes wrong is told in words, and these must be clean as well.
         world.revoke_grant(next(grant.id for grant in world.grants.values() if grant.platform is PlatformName.META))
@@ -144,6 +148,7 @@ def test_no_secret_is_anywhere_but_in_its_place(
         secrets |= {
             "application secret": forms(CLIENT_SECRET),
             "database password": forms(DATABASE_PASSWORD),
+            "webhook of alerts": forms(WEBHOOK_PASSWORD),
         }
         assert found_in(json.dumps({"a": [CLIENT_SECRET]}).encode(), secrets) == {"application secret"}
 

@@ -1,6 +1,7 @@
 """The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
+from sivera.models.alerts import Alert, AlertCheck
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetAlert, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
@@ -10,6 +11,8 @@ from sivera.models.web import OAuthState, WebSession
 
 __all__ = [
     "AdAccount",
+    "Alert",
+    "AlertCheck",
     "Base",
     "BudgetAlert",
     "Campaign",

@@ -1,6 +1,6 @@
 """Create the reports, and say where a team's day ends and what it reads.
 
-Revision: 0008, after 0004
+Revision: 0008, after 0007
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,41 @@
+"""Any service that Apprise knows, as a block of notifications.
+
+The Prefect server loads it where it sends a message: it finds it by the entry point `prefect.collections`, and so this
+package has to be installed beside the server.
+"""
+
+from typing import ClassVar
+
+from apprise import Apprise
+from prefect.blocks.notifications import AppriseNotificationBlock
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+
+class AppriseUrl(AppriseNotificationBlock):
+    """A service that Apprise has a URL for, such as a mail server, a pager or a chat.
+
+    Example:
+        Send a message:
+        ```python
+        from blocks.apprise_url import AppriseUrl
+
+        AppriseUrl.load("alerts-url").notify("It is on fire.", subject="Alert")
+        ```
+    """
+
+    _block_type_name = "Apprise URL"
+    _block_type_slug = "apprise-url"
+    _description = "Sends messages to any service that Apprise has a URL for, such as mailto:// or json://."
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    url: SecretStr = Field(
+        title="Apprise URL", description="As mailtos://user:password@example.com or msteams://...; it is a secret."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: SecretStr) -> SecretStr:
+        if Apprise.instantiate(url.get_secret_value(), suppress_exceptions=True) is None:
+            raise ValueError("it is none of Apprise's URLs: its documentation lists them by service")
+        return url

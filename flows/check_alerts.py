@@ -1,0 +1,37 @@
+"""check-alerts: tell people, once, of what began to be wrong, and once more when it is over.
+
+Runs every five minutes. What to do at an alert: docs/operations.md.
+"""
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed
+
+from blocks.names import ALERTS_JOB
+from sivera.alerts.options import AlertOptions
+from tasks.alerts import check, publish_summary
+from tasks.announcing import TOLD
+from tasks.occurrences import account_for_occurrences
+from tasks.outbox import publish_events
+from tasks.overlap import AnotherInstanceError, only_instance
+
+TIMEOUT_SECONDS = 120
+"""The backstop; a run takes a second or two."""
+
+
+@flow(name=ALERTS_JOB, flow_run_name=ALERTS_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
+    """Look at every job, grant and account, and leave an event for each alert that begins or is over.
+
+    Automations of the Prefect server turn these events into messages, and one of them tells where no check has ended
+    for a while. A second run beside this one ends Cancelled.
+    """
+    try:
+        with only_instance([ALERTS_JOB]):
+            account_for_occurrences()
+            summary = check(options)
+            publish_events()
+            publish_summary(summary)
+    except AnotherInstanceError as error:
+        return Cancelled(message=str(error))
+    return Completed(message=summary.sentence)

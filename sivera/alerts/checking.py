@@ -1,0 +1,87 @@
+"""One check: the facts are read, the rules decide, and alerts are opened and closed, all in one transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera.alerts.conditions import Condition, Kind, Links, Occurrence
+from sivera.alerts.data_rules import grant_conditions, stale_conditions
+from sivera.alerts.job_rules import job_conditions
+from sivera.alerts.options import AlertOptions
+from sivera.queries import alerts as queries
+from sivera.queries.health import read_clock
+from sivera.values import Value
+
+LOOK_BACK = timedelta(days=8)
+"""Scheduled times before that are over, whatever became of them: a job may have been removed since."""
+
+SILENCE = timedelta(minutes=22)
+"""So long after its last run the Prefect server itself says that no check has run; no multiple of five minutes."""
+
+
+@dataclass(frozen=True)
+class AlertEdges:
+    """What a check needs from outside: the database, where the UI is, and the name of its own job."""
+
+    engine: Engine
+    links: Links
+    job: str
+
+
+class CheckSummary(Value):
+    """What a check did: titles of what it opened and closed, and how many alerts are open after it."""
+
+    opened: tuple[str, ...]
+    closed: tuple[str, ...]
+    still_open: int
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads first."""
+        return f"{self.still_open} open, {len(self.opened)} of them new, {len(self.closed)} over"
+
+
+def check_alerts(edges: AlertEdges, options: AlertOptions) -> CheckSummary:
+    """Open an alert for each condition that has none, and close those whose condition is over."""
+    with Session(edges.engine) as session, session.begin():
+        now = read_clock(session)
+        last = queries.mark_checked(session, now)
+        already = queries.open_subjects(session)
+        found = [*_conditions(session, edges, options, now, already)]
+        opened = [one for one in found if queries.open_alert(session, one)]
+        if last and now - last > SILENCE:
+            # Of its beginning the server has told, since we could not; it ends with this check.
+            queries.open_alert(session, _silence(last, edges.links), announced=False)
+        closed = queries.close_alerts(session, {(one.kind, one.subject) for one in found})
+    return CheckSummary(opened=tuple(one.title for one in opened), closed=tuple(closed), still_open=len(found))
+
+
+def _conditions(
+    session: Session, edges: AlertEdges, options: AlertOptions, now: datetime, already: set[tuple[str, str]]
+) -> Iterator[Condition]:
+    # Not of our own job: a check that runs cannot say that it does not.
+    times: dict[str, list[Occurrence]] = defaultdict(list)
+    for deployment, occurrence in queries.read_occurrences(session, now - LOOK_BACK, but=edges.job):
+        times[deployment].append(occurrence)
+    for deployment, occurrences in times.items():
+        late = timedelta(minutes=options.late_minutes)
+        yield from job_conditions(deployment, occurrences, now, late, edges.links)
+    most = options.most_of_platform
+    yield from grant_conditions(queries.broken_grants(session), already, most, edges.links)
+    stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
+    yield from stale_conditions(stale, already, most, edges.links)
+
+
+def _silence(last: datetime, links: Links) -> Condition:
+    return Condition(
+        kind=Kind.ALERTS_SILENT,
+        subject="check-alerts",
+        title="no alerts were looked for",
+        message="check-alerts did not run: nobody would have been told of anything. It runs again.",
+        since=last,
+        link=links.run(None),
+    )

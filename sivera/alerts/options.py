@@ -1,0 +1,32 @@
+"""What a run of check-alerts can be asked for, and by which channels people are told."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Channel(StrEnum):
+    """A way to tell people; `URL` is any other service, by the URL that Apprise has for it."""
+
+    SLACK = "slack"
+    DISCORD = "discord"
+    URL = "url"
+
+
+class AlertOptions(BaseModel):
+    """From when on something is worth an alert."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    late_minutes: int = Field(
+        default=10, ge=5, le=1440, description="Minutes after its time from which a job that has not begun is missed."
+    )
+    stale_hours: int = Field(
+        default=3, ge=1, le=168, description="Hours after which an account that was not synced is stale."
+    )
+    most_of_platform: int = Field(
+        default=5,
+        ge=1,
+        le=100,
+        description="With more accounts or grants of one platform than this at once, there is one alert for it.",
+    )

@@ -1,0 +1,39 @@
+"""The steps of check-alerts."""
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy.orm import Session
+
+from blocks.names import ALERTS_JOB
+from sivera.alerts import checking
+from sivera.alerts.checking import CheckSummary
+from sivera.alerts.options import AlertOptions
+from sivera.queries.alerts import list_open
+from tasks import resources
+from tasks.announcing import announce
+
+
+@task(name="check", cache_policy=NO_CACHE)
+def check(options: AlertOptions) -> CheckSummary:
+    """Open an alert for what began, and close those of what is over."""
+    return checking.check_alerts(resources.alert_edges(), options)
+
+
+@task(name="publish-summary", cache_policy=NO_CACHE)
+def publish_summary(summary: CheckSummary) -> None:
+    """Show what is open as a table, and tell the world that somebody looked."""
+    with Session(resources.engine()) as session:
+        rows = [
+            {"since": f"{alert.since:%Y-%m-%d %H:%M}", "kind": alert.kind, "title": alert.title, "link": alert.link}
+            for alert in list_open(session)
+        ]
+    create_table_artifact(key="check-alerts-open", description=summary.sentence, table=rows)
+    announce(
+        ALERTS_JOB,
+        success=True,
+        processed=summary.still_open,
+        failed=0,
+        opened=len(summary.opened),
+        closed=len(summary.closed),
+    )

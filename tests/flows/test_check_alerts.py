@@ -1,0 +1,219 @@
+"""check-alerts to the end: real PostgreSQL, a real Prefect server, and a receiver that stands for Slack and Discord."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from blocks.alert_channels import CLOSED, OPENED, automation_names, automations_of
+from blocks.names import ALERTS_JOB
+from blocks.server import connect
+from blocks.setup import setup
+from flows.check_alerts import check_alerts
+from ops.alert_actions import remove_channel
+from ops.alert_actions import test_channels as send_test
+from sivera.alerts.checking import SILENCE
+from sivera.alerts.options import Channel
+from tests.chats import DISCORD, SLACK, Chats, chats
+from tests.flows.runs import artifacts, events
+from tests.prefect_server import PrefectServer, run_server
+from tests.stage import Stage
+
+CANARY = "CanaryOfWebhook7"
+WEBHOOK = "webhook"
+SERVICES = {Channel.SLACK: SLACK, Channel.DISCORD: DISCORD, Channel.URL: WEBHOOK}
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
+    """What stands for the services."""
+    with chats(tmp_path_factory.mktemp("chats")) as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def prefect_server(receiver: Chats, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A Prefect server for which the receiver is Slack and Discord."""
+    home = tmp_path_factory.mktemp("prefect")
+    trust = str(receiver.authority)
+    with run_server(home, HTTPS_PROXY=receiver.url, REQUESTS_CA_BUNDLE=trust) as server:
+        yield server
+
+
+@pytest.fixture
+def told(ready: Stage, receiver: Chats) -> Iterator[Stage]:
+    """A stage with all three channels, and a receiver that has had no message."""
+    setup(
+        channels={
+            Channel.SLACK: SecretStr(f"https://hooks.slack.com/services/T0000000A/B0000000B/{CANARY}xxxxxxxx"),
+            Channel.DISCORD: SecretStr(f"https://discord.com/api/webhooks/123456789012345678/{CANARY}{'x' * 52}"),
+            Channel.URL: SecretStr(f"json://user:{CANARY}@127.0.0.1:{receiver.port}/hook"),
+        }
+    )
+    receiver.messages.clear()
+    receiver.status = 200
+    yield ready
+    with connect() as client:  # else its automations outlive the test by the wait for silence
+        for channel in Channel:
+            for name in automation_names(channel):
+                for automation in client.read_automations_by_name(name):
+                    client.delete_automation(automation.id)
+
+
+def occurrence(stage: Stage, minutes_ago: int, outcome: str) -> None:
+    with stage.engine.begin() as connection:
+        connection.execute(
+            text(
+                """INSERT INTO job_occurrences
+                       (deployment, scheduled_at, job, schedule, outcome, started_at, ended_at, message)
+                   VALUES ('sync-campaigns/all', now() - :ago, 'sync-campaigns', 'hourly', :outcome,
+                           now() - :ago, now() - :ago, '47 of 48 accounts synced, 1 failed')"""
+            ),
+            {"ago": timedelta(minutes=minutes_ago), "outcome": outcome},
+        )
+
+
+def run() -> State:
+    state: State = check_alerts(return_state=True)
+    assert state.is_completed(), state.message
+    return state
+
+
+def flush(receiver: Chats) -> None:
+    """Wait until what was sent before has come: messages of an automation come in the order of their events."""
+    before = len(receiver.of(WEBHOOK, "Test: "))
+    assert send_test() == 0
+    receiver.wait_for(WEBHOOK, "Test: ", before + 1)
+
+
+def everything_said(stage: Stage) -> str:
+    """All events, automations, states, logs and rows."""
+    with connect() as client:
+        seen = [
+            client.request("POST", "/events/filter", json={}).text,
+            client.request("POST", "/automations/filter", json={}).text,
+            client.request("POST", "/flow_runs/filter", json={}).text,
+            client.request("POST", "/logs/filter", json={}).text,
+            client.request("POST", "/artifacts/filter", json={}).text,
+            client.request("POST", "/block_documents/filter", json={}).text,
+        ]
+    rows = [[*map(str, stage.rows(f"SELECT * FROM {table}"))] for table in ("alerts", "outbox_events")]  # noqa: S608
+    return json.dumps([seen, rows])
+
+
+def test_a_condition_is_told_of_once_by_each_channel_and_once_more_when_it_is_over(
+    told: Stage, receiver: Chats
+) -> None:
+    occurrence(told, 60, "failed")
+    state = run()
+    assert state.message == "1 open, 1 of them new, 0 over"
+    for service in SERVICES.values():
+        (alert,) = receiver.wait_for(service, "Alert: ")
+        assert alert.startswith("Alert: sync-campaigns/all failed")
+        assert "47 of 48 accounts synced, 1 failed. See docs/operations.md" in alert
+        assert "Since 20" in alert
+        assert "/runs" in alert
+    assert "sync-campaigns/all failed" in str(artifacts(state)["check-alerts-open"])
+    (finished,) = events("sivera.check-alerts.finished", state)
+    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 1, 0)
+
+    assert run().message == "1 open, 0 of them new, 0 over"
+    occurrence(told, 0, "ran")
+    assert run().message == "0 open, 0 of them new, 1 over"
+    for service in SERVICES.values():
+        (over,) = receiver.wait_for(service, "Over: ")
+        assert over.startswith("Over: sync-campaigns/all failed")
+        assert "and is over." in over
+    run()
+    flush(receiver)
+    for service in SERVICES.values():
+        assert len(receiver.of(service, "Alert: ")) == len(receiver.of(service, "Over: ")) == 1
+    assert {(one.host, one.path) for one in receiver.messages} == {
+        (SLACK, f"/services/T0000000A/B0000000B/{CANARY}xxxxxxxx"),
+        (DISCORD, f"/api/webhooks/123456789012345678/{CANARY}{'x' * 52}"),
+        (WEBHOOK, "/hook"),
+    }
+    assert CANARY not in everything_said(told)
+
+
+def test_an_event_of_another_job_is_told_of_too(told: Stage, receiver: Chats) -> None:
+    payload = {
+        "kind": "budget",
+        "subject": "7",
+        "title": "Budget of Hanok is spent",
+        "message": "It is.",
+        "since": "2026-11-24T12:00:00+00:00",
+        "link": "",
+    }
+    with told.engine.begin() as connection:
+        for name in (OPENED, CLOSED):
+            connection.execute(
+                text(
+                    "INSERT INTO outbox_events (name, resource, payload) VALUES (:name, 'sivera.alert.budget.7', :of)"
+                ),
+                {"name": name, "of": json.dumps(payload)},
+            )
+    run()
+    assert receiver.wait_for(WEBHOOK, "Alert: ") == [
+        "Alert: Budget of Hanok is spent\nIt is.\nSince 2026-11-24T12:00:00+00:00."
+    ]
+    assert receiver.wait_for(WEBHOOK, "Over: ") == [
+        "Over: Budget of Hanok is spent\nIt began at 2026-11-24T12:00:00+00:00, and is over."
+    ]
+
+
+def test_where_no_check_ends_the_server_says_so_and_the_next_check_that_it_is_over(
+    told: Stage, receiver: Chats
+) -> None:
+    with connect() as client:
+        # As it is, but for the time: 22 minutes are long in a test.
+        for automation in client.read_automations_by_name(automation_names(Channel.SLACK)[1]):
+            (action,) = automation.actions
+            shorter = automations_of(Channel.SLACK, action.block_document_id, timedelta(seconds=10))[1]  # type: ignore[union-attr]
+            client.update_automation(automation.id, shorter)
+    run()
+    (alert,) = receiver.wait_for(SLACK, "Alert: ", seconds=100)
+    assert alert.startswith("Alert: no alerts were looked for")
+    assert "check-alerts has not ended for" in alert
+    with told.engine.begin() as connection:
+        connection.execute(text("UPDATE alert_checks SET checked_at = now() - :ago"), {"ago": SILENCE * 2})
+    assert run().message == "0 open, 0 of them new, 1 over"
+    (over,) = receiver.wait_for(SLACK, "Over: ")
+    assert over.startswith("Over: no alerts were looked for")
+
+
+def test_a_test_says_which_channel_does_not_take_its_message_and_shows_no_secret(
+    told: Stage, receiver: Chats, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert send_test() == 0
+    assert capsys.readouterr().out == "".join(f"{channel.value}: the message was taken.\n" for channel in Channel)
+    receiver.status = 404
+    with connect() as client:
+        (automation,) = client.read_automations_by_name(automation_names(Channel.DISCORD)[0])
+        client.pause_automation(automation.id)
+    assert send_test() == 1
+    out = capsys.readouterr().out
+    assert "slack: the message was not taken: is the webhook still there?" in out
+    assert "discord: its automation is switched off in the UI." in out
+    assert "url: the message was not taken" in out
+    assert CANARY not in out + everything_said(told)
+
+
+@pytest.mark.usefixtures("told")
+def test_a_channel_that_is_removed_is_silent(receiver: Chats) -> None:
+    remove_channel(Channel.DISCORD)
+    flush(receiver)
+    receiver.wait_for(SLACK, "Test: ")
+    assert receiver.of(DISCORD) == []
+
+
+@pytest.mark.usefixtures("told")
+def test_a_second_instance_ends_cancelled() -> None:
+    with concurrency(ALERTS_JOB, strict=True, max_retries=0):
+        state: State = check_alerts(return_state=True)
+    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")

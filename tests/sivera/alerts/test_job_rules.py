@@ -1,0 +1,103 @@
+"""When a job is worth an alert, without a database."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from sivera.alerts.conditions import LONGEST, Condition, Kind, Links, Occurrence
+from sivera.alerts.job_rules import job_conditions
+
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+JOB = "sync-campaigns/all"
+RUN, OTHER = UUID(int=1), UUID(int=2)
+
+
+def at(hour: int, minute: int = 0) -> datetime:
+    return NOW.replace(hour=hour, minute=minute)
+
+
+def ran(hour: int, began: datetime | None = None, outcome: str = "ran") -> Occurrence:
+    began = began or at(hour)
+    ended = began + timedelta(minutes=3)
+    return Occurrence(scheduled_at=at(hour), outcome=outcome, started_at=began, ended_at=ended, run_id=RUN)
+
+
+def failed(hour: int, began: datetime | None = None) -> Occurrence:
+    return ran(hour, began, "failed")
+
+
+def other(hour: int, outcome: str, minute: int = 0) -> Occurrence:
+    ended = at(hour, minute) + timedelta(seconds=5) if outcome == "skipped" else None
+    return Occurrence(scheduled_at=at(hour, minute), outcome=outcome, ended_at=ended, skipped_by=OTHER)
+
+
+def found(*occurrences: Occurrence, now: datetime = NOW, links: Links = Links()) -> list[Condition]:  # noqa: B008 - frozen
+    return list(job_conditions(JOB, occurrences, now, timedelta(minutes=10), links))
+
+
+@pytest.mark.parametrize(
+    ("occurrences", "kinds"),
+    [
+        ([], []),
+        ([ran(11), ran(12)], []),
+        # Failed, until the next one that ran.
+        ([ran(11), failed(12)], [(Kind.JOB_FAILED, at(12, 3))]),
+        ([ran(10), failed(11), failed(12)], [(Kind.JOB_FAILED, at(11, 3))]),
+        ([failed(11), ran(12)], []),
+        ([failed(11), ran(12, outcome="running")], [(Kind.JOB_FAILED, at(11, 3))]),
+        ([failed(11), other(12, "skipped")], [(Kind.JOB_FAILED, at(11, 3)), (Kind.JOB_SKIPPED, at(12))]),
+        # After a downtime the server lets one run, which need not be that of the newest time.
+        ([failed(11), ran(10, began=at(12))], []),
+        ([ran(11), failed(10, began=at(12))], [(Kind.JOB_FAILED, at(12, 3))]),
+        # Skipped while another was running, until the next one begins.
+        ([ran(11, outcome="running"), other(12, "skipped")], [(Kind.JOB_SKIPPED, at(12))]),
+        ([ran(10), other(11, "skipped"), other(12, "skipped")], [(Kind.JOB_SKIPPED, at(11))]),
+        ([ran(10), other(11, "skipped"), ran(12, outcome="running")], []),
+        ([ran(10), other(11, "skipped"), failed(12)], [(Kind.JOB_FAILED, at(12, 3))]),
+        # Folded after a downtime: what ran began after them all.
+        ([ran(8, began=at(12, 20)), other(9, "skipped"), other(10, "skipped"), other(11, "skipped")], []),
+        ([other(10, "missed"), other(11, "skipped"), ran(12, began=at(12, 20))], []),
+        # Not begun, until one begins.
+        ([ran(10), other(11, "missed")], [(Kind.JOB_MISSED, at(11))]),
+        ([ran(10), other(11, "missed"), ran(12, outcome="running")], []),
+        ([other(10, "missed"), other(11, "missed"), other(12, "late")], [(Kind.JOB_MISSED, at(10))]),
+        ([ran(11), other(12, "late")], [(Kind.JOB_MISSED, at(12))]),
+        ([ran(11), other(12, "waiting")], [(Kind.JOB_MISSED, at(12))]),
+        ([ran(11), other(12, "late", minute=20)], []),
+        ([ran(12), other(13, "waiting")], []),
+    ],
+)
+def test_what_is_the_matter_and_since_when(occurrences: list[Occurrence], kinds: list[tuple[Kind, datetime]]) -> None:
+    for order in (occurrences, occurrences[::-1]):
+        assert [(one.kind, one.since) for one in found(*order)] == kinds
+    assert {one.subject for one in found(*occurrences)} <= {JOB}
+
+
+def test_a_run_that_is_about_to_begin_after_a_downtime_is_no_overlap() -> None:
+    folded = Occurrence(scheduled_at=at(11), outcome="skipped", ended_at=at(12, 30))
+    assert found(ran(9), folded, now=NOW + timedelta(seconds=50)) == []
+    assert [one.kind for one in found(ran(9), folded, now=NOW + timedelta(seconds=70))] == [Kind.JOB_SKIPPED]
+
+
+def test_a_message_says_what_when_and_where() -> None:
+    links = Links(ui_url="http://127.0.0.1:4200/")
+    (one,) = found(failed(12).model_copy(update={"message": "47 of 48 accounts synced, 1 failed"}), links=links)
+    assert one.title == "sync-campaigns/all failed"
+    assert one.message == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns."
+    assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}"
+
+    (one,) = found(ran(11, outcome="running"), other(12, "skipped"), links=links)
+    assert "for 2026-11-24 12:00 UTC was skipped, because another one was still running" in one.message
+    assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{OTHER}"
+
+    (one,) = found(other(12, "missed"), links=links)
+    assert "was to run at 2026-11-24 12:00 UTC, and has not begun. Run `sivera doctor`" in one.message
+    assert one.link == "http://127.0.0.1:4200/runs"
+
+
+def test_a_long_message_of_a_state_is_cut_and_calls_nobody() -> None:
+    (one,) = found(failed(12).model_copy(update={"message": "@everyone\n" + "x" * 9_000}))
+    assert "@everyone" not in one.message
+    assert "\n" not in one.message
+    assert len(one.message) < LONGEST + 200
