@@ -37,6 +37,7 @@ SANDBOX = "sivera/sandbox/"
 NAMES_PLATFORMS = {
     "sivera/grants/rules.py": "how grants of each platform live",
     "sivera/sync/rules.py": "for how long each platform restates its figures",
+    "sivera/metrics/quotas.py": "the quotas that are known",
     "ops/demo.py": "why the metrics of one platform come with a later run",
 }
 """Outside the clients and the sandbox, what a single platform is named for."""

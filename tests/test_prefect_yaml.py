@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from blocks.automations import HEARTBEAT_SECONDS, SILENCE
-from blocks.names import CLEANUP_JOB, LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
+from blocks.names import CLEANUP_JOB, LOCKS, METRICS_JOB, REFRESH_JOB, SYNC_JOB, TAG, lock_name
 from ops.timetable import Deployment, find_timetable, read_timetable
 from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
@@ -45,6 +45,7 @@ def test_when_each_job_runs() -> None:
         "refresh-tokens/amazon/six-hourly": ("10 */6 * * *", "UTC", False),
         "refresh-tokens/tiktok/six-hourly": ("15 */6 * * *", "UTC", False),
         "cleanup-expired-tokens/all/daily": ("0 2 * * *", "UTC", True),
+        "collect-metrics/all/half-hourly": ("*/30 * * * *", "UTC", True),
     }
 
 
@@ -120,6 +121,6 @@ def test_every_environment_variable_is_one_that_holds_no_secret() -> None:
     }
 
 
-def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_the_cleanup() -> None:
+def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_each_other_job() -> None:
     of_platforms = {lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName}
-    assert set(LOCKS) == of_platforms | {CLEANUP_JOB}
+    assert set(LOCKS) == of_platforms | {CLEANUP_JOB, METRICS_JOB}

@@ -4,6 +4,7 @@ from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, Rep
 from sivera.models.base import Base
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
+from sivera.models.metrics import MetricSample, PlatformCall
 from sivera.models.web import OAuthState, WebSession
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "CampaignDailyMetric",
     "CleanupRun",
     "JobOccurrence",
+    "MetricSample",
     "OAuthState",
     "OutboxEvent",
+    "PlatformCall",
     "PlatformCredential",
     "PlatformOutage",
     "ReportRequest",
