@@ -67,7 +67,8 @@ def read_status(client: SyncPrefectClient) -> Status:
 def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: Sequence[int]) -> Iterator[str]:
     for job in jobs:
         if job.last and job.last.outcome != COMPLETED:
-            yield f"{job.name} {_words(job.last.outcome)} at {to_minute(job.last.ended_at)}: {job.message or 'no reason'}"
+            how, why = _words(job.last.outcome), job.message or "no reason"
+            yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}"
     if stale:
         hours = int(STALE.total_seconds() // 3600)
         yield f"{len(stale)} accounts were not synced for {hours} hours: see `sivera accounts list`"

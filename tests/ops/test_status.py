@@ -63,7 +63,8 @@ def age(stage: Stage) -> None:
         connection.execute(text("UPDATE ad_accounts SET created_at = now() - interval '5 hours'"))
 
 
-def test_all_that_is_well_says_so_first(jobs: Stage, sivera: Sivera) -> None:
+@pytest.mark.usefixtures("jobs")
+def test_all_that_is_well_says_so_first(sivera: Sivera) -> None:
     book(Running(), Completed())
     code, out, _ = sivera("status")
     assert code == 0, out
@@ -122,7 +123,8 @@ def test_the_same_as_json(jobs: Stage, sivera: Sivera) -> None:
     assert {"sivera_grants", "sivera_sync_age_seconds", "sivera_table_rows"} <= names
 
 
-def test_a_job_that_is_scheduled_says_when(jobs: Stage, sivera: Sivera) -> None:
+@pytest.mark.usefixtures("jobs")
+def test_a_job_that_is_scheduled_says_when(sivera: Sivera) -> None:
     at = utc_now() + timedelta(hours=2)
     with connect() as client:
         client.create_flow_run(collect_metrics, state=Scheduled(scheduled_time=at), tags=[TAG])
