@@ -64,7 +64,7 @@ def _chart(rows: list[dict[str, object]]) -> alt.Chart:
 
 
 def _time() -> alt.X:
-    return alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"))
+    return alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"), axis=alt.Axis(format="%a %H:%M", labelOverlap=True))
 
 
 def _amount(field: str) -> alt.Y:
