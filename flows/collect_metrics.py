@@ -28,11 +28,11 @@ def collect_metrics(options: CollectOptions = CollectOptions()) -> State:  # noq
     try:
         with only_instance([METRICS_JOB]):
             turn = begin(options)
-            runs = read_runs(turn)
-            collection = collect(turn, runs)
+            found = read_runs(turn)
+            collection = collect(turn, found)
             pushed = push(collection, return_state=True)
             summary = CollectionSummary.of(
-                collection, len(runs), forget(turn, options), pushed.result(raise_on_failure=False)
+                collection, len(found.runs), forget(turn, options), pushed.result(raise_on_failure=False)
             )
             publish_summary(summary, options)
     except AnotherInstanceError as error:

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import Flow, FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.names import TAG
-from sivera.metrics.runs import JobRun, Window
+from sivera.metrics.runs import JobRun, JobRuns, Window
 from sivera.values import Value
 
 PAGE = 200
@@ -33,8 +33,8 @@ ENDED = FlowRunFilterState(
 )
 
 
-def ended_runs(client: SyncPrefectClient, window: Window) -> tuple[JobRun, ...]:
-    """Return the runs of our deployments that ended within a time.
+def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
+    """Return our jobs, and the runs of our deployments that ended within a time.
 
     Raises:
         httpx.HTTPError: The Prefect server does not answer, or fails.
@@ -46,7 +46,7 @@ def ended_runs(client: SyncPrefectClient, window: Window) -> tuple[JobRun, ...]:
             if run.flow_id not in names:
                 names[run.flow_id] = client.read_flow(run.flow_id).name
             found.append(to_job_run(names[run.flow_id], run))
-    return tuple(found)
+    return JobRuns(jobs=tuple(flow.name for flow in _deployed(client)), runs=tuple(found))
 
 
 class JobStatus(Value):
@@ -64,9 +64,12 @@ def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:
     Raises:
         httpx.HTTPError: The Prefect server does not answer, or fails.
     """
-    deployed = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    flows = client.read_flows(deployment_filter=deployed, limit=PAGE, sort=FlowSort.NAME_ASC)
-    return tuple(_status(client, flow) for flow in flows)
+    return tuple(_status(client, flow) for flow in _deployed(client))
+
+
+def _deployed(client: SyncPrefectClient) -> list[Flow]:
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    return client.read_flows(deployment_filter=ours, limit=PAGE, sort=FlowSort.NAME_ASC)
 
 
 def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:

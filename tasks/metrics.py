@@ -17,7 +17,7 @@ from sivera.metrics import collecting
 from sivera.metrics.collecting import Turn
 from sivera.metrics.definitions import RUN_DURATION, SYNC_AGE, Collection
 from sivera.metrics.options import CollectOptions
-from sivera.metrics.runs import JobRun
+from sivera.metrics.runs import JobRuns
 from sivera.metrics.summary import CollectionSummary
 from sivera.queries.samples import read_series
 from sivera.settings import read_daily_calls
@@ -35,16 +35,16 @@ def begin(options: CollectOptions) -> Turn:
 
 
 @task(name="read-runs", cache_policy=NO_CACHE)
-def read_runs(turn: Turn) -> tuple[JobRun, ...]:
-    """Ask the Prefect server for the runs of our jobs that have ended since the last collection."""
+def read_runs(turn: Turn) -> JobRuns:
+    """Ask the Prefect server for our jobs, and for their runs that have ended since the last collection."""
     with connect() as client:
         return ended_runs(client, turn.window)
 
 
 @task(name="collect", cache_policy=NO_CACHE)
-def collect(turn: Turn, runs: tuple[JobRun, ...]) -> Collection:
+def collect(turn: Turn, found: JobRuns) -> Collection:
     """Measure how things stand, and store the samples."""
-    return collecting.collect(resources.engine(), turn, runs, read_daily_calls())
+    return collecting.collect(resources.engine(), turn, found, read_daily_calls())
 
 
 @task(name="push", cache_policy=NO_CACHE, persist_result=False)

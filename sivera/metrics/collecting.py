@@ -1,6 +1,6 @@
 """The work of collect-metrics: measure, store, and let go of what is old."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from sivera.metrics import quotas
 from sivera.metrics.definitions import COLLECTED_AT, RUNS_UNTIL, Collection, Sample
-from sivera.metrics.runs import JobRun, Window, run_samples, samples_of, window
+from sivera.metrics.runs import JobRuns, Window, run_samples, samples_of, window
 from sivera.queries import samples as queries
 from sivera.queries.health import read_clock
 from sivera.values import PlatformName, Value
@@ -32,18 +32,18 @@ def begin(engine: Engine, settle: timedelta) -> Turn:
     return Turn(at=at, window=window(previous, at, settle))
 
 
-def collect(engine: Engine, turn: Turn, runs: Sequence[JobRun], daily_calls: Mapping[PlatformName, int]) -> Collection:
+def collect(engine: Engine, turn: Turn, found: JobRuns, daily_calls: Mapping[PlatformName, int]) -> Collection:
     """Measure, and store the samples; a second time of the same turn replaces the first."""
     with Session(engine) as session, session.begin():
-        found = [
+        samples = [
             Sample(name=COLLECTED_AT.name, value=turn.at.timestamp()),
             Sample(name=RUNS_UNTIL.name, value=turn.window.until.timestamp()),
-            *run_samples(queries.read_latest(session, before=turn.at), runs),
+            *run_samples(queries.read_latest(session, before=turn.at), found),
             *measure(session, daily_calls),
         ]
-        collection = Collection(at=turn.at, samples=tuple(found))
+        collection = Collection(at=turn.at, samples=tuple(samples))
         queries.write(session, turn.at, collection.samples)
-        for run in runs:
+        for run in found.runs:
             queries.write(session, run.ended_at, tuple(samples_of(run)))
     return collection
 

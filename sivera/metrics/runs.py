@@ -1,7 +1,7 @@
 """The runs of jobs in figures: each is counted once, in the collection after its end."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sivera.metrics.definitions import (
@@ -39,6 +39,13 @@ class JobRun(Value):
     queue_delay_seconds: float = 0.0
 
 
+class JobRuns(Value):
+    """The jobs that are deployed, and their runs that ended within a time."""
+
+    jobs: tuple[str, ...]
+    runs: tuple[JobRun, ...]
+
+
 class Window(Value):
     """A time from `since` until (excluded) `until`."""
 
@@ -64,11 +71,14 @@ def window(previous: Collection | None, at: datetime, settle: timedelta) -> Wind
     return Window(since=min(since, until), until=until)
 
 
-def run_samples(previous: Collection | None, runs: Sequence[JobRun]) -> Iterator[Sample]:
-    """Yield counters that go on from the previous collection, and how the last run of each job went."""
+def run_samples(previous: Collection | None, found: JobRuns) -> Iterator[Sample]:
+    """Yield counters that go on from the previous collection, and how the last run of each job went.
+
+    Of a job that is no longer deployed the counters stay, and the last run goes: nobody is to be alarmed by its age.
+    """
     totals = {metric.name: defaultdict(float, previous.values(metric) if previous else {}) for metric in COUNTERS}
     last = {metric.name: dict(previous.values(metric) if previous else {}) for metric in LAST_RUN}
-    for run in sorted(runs, key=lambda each: each.ended_at):
+    for run in sorted(found.runs, key=lambda each: each.ended_at):
         totals[JOB_RUNS.name][run.job, run.outcome] += 1
         if run.outcome == CANCELLED:
             continue
@@ -80,8 +90,11 @@ def run_samples(previous: Collection | None, runs: Sequence[JobRun]) -> Iterator
         last[LAST_RUN_SUCCESS.name][run.job,] = run.outcome == COMPLETED
     for metric in COUNTERS:
         yield from _samples(metric, totals[metric.name])
+    known = {*found.jobs, *(run.job for run in found.runs)}
     for metric in LAST_RUN:
-        yield from _samples(metric, last[metric.name])
+        yield from _samples(
+            metric, {labels: value for labels, value in last[metric.name].items() if labels[0] in known}
+        )
 
 
 def samples_of(run: JobRun) -> Iterator[Sample]:

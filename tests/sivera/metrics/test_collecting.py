@@ -11,7 +11,7 @@ from sivera.breaker import Calls
 from sivera.metrics import definitions as of
 from sivera.metrics.collecting import BATCH, Turn, begin, collect, forget, measure
 from sivera.metrics.definitions import EXPIRY_BUCKETS, EXPORTED, Collection, Metric, Sample
-from sivera.metrics.runs import JobRun, Window
+from sivera.metrics.runs import JobRun, JobRuns, Window
 from sivera.models import Base
 from sivera.queries.calls import add_calls
 from sivera.queries.samples import QUESTIONS, read_latest, read_series, write
@@ -77,6 +77,10 @@ def stored(engine: Engine) -> list[tuple[datetime, str, dict[str, str], float]]:
 def run(outcome: str, minutes: int = 0, job: str = "sync-campaigns") -> JobRun:
     ended = NOW - timedelta(minutes=minutes)
     return JobRun(job=job, outcome=outcome, ended_at=ended, duration_seconds=60, queue_delay_seconds=2)
+
+
+def found(*runs: JobRun) -> JobRuns:
+    return JobRuns(jobs=(), runs=runs)
 
 
 def test_each_question_gives_the_labels_of_its_metric(grants: Engine) -> None:
@@ -162,7 +166,7 @@ def test_no_label_tells_a_team_or_an_account(grants: Engine) -> None:
 
 def test_a_collection_at_the_same_time_replaces_itself(grants: Engine) -> None:
     turn = Turn(at=NOW, window=DAY)
-    runs = [run("completed", 10), run("failed", 5)]
+    runs = found(run("completed", 10), run("failed", 5))
     first = collect(grants, turn, runs, DAILY)
     before = [row[:3] for row in stored(grants)]
     second = collect(grants, turn, runs, DAILY)
@@ -184,9 +188,9 @@ def test_a_collection_at_the_same_time_replaces_itself(grants: Engine) -> None:
 def test_each_collection_goes_on_where_the_last_one_ended(engine: Engine) -> None:
     first = begin(engine, timedelta(minutes=1))
     assert first.window.until - first.window.since == timedelta(days=1)
-    collect(engine, first, [run("completed")], DAILY)
+    collect(engine, first, found(run("completed")), DAILY)
     second = Turn(at=first.at + timedelta(minutes=30), window=Window(since=first.window.until, until=first.at))
-    assert collect(engine, second, [run("failed")], DAILY).values(of.JOB_RUNS) == {
+    assert collect(engine, second, found(run("failed")), DAILY).values(of.JOB_RUNS) == {
         ("sync-campaigns", "completed"): 1,
         ("sync-campaigns", "failed"): 1,
     }

@@ -3,6 +3,8 @@
 import base64
 import math
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import altair as alt
@@ -16,7 +18,7 @@ from sivera.metrics.definitions import Collection, Sample
 from sivera.metrics.exposition import to_text
 from sivera.metrics.pictures import draw
 from sivera.metrics.quotas import Used, left
-from sivera.metrics.runs import JobRun, run_samples, samples_of, window
+from sivera.metrics.runs import JobRun, JobRuns, run_samples, samples_of, window
 from sivera.metrics.summary import CollectionSummary
 from sivera.settings import read_daily_calls
 from sivera.values import PlatformName
@@ -30,8 +32,8 @@ def run(outcome: str, minutes: int, seconds: float = 10.0) -> JobRun:
     return JobRun(job=JOB, outcome=outcome, ended_at=at, duration_seconds=seconds, queue_delay_seconds=1.5)
 
 
-def after(*runs: JobRun, previous: Collection | None = None) -> Collection:
-    return Collection(at=NOW, samples=tuple(run_samples(previous, runs)))
+def after(*runs: JobRun, previous: Collection | None = None, jobs: tuple[str, ...] = (JOB,)) -> Collection:
+    return Collection(at=NOW, samples=tuple(run_samples(previous, JobRuns(jobs=jobs, runs=runs))))
 
 
 def test_runs_add_up_and_the_last_that_was_not_skipped_counts() -> None:
@@ -51,6 +53,20 @@ def test_runs_add_up_and_the_last_that_was_not_skipped_counts() -> None:
 def test_what_is_known_of_a_job_stays_while_it_does_not_run() -> None:
     first = after(run("completed", 3))
     assert after(previous=first).samples == first.samples
+
+
+def test_of_a_job_that_is_no_longer_deployed_the_last_run_goes_and_the_counters_stay() -> None:
+    first = after(run("completed", 3))
+    removed = after(previous=first, jobs=())
+    assert removed.values(of.JOB_RUNS) == first.values(of.JOB_RUNS)
+    assert not removed.values(of.LAST_RUN_TIMESTAMP)
+
+
+def test_what_only_some_need_is_loaded_only_for_them() -> None:
+    heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "altair", "vl_convert")
+    code = f"import sys, flows.collect_metrics; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "[]\n"
 
 
 def test_windows_touch_and_never_overlap() -> None:
