@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 from blocks.server import connect
 from ops.session import open_database
 from ops.tables import print_table, printable, to_minute
+from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
 from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection
 from sivera.metrics.runs import COMPLETED
+from sivera.queries.accounts import ACTIVE
 from sivera.queries.health import read_clock, stale_accounts
 from sivera.settings import read_daily_calls
-from sivera.values import Value
+from sivera.values import PlatformName, Value
 from tasks.job_runs import JobStatus, job_statuses
 
 STALE = timedelta(hours=3)
@@ -85,15 +87,11 @@ def _print(status: Status) -> None:
     write("\n")
     _table(("job", "last run", "outcome", "took", "began late by", "next"), map(_job_row, status.jobs))
     figures = status.figures
-    _table(("grants", "status", ""), _rows(figures.values(of.GRANTS)))
-    _table(("working grants", *of.EXPIRY_BUCKETS), _expiry_rows(figures))
-    _table(("accounts", "state", ""), _rows(figures.values(of.ACCOUNTS)))
-    _table(("last synced", "half", "nine of ten", "all"), _age_rows(figures))
     _table(
-        ("quota", "of", "left"), ((p, _words(q), f"{ratio:.0%}") for (p, q), ratio in _sorted(figures, of.QUOTA_LEFT))
+        ("platform", "grants", "to reconnect", "accounts", "slow lane", "waiting", "closed"), _connection_rows(figures)
     )
-    _table(("calls", "kind", "until now"), _rows(figures.values(of.CALLS)))
-    _table(("throttled", "until now"), _rows(figures.values(of.THROTTLES)))
+    _table(("platform", "synced: half", "nine of ten", "all", "calls", "throttled", "quota left"), _work_rows(figures))
+    _table(("token ends within", *of.EXPIRY_BUCKETS), _expiry_rows(figures))
     _table(("largest tables", "rows, about", "size"), _table_rows(figures))
 
 
@@ -112,26 +110,34 @@ def _job_row(job: JobStatus) -> Sequence[str]:
     return (job.name, to_minute(last.ended_at), _words(last.outcome), took, late, upcoming)
 
 
-def _rows(values: dict[tuple[str, ...], float]) -> Iterator[Sequence[str]]:
-    for labels, value in sorted(values.items()):
-        yield (*labels, f"{value:,.0f}")
+def _connection_rows(figures: Collection) -> Iterator[Sequence[str]]:
+    grants, accounts = figures.values(of.GRANTS), figures.values(of.ACCOUNTS)
+    for platform in PlatformName:
+        working = grants.get((platform.value, ACTIVE), 0)
+        to_reconnect = sum(grants.get((platform.value, status), 0) for status in WAITING)
+        states = [accounts.get((platform.value, state), 0) for state in (ACTIVE, "slow_lane", "waiting", "closed")]
+        if working or to_reconnect or any(states):
+            yield (platform.value, *(f"{count:,.0f}" for count in (working, to_reconnect, *states)))
 
 
-def _sorted(figures: Collection, metric: of.Metric) -> list[tuple[tuple[str, ...], float]]:
-    return sorted(figures.values(metric).items())
+def _work_rows(figures: Collection) -> Iterator[Sequence[str]]:
+    ages, calls, throttles = (figures.values(metric) for metric in (of.SYNC_AGE, of.CALLS, of.THROTTLES))
+    quotas = figures.values(of.QUOTA_LEFT)
+    for platform in PlatformName:
+        name = platform.value
+        age = [f"{_duration(seconds)} ago" for labels, seconds in sorted(ages.items()) if labels[0] == name]
+        made = sum(count for labels, count in calls.items() if labels[0] == name)
+        left = [f"{ratio:.0%} {_words(labels[1])}" for labels, ratio in quotas.items() if labels[0] == name]
+        if age or made or left:
+            yield (name, *(age or ("", "", "")), f"{made:,.0f}", f"{throttles.get((name,), 0):,.0f}", ", ".join(left))
 
 
 def _expiry_rows(figures: Collection) -> Iterator[Sequence[str]]:
-    found = _sorted(figures, of.GRANTS_BY_EXPIRY)
+    found = sorted(figures.values(of.GRANTS_BY_EXPIRY).items())
     for (platform, refresh), of_kind in groupby(found, key=lambda each: each[0][:2]):
         counts = {bucket: value for (_, _, bucket), value in of_kind}
         name = platform if refresh == "yes" else f"{platform}, no refresh token"
         yield (name, *(f"{counts[bucket]:,.0f}" if bucket in counts else "" for bucket in of.EXPIRY_BUCKETS))
-
-
-def _age_rows(figures: Collection) -> Iterator[Sequence[str]]:
-    for platform, of_platform in groupby(_sorted(figures, of.SYNC_AGE), key=lambda each: each[0][0]):
-        yield (platform, *(f"{_duration(seconds)} ago" for _, seconds in of_platform))
 
 
 def _table_rows(figures: Collection) -> Iterator[Sequence[str]]:

@@ -74,8 +74,8 @@ def test_all_that_is_well_says_so_first(sivera: Sivera) -> None:
     assert "completed" in row
     assert " 5 min " in row
     assert "not scheduled" in row
-    assert any(line.split() == ["meta", "active", "3"] for line in rest)
-    assert any(line.split() == ["google", "calls", "a", "day", "100%"] for line in rest)
+    assert any(line.split() == ["meta", "1", "0", "3", "0", "0", "0"] for line in rest)
+    assert any(line.split() == ["google", "0", "0", "100%", "calls", "a", "day"] for line in rest)
     assert "Hanok" not in out
 
 
