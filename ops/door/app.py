@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_origin
 import httpx
 from fastapi import Body, FastAPI, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from prefect.client.orchestration import get_client
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -123,7 +123,9 @@ def _add_overview(app: FastAPI, jobs: Mapping[str, Job], keeper: SecretKeeper, r
 
 
 def _add_metrics(app: FastAPI, figures: Figures) -> None:
-    @app.get(METRICS, responses=GUARDED, response_class=PlainTextResponse, dependencies=[_documented_secret()])
+    text = {"description": "The figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+    @app.get(METRICS, responses=GUARDED | {200: text}, response_class=Response, dependencies=[_documented_secret()])
     async def read_metrics() -> Response:
         """Return the last collection of collect-metrics, and how old it is, in Prometheus' text format."""
         return Response(await figures.read(), media_type=CONTENT_TYPE)
