@@ -1,16 +1,20 @@
 """The database's credentials, as a block of prefect-sqlalchemy that only holds them."""
 
+from typing import Any
+
 from prefect.blocks.core import Block
+from prefect.client.orchestration import PrefectClient
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector  # type: ignore[import-untyped]
 from pydantic import SecretStr
 from sqlalchemy import URL
 
 from blocks.names import DATABASE
-from blocks.server import load
+from blocks.server import aload, load
 from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 
 DATABASE_BLOCK: type[Block] = SqlAlchemyConnector
+MEND = "set SIVERA_DATABASE_URL and run `sivera deploy`"
 
 
 def to_connector(url: str) -> Block:
@@ -46,6 +50,19 @@ def load_database_url() -> URL:
     Raises:
         ConfigurationError: The block is missing or is not of PostgreSQL, or the Prefect server does not answer.
     """
-    connector = load(SqlAlchemyConnector, DATABASE, "set SIVERA_DATABASE_URL and run `sivera deploy`")
+    return _url_of(load(SqlAlchemyConnector, DATABASE, MEND))
+
+
+async def aload_database_url(client: PrefectClient) -> URL:
+    """Load it over a client that is open; see `load_database_url`.
+
+    Raises:
+        ConfigurationError: The block is missing or is not of PostgreSQL.
+        httpx.HTTPError: The Prefect server does not answer, or it refuses us.
+    """
+    return _url_of(await aload(client, SqlAlchemyConnector, DATABASE, MEND))
+
+
+def _url_of(connector: Any) -> URL:
     info = connector.connection_info
     return parse_url(info if isinstance(info, str) else info.create_url().render_as_string(hide_password=False))

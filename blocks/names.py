@@ -24,6 +24,7 @@ CLEANUP_JOB = "cleanup-expired-tokens"
 REPORTS_JOB = "generate-reports"
 BUDGETS_JOB = "check-budgets"
 ALERTS_JOB = "check-alerts"
+METRICS_JOB = "collect-metrics"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -37,4 +38,5 @@ LOCKS = (
     REPORTS_JOB,
     BUDGETS_JOB,
     ALERTS_JOB,
+    METRICS_JOB,
 )

@@ -198,6 +198,23 @@ def schedule(
     print_schedule(days, as_json=json)
 
 
+@app.command
+def status(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Print how the jobs, grants, accounts, quotas and tables are doing now, first of all what needs a person.
+
+    The exit code is 0 if nothing does, and 1 if something does or cannot be asked.
+
+    Args:
+        json: Print it as one JSON object.
+    """
+    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+
+    use_running_stack()
+    from ops.status import show_status  # noqa: PLC0415
+
+    return show_status(as_json=json)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 1 or 2 with one line where it cannot do it, 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))

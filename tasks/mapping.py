@@ -16,6 +16,7 @@ from prefect.utilities.annotations import opaque
 
 from sivera.queue import OfPlatform, WorkQueue
 from tasks import resources
+from tasks.calls import counted_calls
 from tasks.progress import Progress, single_attempt
 
 MAX_UNRECORDED = 500
@@ -107,11 +108,12 @@ def work_off(
     """
     queue = WorkQueue(items, resources.breaker(), share=threads // 2)
     progress = Progress(job, total=len(items))
-    for item, result in _map(task, queue, at_once, until, constants):
-        if tally.add(item, result):
-            queue.put_back(item)
-        else:
-            progress.advance()
+    with counted_calls():
+        for item, result in _map(task, queue, at_once, until, constants):
+            if tally.add(item, result):
+                queue.put_back(item)
+            else:
+                progress.advance()
 
 
 def _map(

@@ -8,6 +8,7 @@ from prefect.states import Cancelled
 
 from sivera.occurrences.rules import LONG_PAST
 from sivera.platforms.base import utc_now
+from tasks.announcing import skip
 
 
 def long_past(max_age: timedelta) -> State | None:
@@ -16,5 +17,9 @@ def long_past(max_age: timedelta) -> State | None:
     For a job that measures the moment: after a downtime it does not make up for what was missed.
     """
     scheduled_at = flow_run.scheduled_start_time
-    is_long_past = scheduled_at is not None and utc_now() - scheduled_at > max_age
-    return Cancelled(message=LONG_PAST) if is_long_past else None
+    if scheduled_at is None or utc_now() - scheduled_at <= max_age:
+        return None
+    state: State = Cancelled(message=LONG_PAST)
+    # Prefect runs no hook for a state that a flow returns to say that it is cancelled.
+    skip(state)
+    return state

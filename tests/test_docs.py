@@ -21,6 +21,8 @@ from sivera.budgets.options import BudgetOptions
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
+from sivera.metrics.definitions import EACH_RUN, EXPORTED
+from sivera.metrics.options import CollectOptions
 from sivera.models import Base
 from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from sivera.reports.options import ReportOptions
@@ -41,7 +43,15 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
-OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions, ReportOptions, BudgetOptions, AlertOptions)
+OPTIONS = (
+    SyncOptions,
+    RefreshOptions,
+    CleanupOptions,
+    ReportOptions,
+    BudgetOptions,
+    AlertOptions,
+    CollectOptions,
+)
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])
@@ -185,6 +195,7 @@ def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None
         assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", text, re.MULTILINE), f"the days of {platform}"
     assert {platform.value for platform in PlatformName} <= spans(text)
     assert Base.metadata.tables.keys() <= spans(text)
+    assert {metric.name for metric in (*EXPORTED, *EACH_RUN)} <= spans(text)
     for automation in AUTOMATIONS:
         assert {automation.name, *(getattr(action, "message", "") for action in automation.actions)} <= spans(text)
     assert str(AnotherInstanceError()) in spans(text)

@@ -49,6 +49,7 @@ def test_when_each_job_runs() -> None:
         "generate-reports/all/local-nights": ("0,15,30 * * * *", "UTC", True),
         "check-budgets/all/four-hourly": ("0 */4 * * *", "UTC", True),
         "check-alerts/all/five-minutely": ("*/5 * * * *", "UTC", True),
+        "collect-metrics/all/half-hourly": ("*/30 * * * *", "UTC", True),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_origin
 import httpx
 from fastapi import Body, FastAPI, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from prefect.client.orchestration import get_client
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -33,13 +33,16 @@ from ops.door.answers import (
 )
 from ops.door.guard import Guard, SecretKeeper, to_response
 from ops.door.jobs import Job
+from ops.door.metrics import Figures
 from ops.door.runs import Runs, to_run
 from ops.door.throttle import Throttle
 from sivera.errors import ConfigurationError
+from sivera.metrics.exposition import CONTENT_TYPE
 
 HEALTH, OPENAPI = "/healthz", "/openapi.json"
 OPEN_PATHS = frozenset({HEALTH, OPENAPI})
 JOBS = "/api/cron"
+METRICS = "/metrics"
 
 MAX_WAIT_SECONDS = 300
 """As long as the longest job may take."""
@@ -79,11 +82,13 @@ def create_app(jobs: Mapping[str, Job], throttle: Throttle | None = None) -> ASG
         throttle: Who has to wait for the next attempt at the secret.
     """
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
+    figures = Figures(client)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with client:
             yield
+        figures.close()
 
     app = FastAPI(
         title="Sivera Jobs",
@@ -97,6 +102,7 @@ def create_app(jobs: Mapping[str, Job], throttle: Throttle | None = None) -> ASG
     )
     keeper, runs = SecretKeeper(client), Runs(client)
     _add_overview(app, jobs, keeper, runs)
+    _add_metrics(app, figures)
     for job in jobs.values():
         _add_job(app, job, runs)
     _add_refusals(app, tuple(jobs))
@@ -114,6 +120,15 @@ def _add_overview(app: FastAPI, jobs: Mapping[str, Job], keeper: SecretKeeper, r
     async def list_jobs() -> Listing:
         """List the jobs: their schedules, when each runs next, and how it went last."""
         return Listing(jobs=tuple([await runs.describe(job) for job in jobs.values()]))
+
+
+def _add_metrics(app: FastAPI, figures: Figures) -> None:
+    text = {"description": "The figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+    @app.get(METRICS, responses=GUARDED | {200: text}, response_class=Response, dependencies=[_documented_secret()])
+    async def read_metrics() -> Response:
+        """Return the last collection of collect-metrics, and how old it is, in Prometheus' text format."""
+        return Response(await figures.read(), media_type=CONTENT_TYPE)
 
 
 def _add_job(app: FastAPI, job: Job, runs: Runs) -> None:

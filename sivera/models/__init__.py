@@ -6,6 +6,7 @@ from sivera.models.base import Base
 from sivera.models.budgets import BudgetAlert, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
+from sivera.models.metrics import MetricSample, PlatformCall
 from sivera.models.reports import Report
 from sivera.models.web import OAuthState, WebSession
 
@@ -19,8 +20,10 @@ __all__ = [
     "CampaignDailyMetric",
     "CleanupRun",
     "JobOccurrence",
+    "MetricSample",
     "OAuthState",
     "OutboxEvent",
+    "PlatformCall",
     "PlatformCredential",
     "PlatformOutage",
     "Report",

@@ -114,7 +114,7 @@ class AmazonAds:
         self._app, self._http, self._now = app, http, now
         self._api = Caller(PLATFORM, http, read.error_of, breaker)
         self._reports = Caller(PLATFORM, http, read.report_error_of, breaker)
-        self._login = Caller(PLATFORM, http, read.login_error_of, breaker)
+        self._login = Caller(PLATFORM, http, read.login_error_of, breaker, is_login=True)
         self._hosts = {region: f"{app.base_url}/{region}" for region in HOSTS} if app.base_url else HOSTS
         self._token_url = (app.base_url or LOGIN_HOST) + TOKEN_PATH
 

@@ -151,13 +151,15 @@ class Caller:
         platform: Whose requests.
         http: The pooled client of this process; its timeouts bound every call.
         error_of: Turns a reply into the error that it means, or None when it is a success.
-        breaker: Asked before each call, told of each 'slow down' that concerns the whole platform.
+        breaker: Asked before each call, told of each 'slow down' that concerns the whole platform; it counts the calls.
+        is_login: The requests are for tokens, which no quota of the platform's API counts.
     """
 
     platform: PlatformName
     http: httpx.Client
     error_of: Callable[[Reply], PlatformError | None]
     breaker: Breaker = field(default_factory=Breaker)
+    is_login: bool = False
 
     def call(
         self,
@@ -184,6 +186,7 @@ class Caller:
             self.breaker.record(self.platform, answered=not error.is_silence)
             raise
         except Throttled as error:
+            self.breaker.count(self.platform, throttled=1)
             if error.scope is ThrottleScope.PLATFORM:
                 self.breaker.open(self.platform, error.retry_after)
             raise
@@ -206,6 +209,7 @@ class Caller:
         return response.status_code, response.headers, response.content
 
     def _exchange(self, request: httpx.Request) -> Reply:
+        self.breaker.count(self.platform, api=not self.is_login, login=self.is_login)
         status, headers, content = self.send_raw(request)
         reply = Reply(status, headers, self._parse(status, content))
         if (error := self.error_of(reply)) is not None:

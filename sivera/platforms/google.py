@@ -89,7 +89,7 @@ class GoogleAds:
         self._customers_url = f"{base or API_URL}/{API_VERSION}/customers"
         self._token_url = f"{base}/token" if base else TOKEN_URL
         self._ads = Caller(self.platform, http, ads_error, breaker)
-        self._oauth = Caller(self.platform, http, oauth_error, breaker)
+        self._oauth = Caller(self.platform, http, oauth_error, breaker, is_login=True)
 
     def close(self) -> None:
         """Close the connections."""

@@ -185,6 +185,8 @@ class MetaAds:
 
     def _heed(self, usage: float) -> None:
         """Leave the platform alone for a while when our app's calls are nearly used up."""
+        if usage:
+            self._breaker.note_usage(self.platform, usage)
         for percent, seconds in APP_USAGE_PAUSES:
             if usage >= percent:
                 self._breaker.open(self.platform, seconds)

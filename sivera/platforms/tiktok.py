@@ -91,7 +91,7 @@ class TikTokAds:
         self._app, self._http, self._now = app, http, now
         self._base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
         self._api = Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker)
-        self._oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker)
+        self._oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker, is_login=True)
 
     def close(self) -> None:
         """Close the connections."""

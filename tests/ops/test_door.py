@@ -31,7 +31,8 @@ from schemathesis.core.result import Ok
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.cron_secret import CronSecret, load_cron_secret
-from blocks.names import CRON_SECRET
+from blocks.database import to_connector
+from blocks.names import CRON_SECRET, DATABASE
 from blocks.server import connect
 from flows.sync_campaigns import sync_campaigns
 from ops.deploy import deploy
@@ -586,12 +587,15 @@ def test_a_network_is_one_client_and_whatever_a_proxy_claims_is_an_address() -> 
 
 
 @pytest.fixture
-def documented(deployed: PrefectServer) -> Iterator[schemathesis.BaseSchema]:
-    """The OpenAPI document of a door whose job is running: calls by chance start nothing that would be waited for."""
+def documented(deployed: PrefectServer, database_url: str) -> Iterator[schemathesis.BaseSchema]:
+    """The OpenAPI document of a door whose jobs are running: calls by chance start nothing that would be waited for."""
     assert deployed
+    to_connector(database_url).save(DATABASE, overwrite=True)
     app = create_app(JOBS, Throttle(time.monotonic, each=FREELY, total=FREELY))
     with serving(app) as url, calling(url, SECRET) as door:
-        check(door.post(JOB), 202)
+        for name in JOBS:
+            # Those of another test may be waiting still.
+            assert door.post(f"/api/cron/{name}").status_code in (202, 409)
         yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 

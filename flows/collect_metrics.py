@@ -1,0 +1,48 @@
+"""collect-metrics: measure the jobs, grants, accounts, quotas and tables, and keep the figures as a time series.
+
+Runs every half hour. What to do when it is red: docs/operations.md.
+"""
+
+from datetime import timedelta
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from blocks.names import METRICS_JOB
+from sivera.metrics.options import CollectOptions
+from sivera.metrics.summary import CollectionSummary
+from tasks.announcing import TOLD
+from tasks.metrics import begin, collect, forget, publish_summary, push, read_runs
+from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.staleness import long_past
+
+TIMEOUT_SECONDS = 120
+"""The backstop; a collection takes seconds."""
+
+STALE_AFTER = timedelta(minutes=20)
+"""A run whose time is longer past, as after a downtime, would measure nothing of then."""
+
+
+@flow(name=METRICS_JOB, flow_run_name=METRICS_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+def collect_metrics(options: CollectOptions = CollectOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
+    """Measure how things stand now, store the samples, and show and export them.
+
+    The samples are stored before they go anywhere: an endpoint that does not take them leaves the run red, and nothing
+    lost. A second run beside this one ends Cancelled.
+    """
+    if late := long_past(STALE_AFTER):
+        return late
+    try:
+        with only_instance([METRICS_JOB]):
+            turn = begin(options)
+            found = read_runs(turn)
+            collection = collect(turn, found)
+            pushed = push(collection, return_state=True)
+            summary = CollectionSummary.of(
+                collection, len(found.runs), forget(turn, options), pushed.result(raise_on_failure=False)
+            )
+            publish_summary(summary, options)
+    except AnotherInstanceError as error:
+        return Cancelled(message=str(error))
+    return (Failed if summary.failure else Completed)(message=summary.sentence)

@@ -1,0 +1,18 @@
+"""What a run of collect-metrics can be asked for; the Prefect UI shows it as a form."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class CollectOptions(BaseModel):
+    """How long samples are kept, and what the charts show."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_days: int = Field(default=90, ge=1, le=3650, description="Days that samples are kept.")
+    chart_hours: int = Field(default=24, ge=1, le=24 * 90, description="Hours that the charts show.")
+    settle_seconds: int = Field(
+        default=60,
+        ge=0,
+        le=600,
+        description="A run that ended less than so many seconds ago is counted by the next collection.",
+    )

@@ -1,0 +1,71 @@
+"""The charts of collect-metrics: how old the data are, when grants end, and how long runs took."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import altair as alt
+
+from sivera.metrics.definitions import EXPIRY_BUCKETS, GRANTS_BY_EXPIRY, RUN_DURATION, SYNC_AGE, Collection, Sample
+
+WIDTH, HEIGHT = 640, 200
+
+Series = Sequence[tuple[datetime, Sample]]
+
+
+def draw(collection: Collection, series: Mapping[str, Series]) -> Iterator[tuple[str, alt.Chart]]:
+    """Yield charts, each with its title.
+
+    Args:
+        collection: What was measured now.
+        series: The samples of `SYNC_AGE` and `RUN_DURATION` over the time to show, by the metric's name.
+    """
+    yield "Age of the data that nine of ten accounts stay below, in minutes", _sync_age(series[SYNC_AGE.name])
+    yield "Working grants by when the access token ends", _grants(collection)
+    yield "How long runs took, in seconds", _durations(series[RUN_DURATION.name])
+
+
+def _sync_age(series: Series) -> alt.Chart:
+    rows = [
+        {"at": at.isoformat(), "platform": sample.labels["platform"], "minutes": sample.value / 60}
+        for at, sample in series
+        if sample.labels["quantile"] == "0.9"
+    ]
+    chart: alt.Chart = _chart(rows).mark_line(point=True).encode(x=_time(), y=_amount("minutes"), color="platform:N")
+    return chart
+
+
+def _grants(collection: Collection) -> alt.Chart:
+    rows = [
+        {"platform": platform, "ends within": bucket, "grants": value}
+        for (platform, _, bucket), value in collection.values(GRANTS_BY_EXPIRY).items()
+    ]
+    chart: alt.Chart = (
+        _chart(rows)
+        .mark_bar()
+        .encode(
+            x=alt.X("ends within:N", sort=list(EXPIRY_BUCKETS), axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("sum(grants):Q", title="grants"),
+            color="platform:N",
+        )
+    )
+    return chart
+
+
+def _durations(series: Series) -> alt.Chart:
+    rows = [{"at": at.isoformat(), **sample.labels, "seconds": sample.value} for at, sample in series]
+    chart: alt.Chart = (
+        _chart(rows).mark_point(filled=True).encode(x=_time(), y=_amount("seconds"), color="job:N", shape="outcome:N")
+    )
+    return chart
+
+
+def _chart(rows: list[dict[str, object]]) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=HEIGHT)
+
+
+def _time() -> alt.X:
+    return alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"), axis=alt.Axis(format="%a %H:%M", labelOverlap=True))
+
+
+def _amount(field: str) -> alt.Y:
+    return alt.Y(f"{field}:Q", title=field, scale=alt.Scale(zero=True))

@@ -1,0 +1,43 @@
+"""The time series of collect-metrics, and the calls to platforms that it adds up."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sivera.models.base import PLATFORM_IS_KNOWN, Base
+
+
+class MetricSample(Base):
+    """The value of a metric at a time, of one set of labels; `sivera.metrics.definitions` says what each means.
+
+    All of a collection have its time. Those of a single run have the time at which it ended.
+    """
+
+    __tablename__ = "metric_samples"
+    __table_args__ = (Index(None, "at"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    labels: Mapped[dict[str, str]] = mapped_column(JSONB, primary_key=True)
+    value: Mapped[float]
+
+
+class PlatformCall(Base):
+    """How often a run called a platform: `api` calls that a quota counts, `login` calls for tokens.
+
+    `throttled` answers said 'slow down'; `used_percent` is how much of its quota the platform last said to be used.
+    """
+
+    __tablename__ = "platform_calls"
+    __table_args__ = (Index(None, "at"), CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"))
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    platform: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    api: Mapped[int] = mapped_column(BigInteger)
+    login: Mapped[int] = mapped_column(BigInteger)
+    throttled: Mapped[int] = mapped_column(BigInteger)
+    used_percent: Mapped[float | None]

@@ -1,0 +1,139 @@
+"""Questions of collect-metrics: how things stand, and the samples that it keeps. Times are the database's own.
+
+A gauge more is a line in `QUESTIONS`: the column `value` is its value, every other column a label of the same name.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, Row, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from sivera.metrics import definitions as of
+from sivera.metrics.definitions import Collection, Metric, Sample
+from sivera.models import MetricSample
+
+_ACCOUNTS = "ad_accounts AS a JOIN platform_credentials AS c ON c.id = a.credential_id"
+_TABLES = """pg_class AS part JOIN pg_class AS whole ON whole.oid = coalesce(pg_partition_root(part.oid), part.oid)
+             WHERE part.relkind = 'r' AND part.relnamespace = CAST(current_schema() AS regnamespace) GROUP BY 1"""
+
+QUESTIONS: Mapping[str, str] = {
+    of.GRANTS.name: "SELECT platform, status, count(*) AS value FROM platform_credentials GROUP BY 1, 2",
+    of.GRANTS_BY_EXPIRY.name: """
+        SELECT platform,
+               CASE WHEN refresh_token IS NULL THEN 'no' ELSE 'yes' END AS refresh_token,
+               CASE WHEN expires_at IS NULL THEN 'never'
+                    WHEN expires_at <= now() THEN 'ended'
+                    WHEN expires_at <= now() + interval '1 hour' THEN '1h'
+                    WHEN expires_at <= now() + interval '1 day' THEN '1d'
+                    WHEN expires_at <= now() + interval '7 days' THEN '7d'
+                    WHEN expires_at <= now() + interval '30 days' THEN '30d'
+                    ELSE 'later' END AS ends_within,
+               count(*) AS value
+        FROM platform_credentials WHERE status = 'active' GROUP BY 1, 2, 3""",
+    of.ACCOUNTS.name: f"""
+        SELECT a.platform,
+               CASE WHEN a.status <> 'active' THEN a.status
+                    WHEN c.status <> 'active' THEN 'waiting'
+                    WHEN a.next_attempt_at > now() THEN 'slow_lane'
+                    ELSE 'active' END AS state,
+               count(*) AS value
+        FROM {_ACCOUNTS} GROUP BY 1, 2""",  # noqa: S608 - constants
+    of.SYNC_AGE.name: f"""
+        SELECT platform, quantile, value
+        FROM (SELECT a.platform, percentile_cont(ARRAY[0.5, 0.9, 1]) WITHIN GROUP (
+                     ORDER BY extract(epoch FROM now() - coalesce(a.last_synced_at, a.created_at))) AS ages
+              FROM {_ACCOUNTS} WHERE a.status = 'active' AND c.status = 'active' GROUP BY 1) AS aged,
+             unnest(ARRAY['0.5', '0.9', '1'], ages) AS each (quantile, value)""",  # noqa: S608 - constants
+    of.CALLS.name: """
+        SELECT platform, kind, sum(counted) AS value
+        FROM platform_calls, unnest(ARRAY['api', 'login'], ARRAY[api, login]) AS each (kind, counted)
+        GROUP BY 1, 2""",
+    of.THROTTLES.name: "SELECT platform, sum(throttled) AS value FROM platform_calls GROUP BY 1",
+    of.TABLE_ROWS.name: f"""
+        SELECT whole.relname AS "table",
+               sum(CASE WHEN part.reltuples < 0 THEN pg_stat_get_live_tuples(part.oid) ELSE part.reltuples END) AS value
+        FROM {_TABLES}""",  # noqa: S608 - constants
+    of.TABLE_BYTES.name: f"""
+        SELECT whole.relname AS "table", sum(pg_total_relation_size(part.oid)) AS value
+        FROM {_TABLES}""",  # noqa: S608 - constants
+    of.DATABASE_BYTES.name: "SELECT pg_database_size(current_database()) AS value",
+}
+"""What each gauge asks; a question without a row, or whose value is null, gives no sample."""
+
+# Not as objects of the class: the labels are a part of the key, and a dictionary cannot be one of SQLAlchemy's.
+_SAMPLES = select(MetricSample.at, MetricSample.name, MetricSample.labels, MetricSample.value)
+
+_USAGE = text("""
+    SELECT platform,
+           coalesce(sum(api) FILTER (WHERE at > now() - interval '24 hours'), 0) AS calls,
+           (array_agg(used_percent ORDER BY at DESC)
+            FILTER (WHERE used_percent IS NOT NULL AND at > now() - interval '1 hour'))[1] AS used_percent
+    FROM platform_calls GROUP BY 1""")
+
+_DELETE_OLD = text("""
+    DELETE FROM metric_samples
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM metric_samples WHERE at < :before ORDER BY at LIMIT :most))""")
+
+
+def measure(session: Session) -> Iterator[Sample]:
+    """Yield how things stand now, a sample for each row of each question."""
+    for name, question in QUESTIONS.items():
+        for row in session.execute(text(question)).mappings():
+            if row["value"] is not None:
+                labels = {label: str(value) for label, value in row.items() if label != "value"}
+                yield Sample(name=name, labels=labels, value=float(row["value"]))
+
+
+def read_usage(session: Session) -> Sequence[Row[Any]]:
+    """Return, by platform, the calls of the last day, and what the platform said in the last hour to be used."""
+    return session.execute(_USAGE).all()
+
+
+def write(session: Session, at: datetime, samples: Sequence[Sample]) -> None:
+    """Write samples of a time; those that are there get the new value."""
+    if not samples:
+        return
+    statement = insert(MetricSample).values([{"at": at, **sample.model_dump()} for sample in samples])
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name", "at", "labels"], set_={"value": statement.excluded.value}
+        )
+    )
+
+
+def read_latest(session: Session, before: datetime | None = None) -> Collection | None:
+    """Return the last collection, or the last one before a time; None where there is none."""
+    newest = select(func.max(MetricSample.at)).where(MetricSample.name == of.COLLECTED_AT.name)
+    at = session.scalar(newest if before is None else newest.where(MetricSample.at < before))
+    if at is None:
+        return None
+    rows = session.execute(
+        _SAMPLES.where(MetricSample.at == at, MetricSample.name.in_([metric.name for metric in of.EXPORTED])).order_by(
+            MetricSample.name, MetricSample.labels
+        )
+    )
+    return Collection(at=at, samples=tuple(_sample(row) for row in rows))
+
+
+def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple[datetime, Sample]]:
+    """Return the samples of a metric from a time on, in the order of their times."""
+    rows = session.execute(
+        _SAMPLES.where(MetricSample.name == metric.name, MetricSample.at >= since).order_by(
+            MetricSample.at, MetricSample.labels
+        )
+    )
+    return [(row.at, _sample(row)) for row in rows]
+
+
+def delete_old(session: Session, before: datetime, most: int) -> int:
+    """Delete the oldest samples from before a time, no more than so many; return how many."""
+    result = session.execute(_DELETE_OLD, {"before": before, "most": most})
+    assert isinstance(result, CursorResult)  # noqa: S101 - tells the type checker what a DELETE gives
+    return result.rowcount
+
+
+def _sample(row: Row[tuple[datetime, str, dict[str, str], float]]) -> Sample:
+    return Sample(name=row.name, labels=row.labels, value=row.value)

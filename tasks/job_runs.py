@@ -1,0 +1,125 @@
+"""The runs of our jobs, as the Prefect server knows them."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowFilter,
+    FlowFilterId,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import Flow, FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort, FlowSort
+
+from blocks.names import TAG
+from sivera.metrics.runs import JobRun, JobRuns, Window
+from sivera.values import Value
+
+PAGE = 200
+"""The most that the server lists at once."""
+
+SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+WENT = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]))
+ENDED = FlowRunFilterState(
+    type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED])
+)
+
+
+def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
+    """Return our jobs, and the runs of our deployments that ended within a time.
+
+    Raises:
+        httpx.HTTPError: The Prefect server does not answer, or fails.
+    """
+    names: dict[UUID, str] = {}
+    found = []
+    for run in _list(client, window):
+        if run.end_time is not None and window.has(run.end_time):
+            if run.flow_id not in names:
+                names[run.flow_id] = client.read_flow(run.flow_id).name
+            found.append(to_job_run(names[run.flow_id], run))
+    return JobRuns(jobs=tuple(flow.name for flow in _deployed(client)), runs=tuple(found))
+
+
+class JobStatus(Value):
+    """A job: its last run that was not cancelled, the message of how that ended, and when the next one is due."""
+
+    name: str
+    last: JobRun | None
+    message: str | None
+    next_at: datetime | None
+
+
+def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:
+    """Return each job that is deployed, by its name.
+
+    Raises:
+        httpx.HTTPError: The Prefect server does not answer, or fails.
+    """
+    return tuple(_status(client, flow) for flow in _deployed(client))
+
+
+def _deployed(client: SyncPrefectClient) -> list[Flow]:
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    return client.read_flows(deployment_filter=ours, limit=PAGE, sort=FlowSort.NAME_ASC)
+
+
+def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
+    of_flow = FlowFilter(id=FlowFilterId(any_=[flow.id]))
+
+    def first(state: FlowRunFilterState, sort: FlowRunSort) -> FlowRun | None:
+        wanted = FlowRunFilter(state=state, tags=FlowRunFilterTags(all_=[TAG]))
+        found = client.read_flow_runs(flow_filter=of_flow, flow_run_filter=wanted, sort=sort, limit=1)
+        return found[0] if found else None
+
+    last = first(WENT, FlowRunSort.END_TIME_DESC)
+    upcoming = first(SCHEDULED, FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC)
+    return JobStatus(
+        name=flow.name,
+        last=to_job_run(flow.name, last) if last else None,
+        message=last.state.message if last and last.state else None,
+        next_at=upcoming.next_scheduled_start_time if upcoming else None,
+    )
+
+
+def to_job_run(job: str, run: FlowRun) -> JobRun:
+    """Return the figures of a run that has ended."""
+    begun = run.start_time is not None and run.end_time is not None
+    assert run.state is not None  # noqa: S101 - the server gives one to every run
+    assert run.end_time is not None  # noqa: S101 - and a time to one that has ended
+    late = (run.start_time - run.expected_start_time) if run.start_time and run.expected_start_time else None
+    return JobRun(
+        job=job,
+        outcome=outcome_of(run),
+        ended_at=run.end_time,
+        duration_seconds=(run.end_time - run.start_time).total_seconds() if begun and run.start_time else 0.0,
+        queue_delay_seconds=max(0.0, late.total_seconds()) if late else 0.0,
+    )
+
+
+def outcome_of(run: FlowRun) -> str:
+    """Return how a run ended: `completed`, `failed`, `timed_out`, `crashed` or `cancelled`."""
+    assert run.state is not None  # noqa: S101 - the server gives one to every run
+    return "timed_out" if run.state.name == "TimedOut" else run.state.type.value.lower()
+
+
+def _list(client: SyncPrefectClient, window: Window) -> Iterator[FlowRun]:
+    wanted = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[TAG]),
+        state=ENDED,
+        end_time=FlowRunFilterEndTime(after_=window.since, before_=window.until),
+    )
+    offset = 0
+    while page := client.read_flow_runs(
+        flow_run_filter=wanted, sort=FlowRunSort.END_TIME_DESC, limit=PAGE, offset=offset
+    ):
+        yield from page
+        offset += len(page)
