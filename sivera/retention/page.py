@@ -1,0 +1,37 @@
+"""The page of a run of cleanup-expired-tokens: its figures, and a picture of what the last runs deleted."""
+
+from datetime import UTC
+
+from sqlalchemy.orm import Session
+
+from sivera import pages
+from sivera.queries import pages as queries
+from sivera.retention.options import Kind
+from sivera.retention.summary import CleanupSummary, KindResult
+
+RUNS = 30
+COLUMNS = ("kind", "deleted", "remaining", "before (UTC)", "ms", "refused", "failed")
+
+
+def cleanup_page(job: str, summary: CleanupSummary, charts: list[str]) -> str:
+    """Return the page of a run, as Markdown."""
+    rows = [_row(one) for one in summary.kinds]
+    return pages.page(job, summary.sentence, pages.table(COLUMNS, rows), *charts)
+
+
+def cleanup_charts(session: Session) -> list[str]:
+    """Draw how many rows of each kind the last runs deleted; nothing where none has."""
+    rows = queries.recent_cleanups(session, RUNS)
+    counts = {(f"{begun.astimezone(UTC):%m-%d %H:%M}#{run}", kind): deleted for run, begun, kind, deleted in rows}
+    if not counts:
+        return []
+    runs = list(dict.fromkeys(run for run, _ in counts))
+    colours = dict(zip((kind.value for kind in Kind), pages.OKABE_ITO, strict=False))
+    title = f"Rows deleted by the last {len(runs)} runs (UTC)"
+    return [pages.bars(title, counts, bar=runs, part=colours, count="rows")]
+
+
+def _row(one: KindResult) -> list[object]:
+    remaining = "not counted" if one.remaining is None else one.remaining
+    cutoff = f"{one.cutoff.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return [one.kind.value, one.deleted, remaining, cutoff, one.duration_ms, one.refused or "", one.failed or ""]
