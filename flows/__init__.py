@@ -1,5 +1,7 @@
 """The flows: one file a job, each reads like its runbook."""
 
+import prefect.main  # noqa: F401 - sets Prefect's logging up, which would undo ours later
+
 from sivera import logs
 from sivera.settings import read_settings
 from tasks.naming import run_fields

@@ -15,6 +15,8 @@ CONFIG: dict[str, Any] = {
     "background": "white",
     "padding": 12,
     "font": "system-ui, sans-serif",
+    "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+    "legend": {"labelFontSize": 12},
     # A label of each mark for readers of screens, which never see into an image: four fifths of the size.
     "aria": False,
 }

@@ -17,6 +17,9 @@ Fields = Mapping[str, object]
 ROOT = "sivera"
 """The logger above all of ours."""
 
+OF_PREFECT = {"flow_name": "job", "flow_run_id": "run_id", "task_run_name": "task"}
+"""What Prefect's own lines know of their run, and our names for it."""
+
 _PLAIN = re.compile(r"[^\s\"=]+")
 _whose: Callable[[], Fields] = dict
 
@@ -54,6 +57,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": getattr(record, "message_alone", None) or record.getMessage(),
+            **{ours: getattr(record, theirs) for theirs, ours in OF_PREFECT.items() if hasattr(record, theirs)},
             **getattr(record, "fields", {}),
             **_whose(),
         }

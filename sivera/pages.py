@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from sivera.charts import to_markdown_image, to_svg
 from sivera.values import PlatformName
 
-WIDTH = 620
-"""Of the bars, in pixels: with axis and legend a chart fills the UI's column on a usual screen."""
+WIDTH = 510
+"""Of the bars, in pixels: with its axis a chart fills the column that the UI has for it on a usual screen."""
 MOST_ROWS = 20
 """Longer lists are in the artifact beside the page."""
 
@@ -33,7 +33,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: str) -> list[str]:
+def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: str = "") -> list[str]:
     """Return a titled table of the first rows, and where the rest is; nothing where there are none."""
     if not rows:
         return []
@@ -65,11 +65,13 @@ def bars(
         count: What is counted.
         horizontal: Whether the bars lie.
     """
+    if not any(counts.values()):
+        return f"### {title}\n\nNone."
     import altair as alt  # noqa: PLC0415 - half a second, which no flow should take to start
 
     ranks = {name: rank for rank, name in enumerate(part)}
     rows = [{"bar": b, "part": p, "count": n, "rank": ranks[p]} for (b, p), n in counts.items()]
-    names = alt.Axis(title=None, labelExpr="split(datum.value, '#')[0]")
+    names = alt.Axis(title=None, labelExpr="split(datum.value, '#')[0]", labelAngle=0 if horizontal else -40)
     numbers = alt.Axis(title=count, tickMinStep=1, format=",d")
     along = (alt.Y if horizontal else alt.X)("bar:N", sort=list(bar), scale=alt.Scale(domain=list(bar)), axis=names)
     amount = (alt.X if horizontal else alt.Y)("count:Q", axis=numbers)
@@ -77,7 +79,12 @@ def bars(
     chart = chart.encode(
         along,
         amount,
-        alt.Color("part:N", title=None, scale=alt.Scale(domain=list(part), range=list(part.values()))),
+        alt.Color(
+            "part:N",
+            title=None,
+            legend=alt.Legend(orient="top"),
+            scale=alt.Scale(domain=list(part), range=list(part.values())),
+        ),
         alt.Order("rank:Q"),
     )
     size = {"height": 28 * len(bar)} if horizontal else {"height": 200}

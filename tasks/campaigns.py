@@ -51,7 +51,7 @@ def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None)
             account_sync.record_failure(edges.engine, account, error, edges.now())
         _log(logging.WARNING, "Account failed", account, reason=reason_for(error, account.platform))
         return failed(error, account.platform)
-    counts = result.model_dump(exclude={"account", "again"})
+    counts = result.model_dump(exclude={"account", "again"}, exclude_defaults=True)
     _log(logging.INFO if result.is_news else logging.DEBUG, "Account ended", account, **counts)
     return result
 

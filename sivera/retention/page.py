@@ -10,13 +10,16 @@ from sivera.retention.options import Kind
 from sivera.retention.summary import CleanupSummary, KindResult
 
 RUNS = 30
-COLUMNS = ("kind", "deleted", "remaining", "before (UTC)", "ms", "refused", "failed")
+COLUMNS = ("kind", "deleted", "remaining", "before (UTC)", "ms")
 
 
 def cleanup_page(job: str, summary: CleanupSummary, charts: list[str]) -> str:
     """Return the page of a run, as Markdown."""
-    rows = [_row(one) for one in summary.kinds]
-    return pages.page(job, summary.sentence, pages.table(COLUMNS, rows), *charts)
+    table = pages.table(COLUMNS, [_row(one) for one in summary.kinds])
+    failures = [(one.kind.value, one.refused or one.failed) for one in summary.failures]
+    return pages.page(
+        job, summary.sentence, table, *pages.listing("Refused or failed", ["kind", "reason"], failures), *charts
+    )
 
 
 def cleanup_charts(session: Session) -> list[str]:
@@ -27,11 +30,10 @@ def cleanup_charts(session: Session) -> list[str]:
         return []
     runs = list(dict.fromkeys(run for run, _ in counts))
     colours = dict(zip((kind.value for kind in Kind), pages.OKABE_ITO, strict=False))
-    title = f"Rows deleted by the last {len(runs)} runs (UTC)"
-    return [pages.bars(title, counts, bar=runs, part=colours, count="rows")]
+    return [pages.bars("Rows deleted, over the last runs (UTC)", counts, bar=runs, part=colours, count="rows")]
 
 
 def _row(one: KindResult) -> list[object]:
     remaining = "not counted" if one.remaining is None else one.remaining
     cutoff = f"{one.cutoff.astimezone(UTC):%Y-%m-%d %H:%M}"
-    return [one.kind.value, one.deleted, remaining, cutoff, one.duration_ms, one.refused or "", one.failed or ""]
+    return [one.kind.value, one.deleted, remaining, cutoff, one.duration_ms]

@@ -1,12 +1,13 @@
 """The page of a run of sync-campaigns: its figures, its failures, and pictures of how the sync is doing."""
 
+from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from sqlalchemy.orm import Session
 
 from sivera import pages
 from sivera.queries import pages as queries
-from sivera.sync.summary import PlatformCounts, SyncSummary
+from sivera.sync.summary import SyncSummary
 from sivera.values import PlatformName
 
 RUNS = 24
@@ -27,13 +28,14 @@ BOUNDS = (HOUR, 2 * HOUR, 3 * HOUR, 24 * HOUR)
 
 def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
     """Return the page of a run, as Markdown."""
-    columns = list(PlatformCounts.model_fields)
-    counts = [(name.value, *one.model_dump().values()) for name, one in summary.platforms.items()]
     failures = [(one.account.id, one.account.platform.value, one.account.name, one.reason) for one in summary.failures]
     return pages.page(
         job,
         summary.sentence,
-        pages.table(["platform", *(name.replace("_", " ") for name in columns)], counts),
+        "### Accounts",
+        _counts(summary, ("accounts", "synced", "failed", "put_off", "waiting")),
+        "### Campaigns, and days of metrics",
+        _counts(summary, ("added", "changed", "unchanged", "removed", "metric_rows")),
         *pages.listing("Failed", ["account", "platform", "name", "reason"], failures, f"{job}-failures"),
         *charts,
     )
@@ -55,7 +57,7 @@ def sync_charts(session: Session) -> list[str]:
     present = {platform for platform, _ in by_age}
     return [
         pages.bars(
-            f"Accounts by outcome, the last {len(runs)} runs (UTC)",
+            "Accounts by outcome, over the last runs (UTC)",
             by_outcome,
             bar=list(runs),
             part=OUTCOMES,
@@ -70,3 +72,9 @@ def sync_charts(session: Session) -> list[str]:
             horizontal=True,
         ),
     ]
+
+
+def _counts(summary: SyncSummary, columns: Sequence[str]) -> str:
+    # Two narrow tables: one of all columns does not fit the UI's page.
+    rows = [(name.value, *(getattr(one, column) for column in columns)) for name, one in summary.platforms.items()]
+    return pages.table(["platform", *(column.replace("_", " ") for column in columns)], rows)
