@@ -17,7 +17,7 @@ CONFIG: dict[str, Any] = {
     "font": "system-ui, sans-serif",
     "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
     "legend": {"labelFontSize": 12},
-    # A label of each mark for readers of screens, which never see into an image: four fifths of the size.
+    # A label of each mark for readers of screens, which never see into an image: a third of the size.
     "aria": False,
 }
 """How every chart looks; the browser that shows it has the fonts, also those of Korean."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,11 +167,17 @@ def is_drawn(png: bytes) -> bool:
     return len(png) > 3_000
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the stack runs; not below pytest's own folder, which other sessions close to PostgreSQL's user."""
+    with tempfile.TemporaryDirectory(prefix="sivera-browser-") as path:
+        yield Path(path)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`, see 'Work on it' in README.md")
 @pytest.mark.timeout(900)
-def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path) -> None:
-    (tmp_path / "stack").mkdir()
-    with demo(tmp_path / "stack") as of, browser(tmp_path / "profile") as page:
+def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, folder: Path) -> None:
+    with demo(folder) as of, browser(tmp_path / "profile") as page:
         log_in(page, of)
         see_deployments(page, of)
         see_run(page, of)
