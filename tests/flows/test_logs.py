@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -105,7 +107,12 @@ def test_what_changed_and_what_failed_reaches_prefect_with_the_ids_of_run_and_ac
     assert {row["level"] for row in accounts} == {20, 30}
     assert all(row["task_run_id"] for row in accounts)
     assert len({row["flow_run_id"] for row in kept("sivera.jobs", count=3)}) == 3
-    assert len(kept("sivera.grants", count=2)) == 2  # those of Google and Amazon, which live for an hour
+    grants = kept("sivera.grants", count=2)
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(grants[0]["flow_run_id"])).state
+    assert state
+    assert re.search(rf"\b{len(grants)} grants", state.message or ""), "a line a grant that was due"
+    assert all(re.match(r"Grant ended grant_id=\d+ ", row["message"]) for row in grants)
     assert "Account ended account_id=" in console
 
 
