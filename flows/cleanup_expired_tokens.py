@@ -11,16 +11,20 @@ from prefect.states import Cancelled, Completed, Failed
 
 from blocks.names import CLEANUP_JOB
 from sivera.retention.options import CleanupOptions, Kind
+from sivera.retention.page import cleanup_charts, cleanup_page
 from sivera.retention.summary import CleanupSummary
 from tasks.announcing import TOLD
+from tasks.naming import named
 from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.pages import show_summary
+from tasks.progress import Progress
 from tasks.retention import clean, plan, publish_summary
 
 TIMEOUT_SECONDS = 60
 """The backstop; a run stops by itself at its options' deadline."""
 
 
-@flow(name=CLEANUP_JOB, flow_run_name=CLEANUP_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+@flow(name=CLEANUP_JOB, flow_run_name=named(CLEANUP_JOB, CleanupOptions.words), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
 def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Delete what has expired, one kind after the other, children before parents.
 
@@ -32,10 +36,14 @@ def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:
     try:
         with only_instance([CLEANUP_JOB]):
             found = plan(options)
-            ended = {kind: clean(found, kind, until, return_state=True) for kind in Kind}
+            ended = {
+                kind: clean(found, kind, until, return_state=True)
+                for kind in Progress(CLEANUP_JOB, len(Kind)).over(Kind)
+            }
             results = {kind: state.result(raise_on_failure=False) for kind, state in ended.items()}
             summary = CleanupSummary.of(found, results)
             publish_summary(summary)
+            show_summary(CLEANUP_JOB, summary, cleanup_page, cleanup_charts, return_state=True)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     return (Failed if summary.failures else Completed)(message=summary.sentence)

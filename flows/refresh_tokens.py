@@ -12,13 +12,16 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from blocks.names import REFRESH_JOB, lock_name
+from sivera.grants.page import refresh_charts, refresh_page
 from sivera.grants.refreshing import RefreshOptions, RefreshTally
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.announcing import TOLD
 from tasks.mapping import work_off
+from tasks.naming import named
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.pages import show_summary
 from tasks.tokens import plan, publish_summary, renew_grant, settle_failures
 
 TIMEOUT_SECONDS = 300
@@ -33,7 +36,7 @@ With 12 a busy server fell behind with the events of the run: benchmarks/README.
 
 @flow(
     name=REFRESH_JOB,
-    flow_run_name=REFRESH_JOB,
+    flow_run_name=named(REFRESH_JOB, RefreshOptions.words),
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
     timeout_seconds=TIMEOUT_SECONDS,
     **TOLD,
@@ -67,6 +70,7 @@ def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa
             finally:
                 summary = tally.summary(down)
                 publish_summary(summary)
+            show_summary(REFRESH_JOB, summary, refresh_page, refresh_charts, return_state=True)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     ended = Completed if summary.success else Failed

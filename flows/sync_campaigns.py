@@ -13,14 +13,17 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from blocks.names import SYNC_JOB, lock_name
 from sivera.platforms.base import utc_now
 from sivera.sync.options import SyncOptions
+from sivera.sync.page import sync_charts, sync_page
 from sivera.sync.summary import SyncTally
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.announcing import TOLD
 from tasks.campaigns import plan, publish_summary, sync_account
 from tasks.mapping import work_off
+from tasks.naming import named
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.pages import show_summary
 
 TIMEOUT_SECONDS = 300
 """The backstop; a run stops by itself at its options' deadline."""
@@ -28,7 +31,7 @@ TIMEOUT_SECONDS = 300
 
 @flow(
     name=SYNC_JOB,
-    flow_run_name="sync-campaigns {options.mode.value}",
+    flow_run_name=named(SYNC_JOB, SyncOptions.words),
     task_runner=ThreadPoolTaskRunner(max_workers=resources.THREADS),  # type: ignore[arg-type]
     timeout_seconds=TIMEOUT_SECONDS,
     **TOLD,
@@ -61,6 +64,7 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
             summary = tally.summary()
             publish_summary(summary, started_at)
             publish_events()
+            show_summary(SYNC_JOB, summary, sync_page, sync_charts, return_state=True)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     ended = Failed if summary.failed else Completed

@@ -1,13 +1,25 @@
 """Settings of the machine that a process runs on, from the environment."""
 
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from sivera.errors import ConfigurationError
 from sivera.metrics.quotas import DAILY_CALLS
 from sivera.values import PlatformName
+
+
+class LogFormat(StrEnum):
+    """How lines of a log are written to the console."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class Settings(BaseSettings):
@@ -22,6 +34,12 @@ class Settings(BaseSettings):
     storage_dir: Path = Field(
         default_factory=lambda: Path("~/.local/share/sivera").expanduser(),
         description="Where reports and backups are kept until the storage blocks name another place.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field(
+        default="INFO", description="From which level on lines of ours are kept."
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(str.lower)] = Field(
+        default=LogFormat.TEXT, description="How the lines of a flow's process are written to the console."
     )
 
 
@@ -48,3 +66,16 @@ def read_daily_calls() -> dict[PlatformName, int]:
         raise ConfigurationError(
             'SIVERA_DAILY_CALLS does not fit: write it as {"google": 2880}, a platform and its calls a day'
         ) from None
+
+
+def read_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigurationError: One of them will not do.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise ConfigurationError(f"SIVERA_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}") from None

@@ -25,9 +25,11 @@ from pydantic import SecretStr
 
 from blocks.monitoring import ResultWebhook, find_pings, find_webhook
 from sivera.errors import ConfigurationError
+from sivera.logs import log
 from sivera.monitoring.ping import Signal, ping
 
 logger = logging.getLogger("sivera.monitoring")
+jobs_logger = logging.getLogger("sivera.jobs")
 
 SERVER_SECONDS = 5.0
 MAX_MESSAGE = 1000
@@ -47,7 +49,7 @@ _said: dict[UUID, dict[str, Any]] = {}
 
 
 def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:
-    """Say what a run did; the event `sivera.<job>.finished` tells it when the run has ended.
+    """Say in the log what a run did; the event `sivera.<job>.finished` tells it when the run has ended.
 
     Args:
         job: The job's name.
@@ -56,6 +58,9 @@ def announce(job: str, *, success: bool, processed: int, failed: int, **more: ob
         failed: How many of them failed.
         more: What else the payload says, as JSON; never a secret.
     """
+    figures = {name: value for name, value in more.items() if isinstance(value, str | int)}
+    level = logging.INFO if success else logging.WARNING
+    log(jobs_logger, level, "Job finished", success=success, processed=processed, failed=failed, **figures)
     said = {"job": job, "success": success, "totalProcessed": processed, "failed": failed, **more}
     _said[UUID(running.id)] = said
 

@@ -13,8 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from blocks.names import SYNC_JOB
+from sivera.logs import log
 from sivera.platforms.base import utc_now
 from sivera.queries import runs
+from sivera.reasons import reason_for
 from sivera.sync import account as account_sync
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.plan import plan_sync
@@ -22,6 +24,7 @@ from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
+from tasks.naming import tag_task_run
 
 logger = logging.getLogger("sivera.sync")
 
@@ -36,21 +39,30 @@ def plan(options: SyncOptions) -> SyncPlan:
 @task(name="sync-account", task_run_name="{account.platform.value} {account.name}", **OF_ONE_ITEM)
 def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None) -> AccountSync | State:
     """Copy one account's campaigns and daily metrics into the database."""
+    tag_task_run(account.platform)
     edges = resources.sync_edges()
     try:
-        return account_sync.sync_account(edges, account, mode, lookback_days)
+        result = account_sync.sync_account(edges, account, mode, lookback_days)
     except Exception as error:
         if is_tried_again(error):
             raise
         # Where the database itself is away, the reason is told by the run alone.
         with suppress(SQLAlchemyError):
             account_sync.record_failure(edges.engine, account, error, edges.now())
+        _log(logging.WARNING, "Account failed", account, reason=reason_for(error, account.platform))
         return failed(error, account.platform)
+    counts = result.model_dump(exclude={"account", "again"}, exclude_defaults=True)
+    _log(logging.INFO if result.is_news else logging.DEBUG, "Account ended", account, **counts)
+    return result
+
+
+def _log(level: int, message: str, account: DueAccount, **fields: object) -> None:
+    log(logger, level, message, account_id=account.id, platform=account.platform, name=account.name, **fields)
 
 
 @task(name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
-    """Store what the run did, show it as tables, and tell the world by an event; the latter even without a database."""
+    """Store what the run did, show what failed, and tell the world by an event; the latter even without a database."""
     try:
         with Session(resources.engine()) as session, session.begin():
             runs.record_run(session, flow_run.id, summary, started_at)
@@ -59,11 +71,6 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
 
 
 def _show(summary: SyncSummary) -> None:
-    create_table_artifact(
-        key="sync-campaigns-platforms",
-        description=summary.sentence,
-        table=[{"platform": name.value, **counts.model_dump()} for name, counts in summary.platforms.items()],
-    )
     rows = [(failure.account, failure.reason) for failure in summary.failures]
     rows += [(account, "Waits for someone of the team to connect it again.") for account in summary.waiting_accounts]
     create_table_artifact(
@@ -71,8 +78,6 @@ def _show(summary: SyncSummary) -> None:
         description=f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
         table=[{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
     )
-    for account in summary.recovered:
-        logger.info("Account %s (%s %s) works again", account.id, account.platform.value, account.name)
     announce(
         SYNC_JOB,
         success=summary.failed == 0,

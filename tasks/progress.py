@@ -1,13 +1,16 @@
 """The progress of a run, as an artifact that the UI shows while it runs."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+StepT = TypeVar("StepT")
 
 UPDATE_SECONDS = 5.0
 """The UI itself looks again only every half minute; each update is a call to the server."""
@@ -35,6 +38,12 @@ class Progress:
         assert isinstance(created, UUID)  # noqa: S101 - it is a coroutine only in asynchronous code
         self._id = created
         self._updated_at = time.monotonic()
+
+    def over(self, steps: Iterable[StepT]) -> Iterator[StepT]:
+        """Give out steps one by one, and count each when the next is asked for."""
+        for step in steps:
+            yield step
+            self.advance()
 
     def advance(self) -> None:
         """Count a step; tell the server now and then, and at the end."""

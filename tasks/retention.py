@@ -1,17 +1,21 @@
 """The steps of cleanup-expired-tokens."""
 
+import logging
+
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from blocks.names import CLEANUP_JOB
+from sivera.logs import log
 from sivera.retention import cleaning
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.summary import CleanupPlan, CleanupSummary, KindResult
 from tasks import resources
 from tasks.announcing import announce
+
+logger = logging.getLogger("sivera.retention")
 
 
 @task(name="plan-cleanup", cache_policy=NO_CACHE)
@@ -25,17 +29,14 @@ def clean(plan: CleanupPlan, kind: Kind, until: float) -> KindResult | State:
     """Delete what is due of one kind, or count it."""
     result = cleaning.clean(resources.cleanup_edges(), plan, kind, until)
     reason = result.refused or result.failed
+    counts = result.model_dump(exclude_none=True)
+    log(logger, logging.WARNING if reason else logging.INFO, "Kind ended", **counts)
     return Failed(message=reason, data=result) if reason else result
 
 
 @task(name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CleanupSummary) -> None:
-    """Show what the run did as a table, and tell the world by an event."""
-    create_table_artifact(
-        key="cleanup-expired-tokens-kinds",
-        description=summary.sentence,
-        table=[one.model_dump(mode="json") for one in summary.kinds],
-    )
+    """Tell the world by an event."""
     announce(
         CLEANUP_JOB,
         success=not summary.failures,

@@ -20,10 +20,13 @@ from sivera.grants.refreshing import (
     renew_due,
     settle,
 )
+from sivera.logs import log
+from sivera.reasons import reason_for
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
+from tasks.naming import tag_task_run
 
 logger = logging.getLogger("sivera.grants")
 
@@ -39,12 +42,21 @@ def plan(options: RefreshOptions) -> RefreshPlan:
 @task(name="renew-grant", task_run_name="{grant.platform.value} {grant.team} {grant.name}", **OF_ONE_ITEM)
 def renew_grant(grant: DueGrant) -> Result | State:
     """Renew one grant."""
+    tag_task_run(grant.platform)
     try:
-        return renew_due(resources.tokens(grant.platform, grant.id), grant)
+        result = renew_due(resources.tokens(grant.platform, grant.id), grant)
     except Exception as error:
         if is_tried_again(error):
             raise
+        _log(logging.WARNING, grant, "failed", reason=reason_for(error, grant.platform))
         return failed(error, grant.platform)
+    _log(logging.INFO if result is Result.RENEWED else logging.DEBUG, grant, result)
+    return result
+
+
+def _log(level: int, grant: DueGrant, outcome: str, **fields: object) -> None:
+    who = {"grant_id": grant.id, "platform": grant.platform, "team": grant.team, "name": grant.name}
+    log(logger, level, "Grant ended", **who, outcome=outcome, **fields)
 
 
 @task(name="settle-failures", cache_policy=NO_CACHE)
@@ -56,12 +68,7 @@ def settle_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
 
 @task(name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: RefreshSummary) -> None:
-    """Show what the run did as tables, and tell the world by an event."""
-    create_table_artifact(
-        key="refresh-tokens-platforms",
-        description=summary.sentence,
-        table=[{"platform": name, **counts.model_dump()} for name, counts in summary.platforms.items()],
-    )
+    """Show what was not renewed as a table, and tell the world by an event."""
     create_table_artifact(
         key="refresh-tokens-failures",
         description=f"{len(summary.failures)} grants were not renewed.",

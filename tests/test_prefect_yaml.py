@@ -91,9 +91,10 @@ def test_a_second_run_is_cancelled(deployment: Deployment) -> None:
 
 
 @DEPLOYMENTS
-def test_is_tagged_with_its_job_and_tier(deployment: Deployment) -> None:
+def test_is_tagged_with_its_job_tier_and_platform(deployment: Deployment) -> None:
     assert deployment.tags[:2] == (TAG, FLOWS[deployment.entrypoint].name)
     assert deployment.tags[2].startswith("tier-")
+    assert deployment.tags[3:] == platforms_of(deployment)
 
 
 @DEPLOYMENTS

@@ -37,6 +37,10 @@ class RefreshOptions(BaseModel):
         description="Seconds after which no platform is called any more; what is left comes first next time.",
     )
 
+    def words(self) -> tuple[str, ...]:
+        """What tells a run with these options from others."""
+        return (*self.platforms, *self.teams)
+
 
 class DueGrant(Value):
     """A grant to renew, if it still has this generation; `team` and `name` are what a person knows it by."""

@@ -34,3 +34,7 @@ class CleanupOptions(BaseModel):
         le=45,
         description="Seconds after which no batch is begun any more; what is left goes next time.",
     )
+
+    def words(self) -> tuple[str, ...]:
+        """What tells a run with these options from others."""
+        return ("dry run",) if self.dry_run else ()

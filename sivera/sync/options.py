@@ -41,3 +41,7 @@ class SyncOptions(BaseModel):
         le=255,
         description="Seconds after which no platform is called any more; what is left comes first next time.",
     )
+
+    def words(self) -> tuple[str, ...]:
+        """What tells a run with these options from others."""
+        return (self.mode, *self.platforms, *self.teams, *(f"account {one}" for one in self.account_ids[:3]))

@@ -1,5 +1,6 @@
 """What the Prefect server knows of a flow run."""
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 from uuid import UUID
 
@@ -13,15 +14,29 @@ def flow_run_id(state: State) -> UUID:
     return state.state_details.flow_run_id
 
 
-def recorded_names(state: State, count: int) -> set[str]:
+def recorded_names(state: State, count: int) -> AbstractSet[str]:
     """The names of a flow run's task runs, once the server has recorded so many: it does so a moment later."""
-    wanted = {"flow_runs": {"id": {"any_": [str(flow_run_id(state))]}}}
+    return recorded_tags(state, count).keys()
+
+
+def recorded_tags(state: State, count: int) -> dict[str, list[str]]:
+    """The tags of a flow run's task runs by their names, once the server has recorded the end of so many."""
+    wanted = {
+        "flow_runs": {"id": {"any_": [str(flow_run_id(state))]}},
+        "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+    }
     with get_client(sync_client=True) as client:
         for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
             with attempt:
                 runs = client.request("POST", "/task_runs/filter", json=wanted).json()
                 assert len(runs) >= count
-    return {run["name"] for run in runs}
+    return {run["name"]: run["tags"] for run in runs}
+
+
+def name_of(state: State) -> str:
+    """What a flow run is called."""
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(flow_run_id(state)).name
 
 
 def artifacts(state: State) -> dict[str, Any]:

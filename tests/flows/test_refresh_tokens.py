@@ -73,8 +73,8 @@ def test_every_due_grant_is_a_task_of_its_own_and_is_renewed(ready: Stage) -> No
     assert [(row.outcome, row.run_id) for row in logs] == [("renewed", flow_run_id(state))]
     assert artifacts(state).keys() == {
         "refresh-tokens-failures",
-        "refresh-tokens-platforms",
         "refresh-tokens-progress",
+        "refresh-tokens-summary",
     }
 
 

@@ -77,8 +77,8 @@ def test_one_account_fails_and_the_others_are_finished(ready: Stage) -> None:
     assert failure.reason in str(table)
     assert artifacts(state).keys() == {
         "sync-campaigns-failures",
-        "sync-campaigns-platforms",
         "sync-campaigns-progress",
+        "sync-campaigns-summary",
     }
     (row,) = ready.rows("SELECT last_error FROM ad_accounts WHERE external_id = :id", id=broken)
     assert row.last_error == failure.reason

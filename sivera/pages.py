@@ -1,0 +1,92 @@
+"""The pages that runs leave in the UI, as Markdown: tables, and charts of bars."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from sivera.charts import to_markdown_image, to_svg
+from sivera.values import PlatformName
+
+WIDTH = 510
+"""Of the bars, in pixels: with its axis a chart fills the column that the UI has for it on a usual screen."""
+MOST_ROWS = 20
+"""Longer lists are in the artifact beside the page."""
+
+OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
+"""Colours that people who confuse some can tell apart (Okabe and Ito, 2008)."""
+
+PLATFORM_COLOURS = dict(zip(PlatformName, OKABE_ITO, strict=False))
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:-])")
+
+
+def escape(text: object) -> str:
+    """Return a text so that Markdown shows it as it is: names are written by people whom we do not know."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table; numbers are set flush right."""
+    found = [list(row) for row in rows]
+    right = [bool(found) and all(isinstance(row[at], int) for row in found) for at in range(len(columns))]
+    lines = [[escape(name) for name in columns], ["--:" if is_right else "---" for is_right in right]]
+    lines += [[f"{cell:,}" if isinstance(cell, int) else escape(cell) for cell in row] for row in found]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: str = "") -> list[str]:
+    """Return a titled table of the first rows, and where the rest is; nothing where there are none."""
+    if not rows:
+        return []
+    more = [f"And {len(rows) - MOST_ROWS:,} more in the artifact `{whole}`."] if len(rows) > MOST_ROWS else []
+    return [f"### {title}", table(columns, rows[:MOST_ROWS]), *more]
+
+
+def page(job: str, sentence: str, *parts: str) -> str:
+    """Return the page of a run: how it ended, the parts, and where the guide speaks of it."""
+    return "\n\n".join((f"## {job}", f"{escape(sentence)}.", *parts, f"What to do: `docs/operations.md#{job}`."))
+
+
+def bars(
+    title: str,
+    counts: Mapping[tuple[str, str], int],
+    *,
+    bar: Sequence[str],
+    part: Mapping[str, str],
+    count: str,
+    horizontal: bool = False,
+) -> str:
+    """Return stacked bars as a picture within Markdown.
+
+    Args:
+        title: What they show.
+        counts: How much each part of each bar counts, by the names of bar and part.
+        bar: The bars in their order; what follows a `#` in a name is not shown, and tells bars of one name apart.
+        part: The parts in their order, with their colours.
+        count: What is counted.
+        horizontal: Whether the bars lie.
+    """
+    if not any(counts.values()):
+        return f"### {title}\n\nNone."
+    import altair as alt  # noqa: PLC0415 - half a second, which no flow should take to start
+
+    ranks = {name: rank for rank, name in enumerate(part)}
+    rows = [{"bar": b, "part": p, "count": n, "rank": ranks[p]} for (b, p), n in counts.items()]
+    names = alt.Axis(title=None, labelExpr="split(datum.value, '#')[0]", labelAngle=0 if horizontal else -40)
+    numbers = alt.Axis(title=count, tickMinStep=1, format=",d")
+    along = (alt.Y if horizontal else alt.X)("bar:N", sort=list(bar), scale=alt.Scale(domain=list(bar)), axis=names)
+    amount = (alt.X if horizontal else alt.Y)("count:Q", axis=numbers)
+    chart = alt.Chart(alt.InlineData(rows)).mark_bar()
+    chart = chart.encode(
+        along,
+        amount,
+        alt.Color(
+            "part:N",
+            title=None,
+            legend=alt.Legend(orient="top"),
+            scale=alt.Scale(domain=list(part), range=list(part.values())),
+        ),
+        alt.Order("rank:Q"),
+    )
+    size = {"height": 28 * len(bar)} if horizontal else {"height": 200}
+    picture = to_markdown_image(to_svg(chart.properties(width=WIDTH, **size)), escape(title))
+    return f"### {title}\n\n{picture}"

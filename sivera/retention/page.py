@@ -1,0 +1,39 @@
+"""The page of a run of cleanup-expired-tokens: its figures, and a picture of what the last runs deleted."""
+
+from datetime import UTC
+
+from sqlalchemy.orm import Session
+
+from sivera import pages
+from sivera.queries import pages as queries
+from sivera.retention.options import Kind
+from sivera.retention.summary import CleanupSummary, KindResult
+
+RUNS = 30
+COLUMNS = ("kind", "deleted", "remaining", "before (UTC)", "ms")
+
+
+def cleanup_page(job: str, summary: CleanupSummary, charts: list[str]) -> str:
+    """Return the page of a run, as Markdown."""
+    table = pages.table(COLUMNS, [_row(one) for one in summary.kinds])
+    failures = [(one.kind.value, one.refused or one.failed) for one in summary.failures]
+    return pages.page(
+        job, summary.sentence, table, *pages.listing("Refused or failed", ["kind", "reason"], failures), *charts
+    )
+
+
+def cleanup_charts(session: Session) -> list[str]:
+    """Draw how many rows of each kind the last runs deleted; nothing where none has."""
+    rows = queries.recent_cleanups(session, RUNS)
+    counts = {(f"{begun.astimezone(UTC):%m-%d %H:%M}#{run}", kind): deleted for run, begun, kind, deleted in rows}
+    if not counts:
+        return []
+    runs = list(dict.fromkeys(run for run, _ in counts))
+    colours = dict(zip((kind.value for kind in Kind), pages.OKABE_ITO, strict=False))
+    return [pages.bars("Rows deleted, over the last runs (UTC)", counts, bar=runs, part=colours, count="rows")]
+
+
+def _row(one: KindResult) -> list[object]:
+    remaining = "not counted" if one.remaining is None else one.remaining
+    cutoff = f"{one.cutoff.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return [one.kind.value, one.deleted, remaining, cutoff, one.duration_ms]

@@ -1,0 +1,80 @@
+"""The page of a run of sync-campaigns: its figures, its failures, and pictures of how the sync is doing."""
+
+from collections.abc import Sequence
+from datetime import UTC, timedelta
+
+from sqlalchemy.orm import Session
+
+from sivera import pages
+from sivera.queries import pages as queries
+from sivera.sync.summary import SyncSummary
+from sivera.values import PlatformName
+
+RUNS = 24
+OUTCOMES = {"synced": "#0072b2", "failed": "#d55e00", "put off": "#e69f00", "waiting": "#999999"}
+
+HOUR = timedelta(hours=1)
+AGES = {
+    "under 1 h": "#2c7bb6",
+    "1 to 2 h": "#abd9e9",
+    "2 to 3 h": "#fee090",
+    "3 to 24 h": "#f46d43",
+    "over a day": "#a50026",
+    "never": "#777777",
+}
+BOUNDS = (HOUR, 2 * HOUR, 3 * HOUR, 24 * HOUR)
+"""Between the ages."""
+
+
+def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
+    """Return the page of a run, as Markdown."""
+    failures = [(one.account.id, one.account.platform.value, one.account.name, one.reason) for one in summary.failures]
+    return pages.page(
+        job,
+        summary.sentence,
+        "### Accounts",
+        _counts(summary, ("accounts", "synced", "failed", "put_off", "waiting")),
+        "### Campaigns, and days of metrics",
+        _counts(summary, ("added", "changed", "unchanged", "removed", "metric_rows")),
+        *pages.listing("Failed", ["account", "platform", "name", "reason"], failures, f"{job}-failures"),
+        *charts,
+    )
+
+
+def sync_charts(session: Session) -> list[str]:
+    """Draw the accounts by outcome over the last runs, and the age of what each platform's accounts hold."""
+    runs = {
+        f"{run.started_at.astimezone(UTC):%m-%d %H:%M}#{run.id}": run for run in queries.recent_syncs(session, RUNS)
+    }
+    by_outcome = {
+        (name, outcome): getattr(run, outcome.replace(" ", "_")) for name, run in runs.items() for outcome in OUTCOMES
+    }
+    names = list(AGES)
+    by_age = {
+        (platform, "never" if place is None else names[place]): count
+        for platform, place, count in queries.accounts_by_age(session, BOUNDS)
+    }
+    present = {platform for platform, _ in by_age}
+    return [
+        pages.bars(
+            "Accounts by outcome, over the last runs (UTC)",
+            by_outcome,
+            bar=list(runs),
+            part=OUTCOMES,
+            count="accounts",
+        ),
+        pages.bars(
+            "Accounts by the age of their last sync",
+            by_age,
+            bar=[name.value for name in PlatformName if name.value in present],
+            part=AGES,
+            count="accounts",
+            horizontal=True,
+        ),
+    ]
+
+
+def _counts(summary: SyncSummary, columns: Sequence[str]) -> str:
+    # Two narrow tables: one of all columns does not fit the UI's page.
+    rows = [(name.value, *(getattr(one, column) for column in columns)) for name, one in summary.platforms.items()]
+    return pages.table(["platform", *(column.replace("_", " ") for column in columns)], rows)

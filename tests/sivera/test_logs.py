@@ -1,0 +1,71 @@
+"""Log lines: fields for people and for machines, and settings that are checked."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from sivera import logs
+from sivera.errors import ConfigurationError
+from sivera.settings import LogFormat, Settings, read_settings
+
+logger = logging.getLogger("sivera.test")
+
+
+@pytest.fixture(autouse=True)
+def of_a_run() -> Iterator[None]:
+    """A run that every line belongs to."""
+    before = logs._whose
+    logs.identify(lambda: {"job": "sync-campaigns", "run_id": "r1"})
+    yield
+    logs.identify(before)
+
+
+def test_fields_stand_behind_the_message_and_are_quoted_where_they_must(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sivera.test")
+    logs.log(logger, logging.INFO, "Account ended", account_id=17, name='한빛 "A"\n100% b=c', empty="", none=None)
+    assert caplog.messages == [
+        r'Account ended account_id=17 name="한빛 \"A\"\n100% b=c" empty="" none=None job=sync-campaigns run_id=r1'
+    ]
+
+
+def test_what_is_below_the_level_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sivera.test")
+    logs.log(logger, logging.DEBUG, "Account ended", account_id=17)
+    assert caplog.messages == []
+
+
+def test_json_has_the_fields_of_a_line_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sivera.test")
+    logs.log(logger, logging.WARNING, "Account failed", account_id=17, name="한빛\n%s", at=datetime(2026, 11, 20))  # noqa: DTZ001
+    logging.getLogger("other").error("It %s", "broke", exc_info=ConfigurationError("no such thing"))
+    ours, other = (json.loads(line) for record in caplog.records for line in [logs.JsonFormatter().format(record)])
+    assert datetime.fromisoformat(ours.pop("time")).utcoffset() is not None
+    assert ours == {
+        "level": "WARNING",
+        "logger": "sivera.test",
+        "message": "Account failed",
+        "account_id": 17,
+        "name": "한빛\n%s",
+        "at": "2026-11-20 00:00:00",
+        "job": "sync-campaigns",
+        "run_id": "r1",
+    }
+    assert (other["level"], other["message"], other["run_id"]) == ("ERROR", "It broke", "r1")
+    assert "ConfigurationError: no such thing" in other["traceback"]
+
+
+def test_the_settings_are_read_whatever_their_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Settings().log_level, Settings().log_format) == ("INFO", LogFormat.TEXT)
+    monkeypatch.setenv("SIVERA_LOG_LEVEL", "warning")
+    monkeypatch.setenv("SIVERA_LOG_FORMAT", "JSON")
+    assert (read_settings().log_level, read_settings().log_format) == ("WARNING", LogFormat.JSON)
+
+
+@pytest.mark.parametrize("name", ["SIVERA_LOG_LEVEL", "SIVERA_LOG_FORMAT"])
+def test_a_setting_that_will_not_do_is_named_with_what_would(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "chatty")
+    with pytest.raises(ConfigurationError, match=rf"^{name}: Input should be '(DEBUG|text)'"):
+        read_settings()

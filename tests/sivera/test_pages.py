@@ -1,0 +1,70 @@
+"""Charts and pages as they are written: pictures that are whole, and text that stays text."""
+
+import base64
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from sivera import pages
+from sivera.charts import to_markdown_image, to_svg
+
+COLOURS = {"로그": "#0072b2", "b & <c>": "#d55e00"}
+
+
+def svg_of(markdown: str) -> ET.Element:
+    encoded = markdown.partition("data:image/svg+xml;base64,")[2].removesuffix(")")
+    return ET.fromstring(base64.b64decode(encoded, validate=True))  # noqa: S314 - our own
+
+
+def texts(svg: ET.Element) -> list[str]:
+    return [element.text or "" for element in svg.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_chart_shows_its_bars_parts_and_numbers_in_any_language() -> None:
+    counts = {("11-24 14:00#x", "로그"): 7, ("11-24 14:00#y", "로그"): 3, ("11-24 14:00#y", "b & <c>"): 2}
+    bar = ["11-24 14:00#x", "11-24 14:00#y"]
+    shown = texts(svg_of(pages.bars("계정", counts, bar=bar, part=COLOURS, count="계정 수")))
+    assert shown.count("11-24 14:00") == 2
+    assert {"로그", "b & <c>", "계정 수", "0", "7"} <= set(shown)
+
+
+def test_a_chart_has_the_colours_it_was_given_and_a_white_ground() -> None:
+    picture = pages.bars("T", {("a", "로그"): 1}, bar=["a"], part=COLOURS, count="n", horizontal=True)
+    fills = {element.get("fill") for element in svg_of(picture).iter()}
+    assert {"#0072b2", "white"} <= fills
+
+
+def test_nothing_to_count_is_said_without_a_picture() -> None:
+    assert pages.bars("T", {("a", "로그"): 0}, bar=["a"], part=COLOURS, count="n") == "### T\n\nNone."
+
+
+def test_any_chart_becomes_a_picture_within_markdown() -> None:
+    import altair as alt  # noqa: PLC0415 - as where charts are made
+
+    svg = to_svg(alt.Chart(alt.InlineData([{"x": 1}])).mark_point().encode(x="x:Q"))
+    image = to_markdown_image(svg, "a point")
+    assert image.startswith("![a point](data:image/svg+xml;base64,")
+    assert svg_of(image).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+@pytest.mark.parametrize("name", ["a|b", "<img src=x>", "[x](javascript:y)", "`c`", "&lt;", "*b*", "a\nb"])
+def test_what_people_named_stays_text_in_one_cell(name: str) -> None:
+    line = pages.table(["name", "n"], [(name, 1234567)]).splitlines()[-1]
+    cell, number = line.removeprefix("| ").removesuffix(" |").rsplit(" | ", 1)
+    assert number == "1,234,567"
+    assert cell.replace("\\", "") == name.replace("\n", " ")
+    assert all(cell[at - 1] == "\\" for at, character in enumerate(cell) if character in "|<>[]()`&*")
+
+
+def test_a_long_list_says_where_the_rest_is() -> None:
+    title, table, more = pages.listing("Failed", ["n"], [(n,) for n in range(25)], "job-failures")
+    assert (title, len(table.splitlines())) == ("### Failed", 2 + pages.MOST_ROWS)
+    assert more == "And 5 more in the artifact `job-failures`."
+
+
+def test_a_flow_starts_without_what_draws() -> None:
+    code = "import sys, flows.sync_campaigns; print({'altair', 'vl_convert'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    assert done.stdout == "set()\n"
