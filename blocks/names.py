@@ -18,6 +18,7 @@ BACKUPS = "backups"
 SYNC_JOB = "sync-campaigns"
 REFRESH_JOB = "refresh-tokens"
 CLEANUP_JOB = "cleanup-expired-tokens"
+BACKUP_JOB = "backup-data"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -28,4 +29,5 @@ def lock_name(job: str, platform: PlatformName) -> str:
 LOCKS = (
     *(lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName),
     CLEANUP_JOB,
+    BACKUP_JOB,
 )

@@ -27,6 +27,7 @@ app.command("ops.accounts:credentials", help="The grants with which teams let us
 app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
 app.command("ops.accounts:apps", help="The keys of our application on each platform.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
+app.command("ops.restore:restore", help="The backups of the database, and the way back from one.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 
 

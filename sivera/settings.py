@@ -19,3 +19,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path("~/.local/share/sivera").expanduser(),
         description="Where reports and backups are kept until the storage blocks name another place.",
     )
+    postgres_bin_dir: Path | None = Field(
+        default=None,
+        description="The folder of other pg_dump and pg_restore than those that come with this package.",
+    )

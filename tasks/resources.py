@@ -10,8 +10,12 @@ from prefect.runtime import flow_run
 from sqlalchemy import Engine
 
 from blocks.database import load_database_url
+from blocks.names import BACKUPS
 from blocks.platform_app import load_platform_app
+from blocks.storage import load_storage
 from blocks.token_key import load_keyring
+from sivera.backups.backing_up import BackupEdges
+from sivera.backups.catalog import Catalog
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
@@ -105,6 +109,17 @@ def sync_edges() -> SyncEdges:
 def cleanup_edges() -> CleanupEdges:
     """What a cleanup needs, for the run that asks."""
     return CleanupEdges(engine(), UUID(flow_run.id))
+
+
+def backup_edges() -> BackupEdges:
+    """What a backup needs, for the run that asks; a key that is wrong or missing keeps nobody from making one."""
+    return BackupEdges(engine(), load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
+
+
+@_once
+def catalog() -> Catalog:
+    """The backups in the storage."""
+    return Catalog(load_storage(BACKUPS).get_filesystem())
 
 
 def _load_keyring() -> Keyring:

@@ -14,6 +14,7 @@ from blocks.automations import AUTOMATIONS
 from flows.sync_campaigns import TIMEOUT_SECONDS
 from ops.cli import app
 from ops.timetable import Schedule, find_timetable, read_timetable
+from sivera.backups.options import BackupOptions
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
 from sivera.grants.rules import FACTS, Outcome
@@ -36,7 +37,7 @@ REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 FLOW_NAMES = {flow.name for flow in FLOWS.values()}
-OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions)
+OPTIONS = (SyncOptions, RefreshOptions, CleanupOptions, BackupOptions)
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from blocks.automations import HEARTBEAT_SECONDS, SILENCE
-from blocks.names import CLEANUP_JOB, LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
+from blocks.names import BACKUP_JOB, CLEANUP_JOB, LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
 from ops.timetable import Deployment, find_timetable, read_timetable
+from sivera.backups.options import BackupOptions
 from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.options import SyncOptions
@@ -45,6 +46,7 @@ def test_when_each_job_runs() -> None:
         "refresh-tokens/amazon/six-hourly": ("10 */6 * * *", "UTC", False),
         "refresh-tokens/tiktok/six-hourly": ("15 */6 * * *", "UTC", False),
         "cleanup-expired-tokens/all/daily": ("0 2 * * *", "UTC", True),
+        "backup-data/all/weekly": ("0 3 * * 0", "UTC", True),
     }
 
 
@@ -72,6 +74,11 @@ def test_only_the_timetable_lets_the_cleanup_delete() -> None:
     (options,) = [options for *_, options in schedules(CLEANUP_JOB)]
     assert CleanupOptions.model_validate(options) == CleanupOptions(dry_run=False)
     assert CleanupOptions().dry_run
+
+
+def test_the_timetable_keeps_backups_as_their_options_say() -> None:
+    (options,) = [options for *_, options in schedules(BACKUP_JOB)]
+    assert BackupOptions.model_validate(options) == BackupOptions()
 
 
 def platforms_of(deployment: Deployment) -> tuple[PlatformName, ...]:
@@ -120,6 +127,6 @@ def test_every_environment_variable_is_one_that_holds_no_secret() -> None:
     }
 
 
-def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_the_cleanup() -> None:
+def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_each_job_that_is_not_split() -> None:
     of_platforms = {lock_name(job, platform) for job in (SYNC_JOB, REFRESH_JOB) for platform in PlatformName}
-    assert set(LOCKS) == of_platforms | {CLEANUP_JOB}
+    assert set(LOCKS) == of_platforms | {CLEANUP_JOB, BACKUP_JOB}
