@@ -93,6 +93,7 @@ class Stack:
             # A grant beside the one that the team has: the token reaches other accounts.
             '--platform google --team "Northwind Goods"': '--platform google --team "Northwind Goods" --name second',
             "--dead 500000 --live 100000": "--dead 3000 --live 600",
+            "--rows 1000000": "--rows 3000 --rounds 1",
         }
 
     def filled_in(self, line: str) -> str:
@@ -179,12 +180,17 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
     r"uv run sivera up": How("The jobs are deployed", stays=True, first=alone),
     r"uv run python -m benchmarks\.cleanup ": How('"dead": 3000'),
+    r"uv run python -m benchmarks\.backup ": How('"rows": 3000'),
     r"uv run python -m benchmarks\.sync ": How("(?s)--accounts .*--latency-ms ", extra=" --help"),
     r"uv run python -m benchmarks\.refresh ": How("(?s)--grants .*--latency-ms ", extra=" --help"),
     r"cron \S*/api/cron$": How('"success": ?true.*"sync-campaigns"'),
     r"cron ": How('"success": ?true.*"run":', first=alone),
     r"curl .*/healthz": How('"success": ?true'),
     r"curl .*/openapi\.json": How('"openapi"'),
+    r"psql .*CREATE DATABASE": How("CREATE DATABASE"),
+    r"echo .*sivera restore run ": How("Restored: "),
+    r"uv run sivera restore list": How("verified", first=alone),
+    r"uv run sivera restore check ": How("^verified: "),
     r"psql ": How("1 row", stdin=lambda _: "SELECT 1"),
     r"git switch --detach ": How(),
     r"uv sync --locked": How("Would"),
