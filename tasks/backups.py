@@ -17,13 +17,13 @@ from tasks.progress import Progress
 
 @task(name="begin-backup", cache_policy=NO_CACHE, persist_result=False)
 def begin() -> Origin:
-    """Settle what runs that were killed have left, and note that this one begins."""
+    """Note that the run begins."""
     return backing_up.begin(resources.backup_edges())
 
 
 @task(name="dump", cache_policy=NO_CACHE, persist_result=False)
 def dump(origin: Origin, until: float) -> Manifest | Verdict:
-    """Stream a dump to the storage."""
+    """Settle what runs that were killed have left, and stream a dump to the storage."""
     return backing_up.dump(resources.backup_edges(), origin, until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
 
 

@@ -58,11 +58,8 @@ class BackupSummary(Value):
 
 
 def begin(edges: BackupEdges) -> Origin:
-    """Settle what runs that were killed have left, and note that this one begins. No other run may be under way."""
-    edges.catalog.remove_drafts()
+    """Note that a run begins."""
     with Session(edges.engine) as session, session.begin():
-        for left in queries.unfinished(session):
-            _settle(session, edges.catalog, left)
         now = queries.read_clock(session)
         name = name_of(edges.run_id, f"{now:%Y%m%dT%H%M%SZ}")
         queries.begin(session, edges.run_id, path_of(name))
@@ -70,8 +67,15 @@ def begin(edges: BackupEdges) -> Origin:
 
 
 def dump(edges: BackupEdges, origin: Origin, until: float, tell: Tell) -> Manifest | Verdict:
-    """Make the backup, or say why there is none."""
+    """Settle what runs that were killed have left, and make the backup, or say why there is none.
+
+    No other run may be under way.
+    """
     try:
+        edges.catalog.remove_drafts()
+        with Session(edges.engine) as session, session.begin():
+            for left in queries.unfinished(session, edges.run_id):
+                _settle(session, edges.catalog, left)
         return dumping.dump(origin, edges.url, edges.catalog, until, tell)
     except Exception as error:  # noqa: BLE001 - whatever it was, the account must say that there is no backup
         verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))

@@ -47,9 +47,11 @@ def begin(session: Session, run_id: UUID, path: str) -> Backup:
     return backup
 
 
-def unfinished(session: Session) -> Sequence[Backup]:
-    """Return the backups that runs began and did not end."""
-    return session.scalars(select(Backup).where(Backup.outcome == "running").order_by(Backup.id)).all()
+def unfinished(session: Session, run_id: UUID) -> Sequence[Backup]:
+    """Return the backups that other runs began and did not end."""
+    return session.scalars(
+        select(Backup).where(Backup.outcome == "running", Backup.run_id != run_id).order_by(Backup.id)
+    ).all()
 
 
 def finish(session: Session, run_id: UUID, outcome: str, reason: str | None, manifest: dict[str, Any] | None) -> None:

@@ -1,6 +1,7 @@
 """Backups with real PostgreSQL and its own programs: what is made, what its check finds, and what breaks."""
 
 import base64
+import dataclasses
 import json
 import re
 import resource
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from sqlalchemy import Engine, make_url, text
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sivera.backups import backing_up, checking
+from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import Origin, dump
 from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
@@ -172,7 +176,7 @@ def test_a_run_that_was_killed_is_settled_by_the_next(vault: Vault) -> None:
     assert vault.accounts()[0] == ("inconclusive", None, "the run was ended before it was whole")
     assert sorted(path.name for path in vault.folder.iterdir()) == [f"{made.name}.dump", f"{made.name}.json"]
     # The next one after a run that was ended between its dump and its check.
-    backing_up.begin(vault.edges())
+    vault.backed_up()
     assert vault.accounts()[1][::2] == ("inconclusive", "the run was ended before it was checked")
     assert vault.catalog.read(made.name).outcome is Outcome.INCONCLUSIVE
     for attempt in Retrying(wait=wait_fixed(0.1), stop=stop_after_delay(30), reraise=True):
@@ -273,6 +277,18 @@ def test_older_backups_go_and_the_account_says_so(vault: Vault) -> None:
     assert sorted(path.name for path in vault.folder.iterdir()) == [f"{third.name}.dump", f"{third.name}.json"]
     kept = vault.rows("SELECT path FROM backups WHERE deleted_at IS NULL")
     assert kept == [(f"{third.name}.dump",)]
+
+
+def test_a_storage_without_files_of_its_own_will_do(vault: Vault) -> None:
+    vault.fill(BIG)
+    catalog = Catalog(DirFileSystem(path=f"/{vault.folder.name}", fs=MemoryFileSystem(skip_instance_cache=True)))
+    edges = dataclasses.replace(vault.edges(), catalog=catalog)
+    made = backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), lambda _: None)
+    assert isinstance(made, Manifest), made
+    assert backing_up.check(edges, made, Vault.monotonic(NEVER), lambda _: None).verdict == VERIFIED
+    assert catalog.list()[0][0].outcome is Outcome.VERIFIED
+    catalog.remove(made.name)
+    assert catalog.list() == ([], [])
 
 
 def test_a_manifest_that_cannot_be_read_is_said_and_left_alone(vault: Vault) -> None:
