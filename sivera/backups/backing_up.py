@@ -76,11 +76,13 @@ def dump(edges: BackupEdges, origin: Origin, until: float, tell: Tell) -> Manife
         with Session(edges.engine) as session, session.begin():
             for left in queries.unfinished(session, edges.run_id):
                 _settle(session, edges.catalog, left)
-        return dumping.dump(origin, edges.url, edges.catalog, until, tell)
+        manifest = dumping.dump(origin, edges.url, edges.catalog, until, tell)
     except Exception as error:  # noqa: BLE001 - whatever it was, the account must say that there is no backup
         verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
         _finish(edges, verdict, None)
         return verdict
+    logger.info("Dumped to %s: %d bytes, SHA-256 %s", path_of(manifest.name), manifest.size, manifest.sha256)
+    return manifest
 
 
 def check(edges: BackupEdges, manifest: Manifest, until: float, tell: Tell) -> Manifest:
@@ -90,6 +92,7 @@ def check(edges: BackupEdges, manifest: Manifest, until: float, tell: Tell) -> M
     # First where it is read when the database is gone.
     edges.catalog.write(checked)
     _finish(edges, verdict, checked)
+    logger.info("Checked %s: %s", path_of(manifest.name), f"{verdict.outcome.value} {verdict.reason}".strip())
     return checked
 
 

@@ -113,9 +113,11 @@ class Catalog:
         draft = f"{path}{DRAFT}"
         try:
             with self._files.open(draft, "wb") as file:
+                # Of a file of the machine: nobody else may read it, and it is on the disk. An object store has neither.
+                with suppress(io.UnsupportedOperation, AttributeError):
+                    os.fchmod(file.fileno(), 0o600)
                 yield file
                 file.flush()
-                # A file of the machine is on its disk; an object store has nothing to ask for that.
                 with suppress(io.UnsupportedOperation, AttributeError):
                     os.fsync(file.fileno())
             self._files.mv(draft, path)

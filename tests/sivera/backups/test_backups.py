@@ -71,6 +71,7 @@ def test_a_backup_is_what_the_database_held_at_one_moment_and_its_check_proves_i
     assert vault.rows("SELECT count(*) FROM sessions") == [(100 + len(writes),)]
     assert made.key_ids == ("k1",)
     assert made.size == vault.dump_file(made).stat().st_size > 0
+    assert {path.stat().st_mode & 0o777 for path in vault.folder.iterdir()} == {0o600}
     shares: list[float] = []
     assert vault.check(made, tell=shares.append) == VERIFIED
     assert shares == sorted(shares)
