@@ -25,6 +25,7 @@ REPORTS_JOB = "generate-reports"
 BUDGETS_JOB = "check-budgets"
 ALERTS_JOB = "check-alerts"
 METRICS_JOB = "collect-metrics"
+BACKUP_JOB = "backup-data"
 
 
 def lock_name(job: str, platform: PlatformName) -> str:
@@ -39,4 +40,5 @@ LOCKS = (
     BUDGETS_JOB,
     ALERTS_JOB,
     METRICS_JOB,
+    BACKUP_JOB,
 )

@@ -11,6 +11,7 @@ from blocks.names import ALERTS_JOB
 from sivera.alerts.options import AlertOptions
 from tasks.alerts import check, publish_summary
 from tasks.announcing import TOLD
+from tasks.naming import named
 from tasks.occurrences import account_for_occurrences
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
@@ -19,7 +20,7 @@ TIMEOUT_SECONDS = 120
 """The backstop; a run takes a second or two."""
 
 
-@flow(name=ALERTS_JOB, flow_run_name=ALERTS_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+@flow(name=ALERTS_JOB, flow_run_name=named(ALERTS_JOB), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
 def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Look at every job, grant and account, and leave an event for each alert that begins or is over.
 

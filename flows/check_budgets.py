@@ -15,6 +15,7 @@ from sivera.budgets.summary import TEAMS, CheckSummary
 from sivera.values import PlatformName
 from tasks.announcing import TOLD
 from tasks.budgets import check_options, check_platform, check_team_budgets, publish_summary
+from tasks.naming import named
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
 
@@ -22,7 +23,7 @@ TIMEOUT_SECONDS = 300
 """The backstop; a run stops by itself at its options' deadline."""
 
 
-@flow(name=BUDGETS_JOB, flow_run_name=BUDGETS_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+@flow(name=BUDGETS_JOB, flow_run_name=named(BUDGETS_JOB, BudgetOptions.words), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
 def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Check the budgets of each platform, and then those that teams set.
 

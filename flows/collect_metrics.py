@@ -14,6 +14,7 @@ from sivera.metrics.options import CollectOptions
 from sivera.metrics.summary import CollectionSummary
 from tasks.announcing import TOLD
 from tasks.metrics import begin, collect, forget, publish_summary, push, read_runs
+from tasks.naming import named
 from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.staleness import long_past
 
@@ -24,7 +25,7 @@ STALE_AFTER = timedelta(minutes=20)
 """A run whose time is longer past, as after a downtime, would measure nothing of then."""
 
 
-@flow(name=METRICS_JOB, flow_run_name=METRICS_JOB, timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+@flow(name=METRICS_JOB, flow_run_name=named(METRICS_JOB), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
 def collect_metrics(options: CollectOptions = CollectOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Measure how things stand now, store the samples, and show and export them.
 

@@ -16,6 +16,7 @@ from sivera.reports.summary import ReportTally
 from tasks import resources
 from tasks.announcing import TOLD
 from tasks.mapping import work_off
+from tasks.naming import named
 from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.reports import plan, publish_summary, write_reports
 
@@ -28,7 +29,7 @@ THREADS = 8
 
 @flow(
     name=REPORTS_JOB,
-    flow_run_name=REPORTS_JOB,
+    flow_run_name=named(REPORTS_JOB, ReportOptions.words),
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
     timeout_seconds=TIMEOUT_SECONDS,
     **TOLD,

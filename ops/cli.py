@@ -32,6 +32,7 @@ app.command("ops.budgets:budgets", help="What teams mean to spend in a month.")
 app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
 app.command("ops.history:history", name="history", help="What became of each time at which a job was to run.")
 app.command("ops.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
+app.command("ops.restore:restore", help="The backups of the database, and the way back from one.")
 app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
 app.command("ops.monitor:monitor", help="The monitors outside of Prefect that are told how runs end.")
 

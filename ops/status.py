@@ -146,6 +146,8 @@ def _table_rows(figures: Collection) -> Iterator[Sequence[str]]:
     for labels, size in largest[:LARGEST_TABLES]:
         yield (*labels, f"{rows.get(labels, 0):,.0f}", _size(size))
     yield ("the database", "", _size(figures.values(of.DATABASE_BYTES)[()]))
+    age = figures.values(of.BACKUP_AGE).get(())
+    yield ("its last verified backup", "", "none" if age is None else f"{_duration(age)} ago")
 
 
 def _duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.errors import ConfigurationError
 from sivera.grants.renewal import LEASE, seal, unseal
-from sivera.models import PlatformCredential
+from sivera.models import PlatformCredential, TokenKeyCheck
 from sivera.queries import keys as queries
 from sivera.values import Value
 
@@ -56,13 +56,18 @@ def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
         )
     for key_id in sorted(checks.keys() & keyring.key_ids):
         try:
-            keyring.decrypt(checks[key_id].sentinel, _place(key_id))
+            decrypts(keyring, checks[key_id])
         except UndecryptableError:
             raise ConfigurationError(
                 f"the key '{key_id}' in the block token-key is another one than tokens in the database are "
                 "encrypted with: restore it from where you keep a copy"
             ) from None
     return frozenset(checks)
+
+
+def decrypts(keyring: Keyring, check: TokenKeyCheck) -> None:
+    """Raise UndecryptableError where the keyring's key of the check's id is another one; it has one of that id."""
+    keyring.decrypt(check.sentinel, _place(check.id))
 
 
 @contextmanager

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
         default_factory=lambda: Path("~/.local/share/sivera").expanduser(),
         description="Where reports and backups are kept until the storage blocks name another place.",
     )
+    postgres_bin_dir: Path | None = Field(
+        default=None,
+        description="The folder of other pg_dump and pg_restore than those that come with this package.",
+    )
     log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field(
         default="INFO", description="From which level on lines of ours are kept."
     )

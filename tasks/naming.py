@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 OptionsT = TypeVar("OptionsT")
 
 
-def named(job: str, words: Callable[[OptionsT], Iterable[str]]) -> Callable[[], str]:
+def named(job: str, words: Callable[[OptionsT], Iterable[str]] = lambda _: ()) -> Callable[[], str]:
     """Return what names a run when it starts: `sync-campaigns 14:00 incremental`.
 
     The time is when it was due, in UTC; of a run by hand it is when that was asked for.

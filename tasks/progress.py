@@ -48,7 +48,11 @@ class Progress:
     def advance(self) -> None:
         """Count a step; tell the server now and then, and at the end."""
         self._done += 1
-        if self._done >= self._total or time.monotonic() - self._updated_at > UPDATE_SECONDS:
+        self.reach(self._done / self._total)
+
+    def reach(self, share: float) -> None:
+        """Take it that this share is done, from 0 to 1; tell the server now and then, and at the end."""
+        if share >= 1 or time.monotonic() - self._updated_at > UPDATE_SECONDS:
             self._updated_at = time.monotonic()
             with single_attempt():
-                update_progress_artifact(self._id, 100.0 * self._done / self._total)
+                update_progress_artifact(self._id, 100.0 * share)

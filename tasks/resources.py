@@ -11,12 +11,14 @@ from prefect.settings import PREFECT_UI_URL
 from sqlalchemy import Engine
 
 from blocks.database import load_database_url
-from blocks.names import ALERTS_JOB, REPORTS
+from blocks.names import ALERTS_JOB, BACKUPS, REPORTS
 from blocks.platform_app import load_platform_app
 from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
 from sivera.alerts.checking import AlertEdges
 from sivera.alerts.conditions import Links
+from sivera.backups.backing_up import BackupEdges
+from sivera.backups.catalog import Catalog
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
@@ -128,6 +130,17 @@ def report_edges() -> ReportEdges:
 def alert_edges() -> AlertEdges:
     """What a check for alerts needs."""
     return AlertEdges(engine(), Links(ui_url=PREFECT_UI_URL.value()), ALERTS_JOB)
+
+
+def backup_edges() -> BackupEdges:
+    """What a backup needs, for the run that asks; a key that is wrong or missing keeps nobody from making one."""
+    return BackupEdges(engine(), load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
+
+
+@_once
+def catalog() -> Catalog:
+    """The backups in the storage."""
+    return Catalog(load_storage(BACKUPS).get_filesystem())
 
 
 def _load_keyring() -> Keyring:

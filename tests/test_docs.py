@@ -17,6 +17,7 @@ from ops.cli import app
 from ops.timetable import Schedule, find_timetable, read_timetable
 from sivera.alerts.conditions import Kind
 from sivera.alerts.options import AlertOptions, Channel
+from sivera.backups.options import BackupOptions
 from sivera.budgets.options import BudgetOptions
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
@@ -51,6 +52,7 @@ OPTIONS = (
     BudgetOptions,
     AlertOptions,
     CollectOptions,
+    BackupOptions,
 )
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -144,9 +146,8 @@ def test_each_file_that_is_named_exists(path: Path) -> None:
 
 def test_the_table_of_jobs_lists_each_flow_and_when_it_runs() -> None:
     section = README.read_text().partition("## The jobs")[2].partition("\n## ")[0]
-    rows = {row[1]: row[0] for row in re.finditer(r"^\| \[?`([\w-]+)`.*$", section, re.MULTILINE)}
-    planned = {name for name, row in rows.items() if row.endswith("| planned |")}
-    assert rows.keys() - planned == FLOW_NAMES
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| \[`([\w-]+)`.*$", section, re.MULTILINE)}
+    assert rows.keys() == FLOW_NAMES
     for deployment in TIMETABLE.deployments:
         for schedule in deployment.schedules:
             if schedule.active:

@@ -99,6 +99,7 @@ class Stack:
             # A service that is not there, in place of Slack: no call leaves the machine.
             "sivera alerts set slack": "sivera alerts set url",
             "sivera alerts remove slack": "sivera alerts remove url",
+            "--rows 1000000": "--rows 3000 --rounds 1",
         }
 
     def filled_in(self, line: str) -> str:
@@ -210,6 +211,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
     r"uv run sivera up": How("The jobs are deployed", stays=True, first=alone),
     r"uv run python -m benchmarks\.cleanup ": How('"dead": 3000'),
+    r"uv run python -m benchmarks\.backup ": How('"rows": 3000'),
     r"uv run python -m benchmarks\.sync ": How("(?s)--accounts .*--latency-ms ", extra=" --help"),
     r"uv run python -m benchmarks\.refresh ": How("(?s)--grants .*--latency-ms ", extra=" --help"),
     r"cron \S*/api/cron$": How('"success": ?true.*"sync-campaigns"'),
@@ -217,6 +219,10 @@ COMMANDS: Mapping[str, How] = {
     r"cron ": How('"success": ?true.*"run":', first=alone),
     r"curl .*/healthz": How('"success": ?true'),
     r"curl .*/openapi\.json": How('"openapi"'),
+    r"psql .*CREATE DATABASE": How("CREATE DATABASE"),
+    r"echo .*sivera restore run ": How("Restored: "),
+    r"uv run sivera restore list": How("verified", first=alone),
+    r"uv run sivera restore check ": How("^verified: "),
     r"psql ": How("1 row", stdin=lambda _: "SELECT 1"),
     r"git switch --detach ": How(),
     r"uv sync --locked": How("Would"),

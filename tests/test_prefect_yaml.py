@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from blocks.automations import HEARTBEAT_SECONDS, SILENCE
-from blocks.names import CLEANUP_JOB, LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
+from blocks.names import BACKUP_JOB, CLEANUP_JOB, LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
 from ops.timetable import Deployment, find_timetable, read_timetable
+from sivera.backups.options import BackupOptions
 from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.options import SyncOptions
@@ -50,6 +51,7 @@ def test_when_each_job_runs() -> None:
         "check-budgets/all/four-hourly": ("0 */4 * * *", "UTC", True),
         "check-alerts/all/five-minutely": ("*/5 * * * *", "UTC", True),
         "collect-metrics/all/half-hourly": ("*/30 * * * *", "UTC", True),
+        "backup-data/all/weekly": ("0 3 * * 0", "UTC", True),
     }
 
 
@@ -77,6 +79,11 @@ def test_only_the_timetable_lets_the_cleanup_delete() -> None:
     (options,) = [options for *_, options in schedules(CLEANUP_JOB)]
     assert CleanupOptions.model_validate(options) == CleanupOptions(dry_run=False)
     assert CleanupOptions().dry_run
+
+
+def test_the_timetable_keeps_backups_as_their_options_say() -> None:
+    (options,) = [options for *_, options in schedules(BACKUP_JOB)]
+    assert BackupOptions.model_validate(options) == BackupOptions()
 
 
 def platforms_of(deployment: Deployment) -> tuple[PlatformName, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from sqlalchemy.exc import DBAPIError
 
 from blocks.server import explain_failures
-from ops.doctor import database_checks, run_checks, server_checks, slot_checks
+from ops.doctor import backup_checks, database_checks, run_checks, server_checks, slot_checks
 from ops.doctor.findings import Check, Finding, Skipped, Verdict, exit_code, fault
 from ops.doctor.installation import STATEMENT_SECONDS, Installation
 from ops.tables import printable
@@ -39,6 +39,7 @@ CHECKS: Mapping[str, Look] = {
     "grants": database_checks.check_grants,
     "accounts": database_checks.check_accounts,
     "events": database_checks.check_events,
+    "backups": backup_checks.check_backups,
     "disk": database_checks.check_disk,
 }
 """In this order: the first of them open what the others examine."""

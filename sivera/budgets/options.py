@@ -40,3 +40,7 @@ class BudgetOptions(BaseModel):
         le=255,
         description="Seconds after which no further accounts are begun; the next run checks them.",
     )
+
+    def words(self) -> tuple[str, ...]:
+        """What tells a run with these options from others."""
+        return (*self.platforms, *self.teams)

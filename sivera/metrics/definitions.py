@@ -80,6 +80,7 @@ QUOTA_LEFT = _metric("platform_quota_remaining_ratio", "What is left of a known 
 TABLE_ROWS = _metric("table_rows", "Rows of a table, as PostgreSQL estimates them.", "table")
 TABLE_BYTES = _metric("table_size_bytes", "Size of a table with its indexes.", "table")
 DATABASE_BYTES = _metric("database_size_bytes", "Size of the database.")
+BACKUP_AGE = _metric("backup_age_seconds", "Time since the last verified backup was done; none where there is none.")
 
 COLLECTED_AT = _metric("collection_timestamp_seconds", "When these figures were collected.")
 RUNS_UNTIL = _metric("runs_counted_until_timestamp_seconds", "Until when runs that had ended are counted.")
@@ -106,6 +107,7 @@ EXPORTED = (
     TABLE_ROWS,
     TABLE_BYTES,
     DATABASE_BYTES,
+    BACKUP_AGE,
     COLLECTED_AT,
     RUNS_UNTIL,
 )

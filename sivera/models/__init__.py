@@ -2,6 +2,7 @@
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
 from sivera.models.alerts import Alert, AlertCheck
+from sivera.models.backups import Backup
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetAlert, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
@@ -14,6 +15,7 @@ __all__ = [
     "AdAccount",
     "Alert",
     "AlertCheck",
+    "Backup",
     "Base",
     "BudgetAlert",
     "Campaign",

@@ -23,3 +23,7 @@ class ReportOptions(BaseModel):
         le=540,
         description="Seconds after which no report is begun any more; what is left comes with the next run.",
     )
+
+    def words(self) -> tuple[str, ...]:
+        """What tells a run with these options from others."""
+        return self.teams

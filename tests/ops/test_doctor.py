@@ -187,7 +187,7 @@ def test_a_server_that_is_away_hides_nothing_of_the_database(
 
 def test_a_database_of_another_version_or_away_hides_nothing_else(examine: Doctor, ready: Stage, postgres: str) -> None:
     assert verdicts(examine()) == {}
-    of_tables = dict.fromkeys(("database-clock", "grants", "accounts", "events"), SKIPPED)
+    of_tables = dict.fromkeys(("database-clock", "grants", "accounts", "events", "backups"), SKIPPED)
     with ready.engine.begin() as connection:
         newest = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
@@ -467,12 +467,45 @@ def test_grants_accounts_and_events_that_need_a_look_are_counted(examine: Doctor
     assert re.fullmatch(r"1 wait since \d{4}-\d\d-\d\d \d\d:\d\d UTC to be published", found["events"].text)
 
 
+def test_the_last_backup_and_the_age_of_the_last_verified_one_are_looked_at(ready: Stage) -> None:
+    deploy()
+
+    def add(outcome: str, ago: str, reason: str | None = None) -> None:
+        with ready.engine.begin() as connection:
+            connection.execute(
+                text(
+                    """INSERT INTO backups (run_id, outcome, started_at, reason)
+                       VALUES (gen_random_uuid(), :outcome, now() - CAST(:ago AS interval), :reason)"""
+                ),
+                {"outcome": outcome, "ago": ago, "reason": reason},
+            )
+
+    def found(**parts: Any) -> tuple[Verdict, str]:
+        check = look(**parts)["backups"]
+        return check.verdict, check.text
+
+    nine_days = timedelta(days=9)
+    assert found() == (OK, "none yet: the first one is made within a week of the deployment")
+    assert found(server_now=lambda _: utc_now() + nine_days) == (WARNING, "none was ever verified")
+    add("inconclusive", "20 days", "no room")
+    assert found() == (WARNING, "none was ever verified: no room")
+    add("verified", "9 days")
+    assert found() == (WARNING, "the last verified one is 9 days old")
+    add("verified", "2 days")
+    add("running", "1 minute")
+    assert found() == (OK, "the last verified one is 2.0 days old")
+    add("inconclusive", "1 day", "no room")
+    assert (found()[0], found()[1].partition("UTC: ")[2]) == (WARNING, "no room")
+    add("mismatch", "1 hour", "it is damaged")
+    assert (found()[0], found()[1].partition("will not do: ")[2]) == (FAULT, "it is damaged")
+
+
 def test_a_wrong_timetable_skips_what_needs_it_and_clocks_that_disagree_are_said(
     examine: Doctor, tmp_path: Path
 ) -> None:
     path = write(tmp_path, timetable(ALL | {"nme": "x"}, ALL | {"name": "B"}))
     found = examine(timetable_path=path, now=lambda: utc_now() - timedelta(minutes=2))
-    needing = dict.fromkeys(("deployments", "paused", "stuck-runs", "slots"), SKIPPED)
+    needing = dict.fromkeys(("deployments", "paused", "stuck-runs", "slots", "backups"), SKIPPED)
     assert verdicts(found) == {"timetable": FAULT, "server-clock": FAULT, "database-clock": FAULT, **needing}
     assert "key 'nme'" in found["timetable"].text
     assert "deployment 'B'" in found["timetable"].text

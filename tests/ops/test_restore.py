@@ -1,0 +1,55 @@
+"""`sivera restore` as a person gives it."""
+
+from pathlib import Path
+
+import pytest
+
+from blocks.names import BACKUPS
+from blocks.storage import Storage
+from flows.backup_data import backup_data
+from tests.ops.commands import Sivera
+from tests.sivera.backups.test_backups import beside
+from tests.stage import Stage
+
+
+@pytest.fixture
+def folder(ready: Stage, tmp_path: Path) -> Path:
+    """A storage with one backup."""
+    assert ready
+    place = tmp_path / "backups"
+    Storage(url=f"file://{place}").save(BACKUPS, overwrite=True)
+    assert backup_data(return_state=True).is_completed()
+    return place
+
+
+def test_a_backup_is_listed_checked_and_restored(folder: Path, sivera: Sivera, postgres: str) -> None:
+    (manifest,) = folder.glob("*.json")
+    listed = sivera("restore", "list")
+    assert listed.code == 0
+    assert manifest.stem in listed.out
+    assert "verified" in listed.out
+    assert f"{sivera('restore', 'check').out.splitlines()[-1]}" == "verified: what was restored is what was backed up"
+    with beside(postgres, "test_target") as url:
+        restored = sivera("restore", "run", "latest", stdin=url)
+        assert (restored.code, restored.err) == (0, "")
+        assert restored.out.splitlines()[1].startswith("Restored: ")
+        assert "is not empty" in sivera("restore", "run", "latest", stdin=url).err
+    assert "there is no backup nosuch" in sivera("restore", "run", "nosuch").err
+    dump = manifest.with_suffix(".dump")
+    dump.write_bytes(dump.read_bytes()[:-1])
+    checked = sivera("restore", "check", manifest.stem)
+    assert (checked.code, checked.out.splitlines()[-1].partition(":")[0]) == (2, "mismatch")
+    assert "mismatch" in sivera("restore", "list").out
+    assert "no verified backup is kept there" in sivera("restore", "check").err
+
+
+def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database(
+    folder: Path, sivera: Sivera, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    storage = f"--storage=file://{folder}"
+    assert "verified" in sivera("restore", "list", storage).out
+    with beside(postgres, "test_target") as url:
+        monkeypatch.setenv("SIVERA_RESTORE_URL", url)
+        assert sivera("restore", "run", "latest", storage, "--without-keys").code == 0
+    assert "names no place" in sivera("restore", "list", "--storage", "backups").err

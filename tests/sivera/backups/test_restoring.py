@@ -1,0 +1,111 @@
+"""The way back from a backup, into an empty database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from sivera.backups.checking import Mismatch
+from sivera.backups.manifest import Manifest
+from sivera.backups.programs import ProgramFailed
+from sivera.backups.restoring import restore
+from sivera.crypto import Keyring
+from sivera.database import migrate, open_engine
+from sivera.errors import ConfigurationError
+from sivera.keys import check_keyring
+from tests.sivera.backups.test_backups import BIG, another, beside
+from tests.sivera.backups.vault import NEVER, Vault, at, nothing
+
+
+@pytest.fixture
+def vault(engine: Engine, keyring: Keyring, tmp_path: Path) -> Vault:
+    return Vault(engine, keyring, tmp_path / "backups")
+
+
+@pytest.fixture
+def target(postgres: str) -> Iterator[Vault]:
+    """An empty database."""
+    with beside(postgres, "test_target") as url:
+        engine = open_engine(url)
+        yield Vault(engine, another("k9"), Path())
+        engine.dispose()
+
+
+def to(vault: Vault, made: Manifest, target: Vault, keyring: Keyring | None) -> None:
+    get = (lambda: keyring) if keyring else None
+    restore(made, vault.catalog, target.engine.url, get, Vault.monotonic(NEVER))
+
+
+def tables(vault: Vault) -> int:
+    ((count,),) = vault.rows("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'")
+    assert isinstance(count, int)
+    return count
+
+
+def test_what_was_backed_up_is_there_again_and_works(vault: Vault, target: Vault) -> None:
+    vault.fill()
+    made = vault.backed_up()
+    # No more than the storage is needed: of the database that is gone, nothing is asked.
+    to(vault, made, target, vault.keyring)
+    for query in ("SELECT * FROM sessions ORDER BY id", "SELECT id, access_token FROM platform_credentials"):
+        assert target.rows(query) == vault.rows(query)
+    migrate(target.engine)
+    check_keyring(target.engine, vault.keyring)
+    target.execute("INSERT INTO teams (name) VALUES ('next')")
+    assert target.rows("SELECT id FROM teams WHERE name = 'next'") == [(2,)]
+    # The run that made this backup is under way in it: the first one afterwards completes it from the manifest.
+    again = Vault(target.engine, vault.keyring, vault.folder)
+    vault.check(made)
+    again.backed_up()
+    assert again.accounts()[0] == ("verified", f"{made.name}.dump", None)
+
+
+def test_a_database_that_is_not_empty_is_refused(vault: Vault, target: Vault) -> None:
+    made = vault.backed_up()
+    target.execute("CREATE TABLE theirs (id int)")
+    with pytest.raises(ConfigurationError, match=r"test_target is not empty: it has 1 tables, such as public\.theirs"):
+        to(vault, made, target, vault.keyring)
+    with pytest.raises(ConfigurationError, match="is not empty"):
+        to(vault, made, vault, vault.keyring)
+    assert tables(target) == 1
+
+
+def test_a_missing_key_is_named_and_without_keys_it_restores_all_the_same(vault: Vault, target: Vault) -> None:
+    vault.fill()
+    made = vault.backed_up()
+    with pytest.raises(ConfigurationError, match="lacks 'k1'"):
+        to(vault, made, target, another("k2"))
+    assert tables(target) == 0
+    to(vault, made, target, None)
+    assert tables(target) == tables(vault)
+
+
+def test_a_damaged_backup_changes_nothing(vault: Vault, target: Vault) -> None:
+    vault.fill()
+    made = vault.backed_up()
+    raw = bytearray(vault.dump_file(made).read_bytes())
+    raw[-5] ^= 1
+    vault.dump_file(made).write_bytes(raw)
+    with pytest.raises(Mismatch, match="is damaged"):
+        to(vault, made, target, vault.keyring)
+    vault.dump_file(made).unlink()
+    with pytest.raises(Mismatch, match="is gone"):
+        to(vault, made, target, vault.keyring)
+    assert tables(target) == 0
+
+
+def test_a_restore_that_is_ended_leaves_the_database_empty(vault: Vault, target: Vault) -> None:
+    vault.fill(BIG)
+    made = vault.backed_up()
+    end = at(
+        0.5,
+        lambda: vault.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sivera-backup'"
+        ),
+    )
+    with pytest.raises(ProgramFailed):
+        restore(made, vault.catalog, target.engine.url, lambda: vault.keyring, Vault.monotonic(NEVER), end)
+    assert tables(target) == 0
+    restore(made, vault.catalog, target.engine.url, lambda: vault.keyring, Vault.monotonic(NEVER), nothing)
+    assert tables(target) == tables(vault)
