@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from blocks.secrets import PREFIX, Secrets
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
-from sivera.settings import Settings
+from sivera.settings import OF_A_PROCESS
 
 FROM_FILE = "_FILE"
 """Behind the name of a variable: it names a file that holds the value, as container secrets do."""
@@ -150,7 +150,7 @@ def _is_known(name: str) -> bool:
 
 
 def _is_of_others(name: str) -> bool:
-    return name.startswith("PREFECT_") or name in {_variable((field,)) for field in Settings.model_fields}
+    return name.startswith("PREFECT_") or name in OF_A_PROCESS
 
 
 def nearest(name: str, names: Collection[str], cutoff: float = 0.7) -> str | None:

@@ -22,6 +22,7 @@ from sivera.backups.manifest import Outcome
 from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import utc_now
+from sivera.settings import RESTORE_URL
 
 SECONDS = 86_400
 """How long a restore may take by hand."""
@@ -94,7 +95,7 @@ def run(name: str, storage: str | None, read_secret: Callable[[str], SecretStr],
 
 
 def _target(read_secret: Callable[[str], SecretStr]) -> URL:
-    given = os.environ.get("SIVERA_RESTORE_URL")
+    given = os.environ.get(RESTORE_URL)
     return parse_url(given or read_secret("the URL of an empty database").get_secret_value())
 
 

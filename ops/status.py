@@ -20,6 +20,7 @@ from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection
 from sivera.metrics.runs import COMPLETED
 from sivera.queries.accounts import ACTIVE
+from sivera.queries.alerts import list_open
 from sivera.queries.health import read_clock, stale_accounts
 from sivera.settings import read_daily_calls
 from sivera.values import PlatformName, Value
@@ -62,15 +63,21 @@ def read_status(client: SyncPrefectClient) -> Status:
     with open_database() as engine, Session(engine) as session:
         at = read_clock(session)
         figures = Collection(at=at, samples=tuple(measure(session, read_daily_calls())))
+        alerts = len(list_open(session))
         stale = [account for account, in_slow_lane in stale_accounts(session, STALE) if not in_slow_lane]
-    return Status(at=at, attention=tuple(_attention(jobs, figures, stale)), jobs=jobs, figures=figures)
+    return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)
 
 
-def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: Sequence[int]) -> Iterator[str]:
+def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: Sequence[int], alerts: int) -> Iterator[str]:
     for job in jobs:
         if job.last and job.last.outcome != COMPLETED:
             how, why = _words(job.last.outcome), job.message or "no reason"
             yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}"
+    to_reconnect = int(sum(count for (_, status), count in figures.values(of.GRANTS).items() if status in WAITING))
+    if to_reconnect:
+        yield f"{to_reconnect} grants must be connected again: see `sivera credentials list`"
+    if alerts:
+        yield f"{alerts} alerts are open: see `sivera alerts list`"
     if stale:
         hours = int(STALE.total_seconds() // 3600)
         yield f"{len(stale)} accounts were not synced for {hours} hours: see `sivera accounts list`"

@@ -58,6 +58,15 @@ class QuotaSettings(BaseSettings):
     )
 
 
+RESTORE_URL = "SIVERA_RESTORE_URL"
+"""The variable with the URL of the database into which `sivera restore run` restores."""
+
+OF_A_PROCESS = frozenset(
+    f"SIVERA_{name.upper()}" for kind in (Settings, QuotaSettings) for name in kind.model_fields
+) | {RESTORE_URL}
+"""Our variables that hold for the process that has them, and are saved nowhere."""
+
+
 def read_daily_calls() -> dict[PlatformName, int]:
     """Return how many calls a day each platform with such a quota grants our application.
 

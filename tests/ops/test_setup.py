@@ -156,6 +156,15 @@ def test_a_file_or_standard_input_is_saved_in_place_of_the_environment(
         assert f'"{BACKUPS}"' not in client.request("POST", "/block_documents/filter", json={}).text
 
 
+def test_variables_that_are_no_secrets_may_stand_beside_them(sivera: Sivera) -> None:
+    beside = f"""
+SIVERA_DAILY_CALLS={{"google": 2880}}
+SIVERA_RESTORE_URL=postgresql://ana:{CANARY}@h/x
+SIVERA_LOG_LEVEL=DEBUG
+"""
+    assert hidden(sivera("setup", "--from", "-", stdin=DOTENV + beside)).out == f"created: {', '.join(DOCUMENTS)}\n"
+
+
 def test_a_value_may_lie_in_a_file_of_its_own(sivera: Sivera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = tmp_path / "of-the-container"
     secret.write_text(f"{CANARY}-from-a-file\n")

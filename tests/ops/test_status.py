@@ -93,6 +93,21 @@ def test_what_needs_a_person_stands_at_the_top(jobs: Stage, sivera: Sivera) -> N
     assert stale == "  ! 3 accounts were not synced for 3 hours: see `sivera accounts list`"
 
 
+def test_what_waits_for_a_person_is_told(jobs: Stage, sivera: Sivera) -> None:
+    with jobs.engine.begin() as connection:
+        connection.execute(text("UPDATE platform_credentials SET status = 'revoked'"))
+        connection.execute(
+            text(
+                "INSERT INTO alerts (kind, subject, title, message, link, since) "
+                "VALUES ('job-failed', 'a/all', 'a failed', 'It did.', '', now())"
+            )
+        )
+    code, out, _ = sivera("status")
+    assert code == 1
+    assert "  ! 1 grants must be connected again: see `sivera credentials list`" in out.splitlines()
+    assert "  ! 1 alerts are open: see `sivera alerts list`" in out.splitlines()
+
+
 def test_a_quota_that_is_nearly_used_up_is_told(jobs: Stage, sivera: Sivera, monkeypatch: pytest.MonkeyPatch) -> None:
     with jobs.engine.begin() as connection:
         connection.execute(
