@@ -48,7 +48,8 @@ def account_for_occurrences(late_after: timedelta = LATE_AFTER) -> Accounted:
     engine = resources.engine()
     with connect() as client:
         accounted = account(engine, PrefectRuns(client), utc_now(), late_after)
-    logger.info("Accounted for until %s: %s", accounted.until, accounted.written or "nothing new")
+    written = ", ".join(f"{count} {outcome}" for outcome, count in accounted.written.items())
+    logger.info("Accounted for until %s: %s", accounted.until, written or "nothing new")
     return accounted
 
 

@@ -246,7 +246,9 @@ def folder() -> Iterator[Path]:
 @pytest.mark.timeout(900)
 def test_every_command_of_the_guide_does_what_it_says(folder: Path) -> None:
     blocks = [(kind, dedent(code)) for kind, code in BLOCK.findall(ENGLISH.read_text())]
-    assert {kind for kind, _ in blocks} <= {"bash", "sql", "python", "toml"}, "a language that this test does not know"
+    assert {kind for kind, _ in blocks} <= {"bash", "sql", "python", "toml", "yaml"}, (
+        "a language that this test does not know"
+    )
     for line in (line for kind, code in blocks if kind == "bash" for line in code.splitlines() if not sets(line)):
         how_to_run(line)
     (where, *_), *_ = [code.splitlines() for kind, code in blocks if kind == "bash"]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Literal
 
-import altair as alt
-
 from sivera.charts import to_svg
 from sivera.reports.report import Point
 from sivera.reports.rules import CHART_DAYS, DAY, days_between
@@ -33,6 +31,8 @@ def draw(points: Sequence[Point], what: Literal["spend", "conversions"], day: da
         day: The last day.
         writer: Writes the days.
     """
+    import altair as alt  # noqa: PLC0415 - half a second, which no flow should take to start
+
     days = list(days_between(day - timedelta(days=CHART_DAYS - 1), day))
     # A day in the form of ISO 8601 keeps the order; the axis shows what `labels` makes of every seventh.
     ticks = [one.isoformat() for one in days if (day - one) % (7 * DAY) == timedelta()]

@@ -65,15 +65,12 @@ def kept(logger: str, count: int) -> list[dict[str, Any]]:
     with get_client(sync_client=True) as client:
         for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
             with attempt:
-                found = client.request("POST", "/logs/filter", json={"limit": 200, "sort": "TIMESTAMP_ASC"}).json()
-                rows = [row for row in found if row["name"] == logger and row["flow_run_id"] in _runs()]
+                runs = [str(run.id) for run in client.read_flow_runs()]
+                wanted = {"logs": {"flow_run_id": {"any_": runs}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
+                found = client.request("POST", "/logs/filter", json=wanted).json()
+                rows = [row for row in found if row["name"] == logger]
                 assert len(rows) >= count
     return rows
-
-
-def _runs() -> set[str]:
-    with get_client(sync_client=True) as client:
-        return {str(run.id) for run in client.read_flow_runs()}
 
 
 def said(console: str) -> list[dict[str, Any]]:
