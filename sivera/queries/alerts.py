@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import and_, func, select, tuple_, update
+from sqlalchemy import and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session, aliased
 
@@ -27,11 +27,12 @@ def mark_checked(session: Session, now: datetime) -> datetime | None:
 
 
 def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[tuple[str, Occurrence]]:
-    """Yield deployment and occurrence of each scheduled time that matters: none before the last one that ran."""
+    """Yield deployment and occurrence of each scheduled time that matters: none before the last that ended well."""
     ran = aliased(JobOccurrence)
+    ended_well = or_(ran.outcome == "ran", and_(ran.outcome == "late", ran.ended_at.is_not(None)))
     last = (
         select(func.max(ran.scheduled_at))
-        .where(ran.deployment == JobOccurrence.deployment, ran.outcome == "ran", ran.scheduled_at <= func.now())
+        .where(ran.deployment == JobOccurrence.deployment, ended_well, ran.scheduled_at <= func.now())
         .scalar_subquery()
     )
     found = session.scalars(

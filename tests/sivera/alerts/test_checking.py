@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sivera.alerts.checking import SILENCE, AlertEdges, CheckSummary, check_alerts
 from sivera.alerts.conditions import Condition, Kind, Links
 from sivera.alerts.options import AlertOptions
+from sivera.occurrences.rules import DEPLOYMENT_IS_FULL
 from sivera.queries import alerts as queries
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
@@ -55,10 +56,11 @@ def occurrence(stage: Stage, job: str, minutes_ago: int, outcome: str) -> None:
         """INSERT INTO job_occurrences
                (deployment, scheduled_at, job, schedule, outcome, started_at, ended_at, message)
            VALUES (:job || '/all', now() - :ago, :job, 'hourly', :outcome,
-                   CASE WHEN :outcome NOT IN ('missed', 'skipped') THEN now() - :ago END, now() - :ago, 'so it was')""",
+                   CASE WHEN :outcome NOT IN ('missed', 'skipped') THEN now() - :ago END, now() - :ago, :message)""",
         job=job,
         ago=timedelta(minutes=minutes_ago),
         outcome=outcome,
+        message=DEPLOYMENT_IS_FULL if outcome == "skipped" else "so it was",
     )
 
 
@@ -86,6 +88,21 @@ def test_a_condition_that_comes_back_is_told_of_again(stage: Stage) -> None:
         occurrence(stage, "refresh-tokens", minutes_ago, outcome)
         check(stage)
     assert [what for what, _ in events(stage)] == ["opened", "closed", "opened", "closed"]
+
+
+def test_a_run_that_began_late_and_ended_well_closes_as_any_other(stage: Stage) -> None:
+    occurrence(stage, "backup-data", 8 * 24 * 60 - 60, "failed")
+    assert check(stage).opened == ("backup-data/all failed",)
+    occurrence(stage, "backup-data", 60, "late")
+    assert check(stage) == CheckSummary(opened=(), closed=("backup-data/all failed",), still_open=0)
+
+
+def test_what_lies_before_the_last_run_that_ended_well_is_not_read(stage: Stage) -> None:
+    for minutes_ago, outcome in ((180, "failed"), (120, "late"), (60, "failed")):
+        occurrence(stage, "sync-campaigns", minutes_ago, outcome)
+    with Session(stage.engine) as session:
+        read = queries.read_occurrences(session, datetime.now(UTC) - timedelta(days=8), but=JOB)
+        assert sorted(found.outcome for _, found in read) == ["failed", "late"]
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [("missed", "job-missed"), ("skipped", "job-skipped")])
