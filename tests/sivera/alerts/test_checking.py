@@ -169,13 +169,20 @@ def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(st
 
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE platform = 'tiktok'")
     assert len(check(stage).closed) == 2
-    # All but one are well again: the alert of the platform lasts.
-    last = stage.rows("SELECT max(id) FROM ad_accounts WHERE platform = 'meta'")[0][0]
-    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE id <> :last", last=last)
+    # Half of them are well again: the alert of the platform lasts.
+    ids = [row.id for row in stage.rows("SELECT id FROM ad_accounts WHERE platform = 'meta' ORDER BY id")]
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE id = ANY(:ids)", ids=ids[:3])
     assert check(stage) == CheckSummary(opened=(), closed=(), still_open=1)
+    # All but one: it is told of by its own name, and so is one that comes anew.
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE id = ANY(:ids)", ids=ids[:5])
+    summary = check(stage)
+    assert summary.closed == ("6 accounts of meta were not synced",)
+    assert [f"meta account {ids[5]} " in title for title in summary.opened] == [True]
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() - interval '4 hours' WHERE id = :id", id=ids[0])
+    assert [f"meta account {ids[0]} " in title for title in check(stage).opened] == [True]
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now()")
-    assert check(stage).closed == ("6 accounts of meta were not synced",)
-    assert len(events(stage)) == 6
+    assert len(check(stage).closed) == 2
+    assert len(events(stage)) == 10
 
 
 def test_after_a_silence_the_first_check_says_that_it_is_over(stage: Stage) -> None:
@@ -188,8 +195,24 @@ def test_after_a_silence_the_first_check_says_that_it_is_over(stage: Stage) -> N
     check(stage)
     # Its beginning was told of by the Prefect server.
     assert events(stage) == [("closed", "alerts-silent.check-alerts")]
-    assert summary.closed == ("no alerts were looked for",)
+    assert summary.closed == ("check-alerts does not do its work",)
     assert datetime.now(UTC) - datetime.fromisoformat(payload(stage)["since"]) > SILENCE
+
+
+def test_a_check_of_a_part_neither_ends_a_silence_nor_is_one_that_ended_well(stage: Stage) -> None:
+    def last() -> datetime:
+        found: datetime = stage.rows("SELECT checked_at FROM alert_checks")[0].checked_at
+        return found
+
+    check(stage)
+    execute(stage, "UPDATE alert_checks SET checked_at = now() - :ago", ago=SILENCE * 2)
+    before = last()
+    occurrence(stage, "sync-campaigns", 60, "failed")
+    summary = check_alerts(AlertEdges(stage.engine, Links(), JOB), AlertOptions(), is_complete=False)
+    assert (summary.opened, summary.closed) == (("sync-campaigns/all failed",), ())
+    assert last() == before
+    assert check(stage).closed == ("check-alerts does not do its work",)
+    assert last() > before
 
 
 def test_two_checks_at_once_open_and_close_once(stage: Stage) -> None:
