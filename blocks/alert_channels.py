@@ -118,8 +118,8 @@ def automations_of(channel: Channel, block_id: UUID, silence: timedelta = SILENC
                     block_document_id=block_id,
                     subject="Alert: check-alerts does not do its work",
                     body=f"It has not ended well for {minutes} minutes, so people are not told of everything. "
-                    "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If one does, its last "
-                    "run says why.",
+                    "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If one does, its "
+                    "last run says why.",
                 )
             ],
         ),

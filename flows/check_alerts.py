@@ -25,8 +25,8 @@ def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008
     """Look at every job, grant and account, and leave an event for each alert that begins or is over.
 
     Automations of the Prefect server turn these events into messages, and one of them tells where no check has ended
-    well for a while. Where the scheduled times cannot be accounted for, all else is looked at, and the run ends Failed. A
-    second run beside this one ends Cancelled.
+    well for a while. Where the scheduled times cannot be accounted for, all else is looked at, and the run ends Failed.
+    A second run beside this one ends Cancelled.
     """
     try:
         with only_instance([ALERTS_JOB]):

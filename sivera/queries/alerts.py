@@ -8,11 +8,19 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session, aliased
 
 from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Occurrence, StaleAccount
-from sivera.models import AdAccount, Alert, AlertCheck, JobOccurrence, OutboxEvent, PlatformCredential, Team
+from sivera.grants.rules import WAITING
+from sivera.models import (
+    AdAccount,
+    Alert,
+    AlertCheck,
+    BudgetAlert,
+    JobOccurrence,
+    OutboxEvent,
+    PlatformCredential,
+    Team,
+)
 from sivera.queries.accounts import ACTIVE
 from sivera.values import PlatformName
-
-WAITS_FOR_A_HUMAN = ("reauthorization_required", "revoked")
 
 
 def mark_checked(session: Session, now: datetime) -> datetime | None:
@@ -52,7 +60,7 @@ def broken_grants(session: Session) -> Sequence[BrokenGrant]:
         select(PlatformCredential, Team.name, names)
         .join(Team, Team.id == PlatformCredential.team_id)
         .outerjoin(AdAccount, and_(AdAccount.credential_id == PlatformCredential.id, AdAccount.status == ACTIVE))
-        .where(PlatformCredential.status.in_(WAITS_FOR_A_HUMAN))
+        .where(PlatformCredential.status.in_(WAITING))
         .group_by(PlatformCredential.id, Team.name)
         .order_by(PlatformCredential.id)
     )
@@ -100,6 +108,12 @@ def open_subjects(session: Session) -> set[tuple[str, str]]:
 def list_open(session: Session) -> Sequence[Alert]:
     """Return the alerts that are open, the oldest first."""
     return session.scalars(select(Alert).where(Alert.closed_at.is_(None)).order_by(Alert.since, Alert.id)).all()
+
+
+def list_open_of_budgets(session: Session) -> Sequence[BudgetAlert]:
+    """Return the alerts on budgets that are open, the oldest first."""
+    open_ones = select(BudgetAlert).where(BudgetAlert.closed_at.is_(None))
+    return session.scalars(open_ones.order_by(BudgetAlert.opened_at, BudgetAlert.id)).all()
 
 
 def open_alert(session: Session, condition: Condition, *, announced: bool = True) -> bool:

@@ -202,7 +202,8 @@ def test_where_no_check_ends_the_server_says_so_and_the_next_check_that_it_is_ov
     assert over.startswith("Over: check-alerts does not do its work")
 
 
-def test_where_checks_fail_the_server_says_so_once_for_all_that_time(told: Stage, receiver: Chats) -> None:
+@pytest.mark.usefixtures("told")
+def test_where_checks_fail_the_server_says_so_once_for_all_that_time(receiver: Chats) -> None:
     shorten_silence(Channel.SLACK, seconds=10)
     # After four times as long the other channel is told, so that the test knows when that is.
     shorten_silence(Channel.DISCORD, seconds=40)
