@@ -11,7 +11,7 @@ from prefect.blocks.notifications import DiscordWebhook, SlackWebhook
 from pydantic import SecretStr, ValidationError
 
 from blocks.apprise_url import AppriseUrl
-from blocks.names import ALERTS_JOB
+from blocks.names import ALERTS_JOB, SUCCESS
 from blocks.server import explain
 from sivera.alerts.checking import SILENCE
 from sivera.alerts.options import Channel
@@ -86,7 +86,7 @@ def automations_of(channel: Channel, block_id: UUID, silence: timedelta = SILENC
     Args:
         channel: The channel.
         block_id: The id of its block; nothing secret is in an automation.
-        silence: So long after the last check its absence is told of.
+        silence: So long after the last check that ended well its absence is told of.
     """
     told, silent = automation_names(channel)
     finished = f"sivera.{ALERTS_JOB}.finished"
@@ -102,16 +102,24 @@ def automations_of(channel: Channel, block_id: UUID, silence: timedelta = SILENC
         ),
         AutomationCore(
             name=silent,
-            description=f"Sends a message when {ALERTS_JOB} has not ended for {minutes} minutes.",
+            description=f"Sends a message when {ALERTS_JOB} has not ended well for {minutes} minutes.",
             trigger=EventTrigger(
-                posture=Posture.Proactive, after={finished}, expect={finished}, threshold=1, within=silence
+                posture=Posture.Proactive,
+                after={finished},
+                expect={finished},
+                match={"prefect.resource.id": f"sivera.job.{ALERTS_JOB}", SUCCESS: "true"},
+                # Or it would be told again after each such time, until a check ends well.
+                for_each={"prefect.resource.id"},
+                threshold=1,
+                within=silence,
             ),
             actions=[
                 SendNotification(
                     block_document_id=block_id,
-                    subject="Alert: no alerts were looked for",
-                    body=f"{ALERTS_JOB} has not ended for {minutes} minutes, so nobody is told of anything. "
-                    "Run `sivera doctor`: it says whether a worker runs, and what is switched off.",
+                    subject="Alert: check-alerts does not do its work",
+                    body=f"It has not ended well for {minutes} minutes, so people are not told of everything. "
+                    "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If one does, its "
+                    "last run says why.",
                 )
             ],
         ),

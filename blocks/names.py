@@ -27,6 +27,9 @@ ALERTS_JOB = "check-alerts"
 METRICS_JOB = "collect-metrics"
 BACKUP_JOB = "backup-data"
 
+SUCCESS = "sivera.success"
+"""The label `true` or `false` of the resource in `sivera.<job>.finished`, for the triggers of automations."""
+
 
 def lock_name(job: str, platform: PlatformName) -> str:
     """Return the name of the global concurrency limit that lets one run of a job work on a platform."""

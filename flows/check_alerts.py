@@ -5,7 +5,7 @@ Runs every five minutes. What to do at an alert: docs/operations.md.
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled, Completed, Failed
 
 from blocks.names import ALERTS_JOB
 from sivera.alerts.options import AlertOptions
@@ -25,14 +25,18 @@ def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008
     """Look at every job, grant and account, and leave an event for each alert that begins or is over.
 
     Automations of the Prefect server turn these events into messages, and one of them tells where no check has ended
-    for a while. A second run beside this one ends Cancelled.
+    well for a while. Where the scheduled times cannot be accounted for, all else is looked at, and the run ends Failed.
+    A second run beside this one ends Cancelled.
     """
     try:
         with only_instance([ALERTS_JOB]):
-            account_for_occurrences()
-            summary = check(options)
+            accounted: State = account_for_occurrences(return_state=True)
+            is_complete = accounted.is_completed()
+            summary = check(options, is_complete=is_complete)
             publish_events()
-            publish_summary(summary)
+            publish_summary(summary, success=is_complete)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
+    if not is_complete:
+        return Failed(message=f"{summary.sentence}; the scheduled times were not accounted for: {accounted.message}")
     return Completed(message=summary.sentence)

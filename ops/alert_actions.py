@@ -20,7 +20,7 @@ from ops.session import open_database
 from ops.tables import print_table, to_minute
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
-from sivera.queries.alerts import list_open
+from sivera.queries.alerts import list_open, list_open_of_budgets
 
 PATIENCE_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.5
@@ -64,9 +64,13 @@ def list_alerts() -> None:
     sys.stdout.write("\n")
     with open_database() as engine, Session(engine) as session:
         found = list_open(session)
+        budgets = list_open_of_budgets(session)
     print_table(
         ("since (UTC)", "kind", "what"),
-        [(to_minute(alert.since), alert.kind, alert.title) for alert in found],
+        [
+            *((to_minute(alert.since), alert.kind, alert.title) for alert in found),
+            *((to_minute(alert.opened_at), alert.kind, alert.title) for alert in budgets),
+        ],
         notes=[f"{alert.title}: {alert.message}" for alert in found],
         empty="No alert is open.",
     )
@@ -125,6 +129,8 @@ def _state(client: SyncPrefectClient, channel: Channel) -> str:
     found = [one for name in automation_names(channel) for one in client.read_automations_by_name(name)]
     if not found:
         return "not set"
+    if len(found) < len(automation_names(channel)):
+        return "an automation is missing: run `sivera deploy`"
     return "on" if all(one.enabled for one in found) else "switched off in the UI"
 
 

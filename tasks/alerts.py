@@ -15,14 +15,14 @@ from tasks.announcing import announce
 
 
 @task(name="check", cache_policy=NO_CACHE)
-def check(options: AlertOptions) -> CheckSummary:
+def check(options: AlertOptions, *, is_complete: bool) -> CheckSummary:
     """Open an alert for what began, and close those of what is over."""
-    return checking.check_alerts(resources.alert_edges(), options)
+    return checking.check_alerts(resources.alert_edges(), options, is_complete=is_complete)
 
 
 @task(name="publish-summary", cache_policy=NO_CACHE)
-def publish_summary(summary: CheckSummary) -> None:
-    """Show what is open as a table, and tell the world that somebody looked."""
+def publish_summary(summary: CheckSummary, *, success: bool) -> None:
+    """Show what is open as a table, and tell the world that somebody looked, and whether at everything."""
     with Session(resources.engine()) as session:
         rows = [
             {"since": f"{alert.since:%Y-%m-%d %H:%M}", "kind": alert.kind, "title": alert.title, "link": alert.link}
@@ -31,7 +31,7 @@ def publish_summary(summary: CheckSummary) -> None:
     create_table_artifact(key="check-alerts-open", description=summary.sentence, table=rows)
     announce(
         ALERTS_JOB,
-        success=True,
+        success=success,
         processed=summary.still_open,
         failed=0,
         opened=len(summary.opened),

@@ -24,6 +24,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from pydantic import SecretStr
 
 from blocks.monitoring import ResultWebhook, find_pings, find_webhook
+from blocks.names import SUCCESS
 from sivera.errors import ConfigurationError
 from sivera.logs import log
 from sivera.monitoring.ping import Signal, ping
@@ -117,7 +118,14 @@ def _emit(job: str, run: FlowRun, payload: dict[str, Any], ended_at: datetime) -
         id=run.id,
         event=f"sivera.{job}.finished",
         occurred=ended_at,
-        resource=Resource({"prefect.resource.id": f"sivera.job.{job}", "prefect.resource.name": job}),
+        resource=Resource(
+            {
+                "prefect.resource.id": f"sivera.job.{job}",
+                "prefect.resource.name": job,
+                # A trigger sees labels, and not what is in the payload.
+                SUCCESS: str(payload["success"]).lower(),
+            }
+        ),
         related=[
             RelatedResource({"prefect.resource.id": f"prefect.{kind}", "prefect.resource.role": role})
             for kind, role in [

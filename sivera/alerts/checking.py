@@ -20,7 +20,7 @@ LOOK_BACK = timedelta(days=8)
 """Scheduled times before that are over, whatever became of them: a job may have been removed since."""
 
 SILENCE = timedelta(minutes=22)
-"""So long after its last run the Prefect server itself says that no check has run; no multiple of five minutes."""
+"""So long after the last check that ended well the Prefect server itself says so; no multiple of five minutes."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,17 @@ class CheckSummary(Value):
         return f"{self.still_open} open, {len(self.opened)} of them new, {len(self.closed)} over"
 
 
-def check_alerts(edges: AlertEdges, options: AlertOptions) -> CheckSummary:
-    """Open an alert for each condition that has none, and close those whose condition is over."""
+def check_alerts(edges: AlertEdges, options: AlertOptions, *, is_complete: bool = True) -> CheckSummary:
+    """Open an alert for each condition that has none, and close those whose condition is over.
+
+    Args:
+        edges: What is needed from outside.
+        options: From when on something is worth an alert.
+        is_complete: False where not all facts are of now; such a check does not end a silence.
+    """
     with Session(edges.engine) as session, session.begin():
         now = read_clock(session)
-        last = queries.mark_checked(session, now)
+        last = queries.mark_checked(session, now) if is_complete else None
         already = queries.open_subjects(session)
         found = [*_conditions(session, edges, options, now, already)]
         opened = [one for one in found if queries.open_alert(session, one)]
@@ -80,8 +86,8 @@ def _silence(last: datetime, links: Links) -> Condition:
     return Condition(
         kind=Kind.ALERTS_SILENT,
         subject="check-alerts",
-        title="no alerts were looked for",
-        message="check-alerts did not run: nobody would have been told of anything. It runs again.",
+        title="check-alerts does not do its work",
+        message="It did not end well: people would not have been told of everything. It does again.",
         since=last,
         link=links.run(None),
     )

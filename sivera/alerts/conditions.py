@@ -64,6 +64,16 @@ class Occurrence(Value):
     ended_at: datetime | None = None
     message: str | None = None
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether its run did what was to be done, if late."""
+        return self.outcome == "ran" or (self.outcome == "late" and self.ended_at is not None)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its run began, and was not at once told that it is not its turn."""
+        return self.ended_well or (self.started_at is not None and self.outcome != "skipped")
+
 
 class BrokenGrant(Value):
     """A grant that a human has to connect again, and the names of the active accounts that it carries."""

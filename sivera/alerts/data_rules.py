@@ -58,14 +58,15 @@ def _gather(
     most: int,
 ) -> Iterator[Condition]:
     for platform, conditions in found.items():
-        # What has an alert keeps it until it is over, and so has the platform: nobody is told twice of the same.
+        # What has an alert keeps it until it is over: nobody is told twice of the same. The platform's lasts until half
+        # as many are left as open it: else it would hide whatever comes anew while a single one stays unwell.
         told = [one for one in conditions if (one.kind, one.subject) in already]
         new = [one for one in conditions if (one.kind, one.subject) not in already]
         yield from told
         if new:
             together = of_platform(platform, new)
             is_open = (together.kind, together.subject) in already
-            yield from [together] if is_open or len(new) > most else new
+            yield from [together] if len(new) > (most // 2 if is_open else most) else new
 
 
 def _of_platform(platform: PlatformName, several: Sequence[Condition], *, title: str, message: str) -> Condition:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sivera.alerts.conditions import Condition, Kind, Links, Occurrence, sentence
+from sivera.occurrences.rules import ANOTHER_INSTANCE, OF_THE_DEPLOYMENT
 
-BEGAN = ("ran", "failed", "running")
-ENDED = ("ran", "failed")
 NOT_BEGUN = ("missed", "late", "waiting")
+KEPT_OUT = (*OF_THE_DEPLOYMENT, ANOTHER_INSTANCE)
+"""With which words a run is cancelled because another one was running: by the deployment's limit, or the job's lock."""
 
 SETTLING = timedelta(minutes=1)
 """After a downtime one run begins and the server cancels the others some seconds before that: no overlap."""
@@ -28,7 +29,7 @@ def job_conditions(
     times = sorted(occurrences, key=lambda one: one.scheduled_at)
     yield from _failed(deployment, times, links)
     # What a run has begun after is over: it did, or will do, what was to be done at that time.
-    begun = max((one.started_at or one.scheduled_at for one in times if one.outcome in BEGAN), default=None)
+    begun = max((one.started_at or one.scheduled_at for one in times if one.has_begun), default=None)
     open_times = [one for one in times if begun is None or one.scheduled_at > begun]
     yield from _skipped(deployment, open_times, now, links)
     yield from _missed(deployment, open_times, now, late, links)
@@ -36,10 +37,10 @@ def job_conditions(
 
 def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Iterator[Condition]:
     # In the order in which they ended: after a downtime that need not be the order of their times.
-    ended = sorted((one for one in times if one.outcome in ENDED), key=lambda one: one.ended_at or one.scheduled_at)
+    ended = [one for one in times if one.ended_well or one.outcome == "failed"]
     streak: list[Occurrence] = []
-    for one in ended:
-        streak = [*streak, one] if one.outcome == "failed" else []
+    for one in sorted(ended, key=lambda one: one.ended_at or one.scheduled_at):
+        streak = [] if one.ended_well else [*streak, one]
     if streak:
         first = streak[0]
         yield Condition(
@@ -54,7 +55,8 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
 
 
 def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
-    skipped = [one for one in times if one.outcome == "skipped" and now - (one.ended_at or one.scheduled_at) > SETTLING]
+    kept_out = [one for one in times if one.outcome == "skipped" and one.message in KEPT_OUT]
+    skipped = [one for one in kept_out if now - (one.ended_at or one.scheduled_at) > SETTLING]
     if skipped:
         first = skipped[0]
         yield Condition(
@@ -71,7 +73,8 @@ def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links:
 def _missed(
     deployment: str, times: Sequence[Occurrence], now: datetime, late: timedelta, links: Links
 ) -> Iterator[Condition]:
-    missed = [one for one in times if one.outcome in NOT_BEGUN and now - one.scheduled_at > late]
+    not_begun = [one for one in times if one.outcome in NOT_BEGUN and not one.has_begun]
+    missed = [one for one in not_begun if now - one.scheduled_at > late]
     if missed:
         first = missed[0]
         yield Condition(

@@ -32,8 +32,8 @@ from sivera.values import Value
 LOOKBACK = timedelta(days=28)
 """Nothing older is accounted for: Prefect keeps runs for 30 days, and what it has forgotten would look missed."""
 
-LONGEST_RUN = timedelta(hours=2)
-"""No run takes longer: one that was in another's way was due within this time before it."""
+LONGEST_RUN = timedelta(hours=4, minutes=15)
+"""No run takes longer, backup-data the longest: one that was in another's way was due within this time before it."""
 
 MOST_RUNS = 2_000
 """Runs that are read at once; where there are more, the next accounting goes on behind them."""
@@ -140,7 +140,8 @@ def account(
     rows = most_telling(found)
     with Session(engine) as session, session.begin():
         # What a schedule waited for that is now off, gone or another one, nobody knows to be missed.
-        queries.forget_waiting(session, kept=[key for key, row in rows.items() if row.outcome is Outcome.WAITING])
+        kept = [key for key, row in rows.items() if row.outcome is Outcome.WAITING]
+        queries.forget_waiting(session, horizon, kept)
         written = Counter(queries.record(session, list(rows.values())))
     return Accounted(written=dict(written), until=until)
 

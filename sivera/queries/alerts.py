@@ -3,16 +3,24 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import and_, func, select, tuple_, update
+from sqlalchemy import and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session, aliased
 
 from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Occurrence, StaleAccount
-from sivera.models import AdAccount, Alert, AlertCheck, JobOccurrence, OutboxEvent, PlatformCredential, Team
+from sivera.grants.rules import WAITING
+from sivera.models import (
+    AdAccount,
+    Alert,
+    AlertCheck,
+    BudgetAlert,
+    JobOccurrence,
+    OutboxEvent,
+    PlatformCredential,
+    Team,
+)
 from sivera.queries.accounts import ACTIVE
 from sivera.values import PlatformName
-
-WAITS_FOR_A_HUMAN = ("reauthorization_required", "revoked")
 
 
 def mark_checked(session: Session, now: datetime) -> datetime | None:
@@ -27,11 +35,12 @@ def mark_checked(session: Session, now: datetime) -> datetime | None:
 
 
 def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[tuple[str, Occurrence]]:
-    """Yield deployment and occurrence of each scheduled time that matters: none before the last one that ran."""
+    """Yield deployment and occurrence of each scheduled time that matters: none before the last that ended well."""
     ran = aliased(JobOccurrence)
+    ended_well = or_(ran.outcome == "ran", and_(ran.outcome == "late", ran.ended_at.is_not(None)))
     last = (
         select(func.max(ran.scheduled_at))
-        .where(ran.deployment == JobOccurrence.deployment, ran.outcome == "ran", ran.scheduled_at <= func.now())
+        .where(ran.deployment == JobOccurrence.deployment, ended_well, ran.scheduled_at <= func.now())
         .scalar_subquery()
     )
     found = session.scalars(
@@ -51,7 +60,7 @@ def broken_grants(session: Session) -> Sequence[BrokenGrant]:
         select(PlatformCredential, Team.name, names)
         .join(Team, Team.id == PlatformCredential.team_id)
         .outerjoin(AdAccount, and_(AdAccount.credential_id == PlatformCredential.id, AdAccount.status == ACTIVE))
-        .where(PlatformCredential.status.in_(WAITS_FOR_A_HUMAN))
+        .where(PlatformCredential.status.in_(WAITING))
         .group_by(PlatformCredential.id, Team.name)
         .order_by(PlatformCredential.id)
     )
@@ -99,6 +108,12 @@ def open_subjects(session: Session) -> set[tuple[str, str]]:
 def list_open(session: Session) -> Sequence[Alert]:
     """Return the alerts that are open, the oldest first."""
     return session.scalars(select(Alert).where(Alert.closed_at.is_(None)).order_by(Alert.since, Alert.id)).all()
+
+
+def list_open_of_budgets(session: Session) -> Sequence[BudgetAlert]:
+    """Return the alerts on budgets that are open, the oldest first."""
+    open_ones = select(BudgetAlert).where(BudgetAlert.closed_at.is_(None))
+    return session.scalars(open_ones.order_by(BudgetAlert.opened_at, BudgetAlert.id)).all()
 
 
 def open_alert(session: Session, condition: Condition, *, announced: bool = True) -> bool:

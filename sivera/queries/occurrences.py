@@ -81,11 +81,13 @@ def _upsert(rows: Sequence[dict[str, Any]]) -> ReturningInsert[tuple[str]]:
     ).returning(JobOccurrence.outcome)
 
 
-def forget_waiting(session: Session, kept: Sequence[Key]) -> None:
-    """Delete the rows of times to come that are not among these."""
+def forget_waiting(session: Session, since: datetime, kept: Sequence[Key]) -> None:
+    """Delete the rows of times to come, from then on, that are not among these."""
     session.execute(
         delete(JobOccurrence).where(
-            _WAITS, not_(tuple_(JobOccurrence.deployment, JobOccurrence.scheduled_at).in_(kept))
+            _WAITS,
+            JobOccurrence.scheduled_at >= since,
+            not_(tuple_(JobOccurrence.deployment, JobOccurrence.scheduled_at).in_(kept)),
         )
     )
 

@@ -9,9 +9,11 @@ from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from pydantic import SecretStr
 from sqlalchemy import text
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.alert_channels import CLOSED, OPENED, automation_names, automations_of
-from blocks.names import ALERTS_JOB
+from blocks.database import DATABASE_BLOCK
+from blocks.names import ALERTS_JOB, DATABASE
 from blocks.server import connect
 from blocks.setup import setup
 from flows.check_alerts import check_alerts
@@ -19,6 +21,7 @@ from ops.alert_actions import remove_channel
 from ops.alert_actions import test_channels as send_test
 from sivera.alerts.checking import SILENCE
 from sivera.alerts.options import Channel
+from tasks import resources
 from tests.chats import DISCORD, SLACK, Chats, chats
 from tests.flows.runs import artifacts, events
 from tests.prefect_server import PrefectServer, run_server
@@ -82,6 +85,23 @@ def run() -> State:
     state: State = check_alerts(return_state=True)
     assert state.is_completed(), state.message
     return state
+
+
+def shorten_silence(channel: Channel, seconds: int) -> None:
+    """Leave the automation as it is, but for the time: 22 minutes are long in a test."""
+    with connect() as client:
+        (automation,) = client.read_automations_by_name(automation_names(channel)[1])
+        (action,) = automation.actions
+        shorter = automations_of(channel, action.block_document_id, timedelta(seconds=seconds))[1]  # type: ignore[union-attr]
+        client.update_automation(automation.id, shorter)
+
+
+def break_the_database() -> None:
+    """Delete the block that says where it is."""
+    with connect() as client:
+        document = client.read_block_document_by_name(DATABASE, DATABASE_BLOCK.get_block_type_slug())
+        client.delete_block_document(document.id)
+    resources.close()
 
 
 def flush(receiver: Chats) -> None:
@@ -170,21 +190,33 @@ def test_an_event_of_another_job_is_told_of_too(told: Stage, receiver: Chats) ->
 def test_where_no_check_ends_the_server_says_so_and_the_next_check_that_it_is_over(
     told: Stage, receiver: Chats
 ) -> None:
-    with connect() as client:
-        # As it is, but for the time: 22 minutes are long in a test.
-        for automation in client.read_automations_by_name(automation_names(Channel.SLACK)[1]):
-            (action,) = automation.actions
-            shorter = automations_of(Channel.SLACK, action.block_document_id, timedelta(seconds=10))[1]  # type: ignore[union-attr]
-            client.update_automation(automation.id, shorter)
+    shorten_silence(Channel.SLACK, seconds=10)
     run()
     (alert,) = receiver.wait_for(SLACK, "Alert: ", seconds=100)
-    assert alert.startswith("Alert: no alerts were looked for")
-    assert "check-alerts has not ended for" in alert
+    assert alert.startswith("Alert: check-alerts does not do its work")
+    assert "It has not ended well for" in alert
     with told.engine.begin() as connection:
         connection.execute(text("UPDATE alert_checks SET checked_at = now() - :ago"), {"ago": SILENCE * 2})
     assert run().message == "0 open, 0 of them new, 1 over"
     (over,) = receiver.wait_for(SLACK, "Over: ")
-    assert over.startswith("Over: no alerts were looked for")
+    assert over.startswith("Over: check-alerts does not do its work")
+
+
+@pytest.mark.usefixtures("told")
+def test_where_checks_fail_the_server_says_so_once_for_all_that_time(receiver: Chats) -> None:
+    shorten_silence(Channel.SLACK, seconds=10)
+    # After four times as long the other channel is told, so that the test knows when that is.
+    shorten_silence(Channel.DISCORD, seconds=40)
+    run()
+    break_the_database()
+    for attempt in Retrying(wait=wait_fixed(0.5), stop=stop_after_delay(90)):
+        with attempt:
+            assert check_alerts(return_state=True).is_failed()
+            assert receiver.of(DISCORD, "Alert: ")
+    flush(receiver)
+    assert [text.partition("\n")[0] for text in receiver.of(SLACK, "Alert: ")] == [
+        "Alert: check-alerts does not do its work"
+    ]
 
 
 def test_a_test_says_which_channel_does_not_take_its_message_and_shows_no_secret(
@@ -210,6 +242,35 @@ def test_a_channel_that_is_removed_is_silent(receiver: Chats) -> None:
     flush(receiver)
     receiver.wait_for(SLACK, "Test: ")
     assert receiver.of(DISCORD) == []
+
+
+@pytest.fixture
+def unaccountable(told: Stage) -> Iterator[Stage]:
+    """A stage in which the accounting for scheduled times fails, and nothing else."""
+    with told.engine.begin() as connection:
+        connection.execute(
+            text("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not today'; END$$")
+        )
+        connection.execute(
+            text("CREATE TRIGGER refuse BEFORE DELETE ON job_occurrences FOR EACH STATEMENT EXECUTE FUNCTION refuse()")
+        )
+    yield told
+    with told.engine.begin() as connection:
+        connection.execute(text("DROP FUNCTION refuse CASCADE"))
+
+
+def test_where_the_accounting_fails_all_else_is_checked_and_told(unaccountable: Stage, receiver: Chats) -> None:
+    occurrence(unaccountable, 60, "failed")
+    state: State = check_alerts(return_state=True)
+    assert state.is_failed()
+    assert state.message
+    assert state.message.startswith("1 open, 1 of them new, 0 over; the scheduled times were not accounted for: ")
+    assert "not today" in state.message
+    receiver.wait_for(WEBHOOK, "Alert: sync-campaigns/all failed")
+    (finished,) = events("sivera.check-alerts.finished", state)
+    assert (finished["success"], finished["totalProcessed"]) == (False, 1)
+    # It is no check that ended well: the server tells after a while, and the next that does says that it is over.
+    assert unaccountable.rows("SELECT checked_at FROM alert_checks") == []
 
 
 @pytest.mark.usefixtures("told")

@@ -33,6 +33,10 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera) -> None:
     assert listed.count("not set") == 2
     assert "No alert is open." in listed
     assert "s3cretvalue" not in listed
+    with connect() as client:
+        (silence,) = client.read_automations_by_name(automation_names(Channel.SLACK)[1])
+        client.delete_automation(silence.id)
+    assert "an automation is missing: run `sivera deploy`" in sivera("alerts", "list").out
     assert sivera("alerts", "remove", "slack").out == "Removed. No alert comes by slack any more.\n"
     assert counts() == {}
     assert "there is no channel slack" in sivera("alerts", "remove", "slack").refusal
@@ -63,6 +67,22 @@ def test_the_alerts_that_are_open_are_listed(sivera: Sivera, ready: Stage) -> No
     assert "2026-11-24 12:00" in listed
     assert "a failed: It did so." in listed
     assert "b failed" not in listed
+
+
+def test_the_alerts_on_budgets_that_are_open_are_listed_too(sivera: Sivera, ready: Stage) -> None:
+    with ready.engine.begin() as connection:
+        connection.execute(text("INSERT INTO teams (name) VALUES ('Hanok')"))
+        connection.execute(
+            text(
+                """INSERT INTO budget_alerts (kind, subject, title, team_id, threshold, opened_at, closed_at)
+                   SELECT 'budget', subject, 'Budget of ' || subject, teams.id, 100, '2026-11-24T12:00:00Z', closed_at
+                   FROM teams, (VALUES ('a', NULL), ('b', now())) AS alert (subject, closed_at)"""
+            )
+        )
+    listed = sivera("alerts", "list").out
+    assert "2026-11-24 12:00" in listed
+    assert "Budget of a" in listed
+    assert "Budget of b" not in listed
 
 
 @pytest.mark.usefixtures("ready")

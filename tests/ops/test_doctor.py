@@ -21,12 +21,14 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import emit_event
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed, Paused, Pending, Running, Scheduled
+from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from blocks.alert_channels import automation_names
 from blocks.automations import AUTOMATIONS
 from blocks.names import DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.server import connect
@@ -42,6 +44,7 @@ from ops.doctor.run_checks import differences, why_stuck
 from ops.doctor.server_checks import compare_clocks, misfitting
 from ops.prefect_server import CLIENT
 from ops.timetable import Deployment
+from sivera.alerts.options import Channel
 from sivera.platforms.base import utc_now
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import World
@@ -431,6 +434,22 @@ def test_limits_automations_and_workers_that_are_missing_or_switched_off(examine
         assert examine()["block-types"].text == "not registered: platform-app"
         client.delete_work_pool(WORK_POOL)
         assert examine()["worker"].text == "the work pool sivera does not exist"
+
+
+def test_a_channel_that_is_set_has_both_its_automations(examine: Doctor) -> None:
+    url = SecretStr("https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue")
+    setup(channels={Channel.SLACK: url})
+    assert verdicts(examine()) == {}
+    with connect() as client:
+        for name in automation_names(Channel.SLACK):
+            (automation,) = client.read_automations_by_name(name)
+            client.pause_automation(automation.id)
+            found = examine()["automations"]
+            assert (found.verdict, found.text.endswith(name)) == (WARNING, True)
+            client.delete_automation(automation.id)
+            found = examine()["automations"]
+            assert (found.verdict, found.text) == (FAULT, f"missing: {name}")
+            setup()
 
 
 def automation_ids(client: SyncPrefectClient) -> list[UUID]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sivera.alerts.checking import SILENCE, AlertEdges, CheckSummary, check_alerts
 from sivera.alerts.conditions import Condition, Kind, Links
 from sivera.alerts.options import AlertOptions
+from sivera.occurrences.rules import DEPLOYMENT_IS_FULL
 from sivera.queries import alerts as queries
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
@@ -55,10 +56,11 @@ def occurrence(stage: Stage, job: str, minutes_ago: int, outcome: str) -> None:
         """INSERT INTO job_occurrences
                (deployment, scheduled_at, job, schedule, outcome, started_at, ended_at, message)
            VALUES (:job || '/all', now() - :ago, :job, 'hourly', :outcome,
-                   CASE WHEN :outcome NOT IN ('missed', 'skipped') THEN now() - :ago END, now() - :ago, 'so it was')""",
+                   CASE WHEN :outcome NOT IN ('missed', 'skipped') THEN now() - :ago END, now() - :ago, :message)""",
         job=job,
         ago=timedelta(minutes=minutes_ago),
         outcome=outcome,
+        message=DEPLOYMENT_IS_FULL if outcome == "skipped" else "so it was",
     )
 
 
@@ -86,6 +88,21 @@ def test_a_condition_that_comes_back_is_told_of_again(stage: Stage) -> None:
         occurrence(stage, "refresh-tokens", minutes_ago, outcome)
         check(stage)
     assert [what for what, _ in events(stage)] == ["opened", "closed", "opened", "closed"]
+
+
+def test_a_run_that_began_late_and_ended_well_closes_as_any_other(stage: Stage) -> None:
+    occurrence(stage, "backup-data", 8 * 24 * 60 - 60, "failed")
+    assert check(stage).opened == ("backup-data/all failed",)
+    occurrence(stage, "backup-data", 60, "late")
+    assert check(stage) == CheckSummary(opened=(), closed=("backup-data/all failed",), still_open=0)
+
+
+def test_what_lies_before_the_last_run_that_ended_well_is_not_read(stage: Stage) -> None:
+    for minutes_ago, outcome in ((180, "failed"), (120, "late"), (60, "failed")):
+        occurrence(stage, "sync-campaigns", minutes_ago, outcome)
+    with Session(stage.engine) as session:
+        read = queries.read_occurrences(session, datetime.now(UTC) - timedelta(days=8), but=JOB)
+        assert sorted(found.outcome for _, found in read) == ["failed", "late"]
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [("missed", "job-missed"), ("skipped", "job-skipped")])
@@ -152,13 +169,20 @@ def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(st
 
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE platform = 'tiktok'")
     assert len(check(stage).closed) == 2
-    # All but one are well again: the alert of the platform lasts.
-    last = stage.rows("SELECT max(id) FROM ad_accounts WHERE platform = 'meta'")[0][0]
-    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE id <> :last", last=last)
+    # Half of them are well again: the alert of the platform lasts.
+    ids = [row.id for row in stage.rows("SELECT id FROM ad_accounts WHERE platform = 'meta' ORDER BY id")]
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE id = ANY(:ids)", ids=ids[:3])
     assert check(stage) == CheckSummary(opened=(), closed=(), still_open=1)
+    # All but one: it is told of by its own name, and so is one that comes anew.
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE id = ANY(:ids)", ids=ids[:5])
+    summary = check(stage)
+    assert summary.closed == ("6 accounts of meta were not synced",)
+    assert [f"meta account {ids[5]} " in title for title in summary.opened] == [True]
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() - interval '4 hours' WHERE id = :id", id=ids[0])
+    assert [f"meta account {ids[0]} " in title for title in check(stage).opened] == [True]
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now()")
-    assert check(stage).closed == ("6 accounts of meta were not synced",)
-    assert len(events(stage)) == 6
+    assert len(check(stage).closed) == 2
+    assert len(events(stage)) == 10
 
 
 def test_after_a_silence_the_first_check_says_that_it_is_over(stage: Stage) -> None:
@@ -171,8 +195,24 @@ def test_after_a_silence_the_first_check_says_that_it_is_over(stage: Stage) -> N
     check(stage)
     # Its beginning was told of by the Prefect server.
     assert events(stage) == [("closed", "alerts-silent.check-alerts")]
-    assert summary.closed == ("no alerts were looked for",)
+    assert summary.closed == ("check-alerts does not do its work",)
     assert datetime.now(UTC) - datetime.fromisoformat(payload(stage)["since"]) > SILENCE
+
+
+def test_a_check_of_a_part_neither_ends_a_silence_nor_is_one_that_ended_well(stage: Stage) -> None:
+    def last() -> datetime:
+        found: datetime = stage.rows("SELECT checked_at FROM alert_checks")[0].checked_at
+        return found
+
+    check(stage)
+    execute(stage, "UPDATE alert_checks SET checked_at = now() - :ago", ago=SILENCE * 2)
+    before = last()
+    occurrence(stage, "sync-campaigns", 60, "failed")
+    summary = check_alerts(AlertEdges(stage.engine, Links(), JOB), AlertOptions(), is_complete=False)
+    assert (summary.opened, summary.closed) == (("sync-campaigns/all failed",), ())
+    assert last() == before
+    assert check(stage).closed == ("check-alerts does not do its work",)
+    assert last() > before
 
 
 def test_two_checks_at_once_open_and_close_once(stage: Stage) -> None:

@@ -7,6 +7,16 @@ import pytest
 
 from sivera.alerts.conditions import LONGEST, Condition, Kind, Links, Occurrence
 from sivera.alerts.job_rules import job_conditions
+from sivera.occurrences.rules import (
+    ANOTHER_INSTANCE,
+    DEPLOYMENT_IS_FULL,
+    LATE_AFTER,
+    LONG_PAST,
+    SLOT_LOST,
+    Key,
+    SeenRun,
+    account_for,
+)
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 JOB = "sync-campaigns/all"
@@ -28,8 +38,16 @@ def failed(hour: int, began: datetime | None = None) -> Occurrence:
 
 
 def other(hour: int, outcome: str, minute: int = 0) -> Occurrence:
-    ended = at(hour, minute) + timedelta(seconds=5) if outcome == "skipped" else None
-    return Occurrence(scheduled_at=at(hour, minute), outcome=outcome, ended_at=ended, skipped_by=OTHER)
+    if outcome != "skipped":
+        return Occurrence(scheduled_at=at(hour, minute), outcome=outcome)
+    return skipped(hour, minute)
+
+
+def skipped(hour: int, minute: int = 0, message: str = DEPLOYMENT_IS_FULL) -> Occurrence:
+    ended = at(hour, minute) + timedelta(seconds=5)
+    return Occurrence(
+        scheduled_at=at(hour, minute), outcome="skipped", ended_at=ended, skipped_by=OTHER, message=message
+    )
 
 
 def found(*occurrences: Occurrence, now: datetime = NOW, links: Links = Links()) -> list[Condition]:  # noqa: B008 - frozen
@@ -74,8 +92,55 @@ def test_what_is_the_matter_and_since_when(occurrences: list[Occurrence], kinds:
     assert {one.subject for one in found(*occurrences)} <= {JOB}
 
 
+@pytest.mark.parametrize("message", [DEPLOYMENT_IS_FULL, SLOT_LOST, ANOTHER_INSTANCE])
+def test_a_run_that_another_one_kept_out_was_skipped(message: str) -> None:
+    assert [one.kind for one in found(ran(11), skipped(12, message=message))] == [Kind.JOB_SKIPPED]
+
+
+@pytest.mark.parametrize("message", [LONG_PAST, "Cancelled by a person", ""])
+def test_a_run_that_was_cancelled_for_another_reason_was_kept_out_by_none(message: str) -> None:
+    assert found(ran(11), skipped(12, message=message)) == []
+
+
+def accounted(hour: int, state: str, began: datetime | None, ended: datetime | None, message: str = "") -> Occurrence:
+    """What the accounting makes of a run, as the check reads it."""
+    run = SeenRun(
+        id=RUN,
+        job="sync-campaigns",
+        deployment=JOB,
+        schedule="hourly",
+        scheduled_at=at(hour),
+        state=state,
+        state_name=state.capitalize(),
+        message=message or None,
+        changed_at=ended or began or at(hour),
+        started_at=began,
+        ended_at=ended,
+    )
+    row = account_for(run, Key(JOB, at(hour)), "hourly", [run], NOW, LATE_AFTER)
+    return Occurrence.model_validate({name: getattr(row, name) for name in Occurrence.model_fields})
+
+
+def test_a_run_that_began_late_has_begun_and_ended() -> None:
+    late = accounted(12, "COMPLETED", at(12, 20), at(12, 25))
+    assert late.outcome == "late"
+    assert found(late) == []
+    assert found(failed(11), other(10, "missed"), late) == []
+    waits = accounted(12, "SCHEDULED", None, None)
+    assert waits.outcome == "late"
+    assert [(one.kind, one.since) for one in found(ran(11), waits)] == [(Kind.JOB_MISSED, at(12))]
+
+
+def test_a_run_that_catches_up_after_a_downtime_ends_all_alerts() -> None:
+    folded = [accounted(hour, "CANCELLED", None, at(12, 10), DEPLOYMENT_IS_FULL) for hour in (10, 11, 12)]
+    running = accounted(9, "RUNNING", at(12, 10), None)
+    assert found(failed(7), other(8, "missed"), running, *folded) == found(failed(7))
+    caught_up = accounted(9, "COMPLETED", at(12, 10), at(12, 20))
+    assert found(failed(7), other(8, "missed"), caught_up, *folded) == []
+
+
 def test_a_run_that_is_about_to_begin_after_a_downtime_is_no_overlap() -> None:
-    folded = Occurrence(scheduled_at=at(11), outcome="skipped", ended_at=at(12, 30))
+    folded = skipped(11).model_copy(update={"ended_at": at(12, 30)})
     assert found(ran(9), folded, now=NOW + timedelta(seconds=50)) == []
     assert [one.kind for one in found(ran(9), folded, now=NOW + timedelta(seconds=70))] == [Kind.JOB_SKIPPED]
 

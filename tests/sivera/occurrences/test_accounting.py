@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.occurrences.accounting import LOOKBACK, MOST_RUNS, Accounted, account
-from sivera.occurrences.rules import DELETED, DEPLOYMENT_IS_FULL, Occurrence, Outcome
+from sivera.occurrences.rules import ANOTHER_INSTANCE, DELETED, DEPLOYMENT_IS_FULL, Occurrence, Outcome
 from sivera.queries import occurrences as queries
 from tests.sivera.occurrences.fake_prefect import Every, FakePrefect
 
@@ -201,7 +201,16 @@ def test_a_usual_accounting_reads_little(book: Book) -> None:
     book.run([10])
     book.account(at(10, 10))
     book.account(at(10, 15))
-    assert book.prefect.asked[-1] == (at(8, 15), at(10, 15))
+    assert book.prefect.asked[-1] == (at(6), at(10, 15))
+
+
+def test_a_run_by_hand_of_hours_is_known_to_be_in_the_way(book: Book) -> None:
+    book.account(at(12, 50))
+    # As long as a backup may take.
+    by_hand = book.prefect.add(None, at(9), ended_at=at(13, 1), changed_at=at(13, 1))
+    book.prefect.add(book.hourly, at(13), "CANCELLED", message=ANOTHER_INSTANCE, changed_at=at(13), ended_at=at(13))
+    book.account(at(13, 5))
+    assert [row.skipped_by for row in book.rows() if row.outcome is Outcome.SKIPPED] == [by_hand.id]
 
 
 def test_many_runs_are_accounted_for_in_bounded_steps(book: Book) -> None:
@@ -209,7 +218,7 @@ def test_many_runs_are_accounted_for_in_bounded_steps(book: Book) -> None:
     book.run(hour for hour in range(10, 24) if hour != 15)
     steps: list[datetime] = []
     while not steps or steps[-1] < at(23, 30):
-        steps.append(book.account(at(23, 30), most_runs=4).until)
+        steps.append(book.account(at(23, 30), most_runs=6).until)
         assert len(steps) < 20
     assert len(steps) > 3
     assert [(one.scheduled_at.hour, one.outcome.value) for one in book.rows()] == [
