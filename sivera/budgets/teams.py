@@ -40,6 +40,7 @@ class _Scope:
     team: str
     about: str
     counted: list[int] = field(default_factory=list)
+    open: list[Watched] = field(default_factory=list)
     fresh: list[Watched] = field(default_factory=list)
     closed: list[Watched] = field(default_factory=list)
     stale: int = 0
@@ -56,7 +57,8 @@ class _Scope:
 
     @property
     def today(self) -> date:
-        return min(one.today for one in self.watched)
+        # Of accounts with old figures too: whether their month is over, no sync has to say.
+        return min(one.today for one in self.open or self.closed)
 
     @property
     def partial(self) -> date:
@@ -73,13 +75,16 @@ class _Scope:
             self.foreign += is_active
             return
         self.counted.append(account.id)
-        if is_active and rules.is_stale(account.synced_as_of, account.created_at, now, stale_hours):
-            self.stale += 1
-            return
         try:
-            (self.fresh if is_active else self.closed).append(Watched.at(account, self.team, now))
+            watched = Watched.at(account, self.team, now)
         except (KeyError, ValueError):  # the time zone is unknown; checking its own budgets says so
             self.stale += is_active
+            return
+        (self.open if is_active else self.closed).append(watched)
+        if is_active and rules.is_stale(account.synced_as_of, account.created_at, now, stale_hours):
+            self.stale += 1
+        elif is_active:
+            self.fresh.append(watched)
 
     def asked(self) -> list[Since]:
         """Return which days of which accounts to ask for."""

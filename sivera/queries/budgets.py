@@ -98,7 +98,7 @@ _TEAM_SPEND = text("""
         WHERE m.day >= least(asked.period, asked.history)
         GROUP BY asked.id, m.day
     )
-    SELECT id, coalesce(sum(spend) FILTER (WHERE day >= period), 0) AS spent,
+    SELECT id, coalesce(sum(spend) FILTER (WHERE day >= period AND day < period + interval '1 month'), 0) AS spent,
            coalesce(array_agg(day ORDER BY day) FILTER (WHERE day >= history), '{}') AS days,
            coalesce(array_agg(spend ORDER BY day) FILTER (WHERE day >= history), '{}') AS spends
     FROM days GROUP BY id

@@ -388,9 +388,16 @@ def test_a_team_s_month_is_over_when_it_is_over_for_all_its_accounts(ledger: Led
     subject = f"team-{ledger.team()}.budget-{budget}"
     ledger.check()
     assert ledger.open() == [(subject, 50), (subject, 80)]
+    ledger.spend(seoul, "x", "150", date(2026, 12, 1))
+    (shown,) = ledger.check().total.worst
+    assert shown.spent == 900, "what is spent in December is not November's"
+    ledger.synced(angeles, ledger.now - timedelta(hours=9))
+    (shown,) = ledger.check().total.worst
+    assert (shown.spent, shown.period.since) == (Decimal(900), FIRST), "the month ends for accounts with old figures too"
+    assert ledger.open() == [(f"account-{angeles}", 0), (subject, 50), (subject, 80)]
     ledger.go_to(datetime(2026, 12, 1, 8, 0, tzinfo=UTC))
-    ledger.check()
-    assert ledger.open() == []
+    (shown,) = ledger.check().total.worst
+    assert (shown.spent, ledger.open()) == (Decimal(150), [])
 
 
 def test_a_team_s_budget_with_old_figures_may_open_and_never_closes(ledger: Ledger) -> None:
