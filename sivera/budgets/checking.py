@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row
 from sqlalchemy.orm import Session
 
 from sivera.budgets import rules
@@ -63,26 +63,26 @@ def check_platform(edges: CheckEdges, options: BudgetOptions, platform: Platform
             rows = queries.accounts_after(session, platform.value, options.teams, last_id, ACCOUNTS_AT_ONCE)
             if not rows:
                 return found
-            found += _check_accounts(session, edges, options, [(account, team) for account, team in rows])
+            found += _check_accounts(session, edges, options, rows)
             last_id = rows[-1][0].id
     return found + Checked(put_off=True)
 
 
 def _check_accounts(
-    session: Session, edges: CheckEdges, options: BudgetOptions, accounts: Sequence[tuple[AdAccount, str]]
+    session: Session, edges: CheckEdges, options: BudgetOptions, accounts: Sequence[Row[tuple[AdAccount, str, bool]]]
 ) -> Checked:
     now, changes = edges.now(), Changes(edges.link)
-    alerts: dict[int, list[OpenAlert]] = {account.id: [] for account, _ in accounts}
+    alerts: dict[int, list[OpenAlert]] = {account.id: [] for account, *_ in accounts}
     for row in alert_queries.open_of_accounts(session, list(alerts)):
         alerts[row.account_id or 0].append(as_open(row))
     watched, stale, failures = [], 0, []
-    for account, team in accounts:
+    for account, team, waits in accounts:
         warnings = [alert for alert in alerts[account.id] if alert.kind is AlertKind.STALE]
         if account.status != account_queries.ACTIVE:
             changes.end(alerts[account.id], "the account is closed")
         elif rules.is_stale(account.synced_as_of, account.created_at, now, options.stale_hours):
-            changes.warn(account, team, warnings)
-            stale += 1
+            changes.warn(account, team, warnings, waits=waits)
+            stale += waits
         else:
             changes.end(warnings, "the account was synced")
             try:
@@ -94,7 +94,7 @@ def _check_accounts(
         _judge(changes, readings[one.account.id], alerts[one.account.id], mixed, options)
     opened, closed = changes.write(session)
     return Checked(
-        accounts=sum(account.status == account_queries.ACTIVE for account, _ in accounts),
+        accounts=sum(account.status == account_queries.ACTIVE for account, *_ in accounts),
         budgets=sum(reading.period.span is not Span.DAY for found in readings.values() for reading in found),
         stale=stale,
         opened=opened,

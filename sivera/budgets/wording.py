@@ -55,13 +55,6 @@ def stale_title(team: str, platform: str, account: str) -> str:
     return f"Budgets are not watched, the spend data is old. {team}: {platform} {account}"
 
 
-def stale_message(synced_as_of: datetime | None, reason: str | None) -> str:
-    """Say since when an account's figures are old, and why where that is known."""
-    since = f"was last synced at {_minute(synced_as_of)} UTC" if synced_as_of else "was never synced"
-    why = f" {reason.rstrip('.')}." if reason else ""
-    return f"The account {since}.{why} Until it is synced, no alert on its budgets opens or closes."
-
-
 def markdown(readings: Sequence[Reading], left_out: int, sentence: str) -> str:
     """Return a run's table in Markdown, with its sentence above; rows are in the order given."""
     rows = [

@@ -35,7 +35,7 @@ class TeamBudget(Base):
 
 
 class BudgetAlert(Base):
-    """An alert that was told: a budget's spending reached a threshold, or an account's figures are too old to judge by.
+    """A budget's spending reached a threshold, which was told; or an account's figures are too old to judge by.
 
     `subject` names the budget (`account-17.campaign-123.month`) or the account, `title` says it to a person. At most
     one is open for each subject and threshold (percent; 0 for old figures). `account_id` is null for a team's own

@@ -8,11 +8,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, delete, func, select, text
+from sqlalchemy import Row, and_, delete, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from sivera.models import AdAccount, Team, TeamBudget
+from sivera.models import AdAccount, Campaign, PlatformCredential, Team, TeamBudget
+from sivera.queries.accounts import ACTIVE
+
+MAY_SPEND = ("active", "paused", "other")
+"""Campaigns of these statuses can spend again."""
 
 
 class Since(NamedTuple):
@@ -30,11 +34,18 @@ class Since(NamedTuple):
 
 def accounts_after(
     session: Session, platform: str, teams: Sequence[str], last_id: int, most: int
-) -> Sequence[Row[tuple[AdAccount, str]]]:
-    """Return the next accounts of a platform by id, closed ones too, each with its team's name."""
+) -> Sequence[Row[tuple[AdAccount, str, bool]]]:
+    """Return the next accounts of a platform by id, closed ones too, each with its team's name.
+
+    The last value says whether a sync is due that a budget waits for: its grant works, and a campaign has a budget.
+    """
+    has_budget = exists().where(
+        Campaign.account_id == AdAccount.id, Campaign.budget_amount > 0, Campaign.status.in_(MAY_SPEND)
+    )
     statement = (
-        select(AdAccount, Team.name)
+        select(AdAccount, Team.name, and_(PlatformCredential.status == ACTIVE, has_budget))
         .join(Team, Team.id == AdAccount.team_id)
+        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .where(AdAccount.platform == platform, AdAccount.id > last_id)
         .order_by(AdAccount.id)
         .limit(most)

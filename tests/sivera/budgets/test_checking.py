@@ -198,12 +198,9 @@ def test_old_figures_are_a_warning_of_their_own_and_no_all_clear(ledger: Ledger)
     ledger.execute("DELETE FROM campaign_daily_metrics")
     summary = ledger.check()
     ledger.check()
-    assert summary.sentence == "0 budgets of 1 accounts checked, 1 alerts opened, 1 accounts with old spend data"
+    assert summary.sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
     assert ledger.open() == [stale, (subject, 50), (subject, 80)], "what is open stays open"
-    assert ledger.events()[1:] == [(OPENED, *stale)]
-    told = ledger.outbox()[-1].payload
-    assert told["kind"] == "budget-data-stale"
-    assert "was last synced at 2026-11-20 12:00 UTC" in told["message"]
+    assert len(ledger.events()) == 1, "check-alerts tells people of old data"
     ledger.spend(account, campaign, "9000", FIRST)
     ledger.now += 30 * DAY
     ledger.check()
@@ -211,7 +208,48 @@ def test_old_figures_are_a_warning_of_their_own_and_no_all_clear(ledger: Ledger)
     ledger.go_to(NOW + timedelta(hours=8))
     ledger.check()
     assert stale not in ledger.open()
-    assert ledger.events()[2:] == [(CLOSED, *stale), (OPENED, subject, 110)]
+    assert ledger.events()[1:] == [(OPENED, subject, 110)]
+
+
+def test_old_figures_are_noted_only_where_a_budget_waits_for_a_sync(ledger: Ledger) -> None:
+    noted, ended, without = ledger.account(), ledger.account(), ledger.account()
+    waiting = ledger.account(PlatformName.META)
+    for account, kind, status in (
+        (noted, "shared", "paused"),
+        (ended, "daily", "removed"),
+        (without, "lower_level", "active"),
+        (waiting, "daily", "active"),
+    ):
+        amount = None if account == without else "10"
+        ledger.campaign(account, amount, kind, budget="7" if kind == "shared" else None, status=status)
+    ledger.execute("UPDATE platform_credentials SET status = 'reauthorization_required' WHERE platform = 'meta'")
+    ledger.now += timedelta(hours=7)
+    assert ledger.check().total.stale == 1
+    assert ledger.open() == [(f"account-{noted}", 0)]
+    ledger.execute("UPDATE platform_credentials SET status = 'revoked'")
+    assert ledger.check().total.stale == 0
+    assert ledger.open() == []
+    assert ledger.events() == []
+
+
+def test_no_name_rings_everybody_and_a_message_says_why_it_is_over(ledger: Ledger) -> None:
+    account = ledger.account(team="@here")
+    campaign = ledger.campaign(account, "100", name="<!channel>\nSale")
+    ledger.spend(account, campaign, "3100", FIRST)
+    ledger.execute("UPDATE ad_accounts SET name = '@everyone'")
+    ledger.check()
+    ledger.execute("UPDATE campaigns SET budget_amount = 120")  # 3100 of 3648: 84 %
+    ledger.check()
+    opened, closed = (row.payload for row in ledger.outbox())
+    for title in (opened["title"], closed["title"]):
+        assert "everyone" in title
+        assert not any(call in title for call in ("@everyone", "@here", "<!", "\n"))
+    assert closed["title"] == (
+        f"{opened['title']}: 84 % of the budget are spent, 5 points or more below 100 %; 80 % is still reached"
+    )
+    assert datetime.fromisoformat(opened["since"]).microsecond == 0
+    assert opened["since"].endswith("+00:00")
+    assert ledger.rows("SELECT title FROM budget_alerts")[0][0].endswith("(month)")
 
 
 def test_a_closed_account_ends_its_alerts(ledger: Ledger) -> None:
@@ -393,8 +431,8 @@ def test_a_team_s_month_is_over_when_it_is_over_for_all_its_accounts(ledger: Led
     assert shown.spent == 900, "what is spent in December is not November's"
     ledger.synced(angeles, ledger.now - timedelta(hours=9))
     (shown,) = ledger.check().total.worst
-    assert (shown.spent, shown.period.since) == (Decimal(900), FIRST), "the month ends for accounts with old figures too"
-    assert ledger.open() == [(f"account-{angeles}", 0), (subject, 50), (subject, 80)]
+    assert (shown.spent, shown.period.since) == (Decimal(900), FIRST), "old figures keep their month"
+    assert ledger.open() == [(subject, 50), (subject, 80)]
     ledger.go_to(datetime(2026, 12, 1, 8, 0, tzinfo=UTC))
     (shown,) = ledger.check().total.worst
     assert (shown.spent, ledger.open()) == (Decimal(150), [])
