@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -36,7 +37,8 @@ class Changes:
         for one in over:
             still = max((alert.threshold for alert in staying), default=None)
             said = f"Over: {one.why}." + (f" {wording.spent_message(reading)}" if reading else "")
-            self.closings.append((one, said, _numbers(reading) | {"stillReached": still}))
+            title = wording.closed_title(one.alert.title, one.why, still)
+            self.closings.append((one, said, _numbers(reading) | {"stillReached": still, "title": title}))
         if reading:
             before = max((alert.threshold for alert in staying), default=None)
             for threshold in rules.openings(reading, staying, options.thresholds):
@@ -63,7 +65,9 @@ class Changes:
 
     def end(self, alerts: Iterable[OpenAlert], why: str) -> None:
         """Add that alerts are over for another reason than their budget."""
-        self.closings += [(Closing(alert=alert, why=why), f"Over: {why}.", {}) for alert in alerts]
+        for alert in alerts:
+            title = wording.closed_title(alert.title, why, None)
+            self.closings.append((Closing(alert=alert, why=why), f"Over: {why}.", {"title": title}))
 
     def write(self, session: Session) -> tuple[int, int]:
         """Write it all with its events; return of how many budgets something opened, and something closed.
@@ -92,11 +96,15 @@ class Changes:
             "subject": alert.subject,
             "title": alert.title,
             "message": message,
-            "since": alert.opened_at.isoformat(),
+            "since": alert.opened_at.astimezone(UTC).isoformat(timespec="seconds"),
             "link": self.link,
             "threshold": alert.threshold,
         }
-        return {"name": name, "resource": f"sivera.alert.budget.{alert.subject}", "payload": payload | dict(more)}
+        return {
+            "name": name,
+            "resource": f"sivera.alert.{alert.kind.value}.{alert.subject}",
+            "payload": payload | dict(more),
+        }
 
 
 def stale_subject(account_id: int) -> str:
