@@ -4,18 +4,21 @@ import multiprocessing
 import os
 import signal
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, event, text
 
-from sivera.budgets.checking import CheckEdges, check_platform, check_teams_exist
+from sivera.budgets.checking import CheckEdges, check_platform, check_teams_exist, parts_in_order
 from sivera.budgets.options import BudgetOptions
+from sivera.budgets.summary import TEAMS
+from sivera.budgets.teams import check_team_budgets
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
-from tests.sivera.budgets.ledger import LONG, NOW, Ledger
+from tests.sivera.budgets.ledger import DEFAULT, LONG, NOW, Ledger
 
 OPENED, CLOSED = "sivera.alert.opened", "sivera.alert.closed"
 FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
@@ -329,6 +332,55 @@ def test_more_accounts_than_one_chunk_are_all_checked_and_a_deadline_puts_the_re
     assert nothing.accounts == 0
 
 
+class Clock:
+    """A monotonic time that goes on by a second each time that one looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def in_pairs(ledger: Ledger) -> CheckEdges:
+    """Edges of a check that takes two accounts or teams at once, and one second for them."""
+    return replace(ledger.edges(), monotonic=Clock(), accounts_at_once=2, teams_at_once=2)
+
+
+def test_what_a_deadline_puts_off_comes_first_in_the_next_run(ledger: Ledger) -> None:
+    subjects = [spent_over(ledger, "3100")[2] for _ in range(5)]
+    for opened in (2, 4, 5):
+        found = check_platform(in_pairs(ledger), DEFAULT, PlatformName.GOOGLE, 2.0)
+        assert found.put_off
+        assert {subject for subject, _ in ledger.open()} == set(subjects[:opened])
+    found = check_platform(in_pairs(ledger), DEFAULT, PlatformName.GOOGLE, 9.0)
+    assert (found.accounts, found.put_off) == (5, False)
+
+
+def test_the_part_that_waits_longest_comes_first(ledger: Ledger) -> None:
+    google = ledger.account()
+    ledger.account(PlatformName.AMAZON)
+    ledger.now += DAY
+    ledger.account(PlatformName.TIKTOK)
+    ledger.budget("1000")
+    edges = ledger.edges()
+    first = parts_in_order(edges, DEFAULT)
+    assert first == ["google", "amazon", "tiktok", TEAMS, "meta"]
+    check_platform(edges, DEFAULT, PlatformName.GOOGLE, float("inf"))
+    assert parts_in_order(edges, DEFAULT) == ["amazon", "tiktok", TEAMS, "google", "meta"]
+    check_platform(edges, DEFAULT, PlatformName.AMAZON, float("inf"))
+    check_platform(edges, DEFAULT, PlatformName.TIKTOK, float("inf"))
+    check_team_budgets(edges, DEFAULT, float("inf"))
+    assert parts_in_order(edges, DEFAULT) == ["google", "amazon", "tiktok", TEAMS, "meta"]
+    ledger.execute("DELETE FROM ad_accounts WHERE id = :id", id=google)
+    assert parts_in_order(edges, BudgetOptions(platforms=(PlatformName.META, PlatformName.TIKTOK))) == [
+        "tiktok",
+        TEAMS,
+        "meta",
+    ]
+
+
 def test_two_runs_at_once_open_one_alert(ledger: Ledger) -> None:
     subjects = [spent_over(ledger, "3100")[2] for _ in range(20)]
     both = threading.Barrier(2)
@@ -414,6 +466,25 @@ def test_a_team_s_month_adds_its_accounts_of_one_currency(ledger: Ledger) -> Non
     assert worst.projection.expected == Decimal(50 * 30), "no platform keeps to it, so it may be exceeded"
     ledger.execute("DELETE FROM team_budgets")
     ledger.check()
+    assert ledger.open() == []
+
+
+def test_teams_are_checked_in_chunks_and_a_deadline_puts_the_rest_off(ledger: Ledger) -> None:
+    subjects = []
+    for name in ("A", "B", "C"):
+        ledger.spend(ledger.account(team=name), "x", "2000", FIRST)
+        subjects.append(f"team-{ledger.team(name)}.budget-{ledger.budget('1000', team=ledger.team(name))}")
+    found = check_team_budgets(in_pairs(ledger), DEFAULT, 2.0)
+    assert (found.put_off, found.budgets, found.opened) == (True, 2, 2)
+    assert {subject for subject, _ in ledger.open()} == set(subjects[:2])
+    found = check_team_budgets(in_pairs(ledger), DEFAULT, 2.0)
+    assert {subject for subject, _ in ledger.open()} == set(subjects)
+    found = check_team_budgets(in_pairs(ledger), DEFAULT, 9.0)
+    assert (found.put_off, found.budgets, found.opened) == (False, 3, 0)
+    ledger.execute("DELETE FROM team_budgets")
+    found = check_team_budgets(ledger.edges(), BudgetOptions(teams=("B",)), float("inf"))
+    assert {subject for subject, _ in ledger.open()} == {subjects[0], subjects[2]}
+    found = check_team_budgets(ledger.edges(), DEFAULT, float("inf"))
     assert ledger.open() == []
 
 
