@@ -101,6 +101,7 @@ def mark_teams(session: Session, ids: Sequence[int]) -> None:
 
 
 # A shared budget is one row, whatever draws on it. Its campaigns agree on it but for a moment: the last word counts.
+# Figures are read in two arms: with an OR, no index could bound the days, and each check would read the whole history.
 # A lifetime is over with its last day, or when its campaign was taken away; a day's or month's figures stay until then.
 _SPEND = text("""
     WITH asked AS (
@@ -125,13 +126,21 @@ _SPEND = text("""
                CASE WHEN count(end_date) = count(*) THEN max(end_date) END AS last_day,
                bool_or(is_active) AS is_active
         FROM drawing GROUP BY account_id, budget, budget_kind
-    ), days AS (
-        SELECT d.account_id, d.budget, d.budget_kind, m.day, min(d.history) AS history, sum(m.spend) AS spend,
-               bool_or(m.currency <> d.budget_currency) AS is_mixed
+    ), figures AS (
+        SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend,
+               m.currency <> d.budget_currency AS is_mixed
         FROM drawing AS d
         JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
-        WHERE d.budget_kind = 'lifetime' OR m.day >= least(d.period, d.history)
-        GROUP BY d.account_id, d.budget, d.budget_kind, m.day
+        WHERE d.budget_kind = 'lifetime'
+        UNION ALL
+        SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend, m.currency <> d.budget_currency
+        FROM drawing AS d
+        JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
+        WHERE d.budget_kind <> 'lifetime' AND m.day >= least(d.period, d.history)
+    ), days AS (
+        SELECT account_id, budget, budget_kind, day, min(history) AS history, sum(spend) AS spend,
+               bool_or(is_mixed) AS is_mixed
+        FROM figures GROUP BY account_id, budget, budget_kind, day
     )
     SELECT b.account_id, b.budget, b.budget_kind, b.name, b.campaigns, b.amount, b.currency, b.first_day, b.last_day,
            b.is_active, bool_or(d.is_mixed) AS is_mixed, min(d.day) AS known_from,

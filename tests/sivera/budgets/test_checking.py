@@ -7,9 +7,10 @@ import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, event, text
 
 from sivera.budgets.checking import CheckEdges, check_platform, check_teams_exist, parts_in_order
 from sivera.budgets.options import BudgetOptions
@@ -379,6 +380,38 @@ def test_the_part_that_waits_longest_comes_first(ledger: Ledger) -> None:
         TEAMS,
         "meta",
     ]
+
+
+def test_a_check_reads_of_daily_budgets_only_the_days_that_it_needs(ledger: Ledger) -> None:
+    account = ledger.account()
+    for _ in range(20):
+        ledger.spend(account, ledger.campaign(account, "10"), "1", FIRST - 1000 * DAY, TODAY)
+    lifetime = ledger.campaign(account, "5000", "lifetime", start=date(2025, 1, 1))
+    ledger.spend(account, lifetime, "1", date(2025, 1, 1), TODAY)
+    ledger.execute("ANALYZE")
+    plans = []
+
+    def explain(connection: Connection, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        if statement.lstrip().startswith("WITH asked"):
+            # So few rows are read faster without an index; what counts is what it can spare.
+            for way in ("seqscan", "hashjoin", "mergejoin"):
+                connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+            plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+            plans.append(plan.scalar_one()[0]["Plan"])
+
+    event.listen(ledger.engine, "before_cursor_execute", explain)
+    summary = ledger.check()
+    event.remove(ledger.engine, "before_cursor_execute", explain)
+    days = (TODAY - date(2025, 1, 1)).days + 1
+    assert ledger.spent(summary)[f"account-{account}.campaign-{lifetime}.lifetime"] == days
+    assert 0 < sum(map(rows_read, plans)) < 2 * (20 * 31 + days)
+
+
+def rows_read(plan: dict[str, Any]) -> float:
+    """How many rows of figures a plan reads, those that it throws away too."""
+    of_figures = plan.get("Relation Name") == "campaign_daily_metrics"
+    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) if of_figures else 0
+    return float(own * plan["Actual Loops"]) + sum(map(rows_read, plan.get("Plans", [])))
 
 
 def test_two_runs_at_once_open_one_alert(ledger: Ledger) -> None:
