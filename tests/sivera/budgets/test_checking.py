@@ -391,7 +391,7 @@ def test_a_check_reads_of_daily_budgets_only_the_days_that_it_needs(ledger: Ledg
     ledger.execute("ANALYZE")
     plans = []
 
-    def explain(connection: Connection, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+    def explain(connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         if statement.lstrip().startswith("WITH asked"):
             # So few rows are read faster without an index; what counts is what it can spare.
             for way in ("seqscan", "hashjoin", "mergejoin"):
