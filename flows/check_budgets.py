@@ -11,10 +11,9 @@ from prefect.states import Cancelled, Completed, Failed
 
 from blocks.names import BUDGETS_JOB
 from sivera.budgets.options import BudgetOptions
-from sivera.budgets.summary import TEAMS, CheckSummary
-from sivera.values import PlatformName
+from sivera.budgets.summary import CheckSummary
 from tasks.announcing import TOLD
-from tasks.budgets import check_options, check_platform, check_team_budgets, publish_summary
+from tasks.budgets import check_options, check_part, publish_summary
 from tasks.naming import named
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
@@ -25,7 +24,7 @@ TIMEOUT_SECONDS = 300
 
 @flow(name=BUDGETS_JOB, flow_run_name=named(BUDGETS_JOB, BudgetOptions.words), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
 def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Check the budgets of each platform, and then those that teams set.
+    """Check the budgets of each platform and those that teams set, first what waits longest for a check.
 
     A platform that fails never stops the others, and never leaves the run green; a budget that is spent is no failure.
     A second run beside this one ends Cancelled. Spending is what the last sync of each account stored.
@@ -33,12 +32,8 @@ def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B
     until = time.monotonic() + options.deadline_seconds
     try:
         with only_instance([BUDGETS_JOB]):
-            check_options(options)
-            ended: dict[str, State] = {
-                platform.value: check_platform(platform, options, until, return_state=True)
-                for platform in options.platforms or PlatformName
-            }
-            ended[TEAMS] = check_team_budgets(options, return_state=True)
+            parts = check_options(options)
+            ended: dict[str, State] = {part: check_part(part, options, until, return_state=True) for part in parts}
             summary = CheckSummary.of({part: state.result(raise_on_failure=False) for part, state in ended.items()})
             try:
                 publish_events()

@@ -31,25 +31,19 @@ OF_A_PART: dict[str, Any] = {
 
 
 @task(name="check-options", cache_policy=NO_CACHE)
-def check_options(options: BudgetOptions) -> None:
-    """See that the teams exist that the options name."""
+def check_options(options: BudgetOptions) -> list[str]:
+    """See that the teams exist that the options name, and return what to check, that which waits longest first."""
     checking.check_teams_exist(_edges(), options)
+    return checking.parts_in_order(_edges(), options)
 
 
-@task(task_run_name="{platform.value}", **OF_A_PART)
-def check_platform(platform: PlatformName, options: BudgetOptions, until: float) -> Checked | State:
-    """Check the budgets of a platform's accounts."""
+@task(task_run_name="{part}", **OF_A_PART)
+def check_part(part: str, options: BudgetOptions, until: float) -> Checked | State:
+    """Check the budgets of a platform's accounts, or those that teams set."""
     try:
-        return checking.check_platform(_edges(), options, platform, until)
-    except SQLAlchemyError as error:
-        return _failed(error)
-
-
-@task(task_run_name=TEAMS, **OF_A_PART)
-def check_team_budgets(options: BudgetOptions) -> Checked | State:
-    """Check the budgets that teams set."""
-    try:
-        return teams.check_team_budgets(_edges(), options)
+        if part == TEAMS:
+            return teams.check_team_budgets(_edges(), options, until)
+        return checking.check_platform(_edges(), options, PlatformName(part), until)
     except SQLAlchemyError as error:
         return _failed(error)
 

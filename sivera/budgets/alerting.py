@@ -1,7 +1,8 @@
-"""Opening and closing alerts in a transaction, each change of a budget with one event."""
+"""Opening and closing alerts in a transaction, each change of a budget with one event; old figures have none."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -36,16 +37,22 @@ class Changes:
         for one in over:
             still = max((alert.threshold for alert in staying), default=None)
             said = f"Over: {one.why}." + (f" {wording.spent_message(reading)}" if reading else "")
-            self.closings.append((one, said, _numbers(reading) | {"stillReached": still}))
+            title = wording.closed_title(one.alert.title, one.why, still)
+            self.closings.append((one, said, _numbers(reading) | {"stillReached": still, "title": title}))
         if reading:
             before = max((alert.threshold for alert in staying), default=None)
             for threshold in rules.openings(reading, staying, options.thresholds):
                 more = _numbers(reading) | {"escalatedFrom": before}
                 self.openings.append((_row(reading, threshold), wording.spent_message(reading), more))
 
-    def warn(self, account: Any, team: str, alerts: Sequence[OpenAlert]) -> None:
-        """Add the warning that an account's figures are too old, where it is not open."""
-        if not alerts:
+    def warn(self, account: Any, team: str, alerts: Sequence[OpenAlert], *, waits: bool) -> None:
+        """Add the warning that an account's figures are too old, where it is not open; take it back where none waits.
+
+        `waits` says that the account has a budget, and a grant by which it should be synced.
+        """
+        if not waits:
+            self.end(alerts, "it has no budget any more, or its grant has to be connected again")
+        elif not alerts:
             row = BudgetAlert(
                 kind=AlertKind.STALE.value,
                 subject=stale_subject(account.id),
@@ -54,27 +61,31 @@ class Changes:
                 account_id=account.id,
                 threshold=STALE_THRESHOLD,
             )
-            message = wording.stale_message(account.synced_as_of, account.last_error)
-            self.openings.append((row, message, {"team": team, "platform": account.platform, "account": account.id}))
+            self.openings.append((row, "", {}))
 
     def end(self, alerts: Iterable[OpenAlert], why: str) -> None:
         """Add that alerts are over for another reason than their budget."""
-        self.closings += [(Closing(alert=alert, why=why), f"Over: {why}.", {}) for alert in alerts]
+        for alert in alerts:
+            title = wording.closed_title(alert.title, why, None)
+            self.closings.append((Closing(alert=alert, why=why), f"Over: {why}.", {"title": title}))
 
     def write(self, session: Session) -> tuple[int, int]:
-        """Write it all with its events; return how many subjects have something opened, and something closed.
+        """Write it all with its events; return of how many budgets something opened, and something closed.
 
-        Where several thresholds of a budget open or close at once, the event tells of the highest.
+        Where several thresholds of a budget open or close at once, the event tells of the highest. Warnings of old
+        figures have none: check-alerts tells people of data that is not synced, once for a platform.
         """
         queries.close_alerts(session, {one.alert.id: one.why for one, *_ in self.closings})
         queries.open_alerts(session, [row for row, *_ in self.openings])
         closed = {
             one.alert.key: self._event(CLOSED, one.alert, message, more)
             for one, message, more in sorted(self.closings, key=lambda each: each[0].alert.threshold)
+            if one.alert.kind is AlertKind.BUDGET
         }
         opened = {
             (row.kind, row.subject): self._event(OPENED, as_open(row), message, more)
             for row, message, more in sorted(self.openings, key=lambda each: each[0].threshold)
+            if row.kind == AlertKind.BUDGET
         }
         queries.announce(session, [*closed.values(), *opened.values()])
         return len(opened), len(closed)
@@ -85,11 +96,15 @@ class Changes:
             "subject": alert.subject,
             "title": alert.title,
             "message": message,
-            "since": alert.opened_at.isoformat(),
+            "since": alert.opened_at.astimezone(UTC).isoformat(timespec="seconds"),
             "link": self.link,
             "threshold": alert.threshold,
         }
-        return {"name": name, "resource": f"sivera.alert.budget.{alert.subject}", "payload": payload | dict(more)}
+        return {
+            "name": name,
+            "resource": f"sivera.alert.{alert.kind.value}.{alert.subject}",
+            "payload": payload | dict(more),
+        }
 
 
 def stale_subject(account_id: int) -> str:

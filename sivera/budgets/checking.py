@@ -7,9 +7,9 @@ the writing of alerts, so that two runs at once tell of nothing twice.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row
 from sqlalchemy.orm import Session
 
 from sivera.budgets import rules
@@ -18,7 +18,7 @@ from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import Span
 from sivera.budgets.readings import Watched, platform_readings
 from sivera.budgets.rules import AlertKind, OpenAlert, Reading
-from sivera.budgets.summary import Checked, CheckFailure, worst_first
+from sivera.budgets.summary import TEAMS, Checked, CheckFailure, worst_first
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
 from sivera.platforms.base import utc_now
@@ -27,17 +27,17 @@ from sivera.queries import budget_alerts as alert_queries
 from sivera.queries import budgets as queries
 from sivera.values import PlatformName
 
-ACCOUNTS_AT_ONCE = 500
-
 
 @dataclass(frozen=True)
 class CheckEdges:
-    """What a check needs from outside; `link` leads a person to its run."""
+    """What a check needs from outside; `link` leads a person to its run, so many are checked in a transaction."""
 
     engine: Engine
     link: str = ""
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
+    accounts_at_once: int = 500
+    teams_at_once: int = 50
 
 
 def check_teams_exist(edges: CheckEdges, options: BudgetOptions) -> None:
@@ -47,8 +47,16 @@ def check_teams_exist(edges: CheckEdges, options: BudgetOptions) -> None:
             raise ConfigurationError(f"there is no team '{missing[0]}': `sivera accounts list` shows them all")
 
 
+def parts_in_order(edges: CheckEdges, options: BudgetOptions) -> list[str]:
+    """Return the platforms to check, and TEAMS, the one first that holds what waits longest for a check."""
+    with Session(edges.engine) as session:
+        waiting = queries.waiting_since(session, TEAMS)
+    parts = [*(platform.value for platform in options.platforms or PlatformName), TEAMS]
+    return sorted(parts, key=lambda part: waiting.get(part, datetime.max.replace(tzinfo=UTC)))
+
+
 def check_platform(edges: CheckEdges, options: BudgetOptions, platform: PlatformName, until: float) -> Checked:
-    """Check the budgets of a platform's accounts, in the order of their ids, until none is left or time is up.
+    """Check the budgets of a platform's accounts, those first that wait longest, until none is left or time is up.
 
     Args:
         edges: What it needs from outside.
@@ -56,33 +64,35 @@ def check_platform(edges: CheckEdges, options: BudgetOptions, platform: Platform
         platform: Whose accounts.
         until: The monotonic time after which no accounts are begun.
     """
-    found, last_id = Checked(), 0
-    while edges.monotonic() < until:
+    with Session(edges.engine) as session:
+        in_turn = queries.accounts_in_turn(session, platform.value, options.teams)
+    found = Checked()
+    for first in range(0, len(in_turn), edges.accounts_at_once):
+        if edges.monotonic() >= until:
+            return found + Checked(put_off=True)
+        ids = in_turn[first : first + edges.accounts_at_once]
         with Session(edges.engine) as session, session.begin():
             alert_queries.lock_alerts(session)
-            rows = queries.accounts_after(session, platform.value, options.teams, last_id, ACCOUNTS_AT_ONCE)
-            if not rows:
-                return found
-            found += _check_accounts(session, edges, options, [(account, team) for account, team in rows])
-            last_id = rows[-1][0].id
-    return found + Checked(put_off=True)
+            found += _check_accounts(session, edges, options, queries.read_accounts(session, ids))
+            queries.mark_accounts(session, ids)
+    return found
 
 
 def _check_accounts(
-    session: Session, edges: CheckEdges, options: BudgetOptions, accounts: Sequence[tuple[AdAccount, str]]
+    session: Session, edges: CheckEdges, options: BudgetOptions, accounts: Sequence[Row[tuple[AdAccount, str, bool]]]
 ) -> Checked:
     now, changes = edges.now(), Changes(edges.link)
-    alerts: dict[int, list[OpenAlert]] = {account.id: [] for account, _ in accounts}
+    alerts: dict[int, list[OpenAlert]] = {account.id: [] for account, *_ in accounts}
     for row in alert_queries.open_of_accounts(session, list(alerts)):
         alerts[row.account_id or 0].append(as_open(row))
     watched, stale, failures = [], 0, []
-    for account, team in accounts:
+    for account, team, waits in accounts:
         warnings = [alert for alert in alerts[account.id] if alert.kind is AlertKind.STALE]
         if account.status != account_queries.ACTIVE:
             changes.end(alerts[account.id], "the account is closed")
         elif rules.is_stale(account.synced_as_of, account.created_at, now, options.stale_hours):
-            changes.warn(account, team, warnings)
-            stale += 1
+            changes.warn(account, team, warnings, waits=waits)
+            stale += waits
         else:
             changes.end(warnings, "the account was synced")
             try:
@@ -94,7 +104,7 @@ def _check_accounts(
         _judge(changes, readings[one.account.id], alerts[one.account.id], mixed, options)
     opened, closed = changes.write(session)
     return Checked(
-        accounts=sum(account.status == account_queries.ACTIVE for account, _ in accounts),
+        accounts=sum(account.status == account_queries.ACTIVE for account, *_ in accounts),
         budgets=sum(reading.period.span is not Span.DAY for found in readings.values() for reading in found),
         stale=stale,
         opened=opened,

@@ -1,37 +1,13 @@
-"""Amounts of money as texts; amounts of two currencies are never added."""
+"""Amounts of money as texts, with the decimals that reports have too; amounts of two currencies are never added."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
-WHOLE = frozenset(
-    (
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    )
-)
-THOUSANDTHS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
-"""The currencies of ISO 4217 that do not have two decimals."""
+from babel.numbers import get_currency_precision
 
 
 def decimals_of(currency: str) -> int:
-    """Return how many decimals a currency has (ISO 4217)."""
-    if currency in WHOLE:
-        return 0
-    return 3 if currency in THOUSANDTHS else 2
+    """Return how many decimals a currency is written with (CLDR, by Babel)."""
+    return int(get_currency_precision(currency))
 
 
 def format_money(amount: Decimal, currency: str) -> str:

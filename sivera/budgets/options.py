@@ -38,7 +38,7 @@ class BudgetOptions(BaseModel):
         default=255,
         ge=10,
         le=255,
-        description="Seconds after which no further accounts are begun; the next run checks them.",
+        description="Seconds after which nothing more is begun; the next run begins with that.",
     )
 
     def words(self) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ class CheckFailure(Value):
 class Checked(Value):
     """What the check of one part found.
 
-    `budgets` are those of which something is spent, `stale` accounts were not synced for too long, `opened` and
-    `closed` count the budgets and accounts of which an alert opened, rose or ended. `put_off` says that the deadline
+    `budgets` are those of which something is spent, `stale` accounts with budgets should have been synced and were not,
+    `opened` and `closed` count the budgets of which an alert opened, rose or ended. `put_off` says that the deadline
     came first.
     """
 

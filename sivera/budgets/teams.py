@@ -40,6 +40,7 @@ class _Scope:
     team: str
     about: str
     counted: list[int] = field(default_factory=list)
+    open: list[Watched] = field(default_factory=list)
     fresh: list[Watched] = field(default_factory=list)
     closed: list[Watched] = field(default_factory=list)
     stale: int = 0
@@ -56,7 +57,8 @@ class _Scope:
 
     @property
     def today(self) -> date:
-        return min(one.today for one in self.watched)
+        # Of accounts with old figures too: whether their month is over, no sync has to say.
+        return min(one.today for one in self.open or self.closed)
 
     @property
     def partial(self) -> date:
@@ -73,13 +75,16 @@ class _Scope:
             self.foreign += is_active
             return
         self.counted.append(account.id)
-        if is_active and rules.is_stale(account.synced_as_of, account.created_at, now, stale_hours):
-            self.stale += 1
-            return
         try:
-            (self.fresh if is_active else self.closed).append(Watched.at(account, self.team, now))
+            watched = Watched.at(account, self.team, now)
         except (KeyError, ValueError):  # the time zone is unknown; checking its own budgets says so
             self.stale += is_active
+            return
+        (self.open if is_active else self.closed).append(watched)
+        if is_active and rules.is_stale(account.synced_as_of, account.created_at, now, stale_hours):
+            self.stale += 1
+        elif is_active:
+            self.fresh.append(watched)
 
     def asked(self) -> list[Since]:
         """Return which days of which accounts to ask for."""
@@ -113,27 +118,40 @@ class _Scope:
         )
 
 
-def check_team_budgets(edges: CheckEdges, options: BudgetOptions) -> Checked:
-    """Check the budgets that teams set, of all their platforms."""
-    with Session(edges.engine) as session, session.begin():
-        alert_queries.lock_alerts(session)
-        changes = Changes(edges.link)
-        scopes = _scopes(session, edges.now(), options)
-        spend = queries.read_team_spend(session, [since for scope in scopes for since in scope.asked()])
-        readings = {scope.subject: scope.reading(spend.get(scope.budget.id)) for scope in scopes if scope.watched}
-        # Nothing is known of a budget all of whose accounts are stale.
-        silent = {scope.subject for scope in scopes if not scope.watched and scope.stale}
-        alerts = rules.by_subject([as_open(row) for row in alert_queries.open_of_teams(session, options.teams)])
-        for subject in sorted((readings.keys() | alerts.keys()) - silent):
-            changes.judge(readings.get(subject), alerts.get(subject, []), options)
-        opened, closed = changes.write(session)
+def check_team_budgets(edges: CheckEdges, options: BudgetOptions, until: float) -> Checked:
+    """Check the budgets that teams set, of all their platforms, in the order and with the bound of `check_platform`."""
+    with Session(edges.engine) as session:
+        in_turn = queries.teams_in_turn(session, options.teams)
+    found = Checked()
+    for first in range(0, len(in_turn), edges.teams_at_once):
+        if edges.monotonic() >= until:
+            return found + Checked(put_off=True)
+        ids = in_turn[first : first + edges.teams_at_once]
+        with Session(edges.engine) as session, session.begin():
+            alert_queries.lock_alerts(session)
+            found += _check_teams(session, edges, options, ids)
+            queries.mark_teams(session, ids)
+    return found
+
+
+def _check_teams(session: Session, edges: CheckEdges, options: BudgetOptions, team_ids: Sequence[int]) -> Checked:
+    changes = Changes(edges.link)
+    scopes = _scopes(session, edges.now(), options, team_ids)
+    spend = queries.read_team_spend(session, [since for scope in scopes for since in scope.asked()])
+    readings = {scope.subject: scope.reading(spend.get(scope.budget.id)) for scope in scopes if scope.watched}
+    # Nothing is known of a budget all of whose accounts are stale.
+    silent = {scope.subject for scope in scopes if not scope.watched and scope.stale}
+    alerts = rules.by_subject([as_open(row) for row in alert_queries.open_of_teams(session, team_ids)])
+    for subject in sorted((readings.keys() | alerts.keys()) - silent):
+        changes.judge(readings.get(subject), alerts.get(subject, []), options)
+    opened, closed = changes.write(session)
     return Checked(budgets=len(readings), opened=opened, closed=closed, worst=worst_first(tuple(readings.values())))
 
 
-def _scopes(session: Session, now: datetime, options: BudgetOptions) -> Sequence[_Scope]:
+def _scopes(session: Session, now: datetime, options: BudgetOptions, team_ids: Sequence[int]) -> Sequence[_Scope]:
     found = {
         budget.id: _Scope(budget, team, account or budget.platform or "all accounts")
-        for budget, team, account in queries.list_team_budgets(session, options.teams)
+        for budget, team, account in queries.list_team_budgets(session, team_ids)
     }
     for budget_id, account in queries.accounts_of_team_budgets(session, list(found)):
         found[budget_id].add(account, now, options.stale_hours)

@@ -3,20 +3,26 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from sivera.alerts.conditions import plain
 from sivera.budgets.money import format_money
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
 
 
 def describe(reading: Reading) -> str:
-    """Name a budget to a person: whose it is, and of which period."""
+    """Name a budget to a person: whose it is, and of which period; no chat takes it for a call to all."""
     whose = f"{reading.platform.value} {reading.account}" if reading.platform else reading.account
-    return f"{reading.team}: {whose}, {reading.name} ({reading.period.span.value})"
+    return plain(f"{reading.team}: {whose}, {reading.name} ({reading.period.span.value})")
 
 
 def opened_title(reading: Reading, threshold: int) -> str:
     """Return the title of an alert that opens."""
     return f"{threshold} % of a budget is spent. {describe(reading)}"
+
+
+def closed_title(title: str, why: str, still: int | None) -> str:
+    """Return the title of an alert that is over: chats show only that, so it says why, and what is still reached."""
+    return f"{title}: {why}" + (f"; {still} % is still reached" if still else "")
 
 
 def spent_message(reading: Reading) -> str:
@@ -29,7 +35,7 @@ def spent_message(reading: Reading) -> str:
     if reading.as_of:
         said.append(f"As of {_minute(reading.as_of)} UTC.")
     if reading.note:
-        said.append(f"{reading.note}.")
+        said.append(f"{plain(reading.note)}.")
     return " ".join(said)
 
 
@@ -52,14 +58,7 @@ def period_text(period: Period) -> str:
 
 def stale_title(team: str, platform: str, account: str) -> str:
     """Return the title of the warning that an account's figures are too old."""
-    return f"Budgets are not watched, the spend data is old. {team}: {platform} {account}"
-
-
-def stale_message(synced_as_of: datetime | None, reason: str | None) -> str:
-    """Say since when an account's figures are old, and why where that is known."""
-    since = f"was last synced at {_minute(synced_as_of)} UTC" if synced_as_of else "was never synced"
-    why = f" {reason.rstrip('.')}." if reason else ""
-    return f"The account {since}.{why} Until it is synced, no alert on its budgets opens or closes."
+    return plain(f"Budgets are not watched, the spend data is old. {team}: {platform} {account}")
 
 
 def markdown(readings: Sequence[Reading], left_out: int, sentence: str) -> str:

@@ -4,7 +4,7 @@ from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, Rep
 from sivera.models.alerts import Alert, AlertCheck
 from sivera.models.backups import Backup
 from sivera.models.base import Base
-from sivera.models.budgets import BudgetAlert, TeamBudget
+from sivera.models.budgets import BudgetAlert, BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
 from sivera.models.metrics import MetricSample, PlatformCall
@@ -18,6 +18,7 @@ __all__ = [
     "Backup",
     "Base",
     "BudgetAlert",
+    "BudgetCheck",
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",

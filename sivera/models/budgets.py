@@ -12,7 +12,7 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 class TeamBudget(Base):
     """What a team means to spend in a calendar month, on all its accounts of the currency or only on some of them.
 
-    `platform` and `account_id` say on which; at most one of the two is set.
+    `platform` and `account_id` say on which; at most one of the two is set. `checked_at` is when it was last checked.
     """
 
     __tablename__ = "team_budgets"
@@ -32,10 +32,20 @@ class TeamBudget(Base):
     amount: Mapped[Decimal]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    checked_at: Mapped[datetime | None]
+
+
+class BudgetCheck(Base):
+    """When the budgets of an account were last checked; beside `ad_accounts`, so that no check waits for a sync."""
+
+    __tablename__ = "budget_checks"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
+    checked_at: Mapped[datetime]
 
 
 class BudgetAlert(Base):
-    """An alert that was told: a budget's spending reached a threshold, or an account's figures are too old to judge by.
+    """A budget's spending reached a threshold, which was told; or an account's figures are too old to judge by.
 
     `subject` names the budget (`account-17.campaign-123.month`) or the account, `title` says it to a person. At most
     one is open for each subject and threshold (percent; 0 for old figures). `account_id` is null for a team's own

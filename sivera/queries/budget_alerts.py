@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, select, text
 from sqlalchemy.orm import Session
 
-from sivera.models import BudgetAlert, OutboxEvent, Team
+from sivera.models import BudgetAlert, OutboxEvent
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sivera budget alerts'))")
 
@@ -26,10 +26,9 @@ def open_of_accounts(session: Session, account_ids: Sequence[int]) -> Sequence[B
     return _open(session, BudgetAlert.account_id.in_(account_ids))
 
 
-def open_of_teams(session: Session, teams: Sequence[str]) -> Sequence[BudgetAlert]:
-    """Return the open alerts on budgets that teams set; without names, of all teams."""
-    chosen = select(Team.id).where(Team.name.in_(teams)) if teams else select(Team.id)
-    return _open(session, BudgetAlert.account_id.is_(None), BudgetAlert.team_id.in_(chosen))
+def open_of_teams(session: Session, team_ids: Sequence[int]) -> Sequence[BudgetAlert]:
+    """Return the open alerts on budgets that these teams set."""
+    return _open(session, BudgetAlert.account_id.is_(None), BudgetAlert.team_id.in_(team_ids))
 
 
 def _open(session: Session, *wanted: ColumnElement[bool]) -> Sequence[BudgetAlert]:

@@ -4,15 +4,22 @@ Figures in another currency than the budget's are never added: they are told apa
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, delete, func, select, text
+from sqlalchemy import Row, and_, delete, exists, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from sivera.models import AdAccount, Team, TeamBudget
+from sivera.models import AdAccount, BudgetAlert, BudgetCheck, Campaign, PlatformCredential, Team, TeamBudget
+from sivera.queries.accounts import ACTIVE
+
+_WAITS = func.coalesce(BudgetCheck.checked_at, AdAccount.created_at)
+_TEAM_WAITS = func.coalesce(TeamBudget.checked_at, TeamBudget.created_at)
+
+MAY_SPEND = ("active", "paused", "other")
+"""Campaigns of these statuses can spend again."""
 
 
 class Since(NamedTuple):
@@ -28,21 +35,73 @@ class Since(NamedTuple):
     history: date
 
 
-def accounts_after(
-    session: Session, platform: str, teams: Sequence[str], last_id: int, most: int
-) -> Sequence[Row[tuple[AdAccount, str]]]:
-    """Return the next accounts of a platform by id, closed ones too, each with its team's name."""
+def waiting_since(session: Session, teams: str) -> dict[str, datetime]:
+    """Return since when the account that waits longest for a check does, by platform, and so of team budgets.
+
+    Args:
+        session: To read with.
+        teams: The key that stands for team budgets.
+    """
+    of_platforms = select(AdAccount.platform, func.min(_WAITS)).outerjoin(BudgetCheck).group_by(AdAccount.platform)
+    of_teams = select(literal(teams), func.min(_TEAM_WAITS)).having(func.count() > 0).select_from(TeamBudget)
+    return {row[0]: row[1] for row in session.execute(of_platforms.union_all(of_teams))}
+
+
+def accounts_in_turn(session: Session, platform: str, teams: Sequence[str]) -> Sequence[int]:
+    """Return the ids of a platform's accounts, closed ones too, those first that wait longest for a check."""
     statement = (
-        select(AdAccount, Team.name)
+        select(AdAccount.id)
         .join(Team, Team.id == AdAccount.team_id)
-        .where(AdAccount.platform == platform, AdAccount.id > last_id)
-        .order_by(AdAccount.id)
-        .limit(most)
+        .outerjoin(BudgetCheck)
+        .where(AdAccount.platform == platform)
+        .order_by(_WAITS, AdAccount.id)
     )
-    return session.execute(statement.where(Team.name.in_(teams)) if teams else statement).all()
+    return session.scalars(statement.where(Team.name.in_(teams)) if teams else statement).all()
+
+
+def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, bool]]]:
+    """Return accounts, each with its team's name, in the order of their ids.
+
+    The last value says whether a sync is due that a budget waits for: its grant works, and a campaign has a budget.
+    """
+    has_budget = exists().where(
+        Campaign.account_id == AdAccount.id, Campaign.budget_amount > 0, Campaign.status.in_(MAY_SPEND)
+    )
+    return session.execute(
+        select(AdAccount, Team.name, and_(PlatformCredential.status == ACTIVE, has_budget))
+        .join(Team, Team.id == AdAccount.team_id)
+        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
+        .where(AdAccount.id.in_(ids))
+        .order_by(AdAccount.id)
+    ).all()
+
+
+def mark_accounts(session: Session, ids: Sequence[int]) -> None:
+    """Note that the budgets of accounts are checked now."""
+    checked = select(AdAccount.id, func.now()).where(AdAccount.id.in_(ids))
+    statement = insert(BudgetCheck).from_select(["account_id", "checked_at"], checked)
+    written = {"checked_at": statement.excluded.checked_at}
+    session.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=written))
+
+
+def teams_in_turn(session: Session, names: Sequence[str]) -> Sequence[int]:
+    """Return the ids of the teams with a budget or an open alert on one, those first that wait longest for a check."""
+    waits = select(func.min(_TEAM_WAITS)).where(TeamBudget.team_id == Team.id).scalar_subquery()
+    is_open = exists().where(
+        BudgetAlert.team_id == Team.id, BudgetAlert.account_id.is_(None), BudgetAlert.closed_at.is_(None)
+    )
+    # One without a budget, whose alerts are only to be closed, is first.
+    statement = select(Team.id).where(or_(waits.is_not(None), is_open)).order_by(waits.nulls_first(), Team.id)
+    return session.scalars(statement.where(Team.name.in_(names)) if names else statement).all()
+
+
+def mark_teams(session: Session, ids: Sequence[int]) -> None:
+    """Note that the budgets that these teams set are checked now."""
+    session.execute(update(TeamBudget).where(TeamBudget.team_id.in_(ids)).values(checked_at=func.now()))
 
 
 # A shared budget is one row, whatever draws on it. Its campaigns agree on it but for a moment: the last word counts.
+# Figures are read in two arms: with an OR, no index could bound the days, and each check would read the whole history.
 # A lifetime is over with its last day, or when its campaign was taken away; a day's or month's figures stay until then.
 _SPEND = text("""
     WITH asked AS (
@@ -67,13 +126,21 @@ _SPEND = text("""
                CASE WHEN count(end_date) = count(*) THEN max(end_date) END AS last_day,
                bool_or(is_active) AS is_active
         FROM drawing GROUP BY account_id, budget, budget_kind
-    ), days AS (
-        SELECT d.account_id, d.budget, d.budget_kind, m.day, min(d.history) AS history, sum(m.spend) AS spend,
-               bool_or(m.currency <> d.budget_currency) AS is_mixed
+    ), figures AS (
+        SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend,
+               m.currency <> d.budget_currency AS is_mixed
         FROM drawing AS d
         JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
-        WHERE d.budget_kind = 'lifetime' OR m.day >= least(d.period, d.history)
-        GROUP BY d.account_id, d.budget, d.budget_kind, m.day
+        WHERE d.budget_kind = 'lifetime'
+        UNION ALL
+        SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend, m.currency <> d.budget_currency
+        FROM drawing AS d
+        JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
+        WHERE d.budget_kind <> 'lifetime' AND m.day >= least(d.period, d.history)
+    ), days AS (
+        SELECT account_id, budget, budget_kind, day, min(history) AS history, sum(spend) AS spend,
+               bool_or(is_mixed) AS is_mixed
+        FROM figures GROUP BY account_id, budget, budget_kind, day
     )
     SELECT b.account_id, b.budget, b.budget_kind, b.name, b.campaigns, b.amount, b.currency, b.first_day, b.last_day,
            b.is_active, bool_or(d.is_mixed) AS is_mixed, min(d.day) AS known_from,
@@ -98,7 +165,7 @@ _TEAM_SPEND = text("""
         WHERE m.day >= least(asked.period, asked.history)
         GROUP BY asked.id, m.day
     )
-    SELECT id, coalesce(sum(spend) FILTER (WHERE day >= period), 0) AS spent,
+    SELECT id, coalesce(sum(spend) FILTER (WHERE day >= period AND day < period + interval '1 month'), 0) AS spent,
            coalesce(array_agg(day ORDER BY day) FILTER (WHERE day >= history), '{}') AS days,
            coalesce(array_agg(spend ORDER BY day) FILTER (WHERE day >= history), '{}') AS spends
     FROM days GROUP BY id
@@ -132,15 +199,17 @@ def read_team_spend(session: Session, asked: Sequence[Since]) -> dict[int, Row[A
     return {row.id: row for row in rows}
 
 
-def list_team_budgets(session: Session, teams: Sequence[str] = ()) -> Sequence[Row[tuple[TeamBudget, str, str]]]:
-    """Return team budgets with their team's name and the name of the account that it is for, None where it is none."""
+def list_team_budgets(
+    session: Session, team_ids: Sequence[int] | None = None
+) -> Sequence[Row[tuple[TeamBudget, str, str]]]:
+    """Return the budgets of these teams, or of all, each with its team's name and that of its account, if any."""
     statement = (
         select(TeamBudget, Team.name, AdAccount.name)
         .join(Team, Team.id == TeamBudget.team_id)
         .outerjoin(AdAccount, AdAccount.id == TeamBudget.account_id)
         .order_by(Team.name, TeamBudget.id)
     )
-    return session.execute(statement.where(Team.name.in_(teams)) if teams else statement).all()
+    return session.execute(statement if team_ids is None else statement.where(Team.id.in_(team_ids))).all()
 
 
 def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[int, AdAccount]]]:

@@ -72,7 +72,8 @@ def test_a_budget_that_cannot_be_told_leaves_the_run_red_and_the_others_are_chec
 def test_a_platform_that_fails_leaves_the_run_red_and_the_others_are_checked(ledger: Ledger) -> None:
     account = ledger.account(PlatformName.META)
     ledger.spend(account, ledger.campaign(account, "10", "lifetime"), "9", ledger.now.date())
-    ledger.execute("ALTER TABLE team_budgets RENAME TO elsewhere")
+    ledger.budget("1000")
+    ledger.execute("ALTER TABLE team_budgets RENAME amount TO elsewhere")
     state = run()
     assert state.is_failed()
     assert (state.message or "").startswith("1 budgets of 1 accounts checked, 1 alerts opened; team-budgets was not ")

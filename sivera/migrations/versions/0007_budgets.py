@@ -1,4 +1,4 @@
-"""Create the budgets that teams set, and the alerts on budgets.
+"""Create the budgets that teams set, when budgets were checked, and the alerts on them.
 
 Revision: 0007, after 0006
 """
@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("amount", sa.Numeric(20, 6), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "platform IN ('google', 'meta', 'amazon', 'tiktok')", name=op.f("ck_team_budgets_platform_is_known")
         ),
@@ -47,6 +48,18 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_team_budgets_account_id"), "team_budgets", ["account_id"])
+    op.create_table(
+        "budget_checks",
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["ad_accounts.id"],
+            name=op.f("fk_budget_checks_account_id_ad_accounts"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_budget_checks")),
+    )
     op.create_table(
         "budget_alerts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -88,4 +101,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take back."""
     op.drop_table("budget_alerts")
+    op.drop_table("budget_checks")
     op.drop_table("team_budgets")

@@ -149,7 +149,7 @@ class Ledger:
             platform.value: check_platform(edges, options, platform, until)
             for platform in options.platforms or PlatformName
         }
-        return CheckSummary.of(found | {TEAMS: check_team_budgets(edges, options)})
+        return CheckSummary.of(found | {TEAMS: check_team_budgets(edges, options, until)})
 
     def open(self) -> list[tuple[str, int]]:
         """Subject and threshold of what is open."""

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sivera.budgets.money import format_money
+from sivera.budgets.money import decimals_of, format_money
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import PACING, Period, Span, period_limit, period_of
 from sivera.budgets.projection import Bounds, project
 from sivera.budgets.rules import AlertKind, OpenAlert, Reading, closings, is_stale, openings, reached, today_in
 from sivera.budgets.wording import markdown
+from sivera.reports.texts import Language, Writer
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -316,12 +317,19 @@ def test_money_has_the_decimals_of_its_currency(amount: str, currency: str, text
     assert format_money(Decimal(amount), currency) == text
 
 
+@pytest.mark.parametrize("currency", ["USD", "KRW", "IQD", "RSD", "CLF", "KWD", "UYI"])
+def test_a_budget_has_the_decimals_of_a_report(currency: str) -> None:
+    digits = Writer(Language.EN).money(Decimal("1234.56789"), currency).partition(".")[2]
+    assert decimals_of(currency) == len(digits)
+
+
 def test_a_name_cannot_break_the_table() -> None:
     evil = reading(10).model_copy(update={"name": "a | b\n| c `x` <img src=x> [l](http://e)"})
     table = markdown([evil], 0, "One budget.")
     row = table.splitlines()[-1]
     assert row.replace("\\|", "").count("|") == 8
-    assert "\\<img" in row
+    assert "\\<" in row
+    assert "<img" not in row
     assert "\\[l\\]" in row
 
 
