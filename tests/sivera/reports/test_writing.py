@@ -197,9 +197,12 @@ def test_what_no_platform_restates_any_more_is_left_alone(books: Books) -> None:
     account = books.account(books.team(), PlatformName.TIKTOK)
     books.ran(account, spend=10)
     books.run(make_up_days=0)
-    books.pass_time(timedelta(days=14))
+    books.pass_time(timedelta(days=13))
     books.ran(account, spend=11)
-    assert ("2026-11-23", 2) not in books.written(make_up_days=0)
+    assert ("2026-11-23", 2) in books.written(make_up_days=0), "a sync of the day before could still restate it"
+    books.pass_time(ONE_DAY)
+    books.ran(account, spend=12)
+    assert ("2026-11-23", 3) not in books.written(make_up_days=0)
 
 
 def test_missed_days_are_made_up_in_order_and_never_twice(books: Books) -> None:
