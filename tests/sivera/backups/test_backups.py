@@ -186,6 +186,37 @@ def test_a_run_that_was_killed_is_settled_by_the_next(vault: Vault) -> None:
             assert not vault.rows("SELECT pid FROM pg_stat_activity WHERE application_name = 'sivera-backup'")
 
 
+def test_a_manifest_that_cannot_be_read_stops_no_later_backup(vault: Vault) -> None:
+    broken = vault.backed_up()
+    vault.dump_file(broken).with_suffix(".json").write_text("{")
+    made = vault.backed_up()
+    assert vault.check(made) == VERIFIED
+    said = f"the manifest of backup {broken.name} cannot be read: it is damaged, or of a newer version"
+    assert vault.accounts() == [("inconclusive", None, said), ("verified", f"{made.name}.dump", None)]
+    assert vault.dump_file(broken).exists()
+    assert vault.rows("SELECT id FROM backups WHERE manifest IS NULL") == [(1,)]
+
+
+def test_a_run_that_is_retried_begins_anew_and_keeps_what_was_whole(vault: Vault) -> None:
+    edges = vault.edges()
+
+    def back_up() -> Manifest:
+        made = backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), lambda _: None)
+        assert isinstance(made, Manifest), made
+        return made
+
+    backing_up.begin(edges)
+    vault.execute("UPDATE backups SET path = 'half.dump'")
+    with vault.catalog.new_dump("half") as file:
+        file.write(b"a dump without its manifest")
+    first = back_up()
+    assert sorted(path.name for path in vault.folder.iterdir()) == [f"{first.name}.dump", f"{first.name}.json"]
+    second = back_up()
+    assert vault.accounts() == [("running", f"{second.name}.dump", None)]
+    assert vault.check(second) == VERIFIED
+    assert {each.name for each in vault.catalog.list()[0]} == {first.name, second.name}
+
+
 def test_a_deadline_ends_the_dump_and_the_check(vault: Vault) -> None:
     vault.fill(BIG)
     assert "the deadline came" in reason(vault.back_up(until=0), Outcome.INCONCLUSIVE)
@@ -290,6 +321,27 @@ def test_older_backups_go_and_the_account_says_so(vault: Vault) -> None:
     assert sorted(path.name for path in vault.folder.iterdir()) == [f"{third.name}.dump", f"{third.name}.json"]
     kept = vault.rows("SELECT path FROM backups WHERE deleted_at IS NULL")
     assert kept == [(f"{third.name}.dump",)]
+
+
+def test_backups_that_were_removed_by_a_run_that_broke_off_are_no_longer_kept(vault: Vault) -> None:
+    first, second, third = (vault.backed_up() for _ in range(3))
+    assert vault.check(third) == VERIFIED
+    fewest = BackupOptions(keep_daily=1, keep_weekly=0, keep_monthly=0)
+    vault.dump_file(second).unlink()
+    (vault.dump_file(second) / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"dump"):
+        backing_up.drop_superfluous(vault.edges(), fewest)
+    assert not vault.dump_file(first).exists()
+    (vault.dump_file(second) / "in the way").rmdir()
+    vault.dump_file(second).rmdir()
+    assert backing_up.drop_superfluous(vault.edges(), fewest) == [second.name]
+    assert vault.rows("SELECT path FROM backups WHERE deleted_at IS NULL") == [(f"{third.name}.dump",)]
+
+
+def test_a_count_that_a_lock_holds_up_ends_with_the_deadline(vault: Vault) -> None:
+    with vault.engine.begin() as holder:
+        holder.execute(text("LOCK TABLE sessions"))
+        assert "the database failed (QueryCanceled" in reason(vault.back_up(until=3), Outcome.INCONCLUSIVE)
 
 
 def test_a_storage_without_files_of_its_own_will_do(vault: Vault) -> None:
