@@ -106,7 +106,7 @@ def drop_superfluous(edges: BackupEdges, options: BackupOptions) -> list[str]:
     for sentence in unreadable:
         logger.warning("Left alone: %s", sentence)
     names = [each.name for each in superfluous(backups, options)]
-    # First the account: a run that is killed before the files are gone leaves manifests, by which the next removes them.
+    # First the account: what a run that is killed meanwhile leaves has its manifest, and the next one removes it.
     with Session(edges.engine) as session, session.begin():
         queries.mark_deleted(session, [path_of(each) for each in names])
     for name in names:

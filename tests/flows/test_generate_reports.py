@@ -63,6 +63,9 @@ def test_each_team_gets_its_report_once_and_the_run_says_where_it_is(books: Book
     assert found["generate-reports-place"].startswith(f"[The place of the reports](file://{books.folder}")
     (finished,) = events("sivera.generate-reports.finished", state)
     assert finished == {
+        "job": REPORTS_JOB,
+        "state": "Completed",
+        "message": state.message,
         "success": True,
         "totalProcessed": 2,
         "failed": 0,

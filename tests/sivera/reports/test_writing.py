@@ -137,7 +137,7 @@ def test_what_is_missing_is_named_and_a_new_version_follows(books: Books) -> Non
     books.pass_time(ONE_DAY)
     books.execute("UPDATE ad_accounts SET synced_as_of = :now", now=books.now)
     books.ran(away, spend=20)
-    assert books.written() == [("2026-11-23", 2), ("2026-11-24", 1)]
+    assert books.written() == [("2026-11-24", 1), ("2026-11-23", 2)]
     assert TEXTS[Language.EN]["missing"] not in books.page(version=2)
     assert totals(table(books, version=1), "spend")["day"] == ("11",)
     assert totals(table(books, version=2), "spend")["day"] == ("30",)
@@ -178,7 +178,7 @@ def test_a_restated_day_gets_a_new_version_and_nothing_else_does(books: Books) -
     books.pass_time(ONE_DAY)
     books.execute("UPDATE ad_accounts SET synced_as_of = :now", now=books.now)
     # The 24th says what the day before had, and the 22nd nothing of the 23rd.
-    assert books.written() == [("2026-11-23", 2), ("2026-11-24", 2), ("2026-11-25", 1)]
+    assert books.written() == [("2026-11-25", 1), ("2026-11-23", 2), ("2026-11-24", 2)], "the new one first"
     assert all((books.folder / path).read_bytes() == content for path, content in before.items())
     versions = [tuple(row) for row in books.rows("SELECT day, version FROM reports ORDER BY 1, 2")]
     assert len(versions) == len(set(versions)) == 6
