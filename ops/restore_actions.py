@@ -16,7 +16,7 @@ from blocks.server import explain as explain_fields
 from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
 from ops.tables import print_table, to_minute
-from sivera.backups import checking, restoring
+from sivera.backups import backing_up, checking, restoring
 from sivera.backups.catalog import Catalog, path_of
 from sivera.backups.manifest import Outcome
 from sivera.database import parse_url
@@ -72,7 +72,12 @@ def check_backup(name: str, storage: str | None) -> int:
         verdict = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
         # What could not be checked stays what it was found to be.
         if verdict.outcome is not Outcome.INCONCLUSIVE:
-            catalog.write(manifest.checked(verdict, utc_now()))
+            checked = manifest.checked(verdict, utc_now())
+            catalog.write(checked)
+            try:
+                backing_up.note_check(url, checked)
+            except DBAPIError as error:
+                _say(f"The table of backups does not say so yet: {checking.explain(error)}.")
     _say(f"{verdict.outcome.value}: {verdict.reason or 'what was restored is what was backed up'}")
     return EXIT_CODES[verdict.outcome]
 
@@ -88,6 +93,8 @@ def run(name: str, storage: str | None, read_secret: Callable[[str], SecretStr],
         manifest = catalog.read(name)
         url = _target(read_secret)
         _say(f"Restoring {manifest.name}, made at {to_minute(manifest.started_at)} UTC, into {url.database}.")
+        if manifest.outcome is not Outcome.VERIFIED:
+            _say(f"Beware: it is {manifest.outcome.value}, not verified: {manifest.reason or 'it was never checked'}")
         keyring = None if without_keys else load_keyring
         restoring.restore(manifest, catalog, url, keyring, time.monotonic() + SECONDS)
     _say(f"Restored: {sum(manifest.shape.rows.values())} rows, at revision {manifest.shape.revision}.")

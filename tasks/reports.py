@@ -18,6 +18,9 @@ from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 
+MOST_ROWS = 100
+"""Of a table in the Prefect UI, which has neither pages nor a limit of its own."""
+
 
 @task(name="plan-reports", cache_policy=NO_CACHE)
 def plan(options: ReportOptions) -> ReportPlan:
@@ -50,11 +53,12 @@ def publish_summary(summary: ReportSummary) -> None:
             link_text="The report" if len(table) == 1 else "The place of the reports",
             description=summary.sentence,
         )
-    create_table_artifact(key="generate-reports-list", description=summary.sentence, table=table)
+    more = f"; the first {MOST_ROWS} of {len(table)} are shown" if len(table) > MOST_ROWS else ""
+    create_table_artifact(key="generate-reports-list", description=f"{summary.sentence}{more}", table=table[:MOST_ROWS])
     create_table_artifact(
         key="generate-reports-failures",
-        description=f"{len(summary.failures)} teams failed.",
-        table=[failure.model_dump() for failure in summary.failures],
+        description=f"{len(summary.failures)} teams failed; at most {MOST_ROWS} are shown.",
+        table=[failure.model_dump() for failure in summary.failures[:MOST_ROWS]],
     )
     announce(
         REPORTS_JOB,

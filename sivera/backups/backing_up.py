@@ -12,11 +12,11 @@ from sivera.backups import dumping
 from sivera.backups.catalog import Catalog, name_of, path_of
 from sivera.backups.checking import check_backup, explain
 from sivera.backups.dumping import Origin, Tell
-from sivera.backups.manifest import Manifest, Outcome, Verdict
+from sivera.backups.manifest import Manifest, Outcome, UnreadableManifest, Verdict
 from sivera.backups.options import BackupOptions
 from sivera.backups.retention import superfluous
 from sivera.crypto import Keyring
-from sivera.models import Backup
+from sivera.database import open_engine
 from sivera.platforms.base import utc_now
 from sivera.queries import backups as queries
 from sivera.values import Value
@@ -62,8 +62,8 @@ def begin(edges: BackupEdges) -> Origin:
     with Session(edges.engine) as session, session.begin():
         now = queries.read_clock(session)
         name = name_of(edges.run_id, f"{now:%Y%m%dT%H%M%SZ}")
-        queries.begin(session, edges.run_id, path_of(name))
-    return Origin(run_id=edges.run_id, name=name, started_at=now)
+        replaced = queries.begin(session, edges.run_id, path_of(name))
+    return Origin(run_id=edges.run_id, name=name, started_at=now, replaced=replaced)
 
 
 def dump(edges: BackupEdges, origin: Origin, until: float, tell: Tell) -> Manifest | Verdict:
@@ -75,11 +75,14 @@ def dump(edges: BackupEdges, origin: Origin, until: float, tell: Tell) -> Manife
         edges.catalog.remove_drafts()
         with Session(edges.engine) as session, session.begin():
             for left in queries.unfinished(session, edges.run_id):
-                _settle(session, edges.catalog, left)
+                _finish(session, left.run_id, *_settle(edges.catalog, left.path))
+        if origin.replaced:
+            _settle(edges.catalog, origin.replaced)
         manifest = dumping.dump(origin, edges.url, edges.catalog, until, tell)
     except Exception as error:  # noqa: BLE001 - whatever it was, the account must say that there is no backup
         verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
-        _finish(edges, verdict, None)
+        with Session(edges.engine) as session, session.begin():
+            _finish(session, edges.run_id, verdict, None)
         return verdict
     logger.info("Dumped to %s: %d bytes, SHA-256 %s", path_of(manifest.name), manifest.size, manifest.sha256)
     return manifest
@@ -91,7 +94,8 @@ def check(edges: BackupEdges, manifest: Manifest, until: float, tell: Tell) -> M
     checked = manifest.checked(verdict, utc_now())
     # First where it is read when the database is gone.
     edges.catalog.write(checked)
-    _finish(edges, verdict, checked)
+    with Session(edges.engine) as session, session.begin():
+        _finish(session, edges.run_id, verdict, checked)
     logger.info("Checked %s: %s", path_of(manifest.name), f"{verdict.outcome.value} {verdict.reason}".strip())
     return checked
 
@@ -102,32 +106,53 @@ def drop_superfluous(edges: BackupEdges, options: BackupOptions) -> list[str]:
     for sentence in unreadable:
         logger.warning("Left alone: %s", sentence)
     names = [each.name for each in superfluous(backups, options)]
-    for name in names:
-        edges.catalog.remove(name)
+    # First the account: what a run that is killed meanwhile leaves has its manifest, and the next one removes it.
     with Session(edges.engine) as session, session.begin():
         queries.mark_deleted(session, [path_of(each) for each in names])
+    for name in names:
+        edges.catalog.remove(name)
     return names
 
 
-def _finish(edges: BackupEdges, verdict: Verdict, manifest: Manifest | None) -> None:
+def note_check(url: URL, manifest: Manifest) -> None:
+    """Write what a check by hand found into the account of the run that made the backup, where there is one.
+
+    Raises:
+        DBAPIError: The database failed, or holds no account.
+    """
+    engine = open_engine(url, pool_size=1)
+    try:
+        with Session(engine) as session, session.begin():
+            queries.note_check(
+                session,
+                path_of(manifest.name),
+                manifest.outcome.value,
+                manifest.reason or None,
+                manifest.model_dump(mode="json"),
+            )
+    finally:
+        engine.dispose()
+
+
+def _finish(session: Session, run_id: UUID, verdict: Verdict, manifest: Manifest | None) -> None:
     written = manifest.model_dump(mode="json") if manifest else None
-    with Session(edges.engine) as session, session.begin():
-        queries.finish(session, edges.run_id, verdict.outcome.value, verdict.reason or None, written)
+    queries.finish(session, run_id, verdict.outcome.value, verdict.reason or None, written)
 
 
-def _settle(session: Session, catalog: Catalog, left: Backup) -> None:
-    """Complete the account of a run that did not: after a restore, that is the run which made that very backup."""
-    name = (left.path or "").removesuffix(".dump")
-    manifest = catalog.find(name)
+def _settle(catalog: Catalog, path: str | None) -> tuple[Verdict, Manifest | None]:
+    """Complete the backup of a run that did not: after a restore, that is the run which made that very backup."""
+    name = (path or "").removesuffix(".dump")
+    try:
+        manifest = catalog.find(name)
+    except UnreadableManifest as error:
+        # Left alone: whatever is there, it keeps no other backup from being made.
+        return Verdict(outcome=Outcome.INCONCLUSIVE, reason=str(error)), None
     if manifest is None:
         catalog.remove(name)
-        queries.finish(session, left.run_id, Outcome.INCONCLUSIVE.value, "the run was ended before it was whole", None)
-        return
+        return Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run was ended before it was whole"), None
     if manifest.outcome is Outcome.RUNNING:
         manifest = manifest.checked(
             Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run was ended before it was checked"), utc_now()
         )
         catalog.write(manifest)
-    queries.finish(
-        session, left.run_id, manifest.outcome.value, manifest.reason or None, manifest.model_dump(mode="json")
-    )
+    return manifest.verdict, manifest

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
 
@@ -19,8 +19,8 @@ from sivera.crypto import Keyring, UndecryptableError
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.keys import decrypts
+from sivera.models import TokenKeyCheck
 from sivera.queries import backups as queries
-from sivera.queries import keys
 
 logger = logging.getLogger("sivera.backups")
 
@@ -175,7 +175,7 @@ def compare(url: URL, manifest: Manifest, get_keyring: Callable[[], Keyring], un
                 more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
                 raise Mismatch(f"what was restored is not what was backed up: {'; '.join(differences[:SHOWN])}{more}")
             if manifest.key_ids:
-                require_keys(session, get_keyring(), manifest.key_ids)
+                require_keys(queries.sentinels(session), get_keyring(), manifest.key_ids)
     finally:
         engine.dispose()
 
@@ -200,17 +200,16 @@ def missing_keys(keyring: Keyring, key_ids: Sequence[str]) -> str | None:
     return f"the block token-key lacks {names}, which tokens in the backup are encrypted with: add it from your copy"
 
 
-def require_keys(session: Session, keyring: Keyring, key_ids: Sequence[str]) -> None:
-    """Decrypt the sentinels of the keys that a backup needs.
+def require_keys(sentinels: Mapping[str, str], keyring: Keyring, key_ids: Sequence[str]) -> None:
+    """Decrypt the sentinels, which are by key id, of the keys that a backup needs.
 
     Raises:
         Mismatch: A key is another one than it was.
         ConfigurationError: A key is missing.
     """
-    checks = {check.id: check for check in keys.list_checks(session)}
-    for key_id in sorted(set(key_ids) & keyring.key_ids & checks.keys()):
+    for key_id in sorted(set(key_ids) & keyring.key_ids & sentinels.keys()):
         try:
-            decrypts(keyring, checks[key_id])
+            decrypts(keyring, TokenKeyCheck(id=key_id, sentinel=bytes.fromhex(sentinels[key_id])))
         except UndecryptableError:
             raise Mismatch(
                 f"the key '{key_id}' in the block token-key does not decrypt what the backup has of that key: it is "

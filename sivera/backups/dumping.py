@@ -27,11 +27,15 @@ Tell = Callable[[float], None]
 
 
 class Origin(Value):
-    """Where a backup comes from: the run that makes it, its name, and when that began."""
+    """Where a backup comes from: the run that makes it, its name, and when that began.
+
+    `replaced` is the path of what an earlier attempt of the same run began; None where this is the first.
+    """
 
     run_id: UUID
     name: str
     started_at: datetime
+    replaced: str | None = None
 
 
 class Checksum:
@@ -79,7 +83,7 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
             shape = read_shape(session)
             if shape.revision is None:
                 raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
-            key_ids = tuple(queries.keys_needed(session))
+            key_ids, sentinels = tuple(queries.keys_needed(session)), queries.sentinels(session)
             expected = _expected_size(catalog, session)
             checksum = Checksum()
             with catalog.new_dump(origin.name) as file:
@@ -96,6 +100,7 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
         server_version=written,
         dump_version=chosen.version,
         key_ids=key_ids,
+        sentinels={key_id: each for key_id, each in sentinels.items() if key_id in key_ids},
         shape=shape,
     )
     catalog.write(manifest)

@@ -43,7 +43,8 @@ class Manifest(BaseModel):
 
     `size` is in bytes, `sha256` in hexadecimal. `server_version` is that of the database's server, `dump_version` of
     the pg_dump that made it: an older pg_restore does not read it. `key_ids` are the token keys that its ciphertexts
-    name.
+    name, and `sentinels` what is encrypted with each of them to know it by, in
+    hexadecimal: none in a manifest of earlier versions.
     `outcome`, `reason` and `checked_at` are of its last check; RUNNING until there was one.
     """
 
@@ -59,6 +60,7 @@ class Manifest(BaseModel):
     server_version: str
     dump_version: int
     key_ids: tuple[str, ...]
+    sentinels: Mapping[str, str] = {}
     shape: ShapeOfData
     outcome: Outcome = Outcome.RUNNING
     reason: str = ""

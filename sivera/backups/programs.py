@@ -130,7 +130,8 @@ def restore(programs: Programs, url: URL, dump: BinaryIO, until: float, look: Ca
 def _run(
     programs: Programs, name: str, arguments: Sequence[str], url: URL, until: float
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    where = url.set(drivername="postgresql", password=None).render_as_string()
+    # Not `set`, which takes None for "as it was": then the mask would be the password, and win against PGPASSWORD.
+    where = url._replace(drivername="postgresql", password=None).render_as_string(hide_password=False)
     command = [str(programs.folder / name), *arguments, "--no-password", f"--dbname={where}"]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(  # noqa: S603 - no shell

@@ -1,12 +1,13 @@
 """Restoring a backup into an empty database."""
 
+import time
 from collections.abc import Callable
 
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from sivera.backups.catalog import Catalog
-from sivera.backups.checking import compare, missing_keys, require_checksum, require_dump, restore_into
+from sivera.backups.checking import compare, require_checksum, require_dump, require_keys, restore_into
 from sivera.backups.dumping import Checksum, Tell
 from sivera.backups.manifest import Manifest
 from sivera.backups.programs import CHUNK
@@ -38,20 +39,23 @@ def restore(
 
     Raises:
         ConfigurationError: The database is not empty, does not answer, or a key is missing; nothing was changed.
-        Mismatch: The backup is damaged; or, after the restore, the database is not what was backed up.
+        Mismatch: The backup is damaged, or a key is another one, and nothing was changed; or, after the restore, the
+            database is not what was backed up.
         SiveraError: The restore failed; nothing stays of it.
     """
-    if get_keyring and (sentence := missing_keys(get_keyring(), manifest.key_ids)):
-        raise ConfigurationError(sentence)
+    if get_keyring:
+        require_keys(manifest.sentinels, get_keyring(), manifest.key_ids)
     require_empty(url)
     digest(manifest, catalog)
     restore_into(url, manifest, catalog, until, tell)
     known = manifest if get_keyring else manifest.model_copy(update={"key_ids": ()})
     compare(url, known, get_keyring or _no_keyring, until)
-    engine = open_engine(url, pool_size=1)
-    with Session(engine) as session, session.begin():
-        queries.analyze(session)
-    engine.dispose()
+    engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 1))
+    try:
+        with Session(engine) as session, session.begin():
+            queries.analyze(session)
+    finally:
+        engine.dispose()
 
 
 def require_empty(url: URL) -> None:

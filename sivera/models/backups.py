@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import Base
@@ -31,6 +32,6 @@ class Backup(Base):
     path: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)
     checksum: Mapped[str | None]
-    manifest: Mapped[dict[str, Any] | None]
+    manifest: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     reason: Mapped[str | None]
     deleted_at: Mapped[datetime | None]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, table, text, update
+from sqlalchemy import Connection, bindparam, delete, func, select, table, text, update
 from sqlalchemy.orm import Session
 
 from sivera.models import Backup
@@ -39,12 +39,14 @@ INDEXES = f"""
 """  # noqa: S608 - constants
 
 
-def begin(session: Session, run_id: UUID, path: str) -> Backup:
-    """Note that a run begins to make a backup."""
-    backup = Backup(run_id=run_id, outcome="running", path=path)
-    session.add(backup)
-    session.flush()
-    return backup
+def begin(session: Session, run_id: UUID, path: str) -> str | None:
+    """Note that a run begins to make a backup, and return the path of an earlier attempt, whose row this one replaces.
+
+    A run that is retried keeps its id.
+    """
+    replaced: str | None = session.scalar(delete(Backup).where(Backup.run_id == run_id).returning(Backup.path))
+    session.add(Backup(run_id=run_id, outcome="running", path=path))
+    return replaced
 
 
 def unfinished(session: Session, run_id: UUID) -> Sequence[Backup]:
@@ -68,6 +70,22 @@ def finish(session: Session, run_id: UUID, outcome: str, reason: str | None, man
             size=known.get("size"),
             checksum=known.get("sha256"),
             finished_at=func.clock_timestamp(),
+        )
+    )
+
+
+def note_check(session: Session, path: str, outcome: str, reason: str | None, manifest: dict[str, Any]) -> None:
+    """Note what a later check of a backup found."""
+    session.execute(
+        update(Backup)
+        .where(Backup.path == path)
+        .values(
+            outcome=outcome,
+            reason=reason,
+            manifest=manifest,
+            size=manifest["size"],
+            checksum=manifest["sha256"],
+            finished_at=func.coalesce(Backup.finished_at, func.clock_timestamp()),
         )
     )
 
@@ -102,7 +120,8 @@ def read_clock(session: Session) -> datetime:
 
 def export_snapshot(session: Session) -> str:
     """Return the name by which others read what this transaction sees, which may stay idle as long as it likes."""
-    limits = ("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout", "statement_timeout")
+    # The statement timeout stays: it is the deadline of the counts, and pg_dump's own connection sets its own.
+    limits = ("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
     # Not SET: a server that does not know one of them, being older, would refuse it.
     session.execute(
         text("SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN :names").bindparams(
@@ -155,6 +174,11 @@ def keys_needed(session: Session) -> list[str]:
     """Return the ids of the keys that ciphertexts name: of tokens, and of the sentinels of keys that are in use."""
     in_use = {check.id for check in keys.list_checks(session) if check.retired_at is None}
     return sorted(in_use | keys.tokens_by_key(session).keys())
+
+
+def sentinels(session: Session) -> dict[str, str]:
+    """Return what is encrypted with each key to know it by, in hexadecimal, by the key's id."""
+    return {check.id: check.sentinel.hex() for check in keys.list_checks(session)}
 
 
 def database_size(session: Session) -> int:

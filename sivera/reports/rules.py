@@ -148,9 +148,12 @@ def final_on(day: date, platform: PlatformName) -> date:
 
 
 def restated_since(latest: date, platforms: Iterable[PlatformName]) -> date:
-    """Return the first day whose figures any of the platforms may still restate, the day after `latest` being today."""
+    """Return the first day whose figures any of the platforms could restate until the end of `latest`.
+
+    That is the first one that a full sync on `latest` reads again: what the last of them restates must be reported too.
+    """
     longest = max((RESTATEMENT_DAYS[platform] for platform in platforms), default=1)
-    return latest + DAY - timedelta(days=longest - 1)
+    return latest - timedelta(days=longest - 1)
 
 
 def missing_accounts(

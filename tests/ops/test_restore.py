@@ -22,7 +22,7 @@ def folder(ready: Stage, tmp_path: Path) -> Path:
     return place
 
 
-def test_a_backup_is_listed_checked_and_restored(folder: Path, sivera: Sivera, postgres: str) -> None:
+def test_a_backup_is_listed_checked_and_restored(folder: Path, sivera: Sivera, postgres: str, ready: Stage) -> None:
     (manifest,) = folder.glob("*.json")
     listed = sivera("restore", "list")
     assert listed.code == 0
@@ -40,6 +40,11 @@ def test_a_backup_is_listed_checked_and_restored(folder: Path, sivera: Sivera, p
     checked = sivera("restore", "check", manifest.stem)
     assert (checked.code, checked.out.splitlines()[-1].partition(":")[0]) == (2, "mismatch")
     assert "mismatch" in sivera("restore", "list").out
+    assert [row.outcome for row in ready.rows("SELECT outcome FROM backups")] == ["mismatch"]
+    with beside(postgres, "test_target") as url:
+        said = sivera("restore", "run", manifest.stem, stdin=url)
+    assert "Beware: it is mismatch, not verified: " in said.out
+    assert "and was written with" in said.err
     assert "no verified backup is kept there" in sivera("restore", "check").err
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import URL, Engine, make_url, text
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sivera.backups import backing_up, checking
@@ -23,8 +23,9 @@ from sivera.backups.dumping import Origin, dump
 from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
 from sivera.backups.programs import find_programs
+from sivera.backups.restoring import restore
 from sivera.crypto import Keyring
-from sivera.database import open_engine
+from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
 from tests.sivera.backups.vault import NEVER, Vault, at, catalog_in, dump_and_stop
 from tests.sivera.grants.processes import running
@@ -185,6 +186,37 @@ def test_a_run_that_was_killed_is_settled_by_the_next(vault: Vault) -> None:
             assert not vault.rows("SELECT pid FROM pg_stat_activity WHERE application_name = 'sivera-backup'")
 
 
+def test_a_manifest_that_cannot_be_read_stops_no_later_backup(vault: Vault) -> None:
+    broken = vault.backed_up()
+    vault.dump_file(broken).with_suffix(".json").write_text("{")
+    made = vault.backed_up()
+    assert vault.check(made) == VERIFIED
+    said = f"the manifest of backup {broken.name} cannot be read: it is damaged, or of a newer version"
+    assert vault.accounts() == [("inconclusive", None, said), ("verified", f"{made.name}.dump", None)]
+    assert vault.dump_file(broken).exists()
+    assert vault.rows("SELECT id FROM backups WHERE manifest IS NULL") == [(1,)]
+
+
+def test_a_run_that_is_retried_begins_anew_and_keeps_what_was_whole(vault: Vault) -> None:
+    edges = vault.edges()
+
+    def back_up() -> Manifest:
+        made = backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), lambda _: None)
+        assert isinstance(made, Manifest), made
+        return made
+
+    backing_up.begin(edges)
+    vault.execute("UPDATE backups SET path = 'half.dump'")
+    with vault.catalog.new_dump("half") as file:
+        file.write(b"a dump without its manifest")
+    first = back_up()
+    assert sorted(path.name for path in vault.folder.iterdir()) == [f"{first.name}.dump", f"{first.name}.json"]
+    second = back_up()
+    assert vault.accounts() == [("running", f"{second.name}.dump", None)]
+    assert vault.check(second) == VERIFIED
+    assert {each.name for each in vault.catalog.list()[0]} == {first.name, second.name}
+
+
 def test_a_deadline_ends_the_dump_and_the_check(vault: Vault) -> None:
     vault.fill(BIG)
     assert "the deadline came" in reason(vault.back_up(until=0), Outcome.INCONCLUSIVE)
@@ -261,9 +293,20 @@ def test_the_password_is_in_no_argument(vault: Vault) -> None:
     look = at(0, lambda: seen.append((child("pg_dump").cmdline(), child("pg_dump").environ())))
     dump(origin, url, vault.catalog, Vault.monotonic(NEVER), look)
     ((arguments, environment),) = seen
-    assert not [each for each in arguments if "s3cret" in each]
+    assert not [each for each in arguments if "s3cret" in each or "***" in each]
     assert environment["PGPASSWORD"] == "s3cret/한글"
     assert not [name for name in environment if name.startswith(("PREFECT", "SIVERA"))]
+
+
+def test_a_database_that_asks_for_a_password_is_backed_up_and_restored(vault: Vault, postgres: str) -> None:
+    vault.fill()
+    with asking_for_a_password(vault, "s3cret/한글") as clerk, beside(postgres, "test_target") as target:
+        edges = dataclasses.replace(vault.edges(), url=clerk)
+        made = backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), lambda _: None)
+        assert isinstance(made, Manifest), made
+        assert backing_up.check(edges, made, Vault.monotonic(NEVER), lambda _: None).verdict == VERIFIED
+        url = clerk.set(database=make_url(target).database)
+        restore(made, vault.catalog, url, lambda: vault.keyring, Vault.monotonic(NEVER))
 
 
 def test_older_backups_go_and_the_account_says_so(vault: Vault) -> None:
@@ -278,6 +321,27 @@ def test_older_backups_go_and_the_account_says_so(vault: Vault) -> None:
     assert sorted(path.name for path in vault.folder.iterdir()) == [f"{third.name}.dump", f"{third.name}.json"]
     kept = vault.rows("SELECT path FROM backups WHERE deleted_at IS NULL")
     assert kept == [(f"{third.name}.dump",)]
+
+
+def test_backups_that_were_removed_by_a_run_that_broke_off_are_no_longer_kept(vault: Vault) -> None:
+    first, second, third = (vault.backed_up() for _ in range(3))
+    assert vault.check(third) == VERIFIED
+    fewest = BackupOptions(keep_daily=1, keep_weekly=0, keep_monthly=0)
+    vault.dump_file(second).unlink()
+    (vault.dump_file(second) / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"dump"):
+        backing_up.drop_superfluous(vault.edges(), fewest)
+    assert not vault.dump_file(first).exists()
+    (vault.dump_file(second) / "in the way").rmdir()
+    vault.dump_file(second).rmdir()
+    assert backing_up.drop_superfluous(vault.edges(), fewest) == [second.name]
+    assert vault.rows("SELECT path FROM backups WHERE deleted_at IS NULL") == [(f"{third.name}.dump",)]
+
+
+def test_a_count_that_a_lock_holds_up_ends_with_the_deadline(vault: Vault) -> None:
+    with vault.engine.begin() as holder:
+        holder.execute(text("LOCK TABLE sessions"))
+        assert "the database failed (QueryCanceled" in reason(vault.back_up(until=3), Outcome.INCONCLUSIVE)
 
 
 def test_a_storage_without_files_of_its_own_will_do(vault: Vault) -> None:
@@ -302,6 +366,36 @@ def test_a_manifest_that_cannot_be_read_is_said_and_left_alone(vault: Vault) -> 
         "the manifest of backup odd cannot be read",
         f"the manifest of backup swapped is that of {made.name}",
     ]
+
+
+@contextmanager
+def closing_engine(url: URL) -> Iterator[Engine]:
+    engine = open_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def asking_for_a_password(vault: Vault, password: str) -> Iterator[URL]:
+    """The URL of a user whom the server lets in by SCRAM alone."""
+    ((path,),) = vault.rows("SHOW hba_file")
+    rules = Path(str(path))
+    before = rules.read_text()
+    vault.execute(f"CREATE ROLE guarded LOGIN SUPERUSER PASSWORD '{password}'")
+    rules.write_text(f"local all guarded scram-sha-256\nhost all guarded all scram-sha-256\n{before}")
+    url = vault.engine.url.set(username="guarded", password=password)
+    try:
+        vault.execute("SELECT pg_reload_conf()")
+        for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(30), reraise=True):
+            with attempt, closing_engine(url.set(password="wrong")) as guesses, pytest.raises(ConfigurationError):
+                check(guesses)
+        yield url
+    finally:
+        rules.write_text(before)
+        vault.execute("SELECT pg_reload_conf()")
+        vault.execute("DROP ROLE guarded")
 
 
 @contextmanager

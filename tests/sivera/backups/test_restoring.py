@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from sivera.backups.checking import Mismatch
 from sivera.backups.manifest import Manifest
@@ -79,6 +80,33 @@ def test_a_missing_key_is_named_and_without_keys_it_restores_all_the_same(vault:
     assert tables(target) == 0
     to(vault, made, target, None)
     assert tables(target) == tables(vault)
+
+
+def test_a_wrong_key_is_found_before_anything_is_changed(vault: Vault, target: Vault) -> None:
+    vault.fill()
+    made = vault.backed_up()
+    with pytest.raises(Mismatch, match="the key 'k1' in the block token-key does not decrypt"):
+        to(vault, made, target, another("k1"))
+    assert tables(target) == 0
+    old = made.model_copy(update={"sentinels": {}})
+    with pytest.raises(Mismatch, match="the key 'k1' in the block token-key does not decrypt"):
+        to(vault, old, target, another("k1"))
+    assert tables(target) == tables(vault), "a manifest of earlier versions cannot tell"
+
+
+@pytest.mark.timeout(50)
+def test_the_deadline_holds_for_the_statistics_too(vault: Vault, target: Vault) -> None:
+    vault.fill()
+    made = vault.backed_up()
+    with target.engine.connect() as holder:
+
+        def lock() -> Keyring:
+            if tables(target):
+                holder.execute(text("LOCK TABLE sessions IN SHARE UPDATE EXCLUSIVE MODE"))  # which ANALYZE wants
+            return vault.keyring
+
+        with pytest.raises(OperationalError, match="statement timeout"):
+            restore(made, vault.catalog, target.engine.url, lock, Vault.monotonic(8))
 
 
 def test_a_damaged_backup_changes_nothing(vault: Vault, target: Vault) -> None:

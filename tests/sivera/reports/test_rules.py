@@ -10,7 +10,8 @@ from ops.timetable import find_timetable, read_timetable
 from sivera.errors import ConfigurationError
 from sivera.reports import rules
 from sivera.reports.rules import AccountFacts, MissingAccount, Outstanding, Period, Why
-from sivera.sync.rules import RESTATEMENT_DAYS
+from sivera.sync.options import SyncMode
+from sivera.sync.rules import RESTATEMENT_DAYS, metrics_window
 from sivera.values import PlatformName
 
 DAY = date(2026, 11, 23)
@@ -110,9 +111,12 @@ def test_a_day_is_final_when_no_full_sync_reads_it_again() -> None:
     for platform, days in RESTATEMENT_DAYS.items():
         final = rules.final_on(DAY, platform)
         assert (final - DAY).days == days
-        # On the day before, the window of that day's sync still begins with it.
-        assert rules.restated_since(final - timedelta(days=2), [platform]) == DAY
-        assert rules.restated_since(final - timedelta(days=1), [platform]) > DAY
+        # The window of the last sync on the day before still begins with it.
+        assert metrics_window(platform, SyncMode.FULL, None, final - timedelta(days=1)).since == DAY
+        assert metrics_window(platform, SyncMode.FULL, None, final).since > DAY
+        # What that sync restated is in a report of the next morning.
+        assert rules.restated_since(final - timedelta(days=1), [platform]) == DAY
+        assert rules.restated_since(final, [platform]) > DAY
 
 
 def account(**facts: object) -> AccountFacts:

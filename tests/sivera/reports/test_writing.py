@@ -137,7 +137,7 @@ def test_what_is_missing_is_named_and_a_new_version_follows(books: Books) -> Non
     books.pass_time(ONE_DAY)
     books.execute("UPDATE ad_accounts SET synced_as_of = :now", now=books.now)
     books.ran(away, spend=20)
-    assert books.written() == [("2026-11-23", 2), ("2026-11-24", 1)]
+    assert books.written() == [("2026-11-24", 1), ("2026-11-23", 2)]
     assert TEXTS[Language.EN]["missing"] not in books.page(version=2)
     assert totals(table(books, version=1), "spend")["day"] == ("11",)
     assert totals(table(books, version=2), "spend")["day"] == ("30",)
@@ -178,7 +178,7 @@ def test_a_restated_day_gets_a_new_version_and_nothing_else_does(books: Books) -
     books.pass_time(ONE_DAY)
     books.execute("UPDATE ad_accounts SET synced_as_of = :now", now=books.now)
     # The 24th says what the day before had, and the 22nd nothing of the 23rd.
-    assert books.written() == [("2026-11-23", 2), ("2026-11-24", 2), ("2026-11-25", 1)]
+    assert books.written() == [("2026-11-25", 1), ("2026-11-23", 2), ("2026-11-24", 2)], "the new one first"
     assert all((books.folder / path).read_bytes() == content for path, content in before.items())
     versions = [tuple(row) for row in books.rows("SELECT day, version FROM reports ORDER BY 1, 2")]
     assert len(versions) == len(set(versions)) == 6
@@ -197,9 +197,12 @@ def test_what_no_platform_restates_any_more_is_left_alone(books: Books) -> None:
     account = books.account(books.team(), PlatformName.TIKTOK)
     books.ran(account, spend=10)
     books.run(make_up_days=0)
-    books.pass_time(timedelta(days=14))
+    books.pass_time(timedelta(days=13))
     books.ran(account, spend=11)
-    assert ("2026-11-23", 2) not in books.written(make_up_days=0)
+    assert ("2026-11-23", 2) in books.written(make_up_days=0), "a sync of the day before could still restate it"
+    books.pass_time(ONE_DAY)
+    books.ran(account, spend=12)
+    assert ("2026-11-23", 3) not in books.written(make_up_days=0)
 
 
 def test_missed_days_are_made_up_in_order_and_never_twice(books: Books) -> None:
