@@ -243,7 +243,7 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_command_of_the_guide_does_what_it_says(folder: Path) -> None:
     blocks = [(kind, dedent(code)) for kind, code in BLOCK.findall(ENGLISH.read_text())]
     assert {kind for kind, _ in blocks} <= {"bash", "sql", "python", "toml", "yaml"}, (
