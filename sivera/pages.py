@@ -48,7 +48,7 @@ def page(job: str, sentence: str, *parts: str) -> str:
 
 def bars(
     title: str,
-    counts: Mapping[tuple[str, str], int],
+    counts: Mapping[tuple[str, str], float],
     *,
     bar: Sequence[str],
     part: Mapping[str, str],
@@ -59,7 +59,7 @@ def bars(
 
     Args:
         title: What they show.
-        counts: How much each part of each bar counts, by the names of bar and part.
+        counts: How much each part of each bar counts, by the names of bar and part; the axis has whole numbers.
         bar: The bars in their order; what follows a `#` in a name is not shown, and tells bars of one name apart.
         part: The parts in their order, with their colours.
         count: What is counted.

@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import datetime
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -25,6 +24,7 @@ from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 from tasks.naming import tag_task_run
+from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.sync")
 
@@ -73,10 +73,11 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
 def _show(summary: SyncSummary) -> None:
     rows = [(failure.account, failure.reason) for failure in summary.failures]
     rows += [(account, "Waits for someone of the team to connect it again.") for account in summary.waiting_accounts]
-    create_table_artifact(
-        key="sync-campaigns-failures",
-        description=f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
-        table=[{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
+    show_table(
+        "sync-campaigns-failures",
+        f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
+        [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
+        all_of_them="sivera accounts list",
     )
     announce(
         SYNC_JOB,

@@ -3,7 +3,6 @@
 import logging
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
@@ -27,6 +26,7 @@ from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 from tasks.naming import tag_task_run
+from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.grants")
 
@@ -69,11 +69,9 @@ def settle_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
 @task(name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: RefreshSummary) -> None:
     """Show what was not renewed as a table, and tell the world by an event."""
-    create_table_artifact(
-        key="refresh-tokens-failures",
-        description=f"{len(summary.failures)} grants were not renewed.",
-        table=[failure.model_dump() for failure in summary.failures],
-    )
+    failures = [failure.model_dump() for failure in summary.failures]
+    more = "sivera credentials list"
+    show_table("refresh-tokens-failures", f"{len(failures)} grants were not renewed.", failures, all_of_them=more)
     total = summary.total
     announce(
         REFRESH_JOB,
