@@ -16,13 +16,13 @@ from tasks.announcing import announce
 from tasks.pages import show_table
 
 
-@task(name="check", cache_policy=NO_CACHE)
+@task(name="check", task_run_name="check", cache_policy=NO_CACHE)
 def check(options: AlertOptions, *, is_complete: bool) -> CheckSummary:
     """Open an alert for what began, and close those of what is over."""
     return checking.check_alerts(resources.alert_edges(), options, is_complete=is_complete)
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CheckSummary, *, success: bool) -> None:
     """Show what is open as a table, and tell the world that somebody looked, and whether at everything."""
     with Session(resources.engine()) as session:

@@ -39,7 +39,7 @@ def drop_superfluous(options: BackupOptions) -> list[str]:
     return backing_up.drop_superfluous(resources.backup_edges(), options)
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: BackupSummary) -> None:
     """Show what the run did as a table, and tell the world by an event."""
     manifest = summary.manifest

@@ -32,7 +32,7 @@ OF_A_PART: dict[str, Any] = {
 }
 
 
-@task(name="check-options", cache_policy=NO_CACHE)
+@task(name="check-options", task_run_name="check-options", cache_policy=NO_CACHE)
 def check_options(options: BudgetOptions) -> list[str]:
     """See that the teams exist that the options name, and return what to check, that which waits longest first."""
     checking.check_teams_exist(_edges(), options)
@@ -58,7 +58,7 @@ def _failed(error: SQLAlchemyError) -> State:
     return Failed(message=f"the database failed ({type(error).__name__}); the next run checks it", data=error)
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CheckSummary) -> None:
     """Show what the run found as tables, and tell the world by an event."""
     total = summary.total

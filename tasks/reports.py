@@ -25,7 +25,7 @@ from tasks.pages import show_table
 logger = logging.getLogger("sivera.reports")
 
 
-@task(name="plan-reports", cache_policy=NO_CACHE)
+@task(name="plan-reports", task_run_name="plan-reports", cache_policy=NO_CACHE)
 def plan(options: ReportOptions) -> ReportPlan:
     """Find the teams whose day has ended and who lack its report, once the place for reports is known."""
     resources.report_edges()
@@ -53,7 +53,7 @@ def _log(level: int, message: str, team: DueTeam, **fields: object) -> None:
     log(logger, level, message, team_id=team.id, team=team.name, **fields)
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: ReportSummary) -> None:
     """Show where the reports are, and who has none, and tell the world by an event."""
     place = resources.report_storage().url.rstrip("/")
