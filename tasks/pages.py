@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tasks import resources
 
 MOST_ROWS = 500
-"""Of a table in the Prefect UI, which has neither pages nor a limit of its own."""
+"""Of a table in the Prefect UI, which turns pages but is sent all of it at once, for each run that is looked at."""
 
 
 class Summary(Protocol):

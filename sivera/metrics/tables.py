@@ -35,7 +35,7 @@ def tables(figures: Collection) -> list[Table]:
         ),
         Table(
             "Age of the data, and calls",
-            ("platform", "synced: half", "nine of ten", "all", "calls", "throttled", "quota left"),
+            ("platform", "age: half", "nine of ten", "all", "calls", "throttled", "quota left"),
             list(_work(figures)),
         ),
         Table("Working grants", ("token ends within", *of.EXPIRY_BUCKETS), list(_expiry(figures))),
@@ -81,7 +81,7 @@ def _work(figures: Collection) -> Iterator[Row]:
     quotas = figures.values(of.QUOTA_LEFT)
     for platform in PlatformName:
         name = platform.value
-        age = [f"{duration(seconds)} ago" for labels, seconds in sorted(ages.items()) if labels[0] == name]
+        age = [duration(seconds) for labels, seconds in sorted(ages.items()) if labels[0] == name]
         made = sum(count for labels, count in calls.items() if labels[0] == name)
         left = [f"{ratio:.0%} {words(labels[1])}" for labels, ratio in quotas.items() if labels[0] == name]
         if age or made or left:
