@@ -62,7 +62,7 @@ def _durations(series: Series) -> alt.Chart:
             x=_time(),
             y=_amount("seconds"),
             color=alt.Color("job:N", title=None, legend=_legend()),
-            shape=alt.Shape("outcome:N", title=None, legend=_legend()),
+            shape=alt.Shape("outcome:N", title=None, legend=alt.Legend(orient="bottom")),
         )
     )
     return chart
@@ -84,7 +84,7 @@ def _platform() -> alt.Color:
 
 def _legend() -> alt.Legend:
     # Beside the chart it would make that wider than the column that the UI has for it.
-    return alt.Legend(orient="top", columns=4)
+    return alt.Legend(orient="top", columns=3)
 
 
 def _amount(field: str) -> alt.Y:
