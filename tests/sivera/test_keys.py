@@ -45,6 +45,21 @@ def test_a_keyring_that_lacks_a_key_or_has_another_under_its_id_is_refused(stage
     assert [row.id for row in stage.rows("SELECT id FROM token_keys")] == ["k1"]
 
 
+def test_a_damaged_row_that_names_a_key_which_never_was_keeps_nobody_from_the_others(stage: Stage) -> None:
+    check_keyring(stage.engine, stage.keyring)
+    connect(stage, 2)
+    with stage.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE platform_credentials SET access_token = set_byte(access_token, 2, 255) WHERE id = 1")
+        )
+    check_keyring(stage.engine, stage.keyring)
+    with pytest.raises(ConfigurationError, match="row 1 needs token key"):
+        stage.tokens(PlatformName.GOOGLE, 1).current()
+    assert stage.tokens(PlatformName.GOOGLE, 2).current()
+    with pytest.raises(ConfigurationError, match="lacks the key 'k1'"):
+        check_keyring(stage.engine, Keyring({"k2": NEW}, "k2"))
+
+
 def test_a_rotation_encrypts_all_tokens_anew_and_they_still_work(stage: Stage, world: World) -> None:
     check_keyring(stage.engine, stage.keyring)
     connect(stage, 7)
