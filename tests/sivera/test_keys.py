@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from sivera.crypto import Keyring, Place
 from sivera.errors import ConfigurationError
 from sivera.grants.renewal import LEASE
+from sivera.grants.source import GrantTokenSource
 from sivera.keys import check_keyring, count_pending, only_rotation, rotate
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
@@ -133,6 +135,40 @@ def test_a_renewal_that_began_before_writes_with_the_new_key_or_is_waited_for(st
     assert done.grants == 2
     assert key_ids(stage) == {"k2"}
     assert len(said) == 2
+
+
+def test_a_rotation_beside_renewals_leaves_every_grant_working(stage: Stage, world: World) -> None:
+    """Six threads renew grants whose refresh tokens rotate, again and again, until all are encrypted anew."""
+    grants = [world.add_grant(PlatformName.AMAZON, rotates=True) for _ in range(12)]
+    ids = [stage.connect(grant, team=f"Team {n}").credential_id for n, grant in enumerate(grants)]
+    stage.keyring = Keyring({"k1": OLD}, "k1", reload=both)
+    check_keyring(stage.engine, stage.keyring)
+    sources = [stage.tokens(PlatformName.AMAZON, id_) for id_ in ids]
+    is_over = threading.Event()
+
+    def renew(mine: Sequence[GrantTokenSource]) -> int:
+        rounds = 0
+        while not is_over.is_set() or rounds < 2:
+            for source in mine:
+                source.renewed(source.current())
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(6) as pool:
+        renewing = [pool.submit(renew, sources[n::6]) for n in range(6)]
+        try:
+            done = rotate(stage.engine, both(), lambda _: None, batch=3)
+        finally:
+            is_over.set()
+        assert all(each.result() >= 2 for each in renewing)
+    assert not done.undecryptable
+    assert key_ids(stage) == {"k2"}
+    stage.keyring = Keyring({"k2": NEW}, "k2")
+    stage.tokens.cache_clear()
+    for grant, id_ in zip(grants, ids, strict=True):
+        source = stage.tokens(PlatformName.AMAZON, id_)
+        assert world.grant_of_access(PlatformName.AMAZON, source.renewed(source.current())) is grant
+        assert not grant.reused
 
 
 def test_a_grant_that_no_key_decrypts_is_named_and_keeps_its_key_from_being_retired(stage: Stage) -> None:
