@@ -142,7 +142,7 @@ def door(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
-    trust_proxy: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    trust_proxy: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
 ) -> None:
     """Serve the HTTP door, which starts jobs for callers that send the secret; `sivera up` and `sivera demo` do it too.
 
