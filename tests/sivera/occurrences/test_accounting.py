@@ -281,7 +281,7 @@ def test_an_accounting_reads_what_is_open_by_its_index_however_many_rows_there_a
             {"since": DAY},
         )
         connection.execute(text("ANALYZE job_occurrences"))
-    asked: list[tuple[str, object]] = []
+    asked: list[tuple[str, Any]] = []
 
     def note(*about: object) -> None:
         asked.append((str(about[2]), about[3]))
