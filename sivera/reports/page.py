@@ -16,8 +16,8 @@ from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer
 MOST_LINES = 50
 """Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
 
-MOST_MISSING = 20
-"""Of the accounts without figures, which stand above all others."""
+MOST_MISSING = 10
+"""Of the accounts whose figures are not complete: they stand above all figures."""
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "cpa", "roas")
 MORE_IS_BAD = frozenset({"cpc", "cpa"})
