@@ -1,6 +1,7 @@
 """What a run has to do: whose day has ended, who lacks its report, and whose reports are yet to be restated."""
 
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -24,16 +25,17 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
     # Two days more than are made up: the last day that ended is as old as that where the local time is behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
     failures: list[TeamFailure] = []
-    found: list[tuple[queries.ReportTeam, date, bool]] = []
+    found: list[tuple[queries.ReportTeam, ZoneInfo, date, bool]] = []
     for team in queries.teams_with_reported_days(session, options.teams, since):
         try:
-            latest = rules.latest_due_day(now, rules.zone_of_team(team.timezone, team.name))
+            zone = rules.zone_of_team(team.timezone, team.name)
         except ConfigurationError as error:
             failures.append(TeamFailure(team=team.name, reason=str(error)))
             continue
+        latest = rules.latest_due_day(now, zone)
         restated = team.restated_through is not None and team.restated_through >= latest
         if latest not in team.reported or options.check_restated or not restated:
-            found.append((team, latest, options.check_restated or not restated))
+            found.append((team, zone, latest, options.check_restated or not restated))
     first = queries.first_days(session, [team.id for team, *_ in found])
     due = [
         DueTeam(
@@ -42,11 +44,11 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
             timezone=team.timezone,
             language=Language(team.language),
             latest=latest,
-            days=rules.days_to_write(latest, first[team.id], team.reported, options.make_up_days),
+            days=rules.days_to_write(latest, zone, first[team.id], team.reported, options.make_up_days),
             restated_through=team.restated_through,
             restates=restates,
         )
-        for team, latest, restates in found
+        for team, zone, latest, restates in found
         if team.id in first
     ]
     return ReportPlan(due=tuple(team for team in due if team.days or team.restates), failures=tuple(failures))

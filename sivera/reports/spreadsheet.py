@@ -53,7 +53,7 @@ def to_csv(report: Report) -> bytes:
                     [
                         report.day,
                         period.value,
-                        section.currency,
+                        harmless(section.currency),
                         level,
                         line.platform or "",
                         line.account_id or "",

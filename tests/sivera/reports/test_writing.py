@@ -251,6 +251,23 @@ def test_each_local_day_gets_one_report_however_often_it_runs(books: Books, zone
     assert written == [(str(day), 1) for day in (first, change, last)]
 
 
+def test_a_team_that_moves_gets_no_day_twice_and_misses_none(books: Books) -> None:
+    team = books.team(timezone="Asia/Seoul")
+    account = books.account(team, timezone="Asia/Seoul", synced=NEXT_MORNING + 30 * ONE_DAY)
+    for ahead in range(4):
+        books.ran(account, DAY + ahead * ONE_DAY, 10)
+    books.now = datetime(2026, 11, 23, 16, tzinfo=UTC)  # 01:00 of the 24th in Seoul
+    assert books.written() == [("2026-11-23", 1)]
+    zones = {books.now + timedelta(hours=1): "America/New_York", NEXT_MORNING + 2 * ONE_DAY: "Asia/Seoul"}
+    written: list[tuple[str, int]] = []
+    while books.now < NEXT_MORNING + 3 * ONE_DAY:
+        books.pass_time(timedelta(hours=1))
+        if zone := zones.get(books.now):
+            books.execute("UPDATE teams SET timezone = :zone", zone=zone)
+        written += books.written()
+    assert written == [("2026-11-24", 1), ("2026-11-25", 1), ("2026-11-26", 1)]
+
+
 def test_two_runs_at_once_write_one_report(books: Books) -> None:
     account = books.account(books.team())
     books.ran(account, spend=10)
@@ -428,7 +445,7 @@ def hostile(books: Books) -> Books:
     for number, name in enumerate(HOSTILE):
         books.campaign(account, f"c{number}", name)
         books.ran(account, spend=number, campaign=f"c{number}")
-    books.ran(account, campaign="=1+1", spend=1, currency="<b>")
+    books.ran(account, campaign="=1+1", spend=1, currency="=<b>")
     books.run(make_up_days=0)
     return books
 
