@@ -58,8 +58,8 @@ LOAD = (
 DUE_AGAIN = ("TRUNCATE reports", "UPDATE teams SET reports_restated_through = NULL")
 
 ROWS = text(
-    """SELECT day, account_id, campaign_id, impressions, clicks, spend, conversions, conversion_value, currency
-       FROM campaign_daily_metrics JOIN ad_accounts ON id = account_id WHERE team_id = :team AND day > :since"""
+    """SELECT day, account_id, campaign_id, impressions, clicks, spend, conversions, conversion_value, m.currency
+       FROM campaign_daily_metrics AS m JOIN ad_accounts ON id = account_id WHERE team_id = :team AND day > :since"""
 )
 
 
