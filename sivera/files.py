@@ -23,6 +23,8 @@ class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Make a folder and those above it; those that are there keep their rights."""
         folder = Path(self._strip_protocol(path))
+        if exist_ok and folder.is_dir():
+            return
         for above in reversed(folder.parents):
             above.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=exist_ok)
