@@ -9,7 +9,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -20,6 +19,7 @@ from sivera.backups.dumping import Tell
 from sivera.backups.manifest import Manifest, Verdict
 from sivera.crypto import Keyring
 from sivera.database import open_engine
+from sivera.files import PrivateFileSystem
 from sivera.grants.renewal import seal
 from sivera.keys import check_keyring
 
@@ -33,7 +33,7 @@ def nothing(_: float) -> None:
 
 def catalog_in(folder: Path) -> Catalog:
     """The backups in a folder, as the storage block gives it."""
-    return Catalog(DirFileSystem(path=str(folder), fs=LocalFileSystem(auto_mkdir=True)))
+    return Catalog(DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
 
 
 @dataclass
