@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.alerts.conditions import Condition, Kind, Links, Occurrence
+from sivera.alerts.conditions import Condition, Kind, Links
 from sivera.alerts.data_rules import grant_conditions, stale_conditions
 from sivera.alerts.job_rules import job_conditions
 from sivera.alerts.options import AlertOptions
+from sivera.occurrences.rules import Occurrence
 from sivera.queries import alerts as queries
 from sivera.queries.health import read_clock
 from sivera.values import Value
@@ -71,8 +72,8 @@ def _conditions(
 ) -> Iterator[Condition]:
     # Not of our own job: a check that runs cannot say that it does not.
     times: dict[str, list[Occurrence]] = defaultdict(list)
-    for deployment, occurrence in queries.read_occurrences(session, now - LOOK_BACK, but=edges.job):
-        times[deployment].append(occurrence)
+    for occurrence in queries.read_occurrences(session, now - LOOK_BACK, but=edges.job):
+        times[occurrence.deployment].append(occurrence)
     for deployment, occurrences in times.items():
         late = timedelta(minutes=options.late_minutes)
         yield from job_conditions(deployment, occurrences, now, late, edges.links)

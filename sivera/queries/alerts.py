@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session, aliased
 
-from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Occurrence, StaleAccount
+from sivera.alerts.conditions import BrokenGrant, Condition, Kind, StaleAccount
 from sivera.grants.rules import WAITING
 from sivera.models import (
     AdAccount,
@@ -19,6 +19,7 @@ from sivera.models import (
     PlatformCredential,
     Team,
 )
+from sivera.occurrences.rules import Occurrence
 from sivera.queries.accounts import ACTIVE
 from sivera.values import PlatformName
 
@@ -34,8 +35,8 @@ def mark_checked(session: Session, now: datetime) -> datetime | None:
     return last
 
 
-def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[tuple[str, Occurrence]]:
-    """Yield deployment and occurrence of each scheduled time that matters: none before the last that ended well."""
+def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[Occurrence]:
+    """Yield what became of each time that matters, of all jobs but one: none before the last that ended well."""
     ran = aliased(JobOccurrence)
     ended_well = or_(ran.outcome == "ran", and_(ran.outcome == "late", ran.ended_at.is_not(None)))
     last = (
@@ -48,9 +49,7 @@ def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[tu
             JobOccurrence.scheduled_at >= func.greatest(since, func.coalesce(last, since)), JobOccurrence.job != but
         )
     )
-    for row in found:
-        fields = {name: getattr(row, name) for name in Occurrence.model_fields}
-        yield row.deployment, Occurrence.model_validate(fields)
+    yield from map(Occurrence.model_validate, found)
 
 
 def broken_grants(session: Session) -> Sequence[BrokenGrant]:

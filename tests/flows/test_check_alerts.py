@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.concurrency.sync import concurrency
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 from pydantic import SecretStr
 from sqlalchemy import text
 from tenacity import Retrying, stop_after_delay, wait_fixed
@@ -19,11 +21,14 @@ from blocks.setup import setup
 from flows.check_alerts import check_alerts
 from ops.alert_actions import remove_channel
 from ops.alert_actions import test_channels as send_test
+from ops.deploy import deploy
 from sivera.alerts.checking import SILENCE
 from sivera.alerts.options import Channel
+from sivera.occurrences.rules import ANOTHER_INSTANCE
 from tasks import resources
 from tests.chats import DISCORD, SLACK, Chats, chats
 from tests.flows.runs import artifacts, events
+from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.prefect_server import PrefectServer, run_server
 from tests.stage import Stage
 
@@ -161,6 +166,46 @@ def test_a_condition_is_told_of_once_by_each_channel_and_once_more_when_it_is_ov
     assert CANARY not in everything_said(told)
 
 
+def start_by_hand(deployment: str, *states: State) -> FlowRun:
+    """Start a run as `prefect deployment run`, the UI and the door do, and let it go through these states."""
+    with connect() as client:
+        run = client.create_flow_run_from_deployment(client.read_deployment_by_name(deployment).id)
+        for state in (Pending(), Running(), *states):
+            client.set_flow_run_state(run.id, state, force=True)
+    return run
+
+
+def test_a_run_by_hand_that_fails_is_told_of_once_and_once_more_when_one_ends_well(
+    told: Stage, receiver: Chats, tmp_path: Path
+) -> None:
+    deploy(timetable_path=write(tmp_path, timetable(ALL, SPLIT)))
+    crashed = start_by_hand("example/all", Crashed(message="No heartbeat for 150 seconds: the process is gone."))
+    start_by_hand("example/all", Failed(message="so it was"))
+    timed_out = start_by_hand("example/split", Failed(name="TimedOut", message="over 300 seconds"))
+    start_by_hand("example/split", Cancelled(message=ANOTHER_INSTANCE))
+    assert run().message == "2 open, 2 of them new, 0 over"
+    for service in SERVICES.values():
+        first, second = sorted(receiver.wait_for(service, "Alert: ", 2))
+        assert first.splitlines()[0] == "Alert: example/all failed"
+        assert "Crashed: No heartbeat for 150 seconds: the process is gone." in first
+        assert "No schedule started it" in first
+        assert f"/runs/flow-run/{crashed.id}" in first
+        assert second.splitlines()[0] == "Alert: example/split failed"
+        assert "TimedOut: over 300 seconds." in second
+        assert f"/runs/flow-run/{timed_out.id}" in second
+    start_by_hand("example/all", Failed(message="again"))
+    assert run().message == "2 open, 0 of them new, 0 over"
+    start_by_hand("example/all", Completed())
+    assert run().message == "1 open, 0 of them new, 1 over"
+    for service in SERVICES.values():
+        (over,) = receiver.wait_for(service, "Over: ")
+        assert over.startswith("Over: example/all failed")
+    flush(receiver)
+    assert {len(receiver.of(service, "Alert: ")) for service in SERVICES.values()} == {2}
+    kept_out = told.rows("SELECT schedule FROM job_occurrences WHERE message = :said", said=ANOTHER_INSTANCE)
+    assert [row.schedule for row in kept_out] == [None]
+
+
 def test_an_event_of_another_job_is_told_of_too(told: Stage, receiver: Chats) -> None:
     payload = {
         "kind": "budget",
@@ -278,3 +323,15 @@ def test_a_second_instance_ends_cancelled() -> None:
     with concurrency(ALERTS_JOB, strict=True, max_retries=0):
         state: State = check_alerts(return_state=True)
     assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
+
+
+def test_a_check_that_hangs_in_the_accounting_ends_as_a_whole(ready: Stage) -> None:
+    with ready.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE job_occurrences"))
+        # A step whose state is asked for, and not its result, must not swallow the timeout and go on without one.
+        state: State = check_alerts.with_options(timeout_seconds=8)(return_state=True)
+    assert state.name == "TimedOut"
+    (finished,) = events("sivera.check-alerts.finished", state)
+    assert (finished["success"], finished["state"]) == (False, "TimedOut")
+    assert ready.rows("SELECT checked_at FROM alert_checks") == []
+    run()
