@@ -66,7 +66,10 @@ class BrokenGrant(Value):
 
 
 class StaleAccount(Value):
-    """An account that should be synced and was not; `since` is its last sync, or else when it was connected."""
+    """An account that should be synced and was not; `since` is its last sync, or else when it was connected.
+
+    One that `rests` is in the slow lane: its next sync is put off, because it failed again and again.
+    """
 
     id: int
     team: str
@@ -74,6 +77,7 @@ class StaleAccount(Value):
     name: str
     since: datetime
     error: str | None
+    rests: bool = False
 
 
 def plain(text: str) -> str:

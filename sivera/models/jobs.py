@@ -49,8 +49,9 @@ class JobOccurrence(Base):
     """What became of one time at which the timetable would run a deployment, or of a run that no schedule made.
 
     `deployment` is its full name (`sync-campaigns/all`), `job` the part before the slash. `schedule` is null for a run
-    that a person, the door or an automation started. `run_id` is the flow run that was made; null where there is none. `skipped_by` is the run that was under way, where known. `message`
-    is that of the run's last state. A time whose run has not ended is looked at again.
+    that a person, the door or an automation started. `run_id` is the flow run that was made; null where there is none.
+    `skipped_by` is the run that was under way, where known. `message` is that of the run's last state. A time whose run
+    has not ended is looked at again.
     """
 
     __tablename__ = "job_occurrences"

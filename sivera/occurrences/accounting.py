@@ -1,4 +1,4 @@
-"""Accounting for every scheduled time, and every run by hand: what the timetable would have run, beside what Prefect ran.
+"""Accounting for every scheduled time and run by hand: what the timetable would have run, beside what Prefect ran.
 
 The row of a schedule's next time, which has no run, is what one accounting leaves to the next: the schedule was on when
 that row was written, and all before it is accounted for. The next goes on from there, however much later.

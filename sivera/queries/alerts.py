@@ -1,13 +1,14 @@
 """Questions about alerts: the facts that they are decided by, which are open, and how one is opened and closed."""
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session, aliased
 
 from sivera.alerts.conditions import BrokenGrant, Condition, Kind, StaleAccount
+from sivera.alerts.events import CLOSED, OPENED, alert_event
 from sivera.grants.rules import WAITING
 from sivera.models import (
     AdAccount,
@@ -89,6 +90,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
             AdAccount.name,
             func.coalesce(AdAccount.last_synced_at, AdAccount.created_at).label("since"),
             AdAccount.last_error.label("error"),
+            func.coalesce(AdAccount.next_attempt_at > func.now(), False).label("rests"),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
@@ -131,7 +133,7 @@ def open_alert(session: Session, condition: Condition, *, announced: bool = True
         .returning(Alert)
     ).one_or_none()
     if opened is not None and announced:
-        _leave_event(session, "opened", opened)
+        _leave_event(session, OPENED, opened)
     return opened is not None
 
 
@@ -143,22 +145,18 @@ def close_alerts(session: Session, lasting: Collection[tuple[Kind, str]]) -> lis
         statement = statement.where(tuple_(Alert.kind, Alert.subject).not_in(kept))
     closed = session.scalars(statement.values(closed_at=func.now()).returning(Alert)).all()
     for alert in closed:
-        _leave_event(session, "closed", alert)
+        _leave_event(session, CLOSED, alert)
     return [alert.title for alert in closed]
 
 
-def _leave_event(session: Session, what: str, alert: Alert) -> None:
-    session.add(
-        OutboxEvent(
-            name=f"sivera.alert.{what}",
-            resource=f"sivera.alert.{alert.kind}.{alert.subject}",
-            payload={
-                "kind": alert.kind,
-                "subject": alert.subject,
-                "title": alert.title,
-                "message": alert.message,
-                "since": alert.since.astimezone(UTC).isoformat(timespec="seconds"),
-                "link": alert.link,
-            },
-        )
+def _leave_event(session: Session, name: str, alert: Alert) -> None:
+    said = alert_event(
+        name,
+        kind=alert.kind,
+        subject=alert.subject,
+        title=alert.title,
+        message=alert.message,
+        since=alert.since,
+        link=alert.link,
     )
+    session.add(OutboxEvent(**said))

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from blocks.alert_channels import CLOSED, OPENED, automation_names, automations_of
+from blocks.alert_channels import automation_names, automations_of
+from blocks.alert_messages import find_refusals, last_refused
 from blocks.database import DATABASE_BLOCK
 from blocks.names import ALERTS_JOB, DATABASE
 from blocks.server import connect
@@ -22,9 +23,13 @@ from flows.check_alerts import check_alerts
 from ops.alert_actions import remove_channel
 from ops.alert_actions import test_channels as send_test
 from ops.deploy import deploy
+from sivera.alerts import resending
 from sivera.alerts.checking import SILENCE
+from sivera.alerts.events import CLOSED, OPENED
 from sivera.alerts.options import Channel
+from sivera.alerts.resending import WAIT, Refusal
 from sivera.occurrences.rules import ANOTHER_INSTANCE
+from sivera.platforms.base import utc_now
 from tasks import resources
 from tests.chats import DISCORD, SLACK, Chats, chats
 from tests.flows.runs import artifacts, events
@@ -65,6 +70,7 @@ def told(ready: Stage, receiver: Chats) -> Iterator[Stage]:
     )
     receiver.messages.clear()
     receiver.status = 200
+    receiver.statuses.clear()
     yield ready
     with connect() as client:  # else its automations outlive the test by the wait for silence
         for channel in Channel:
@@ -112,7 +118,7 @@ def break_the_database() -> None:
 def flush(receiver: Chats) -> None:
     """Wait until what was sent before has come: messages of an automation come in the order of their events."""
     before = len(receiver.of(WEBHOOK, "Test: "))
-    assert send_test() == 0
+    assert send_test() == (1 if receiver.statuses else 0)
     receiver.wait_for(WEBHOOK, "Test: ", before + 1)
 
 
@@ -279,6 +285,71 @@ def test_a_test_says_which_channel_does_not_take_its_message_and_shows_no_secret
     assert "discord: its automation is switched off in the UI." in out
     assert "url: the message was not taken" in out
     assert CANARY not in out + everything_said(told)
+
+
+def refusals(count: int) -> list[Refusal]:
+    """The messages that were not taken, once the server says that there are so many; it does so a moment later."""
+    for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(60), reraise=True):
+        with attempt, connect() as client:
+            found = find_refusals(client, utc_now() - timedelta(hours=1))
+            assert len(found) >= count
+    return found
+
+
+def test_what_a_service_refuses_is_sent_again_to_it_alone_until_it_takes_it(told: Stage, receiver: Chats) -> None:
+    receiver.statuses = {SLACK: 500}
+    occurrence(told, 60, "failed")
+    run()
+    for service in SERVICES.values():
+        receiver.wait_for(service, "Alert: sync-campaigns/all failed")
+    (refusal,) = refusals(1)
+    assert refusal.channel is Channel.SLACK
+    with connect() as client:
+        assert last_refused(client).keys() == {Channel.SLACK}
+    # It is sent again, and refused again.
+    run()
+    assert len(receiver.wait_for(SLACK, "Alert: ", 2)) == 2
+    refusals(2)
+    # Nothing before its time, and nothing twice.
+    run()
+    flush(receiver)
+    refused_tests = 1
+    assert len(receiver.of(SLACK, "Alert: ")) == 2
+    # Five minutes later the service takes it.
+    receiver.statuses.clear()
+    later = [one.model_copy(update={"at": one.at - WAIT}) for one in refusals(2 + refused_tests)]
+    assert resending.send_again(told.engine, later) == 1
+    run()
+    assert len(receiver.wait_for(SLACK, "Alert: ", 3)) == 3
+    flush(receiver)
+    with connect() as client:
+        assert last_refused(client) == {}
+    assert resending.send_again(told.engine, later) == 0
+    run()
+    flush(receiver)
+    assert len(receiver.of(SLACK, "Alert: ")) == 3
+    for service in (DISCORD, WEBHOOK):
+        assert len(receiver.of(service, "Alert: ")) == 1
+    occurrence(told, 0, "ran")
+    run()
+    for service in SERVICES.values():
+        assert len(receiver.wait_for(service, "Over: ")) == 1
+
+
+def test_an_alert_that_is_over_is_not_sent_again(told: Stage, receiver: Chats) -> None:
+    receiver.statuses = {DISCORD: 429}
+    occurrence(told, 60, "failed")
+    run()
+    refusals(1)
+    receiver.statuses.clear()
+    before = len(receiver.of(DISCORD, "Alert: "))
+    occurrence(told, 0, "ran")
+    run()
+    receiver.wait_for(DISCORD, "Over: ")
+    run()
+    flush(receiver)
+    assert len(receiver.of(DISCORD, "Alert: ")) == before
+    assert len(receiver.of(DISCORD, "Over: ")) == 1
 
 
 @pytest.mark.usefixtures("told")

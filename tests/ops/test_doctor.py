@@ -462,6 +462,7 @@ def test_grants_accounts_and_events_that_need_a_look_are_counted(examine: Doctor
         UPDATE platform_credentials SET expires_at = now() + interval '23 hours' WHERE platform = 'meta';
         UPDATE platform_credentials SET expires_at = now() - interval '1 hour' WHERE platform IN ('google', 'amazon');
         UPDATE platform_credentials SET status = 'reauthorization_required' WHERE platform = 'tiktok';
+        UPDATE platform_credentials SET status_since = now() - interval '1 day';
         UPDATE ad_accounts SET created_at = now() - interval '1 day';
         UPDATE ad_accounts SET last_synced_at = now() - interval '119 minutes' WHERE platform = 'google';
         UPDATE ad_accounts SET last_synced_at = now() - interval '121 minutes' WHERE platform = 'meta';
