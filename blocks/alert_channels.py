@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from blocks.apprise_url import AppriseUrl
 from blocks.names import ALERTS_JOB, SUCCESS
 from blocks.server import explain
-from sivera.alerts.checking import SILENCE
+from sivera.alerts.checking import SILENCE, SILENT
 from sivera.alerts.events import CLOSED, OPENED, by_one_channel
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
@@ -117,7 +117,7 @@ def automations_of(channel: Channel, block_id: UUID, silence: timedelta = SILENC
             actions=[
                 SendNotification(
                     block_document_id=block_id,
-                    subject="Alert: check-alerts does not do its work",
+                    subject=f"Alert: {SILENT}",
                     body=f"It has not ended well for {minutes} minutes, so people are not told of everything. "
                     "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If one does, its "
                     "last run says why.",

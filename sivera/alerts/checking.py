@@ -23,6 +23,9 @@ LOOK_BACK = timedelta(days=8)
 SILENCE = timedelta(minutes=22)
 """So long after the last check that ended well the Prefect server itself says so; no multiple of five minutes."""
 
+SILENT = "check-alerts does not do its work"
+"""The title of that: it is the server's words when it begins, and ours when it is over."""
+
 
 @dataclass(frozen=True)
 class AlertEdges:
@@ -87,7 +90,7 @@ def _silence(last: datetime, links: Links) -> Condition:
     return Condition(
         kind=Kind.ALERTS_SILENT,
         subject="check-alerts",
-        title="check-alerts does not do its work",
+        title=SILENT,
         message="It did not end well: people would not have been told of everything. It does again.",
         since=last,
         link=links.run(None),

@@ -50,7 +50,7 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
             title=f"{deployment} failed",
             message=f"{sentence(first.message or 'Its last state has no message')} "
             f"{'' if first.schedule else 'No schedule started it: a person, the door or an automation did. '}"
-            f"See docs/operations.md#{_job(deployment)}.",
+            f"See docs/operations.md#{first.job}.",
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
         )
@@ -88,10 +88,6 @@ def _missed(
             since=first.scheduled_at,
             link=links.run(first.run_id),
         )
-
-
-def _job(deployment: str) -> str:
-    return deployment.partition("/")[0]
 
 
 def _text(moment: datetime) -> str:

@@ -38,17 +38,20 @@ def mark_checked(session: Session, now: datetime) -> datetime | None:
 
 def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[Occurrence]:
     """Yield what became of each time that matters, of all jobs but one: none before the last that ended well."""
-    ran = aliased(JobOccurrence)
+    row, ran = JobOccurrence, aliased(JobOccurrence)
     ended_well = or_(ran.outcome == "ran", and_(ran.outcome == "late", ran.ended_at.is_not(None)))
     last = (
-        select(func.max(ran.scheduled_at))
-        .where(ran.deployment == JobOccurrence.deployment, ended_well, ran.scheduled_at <= func.now())
-        .scalar_subquery()
+        select(ran.deployment, func.max(ran.scheduled_at).label("time"), func.max(ran.ended_at).label("end"))
+        .where(ended_well, ran.scheduled_at.between(since, func.now()))
+        .group_by(ran.deployment)
+        .subquery()
     )
+    # After a downtime a run of an earlier time may end after that of a later one.
+    matters = or_(last.c.time.is_(None), row.scheduled_at >= last.c.time, row.ended_at >= last.c.end)
     found = session.scalars(
-        select(JobOccurrence).where(
-            JobOccurrence.scheduled_at >= func.greatest(since, func.coalesce(last, since)), JobOccurrence.job != but
-        )
+        select(row)
+        .outerjoin(last, last.c.deployment == row.deployment)
+        .where(row.scheduled_at >= since, row.job != but, matters)
     )
     yield from map(Occurrence.model_validate, found)
 

@@ -20,7 +20,7 @@ from blocks.names import ALERTS_JOB, DATABASE
 from blocks.server import connect
 from blocks.setup import setup
 from flows.check_alerts import check_alerts
-from ops.alert_actions import remove_channel
+from ops.alert_actions import list_alerts, remove_channel
 from ops.alert_actions import test_channels as send_test
 from ops.deploy import deploy
 from sivera.alerts import resending
@@ -296,7 +296,9 @@ def refusals(count: int) -> list[Refusal]:
     return found
 
 
-def test_what_a_service_refuses_is_sent_again_to_it_alone_until_it_takes_it(told: Stage, receiver: Chats) -> None:
+def test_what_a_service_refuses_is_sent_again_to_it_alone_until_it_takes_it(
+    told: Stage, receiver: Chats, capsys: pytest.CaptureFixture[str]
+) -> None:
     receiver.statuses = {SLACK: 500}
     occurrence(told, 60, "failed")
     run()
@@ -306,6 +308,8 @@ def test_what_a_service_refuses_is_sent_again_to_it_alone_until_it_takes_it(told
     assert refusal.channel is Channel.SLACK
     with connect() as client:
         assert last_refused(client).keys() == {Channel.SLACK}
+    list_alerts()
+    assert capsys.readouterr().out.count("on, but its last message was not taken (") == 1
     # It is sent again, and refused again.
     run()
     assert len(receiver.wait_for(SLACK, "Alert: ", 2)) == 2

@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from blocks.alert_channels import automation_names
+from blocks.alert_messages import NOT_TAKEN
 from blocks.automations import AUTOMATIONS
 from blocks.names import DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.server import connect
@@ -450,6 +451,19 @@ def test_a_channel_that_is_set_has_both_its_automations(examine: Doctor) -> None
             found = examine()["automations"]
             assert (found.verdict, found.text) == (FAULT, f"missing: {name}")
             setup()
+
+
+def test_a_channel_whose_last_message_was_not_taken_is_said(examine: Doctor) -> None:
+    setup(channels={Channel.URL: SecretStr("json://user:s3cretvalue@127.0.0.1:9/hook")})
+    with connect() as client:
+        (automation,) = client.read_automations_by_name(automation_names(Channel.URL)[0])
+    resource = f"prefect.automation.{automation.id}"
+    # As the server's own; a test of check-alerts has the server send to a service that refuses.
+    emit_event(NOT_TAKEN, resource={"prefect.resource.id": resource})
+    events_where({"event": {"name": [NOT_TAKEN]}, "resource": {"id": [resource]}})
+    found = examine()["automations"]
+    assert found.verdict is WARNING
+    assert "the last message was not taken: url (20" in found.text
 
 
 def automation_ids(client: SyncPrefectClient) -> list[UUID]:

@@ -105,6 +105,14 @@ def test_what_lies_before_the_last_run_that_ended_well_is_not_read(stage: Stage)
         assert sorted(found.outcome for found in read) == ["failed", "late"]
 
 
+def test_a_run_of_an_earlier_time_that_fails_after_a_later_one_is_read(stage: Stage) -> None:
+    occurrence(stage, "sync-campaigns", 120, "failed")
+    occurrence(stage, "sync-campaigns", 60, "ran")
+    assert check(stage).opened == ()
+    execute(stage, "UPDATE job_occurrences SET ended_at = now() WHERE outcome = 'failed'")
+    assert check(stage).opened == ("sync-campaigns/all failed",)
+
+
 @pytest.mark.parametrize(("outcome", "kind"), [("missed", "job-missed"), ("skipped", "job-skipped")])
 def test_a_job_that_did_not_run_opens_one_alert_whatever_the_count_of_its_times(
     stage: Stage, outcome: str, kind: str
