@@ -1,6 +1,6 @@
 """A renewal: its journal, its lease, what a failure means for the grant, and tokens that are never lost."""
 
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -353,12 +353,10 @@ class TestDatabaseAway:
     """The database stops between the platform's answer and the commit."""
 
     @pytest.fixture
-    def own(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-        # Short, because PostgreSQL's socket lies in it, and open to the user whom PostgreSQL runs as.
-        folder = Path("/tmp") / tmp_path_factory.mktemp("pg").name  # noqa: S108
-        shutil.rmtree(folder, ignore_errors=True)
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+    def own(self) -> Iterator[Path]:
+        # Short, because PostgreSQL's socket lies in it, and nobody else's, also where two run the tests at once.
+        with tempfile.TemporaryDirectory(prefix="sivera-pg-") as folder:
+            yield Path(folder)
 
     def test_the_answer_is_kept_on_disk_and_taken_up(self, stage: Stage, world: World, own: Path) -> None:
         stage.store_seconds = 0.0
