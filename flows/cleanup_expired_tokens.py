@@ -1,4 +1,4 @@
-"""cleanup-expired-tokens: delete expired OAuth states and sessions, and old logs of token renewals.
+"""cleanup-expired-tokens: delete expired OAuth states and sessions, and what the jobs have kept for long enough.
 
 Runs once a day, for a minute at most. What to do when it is red: docs/operations.md.
 """
@@ -12,6 +12,7 @@ from prefect.states import Cancelled, Completed, Failed
 from blocks.names import CLEANUP_JOB
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.page import cleanup_charts, cleanup_page
+from sivera.retention.rules import end_of
 from sivera.retention.summary import CleanupSummary
 from tasks.announcing import TOLD
 from tasks.naming import named
@@ -26,18 +27,18 @@ TIMEOUT_SECONDS = 60
 
 @flow(name=CLEANUP_JOB, flow_run_name=named(CLEANUP_JOB, CleanupOptions.words), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
 def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Delete what has expired, one kind after the other, children before parents.
+    """Delete what has expired, one kind after the other, children before parents, each with its share of the time.
 
     What a run does not get through goes next time. A kind that fails or is refused never stops the others, and never
     leaves the run green. A second run beside this one ends Cancelled. Grants are not touched: an expired access token
     whose refresh token still works is alive.
     """
-    until = time.monotonic() + options.deadline_seconds
+    begun = time.monotonic()
     try:
         with only_instance([CLEANUP_JOB]):
             found = plan(options)
             ended = {
-                kind: clean(found, kind, until, return_state=True)
+                kind: clean(found, kind, begun + end_of(kind, options.deadline_seconds), return_state=True)
                 for kind in Progress(CLEANUP_JOB, len(Kind)).over(Kind)
             }
             results = {kind: state.result(raise_on_failure=False) for kind, state in ended.items()}

@@ -17,6 +17,7 @@ class Alert(Base):
     __tablename__ = "alerts"
     __table_args__ = (
         Index("uq_alerts_open", "kind", "subject", unique=True, postgresql_where=text("closed_at IS NULL")),
+        Index("ix_alerts_closed", "closed_at", "id", postgresql_where=text("closed_at IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -14,6 +14,7 @@ class SyncRun(Base):
     """What one run of sync-campaigns did; `id` is the id of its flow run."""
 
     __tablename__ = "sync_runs"
+    __table_args__ = (Index(None, "started_at", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     mode: Mapped[str]
@@ -31,6 +32,7 @@ class CleanupRun(Base):
     """
 
     __tablename__ = "cleanup_runs"
+    __table_args__ = (Index(None, "started_at"),)
 
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
@@ -60,6 +62,13 @@ class JobOccurrence(Base):
             "outcome IN ('waiting', 'running', 'late', 'ran', 'failed', 'skipped', 'missed')", name="outcome_is_known"
         ),
         Index(None, "job", "scheduled_at"),
+        Index(None, "scheduled_at", "deployment"),
+        # Looked at every few minutes: a handful, however many rows there are.
+        Index(
+            "ix_job_occurrences_open",
+            "scheduled_at",
+            postgresql_where=text("ended_at IS NULL AND outcome <> 'missed'"),
+        ),
     )
 
     deployment: Mapped[str] = mapped_column(primary_key=True)
@@ -81,6 +90,7 @@ class OutboxEvent(Base):
     __tablename__ = "outbox_events"
     __table_args__ = (
         Index("ix_outbox_events_unpublished", "created_at", postgresql_where=text("published_at IS NULL")),
+        Index("ix_outbox_events_published", "published_at", "id", postgresql_where=text("published_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())

@@ -29,6 +29,7 @@ class PlatformCall(Base):
     """How often a run called a platform: `api` calls that a quota counts, `login` calls for tokens.
 
     `throttled` answers said 'slow down'; `used_percent` is how much of its quota the platform last said to be used.
+    What the cleanup deletes, it adds to a row of each platform whose run is all zeros: the sums never go back.
     """
 
     __tablename__ = "platform_calls"

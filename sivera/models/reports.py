@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import Base
@@ -17,7 +17,7 @@ class Report(Base):
     """
 
     __tablename__ = "reports"
-    __table_args__ = (CheckConstraint("version >= 1", name="version_is_positive"),)
+    __table_args__ = (Index(None, "created_at"), CheckConstraint("version >= 1", name="version_is_positive"))
 
     team_id: Mapped[int] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)

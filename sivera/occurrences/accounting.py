@@ -115,7 +115,9 @@ def account(
     with Session(engine) as session:
         marks = queries.read_marks(session, horizon)
         open_rows = {row.run_id: row for row in queries.open_with_run(session, horizon, MOST_OPEN) if row.run_id}
-    begins = [(schedule, max(_begin(schedule, marks), horizon)) for schedule in prefect.schedules()]
+        too_old = queries.open_before(session, horizon, MOST_OPEN)
+    schedules = prefect.schedules()
+    begins = [(schedule, max(_begin(schedule, marks), horizon)) for schedule in schedules]
     waiting = [mark.waits_for for mark in marks.values() if mark.waits_for]
     since = max(min([*(begin for _, begin in begins), *waiting, now]), horizon) if marks else horizon
     runs = prefect.runs_between(since - LONGEST_RUN, now, most_runs)
@@ -128,6 +130,8 @@ def account(
         for run in runs
         if run.deployment and run.id not in open_rows
     ]
+    are_on = {(schedule.deployment, schedule.slug) for schedule in schedules}
+    found += [lost(row) for row in too_old if row.run_id or (row.deployment, row.schedule) in are_on]
     for run_id, row in open_rows.items():
         run = again.get(run_id)
         found.append(account_for(run, row.key, row.schedule, known, now, late_after) if run else lost(row))
@@ -141,7 +145,7 @@ def account(
     with Session(engine) as session, session.begin():
         # What a schedule waited for that is now off, gone or another one, nobody knows to be missed.
         kept = [key for key, row in rows.items() if row.outcome is Outcome.WAITING]
-        queries.forget_waiting(session, horizon, kept)
+        queries.forget_waiting(session, kept)
         written = Counter(queries.record(session, list(rows.values())))
     return Accounted(written=dict(written), until=until)
 

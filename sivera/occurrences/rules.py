@@ -28,6 +28,7 @@ NOT_ITS_TURN = (*OF_THE_DEPLOYMENT, ANOTHER_INSTANCE, LONG_PAST)
 
 NEVER_MADE = "No run was made for it: nothing was up"
 DELETED = "Its run was deleted before it began"
+NOT_SEEN_IN_TIME = "What became of it was not looked at for weeks, as long as Prefect keeps runs"
 END_UNSEEN = "Its run is no longer in Prefect, and how it ended was not seen"
 
 MESSAGE_LENGTH = 1_000
@@ -172,7 +173,9 @@ def _message(run: SeenRun, outcome: Outcome) -> str | None:
 
 
 def lost(known: Occurrence) -> Occurrence:
-    """Say what became of a time that was open, and whose run Prefect no longer has."""
+    """Say what became of a time that was open, and whose run, if there was one, Prefect no longer has."""
+    if known.run_id is None:
+        return known.model_copy(update={"outcome": Outcome.MISSED, "message": NOT_SEEN_IN_TIME})
     if known.started_at:
         return known.model_copy(update={"outcome": Outcome.FAILED, "ended_at": known.started_at, "message": END_UNSEEN})
     return known.model_copy(update={"outcome": Outcome.MISSED, "message": DELETED})

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
@@ -17,6 +17,9 @@ _WAITS = and_(JobOccurrence.outcome == Outcome.WAITING.value, JobOccurrence.run_
 
 _IS_FINAL = or_(JobOccurrence.ended_at.is_not(None), JobOccurrence.outcome == Outcome.MISSED.value)
 
+# As text: where a statement has parameters in their place, PostgreSQL cannot know that the index has all that is asked.
+_IS_OPEN = text("job_occurrences.ended_at IS NULL AND job_occurrences.outcome <> 'missed'")
+"""What is not final, in the words of `ix_job_occurrences_open`."""
 
 BATCH = 1_000
 """Rows that are written by one statement: it takes at most 65,535 parameters."""
@@ -48,7 +51,18 @@ def open_with_run(session: Session, since: datetime, most: int) -> list[Occurren
     """Return the rows since then whose run has not ended, the oldest first."""
     rows = session.scalars(
         select(JobOccurrence)
-        .where(JobOccurrence.scheduled_at >= since, not_(_IS_FINAL), JobOccurrence.run_id.is_not(None))
+        .where(JobOccurrence.scheduled_at >= since, _IS_OPEN, JobOccurrence.run_id.is_not(None))
+        .order_by(JobOccurrence.scheduled_at)
+        .limit(most)
+    )
+    return [Occurrence.model_validate(row) for row in rows]
+
+
+def open_before(session: Session, until: datetime, most: int) -> list[Occurrence]:
+    """Return the rows of before a time of which it is not known what became, the oldest first."""
+    rows = session.scalars(
+        select(JobOccurrence)
+        .where(JobOccurrence.scheduled_at < until, _IS_OPEN)
         .order_by(JobOccurrence.scheduled_at)
         .limit(most)
     )
@@ -81,12 +95,12 @@ def _upsert(rows: Sequence[dict[str, Any]]) -> ReturningInsert[tuple[str]]:
     ).returning(JobOccurrence.outcome)
 
 
-def forget_waiting(session: Session, since: datetime, kept: Sequence[Key]) -> None:
-    """Delete the rows of times to come, from then on, that are not among these."""
+def forget_waiting(session: Session, kept: Sequence[Key]) -> None:
+    """Delete the rows of times to come, however long they are past, that are not among these."""
     session.execute(
         delete(JobOccurrence).where(
             _WAITS,
-            JobOccurrence.scheduled_at >= since,
+            _IS_OPEN,
             not_(tuple_(JobOccurrence.deployment, JobOccurrence.scheduled_at).in_(kept)),
         )
     )

@@ -5,7 +5,7 @@ Times are the database's own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -15,21 +15,22 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.models import CleanupRun
+from sivera.queries.retention_tables import TABLES
 from sivera.retention.options import Kind
 from sivera.retention.rules import Freshness
 
 
 class Key(NamedTuple):
-    """Where a row stands in the order in which rows go."""
+    """Where a row stands in the order in which rows go; `id` is what tells rows of one time apart."""
 
     time: datetime
-    id: int
+    id: object
 
     def __str__(self) -> str:
         return f"{self.time.isoformat()} {self.id}"
 
 
-START = Key(datetime.min.replace(tzinfo=UTC), 0)
+START = Key(datetime.min.replace(tzinfo=UTC), None)
 """Before every row."""
 
 
@@ -40,26 +41,6 @@ class Window(NamedTuple):
     last: Key
     chunks: int
 
-
-@dataclass(frozen=True)
-class _Table:
-    """How rows of a kind are told: the time by which they go, when they were written, and what holds one back."""
-
-    time: str
-    written: str
-    free: str = "TRUE"
-
-
-_TABLES = {
-    Kind.OAUTH_STATES: _Table(time="expires_at", written="created_at"),
-    Kind.SESSIONS: _Table(
-        time="expires_at",
-        written="created_at",
-        free="""NOT EXISTS (SELECT FROM oauth_states AS child
-                            WHERE child.session_id = old.id AND child.expires_at >= :children_from)""",
-    ),
-    Kind.TOKEN_REFRESH_LOGS: _Table(time="started_at", written="started_at"),
-}
 
 _BOUND = text("SELECT set_config('statement_timeout', :milliseconds, true)")  # as SET LOCAL, which takes no parameters
 
@@ -76,9 +57,9 @@ _EMPTY_WINDOW = text("TRUNCATE cleanup_window")
 
 _FILL_WINDOW = """
     WITH next AS MATERIALIZED (
-        SELECT ctid AS place, {time} AS time, id FROM {table}
-        WHERE ({time}, id) > (:time, :id) AND {time} < :cutoff
-        ORDER BY {time}, id
+        SELECT ctid AS place, {time} AS time, {key} AS id FROM {table} AS old
+        WHERE ({time}, {key}) > (:time, CAST(:id AS {key_type})) AND {time} < :cutoff AND {due}
+        ORDER BY {time}, {key}
         LIMIT :size
     ), chunks AS (
         INSERT INTO cleanup_window (number, places)
@@ -96,7 +77,7 @@ _FILL_WINDOW = """
 # A place may have been given to another row since: one that is due is deleted as well, and no other is.
 _EXPIRED_AT = """
     old.ctid = ANY(ARRAY(SELECT unnest(places) FROM cleanup_window WHERE number > :after AND number <= :upto))
-    AND old.{time} < :cutoff
+    AND old.{time} < :cutoff AND {due}
 """
 
 _DELETE = f"DELETE FROM {{table}} AS old WHERE {_EXPIRED_AT}"  # noqa: S608 - the names are ours
@@ -107,30 +88,38 @@ _DELETE_FREE = f"""
     ))
 """  # noqa: S608 - the names are ours
 
+_FOLD = "WITH gone AS ({delete} RETURNING *), folded AS ({fold}) SELECT count(*) FROM gone"
+
 _COUNT_AT = f"SELECT count(*) FROM {{table}} AS old WHERE {_EXPIRED_AT} AND {{free}}"  # noqa: S608 - the names are ours
 
 _COUNT = """
     SELECT count(*) FROM {table} AS old
-    WHERE ({time}, id) > (:time, :id) AND {time} < :cutoff AND {free}
+    WHERE ({time}, {key}) > (:time, CAST(:id AS {key_type})) AND {time} < :cutoff AND {due} AND {free}
 """
 
 # Both from the end of an index: EXISTS would read the dead rows from the start of the table until it meets a live one.
+# What is open stays as well.
 _FRESHNESS = """
-    SELECT (SELECT {written} FROM {table} ORDER BY id DESC LIMIT 1) AS written_at,
-           coalesce((SELECT max({time}) FROM {table}) >= :cutoff, false) AS keeps_any
+    SELECT (SELECT {written} FROM {table} WHERE {time} IS NOT NULL ORDER BY {newest} DESC LIMIT 1) AS written_at,
+           coalesce((SELECT max({time}) FROM {table}) >= :cutoff, false)
+        OR EXISTS (SELECT FROM {table} WHERE {time} IS NULL) AS keeps_any
 """
 
 
-def _for_each_kind(statement: str) -> dict[Kind, TextClause]:
-    return {
-        kind: text(statement.format(table=kind.value, time=of.time, written=of.written, free=of.free))
-        for kind, of in _TABLES.items()
-    }
+def _for_each_kind(statement: str, *, deletes: bool = False) -> dict[Kind, TextClause]:
+    found = {}
+    for kind, table in TABLES.items():
+        of_kind = statement.format(table=kind.value, **asdict(table))
+        if deletes and table.fold:
+            of_kind = _FOLD.format(delete=of_kind, fold=table.fold)
+        found[kind] = text(of_kind)
+    return found
 
 
-_FILL_WINDOW_OF, _DELETE_OF, _DELETE_FREE_OF, _COUNT_AT_OF, _COUNT_OF, _FRESHNESS_OF = (
-    _for_each_kind(statement) for statement in (_FILL_WINDOW, _DELETE, _DELETE_FREE, _COUNT_AT, _COUNT, _FRESHNESS)
+_FILL_WINDOW_OF, _COUNT_AT_OF, _COUNT_OF, _FRESHNESS_OF = (
+    _for_each_kind(statement) for statement in (_FILL_WINDOW, _COUNT_AT, _COUNT, _FRESHNESS)
 )
+_DELETE_OF, _DELETE_FREE_OF = (_for_each_kind(statement, deletes=True) for statement in (_DELETE, _DELETE_FREE))
 
 
 def bound(session: Session, seconds: float) -> None:
@@ -255,8 +244,9 @@ def _milliseconds(seconds: float) -> str:
 
 def _rowcount(session: Session, statement: TextClause, parameters: Mapping[str, object]) -> int:
     result = session.execute(statement, parameters)
-    assert isinstance(result, CursorResult)  # noqa: S101 - tells the type checker what a DELETE gives
-    return result.rowcount
+    assert isinstance(result, CursorResult)  # noqa: S101 - tells the type checker what a statement gives
+    # One that folds has deleted in a part of it, and says itself how many.
+    return result.scalar_one() if result.returns_rows else result.rowcount
 
 
 def _children(kind: Kind, since: datetime | None) -> dict[str, datetime]:

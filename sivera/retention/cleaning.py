@@ -43,6 +43,7 @@ def plan_cleanup(edges: CleanupEdges, options: CleanupOptions) -> CleanupPlan:
     clock = rules.ClockReading(before=before, database=database, after=after, last_run=last_run)
     return CleanupPlan(
         dry_run=options.dry_run,
+        deadline_seconds=options.deadline_seconds,
         cutoffs=rules.cutoffs(options, database),
         refused=rules.clock_refusal(clock, confirmed=options.clock_confirmed),
     )
@@ -193,7 +194,7 @@ class _Cleaning:
         """Count what is still due; None where that takes too long."""
         if self._at_end:
             return self._passed_over
-        seconds = rules.COUNT_SECONDS
+        seconds = rules.count_seconds(self._plan.deadline_seconds)
         children_from = None
         if self._plan.dry_run:
             seconds = max(seconds, self._until - self._edges.monotonic())

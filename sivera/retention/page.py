@@ -1,5 +1,6 @@
 """The page of a run of cleanup-expired-tokens: its figures, and a picture of what the last runs deleted."""
 
+from collections import Counter
 from datetime import UTC
 
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from sivera.retention.options import Kind
 from sivera.retention.summary import CleanupSummary, KindResult
 
 RUNS = 30
+OTHERS = "others"
 COLUMNS = ("kind", "deleted", "remaining", "before (UTC)", "ms")
 
 
@@ -25,11 +27,19 @@ def cleanup_page(job: str, summary: CleanupSummary, charts: list[str]) -> str:
 def cleanup_charts(session: Session) -> list[str]:
     """Draw how many rows of each kind the last runs deleted; nothing where none has."""
     rows = queries.recent_cleanups(session, RUNS)
-    counts = {(f"{begun.astimezone(UTC):%m-%d %H:%M}#{run}", kind): deleted for run, begun, kind, deleted in rows}
-    if not counts:
+    if not rows:
         return []
+    totals: Counter[str] = Counter()
+    for _, _, kind, deleted in rows:
+        totals[kind] += deleted
+    # More parts than there are colours nobody could tell apart.
+    named = {kind for kind, count in totals.most_common(len(pages.OKABE_ITO) - 1) if count}
+    counts: Counter[tuple[str, str]] = Counter()
+    for run, begun, kind, deleted in rows:
+        counts[f"{begun.astimezone(UTC):%m-%d %H:%M}#{run}", kind if kind in named else OTHERS] += deleted
     runs = list(dict.fromkeys(run for run, _ in counts))
-    colours = dict(zip((kind.value for kind in Kind), pages.OKABE_ITO, strict=False))
+    parts = [*(kind.value for kind in Kind if kind.value in named), OTHERS]
+    colours = dict(zip(parts, pages.OKABE_ITO, strict=False))
     return [pages.bars("Rows deleted, over the last runs (UTC)", counts, bar=runs, part=colours, count="rows")]
 
 

@@ -11,13 +11,11 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=2, hours=1)
 """A daily job that did not run for longer was paused, or the clock leapt: only a person can tell."""
 
-SHORTEST_LIFE: dict[Kind, timedelta] = {
+SHORTEST_LIFE: dict[Kind, timedelta] = dict.fromkeys(Kind, timedelta(0)) | {
     # A login at a platform takes minutes: RFC 6749 gives the code that follows it at most ten.
     Kind.OAUTH_STATES: timedelta(minutes=5),
     # OWASP's advice for idle sessions is 15 to 30 minutes, and less only where much is at stake.
     Kind.SESSIONS: timedelta(minutes=15),
-    # Its time is when it was written.
-    Kind.TOKEN_REFRESH_LOGS: timedelta(0),
 }
 """No row expires so soon after it was written."""
 
@@ -41,7 +39,10 @@ BATCH_TIMEOUT_SECONDS = 1.0
 """A statement of a batch that takes longer is cancelled, and its batch rolled back."""
 
 COUNT_SECONDS = 2.0
-"""What it may take to count what a run leaves."""
+"""What it may take at most to count what a run leaves of a kind."""
+
+SHARE = 1 / (2 * len(Kind))
+"""What is kept of a run's time for each kind that is still to come: half of it is shared out, half is anyone's."""
 
 WINDOW_TIMEOUT_SECONDS = 4.0
 """A reading of keys that takes longer is cancelled; it locks nothing."""
@@ -68,12 +69,21 @@ class Freshness(Value):
 
 def cutoffs(options: CleanupOptions, now: datetime) -> dict[Kind, datetime]:
     """Return the time of each kind before which its rows go."""
-    days = {
-        Kind.OAUTH_STATES: options.oauth_states_days,
-        Kind.SESSIONS: options.sessions_days,
-        Kind.TOKEN_REFRESH_LOGS: options.token_refresh_logs_days,
-    }
-    return {kind: now - timedelta(days=days[kind]) for kind in Kind}
+    return {kind: now - timedelta(days=options.days(kind)) for kind in Kind}
+
+
+def end_of(kind: Kind, seconds: float) -> float:
+    """Return how long after a run's begin no batch of a kind is begun, where none at all is after so many seconds.
+
+    So a kind that is too large for a run leaves each that follows its share.
+    """
+    following = len(Kind) - 1 - list(Kind).index(kind)
+    return seconds * (1 - SHARE * following)
+
+
+def count_seconds(seconds: float) -> float:
+    """Return what counting what is left of a kind may take: half a share, so that the next kind has the other half."""
+    return min(COUNT_SECONDS, seconds * SHARE / 2)
 
 
 def clock_refusal(clock: ClockReading, *, confirmed: bool) -> str | None:

@@ -9,9 +9,13 @@ from sivera.values import Value
 
 
 class CleanupPlan(Value):
-    """What goes: of each kind the rows whose time lies before its cutoff; nothing at all where `refused` says why."""
+    """What goes: of each kind the rows whose time lies before its cutoff; nothing at all where `refused` says why.
+
+    `deadline_seconds` is what a run has for all kinds.
+    """
 
     dry_run: bool
+    deadline_seconds: int
     cutoffs: dict[Kind, datetime]
     refused: str | None = None
 
@@ -74,7 +78,8 @@ class CleanupSummary(Value):
         if self.dry_run:
             parts = [f"dry run, nothing deleted; due: {', '.join(left) or 'nothing'}"]
         else:
-            parts = [f"deleted {', '.join(f'{one.deleted} {one.kind.value}' for one in self.kinds)}"]
+            gone = [f"{one.deleted} {one.kind.value}" for one in self.kinds if one.deleted]
+            parts = [f"deleted {', '.join(gone) or 'nothing'}"]
             parts += [f"left for the next run: {', '.join(left)}"] if left else []
         if len({one.refused for one in self.kinds}) == 1 and (reason := self.kinds[0].refused):
             return f"refused: {reason}"

@@ -7,12 +7,14 @@ from sqlalchemy import text
 
 from blocks.names import CLEANUP_JOB
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
-from sivera.retention.options import CleanupOptions
+from sivera.retention.options import CleanupOptions, Kind
 from tests.flows.runs import artifacts, events, flow_run_id
 from tests.sivera.retention.attic import Attic
+from tests.sivera.retention.shelf import Shelf
 from tests.stage import Stage
 
 FOR_REAL = CleanupOptions(dry_run=False)
+DUE = {Kind.OAUTH_STATES: 6, Kind.SESSIONS: 5, Kind.TOKEN_REFRESH_LOGS: 4}
 
 
 @pytest.fixture
@@ -35,17 +37,25 @@ def test_the_expired_go_and_the_run_proves_it(attic: Attic) -> None:
     )
     assert attic.contents() == alive
     assert artifacts(state).keys() == {"cleanup-expired-tokens-progress", "cleanup-expired-tokens-summary"}
-    assert {(row.run_id, row.kind): (row.deleted, row.remaining) for row in attic.proofs()} == {
-        (flow_run_id(state), "oauth_states"): (6, 0),
-        (flow_run_id(state), "sessions"): (5, 0),
-        (flow_run_id(state), "token_refresh_logs"): (4, 0),
+    assert {row.run_id for row in attic.proofs()} == {flow_run_id(state)}
+    assert {row.kind: (row.deleted, row.remaining) for row in attic.proofs()} == {
+        kind.value: (DUE.get(kind, 0), 0) for kind in Kind
     }
     (finished,) = events("sivera.cleanup-expired-tokens.finished", state)
     assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 15, 0)
     assert finished["kinds"] == {
-        kind: {"deleted": deleted, "remaining": 0, "refused": None, "failed": None}
-        for kind, deleted in (("oauth_states", 6), ("sessions", 5), ("token_refresh_logs", 4))
+        kind.value: {"deleted": DUE.get(kind, 0), "remaining": 0, "refused": None, "failed": None} for kind in Kind
     }
+
+
+def test_what_the_jobs_have_kept_for_long_enough_goes_with_it(attic: Attic) -> None:
+    attic.fill()
+    Shelf(attic, Kind.OUTBOX_EVENTS).add(3, "31 days")
+    Shelf(attic, Kind.JOB_OCCURRENCES).add(2, "401 days")
+    state = run(FOR_REAL.model_copy(update={"outbox_events_days": 60}))
+    assert state.message == "deleted 2 job_occurrences, 6 oauth_states, 5 sessions, 4 token_refresh_logs"
+    assert run(FOR_REAL).message == "deleted 3 outbox_events"
+    assert run(FOR_REAL).message == "deleted nothing"
 
 
 def test_by_itself_a_run_only_counts(attic: Attic) -> None:
@@ -64,7 +74,7 @@ def test_a_refused_kind_leaves_the_run_red_and_the_others_go(attic: Attic) -> No
     attic.execute("UPDATE sessions SET created_at = now(), expires_at = now() - interval '1 hour'")
     state = run(FOR_REAL)
     assert state.is_failed()
-    assert "deleted 6 oauth_states, 0 sessions, 4 token_refresh_logs; " in (state.message or "")
+    assert "deleted 6 oauth_states, 4 token_refresh_logs; " in (state.message or "")
     assert "refused sessions: nothing would stay of sessions" in (state.message or "")
     (finished,) = events("sivera.cleanup-expired-tokens.finished", state)
     assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (False, 10, 1)

@@ -310,6 +310,14 @@ def test_a_refused_token_that_somebody_else_renewed_marks_nothing(due: Due) -> N
     assert due.row()["status"] == "active"
 
 
+def test_a_verdict_counts_only_for_the_generation_that_it_is_about(due: Due) -> None:
+    assert due.works()
+    for generation, marked in ((1, False), (2, True)):
+        with Session(due.stage.engine) as session, session.begin():
+            assert queries.mark(session, due.id, generation, "revoked", "no") is marked
+        assert due.row()["status"] == ("revoked" if marked else "active")
+
+
 @pytest.mark.parametrize(
     ("fault", "secret", "error"),
     [

@@ -1,14 +1,23 @@
 """Accounting, again and again as time passes, in a real PostgreSQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
 from sivera.occurrences.accounting import LOOKBACK, MOST_RUNS, Accounted, account
-from sivera.occurrences.rules import ANOTHER_INSTANCE, DELETED, DEPLOYMENT_IS_FULL, Occurrence, Outcome
+from sivera.occurrences.rules import (
+    ANOTHER_INSTANCE,
+    DELETED,
+    DEPLOYMENT_IS_FULL,
+    END_UNSEEN,
+    NOT_SEEN_IN_TIME,
+    Occurrence,
+    Outcome,
+)
 from sivera.queries import occurrences as queries
 from tests.sivera.occurrences.fake_prefect import Every, FakePrefect
 
@@ -261,11 +270,77 @@ def test_many_runs_are_accounted_for_in_bounded_steps(book: Book) -> None:
     ]
 
 
-def test_nothing_beyond_what_prefect_keeps_is_called_missed(book: Book) -> None:
+def test_nothing_beyond_what_prefect_keeps_is_called_missed_but_what_was_waited_for(book: Book) -> None:
     book.account(at(9, 50))
     now = at(9, 50, day=40)
     book.account(now)
-    assert {one.scheduled_at >= now - LOOKBACK for one in book.rows() if one.outcome is Outcome.MISSED} == {True}
+    first, *missed, waiting = book.rows()
+    assert (first.scheduled_at, first.outcome, first.message) == (at(10), Outcome.MISSED, NOT_SEEN_IN_TIME)
+    assert {one.scheduled_at >= now - LOOKBACK for one in missed if one.outcome is Outcome.MISSED} == {True}
+    assert waiting.outcome is Outcome.WAITING
+    assert book.account(now).written == {}
+
+
+def test_what_a_schedule_waited_for_that_is_off_after_weeks_is_forgotten(book: Book) -> None:
+    book.account(at(9, 50))
+    book.prefect.switch(book.hourly, at(9, 55), on=False)
+    book.account(at(9, 50, day=40))
+    assert book.rows() == []
+
+
+def test_runs_that_were_open_for_weeks_are_closed(book: Book) -> None:
+    book.account(at(9, 50))
+    book.prefect.add(book.hourly, at(10), "SCHEDULED")
+    running = book.prefect.add(book.hourly, at(11), "RUNNING")
+    book.account(at(11, 5))
+    book.prefect.runs.clear()
+    book.account(at(9, 50, day=40))
+    rows = book.rows()
+    assert [(one.outcome, one.message) for one in rows[:3]] == [
+        (Outcome.MISSED, DELETED),
+        (Outcome.FAILED, END_UNSEEN),
+        (Outcome.MISSED, NOT_SEEN_IN_TIME),
+    ]
+    assert rows[1].run_id == running.id
+    assert not [one for one in rows[:-1] if one.ended_at is None and one.outcome is not Outcome.MISSED]
+
+
+def test_an_accounting_reads_what_is_open_by_its_index_however_many_rows_there_are(book: Book) -> None:
+    book.account(at(9, 50))
+    with book.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(
+            text("""INSERT INTO job_occurrences (deployment, scheduled_at, job, schedule, outcome, ended_at)
+                    SELECT 'sync-campaigns/all', :since - n * interval '5 minutes', 'sync-campaigns', 'hourly', 'ran',
+                           :since FROM generate_series(1, 50000) AS n"""),
+            {"since": DAY},
+        )
+        connection.execute(text("ANALYZE job_occurrences"))
+    asked: list[tuple[str, Any]] = []
+
+    def note(*about: object) -> None:
+        asked.append((str(about[2]), about[3]))
+
+    event.listen(book.engine, "before_cursor_execute", note)
+    book.account(at(9, 55))
+    event.remove(book.engine, "before_cursor_execute", note)
+    of_open = [one for one in asked if "job_occurrences.ended_at IS NULL AND job_occurrences.outcome <>" in one[0]]
+    assert [statement.split()[0] for statement, _ in of_open] == ["SELECT", "SELECT", "DELETE"]
+    with book.engine.connect() as connection:
+        for statement, parameters in of_open:
+            explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+            plans = [*nodes(explained.scalar_one()[0]["Plan"])]
+            scans = [plan for plan in plans if "Relation Name" in plan and plan["Node Type"] != "ModifyTable"]
+            read = sum(plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) for plan in scans)
+            assert read <= len(book.prefect.on), statement
+            assert "ix_job_occurrences_open" in {plan.get("Index Name") for plan in plans}, statement
+        connection.rollback()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A node of a plan, and those below."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
 
 
 def test_an_accounting_may_be_repeated(book: Book) -> None:

@@ -1,27 +1,31 @@
 """The decisions of the cleanup, without a database."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sivera.alerts.checking import LOOK_BACK
+from sivera.occurrences.accounting import LONGEST_RUN, LOOKBACK
+from sivera.reports.writing import COMPARED_DAYS
 from sivera.retention import rules
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.rules import ClockReading, Freshness
+from sivera.sync.rules import RESTATEMENT_DAYS
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
 def test_cutoffs_are_so_many_days_before_now() -> None:
-    options = CleanupOptions(oauth_states_days=1, sessions_days=2)
-    assert rules.cutoffs(options, NOW) == {
-        Kind.OAUTH_STATES: NOW - timedelta(days=1),
-        Kind.SESSIONS: NOW - timedelta(days=2),
-        Kind.TOKEN_REFRESH_LOGS: NOW - timedelta(days=30),
-    }
+    found = rules.cutoffs(CleanupOptions(oauth_states_days=1, outbox_events_days=9), NOW)
+    days = {kind: (NOW - cutoff).days for kind, cutoff in found.items()}
+    assert days.keys() == set(Kind)
+    assert (days[Kind.OAUTH_STATES], days[Kind.OUTBOX_EVENTS]) == (1, 9)
+    assert (days[Kind.SESSIONS], days[Kind.TOKEN_REFRESH_LOGS], days[Kind.JOB_OCCURRENCES]) == (0, 30, 400)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,8 @@ def test_cutoffs_are_so_many_days_before_now() -> None:
         {"sessions_days": 366},
         {"token_refresh_logs_days": 6},
         {"token_refresh_logs_days": 3651},
+        *({f"{kind.value}_days": 5} for kind in Kind if CleanupOptions().days(kind)),
+        *({f"{kind.value}_days": 3651} for kind in Kind),
         {"deadline_seconds": 4},
         {"deadline_seconds": 46},
     ],
@@ -40,6 +46,30 @@ def test_cutoffs_are_so_many_days_before_now() -> None:
 def test_options_have_bounds(beyond: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         CleanupOptions.model_validate(beyond)
+
+
+def test_no_kind_may_be_kept_for_less_long_than_a_job_reads_it() -> None:
+    horizons = {
+        "job_occurrences_days": max(LOOKBACK + LONGEST_RUN, LOOK_BACK),
+        "reports_days": timedelta(days=2 + 92 + max(RESTATEMENT_DAYS.values()) + COMPARED_DAYS),
+        "platform_calls_days": timedelta(days=1),
+        "backups_days": LONGEST_RUN,
+    }
+    for name, horizon in horizons.items():
+        with pytest.raises(ValidationError):
+            CleanupOptions.model_validate({name: horizon.days + 1})
+
+
+@pytest.mark.parametrize("seconds", [5, 45])
+def test_each_kind_has_its_share_of_the_time(seconds: float) -> None:
+    ends = [rules.end_of(kind, seconds) for kind in Kind]
+    assert ends == sorted(ends)
+    assert ends[0] >= seconds / 2
+    assert ends[-1] == seconds
+    # However long the one before takes, and to count what it leaves.
+    count = rules.count_seconds(seconds)
+    assert 0 < count <= rules.COUNT_SECONDS
+    assert all(later - (earlier + count) >= count * 0.99 for earlier, later in pairwise(ends))
 
 
 @given(size=st.integers(rules.SMALLEST_SIZE, rules.LARGEST_SIZE), seconds=st.floats(0, 100))
