@@ -36,6 +36,8 @@ class AppriseUrl(AppriseNotificationBlock):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: SecretStr) -> SecretStr:
-        if Apprise.instantiate(url.get_secret_value(), suppress_exceptions=True) is None:
+        text = url.get_secret_value()
+        # Apprise would take what follows a space for a part of the path.
+        if text.split() != [text] or Apprise.instantiate(text, suppress_exceptions=True) is None:
             raise ValueError("it is none of Apprise's URLs: its documentation lists them by service")
         return url

@@ -15,7 +15,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from blocks.secrets import PREFIX, Secrets
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
-from sivera.settings import OF_A_PROCESS
+from sivera.secret_files import read_secret_file
+from sivera.settings import UNSAVED_VARIABLES
 
 FROM_FILE = "_FILE"
 """Behind the name of a variable: it names a file that holds the value, as container secrets do."""
@@ -69,9 +70,9 @@ def _from_variables(given: Mapping[str, str], jobs: Collection[str], problems: l
             problems.append(f"{name}: {stem} is set as well: keep one of them")
             continue
         try:
-            values[stem] = Path(known[name]).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name}: its file cannot be read ({getattr(error, 'strerror', None) or 'no text'})")
+            values[stem] = read_secret_file(Path(known[name]), name).get_secret_value()
+        except ConfigurationError as error:
+            problems.append(str(error))
     return _check(_Variables(Secrets, values)(), jobs, problems, _variable)
 
 
@@ -150,7 +151,7 @@ def _is_known(name: str) -> bool:
 
 
 def _is_of_others(name: str) -> bool:
-    return name.startswith("PREFECT_") or name in OF_A_PROCESS
+    return name.startswith("PREFECT_") or name in UNSAVED_VARIABLES
 
 
 def nearest(name: str, names: Collection[str], cutoff: float = 0.7) -> str | None:

@@ -6,12 +6,11 @@ May not import prefect at its top; see `ops.cli`.
 from pathlib import Path
 
 from cyclopts import App
-from pydantic import SecretStr
 
 from ops.accounts import read_secret
 from ops.prefect_server import use_running_stack
 from sivera.alerts.options import Channel
-from sivera.errors import ConfigurationError
+from sivera.secret_files import read_secret_file
 
 alerts = App(name="alerts", help="The alerts, and the channels by which people are told of them.")
 
@@ -29,7 +28,7 @@ def set_channel(channel: Channel, /, *, file: Path | None = None) -> None:
     use_running_stack()
     from ops import alert_actions  # noqa: PLC0415
 
-    alert_actions.set_channel(channel, (lambda _: read_file(file)) if file else read_secret)
+    alert_actions.set_channel(channel, (lambda _: read_secret_file(file, "--file")) if file else read_secret)
 
 
 @alerts.command
@@ -64,18 +63,3 @@ def test() -> int:
     from ops import alert_actions  # noqa: PLC0415
 
     return alert_actions.test_channels()
-
-
-def read_file(path: Path) -> SecretStr:
-    """Read a secret from a file that holds nothing else.
-
-    Raises:
-        ConfigurationError: The file does not hold one word, or cannot be read.
-    """
-    try:
-        words = path.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
-    if len(words) != 1:
-        raise ConfigurationError(f"{path} does not hold one word: write the URL alone into it")
-    return SecretStr(words[0])

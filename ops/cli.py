@@ -139,20 +139,24 @@ def migrate() -> None:
 
 @app.command
 def door(
-    *, host: str = "127.0.0.1", port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
+    trust_proxy: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
 ) -> None:
     """Serve the HTTP door, which starts jobs for callers that send the secret; `sivera up` and `sivera demo` do it too.
 
     Args:
         host: The address to listen on.
         port: The port to listen on; left out, it is 3000 or the next free one.
+        trust_proxy: The address or network of a proxy that says who calls (X-Forwarded-For); may be given again.
     """
     from ops.prefect_server import use_running_stack  # noqa: PLC0415
 
     use_running_stack()
     from ops.door.server import run_door  # noqa: PLC0415
 
-    run_door(host, port, _say)
+    run_door(host, port, _say, trust_proxy)
 
 
 @app.command

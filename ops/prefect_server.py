@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from ops.folder import DEMO_FOLDER, FOLDER, Folder, is_running, write_private
 from ops.processes import Child, child_process
 from sivera.errors import ConfigurationError
-from sivera.settings import OF_A_PROCESS
+from sivera.settings import UNSAVED_VARIABLES
 
 USER = "admin"
 START_SECONDS = 120
@@ -180,7 +180,7 @@ def use_running_stack() -> Path | None:
     use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
     if running == DEMO_FOLDER:
         # The demo has a database and secrets of its own: real ones must never be given to its server.
-        for name in [name for name in os.environ if name.startswith("SIVERA_") and name not in OF_A_PROCESS]:
+        for name in [name for name in os.environ if name.startswith("SIVERA_") and name not in UNSAVED_VARIABLES]:
             del os.environ[name]
     return running
 

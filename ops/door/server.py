@@ -3,7 +3,7 @@
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -27,19 +27,25 @@ END_SECONDS = 2
 RETRIES = 1
 """Prefect's client would try five times, for a minute: a caller is told sooner."""
 
+LOOPBACK = ("127.0.0.1", "::1")
+"""Where a proxy is always believed what it says of the client's address."""
 
-def run_door(host: str, port: int | None, say: Callable[[str], None]) -> None:
+
+def run_door(host: str, port: int | None, say: Callable[[str], None], proxies: Sequence[str] = ()) -> None:
     """Serve the door until the process is told to stop.
 
     Args:
         host: The address to listen on.
         port: The port to listen on; None is 3000, or the next free one.
         say: Tells a person a line.
+        proxies: Addresses and networks of proxies that are believed what they say of the client's address.
 
     Raises:
-        ConfigurationError: The secret is missing or will not do, the Prefect server does not answer, or the address
-            is taken.
+        ConfigurationError: The secret is missing or will not do, the Prefect server does not answer, the address
+            is taken, or a proxy's will not do.
     """
+    for proxy in proxies:
+        _check_proxy(proxy)
     _wait_for_secret()
     jobs = read_jobs()
     if port is None:
@@ -53,7 +59,20 @@ def run_door(host: str, port: int | None, say: Callable[[str], None]) -> None:
         say(f"The door is at http://{f'[{address}]' if ':' in address else address}:{bound}{JOBS}")
         if not ipaddress.ip_address(address).is_loopback:
             say("Others can reach it, and HTTP shows them the secret on its way: put a proxy with TLS before it.")
-        make_server(create_app(jobs)).run(sockets=[listener])
+        make_server(create_app(jobs), proxies).run(sockets=[listener])
+
+
+def _check_proxy(proxy: str) -> None:
+    try:
+        network = ipaddress.ip_network(proxy)
+    except ValueError:
+        raise ConfigurationError(
+            f"--trust-proxy '{proxy}' is neither an address nor a network: write it as 192.0.2.7 or 192.0.2.0/24"
+        ) from None
+    if network.prefixlen == 0:
+        raise ConfigurationError(
+            f"--trust-proxy '{proxy}' is everybody, who could then guess under ever new addresses: name the proxy"
+        )
 
 
 def _wait_for_secret() -> None:
@@ -67,8 +86,8 @@ def _wait_for_secret() -> None:
     load_cron_secret()
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
-    """Return an HTTP server for the door."""
+def make_server(app: ASGIApp, proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """Return an HTTP server for the door; `proxies` are believed what they say of the client's address."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -77,6 +96,8 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
             # It would log the query, into which somebody may write the secret.
             access_log=False,
             server_header=False,
+            # Said here, so that FORWARDED_ALLOW_IPS of somebody else's server changes nothing.
+            forwarded_allow_ips=[*LOOPBACK, *proxies],
             # Also of what uvicorn answers itself, to what is no HTTP.
             headers=[("Cache-Control", NO_STORE)],
             ws="none",

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
@@ -17,10 +17,10 @@ END_SECONDS = 10
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """Serve a door on a free port of the loopback, as `sivera door` does; yield its base URL."""
+def serving(app: ASGIApp, proxies: Sequence[str] = ()) -> Iterator[str]:
+    """Serve a door on a free port of the loopback, as `sivera door` does, which trusts proxies; yield its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = make_server(app)
+        server = make_server(app, proxies)
         # Prefect keeps the settings of a test in its context, which a thread has to be given.
         run = partial(copy_context().run, server.run, sockets=[listener])
         thread = threading.Thread(target=run, daemon=True)

@@ -15,7 +15,12 @@ from uuid import UUID
 import pytest
 from packaging.specifiers import SpecifierSet
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitUpdate, WorkPoolUpdate
+from prefect.client.schemas.actions import (
+    BlockDocumentUpdate,
+    DeploymentUpdate,
+    GlobalConcurrencyLimitUpdate,
+    WorkPoolUpdate,
+)
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import emit_event
@@ -31,7 +36,8 @@ from starlette.routing import Route
 from blocks.alert_channels import automation_names
 from blocks.alert_messages import NOT_TAKEN
 from blocks.automations import AUTOMATIONS
-from blocks.names import DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
+from blocks.monitoring import ResultWebhook
+from blocks.names import BACKUPS, CRON_SECRET, DATABASE, LOCKS, REPORTS, RESULT_WEBHOOK, TOKEN_KEY, WORK_POOL
 from blocks.server import connect
 from blocks.setup import setup
 from blocks.token_key import TokenKey
@@ -46,6 +52,7 @@ from ops.doctor.server_checks import compare_clocks, misfitting
 from ops.prefect_server import CLIENT
 from ops.timetable import Deployment
 from sivera.alerts.options import Channel
+from sivera.monitoring.webhook import generate_secret
 from sivera.platforms.base import utc_now
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import World
@@ -239,6 +246,47 @@ def test_blocks_that_are_missing_are_named_and_apps_only_where_they_are_needed(e
     assert "not known" in found["platform-apps"].text
     setup(ready.engine.url.render_as_string(hide_password=False))
     assert examine()["platform-apps"].text == "not there, and not needed: google, tiktok"
+
+
+def test_blocks_that_are_missing_or_will_not_do_are_faults(examine: Doctor) -> None:
+    ResultWebhook(url=SecretStr("https://example.com/s3cret-path"), secret=generate_secret()).save(RESULT_WEBHOOK)
+    setup(channels={Channel.URL: SecretStr("json://127.0.0.1:9/s3cret-path")})
+    found = examine()
+    assert verdicts(found) == {}
+    assert found["monitors"].text == f"the blocks result-webhook/{RESULT_WEBHOOK}, apprise-url/alerts-url load"
+
+    with connect() as client:
+        rewrite(client, "cron-secret", CRON_SECRET, current="s3cret")
+        rewrite(client, "storage", BACKUPS, url="nosuch://place/backups", options={"secret": "s3cret"})
+        rewrite(client, "result-webhook", RESULT_WEBHOOK, url="s3cret", secret="s3cret")
+        rewrite(client, "apprise-url", "alerts-url", url="s3cret")
+        found = examine()
+        assert verdicts(found) == dict.fromkeys(("cron-secret", "storages", "monitors"), FAULT)
+        assert found["cron-secret"].text.startswith("the block cron-secret/cron-secret does not fit (current: it is ")
+        assert found["storages"].text.startswith("files at 'nosuch://place/backups' cannot be reached")
+        assert "result-webhook/result-webhook does not fit" in found["monitors"].text
+        assert "apprise-url/alerts-url does not fit" in found["monitors"].text
+        assert "s3cret" not in str(found)
+
+        for kind, name in (
+            ("cron-secret", CRON_SECRET),
+            ("storage", REPORTS),
+            ("result-webhook", RESULT_WEBHOOK),
+            ("apprise-url", "alerts-url"),
+        ):
+            client.delete_block_document(client.read_block_document_by_name(name, kind).id)
+        found = examine()
+        assert found["cron-secret"].text == "the block cron-secret/cron-secret is missing"
+        assert found["cron-secret"].mend == "save one with `sivera secret set`"
+        assert found["storages"].text.startswith(f"the block storage/{REPORTS} is missing")
+        assert found["monitors"].text == "none is set"
+
+
+def rewrite(client: SyncPrefectClient, kind: str, name: str, **data: Any) -> None:
+    """Change a document past its class, as a person can by the API."""
+    document = client.read_block_document_by_name(name, kind)
+    changed = BlockDocumentUpdate(data=data, merge_existing_data=False, block_schema_id=document.block_schema_id)
+    client.update_block_document(document.id, changed)
 
 
 def test_another_token_key_is_a_fault_and_nothing_is_written(examine: Doctor, ready: Stage) -> None:

@@ -40,6 +40,7 @@ from ops.door.app import create_app
 from ops.door.guard import NO_STORE
 from ops.door.jobs import read_jobs
 from ops.door.runs import to_run
+from ops.door.server import run_door
 from ops.door.throttle import ADDRESSES, EACH, TOTAL, Allowance, Throttle, client_of
 from ops.stack import open_stack
 from sivera.errors import ConfigurationError
@@ -547,6 +548,38 @@ def test_guessing_is_slowed_for_the_one_who_guesses(deployed: PrefectServer) -> 
         check(guesser.get(JOB), 401)
         assert check(guesser.get(JOB), 429)
     assert runs() == []
+
+
+def test_a_proxy_elsewhere_is_believed_only_where_it_is_named(
+    deployed: PrefectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deployed
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    guesser, caller = {"X-Forwarded-For": "203.0.113.9"}, {"X-Forwarded-For": "203.0.113.10"}
+    with (
+        serving(create_app(JOBS, Throttle(Clock())), ["127.0.0.2"]) as url,
+        calling(url, source="127.0.0.2") as proxy,
+        calling(url, OTHER, source="127.0.0.3") as unnamed,
+    ):
+        wrong, right = ({"Authorization": f"Bearer {secret}"} for secret in (OTHER, SECRET))
+        for _ in range(EACH.burst):
+            check(proxy.get(JOB, headers=wrong | guesser), 401)
+        check(proxy.get(JOB, headers=wrong | guesser), 429)
+        # What a client writes into the header itself comes before what the proxy adds.
+        check(proxy.get(JOB, headers=wrong | {"X-Forwarded-For": "203.0.113.77, 203.0.113.9"}), 429)
+        check(proxy.get("/api/cron", headers=right | caller), 200)
+        for number in range(EACH.burst):
+            check(unnamed.get(JOB, headers={"X-Forwarded-For": f"203.0.113.{100 + number}"}), 401)
+        check(unnamed.get(JOB, headers={"X-Forwarded-For": "203.0.113.200"}), 429)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "sentence"),
+    [("my-proxy", "neither an address nor a network"), ("10.0.0.1/8", "neither"), ("0.0.0.0/0", "is everybody")],
+)
+def test_a_proxy_that_will_not_do_is_said(proxy: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        run_door("127.0.0.1", 0, print, [proxy])
 
 
 def test_a_forgotten_caller_with_an_old_secret_holds_nobody_up() -> None:

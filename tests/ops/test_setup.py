@@ -156,7 +156,7 @@ def test_a_file_or_standard_input_is_saved_in_place_of_the_environment(
         assert f'"{BACKUPS}"' not in client.request("POST", "/block_documents/filter", json={}).text
 
 
-def test_variables_that_are_no_secrets_may_stand_beside_them(sivera: Sivera) -> None:
+def test_variables_that_are_not_saved_may_stand_beside_them(sivera: Sivera) -> None:
     beside = f"""
 SIVERA_DAILY_CALLS={{"google": 2880}}
 SIVERA_RESTORE_URL=postgresql://ana:{CANARY}@h/x
@@ -171,6 +171,18 @@ def test_a_value_may_lie_in_a_file_of_its_own(sivera: Sivera, tmp_path: Path, mo
     monkeypatch.setenv("SIVERA_CRON_SECRET_FILE", str(secret))
     assert hidden(sivera("setup")).out == "created: cron-secret/cron-secret\n"
     assert load_cron_secret().current.get_secret_value() == f"{CANARY}-from-a-file"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"\n", "is empty"), (b"\xff\xfe", "cannot be read (it is no text)")]
+)
+def test_a_file_with_a_value_that_holds_none_is_said(
+    sivera: Sivera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, sentence: str
+) -> None:
+    (tmp_path / "value").write_bytes(content)
+    monkeypatch.setenv("SIVERA_CRON_SECRET_FILE", str(tmp_path / "value"))
+    (line,) = refused(sivera("setup"))
+    assert line.startswith(f"SIVERA_CRON_SECRET_FILE: the file {sentence}")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
