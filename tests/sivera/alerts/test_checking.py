@@ -102,7 +102,15 @@ def test_what_lies_before_the_last_run_that_ended_well_is_not_read(stage: Stage)
         occurrence(stage, "sync-campaigns", minutes_ago, outcome)
     with Session(stage.engine) as session:
         read = queries.read_occurrences(session, datetime.now(UTC) - timedelta(days=8), but=JOB)
-        assert sorted(found.outcome for _, found in read) == ["failed", "late"]
+        assert sorted(found.outcome for found in read) == ["failed", "late"]
+
+
+def test_a_run_of_an_earlier_time_that_fails_after_a_later_one_is_read(stage: Stage) -> None:
+    occurrence(stage, "sync-campaigns", 120, "failed")
+    occurrence(stage, "sync-campaigns", 60, "ran")
+    assert check(stage).opened == ()
+    execute(stage, "UPDATE job_occurrences SET ended_at = now() WHERE outcome = 'failed'")
+    assert check(stage).opened == ("sync-campaigns/all failed",)
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [("missed", "job-missed"), ("skipped", "job-skipped")])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from sivera.alerts.events import CLOSED, OPENED
 from sivera.budgets.checking import CheckEdges, check_platform, check_teams_exist, parts_in_order
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS
@@ -21,7 +22,6 @@ from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 from tests.sivera.budgets.ledger import DEFAULT, LONG, NOW, Ledger
 
-OPENED, CLOSED = "sivera.alert.opened", "sivera.alert.closed"
 FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
 DAY = timedelta(days=1)
 
