@@ -1,13 +1,13 @@
 """Note up to which day a team's reports were restated, so that a run that ends early leaves the rest to the next.
 
-Revision: 0012, after 0010
+Revision: 0012, after 0011
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
