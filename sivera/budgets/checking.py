@@ -16,7 +16,7 @@ from sivera.budgets import rules
 from sivera.budgets.alerting import Changes, as_open
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import Span
-from sivera.budgets.readings import Watched, platform_readings
+from sivera.budgets.readings import Watched, is_stale, platform_readings
 from sivera.budgets.rules import AlertKind, OpenAlert, Reading
 from sivera.budgets.summary import TEAMS, Checked, CheckFailure, worst_first
 from sivera.errors import ConfigurationError
@@ -90,7 +90,7 @@ def _check_accounts(
         warnings = [alert for alert in alerts[account.id] if alert.kind is AlertKind.STALE]
         if account.status != account_queries.ACTIVE:
             changes.end(alerts[account.id], "the account is closed")
-        elif rules.is_stale(account.synced_as_of, account.created_at, now, options.stale_hours):
+        elif is_stale(account, now, options.stale_hours):
             changes.warn(account, team, warnings, waits=waits)
             stale += waits
         else:

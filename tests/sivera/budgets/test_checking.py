@@ -215,6 +215,36 @@ def test_old_figures_are_a_warning_of_their_own_and_no_all_clear(ledger: Ledger)
     assert ledger.events()[1:] == [(OPENED, subject, 110)]
 
 
+def test_syncs_whose_reports_do_not_come_are_no_all_clear(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    campaign = ledger.campaign(account, "100")
+    ledger.spend(account, campaign, "2500", FIRST)
+    for product in ("SPONSORED_PRODUCTS", "SPONSORED_BRANDS"):
+        ledger.reported(account, NOW, product)
+    subject, stale = f"account-{account}.campaign-{campaign}.month", (f"account-{account}", 0)
+    ledger.check()
+    before = ledger.open()
+    assert before == [(subject, 50), (subject, 80)]
+    ledger.execute("UPDATE campaign_daily_metrics SET spend = 1")
+    ledger.go_to(NOW + timedelta(hours=15))
+    ledger.reported(account, ledger.now, "SPONSORED_PRODUCTS")
+    summary = ledger.check()
+    assert summary.sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.open() == [stale, *before], "the campaigns are synced, and what they spent is not known"
+    ledger.reported(account, NOW + timedelta(hours=2), "SPONSORED_BRANDS")
+    ledger.check()
+    assert ledger.open() == []
+
+
+def test_a_team_s_month_waits_for_reports_too(ledger: Ledger) -> None:
+    fresh, waiting = ledger.account(), ledger.account(PlatformName.AMAZON)
+    ledger.spend(fresh, "x", "600", FIRST)
+    ledger.reported(waiting, NOW - timedelta(hours=15), "SPONSORED_PRODUCTS")
+    ledger.budget("1000")
+    (shown,) = ledger.check().total.worst
+    assert (shown.at_least, shown.note) == (True, "1 of its accounts have old spend data")
+
+
 def test_old_figures_are_noted_only_where_a_budget_waits_for_a_sync(ledger: Ledger) -> None:
     noted, ended, without = ledger.account(), ledger.account(), ledger.account()
     waiting = ledger.account(PlatformName.META)
