@@ -88,7 +88,10 @@ class BrokenGrant(Value):
 
 
 class StaleAccount(Value):
-    """An account that should be synced and was not; `since` is its last sync, or else when it was connected."""
+    """An account that should be synced and was not; `since` is its last sync, or else when it was connected.
+
+    One that `lacks_reports` is synced, and of what it spends no report came since then.
+    """
 
     id: int
     team: str
@@ -96,6 +99,7 @@ class StaleAccount(Value):
     name: str
     since: datetime
     error: str | None
+    lacks_reports: bool = False
 
 
 def plain(text: str) -> str:

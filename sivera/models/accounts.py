@@ -26,8 +26,8 @@ class AdAccount(Base):
     """An ad account of a team, the grant that carries it, and how its sync stands.
 
     `campaigns_cursor` is the time from which the next incremental listing asks for changes. `synced_as_of` is when the
-    fetch began whose result is stored: an older fetch that ends later must not be written over it. `reports_as_of` is of
-    the ad product whose reports are the oldest; null where a platform answers at once.
+    fetch began whose result is stored: an older fetch that ends later must not be written over it. `reports_as_of` is
+    that of the ad product whose reports are the oldest; null where a platform answers at once.
     `next_attempt_at` keeps an account that failed repeatedly in the slow lane until then. `removals_held` is how many
     campaigns the last full listing would have removed, more than it may without a human's `removals_approved`.
     """
@@ -64,7 +64,7 @@ class AdAccount(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     reports_as_of: Mapped[datetime | None] = column_property(
         select(func.min(ReportArrival.as_of))
-        .where(ReportArrival.account_id == id)
+        .where(ReportArrival.account_id == id)  # noqa: A003 - the column above
         .correlate_except(ReportArrival)
         .scalar_subquery()
     )
