@@ -102,6 +102,7 @@ def mark_teams(session: Session, ids: Sequence[int]) -> None:
 
 # A shared budget is one row, whatever draws on it. Its campaigns agree on it but for a moment: the last word counts.
 # Figures are read in two arms: with an OR, no index could bound the days, and each check would read the whole history.
+# Of a lifetime, what lies before the days of the projection is one sum: years of days are not sorted for it.
 # A lifetime is over with its last day, or when its campaign was taken away; a day's or month's figures stay until then.
 _SPEND = text("""
     WITH asked AS (
@@ -127,16 +128,18 @@ _SPEND = text("""
                bool_or(is_active) AS is_active
         FROM drawing GROUP BY account_id, budget, budget_kind
     ), figures AS (
-        SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend,
-               m.currency <> d.budget_currency AS is_mixed
-        FROM drawing AS d
-        JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
-        WHERE d.budget_kind = 'lifetime'
+        SELECT d.account_id, d.budget, d.budget_kind, d.history, before.*
+        FROM drawing AS d, LATERAL (
+            SELECT min(m.day) AS day, sum(m.spend) AS spend, bool_or(m.currency <> d.budget_currency) AS is_mixed
+            FROM campaign_daily_metrics AS m
+            WHERE m.account_id = d.account_id AND m.campaign_id = d.external_id AND m.day < d.history
+        ) AS before
+        WHERE d.budget_kind = 'lifetime' AND before.day IS NOT NULL
         UNION ALL
         SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend, m.currency <> d.budget_currency
         FROM drawing AS d
         JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
-        WHERE d.budget_kind <> 'lifetime' AND m.day >= least(d.period, d.history)
+        WHERE m.day >= CASE d.budget_kind WHEN 'lifetime' THEN d.history ELSE least(d.period, d.history) END
     ), days AS (
         SELECT account_id, budget, budget_kind, day, min(history) AS history, sum(spend) AS spend,
                bool_or(is_mixed) AS is_mixed
