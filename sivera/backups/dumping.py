@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
@@ -80,14 +81,16 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
             snapshot = queries.export_snapshot(session)
             written, major = queries.server_version(session)
             chosen = programs.find_programs(major)
-            shape = read_shape(session)
-            if shape.revision is None:
+            if queries.revision(session) is None:
                 raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
             key_ids, sentinels = tuple(queries.keys_needed(session)), queries.sentinels(session)
             expected = _expected_size(catalog, session)
             checksum = Checksum()
-            with catalog.new_dump(origin.name) as file:
+            # Counted while it is dumped, in the same snapshot; a dump without its counts is none.
+            with ThreadPoolExecutor(1) as beside, catalog.new_dump(origin.name) as file:
+                counted = beside.submit(read_shape, session)
                 programs.read_dump(chosen, url, snapshot, until, _Sink(file, checksum, expected, tell).take)
+                shape = counted.result()
     finally:
         engine.dispose()
     manifest = Manifest(

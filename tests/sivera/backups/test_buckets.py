@@ -83,6 +83,7 @@ def dump_and_wait(url: str, server: str, run_id: str) -> None:
     backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), wait)
 
 
+@pytest.mark.timeout(240)
 def test_a_backup_is_streamed_listed_proven_restored_and_dropped(vault: Bucket, postgres: str) -> None:
     vault.fill(MANY)
     seen: list[int] = []
@@ -126,6 +127,7 @@ def test_a_damaged_a_shortened_and_a_missing_object_are_mismatches(vault: Bucket
     assert "is gone from the storage" in reason(vault.check(made), Outcome.MISMATCH)
 
 
+@pytest.mark.timeout(240)
 def test_an_upload_that_was_killed_leaves_nothing_that_looks_whole(vault: Bucket) -> None:
     vault.fill(MANY)
     edges = vault.edges()
