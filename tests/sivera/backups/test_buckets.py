@@ -1,5 +1,6 @@
 """Backups in an object store: a server that answers as S3 does, real PostgreSQL, and what the storage block gives."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,20 @@ def test_an_upload_that_was_killed_leaves_nothing_that_looks_whole(vault: Bucket
     assert vault.check(made) == VERIFIED
 
 
-def test_a_bucket_that_vanishes_leaves_no_backup_and_one_that_does_not_answer_is_inconclusive(vault: Bucket) -> None:
+def test_a_bucket_that_vanishes_leaves_no_backup(vault: Bucket) -> None:
     vault.fill(MANY)
     made = vault.back_up(tell=at(0.3, lambda: bucket(vault.server).rm("sivera", recursive=True)))
     assert "the storage failed" in reason(made, Outcome.INCONCLUSIVE)
+
+
+def test_a_store_that_does_not_answer_is_said_and_decides_nothing(vault: Bucket) -> None:
+    made = vault.backed_up()
+    nobody = Catalog(filesystem("http://127.0.0.1:9"))
+    found = checking.check_backup(made, nobody, vault.engine.url, lambda: vault.keyring, Vault.monotonic(NEVER))
+    assert reason(found, Outcome.INCONCLUSIVE) == (
+        "it could not be checked: the storage failed (EndpointConnectionError)"
+    )
+    edges = dataclasses.replace(vault.edges(), catalog=nobody)
+    failed = backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), lambda _: None)
+    assert reason(failed, Outcome.INCONCLUSIVE) == "the storage failed (EndpointConnectionError)"
+    assert vault.accounts()[-1] == ("inconclusive", None, "the storage failed (EndpointConnectionError)")

@@ -258,11 +258,16 @@ def test_old_figures_are_noted_only_where_a_budget_waits_for_a_sync(ledger: Ledg
         ledger.campaign(account, amount, kind, budget="7" if kind == "shared" else None, status=status)
     ledger.execute("UPDATE platform_credentials SET status = 'reauthorization_required' WHERE platform = 'meta'")
     ledger.now += timedelta(hours=7)
-    assert ledger.check().total.stale == 1
+    assert ledger.check().total.stale == 2, "of a grant that does not work the run says so, too"
     assert ledger.open() == [(f"account-{noted}", 0)]
     ledger.execute("UPDATE platform_credentials SET status = 'revoked'")
-    assert ledger.check().total.stale == 0
+    assert ledger.check().total.stale == 2
     assert ledger.open() == []
+    ledger.execute("UPDATE platform_credentials SET status = 'active'")
+    ledger.budget("1000", account=without)
+    ledger.budget("1000", currency="EUR")
+    assert ledger.check().total.stale == 3, "a team's budget waits for a sync as well"
+    assert {subject for subject, _ in ledger.open()} == {f"account-{id_}" for id_ in (noted, waiting, without)}
     assert ledger.events() == []
 
 
@@ -566,7 +571,7 @@ def test_a_team_s_month_is_over_when_it_is_over_for_all_its_accounts(ledger: Led
     ledger.synced(angeles, ledger.now - timedelta(hours=9))
     (shown,) = ledger.check().total.worst
     assert (shown.spent, shown.period.since) == (Decimal(900), FIRST), "old figures keep their month"
-    assert ledger.open() == [(subject, 50), (subject, 80)]
+    assert ledger.open() == [(f"account-{angeles}", 0), (subject, 50), (subject, 80)]
     ledger.go_to(datetime(2026, 12, 1, 8, 0, tzinfo=UTC))
     (shown,) = ledger.check().total.worst
     assert (shown.spent, ledger.open()) == (Decimal(150), [])
