@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 import httpx
 import s3fs
-from moto.server import ThreadedMotoServer
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Yield its URL; it has a bucket `sivera`."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow to import, and not needed to reach one
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -81,8 +81,7 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
             snapshot = queries.export_snapshot(session)
             written, major = queries.server_version(session)
             chosen = programs.find_programs(major)
-            if queries.revision(session) is None:
-                raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
+            require_tables(session)
             key_ids, sentinels = tuple(queries.keys_needed(session)), queries.sentinels(session)
             expected = _expected_size(catalog, session)
             checksum = Checksum()
@@ -109,6 +108,12 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
     catalog.write(manifest)
     tell(1.0)
     return manifest
+
+
+def require_tables(session: Session) -> None:
+    """Raise ConfigurationError where the database has no tables of ours."""
+    if queries.revision(session) is None:
+        raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
 
 
 def read_shape(session: Session) -> ShapeOfData:

@@ -93,6 +93,8 @@ def test_an_empty_database_of_ours_is_verified_and_one_without_tables_refused(va
     with beside(postgres, "test_bare") as url:
         bare = Vault(open_engine(url), vault.keyring, vault.folder)
         edges = bare.edges()
+        with pytest.raises(ConfigurationError, match="run `sivera migrate`"):
+            backing_up.begin(edges)
         origin = Origin(run_id=edges.run_id, name="bare", started_at=made.started_at)
         with pytest.raises(ConfigurationError, match="run `sivera migrate`"):
             dump(origin, bare.engine.url, bare.catalog, Vault.monotonic(NEVER))

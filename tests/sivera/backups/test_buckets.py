@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
@@ -15,7 +14,6 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.storage import Storage
 from sivera.backups import backing_up, checking
-from sivera.backups.backing_up import BackupEdges
 from sivera.backups.catalog import Catalog, path_of
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.options import BackupOptions
@@ -24,16 +22,11 @@ from sivera.crypto import Keyring
 from sivera.database import open_engine
 from tests.buckets import bucket, credentials, s3_server
 from tests.sivera.backups.test_backups import VERIFIED, beside, reason
-from tests.sivera.backups.vault import NEVER, Vault, at
+from tests.sivera.backups.vault import NEVER, PART, PLACE, Vault, at, dump_to_bucket_and_stop
 from tests.sivera.grants.processes import running
-
-PART = 5 * 2**20
-"""The smallest part of an upload that S3 takes."""
 
 MANY = 13_000
 """Sessions whose dump takes several parts."""
-
-PLACE = "sivera/backups"
 
 
 @dataclass
@@ -69,19 +62,6 @@ def filesystem(server: str) -> DirFileSystem:
 def vault(engine: Engine, keyring: Keyring, tmp_path: Path) -> Iterator[Bucket]:
     with s3_server() as server:
         yield Bucket(engine, keyring, tmp_path, server=server)
-
-
-def dump_and_wait(url: str, server: str, run_id: str) -> None:
-    """Begin a backup in a process that is to be killed: it stops when a part of the dump was uploaded."""
-    engine = open_engine(url)
-    edges = BackupEdges(engine, engine.url, Catalog(filesystem(server)), lambda: Keyring({}, ""), UUID(run_id))
-
-    def wait(_: float) -> None:
-        for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(600)):
-            with attempt:
-                assert not bucket(server).list_multipart_uploads("sivera"), "until it is killed"
-
-    backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), wait)
 
 
 @pytest.mark.timeout(240)
@@ -133,8 +113,8 @@ def test_an_upload_that_was_killed_leaves_nothing_that_looks_whole(vault: Bucket
     vault.fill(MANY)
     edges = vault.edges()
     url = vault.engine.url.render_as_string(hide_password=False)
-    with running(dump_and_wait, 1, url, vault.server, str(edges.run_id)):
-        for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(60), reraise=True):
+    with running(dump_to_bucket_and_stop, 1, url, vault.server, str(edges.run_id)):
+        for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(150), reraise=True):
             with attempt:
                 assert vault.uploads()
     assert vault.names() == []
