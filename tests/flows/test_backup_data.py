@@ -11,7 +11,6 @@ from prefect.concurrency.sync import concurrency
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 from prefect.types import SecretDict
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.names import BACKUP_JOB, BACKUPS, TOKEN_KEY
 from blocks.storage import Storage
@@ -126,10 +125,6 @@ def test_a_run_that_is_retried_makes_a_verified_backup_and_leaves_no_half_one(re
     assert (row.run_id, row.outcome) == (flow_run_id(failed), "verified")
     # The day's first one is whole too, and goes as the verified one is kept before it.
     assert {path.name for path in folder.iterdir()} == {row.path, row.path.replace(".dump", ".json")}
-    for attempt in Retrying(wait=wait_fixed(0.5), stop=stop_after_delay(30), reraise=True):
-        with attempt:
-            told = {each["outcome"] for each in events("sivera.backup-data.finished", again)}
-            assert told == {"mismatch", "verified"}
 
 
 @pytest.mark.timeout(240)
