@@ -32,7 +32,8 @@ def show_credential(credential_id: int) -> None:
         attempts = renewals.last_attempts(session, credential_id, RENEWALS_SHOWN)
         accounts = account_queries.accounts_of(session, credential_id)
         session.expunge_all()
-    for name, value in _facts(grant, team, utc_now()):
+    is_in_doubt = any(attempt.outcome is None for attempt in attempts)
+    for name, value in _facts(grant, team, utc_now(), is_in_doubt=is_in_doubt):
         print(f"{name + ':':<14}{printable(value)}")  # noqa: T201
     print()  # noqa: T201
     print_table(
@@ -72,7 +73,7 @@ def _find(session: Session, credential_id: int) -> tuple[PlatformCredential, str
     return found
 
 
-def _facts(grant: PlatformCredential, team: str, now: datetime) -> list[tuple[str, str]]:
+def _facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: bool) -> list[tuple[str, str]]:
     facts = [
         ("grant", f"{grant.id} ({grant.name})"),
         ("team", team),
@@ -86,19 +87,21 @@ def _facts(grant: PlatformCredential, team: str, now: datetime) -> list[tuple[st
         facts.append(("mend", f"sivera credentials add --platform {grant.platform} {name}"))
     facts.append(("token ends", f"{to_minute(grant.expires_at)} UTC" if grant.expires_at else "never"))
     facts.append(("renewed", f"{to_minute(grant.last_renewed_at)} UTC" if grant.last_renewed_at else "never"))
-    facts.append(("next due", _next_due(grant, now)))
+    facts.append(("next due", _next_due(grant, now, is_in_doubt=is_in_doubt)))
     if grant.strikes:
         facts.append(("strikes", f"{grant.strikes} of {rules.STRIKES}, the last on {grant.last_strike_on}"))
     return facts
 
 
-def _next_due(grant: PlatformCredential, now: datetime) -> str:
+def _next_due(grant: PlatformCredential, now: datetime, *, is_in_doubt: bool) -> str:
     """Say from when on refresh-tokens renews the grant; a sync does so too, just before it uses an old token."""
     if grant.status != account_queries.ACTIVE or grant.platform not in set(PlatformName):
         return "not by itself"
     window = rules.FACTS[PlatformName(grant.platform)].window
     proven_at = grant.last_renewed_at or grant.created_at
     due = grant.expires_at - window if grant.expires_at else proven_at + rules.PROOF_EVERY
+    if is_in_doubt:  # as soon as nobody can be at it any more
+        due = min(due, grant.lease_until or due)
     due = max(due, grant.next_attempt_at or due)
     if due <= now + timedelta(minutes=1):
         return "now: the next run of refresh-tokens renews it"

@@ -45,11 +45,14 @@ def check_keyring(engine: Engine, keyring: Keyring) -> None:
 def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
     """Return the ids of the keys that the database knows, if the keyring has all that it needs; change nothing.
 
+    A key that a ciphertext names, and that the database has never known, is a damaged row's: it must not keep all
+    other grants from their tokens.
+
     Raises:
         ConfigurationError: A key that the database needs is missing, or another one has its id.
     """
     checks = {check.id: check for check in queries.list_checks(session)}
-    for key_id in sorted(queries.tokens_by_key(session).keys() - keyring.key_ids):
+    for key_id in sorted(checks.keys() & queries.tokens_by_key(session).keys() - keyring.key_ids):
         raise ConfigurationError(
             f"the block token-key lacks the key '{key_id}', which tokens in the database are encrypted with: "
             "add it from where you keep a copy"

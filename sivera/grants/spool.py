@@ -2,7 +2,7 @@
 
 A refresh token that rotates is spent when its successor is issued: between the platform's answer and the commit there
 is one copy of it. So it is written to disk (fsync of file and folder, renamed in between) before the database is asked;
-any other token, once the database has failed.
+any other token, once the database has failed. A draft whose holder died before the renaming counts where it is whole.
 """
 
 import os
@@ -17,12 +17,14 @@ from typing import BinaryIO
 import orjson
 from pydantic import ValidationError
 
-from sivera.crypto import Keyring, Place
+from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.values import GrantTokens, Value
 
-FILE_NAME = re.compile(r"([0-9]+)-([0-9]+)\.tokens")
+FILE_NAME = re.compile(r"([0-9]+)-([0-9]+)\.(?:tokens|draft)")
 """The ids of the grant and of the attempt, so that two holders on one machine never share a file."""
+
+DRAFT = ".draft"
 
 
 class SpoolError(SiveraError):
@@ -96,7 +98,7 @@ class Spool:
         }
         content = keyring.encrypt(orjson.dumps(plain).decode(), _place(answer.credential_id))
         final = self._path(answer)
-        draft = final.with_suffix(".draft")
+        draft = final.with_suffix(DRAFT)
         file = os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         try:
             flock(file, LOCK_EX)
@@ -112,7 +114,9 @@ class Spool:
 
     def remove(self, answer: Answer) -> None:
         """Forget an answer that was written, or is no longer of use."""
-        self._path(answer).unlink(missing_ok=True)
+        final = self._path(answer)
+        for path in (final, final.with_suffix(DRAFT)):
+            path.unlink(missing_ok=True)
 
     def waiting(self, credential_id: int | None = None) -> list[Path]:
         """Return the files that wait, of one grant or of all, the earliest attempts first."""
@@ -122,7 +126,9 @@ class Spool:
 
     @contextmanager
     def take(self, keyring: Keyring, path: Path) -> Iterator[Answer | None]:
-        """Yield what is in a file, and keep others from it meanwhile; None where another one has it.
+        """Yield what is in a file, and keep others from it meanwhile.
+
+        None where another one has it, or where it is a draft that was never finished.
 
         Raises:
             SpoolError: It cannot be read.
@@ -151,6 +157,10 @@ def _read(keyring: Keyring, path: Path, file: BinaryIO) -> Answer | None:
     try:
         content = keyring.decrypt(file.read(), _place(int(path.name.partition("-")[0])))
         return Answer.model_validate_json(content)
+    except UndecryptableError as error:
+        if path.suffix == DRAFT:
+            return None  # its holder has yet to write it, or died over it
+        raise SpoolError(path, str(error)) from None
     except ValidationError:
         raise SpoolError(path, "it is damaged") from None
     except (SiveraError, OSError) as error:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from blocks.names import REFRESH_JOB, TOKEN_KEY, lock_name
 from blocks.token_key import TokenKey, load_token_key
-from flows.refresh_tokens import refresh_tokens
+from flows.refresh_tokens import THREADS, refresh_tokens
 from sivera.grants.refreshing import RefreshOptions
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import World
@@ -147,6 +147,48 @@ def test_a_platform_that_recovers_within_the_run_is_renewed_in_it(ready: Stage) 
     connect_all(ready)
     ready.world.faults.add(Fault(FaultKind.THROTTLE, AMAZON, "token", times=1, seconds=2))
     assert run().message == "4 of 4 grants renewed"
+
+
+def test_poisoned_rows_neither_stop_nor_slow_the_others_in_batches_until_all_are_drained(ready: Stage) -> None:
+    connect_all(ready, teams=3)
+    poison = (
+        "access_token = set_byte(access_token, 20, 255 - get_byte(access_token, 20))",  # damaged
+        "access_token = set_byte(access_token, 2, 255)",  # names a key that never was
+        "access_token = NULL",
+        "expires_at = NULL",  # not poisoned: proven once a day
+    )
+    with ready.engine.begin() as connection:
+        for rank, assignment in enumerate(poison):
+            connection.execute(
+                text(
+                    f"UPDATE platform_credentials SET {assignment} WHERE id = (SELECT id FROM platform_credentials "  # noqa: S608
+                    "WHERE platform = 'google' OR platform = 'amazon' ORDER BY id LIMIT 1 OFFSET :rank)"
+                ),
+                {"rank": rank},
+            )
+    resources.close()  # as a process that begins with these rows
+    calls = sum(ready.world.faults.calls.values())
+    state = run(batch_size=2)
+    assert state.message == "9 of 12 grants renewed, 3 failed"
+    assert sum(ready.world.faults.calls.values()) - calls == 9, "no platform is called for the poisoned ones"
+    failures = ready.rows("SELECT 1 FROM platform_credentials WHERE status <> 'active' OR strikes > 0 OR failures > 0")
+    assert not failures
+    assert len(ready.rows("SELECT 1 FROM token_refresh_logs")) == 9
+
+
+def test_what_the_deadline_leaves_over_is_put_off_and_not_lost(ready: Stage) -> None:
+    for n in range(THREADS * 4):
+        ready.connect(ready.world.add_grant(META, campaigns=1), team=f"Team {n}")
+    ready.age(timedelta(days=51))
+    ready.world.faults.latency_seconds = 4.0
+    state = run(deadline_seconds=10)
+    (payload,) = events("sivera.refresh-tokens.finished", state)
+    renewed, put_off = payload["renewed"], payload["putOff"]
+    assert renewed + put_off == THREADS * 4
+    assert put_off >= THREADS, "ten seconds give each thread three calls of four seconds at most"
+    assert state.name == "Completed"
+    ready.world.faults.latency_seconds = 0.0
+    assert run().message == f"{put_off} of {put_off} grants renewed"
 
 
 def test_a_second_instance_ends_cancelled(ready: Stage) -> None:

@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
 from blocks.token_key import load_token_key
 from sivera.errors import ReconnectRequired
+from sivera.grants.renewal import LEASE
 from sivera.grants.source import GrantTokenSource
+from sivera.queries import renewals
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tasks import resources
@@ -62,6 +65,17 @@ def test_a_meta_grant_is_due_ten_days_before_its_end(sivera: Sivera, ready: Stag
     id_ = ready.connect(world.add_grant(PlatformName.META)).credential_id
     (row,) = ready.rows("SELECT expires_at - interval '10 days' AS due FROM platform_credentials")
     assert f"next due:     {row.due:%Y-%m-%d %H:%M} UTC" in sivera("credentials", "show", str(id_)).out
+
+
+def test_a_grant_whose_renewal_was_cut_off_is_due_at_once(sivera: Sivera, ready: Stage, world: World) -> None:
+    id_ = ready.connect(world.add_grant(PlatformName.META)).credential_id
+    with Session(ready.engine) as session, session.begin():
+        assert renewals.begin(session, id_, generation=1, owner="dead", lease=LEASE, fingerprint="f", run_id=None)
+    assert "next due:     now" not in sivera("credentials", "show", str(id_)).out, "its lease is not over"
+    ready.age(LEASE)
+    shown = sivera("credentials", "show", str(id_)).out
+    assert "next due:     now: the next run of refresh-tokens renews it" in shown
+    assert "under way, or cut off" in shown
 
 
 @pytest.mark.usefixtures("ready")

@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from sivera.crypto import Keyring, Place
 from sivera.errors import ConfigurationError
 from sivera.grants.renewal import LEASE
+from sivera.grants.source import GrantTokenSource
 from sivera.keys import check_keyring, count_pending, only_rotation, rotate
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
@@ -43,6 +45,21 @@ def test_a_keyring_that_lacks_a_key_or_has_another_under_its_id_is_refused(stage
     with pytest.raises(ConfigurationError, match="key 'k1' in the block token-key is another one"):
         check_keyring(stage.engine, Keyring({"k1": NEW}, "k1"))
     assert [row.id for row in stage.rows("SELECT id FROM token_keys")] == ["k1"]
+
+
+def test_a_damaged_row_that_names_a_key_which_never_was_keeps_nobody_from_the_others(stage: Stage) -> None:
+    check_keyring(stage.engine, stage.keyring)
+    connect(stage, 2)
+    with stage.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE platform_credentials SET access_token = set_byte(access_token, 2, 255) WHERE id = 1")
+        )
+    check_keyring(stage.engine, stage.keyring)
+    with pytest.raises(ConfigurationError, match="row 1 needs token key"):
+        stage.tokens(PlatformName.GOOGLE, 1).current()
+    assert stage.tokens(PlatformName.GOOGLE, 2).current()
+    with pytest.raises(ConfigurationError, match="lacks the key 'k1'"):
+        check_keyring(stage.engine, Keyring({"k2": NEW}, "k2"))
 
 
 def test_a_rotation_encrypts_all_tokens_anew_and_they_still_work(stage: Stage, world: World) -> None:
@@ -118,6 +135,40 @@ def test_a_renewal_that_began_before_writes_with_the_new_key_or_is_waited_for(st
     assert done.grants == 2
     assert key_ids(stage) == {"k2"}
     assert len(said) == 2
+
+
+def test_a_rotation_beside_renewals_leaves_every_grant_working(stage: Stage, world: World) -> None:
+    """Six threads renew grants whose refresh tokens rotate, again and again, until all are encrypted anew."""
+    grants = [world.add_grant(PlatformName.AMAZON, rotates=True) for _ in range(12)]
+    ids = [stage.connect(grant, team=f"Team {n}").credential_id for n, grant in enumerate(grants)]
+    stage.keyring = Keyring({"k1": OLD}, "k1", reload=both)
+    check_keyring(stage.engine, stage.keyring)
+    sources = [stage.tokens(PlatformName.AMAZON, id_) for id_ in ids]
+    is_over = threading.Event()
+
+    def renew(mine: Sequence[GrantTokenSource]) -> int:
+        rounds = 0
+        while not is_over.is_set() or rounds < 2:
+            for source in mine:
+                source.renewed(source.current())
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(6) as pool:
+        renewing = [pool.submit(renew, sources[n::6]) for n in range(6)]
+        try:
+            done = rotate(stage.engine, both(), lambda _: None, batch=3)
+        finally:
+            is_over.set()
+        assert all(each.result() >= 2 for each in renewing)
+    assert not done.undecryptable
+    assert key_ids(stage) == {"k2"}
+    stage.keyring = Keyring({"k2": NEW}, "k2")
+    stage.tokens.cache_clear()
+    for grant, id_ in zip(grants, ids, strict=True):
+        source = stage.tokens(PlatformName.AMAZON, id_)
+        assert world.grant_of_access(PlatformName.AMAZON, source.renewed(source.current())) is grant
+        assert not grant.reused
 
 
 def test_a_grant_that_no_key_decrypts_is_named_and_keeps_its_key_from_being_retired(stage: Stage) -> None:

@@ -1,6 +1,6 @@
 """A renewal: its journal, its lease, what a failure means for the grant, and tokens that are never lost."""
 
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -310,6 +310,14 @@ def test_a_refused_token_that_somebody_else_renewed_marks_nothing(due: Due) -> N
     assert due.row()["status"] == "active"
 
 
+def test_a_verdict_counts_only_for_the_generation_that_it_is_about(due: Due) -> None:
+    assert due.works()
+    for generation, marked in ((1, False), (2, True)):
+        with Session(due.stage.engine) as session, session.begin():
+            assert queries.mark(session, due.id, generation, "revoked", "no") is marked
+        assert due.row()["status"] == ("revoked" if marked else "active")
+
+
 @pytest.mark.parametrize(
     ("fault", "secret", "error"),
     [
@@ -353,12 +361,10 @@ class TestDatabaseAway:
     """The database stops between the platform's answer and the commit."""
 
     @pytest.fixture
-    def own(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-        # Short, because PostgreSQL's socket lies in it, and open to the user whom PostgreSQL runs as.
-        folder = Path("/tmp") / tmp_path_factory.mktemp("pg").name  # noqa: S108
-        shutil.rmtree(folder, ignore_errors=True)
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+    def own(self) -> Iterator[Path]:
+        # Short, because PostgreSQL's socket lies in it, and nobody else's, also where two run the tests at once.
+        with tempfile.TemporaryDirectory(prefix="sivera-pg-") as folder:
+            yield Path(folder)
 
     def test_the_answer_is_kept_on_disk_and_taken_up(self, stage: Stage, world: World, own: Path) -> None:
         stage.store_seconds = 0.0

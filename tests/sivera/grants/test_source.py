@@ -2,9 +2,10 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 
 from sivera.breaker import Breaker
 from sivera.errors import GrantRevoked, LeftAlone, ReconnectRequired, Throttled, Unavailable
@@ -52,19 +53,25 @@ def test_a_token_that_ends_while_it_is_held_is_renewed(stage: Stage, world: Worl
 
 @pytest.mark.parametrize("skew", [timedelta(minutes=10), timedelta(minutes=-10)], ids=["fast", "slow"])
 def test_a_machine_whose_clock_is_wrong_uses_no_expired_token(stage: Stage, world: World, skew: timedelta) -> None:
+    """All that this machine does is by a clock that is ten minutes off the database's and the platform's."""
     grant = world.add_grant(PlatformName.GOOGLE)
     connection = stage.connect(grant)
-    # All that this machine does, its client included, is by a clock that is ten minutes off.
     stage.now = lambda: world.clock.now() + skew  # type: ignore[method-assign]
     stage.client.cache_clear()
-    for left in (timedelta(minutes=4), timedelta(minutes=30), timedelta(minutes=1), timedelta(minutes=9)):
-        (row,) = stage.rows("SELECT expires_at - now() AS ends_in FROM platform_credentials")
-        stage.pass_time(row.ends_in - left)
-        token = new_source(stage, PlatformName.GOOGLE, connection.credential_id).current()
-        assert world.grant_of_access(PlatformName.GOOGLE, token) is grant, "the platform takes it"
-        (row,) = stage.rows("SELECT expires_at - now() AS ends_in FROM platform_credentials")
-        assert row.ends_in > EXPIRY_MARGIN
-        assert row.ends_in <= HOUR, "and it is not thought to live longer than it does"
+    with time_machine.travel(datetime.now(UTC) + skew):
+        (row,) = stage.rows("SELECT clock_timestamp() AS now")
+        assert abs(datetime.now(UTC) - row.now - skew) < timedelta(minutes=1), "the database has another clock"
+        for left in (timedelta(minutes=4), timedelta(minutes=30), timedelta(minutes=1), timedelta(minutes=9)):
+            (row,) = stage.rows("SELECT expires_at - now() AS ends_in FROM platform_credentials")
+            stage.pass_time(row.ends_in - left)
+            calls = world.faults.count(PlatformName.GOOGLE, "token")
+            token = new_source(stage, PlatformName.GOOGLE, connection.credential_id).current()
+            assert world.grant_of_access(PlatformName.GOOGLE, token) is grant, "the platform takes it"
+            renewals = world.faults.count(PlatformName.GOOGLE, "token") - calls
+            assert renewals == (left < EXPIRY_MARGIN), "what still lasts is not renewed"
+            (row,) = stage.rows("SELECT expires_at - now() AS ends_in FROM platform_credentials")
+            assert row.ends_in > EXPIRY_MARGIN
+            assert row.ends_in <= HOUR, "and it is not thought to live longer than it does"
 
 
 def test_eight_holders_of_one_grant_renew_it_once_though_its_refresh_token_rotates(stage: Stage, world: World) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -40,14 +41,18 @@ def renew_and_die(
 ) -> None:
     """Renew a grant until the n-th step, and be killed there.
 
-    Steps are before and after each statement and commit of SQL, and each thing that the HTTP connection does: begin to
-    connect, to send, to receive, and the end of each.
+    Steps are before and after each statement and commit of SQL, each thing that the HTTP connection does (begin to
+    connect, to send, to receive, and the end of each), and before each thing that the spool does to its folder.
     """
     steps = itertools.count(1)
 
     def step(*_: object) -> None:
         if next(steps) == last:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def audit(name: str, arguments: tuple[object, ...]) -> None:
+        if name in ("open", "os.rename", "os.remove") and str(arguments[0]).startswith(spool):
+            step()
 
     def trace(request: httpx.Request) -> None:
         request.extensions["trace"] = step
@@ -57,6 +62,7 @@ def renew_and_die(
             event.listen(stage.engine, moment, step)
         event.listen(Session, "after_commit", step)
         stage.http.event_hooks = {"request": [trace], "response": [step]}
+        sys.addaudithook(audit)
         stage.tokens(platform, credential_id).current()
 
 

@@ -1,0 +1,79 @@
+"""The spool: what it says is written survives a loss of power, and is found whole or not at all."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from sivera.crypto import Keyring
+from sivera.grants.spool import Answer, Spool
+from sivera.values import GrantTokens
+from tests.conftest import NOW
+
+ANSWER = Answer(
+    credential_id=7,
+    generation=3,
+    owner="host:1:a",
+    attempt_id=9,
+    as_of=NOW,
+    duration_ms=150,
+    tokens=GrantTokens(
+        access_token=SecretStr("Atza|new"), refresh_token=SecretStr("Atzr|new"), expires_in=timedelta(hours=1)
+    ),
+)
+
+
+def test_an_answer_is_on_the_disk_before_it_has_its_name_and_its_name_before_anybody_goes_on(
+    tmp_path: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File, rename, folder: in another order a loss of power leaves an empty file, or none."""
+    synced: list[tuple[str, list[str], int]] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        target = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((target.name, sorted(path.name for path in spool.folder.iterdir()), target.stat().st_size))
+
+    spool = Spool(tmp_path / "spool")
+    spool.prove_writable()
+    monkeypatch.setattr(os, "fsync", watched)
+    with spool.put(keyring, ANSWER):
+        (path,) = spool.waiting()
+    assert [(name, files) for name, files, _ in synced] == [
+        ("7-9.draft", ["7-9.draft"]),
+        ("spool", ["7-9.tokens"]),
+    ]
+    assert synced[0][2] == path.stat().st_size > 0, "all of it was written by then"
+
+
+def test_an_answer_comes_back_as_it_was_and_only_once_its_holder_is_gone(tmp_path: Path, keyring: Keyring) -> None:
+    spool = Spool(tmp_path)
+    with spool.put(keyring, ANSWER):
+        (path,) = spool.waiting(ANSWER.credential_id)
+        with spool.take(keyring, path) as held:
+            assert held is None
+    assert not spool.waiting(70), "of another grant"
+    assert not {b"Atza", b"Atzr"} & {path.read_bytes()[n : n + 4] for n in range(path.stat().st_size)}
+    with spool.take(keyring, path) as answer:
+        assert answer == ANSWER
+    spool.remove(ANSWER)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_draft_whose_holder_died_counts_where_it_is_whole(tmp_path: Path, keyring: Keyring) -> None:
+    spool = Spool(tmp_path)
+    spool.put(keyring, ANSWER).close()
+    (path,) = spool.waiting()
+    draft = path.rename(path.with_suffix(".draft"))
+    (whole,) = spool.waiting(ANSWER.credential_id)
+    with spool.take(keyring, whole) as answer:
+        assert answer == ANSWER
+    for torn in (b"", draft.read_bytes()[:-1]):
+        draft.write_bytes(torn)
+        with spool.take(keyring, draft) as answer:
+            assert answer is None
+    spool.remove(ANSWER)
+    assert not spool.waiting()
