@@ -103,6 +103,7 @@ class Stack:
             "sivera alerts set slack": "sivera alerts set url",
             "sivera alerts remove slack": "sivera alerts remove url",
             "--rows 1000000": "--rows 3000 --rounds 1",
+            "--accounts 1000 --days 730": "--accounts 40 --days 60 --rounds 1",
         }
 
     def filled_in(self, line: str) -> str:
@@ -215,6 +216,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera up": How("The jobs are deployed", stays=True, first=alone),
     r"uv run python -m benchmarks\.cleanup ": How('"dead": 3000'),
     r"uv run python -m benchmarks\.backup ": How('"rows": 3000'),
+    r"uv run python -m benchmarks\.budgets ": How('"accounts": 40'),
     r"uv run python -m benchmarks\.sync ": How("(?s)--accounts .*--latency-ms ", extra=" --help"),
     r"uv run python -m benchmarks\.refresh ": How("(?s)--grants .*--latency-ms ", extra=" --help"),
     r"uv run python -m benchmarks\.reports ": How("--teams ", extra=" --help"),

@@ -69,6 +69,7 @@ class StaleAccount(Value):
     """An account that should be synced and was not; `since` is its last sync, or else when it was connected.
 
     One that `rests` is in the slow lane: its next sync is put off, because it failed again and again.
+    One that `lacks_reports` is synced, and of what it spends no report came since then.
     """
 
     id: int
@@ -78,6 +79,7 @@ class StaleAccount(Value):
     since: datetime
     error: str | None
     rests: bool = False
+    lacks_reports: bool = False
 
 
 def plain(text: str) -> str:

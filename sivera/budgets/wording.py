@@ -74,7 +74,7 @@ def markdown(readings: Sequence[Reading], left_out: int, sentence: str) -> str:
         ),
     ]
     more = f"\n\n{left_out} more budgets are spent less far." if left_out else ""
-    return f"{sentence}\n\n" + "\n".join(rows if readings else ["Nothing is spent of any budget."]) + more
+    return f"{sentence}\n\n" + "\n".join(rows if readings else ["Nothing is known to be spent of any budget."]) + more
 
 
 def _cell(text: str) -> str:

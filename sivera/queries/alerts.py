@@ -21,6 +21,7 @@ from sivera.models import (
     Team,
 )
 from sivera.occurrences.rules import Occurrence
+from sivera.platforms.base import REPORTS_LAG
 from sivera.queries.accounts import ACTIVE
 from sivera.values import PlatformName
 
@@ -82,18 +83,24 @@ def broken_grants(session: Session) -> Sequence[BrokenGrant]:
 
 
 def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
-    """Return the accounts that should be synced and were not for so long."""
+    """Return the accounts that should be synced and were not for so long, or only without their reports."""
+    reported = AdAccount.reports_as_of + REPORTS_LAG
     # A grant that was broken for a day and is connected again: its accounts have their time from then on.
-    last = func.greatest(AdAccount.last_synced_at, AdAccount.created_at, PlatformCredential.status_since)
+    last = func.greatest(
+        func.least(AdAccount.last_synced_at, reported), AdAccount.created_at, PlatformCredential.status_since
+    )
     found = session.execute(
         select(
             AdAccount.id,
             Team.name.label("team"),
             AdAccount.platform,
             AdAccount.name,
-            func.coalesce(AdAccount.last_synced_at, AdAccount.created_at).label("since"),
+            func.coalesce(func.least(AdAccount.last_synced_at, AdAccount.reports_as_of), AdAccount.created_at).label(
+                "since"
+            ),
             AdAccount.last_error.label("error"),
             func.coalesce(AdAccount.next_attempt_at > func.now(), False).label("rests"),
+            func.coalesce(reported < AdAccount.last_synced_at, False).label("lacks_reports"),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)

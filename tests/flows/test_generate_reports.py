@@ -6,8 +6,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
@@ -23,6 +21,7 @@ from sivera.reports.rules import paths as paths_of
 from sivera.reports.summary import DueTeam, ReportSummary, TeamFailure, TeamReports, Written
 from sivera.reports.texts import Language
 from tasks.reports import publish_summary
+from tests.buckets import bucket, credentials, s3_server
 from tests.flows.runs import artifacts, descriptions, events, recorded_names
 from tests.sivera.reports.books import Books
 from tests.stage import Stage
@@ -170,25 +169,12 @@ def test_a_second_run_beside_the_first_is_cancelled() -> None:
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a server of this process that answers as S3 does, with a bucket `sivera`."""
+    """The URL of a server that answers as S3 does, with a bucket `sivera`."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "for-the-server-only")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    bucket(url).mkdir("sivera")
-    yield url
-    server.stop()
-
-
-def bucket(url: str) -> s3fs.S3FileSystem:
-    return s3fs.S3FileSystem(**credentials(url), skip_instance_cache=True)
-
-
-def credentials(url: str) -> dict[str, str]:
-    return {"key": "example-key", "secret": "example-secret", "endpoint_url": url}
+    with s3_server() as url:
+        yield url
 
 
 def test_reports_go_into_a_bucket_too(books: Books, s3: str) -> None:
