@@ -13,10 +13,12 @@ from blocks.names import BACKUP_JOB
 from sivera.backups.backing_up import BackupSummary
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.options import BackupOptions
+from sivera.backups.page import backup_charts, backup_page
 from tasks.announcing import TOLD
 from tasks.backups import begin, check, drop_superfluous, dump, publish_summary
 from tasks.naming import named
 from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.pages import show_summary
 
 TIMEOUT_SECONDS = 14_400
 """The backstop; a run breaks off by itself at its options' deadline."""
@@ -41,6 +43,7 @@ def backup_data(options: BackupOptions = BackupOptions()) -> State:  # noqa: B00
             else:
                 summary = BackupSummary(verdict=made)
             publish_summary(summary)
+            show_summary(BACKUP_JOB, summary, backup_page, backup_charts, return_state=True)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     return (Completed if summary.verdict.outcome is Outcome.VERIFIED else Failed)(message=summary.sentence)

@@ -11,12 +11,15 @@ from prefect.states import Cancelled, Completed, Failed
 
 from blocks.names import BUDGETS_JOB
 from sivera.budgets.options import BudgetOptions
+from sivera.budgets.page import budgets_charts, budgets_page
 from sivera.budgets.summary import CheckSummary
 from tasks.announcing import TOLD
 from tasks.budgets import check_options, check_part, publish_summary
 from tasks.naming import named
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.pages import show_summary
+from tasks.progress import Progress
 
 TIMEOUT_SECONDS = 300
 """The backstop; a run stops by itself at its options' deadline."""
@@ -33,12 +36,16 @@ def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B
     try:
         with only_instance([BUDGETS_JOB]):
             parts = check_options(options)
-            ended: dict[str, State] = {part: check_part(part, options, until, return_state=True) for part in parts}
+            ended: dict[str, State] = {
+                part: check_part(part, options, until, return_state=True)
+                for part in Progress(BUDGETS_JOB, len(parts)).over(parts)
+            }
             summary = CheckSummary.of({part: state.result(raise_on_failure=False) for part, state in ended.items()})
             try:
                 publish_events()
             finally:
                 publish_summary(summary)
+            show_summary(BUDGETS_JOB, summary, budgets_page, budgets_charts, return_state=True)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     return (Completed if summary.success else Failed)(message=summary.sentence)

@@ -4,6 +4,7 @@ Runs every half hour. What to do when it is red: docs/operations.md.
 """
 
 from datetime import timedelta
+from functools import partial
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -11,11 +12,13 @@ from prefect.states import Cancelled, Completed, Failed
 
 from blocks.names import METRICS_JOB
 from sivera.metrics.options import CollectOptions
+from sivera.metrics.page import metrics_charts, metrics_page
 from sivera.metrics.summary import CollectionSummary
 from tasks.announcing import TOLD
 from tasks.metrics import begin, collect, forget, publish_summary, push, read_runs
 from tasks.naming import named
 from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.pages import show_summary
 from tasks.staleness import long_past
 
 TIMEOUT_SECONDS = 120
@@ -43,7 +46,9 @@ def collect_metrics(options: CollectOptions = CollectOptions()) -> State:  # noq
             summary = CollectionSummary.of(
                 collection, len(found.runs), forget(turn, options), pushed.result(raise_on_failure=False)
             )
-            publish_summary(summary, options)
+            publish_summary(summary)
+            charts = partial(metrics_charts, collection, timedelta(hours=options.chart_hours))
+            show_summary(METRICS_JOB, summary, metrics_page, charts, return_state=True)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     return (Failed if summary.failure else Completed)(message=summary.sentence)

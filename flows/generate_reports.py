@@ -13,12 +13,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from blocks.names import REPORTS_JOB
 from sivera.reports.options import ReportOptions
+from sivera.reports.run_page import reports_charts, reports_page
 from sivera.reports.summary import ReportTally
 from tasks import resources
 from tasks.announcing import TOLD
 from tasks.mapping import work_off
 from tasks.naming import named
 from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.pages import show_summary
 from tasks.reports import plan, publish_summary, restate_reports, write_reports
 
 TIMEOUT_SECONDS = 600
@@ -53,6 +55,7 @@ def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa
             work_off(REPORTS_JOB, restate_reports, tally.restating(), tally, **limits)
             summary = tally.summary()
             publish_summary(summary)
+            show_summary(REPORTS_JOB, summary, reports_page, reports_charts, return_state=True)
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
     ended = Failed if summary.failures else Completed

@@ -14,6 +14,7 @@ from sivera.errors import ConfigurationError
 from sivera.occurrences.rules import Occurrence, Outcome
 from sivera.platforms.base import utc_now
 from sivera.queries import occurrences as queries
+from sivera.units import duration
 from tasks.occurrences import PrefectRuns, account_for_occurrences
 
 
@@ -66,19 +67,11 @@ def _print(found: Sequence[Occurrence]) -> None:
 
 
 def _delay(one: Occurrence) -> str:
-    return f"+{_text(one.started_at - one.scheduled_at)}" if one.started_at else ""
+    return f"+{duration(one.started_at - one.scheduled_at)}" if one.started_at else ""
 
 
 def _duration(started_at: datetime | None, ended_at: datetime | None) -> str:
-    return _text(ended_at - started_at) if started_at and ended_at else ""
-
-
-def _text(length: timedelta) -> str:
-    seconds = max(0, round(length.total_seconds()))
-    minutes, hours = seconds // 60, seconds // 3600
-    if hours:
-        return f"{hours} h {minutes % 60:02} min"
-    return f"{minutes} min {seconds % 60:02} s" if minutes else f"{seconds} s"
+    return duration(ended_at - started_at) if started_at and ended_at else ""
 
 
 def _message(one: Occurrence) -> str:

@@ -6,7 +6,6 @@ It asks the Prefect server and the database themselves: what it prints is right 
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
 
 from prefect.client.orchestration import SyncPrefectClient
 from sqlalchemy.orm import Session
@@ -19,18 +18,18 @@ from sivera.metrics import definitions as of
 from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection
 from sivera.metrics.runs import COMPLETED
-from sivera.queries.accounts import ACTIVE
+from sivera.metrics.tables import Row, tables, words
 from sivera.queries.alerts import list_open, stale_accounts
 from sivera.queries.health import read_clock
 from sivera.settings import read_daily_calls
-from sivera.values import PlatformName, Value
+from sivera.units import duration
+from sivera.values import Value
 from tasks.job_runs import JobStatus, job_statuses
 
 STALE = timedelta(hours=3)
 """An account that is synced every hour and was not for so long has missed two runs."""
 
 LITTLE_LEFT = 0.1
-LARGEST_TABLES = 8
 
 
 class Status(Value):
@@ -71,7 +70,7 @@ def read_status(client: SyncPrefectClient) -> Status:
 def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alerts: int) -> Iterator[str]:
     for job in jobs:
         if job.last and job.last.outcome != COMPLETED:
-            how, why = _words(job.last.outcome), job.message or "no reason"
+            how, why = words(job.last.outcome), job.message or "no reason"
             yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}"
     to_reconnect = int(sum(count for (_, status), count in figures.values(of.GRANTS).items() if status in WAITING))
     if to_reconnect:
@@ -83,7 +82,7 @@ def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alert
         yield f"{stale} accounts were not synced for {hours} hours: see `sivera accounts list`"
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
-            yield f"{platform} has {ratio:.0%} left of {_words(quota)}"
+            yield f"{platform} has {ratio:.0%} left of {words(quota)}"
 
 
 def _print(status: Status) -> None:
@@ -92,19 +91,15 @@ def _print(status: Status) -> None:
     for sentence in status.attention:
         write(f"  ! {printable(sentence)}\n")
     write("\n")
-    _table(("job", "last run", "outcome", "took", "began late by", "next"), map(_job_row, status.jobs))
-    figures = status.figures
-    _table(
-        ("platform", "grants", "to reconnect", "accounts", "slow lane", "waiting", "closed"), _connection_rows(figures)
-    )
-    _table(("platform", "synced: half", "nine of ten", "all", "calls", "throttled", "quota left"), _work_rows(figures))
-    _table(("token ends within", *of.EXPIRY_BUCKETS), _expiry_rows(figures))
-    _table(("largest tables", "rows, about", "size"), _table_rows(figures))
+    _table(("job", "last run", "outcome", "took", "began late by", "next"), [_job_row(job) for job in status.jobs])
+    for table in tables(status.figures):
+        _table(table.columns, table.rows)
 
 
-def _table(columns: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
-    if found := list(rows):
-        print_table(columns, found, notes=(), empty="")
+def _table(columns: Sequence[str], rows: Sequence[Row]) -> None:
+    if rows:
+        written = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+        print_table(columns, written, notes=(), empty="")
         sys.stdout.write("\n")
 
 
@@ -113,63 +108,5 @@ def _job_row(job: JobStatus) -> Sequence[str]:
     if job.last is None:
         return (job.name, "never", "", "", "", upcoming)
     last = job.last
-    took, late = _duration(last.duration_seconds), _duration(last.queue_delay_seconds)
-    return (job.name, to_minute(last.ended_at), _words(last.outcome), took, late, upcoming)
-
-
-def _connection_rows(figures: Collection) -> Iterator[Sequence[str]]:
-    grants, accounts = figures.values(of.GRANTS), figures.values(of.ACCOUNTS)
-    for platform in PlatformName:
-        working = grants.get((platform.value, ACTIVE), 0)
-        to_reconnect = sum(grants.get((platform.value, status), 0) for status in WAITING)
-        states = [accounts.get((platform.value, state), 0) for state in (ACTIVE, "slow_lane", "waiting", "closed")]
-        if working or to_reconnect or any(states):
-            yield (platform.value, *(f"{count:,.0f}" for count in (working, to_reconnect, *states)))
-
-
-def _work_rows(figures: Collection) -> Iterator[Sequence[str]]:
-    ages, calls, throttles = (figures.values(metric) for metric in (of.SYNC_AGE, of.CALLS, of.THROTTLES))
-    quotas = figures.values(of.QUOTA_LEFT)
-    for platform in PlatformName:
-        name = platform.value
-        age = [f"{_duration(seconds)} ago" for labels, seconds in sorted(ages.items()) if labels[0] == name]
-        made = sum(count for labels, count in calls.items() if labels[0] == name)
-        left = [f"{ratio:.0%} {_words(labels[1])}" for labels, ratio in quotas.items() if labels[0] == name]
-        if age or made or left:
-            yield (name, *(age or ("", "", "")), f"{made:,.0f}", f"{throttles.get((name,), 0):,.0f}", ", ".join(left))
-
-
-def _expiry_rows(figures: Collection) -> Iterator[Sequence[str]]:
-    found = sorted(figures.values(of.GRANTS_BY_EXPIRY).items())
-    for (platform, refresh), of_kind in groupby(found, key=lambda each: each[0][:2]):
-        counts = {bucket: value for (_, _, bucket), value in of_kind}
-        name = platform if refresh == "yes" else f"{platform}, no refresh token"
-        yield (name, *(f"{counts[bucket]:,.0f}" if bucket in counts else "" for bucket in of.EXPIRY_BUCKETS))
-
-
-def _table_rows(figures: Collection) -> Iterator[Sequence[str]]:
-    rows = figures.values(of.TABLE_ROWS)
-    largest = sorted(figures.values(of.TABLE_BYTES).items(), key=lambda each: -each[1])
-    for labels, size in largest[:LARGEST_TABLES]:
-        yield (*labels, f"{rows.get(labels, 0):,.0f}", _size(size))
-    yield ("the database", "", _size(figures.values(of.DATABASE_BYTES)[()]))
-    age = figures.values(of.BACKUP_AGE).get(())
-    yield ("its last verified backup", "", "none" if age is None else f"{_duration(age)} ago")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3600:.1f} h"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"
-
-
-def _words(text: str) -> str:
-    return text.replace("_", " ")
+    took, late = duration(last.duration_seconds), duration(last.queue_delay_seconds)
+    return (job.name, to_minute(last.ended_at), words(last.outcome), took, late, upcoming)

@@ -16,7 +16,7 @@ CONFIG: dict[str, Any] = {
     "padding": 12,
     "font": "system-ui, sans-serif",
     "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
-    "legend": {"labelFontSize": 12},
+    "legend": {"labelFontSize": 12, "columnPadding": 16},
     # A label of each mark for readers of screens, which never see into an image: a third of the size.
     "aria": False,
 }

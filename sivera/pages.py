@@ -48,7 +48,7 @@ def page(job: str, sentence: str, *parts: str) -> str:
 
 def bars(
     title: str,
-    counts: Mapping[tuple[str, str], int],
+    counts: Mapping[tuple[str, str], float],
     *,
     bar: Sequence[str],
     part: Mapping[str, str],
@@ -59,7 +59,7 @@ def bars(
 
     Args:
         title: What they show.
-        counts: How much each part of each bar counts, by the names of bar and part.
+        counts: How much each part of each bar counts, by the names of bar and part; the axis has whole numbers.
         bar: The bars in their order; what follows a `#` in a name is not shown, and tells bars of one name apart.
         part: The parts in their order, with their colours.
         count: What is counted.
@@ -71,7 +71,9 @@ def bars(
 
     ranks = {name: rank for rank, name in enumerate(part)}
     rows = [{"bar": b, "part": p, "count": n, "rank": ranks[p]} for (b, p), n in counts.items()]
-    names = alt.Axis(title=None, labelExpr="split(datum.value, '#')[0]", labelAngle=0 if horizontal else -40)
+    names = alt.Axis(
+        title=None, labelExpr="split(datum.value, '#')[0]", labelAngle=0 if horizontal else _angle(len(bar))
+    )
     numbers = alt.Axis(title=count, tickMinStep=1, format=",d")
     along = (alt.Y if horizontal else alt.X)("bar:N", sort=list(bar), scale=alt.Scale(domain=list(bar)), axis=names)
     amount = (alt.X if horizontal else alt.Y)("count:Q", axis=numbers)
@@ -90,3 +92,8 @@ def bars(
     size = {"height": 28 * len(bar)} if horizontal else {"height": 200}
     picture = to_markdown_image(to_svg(chart.properties(width=WIDTH, **size)), escape(title))
     return f"### {title}\n\n{picture}"
+
+
+def _angle(bars: int) -> int:
+    # In degrees: the more bars, the steeper, so that no name lies upon the next.
+    return -40 if bars <= 20 else -65

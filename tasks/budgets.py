@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
@@ -13,13 +12,16 @@ from prefect.utilities.urls import url_for
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from blocks.names import BUDGETS_JOB
-from sivera.budgets import checking, teams, wording
+from sivera.budgets import checking, teams
 from sivera.budgets.checking import CheckEdges
 from sivera.budgets.options import BudgetOptions
+from sivera.budgets.page import budget_row
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.announcing import announce
+from tasks.naming import tag_task_run
+from tasks.pages import show_table
 
 RETRIES = 1
 OF_A_PART: dict[str, Any] = {
@@ -30,7 +32,7 @@ OF_A_PART: dict[str, Any] = {
 }
 
 
-@task(name="check-options", cache_policy=NO_CACHE)
+@task(name="check-options", task_run_name="check-options", cache_policy=NO_CACHE)
 def check_options(options: BudgetOptions) -> list[str]:
     """See that the teams exist that the options name, and return what to check, that which waits longest first."""
     checking.check_teams_exist(_edges(), options)
@@ -43,6 +45,7 @@ def check_part(part: str, options: BudgetOptions, until: float) -> Checked | Sta
     try:
         if part == TEAMS:
             return teams.check_team_budgets(_edges(), options, until)
+        tag_task_run(part)
         return checking.check_platform(_edges(), options, PlatformName(part), until)
     except SQLAlchemyError as error:
         return _failed(error)
@@ -55,15 +58,14 @@ def _failed(error: SQLAlchemyError) -> State:
     return Failed(message=f"the database failed ({type(error).__name__}); the next run checks it", data=error)
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CheckSummary) -> None:
-    """Show what the run found as a table, and tell the world by an event."""
+    """Show what the run found as tables, and tell the world by an event."""
     total = summary.total
-    create_markdown_artifact(
-        key="check-budgets-budgets",
-        description=summary.sentence,
-        markdown=wording.markdown(total.worst, max(0, total.budgets - len(total.worst)), summary.sentence),
-    )
+    furthest = f"Of {total.budgets:,} budgets the {len(total.worst)} that are spent furthest."
+    show_table("check-budgets-budgets", furthest, [budget_row(one) for one in total.worst])
+    failures = [one.model_dump() for one in total.failures]
+    show_table("check-budgets-failures", f"{len(failures)} budgets or accounts were not judged.", failures)
     announce(
         BUDGETS_JOB,
         success=summary.success,

@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import datetime
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -25,11 +24,12 @@ from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 from tasks.naming import tag_task_run
+from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.sync")
 
 
-@task(name="plan-sync", cache_policy=NO_CACHE)
+@task(name="plan-sync", task_run_name="plan-sync", cache_policy=NO_CACHE)
 def plan(options: SyncOptions) -> SyncPlan:
     """Find the accounts to sync, those that wait for a human, and how many rest in the slow lane."""
     with Session(resources.engine()) as session:
@@ -52,7 +52,7 @@ def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None)
         _log(logging.WARNING, "Account failed", account, reason=reason_for(error, account.platform))
         return failed(error, account.platform)
     counts = result.model_dump(exclude={"account", "again"}, exclude_defaults=True)
-    _log(logging.INFO if result.is_news else logging.DEBUG, "Account ended", account, **counts)
+    _log(logging.INFO, "Account ended", account, **counts)
     return result
 
 
@@ -60,7 +60,7 @@ def _log(level: int, message: str, account: DueAccount, **fields: object) -> Non
     log(logger, level, message, account_id=account.id, platform=account.platform, name=account.name, **fields)
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
     """Store what the run did, show what failed, and tell the world by an event; the latter even without a database."""
     try:
@@ -73,10 +73,11 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
 def _show(summary: SyncSummary) -> None:
     rows = [(failure.account, failure.reason) for failure in summary.failures]
     rows += [(account, "Waits for someone of the team to connect it again.") for account in summary.waiting_accounts]
-    create_table_artifact(
-        key="sync-campaigns-failures",
-        description=f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
-        table=[{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
+    show_table(
+        "sync-campaigns-failures",
+        f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
+        [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
+        all_of_them="sivera accounts list",
     )
     announce(
         SYNC_JOB,

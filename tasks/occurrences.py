@@ -35,7 +35,7 @@ PAGE = 200
 logger = logging.getLogger("sivera.occurrences")
 
 
-@task(name="account-for-occurrences", cache_policy=NO_CACHE)
+@task(name="account-for-occurrences", task_run_name="account-for-occurrences", cache_policy=NO_CACHE)
 def account_for_occurrences(late_after: timedelta = LATE_AFTER) -> Accounted:
     """Write what became of each scheduled time since the last accounting; outside of a flow, call its `fn`.
 

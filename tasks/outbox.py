@@ -18,7 +18,7 @@ logger = logging.getLogger("sivera.outbox")
 BATCH = 100
 
 
-@task(name="publish-events", cache_policy=NO_CACHE)
+@task(name="publish-events", task_run_name="publish-events", cache_policy=NO_CACHE)
 def publish_events() -> int:
     """Publish the events that wait, the oldest first, and return how many; what the server does not take stays.
 

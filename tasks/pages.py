@@ -1,15 +1,20 @@
-"""The page that a run leaves in the UI."""
+"""The pages and tables that a run leaves in the UI."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import Artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import Artifact as StoredArtifact
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tasks import resources
+
+MOST_ROWS = 500
+"""Of a table in the Prefect UI, which turns pages but is sent all of it at once, for each run that is looked at."""
 
 
 class Summary(Protocol):
@@ -24,7 +29,7 @@ class Summary(Protocol):
 SummaryT = TypeVar("SummaryT", bound=Summary)
 
 
-@task(name="show-summary", cache_policy=NO_CACHE)
+@task(name="show-summary", task_run_name="show-summary", cache_policy=NO_CACHE)
 def show_summary(
     job: str,
     summary: SummaryT,
@@ -47,3 +52,30 @@ def show_summary(
     except SQLAlchemyError as error:
         drawn = [f"No charts: the database failed ({type(error).__name__})."]
     create_markdown_artifact(page(job, summary, drawn), key=f"{job}-summary", description=summary.sentence)
+
+
+def show_table(
+    key: str, description: str, rows: Sequence[Mapping[str, object]], *, all_of_them: str = "", if_changed: bool = False
+) -> None:
+    """Show the first rows of a table, and say how many there are.
+
+    Args:
+        key: The artifact's name.
+        description: What the table shows; a sentence.
+        rows: All rows.
+        all_of_them: The command that prints them all.
+        if_changed: Only if the rows are others than those that are shown already.
+    """
+    shown = [dict(row) for row in rows[:MOST_ROWS]]
+    if if_changed and _is_shown(key, shown):
+        return
+    if len(rows) > MOST_ROWS:
+        where = f"; `{all_of_them}` has them all" if all_of_them else ""
+        description = f"{description} The first {MOST_ROWS} of {len(rows):,} are shown{where}."
+    create_table_artifact(shown, key=key, description=description)
+
+
+def _is_shown(key: str, rows: list[dict[str, object]]) -> bool:
+    latest = Artifact.get(key)
+    # What is returned is a coroutine only in asynchronous code.
+    return isinstance(latest, StoredArtifact) and json.loads(str(latest.data)) == rows

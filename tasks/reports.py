@@ -1,15 +1,18 @@
 """The steps of generate-reports."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 from prefect import task
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
 from blocks.names import REPORTS_JOB
+from sivera.logs import log
 from sivera.platforms.base import utc_now
+from sivera.reasons import reason_for
 from sivera.reports import writing
 from sivera.reports.options import ReportOptions
 from sivera.reports.plan import plan_reports
@@ -18,12 +21,12 @@ from sivera.reports.writing import ReportEdges
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
+from tasks.pages import show_table
 
-MOST_ROWS = 100
-"""Of a table in the Prefect UI, which has neither pages nor a limit of its own."""
+logger = logging.getLogger("sivera.reports")
 
 
-@task(name="plan-reports", cache_policy=NO_CACHE)
+@task(name="plan-reports", task_run_name="plan-reports", cache_policy=NO_CACHE)
 def plan(options: ReportOptions) -> ReportPlan:
     """Find the teams that lack reports, and those whose reports to restate, once the place for reports is known."""
     resources.report_edges()
@@ -47,14 +50,23 @@ def _ended(
     step: Callable[[ReportEdges, DueTeam, float], TeamReports], team: DueTeam, deadline: float
 ) -> TeamReports | State:
     try:
-        return step(resources.report_edges(), team, deadline)
+        result = step(resources.report_edges(), team, deadline)
     except Exception as error:
         if is_tried_again(error):
             raise
+        _log(logging.WARNING, "Team failed", team, reason=reason_for(error))
         return failed(error)
+    versions = [one.version for one in result.written]
+    first = versions.count(1)
+    _log(logging.INFO, "Team ended", team, reports=first, versions=len(versions) - first, put_off=result.left)
+    return result
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+def _log(level: int, message: str, team: DueTeam, **fields: object) -> None:
+    log(logger, level, message, team_id=team.id, team=team.name, **fields)
+
+
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: ReportSummary) -> None:
     """Show where the reports are, and who has none, and tell the world by an event."""
     place = resources.report_storage().url.rstrip("/")
@@ -66,13 +78,9 @@ def publish_summary(summary: ReportSummary) -> None:
             link_text="The report" if len(table) == 1 else "The place of the reports",
             description=summary.sentence,
         )
-    more = f"; the first {MOST_ROWS} of {len(table)} are shown" if len(table) > MOST_ROWS else ""
-    create_table_artifact(key="generate-reports-list", description=f"{summary.sentence}{more}", table=table[:MOST_ROWS])
-    create_table_artifact(
-        key="generate-reports-failures",
-        description=f"{len(summary.failures)} teams failed; at most {MOST_ROWS} are shown.",
-        table=[failure.model_dump() for failure in summary.failures[:MOST_ROWS]],
-    )
+    show_table("generate-reports-list", f"{summary.sentence}.", table, all_of_them="sivera reports list")
+    failures = [failure.model_dump() for failure in summary.failures]
+    show_table("generate-reports-failures", f"{len(failures)} teams failed.", failures)
     announce(
         REPORTS_JOB,
         success=not summary.failures,

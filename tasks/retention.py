@@ -18,7 +18,7 @@ from tasks.announcing import announce
 logger = logging.getLogger("sivera.retention")
 
 
-@task(name="plan-cleanup", cache_policy=NO_CACHE)
+@task(name="plan-cleanup", task_run_name="plan-cleanup", cache_policy=NO_CACHE)
 def plan(options: CleanupOptions) -> CleanupPlan:
     """Compare the clocks, and decide what goes."""
     return cleaning.plan_cleanup(resources.cleanup_edges(), options)
@@ -34,7 +34,7 @@ def clean(plan: CleanupPlan, kind: Kind, until: float) -> KindResult | State:
     return Failed(message=reason, data=result) if reason else result
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CleanupSummary) -> None:
     """Tell the world by an event."""
     announce(

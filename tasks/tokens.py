@@ -3,7 +3,6 @@
 import logging
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
@@ -27,11 +26,12 @@ from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 from tasks.naming import tag_task_run
+from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.grants")
 
 
-@task(name="plan-refresh", cache_policy=NO_CACHE)
+@task(name="plan-refresh", task_run_name="plan-refresh", cache_policy=NO_CACHE)
 def plan(options: RefreshOptions) -> RefreshPlan:
     """Find the grants to renew, once the keys are proven and the spool is empty."""
     resources.renewal_edges()
@@ -50,7 +50,7 @@ def renew_grant(grant: DueGrant) -> Result | State:
             raise
         _log(logging.WARNING, grant, "failed", reason=reason_for(error, grant.platform))
         return failed(error, grant.platform)
-    _log(logging.INFO if result is Result.RENEWED else logging.DEBUG, grant, result)
+    _log(logging.INFO, grant, result)
     return result
 
 
@@ -59,21 +59,19 @@ def _log(level: int, grant: DueGrant, outcome: str, **fields: object) -> None:
     log(logger, level, "Grant ended", **who, outcome=outcome, **fields)
 
 
-@task(name="settle-failures", cache_policy=NO_CACHE)
+@task(name="settle-failures", task_run_name="settle-failures", cache_policy=NO_CACHE)
 def settle_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
     """Tell outages from grants that are at fault, and return the platforms that are down."""
     with Session(resources.engine()) as session, session.begin():
         return settle(session, tally, resources.breaker().silent())
 
 
-@task(name="publish-summary", cache_policy=NO_CACHE)
+@task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: RefreshSummary) -> None:
     """Show what was not renewed as a table, and tell the world by an event."""
-    create_table_artifact(
-        key="refresh-tokens-failures",
-        description=f"{len(summary.failures)} grants were not renewed.",
-        table=[failure.model_dump() for failure in summary.failures],
-    )
+    failures = [failure.model_dump() for failure in summary.failures]
+    more = "sivera credentials list"
+    show_table("refresh-tokens-failures", f"{len(failures)} grants were not renewed.", failures, all_of_them=more)
     total = summary.total
     announce(
         REFRESH_JOB,

@@ -185,6 +185,9 @@ def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, folder: Pa
         refreshed = of.run("refresh-tokens/all")
         assert refreshed["state_type"] == "COMPLETED", refreshed["state"]
         see_pictures(page, of, "refresh-tokens-summary", refreshed["id"], 1)
+        backed_up = of.run("backup-data/all")
+        assert backed_up["state_type"] == "COMPLETED", backed_up["state"]
+        see_pictures(page, of, "backup-data-summary", backed_up["id"], 2)
         of.break_platform("meta")
         red = of.run("sync-campaigns/all")
         assert red["state_type"] == "FAILED", red["state"]

@@ -7,6 +7,7 @@ from ops.doctor.findings import Finding, fault, ok, warning
 from ops.doctor.installation import Installation
 from ops.tables import to_minute
 from sivera.queries import backups as queries
+from sivera.units import duration
 
 OLD = timedelta(days=8)
 """A backup is made every week; a day more lets a run by hand mend one that failed."""
@@ -25,10 +26,10 @@ def check_backups(installation: Installation) -> Finding:
     if age is None:
         return warning("none was ever verified" + (f": {last.reason}" if last else ""), MEND)
     if age > OLD:
-        return warning(f"the last verified one is {age.days} days old", MEND)
+        return warning(f"the last verified one is {duration(age)} old", MEND)
     if last and last.outcome == "inconclusive":
         return warning(f"the last one, of {to_minute(last.started_at)} UTC: {last.reason}", MEND)
-    return ok(f"the last verified one is {age / timedelta(days=1):.1f} days old")
+    return ok(f"the last verified one is {duration(age)} old")
 
 
 def _is_due(installation: Installation) -> bool:

@@ -22,6 +22,7 @@ from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
 from ops.runs import PAGE, UNDER_WAY
 from ops.timetable import BY_HAND, Deployment
+from sivera.units import duration
 
 LATE = timedelta(seconds=60)
 """A worker looks every ten seconds at the latest."""
@@ -123,7 +124,7 @@ def check_late(installation: Installation) -> Finding:
     if late:
         since = min(run.next_scheduled_start_time or now for run in late)
         return warning(
-            f"{len(late)} runs are late, the first by {_ago(now - since)}: {few([run.name for run in late])}",
+            f"{len(late)} runs are late, the first by {duration(now - since)}: {few([run.name for run in late])}",
             "see that a worker is online and not paused; missed runs fold into one",
         )
     return ok("no run is late")
@@ -155,12 +156,7 @@ def why_stuck(run: FlowRun, time_limit: timedelta | None, now: datetime) -> str 
         return None
     since = now - run.state.timestamp
     if run.state.type is not StateType.RUNNING:
-        return f"{run.state.name} for {_ago(since)}" if since > START else None
+        return f"{run.state.name} for {duration(since)}" if since > START else None
     if time_limit and since > time_limit + LEEWAY:
-        return f"Running for {_ago(since)}, with a limit of {_ago(time_limit)}"
+        return f"Running for {duration(since)}, with a limit of {duration(time_limit)}"
     return None
-
-
-def _ago(duration: timedelta) -> str:
-    minutes = int(duration.total_seconds() // 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"

@@ -17,8 +17,10 @@ from sivera.backups.options import BackupOptions
 from sivera.backups.retention import superfluous
 from sivera.crypto import Keyring
 from sivera.database import open_engine
+from sivera.logs import log
 from sivera.platforms.base import utc_now
 from sivera.queries import backups as queries
+from sivera.units import size
 from sivera.values import Value
 
 logger = logging.getLogger("sivera.backups")
@@ -51,7 +53,7 @@ class BackupSummary(Value):
         if self.manifest is None:
             return f"no backup was made: {self.verdict.reason}"
         rows = sum(self.manifest.shape.rows.values())
-        made = f"{path_of(self.manifest.name)}, {self.manifest.size} bytes, {rows} rows"
+        made = f"{path_of(self.manifest.name)}, {size(self.manifest.size)}, {rows:,} rows"
         said = f"{self.verdict.outcome.value}: {self.verdict.reason or made}"
         dropped = f"; no longer kept: {', '.join(self.dropped)}" if self.dropped else ""
         return f"{said} ({made}){dropped}" if self.verdict.reason else f"{said}{dropped}"
@@ -89,7 +91,7 @@ def dump(edges: BackupEdges, origin: Origin, until: float, tell: Tell) -> Manife
         with Session(edges.engine) as session, session.begin():
             _finish(session, edges.run_id, verdict, None)
         return verdict
-    logger.info("Dumped to %s: %d bytes, SHA-256 %s", path_of(manifest.name), manifest.size, manifest.sha256)
+    log(logger, logging.INFO, "Backup dumped", path=path_of(manifest.name), size=manifest.size, sha256=manifest.sha256)
     return manifest
 
 
@@ -101,7 +103,13 @@ def check(edges: BackupEdges, manifest: Manifest, until: float, tell: Tell) -> M
     edges.catalog.write(checked)
     with Session(edges.engine) as session, session.begin():
         _finish(session, edges.run_id, verdict, checked)
-    logger.info("Checked %s: %s", path_of(manifest.name), f"{verdict.outcome.value} {verdict.reason}".strip())
+    log(
+        logger,
+        logging.INFO if verdict.outcome is Outcome.VERIFIED else logging.WARNING,
+        "Backup checked",
+        path=path_of(manifest.name),
+        **verdict.model_dump(exclude_defaults=True),
+    )
     return checked
 
 

@@ -4,6 +4,7 @@ Each chunk is one transaction: what is read, the alerts, and their events. One r
 the writing of alerts, so that two runs at once tell of nothing twice.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from sivera.budgets.readings import Watched, is_stale, platform_readings
 from sivera.budgets.rules import AlertKind, OpenAlert, Reading
 from sivera.budgets.summary import TEAMS, Checked, CheckFailure, worst_first
 from sivera.errors import ConfigurationError
+from sivera.logs import log
 from sivera.models import AdAccount
 from sivera.platforms.base import utc_now
 from sivera.queries import accounts as account_queries
 from sivera.queries import budget_alerts as alert_queries
 from sivera.queries import budgets as queries
 from sivera.values import PlatformName
+
+logger = logging.getLogger("sivera.budgets")
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,9 @@ def _check_accounts(
     for one in watched:
         _judge(changes, readings[one.account.id], alerts[one.account.id], mixed, options)
     opened, closed = changes.write(session)
+    reasons = {one.subject: one.reason for one in failures}
+    for account, *_ in accounts:
+        _log(account, readings.get(account.id), reasons.get(f"account-{account.id}"))
     return Checked(
         accounts=sum(account.status == account_queries.ACTIVE for account, *_ in accounts),
         budgets=sum(reading.period.span is not Span.DAY for found in readings.values() for reading in found),
@@ -116,6 +123,18 @@ def _check_accounts(
         worst=worst_first(tuple(reading for found in readings.values() for reading in found)),
         failures=(*failures, *(CheckFailure(subject=name.rstrip("."), reason=why) for name, why in mixed.items())),
     )
+
+
+def _log(account: AdAccount, readings: Sequence[Reading] | None, reason: str | None) -> None:
+    """Tell of an account; without readings it is closed, its figures are old, or a reason says why."""
+    told: dict[str, object] = {
+        "outcome": "not judged" if readings is None else "judged",
+        "budgets": len(readings or ()),
+    }
+    told |= {"percent": max(one.percent for one in readings)} if readings else {}
+    told |= {"reason": reason} if reason else {}
+    level = logging.WARNING if reason else logging.INFO
+    log(logger, level, "Account checked", account_id=account.id, platform=account.platform, name=account.name, **told)
 
 
 def _unknown_zone(account: AdAccount) -> CheckFailure:

@@ -1,6 +1,5 @@
-"""What is said of budgets: the titles and messages of alerts, and the table of a run."""
+"""What is said of budgets: the titles and messages of alerts."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sivera.alerts.conditions import plain
@@ -59,28 +58,6 @@ def period_text(period: Period) -> str:
 def stale_title(team: str, platform: str, account: str) -> str:
     """Return the title of the warning that an account's figures are too old."""
     return plain(f"Budgets are not watched, the spend data is old. {team}: {platform} {account}")
-
-
-def markdown(readings: Sequence[Reading], left_out: int, sentence: str) -> str:
-    """Return a run's table in Markdown, with its sentence above; rows are in the order given."""
-    rows = [
-        "| budget | kind | period | spent | of | % | by its end |",
-        "|---|---|---|--:|--:|--:|--:|",
-        *(
-            f"| {_cell(describe(one))} | {one.budget} | {period_text(one.period)} "
-            f"| {'at least ' if one.at_least else ''}{format_money(one.spent, one.currency)} "
-            f"| {format_money(one.limit, one.currency)} | {one.percent} | {projection_text(one)} |"
-            for one in readings
-        ),
-    ]
-    more = f"\n\n{left_out} more budgets are spent less far." if left_out else ""
-    return f"{sentence}\n\n" + "\n".join(rows if readings else ["Nothing is known to be spent of any budget."]) + more
-
-
-def _cell(text: str) -> str:
-    # Names come from the platforms: none may end the cell or its line, or be taken for markup.
-    flat = " ".join(text.split())
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|!#~" else sign for sign in flat)
 
 
 def _minute(when: datetime) -> str:

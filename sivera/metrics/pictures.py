@@ -6,8 +6,10 @@ from datetime import datetime
 import altair as alt
 
 from sivera.metrics.definitions import EXPIRY_BUCKETS, GRANTS_BY_EXPIRY, RUN_DURATION, SYNC_AGE, Collection, Sample
+from sivera.pages import PLATFORM_COLOURS, WIDTH
 
-WIDTH, HEIGHT = 640, 200
+HEIGHT = 200
+PLATFORMS = {name.value: colour for name, colour in PLATFORM_COLOURS.items()}
 
 Series = Sequence[tuple[datetime, Sample]]
 
@@ -30,7 +32,7 @@ def _sync_age(series: Series) -> alt.Chart:
         for at, sample in series
         if sample.labels["quantile"] == "0.9"
     ]
-    chart: alt.Chart = _chart(rows).mark_line(point=True).encode(x=_time(), y=_amount("minutes"), color="platform:N")
+    chart: alt.Chart = _chart(rows).mark_line(point=True).encode(x=_time(), y=_amount("minutes"), color=_platform())
     return chart
 
 
@@ -45,7 +47,7 @@ def _grants(collection: Collection) -> alt.Chart:
         .encode(
             x=alt.X("ends within:N", sort=list(EXPIRY_BUCKETS), axis=alt.Axis(labelAngle=0)),
             y=alt.Y("sum(grants):Q", title="grants"),
-            color="platform:N",
+            color=_platform(),
         )
     )
     return chart
@@ -54,7 +56,14 @@ def _grants(collection: Collection) -> alt.Chart:
 def _durations(series: Series) -> alt.Chart:
     rows = [{"at": at.isoformat(), **sample.labels, "seconds": sample.value} for at, sample in series]
     chart: alt.Chart = (
-        _chart(rows).mark_point(filled=True).encode(x=_time(), y=_amount("seconds"), color="job:N", shape="outcome:N")
+        _chart(rows)
+        .mark_point(filled=True)
+        .encode(
+            x=_time(),
+            y=_amount("seconds"),
+            color=alt.Color("job:N", title=None, legend=_legend()),
+            shape=alt.Shape("outcome:N", title=None, legend=alt.Legend(orient="bottom")),
+        )
     )
     return chart
 
@@ -64,7 +73,18 @@ def _chart(rows: list[dict[str, object]]) -> alt.Chart:
 
 
 def _time() -> alt.X:
-    return alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"), axis=alt.Axis(format="%a %H:%M", labelOverlap=True))
+    axis = alt.Axis(format="%a %H:%M", tickCount=8, labelOverlap="greedy")
+    return alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"), axis=axis)
+
+
+def _platform() -> alt.Color:
+    scale = alt.Scale(domain=list(PLATFORMS), range=list(PLATFORMS.values()))
+    return alt.Color("platform:N", title=None, legend=_legend(), scale=scale)
+
+
+def _legend() -> alt.Legend:
+    # Beside the chart it would make that wider than the column that the UI has for it.
+    return alt.Legend(orient="top", columns=3)
 
 
 def _amount(field: str) -> alt.Y:

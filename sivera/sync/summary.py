@@ -36,11 +36,6 @@ class AccountSync(Value):
     recovered: bool = False
     again: bool = False
 
-    @property
-    def is_news(self) -> bool:
-        """Whether something was written that was not there before, or the account works again."""
-        return self.recovered or any((self.added, self.changed, self.removed, self.metric_rows))
-
 
 class AccountFailure(Value):
     """Why the sync of one account failed, in words that a person can act on."""

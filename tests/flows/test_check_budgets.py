@@ -1,5 +1,6 @@
 """check-budgets as a flow: a real Prefect server, real PostgreSQL."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -35,10 +36,10 @@ def test_what_is_spent_is_shown_and_told_once(ledger: Ledger) -> None:
     budget = ledger.budget("99999999", "KRW")
     state = run()
     assert (state.name, state.message) == ("Completed", "2 budgets of 1 accounts checked, 1 alerts opened")
-    table = artifacts(state)["check-budgets-budgets"]
-    worst = next(line for line in table.splitlines() if "Launch" in line)
-    assert "900,000 KRW | 1,000,000 KRW | 90 |" in worst
-    assert f"monthly budget {budget}" in table
+    worst, second = json.loads(artifacts(state)["check-budgets-budgets"])
+    assert "Launch" in worst["budget"]
+    assert (worst["spent"], worst["of"], worst["%"]) == ("900,000 KRW", "1,000,000 KRW", 90)
+    assert f"monthly budget {budget}" in second["budget"]
     assert {"google", "meta", "amazon", "tiktok", "team-budgets"} <= recorded_names(state, 8)
     (finished,) = events("sivera.check-budgets.finished", state)
     assert {name: finished[name] for name in ("success", "totalProcessed", "failed", "opened", "closed", "stale")} == {

@@ -163,7 +163,7 @@ def test_what_jobs_did_is_measured_shown_and_told(ready: Stage) -> None:
     shown = artifacts(state)
     assert len(shown) == 2
     assert "sivera_sync_age_seconds" in str(shown["collect-metrics-figures"])
-    assert shown["collect-metrics-charts"].count("](data:image/svg+xml;base64,") == 3
+    assert shown["collect-metrics-summary"].count("](data:image/svg+xml;base64,") == 3
     (told,) = events("sivera.collect-metrics.finished", state)
     assert (told["success"], told["totalProcessed"], told["failed"]) == (True, len(found.samples), 0)
 

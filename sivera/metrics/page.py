@@ -1,0 +1,31 @@
+"""The page of a run of collect-metrics: the figures that `sivera status` prints, and pictures of how they moved."""
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from sivera import pages
+from sivera.charts import to_markdown_image, to_svg
+from sivera.metrics.definitions import RUN_DURATION, SYNC_AGE, Collection
+from sivera.metrics.summary import CollectionSummary
+from sivera.metrics.tables import last_runs, tables
+from sivera.queries.samples import read_series
+
+
+def metrics_page(job: str, summary: CollectionSummary, charts: list[str]) -> str:
+    """Return the page of a run, as Markdown."""
+    figures = summary.collection
+    shown = [
+        f"### {table.title}\n\n{pages.table(table.columns, table.rows)}"
+        for table in (last_runs(figures), *tables(figures))
+        if table.rows
+    ]
+    return pages.page(job, summary.sentence, *shown, *charts)
+
+
+def metrics_charts(collection: Collection, back: timedelta, session: Session) -> list[str]:
+    """Draw how old the data were, when grants end, and how long runs took."""
+    from sivera.metrics.pictures import draw  # noqa: PLC0415 - a second to load, which no flow should take to start
+
+    series = {metric.name: read_series(session, metric, collection.at - back) for metric in (SYNC_AGE, RUN_DURATION)}
+    return [f"### {title}\n\n{to_markdown_image(to_svg(chart), title)}" for title, chart in draw(collection, series)]

@@ -1,0 +1,107 @@
+"""The figures of a collection as tables for people: `sivera status` prints them, and collect-metrics shows them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from sivera.grants.rules import WAITING
+from sivera.metrics import definitions as of
+from sivera.metrics.definitions import Collection
+from sivera.queries.accounts import ACTIVE
+from sivera.units import duration, size
+from sivera.values import PlatformName
+
+LARGEST_TABLES = 8
+
+Row = Sequence[str | int]
+
+
+class Table(NamedTuple):
+    """A table; counts are numbers, all else is written out."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+
+
+def tables(figures: Collection) -> list[Table]:
+    """Return what was measured of grants, accounts, calls and the database."""
+    return [
+        Table(
+            "Grants and accounts",
+            ("platform", "grants", "to reconnect", "accounts", "slow lane", "waiting", "closed"),
+            list(_connections(figures)),
+        ),
+        Table(
+            "Age of the data, and calls",
+            ("platform", "age: half", "nine of ten", "all", "calls", "throttled", "quota left"),
+            list(_work(figures)),
+        ),
+        Table("Working grants", ("token ends within", *of.EXPIRY_BUCKETS), list(_expiry(figures))),
+        Table("Database", ("largest tables", "rows, about", "size"), list(_sizes(figures))),
+    ]
+
+
+def last_runs(figures: Collection) -> Table:
+    """Return how each job's last run went, as far as one was counted."""
+    durations, delays, outcomes = (
+        figures.values(metric) for metric in (of.LAST_RUN_DURATION, of.LAST_RUN_QUEUE_DELAY, of.LAST_RUN_SUCCESS)
+    )
+    rows = [
+        (
+            job,
+            f"{datetime.fromtimestamp(ended_at, UTC):%Y-%m-%d %H:%M}",
+            "well" if outcomes.get((job,)) else "not well",
+            duration(durations.get((job,), 0)),
+            duration(delays.get((job,), 0)),
+        )
+        for (job,), ended_at in sorted(figures.values(of.LAST_RUN_TIMESTAMP).items())
+    ]
+    return Table("Last runs", ("job", "ended (UTC)", "how", "took", "began late by"), rows)
+
+
+def words(name: str) -> str:
+    """Return a name of a metric's label as words."""
+    return name.replace("_", " ")
+
+
+def _connections(figures: Collection) -> Iterator[Row]:
+    grants, accounts = figures.values(of.GRANTS), figures.values(of.ACCOUNTS)
+    for platform in PlatformName:
+        working = grants.get((platform.value, ACTIVE), 0)
+        to_reconnect = sum(grants.get((platform.value, status), 0) for status in WAITING)
+        states = [accounts.get((platform.value, state), 0) for state in (ACTIVE, "slow_lane", "waiting", "closed")]
+        if working or to_reconnect or any(states):
+            yield (platform.value, *map(round, (working, to_reconnect, *states)))
+
+
+def _work(figures: Collection) -> Iterator[Row]:
+    ages, calls, throttles = (figures.values(metric) for metric in (of.SYNC_AGE, of.CALLS, of.THROTTLES))
+    quotas = figures.values(of.QUOTA_LEFT)
+    for platform in PlatformName:
+        name = platform.value
+        age = [duration(seconds) for labels, seconds in sorted(ages.items()) if labels[0] == name]
+        made = sum(count for labels, count in calls.items() if labels[0] == name)
+        left = [f"{ratio:.0%} {words(labels[1])}" for labels, ratio in quotas.items() if labels[0] == name]
+        if age or made or left:
+            yield (name, *(age or ("", "", "")), round(made), round(throttles.get((name,), 0)), ", ".join(left))
+
+
+def _expiry(figures: Collection) -> Iterator[Row]:
+    found = sorted(figures.values(of.GRANTS_BY_EXPIRY).items())
+    for (platform, refresh), of_kind in groupby(found, key=lambda each: each[0][:2]):
+        counts = {bucket: value for (_, _, bucket), value in of_kind}
+        name = platform if refresh == "yes" else f"{platform}, no refresh token"
+        yield (name, *(round(counts[bucket]) if bucket in counts else "" for bucket in of.EXPIRY_BUCKETS))
+
+
+def _sizes(figures: Collection) -> Iterator[Row]:
+    rows = figures.values(of.TABLE_ROWS)
+    largest = sorted(figures.values(of.TABLE_BYTES).items(), key=lambda each: -each[1])
+    for labels, count in largest[:LARGEST_TABLES]:
+        yield (*labels, round(rows.get(labels, 0)), size(count))
+    for count in figures.values(of.DATABASE_BYTES).values():
+        yield ("the database", "", size(count))
+    age = figures.values(of.BACKUP_AGE).get(())
+    yield ("its last verified backup", "", "none" if age is None else f"{duration(age)} ago")
