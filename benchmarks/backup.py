@@ -17,7 +17,6 @@ from typing import Any
 from uuid import uuid4
 
 from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import URL, text
 
 from benchmarks.bench import profiled, say, tell
@@ -29,6 +28,7 @@ from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.programs import find_programs
 from sivera.crypto import Keyring
 from sivera.database import open_engine
+from sivera.files import PrivateFileSystem
 from sivera.keys import check_keyring
 
 SECONDS = 7200
@@ -115,7 +115,7 @@ class Benchmark:
             return time.monotonic() - begun
 
     def _job(self, profile: Path | None) -> dict[str, Any]:
-        catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=LocalFileSystem(auto_mkdir=True)))
+        catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=PrivateFileSystem()))
         edges = BackupEdges(self.engine, self.url, catalog, lambda: self.keyring, uuid4())
         until = time.monotonic() + SECONDS
         with profiled(profile) if profile else _nothing():

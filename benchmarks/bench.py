@@ -94,11 +94,11 @@ class Bench:
         spool = Spool(Path(spool_of(self.stack.folder.path)["SIVERA_SPOOL_DIR"]))
         return GrantTokenSource(RenewalEdges(self.engine, self.keyring, spool), client, credential_id)
 
-    def run_flow(self, deployment: str) -> FlowRun:
-        """Let the worker run a deployment to its end."""
+    def run_flow(self, deployment: str, parameters: dict[str, Any] | None = None) -> FlowRun:
+        """Let the worker run a deployment to its end, with other parameters than its own where some are given."""
         from ops.runs import run_deployment  # noqa: PLC0415
 
-        run = run_deployment(deployment, {}, lambda *_: self.stack.check())
+        run = run_deployment(deployment, parameters or {}, lambda *_: self.stack.check())
         assert run.start_time
         assert run.end_time
         return FlowRun(

@@ -13,12 +13,13 @@ from pydantic import SecretStr, ValidationError
 from blocks.apprise_url import AppriseUrl
 from blocks.names import ALERTS_JOB, SUCCESS
 from blocks.server import explain
-from sivera.alerts.checking import SILENCE
+from sivera.alerts.checking import SILENCE, SILENT
+from sivera.alerts.events import CLOSED, OPENED, by_one_channel
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 
-OPENED, CLOSED, TEST = "sivera.alert.opened", "sivera.alert.closed", "sivera.alert.test"
-"""The events of alerts, whoever emits them; payload: kind, subject, title, message, since, link."""
+TEST = "sivera.alert.test"
+"""The event of `sivera alerts test`; its payload is like that of an alert's."""
 
 CHANNEL_TYPES: Mapping[Channel, type[Block]] = {
     Channel.SLACK: SlackWebhook,
@@ -29,12 +30,11 @@ CHANNEL_TYPES: Mapping[Channel, type[Block]] = {
 SLACK = re.compile(r"https://hooks\.slack(-gov)?\.com/services/\w+/\w+/\w+", re.ASCII)
 DISCORD = re.compile(r"https://discord(?:app)?\.com/api/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)", re.ASCII)
 
-SUBJECT = (
-    f"{{% if event.event == '{CLOSED}' %}}Over{{% elif event.event == '{TEST}' %}}Test{{% else %}}Alert{{% endif %}}: "
-    "{{ event.payload.title }}"
-)
+IS_OVER = f"{{% if event.event.startswith('{CLOSED}') %}}"
+BEGINNING = f"{IS_OVER}Over{{% elif event.event == '{TEST}' %}}Test{{% else %}}Alert{{% endif %}}"
+SUBJECT = BEGINNING + ": {{ event.payload.title }}"
 BODY = (
-    f"{{% if event.event == '{CLOSED}' %}}It began at {{{{ event.payload.since }}}}, and is over."
+    f"{IS_OVER}It began at {{{{ event.payload.since }}}}, and is over."
     "{% else %}{{ event.payload.message }}\nSince {{ event.payload.since }}.{% endif %}"
     "{% if event.payload.link %}\n{{ event.payload.link }}{% endif %}"
 )
@@ -91,12 +91,13 @@ def automations_of(channel: Channel, block_id: UUID, silence: timedelta = SILENC
     told, silent = automation_names(channel)
     finished = f"sivera.{ALERTS_JOB}.finished"
     minutes = round(silence / timedelta(minutes=1))
+    again = {by_one_channel(name, channel) for name in (OPENED, CLOSED)}
     return (
         AutomationCore(
             name=told,
             description="Sends a message for each alert that begins or is over.",
             trigger=EventTrigger(
-                posture=Posture.Reactive, expect={OPENED, CLOSED, TEST}, threshold=1, within=timedelta(0)
+                posture=Posture.Reactive, expect={OPENED, CLOSED, TEST, *again}, threshold=1, within=timedelta(0)
             ),
             actions=[SendNotification(block_document_id=block_id, subject=SUBJECT, body=BODY)],
         ),
@@ -116,7 +117,7 @@ def automations_of(channel: Channel, block_id: UUID, silence: timedelta = SILENC
             actions=[
                 SendNotification(
                     block_document_id=block_id,
-                    subject="Alert: check-alerts does not do its work",
+                    subject=f"Alert: {SILENT}",
                     body=f"It has not ended well for {minutes} minutes, so people are not told of everything. "
                     "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If one does, its "
                     "last run says why.",

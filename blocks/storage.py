@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import ConfigDict, Field, field_validator
@@ -11,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator
 from blocks.names import BACKUPS, REPORTS
 from blocks.server import load
 from sivera.errors import ConfigurationError
+from sivera.files import PrivateFileSystem
 
 
 class Storage(Block):
@@ -53,10 +55,11 @@ class Storage(Block):
         Raises:
             ConfigurationError: The kind of URL is unknown here, or the options do not fit.
         """
-        # A folder is made with its first file, as a prefix of an object store is.
-        local = {"auto_mkdir": True} if self.url.startswith("file://") else {}
+        options = self.options.get_secret_value()
         try:
-            filesystem, root = url_to_fs(self.url, **local, **self.options.get_secret_value())
+            filesystem, root = url_to_fs(self.url, **options)
+            if isinstance(filesystem, LocalFileSystem):
+                filesystem = PrivateFileSystem(**options)
         except (ImportError, ValueError, TypeError) as error:
             # Not `error` itself: it may quote the options.
             kind = self.url.partition("://")[0]

@@ -9,7 +9,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from blocks.names import ALERTS_JOB
 from sivera.alerts.options import AlertOptions
-from tasks.alerts import check, publish_summary
+from tasks.alerts import check, publish_summary, send_again
 from tasks.announcing import TOLD
 from tasks.naming import named
 from tasks.occurrences import account_for_occurrences
@@ -33,6 +33,7 @@ def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008
             accounted: State = account_for_occurrences(return_state=True)
             is_complete = accounted.is_completed()
             summary = check(options, is_complete=is_complete)
+            send_again()
             publish_events()
             publish_summary(summary, success=is_complete)
     except AnotherInstanceError as error:

@@ -4,6 +4,7 @@ Runs three times an hour, and finds work where it is past 01:00. What to do when
 """
 
 import time
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -20,7 +21,7 @@ from tasks.mapping import work_off
 from tasks.naming import named
 from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.pages import show_summary
-from tasks.reports import plan, publish_summary, write_reports
+from tasks.reports import plan, publish_summary, restate_reports, write_reports
 
 TIMEOUT_SECONDS = 600
 """The backstop; a run stops by itself at its options' deadline."""
@@ -37,27 +38,21 @@ THREADS = 8
     **TOLD,
 )
 def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Write the reports of every team whose day has ended, those of missed days first.
+    """Write the reports of every team whose day has ended, those of missed days first; then restate earlier ones.
 
-    One team's failure never stops the others, and never leaves the run green. A second run beside this one ends
-    Cancelled; a report has one row for each version, so that two runs could not write it twice either.
+    No team waits for its report until those of others are restated. One team's failure never stops the others, and
+    never leaves the run green. A second run beside this one ends Cancelled; a report has one row for each version, so
+    that two runs could not write it twice either.
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
+    limits: dict[str, Any] = {"threads": THREADS, "at_once": options.batch_size, "until": until, "deadline": until}
     try:
         with only_instance([REPORTS_JOB]):
             found = plan(options)
             tally = ReportTally(found)
-            work_off(
-                REPORTS_JOB,
-                write_reports,
-                found.due,
-                tally,
-                threads=THREADS,
-                at_once=options.batch_size,
-                until=until,
-                deadline=until,
-            )
+            work_off(REPORTS_JOB, write_reports, found.lacking, tally, **limits)
+            work_off(REPORTS_JOB, restate_reports, tally.restating(), tally, **limits)
             summary = tally.summary()
             publish_summary(summary)
             show_summary(REPORTS_JOB, summary, reports_page, reports_charts, return_state=True)

@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
 from blocks.alert_channels import CHANNEL_TYPES, TEST, automation_names, document_name
+from blocks.alert_messages import last_refused, read_messages
 from blocks.server import connect
 from blocks.setup import setup
 from ops.session import open_database
@@ -24,7 +24,6 @@ from sivera.queries.alerts import list_open, list_open_of_budgets
 
 PATIENCE_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.5
-SENT, NOT_SENT = "prefect.automation.action.executed", "prefect.automation.action.failed"
 
 
 def set_channel(channel: Channel, read_url: Callable[[str], SecretStr]) -> None:
@@ -59,7 +58,8 @@ def remove_channel(channel: Channel) -> None:
 def list_alerts() -> None:
     """Print the channels and whether they are on, and the alerts that are open."""
     with connect() as client:
-        states = {channel: _state(client, channel) for channel in Channel}
+        refused = last_refused(client)
+        states = {channel: _state(client, channel, refused.get(channel)) for channel in Channel}
     print_table(("channel", "state"), [(channel.value, state) for channel, state in states.items()], [], empty="")
     sys.stdout.write("\n")
     with open_database() as engine, Session(engine) as session:
@@ -104,18 +104,11 @@ def _wait(client: SyncPrefectClient, event: Event, automations: Sequence[UUID]) 
     """Return what became of the message that each automation sends on an event, as far as that is known in time."""
     until = time.monotonic() + PATIENCE_SECONDS
     outcomes: dict[UUID, str] = {}
-    wanted = {
-        "event": {"name": [SENT, NOT_SENT]},
-        "resource": {"id": [f"prefect.automation.{id_}" for id_ in automations]},
-        "occurred": {"since": event.occurred.isoformat()},
-    }
     while automations and len(outcomes) < len(automations) and time.monotonic() < until:
         time.sleep(LOOK_AGAIN_SECONDS)
-        found: list[dict[str, Any]] = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
-        for one in found:
-            id_ = UUID(one["resource"]["prefect.resource.id"].rpartition(".")[2])
-            if str(event.id) in str(one["related"]):
-                outcomes[id_] = _TAKEN if one["event"] == SENT else _REFUSED
+        for message in read_messages(client, automations, event.occurred):
+            if message.event_id == event.id:
+                outcomes[message.automation_id] = _TAKEN if message.is_taken else _REFUSED
     return outcomes
 
 
@@ -125,13 +118,15 @@ def _automations(client: SyncPrefectClient) -> Mapping[Channel, tuple[UUID, bool
     return {channel: (each[0].id, each[0].enabled) for channel, each in found.items() if each}
 
 
-def _state(client: SyncPrefectClient, channel: Channel) -> str:
+def _state(client: SyncPrefectClient, channel: Channel, refused_at: datetime | None) -> str:
     found = [one for name in automation_names(channel) for one in client.read_automations_by_name(name)]
     if not found:
         return "not set"
     if len(found) < len(automation_names(channel)):
         return "an automation is missing: run `sivera deploy`"
-    return "on" if all(one.enabled for one in found) else "switched off in the UI"
+    if not all(one.enabled for one in found):
+        return "switched off in the UI"
+    return f"on, but its last message was not taken ({to_minute(refused_at)})" if refused_at else "on"
 
 
 def _test_event() -> Event:

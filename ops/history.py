@@ -1,4 +1,4 @@
-"""`sivera history`: what became of each scheduled time.
+"""`sivera history`: what became of each scheduled time and of each run by hand.
 
 May not import prefect at its top; see `ops.cli`.
 """
@@ -20,7 +20,7 @@ def history(
     outcome: Outcome | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Print what became of each time at which the timetable would run a job, the newest first.
+    """Print what became of each time at which the timetable would run a job, and of runs by hand, the newest first.
 
     Args:
         job: Only of this job, such as sync-campaigns; left out, of all.

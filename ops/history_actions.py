@@ -75,5 +75,6 @@ def _duration(started_at: datetime | None, ended_at: datetime | None) -> str:
 
 
 def _message(one: Occurrence) -> str:
+    by_hand = "" if one.schedule else "By hand. "
     said = (one.message or "").split("\n")[0]
-    return f"{said} By run {one.skipped_by}." if one.skipped_by else said
+    return f"{by_hand}{said} By run {one.skipped_by}." if one.skipped_by else f"{by_hand}{said}"

@@ -119,7 +119,9 @@ def _open_catalog(storage: str | None) -> Catalog:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except (OSError, DBAPIError) as error:
+    except Exception as error:
+        if not (isinstance(error, DBAPIError) or checking.is_of_storage(error)):
+            raise
         raise ConfigurationError(f"{checking.explain(error)}: see that it is well, and try again") from None
 
 

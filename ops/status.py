@@ -19,8 +19,8 @@ from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection
 from sivera.metrics.runs import COMPLETED
 from sivera.metrics.tables import Row, tables, words
-from sivera.queries.alerts import list_open
-from sivera.queries.health import read_clock, stale_accounts
+from sivera.queries.alerts import list_open, stale_accounts
+from sivera.queries.health import read_clock
 from sivera.settings import read_daily_calls
 from sivera.units import duration
 from sivera.values import Value
@@ -63,11 +63,11 @@ def read_status(client: SyncPrefectClient) -> Status:
         at = read_clock(session)
         figures = Collection(at=at, samples=tuple(measure(session, read_daily_calls())))
         alerts = len(list_open(session))
-        stale = [account for account, in_slow_lane in stale_accounts(session, STALE) if not in_slow_lane]
+        stale = sum(not account.rests for account in stale_accounts(session, STALE))
     return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)
 
 
-def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: Sequence[int], alerts: int) -> Iterator[str]:
+def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alerts: int) -> Iterator[str]:
     for job in jobs:
         if job.last and job.last.outcome != COMPLETED:
             how, why = words(job.last.outcome), job.message or "no reason"
@@ -79,7 +79,7 @@ def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: Sequence[i
         yield f"{alerts} alerts are open: see `sivera alerts list`"
     if stale:
         hours = int(STALE.total_seconds() // 3600)
-        yield f"{len(stale)} accounts were not synced for {hours} hours: see `sivera accounts list`"
+        yield f"{stale} accounts were not synced for {hours} hours: see `sivera accounts list`"
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
             yield f"{platform} has {ratio:.0%} left of {words(quota)}"

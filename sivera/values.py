@@ -129,12 +129,14 @@ class CampaignListing(Value):
 class MetricsBatch(Value):
     """All that a platform has for a window: a campaign's day that is absent is zero.
 
-    On Amazon each batch is that of one ad product.
+    On Amazon each batch is that of one ad product, and as old as the report it comes from, which was asked for at
+    `requested_at`.
     """
 
     window: DateWindow
     rows: tuple[DailyMetrics, ...]
     ad_product: str | None = None
+    requested_at: datetime | None = None
 
 
 class ReportRequest(Value):
@@ -147,10 +149,14 @@ class ReportRequest(Value):
 
 
 class MetricsReading(Value):
-    """What a read of metrics gave: batches that are ready, and the reports to ask for again next time."""
+    """What a read of metrics gave: batches that are ready, and the reports to ask for again next time.
+
+    `not_enabled` names the ad products that the account has not, and of which nothing will come.
+    """
 
     batches: tuple[MetricsBatch, ...]
     outstanding: tuple[ReportRequest, ...] = ()
+    not_enabled: tuple[str, ...] = ()
 
 
 class GrantTokens(Value):

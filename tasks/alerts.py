@@ -1,25 +1,49 @@
 """The steps of check-alerts."""
 
+import logging
 from datetime import UTC
 
+import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session
 
+from blocks.alert_messages import find_refusals
 from blocks.names import ALERTS_JOB
-from sivera.alerts import checking
+from blocks.server import connect
+from sivera.alerts import checking, resending
 from sivera.alerts.checking import CheckSummary
 from sivera.alerts.options import AlertOptions
+from sivera.errors import ConfigurationError
+from sivera.platforms.base import utc_now
 from sivera.queries.alerts import list_open
 from tasks import resources
 from tasks.announcing import announce
 from tasks.pages import show_table
+
+logger = logging.getLogger("sivera.alerts")
 
 
 @task(name="check", task_run_name="check", cache_policy=NO_CACHE)
 def check(options: AlertOptions, *, is_complete: bool) -> CheckSummary:
     """Open an alert for what began, and close those of what is over."""
     return checking.check_alerts(resources.alert_edges(), options, is_complete=is_complete)
+
+
+@task(name="send-again", task_run_name="send-again", cache_policy=NO_CACHE)
+def send_again() -> int:
+    """Leave what a service did not take in the outbox, for that channel alone; return how many messages that are."""
+    try:
+        with connect() as client:
+            refusals = find_refusals(client, utc_now() - 2 * resending.LONGEST_WAIT)
+    except (ConfigurationError, httpx.HTTPError) as error:
+        # What is new goes out all the same.
+        logger.warning("Which messages were not taken is not known (%s)", type(error).__name__)
+        return 0
+    count = resending.send_again(resources.engine(), refusals)
+    if count:
+        logger.warning("Messages that were not taken and are sent again: %s. See `sivera alerts list`", count)
+    return count
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)

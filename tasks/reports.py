@@ -1,7 +1,7 @@
 """The steps of generate-reports."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prefect import task
 from prefect.artifacts import create_link_artifact
@@ -17,6 +17,7 @@ from sivera.reports import writing
 from sivera.reports.options import ReportOptions
 from sivera.reports.plan import plan_reports
 from sivera.reports.summary import DueTeam, ReportPlan, ReportSummary, TeamReports
+from sivera.reports.writing import ReportEdges
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
@@ -27,7 +28,7 @@ logger = logging.getLogger("sivera.reports")
 
 @task(name="plan-reports", task_run_name="plan-reports", cache_policy=NO_CACHE)
 def plan(options: ReportOptions) -> ReportPlan:
-    """Find the teams whose day has ended and who lack its report, once the place for reports is known."""
+    """Find the teams that lack reports, and those whose reports to restate, once the place for reports is known."""
     resources.report_edges()
     with Session(resources.engine()) as session:
         return plan_reports(session, options, utc_now())
@@ -35,9 +36,21 @@ def plan(options: ReportOptions) -> ReportPlan:
 
 @task(name="write-reports", task_run_name="{team.name}", **OF_ONE_ITEM)
 def write_reports(team: DueTeam, deadline: float) -> TeamReports | State:
-    """Write the reports that a team lacks, and new versions of restated ones."""
+    """Write the reports that a team lacks."""
+    return _ended(writing.write_reports, team, deadline)
+
+
+@task(name="restate-reports", task_run_name="{team.name}", **OF_ONE_ITEM)
+def restate_reports(team: DueTeam, deadline: float) -> TeamReports | State:
+    """Write new versions of a team's reports whose figures changed."""
+    return _ended(writing.restate_reports, team, deadline)
+
+
+def _ended(
+    step: Callable[[ReportEdges, DueTeam, float], TeamReports], team: DueTeam, deadline: float
+) -> TeamReports | State:
     try:
-        result = writing.write_reports(resources.report_edges(), team, deadline)
+        result = step(resources.report_edges(), team, deadline)
     except Exception as error:
         if is_tried_again(error):
             raise

@@ -52,6 +52,8 @@ class Chats:
     authority: Path
     messages: list[Message] = field(default_factory=list)
     status: int = 200
+    statuses: dict[str, int] = field(default_factory=dict)
+    """What one of the services answers in place of that."""
 
     @property
     def port(self) -> int:
@@ -92,8 +94,9 @@ def chats(folder: Path) -> Iterator[Chats]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            received[0].messages.append(Message(self.host or "webhook", self.path, body))
-            self.send_response(received[0].status)
+            host = self.host or "webhook"
+            received[0].messages.append(Message(host, self.path, body))
+            self.send_response(received[0].statuses.get(host, received[0].status))
             answer = b"ok"
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -4,8 +4,9 @@ What a reader fills in too (ids, addresses, passwords) is in `Stack.placeholders
 has to say, in `COMMANDS`. A command that is in neither fails the test. The Korean guide has the same code blocks, which
 tests/test_docs.py proves.
 
-Two are not run whole: `benchmarks.sync` and `benchmarks.refresh` wait for a minute, so it is only checked that they
-take their options; and `uv sync` says what it would do, since it would change the environment that the test runs in.
+Some are not run whole: `benchmarks.sync`, `benchmarks.refresh` and `benchmarks.reports` take minutes, so it is only
+checked that they take their options; and `uv sync` says what it would do, since it would change the environment that
+the test runs in.
 """
 
 import os
@@ -102,6 +103,7 @@ class Stack:
             "sivera alerts set slack": "sivera alerts set url",
             "sivera alerts remove slack": "sivera alerts remove url",
             "--rows 1000000": "--rows 3000 --rounds 1",
+            "--accounts 1000 --days 730": "--accounts 40 --days 60 --rounds 1",
         }
 
     def filled_in(self, line: str) -> str:
@@ -214,8 +216,10 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera up": How("The jobs are deployed", stays=True, first=alone),
     r"uv run python -m benchmarks\.cleanup ": How('"dead": 3000'),
     r"uv run python -m benchmarks\.backup ": How('"rows": 3000'),
+    r"uv run python -m benchmarks\.budgets ": How('"accounts": 40'),
     r"uv run python -m benchmarks\.sync ": How("(?s)--accounts .*--latency-ms ", extra=" --help"),
     r"uv run python -m benchmarks\.refresh ": How("(?s)--grants .*--latency-ms ", extra=" --help"),
+    r"uv run python -m benchmarks\.reports ": How("--teams ", extra=" --help"),
     r"cron \S*/api/cron$": How('"success": ?true.*"sync-campaigns"'),
     r"cron \S*/metrics$": How("^sivera_collection_age_seconds "),
     r"cron ": How('"success": ?true.*"run":', first=alone),

@@ -20,6 +20,7 @@ from sivera.database import check, open_engine, parse_url, read_revisions
 from sivera.errors import ConfigurationError
 from sivera.keys import require_keys
 from sivera.queries import health
+from sivera.queries.alerts import stale_accounts
 from sivera.values import PlatformName
 
 ENDING = timedelta(days=1)
@@ -132,13 +133,13 @@ def check_grants(installation: Installation) -> Finding:
 def check_accounts(installation: Installation) -> Finding:
     """Look for accounts that were not synced lately."""
     with installation.session() as session:
-        stale = health.stale_accounts(session, OVERDUE)
+        stale = stale_accounts(session, OVERDUE)
     if not stale:
         return ok("all were synced within two hours")
-    resting = sum(rests for _, rests in stale)
+    resting = sum(account.rests for account in stale)
     slow = f", {resting} of them in the slow lane" if resting else ""
     return warning(
-        f"{len(stale)} were not synced for over two hours{slow}: {few([row.id for row in stale])}",
+        f"{len(stale)} were not synced for over two hours{slow}: {few([account.id for account in stale])}",
         "`sivera accounts list` says why",
     )
 

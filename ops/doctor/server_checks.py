@@ -20,6 +20,7 @@ from prefect.settings import (
 )
 
 from blocks.alert_channels import CHANNEL_TYPES, automation_names, document_name
+from blocks.alert_messages import last_refused
 from blocks.automations import AUTOMATIONS
 from blocks.names import LOCKS, WORK_POOL
 from blocks.server import connect, without_credentials
@@ -27,6 +28,7 @@ from blocks.setup import BLOCK_TYPES
 from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
 from ops.runs import PAGE
+from ops.tables import to_minute
 from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.options import Channel
 
@@ -170,6 +172,9 @@ def check_automations(installation: Installation) -> Finding:
             f"switched off, so that slots of runs that died stay held, or no alert is sent: {few(off)}",
             "switch them on in the UI",
         )
+    if refused := last_refused(installation.client):
+        said = few([f"{channel.value} ({to_minute(at)} UTC)" for channel, at in refused.items()])
+        return warning(f"all are on, but the last message was not taken: {said}", "see `sivera alerts test`")
     return ok(f"all {len(wanted)} are on")
 
 

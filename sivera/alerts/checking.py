@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.alerts.conditions import Condition, Kind, Links, Occurrence
+from sivera.alerts.conditions import Condition, Kind, Links
 from sivera.alerts.data_rules import grant_conditions, stale_conditions
 from sivera.alerts.job_rules import job_conditions
 from sivera.alerts.options import AlertOptions
+from sivera.occurrences.rules import Occurrence
 from sivera.queries import alerts as queries
 from sivera.queries.health import read_clock
 from sivera.values import Value
@@ -21,6 +22,9 @@ LOOK_BACK = timedelta(days=8)
 
 SILENCE = timedelta(minutes=22)
 """So long after the last check that ended well the Prefect server itself says so; no multiple of five minutes."""
+
+SILENT = "check-alerts does not do its work"
+"""The title of that: it is the server's words when it begins, and ours when it is over."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ def _conditions(
 ) -> Iterator[Condition]:
     # Not of our own job: a check that runs cannot say that it does not.
     times: dict[str, list[Occurrence]] = defaultdict(list)
-    for deployment, occurrence in queries.read_occurrences(session, now - LOOK_BACK, but=edges.job):
-        times[deployment].append(occurrence)
+    for occurrence in queries.read_occurrences(session, now - LOOK_BACK, but=edges.job):
+        times[occurrence.deployment].append(occurrence)
     for deployment, occurrences in times.items():
         late = timedelta(minutes=options.late_minutes)
         yield from job_conditions(deployment, occurrences, now, late, edges.links)
@@ -86,7 +90,7 @@ def _silence(last: datetime, links: Links) -> Condition:
     return Condition(
         kind=Kind.ALERTS_SILENT,
         subject="check-alerts",
-        title="check-alerts does not do its work",
+        title=SILENT,
         message="It did not end well: people would not have been told of everything. It does again.",
         since=last,
         link=links.run(None),

@@ -53,28 +53,6 @@ class Links(Value):
         return f"{self.ui_url.rstrip('/')}/{path}" if self.ui_url else ""
 
 
-class Occurrence(Value):
-    """What became of a time at which a deployment was to run; see `sivera.models.JobOccurrence`."""
-
-    scheduled_at: datetime
-    outcome: str
-    run_id: UUID | None = None
-    skipped_by: UUID | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    message: str | None = None
-
-    @property
-    def ended_well(self) -> bool:
-        """Whether its run did what was to be done, if late."""
-        return self.outcome == "ran" or (self.outcome == "late" and self.ended_at is not None)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether its run began, and was not at once told that it is not its turn."""
-        return self.ended_well or (self.started_at is not None and self.outcome != "skipped")
-
-
 class BrokenGrant(Value):
     """A grant that a human has to connect again, and the names of the active accounts that it carries."""
 
@@ -88,7 +66,11 @@ class BrokenGrant(Value):
 
 
 class StaleAccount(Value):
-    """An account that should be synced and was not; `since` is its last sync, or else when it was connected."""
+    """An account that should be synced and was not; `since` is its last sync, or else when it was connected.
+
+    One that `rests` is in the slow lane: its next sync is put off, because it failed again and again.
+    One that `lacks_reports` is synced, and of what it spends no report came since then.
+    """
 
     id: int
     team: str
@@ -96,6 +78,8 @@ class StaleAccount(Value):
     name: str
     since: datetime
     error: str | None
+    rests: bool = False
+    lacks_reports: bool = False
 
 
 def plain(text: str) -> str:

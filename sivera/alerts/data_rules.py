@@ -44,8 +44,8 @@ def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int,
             platform,
             several,
             title=f"{len(several)} accounts of {platform.value} were not synced",
-            message="The platform is down or wants no calls, or the job does not run. Run `sivera accounts list`: it "
-            "names them, and why; and `sivera doctor`.",
+            message="The platform is down, wants no calls or prepares no reports, or the job does not run. Run `sivera "
+            "accounts list`: it names them, and why; and `sivera doctor`.",
         )
 
     yield from _gather(found, of_platform, already, most)
@@ -96,12 +96,14 @@ def _grant(grant: BrokenGrant, link: str) -> Condition:
 
 def _account(account: StaleAccount, link: str) -> Condition:
     platform, team, name = account.platform.value, plain(account.team), plain(account.name)
+    what, why = "was not synced", "No run has got to it"
+    if account.lacks_reports:
+        what, why = "gets no reports of its metrics", "Its campaigns are synced, and what they spend is not known"
     return Condition(
         kind=Kind.STALE_DATA,
         subject=f"account-{account.id}",
-        title=f"{platform} account {account.id} ({name}) of team {team} was not synced",
-        message=f"{sentence(account.error or 'No run has got to it')} "
-        f"To try at once: sivera accounts sync {account.id}",
+        title=f"{platform} account {account.id} ({name}) of team {team} {what}",
+        message=f"{sentence(account.error or why)} To try at once: sivera accounts sync {account.id}",
         since=account.since,
         link=link,
     )

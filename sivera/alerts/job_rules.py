@@ -1,12 +1,12 @@
-"""When a job is worth an alert, as pure functions of what became of its scheduled times."""
+"""When a job is worth an alert, as pure functions of what became of its scheduled times and its runs by hand."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import Condition, Kind, Links, Occurrence, sentence
-from sivera.occurrences.rules import ANOTHER_INSTANCE, OF_THE_DEPLOYMENT
+from sivera.alerts.conditions import Condition, Kind, Links, sentence
+from sivera.occurrences.rules import ANOTHER_INSTANCE, OF_THE_DEPLOYMENT, Occurrence, Outcome
 
-NOT_BEGUN = ("missed", "late", "waiting")
+NOT_BEGUN = (Outcome.MISSED, Outcome.LATE, Outcome.WAITING)
 KEPT_OUT = (*OF_THE_DEPLOYMENT, ANOTHER_INSTANCE)
 """With which words a run is cancelled because another one was running: by the deployment's limit, or the job's lock."""
 
@@ -21,23 +21,24 @@ def job_conditions(
 
     Args:
         deployment: Its full name, such as `sync-campaigns/all`.
-        occurrences: Its scheduled times, in any order.
+        occurrences: Its scheduled times and its runs by hand, in any order.
         now: What time it is.
         late: So long after its time a run that has not begun is missed.
         links: Where the UI shows its runs.
     """
     times = sorted(occurrences, key=lambda one: one.scheduled_at)
     yield from _failed(deployment, times, links)
-    # What a run has begun after is over: it did, or will do, what was to be done at that time.
+    # What a run has begun after is over: it did, or will do, what was to be done at that time, whoever started it. Who
+    # starts one by hand sees at once that it is kept out.
     begun = max((one.started_at or one.scheduled_at for one in times if one.has_begun), default=None)
-    open_times = [one for one in times if begun is None or one.scheduled_at > begun]
+    open_times = [one for one in times if one.schedule and (begun is None or one.scheduled_at > begun)]
     yield from _skipped(deployment, open_times, now, links)
     yield from _missed(deployment, open_times, now, late, links)
 
 
 def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Iterator[Condition]:
     # In the order in which they ended: after a downtime that need not be the order of their times.
-    ended = [one for one in times if one.ended_well or one.outcome == "failed"]
+    ended = [one for one in times if one.ended_well or one.outcome is Outcome.FAILED]
     streak: list[Occurrence] = []
     for one in sorted(ended, key=lambda one: one.ended_at or one.scheduled_at):
         streak = [] if one.ended_well else [*streak, one]
@@ -48,14 +49,15 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
             subject=deployment,
             title=f"{deployment} failed",
             message=f"{sentence(first.message or 'Its last state has no message')} "
-            f"See docs/operations.md#{_job(deployment)}.",
+            f"{'' if first.schedule else 'No schedule started it: a person, the door or an automation did. '}"
+            f"See docs/operations.md#{first.job}.",
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
         )
 
 
 def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
-    kept_out = [one for one in times if one.outcome == "skipped" and one.message in KEPT_OUT]
+    kept_out = [one for one in times if one.outcome is Outcome.SKIPPED and one.message in KEPT_OUT]
     skipped = [one for one in kept_out if now - (one.ended_at or one.scheduled_at) > SETTLING]
     if skipped:
         first = skipped[0]
@@ -86,10 +88,6 @@ def _missed(
             since=first.scheduled_at,
             link=links.run(first.run_id),
         )
-
-
-def _job(deployment: str) -> str:
-    return deployment.partition("/")[0]
 
 
 def _text(moment: datetime) -> str:

@@ -60,8 +60,13 @@ class BackupSummary(Value):
 
 
 def begin(edges: BackupEdges) -> Origin:
-    """Note that a run begins."""
+    """Note that a run begins.
+
+    Raises:
+        ConfigurationError: The database is not migrated.
+    """
     with Session(edges.engine) as session, session.begin():
+        dumping.require_tables(session)
         now = queries.read_clock(session)
         name = name_of(edges.run_id, f"{now:%Y%m%dT%H%M%SZ}")
         replaced = queries.begin(session, edges.run_id, path_of(name))

@@ -1,7 +1,5 @@
 """The backups in a storage: of each `<name>.dump` and, once that is whole, `<name>.json`."""
 
-import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -11,9 +9,7 @@ from fsspec import AbstractFileSystem
 
 from sivera.backups.manifest import Manifest, UnreadableManifest, parse, render
 from sivera.errors import ConfigurationError
-
-DRAFT = ".part"
-"""What the name of a file ends in that is not whole yet."""
+from sivera.files import DRAFT, whole_file
 
 
 def name_of(run_id: UUID, stamp: str) -> str:
@@ -82,13 +78,13 @@ class Catalog:
     def write(self, manifest: Manifest) -> None:
         """Write a manifest, whole or not at all."""
         path = f"{manifest.name}.json"
-        with self._whole(path) as file:
+        with whole_file(self._files, path) as file:
             file.write(render(manifest))
 
     @contextmanager
     def new_dump(self, name: str) -> Iterator[BinaryIO]:
         """Yield a file to write the dump to; it gets its own name once the body has ended well, else it goes."""
-        with self._whole(path_of(name)) as file:
+        with whole_file(self._files, path_of(name)) as file:
             yield file
 
     def open_dump(self, name: str) -> BinaryIO:
@@ -107,21 +103,3 @@ class Catalog:
         for path in self._files.glob(f"*{DRAFT}"):
             with suppress(FileNotFoundError):
                 self._files.rm_file(path)
-
-    @contextmanager
-    def _whole(self, path: str) -> Iterator[BinaryIO]:
-        draft = f"{path}{DRAFT}"
-        try:
-            with self._files.open(draft, "wb") as file:
-                # Of a file of the machine: nobody else may read it, and it is on the disk. An object store has neither.
-                with suppress(io.UnsupportedOperation, AttributeError):
-                    os.fchmod(file.fileno(), 0o600)
-                yield file
-                file.flush()
-                with suppress(io.UnsupportedOperation, AttributeError):
-                    os.fsync(file.fileno())
-            self._files.mv(draft, path)
-        except BaseException:
-            with suppress(OSError):
-                self._files.rm_file(draft)
-            raise

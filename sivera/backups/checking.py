@@ -47,6 +47,10 @@ NOT_ITS_FAULT = (
 """What a restore fails with, in PostgreSQL's words, although the backup may be right."""
 
 
+SDKS = ("botocore", "aiobotocore", "aiohttp")
+"""Packages whose errors fsspec hands on as they are, such as that S3 does not answer; we need none of them."""
+
+
 class Mismatch(SiveraError):
     """A backup is not what its manifest says."""
 
@@ -224,12 +228,17 @@ def explain(error: Exception) -> str:
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None)
         return f"the database failed ({type(error.orig).__name__}{f', {state}' if state else ''})"
-    if isinstance(error, OSError):
-        return f"the storage failed ({error.strerror or type(error).__name__})"
+    if is_of_storage(error):
+        return f"the storage failed ({getattr(error, 'strerror', None) or type(error).__name__})"
     if isinstance(error, SiveraError):
         return str(error)
     logger.error("Unexpected", exc_info=error)
     return f"unexpected {type(error).__name__}; the task run's log has the traceback"
+
+
+def is_of_storage(error: Exception) -> bool:
+    """Whether an error is that of a file or of an object store."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in SDKS
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
@@ -80,14 +81,15 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
             snapshot = queries.export_snapshot(session)
             written, major = queries.server_version(session)
             chosen = programs.find_programs(major)
-            shape = read_shape(session)
-            if shape.revision is None:
-                raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
+            require_tables(session)
             key_ids, sentinels = tuple(queries.keys_needed(session)), queries.sentinels(session)
             expected = _expected_size(catalog, session)
             checksum = Checksum()
-            with catalog.new_dump(origin.name) as file:
+            # Counted while it is dumped, in the same snapshot; a dump without its counts is none.
+            with ThreadPoolExecutor(1) as beside, catalog.new_dump(origin.name) as file:
+                counted = beside.submit(read_shape, session)
                 programs.read_dump(chosen, url, snapshot, until, _Sink(file, checksum, expected, tell).take)
+                shape = counted.result()
     finally:
         engine.dispose()
     manifest = Manifest(
@@ -106,6 +108,12 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
     catalog.write(manifest)
     tell(1.0)
     return manifest
+
+
+def require_tables(session: Session) -> None:
+    """Raise ConfigurationError where the database has no tables of ours."""
+    if queries.revision(session) is None:
+        raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
 
 
 def read_shape(session: Session) -> ShapeOfData:

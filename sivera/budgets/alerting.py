@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from sivera.alerts.events import CLOSED, OPENED, alert_event
 from sivera.budgets import rules, wording
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.rules import AlertKind, Closing, OpenAlert, Reading
 from sivera.models import BudgetAlert
 from sivera.queries import budget_alerts as queries
 
-OPENED, CLOSED = "sivera.alert.opened", "sivera.alert.closed"
 STALE_THRESHOLD = 0
 
 
@@ -91,20 +90,16 @@ class Changes:
         return len(opened), len(closed)
 
     def _event(self, name: str, alert: OpenAlert, message: str, more: Mapping[str, Any]) -> dict[str, Any]:
-        payload = {
-            "kind": alert.kind.value,
-            "subject": alert.subject,
-            "title": alert.title,
-            "message": message,
-            "since": alert.opened_at.astimezone(UTC).isoformat(timespec="seconds"),
-            "link": self.link,
-            "threshold": alert.threshold,
-        }
-        return {
-            "name": name,
-            "resource": f"sivera.alert.{alert.kind.value}.{alert.subject}",
-            "payload": payload | dict(more),
-        }
+        return alert_event(
+            name,
+            kind=alert.kind.value,
+            subject=alert.subject,
+            title=alert.title,
+            message=message,
+            since=alert.opened_at,
+            link=self.link,
+            more={"threshold": alert.threshold, **more},
+        )
 
 
 def stale_subject(account_id: int) -> str:

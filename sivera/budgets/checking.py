@@ -17,7 +17,7 @@ from sivera.budgets import rules
 from sivera.budgets.alerting import Changes, as_open
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import Span
-from sivera.budgets.readings import Watched, platform_readings
+from sivera.budgets.readings import Watched, is_stale, platform_readings
 from sivera.budgets.rules import AlertKind, OpenAlert, Reading
 from sivera.budgets.summary import TEAMS, Checked, CheckFailure, worst_first
 from sivera.errors import ConfigurationError
@@ -83,20 +83,24 @@ def check_platform(edges: CheckEdges, options: BudgetOptions, platform: Platform
 
 
 def _check_accounts(
-    session: Session, edges: CheckEdges, options: BudgetOptions, accounts: Sequence[Row[tuple[AdAccount, str, bool]]]
+    session: Session,
+    edges: CheckEdges,
+    options: BudgetOptions,
+    accounts: Sequence[Row[tuple[AdAccount, str, bool, bool]]],
 ) -> Checked:
     now, changes = edges.now(), Changes(edges.link)
     alerts: dict[int, list[OpenAlert]] = {account.id: [] for account, *_ in accounts}
     for row in alert_queries.open_of_accounts(session, list(alerts)):
         alerts[row.account_id or 0].append(as_open(row))
     watched, stale, failures = [], 0, []
-    for account, team, waits in accounts:
+    for account, team, has_budget, is_connected in accounts:
         warnings = [alert for alert in alerts[account.id] if alert.kind is AlertKind.STALE]
         if account.status != account_queries.ACTIVE:
             changes.end(alerts[account.id], "the account is closed")
-        elif rules.is_stale(account.synced_as_of, account.created_at, now, options.stale_hours):
-            changes.warn(account, team, warnings, waits=waits)
-            stale += waits
+        elif is_stale(account, now, options.stale_hours):
+            # Of a grant that has to be connected again, refresh-tokens and check-alerts tell.
+            changes.warn(account, team, warnings, waits=has_budget and is_connected)
+            stale += has_budget
         else:
             changes.end(warnings, "the account was synced")
             try:

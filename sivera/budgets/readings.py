@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from sivera.budgets import rules
 from sivera.budgets.pacing import PACING, Period, Span, period_limit, period_of, running_days
 from sivera.budgets.projection import HISTORY_DAYS, Bounds, project
 from sivera.budgets.rules import Reading, today_in
@@ -17,6 +18,11 @@ from sivera.sync.rules import RECENT_DAYS, RESTATEMENT_DAYS
 from sivera.values import BudgetKind, PlatformName
 
 NOTHING = Decimal(0)
+
+
+def is_stale(account: AdAccount, now: datetime, stale_hours: int) -> bool:
+    """Whether what is stored of an account is too old to judge by."""
+    return rules.is_stale(account.synced_as_of, account.reports_as_of, account.created_at, now, stale_hours)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Watched:
             ZoneInfoNotFoundError, ValueError: Nobody knows its time zone.
         """
         today = today_in(account.timezone, now)
-        partial = min(today, today_in(account.timezone, account.synced_as_of)) if account.synced_as_of else today
+        as_of = account.metrics_as_of
+        partial = min(today, today_in(account.timezone, as_of)) if as_of else today
         return cls(account, team, PlatformName(account.platform), today, partial)
 
     @property
@@ -111,5 +118,5 @@ def _reading(
         limit=limit,
         spent=spent,
         pace=pace,
-        as_of=account.synced_as_of,
+        as_of=account.metrics_as_of,
     )

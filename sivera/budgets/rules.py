@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sivera.budgets.pacing import Period, Span
 from sivera.budgets.projection import Projection
+from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName, Value
 
 
@@ -89,9 +90,22 @@ def today_in(timezone: str, now: datetime) -> date:
     return now.astimezone(ZoneInfo(timezone)).date()
 
 
-def is_stale(synced_as_of: datetime | None, created_at: datetime, now: datetime, stale_hours: int) -> bool:
-    """Whether an account's figures are too old to judge by: it was last synced, or connected, so long ago."""
-    return now - (synced_as_of or created_at) > timedelta(hours=stale_hours)
+def is_stale(
+    synced_as_of: datetime | None,
+    reports_as_of: datetime | None,
+    created_at: datetime,
+    now: datetime,
+    stale_hours: int,
+) -> bool:
+    """Whether an account's figures are too old to judge by: it was last synced, or connected, so long ago.
+
+    Figures that come as reports may be older by as long as reports may take: else slow ones would be a warning each
+    day. Where they do not come at all, the account's syncs say nothing of what was spent.
+    """
+    most = timedelta(hours=stale_hours)
+    return now - (synced_as_of or created_at) > most or (
+        reports_as_of is not None and now - reports_as_of > most + REPORTS_LAG
+    )
 
 
 def reached(reading: Reading, thresholds: Iterable[int]) -> list[int]:

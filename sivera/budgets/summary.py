@@ -24,7 +24,7 @@ class CheckFailure(Value):
 class Checked(Value):
     """What the check of one part found.
 
-    `budgets` are those of which something is spent, `stale` accounts with budgets should have been synced and were not,
+    `budgets` are those of which something is spent, `stale` accounts with budgets have figures that are too old,
     `opened` and `closed` count the budgets of which an alert opened, rose or ended. `put_off` says that the deadline
     came first.
     """

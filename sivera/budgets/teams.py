@@ -20,7 +20,7 @@ from sivera.budgets.checking import CheckEdges
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import Period, Span, period_of
 from sivera.budgets.projection import HISTORY_DAYS, Bounds, project
-from sivera.budgets.readings import Watched
+from sivera.budgets.readings import Watched, is_stale
 from sivera.budgets.rules import Reading
 from sivera.budgets.summary import Checked, worst_first
 from sivera.models import AdAccount, TeamBudget
@@ -81,7 +81,7 @@ class _Scope:
             self.stale += is_active
             return
         (self.open if is_active else self.closed).append(watched)
-        if is_active and rules.is_stale(account.synced_as_of, account.created_at, now, stale_hours):
+        if is_active and is_stale(account, now, stale_hours):
             self.stale += 1
         elif is_active:
             self.fresh.append(watched)
@@ -113,7 +113,7 @@ class _Scope:
             is_complete=not self.stale,
             at_least=bool(self.stale),
             note=". ".join(notes),
-            as_of=min((one.account.synced_as_of for one in self.watched if one.account.synced_as_of), default=None),
+            as_of=min((one.account.metrics_as_of for one in self.watched if one.account.metrics_as_of), default=None),
             projection=project(spent, days, self.partial, self.period, Bounds()),
         )
 

@@ -1,6 +1,6 @@
 """The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
 
-from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportRequest
+from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportArrival, ReportRequest
 from sivera.models.alerts import Alert, AlertCheck
 from sivera.models.backups import Backup
 from sivera.models.base import Base
@@ -30,6 +30,7 @@ __all__ = [
     "PlatformCredential",
     "PlatformOutage",
     "Report",
+    "ReportArrival",
     "ReportRequest",
     "SyncRun",
     "Team",

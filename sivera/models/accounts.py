@@ -3,17 +3,31 @@
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, select
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from sivera.models.base import PLATFORM_IS_KNOWN, Base
+
+
+class ReportArrival(Base):
+    """Since when the stored metrics of an ad product are known that come as reports, which arrive later than a sync.
+
+    `as_of` is when the newest report that is stored was asked for; before the first, when that was.
+    """
+
+    __tablename__ = "report_arrivals"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
+    ad_product: Mapped[str] = mapped_column(primary_key=True)
+    as_of: Mapped[datetime]
 
 
 class AdAccount(Base):
     """An ad account of a team, the grant that carries it, and how its sync stands.
 
     `campaigns_cursor` is the time from which the next incremental listing asks for changes. `synced_as_of` is when the
-    fetch began whose result is stored: an older fetch that ends later must not be written over it.
+    fetch began whose result is stored: an older fetch that ends later must not be written over it. `reports_as_of` is
+    that of the ad product whose reports are the oldest; null where a platform answers at once.
     `next_attempt_at` keeps an account that failed repeatedly in the slow lane until then. `removals_held` is how many
     campaigns the last full listing would have removed, more than it may without a human's `removals_approved`.
     """
@@ -48,6 +62,17 @@ class AdAccount(Base):
     removals_held: Mapped[int | None]
     removals_approved: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    reports_as_of: Mapped[datetime | None] = column_property(
+        select(func.min(ReportArrival.as_of))
+        .where(ReportArrival.account_id == id)  # noqa: A003 - the column above
+        .correlate_except(ReportArrival)
+        .scalar_subquery()
+    )
+
+    @property
+    def metrics_as_of(self) -> datetime | None:
+        """As of when its stored metrics are: a sync may bring campaigns, and no report of what they spent."""
+        return min((each for each in (self.synced_as_of, self.reports_as_of) if each), default=None)
 
 
 class Campaign(Base):

@@ -10,7 +10,10 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class Team(Base):
-    """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) what it reads."""
+    """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) what it reads.
+
+    `reports_restated_through` is the last day due for a report when its reports were last compared with the figures.
+    """
 
     __tablename__ = "teams"
     __table_args__ = (CheckConstraint("language IN ('en', 'ko')", name="language_is_known"),)
@@ -19,6 +22,7 @@ class Team(Base):
     name: Mapped[str] = mapped_column(unique=True)
     timezone: Mapped[str] = mapped_column(server_default="UTC")
     language: Mapped[str] = mapped_column(server_default="en")
+    reports_restated_through: Mapped[date | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -48,11 +48,12 @@ class CleanupRun(Base):
 
 
 class JobOccurrence(Base):
-    """What became of one time at which the timetable would run a deployment.
+    """What became of one time at which the timetable would run a deployment, or of a run that no schedule made.
 
-    `deployment` is its full name (`sync-campaigns/all`), `job` the part before the slash. `run_id` is the flow run that
-    was made for this time; null where there is none. `skipped_by` is the run that was under way, where known. `message`
-    is that of the run's last state. A time whose run has not ended is looked at again.
+    `deployment` is its full name (`sync-campaigns/all`), `job` the part before the slash. `schedule` is null for a run
+    that a person, the door or an automation started. `run_id` is the flow run that was made; null where there is none.
+    `skipped_by` is the run that was under way, where known. `message` is that of the run's last state. A time whose run
+    has not ended is looked at again.
     """
 
     __tablename__ = "job_occurrences"
@@ -73,7 +74,7 @@ class JobOccurrence(Base):
     deployment: Mapped[str] = mapped_column(primary_key=True)
     scheduled_at: Mapped[datetime] = mapped_column(primary_key=True)
     job: Mapped[str]
-    schedule: Mapped[str]
+    schedule: Mapped[str | None]
     outcome: Mapped[str]
     run_id: Mapped[UUID | None]
     skipped_by: Mapped[UUID | None]

@@ -1,4 +1,4 @@
-"""Accounting for every scheduled time: what the timetable would have run, beside what Prefect ran.
+"""Accounting for every scheduled time and run by hand: what the timetable would have run, beside what Prefect ran.
 
 The row of a schedule's next time, which has no run, is what one accounting leaves to the next: the schedule was on when
 that row was written, and all before it is accounted for. The next goes on from there, however much later.
@@ -128,7 +128,7 @@ def account(
     found = [
         account_for(run, Key(run.deployment, run.scheduled_at), run.schedule, known, now, late_after)
         for run in runs
-        if run.deployment and run.schedule and run.id not in open_rows
+        if run.deployment and run.id not in open_rows
     ]
     are_on = {(schedule.deployment, schedule.slug) for schedule in schedules}
     found += [lost(row) for row in too_old if row.run_id or (row.deployment, row.schedule) in are_on]

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic import ConfigDict
+
 from sivera.values import Value
 
 LATE_AFTER = timedelta(minutes=15)
@@ -37,7 +39,7 @@ class Outcome(StrEnum):
     """What became of a scheduled time.
 
     `LATE` is also what became of one whose run ended well and began late. What is `WAITING`, `RUNNING`, or `LATE`
-    without an end is looked at again.
+    without an end is looked at again. Of a run that no schedule made, `SKIPPED` is also one that a person cancelled.
     """
 
     WAITING = "waiting"
@@ -78,10 +80,12 @@ class SeenRun(Value):
 class Occurrence(Value):
     """A row of `job_occurrences`; see `sivera.models.JobOccurrence`."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     deployment: str
     scheduled_at: datetime
     job: str
-    schedule: str
+    schedule: str | None
     outcome: Outcome
     run_id: UUID | None = None
     skipped_by: UUID | None = None
@@ -94,9 +98,19 @@ class Occurrence(Value):
         """What tells it apart."""
         return Key(self.deployment, self.scheduled_at)
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether its run did what was to be done, if late."""
+        return self.outcome is Outcome.RAN or (self.outcome is Outcome.LATE and self.ended_at is not None)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its run began, and was not at once told that it is not its turn."""
+        return self.ended_well or (self.started_at is not None and self.outcome is not Outcome.SKIPPED)
+
 
 def account_for(
-    run: SeenRun, key: Key, schedule: str, runs: Iterable[SeenRun], now: datetime, late_after: timedelta
+    run: SeenRun, key: Key, schedule: str | None, runs: Iterable[SeenRun], now: datetime, late_after: timedelta
 ) -> Occurrence:
     """Say what became of a time for which there is a run; `runs` are those that may have been in its way."""
     outcome = outcome_of(run, now, late_after)
@@ -123,7 +137,8 @@ def outcome_of(run: SeenRun, now: datetime, late_after: timedelta) -> Outcome:
         case "FAILED" | "CRASHED":
             return Outcome.FAILED
         case "CANCELLED":
-            is_skipped = run.message in NOT_ITS_TURN or run.started_at is None
+            # Who starts a run by hand and ends it knows.
+            is_skipped = run.message in NOT_ITS_TURN or run.started_at is None or run.schedule is None
             return Outcome.SKIPPED if is_skipped else Outcome.FAILED
         case "SCHEDULED" if run.started_at is None:
             return Outcome.LATE if now - run.scheduled_at > late_after else Outcome.WAITING

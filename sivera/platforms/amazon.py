@@ -28,7 +28,15 @@ from sivera.errors import (
 )
 from sivera.platforms import amazon_json as read
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product, ProductNotEnabled
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
+from sivera.platforms.base import (
+    LONGEST_LIFE_SECONDS,
+    MAX_PAGES,
+    REPORT_PATIENCE,
+    AppCredentials,
+    Caller,
+    Reply,
+    TokenSource,
+)
 from sivera.values import (
     AdAccount,
     Campaign,
@@ -58,8 +66,6 @@ PAGE_SIZE = 100
 STATES = ("ENABLED", "PAUSED", "ARCHIVED")
 """The states that a list can be asked for. Amazon deletes nothing: archived is the last state."""
 MAX_REPORT_DAYS = 31
-REPORT_PATIENCE = timedelta(hours=4)
-"""Amazon takes up to three hours for a report; one that is not done after this is given up and asked for anew."""
 DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
 
 
@@ -177,21 +183,25 @@ class AmazonAds:
         """
         session = _Session(tokens, account.region, account.external_id)
         reading = _Reading(outstanding)
-        refusals: list[ProductNotEnabled] = []
+        refusals: dict[str, ProductNotEnabled] = {}
         try:
             for product in PRODUCTS:
                 try:
                     self._collect(session, product, account.currency, reading)
                     self._ask(session, product, window, reading)
                 except ProductNotEnabled as refusal:
-                    refusals.append(refusal)
+                    refusals[product.name] = refusal
                     reading.give_up(product)
         except Throttled:
             if not reading.got_something:
                 raise
         if len(refusals) == len(PRODUCTS) and not reading.got_something:
-            raise refusals[0]
-        return MetricsReading(batches=tuple(reading.batches), outstanding=tuple(reading.waiting.values()))
+            raise next(iter(refusals.values()))
+        return MetricsReading(
+            batches=tuple(reading.batches),
+            outstanding=tuple(reading.waiting.values()),
+            not_enabled=tuple(refusals),
+        )
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may come back changed."""
@@ -284,7 +294,9 @@ class AmazonAds:
                 if status == "COMPLETED":
                     content = self._download(read.text(reply.body, "url"))
                     rows = read.metrics_of(content, request.window, product, currency)
-                    batch = MetricsBatch(window=request.window, rows=rows, ad_product=product.name)
+                    batch = MetricsBatch(
+                        window=request.window, rows=rows, ad_product=product.name, requested_at=request.requested_at
+                    )
                     # The newest came first; older figures must not be stored after newer ones.
                     reading.batches.insert(position, batch)
                 elif status not in ("UNKNOWN", "FAILED") and self._now() - request.requested_at <= REPORT_PATIENCE:

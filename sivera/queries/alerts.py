@@ -1,13 +1,14 @@
 """Questions about alerts: the facts that they are decided by, which are open, and how one is opened and closed."""
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session, aliased
 
-from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Occurrence, StaleAccount
+from sivera.alerts.conditions import BrokenGrant, Condition, Kind, StaleAccount
+from sivera.alerts.events import CLOSED, OPENED, alert_event
 from sivera.grants.rules import WAITING
 from sivera.models import (
     AdAccount,
@@ -19,6 +20,8 @@ from sivera.models import (
     PlatformCredential,
     Team,
 )
+from sivera.occurrences.rules import Occurrence
+from sivera.platforms.base import REPORTS_LAG
 from sivera.queries.accounts import ACTIVE
 from sivera.values import PlatformName
 
@@ -34,23 +37,24 @@ def mark_checked(session: Session, now: datetime) -> datetime | None:
     return last
 
 
-def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[tuple[str, Occurrence]]:
-    """Yield deployment and occurrence of each scheduled time that matters: none before the last that ended well."""
-    ran = aliased(JobOccurrence)
+def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[Occurrence]:
+    """Yield what became of each time that matters, of all jobs but one: none before the last that ended well."""
+    row, ran = JobOccurrence, aliased(JobOccurrence)
     ended_well = or_(ran.outcome == "ran", and_(ran.outcome == "late", ran.ended_at.is_not(None)))
     last = (
-        select(func.max(ran.scheduled_at))
-        .where(ran.deployment == JobOccurrence.deployment, ended_well, ran.scheduled_at <= func.now())
-        .scalar_subquery()
+        select(ran.deployment, func.max(ran.scheduled_at).label("time"), func.max(ran.ended_at).label("end"))
+        .where(ended_well, ran.scheduled_at.between(since, func.now()))
+        .group_by(ran.deployment)
+        .subquery()
     )
+    # After a downtime a run of an earlier time may end after that of a later one.
+    matters = or_(last.c.time.is_(None), row.scheduled_at >= last.c.time, row.ended_at >= last.c.end)
     found = session.scalars(
-        select(JobOccurrence).where(
-            JobOccurrence.scheduled_at >= func.greatest(since, func.coalesce(last, since)), JobOccurrence.job != but
-        )
+        select(row)
+        .outerjoin(last, last.c.deployment == row.deployment)
+        .where(row.scheduled_at >= since, row.job != but, matters)
     )
-    for row in found:
-        fields = {name: getattr(row, name) for name in Occurrence.model_fields}
-        yield row.deployment, Occurrence.model_validate(fields)
+    yield from map(Occurrence.model_validate, found)
 
 
 def broken_grants(session: Session) -> Sequence[BrokenGrant]:
@@ -79,17 +83,24 @@ def broken_grants(session: Session) -> Sequence[BrokenGrant]:
 
 
 def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
-    """Return the accounts that should be synced and were not for so long."""
+    """Return the accounts that should be synced and were not for so long, or only without their reports."""
+    reported = AdAccount.reports_as_of + REPORTS_LAG
     # A grant that was broken for a day and is connected again: its accounts have their time from then on.
-    last = func.greatest(AdAccount.last_synced_at, AdAccount.created_at, PlatformCredential.status_since)
+    last = func.greatest(
+        func.least(AdAccount.last_synced_at, reported), AdAccount.created_at, PlatformCredential.status_since
+    )
     found = session.execute(
         select(
             AdAccount.id,
             Team.name.label("team"),
             AdAccount.platform,
             AdAccount.name,
-            func.coalesce(AdAccount.last_synced_at, AdAccount.created_at).label("since"),
+            func.coalesce(func.least(AdAccount.last_synced_at, AdAccount.reports_as_of), AdAccount.created_at).label(
+                "since"
+            ),
             AdAccount.last_error.label("error"),
+            func.coalesce(AdAccount.next_attempt_at > func.now(), False).label("rests"),
+            func.coalesce(reported < AdAccount.last_synced_at, False).label("lacks_reports"),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
@@ -132,7 +143,7 @@ def open_alert(session: Session, condition: Condition, *, announced: bool = True
         .returning(Alert)
     ).one_or_none()
     if opened is not None and announced:
-        _leave_event(session, "opened", opened)
+        _leave_event(session, OPENED, opened)
     return opened is not None
 
 
@@ -144,22 +155,18 @@ def close_alerts(session: Session, lasting: Collection[tuple[Kind, str]]) -> lis
         statement = statement.where(tuple_(Alert.kind, Alert.subject).not_in(kept))
     closed = session.scalars(statement.values(closed_at=func.now()).returning(Alert)).all()
     for alert in closed:
-        _leave_event(session, "closed", alert)
+        _leave_event(session, CLOSED, alert)
     return [alert.title for alert in closed]
 
 
-def _leave_event(session: Session, what: str, alert: Alert) -> None:
-    session.add(
-        OutboxEvent(
-            name=f"sivera.alert.{what}",
-            resource=f"sivera.alert.{alert.kind}.{alert.subject}",
-            payload={
-                "kind": alert.kind,
-                "subject": alert.subject,
-                "title": alert.title,
-                "message": alert.message,
-                "since": alert.since.astimezone(UTC).isoformat(timespec="seconds"),
-                "link": alert.link,
-            },
-        )
+def _leave_event(session: Session, name: str, alert: Alert) -> None:
+    said = alert_event(
+        name,
+        kind=alert.kind,
+        subject=alert.subject,
+        title=alert.title,
+        message=alert.message,
+        since=alert.since,
+        link=alert.link,
     )
+    session.add(OutboxEvent(**said))

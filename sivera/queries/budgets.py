@@ -18,6 +18,12 @@ from sivera.queries.accounts import ACTIVE
 _WAITS = func.coalesce(BudgetCheck.checked_at, AdAccount.created_at)
 _TEAM_WAITS = func.coalesce(TeamBudget.checked_at, TeamBudget.created_at)
 
+_IS_ABOUT = and_(
+    TeamBudget.team_id == AdAccount.team_id,
+    func.coalesce(TeamBudget.platform, AdAccount.platform) == AdAccount.platform,
+    func.coalesce(TeamBudget.account_id, AdAccount.id) == AdAccount.id,
+)
+
 MAY_SPEND = ("active", "paused", "other")
 """Campaigns of these statuses can spend again."""
 
@@ -59,16 +65,17 @@ def accounts_in_turn(session: Session, platform: str, teams: Sequence[str]) -> S
     return session.scalars(statement.where(Team.name.in_(teams)) if teams else statement).all()
 
 
-def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, bool]]]:
+def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, bool, bool]]]:
     """Return accounts, each with its team's name, in the order of their ids.
 
-    The last value says whether a sync is due that a budget waits for: its grant works, and a campaign has a budget.
+    The others say whether there is a budget to watch, of a campaign or of the team, and whether the grant works.
     """
-    has_budget = exists().where(
-        Campaign.account_id == AdAccount.id, Campaign.budget_amount > 0, Campaign.status.in_(MAY_SPEND)
+    has_budget = or_(
+        exists().where(Campaign.account_id == AdAccount.id, Campaign.budget_amount > 0, Campaign.status.in_(MAY_SPEND)),
+        exists().where(_IS_ABOUT, TeamBudget.currency == AdAccount.currency),
     )
     return session.execute(
-        select(AdAccount, Team.name, and_(PlatformCredential.status == ACTIVE, has_budget))
+        select(AdAccount, Team.name, has_budget, PlatformCredential.status == ACTIVE)
         .join(Team, Team.id == AdAccount.team_id)
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .where(AdAccount.id.in_(ids))
@@ -102,6 +109,7 @@ def mark_teams(session: Session, ids: Sequence[int]) -> None:
 
 # A shared budget is one row, whatever draws on it. Its campaigns agree on it but for a moment: the last word counts.
 # Figures are read in two arms: with an OR, no index could bound the days, and each check would read the whole history.
+# Of a lifetime, what lies before the days of the projection is one sum: years of days are not sorted for it.
 # A lifetime is over with its last day, or when its campaign was taken away; a day's or month's figures stay until then.
 _SPEND = text("""
     WITH asked AS (
@@ -127,16 +135,18 @@ _SPEND = text("""
                bool_or(is_active) AS is_active
         FROM drawing GROUP BY account_id, budget, budget_kind
     ), figures AS (
-        SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend,
-               m.currency <> d.budget_currency AS is_mixed
-        FROM drawing AS d
-        JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
-        WHERE d.budget_kind = 'lifetime'
+        SELECT d.account_id, d.budget, d.budget_kind, d.history, before.*
+        FROM drawing AS d, LATERAL (
+            SELECT min(m.day) AS day, sum(m.spend) AS spend, bool_or(m.currency <> d.budget_currency) AS is_mixed
+            FROM campaign_daily_metrics AS m
+            WHERE m.account_id = d.account_id AND m.campaign_id = d.external_id AND m.day < d.history
+        ) AS before
+        WHERE d.budget_kind = 'lifetime' AND before.day IS NOT NULL
         UNION ALL
         SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend, m.currency <> d.budget_currency
         FROM drawing AS d
         JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
-        WHERE d.budget_kind <> 'lifetime' AND m.day >= least(d.period, d.history)
+        WHERE m.day >= CASE d.budget_kind WHEN 'lifetime' THEN d.history ELSE least(d.period, d.history) END
     ), days AS (
         SELECT account_id, budget, budget_kind, day, min(history) AS history, sum(spend) AS spend,
                bool_or(is_mixed) AS is_mixed
@@ -216,12 +226,8 @@ def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[R
     """Return the accounts that each of these budgets is about, whatever their currency and status."""
     return session.execute(
         select(TeamBudget.id, AdAccount)
-        .join(AdAccount, AdAccount.team_id == TeamBudget.team_id)
-        .where(
-            TeamBudget.id.in_(ids),
-            func.coalesce(TeamBudget.platform, AdAccount.platform) == AdAccount.platform,
-            func.coalesce(TeamBudget.account_id, AdAccount.id) == AdAccount.id,
-        )
+        .join(AdAccount, _IS_ABOUT)
+        .where(TeamBudget.id.in_(ids))
         .order_by(TeamBudget.id, AdAccount.id)
     ).all()
 

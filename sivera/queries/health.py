@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, and_, column, func, select, table, union
+from sqlalchemy import Row, column, func, select, table, union
 from sqlalchemy.orm import Session
 
 from sivera.models import AdAccount, OutboxEvent, PlatformCredential
@@ -57,17 +57,6 @@ def inactive_grants(session: Session) -> Sequence[Row[tuple[int, str]]]:
         select(PlatformCredential.id, PlatformCredential.status)
         .where(PlatformCredential.status != ACTIVE)
         .order_by(PlatformCredential.id)
-    ).all()
-
-
-def stale_accounts(session: Session, after: timedelta) -> Sequence[Row[tuple[int, bool]]]:
-    """Return the accounts that should be synced and were not for so long, and whether each is in the slow lane."""
-    last = func.coalesce(AdAccount.last_synced_at, AdAccount.created_at)
-    return session.execute(
-        select(AdAccount.id, func.coalesce(AdAccount.next_attempt_at > func.now(), False))
-        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
-        .where(and_(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE), last < func.now() - after)
-        .order_by(AdAccount.id)
     ).all()
 
 

@@ -1,14 +1,15 @@
 """Questions about daily metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import Delete, Table, bindparam, delete, select
+from sqlalchemy import Delete, Table, bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Date, Text
 
-from sivera.models import CampaignDailyMetric
+from sivera.models import CampaignDailyMetric, ReportArrival
 from sivera.queries.upsert import incoming, upsert
 from sivera.values import DailyMetrics, MetricsBatch
 
@@ -39,6 +40,32 @@ def replace_window(session: Session, account_id: int, batch: MetricsBatch, now: 
         _UPSERT, {"account_id": account_id, "ad_product": batch.ad_product, "rows": rows, "now": now}
     ).all()
     return len(written) + deleted.rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def note_reports(session: Session, account_id: int, as_of: Mapping[str, datetime]) -> None:
+    """Note as of when the reports are that are stored now, by ad product; an older one changes nothing."""
+    statement = _arrivals(account_id, as_of)
+    newest = func.greatest(ReportArrival.as_of, statement.excluded.as_of)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=["account_id", "ad_product"], set_={"as_of": newest})
+    )
+
+
+def expect_reports(session: Session, account_id: int, asked_at: Mapping[str, datetime]) -> None:
+    """Note when the first report was asked for of ad products of which none was stored."""
+    session.execute(_arrivals(account_id, asked_at).on_conflict_do_nothing())
+
+
+def forget_reports(session: Session, account_id: int, ad_products: Sequence[str]) -> None:
+    """Expect no more reports of ad products."""
+    session.execute(
+        delete(ReportArrival).where(ReportArrival.account_id == account_id, ReportArrival.ad_product.in_(ad_products))
+    )
+
+
+def _arrivals(account_id: int, times: Mapping[str, datetime]) -> Insert:
+    rows = [{"account_id": account_id, "ad_product": product, "as_of": at} for product, at in times.items()]
+    return insert(ReportArrival).values(rows)
 
 
 def _delete_zeroed() -> Delete:

@@ -44,7 +44,7 @@ def read_marks(session: Session, since: datetime) -> dict[tuple[str, str], Mark]
         .where(JobOccurrence.scheduled_at >= since)
         .group_by(JobOccurrence.deployment, JobOccurrence.schedule)
     )
-    return {(deployment, schedule): Mark(waits_for, last) for deployment, schedule, waits_for, last in rows}
+    return {(deployment, schedule): Mark(waits_for, last) for deployment, schedule, waits_for, last in rows if schedule}
 
 
 def open_with_run(session: Session, since: datetime, most: int) -> list[Occurrence]:
@@ -55,7 +55,7 @@ def open_with_run(session: Session, since: datetime, most: int) -> list[Occurren
         .order_by(JobOccurrence.scheduled_at)
         .limit(most)
     )
-    return [_to_value(row) for row in rows]
+    return [Occurrence.model_validate(row) for row in rows]
 
 
 def open_before(session: Session, until: datetime, most: int) -> list[Occurrence]:
@@ -66,7 +66,7 @@ def open_before(session: Session, until: datetime, most: int) -> list[Occurrence
         .order_by(JobOccurrence.scheduled_at)
         .limit(most)
     )
-    return [_to_value(row) for row in rows]
+    return [Occurrence.model_validate(row) for row in rows]
 
 
 def record(session: Session, occurrences: Sequence[Occurrence]) -> Sequence[Outcome]:
@@ -116,13 +116,9 @@ def list_occurrences(
     if outcome:
         statement = statement.where(JobOccurrence.outcome == outcome.value)
     statement = statement.order_by(JobOccurrence.scheduled_at.desc(), JobOccurrence.deployment)
-    return [_to_value(row) for row in session.scalars(statement)]
+    return [Occurrence.model_validate(row) for row in session.scalars(statement)]
 
 
 def recorded_jobs(session: Session) -> set[str]:
     """Return the jobs of which there is a row."""
     return set(session.scalars(select(JobOccurrence.job).distinct()))
-
-
-def _to_value(row: JobOccurrence) -> Occurrence:
-    return Occurrence.model_validate({name: getattr(row, name) for name in Occurrence.model_fields})

@@ -1,10 +1,12 @@
 """Questions about the outbox: the events that transactions left there to be published."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
 
 from sivera.models import OutboxEvent
 
@@ -18,6 +20,24 @@ def lock_unpublished(session: Session, most: int) -> Sequence[OutboxEvent]:
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
+
+
+def latest_of_resource(session: Session, ids: Sequence[UUID], names: Collection[str]) -> Mapping[UUID, OutboxEvent]:
+    """Return those of these events after which none of these names was left for the same resource, by their ids."""
+    later = aliased(OutboxEvent)
+    is_superseded = exists().where(
+        later.resource == OutboxEvent.resource, later.name.in_(names), later.created_at > OutboxEvent.created_at
+    )
+    found = session.scalars(select(OutboxEvent).where(OutboxEvent.id.in_(ids), ~is_superseded))
+    return {each.id: each for each in found}
+
+
+def leave(session: Session, events: Sequence[Mapping[str, Any]]) -> int:
+    """Leave events with ids to be published, and return how many; what was left before is not left again."""
+    if not events:
+        return 0
+    statement = insert(OutboxEvent).on_conflict_do_nothing(index_elements=["id"]).returning(OutboxEvent.id)
+    return len(session.scalars(statement.values(list(events))).all())
 
 
 def mark_published(session: Session, ids: Sequence[UUID]) -> None:

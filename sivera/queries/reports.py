@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Text, and_, cast, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Row, Text, and_, cast, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
@@ -25,12 +25,13 @@ FIGURES = tuple(Figures.model_fields)
 
 
 class ReportTeam(NamedTuple):
-    """A team, and the days since a day of which it has a report."""
+    """A team, the days since a day of which it has a report, and the last one due when these were last restated."""
 
     id: int
     name: str
     timezone: str
     language: str
+    restated_through: date | None
     reported: frozenset[date]
 
 
@@ -38,7 +39,7 @@ def teams_with_reported_days(session: Session, names: Sequence[str], since: date
     """Return the teams (of these names; none means all) with the days since a day that have a report, by id."""
     days = func.array_agg(Report.day.distinct()).filter(Report.day.is_not(None))
     statement = (
-        select(Team.id, Team.name, Team.timezone, Team.language, days)
+        select(Team.id, Team.name, Team.timezone, Team.language, Team.reports_restated_through, days)
         .outerjoin(Report, and_(Report.team_id == Team.id, Report.day >= since))
         .group_by(Team.id)
         .order_by(Team.id)
@@ -46,8 +47,8 @@ def teams_with_reported_days(session: Session, names: Sequence[str], since: date
     if names:
         statement = statement.where(Team.name.in_(names))
     return [
-        ReportTeam(team_id, name, timezone, language, frozenset(reported or ()))
-        for team_id, name, timezone, language, reported in session.execute(statement)
+        ReportTeam(team_id, name, timezone, language, through, frozenset(reported or ()))
+        for team_id, name, timezone, language, through, reported in session.execute(statement)
     ]
 
 
@@ -62,6 +63,11 @@ def first_days(session: Session, team_ids: Sequence[int]) -> dict[int, date]:
         select(AdAccount.team_id, func.min(first)).where(AdAccount.team_id.in_(team_ids)).group_by(AdAccount.team_id)
     )
     return {team_id: day for team_id, day in rows if day is not None}
+
+
+def note_restated(session: Session, team_id: int, latest: date) -> None:
+    """Note that a team's reports up to the last one due agree with the figures."""
+    session.execute(update(Team).where(Team.id == team_id).values(reports_restated_through=latest))
 
 
 class Version(NamedTuple):

@@ -3,6 +3,7 @@
 from fsspec import AbstractFileSystem
 
 from sivera.errors import SiveraError
+from sivera.files import whole_file
 
 
 class NotKeptError(SiveraError):
@@ -15,11 +16,9 @@ def put_whole(files: AbstractFileSystem, path: str, content: bytes) -> None:
     Raises:
         NotKeptError: It could not be written.
     """
-    part = f"{path}.part"
     try:
-        files.pipe_file(part, content)
-        # A rename within a folder; on an object store a copy and a deletion. Either takes the place of the old at once.
-        files.mv(part, path)
+        with whole_file(files, path) as file:
+            file.write(content)
     except Exception as error:  # noqa: BLE001 - each kind of file system raises its own, and their texts may hold keys
         raise NotKeptError(
             f"the report could not be kept as {path} ({type(error).__name__}): see that the place which the block "

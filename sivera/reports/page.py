@@ -8,13 +8,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sivera.reports.drawing import draw
-from sivera.reports.figures import Figures, Line, Section, change
+from sivera.reports.figures import Figures, Section, change
 from sivera.reports.report import Made, Report
 from sivera.reports.rules import CHART_DAYS
 from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer
 
-MOST_CAMPAIGNS = 50
-"""A page of thousands of rows does not open on a phone; the CSV file has them all."""
+MOST_LINES = 50
+"""Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
+
+MOST_MISSING = 10
+"""Of the accounts whose figures are not complete: they stand above all figures."""
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "cpa", "roas")
 MORE_IS_BAD = frozenset({"cpc", "cpa"})
@@ -28,16 +31,6 @@ class Delta(NamedTuple):
     mood: str
 
 
-class Cell(NamedTuple):
-    """A measure of a line: as written, its changes, and its month until the day."""
-
-    measure: str
-    value: str
-    day_before: Delta
-    week_before: Delta
-    month: str
-
-
 def render(report: Report, made: Made, language: Language) -> str:
     """Write a report as HTML."""
     writer = Writer(language)
@@ -49,11 +42,14 @@ def render(report: Report, made: Made, language: Language) -> str:
             made=made,
             t=writer.text,
             writer=writer,
-            cells=partial(_cells, writer),
+            measures=MEASURES,
+            value=partial(_value, writer),
+            change=partial(_change, writer),
             charts=partial(_charts, report, writer),
             platform=PLATFORM_NAMES.__getitem__,
             provisional=report.provisional(made.at.date()),
-            most=MOST_CAMPAIGNS,
+            most_lines=MOST_LINES,
+            most_missing=MOST_MISSING,
             undefined=UNDEFINED,
         )
     )
@@ -78,20 +74,7 @@ def _charts(report: Report, writer: Writer, section: Section) -> Iterator[tuple[
         yield writer.text("chart_conversions", days=CHART_DAYS), Markup(draw(points, "conversions", report.day, writer))  # noqa: S704 - as above
 
 
-def _cells(writer: Writer, line: Line, currency: str) -> list[Cell]:
-    return [
-        Cell(
-            measure,
-            _write(writer, line.day, measure, currency),
-            _delta(writer, line.day, line.day_before, measure),
-            _delta(writer, line.day, line.week_before, measure),
-            _write(writer, line.month, measure, currency),
-        )
-        for measure in MEASURES
-    ]
-
-
-def _write(writer: Writer, figures: Figures, measure: str, currency: str) -> str:
+def _value(writer: Writer, figures: Figures, measure: str, currency: str) -> str:
     money = partial(writer.money, currency=currency)
     forms: dict[str, Callable[..., str]] = {
         "spend": money,
@@ -103,7 +86,7 @@ def _write(writer: Writer, figures: Figures, measure: str, currency: str) -> str
     return forms.get(measure, writer.count)(getattr(figures, measure))
 
 
-def _delta(writer: Writer, now: Figures, before: Figures, measure: str) -> Delta:
+def _change(writer: Writer, now: Figures, before: Figures, measure: str) -> Delta:
     share = change(getattr(now, measure), getattr(before, measure))
     if not share or measure in MORE_IS_NEITHER:
         return Delta(writer.change(share), "")

@@ -1,6 +1,7 @@
-"""What a run has to do: whose day has ended, and who lacks its report."""
+"""What a run has to do: whose day has ended, who lacks its report, and whose reports are yet to be restated."""
 
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +15,7 @@ from sivera.reports.texts import Language
 
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
-    """Find the teams that a run with these options writes reports for, the longest missing first.
+    """Find the teams that a run with these options works for.
 
     Raises:
         ConfigurationError: The options name a team that does not exist.
@@ -24,16 +25,18 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
     # Two days more than are made up: the last day that ended is as old as that where the local time is behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
     failures: list[TeamFailure] = []
-    lacking: list[tuple[queries.ReportTeam, date]] = []
+    found: list[tuple[queries.ReportTeam, ZoneInfo, date, bool]] = []
     for team in queries.teams_with_reported_days(session, options.teams, since):
         try:
-            latest = rules.latest_due_day(now, rules.zone_of_team(team.timezone, team.name))
+            zone = rules.zone_of_team(team.timezone, team.name)
         except ConfigurationError as error:
             failures.append(TeamFailure(team=team.name, reason=str(error)))
             continue
-        if latest not in team.reported or options.check_restated:
-            lacking.append((team, latest))
-    first = queries.first_days(session, [team.id for team, _ in lacking])
+        latest = rules.latest_due_day(now, zone)
+        restated = team.restated_through is not None and team.restated_through >= latest
+        if latest not in team.reported or options.check_restated or not restated:
+            found.append((team, zone, latest, options.check_restated or not restated))
+    first = queries.first_days(session, [team.id for team, *_ in found])
     due = [
         DueTeam(
             id=team.id,
@@ -41,12 +44,11 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
             timezone=team.timezone,
             language=Language(team.language),
             latest=latest,
-            days=rules.days_to_write(latest, first[team.id], team.reported, options.make_up_days),
+            days=rules.days_to_write(latest, zone, first[team.id], team.reported, options.make_up_days),
+            restated_through=team.restated_through,
+            restates=restates,
         )
-        for team, latest in lacking
+        for team, zone, latest, restates in found
         if team.id in first
     ]
-    if not options.check_restated:
-        due = [team for team in due if team.days]
-    due.sort(key=lambda team: (team.days[0] if team.days else team.latest, team.id))
-    return ReportPlan(due=tuple(due), failures=tuple(failures))
+    return ReportPlan(due=tuple(team for team in due if team.days or team.restates), failures=tuple(failures))

@@ -103,17 +103,27 @@ def due_at(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day + DAY, DUE, zone).astimezone(UTC)
 
 
+def has_day(zone: ZoneInfo, day: date) -> bool:
+    """Say whether a time zone has a day; one that crosses the date line to the west leaves one out."""
+    return day_end(day - DAY, zone) < day_end(day, zone)
+
+
 def latest_due_day(now: datetime, zone: ZoneInfo) -> date:
     """Return the last day whose report is due."""
-    today = now.astimezone(zone).date()
-    return today - DAY if due_at(today - DAY, zone) <= now else today - 2 * DAY
+    day = now.astimezone(zone).date() - DAY
+    while due_at(day, zone) > now or not has_day(zone, day):
+        day -= DAY
+    return day
 
 
-def days_to_write(latest: date, first: date | None, reported: Collection[date], make_up_days: int) -> tuple[date, ...]:
+def days_to_write(
+    latest: date, zone: ZoneInfo, first: date | None, reported: Collection[date], make_up_days: int
+) -> tuple[date, ...]:
     """Return the days that lack their report, the oldest first.
 
     Args:
         latest: The last day whose report is due.
+        zone: The team's time zone.
         first: The first day of which the team has figures; None where it has none, and so no report.
         reported: The days that have a report.
         make_up_days: So many days before `latest` are made up.
@@ -121,7 +131,7 @@ def days_to_write(latest: date, first: date | None, reported: Collection[date], 
     if first is None:
         return ()
     wanted = days_between(max(first, latest - make_up_days * DAY), latest)
-    return tuple(day for day in wanted if day not in reported)
+    return tuple(day for day in wanted if day not in reported and has_day(zone, day))
 
 
 def days_between(since: date, until: date) -> Iterator[date]:

@@ -27,8 +27,9 @@ COLUMNS = (
     "conversion_value",
     "cpa",
     "roas",
+    "why",
 )
-MEASURES = COLUMNS[9:]
+MEASURES = COLUMNS[9:-1]
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, full-width signs too (OWASP, "CSV Injection")."""
@@ -37,9 +38,10 @@ DECIMALS = Decimal("0.000001")
 
 
 def to_csv(report: Report) -> bytes:
-    """Write a report as CSV: a row for each line and period, in UTF-8 with a byte order mark, by which Excel knows it.
+    """Write a report as CSV: a row for each line and period, and one of the level `missing` for each missing account.
 
-    Numbers are plain, with a point and no separators; what is undefined is empty.
+    It is in UTF-8 with a byte order mark, by which Excel knows it. Numbers are plain, with a point and no separators;
+    what is undefined is empty.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -51,7 +53,7 @@ def to_csv(report: Report) -> bytes:
                     [
                         report.day,
                         period.value,
-                        section.currency,
+                        harmless(section.currency),
                         level,
                         line.platform or "",
                         line.account_id or "",
@@ -60,8 +62,12 @@ def to_csv(report: Report) -> bytes:
                         f"{line.platform}:{line.campaign_id}" if line.campaign_id else "",
                         harmless(line.campaign),
                         *(_number(getattr(figures, name)) for name in MEASURES),
+                        "",
                     ]
                 )
+    for account in report.missing:
+        named = [report.day, "", "", "missing", account.platform, account.id, harmless(account.name)]
+        writer.writerow([*named, "", "", *("" for _ in MEASURES), account.why.value])
     return text.getvalue().encode("utf-8-sig")
 
 

@@ -5,7 +5,7 @@ files, and a process that is killed on the way leaves files without a row, which
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -40,7 +40,7 @@ class ReportEdges:
 
 
 def write_reports(edges: ReportEdges, team: DueTeam, until: float) -> TeamReports:
-    """Write the missing reports of a team, and then new versions of those whose figures changed; each the oldest first.
+    """Write the reports that a team lacks, the oldest first.
 
     Args:
         edges: What it needs from outside.
@@ -50,30 +50,54 @@ def write_reports(edges: ReportEdges, team: DueTeam, until: float) -> TeamReport
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
     """
+    with Session(edges.engine) as session:
+        # Another run, or an earlier attempt of this one, may have written some since they were looked for.
+        reported = queries.newest_versions(session, team.id, min(team.days))
+    return _write_all(edges, team, [(day, 1) for day in team.days if day not in reported], until)
+
+
+def restate_reports(edges: ReportEdges, team: DueTeam, until: float) -> TeamReports:
+    """Write new versions of a team's reports whose figures changed, the oldest first; note that they agree then.
+
+    Args:
+        edges: What it needs from outside.
+        team: The team.
+        until: The monotonic time after which no version is begun.
+
+    Raises:
+        NotKeptError: A file could not be written; what was written before stays.
+    """
+    if edges.monotonic() >= until:
+        return TeamReports(team=team, left=True)
+    done = _write_all(edges, team, _restated(edges, team), until)
+    if not done.left:
+        with Session(edges.engine) as session, session.begin():
+            queries.note_restated(session, team.id, team.latest)
+    return done
+
+
+def _restated(edges: ReportEdges, team: DueTeam) -> Iterator[tuple[date, int]]:
+    """Yield the days whose reports do not agree with the figures any more, with the versions they get."""
+    with Session(edges.engine) as session:
+        accounts = queries.active_accounts(session, team.id)
+        since = rules.restated_since(team.latest, (account.platform for account in accounts))
+        versions = queries.newest_versions(session, team.id, since)
+        digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
+        outstanding = queries.outstanding_reports(session, team.id)
+    for day in sorted(day for day in versions if day <= team.latest):
+        missing = rules.missing_accounts(accounts, outstanding, digests, day, edges.now())
+        if versions[day].checksum != rules.checksum(day, digests, missing):
+            yield day, versions[day].version + 1
+
+
+def _write_all(edges: ReportEdges, team: DueTeam, days: Iterable[tuple[date, int]], until: float) -> TeamReports:
     written: list[Written] = []
-    for day, version in _days(edges, team):
+    for day, version in days:
         if edges.monotonic() >= until:
             return TeamReports(team=team, written=tuple(written), left=True)
         if one := _write(edges, team, day, version):
             written.append(one)
     return TeamReports(team=team, written=tuple(written))
-
-
-def _days(edges: ReportEdges, team: DueTeam) -> Iterator[tuple[date, int]]:
-    """Yield the days to write, with the versions they get."""
-    with Session(edges.engine) as session:
-        accounts = queries.active_accounts(session, team.id)
-        restated = rules.restated_since(team.latest, (account.platform for account in accounts))
-        since = min([restated, *team.days])
-        versions = queries.newest_versions(session, team.id, since)
-        digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
-        outstanding = queries.outstanding_reports(session, team.id)
-    # A new report must not wait for a month of old ones.
-    for day in (*team.days, *sorted(day for day in versions.keys() - {*team.days} if restated <= day <= team.latest)):
-        missing = rules.missing_accounts(accounts, outstanding, digests, day, edges.now())
-        newest = versions.get(day)
-        if newest is None or newest.checksum != rules.checksum(day, digests, missing):
-            yield day, newest.version + 1 if newest else 1
 
 
 def _write(edges: ReportEdges, team: DueTeam, day: date, version: int) -> Written | None:

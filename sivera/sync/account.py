@@ -171,6 +171,7 @@ def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, no
     metric_rows = sum(metric_queries.replace_window(session, due.id, batch, now) for batch in fetched.metrics.batches)
     if target.outstanding or fetched.metrics.outstanding:
         queries.replace_outstanding_reports(session, due.id, fetched.metrics.outstanding)
+    _note_reports(session, target, fetched.metrics)
     queries.mark_synced(session, due.id, as_of=fetched.as_of, now=now, full=full)
     return AccountSync(
         account=due,
@@ -182,6 +183,17 @@ def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, no
         metric_rows=metric_rows,
         recovered=state.consecutive_failures >= rules.SLOW_LANE_AFTER,
     )
+
+
+def _note_reports(session: Session, target: Target, metrics: values.MetricsReading) -> None:
+    """Note how old the figures are that come as reports, so that nobody takes a sync without them for fresh."""
+    asked = {request.ad_product: request.requested_at for request in metrics.outstanding}
+    if arrived := rules.reports_as_of(metrics.batches, _zone(target)):
+        metric_queries.note_reports(session, target.due.id, arrived)
+    if first := {product: at for product, at in asked.items() if product not in arrived}:
+        metric_queries.expect_reports(session, target.due.id, first)
+    if metrics.not_enabled:
+        metric_queries.forget_reports(session, target.due.id, metrics.not_enabled)
 
 
 def _remove_missing(session: Session, account_id: int, listed: list[str], now: datetime, approved: int) -> int:

@@ -1,10 +1,11 @@
 """The decisions of sync-campaigns, as pure functions: facts in, decision out."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta, tzinfo
 
 from sivera.errors import SiveraError
 from sivera.sync.options import SyncMode
-from sivera.values import DateWindow, PlatformName
+from sivera.values import DateWindow, MetricsBatch, PlatformName
 
 RECENT_DAYS = 3
 """What an incremental run reads again: today and the days that late clicks still move."""
@@ -51,6 +52,20 @@ def metrics_window(platform: PlatformName, mode: SyncMode, lookback_days: int | 
     """Return the days to read again, today (in the account's time zone) included."""
     days = lookback_days or (RESTATEMENT_DAYS[platform] if mode is SyncMode.FULL else RECENT_DAYS)
     return DateWindow(since=today - timedelta(days=days - 1), until=today)
+
+
+def reports_as_of(batches: Iterable[MetricsBatch], zone: tzinfo) -> dict[str, datetime]:
+    """Return as of when the reports among these batches are, by ad product.
+
+    A report of days that were over when it was asked for says nothing of those after them.
+    """
+    found: dict[str, datetime] = {}
+    for batch in batches:
+        if batch.ad_product and batch.requested_at:
+            end = datetime.combine(batch.window.until + timedelta(days=1), time(), zone)
+            as_of = min(batch.requested_at, end)
+            found[batch.ad_product] = max(as_of, found.get(batch.ad_product, as_of))
+    return found
 
 
 def next_attempt(failures: int, now: datetime) -> datetime | None:

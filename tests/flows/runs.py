@@ -40,10 +40,20 @@ def name_of(state: State) -> str:
 
 
 def artifacts(state: State) -> dict[str, Any]:
+    """What a flow run's artifacts hold, by their keys."""
+    return {artifact["key"]: artifact["data"] for artifact in _artifacts(state)}
+
+
+def descriptions(state: State) -> dict[str, str]:
+    """What stands above a flow run's artifacts, by their keys."""
+    return {artifact["key"]: artifact["description"] for artifact in _artifacts(state)}
+
+
+def _artifacts(state: State) -> list[dict[str, Any]]:
     wanted = {"artifacts": {"flow_run_id": {"any_": [str(flow_run_id(state))]}}}
     with get_client(sync_client=True) as client:
-        found = client.request("POST", "/artifacts/filter", json=wanted).json()
-    return {artifact["key"]: artifact["data"] for artifact in found}
+        found: list[dict[str, Any]] = client.request("POST", "/artifacts/filter", json=wanted).json()
+    return found
 
 
 def events(name: str, state: State) -> list[dict[str, Any]]:

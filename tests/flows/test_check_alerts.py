@@ -3,27 +3,37 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.concurrency.sync import concurrency
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 from pydantic import SecretStr
 from sqlalchemy import text
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from blocks.alert_channels import CLOSED, OPENED, automation_names, automations_of
+from blocks.alert_channels import automation_names, automations_of
+from blocks.alert_messages import find_refusals, last_refused
 from blocks.database import DATABASE_BLOCK
 from blocks.names import ALERTS_JOB, DATABASE
 from blocks.server import connect
 from blocks.setup import setup
 from flows.check_alerts import check_alerts
-from ops.alert_actions import remove_channel
+from ops.alert_actions import list_alerts, remove_channel
 from ops.alert_actions import test_channels as send_test
+from ops.deploy import deploy
+from sivera.alerts import resending
 from sivera.alerts.checking import SILENCE
+from sivera.alerts.events import CLOSED, OPENED
 from sivera.alerts.options import Channel
+from sivera.alerts.resending import WAIT, Refusal
+from sivera.occurrences.rules import ANOTHER_INSTANCE
+from sivera.platforms.base import utc_now
 from tasks import resources
 from tests.chats import DISCORD, SLACK, Chats, chats
 from tests.flows.runs import artifacts, events
+from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.prefect_server import PrefectServer, run_server
 from tests.stage import Stage
 
@@ -60,6 +70,7 @@ def told(ready: Stage, receiver: Chats) -> Iterator[Stage]:
     )
     receiver.messages.clear()
     receiver.status = 200
+    receiver.statuses.clear()
     yield ready
     with connect() as client:  # else its automations outlive the test by the wait for silence
         for channel in Channel:
@@ -107,7 +118,7 @@ def break_the_database() -> None:
 def flush(receiver: Chats) -> None:
     """Wait until what was sent before has come: messages of an automation come in the order of their events."""
     before = len(receiver.of(WEBHOOK, "Test: "))
-    assert send_test() == 0
+    assert send_test() == (1 if receiver.statuses else 0)
     receiver.wait_for(WEBHOOK, "Test: ", before + 1)
 
 
@@ -159,6 +170,46 @@ def test_a_condition_is_told_of_once_by_each_channel_and_once_more_when_it_is_ov
         (WEBHOOK, "/hook"),
     }
     assert CANARY not in everything_said(told)
+
+
+def start_by_hand(deployment: str, *states: State) -> FlowRun:
+    """Start a run as `prefect deployment run`, the UI and the door do, and let it go through these states."""
+    with connect() as client:
+        run = client.create_flow_run_from_deployment(client.read_deployment_by_name(deployment).id)
+        for state in (Pending(), Running(), *states):
+            client.set_flow_run_state(run.id, state, force=True)
+    return run
+
+
+def test_a_run_by_hand_that_fails_is_told_of_once_and_once_more_when_one_ends_well(
+    told: Stage, receiver: Chats, tmp_path: Path
+) -> None:
+    deploy(timetable_path=write(tmp_path, timetable(ALL, SPLIT)))
+    crashed = start_by_hand("example/all", Crashed(message="No heartbeat for 150 seconds: the process is gone."))
+    start_by_hand("example/all", Failed(message="so it was"))
+    timed_out = start_by_hand("example/split", Failed(name="TimedOut", message="over 300 seconds"))
+    start_by_hand("example/split", Cancelled(message=ANOTHER_INSTANCE))
+    assert run().message == "2 open, 2 of them new, 0 over"
+    for service in SERVICES.values():
+        first, second = sorted(receiver.wait_for(service, "Alert: ", 2))
+        assert first.splitlines()[0] == "Alert: example/all failed"
+        assert "Crashed: No heartbeat for 150 seconds: the process is gone." in first
+        assert "No schedule started it" in first
+        assert f"/runs/flow-run/{crashed.id}" in first
+        assert second.splitlines()[0] == "Alert: example/split failed"
+        assert "TimedOut: over 300 seconds." in second
+        assert f"/runs/flow-run/{timed_out.id}" in second
+    start_by_hand("example/all", Failed(message="again"))
+    assert run().message == "2 open, 0 of them new, 0 over"
+    start_by_hand("example/all", Completed())
+    assert run().message == "1 open, 0 of them new, 1 over"
+    for service in SERVICES.values():
+        (over,) = receiver.wait_for(service, "Over: ")
+        assert over.startswith("Over: example/all failed")
+    flush(receiver)
+    assert {len(receiver.of(service, "Alert: ")) for service in SERVICES.values()} == {2}
+    kept_out = told.rows("SELECT schedule FROM job_occurrences WHERE message = :said", said=ANOTHER_INSTANCE)
+    assert [row.schedule for row in kept_out] == [None]
 
 
 def test_an_event_of_another_job_is_told_of_too(told: Stage, receiver: Chats) -> None:
@@ -236,6 +287,75 @@ def test_a_test_says_which_channel_does_not_take_its_message_and_shows_no_secret
     assert CANARY not in out + everything_said(told)
 
 
+def refusals(count: int) -> list[Refusal]:
+    """The messages that were not taken, once the server says that there are so many; it does so a moment later."""
+    for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(60), reraise=True):
+        with attempt, connect() as client:
+            found = find_refusals(client, utc_now() - timedelta(hours=1))
+            assert len(found) >= count
+    return found
+
+
+def test_what_a_service_refuses_is_sent_again_to_it_alone_until_it_takes_it(
+    told: Stage, receiver: Chats, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver.statuses = {SLACK: 500}
+    occurrence(told, 60, "failed")
+    run()
+    for service in SERVICES.values():
+        receiver.wait_for(service, "Alert: sync-campaigns/all failed")
+    (refusal,) = refusals(1)
+    assert refusal.channel is Channel.SLACK
+    with connect() as client:
+        assert last_refused(client).keys() == {Channel.SLACK}
+    list_alerts()
+    assert capsys.readouterr().out.count("on, but its last message was not taken (") == 1
+    # It is sent again, and refused again.
+    run()
+    assert len(receiver.wait_for(SLACK, "Alert: ", 2)) == 2
+    refusals(2)
+    # Nothing before its time, and nothing twice.
+    run()
+    flush(receiver)
+    refused_tests = 1
+    assert len(receiver.of(SLACK, "Alert: ")) == 2
+    # Five minutes later the service takes it.
+    receiver.statuses.clear()
+    later = [one.model_copy(update={"at": one.at - WAIT}) for one in refusals(2 + refused_tests)]
+    assert resending.send_again(told.engine, later) == 1
+    run()
+    assert len(receiver.wait_for(SLACK, "Alert: ", 3)) == 3
+    flush(receiver)
+    with connect() as client:
+        assert last_refused(client) == {}
+    assert resending.send_again(told.engine, later) == 0
+    run()
+    flush(receiver)
+    assert len(receiver.of(SLACK, "Alert: ")) == 3
+    for service in (DISCORD, WEBHOOK):
+        assert len(receiver.of(service, "Alert: ")) == 1
+    occurrence(told, 0, "ran")
+    run()
+    for service in SERVICES.values():
+        assert len(receiver.wait_for(service, "Over: ")) == 1
+
+
+def test_an_alert_that_is_over_is_not_sent_again(told: Stage, receiver: Chats) -> None:
+    receiver.statuses = {DISCORD: 429}
+    occurrence(told, 60, "failed")
+    run()
+    refusals(1)
+    receiver.statuses.clear()
+    before = len(receiver.of(DISCORD, "Alert: "))
+    occurrence(told, 0, "ran")
+    run()
+    receiver.wait_for(DISCORD, "Over: ")
+    run()
+    flush(receiver)
+    assert len(receiver.of(DISCORD, "Alert: ")) == before
+    assert len(receiver.of(DISCORD, "Over: ")) == 1
+
+
 @pytest.mark.usefixtures("told")
 def test_a_channel_that_is_removed_is_silent(receiver: Chats) -> None:
     remove_channel(Channel.DISCORD)
@@ -278,3 +398,15 @@ def test_a_second_instance_ends_cancelled() -> None:
     with concurrency(ALERTS_JOB, strict=True, max_retries=0):
         state: State = check_alerts(return_state=True)
     assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
+
+
+def test_a_check_that_hangs_in_the_accounting_ends_as_a_whole(ready: Stage) -> None:
+    with ready.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE job_occurrences"))
+        # A step whose state is asked for, and not its result, must not swallow the timeout and go on without one.
+        state: State = check_alerts.with_options(timeout_seconds=8)(return_state=True)
+    assert state.name == "TimedOut"
+    (finished,) = events("sivera.check-alerts.finished", state)
+    assert (finished["success"], finished["state"]) == (False, "TimedOut")
+    assert ready.rows("SELECT checked_at FROM alert_checks") == []
+    run()

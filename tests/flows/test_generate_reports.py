@@ -1,12 +1,12 @@
 """generate-reports as a flow: a real Prefect server, real PostgreSQL, and files in a folder and in a bucket."""
 
+import json
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from prefect.types import SecretDict
@@ -17,7 +17,12 @@ from flows.generate_reports import generate_reports
 from sivera.platforms.base import utc_now
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import latest_due_day, zone_of_team
-from tests.flows.runs import artifacts, events, recorded_names
+from sivera.reports.rules import paths as paths_of
+from sivera.reports.summary import DueTeam, ReportSummary, TeamFailure, TeamReports, Written
+from sivera.reports.texts import Language
+from tasks.reports import publish_summary
+from tests.buckets import bucket, credentials, s3_server
+from tests.flows.runs import artifacts, descriptions, events, recorded_names
 from tests.sivera.reports.books import Books
 from tests.stage import Stage
 
@@ -96,6 +101,65 @@ def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books
     assert run().message == "1 reports written for 1 of 2 teams, 1 teams failed"
 
 
+def test_no_team_waits_for_its_report_until_those_of_others_are_restated(books: Books) -> None:
+    for number in range(6):
+        add_team(books, f"Team {number}", "UTC")
+    run()
+    day = latest("UTC")
+    # As if it were a day later: nobody has the report of the last day, one team lacks more, and an earlier day changed.
+    books.execute("UPDATE reports SET day = day - 3")
+    books.execute("UPDATE teams SET reports_restated_through = :before", before=day - ONE_DAY)
+    for row in books.rows("SELECT id FROM ad_accounts ORDER BY id"):
+        books.ran(row.id, day - 3 * ONE_DAY, 7)
+    state = run(ReportOptions(make_up_days=1))
+    assert state.message == "12 reports written for 6 of 6 teams, 6 new versions of restated days"
+    written = books.rows("SELECT day, version FROM reports ORDER BY created_at")[6:]
+    assert [row.version for row in written] == [1] * 12 + [2] * 6
+
+
+@pytest.mark.usefixtures("books")
+def test_lists_in_the_ui_end_after_a_hundred_rows() -> None:
+    team = DueTeam(
+        id=1,
+        name="Hanok",
+        timezone="UTC",
+        language=Language.EN,
+        latest=latest("UTC"),
+        days=(),
+        restates=True,
+        restated_through=None,
+    )
+    days = [date(2026, 1, 1) + number * ONE_DAY for number in range(101)]
+    paths = {day: paths_of(1, day, 1) for day in days}
+    written = tuple(Written(day=day, version=1, html_path=paths[day][0], csv_path=paths[day][1]) for day in days)
+    failures = tuple(TeamFailure(team=f"Lost {number}", reason="why") for number in range(102))
+    summary = ReportSummary(
+        teams=103,
+        reports=101,
+        versions=0,
+        put_off=0,
+        written_for=1,
+        written=(TeamReports(team=team, written=written),),
+        failures=failures,
+    )
+
+    @flow
+    def publish() -> None:
+        publish_summary(summary)
+
+    state = publish(return_state=True)
+    found = artifacts(state)
+    shown = json.loads(found["generate-reports-list"])
+    assert [row["day"] for row in shown] == [str(day) for day in days[:100]]
+    assert [row["team"] for row in json.loads(found["generate-reports-failures"])] == [
+        failure.team for failure in failures[:100]
+    ]
+    said = descriptions(state)
+    assert "he first 100 of 101 are shown" in said["generate-reports-list"]
+    assert "102 teams failed" in said["generate-reports-failures"]
+    assert "100" in said["generate-reports-failures"]
+
+
 @pytest.mark.usefixtures("books")
 def test_a_second_run_beside_the_first_is_cancelled() -> None:
     with concurrency(REPORTS_JOB, occupy=1, strict=True):
@@ -105,25 +169,12 @@ def test_a_second_run_beside_the_first_is_cancelled() -> None:
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a server of this process that answers as S3 does, with a bucket `sivera`."""
+    """The URL of a server that answers as S3 does, with a bucket `sivera`."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "for-the-server-only")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    bucket(url).mkdir("sivera")
-    yield url
-    server.stop()
-
-
-def bucket(url: str) -> s3fs.S3FileSystem:
-    return s3fs.S3FileSystem(**credentials(url), skip_instance_cache=True)
-
-
-def credentials(url: str) -> dict[str, str]:
-    return {"key": "example-key", "secret": "example-secret", "endpoint_url": url}
+    with s3_server() as url:
+        yield url
 
 
 def test_reports_go_into_a_bucket_too(books: Books, s3: str) -> None:

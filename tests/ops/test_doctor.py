@@ -34,6 +34,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from blocks.alert_channels import automation_names
+from blocks.alert_messages import NOT_TAKEN
 from blocks.automations import AUTOMATIONS
 from blocks.monitoring import ResultWebhook
 from blocks.names import BACKUPS, CRON_SECRET, DATABASE, LOCKS, REPORTS, RESULT_WEBHOOK, TOKEN_KEY, WORK_POOL
@@ -500,6 +501,19 @@ def test_a_channel_that_is_set_has_both_its_automations(examine: Doctor) -> None
             setup()
 
 
+def test_a_channel_whose_last_message_was_not_taken_is_said(examine: Doctor) -> None:
+    setup(channels={Channel.URL: SecretStr("json://user:s3cretvalue@127.0.0.1:9/hook")})
+    with connect() as client:
+        (automation,) = client.read_automations_by_name(automation_names(Channel.URL)[0])
+    resource = f"prefect.automation.{automation.id}"
+    # As the server's own; a test of check-alerts has the server send to a service that refuses.
+    emit_event(NOT_TAKEN, resource={"prefect.resource.id": resource})
+    events_where({"event": {"name": [NOT_TAKEN]}, "resource": {"id": [resource]}})
+    found = examine()["automations"]
+    assert found.verdict is WARNING
+    assert "the last message was not taken: url (20" in found.text
+
+
 def automation_ids(client: SyncPrefectClient) -> list[UUID]:
     found = {each.name: each.id for each in client.read_automations(limit=200)}
     return [found[automation.name] for automation in AUTOMATIONS]
@@ -510,6 +524,7 @@ def test_grants_accounts_and_events_that_need_a_look_are_counted(examine: Doctor
         UPDATE platform_credentials SET expires_at = now() + interval '23 hours' WHERE platform = 'meta';
         UPDATE platform_credentials SET expires_at = now() - interval '1 hour' WHERE platform IN ('google', 'amazon');
         UPDATE platform_credentials SET status = 'reauthorization_required' WHERE platform = 'tiktok';
+        UPDATE platform_credentials SET status_since = now() - interval '1 day';
         UPDATE ad_accounts SET created_at = now() - interval '1 day';
         UPDATE ad_accounts SET last_synced_at = now() - interval '119 minutes' WHERE platform = 'google';
         UPDATE ad_accounts SET last_synced_at = now() - interval '121 minutes' WHERE platform = 'meta';

@@ -66,6 +66,19 @@ def test_the_newest_first_up_to_date_and_readable(sivera: Sivera, deployed: Stag
     assert to_minute(missed(30).scheduled_at) in sivera("history", "--days", "2").out
 
 
+def test_a_run_by_hand_says_so(sivera: Sivera, deployed: Stage) -> None:
+    assert deployed
+    with connect() as client:
+        run = client.create_flow_run_from_deployment(client.read_deployment_by_name("example/all").id)
+        states: list[State] = [Pending(), Running(), Completed(message="all went well")]
+        for state in states:
+            client.set_flow_run_state(run.id, state, force=True)
+    (row,) = [line for line in sivera("history", "example").out.splitlines() if str(run.id) in line]
+    assert row.rstrip().endswith("By hand. all went well")
+    (found,) = json.loads(sivera("history", "example", "--outcome", "ran", "--json").out)
+    assert (found["schedule"], found["run_id"]) == (None, str(run.id))
+
+
 def test_one_outcome_and_json(sivera: Sivera, deployed: Stage) -> None:
     record(deployed, missed(3), missed(5, outcome=Outcome.FAILED, message="it broke\nat line 7", ended_at=utc_now()))
     (row,) = json.loads(sivera("history", "example", "--outcome", "failed", "--json").out)

@@ -61,6 +61,7 @@ def book(*states: State) -> None:
 def age(stage: Stage) -> None:
     with stage.engine.begin() as connection:
         connection.execute(text("UPDATE ad_accounts SET created_at = now() - interval '5 hours'"))
+        connection.execute(text("UPDATE platform_credentials SET status_since = now() - interval '5 hours'"))
 
 
 @pytest.mark.usefixtures("jobs")

@@ -102,7 +102,15 @@ def test_what_lies_before_the_last_run_that_ended_well_is_not_read(stage: Stage)
         occurrence(stage, "sync-campaigns", minutes_ago, outcome)
     with Session(stage.engine) as session:
         read = queries.read_occurrences(session, datetime.now(UTC) - timedelta(days=8), but=JOB)
-        assert sorted(found.outcome for _, found in read) == ["failed", "late"]
+        assert sorted(found.outcome for found in read) == ["failed", "late"]
+
+
+def test_a_run_of_an_earlier_time_that_fails_after_a_later_one_is_read(stage: Stage) -> None:
+    occurrence(stage, "sync-campaigns", 120, "failed")
+    occurrence(stage, "sync-campaigns", 60, "ran")
+    assert check(stage).opened == ()
+    execute(stage, "UPDATE job_occurrences SET ended_at = now() WHERE outcome = 'failed'")
+    assert check(stage).opened == ("sync-campaigns/all failed",)
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [("missed", "job-missed"), ("skipped", "job-skipped")])
@@ -150,6 +158,26 @@ def test_a_revoked_grant_is_told_of_once_and_its_accounts_are_not_stale(stage: S
     execute(stage, "UPDATE platform_credentials SET status = 'active', status_reason = NULL, status_since = now()")
     # Connected again just now, its accounts have their time to be synced.
     assert check(stage) == CheckSummary(opened=(), closed=summary.opened, still_open=0)
+
+
+def test_an_account_whose_reports_do_not_come_is_told_of_though_it_is_synced(stage: Stage, world: World) -> None:
+    stage.connect(world.add_grant(PlatformName.AMAZON, accounts=1))
+    execute(stage, "UPDATE platform_credentials SET status_since = now() - interval '2 days'")
+    execute(stage, "UPDATE ad_accounts SET created_at = now() - interval '2 days', last_synced_at = now()")
+    for product, hours in (("SPONSORED_PRODUCTS", 1), ("SPONSORED_BRANDS", 10)):
+        execute(
+            stage,
+            "INSERT INTO report_arrivals SELECT id, :product, now() - interval '1 hour' * :hours FROM ad_accounts",
+            product=product,
+            hours=hours,
+        )
+    assert check(stage).still_open == 0, "reports may take their time"
+    execute(stage, "UPDATE report_arrivals SET as_of = as_of - interval '2 hours'")
+    (title,) = check(stage).opened
+    assert title.endswith("gets no reports of its metrics")
+    assert payload(stage)["message"].startswith("Its campaigns are synced, and what they spend is not known.")
+    execute(stage, "UPDATE report_arrivals SET as_of = now() - interval '4 hours'")
+    assert check(stage).closed == (title,)
 
 
 def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(stage: Stage, world: World) -> None:

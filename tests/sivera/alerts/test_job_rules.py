@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from sivera.alerts.conditions import LONGEST, Condition, Kind, Links, Occurrence
+from sivera.alerts.conditions import LONGEST, Condition, Kind, Links
 from sivera.alerts.job_rules import job_conditions
 from sivera.occurrences.rules import (
     ANOTHER_INSTANCE,
@@ -14,6 +14,8 @@ from sivera.occurrences.rules import (
     LONG_PAST,
     SLOT_LOST,
     Key,
+    Occurrence,
+    Outcome,
     SeenRun,
     account_for,
 )
@@ -27,10 +29,14 @@ def at(hour: int, minute: int = 0) -> datetime:
     return NOW.replace(hour=hour, minute=minute)
 
 
+def became(outcome: str, when: datetime, **more: object) -> Occurrence:
+    row = {"deployment": JOB, "job": "sync-campaigns", "schedule": "hourly", "scheduled_at": when, "outcome": outcome}
+    return Occurrence.model_validate(row | more)
+
+
 def ran(hour: int, began: datetime | None = None, outcome: str = "ran") -> Occurrence:
     began = began or at(hour)
-    ended = began + timedelta(minutes=3)
-    return Occurrence(scheduled_at=at(hour), outcome=outcome, started_at=began, ended_at=ended, run_id=RUN)
+    return became(outcome, at(hour), started_at=began, ended_at=began + timedelta(minutes=3), run_id=RUN)
 
 
 def failed(hour: int, began: datetime | None = None) -> Occurrence:
@@ -39,15 +45,17 @@ def failed(hour: int, began: datetime | None = None) -> Occurrence:
 
 def other(hour: int, outcome: str, minute: int = 0) -> Occurrence:
     if outcome != "skipped":
-        return Occurrence(scheduled_at=at(hour, minute), outcome=outcome)
+        return became(outcome, at(hour, minute))
     return skipped(hour, minute)
 
 
 def skipped(hour: int, minute: int = 0, message: str = DEPLOYMENT_IS_FULL) -> Occurrence:
     ended = at(hour, minute) + timedelta(seconds=5)
-    return Occurrence(
-        scheduled_at=at(hour, minute), outcome="skipped", ended_at=ended, skipped_by=OTHER, message=message
-    )
+    return became("skipped", at(hour, minute), ended_at=ended, skipped_by=OTHER, message=message)
+
+
+def by_hand(of: Occurrence) -> Occurrence:
+    return of.model_copy(update={"schedule": None})
 
 
 def found(*occurrences: Occurrence, now: datetime = NOW, links: Links = Links()) -> list[Condition]:  # noqa: B008 - frozen
@@ -84,6 +92,16 @@ def found(*occurrences: Occurrence, now: datetime = NOW, links: Links = Links())
         ([ran(11), other(12, "waiting")], [(Kind.JOB_MISSED, at(12))]),
         ([ran(11), other(12, "late", minute=20)], []),
         ([ran(12), other(13, "waiting")], []),
+        # By hand, the same: one that fails is told of, and one that ends well makes up for what came before it.
+        ([ran(11), by_hand(failed(12))], [(Kind.JOB_FAILED, at(12, 3))]),
+        ([by_hand(failed(11)), failed(12)], [(Kind.JOB_FAILED, at(11, 3))]),
+        ([failed(11), by_hand(ran(12))], []),
+        ([by_hand(failed(11)), ran(12)], []),
+        ([by_hand(failed(11)), by_hand(ran(12))], []),
+        ([other(11, "missed"), by_hand(ran(12, outcome="running"))], []),
+        # Whoever starts one sees that it is kept out, and that it waits.
+        ([ran(11), by_hand(other(12, "skipped"))], []),
+        ([ran(11), by_hand(other(12, "late"))], []),
     ],
 )
 def test_what_is_the_matter_and_since_when(occurrences: list[Occurrence], kinds: list[tuple[Kind, datetime]]) -> None:
@@ -117,17 +135,16 @@ def accounted(hour: int, state: str, began: datetime | None, ended: datetime | N
         started_at=began,
         ended_at=ended,
     )
-    row = account_for(run, Key(JOB, at(hour)), "hourly", [run], NOW, LATE_AFTER)
-    return Occurrence.model_validate({name: getattr(row, name) for name in Occurrence.model_fields})
+    return account_for(run, Key(JOB, at(hour)), "hourly", [run], NOW, LATE_AFTER)
 
 
 def test_a_run_that_began_late_has_begun_and_ended() -> None:
     late = accounted(12, "COMPLETED", at(12, 20), at(12, 25))
-    assert late.outcome == "late"
+    assert late.outcome is Outcome.LATE
     assert found(late) == []
     assert found(failed(11), other(10, "missed"), late) == []
     waits = accounted(12, "SCHEDULED", None, None)
-    assert waits.outcome == "late"
+    assert waits.outcome is Outcome.LATE
     assert [(one.kind, one.since) for one in found(ran(11), waits)] == [(Kind.JOB_MISSED, at(12))]
 
 
@@ -151,6 +168,8 @@ def test_a_message_says_what_when_and_where() -> None:
     assert one.title == "sync-campaigns/all failed"
     assert one.message == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns."
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}"
+    (one,) = found(by_hand(failed(12)))
+    assert "No schedule started it: a person, the door or an automation did. See docs" in one.message
 
     (one,) = found(ran(11, outcome="running"), other(12, "skipped"), links=links)
     assert "for 2026-11-24 12:00 UTC was skipped, because another one was still running" in one.message

@@ -93,6 +93,8 @@ def test_an_empty_database_of_ours_is_verified_and_one_without_tables_refused(va
     with beside(postgres, "test_bare") as url:
         bare = Vault(open_engine(url), vault.keyring, vault.folder)
         edges = bare.edges()
+        with pytest.raises(ConfigurationError, match="run `sivera migrate`"):
+            backing_up.begin(edges)
         origin = Origin(run_id=edges.run_id, name="bare", started_at=made.started_at)
         with pytest.raises(ConfigurationError, match="run `sivera migrate`"):
             dump(origin, bare.engine.url, bare.catalog, Vault.monotonic(NEVER))
@@ -132,7 +134,7 @@ def test_a_backup_of_other_data_under_this_manifest_is_a_mismatch(vault: Vault) 
     made = vault.backed_up()
     shape = made.shape.model_copy(update={"rows": {**made.shape.rows, "public.sessions": 99}, "revision": "0001"})
     said = reason(vault.check(made.model_copy(update={"shape": shape})), Outcome.MISMATCH)
-    assert "public.sessions has 100 rows, and had 99 rows; revision: 0009, and before 0001" in said
+    assert f"public.sessions has 100 rows, and had 99 rows; revision: {made.shape.revision}, and before 0001" in said
 
 
 def test_a_wrong_key_is_a_mismatch_and_a_missing_one_leaves_it_open(vault: Vault) -> None:
@@ -341,7 +343,8 @@ def test_backups_that_were_removed_by_a_run_that_broke_off_are_no_longer_kept(va
 def test_a_count_that_a_lock_holds_up_ends_with_the_deadline(vault: Vault) -> None:
     with vault.engine.begin() as holder:
         holder.execute(text("LOCK TABLE sessions"))
-        assert "the database failed (QueryCanceled" in reason(vault.back_up(until=3), Outcome.INCONCLUSIVE)
+        assert "the deadline came" in reason(vault.back_up(until=3), Outcome.INCONCLUSIVE)
+    assert list(vault.folder.iterdir()) == []
 
 
 def test_a_storage_without_files_of_its_own_will_do(vault: Vault) -> None:

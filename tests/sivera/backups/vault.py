@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import s3fs
 from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -20,8 +20,16 @@ from sivera.backups.dumping import Tell
 from sivera.backups.manifest import Manifest, Verdict
 from sivera.crypto import Keyring
 from sivera.database import open_engine
+from sivera.files import PrivateFileSystem
 from sivera.grants.renewal import seal
 from sivera.keys import check_keyring
+from tests.buckets import credentials
+
+PLACE = "sivera/backups"
+"""Where backups lie in a bucket."""
+
+PART = 5 * 2**20
+"""The smallest part of an upload that S3 takes."""
 
 NEVER = math.inf
 A_DAY = 86_400.0
@@ -33,7 +41,7 @@ def nothing(_: float) -> None:
 
 def catalog_in(folder: Path) -> Catalog:
     """The backups in a folder, as the storage block gives it."""
-    return Catalog(DirFileSystem(path=str(folder), fs=LocalFileSystem(auto_mkdir=True)))
+    return Catalog(DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
 
 
 @dataclass
@@ -126,6 +134,20 @@ def dump_and_stop(url: str, folder: str, run_id: str) -> None:
     engine = open_engine(url)
     edges = BackupEdges(engine, engine.url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
     backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), lambda _: signal.pause())
+
+
+def dump_to_bucket_and_stop(url: str, server: str, run_id: str) -> None:
+    """Begin a backup in a process that is to be killed: it stops when a part of the dump was uploaded."""
+    there = s3fs.S3FileSystem(**credentials(server), default_block_size=PART, skip_instance_cache=True)
+    engine = open_engine(url)
+    catalog = Catalog(DirFileSystem(path=PLACE, fs=there))
+    edges = BackupEdges(engine, engine.url, catalog, _no_keyring, UUID(run_id))
+
+    def stop(_: float) -> None:
+        if there.list_multipart_uploads("sivera"):
+            signal.pause()
+
+    backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), stop)
 
 
 def _no_keyring() -> Keyring:

@@ -124,6 +124,16 @@ class Ledger:
     def synced(self, account: int, at: datetime | None = None) -> None:
         self.execute("UPDATE ad_accounts SET synced_as_of = :at WHERE id = :id", at=at or self.now, id=account)
 
+    def reported(self, account: int, as_of: datetime, product: str) -> None:
+        """Store a report of an ad product that was asked for at a time."""
+        self.execute(
+            """INSERT INTO report_arrivals (account_id, ad_product, as_of) VALUES (:account, :product, :as_of)
+               ON CONFLICT (account_id, ad_product) DO UPDATE SET as_of = excluded.as_of""",
+            account=account,
+            product=product,
+            as_of=as_of,
+        )
+
     def go_to(self, now: datetime) -> None:
         """Let time pass, while every account is synced."""
         self.now = now

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from sivera.alerts.events import CLOSED, OPENED
 from sivera.budgets.checking import CheckEdges, check_platform, check_teams_exist, parts_in_order
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS
@@ -21,7 +22,6 @@ from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 from tests.sivera.budgets.ledger import DEFAULT, LONG, NOW, Ledger
 
-OPENED, CLOSED = "sivera.alert.opened", "sivera.alert.closed"
 FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
 DAY = timedelta(days=1)
 
@@ -215,6 +215,36 @@ def test_old_figures_are_a_warning_of_their_own_and_no_all_clear(ledger: Ledger)
     assert ledger.events()[1:] == [(OPENED, subject, 110)]
 
 
+def test_syncs_whose_reports_do_not_come_are_no_all_clear(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    campaign = ledger.campaign(account, "100")
+    ledger.spend(account, campaign, "2500", FIRST)
+    for product in ("SPONSORED_PRODUCTS", "SPONSORED_BRANDS"):
+        ledger.reported(account, NOW, product)
+    subject, stale = f"account-{account}.campaign-{campaign}.month", (f"account-{account}", 0)
+    ledger.check()
+    before = ledger.open()
+    assert before == [(subject, 50), (subject, 80)]
+    ledger.execute("UPDATE campaign_daily_metrics SET spend = 1")
+    ledger.go_to(NOW + timedelta(hours=15))
+    ledger.reported(account, ledger.now, "SPONSORED_PRODUCTS")
+    summary = ledger.check()
+    assert summary.sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.open() == [stale, *before], "the campaigns are synced, and what they spent is not known"
+    ledger.reported(account, NOW + timedelta(hours=2), "SPONSORED_BRANDS")
+    ledger.check()
+    assert ledger.open() == []
+
+
+def test_a_team_s_month_waits_for_reports_too(ledger: Ledger) -> None:
+    fresh, waiting = ledger.account(), ledger.account(PlatformName.AMAZON)
+    ledger.spend(fresh, "x", "600", FIRST)
+    ledger.reported(waiting, NOW - timedelta(hours=15), "SPONSORED_PRODUCTS")
+    ledger.budget("1000")
+    (shown,) = ledger.check().total.worst
+    assert (shown.at_least, shown.note) == (True, "1 of its accounts have old spend data")
+
+
 def test_old_figures_are_noted_only_where_a_budget_waits_for_a_sync(ledger: Ledger) -> None:
     noted, ended, without = ledger.account(), ledger.account(), ledger.account()
     waiting = ledger.account(PlatformName.META)
@@ -228,11 +258,16 @@ def test_old_figures_are_noted_only_where_a_budget_waits_for_a_sync(ledger: Ledg
         ledger.campaign(account, amount, kind, budget="7" if kind == "shared" else None, status=status)
     ledger.execute("UPDATE platform_credentials SET status = 'reauthorization_required' WHERE platform = 'meta'")
     ledger.now += timedelta(hours=7)
-    assert ledger.check().total.stale == 1
+    assert ledger.check().total.stale == 2, "of a grant that does not work the run says so, too"
     assert ledger.open() == [(f"account-{noted}", 0)]
     ledger.execute("UPDATE platform_credentials SET status = 'revoked'")
-    assert ledger.check().total.stale == 0
+    assert ledger.check().total.stale == 2
     assert ledger.open() == []
+    ledger.execute("UPDATE platform_credentials SET status = 'active'")
+    ledger.budget("1000", account=without)
+    ledger.budget("1000", currency="EUR")
+    assert ledger.check().total.stale == 3, "a team's budget waits for a sync as well"
+    assert {subject for subject, _ in ledger.open()} == {f"account-{id_}" for id_ in (noted, waiting, without)}
     assert ledger.events() == []
 
 
@@ -536,7 +571,7 @@ def test_a_team_s_month_is_over_when_it_is_over_for_all_its_accounts(ledger: Led
     ledger.synced(angeles, ledger.now - timedelta(hours=9))
     (shown,) = ledger.check().total.worst
     assert (shown.spent, shown.period.since) == (Decimal(900), FIRST), "old figures keep their month"
-    assert ledger.open() == [(subject, 50), (subject, 80)]
+    assert ledger.open() == [(f"account-{angeles}", 0), (subject, 50), (subject, 80)]
     ledger.go_to(datetime(2026, 12, 1, 8, 0, tzinfo=UTC))
     (shown,) = ledger.check().total.worst
     assert (shown.spent, ledger.open()) == (Decimal(150), [])

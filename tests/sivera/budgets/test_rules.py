@@ -211,16 +211,21 @@ def test_whatever_is_spent_each_alert_is_open_once_and_never_flaps_at_one_amount
 
 
 @pytest.mark.parametrize(
-    ("synced", "created", "expected"),
+    ("synced", "reports", "created", "expected"),
     [
-        (NOW - timedelta(hours=6), NOW - 9 * DAY, False),
-        (NOW - timedelta(hours=6, seconds=1), NOW - 9 * DAY, True),
-        (None, NOW - timedelta(hours=1), False),
-        (None, NOW - timedelta(hours=7), True),
+        (NOW - timedelta(hours=6), None, NOW - 9 * DAY, False),
+        (NOW - timedelta(hours=6, seconds=1), None, NOW - 9 * DAY, True),
+        (None, None, NOW - timedelta(hours=1), False),
+        (None, None, NOW - timedelta(hours=7), True),
+        (NOW, NOW - timedelta(hours=14), NOW - 9 * DAY, False),
+        (NOW, NOW - timedelta(hours=14, seconds=1), NOW - 9 * DAY, True),
+        (NOW - timedelta(hours=7), NOW, NOW - 9 * DAY, True),
     ],
 )
-def test_figures_are_stale_after_the_limit(synced: datetime | None, created: datetime, expected: bool) -> None:
-    assert is_stale(synced, created, NOW, 6) is expected
+def test_figures_are_stale_after_the_limit(
+    synced: datetime | None, reports: datetime | None, created: datetime, expected: bool
+) -> None:
+    assert is_stale(synced, reports, created, NOW, 6) is expected
 
 
 def history(spends: list[Decimal], partial: date) -> dict[date, Decimal]:

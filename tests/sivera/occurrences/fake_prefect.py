@@ -48,7 +48,7 @@ class FakePrefect:
         run = {
             "id": uuid4(),
             "job": schedule.job if schedule else "sync-campaigns",
-            "deployment": schedule.deployment if schedule else None,
+            "deployment": schedule.deployment if schedule else "sync-campaigns/all",
             "schedule": schedule.slug if schedule else None,
             "scheduled_at": at,
             "state": state,

@@ -184,9 +184,43 @@ def test_a_schedule_whose_times_change_waits_for_the_new_one(book: Book) -> None
 def test_the_first_time_takes_in_what_prefect_still_knows(book: Book) -> None:
     book.prefect.add(book.hourly, at(10, day=-20))
     book.run([6, 8])
-    book.prefect.add(None, at(7))
+    by_hand = book.prefect.add(None, at(7))
+    # In a terminal, of no deployment.
+    book.prefect.add(None, at(9), deployment=None)
     book.account(at(9, 50))
-    assert book.outcomes() == [("10:00", "ran"), ("06:00", "ran"), ("08:00", "ran"), ("10:00", "waiting")]
+    times = [("10:00", "ran"), ("06:00", "ran"), ("07:00", "ran"), ("08:00", "ran"), ("10:00", "waiting")]
+    assert book.outcomes() == times
+    assert [row.run_id for row in book.rows() if row.schedule is None] == [by_hand.id]
+
+
+def test_a_run_by_hand_is_followed_to_its_end_and_takes_no_scheduled_time(book: Book) -> None:
+    book.account(at(9, 50))
+    run = book.prefect.add(None, at(10, 2), "SCHEDULED")
+    book.account(at(10, 5))
+    assert book.outcomes() == [("10:00", "waiting"), ("10:02", "waiting")]
+    run = book.prefect.set(run, state="RUNNING", started_at=at(10, 6), changed_at=at(10, 6))
+    book.account(at(10, 20))
+    assert book.outcomes() == [("10:00", "missed"), ("10:02", "running"), ("11:00", "waiting")]
+    run = book.prefect.set(run, state="CRASHED", state_name="Crashed", changed_at=at(10, 21), ended_at=at(10, 21))
+    book.account(at(10, 25))
+    (row,) = (row for row in book.rows() if row.schedule is None)
+    assert (row.outcome, row.run_id, row.ended_at, row.message) == (Outcome.FAILED, run.id, at(10, 21), "Crashed")
+    # Repeated in the UI.
+    book.prefect.set(run, state="COMPLETED", changed_at=at(10, 40), ended_at=at(10, 40))
+    book.account(at(10, 45))
+    assert book.outcomes() == [("10:00", "missed"), ("10:02", "ran"), ("11:00", "waiting")]
+
+
+def test_a_run_by_hand_on_a_scheduled_time_may_do_its_work(book: Book) -> None:
+    book.account(at(9, 50))
+    by_hand = book.prefect.add(None, at(10))
+    book.prefect.add(book.hourly, at(10), "CANCELLED", started_at=None, message=DEPLOYMENT_IS_FULL)
+    book.account(at(10, 10))
+    book.account(at(10, 15))
+    assert book.outcomes() == [("10:00", "ran"), ("11:00", "waiting")]
+    assert book.rows()[0].run_id == by_hand.id
+    book.account(at(11, 20))
+    assert book.outcomes() == [("10:00", "ran"), ("11:00", "missed"), ("12:00", "waiting")]
 
 
 def test_two_schedules_that_meet_are_one_row_and_go_on(book: Book) -> None:

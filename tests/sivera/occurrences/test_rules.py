@@ -65,6 +65,8 @@ def became(run: SeenRun, minutes: int = 60, *others: SeenRun) -> Occurrence:
         (seen("CANCELLED", message=LONG_PAST), 60, Outcome.SKIPPED, LONG_PAST),
         (seen("CANCELLED", message="by a person"), 60, Outcome.FAILED, "Cancelled: by a person"),
         (seen("CANCELLED", began=None, message="by a person"), 60, Outcome.SKIPPED, "by a person"),
+        (seen("CANCELLED", message="by a person", schedule=None), 60, Outcome.SKIPPED, "by a person"),
+        (seen("CRASHED", schedule=None), 60, Outcome.FAILED, "Crashed"),
         (seen("RUNNING", ended=None), 60, Outcome.RUNNING, None),
         (seen("PENDING", began=None, ended=None), 60, Outcome.RUNNING, None),
         (seen("CANCELLING", ended=None), 60, Outcome.RUNNING, None),

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
+from sivera.files import PrivateFileSystem
 from sivera.models import AdAccount, Campaign, CampaignDailyMetric, PlatformCredential, Team
 from sivera.reports.options import ReportOptions
 from sivera.reports.plan import plan_reports
 from sivera.reports.summary import ReportPlan, TeamReports
-from sivera.reports.writing import ReportEdges, write_reports
+from sivera.reports.writing import ReportEdges, restate_reports, write_reports
 from sivera.values import PlatformName
 
 DAY = date(2026, 11, 23)
@@ -116,7 +116,7 @@ class Books:
             )
 
     def edges(self) -> ReportEdges:
-        files = DirFileSystem(path=str(self.folder), fs=LocalFileSystem(auto_mkdir=True))
+        files = DirFileSystem(path=str(self.folder), fs=PrivateFileSystem())
         return ReportEdges(self.engine, files, lambda: self.now, lambda: self.seconds)
 
     def plan(self, **options: Any) -> ReportPlan:
@@ -125,7 +125,9 @@ class Books:
 
     def run(self, **options: Any) -> list[TeamReports]:
         """What a run does, without Prefect."""
-        return [write_reports(self.edges(), team, until=1.0) for team in self.plan(**options).due]
+        plan = self.plan(**options)
+        steps = ((write_reports, plan.lacking), (restate_reports, plan.restating))
+        return [step(self.edges(), team, 1.0) for step, teams in steps for team in teams]
 
     def written(self, **options: Any) -> list[tuple[str, int]]:
         """Run, and return the days and versions that were written."""

@@ -64,13 +64,29 @@ def test_each_local_day_has_one_report_at_one_in_the_morning(zone: str, changes:
     reported: dict[date, datetime] = {}
     for now in ticks(changes - timedelta(days=4), changes + timedelta(days=5)):
         latest = rules.latest_due_day(now, there)
-        for day in rules.days_to_write(latest, first, reported.keys(), make_up_days=14):
+        for day in rules.days_to_write(latest, there, first, reported.keys(), make_up_days=14):
             reported[day] = now.astimezone(there)
     days = list(reported)
     assert days == list(rules.days_between(first, days[-1])), "each day once, in order"
     assert days[-1] >= changes + timedelta(days=2)
     for day, at in reported.items():
         assert (at.date(), at.time()) == (day + timedelta(days=1), time(1)), "and as soon as it is 01:00 there"
+
+
+def test_a_day_that_a_time_zone_leaves_out_has_no_report() -> None:
+    # Samoa went from the 29th to the 31st of December.
+    samoa, first = ZoneInfo("Pacific/Apia"), date(2011, 12, 28)
+    reported: dict[date, str] = {}
+    for now in ticks(date(2011, 12, 28), date(2012, 1, 1)):
+        latest = rules.latest_due_day(now, samoa)
+        for day in rules.days_to_write(latest, samoa, first, reported.keys(), make_up_days=14):
+            reported[day] = f"{now.astimezone(samoa):%m-%d %H:%M}"
+    assert reported == {
+        date(2011, 12, 28): "12-29 01:00",
+        date(2011, 12, 29): "12-31 01:00",
+        date(2011, 12, 31): "01-01 01:00",
+        date(2012, 1, 1): "01-02 01:00",
+    }
 
 
 def test_where_clocks_skip_one_o_clock_the_report_is_due_when_they_have() -> None:
@@ -87,7 +103,7 @@ def test_a_day_that_has_just_ended_is_not_due_before_one() -> None:
 
 def test_missed_days_are_made_up_in_order_within_bounds() -> None:
     def missed(first: date | None, *reported: date, make_up_days: int = 3) -> list[int]:
-        return [day.day for day in rules.days_to_write(DAY, first, reported, make_up_days)]
+        return [day.day for day in rules.days_to_write(DAY, ZoneInfo("UTC"), first, reported, make_up_days)]
 
     assert missed(date(2026, 1, 1)) == [20, 21, 22, 23]
     assert missed(date(2026, 1, 1), date(2026, 11, 21)) == [20, 22, 23]

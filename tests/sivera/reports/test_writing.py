@@ -3,11 +3,14 @@
 import csv
 import hashlib
 import io
+import itertools
 import re
+import resource
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,8 +19,9 @@ from typing import Any
 import pytest
 
 from sivera.reports.keeping import NotKeptError
+from sivera.reports.summary import ReportTally
 from sivera.reports.texts import TEXTS, UNDEFINED, Language
-from sivera.reports.writing import read_report, write_reports
+from sivera.reports.writing import read_report, restate_reports, write_reports
 from sivera.values import PlatformName
 from tests.sivera.reports.books import DAY, NEXT_MORNING, Books
 
@@ -247,6 +251,23 @@ def test_each_local_day_gets_one_report_however_often_it_runs(books: Books, zone
     assert written == [(str(day), 1) for day in (first, change, last)]
 
 
+def test_a_team_that_moves_gets_no_day_twice_and_misses_none(books: Books) -> None:
+    team = books.team(timezone="Asia/Seoul")
+    account = books.account(team, timezone="Asia/Seoul", synced=NEXT_MORNING + 30 * ONE_DAY)
+    for ahead in range(4):
+        books.ran(account, DAY + ahead * ONE_DAY, 10)
+    books.now = datetime(2026, 11, 23, 16, tzinfo=UTC)  # 01:00 of the 24th in Seoul
+    assert books.written() == [("2026-11-23", 1)]
+    zones = {books.now + timedelta(hours=1): "America/New_York", NEXT_MORNING + 2 * ONE_DAY: "Asia/Seoul"}
+    written: list[tuple[str, int]] = []
+    while books.now < NEXT_MORNING + 3 * ONE_DAY:
+        books.pass_time(timedelta(hours=1))
+        if zone := zones.get(books.now):
+            books.execute("UPDATE teams SET timezone = :zone", zone=zone)
+        written += books.written()
+    assert written == [("2026-11-24", 1), ("2026-11-25", 1), ("2026-11-26", 1)]
+
+
 def test_two_runs_at_once_write_one_report(books: Books) -> None:
     account = books.account(books.team())
     books.ran(account, spend=10)
@@ -304,11 +325,89 @@ def test_a_place_that_takes_no_files_fails_with_its_mend_and_leaves_no_row(books
     assert books.written() == [("2026-11-23", 1)]
 
 
+def test_a_full_disk_leaves_no_part_of_a_file(books: Books) -> None:
+    account = books.account(books.team())
+    for campaign in range(50):
+        books.ran(account, spend=10, campaign=f"c{campaign}")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(NotKeptError, match=r"2026-11-23.v1.html \(OSError\): .* has room"):
+            books.run(make_up_days=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (books.files(), books.rows("SELECT * FROM reports")) == ([], [])
+    assert books.written() == [("2026-11-23", 1)]
+
+
+def test_nobody_else_may_read_a_report(books: Books) -> None:
+    books.folder.mkdir(mode=0o755)
+    books.ran(books.account(books.team()), spend=10)
+    books.run(make_up_days=0)
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in books.folder.rglob("*")}
+    assert modes == {True: 0o700, False: 0o600}
+    assert books.folder.stat().st_mode & 0o777 == 0o755, "what was there keeps its rights"
+
+
 def test_after_the_deadline_no_report_is_begun(books: Books) -> None:
     books.ran(books.account(books.team()), DAY - ONE_DAY, 10)
-    books.seconds = 1.0
-    (ended,) = books.run()
-    assert (ended.written, ended.left) == ((), True)
+    (team,) = books.plan().lacking
+    for step in (write_reports, restate_reports):
+        ended = step(books.edges(), team, 0.0)
+        assert (ended.written, ended.left) == ((), True)
+    assert books.plan().due == (team,)
+
+
+def test_restated_days_that_the_deadline_leaves_come_with_the_next_run_not_with_the_next_report(books: Books) -> None:
+    account = books.account(books.team())
+    for back in range(2):
+        books.ran(account, DAY - back * ONE_DAY, 10)
+    assert books.written(make_up_days=1) == [("2026-11-22", 1), ("2026-11-23", 1)]
+    books.pass_time(ONE_DAY)
+    books.execute("UPDATE ad_accounts SET synced_as_of = :now", now=books.now)
+    books.ran(account, DAY - ONE_DAY, 12)
+
+    plan = books.plan(make_up_days=1)
+    tally, seconds = ReportTally(plan), itertools.count()
+    edges = replace(books.edges(), monotonic=lambda: next(seconds))
+    assert tally.restating() == (), "a team that lacks a report gets it first"
+    (team,) = plan.lacking
+    tally.add(team, write_reports(edges, team, 100.0))
+    assert tally.restating() == (team,)
+    # At 1 it begins, at 2 it writes the first, at 3 it is to end.
+    tally.add(team, restate_reports(edges, team, 3.0))
+    summary = tally.summary()
+    assert summary.sentence == (
+        "1 reports written for 1 of 1 teams, 1 new versions of restated days, 1 teams put off to the next run"
+    )
+    assert [(one.day.day, one.version) for team in summary.written for one in team.written] == [(24, 1), (22, 2)]
+
+    books.pass_time(timedelta(minutes=15))
+    assert books.written(make_up_days=1) == [("2026-11-23", 2)]
+    assert books.plan(make_up_days=1).due == ()
+
+
+def test_the_teams_that_waited_longest_come_first(books: Books) -> None:
+    teams = [books.team(name) for name in ("Never", "Lately", "Long ago", "Missed")]
+    for team in teams:
+        books.ran(books.account(team), DAY, 10)
+    books.run(make_up_days=0, teams=("Never", "Lately", "Long ago"))
+    books.pass_time(ONE_DAY)
+    for name, day in (("Never", None), ("Lately", DAY), ("Long ago", DAY - ONE_DAY)):
+        books.execute("UPDATE teams SET reports_restated_through = :day WHERE name = :name", name=name, day=day)
+    plan = books.plan()
+    assert [team.name for team in plan.lacking] == ["Missed", "Never", "Lately", "Long ago"]
+    assert [team.name for team in plan.restating] == ["Never", "Missed", "Long ago", "Lately"]
+
+
+def test_a_team_that_fails_is_counted_once_and_has_nothing_restated(books: Books) -> None:
+    books.ran(books.account(books.team()), DAY, 10)
+    plan = books.plan()
+    tally = ReportTally(plan)
+    tally.add(plan.due[0], NotKeptError("no room"))
+    summary = tally.summary()
+    assert (tally.restating(), len(summary.failures), summary.put_off) == ((), 1, 0)
+    assert tally.summary().sentence == "0 reports written for 0 of 1 teams, 1 teams failed"
 
 
 HOSTILE = (
@@ -346,7 +445,7 @@ def hostile(books: Books) -> Books:
     for number, name in enumerate(HOSTILE):
         books.campaign(account, f"c{number}", name)
         books.ran(account, spend=number, campaign=f"c{number}")
-    books.ran(account, campaign="=1+1", spend=1, currency="<b>")
+    books.ran(account, campaign="=1+1", spend=1, currency="=<b>")
     books.run(make_up_days=0)
     return books
 

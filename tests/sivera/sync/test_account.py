@@ -1,7 +1,7 @@
 """The sync of an account, from the sandbox over real HTTP into real PostgreSQL, on every platform."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -296,3 +296,41 @@ def test_metric_days_are_days_of_the_account(stage: Stage, world: World, platfor
     today = {account.id: account.today(world.clock.now()) for account in world.accounts_of(grant)}
     assert set(today.values()) != {stage.now().date()}
     assert {row.external_id: row.last for row in rows} == today
+
+
+@pytest.mark.parametrize("platform", [PlatformName.AMAZON], indirect=True)
+def test_a_sync_without_its_reports_leaves_the_metrics_as_old_as_they_are(
+    stage: Stage, world: World, due: DueAccount
+) -> None:
+    def as_of() -> tuple[set[datetime], datetime]:
+        reports = {row.as_of for row in stage.rows("SELECT as_of FROM report_arrivals")}
+        return reports, stage.rows("SELECT synced_as_of FROM ad_accounts")[0].synced_as_of
+
+    begun = stage.now()
+    world.report_seconds = 10 * 86_400
+    stage.sync(due)
+    assert as_of() == ({begun}, begun)
+    for _ in range(6):
+        stage.pass_time(timedelta(hours=1))
+        stage.sync(due, SyncMode.INCREMENTAL)
+    assert as_of() == ({begun}, stage.now()), "asked for anew after four hours, and still none came"
+    world.report_seconds = 0
+    stage.pass_time(timedelta(hours=1))
+    stage.sync(due, SyncMode.INCREMENTAL)
+    arrived, _ = as_of()
+    assert {begun} < arrived | {begun}
+    assert all(begun < each < stage.now() for each in arrived), "as old as what was asked for, not as its collection"
+
+
+@pytest.mark.parametrize("platform", [PlatformName.AMAZON], indirect=True)
+def test_nothing_is_expected_of_a_product_that_an_account_has_not(
+    stage: Stage, account: Account, due: DueAccount
+) -> None:
+    settle(stage, due)
+    products = "SELECT ad_product FROM report_arrivals ORDER BY 1"
+    names = [row.ad_product for row in stage.rows(products)]
+    assert names == ["SPONSORED_BRANDS", "SPONSORED_DISPLAY", "SPONSORED_PRODUCTS"]
+    account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
+    stage.pass_time(timedelta(hours=1))
+    stage.sync(due)
+    assert [row.ad_product for row in stage.rows(products)] == ["SPONSORED_BRANDS", "SPONSORED_PRODUCTS"]

@@ -1,0 +1,60 @@
+"""Sending an alert's message again, by the one channel whose service did not take it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera.alerts.events import CLOSED, OPENED, by_one_channel
+from sivera.alerts.options import Channel
+from sivera.queries import outbox
+from sivera.queries.health import read_clock
+from sivera.values import Value
+
+WAIT = timedelta(minutes=5)
+MOST_ATTEMPTS = 8
+LONGEST_WAIT = WAIT * (2 ** (MOST_ATTEMPTS - 1) - 1)
+"""Before the last attempt. It is sent again by the next check, and then after 5, 15, 35 minutes, and so on to this."""
+
+
+class Refusal(Value):
+    """A message that was not taken: `id` tells it from all others, `event_id` is what it was to tell of."""
+
+    id: UUID
+    channel: Channel
+    event_id: UUID
+    at: datetime
+
+
+def is_due(attempts: int, refused_at: datetime, now: datetime) -> bool:
+    """Say whether a message that was sent again so many times, and last refused then, is to be sent once more."""
+    return attempts < MOST_ATTEMPTS and now - refused_at >= WAIT * (2**attempts - 1)
+
+
+def send_again(engine: Engine, refusals: Sequence[Refusal]) -> int:
+    """Leave an event for each refused message that is due, for its channel alone; return how many messages that are.
+
+    What is no longer so is not said: neither an alert that is over, nor the end of one that began anew. It may be
+    repeated with the same refusals.
+    """
+    with Session(engine) as session, session.begin():
+        now = read_clock(session)
+        said = outbox.latest_of_resource(session, [each.event_id for each in refusals], (OPENED, CLOSED))
+        again: list[dict[str, Any]] = []
+        for refusal in refusals:
+            event = said.get(refusal.event_id)
+            attempts: int = event.payload.get("attempts", 0) if event else MOST_ATTEMPTS
+            if event and is_due(attempts, refusal.at, now):
+                name = OPENED if event.name.startswith(OPENED) else CLOSED
+                again.append(
+                    {
+                        "id": uuid5(refusal.id, "again"),
+                        "name": by_one_channel(name, refusal.channel),
+                        "resource": event.resource,
+                        "payload": event.payload | {"attempts": attempts + 1},
+                    }
+                )
+        return outbox.leave(session, again)

@@ -1,0 +1,33 @@
+"""A server of this process that answers as S3 does, for the tests of what is kept there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import s3fs
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Yield its URL; it has a bucket `sivera`."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow to import, and not needed to reach one
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    # What it holds is the process's: a server before this one has left its buckets.
+    httpx.post(f"{url}/moto-api/reset").raise_for_status()
+    bucket(url).mkdir("sivera")
+    try:
+        yield url
+    finally:
+        server.stop()
+
+
+def bucket(url: str) -> s3fs.S3FileSystem:
+    return s3fs.S3FileSystem(**credentials(url), skip_instance_cache=True)
+
+
+def credentials(url: str) -> dict[str, str]:
+    return {"key": "example-key", "secret": "example-secret", "endpoint_url": url}

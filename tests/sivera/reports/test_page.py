@@ -1,0 +1,162 @@
+"""The page and the table of a team that is as big as teams get, also on a phone: in a real browser, 390 pixels wide."""
+
+import csv
+import io
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from sivera.reports.figures import MOVERS, Figures, Line, to_section
+from sivera.reports.page import MOST_LINES, MOST_MISSING, render
+from sivera.reports.report import Made, Point, Report
+from sivera.reports.rules import MissingAccount, Period, Why
+from sivera.reports.spreadsheet import to_csv
+from sivera.reports.texts import Language
+from sivera.values import PlatformName
+
+DAY = date(2026, 11, 23)
+ONE_DAY = timedelta(days=1)
+PLATFORMS = tuple(PlatformName)
+CAMPAIGNS, ACCOUNTS = 3000, 500
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PHONE_PIXELS = 390
+KIB = 1024
+CUT_OFF = """() => [...document.querySelectorAll(".key b")]
+    .filter(each => each.scrollWidth > each.clientWidth || each.getClientRects().length > 1 || each.offsetHeight > 40)
+    .map(each => each.textContent)"""
+
+
+def big_report(campaigns: int = CAMPAIGNS, accounts: int = ACCOUNTS) -> Report:
+    """A report of so many campaigns in as many accounts, none of which was read, in dollars and in won."""
+    return Report(
+        team_id=1,
+        team="한빛 커머스",
+        timezone="Asia/Seoul",
+        day=DAY,
+        checksum="",
+        sections=tuple(
+            to_section(currency, [line(n, n % accounts, scale) for n in range(campaigns)])
+            for currency, scale in (("KRW", 1000), ("USD", 1))
+        ),
+        points=tuple(
+            Point(currency=currency, day=DAY - back * ONE_DAY, platform=platform, spend=50 + back, conversions=back)
+            for currency in ("KRW", "USD")
+            for back in range(28)
+            for platform in PLATFORMS
+        ),
+        missing=tuple(
+            MissingAccount(id=n, platform=PLATFORMS[n % 4], name=f"계정 {n}", why=Why.DAY_NOT_OVER)
+            for n in range(accounts)
+        ),
+        zones=dict.fromkeys(range(accounts), "America/Los_Angeles"),
+    )
+
+
+def line(n: int, account: int, scale: int) -> Line:
+    figures = Figures(
+        impressions=n * 1000, clicks=n * 10, spend=n * 7 * scale, conversions=n % 50, conversion_value=n * 20 * scale
+    )
+    return Line(
+        platform=PLATFORMS[account % 4],
+        account_id=account,
+        account=f"한빛 커머스 글로벌 광고 계정 {account}",
+        campaign_id=f"c{n}",
+        campaign=f"2026 겨울 세일 · 리타게팅 · Winter sale retargeting {n}",
+        periods={
+            Period.DAY: figures,
+            Period.DAY_BEFORE: Figures(spend=n * 6 * scale, clicks=n * 11, impressions=n * 900),
+            Period.WEEK_BEFORE: Figures(spend=(n % 7) * 9 * scale),
+            Period.MONTH_TO_DATE: Figures(spend=n * 150 * scale),
+        },
+    )
+
+
+def page_of(report: Report, language: Language) -> str:
+    return render(report, Made(at=datetime(2026, 11, 24, 1, tzinfo=ZoneInfo("Asia/Seoul")), version=1), language)
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_page_of_a_big_team_says_how_much_more_there_is(language: Language) -> None:
+    page = page_of(big_report(), language)
+    assert len(page.encode()) < 400 * KIB
+    names = re.findall(r"Winter sale retargeting (\d+)<small>", page)
+    # In each currency the campaigns that spent most, and those that moved most, up and down.
+    assert len(names) == 2 * (MOST_LINES + 2 * MOVERS)
+    assert len(re.findall(r'<th scope="row">한빛 커머스', page)) == 2 * MOST_LINES
+    assert len(re.findall(r"<li>\w+ Ads · 계정", page)) == MOST_MISSING
+    more = {
+        Language.EN: ("and 2,950 more, all in the CSV", "and 450 more, all in the CSV", "and 490 more, all in the CSV"),
+        Language.KO: ("그 밖의 2,950개까지 전체는", "그 밖의 450개까지 전체는", "그 밖에 490개가 더 있습니다"),
+    }
+    assert [page.count(text) for text in more[language]] == [2, 2, 1]
+
+
+def test_a_page_that_shows_all_says_nothing_of_more() -> None:
+    page = page_of(big_report(MOST_LINES, MOST_MISSING), Language.EN)
+    assert "more, all in the CSV" not in page
+
+
+def test_the_table_of_a_big_team_holds_all() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(big_report()).decode("utf-8-sig"), newline="")))
+
+    def of(level: str) -> Sequence[tuple[str, str]]:
+        return [(row["currency"], row["campaign_id"] or row["account_id"]) for row in rows if row["level"] == level]
+
+    assert len(set(of("campaign"))) == 2 * CAMPAIGNS
+    assert len(set(of("account"))) == 2 * ACCOUNTS
+    missing = [row for row in rows if row["level"] == "missing"]
+    assert {row["account_id"] for row in missing} == {str(n) for n in range(ACCOUNTS)}
+    assert missing[0] == {
+        **dict.fromkeys(rows[0], ""),
+        "day": "2026-11-23",
+        "level": "missing",
+        "platform": "google",
+        "account_id": "0",
+        "account": "계정 0",
+        "why": "day_not_over",
+    }
+
+
+@pytest.fixture(scope="module")
+def phone() -> Iterator[Page]:
+    """A page of a browser on a phone that runs no script."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        context = browser.new_context(
+            viewport={"width": PHONE_PIXELS, "height": 844}, device_scale_factor=2, is_mobile=True
+        )
+        yield context.new_page()
+        browser.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`, see 'Work on it' in README.md")
+@pytest.mark.parametrize("language", list(Language))
+def test_a_phone_shows_the_page_without_moving_it_sideways(phone: Page, tmp_path: Path, language: Language) -> None:
+    asked: list[str] = []
+    phone.on("request", lambda request: asked.append(request.url))
+    file = tmp_path / "report.html"
+    file.write_text(page_of(big_report(), language))
+    phone.goto(file.as_uri())
+    assert phone.evaluate("document.documentElement.scrollWidth") == PHONE_PIXELS
+    charts = phone.locator("figure svg")
+    assert charts.count() == 4
+    for n in range(4):
+        box = charts.nth(n).bounding_box()
+        assert box is not None
+        assert box["width"] > 300
+        assert box["x"] + box["width"] <= PHONE_PIXELS
+    assert phone.evaluate(CUT_OFF) == [], "each figure is on a line of its own, and whole"
+    # Of a table the names stay in sight while its figures are moved.
+    table = phone.locator(".wide").last
+    table.evaluate("each => { each.scrollLeft = 400 }")
+    name = table.locator("tbody th").first.bounding_box()
+    assert name is not None
+    assert 0 <= name["x"] < 40
+    assert name["width"] < PHONE_PIXELS / 2
+    assert asked == [file.as_uri()], "it needs nothing else"
