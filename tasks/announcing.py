@@ -6,11 +6,11 @@ that timed out, crashed or raised before it said anything. What a monitor does n
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import httpx
 from prefect import Flow
@@ -102,20 +102,30 @@ def _tell(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str
     payload["success"] = bool(payload["success"]) and state.is_completed()
     payload |= {"state": "Cancelled" if state.is_cancelling() else state.name, "message": _message(state)}
     ended_at = state.timestamp.astimezone(UTC)
-    _emit(job, run, payload, ended_at)
+    message_id = _message_id(run)
+    _emit(job, run, payload, ended_at, message_id)
     if monitors.webhook:
         of_run = {"run_id": str(run.id), "run_name": run.name, "ended_at": ended_at.isoformat()}
-        outcome = monitors.webhook.deliver(str(run.id), {"type": f"sivera.{job}.finished", **of_run, **payload})
+        outcome = monitors.webhook.deliver(str(message_id), {"type": f"sivera.{job}.finished", **of_run, **payload})
         if not outcome.is_delivered:
             logger.warning("The result was not delivered to the webhook: %s", outcome.sentence)
     return payload
 
 
-def _emit(job: str, run: FlowRun, payload: dict[str, Any], ended_at: datetime) -> None:
+def _message_id(run: FlowRun) -> UUID:
+    """Return the id under which the end of a run is told, however often: another one once the run was retried."""
+    # What the hook is given was read before the run began, or after: only the server counts alike for both.
+    count = run.run_count
+    with suppress(PrefectException, httpx.HTTPError), _asking() as server:
+        count = server.read_flow_run(run.id).run_count
+    return uuid5(run.id, str(count))
+
+
+def _emit(job: str, run: FlowRun, payload: dict[str, Any], ended_at: datetime, message_id: UUID) -> None:
     # Not by `emit_event`: it only queues an event, which a process that is being ended loses. The server takes an
     # event of one id once.
     event = Event(
-        id=run.id,
+        id=message_id,
         event=f"sivera.{job}.finished",
         occurred=ended_at,
         resource=Resource(

@@ -4,14 +4,46 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 from uuid import UUID
 
+from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.flow_engine import run_flow
+from prefect.states import AwaitingRetry
 from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from tasks import resources
 
 
 def flow_run_id(state: State) -> UUID:
     assert state.state_details.flow_run_id
     return state.state_details.flow_run_id
+
+
+def run_deployed(flow: Flow[..., Any]) -> State:
+    """Run a flow as a run of a deployment of it: only such a run can be retried from the UI."""
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(flow), name="all")
+        run: FlowRun = client.create_flow_run_from_deployment(deployment)
+    return _run(flow, run)
+
+
+def retry(flow: Flow[..., Any], state: State) -> State:
+    """Retry a run as the button in the UI does, and run it as the process does that a worker begins for it."""
+    with get_client(sync_client=True) as client:
+        answer: OrchestrationResult[Any] = client.set_flow_run_state(flow_run_id(state), AwaitingRetry())
+        assert answer.status is SetStateStatus.ACCEPT, answer
+        run = client.read_flow_run(flow_run_id(state))
+    resources.close()
+    again = _run(flow, run)
+    assert flow_run_id(again) == flow_run_id(state)
+    return again
+
+
+def _run(flow: Flow[..., Any], run: FlowRun) -> State:
+    state = run_flow(flow, flow_run=run, parameters={}, return_type="state")
+    assert isinstance(state, State)
+    return state
 
 
 def recorded_names(state: State, count: int) -> AbstractSet[str]:

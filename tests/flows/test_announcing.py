@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
-from prefect.flow_engine import run_flow
 from prefect.types import SecretDict
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -28,7 +27,7 @@ from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
 from sivera.monitoring.webhook import generate_secret
 from tasks import resources
-from tests.flows.runs import events, flow_run_id
+from tests.flows.runs import events, flow_run_id, retry, run_deployed
 from tests.prefect_server import PrefectServer
 from tests.receiver import Receiver, receiving
 from tests.stage import Stage
@@ -58,17 +57,6 @@ def monitored(ready: Stage, receiver: Receiver) -> Receiver:  # noqa: ARG001 - i
     return receiver
 
 
-def run_deployed(flow: AnyFlow) -> State:
-    """Run a flow as a run of a deployment of it."""
-    with get_client(sync_client=True) as client:
-        flow_id = client.create_flow(flow)
-        deployment = client.create_deployment(flow_id, name="all")
-        run: FlowRun = client.create_flow_run_from_deployment(deployment)
-    state = run_flow(flow, flow_run=run, parameters={}, return_type="state")
-    assert isinstance(state, State)
-    return state
-
-
 def messages(receiver: Receiver) -> list[dict[str, Any]]:
     """The messages of the webhook, each of which has the right signature."""
     got = [one for one in receiver.received if one.path.startswith("/hook/")]
@@ -85,9 +73,8 @@ def the_only_telling(receiver: Receiver, flow: AnyFlow, state: State) -> dict[st
     """What monitors were told: the event and the webhook once, and the same."""
     (event,) = events(f"sivera.{flow.name}.finished", state)
     (message,) = messages(receiver)
-    (hook,) = [one for one in receiver.received if one.path.startswith("/hook/")]
     run_id = str(flow_run_id(state))
-    assert hook.headers["webhook-id"] == message.pop("run_id") == run_id
+    assert message.pop("run_id") == run_id
     assert message.pop("type") == f"sivera.{flow.name}.finished"
     assert message.pop("run_name").startswith(flow.name)
     ended_at = datetime.fromisoformat(message.pop("ended_at"))
@@ -118,6 +105,25 @@ def test_a_run_that_raises_is_told_once_as_a_failure(flow: AnyFlow, monitored: R
     assert (told["success"], told["totalProcessed"], told["state"]) == (False, 0, "Failed")
     assert f"/{DATABASE} is missing" in told["message"]
     assert pings(monitored, flow) == ["/start", "/fail"]
+
+
+def test_a_run_that_is_retried_is_told_of_again_under_another_id(monitored: Receiver, ready: Stage) -> None:
+    with ready.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE cleanup_runs RENAME TO away")
+    failed = run_deployed(cleanup_expired_tokens)
+    assert failed.is_failed()
+    with ready.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO cleanup_runs")
+    again = retry(cleanup_expired_tokens, failed)
+    assert again.is_completed(), again.message
+    for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30), reraise=True):
+        with attempt:
+            told = events(f"sivera.{CLEANUP_JOB}.finished", again)
+            assert sorted(one["success"] for one in told) == [False, True]
+    assert [message["success"] for message in messages(monitored)] == [False, True]
+    ids = [one.headers["webhook-id"] for one in monitored.received if one.path.startswith("/hook/")]
+    assert len(set(ids)) == 2
+    assert pings(monitored, cleanup_expired_tokens) == ["/start", "/fail", "/start", ""]
 
 
 @each_job

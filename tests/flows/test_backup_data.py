@@ -1,15 +1,10 @@
 """backup-data as a flow: a real Prefect server, real PostgreSQL, and a storage block."""
 
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
-from prefect.flow_engine import run_flow
-from prefect.states import AwaitingRetry
 from prefect.types import SecretDict
 
 from blocks.names import BACKUP_JOB, BACKUPS, TOKEN_KEY
@@ -19,7 +14,7 @@ from flows.backup_data import backup_data
 from sivera.backups.options import BackupOptions
 from sivera.values import PlatformName
 from tasks import resources
-from tests.flows.runs import artifacts, events, flow_run_id
+from tests.flows.runs import artifacts, events, flow_run_id, retry, run_deployed
 from tests.stage import Stage
 
 
@@ -86,40 +81,16 @@ def test_a_second_instance_ends_cancelled(ready: Stage, folder: Path) -> None:
     assert not folder.exists()
 
 
-def run_by_engine(flow_run: FlowRun) -> State:
-    """Run it as the process does that a worker begins for it."""
-    resources.close()
-    return cast("State", run_flow(backup_data, flow_run=flow_run, parameters={}, return_type="state"))
-
-
-def run_deployed() -> State:
-    """Run it for a deployment: only such a run can be retried from the UI."""
-    with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(client.create_flow(backup_data), name="all")
-        flow_run = client.create_flow_run_from_deployment(deployment)
-    return run_by_engine(flow_run)
-
-
-def retry(state: State) -> State:
-    """Retry a run as the button in the UI does."""
-    with get_client(sync_client=True) as client:
-        answer: OrchestrationResult[Any] = client.set_flow_run_state(flow_run_id(state), AwaitingRetry())
-        assert answer.status is SetStateStatus.ACCEPT, answer
-        flow_run = client.read_flow_run(flow_run_id(state))
-    again = run_by_engine(flow_run)
-    assert flow_run_id(again) == flow_run_id(state)
-    return again
-
-
 @pytest.mark.timeout(240)
 def test_a_run_that_is_retried_makes_a_verified_backup_and_leaves_no_half_one(ready: Stage, folder: Path) -> None:
     right = load_token_key()
     wrong = {right.current: TokenKey.generate().keys.get_secret_value().popitem()[1]}
     TokenKey(keys=SecretDict(wrong), current=right.current).save(TOKEN_KEY, overwrite=True)
-    failed = run_deployed()
+    resources.close()
+    failed = run_deployed(backup_data)
     assert (failed.message or "").startswith("mismatch: the key ")
     right.save(TOKEN_KEY, overwrite=True)
-    again = retry(failed)
+    again = retry(backup_data, failed)
     assert (again.name, (again.message or "").partition(":")[0]) == ("Completed", "verified")
     (row,) = ready.rows("SELECT run_id, outcome, path FROM backups")
     assert (row.run_id, row.outcome) == (flow_run_id(failed), "verified")
@@ -131,7 +102,8 @@ def test_a_run_that_is_retried_makes_a_verified_backup_and_leaves_no_half_one(re
 def test_a_run_that_was_killed_and_is_retried_leaves_no_half_of_its_first_backup(ready: Stage, folder: Path) -> None:
     (folder.parent / "file").write_text("not a folder")
     Storage(url=f"file://{folder.parent}/file").save(BACKUPS, overwrite=True)
-    failed = run_deployed()
+    resources.close()
+    failed = run_deployed(backup_data)
     assert failed.is_failed()
     Storage(url=f"file://{folder}").save(BACKUPS, overwrite=True)
     # As a process leaves it that is killed in its dump, and in another one after that.
@@ -142,7 +114,7 @@ def test_a_run_that_was_killed_and_is_retried_leaves_no_half_of_its_first_backup
         connection.exec_driver_sql(
             "UPDATE backups SET outcome = 'running', path = '20261122T030000Z-00000000.dump', finished_at = NULL"
         )
-    assert retry(failed).is_completed()
+    assert retry(backup_data, failed).is_completed()
     (row,) = ready.rows("SELECT outcome, path FROM backups")
     assert row.outcome == "verified"
     assert {path.name for path in folder.iterdir()} == {row.path, row.path.replace(".dump", ".json")}
