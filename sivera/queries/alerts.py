@@ -23,6 +23,7 @@ from sivera.models import (
 from sivera.occurrences.rules import Occurrence
 from sivera.platforms.base import REPORTS_LAG
 from sivera.queries.accounts import ACTIVE
+from sivera.queries.occurrences import ended_well
 from sivera.values import PlatformName
 
 
@@ -40,10 +41,9 @@ def mark_checked(session: Session, now: datetime) -> datetime | None:
 def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[Occurrence]:
     """Yield what became of each time that matters, of all jobs but one: none before the last that ended well."""
     row, ran = JobOccurrence, aliased(JobOccurrence)
-    ended_well = or_(ran.outcome == "ran", and_(ran.outcome == "late", ran.ended_at.is_not(None)))
     last = (
         select(ran.deployment, func.max(ran.scheduled_at).label("time"), func.max(ran.ended_at).label("end"))
-        .where(ended_well, ran.scheduled_at.between(since, func.now()))
+        .where(ended_well(ran), ran.scheduled_at.between(since, func.now()))
         .group_by(ran.deployment)
         .subquery()
     )
