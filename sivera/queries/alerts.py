@@ -89,6 +89,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
     last = func.greatest(
         func.least(AdAccount.last_synced_at, reported), AdAccount.created_at, PlatformCredential.status_since
     )
+    is_synced = AdAccount.last_synced_at >= func.now() - after
     found = session.execute(
         select(
             AdAccount.id,
@@ -100,7 +101,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
             ),
             AdAccount.last_error.label("error"),
             func.coalesce(AdAccount.next_attempt_at > func.now(), False).label("rests"),
-            func.coalesce(reported < AdAccount.last_synced_at, False).label("lacks_reports"),
+            func.coalesce(is_synced & (reported < AdAccount.last_synced_at), False).label("lacks_reports"),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
