@@ -80,8 +80,10 @@ class Prefect(Protocol):
         """Return the schedules of ours that are on."""
         ...
 
-    def runs_between(self, since: datetime, until: datetime, most: int) -> Sequence[SeenRun]:
-        """Return runs of our jobs whose times lie there, the oldest first, and no more than `most`."""
+    def runs_between(
+        self, since: datetime, until: datetime, most: int, *, newest_first: bool = False
+    ) -> Sequence[SeenRun]:
+        """Return runs of our jobs whose times lie there, both ends included: no more than `most`, of the one end."""
         ...
 
     def runs_of(self, ids: Sequence[UUID]) -> Sequence[SeenRun]:
@@ -114,7 +116,8 @@ def account(
         prefect: The Prefect server.
         now: What time it is.
         late_after: How long after its time a run is late, and a time without a run missed.
-        most_runs: How many runs are read at most; where there are more, it may be repeated.
+        most_runs: How many runs since the last accounting are read at most, and how many before; where there are
+            more, it may be repeated.
     """
     horizon = now - LOOKBACK
     with Session(engine) as session:
@@ -126,15 +129,18 @@ def account(
     begins = [(schedule, max(_begin(schedule, marks), horizon)) for schedule in schedules]
     waiting = [mark.waits_for for mark in marks.values() if mark.waits_for]
     since = max(min([*(begin for _, begin in begins), *waiting, now]), horizon) if marks else horizon
-    runs = prefect.runs_between(since - LONGEST_RUN, now, most_runs)
-    until = now if len(runs) < most_runs else runs[-1].scheduled_at
+    # What was in the way of others, and runs by hand since the last accounting: however many they are, time goes on.
+    before = prefect.runs_between(since - LONGEST_RUN, since, most_runs, newest_first=True)
+    after = prefect.runs_between(since, now, most_runs)
+    until = now if len(after) < most_runs else after[-1].scheduled_at
 
     rows_of = {row.run_id: row for row in may_change if row.run_id}
     again = {run.id: run for run in prefect.runs_of(list(rows_of))}
-    known = list(({run.id: run for run in runs} | again).values())
+    runs = {run.id: run for run in (*before, *after)}
+    known = (runs | again).values()
     found = [
         account_for(run, Key(run.deployment, run.scheduled_at), run.schedule, known, now, late_after)
-        for run in runs
+        for run in runs.values()
         if run.deployment and run.id not in rows_of
     ]
     are_on = {(schedule.deployment, schedule.slug) for schedule in schedules}
