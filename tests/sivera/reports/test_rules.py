@@ -143,6 +143,7 @@ def account(**facts: object) -> AccountFacts:
         "timezone": "UTC",
         "is_connected": True,
         "synced_as_of": DAWN,
+        "reports_as_of": None,
         "connected_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
     return AccountFacts.model_validate(defaults | facts)
@@ -163,6 +164,11 @@ MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
         ({"timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
         ({"timezone": "Asia/Seoul", "synced_as_of": datetime(2026, 11, 23, 15, tzinfo=UTC)}, None),
         ({"timezone": "Nowhere/City", "synced_as_of": MIDNIGHT}, None),
+        ({"reports_as_of": MIDNIGHT}, None),
+        ({"reports_as_of": MIDNIGHT - timedelta(hours=12)}, Why.PREPARING),
+        ({"reports_as_of": MIDNIGHT - timedelta(hours=12), "is_connected": False}, Why.RECONNECT),
+        ({"reports_as_of": MIDNIGHT, "synced_as_of": MIDNIGHT - timedelta(seconds=1)}, Why.NOT_SYNCED),
+        ({"reports_as_of": DAWN, "timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
     ],
 )
 def test_why_the_figures_of_an_account_are_missing(facts: dict[str, object], why: Why | None) -> None:

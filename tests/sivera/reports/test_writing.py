@@ -147,6 +147,24 @@ def test_what_is_missing_is_named_and_a_new_version_follows(books: Books) -> Non
     assert totals(table(books, version=2), "spend")["day"] == ("30",)
 
 
+def test_half_a_day_is_not_taken_for_all_of_it_and_a_new_version_follows(books: Books) -> None:
+    account = books.account(books.team(), PlatformName.AMAZON)
+    books.execute(
+        "INSERT INTO report_arrivals VALUES (:id, 'SPONSORED_PRODUCTS', :noon)",
+        id=account,
+        noon=NEXT_MORNING - timedelta(hours=13),
+    )
+    books.ran(account, spend=10)
+    books.run(make_up_days=0)
+    assert "Amazon Ads · Shop: the platform is still preparing the figures" in words(books.page())
+
+    books.pass_time(ONE_DAY)
+    books.execute("UPDATE ad_accounts SET synced_as_of = :now", now=books.now)
+    books.execute("UPDATE report_arrivals SET as_of = :now", now=books.now)
+    assert ("2026-11-23", 2) in books.written(), "all was there, and it says so"
+    assert TEXTS[Language.EN]["missing"] not in books.page(version=2)
+
+
 def test_what_a_platform_still_restates_is_named_with_its_end(books: Books) -> None:
     team = books.team()
     books.ran(books.account(team), spend=1)
