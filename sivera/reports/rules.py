@@ -16,6 +16,9 @@ DUE = time(1)
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
+LONGEST_UNCOMPARED = timedelta(days=92)
+"""For how long days that no run compared are kept for the next one: as far back as missing reports can be made up."""
+
 CHART_DAYS = 28
 
 
@@ -162,13 +165,20 @@ def final_on(day: date, platform: PlatformName) -> date:
     return day + timedelta(days=RESTATEMENT_DAYS[platform])
 
 
-def restated_since(latest: date, platforms: Iterable[PlatformName]) -> date:
-    """Return the first day whose figures any of the platforms could restate until the end of `latest`.
+def restated_since(latest: date, platforms: Iterable[PlatformName], compared: date | None) -> date:
+    """Return the first day whose figures any of the platforms could restate since they were compared.
 
-    That is the first one that a full sync on `latest` reads again: what the last of them restates must be reported too.
+    That is the first one that a full sync on the day after `compared` reads again, or on `latest` where that is
+    earlier: what the last of them restates must be reported too.
+
+    Args:
+        latest: The last day whose report is due.
+        platforms: Those of the team's accounts.
+        compared: What `latest` was when the reports were last compared with the figures; None where they never were.
     """
     longest = max((RESTATEMENT_DAYS[platform] for platform in platforms), default=1)
-    return latest - timedelta(days=longest - 1)
+    first = max(min(latest, (compared or latest) + DAY), latest - LONGEST_UNCOMPARED)
+    return first - timedelta(days=longest - 1)
 
 
 def missing_accounts(

@@ -405,6 +405,15 @@ def test_restated_days_that_the_deadline_leaves_come_with_the_next_run_not_with_
     assert books.plan(make_up_days=1).due == ()
 
 
+def test_what_was_restated_while_no_run_compared_is_found_by_the_next(books: Books) -> None:
+    account = books.account(books.team(), PlatformName.TIKTOK)
+    books.ran(account, spend=10)
+    assert books.written(make_up_days=0) == [("2026-11-23", 1)]
+    books.ran(account, spend=12)
+    books.pass_time(timedelta(days=20))
+    assert ("2026-11-23", 2) in books.written(make_up_days=0)
+
+
 def test_the_teams_that_waited_longest_come_first(books: Books) -> None:
     teams = [books.team(name) for name in ("Never", "Lately", "Long ago", "Missed")]
     for team in teams:
