@@ -7,6 +7,7 @@ import re
 import resource
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -165,6 +166,36 @@ def test_a_killed_dump_leaves_no_backup(vault: Vault) -> None:
     vault.fill(BIG)
     made = vault.back_up(tell=at(0, lambda: child("pg_dump").kill()))
     assert reason(made, Outcome.INCONCLUSIVE) == "pg_dump was ended by signal 9"
+    assert list(vault.folder.iterdir()) == []
+
+
+def test_a_dump_that_fails_does_not_wait_for_the_counts(vault: Vault) -> None:
+    vault.fill()
+    with ThreadPoolExecutor(1) as beside, vault.engine.connect() as other:
+        # As a migration may hold a table: both wait for it.
+        other.execute(text("LOCK TABLE sessions"))
+        made = beside.submit(vault.back_up)
+        try:
+            for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(60), reraise=True):
+                with attempt:
+                    assert vault.rows("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(2,)]
+            child("pg_dump").kill()
+            assert reason(made.result(30), Outcome.INCONCLUSIVE) == "pg_dump was ended by signal 9"
+        finally:
+            other.rollback()
+    assert list(vault.folder.iterdir()) == []
+
+
+def test_counts_that_are_not_done_at_the_deadline_end_the_backup(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = tmp_path / "pg_dump"
+    quick.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 99.0'\n")
+    quick.chmod(0o755)
+    monkeypatch.setenv("SIVERA_POSTGRES_BIN_DIR", str(tmp_path))
+    with vault.engine.begin() as other:
+        other.execute(text("LOCK TABLE sessions"))
+        assert "the deadline came" in reason(vault.back_up(until=2), Outcome.INCONCLUSIVE)
     assert list(vault.folder.iterdir()) == []
 
 
