@@ -4,12 +4,12 @@ import base64
 import dataclasses
 import json
 import re
-import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -28,8 +28,8 @@ from sivera.backups.restoring import restore
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
-from tests.sivera.backups.vault import NEVER, Vault, at, catalog_in, dump_and_stop
-from tests.sivera.grants.processes import running
+from tests.sivera.backups.vault import NEVER, Vault, at, catalog_in, dump_and_stop, dump_on_full_disk
+from tests.sivera.grants.processes import run, running
 
 BIG = 6000
 """Sessions whose dump is some megabytes: more than a pipe and a chunk hold."""
@@ -151,13 +151,8 @@ def test_a_wrong_key_is_a_mismatch_and_a_missing_one_leaves_it_open(vault: Vault
 def test_a_full_disk_leaves_no_backup_and_no_half_of_one(vault: Vault) -> None:
     vault.fill()
     vault.folder.mkdir()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        made = vault.back_up()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "the storage failed (File too large)" in reason(made, Outcome.INCONCLUSIVE)
+    url = vault.engine.url.render_as_string(hide_password=False)
+    assert run(dump_on_full_disk, url, str(vault.folder), str(uuid4())) == 0
     assert list(vault.folder.iterdir()) == []
     assert vault.accounts() == [("inconclusive", None, "the storage failed (File too large)")]
 
