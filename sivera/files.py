@@ -18,7 +18,7 @@ class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
     """The files of the machine. A folder is made with its first file, as on an object store, and only ours to enter."""
 
     def __init__(self, **options: object) -> None:
-        super().__init__(auto_mkdir=True, **options)
+        super().__init__(**{**options, "auto_mkdir": True})
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Make a folder and those above it; those that are there keep their rights."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
@@ -14,6 +15,7 @@ from prefect.results import ResultRecord
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import opaque
 
+from sivera.platforms.base import utc_now
 from sivera.queue import OfPlatform, WorkQueue
 from tasks import resources
 from tasks.calls import counted_calls
@@ -73,10 +75,14 @@ class Recorder:
         return ended - self._recorded - self._lost
 
 
-def _count_ended(client: SyncPrefectClient, flow_run_id: str) -> int:
+def _count_ended(client: SyncPrefectClient, flow_run_id: str, since: datetime) -> int:
     wanted = {
         "flow_runs": {"id": {"any_": [flow_run_id]}},
-        "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
+        "task_runs": {
+            "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}},
+            # A flow may map twice; what the first time left is none of the second's.
+            "start_time": {"after_": since.isoformat()},
+        },
     }
     with single_attempt():
         return int(client.request("POST", "/task_runs/count", json=wanted).json())
@@ -127,7 +133,7 @@ def _map(
     fixed: dict[str, Any] = {name: unmapped(value) for name, value in constants.items()}
     running = total = 0
     with get_client(sync_client=True) as client:
-        recorder = Recorder(partial(_count_ended, client, str(flow_run.id)))
+        recorder = Recorder(partial(_count_ended, client, str(flow_run.id), utc_now()))
         while True:
             room = 0 if time.monotonic() > until or recorder.is_behind(total) else at_once - running
             batch = queue.take(room) if room >= max(1, at_once // 4) else []

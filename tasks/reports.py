@@ -78,7 +78,7 @@ def publish_summary(summary: ReportSummary) -> None:
             link_text="The report" if len(table) == 1 else "The place of the reports",
             description=summary.sentence,
         )
-    show_table("generate-reports-list", f"{summary.sentence}.", table, all_of_them="sivera reports list")
+    show_table("generate-reports-list", f"{summary.sentence}.", table, all_of_them="sivera reports list --most 10000")
     failures = [failure.model_dump() for failure in summary.failures]
     show_table("generate-reports-failures", f"{len(failures)} teams failed.", failures)
     announce(

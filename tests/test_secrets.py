@@ -133,29 +133,29 @@ def test_no_secret_is_anywhere_but_in_its_place(
     with running(tmp_path, clean | {"SIVERA_DATABASE_URL": url}) as up:
         given = connect_all(up, world, sandbox)
         up.sivera("alerts", "set", "url", stdin=WEBHOOK)
-        server = api_of(up)
-        # One grant is gone and one platform fails: what goes wrong is told in words, and these must be clean as well.
-        world.revoke_grant(next(grant.id for grant in world.grants.values() if grant.platform is PlatformName.META))
-        world.faults.add(Fault(FaultKind.STATUS, PlatformName.TIKTOK, status=500))
-        messages = run_jobs(up)
-        assert any("failed" in message for message in messages)
+        with api_of(up) as server:
+            # One grant is gone and one platform fails: what goes wrong is told in words, which must be clean too.
+            world.revoke_grant(next(grant.id for grant in world.grants.values() if grant.platform is PlatformName.META))
+            world.faults.add(Fault(FaultKind.STATUS, PlatformName.TIKTOK, status=500))
+            messages = run_jobs(up)
+            assert any("failed" in message for message in messages)
 
-        keys = token_keys(server)
-        secrets = {name: forms(secret) for name, secret in (given | stored_tokens(engine, keys)).items()}
-        secrets |= {name: forms(up.secret(name)) for name in KEY_FILES - {"profiles.toml"}}
-        secrets |= {f"token key {key_id}": forms(key) for key_id, key in keys.items()}
-        secrets |= {name: forms(begin) for name, begin in beginnings_of_tokens(world).items()}
-        secrets |= {
-            "application secret": forms(CLIENT_SECRET),
-            "database password": forms(DATABASE_PASSWORD),
-            "webhook of alerts": forms(WEBHOOK_PASSWORD),
-        }
-        assert found_in(json.dumps({"a": [CLIENT_SECRET]}).encode(), secrets) == {"application secret"}
+            keys = token_keys(server)
+            secrets = {name: forms(secret) for name, secret in (given | stored_tokens(engine, keys)).items()}
+            secrets |= {name: forms(up.secret(name)) for name in KEY_FILES - {"profiles.toml"}}
+            secrets |= {f"token key {key_id}": forms(key) for key_id, key in keys.items()}
+            secrets |= {name: forms(begin) for name, begin in beginnings_of_tokens(world).items()}
+            secrets |= {
+                "application secret": forms(CLIENT_SECRET),
+                "database password": forms(DATABASE_PASSWORD),
+                "webhook of alerts": forms(WEBHOOK_PASSWORD),
+            }
+            assert found_in(json.dumps({"a": [CLIENT_SECRET]}).encode(), secrets) == {"application secret"}
 
-        for what, content in (*everything_of_prefect(server), *everything_of_ours(engine)):
-            assert not found_in(content, secrets), what
-        assert up.arguments
-        assert not found_in("\0".join(up.arguments).encode(), secrets), "a process's arguments"
+            for what, content in (*everything_of_prefect(server), *everything_of_ours(engine)):
+                assert not found_in(content, secrets), what
+            assert up.arguments
+            assert not found_in("\0".join(up.arguments).encode(), secrets), "a process's arguments"
     leaks = {
         str(path.relative_to(tmp_path)): names
         for path in (*(tmp_path / ".sivera").rglob("*"), tmp_path / "up.log")

@@ -2,12 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
@@ -73,7 +75,7 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
         OSError: The storage does not take it, such as when it is full.
         SQLAlchemyError: The database failed.
     """
-    engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 1))
+    engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 0) + 1)
     try:
         # All of the transaction sees one moment, and so does whoever takes up its snapshot while it is open.
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
@@ -85,10 +87,11 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
             key_ids, sentinels = tuple(queries.keys_needed(session)), queries.sentinels(session)
             expected = _expected_size(catalog, session)
             checksum = Checksum()
-            # Counted while it is dumped, in the same snapshot; a dump without its counts is none.
-            with ThreadPoolExecutor(1) as beside, catalog.new_dump(origin.name) as file:
-                counted = beside.submit(read_shape, session)
+            # A dump without its counts is none.
+            with catalog.new_dump(origin.name) as file, _counting(session) as counted:
                 programs.read_dump(chosen, url, snapshot, until, _Sink(file, checksum, expected, tell).take)
+                if not wait([counted], max(until - time.monotonic(), 0)).done:
+                    raise programs.OutOfTime
                 shape = counted.result()
     finally:
         engine.dispose()
@@ -126,6 +129,24 @@ def read_shape(session: Session) -> ShapeOfData:
         indexes=queries.count_indexes(session),
         revision=queries.revision(session),
     )
+
+
+@contextmanager
+def _counting(session: Session) -> Iterator[Future[ShapeOfData]]:
+    """Count while the body dumps, in the same snapshot; where the body fails, the counting is broken off."""
+    driver = session.connection().connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - it is our driver
+    with ThreadPoolExecutor(1) as beside:
+        counted = beside.submit(read_shape, session)
+        try:
+            yield counted
+        except BaseException:
+            # Again, should the first have come between two statements.
+            while not counted.done():
+                with suppress(psycopg.Error):
+                    driver.cancel_safe(timeout=5)
+                wait([counted], 1)
+            raise
 
 
 class _Sink:

@@ -1,6 +1,7 @@
 """The page of a run of check-budgets: its figures, the budgets that are spent furthest, and pictures of the alerts."""
 
 from datetime import timedelta
+from itertools import cycle
 
 from sqlalchemy.orm import Session
 
@@ -82,7 +83,7 @@ def budgets_charts(session: Session) -> list[str]:
             "Alerts on budgets by the day on which they opened (UTC)",
             opened,
             bar=days,
-            part=dict(zip(thresholds, pages.OKABE_ITO, strict=False)),
+            part=dict(zip(thresholds, cycle(pages.OKABE_ITO), strict=False)),
             count="alerts",
         ),
     ]

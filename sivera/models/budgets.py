@@ -65,6 +65,7 @@ class BudgetAlert(Base):
         ),
         Index(None, "account_id"),
         Index(None, "team_id", "opened_at"),
+        Index(None, "opened_at"),
         Index("ix_budget_alerts_closed", "closed_at", "id", postgresql_where=text("closed_at IS NOT NULL")),
     )
 

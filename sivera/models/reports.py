@@ -17,7 +17,11 @@ class Report(Base):
     """
 
     __tablename__ = "reports"
-    __table_args__ = (Index(None, "created_at"), CheckConstraint("version >= 1", name="version_is_positive"))
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(None, "day"),
+        CheckConstraint("version >= 1", name="version_is_positive"),
+    )
 
     team_id: Mapped[int] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)

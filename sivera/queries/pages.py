@@ -92,14 +92,14 @@ def reports_by_outcome(session: Session, days: int) -> Sequence[Row[tuple[date, 
     """
     last = select(func.max(Report.day)).scalar_subquery()
     newest = (
-        select(Report.day, Report.version, Report.summary)
+        select(Report.day, Report.version, func.jsonb_array_length(Report.summary["missing"]).label("count_missing"))
         .where(Report.day > last - days)
         .distinct(Report.team_id, Report.day)
         .order_by(Report.team_id, Report.day, Report.version.desc())
         .subquery()
     )
     outcome: ColumnElement[str] = case(
-        (func.jsonb_array_length(newest.c.summary["missing"]) > 0, "incomplete"),
+        (newest.c.count_missing > 0, "incomplete"),
         (newest.c.version > 1, "restated"),
         else_="first version",
     ).label("outcome")

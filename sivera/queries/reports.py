@@ -123,6 +123,7 @@ def active_accounts(session: Session, team_id: int) -> list[AccountFacts]:
             timezone=account.timezone,
             is_connected=grant_status == "active",
             synced_as_of=account.synced_as_of,
+            reports_as_of=account.reports_as_of,
             connected_at=account.created_at,
         )
         for account, grant_status in rows

@@ -16,6 +16,9 @@ DUE = time(1)
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
+LONGEST_UNCOMPARED = timedelta(days=92)
+"""For how long days that no run compared are kept for the next one: as far back as missing reports can be made up."""
+
 CHART_DAYS = 28
 
 
@@ -39,7 +42,11 @@ class Why(StrEnum):
 
 
 class AccountFacts(Value):
-    """What is known of an active account of a team. `synced_as_of` is when the fetch began whose result is stored."""
+    """What is known of an active account of a team.
+
+    `synced_as_of` is when the fetch began whose result is stored; `reports_as_of` is as of when its oldest figures are
+    that come as reports, which arrive later than a sync, and None where a platform answers at once.
+    """
 
     id: int
     platform: PlatformName
@@ -47,6 +54,7 @@ class AccountFacts(Value):
     timezone: str
     is_connected: bool
     synced_as_of: datetime | None
+    reports_as_of: datetime | None
     connected_at: datetime
 
 
@@ -157,13 +165,20 @@ def final_on(day: date, platform: PlatformName) -> date:
     return day + timedelta(days=RESTATEMENT_DAYS[platform])
 
 
-def restated_since(latest: date, platforms: Iterable[PlatformName]) -> date:
-    """Return the first day whose figures any of the platforms could restate until the end of `latest`.
+def restated_since(latest: date, platforms: Iterable[PlatformName], compared: date | None) -> date:
+    """Return the first day whose figures any of the platforms could restate since they were compared.
 
-    That is the first one that a full sync on `latest` reads again: what the last of them restates must be reported too.
+    That is the first one that a full sync on the day after `compared` reads again, or on `latest` where that is
+    earlier: what the last of them restates must be reported too.
+
+    Args:
+        latest: The last day whose report is due.
+        platforms: Those of the team's accounts.
+        compared: What `latest` was when the reports were last compared with the figures; None where they never were.
     """
     longest = max((RESTATEMENT_DAYS[platform] for platform in platforms), default=1)
-    return latest - timedelta(days=longest - 1)
+    first = max(min(latest, (compared or latest) + DAY), latest - LONGEST_UNCOMPARED)
+    return first - timedelta(days=longest - 1)
 
 
 def missing_accounts(
@@ -190,17 +205,30 @@ def _why(
 ) -> Why | None:
     # Its sync fails where the zone is unknown; what it copied before is judged as if it were in UTC.
     end = day_end(day, find_zone(account.timezone) or ZoneInfo("UTC"))
-    if account.synced_as_of is not None and account.synced_as_of >= end:
-        waits = any(one.account_id == account.id and one.since <= day <= one.until for one in outstanding)
-        ran_lately = any((account.id, day - n * DAY) in digests for n in range(1, WEEK.days + 1))
-        return Why.PREPARING if waits and ran_lately and (account.id, day) not in digests else None
+    is_synced = account.synced_as_of is not None and account.synced_as_of >= end
+    if is_synced and not _is_awaited(account, outstanding, digests, day, end):
+        return None
     if account.synced_as_of is None and account.connected_at >= end:
         return None
     if not account.is_connected:
         return Why.RECONNECT
     if account.synced_as_of is None:
         return Why.NEVER_SYNCED
+    if is_synced:
+        return Why.PREPARING
     return Why.DAY_NOT_OVER if now < end else Why.NOT_SYNCED
+
+
+def _is_awaited(
+    account: AccountFacts, outstanding: Collection[Outstanding], digests: Digests, day: date, end: datetime
+) -> bool:
+    """Say whether figures of a day that ended are still to come, though the account synced since."""
+    if account.reports_as_of is not None:
+        # A report that was asked for at noon leaves half a day's figures, which look like all of them.
+        return account.reports_as_of < end
+    waits = any(one.account_id == account.id and one.since <= day <= one.until for one in outstanding)
+    ran_lately = any((account.id, day - n * DAY) in digests for n in range(1, WEEK.days + 1))
+    return waits and ran_lately and (account.id, day) not in digests
 
 
 def checksum(day: date, digests: Digests, missing: Sequence[MissingAccount]) -> str:

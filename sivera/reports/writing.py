@@ -80,7 +80,8 @@ def _restated(edges: ReportEdges, team: DueTeam) -> Iterator[tuple[date, int]]:
     """Yield the days whose reports do not agree with the figures any more, with the versions they get."""
     with Session(edges.engine) as session:
         accounts = queries.active_accounts(session, team.id)
-        since = rules.restated_since(team.latest, (account.platform for account in accounts))
+        platforms = [account.platform for account in accounts]
+        since = rules.restated_since(team.latest, platforms, team.restated_through)
         versions = queries.newest_versions(session, team.id, since)
         digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
         outstanding = queries.outstanding_reports(session, team.id)

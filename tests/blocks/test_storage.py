@@ -12,7 +12,8 @@ from sivera.files import whole_file
 
 
 def test_its_files_lie_below_its_place(tmp_path: Path) -> None:
-    filesystem = Storage(url=f"file://{tmp_path}/한글 폴더").get_filesystem()
+    options = SecretDict({"auto_mkdir": True})
+    filesystem = Storage(url=f"file://{tmp_path}/한글 폴더", options=options).get_filesystem()
     filesystem.pipe("a/b.csv", b"1")
     assert (tmp_path / "한글 폴더" / "a" / "b.csv").read_bytes() == b"1"
     assert filesystem.find("/") == ["a/b.csv"]

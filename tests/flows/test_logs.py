@@ -15,6 +15,7 @@ from prefect.client.orchestration import get_client
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from ops.timetable import find_timetable, read_timetable
+from sivera.retention.options import Kind
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
@@ -119,7 +120,7 @@ def test_as_json_every_line_of_the_console_is_an_object(prefect_api: PrefectServ
     found = counts(lines)
     assert found["INFO", "Account ended"] == 7
     assert found["WARNING", "Account failed"] == 1
-    assert found["INFO", "Kind ended"] == 3
+    assert found["INFO", "Kind ended"] == len(Kind)
     assert sum(count for (_, message), count in found.items() if message == "Job finished") == 3
     for line in lines:
         if line["logger"].startswith("sivera."):

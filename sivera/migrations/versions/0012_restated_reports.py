@@ -14,9 +14,11 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    op.create_index(op.f("ix_reports_day"), "reports", ["day"])
     op.add_column("teams", sa.Column("reports_restated_through", sa.Date(), nullable=True))
 
 
 def downgrade() -> None:
     """Take back."""
     op.drop_column("teams", "reports_restated_through")
+    op.drop_index(op.f("ix_reports_day"), table_name="reports")

@@ -14,6 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    op.create_index(op.f("ix_budget_alerts_opened_at"), "budget_alerts", ["opened_at"])
     op.create_table(
         "report_arrivals",
         sa.Column("account_id", sa.BigInteger(), nullable=False),
@@ -32,3 +33,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take back."""
     op.drop_table("report_arrivals")
+    op.drop_index(op.f("ix_budget_alerts_opened_at"), table_name="budget_alerts")

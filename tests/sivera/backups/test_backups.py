@@ -4,11 +4,12 @@ import base64
 import dataclasses
 import json
 import re
-import resource
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -27,8 +28,8 @@ from sivera.backups.restoring import restore
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
-from tests.sivera.backups.vault import NEVER, Vault, at, catalog_in, dump_and_stop
-from tests.sivera.grants.processes import running
+from tests.sivera.backups.vault import NEVER, Vault, at, catalog_in, dump_and_stop, dump_on_full_disk
+from tests.sivera.grants.processes import run, running
 
 BIG = 6000
 """Sessions whose dump is some megabytes: more than a pipe and a chunk hold."""
@@ -150,13 +151,8 @@ def test_a_wrong_key_is_a_mismatch_and_a_missing_one_leaves_it_open(vault: Vault
 def test_a_full_disk_leaves_no_backup_and_no_half_of_one(vault: Vault) -> None:
     vault.fill()
     vault.folder.mkdir()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        made = vault.back_up()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "the storage failed (File too large)" in reason(made, Outcome.INCONCLUSIVE)
+    url = vault.engine.url.render_as_string(hide_password=False)
+    assert run(dump_on_full_disk, url, str(vault.folder), str(uuid4())) == 0
     assert list(vault.folder.iterdir()) == []
     assert vault.accounts() == [("inconclusive", None, "the storage failed (File too large)")]
 
@@ -165,6 +161,36 @@ def test_a_killed_dump_leaves_no_backup(vault: Vault) -> None:
     vault.fill(BIG)
     made = vault.back_up(tell=at(0, lambda: child("pg_dump").kill()))
     assert reason(made, Outcome.INCONCLUSIVE) == "pg_dump was ended by signal 9"
+    assert list(vault.folder.iterdir()) == []
+
+
+def test_a_dump_that_fails_does_not_wait_for_the_counts(vault: Vault) -> None:
+    vault.fill()
+    with ThreadPoolExecutor(1) as beside, vault.engine.connect() as other:
+        # As a migration may hold a table: both wait for it.
+        other.execute(text("LOCK TABLE sessions"))
+        made = beside.submit(vault.back_up)
+        try:
+            for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(60), reraise=True):
+                with attempt:
+                    assert vault.rows("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(2,)]
+            child("pg_dump").kill()
+            assert reason(made.result(30), Outcome.INCONCLUSIVE) == "pg_dump was ended by signal 9"
+        finally:
+            other.rollback()
+    assert list(vault.folder.iterdir()) == []
+
+
+def test_counts_that_are_not_done_at_the_deadline_end_the_backup(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = tmp_path / "pg_dump"
+    quick.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 99.0'\n")
+    quick.chmod(0o755)
+    monkeypatch.setenv("SIVERA_POSTGRES_BIN_DIR", str(tmp_path))
+    with vault.engine.begin() as other:
+        other.execute(text("LOCK TABLE sessions"))
+        assert "the deadline came" in reason(vault.back_up(until=2), Outcome.INCONCLUSIVE)
     assert list(vault.folder.iterdir()) == []
 
 

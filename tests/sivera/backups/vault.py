@@ -1,6 +1,7 @@
 """A database with something in it and a folder for its backups, for the tests of backups."""
 
 import math
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -134,6 +135,14 @@ def dump_and_stop(url: str, folder: str, run_id: str) -> None:
     engine = open_engine(url)
     edges = BackupEdges(engine, engine.url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
     backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), lambda _: signal.pause())
+
+
+def dump_on_full_disk(url: str, folder: str, run_id: str) -> None:
+    """Begin a backup in a process of its own, none of whose files may grow to more than 20,000 bytes."""
+    engine = open_engine(url)
+    edges = BackupEdges(engine, engine.url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    backing_up.dump(edges, backing_up.begin(edges), Vault.monotonic(NEVER), nothing)
 
 
 def dump_to_bucket_and_stop(url: str, server: str, run_id: str) -> None:

@@ -1,17 +1,21 @@
 """Books for tests of reports: teams, accounts and daily figures, written straight into the database."""
 
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
+from sivera.database import open_engine
 from sivera.files import PrivateFileSystem
 from sivera.models import AdAccount, Campaign, CampaignDailyMetric, PlatformCredential, Team
+from sivera.reports.keeping import NotKeptError
 from sivera.reports.options import ReportOptions
 from sivera.reports.plan import plan_reports
 from sivera.reports.summary import ReportPlan, TeamReports
@@ -150,3 +154,11 @@ class Books:
     def page(self, day: date = DAY, version: int = 1) -> str:
         (path,) = self.folder.glob(f"team-*/{day:%Y/%m}/{day}.v{version}.html")
         return path.read_text()
+
+
+def write_on_full_disk(database_url: str, folder: str, now: datetime) -> None:
+    """Write reports in a process of its own, none of whose files may grow to more than 5,000 bytes."""
+    books = Books(open_engine(database_url), Path(folder), now)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+    with pytest.raises(NotKeptError, match=r"2026-11-23.v1.html \(OSError\): .* has room"):
+        books.run(make_up_days=0)

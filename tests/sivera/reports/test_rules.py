@@ -131,8 +131,19 @@ def test_a_day_is_final_when_no_full_sync_reads_it_again() -> None:
         assert metrics_window(platform, SyncMode.FULL, None, final - timedelta(days=1)).since == DAY
         assert metrics_window(platform, SyncMode.FULL, None, final).since > DAY
         # What that sync restated is in a report of the next morning.
-        assert rules.restated_since(final - timedelta(days=1), [platform]) == DAY
-        assert rules.restated_since(final, [platform]) > DAY
+        assert rules.restated_since(final - timedelta(days=1), [platform], None) == DAY
+        assert rules.restated_since(final, [platform], None) > DAY
+
+
+def test_days_that_were_not_compared_are_not_left_out_however_long_ago_that_was() -> None:
+    def since(compared: date | None) -> date:
+        return rules.restated_since(DAY, [PlatformName.META, PlatformName.TIKTOK], compared)
+
+    window = DAY - timedelta(days=27)
+    assert since(None) == since(DAY) == since(DAY - timedelta(days=1)) == window
+    assert since(DAY - timedelta(days=2)) == window - timedelta(days=1)
+    assert since(DAY - timedelta(days=40)) == window - timedelta(days=39)
+    assert since(date(2020, 1, 1)) == window - timedelta(days=92), "as far back as reports are made up"
 
 
 def account(**facts: object) -> AccountFacts:
@@ -143,6 +154,7 @@ def account(**facts: object) -> AccountFacts:
         "timezone": "UTC",
         "is_connected": True,
         "synced_as_of": DAWN,
+        "reports_as_of": None,
         "connected_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
     return AccountFacts.model_validate(defaults | facts)
@@ -163,6 +175,11 @@ MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
         ({"timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
         ({"timezone": "Asia/Seoul", "synced_as_of": datetime(2026, 11, 23, 15, tzinfo=UTC)}, None),
         ({"timezone": "Nowhere/City", "synced_as_of": MIDNIGHT}, None),
+        ({"reports_as_of": MIDNIGHT}, None),
+        ({"reports_as_of": MIDNIGHT - timedelta(hours=12)}, Why.PREPARING),
+        ({"reports_as_of": MIDNIGHT - timedelta(hours=12), "is_connected": False}, Why.RECONNECT),
+        ({"reports_as_of": MIDNIGHT, "synced_as_of": MIDNIGHT - timedelta(seconds=1)}, Why.NOT_SYNCED),
+        ({"reports_as_of": DAWN, "timezone": "America/Los_Angeles"}, Why.DAY_NOT_OVER),
     ],
 )
 def test_why_the_figures_of_an_account_are_missing(facts: dict[str, object], why: Why | None) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import io
 import itertools
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +22,8 @@ from sivera.reports.summary import ReportTally
 from sivera.reports.texts import TEXTS, UNDEFINED, Language
 from sivera.reports.writing import read_report, restate_reports, write_reports
 from sivera.values import PlatformName
-from tests.sivera.reports.books import DAY, NEXT_MORNING, Books
+from tests.sivera.grants.processes import run
+from tests.sivera.reports.books import DAY, NEXT_MORNING, Books, write_on_full_disk
 
 ROOT = Path(__file__).parents[3]
 ONE_DAY = timedelta(days=1)
@@ -145,6 +145,24 @@ def test_what_is_missing_is_named_and_a_new_version_follows(books: Books) -> Non
     assert TEXTS[Language.EN]["missing"] not in books.page(version=2)
     assert totals(table(books, version=1), "spend")["day"] == ("11",)
     assert totals(table(books, version=2), "spend")["day"] == ("30",)
+
+
+def test_half_a_day_is_not_taken_for_all_of_it_and_a_new_version_follows(books: Books) -> None:
+    account = books.account(books.team(), PlatformName.AMAZON)
+    books.execute(
+        "INSERT INTO report_arrivals VALUES (:id, 'SPONSORED_PRODUCTS', :noon)",
+        id=account,
+        noon=NEXT_MORNING - timedelta(hours=13),
+    )
+    books.ran(account, spend=10)
+    books.run(make_up_days=0)
+    assert "Amazon Ads · Shop: the platform is still preparing the figures" in words(books.page())
+
+    books.pass_time(ONE_DAY)
+    books.execute("UPDATE ad_accounts SET synced_as_of = :now", now=books.now)
+    books.execute("UPDATE report_arrivals SET as_of = :now", now=books.now)
+    assert ("2026-11-23", 2) in books.written(), "all was there, and it says so"
+    assert TEXTS[Language.EN]["missing"] not in books.page(version=2)
 
 
 def test_what_a_platform_still_restates_is_named_with_its_end(books: Books) -> None:
@@ -325,17 +343,11 @@ def test_a_place_that_takes_no_files_fails_with_its_mend_and_leaves_no_row(books
     assert books.written() == [("2026-11-23", 1)]
 
 
-def test_a_full_disk_leaves_no_part_of_a_file(books: Books) -> None:
+def test_a_full_disk_leaves_no_part_of_a_file(books: Books, database_url: str) -> None:
     account = books.account(books.team())
     for campaign in range(50):
         books.ran(account, spend=10, campaign=f"c{campaign}")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
-    try:
-        with pytest.raises(NotKeptError, match=r"2026-11-23.v1.html \(OSError\): .* has room"):
-            books.run(make_up_days=0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert run(write_on_full_disk, database_url, str(books.folder), books.now) == 0
     assert (books.files(), books.rows("SELECT * FROM reports")) == ([], [])
     assert books.written() == [("2026-11-23", 1)]
 
@@ -385,6 +397,15 @@ def test_restated_days_that_the_deadline_leaves_come_with_the_next_run_not_with_
     books.pass_time(timedelta(minutes=15))
     assert books.written(make_up_days=1) == [("2026-11-23", 2)]
     assert books.plan(make_up_days=1).due == ()
+
+
+def test_what_was_restated_while_no_run_compared_is_found_by_the_next(books: Books) -> None:
+    account = books.account(books.team(), PlatformName.TIKTOK)
+    books.ran(account, spend=10)
+    assert books.written(make_up_days=0) == [("2026-11-23", 1)]
+    books.ran(account, spend=12)
+    books.pass_time(timedelta(days=20))
+    assert ("2026-11-23", 2) in books.written(make_up_days=0)
 
 
 def test_the_teams_that_waited_longest_come_first(books: Books) -> None:

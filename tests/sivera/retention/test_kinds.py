@@ -35,6 +35,7 @@ GROWS_WITH_THE_BUSINESS = {
     "campaigns": "what the product shows",
     "campaign_daily_metrics": "what the product shows; reports are made of it",
     "report_requests": "what is outstanding: replaced by each sync",
+    "report_arrivals": "a row an account and ad product",
     "team_budgets": "what teams mean to spend",
     "budget_checks": "a row an account",
     "alert_checks": "one row",
