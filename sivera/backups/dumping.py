@@ -4,12 +4,11 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
@@ -134,8 +133,7 @@ def read_shape(session: Session) -> ShapeOfData:
 @contextmanager
 def _counting(session: Session) -> Iterator[Future[ShapeOfData]]:
     """Count while the body dumps, in the same snapshot; where the body fails, the counting is broken off."""
-    driver = session.connection().connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - it is our driver
+    cancel = queries.canceller(session)
     with ThreadPoolExecutor(1) as beside:
         counted = beside.submit(read_shape, session)
         try:
@@ -143,8 +141,7 @@ def _counting(session: Session) -> Iterator[Future[ShapeOfData]]:
         except BaseException:
             # Again, should the first have come between two statements.
             while not counted.done():
-                with suppress(psycopg.Error):
-                    driver.cancel_safe(timeout=5)
+                cancel()
                 wait([counted], 1)
             raise
 

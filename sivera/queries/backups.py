@@ -1,10 +1,12 @@
 """Questions about backups: the account of them, the snapshot that one is of, and databases made beside to check one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, bindparam, delete, func, select, table, text, update
 from sqlalchemy.orm import Session
 
@@ -130,6 +132,19 @@ def export_snapshot(session: Session) -> str:
     )
     name: str = session.execute(select(func.pg_export_snapshot())).scalar_one()
     return name
+
+
+def canceller(session: Session) -> Callable[[], None]:
+    """Return what breaks off the statement that this transaction runs, if any: to be called by another thread."""
+    driver = session.connection().connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - every engine of ours has this driver
+
+    def cancel() -> None:
+        # A server that cannot be reached ends the statement as well.
+        with suppress(psycopg.Error):
+            driver.cancel_safe(timeout=5)
+
+    return cancel
 
 
 def server_version(session: Session) -> tuple[str, int]:
