@@ -25,19 +25,22 @@ def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008
     """Look at every job, grant and account, and leave an event for each alert that begins or is over.
 
     Automations of the Prefect server turn these events into messages, and one of them tells where no check has ended
-    well for a while. Where the scheduled times cannot be accounted for, all else is looked at, and the run ends Failed.
-    A second run beside this one ends Cancelled.
+    well for a while. Where the scheduled times cannot be accounted for, or refused messages not sent again, all else is
+    done, and the run ends Failed. A second run beside this one ends Cancelled.
     """
     try:
         with only_instance([ALERTS_JOB]):
             accounted: State = account_for_occurrences(return_state=True)
             is_complete = accounted.is_completed()
             summary = check(options, is_complete=is_complete)
-            send_again()
+            sent: State = send_again(return_state=True)
             publish_events()
-            publish_summary(summary, success=is_complete)
+            publish_summary(summary, success=is_complete and sent.is_completed())
     except AnotherInstanceError as error:
         return Cancelled(message=str(error))
+    said = [summary.sentence]
     if not is_complete:
-        return Failed(message=f"{summary.sentence}; the scheduled times were not accounted for: {accounted.message}")
-    return Completed(message=summary.sentence)
+        said.append(f"the scheduled times were not accounted for: {accounted.message}")
+    if not sent.is_completed():
+        said.append(f"the messages that were not taken were not sent again: {sent.message}")
+    return Failed(message="; ".join(said)) if said[1:] else Completed(message=summary.sentence)

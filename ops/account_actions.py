@@ -28,7 +28,7 @@ from sivera.errors import (
 from sivera.grants.connecting import connect_token
 from sivera.grants.rules import FACTS
 from sivera.models import AdAccount, PlatformCredential
-from sivera.platforms.base import AppCredentials, utc_now
+from sivera.platforms.base import REPORTS_LAG, AppCredentials, utc_now
 from sivera.queries import accounts as account_queries
 from sivera.queries import grants as grant_queries
 from sivera.queries.runs import read_summary
@@ -199,7 +199,7 @@ def _saved_developer_token(platform: PlatformName) -> SecretStr | None:
 
 
 def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now: datetime) -> str:
-    """Say why an account is not synced or was not lately, and what helps; nothing where all is well."""
+    """Say why an account is not synced, was not lately or lacks reports, and what helps; nothing where all is well."""
     if account.status != account_queries.ACTIVE:
         return f"The account is {account.status} at the platform."
     if grant_status != account_queries.ACTIVE:
@@ -219,9 +219,12 @@ def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now
         said.append(account.last_error)
     if account.next_attempt_at and account.next_attempt_at > now:
         said.append(f"Runs leave it out until {to_minute(account.next_attempt_at)} UTC.")
+    is_synced = account.last_synced_at is not None and now - account.last_synced_at <= OVERDUE
+    if is_synced and account.reports_as_of and now - account.reports_as_of > REPORTS_LAG + OVERDUE:
+        said.append(f"Its campaigns are synced, and its last report is of {to_minute(account.reports_as_of)} UTC.")
     if account.last_synced_at is None and not said:
         said.append("It is new: the next run takes it.")
-    elif account.last_synced_at and now - account.last_synced_at > OVERDUE and not said:
+    elif not is_synced and not said:
         said.append("No run has come to it lately: see the runs of sync-campaigns in the Prefect UI.")
     return " ".join(said)
 

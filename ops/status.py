@@ -79,7 +79,7 @@ def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alert
         yield f"{alerts} alerts are open: see `sivera alerts list`"
     if stale:
         hours = int(STALE.total_seconds() // 3600)
-        yield f"{stale} accounts were not synced for {hours} hours: see `sivera accounts list`"
+        yield f"{stale} accounts have data older than {hours} hours: see `sivera accounts list`"
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
             yield f"{platform} has {ratio:.0%} left of {words(quota)}"

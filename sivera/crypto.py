@@ -22,6 +22,7 @@ from sivera.errors import ConfigurationError, SiveraError
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+TAG_BYTES = 16
 VERSION = 1
 RELOAD_SECONDS = 5.0
 """How often keys are loaded in vain, where a row names one that nobody has."""
@@ -144,9 +145,15 @@ class Keyring:
 
     @staticmethod
     def key_id(ciphertext: bytes, place: Place) -> str:
-        """Return the id of the key that a ciphertext needs."""
+        """Return the id of the key that a ciphertext needs.
+
+        Raises:
+            UndecryptableError: It is none, or so short that even the id may be cut off.
+        """
         if len(ciphertext) < 2 or ciphertext[0] != VERSION:
             raise UndecryptableError(f"{place} is not a ciphertext of ours")
+        if len(ciphertext) < 2 + ciphertext[1] + NONCE_BYTES + TAG_BYTES:
+            raise UndecryptableError(f"{place} is damaged: it is cut off")
         return ciphertext[2 : 2 + ciphertext[1]].decode(errors="replace")
 
 

@@ -3,7 +3,6 @@
 import logging
 from datetime import UTC
 
-import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session
@@ -14,7 +13,6 @@ from blocks.server import connect
 from sivera.alerts import checking, resending
 from sivera.alerts.checking import CheckSummary
 from sivera.alerts.options import AlertOptions
-from sivera.errors import ConfigurationError
 from sivera.platforms.base import utc_now
 from sivera.queries.alerts import list_open
 from tasks import resources
@@ -33,13 +31,8 @@ def check(options: AlertOptions, *, is_complete: bool) -> CheckSummary:
 @task(name="send-again", task_run_name="send-again", cache_policy=NO_CACHE)
 def send_again() -> int:
     """Leave what a service did not take in the outbox, for that channel alone; return how many messages that are."""
-    try:
-        with connect() as client:
-            refusals = find_refusals(client, utc_now() - 2 * resending.LONGEST_WAIT)
-    except (ConfigurationError, httpx.HTTPError) as error:
-        # What is new goes out all the same.
-        logger.warning("Which messages were not taken is not known (%s)", type(error).__name__)
-        return 0
+    with connect() as client:
+        refusals = find_refusals(client, utc_now() - 2 * resending.LONGEST_WAIT)
     count = resending.send_again(resources.engine(), refusals)
     if count:
         logger.warning("Messages that were not taken and are sent again: %s. See `sivera alerts list`", count)

@@ -101,8 +101,11 @@ class PrefectRuns:
             if schedule.active
         ]
 
-    def runs_between(self, since: datetime, until: datetime, most: int) -> Sequence[SeenRun]:
-        """Return runs of our jobs whose times lie there, the oldest first, and no more than `most`."""
+    def runs_between(
+        self, since: datetime, until: datetime, most: int, *, newest_first: bool = False
+    ) -> Sequence[SeenRun]:
+        """Return runs of our jobs whose times lie there, both ends included: no more than `most`, of the one end."""
+        sort = FlowRunSort.EXPECTED_START_TIME_DESC if newest_first else FlowRunSort.EXPECTED_START_TIME_ASC
         found: list[SeenRun] = []
         while len(found) < most:
             page = self._client.read_flow_runs(
@@ -110,7 +113,7 @@ class PrefectRuns:
                 flow_run_filter=FlowRunFilter(
                     expected_start_time=FlowRunFilterExpectedStartTime(after_=since, before_=until)
                 ),
-                sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+                sort=sort,
                 limit=PAGE,
                 offset=len(found),
             )

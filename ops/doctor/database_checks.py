@@ -131,7 +131,7 @@ def check_grants(installation: Installation) -> Finding:
 
 
 def check_accounts(installation: Installation) -> Finding:
-    """Look for accounts that were not synced lately."""
+    """Look for accounts that were not synced lately, or whose reports do not come."""
     with installation.session() as session:
         stale = stale_accounts(session, OVERDUE)
     if not stale:
@@ -139,7 +139,7 @@ def check_accounts(installation: Installation) -> Finding:
     resting = sum(account.rests for account in stale)
     slow = f", {resting} of them in the slow lane" if resting else ""
     return warning(
-        f"{len(stale)} were not synced for over two hours{slow}: {few([account.id for account in stale])}",
+        f"{len(stale)} have data older than two hours{slow}: {few([account.id for account in stale])}",
         "`sivera accounts list` says why",
     )
 

@@ -43,7 +43,7 @@ def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int,
         return _of_platform(
             platform,
             several,
-            title=f"{len(several)} accounts of {platform.value} were not synced",
+            title=f"{len(several)} accounts of {platform.value} have old data",
             message="The platform is down, wants no calls or prepares no reports, or the job does not run. Run `sivera "
             "accounts list`: it names them, and why; and `sivera doctor`.",
         )

@@ -41,6 +41,9 @@ MOST_RUNS = 2_000
 MOST_OPEN = 1_000
 """Rows that are looked at again at once, the oldest first."""
 
+MOST_FAILED = 10
+"""Failed runs of a deployment that are looked at again, the newest: a person may repeat one in the UI days later."""
+
 
 class Schedule(Protocol):
     """A schedule that is on, of a deployment that is."""
@@ -77,8 +80,10 @@ class Prefect(Protocol):
         """Return the schedules of ours that are on."""
         ...
 
-    def runs_between(self, since: datetime, until: datetime, most: int) -> Sequence[SeenRun]:
-        """Return runs of our jobs whose times lie there, the oldest first, and no more than `most`."""
+    def runs_between(
+        self, since: datetime, until: datetime, most: int, *, newest_first: bool = False
+    ) -> Sequence[SeenRun]:
+        """Return runs of our jobs whose times lie there, both ends included: no more than `most`, of the one end."""
         ...
 
     def runs_of(self, ids: Sequence[UUID]) -> Sequence[SeenRun]:
@@ -100,7 +105,9 @@ def account(
     late_after: timedelta = LATE_AFTER,
     most_runs: int = MOST_RUNS,
 ) -> Accounted:
-    """Write what became of each scheduled time since the last accounting, and look again at those that were open.
+    """Write what became of each scheduled time since the last accounting, and look again at what may have changed.
+
+    These are the rows that are open, and the failed runs after which none of their deployment ended well.
 
     It may be repeated, and run twice at once: a row that is final is only replaced by what a run says.
 
@@ -109,32 +116,40 @@ def account(
         prefect: The Prefect server.
         now: What time it is.
         late_after: How long after its time a run is late, and a time without a run missed.
-        most_runs: How many runs are read at most; where there are more, it may be repeated.
+        most_runs: How many runs since the last accounting are read at most, and how many before; where there are
+            more, it may be repeated.
     """
     horizon = now - LOOKBACK
     with Session(engine) as session:
         marks = queries.read_marks(session, horizon)
-        open_rows = {row.run_id: row for row in queries.open_with_run(session, horizon, MOST_OPEN) if row.run_id}
+        may_change = queries.open_with_run(session, horizon, MOST_OPEN)
+        may_change += queries.failed_with_run(session, horizon, MOST_FAILED)
         too_old = queries.open_before(session, horizon, MOST_OPEN)
     schedules = prefect.schedules()
     begins = [(schedule, max(_begin(schedule, marks), horizon)) for schedule in schedules]
     waiting = [mark.waits_for for mark in marks.values() if mark.waits_for]
     since = max(min([*(begin for _, begin in begins), *waiting, now]), horizon) if marks else horizon
-    runs = prefect.runs_between(since - LONGEST_RUN, now, most_runs)
-    until = now if len(runs) < most_runs else runs[-1].scheduled_at
+    # What was in the way of others, and runs by hand since the last accounting: however many they are, time goes on.
+    before = prefect.runs_between(since - LONGEST_RUN, since, most_runs, newest_first=True)
+    after = prefect.runs_between(since, now, most_runs)
+    until = now if len(after) < most_runs else after[-1].scheduled_at
 
-    again = {run.id: run for run in prefect.runs_of(list(open_rows))}
-    known = list(({run.id: run for run in runs} | again).values())
+    rows_of = {row.run_id: row for row in may_change if row.run_id}
+    again = {run.id: run for run in prefect.runs_of(list(rows_of))}
+    runs = {run.id: run for run in (*before, *after)}
+    known = (runs | again).values()
     found = [
         account_for(run, Key(run.deployment, run.scheduled_at), run.schedule, known, now, late_after)
-        for run in runs
-        if run.deployment and run.id not in open_rows
+        for run in runs.values()
+        if run.deployment and run.id not in rows_of
     ]
     are_on = {(schedule.deployment, schedule.slug) for schedule in schedules}
     found += [lost(row) for row in too_old if row.run_id or (row.deployment, row.schedule) in are_on]
-    for run_id, row in open_rows.items():
-        run = again.get(run_id)
-        found.append(account_for(run, row.key, row.schedule, known, now, late_after) if run else lost(row))
+    for run_id, row in rows_of.items():
+        if run := again.get(run_id):
+            found.append(account_for(run, row.key, row.schedule, known, now, late_after))
+        elif row.ended_at is None:
+            found.append(lost(row))
     for schedule, begin in begins:
         seen = {one.scheduled_at for one in found if one.deployment == schedule.deployment}
         missed, coming = without_run(schedule.times(begin, now), seen, until, now, late_after)

@@ -23,6 +23,7 @@ from sivera.models import (
 from sivera.occurrences.rules import Occurrence
 from sivera.platforms.base import REPORTS_LAG
 from sivera.queries.accounts import ACTIVE
+from sivera.queries.occurrences import ended_well
 from sivera.values import PlatformName
 
 
@@ -40,10 +41,9 @@ def mark_checked(session: Session, now: datetime) -> datetime | None:
 def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[Occurrence]:
     """Yield what became of each time that matters, of all jobs but one: none before the last that ended well."""
     row, ran = JobOccurrence, aliased(JobOccurrence)
-    ended_well = or_(ran.outcome == "ran", and_(ran.outcome == "late", ran.ended_at.is_not(None)))
     last = (
         select(ran.deployment, func.max(ran.scheduled_at).label("time"), func.max(ran.ended_at).label("end"))
-        .where(ended_well, ran.scheduled_at.between(since, func.now()))
+        .where(ended_well(ran), ran.scheduled_at.between(since, func.now()))
         .group_by(ran.deployment)
         .subquery()
     )
@@ -89,6 +89,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
     last = func.greatest(
         func.least(AdAccount.last_synced_at, reported), AdAccount.created_at, PlatformCredential.status_since
     )
+    is_synced = AdAccount.last_synced_at >= func.now() - after
     found = session.execute(
         select(
             AdAccount.id,
@@ -100,7 +101,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
             ),
             AdAccount.last_error.label("error"),
             func.coalesce(AdAccount.next_attempt_at > func.now(), False).label("rests"),
-            func.coalesce(reported < AdAccount.last_synced_at, False).label("lacks_reports"),
+            func.coalesce(is_synced & (reported < AdAccount.last_synced_at), False).label("lacks_reports"),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)

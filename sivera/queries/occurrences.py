@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningInsert
 
 from sivera.models import JobOccurrence
@@ -30,6 +30,12 @@ class Mark(NamedTuple):
 
     waits_for: datetime | None
     last: datetime | None
+
+
+def ended_well(row: type[JobOccurrence]) -> ColumnElement[bool]:
+    """Say of rows what `Occurrence.ended_well` says of one."""
+    is_late_and_over = and_(row.outcome == Outcome.LATE.value, row.ended_at.is_not(None))
+    return or_(row.outcome == Outcome.RAN.value, is_late_and_over)
 
 
 def read_marks(session: Session, since: datetime) -> dict[tuple[str, str], Mark]:
@@ -56,6 +62,27 @@ def open_with_run(session: Session, since: datetime, most: int) -> list[Occurren
         .limit(most)
     )
     return [Occurrence.model_validate(row) for row in rows]
+
+
+def failed_with_run(session: Session, since: datetime, most: int) -> list[Occurrence]:
+    """Return the failed runs since then after which none of their deployment ended well: of each the newest."""
+    row, ran = JobOccurrence, aliased(JobOccurrence)
+    last = (
+        select(ran.deployment, func.max(ran.scheduled_at).label("time"))
+        .where(ended_well(ran), ran.scheduled_at >= since)
+        .group_by(ran.deployment)
+        .subquery()
+    )
+    newest = func.row_number().over(partition_by=row.deployment, order_by=row.scheduled_at.desc()).label("newest")
+    failed = (
+        select(row, newest)
+        .outerjoin(last, last.c.deployment == row.deployment)
+        .where(row.scheduled_at >= since, row.outcome == Outcome.FAILED.value, row.run_id.is_not(None))
+        .where(or_(last.c.time.is_(None), row.scheduled_at > last.c.time))
+        .subquery()
+    )
+    rows = session.scalars(select(aliased(row, failed)).where(failed.c.newest <= most))
+    return [Occurrence.model_validate(one) for one in rows]
 
 
 def open_before(session: Session, until: datetime, most: int) -> list[Occurrence]:

@@ -32,6 +32,11 @@ def latest_of_resource(session: Session, ids: Sequence[UUID], names: Collection[
     return {each.id: each for each in found}
 
 
+def which_exist(session: Session, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of these ids of which there is an event, published or not."""
+    return set(session.scalars(select(OutboxEvent.id).where(OutboxEvent.id.in_(ids))))
+
+
 def leave(session: Session, events: Sequence[Mapping[str, Any]]) -> int:
     """Leave events with ids to be published, and return how many; what was left before is not left again."""
     if not events:

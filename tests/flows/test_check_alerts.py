@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -79,16 +80,16 @@ def told(ready: Stage, receiver: Chats) -> Iterator[Stage]:
                     client.delete_automation(automation.id)
 
 
-def occurrence(stage: Stage, minutes_ago: int, outcome: str) -> None:
+def occurrence(stage: Stage, minutes_ago: int, outcome: str, job: str = "sync-campaigns") -> None:
     with stage.engine.begin() as connection:
         connection.execute(
             text(
                 """INSERT INTO job_occurrences
                        (deployment, scheduled_at, job, schedule, outcome, started_at, ended_at, message)
-                   VALUES ('sync-campaigns/all', now() - :ago, 'sync-campaigns', 'hourly', :outcome,
+                   VALUES (:job || '/all', now() - :ago, :job, 'hourly', :outcome,
                            now() - :ago, now() - :ago, '47 of 48 accounts synced, 1 failed')"""
             ),
-            {"ago": timedelta(minutes=minutes_ago), "outcome": outcome},
+            {"ago": timedelta(minutes=minutes_ago), "outcome": outcome, "job": job},
         )
 
 
@@ -364,19 +365,24 @@ def test_a_channel_that_is_removed_is_silent(receiver: Chats) -> None:
     assert receiver.of(DISCORD) == []
 
 
-@pytest.fixture
-def unaccountable(told: Stage) -> Iterator[Stage]:
-    """A stage in which the accounting for scheduled times fails, and nothing else."""
-    with told.engine.begin() as connection:
+@contextmanager
+def refusing(stage: Stage, what: str) -> Iterator[Stage]:
+    """A stage whose database refuses something."""
+    with stage.engine.begin() as connection:
         connection.execute(
             text("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not today'; END$$")
         )
-        connection.execute(
-            text("CREATE TRIGGER refuse BEFORE DELETE ON job_occurrences FOR EACH STATEMENT EXECUTE FUNCTION refuse()")
-        )
-    yield told
-    with told.engine.begin() as connection:
+        connection.execute(text(f"CREATE TRIGGER refuse BEFORE {what} EXECUTE FUNCTION refuse()"))
+    yield stage
+    with stage.engine.begin() as connection:
         connection.execute(text("DROP FUNCTION refuse CASCADE"))
+
+
+@pytest.fixture
+def unaccountable(told: Stage) -> Iterator[Stage]:
+    """A stage in which the accounting for scheduled times fails, and nothing else."""
+    with refusing(told, "DELETE ON job_occurrences FOR EACH STATEMENT") as stage:
+        yield stage
 
 
 def test_where_the_accounting_fails_all_else_is_checked_and_told(unaccountable: Stage, receiver: Chats) -> None:
@@ -391,6 +397,27 @@ def test_where_the_accounting_fails_all_else_is_checked_and_told(unaccountable: 
     assert (finished["success"], finished["totalProcessed"]) == (False, 1)
     # It is no check that ended well: the server tells after a while, and the next that does says that it is over.
     assert unaccountable.rows("SELECT checked_at FROM alert_checks") == []
+
+
+@pytest.fixture
+def unrepeatable(told: Stage) -> Iterator[Stage]:
+    """A stage in which no message can be sent again."""
+    with refusing(told, "INSERT ON outbox_events FOR EACH ROW WHEN (NEW.payload ? 'attempts')") as stage:
+        yield stage
+
+
+def test_where_refused_messages_cannot_be_sent_again_what_is_new_is_told(unrepeatable: Stage, receiver: Chats) -> None:
+    receiver.statuses = {SLACK: 500}
+    occurrence(unrepeatable, 60, "failed")
+    run()
+    refusals(1)
+    occurrence(unrepeatable, 60, "failed", "collect-metrics")
+    state: State = check_alerts(return_state=True)
+    assert state.is_failed()
+    assert state.message
+    assert "2 open, 1 of them new, 0 over; the messages that were not taken were not sent again: " in state.message
+    assert "not today" in state.message
+    receiver.wait_for(WEBHOOK, "Alert: collect-metrics/all failed")
 
 
 @pytest.mark.usefixtures("told")

@@ -21,7 +21,7 @@ from ops.accounts import read_secret
 from ops.tables import print_table
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
-from sivera.platforms.base import utc_now
+from sivera.platforms.base import REPORTS_LAG, utc_now
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.values import PlatformName
@@ -277,6 +277,10 @@ def test_a_prefect_server_that_does_not_answer_is_named_within_ten_seconds(
         ({"last_synced_at": NOW - OVERDUE - timedelta(minutes=1)}, "No run has come to it lately"),
         ({"last_error": "meta: failed.", "next_attempt_at": NOW - timedelta(minutes=1)}, "meta: failed."),
         ({"last_synced_at": None, "last_error": "meta: failed."}, "meta: failed."),
+        ({"reports_as_of": NOW - REPORTS_LAG - OVERDUE}, ""),
+        ({"reports_as_of": NOW - timedelta(days=2)}, f"its last report is of {NOW - timedelta(days=2):%Y-%m-%d %H:%M}"),
+        ({"reports_as_of": NOW - timedelta(days=2), "last_synced_at": NOW - timedelta(days=1)}, "No run has come to"),
+        ({"reports_as_of": NOW - timedelta(days=2), "last_error": "amazon: failed."}, "amazon: failed. Its campaigns"),
         ({"removals_held": 30, "last_error": "meta: failed."}, "approve-removals 7 meta: failed."),
     ],
 )

@@ -544,7 +544,7 @@ def test_grants_accounts_and_events_that_need_a_look_are_counted(examine: Doctor
         f"1 do not work: {grants['tiktok']}; 1 end within a day and have no refresh token: {grants['meta']}"
     )
     assert found["accounts"].text == (
-        f"4 were not synced for over two hours, 2 of them in the slow lane: {', '.join(map(str, stale))}"
+        f"4 have data older than two hours, 2 of them in the slow lane: {', '.join(map(str, stale))}"
     )
     assert re.fullmatch(r"1 wait since \d{4}-\d\d-\d\d \d\d:\d\d UTC to be published", found["events"].text)
 

@@ -91,7 +91,7 @@ def test_what_needs_a_person_stands_at_the_top(jobs: Stage, sivera: Sivera) -> N
     assert first.endswith(" UTC: look at this")
     assert failed.startswith("  ! collect-metrics failed at ")
     assert failed.endswith(": the database failed")
-    assert stale == "  ! 3 accounts were not synced for 3 hours: see `sivera accounts list`"
+    assert stale == "  ! 3 accounts have data older than 3 hours: see `sivera accounts list`"
 
 
 def test_what_waits_for_a_person_is_told(jobs: Stage, sivera: Sivera) -> None:
@@ -131,7 +131,7 @@ def test_the_same_as_json(jobs: Stage, sivera: Sivera) -> None:
     book(Running(), Completed())
     code, out, _ = sivera("status", "--json")
     told = json.loads(out)
-    assert (code, told["attention"]) == (1, ["3 accounts were not synced for 3 hours: see `sivera accounts list`"])
+    assert (code, told["attention"]) == (1, ["3 accounts have data older than 3 hours: see `sivera accounts list`"])
     (job,) = told["jobs"]
     assert (job["name"], job["last"]["outcome"], job["next_at"]) == ("collect-metrics", "completed", None)
     names = {sample["name"] for sample in told["figures"]["samples"]}

@@ -55,9 +55,9 @@ def test_a_flipped_bit_is_noticed(keyring: Keyring, position: int) -> None:
         keyring.decrypt(bytes(sealed), PLACE)
 
 
-@pytest.mark.parametrize("damaged", [b"", b"\x01", b"\x02\x02k1", b"\x01\x02k1short", b"plain text"])
+@pytest.mark.parametrize("damaged", [b"", b"\x01", b"\x02\x02k1", b"\x01\x02k", b"\x01\x02k1short", b"plain text"])
 def test_what_is_no_ciphertext_is_said_to_be_none(keyring: Keyring, damaged: bytes) -> None:
-    with pytest.raises((UndecryptableError, ConfigurationError)):
+    with pytest.raises(UndecryptableError):
         keyring.decrypt(damaged, PLACE)
 
 

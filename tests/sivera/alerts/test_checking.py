@@ -178,6 +178,12 @@ def test_an_account_whose_reports_do_not_come_is_told_of_though_it_is_synced(sta
     assert payload(stage)["message"].startswith("Its campaigns are synced, and what they spend is not known.")
     execute(stage, "UPDATE report_arrivals SET as_of = now() - interval '4 hours'")
     assert check(stage).closed == (title,)
+    # Its sync itself stopped: its campaigns are as old.
+    execute(stage, "UPDATE report_arrivals SET as_of = now() - interval '20 hours'")
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now() - interval '4 hours'")
+    (title,) = check(stage).opened
+    assert title.endswith("was not synced")
+    assert payload(stage)["message"].startswith("No run has got to it.")
 
 
 def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(stage: Stage, world: World) -> None:
@@ -192,7 +198,7 @@ def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(st
     assert check(stage, stale_hours=4).still_open == 0
     opened = check(stage).opened
     assert len(opened) == 3
-    assert "6 accounts of meta were not synced" in opened
+    assert "6 accounts of meta have old data" in opened
     assert check(stage).opened == ()
 
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE platform = 'tiktok'")
@@ -204,7 +210,7 @@ def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(st
     # All but one: it is told of by its own name, and so is one that comes anew.
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now() WHERE id = ANY(:ids)", ids=ids[:5])
     summary = check(stage)
-    assert summary.closed == ("6 accounts of meta were not synced",)
+    assert summary.closed == ("6 accounts of meta have old data",)
     assert [f"meta account {ids[5]} " in title for title in summary.opened] == [True]
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now() - interval '4 hours' WHERE id = :id", id=ids[0])
     assert [f"meta account {ids[0]} " in title for title in check(stage).opened] == [True]

@@ -52,7 +52,7 @@ def test_platforms_are_counted_apart() -> None:
     accounts = [account(id_) for id_ in range(1, 5)] + [account(9, PlatformName.TIKTOK)]
     found = list(stale_conditions(accounts, set(), MOST, LINKS))
     assert [one.subject for one in found] == ["meta", "account-9"]
-    assert found[0].title == "4 accounts of meta were not synced"
+    assert found[0].title == "4 accounts of meta have old data"
     assert found[0].since == NOW - timedelta(hours=4)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from sivera.alerts.events import CLOSED, OPENED, alert_event
 from sivera.alerts.options import Channel
-from sivera.alerts.resending import LONGEST_WAIT, MOST_ATTEMPTS, WAIT, Refusal, is_due, send_again
+from sivera.alerts.resending import LONGEST_WAIT, MOST_AT_ONCE, MOST_ATTEMPTS, WAIT, Refusal, is_due, send_again
 from sivera.models import OutboxEvent
 
 NOW = datetime.now(UTC)
@@ -68,6 +68,24 @@ def test_what_is_refused_again_waits_longer_each_time_and_not_for_ever(engine: E
         waits.append(event.payload["attempts"])
         assert len(waits) < 20
     assert waits == list(range(1, MOST_ATTEMPTS + 1))
+
+
+def test_a_chat_gets_so_many_at_once_the_oldest_first_and_the_others_later(engine: Engine) -> None:
+    events = [leave(engine, OPENED, subject=f"{number}/all") for number in range(MOST_AT_ONCE + 5)]
+    # Not in the order of their times, as the server tells them.
+    found = [
+        refused(event, channel, ago=timedelta(minutes=number))
+        for number, event in enumerate(events)
+        for channel in (Channel.SLACK, Channel.URL)
+    ]
+    assert send_again(engine, found) == 2 * MOST_AT_ONCE
+    first = {(row.resource, row.name) for row in outbox(engine)[len(events) :]}
+    assert {resource for resource, _ in first} == {event.resource for event in events[5:]}
+    assert send_again(engine, found) == 2 * 5
+    again = outbox(engine)[len(events) :]
+    assert {row.resource for row in again} == {event.resource for event in events}
+    assert {row.payload["attempts"] for row in again} == {1}, "to be passed over is no attempt"
+    assert send_again(engine, found) == 0
 
 
 @pytest.mark.parametrize(

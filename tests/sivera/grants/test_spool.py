@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from sivera.crypto import Keyring
-from sivera.grants.spool import Answer, Spool
+from sivera.grants.spool import Answer, Spool, SpoolError
 from sivera.values import GrantTokens
 from tests.conftest import NOW
 
@@ -71,9 +71,14 @@ def test_a_draft_whose_holder_died_counts_where_it_is_whole(tmp_path: Path, keyr
     (whole,) = spool.waiting(ANSWER.credential_id)
     with spool.take(keyring, whole) as answer:
         assert answer == ANSWER
-    for torn in (b"", draft.read_bytes()[:-1]):
-        draft.write_bytes(torn)
+    content = draft.read_bytes()
+    for length in range(len(content)):
+        draft.write_bytes(content[:length])
         with spool.take(keyring, draft) as answer:
-            assert answer is None
+            assert answer is None, length
+    draft.write_bytes(content)
+    others = Keyring({"other": bytes(32)}, "other")
+    with pytest.raises(SpoolError, match="token key"), spool.take(others, draft):
+        pytest.fail("whole, and under a key that is missing")
     spool.remove(ANSWER)
     assert not spool.waiting()

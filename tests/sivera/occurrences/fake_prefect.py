@@ -76,11 +76,13 @@ class FakePrefect:
         """The schedules that are on."""
         return self.on
 
-    def runs_between(self, since: datetime, until: datetime, most: int) -> Sequence[SeenRun]:
+    def runs_between(
+        self, since: datetime, until: datetime, most: int, *, newest_first: bool = False
+    ) -> Sequence[SeenRun]:
         """Runs by their times."""
         self.asked.append((since, until))
         found = [run for run in self.runs.values() if since <= run.scheduled_at <= until]
-        return sorted(found, key=lambda run: run.scheduled_at)[:most]
+        return sorted(found, key=lambda run: run.scheduled_at, reverse=newest_first)[:most]
 
     def runs_of(self, ids: Sequence[UUID]) -> Sequence[SeenRun]:
         """Runs by their ids."""

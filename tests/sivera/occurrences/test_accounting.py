@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
-from sivera.occurrences.accounting import LOOKBACK, MOST_RUNS, Accounted, account
+from sivera.occurrences.accounting import LOOKBACK, MOST_FAILED, MOST_RUNS, Accounted, account
 from sivera.occurrences.rules import (
     ANOTHER_INSTANCE,
     DELETED,
@@ -131,6 +131,51 @@ def test_a_failed_run_that_a_person_repeats_ran(book: Book) -> None:
     assert book.outcomes()[0] == ("10:00", "ran")
 
 
+def test_a_failed_run_that_a_person_repeats_a_day_later_ran(book: Book) -> None:
+    book.prefect.on = [weekly := Every(at(9, 30), hours=24 * 7)]
+    run = book.prefect.add(weekly, at(10), "FAILED")
+    book.account(at(10, 10))
+    book.account(at(6, day=1))
+    # The same run of the same time, which is long past what an accounting reads of itself.
+    again = book.prefect.set(run, state="RUNNING", ended_at=None, changed_at=at(6, 1, day=1))
+    assert book.account(at(6, 2, day=1)).written == {}
+    book.prefect.set(again, state="COMPLETED", ended_at=at(6, 30, day=1), changed_at=at(6, 30, day=1))
+    assert book.account(at(6, 31, day=1)).written == {Outcome.RAN: 1}
+    assert book.account(at(6, 36, day=1)).written == {}
+    row = book.rows()[0]
+    assert (row.outcome, row.run_id, row.ended_at) == (Outcome.RAN, run.id, at(6, 30, day=1))
+
+
+def test_a_failed_run_that_prefect_no_longer_has_stays_failed(book: Book) -> None:
+    book.account(at(9, 50))
+    book.prefect.add(book.hourly, at(10), "FAILED", message="the disk is full")
+    book.account(at(10, 10))
+    before = book.rows()[0]
+    book.prefect.runs.clear()
+    book.account(at(20))
+    assert book.rows()[0] == before
+
+
+def test_of_failed_runs_those_after_which_none_ended_well_are_looked_at_again_and_not_without_end(book: Book) -> None:
+    def failed() -> list[datetime]:
+        with Session(book.engine) as session:
+            return sorted(one.scheduled_at for one in queries.failed_with_run(session, DAY, MOST_FAILED))
+
+    book.account(at(0, 20))
+    book.run(range(1, 4), "FAILED")
+    other = Every(at(0), deployment="backup-data/all")
+    book.prefect.on.append(other)
+    book.prefect.add(other, at(1), "FAILED")
+    book.account(at(3, 20))
+    assert failed() == [at(1), at(1), at(2), at(3)]
+    book.run([4])
+    book.account(at(4, 20))
+    assert failed() == [at(1)]
+    book.run(range(5, 24), "FAILED")
+    book.account(at(23, 20))
+    assert failed() == [at(1), *(at(hour) for hour in range(24 - MOST_FAILED, 24))]
+
+
 def test_a_run_that_prefect_deleted_leaves_no_row_open(book: Book) -> None:
     book.account(at(9, 50))
     book.run([10, 11], state="SCHEDULED")
@@ -244,7 +289,7 @@ def test_a_usual_accounting_reads_little(book: Book) -> None:
     book.run([10])
     book.account(at(10, 10))
     book.account(at(10, 15))
-    assert book.prefect.asked[-1] == (at(6), at(10, 15))
+    assert book.prefect.asked[-2:] == [(at(6), at(10, 15)), (at(10, 15), at(10, 15))]
 
 
 def test_a_run_by_hand_of_hours_is_known_to_be_in_the_way(book: Book) -> None:
@@ -261,13 +306,23 @@ def test_many_runs_are_accounted_for_in_bounded_steps(book: Book) -> None:
     book.run(hour for hour in range(10, 24) if hour != 15)
     steps: list[datetime] = []
     while not steps or steps[-1] < at(23, 30):
-        steps.append(book.account(at(23, 30), most_runs=6).until)
+        # Fewer than lie in the hours before, of which one may be in the way.
+        steps.append(book.account(at(23, 30), most_runs=3).until)
         assert len(steps) < 20
     assert len(steps) > 3
     assert [(one.scheduled_at.hour, one.outcome.value) for one in book.rows()] == [
         *((hour, "missed" if hour == 15 else "ran") for hour in range(10, 24)),
         (0, "waiting"),
     ]
+
+
+def test_a_run_by_hand_is_seen_however_many_were_before(book: Book) -> None:
+    book.account(at(9, 50))
+    book.run(range(10, 14))
+    book.account(at(13, 10))
+    by_hand = book.prefect.add(None, at(13, 12))
+    book.account(at(13, 15), most_runs=3)
+    assert by_hand.id in {row.run_id for row in book.rows()}
 
 
 def test_nothing_beyond_what_prefect_keeps_is_called_missed_but_what_was_waited_for(book: Book) -> None:

