@@ -163,17 +163,23 @@ _SPEND = text("""
     ORDER BY b.account_id, b.budget
 """)
 
+# Account by account: of a plain join the planner thinks that it is quicker to read every row that there is.
 _TEAM_SPEND = text("""
     WITH asked AS (
         SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:account_ids AS bigint[]), CAST(:periods AS date[]),
                              CAST(:histories AS date[])) AS asked (id, account_id, period, history)
     ), days AS (
-        SELECT asked.id, m.day, min(asked.period) AS period, min(asked.history) AS history, sum(m.spend) AS spend
+        SELECT asked.id, of_account.day, min(asked.period) AS period, min(asked.history) AS history,
+               sum(of_account.spend) AS spend
         FROM asked
         JOIN team_budgets AS b ON b.id = asked.id
-        JOIN campaign_daily_metrics AS m ON m.account_id = asked.account_id AND m.currency = b.currency
-        WHERE m.day >= least(asked.period, asked.history)
-        GROUP BY asked.id, m.day
+        CROSS JOIN LATERAL (
+            SELECT m.day, sum(m.spend) AS spend FROM campaign_daily_metrics AS m
+            WHERE m.account_id = asked.account_id AND m.currency = b.currency
+              AND m.day >= least(asked.period, asked.history)
+            GROUP BY m.day
+        ) AS of_account
+        GROUP BY asked.id, of_account.day
     )
     SELECT id, coalesce(sum(spend) FILTER (WHERE day >= period AND day < period + interval '1 month'), 0) AS spent,
            coalesce(array_agg(day ORDER BY day) FILTER (WHERE day >= history), '{}') AS days,
