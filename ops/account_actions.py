@@ -1,7 +1,6 @@
 """What `ops.accounts` does once the way to the Prefect server is set: it imports prefect."""
 
 import shlex
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -16,7 +15,7 @@ from blocks.server import connect
 from blocks.setup import setup
 from flows.sync_campaigns import sync_campaigns
 from ops.session import open_database
-from ops.tables import print_table, to_minute
+from ops.tables import print_table, say, to_minute
 from sivera.errors import (
     ConfigurationError,
     Misconfigured,
@@ -66,12 +65,12 @@ def add_credential(platform: PlatformName, team: str, name: str, read_secret: Re
             raise SiveraError(f"{str(error).rstrip('.')}. Nothing was stored: {_mend(error, kind)}") from None
     did = "Replaced the token of" if (team, platform.value, name) in known else "Connected"
     whose = f"the new team {team}" if new_team else f"team {team}"
-    _say(f"{did} {platform.value} grant {connection.credential_id} ({name}) of {whose}.")
+    say(f"{did} {platform.value} grant {connection.credential_id} ({name}) of {whose}.")
     if count := len(connection.account_ids):
         carried = "1 ad account" if count == 1 else f"{count} ad accounts"
-        _say(f"It carries {carried}; the next run syncs what is new. See: sivera accounts list")
+        say(f"It carries {carried}; the next run syncs what is new. See: sivera accounts list")
     else:
-        _say("It carries no ad account: it reaches none, or other grants of the team carry them already.")
+        say("It carries no ad account: it reaches none, or other grants of the team carry them already.")
 
 
 def list_credentials() -> None:
@@ -134,7 +133,7 @@ def sync_account(account_id: int, *, full: bool) -> None:
             grant = grant_queries.get_credential(session, account.credential_id)
         if not account.status == grant.status == account_queries.ACTIVE:
             raise SiveraError(why_not(account, grant.status, grant.status_reason, utc_now()))
-        _say(f"Syncing {account.platform} {account.name} ...")
+        say(f"Syncing {account.platform} {account.name} ...")
         options = SyncOptions(
             mode=SyncMode.FULL if full else SyncMode.INCREMENTAL,
             account_ids=(account_id,),
@@ -142,13 +141,13 @@ def sync_account(account_id: int, *, full: bool) -> None:
         )
         state = sync_campaigns(options, return_state=True)
         run_id = state.state_details.flow_run_id
-        _say(f"The run in the Prefect UI: {url_for('flow-run', obj_id=run_id)}")
+        say(f"The run in the Prefect UI: {url_for('flow-run', obj_id=run_id)}")
         with Session(engine) as session:
             summary = read_summary(session, run_id) if run_id else None
             waits_for_reports = any(row.report_id for row in account_queries.sync_target(session, account_id))
-        _say(_done(summary, state))
+        say(_done(summary, state))
         if waits_for_reports:
-            _say("The platform is preparing reports of daily metrics; a later sync collects them.")
+            say("The platform is preparing reports of daily metrics; a later sync collects them.")
 
 
 def approve_removals(account_id: int) -> None:
@@ -165,8 +164,8 @@ def approve_removals(account_id: int) -> None:
         raise ConfigurationError(
             f"account {account_id} has no removals that wait: `sivera accounts list` says which do"
         )
-    _say(f"The next full sync of account {account_id} removes the campaigns that vanished ({held} when last counted).")
-    _say(f"To do it now: sivera accounts sync {account_id} --full")
+    say(f"The next full sync of account {account_id} removes the campaigns that vanished ({held} when last counted).")
+    say(f"To do it now: sivera accounts sync {account_id} --full")
 
 
 def set_app(platform: PlatformName, client_id: str, base_url: str | None, read_secret: ReadSecret) -> None:
@@ -186,8 +185,8 @@ def set_app(platform: PlatformName, client_id: str, base_url: str | None, read_s
     )
     setup(apps={platform: app})
     where = f"{platform.value} at {base_url}" if base_url else f"the live {platform.value}"
-    _say(f"Saved our application's keys for {where}; runs that begin from now on use them.")
-    _say(f"Whether they are right shows: sivera credentials add --platform {platform.value} --team TEAM")
+    say(f"Saved our application's keys for {where}; runs that begin from now on use them.")
+    say(f"Whether they are right shows: sivera credentials add --platform {platform.value} --team TEAM")
 
 
 def _saved_developer_token(platform: PlatformName) -> SecretStr | None:
@@ -263,8 +262,3 @@ def _token_end(grant: PlatformCredential) -> str:
     if grant.refresh_token:
         return "renewed when used"
     return to_minute(grant.expires_at) if grant.expires_at else "never"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

@@ -17,7 +17,7 @@ from blocks.alert_messages import last_refused, read_messages
 from blocks.server import connect
 from blocks.setup import setup
 from ops.session import open_database
-from ops.tables import print_table, to_minute
+from ops.tables import print_table, say, to_minute
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 from sivera.queries.alerts import list_open, list_open_of_budgets
@@ -35,7 +35,7 @@ def set_channel(channel: Channel, read_url: Callable[[str], SecretStr]) -> None:
     with connect():
         pass  # before a person pastes a secret
     setup(channels={channel: read_url(f"the URL of the {channel.value} channel")})
-    _say(f"Saved. Alerts come by {channel.value} from now on. To see one: sivera alerts test")
+    say(f"Saved. Alerts come by {channel.value} from now on. To see one: sivera alerts test")
 
 
 def remove_channel(channel: Channel) -> None:
@@ -52,7 +52,7 @@ def remove_channel(channel: Channel) -> None:
             raise ConfigurationError(f"there is no channel {channel.value}: see `sivera alerts list`") from None
         client.delete_block_document(document.id)
     setup()
-    _say(f"Removed. No alert comes by {channel.value} any more.")
+    say(f"Removed. No alert comes by {channel.value} any more.")
 
 
 def list_alerts() -> None:
@@ -90,7 +90,7 @@ def test_channels() -> int:
         client.request("POST", "/events", json=[event.model_dump(mode="json")])
         outcomes = _wait(client, event, [id_ for id_, is_on in automations.values() if is_on])
     for channel, (id_, is_on) in automations.items():
-        _say(f"{channel.value}: {outcomes.get(id_, _NOT_KNOWN) if is_on else _OFF}")
+        say(f"{channel.value}: {outcomes.get(id_, _NOT_KNOWN) if is_on else _OFF}")
     return 0 if all(outcomes.get(id_) == _TAKEN for id_, _ in automations.values()) else 1
 
 
@@ -144,7 +144,3 @@ def _test_event() -> Event:
             "link": "",
         },
     )
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")

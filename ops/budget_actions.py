@@ -1,11 +1,9 @@
 """What `ops.budgets` does once the way to the Prefect server is set: it imports prefect."""
 
-import sys
-
 from sqlalchemy.orm import Session
 
 from ops.session import open_database
-from ops.tables import print_table
+from ops.tables import print_table, say
 from sivera.budgets.money import format_money
 from sivera.budgets.setting import set_team_budget
 from sivera.errors import ConfigurationError
@@ -23,7 +21,7 @@ def set_budget(team: str, amount: str, currency: str, platform: PlatformName | N
         written = set_team_budget(session, team, amount, currency, platform, account)
     what = f"account {account}" if account else platform.value if platform else "all its accounts"
     money = format_money(written.amount, written.currency)
-    _say(f"Budget {written.id}: {team} means to spend {money} a month on {what}.")
+    say(f"Budget {written.id}: {team} means to spend {money} a month on {what}.")
 
 
 def list_budgets() -> None:
@@ -65,9 +63,4 @@ def remove_budget(budget_id: int) -> None:
         removed = queries.remove_team_budget(session, budget_id)
     if not removed:
         raise ConfigurationError(f"there is no budget {budget_id}: `sivera budgets list` shows them all")
-    _say(f"Removed budget {budget_id}; its open alerts close with the next run of check-budgets.")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    say(f"Removed budget {budget_id}; its open alerts close with the next run of check-budgets.")

@@ -1,13 +1,11 @@
 """What `ops.keys` does once the way to the Prefect server is set: it imports prefect."""
 
-import sys
-
 from sqlalchemy.orm import Session
 
 from blocks.names import TOKEN_KEY
 from blocks.token_key import load_token_key
 from ops.session import open_database
-from ops.tables import print_table, to_minute
+from ops.tables import print_table, say, to_minute
 from sivera.keys import Rotation, check_keyring, count_pending, only_rotation, rotate
 from sivera.queries import keys as queries
 
@@ -46,19 +44,19 @@ def rotate_keys() -> None:
         check_keyring(engine, keyring)
         done = Rotation(grants=0, undecryptable=())
         if pending := count_pending(engine, keyring):
-            _say(f"Going on with the change to key {keyring.current}: {pending} grants are left.")
-            done = rotate(engine, keyring, _say)
+            say(f"Going on with the change to key {keyring.current}: {pending} grants are left.")
+            done = rotate(engine, keyring, say)
         if not done.grants:
             block = block.with_new_key()
             # First where every process finds it, and then in use.
             block.save(TOKEN_KEY, overwrite=True)
             keyring = block.get_keyring()
-            _say(f"Made key {keyring.current} and saved it in the block token-key/{TOKEN_KEY}: keep a copy of it.")
-            done = rotate(engine, keyring, _say)
-    _say(f"All tokens are encrypted with key {keyring.current}.")
+            say(f"Made key {keyring.current} and saved it in the block token-key/{TOKEN_KEY}: keep a copy of it.")
+            done = rotate(engine, keyring, say)
+    say(f"All tokens are encrypted with key {keyring.current}.")
     for credential_id in done.undecryptable:
-        _say(f"Except those of grant {credential_id}, which no key decrypts: its team must connect it again.")
-    _say("Backups from before need the keys from before: leave these in the block while you keep such backups.")
+        say(f"Except those of grant {credential_id}, which no key decrypts: its team must connect it again.")
+    say("Backups from before need the keys from before: leave these in the block while you keep such backups.")
 
 
 def _state(key_id: str, current: str, is_here: bool, tokens: int) -> str:
@@ -67,8 +65,3 @@ def _state(key_id: str, current: str, is_here: bool, tokens: int) -> str:
     if key_id == current:
         return "current"
     return "still in use: run sivera keys rotate" if tokens else "retired"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

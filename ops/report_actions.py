@@ -1,6 +1,5 @@
 """What `ops.reports` does once the way to the Prefect server is set: it imports prefect."""
 
-import sys
 from datetime import date
 
 from sqlalchemy import Engine
@@ -9,7 +8,7 @@ from sqlalchemy.orm import Session
 from blocks.names import REPORTS
 from blocks.storage import load_storage
 from ops.session import open_database
-from ops.tables import print_table, printable, to_minute
+from ops.tables import print_table, say, to_minute
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import utc_now
 from sivera.queries import accounts as account_queries
@@ -59,7 +58,7 @@ def set_team(name: str, timezone: str | None, language: str | None) -> None:
         team = team_queries.change_team(session, name, timezone=timezone, language=language)
         if team is None:
             raise ConfigurationError(f"there is no team '{name}': `sivera teams list` shows them all")
-        _say(f"The day of {team.name} ends in {team.timezone}; its reports are written in '{team.language}'.")
+        say(f"The day of {team.name} ends in {team.timezone}; its reports are written in '{team.language}'.")
 
 
 def list_reports(team: str | None, most: int) -> None:
@@ -97,17 +96,12 @@ def show_report(team: str, day: date) -> None:
     if not versions:
         raise ConfigurationError(f"the team '{team}' has no report on {day}: `sivera reports list` shows them all")
     for report in versions:
-        _say(f"Version {report.version}, made {to_minute(report.created_at)} UTC")
-        _say(f"  {place}/{report.html_path}")
-        _say(f"  {place}/{report.csv_path}")
+        say(f"Version {report.version}, made {to_minute(report.created_at)} UTC")
+        say(f"  {place}/{report.html_path}")
+        say(f"  {place}/{report.csv_path}")
 
 
 def _check_team(engine: Engine, team: str | None) -> None:
     with Session(engine) as session:
         if team is not None and account_queries.unknown_teams(session, [team]):
             raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{printable(line)}\n")
-    sys.stdout.flush()

@@ -1,7 +1,6 @@
 """What `ops.restore` does once the way to the Prefect server is set: it imports prefect."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from blocks.names import BACKUPS
 from blocks.server import explain as explain_fields
 from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
-from ops.tables import print_table, to_minute
+from ops.tables import print_table, say, to_minute
 from sivera.backups import backing_up, checking, restoring
 from sivera.backups.catalog import Catalog, path_of
 from sivera.backups.manifest import Outcome
@@ -68,7 +67,7 @@ def check_backup(name: str, storage: str | None) -> int:
         manifest = catalog.read(name)
         given = os.environ.get("SIVERA_DATABASE_URL")
         url = parse_url(given) if given else load_database_url()
-        _say(f"Restoring {manifest.name} into a database beside {url.database}, which is dropped afterwards.")
+        say(f"Restoring {manifest.name} into a database beside {url.database}, which is dropped afterwards.")
         verdict = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
         # What could not be checked stays what it was found to be.
         if verdict.outcome is not Outcome.INCONCLUSIVE:
@@ -77,8 +76,8 @@ def check_backup(name: str, storage: str | None) -> int:
             try:
                 backing_up.note_check(url, checked)
             except DBAPIError as error:
-                _say(f"The table of backups does not say so yet: {checking.explain(error)}.")
-    _say(f"{verdict.outcome.value}: {verdict.reason or 'what was restored is what was backed up'}")
+                say(f"The table of backups does not say so yet: {checking.explain(error)}.")
+    say(f"{verdict.outcome.value}: {verdict.reason or 'what was restored is what was backed up'}")
     return EXIT_CODES[verdict.outcome]
 
 
@@ -92,13 +91,13 @@ def run(name: str, storage: str | None, read_secret: Callable[[str], SecretStr],
         catalog = _open_catalog(storage)
         manifest = catalog.read(name)
         url = _target(read_secret)
-        _say(f"Restoring {manifest.name}, made at {to_minute(manifest.started_at)} UTC, into {url.database}.")
+        say(f"Restoring {manifest.name}, made at {to_minute(manifest.started_at)} UTC, into {url.database}.")
         if manifest.outcome is not Outcome.VERIFIED:
-            _say(f"Beware: it is {manifest.outcome.value}, not verified: {manifest.reason or 'it was never checked'}")
+            say(f"Beware: it is {manifest.outcome.value}, not verified: {manifest.reason or 'it was never checked'}")
         keyring = None if without_keys else load_keyring
         restoring.restore(manifest, catalog, url, keyring, time.monotonic() + SECONDS)
-    _say(f"Restored: {sum(manifest.shape.rows.values())} rows, at revision {manifest.shape.revision}.")
-    _say("Next: name this database in SIVERA_DATABASE_URL, then `sivera migrate`, `sivera deploy` and `sivera doctor`.")
+    say(f"Restored: {sum(manifest.shape.rows.values())} rows, at revision {manifest.shape.revision}.")
+    say("Next: name this database in SIVERA_DATABASE_URL, then `sivera migrate`, `sivera deploy` and `sivera doctor`.")
 
 
 def _target(read_secret: Callable[[str], SecretStr]) -> URL:
@@ -123,8 +122,3 @@ def _explained() -> Iterator[None]:
         if not (isinstance(error, DBAPIError) or checking.is_of_storage(error)):
             raise
         raise ConfigurationError(f"{checking.explain(error)}: see that it is well, and try again") from None
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

@@ -39,6 +39,12 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def say(line: str) -> None:
+    """Print a line at once, also where the output is a pipe."""
+    sys.stdout.write(f"{printable(line)}\n")
+    sys.stdout.flush()
+
+
 def to_minute(when: datetime) -> str:
     """Return a time as a text in UTC, to the minute."""
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
