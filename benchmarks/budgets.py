@@ -122,7 +122,7 @@ class Benchmark:
         for _ in range(rounds):
             floor.append(self._floor())
             job.append(self._job())
-            say(f"floor {floor[-1][0]} s, job {job[-1]}")
+            say(f"floor {floor[-1][0]:.2f} s, job {job[-1]}")
         if profile:
             with profiled(profile):
                 self._job()
@@ -133,7 +133,7 @@ class Benchmark:
             "days": self.days,
             "rows": self.accounts * 3 * self.days,
             "ratio": round(steady["seconds"] / quickest, 2),
-            "floor": {"seconds": quickest, "rows": read},
+            "floor": {"seconds": round(quickest, 3), "rows": read},
             "first_run": first,
             "steady_run": steady,
             "plans": self._plans(),
@@ -169,7 +169,7 @@ class Benchmark:
                 some = ids[first : first + self.edges.accounts_at_once]
                 found = connection.execute(text(FLOOR), {"ids": some, "days": HISTORY_DAYS + 2})
                 rows += sum(row[3] for row in found)
-        return round(time.monotonic() - begun, 2), rows
+        return time.monotonic() - begun, rows
 
     def _job(self) -> dict[str, Any]:
         options = BudgetOptions()

@@ -165,6 +165,9 @@ def blocker(run: SeenRun, runs: Iterable[SeenRun]) -> UUID | None:
 
 
 def _message(run: SeenRun, outcome: Outcome) -> str | None:
+    # "Flow run scheduled", until Prefect itself finds it late and says nothing: the outcome tells more than either.
+    if run.state == "SCHEDULED" and run.started_at is None:
+        return None
     said = (run.message or "")[:MESSAGE_LENGTH]
     # Crashed, TimedOut and Cancelled say what a message alone does not.
     if outcome is Outcome.FAILED and run.state_name != "Failed":

@@ -71,7 +71,7 @@ def became(run: SeenRun, minutes: int = 60, *others: SeenRun) -> Occurrence:
         (seen("PENDING", began=None, ended=None), 60, Outcome.RUNNING, None),
         (seen("CANCELLING", ended=None), 60, Outcome.RUNNING, None),
         (seen("SCHEDULED", began=0, ended=None, state_name="AwaitingRetry"), 60, Outcome.RUNNING, None),
-        (seen("SCHEDULED", began=None, ended=None), 15, Outcome.WAITING, None),
+        (seen("SCHEDULED", began=None, ended=None, message="Flow run scheduled"), 15, Outcome.WAITING, None),
         (seen("SCHEDULED", began=None, ended=None, state_name="Late"), 16, Outcome.LATE, None),
     ],
 )
