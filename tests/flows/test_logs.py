@@ -26,7 +26,7 @@ from tests.stage import Stage
 
 META = PlatformName.META
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 """Each test starts an interpreter and three flows in it."""
 
 ALL_JOBS = """
