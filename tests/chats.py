@@ -64,7 +64,7 @@ class Chats:
         """The texts that a service was sent and that begin so."""
         return [one.text for one in list(self.messages) if one.host == host and one.text.startswith(start)]
 
-    def wait_for(self, host: str, start: str, count: int = 1, seconds: float = 60) -> list[str]:
+    def wait_for(self, host: str, start: str, count: int = 1, seconds: float = 90) -> list[str]:
         """The same, once there are so many."""
         for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(seconds), reraise=True):
             with attempt:

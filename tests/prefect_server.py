@@ -120,11 +120,18 @@ def clean_prefect(prefect_api: PrefectServer) -> PrefectServer:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback that nobody listens on, nor will but a server that is told to.
+
+    Until this process ends the system gives it to no one who asks for any port, or connects to somewhere: a server
+    takes seconds until it listens, and by then another test's might.
+    """
+    holder = socket.socket()
+    # As servers set it: they may listen on a port that is only held.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port: int = holder.getsockname()[1]
+    holder.detach()  # so that nothing closes it
+    return port
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], api_url: str, log: Path) -> None:

@@ -57,7 +57,7 @@ class Demo:
     def run(self, deployment: str) -> dict[str, Any]:
         """Run a deployment through the worker, once no other run of it is under way; return how it ended."""
         deployment_id = self.api("GET", f"/deployments/name/{deployment}")["id"]
-        for attempt in Retrying(wait=wait_fixed(1), stop=stop_after_delay(240), reraise=True):
+        for attempt in Retrying(wait=wait_fixed(1), stop=stop_after_delay(600), reraise=True):
             with attempt:
                 begun = self.api("POST", f"/deployments/{deployment_id}/create_flow_run", parameters={})
                 run = self._ended(begun["id"])
@@ -66,7 +66,7 @@ class Demo:
         return run
 
     def _ended(self, run_id: str) -> dict[str, Any]:
-        for attempt in Retrying(wait=wait_fixed(1), stop=stop_after_delay(120), reraise=True):
+        for attempt in Retrying(wait=wait_fixed(1), stop=stop_after_delay(300), reraise=True):
             with attempt:
                 run: dict[str, Any] = self.api("GET", f"/flow_runs/{run_id}")
                 assert run["state_type"] in ENDED, run["state"]
@@ -135,7 +135,9 @@ def see_run(page: Page, of: Demo) -> None:
     expect(page.get_by_text("Task runs").filter(has_text=str(4 * ACCOUNTS + 4)).first).to_be_visible()
     graph = page.locator("canvas").first
     expect(graph).to_be_visible()
-    assert is_drawn(graph.screenshot())
+    for attempt in Retrying(wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_MS / 1_000), reraise=True):
+        with attempt:
+            assert is_drawn(graph.screenshot())
     expect(page.get_by_text("Account ended account_id=").first).to_be_visible()
     page.get_by_role("tab", name="Task Runs").click()
     expect(page.get_by_text("google ").first).to_be_visible()
@@ -175,7 +177,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`, see 'Work on it' in README.md")
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, folder: Path) -> None:
     with demo(folder) as of, browser(tmp_path / "profile") as page:
         log_in(page, of)

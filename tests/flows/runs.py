@@ -14,55 +14,62 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from tasks import resources
 
+PATIENCE_SECONDS = 60
+"""For what the server writes a moment later: seconds usually, many more where the machine is busy."""
+
 
 def flow_run_id(state: State) -> UUID:
     assert state.state_details.flow_run_id
     return state.state_details.flow_run_id
 
 
-def run_deployed(flow: Flow[..., Any]) -> State:
+def run_deployed(flow: Flow[..., Any], **parameters: object) -> State:
     """Run a flow as a run of a deployment of it: only such a run can be retried from the UI."""
     with get_client(sync_client=True) as client:
         deployment = client.create_deployment(client.create_flow(flow), name="all")
         run: FlowRun = client.create_flow_run_from_deployment(deployment)
-    return _run(flow, run)
+    return _run(flow, run, parameters)
 
 
-def retry(flow: Flow[..., Any], state: State) -> State:
+def retry(flow: Flow[..., Any], state: State, **parameters: object) -> State:
     """Retry a run as the button in the UI does, and run it as the process does that a worker begins for it."""
     with get_client(sync_client=True) as client:
         answer: OrchestrationResult[Any] = client.set_flow_run_state(flow_run_id(state), AwaitingRetry())
         assert answer.status is SetStateStatus.ACCEPT, answer
         run = client.read_flow_run(flow_run_id(state))
     resources.close()
-    again = _run(flow, run)
+    again = _run(flow, run, parameters)
     assert flow_run_id(again) == flow_run_id(state)
     return again
 
 
-def _run(flow: Flow[..., Any], run: FlowRun) -> State:
-    state = run_flow(flow, flow_run=run, parameters={}, return_type="state")
+def _run(flow: Flow[..., Any], run: FlowRun, parameters: dict[str, Any]) -> State:
+    state = run_flow(flow, flow_run=run, parameters=parameters, return_type="state")
     assert isinstance(state, State)
     return state
 
 
-def recorded_names(state: State, count: int) -> AbstractSet[str]:
-    """The names of a flow run's task runs, once the server has recorded so many: it does so a moment later."""
-    return recorded_tags(state, count).keys()
+def recorded_names(state: State, wanted: AbstractSet[str]) -> AbstractSet[str]:
+    """The names of a flow run's task runs that have ended; see `recorded_tags`."""
+    return recorded_tags(state, wanted).keys()
 
 
-def recorded_tags(state: State, count: int) -> dict[str, list[str]]:
-    """The tags of a flow run's task runs by their names, once the server has recorded the end of so many."""
+def recorded_tags(state: State, names: AbstractSet[str]) -> dict[str, list[str]]:
+    """The tags of a flow run's task runs by their names, once the server has recorded the end of those of these names.
+
+    It does so a moment later, and in no fixed order: so many of them need not be these.
+    """
     wanted = {
         "flow_runs": {"id": {"any_": [str(flow_run_id(state))]}},
         "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
     }
     with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
             with attempt:
                 runs = client.request("POST", "/task_runs/filter", json=wanted).json()
-                assert len(runs) >= count
-    return {run["name"]: run["tags"] for run in runs}
+                tags = {run["name"]: run["tags"] for run in runs}
+                assert tags.keys() >= names
+    return tags
 
 
 def name_of(state: State) -> str:
@@ -96,7 +103,7 @@ def events(name: str, state: State) -> list[dict[str, Any]]:
 def events_where(wanted: dict[str, Any]) -> list[dict[str, Any]]:
     """The payloads of the events that fit, once the server has any: it writes them a moment later."""
     with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
             with attempt:
                 found = client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"]
                 assert found

@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,7 +30,7 @@ from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
 from sivera.monitoring.webhook import generate_secret
 from tasks import resources
-from tests.flows.runs import events, flow_run_id, retry, run_deployed
+from tests.flows.runs import PATIENCE_SECONDS, events, flow_run_id, retry, run_deployed
 from tests.prefect_server import PrefectServer
 from tests.receiver import Receiver, receiving
 from tests.stage import Stage
@@ -116,7 +119,7 @@ def test_a_run_that_is_retried_is_told_of_again_under_another_id(monitored: Rece
         connection.exec_driver_sql("ALTER TABLE away RENAME TO cleanup_runs")
     again = retry(cleanup_expired_tokens, failed)
     assert again.is_completed(), again.message
-    for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30), reraise=True):
+    for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
         with attempt:
             told = events(f"sivera.{CLEANUP_JOB}.finished", again)
             assert sorted(one["success"] for one in told) == [False, True]
@@ -126,13 +129,29 @@ def test_a_run_that_is_retried_is_told_of_again_under_another_id(monitored: Rece
     assert pings(monitored, cleanup_expired_tokens) == ["/start", "/fail", "/start", ""]
 
 
+def wait_for_lock(stage: Stage) -> None:
+    """Return once somebody waits for a table."""
+    for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(90)):
+        with attempt:
+            assert stage.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+
 @each_job
 def test_a_run_that_takes_too_long_is_told_once_as_a_failure(flow: AnyFlow, monitored: Receiver, ready: Stage) -> None:
     resources.engine()
-    impatient = flow.with_options(timeout_seconds=3)
-    with ready.engine.begin() as other:
+    assert flow.timeout_seconds
+    runs_here = threading.get_ident()
+
+    def end_time() -> None:
+        # By the signal with which Prefect's own timer ends a run; a short timeout may end it before it has begun.
+        wait_for_lock(ready)
+        signal.pthread_kill(runs_here, signal.SIGALRM)
+
+    with ThreadPoolExecutor() as pool, ready.engine.begin() as other:
         other.execute(text(f"LOCK TABLE {LOCKED[flow.name]} IN ACCESS EXCLUSIVE MODE"))
-        state = run_deployed(impatient)
+        ended = pool.submit(end_time)
+        state = run_deployed(flow)
+        ended.result()
     assert state.name == "TimedOut"
     told = the_only_telling(monitored, flow, state)
     assert (told["success"], told["state"]) == (False, "TimedOut")
@@ -157,9 +176,7 @@ def test_a_run_whose_process_is_ended_is_told_as_a_failure(
         process = subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-c", program], env=os.environ | prefect_server.environment
         )
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(60)):
-            with attempt:
-                assert ready.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        wait_for_lock(ready)
         process.terminate()
         assert process.wait(60) != 0
     (message,) = messages(monitored)

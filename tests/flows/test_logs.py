@@ -19,13 +19,14 @@ from sivera.retention.options import Kind
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
+from tests.flows.runs import PATIENCE_SECONDS
 from tests.prefect_server import PrefectServer
 from tests.sivera.retention.attic import Attic
 from tests.stage import Stage
 
 META = PlatformName.META
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 """Each test starts an interpreter and three flows in it."""
 
 ALL_JOBS = """
@@ -64,7 +65,7 @@ def kept(logger: str, count: int) -> list[dict[str, Any]]:
     """What Prefect keeps of a logger's lines, once there are so many: they are sent a moment later."""
     rows: list[dict[str, Any]] = []
     with get_client(sync_client=True) as client:
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(30)):
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
             with attempt:
                 runs = [str(run.id) for run in client.read_flow_runs()]
                 wanted = {"logs": {"flow_run_id": {"any_": runs}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
