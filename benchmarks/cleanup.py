@@ -78,6 +78,8 @@ WRITE = """
 
 WAIT_MS = 100
 ALONE_SECONDS = 15
+LEAST = 2
+"""Of fewer transactions there are no quantiles."""
 
 
 def main() -> None:
@@ -189,7 +191,7 @@ class Writer:
     def __init__(self, url: URL, rows: int, nth: int) -> None:
         self._engine, self._rows, self._nth = open_engine(url), rows, nth
         self._seconds: list[float] = []
-        self._stop = threading.Event()
+        self._stop, self._writes = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
@@ -210,6 +212,9 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        # A small table is empty before a thread has so much as connected.
+        while not self._writes.wait(1):
+            assert self._thread.is_alive(), "the writer failed"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -226,6 +231,8 @@ class Writer:
                 begun = time.monotonic()
                 connection.execute(text(WRITE), values)
                 self._seconds.append(time.monotonic() - begun)
+                if len(self._seconds) == LEAST:
+                    self._writes.set()
 
 
 @contextmanager

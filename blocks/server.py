@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sivera.errors import ConfigurationError
 
 # Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
-PROBE_TIMEOUT = httpx.Timeout(5.0, connect=1.5)
+PROBE_TIMEOUT = httpx.Timeout(8.0, connect=1.5)
 
 # It warns at the end of a process that an event is still on its way, which a person at a terminal cannot use.
 logging.getLogger("EventsWorker").setLevel(logging.ERROR)

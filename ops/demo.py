@@ -39,6 +39,8 @@ DEPLOYMENT = "sync-campaigns/all"
 TEAMS = ("한빛 커머스", "Northwind Goods", "Lumen Studio")
 CONNECTIONS_AT_ONCE = 4
 NOTEWORTHY_SECONDS = 3
+SANDBOX_SECONDS = 60
+"""How long the sandbox may take to answer: it starts beside the Prefect server, which needs both processors."""
 COLUMNS = ("accounts", "added", "changed", "unchanged", "removed", "metric_rows", "failed")
 
 
@@ -198,7 +200,8 @@ class _Demo:
 
 def _add_grant(sandbox: str, platform: PlatformName, accounts: int) -> GrantTokens:
     """Add a grant to the sandbox and log in to it."""
-    grant = httpx.post(f"{sandbox}/control/add_grant", json={"platform": platform.value, "accounts": accounts})
+    wanted = {"platform": platform.value, "accounts": accounts}
+    grant = httpx.post(f"{sandbox}/control/add_grant", json=wanted, timeout=SANDBOX_SECONDS)
     tokens = grant.raise_for_status().json()
     seconds = tokens["expires_in"]
     return GrantTokens(

@@ -21,7 +21,7 @@ from sivera.errors import ConfigurationError
 from sivera.settings import UNSAVED_VARIABLES
 
 USER = "admin"
-START_SECONDS = 120
+START_SECONDS = 300
 """A first start migrates SQLite: 15 to 20 s on two cores, more where they are shared."""
 CHECK_SECONDS = 4.0
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import quote, quote_plus
 import httpx
 import psutil
 import pytest
+from prefect.client.base import PrefectHttpxSyncClient
 from sqlalchemy import Engine, inspect, make_url, text
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
@@ -89,15 +90,14 @@ def running(folder: Path, environment: dict[str, str]) -> Iterator[Up]:
 
     def watch() -> None:
         while not ended.wait(0.2):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                try:
-                    up.arguments.update(child.cmdline())
-                except psutil.Error:
-                    continue
+            with suppress(psutil.Error):  # it ended meanwhile
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    with suppress(psutil.Error):
+                        up.arguments.update(child.cmdline())
 
     watcher = threading.Thread(target=watch, daemon=True)
     try:
-        for attempt in Retrying(wait=wait_fixed(0.5), stop=stop_after_delay(150)):
+        for attempt in Retrying(wait=wait_fixed(0.5), stop=stop_after_delay(400)):
             with attempt:
                 assert "Ctrl-C ends the stack." in log.read_text()
         watcher.start()
@@ -105,7 +105,7 @@ def running(folder: Path, environment: dict[str, str]) -> Iterator[Up]:
     finally:
         ended.set()
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def forms(secret: str) -> set[bytes]:
@@ -124,7 +124,7 @@ def found_in(content: bytes, secrets: dict[str, set[bytes]]) -> set[str]:
     return {name for name, looks in secrets.items() if any(look in content for look in looks)}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_no_secret_is_anywhere_but_in_its_place(
     tmp_path: Path, world: World, sandbox: str, engine: Engine, database_url: str
 ) -> None:
@@ -188,7 +188,8 @@ def api_of(up: Up) -> httpx.Client:
     """The API of its Prefect server, as its owner calls it."""
     settings = (up.folder / ".sivera" / "prefect" / "profiles.toml").read_text()
     url = next(line.split('"')[1] for line in settings.splitlines() if line.startswith("PREFECT_API_URL"))
-    return httpx.Client(base_url=url, auth=("admin", up.secret("prefect-password")), timeout=60)
+    # As Prefect's own clients do, it asks a busy server again.
+    return PrefectHttpxSyncClient(base_url=url, auth=("admin", up.secret("prefect-password")), timeout=60)
 
 
 def run_jobs(up: Up) -> list[str]:
@@ -200,7 +201,7 @@ def run_jobs(up: Up) -> list[str]:
     said: list[str] = []
     with httpx.Client(base_url=found[1], headers=headers, timeout=320) as http:
         for job in read_jobs():
-            for attempt in Retrying(wait=wait_fixed(1), stop=stop_after_delay(120)):
+            for attempt in Retrying(wait=wait_fixed(1), stop=stop_after_delay(300)):
                 with attempt:  # the timetable's own run may be under way
                     answer = http.post(f"/api/cron/{job}?wait=200")
                     assert answer.status_code == 200, answer.text

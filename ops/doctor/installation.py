@@ -22,8 +22,11 @@ from ops.folder import FOLDER
 from ops.timetable import Deployment
 from sivera.platforms.base import utc_now
 
-REQUEST_SECONDS = 3.0
+REQUEST_SECONDS = 5.0
 """For each request to the Prefect server; a check makes a few."""
+
+RETRIES = 1
+"""A server that was busy once (HTTP 503, or silent for a moment) is no fault."""
 
 STATEMENT_SECONDS = 5
 
@@ -110,6 +113,6 @@ class Installation:
     @contextmanager
     def examined(self) -> Iterator[None]:
         """Bound every request in time while the body runs, and close then what the checks have opened."""
-        bounds = {PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
+        bounds = {PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS, PREFECT_CLIENT_MAX_RETRIES: RETRIES}
         with temporary_settings(bounds), self.resources:
             yield

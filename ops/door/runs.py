@@ -33,8 +33,8 @@ from ops.runs import ANOTHER_RUNS, PAGE, UNDER_WAY
 from sivera.errors import ConfigurationError
 
 POLL_SECONDS = 0.5
-EVENT_SECONDS = 10.0
-"""For so long a run that has ended is asked for its event, which Prefect writes a moment later."""
+EVENT_SECONDS = 30.0
+"""For so long a run that has ended is asked for its event: Prefect writes them every five seconds, or later if busy."""
 
 SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
 ENDED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]))
@@ -109,7 +109,8 @@ class Runs:
         return Finished(
             success=run.state.is_completed(),
             message=run.state.message,
-            data=await self._finished_event(job, run),
+            # A run that never began has nothing to tell.
+            data=await self._finished_event(job, run) if run.run_count else None,
             run=to_run(run),
         )
 

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 
 from ops.door.server import make_server
 
-WAIT_SECONDS = 60
-END_SECONDS = 10
+WAIT_SECONDS = 110
+END_SECONDS = 60
 
 
 @contextmanager

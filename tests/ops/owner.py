@@ -30,7 +30,7 @@ def main() -> None:
             child = resources.enter_context(
                 child_process("tree", [sys.executable, "-c", TREE], folder.log("tree"), held=[folder.lock])
             )
-            child.wait_until(lambda: "ready" in child.log.read_text(), 20)
+            child.wait_until(lambda: "ready" in child.log.read_text(), 60)
         else:
             resources.enter_context(embedded_postgres(folder))
         sys.stdout.write("started\n")

@@ -313,7 +313,7 @@ def test_no_process_has_a_secret_among_its_arguments(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(60)):
+        for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(110)):
             with attempt:
                 if process.poll() is None:
                     one = psutil.Process(process.pid)

@@ -26,7 +26,7 @@ from sivera.platforms.base import utc_now
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
-from tests.ops.doors import calling, serving
+from tests.ops.doors import WAIT_SECONDS, calling, serving
 from tests.stage import Stage
 
 SECRET = "right-secret-Nr-1x"
@@ -186,7 +186,7 @@ def test_prometheus_reads_the_last_collection(jobs: Stage, door: httpx.Client) -
 def test_without_the_secret_there_are_no_figures(door: httpx.Client) -> None:
     for authorization in (None, "Bearer wrong-secret-Nr-9x"):
         headers = {} if authorization is None else {"Authorization": authorization}
-        answer = httpx.get(f"{door.base_url}/metrics", headers=headers)
+        answer = httpx.get(f"{door.base_url}/metrics", headers=headers, timeout=WAIT_SECONDS)
         assert (answer.status_code, answer.json()["success"]) == (401, False)
 
 
