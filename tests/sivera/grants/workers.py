@@ -71,6 +71,6 @@ def renew_all(database_url: str, sandbox: str, spool: str, now: str, threads: in
     with open_stage(database_url, sandbox, spool, now, pool_size=threads) as stage:
         with Session(stage.engine) as session:
             due = plan_refresh(session, RefreshOptions()).due
-        planned.wait(60)
+        planned.wait(200)
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda grant: renew_due(stage.tokens(grant.platform, grant.id), grant), due))

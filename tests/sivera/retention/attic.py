@@ -5,11 +5,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Engine, Row, event, text
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 KINDS = ("oauth_states", "sessions", "token_refresh_logs")
 MICROSECOND = "interval '1 microsecond'"
 NAMES = "md5(random()::text) || md5(random()::text)"
+
+
+OPEN_TRANSACTIONS = """
+    SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+      AND xact_start IS NOT NULL"""
+
+
+def be_patient(engine: Engine) -> None:
+    """Let each statement take its time: how long one takes says how busy the machine is."""
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def unbound(*about: Any) -> tuple[str, Any]:
+        statement, parameters = about[2:4]
+        if isinstance(parameters, dict) and "milliseconds" in parameters:
+            parameters = parameters | {"milliseconds": "0"}
+        return statement, parameters
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,11 @@ class Attic:
     def contents(self) -> dict[str, list[int]]:
         """The ids of what is there, by kind."""
         return {kind: [row.id for row in self.rows(f"SELECT id FROM {kind} ORDER BY id")] for kind in KINDS}  # noqa: S608
+
+    def wait_for_rollbacks(self) -> None:
+        """Wait until nobody has a transaction open: the server notices a moment later that a process was killed."""
+        retrying = Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.02), retry=retry_if_result(bool))
+        retrying(lambda: self.rows(OPEN_TRANSACTIONS))
 
     def proofs(self) -> Sequence[Row[Any]]:
         """What the runs wrote down, the oldest first."""

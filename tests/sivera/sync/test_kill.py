@@ -1,25 +1,17 @@
 """A sync that is killed anywhere leaves the old state or the new one, and the next sync completes it."""
 
 import signal
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from sivera.sandbox.world import World
 from sivera.values import CampaignStatus, PlatformName
+from tests.sivera.grants.processes import run
+from tests.sivera.sync.killed import sync_and_die
 from tests.stage import Stage
 
-ROOT = Path(__file__).parents[3]
 STEPS = range(1, 60)
-
-
-def sync_and_die(database_url: str, stage: Stage, step: int) -> int:
-    arguments = [database_url, stage.sandbox, stage.now().isoformat(), str(stage.spool), str(step)]
-    command = [sys.executable, "-m", "tests.sivera.sync.killed", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode  # noqa: S603
 
 
 @pytest.mark.timeout(240)
@@ -36,7 +28,7 @@ def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(stage: Stage, wo
     world.hard_delete_campaign(account.platform, account.id, second.id)
     seen = []
     for step in STEPS:
-        code = sync_and_die(database_url, stage, step)
+        code = run(sync_and_die, database_url, stage.sandbox, stage.now().isoformat(), str(stage.spool), step)
         seen.append(stage.contents())
         if code == 0:
             break
