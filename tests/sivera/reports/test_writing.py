@@ -343,6 +343,7 @@ def test_a_place_that_takes_no_files_fails_with_its_mend_and_leaves_no_row(books
     assert books.written() == [("2026-11-23", 1)]
 
 
+@pytest.mark.timeout(240)
 def test_a_full_disk_leaves_no_part_of_a_file(books: Books, database_url: str) -> None:
     account = books.account(books.team())
     for campaign in range(50):
