@@ -34,5 +34,13 @@ def run(world: World, port: int) -> None:
 
 
 def _server(app: ASGIApp) -> uvicorn.Server:
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        # As platforms do, longer than a client keeps a connection: else it may use one that is being closed.
+        timeout_keep_alive=75,
+    )
     return uvicorn.Server(config)
