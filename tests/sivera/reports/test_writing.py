@@ -298,7 +298,7 @@ def test_two_runs_at_once_write_one_report(books: Books) -> None:
     assert books.files() == sorted([row.html_path, row.csv_path])
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_kill_at_any_step_leaves_a_whole_report_or_none_and_the_next_run_completes_it(
     books: Books, database_url: str
 ) -> None:
