@@ -27,6 +27,8 @@ from tests.sivera.backups.test_backups import VERIFIED, beside, reason
 from tests.sivera.backups.vault import NEVER, PART, PLACE, Vault, at, dump_to_bucket_and_stop
 from tests.sivera.grants.processes import running
 
+pytestmark = pytest.mark.timeout(240)
+
 MANY = 13_000
 """Sessions whose dump takes several parts."""
 
@@ -71,7 +73,6 @@ def vault(engine: Engine, keyring: Keyring, tmp_path: Path) -> Iterator[Bucket]:
         yield Bucket(engine, keyring, tmp_path, server=server)
 
 
-@pytest.mark.timeout(240)
 def test_a_backup_is_streamed_listed_proven_restored_and_dropped(vault: Bucket, postgres: str) -> None:
     vault.fill(MANY)
     seen: list[int] = []
@@ -115,7 +116,6 @@ def test_a_damaged_a_shortened_and_a_missing_object_are_mismatches(vault: Bucket
     assert "is gone from the storage" in reason(vault.check(made), Outcome.MISMATCH)
 
 
-@pytest.mark.timeout(240)
 def test_an_upload_that_was_killed_leaves_nothing_that_looks_whole(vault: Bucket) -> None:
     vault.fill(MANY)
     edges = vault.edges()
