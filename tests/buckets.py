@@ -17,7 +17,7 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
     # What it holds is the process's: a server before this one has left its buckets.
-    httpx.post(f"{url}/moto-api/reset").raise_for_status()
+    httpx.post(f"{url}/moto-api/reset", timeout=60).raise_for_status()
     bucket(url).mkdir("sivera")
     try:
         yield url
@@ -26,7 +26,7 @@ def s3_server() -> Iterator[str]:
 
 
 def bucket(url: str) -> s3fs.S3FileSystem:
-    return s3fs.S3FileSystem(**credentials(url), skip_instance_cache=True)
+    return s3fs.S3FileSystem(**credentials(url), skip_instance_cache=True, use_listings_cache=False)
 
 
 def credentials(url: str) -> dict[str, str]:

@@ -39,6 +39,9 @@ settings.load_profile("patient")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """When it is in tests, unless they move the clock."""
 
+PATIENCE_SECONDS = 60.0
+"""So long a client of a test waits for a server that is to answer: a busy machine may stand still for seconds."""
+
 
 @pytest.fixture
 def world() -> World:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sivera.backups import programs
@@ -77,7 +78,8 @@ def dump(origin: Origin, url: URL, catalog: Catalog, until: float, tell: Tell = 
     engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 0) + 1)
     try:
         # All of the transaction sees one moment, and so does whoever takes up its snapshot while it is open.
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        repeatable = engine.execution_options(isolation_level="REPEATABLE READ")
+        with _ended_by(until), repeatable.connect() as connection:
             session = Session(connection)
             snapshot = queries.export_snapshot(session)
             written, major = queries.server_version(session)
@@ -128,6 +130,17 @@ def read_shape(session: Session) -> ShapeOfData:
         indexes=queries.count_indexes(session),
         revision=queries.revision(session),
     )
+
+
+@contextmanager
+def _ended_by(until: float) -> Iterator[None]:
+    """Tell of a statement that was cancelled after the deadline, which is no failure of the database, as of that."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == "57014" and time.monotonic() >= until:  # query_canceled
+            raise programs.OutOfTime from error
+        raise
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from google.auth.exceptions import RefreshError
 from google.oauth2 import _client as google_oauth
 from google.oauth2.credentials import Credentials
 from pydantic import SecretStr
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sivera.breaker import Breaker
 from sivera.errors import (
@@ -46,6 +47,7 @@ from sivera.values import (
     GrantTokens,
     PlatformName,
 )
+from tests.conftest import PATIENCE_SECONDS
 
 GOOGLE = PlatformName.GOOGLE
 TOKEN = "ya29.a-token-that-nobody-may-see"
@@ -86,7 +88,7 @@ class Desk:
 
     def new_client(self, http: httpx.Client | None = None, secret: str = CLIENT_SECRET) -> GoogleAds:
         app = AppCredentials(client_id=CLIENT_ID, client_secret=SecretStr(secret), base_url=self.url)
-        return GoogleAds(app, http or self.http, Breaker(), self.world.clock.now)
+        return GoogleAds(app, http or self.http, Breaker(monotonic=lambda: 0.0), self.world.clock.now)
 
     def new_tokens(self) -> RenewingToken:
         access, _ = self.world.issue_access(self.grant)
@@ -112,7 +114,7 @@ class Desk:
 
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client() as client:
+    with httpx.Client(timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
@@ -567,14 +569,18 @@ def test_each_fault_is_told_as_what_it_is_by_each_question(
         lambda client: client.read_metrics(tokens, ACCOUNT, WINDOW),
         lambda client: client.renew(tokens.tokens),
     ]
-    with httpx.Client(timeout=0.3) as impatient:
+    reading = 0.3 if fault.kind is FaultKind.HANG else PATIENCE_SECONDS
+    with httpx.Client(timeout=httpx.Timeout(PATIENCE_SECONDS, read=reading)) as http:
         for ask in questions:
             with pytest.raises(error) as raised:
-                ask(desk.new_client(impatient))
+                ask(desk.new_client(http))
             assert type(raised.value) is error
             assert_tells_no_secret(raised.value, tokens.current())
 
-    assert desk.world.faults.count(GOOGLE) == len(questions)
+    # The server may take up a call after its caller has given it up.
+    for attempt in Retrying(wait=wait_fixed(0.01), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
+        with attempt:
+            assert desk.world.faults.count(GOOGLE) == len(questions)
 
 
 def assert_tells_no_secret(error: PlatformError, *secrets: str) -> None:
@@ -589,7 +595,7 @@ def test_a_throttle_names_the_wait_and_keeps_everyone_from_calling(desk: Desk) -
     for _ in range(2):
         with pytest.raises(Throttled) as raised:
             desk.accounts()
-        assert 500 < raised.value.retry_after <= 512
+        assert raised.value.retry_after == 512
         assert raised.value.scope is ThrottleScope.PLATFORM
 
     assert desk.world.faults.count(GOOGLE) == 1

@@ -37,7 +37,7 @@ from sivera.values import (
     GrantTokens,
     PlatformName,
 )
-from tests.conftest import NOW
+from tests.conftest import NOW, PATIENCE_SECONDS
 
 META = PlatformName.META
 LAST_DAYS = DateWindow(since=date(2026, 11, 18), until=date(2026, 11, 20))
@@ -388,8 +388,9 @@ def test_faults_become_errors_without_secrets(
     sandbox: str, world: World, tokens: Tokens, account: AdAccount, fault: Fault, expected: type[PlatformError]
 ) -> None:
     world.faults.add(fault)
-    with httpx.Client(timeout=0.3) as impatient:
-        client = MetaAds(app_at(f"{sandbox}/meta"), impatient, Breaker(), lambda: NOW)
+    reading = 0.3 if fault.kind is FaultKind.HANG else PATIENCE_SECONDS
+    with httpx.Client(timeout=httpx.Timeout(PATIENCE_SECONDS, read=reading)) as http:
+        client = MetaAds(app_at(f"{sandbox}/meta"), http, Breaker(), lambda: NOW)
         calls: tuple[Callable[[], object], ...] = (
             lambda: client.list_campaigns(tokens, account),
             lambda: client.renew(grant_tokens(tokens.current())),

@@ -21,7 +21,7 @@ from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Figures, Grant, World
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
-from tests.conftest import NOW
+from tests.conftest import NOW, PATIENCE_SECONDS
 
 AMAZON = PlatformName.AMAZON
 SP_MEDIA = "application/vnd.spCampaign.v3+json"
@@ -52,7 +52,9 @@ class Amazon:
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         region = options.pop("region", self.account.region)
         headers = options.pop("headers", self.headers())
-        return self.http.request(method, f"{self.url}/amazon/{region}{path}", headers=headers, timeout=5, **options)
+        return self.http.request(
+            method, f"{self.url}/amazon/{region}{path}", headers=headers, timeout=PATIENCE_SECONDS, **options
+        )
 
     def list(self, path: str, media: str, body: dict[str, Any]) -> Any:
         headers = self.headers() | {"Accept": media, "Content-Type": media}
@@ -71,7 +73,7 @@ class Amazon:
         form = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET} | changes
         if "refresh_token" not in form:
             form["refresh_token"] = self.world.issue_refresh(self.grant)
-        return self.http.post(f"{self.url}/amazon/auth/o2/token", data=form, timeout=5)
+        return self.http.post(f"{self.url}/amazon/auth/o2/token", data=form, timeout=PATIENCE_SECONDS)
 
     def ask(self, product: str = "SP", days: int = 20, until: date = TODAY, **changes: Any) -> requests.Response:
         attributed = ["purchases14d", "sales14d"] if product == "SP" else ["purchases", "sales"]
@@ -93,7 +95,7 @@ class Amazon:
         return self.call("GET", f"/reporting/reports/{report_id}").json()
 
     def download(self, url: str, **headers: str) -> requests.Response:
-        return self.http.get(url, headers=headers, timeout=5)
+        return self.http.get(url, headers=headers, timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sivera.sandbox.app import Control
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import Account, Grant, World
 from sivera.values import CampaignStatus, PlatformName
-from tests.conftest import NOW
+from tests.conftest import NOW, PATIENCE_SECONDS
 
 META, GOOGLE, TIKTOK = PlatformName.META, PlatformName.GOOGLE, PlatformName.TIKTOK
 TODAY = date(2026, 11, 20)
@@ -68,7 +68,7 @@ class Desk:
 def desk(world: World, sandbox: str) -> Iterator[Desk]:
     """A grant of Meta with one account of one campaign."""
     grant = world.add_grant(META, campaigns=1)
-    with httpx.Client(base_url=sandbox, timeout=5) as http:
+    with httpx.Client(base_url=sandbox, timeout=PATIENCE_SECONDS) as http:
         yield Desk(world, http, grant, world.accounts_of(grant)[0], world.issue_access(grant)[0])
 
 

@@ -29,6 +29,7 @@ from sivera.sandbox.google_rows import FIELDS
 from sivera.sandbox.server import serve
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Figures, Grant, World
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
+from tests.conftest import PATIENCE_SECONDS
 
 GOOGLE = PlatformName.GOOGLE
 IDS = "SELECT campaign.id FROM campaign"
@@ -106,7 +107,7 @@ class Caller:
 def call(world: World, url: str) -> Iterator[Caller]:
     """Yield a caller for a new grant of three accounts with eight campaigns each."""
     grant = world.add_grant(GOOGLE, accounts=3, campaigns=8)
-    with httpx.Client() as http:
+    with httpx.Client(timeout=PATIENCE_SECONDS) as http:
         yield Caller(f"{url}/google", http, world, grant, world.issue_access(grant)[0])
 
 

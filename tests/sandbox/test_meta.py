@@ -22,6 +22,7 @@ from sivera.sandbox import meta_json as wire
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Account, Figures, Grant, World
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
+from tests.conftest import PATIENCE_SECONDS
 
 META = PlatformName.META
 ALL = ["ACTIVE", "PAUSED", "ARCHIVED", "DELETED", "IN_PROCESS", "WITH_ISSUES"]
@@ -47,7 +48,7 @@ def token(world: World, grant: Grant) -> str:
 
 @pytest.fixture
 def http(sandbox: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{sandbox}/meta") as client:
+    with httpx.Client(base_url=f"{sandbox}/meta", timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
@@ -283,7 +284,7 @@ def test_next_is_an_address_and_absent_on_the_last_page(http: httpx.Client, acco
         assert reply["paging"]["cursors"]["after"]
         if "next" not in reply["paging"]:
             break
-        reply, pages = httpx.get(reply["paging"]["next"]).json(), pages + 1
+        reply, pages = http.get(reply["paging"]["next"]).json(), pages + 1
     active = [campaign for campaign in account.campaigns.values() if campaign.state is CampaignStatus.ACTIVE]
     assert (pages, found) == (2, len(active))
 

@@ -14,6 +14,7 @@ from business_api_client.tiktok_business.tiktok_exceptions import TiktokSDKError
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, Figures, Grant, World
 from sivera.values import CampaignStatus, PlatformName
+from tests.conftest import PATIENCE_SECONDS
 
 TIKTOK = PlatformName.TIKTOK
 API = "/tiktok/open_api/v1.3"
@@ -50,7 +51,7 @@ def ask(sandbox: str, token: str) -> Ask:
     def get(path: str, params: dict[str, Any], token: str | None = token) -> dict[str, Any]:
         encoded = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
         headers = {"Access-Token": token} if token is not None else {}
-        reply = httpx.get(sandbox + API + path, params=encoded, headers=headers)
+        reply = httpx.get(sandbox + API + path, params=encoded, headers=headers, timeout=PATIENCE_SECONDS)
         assert reply.status_code == 200
         assert isinstance(reply.json()["request_id"], str)
         return dict(reply.json())
@@ -137,7 +138,7 @@ class TestTokens:
     def refresh(self, sandbox: str) -> Ask:
         def post(**changes: Any) -> dict[str, Any]:
             body = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "grant_type": "refresh_token", **changes}
-            reply = httpx.post(f"{sandbox}{API}/tt_user/oauth2/refresh_token/", json=body)
+            reply = httpx.post(f"{sandbox}{API}/tt_user/oauth2/refresh_token/", json=body, timeout=PATIENCE_SECONDS)
             assert reply.status_code == 200
             return dict(reply.json())
 
@@ -178,11 +179,13 @@ class TestTokens:
     )
     def test_refuses_a_wrong_exchange(self, sandbox: str, grant: Grant, changes: dict[str, str], code: int) -> None:
         body = {**APP, "auth_code": f"code-{grant.id}", **changes}
-        assert httpx.post(f"{sandbox}{API}/oauth2/access_token/", json=body).json()["code"] == code
+        reply = httpx.post(f"{sandbox}{API}/oauth2/access_token/", json=body, timeout=PATIENCE_SECONDS)
+        assert reply.json()["code"] == code
 
     def test_the_body_must_be_declared_as_json(self, sandbox: str, grant: Grant) -> None:
         form = {**APP, "auth_code": f"code-{grant.id}"}
-        assert httpx.post(f"{sandbox}{API}/oauth2/access_token/", data=form).json()["code"] == 40002
+        reply = httpx.post(f"{sandbox}{API}/oauth2/access_token/", data=form, timeout=PATIENCE_SECONDS)
+        assert reply.json()["code"] == 40002
 
     def test_a_short_lived_token_expires(self, world: World, rotating: Grant, ask: Ask) -> None:
         access, seconds = world.issue_access(rotating)
@@ -346,13 +349,13 @@ class TestReport:
 class TestTrouble:
     def test_slow_down_comes_in_a_reply_of_status_200_without_a_wait(self, world: World, sandbox: str) -> None:
         world.faults.add(Fault(FaultKind.THROTTLE, TIKTOK, seconds=7))
-        reply = httpx.get(f"{sandbox}{API}/campaign/get/")
+        reply = httpx.get(f"{sandbox}{API}/campaign/get/", timeout=PATIENCE_SECONDS)
         assert (reply.status_code, reply.json()["code"]) == (200, 40100)
         assert "retry-after" not in reply.headers
 
     def test_a_broken_platform_answers_with_its_own_body(self, world: World, sandbox: str) -> None:
         world.faults.add(Fault(FaultKind.STATUS, TIKTOK, status=502))
-        reply = httpx.get(f"{sandbox}{API}/campaign/get/")
+        reply = httpx.get(f"{sandbox}{API}/campaign/get/", timeout=PATIENCE_SECONDS)
         assert (reply.status_code, reply.json()["code"]) == (502, 50000)
 
     def test_calls_are_counted_by_operation(self, world: World, ask: Ask, grant: Grant) -> None:

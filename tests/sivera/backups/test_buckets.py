@@ -3,12 +3,14 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from prefect.types import SecretDict
+from s3fs import S3FileSystem
 from sqlalchemy import Engine
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
@@ -25,6 +27,8 @@ from tests.sivera.backups.test_backups import VERIFIED, beside, reason
 from tests.sivera.backups.vault import NEVER, PART, PLACE, Vault, at, dump_to_bucket_and_stop
 from tests.sivera.grants.processes import running
 
+pytestmark = pytest.mark.timeout(240)
+
 MANY = 13_000
 """Sessions whose dump takes several parts."""
 
@@ -34,6 +38,11 @@ class Bucket(Vault):
     """Backs a database up into a bucket."""
 
     server: str = ""
+
+    @cached_property
+    def there(self) -> S3FileSystem:
+        """What lies there, without a cache: one for all questions, since to make it takes longer than to ask."""
+        return bucket(self.server)
 
     @property
     def filesystem(self) -> DirFileSystem:
@@ -45,11 +54,11 @@ class Bucket(Vault):
 
     def names(self) -> list[str]:
         """What lies in the bucket, whole or not."""
-        return sorted(path.removeprefix(f"{PLACE}/") for path in bucket(self.server).find("sivera"))
+        return sorted(path.removeprefix(f"{PLACE}/") for path in self.there.find("sivera"))
 
     def uploads(self) -> list[Any]:
         """Uploads that nobody completed."""
-        found: list[Any] = bucket(self.server).list_multipart_uploads("sivera")
+        found: list[Any] = self.there.list_multipart_uploads("sivera")
         return found
 
 
@@ -64,7 +73,6 @@ def vault(engine: Engine, keyring: Keyring, tmp_path: Path) -> Iterator[Bucket]:
         yield Bucket(engine, keyring, tmp_path, server=server)
 
 
-@pytest.mark.timeout(240)
 def test_a_backup_is_streamed_listed_proven_restored_and_dropped(vault: Bucket, postgres: str) -> None:
     vault.fill(MANY)
     seen: list[int] = []
@@ -93,7 +101,7 @@ def test_a_backup_is_streamed_listed_proven_restored_and_dropped(vault: Bucket, 
 
 def test_a_damaged_a_shortened_and_a_missing_object_are_mismatches(vault: Bucket) -> None:
     vault.fill()
-    made, there = vault.backed_up(), bucket(vault.server)
+    made, there = vault.backed_up(), vault.there
     path = f"{PLACE}/{path_of(made.name)}"
     whole: bytes = there.cat_file(path)
     flipped = bytearray(whole)
@@ -108,7 +116,6 @@ def test_a_damaged_a_shortened_and_a_missing_object_are_mismatches(vault: Bucket
     assert "is gone from the storage" in reason(vault.check(made), Outcome.MISMATCH)
 
 
-@pytest.mark.timeout(240)
 def test_an_upload_that_was_killed_leaves_nothing_that_looks_whole(vault: Bucket) -> None:
     vault.fill(MANY)
     edges = vault.edges()
@@ -127,7 +134,7 @@ def test_an_upload_that_was_killed_leaves_nothing_that_looks_whole(vault: Bucket
 
 def test_a_bucket_that_vanishes_leaves_no_backup(vault: Bucket) -> None:
     vault.fill(MANY)
-    made = vault.back_up(tell=at(0.3, lambda: bucket(vault.server).rm("sivera", recursive=True)))
+    made = vault.back_up(tell=at(0.3, lambda: vault.there.rm("sivera", recursive=True)))
     assert "the storage failed" in reason(made, Outcome.INCONCLUSIVE)
 
 

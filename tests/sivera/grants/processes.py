@@ -35,6 +35,6 @@ def running(target: Callable[..., None], count: int, *arguments: object) -> Iter
 def run(target: Callable[..., None], *arguments: object) -> int:
     """Run a process to its end and return its exit code, -n where signal n ended it."""
     with running(target, 1, *arguments) as (process,):
-        process.join(60)
-        assert process.exitcode is not None, "it did not end within a minute"
+        process.join(100)
+        assert process.exitcode is not None, "it did not end within 100 seconds"
         return process.exitcode

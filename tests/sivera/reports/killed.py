@@ -12,6 +12,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import altair as alt  # noqa: F401 - what draws, which each process would import anew, for half of its time
 from sqlalchemy import event
 
 from sivera.database import open_engine
