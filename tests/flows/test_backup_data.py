@@ -81,7 +81,6 @@ def test_a_second_instance_ends_cancelled(ready: Stage, folder: Path) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.timeout(600)
 def test_a_run_that_is_retried_makes_a_verified_backup_and_leaves_no_half_one(ready: Stage, folder: Path) -> None:
     right = load_token_key()
     wrong = {right.current: TokenKey.generate().keys.get_secret_value().popitem()[1]}
@@ -98,7 +97,6 @@ def test_a_run_that_is_retried_makes_a_verified_backup_and_leaves_no_half_one(re
     assert {path.name for path in folder.iterdir()} == {row.path, row.path.replace(".dump", ".json")}
 
 
-@pytest.mark.timeout(600)
 def test_a_run_that_was_killed_and_is_retried_leaves_no_half_of_its_first_backup(ready: Stage, folder: Path) -> None:
     (folder.parent / "file").write_text("not a folder")
     Storage(url=f"file://{folder.parent}/file").save(BACKUPS, overwrite=True)

@@ -38,9 +38,6 @@ from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.prefect_server import PrefectServer, run_server
 from tests.stage import Stage
 
-pytestmark = pytest.mark.timeout(600)
-"""Some wait for a silence to be told of, and all for what the server sends in its time."""
-
 CANARY = "CanaryOfWebhook7"
 WEBHOOK = "webhook"
 SERVICES = {Channel.SLACK: SLACK, Channel.DISCORD: DISCORD, Channel.URL: WEBHOOK}

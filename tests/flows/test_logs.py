@@ -26,9 +26,6 @@ from tests.stage import Stage
 
 META = PlatformName.META
 
-pytestmark = pytest.mark.timeout(600)
-"""Each test starts an interpreter and three flows in it."""
-
 ALL_JOBS = """
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from flows.refresh_tokens import refresh_tokens

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from sqlalchemy.orm import Session
@@ -74,7 +73,6 @@ def read_runs(runs: list[FlowRun]) -> list[FlowRun]:
         return client.read_flow_runs(flow_run_filter=wanted, limit=200)
 
 
-@pytest.mark.timeout(600)
 def test_sync_and_tokens_run_once_and_the_others_are_skipped_by_it(
     ready: Stage, clean_prefect: PrefectServer, tmp_path: Path
 ) -> None:

@@ -148,7 +148,6 @@ def test_a_wrong_key_is_a_mismatch_and_a_missing_one_leaves_it_open(vault: Vault
     assert vault.check(made) == VERIFIED
 
 
-@pytest.mark.timeout(240)
 def test_a_full_disk_leaves_no_backup_and_no_half_of_one(vault: Vault) -> None:
     vault.fill()
     vault.folder.mkdir()

@@ -27,8 +27,6 @@ from tests.sivera.backups.test_backups import VERIFIED, beside, reason
 from tests.sivera.backups.vault import NEVER, PART, PLACE, Vault, at, dump_to_bucket_and_stop
 from tests.sivera.grants.processes import running
 
-pytestmark = pytest.mark.timeout(240)
-
 MANY = 13_000
 """Sessions whose dump takes several parts."""
 

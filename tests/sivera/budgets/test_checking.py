@@ -486,7 +486,6 @@ def die_at(database_url: str, step: int) -> None:
     check_platform(CheckEdges(engine, now=lambda: NOW), BudgetOptions(), PlatformName.GOOGLE, float("inf"))
 
 
-@pytest.mark.timeout(240)
 def test_a_run_that_is_killed_leaves_alert_and_event_together_or_neither(ledger: Ledger, database_url: str) -> None:
     subject = spent_over(ledger, "3100")[2]
     processes = multiprocessing.get_context("forkserver")

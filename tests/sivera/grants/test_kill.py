@@ -26,7 +26,6 @@ LEEWAY = timedelta(hours=3)
 LAST_OUTCOME = "SELECT outcome FROM token_refresh_logs ORDER BY id DESC LIMIT 1"
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("platform", "rotates", "leeway"),
     [

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
 from sqlalchemy.orm import Session
 
 from sivera.grants.renewal import seal
@@ -16,7 +15,6 @@ from tests.stage import Stage
 PROCESSES, GRANTS, THREADS = 8, 500, 4
 
 
-@pytest.mark.timeout(240)
 def test_eight_processes_renew_five_hundred_rotating_grants_with_one_call_each(
     stage: Stage, world: World, database_url: str
 ) -> None:

@@ -298,7 +298,6 @@ def test_two_runs_at_once_write_one_report(books: Books) -> None:
     assert books.files() == sorted([row.html_path, row.csv_path])
 
 
-@pytest.mark.timeout(600)
 def test_a_kill_at_any_step_leaves_a_whole_report_or_none_and_the_next_run_completes_it(
     books: Books, database_url: str
 ) -> None:
@@ -343,7 +342,6 @@ def test_a_place_that_takes_no_files_fails_with_its_mend_and_leaves_no_row(books
     assert books.written() == [("2026-11-23", 1)]
 
 
-@pytest.mark.timeout(240)
 def test_a_full_disk_leaves_no_part_of_a_file(books: Books, database_url: str) -> None:
     account = books.account(books.team())
     for campaign in range(50):

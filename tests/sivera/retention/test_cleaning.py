@@ -344,7 +344,6 @@ def clean_and_die(database_url: str, run_id: UUID, last: int) -> None:
     clean(edges, plan, Kind.SESSIONS, until=LONG)
 
 
-@pytest.mark.timeout(240)
 def test_a_kill_at_any_step_leaves_whole_batches_and_a_true_proof(attic: Attic, database_url: str) -> None:
     whole = (0, 500, 1500, 3500)
     seen = set()

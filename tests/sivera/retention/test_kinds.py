@@ -148,7 +148,6 @@ def clean_and_die(database_url: str, kind: Kind, run_id: UUID) -> None:
 
 
 @each_kind
-@pytest.mark.timeout(120)
 def test_a_kill_between_batches_leaves_whole_ones_and_a_true_proof(shelf: Shelf, database_url: str) -> None:
     shelf.add(3500, f"{DAYS[shelf.kind] + 1} days")
     sums = totals(shelf.attic)

@@ -14,7 +14,6 @@ from tests.stage import Stage
 STEPS = range(1, 60)
 
 
-@pytest.mark.timeout(240)
 def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(stage: Stage, world: World, database_url: str) -> None:
     grant = world.add_grant(PlatformName.META, campaigns=8)
     stage.connect(grant)
