@@ -32,7 +32,9 @@ from sivera.monitoring.ping import Signal, ping
 logger = logging.getLogger("sivera.monitoring")
 jobs_logger = logging.getLogger("sivera.jobs")
 
-SERVER_SECONDS = 5.0
+SERVER_SECONDS = 8.0
+"""A busy server stands still for some seconds; a worker gives a run that it ends thirty."""
+
 MAX_MESSAGE = 1000
 
 
