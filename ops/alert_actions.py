@@ -22,7 +22,7 @@ from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 from sivera.queries.alerts import list_open, list_open_of_budgets
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.5
 
 

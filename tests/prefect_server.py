@@ -21,7 +21,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-START_SECONDS = 90
+START_SECONDS = 300
 STOP_SECONDS = 15
 PAGE = 200
 

@@ -39,7 +39,7 @@ from tests.prefect_server import free_port
 from tests.receiver import receiving
 from tests.test_docs import BLOCK, ENGLISH, ROOT
 
-BUSY = r"The Prefect server failed \(HTTP 503\)|does not answer \(ReadTimeout\)"
+BUSY = r"The Prefect server failed \(HTTP 503\)|does not answer \(ReadTimeout\)|has not sent it within"
 SECONDS = 300
 """The longest that a single command may take; most take three."""
 SOON = timedelta(seconds=30)

@@ -102,6 +102,8 @@ def make_server(app: ASGIApp, proxies: Sequence[str] = ()) -> uvicorn.Server:
             headers=[("Cache-Control", NO_STORE)],
             ws="none",
             lifespan="on",
+            # Longer than proxies keep one that is idle (nginx: 60 s): else they may call on one that is being closed.
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=END_SECONDS,
         )
     )

@@ -119,8 +119,8 @@ def break_the_database() -> None:
 def flush(receiver: Chats) -> None:
     """Wait until what was sent before has come: messages of an automation come in the order of their events."""
     before = len(receiver.of(WEBHOOK, "Test: "))
-    for attempt in Retrying(stop=stop_after_delay(90), reraise=True):
-        with attempt:  # it looks for half a minute, and a busy server may take longer
+    for attempt in Retrying(stop=stop_after_delay(150), reraise=True):
+        with attempt:  # it looks for a minute, and a busy server may take longer
             assert send_test() == (1 if receiver.statuses else 0)
     receiver.wait_for(WEBHOOK, "Test: ", before + 1)
 
