@@ -22,6 +22,7 @@ from tasks.naming import named
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.pages import show_summary
+from tasks.staleness import overtaken
 from tasks.tokens import plan, publish_summary, renew_grant, settle_failures
 
 TIMEOUT_SECONDS = 300
@@ -47,6 +48,8 @@ def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa
     One grant's failure never stops the others, and never leaves the run green. A second run beside this one ends
     Cancelled; a sync may renew the same grants meanwhile, because a grant is renewed by one holder of its lease.
     """
+    if late := overtaken():
+        return late
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
     locks = [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName]

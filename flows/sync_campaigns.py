@@ -24,6 +24,7 @@ from tasks.naming import named
 from tasks.outbox import publish_events
 from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.pages import show_summary
+from tasks.staleness import overtaken
 
 TIMEOUT_SECONDS = 300
 """The backstop; a run stops by itself at its options' deadline."""
@@ -42,6 +43,8 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
     One account's failure never stops the others, and never leaves the run green. A second run beside this one ends
     Cancelled; a run of single accounts may go beside it, because an older fetch never overwrites a newer one.
     """
+    if late := overtaken():
+        return late
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
     started_at = utc_now()

@@ -13,9 +13,7 @@ from prefect.states import AwaitingRetry
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from tasks import resources
-
-PATIENCE_SECONDS = 60
-"""For what the server writes a moment later: seconds usually, many more where the machine is busy."""
+from tests.conftest import PATIENCE_SECONDS
 
 
 def flow_run_id(state: State) -> UUID:

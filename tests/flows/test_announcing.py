@@ -30,7 +30,8 @@ from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
 from sivera.monitoring.webhook import generate_secret
 from tasks import resources
-from tests.flows.runs import PATIENCE_SECONDS, events, flow_run_id, retry, run_deployed
+from tests.conftest import PATIENCE_SECONDS
+from tests.flows.runs import events, flow_run_id, retry, run_deployed
 from tests.prefect_server import PrefectServer
 from tests.receiver import Receiver, receiving
 from tests.stage import Stage

@@ -19,7 +19,7 @@ from sivera.retention.options import Kind
 from sivera.sandbox.faults import Fault, FaultKind
 from sivera.sandbox.world import World
 from sivera.values import PlatformName
-from tests.flows.runs import PATIENCE_SECONDS
+from tests.conftest import PATIENCE_SECONDS
 from tests.prefect_server import PrefectServer
 from tests.sivera.retention.attic import Attic
 from tests.stage import Stage

@@ -266,7 +266,7 @@ def test_a_prefect_server_that_does_not_answer_is_named_within_ten_seconds(
     begun = time.monotonic()
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
         line = sivera(*arguments, stdin="geheim").refusal
-    assert time.monotonic() - begun < 40  # ten, and patience for a busy machine
+    assert time.monotonic() - begun < 20  # ten, and patience for a busy machine
     assert line.startswith("the Prefect server at http://127.0.0.1:")
     assert "start it with `sivera up`" in line
 

@@ -8,7 +8,7 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow_sync
-from prefect.states import Cancelled, Completed, Failed, Late, Pending, Running, Scheduled
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Late, Pending, Running, Scheduled
 from sqlalchemy.orm import Session
 
 from blocks.server import connect
@@ -19,7 +19,7 @@ from sivera.occurrences.rules import DEPLOYMENT_IS_FULL, LATE_AFTER, LONG_PAST, 
 from sivera.platforms.base import utc_now
 from sivera.queries import occurrences as queries
 from tasks.occurrences import PrefectRuns, account_for_occurrences
-from tasks.staleness import long_past
+from tasks.staleness import long_past, overtaken
 from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.stage import Stage
 from tests.tasks.late_runs import deployment, schedule_runs, to_datetime
@@ -37,6 +37,13 @@ def accounting() -> Accounted:
 def measuring() -> State:
     """Do nothing where the time is long past, as a job does that measures the moment."""
     return long_past(timedelta(minutes=20)) or Completed(message="Measured")
+
+
+@flow(name="copying")
+def copying(options: dict[str, str] | None = None) -> State:
+    """Do nothing where another run has done it, as a job does that brings everything up to date."""
+    assert options
+    return overtaken() or Completed(message="Copied")
 
 
 @pytest.fixture
@@ -155,3 +162,40 @@ def test_a_run_whose_time_is_long_past_does_nothing(ago: int, name: str) -> None
 @pytest.mark.usefixtures("ready")
 def test_a_run_that_a_person_starts_is_never_long_past() -> None:
     assert measuring(return_state=True).is_completed()
+
+
+def run_late(run: FlowRun) -> str | None:
+    state = run_flow_sync(copying, flow_run=run, parameters=run.parameters, return_type="state")
+    assert state
+    return state.message
+
+
+@pytest.mark.usefixtures("timetable_path")
+def test_a_late_run_does_nothing_once_another_has_begun_its_work() -> None:
+    now = utc_now()
+    hourly = [
+        run for run in schedule_runs("example/all", now - 9 * HOUR, now - HOUR) if "full" not in str(run.parameters)
+    ]
+    failed, ran, late, retried = hourly[:4]
+    set_states(failed, Pending(), Running(), Failed())
+    assert run_late(ran) == "Copied", "what failed has not done it"
+    assert run_late(late) == LONG_PAST
+    set_states(retried, Pending(), Running(), Failed(), AwaitingRetry())
+    with connect() as client:
+        assert run_late(client.read_flow_run(retried.id)) == "Copied", "a person wants it"
+        by_hand = client.create_flow_run_from_deployment(
+            client.read_deployment_by_name("example/all").id,
+            state=Scheduled(scheduled_time=now - HOUR),
+            parameters=ran.parameters,
+        )
+    assert run_late(by_hand) == "Copied", "of no schedule"
+
+
+@pytest.mark.usefixtures("timetable_path")
+def test_a_late_run_with_other_parameters_has_work_of_its_own() -> None:
+    now = utc_now()
+    runs = schedule_runs("example/all", now - 49 * HOUR, now - HOUR)
+    full = next(run for run in runs if "full" in str(run.parameters))
+    hourly = next(run for run in runs if "full" not in str(run.parameters))
+    assert run_late(hourly) == "Copied"
+    assert run_late(full) == "Copied"
