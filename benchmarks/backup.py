@@ -20,16 +20,16 @@ from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy import URL, text
 
 from benchmarks.bench import profiled, say, tell
-from ops.stack import open_stack, prepare_database
+from ops.stack.stack import open_stack, prepare_database
 from sivera.backups import backing_up
-from sivera.backups.backing_up import BackupEdges
+from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.programs import find_programs
 from sivera.crypto import Keyring
 from sivera.database import open_engine
 from sivera.files import PrivateFileSystem
-from sivera.keys import check_keyring
+from sivera.grants.keys import check_keyring
 
 SECONDS = 7200
 
@@ -116,14 +116,14 @@ class Benchmark:
 
     def _job(self, profile: Path | None) -> dict[str, Any]:
         catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=PrivateFileSystem()))
-        edges = BackupEdges(self.engine, self.url, catalog, lambda: self.keyring, uuid4())
+        deps = BackupDependencies(self.engine, self.url, catalog, lambda: self.keyring, uuid4())
         until = time.monotonic() + SECONDS
         with profiled(profile) if profile else _nothing():
             begun = time.monotonic()
-            made = backing_up.dump(edges, backing_up.begin(edges), until, lambda _: None)
+            made = backing_up.dump(deps, backing_up.begin(deps), until, lambda _: None)
             assert isinstance(made, Manifest), made
             dumped = time.monotonic()
-            checked = backing_up.check(edges, made, until, lambda _: None)
+            checked = backing_up.check(deps, made, until, lambda _: None)
             ended = time.monotonic()
         assert checked.outcome is Outcome.VERIFIED, checked.reason
         catalog.remove(made.name)

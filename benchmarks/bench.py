@@ -17,16 +17,16 @@ from pydantic import SecretStr
 from sqlalchemy import URL, text
 
 from benchmarks.usage import Usage, UsageMeter
-from ops.prefect_server import PrefectServer, spool_of, use_server
-from ops.stack import Stack, open_stack, prepare_database
+from ops.stack.prefect_server import PrefectServer, spool_of, use_server
+from ops.stack.stack import Stack, open_stack, prepare_database
+from sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.breaker import Breaker
 from sivera.database import open_engine
-from sivera.grants.renewal import RenewalEdges
+from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient
-from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.values import PlatformName, Value
 
 RECORD_SECONDS = 60
@@ -57,7 +57,7 @@ class Bench:
     def __init__(self, stack: Stack, server: PrefectServer, url: URL, sandbox: str, threads: int) -> None:
         from blocks.setup import setup  # noqa: PLC0415 - imports prefect, after its settings are made
         from blocks.token_key import load_keyring  # noqa: PLC0415
-        from sivera.keys import check_keyring  # noqa: PLC0415
+        from sivera.grants.keys import check_keyring  # noqa: PLC0415
 
         self.stack, self.server, self.sandbox, self.threads = stack, server, sandbox, threads
         self._http = httpx.Client(base_url=sandbox, timeout=CONTROL_TIMEOUT)
@@ -92,11 +92,11 @@ class Bench:
     def source(self, client: PlatformClient, credential_id: int) -> GrantTokenSource:
         """Return the tokens of a grant."""
         spool = Spool(Path(spool_of(self.stack.folder.path)["SIVERA_SPOOL_DIR"]))
-        return GrantTokenSource(RenewalEdges(self.engine, self.keyring, spool), client, credential_id)
+        return GrantTokenSource(RenewalDependencies(self.engine, self.keyring, spool), client, credential_id)
 
     def run_flow(self, deployment: str, parameters: dict[str, Any] | None = None) -> FlowRun:
         """Let the worker run a deployment to its end, with other parameters than its own where some are given."""
-        from ops.runs import run_deployment  # noqa: PLC0415
+        from ops.stack.runs import run_deployment  # noqa: PLC0415
 
         run = run_deployment(deployment, parameters or {}, lambda *_: self.stack.check())
         assert run.start_time

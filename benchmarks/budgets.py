@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, event, text
 
 from benchmarks.bench import profiled, say, tell
-from ops.stack import open_stack, prepare_database
-from sivera.budgets.checking import CheckEdges, check_platform, parts_in_order
+from ops.stack.stack import open_stack, prepare_database
+from sivera.budgets.checking import CheckDependencies, check_platform, parts_in_order
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.projection import HISTORY_DAYS
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
@@ -111,7 +111,7 @@ class Benchmark:
     def __init__(self, url: URL, accounts: int, days: int) -> None:
         self.engine = open_engine(url, statement_seconds=0)
         self.accounts, self.days = accounts, days
-        self.edges = CheckEdges(open_engine(url))
+        self.deps = CheckDependencies(open_engine(url))
 
     def run(self, rounds: int, profile: Path | None) -> dict[str, Any]:
         """Measure the floor and the job by turns; return the figures."""
@@ -165,8 +165,8 @@ class Benchmark:
         begun, rows = time.monotonic(), 0
         with self.engine.begin() as connection:
             ids = list(connection.execute(text("SELECT id FROM ad_accounts ORDER BY id")).scalars())
-            for first in range(0, len(ids), self.edges.accounts_at_once):
-                some = ids[first : first + self.edges.accounts_at_once]
+            for first in range(0, len(ids), self.deps.accounts_at_once):
+                some = ids[first : first + self.deps.accounts_at_once]
                 found = connection.execute(text(FLOOR), {"ids": some, "days": HISTORY_DAYS + 2})
                 rows += sum(row[3] for row in found)
         return time.monotonic() - begun, rows
@@ -176,12 +176,12 @@ class Benchmark:
         begun, cpu, until = time.monotonic(), time.process_time(), time.monotonic() + options.deadline_seconds
         parts: dict[str, Checked] = {}
         seconds = {}
-        for part in parts_in_order(self.edges, options):
+        for part in parts_in_order(self.deps, options):
             started = time.monotonic()
             parts[part] = (
-                check_team_budgets(self.edges, options, until)
+                check_team_budgets(self.deps, options, until)
                 if part == TEAMS
-                else check_platform(self.edges, options, PlatformName(part), until)
+                else check_platform(self.deps, options, PlatformName(part), until)
             )
             seconds[part] = round(time.monotonic() - started, 2)
         return {
@@ -193,7 +193,7 @@ class Benchmark:
 
     def _plans(self) -> list[dict[str, Any]]:
         """How the first statement of each part that reads figures got at them."""
-        with explained(self.edges.engine) as plans:
+        with explained(self.deps.engine) as plans:
             self._job()
         return [node for plan in plans for node in _reads(plan)]
 

@@ -21,9 +21,9 @@ from uuid import uuid4
 from sqlalchemy import URL, Connection, Engine, text
 
 from benchmarks.bench import say, tell
-from ops.stack import open_stack, prepare_database
+from ops.stack.stack import open_stack, prepare_database
 from sivera.database import open_engine
-from sivera.retention.cleaning import CleanupEdges, clean, plan_cleanup
+from sivera.retention.cleaning import CleanupDependencies, clean, plan_cleanup
 from sivera.retention.options import CleanupOptions, Kind
 
 LOAD = (
@@ -154,7 +154,7 @@ class Benchmark:
 
     def _plain(self, engine: Engine) -> dict[str, Any]:
         seconds = {}
-        cutoffs = plan_cleanup(CleanupEdges(engine, uuid4()), CleanupOptions()).cutoffs
+        cutoffs = plan_cleanup(CleanupDependencies(engine, uuid4()), CleanupOptions()).cutoffs
         for kind, statement in PLAIN.items():
             begun = time.monotonic()
             with engine.begin() as connection:
@@ -168,10 +168,10 @@ class Benchmark:
         """Runs of the job until one leaves nothing; return what the first did, and the seconds of each kind in all."""
         options, runs = CleanupOptions(dry_run=False), []
         for _ in itertools.count():
-            edges = CleanupEdges(engine, uuid4())
+            deps = CleanupDependencies(engine, uuid4())
             until = time.monotonic() + options.deadline_seconds
-            plan = plan_cleanup(edges, options)
-            runs.append([clean(edges, plan, kind, until) for kind in PLAIN])
+            plan = plan_cleanup(deps, options)
+            runs.append([clean(deps, plan, kind, until) for kind in PLAIN])
             say(f"job: {[(one.kind.value, one.deleted, one.remaining, one.duration_ms) for one in runs[-1]]}")
             assert not any(one.failed or one.refused for one in runs[-1])
             if not any(one.remaining for one in runs[-1]) and None not in [one.remaining for one in runs[-1]]:

@@ -17,9 +17,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from benchmarks.bench import Bench, open_bench, profiled, say, tell
+from sivera.grants import queries
 from sivera.grants.refreshing import DueGrant, RefreshOptions, Result, plan_refresh, renew_due
 from sivera.grants.renewal import seal
-from sivera.queries import grants as queries
 from sivera.values import PlatformName
 
 DEPLOYMENT = "refresh-tokens/all"

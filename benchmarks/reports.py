@@ -21,12 +21,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from benchmarks.bench import Bench, open_bench, profiled, say, tell
+from sivera.clock import utc_now
 from sivera.files import PrivateFileSystem
-from sivera.platforms.base import utc_now
 from sivera.reports.options import ReportOptions
 from sivera.reports.plan import plan_reports
 from sivera.reports.summary import ReportPlan
-from sivera.reports.writing import COMPARED_DAYS, ReportEdges, restate_reports, write_reports
+from sivera.reports.writing import COMPARED_DAYS, ReportDependencies, restate_reports, write_reports
 
 DEPLOYMENT = "generate-reports/all"
 THREADS = 8
@@ -128,12 +128,12 @@ class Benchmark:
         }
 
     def _floor(self) -> tuple[float, float]:
-        edges, plan = self._edges("floor"), self._plan()
+        deps, plan = self._deps("floor"), self._plan()
         with ThreadPoolExecutor(THREADS) as pool:
             begun = time.monotonic()
-            written = list(pool.map(lambda team: write_reports(edges, team, math.inf), plan.lacking))
+            written = list(pool.map(lambda team: write_reports(deps, team, math.inf), plan.lacking))
             compared = time.monotonic()
-            restated = list(pool.map(lambda team: restate_reports(edges, team, math.inf), plan.restating))
+            restated = list(pool.map(lambda team: restate_reports(deps, team, math.inf), plan.restating))
             ended = time.monotonic()
         assert all(len(team.written) == 1 for team in written)
         assert not any(team.written for team in restated)
@@ -154,16 +154,18 @@ class Benchmark:
         return time.monotonic() - begun
 
     def _profile(self, file: Path) -> None:
-        edges, teams = self._edges("profile"), self._plan().lacking[:PROFILED]
-        write_reports(edges, teams[0], math.inf)  # the first chart loads what draws it
+        deps, teams = self._deps("profile"), self._plan().lacking[:PROFILED]
+        write_reports(deps, teams[0], math.inf)  # the first chart loads what draws it
         with profiled(file):
             for team in teams:
-                write_reports(edges, team, math.inf)
-                restate_reports(edges, team, math.inf)
+                write_reports(deps, team, math.inf)
+                restate_reports(deps, team, math.inf)
         self.bench.execute(DUE_AGAIN)
 
-    def _edges(self, name: str) -> ReportEdges:
-        return ReportEdges(self.bench.engine, DirFileSystem(path=str(self.folder / name), fs=PrivateFileSystem()))
+    def _deps(self, name: str) -> ReportDependencies:
+        return ReportDependencies(
+            self.bench.engine, DirFileSystem(path=str(self.folder / name), fs=PrivateFileSystem())
+        )
 
     def _plan(self, options: ReportOptions = ONE_DAY) -> ReportPlan:
         with Session(self.bench.engine) as session:

@@ -17,12 +17,12 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from benchmarks.bench import Bench, open_bench, profiled, say, tell
+from sivera.clock import utc_now
 from sivera.grants.connecting import connect
-from sivera.platforms.base import utc_now
-from sivera.queries.runs import read_summary
-from sivera.sync.account import SyncEdges, sync_account
+from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.plan import plan_sync
+from sivera.sync.run_queries import read_summary
 from sivera.sync.summary import Outcome
 from sivera.values import GrantTokens, PlatformName
 
@@ -108,17 +108,17 @@ def floor(bench: Bench, profile: Path | None) -> tuple[int, float]:
     """The same fetches and writes in a pool of threads; return how many accounts, and the seconds."""
     with bench.clients() as clients:
         tokens = cache(lambda platform, id_: bench.source(clients[platform], id_))
-        edges = SyncEdges(bench.engine, clients.__getitem__, tokens)
+        deps = SyncDependencies(bench.engine, clients.__getitem__, tokens)
         with Session(bench.engine) as session:
             due = plan_sync(session, SyncOptions(), utc_now()).due
         if profile:
             with profiled(profile):
                 for account in due[:200]:
-                    sync_account(edges, account, SyncMode.INCREMENTAL)
+                    sync_account(deps, account, SyncMode.INCREMENTAL)
             bench.execute(EMPTY)
         begun = time.monotonic()
         with ThreadPoolExecutor(bench.threads) as pool:
-            results = list(pool.map(lambda account: sync_account(edges, account, SyncMode.INCREMENTAL), due))
+            results = list(pool.map(lambda account: sync_account(deps, account, SyncMode.INCREMENTAL), due))
         seconds = time.monotonic() - begun
     assert all(result.outcome is Outcome.SYNCED for result in results)
     return len(due), seconds

@@ -11,7 +11,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from blocks.names import SYNC_JOB, lock_name
-from sivera.platforms.base import utc_now
+from sivera.clock import utc_now
 from sivera.sync.options import SyncOptions
 from sivera.sync.page import sync_charts, sync_page
 from sivera.sync.summary import SyncTally

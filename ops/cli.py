@@ -23,18 +23,18 @@ app = App(
 )
 
 # By path, and so imported only when used; help lists them without importing them.
-app.command("ops.accounts:credentials", help="The grants with which teams let us read their ad accounts.")
-app.command("ops.accounts:accounts", help="The ad accounts, and how their sync stands.")
-app.command("ops.accounts:apps", help="The keys of our application on each platform.")
-app.command("ops.reports:teams", help="The teams: where their day ends, and what language they read.")
-app.command("ops.reports:reports", help="The teams' daily reports, and where they are kept.")
-app.command("ops.budgets:budgets", help="What teams mean to spend in a month.")
-app.command("ops.keys:keys", help="The keys that encrypt tokens in the database.")
-app.command("ops.history:history", name="history", help="What became of each time at which a job was to run.")
-app.command("ops.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
-app.command("ops.restore:restore", help="The backups of the database, and the way back from one.")
-app.command("ops.secret:secret", help="The secret that callers of the HTTP door send.")
-app.command("ops.monitor:monitor", help="The monitors outside of Prefect that are told how runs end.")
+app.command("ops.commands.accounts:credentials", help="The grants with which teams let us read their ad accounts.")
+app.command("ops.commands.accounts:accounts", help="The ad accounts, and how their sync stands.")
+app.command("ops.commands.accounts:apps", help="The keys of our application on each platform.")
+app.command("ops.commands.reports:teams", help="The teams: where their day ends, and what language they read.")
+app.command("ops.commands.reports:reports", help="The teams' daily reports, and where they are kept.")
+app.command("ops.commands.budgets:budgets", help="What teams mean to spend in a month.")
+app.command("ops.commands.keys:keys", help="The keys that encrypt tokens in the database.")
+app.command("ops.commands.history:history", name="history", help="What became of each time at which a job was to run.")
+app.command("ops.commands.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
+app.command("ops.commands.restore:restore", help="The backups of the database, and the way back from one.")
+app.command("ops.commands.secret:secret", help="The secret that callers of the HTTP door send.")
+app.command("ops.commands.monitor:monitor", help="The monitors outside of Prefect that are told how runs end.")
 
 
 @app.command
@@ -55,9 +55,9 @@ def demo(
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from ops.demo import Steps, run_demo  # noqa: PLC0415
-    from ops.folder import DEMO_FOLDER  # noqa: PLC0415
-    from ops.stack import open_stack  # noqa: PLC0415
+    from ops.stack.demo import Steps, run_demo  # noqa: PLC0415
+    from ops.stack.folder import DEMO_FOLDER  # noqa: PLC0415
+    from ops.stack.stack import open_stack  # noqa: PLC0415
 
     console = Console(stderr=json)
     say = Steps(console).say
@@ -78,7 +78,7 @@ def up() -> NoReturn:
 
     SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server that already run, to use instead.
     """
-    from ops import stack  # noqa: PLC0415
+    from ops.stack import stack  # noqa: PLC0415
 
     stack.up(_say)
 
@@ -92,10 +92,10 @@ def setup(*, source: Annotated[str | None, Parameter(name="--from", allow_leadin
     Args:
         source: A file that only its owner can read, with such variables or as TOML; - is the standard input.
     """
-    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+    from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
     folder = use_running_stack()
-    from ops import setup_actions  # noqa: PLC0415
+    from ops.commands import setup as setup_actions  # noqa: PLC0415
 
     setup_actions.setup(source, folder, _say)
 
@@ -107,11 +107,11 @@ def deploy() -> None:
     The server is the one that PREFECT_API_URL names, else the stack that runs in this folder. What an operator paused
     stays paused. Secrets in the environment are saved first, as by `sivera setup`.
     """
-    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+    from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
     folder = use_running_stack()
+    from ops.commands.setup import save_environment  # noqa: PLC0415
     from ops.deploy import deploy as bring_up_to_date  # noqa: PLC0415
-    from ops.setup_actions import save_environment  # noqa: PLC0415
 
     save_environment(folder, _say)
     summary = bring_up_to_date()
@@ -126,7 +126,7 @@ def deploy() -> None:
 @app.command
 def migrate() -> None:
     """Bring the database that the block sivera-db names to this version; `sivera up` and `sivera demo` do it too."""
-    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+    from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
     use_running_stack()
     from sivera import database  # noqa: PLC0415
@@ -151,10 +151,10 @@ def door(
         port: The port to listen on; left out, it is 3000 or the next free one.
         trust_proxy: The address or network of a proxy that says who calls (X-Forwarded-For); may be given again.
     """
-    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+    from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
     use_running_stack()
-    from ops.door.server import run_door  # noqa: PLC0415
+    from ops.api.server import run_door  # noqa: PLC0415
 
     run_door(host, port, _say, trust_proxy)
 
@@ -173,8 +173,8 @@ def doctor(
         fix: Release concurrency slots that no living run holds; nothing else is changed.
         json: Print the checks as one JSON object.
     """
-    from ops.folder import FOLDER  # noqa: PLC0415
-    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+    from ops.stack.folder import FOLDER  # noqa: PLC0415
+    from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
     folder = use_running_stack() or FOLDER
     try:
@@ -212,10 +212,10 @@ def status(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
     Args:
         json: Print it as one JSON object.
     """
-    from ops.prefect_server import use_running_stack  # noqa: PLC0415
+    from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
     use_running_stack()
-    from ops.status import show_status  # noqa: PLC0415
+    from ops.commands.status import show_status  # noqa: PLC0415
 
     return show_status(as_json=json)
 
@@ -251,7 +251,7 @@ def _fail(line: str, code: int) -> NoReturn:
 
 
 def _keep_traceback() -> str:
-    from ops.folder import FOLDER  # noqa: PLC0415
+    from ops.stack.folder import FOLDER  # noqa: PLC0415
 
     log = FOLDER / "logs" / "error.log"
     try:

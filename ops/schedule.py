@@ -10,10 +10,10 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from ops.commands.tables import print_table, to_minute
 from ops.plan import ClockEffect, Effect, Plan, PlannedSchedule, plan, wall_time
-from ops.tables import print_table, to_minute
 from ops.timetable import find_timetable, read_timetable
-from sivera.platforms.base import utc_now
+from sivera.clock import utc_now
 from tasks.times import NEAR
 
 

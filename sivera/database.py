@@ -16,6 +16,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 60
 SECRET_OPTIONS = frozenset({"password", "sslpassword"})
 """Options of libpq that would stand in plain text wherever the URL is shown with its password hidden."""
+VERSION_TABLE = "sivera_alembic_version"
+"""Our own: a web application may keep its Alembic version in the same database."""
+
 MIGRATION_LOCK = 0x51_0E_7A
 """An advisory lock's number, so that two processes that migrate at once take turns."""
 
@@ -95,7 +98,7 @@ def read_revisions(engine: Engine) -> Revisions:
     """Return how far the database is migrated."""
     scripts = ScriptDirectory(str(files("sivera.migrations")))
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+        current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
     known = {script.revision for script in scripts.walk_revisions()}
     return Revisions(current, scripts.get_current_head(), current is None or current in known)
 

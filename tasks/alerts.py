@@ -13,8 +13,8 @@ from blocks.server import connect
 from sivera.alerts import checking, resending
 from sivera.alerts.checking import CheckSummary
 from sivera.alerts.options import AlertOptions
-from sivera.platforms.base import utc_now
-from sivera.queries.alerts import list_open
+from sivera.alerts.queries import list_open
+from sivera.clock import utc_now
 from tasks import resources
 from tasks.announcing import announce
 from tasks.pages import show_table
@@ -25,7 +25,7 @@ logger = logging.getLogger("sivera.alerts")
 @task(name="check", task_run_name="check", cache_policy=NO_CACHE)
 def check(options: AlertOptions, *, is_complete: bool) -> CheckSummary:
     """Open an alert for what began, and close those of what is over."""
-    return checking.check_alerts(resources.alert_edges(), options, is_complete=is_complete)
+    return checking.check_alerts(resources.alert_dependencies(), options, is_complete=is_complete)
 
 
 @task(name="send-again", task_run_name="send-again", cache_policy=NO_CACHE)

@@ -18,25 +18,25 @@ from tasks.progress import Progress
 @task(name="begin-backup", task_run_name="begin", cache_policy=NO_CACHE, persist_result=False)
 def begin() -> Origin:
     """Note that the run begins."""
-    return backing_up.begin(resources.backup_edges())
+    return backing_up.begin(resources.backup_dependencies())
 
 
 @task(name="dump", task_run_name="dump", cache_policy=NO_CACHE, persist_result=False)
 def dump(origin: Origin, until: float) -> Manifest | Verdict:
     """Settle what runs that were killed have left, and stream a dump to the storage."""
-    return backing_up.dump(resources.backup_edges(), origin, until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
+    return backing_up.dump(resources.backup_dependencies(), origin, until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
 
 
 @task(name="check-backup", task_run_name="check", cache_policy=NO_CACHE)
 def check(manifest: Manifest, until: float) -> Manifest:
     """Restore the dump into a database beside, and compare that."""
-    return backing_up.check(resources.backup_edges(), manifest, until, Progress(f"{BACKUP_JOB}-check", 1).reach)
+    return backing_up.check(resources.backup_dependencies(), manifest, until, Progress(f"{BACKUP_JOB}-check", 1).reach)
 
 
 @task(name="drop-superfluous", task_run_name="drop superfluous", cache_policy=NO_CACHE)
 def drop_superfluous(options: BackupOptions) -> list[str]:
     """Drop the backups that are no longer kept."""
-    return backing_up.drop_superfluous(resources.backup_edges(), options)
+    return backing_up.drop_superfluous(resources.backup_dependencies(), options)
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)

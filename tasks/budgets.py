@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from blocks.names import BUDGETS_JOB
 from sivera.budgets import checking, teams
-from sivera.budgets.checking import CheckEdges
+from sivera.budgets.checking import CheckDependencies
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.page import budget_row
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
@@ -35,8 +35,8 @@ OF_A_PART: dict[str, Any] = {
 @task(name="check-options", task_run_name="check-options", cache_policy=NO_CACHE)
 def check_options(options: BudgetOptions) -> list[str]:
     """See that the teams exist that the options name, and return what to check, that which waits longest first."""
-    checking.check_teams_exist(_edges(), options)
-    return checking.parts_in_order(_edges(), options)
+    checking.check_teams_exist(_deps(), options)
+    return checking.parts_in_order(_deps(), options)
 
 
 @task(task_run_name="{part}", **OF_A_PART)
@@ -44,9 +44,9 @@ def check_part(part: str, options: BudgetOptions, until: float) -> Checked | Sta
     """Check the budgets of a platform's accounts, or those that teams set."""
     try:
         if part == TEAMS:
-            return teams.check_team_budgets(_edges(), options, until)
+            return teams.check_team_budgets(_deps(), options, until)
         tag_task_run(part)
-        return checking.check_platform(_edges(), options, PlatformName(part), until)
+        return checking.check_platform(_deps(), options, PlatformName(part), until)
     except SQLAlchemyError as error:
         return _failed(error)
 
@@ -79,6 +79,6 @@ def publish_summary(summary: CheckSummary) -> None:
     )
 
 
-def _edges() -> CheckEdges:
+def _deps() -> CheckDependencies:
     run = flow_run.id
-    return CheckEdges(resources.engine(), (run and url_for("flow-run", obj_id=UUID(run))) or "")
+    return CheckDependencies(resources.engine(), (run and url_for("flow-run", obj_id=UUID(run))) or "")

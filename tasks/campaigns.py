@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from blocks.names import SYNC_JOB
+from sivera.clock import utc_now
 from sivera.logs import log
-from sivera.platforms.base import utc_now
-from sivera.queries import runs
 from sivera.reasons import reason_for
 from sivera.sync import account as account_sync
+from sivera.sync import run_queries as runs
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.sync.plan import plan_sync
 from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
@@ -40,15 +40,15 @@ def plan(options: SyncOptions) -> SyncPlan:
 def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None) -> AccountSync | State:
     """Copy one account's campaigns and daily metrics into the database."""
     tag_task_run(account.platform)
-    edges = resources.sync_edges()
+    deps = resources.sync_dependencies()
     try:
-        result = account_sync.sync_account(edges, account, mode, lookback_days)
+        result = account_sync.sync_account(deps, account, mode, lookback_days)
     except Exception as error:
         if is_tried_again(error):
             raise
         # Where the database itself is away, the reason is told by the run alone.
         with suppress(SQLAlchemyError):
-            account_sync.record_failure(edges.engine, account, error, edges.now())
+            account_sync.record_failure(deps.engine, account, error, deps.now())
         _log(logging.WARNING, "Account failed", account, reason=reason_for(error, account.platform))
         return failed(error, account.platform)
     counts = result.model_dump(exclude={"account", "again"}, exclude_defaults=True)

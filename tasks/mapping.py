@@ -15,7 +15,7 @@ from prefect.results import ResultRecord
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import opaque
 
-from sivera.platforms.base import utc_now
+from sivera.clock import utc_now
 from sivera.queue import OfPlatform, WorkQueue
 from tasks import resources
 from tasks.calls import counted_calls

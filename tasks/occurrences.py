@@ -23,9 +23,9 @@ from pydantic import TypeAdapter
 
 from blocks.deployments import our_deployments
 from blocks.server import connect
+from sivera.clock import utc_now
 from sivera.occurrences.accounting import Accounted, account
 from sivera.occurrences.rules import LATE_AFTER, SeenRun
-from sivera.platforms.base import utc_now
 from tasks import resources
 from tasks.times import ServerSchedule, next_time, times_between
 

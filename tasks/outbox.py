@@ -9,8 +9,8 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event, Resource
 from sqlalchemy.orm import Session
 
+from sivera.alerts import outbox_queries as outbox
 from sivera.models import OutboxEvent
-from sivera.queries import outbox
 from tasks import resources
 
 logger = logging.getLogger("sivera.outbox")

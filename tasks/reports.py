@@ -10,14 +10,14 @@ from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
 from blocks.names import REPORTS_JOB
+from sivera.clock import utc_now
 from sivera.logs import log
-from sivera.platforms.base import utc_now
 from sivera.reasons import reason_for
 from sivera.reports import writing
 from sivera.reports.options import ReportOptions
 from sivera.reports.plan import plan_reports
 from sivera.reports.summary import DueTeam, ReportPlan, ReportSummary, TeamReports
-from sivera.reports.writing import ReportEdges
+from sivera.reports.writing import ReportDependencies
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
@@ -29,7 +29,7 @@ logger = logging.getLogger("sivera.reports")
 @task(name="plan-reports", task_run_name="plan-reports", cache_policy=NO_CACHE)
 def plan(options: ReportOptions) -> ReportPlan:
     """Find the teams that lack reports, and those whose reports to restate, once the place for reports is known."""
-    resources.report_edges()
+    resources.report_dependencies()
     with Session(resources.engine()) as session:
         return plan_reports(session, options, utc_now())
 
@@ -47,10 +47,10 @@ def restate_reports(team: DueTeam, deadline: float) -> TeamReports | State:
 
 
 def _ended(
-    step: Callable[[ReportEdges, DueTeam, float], TeamReports], team: DueTeam, deadline: float
+    step: Callable[[ReportDependencies, DueTeam, float], TeamReports], team: DueTeam, deadline: float
 ) -> TeamReports | State:
     try:
-        result = step(resources.report_edges(), team, deadline)
+        result = step(resources.report_dependencies(), team, deadline)
     except Exception as error:
         if is_tried_again(error):
             raise

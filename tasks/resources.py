@@ -15,23 +15,23 @@ from blocks.names import ALERTS_JOB, BACKUPS, REPORTS
 from blocks.platform_app import load_platform_app
 from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
-from sivera.alerts.checking import AlertEdges
+from sivera.alerts.checking import AlertDependencies
 from sivera.alerts.conditions import Links
-from sivera.backups.backing_up import BackupEdges
+from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
-from sivera.grants.renewal import RenewalEdges, take_up_spool
+from sivera.grants.keys import check_keyring
+from sivera.grants.renewal import RenewalDependencies, take_up_spool
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
-from sivera.keys import check_keyring
 from sivera.platforms.base import PlatformClient
-from sivera.reports.writing import ReportEdges
-from sivera.retention.cleaning import CleanupEdges
+from sivera.reports.writing import ReportDependencies
+from sivera.retention.cleaning import CleanupDependencies
 from sivera.settings import Settings
-from sivera.sync.account import SyncEdges
+from sivera.sync.account import SyncDependencies
 from sivera.values import PlatformName
 
 THREADS = 32
@@ -91,28 +91,28 @@ def keyring() -> Keyring:
 
 
 @_once
-def renewal_edges() -> RenewalEdges:
+def renewal_dependencies() -> RenewalDependencies:
     """What a renewal needs; what waited in the spool of this machine is in the database."""
-    edges = RenewalEdges(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
-    take_up_spool(edges)
-    return edges
+    deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
+    take_up_spool(deps)
+    return deps
 
 
 @_once
 def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
     """The tokens of a grant."""
-    return GrantTokenSource(renewal_edges(), client(platform), credential_id, breaker())
+    return GrantTokenSource(renewal_dependencies(), client(platform), credential_id, breaker())
 
 
 @_once
-def sync_edges() -> SyncEdges:
+def sync_dependencies() -> SyncDependencies:
     """What the sync of an account needs."""
-    return SyncEdges(engine(), client, tokens)
+    return SyncDependencies(engine(), client, tokens)
 
 
-def cleanup_edges() -> CleanupEdges:
+def cleanup_dependencies() -> CleanupDependencies:
     """What a cleanup needs, for the run that asks."""
-    return CleanupEdges(engine(), UUID(flow_run.id))
+    return CleanupDependencies(engine(), UUID(flow_run.id))
 
 
 @_once
@@ -122,19 +122,19 @@ def report_storage() -> Storage:
 
 
 @_once
-def report_edges() -> ReportEdges:
+def report_dependencies() -> ReportDependencies:
     """What reports need."""
-    return ReportEdges(engine(), report_storage().get_filesystem())
+    return ReportDependencies(engine(), report_storage().get_filesystem())
 
 
-def alert_edges() -> AlertEdges:
+def alert_dependencies() -> AlertDependencies:
     """What a check for alerts needs."""
-    return AlertEdges(engine(), Links(ui_url=PREFECT_UI_URL.value()), ALERTS_JOB)
+    return AlertDependencies(engine(), Links(ui_url=PREFECT_UI_URL.value()), ALERTS_JOB)
 
 
-def backup_edges() -> BackupEdges:
+def backup_dependencies() -> BackupDependencies:
     """What a backup needs, for the run that asks; a key that is wrong or missing keeps nobody from making one."""
-    return BackupEdges(engine(), load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
+    return BackupDependencies(engine(), load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
 
 
 @_once

@@ -21,13 +21,13 @@ logger = logging.getLogger("sivera.retention")
 @task(name="plan-cleanup", task_run_name="plan-cleanup", cache_policy=NO_CACHE)
 def plan(options: CleanupOptions) -> CleanupPlan:
     """Compare the clocks, and decide what goes."""
-    return cleaning.plan_cleanup(resources.cleanup_edges(), options)
+    return cleaning.plan_cleanup(resources.cleanup_dependencies(), options)
 
 
 @task(name="clean", task_run_name="{kind.value}", cache_policy=NO_CACHE, persist_result=False)
 def clean(plan: CleanupPlan, kind: Kind, until: float) -> KindResult | State:
     """Delete what is due of one kind, or count it."""
-    result = cleaning.clean(resources.cleanup_edges(), plan, kind, until)
+    result = cleaning.clean(resources.cleanup_dependencies(), plan, kind, until)
     reason = result.refused or result.failed
     counts = result.model_dump(exclude_none=True)
     log(logger, logging.WARNING if reason else logging.INFO, "Kind ended", **counts)

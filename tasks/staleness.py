@@ -14,8 +14,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from blocks.server import connect
+from sivera.clock import utc_now
 from sivera.occurrences.rules import LATE_AFTER, LONG_PAST
-from sivera.platforms.base import utc_now
 from tasks.announcing import skip
 
 

@@ -34,7 +34,7 @@ logger = logging.getLogger("sivera.grants")
 @task(name="plan-refresh", task_run_name="plan-refresh", cache_policy=NO_CACHE)
 def plan(options: RefreshOptions) -> RefreshPlan:
     """Find the grants to renew, once the keys are proven and the spool is empty."""
-    resources.renewal_edges()
+    resources.renewal_dependencies()
     with Session(resources.engine()) as session:
         return plan_refresh(session, options)
 

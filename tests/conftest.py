@@ -17,12 +17,12 @@ from sqlalchemy import Engine, text
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blocks.setup import setup
+from sandbox.app import create_app
+from sandbox.server import serve
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.crypto import Keyring
 from sivera.database import migrate, open_engine
 from sivera.platforms.base import AppCredentials, new_http_client
-from sivera.sandbox.app import create_app
-from sivera.sandbox.server import serve
-from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.values import PlatformName
 from tasks import resources
 from tests.stage import Stage

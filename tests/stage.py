@@ -12,17 +12,17 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sivera.accounts.queries import AccountFilter, due_accounts
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.grants.connecting import Connection, connect
-from sivera.grants.renewal import STORE_SECONDS, RenewalEdges
+from sivera.grants.renewal import STORE_SECONDS, RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.platforms import CLIENTS
 from sivera.platforms.base import AppCredentials, PlatformClient
-from sivera.queries.accounts import AccountFilter, due_accounts
-from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
-from sivera.sync.account import SyncEdges, sync_account
+from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.options import SyncMode
 from sivera.sync.summary import AccountSync, DueAccount
 from sivera.values import GrantTokens, PlatformName
@@ -61,9 +61,9 @@ class Stage:
         """The world's time."""
         return self.world.clock.now()
 
-    def edges(self) -> SyncEdges:
+    def deps(self) -> SyncDependencies:
         """What the sync of an account needs."""
-        return SyncEdges(self.engine, self.client, self.tokens, self.now)
+        return SyncDependencies(self.engine, self.client, self.tokens, self.now)
 
     def pass_time(self, by: timedelta) -> None:
         """Let time pass: the platforms' clocks go on, and what the database knows of grants becomes older."""
@@ -76,9 +76,9 @@ class Stage:
             for statement in AGE:
                 connection.execute(text(statement), {"by": by})
 
-    def renewal_edges(self) -> RenewalEdges:
+    def renewal_dependencies(self) -> RenewalDependencies:
         """What a renewal needs."""
-        return RenewalEdges(self.engine, self.keyring, Spool(self.spool), store_seconds=self.store_seconds)
+        return RenewalDependencies(self.engine, self.keyring, Spool(self.spool), store_seconds=self.store_seconds)
 
     def issue(self, grant: Grant) -> GrantTokens:
         """Tokens as after a login."""
@@ -102,7 +102,7 @@ class Stage:
 
     def sync(self, due: DueAccount, mode: SyncMode = SyncMode.FULL) -> AccountSync:
         """Sync an account."""
-        return sync_account(self.edges(), due, mode)
+        return sync_account(self.deps(), due, mode)
 
     def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
         """Ask the database."""
@@ -138,4 +138,4 @@ class Stage:
         return CLIENTS[platform](app, self.http, self.breaker, self.now)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
-        return GrantTokenSource(self.renewal_edges(), self.client(platform), credential_id)
+        return GrantTokenSource(self.renewal_dependencies(), self.client(platform), credential_id)

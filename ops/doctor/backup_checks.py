@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from blocks.names import BACKUP_JOB
+from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, fault, ok, warning
 from ops.doctor.installation import Installation
-from ops.tables import to_minute
-from sivera.queries import backups as queries
+from sivera.backups import queries
 from sivera.units import duration
 
 OLD = timedelta(days=8)

@@ -11,16 +11,17 @@ from sqlalchemy import URL
 from blocks.database import load_database_url
 from blocks.platform_app import load_platform_app
 from blocks.token_key import load_keyring
-from ops.account_actions import OVERDUE
+from ops.commands.account_actions import OVERDUE
+from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, Skipped, fault, few, ok, warning
 from ops.doctor.installation import STATEMENT_SECONDS, Installation
 from ops.doctor.server_checks import compare_clocks
-from ops.tables import to_minute
+from sivera import health_queries as health
+from sivera.alerts.queries import stale_accounts
+from sivera.clock import read_clock
 from sivera.database import check, open_engine, parse_url, read_revisions
 from sivera.errors import ConfigurationError
-from sivera.keys import require_keys
-from sivera.queries import health
-from sivera.queries.alerts import stale_accounts
+from sivera.grants.keys import require_keys
 from sivera.values import PlatformName
 
 ENDING = timedelta(days=1)
@@ -89,7 +90,7 @@ def check_database_clock(installation: Installation) -> Finding:
     """Compare this machine's clock with the database's."""
     with installation.session() as session:
         before = installation.now()
-        theirs = health.read_clock(session)
+        theirs = read_clock(session)
         return compare_clocks("the database", theirs, before, installation.now())
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from sqlalchemy.exc import DBAPIError
 
 from blocks.server import explain_failures
+from ops.commands.tables import printable
 from ops.doctor import backup_checks, block_checks, database_checks, run_checks, server_checks, slot_checks
 from ops.doctor.findings import Check, Finding, Skipped, Verdict, exit_code, fault
 from ops.doctor.installation import STATEMENT_SECONDS, Installation
-from ops.tables import printable
 from sivera.errors import ConfigurationError
 from sivera.values import Value
 

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 from ops.deploy import Deployed, read_deployments
 from ops.doctor.findings import given
-from ops.folder import FOLDER
+from ops.stack.folder import FOLDER
 from ops.timetable import Deployment
-from sivera.platforms.base import utc_now
+from sivera.clock import utc_now
 
 REQUEST_SECONDS = 5.0
 """For each request to the Prefect server; a check makes a few."""

@@ -20,7 +20,7 @@ from blocks.names import TAG
 from ops.deploy import kept_paused
 from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
-from ops.runs import PAGE, UNDER_WAY
+from ops.stack.runs import PAGE, UNDER_WAY
 from ops.timetable import BY_HAND, Deployment
 from sivera.units import duration
 

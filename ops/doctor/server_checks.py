@@ -25,10 +25,10 @@ from blocks.automations import AUTOMATIONS
 from blocks.names import LOCKS, WORK_POOL
 from blocks.server import connect, without_credentials
 from blocks.setup import BLOCK_TYPES
+from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
-from ops.runs import PAGE
-from ops.tables import to_minute
+from ops.stack.runs import PAGE
 from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.options import Channel
 

@@ -30,7 +30,7 @@ from blocks.automations import SILENCE
 from blocks.names import LOCKS
 from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
-from ops.runs import PAGE
+from ops.stack.runs import PAGE
 from ops.timetable import locks_of
 from sivera.occurrences.rules import DEPLOYMENT_IS_FULL
 from tasks.overlap import LEASE_SECONDS

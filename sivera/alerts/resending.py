@@ -9,10 +9,10 @@ from uuid import UUID, uuid5
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sivera.alerts import outbox_queries as outbox
 from sivera.alerts.events import CLOSED, OPENED, by_one_channel
 from sivera.alerts.options import Channel
-from sivera.queries import outbox
-from sivera.queries.health import read_clock
+from sivera.clock import read_clock
 from sivera.values import Value
 
 WAIT = timedelta(minutes=5)

@@ -8,18 +8,17 @@ from uuid import UUID
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
 
-from sivera.backups import dumping
+from sivera.backups import dumping, queries
 from sivera.backups.catalog import Catalog, name_of, path_of
 from sivera.backups.checking import check_backup, explain
 from sivera.backups.dumping import Origin, Tell
 from sivera.backups.manifest import Manifest, Outcome, UnreadableManifest, Verdict
 from sivera.backups.options import BackupOptions
 from sivera.backups.retention import superfluous
+from sivera.clock import utc_now
 from sivera.crypto import Keyring
 from sivera.database import open_engine
 from sivera.logs import log
-from sivera.platforms.base import utc_now
-from sivera.queries import backups as queries
 from sivera.units import size
 from sivera.values import Value
 
@@ -27,7 +26,7 @@ logger = logging.getLogger("sivera.backups")
 
 
 @dataclass(frozen=True)
-class BackupEdges:
+class BackupDependencies:
     """What a backup needs from outside: the database, a place for files, the keys to the tokens, and the run's id.
 
     `engine` is for the account, whose statements are short; `url` is what is backed up.
@@ -59,50 +58,50 @@ class BackupSummary(Value):
         return f"{said} ({made}){dropped}" if self.verdict.reason else f"{said}{dropped}"
 
 
-def begin(edges: BackupEdges) -> Origin:
+def begin(deps: BackupDependencies) -> Origin:
     """Note that a run begins.
 
     Raises:
         ConfigurationError: The database is not migrated.
     """
-    with Session(edges.engine) as session, session.begin():
+    with Session(deps.engine) as session, session.begin():
         dumping.require_tables(session)
         now = queries.read_clock(session)
-        name = name_of(edges.run_id, f"{now:%Y%m%dT%H%M%SZ}")
-        replaced = queries.begin(session, edges.run_id, path_of(name))
-    return Origin(run_id=edges.run_id, name=name, started_at=now, replaced=replaced)
+        name = name_of(deps.run_id, f"{now:%Y%m%dT%H%M%SZ}")
+        replaced = queries.begin(session, deps.run_id, path_of(name))
+    return Origin(run_id=deps.run_id, name=name, started_at=now, replaced=replaced)
 
 
-def dump(edges: BackupEdges, origin: Origin, until: float, tell: Tell) -> Manifest | Verdict:
+def dump(deps: BackupDependencies, origin: Origin, until: float, tell: Tell) -> Manifest | Verdict:
     """Settle what runs that were killed have left, and make the backup, or say why there is none.
 
     No other run may be under way.
     """
     try:
-        edges.catalog.remove_drafts()
-        with Session(edges.engine) as session, session.begin():
-            for left in queries.unfinished(session, edges.run_id):
-                _finish(session, left.run_id, *_settle(edges.catalog, left.path))
+        deps.catalog.remove_drafts()
+        with Session(deps.engine) as session, session.begin():
+            for left in queries.unfinished(session, deps.run_id):
+                _finish(session, left.run_id, *_settle(deps.catalog, left.path))
         if origin.replaced:
-            _settle(edges.catalog, origin.replaced)
-        manifest = dumping.dump(origin, edges.url, edges.catalog, until, tell)
+            _settle(deps.catalog, origin.replaced)
+        manifest = dumping.dump(origin, deps.url, deps.catalog, until, tell)
     except Exception as error:  # noqa: BLE001 - whatever it was, the account must say that there is no backup
         verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
-        with Session(edges.engine) as session, session.begin():
-            _finish(session, edges.run_id, verdict, None)
+        with Session(deps.engine) as session, session.begin():
+            _finish(session, deps.run_id, verdict, None)
         return verdict
     log(logger, logging.INFO, "Backup dumped", path=path_of(manifest.name), size=manifest.size, sha256=manifest.sha256)
     return manifest
 
 
-def check(edges: BackupEdges, manifest: Manifest, until: float, tell: Tell) -> Manifest:
+def check(deps: BackupDependencies, manifest: Manifest, until: float, tell: Tell) -> Manifest:
     """Prove the backup by a restore, and write down what came of it."""
-    verdict = check_backup(manifest, edges.catalog, edges.url, edges.keyring, until, tell)
+    verdict = check_backup(manifest, deps.catalog, deps.url, deps.keyring, until, tell)
     checked = manifest.checked(verdict, utc_now())
     # First where it is read when the database is gone.
-    edges.catalog.write(checked)
-    with Session(edges.engine) as session, session.begin():
-        _finish(session, edges.run_id, verdict, checked)
+    deps.catalog.write(checked)
+    with Session(deps.engine) as session, session.begin():
+        _finish(session, deps.run_id, verdict, checked)
     log(
         logger,
         logging.INFO if verdict.outcome is Outcome.VERIFIED else logging.WARNING,
@@ -113,17 +112,17 @@ def check(edges: BackupEdges, manifest: Manifest, until: float, tell: Tell) -> M
     return checked
 
 
-def drop_superfluous(edges: BackupEdges, options: BackupOptions) -> list[str]:
+def drop_superfluous(deps: BackupDependencies, options: BackupOptions) -> list[str]:
     """Drop the backups that are no longer kept, and return their names."""
-    backups, unreadable = edges.catalog.list()
+    backups, unreadable = deps.catalog.list()
     for sentence in unreadable:
         logger.warning("Left alone: %s", sentence)
     names = [each.name for each in superfluous(backups, options)]
     # First the account: what a run that is killed meanwhile leaves has its manifest, and the next one removes it.
-    with Session(edges.engine) as session, session.begin():
+    with Session(deps.engine) as session, session.begin():
         queries.mark_deleted(session, [path_of(each) for each in names])
     for name in names:
-        edges.catalog.remove(name)
+        deps.catalog.remove(name)
     return names
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from sivera.backups import programs
+from sivera.backups import programs, queries
 from sivera.backups.catalog import Catalog, path_of
 from sivera.backups.dumping import Checksum, Tell, read_shape
 from sivera.backups.manifest import Manifest, Outcome, ShapeOfData, Verdict
@@ -18,9 +18,8 @@ from sivera.backups.programs import ProgramFailed
 from sivera.crypto import Keyring, UndecryptableError
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError, SiveraError
-from sivera.keys import decrypts
+from sivera.grants.keys import decrypts
 from sivera.models import TokenKeyCheck
-from sivera.queries import backups as queries
 
 logger = logging.getLogger("sivera.backups")
 

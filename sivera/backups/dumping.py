@@ -13,13 +13,12 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from sivera.backups import programs
+from sivera.backups import programs, queries
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, ShapeOfData
+from sivera.clock import utc_now
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError
-from sivera.platforms.base import utc_now
-from sivera.queries import backups as queries
 from sivera.values import Value
 
 TYPICAL_COMPRESSION = 5

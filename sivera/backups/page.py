@@ -5,11 +5,11 @@ from datetime import UTC
 
 from sqlalchemy.orm import Session
 
+from sivera import chart_queries as queries
 from sivera import pages
 from sivera.backups.backing_up import BackupSummary
 from sivera.backups.catalog import path_of
 from sivera.backups.manifest import Outcome
-from sivera.queries import pages as queries
 from sivera.units import duration, size
 
 RUNS = 20

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
+from sivera.backups import queries
 from sivera.backups.catalog import Catalog
 from sivera.backups.checking import compare, require_checksum, require_dump, require_keys, restore_into
 from sivera.backups.dumping import Checksum, Tell
@@ -14,7 +15,6 @@ from sivera.backups.programs import CHUNK
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
-from sivera.queries import backups as queries
 
 SHOWN = 3
 

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from sivera.alerts.events import CLOSED, OPENED, alert_event
+from sivera.budgets import alert_queries as queries
 from sivera.budgets import rules, wording
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.rules import AlertKind, Closing, OpenAlert, Reading
 from sivera.models import BudgetAlert
-from sivera.queries import budget_alerts as queries
 
 STALE_THRESHOLD = 0
 

@@ -13,27 +13,25 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, Row
 from sqlalchemy.orm import Session
 
-from sivera.budgets import rules
+from sivera.accounts import queries as account_queries
+from sivera.budgets import alert_queries, queries, rules
 from sivera.budgets.alerting import Changes, as_open
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import Span
 from sivera.budgets.readings import Watched, is_stale, platform_readings
 from sivera.budgets.rules import AlertKind, OpenAlert, Reading
 from sivera.budgets.summary import TEAMS, Checked, CheckFailure, worst_first
+from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.logs import log
 from sivera.models import AdAccount
-from sivera.platforms.base import utc_now
-from sivera.queries import accounts as account_queries
-from sivera.queries import budget_alerts as alert_queries
-from sivera.queries import budgets as queries
 from sivera.values import PlatformName
 
 logger = logging.getLogger("sivera.budgets")
 
 
 @dataclass(frozen=True)
-class CheckEdges:
+class CheckDependencies:
     """What a check needs from outside; `link` leads a person to its run, so many are checked in a transaction."""
 
     engine: Engine
@@ -44,51 +42,51 @@ class CheckEdges:
     teams_at_once: int = 50
 
 
-def check_teams_exist(edges: CheckEdges, options: BudgetOptions) -> None:
+def check_teams_exist(deps: CheckDependencies, options: BudgetOptions) -> None:
     """Raise ConfigurationError where the options name a team that does not exist."""
-    with Session(edges.engine) as session:
+    with Session(deps.engine) as session:
         if missing := account_queries.unknown_teams(session, options.teams):
             raise ConfigurationError(f"there is no team '{missing[0]}': `sivera accounts list` shows them all")
 
 
-def parts_in_order(edges: CheckEdges, options: BudgetOptions) -> list[str]:
+def parts_in_order(deps: CheckDependencies, options: BudgetOptions) -> list[str]:
     """Return the platforms to check, and TEAMS, the one first that holds what waits longest for a check."""
-    with Session(edges.engine) as session:
+    with Session(deps.engine) as session:
         waiting = queries.waiting_since(session, TEAMS)
     parts = [*(platform.value for platform in options.platforms or PlatformName), TEAMS]
     return sorted(parts, key=lambda part: waiting.get(part, datetime.max.replace(tzinfo=UTC)))
 
 
-def check_platform(edges: CheckEdges, options: BudgetOptions, platform: PlatformName, until: float) -> Checked:
+def check_platform(deps: CheckDependencies, options: BudgetOptions, platform: PlatformName, until: float) -> Checked:
     """Check the budgets of a platform's accounts, those first that wait longest, until none is left or time is up.
 
     Args:
-        edges: What it needs from outside.
+        deps: What it needs from outside.
         options: Which teams, which thresholds.
         platform: Whose accounts.
         until: The monotonic time after which no accounts are begun.
     """
-    with Session(edges.engine) as session:
+    with Session(deps.engine) as session:
         in_turn = queries.accounts_in_turn(session, platform.value, options.teams)
     found = Checked()
-    for first in range(0, len(in_turn), edges.accounts_at_once):
-        if edges.monotonic() >= until:
+    for first in range(0, len(in_turn), deps.accounts_at_once):
+        if deps.monotonic() >= until:
             return found + Checked(put_off=True)
-        ids = in_turn[first : first + edges.accounts_at_once]
-        with Session(edges.engine) as session, session.begin():
+        ids = in_turn[first : first + deps.accounts_at_once]
+        with Session(deps.engine) as session, session.begin():
             alert_queries.lock_alerts(session)
-            found += _check_accounts(session, edges, options, queries.read_accounts(session, ids))
+            found += _check_accounts(session, deps, options, queries.read_accounts(session, ids))
             queries.mark_accounts(session, ids)
     return found
 
 
 def _check_accounts(
     session: Session,
-    edges: CheckEdges,
+    deps: CheckDependencies,
     options: BudgetOptions,
     accounts: Sequence[Row[tuple[AdAccount, str, bool, bool]]],
 ) -> Checked:
-    now, changes = edges.now(), Changes(edges.link)
+    now, changes = deps.now(), Changes(deps.link)
     alerts: dict[int, list[OpenAlert]] = {account.id: [] for account, *_ in accounts}
     for row in alert_queries.open_of_accounts(session, list(alerts)):
         alerts[row.account_id or 0].append(as_open(row))

@@ -5,12 +5,12 @@ from itertools import cycle
 
 from sqlalchemy.orm import Session
 
+from sivera import chart_queries as queries
 from sivera import pages
 from sivera.budgets.money import format_money
 from sivera.budgets.rules import Reading
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
 from sivera.budgets.wording import describe, period_text, projection_text
-from sivera.queries import pages as queries
 
 DAYS = 14
 PART_COLOURS = {**{name.value: colour for name, colour in pages.PLATFORM_COLOURS.items()}, TEAMS: pages.OKABE_ITO[4]}

@@ -11,9 +11,9 @@ from sqlalchemy import Row
 from sivera.budgets import rules
 from sivera.budgets.pacing import PACING, Period, Span, period_limit, period_of, running_days
 from sivera.budgets.projection import HISTORY_DAYS, Bounds, project
+from sivera.budgets.queries import Since
 from sivera.budgets.rules import Reading, today_in
 from sivera.models import AdAccount
-from sivera.queries.budgets import Since
 from sivera.sync.rules import RECENT_DAYS, RESTATEMENT_DAYS
 from sivera.values import BudgetKind, PlatformName
 

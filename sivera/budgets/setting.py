@@ -5,10 +5,10 @@ from decimal import Decimal, InvalidOperation
 
 from sqlalchemy.orm import Session
 
+from sivera.accounts import queries as account_queries
+from sivera.budgets import queries
 from sivera.budgets.money import decimals_of
 from sivera.errors import ConfigurationError
-from sivera.queries import accounts as account_queries
-from sivera.queries import budgets as queries
 from sivera.values import PlatformName, Value
 
 MOST = Decimal(10) ** 12

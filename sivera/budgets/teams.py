@@ -14,20 +14,18 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from sivera.budgets import rules
+from sivera.accounts import queries as account_queries
+from sivera.budgets import alert_queries, queries, rules
 from sivera.budgets.alerting import Changes, as_open
-from sivera.budgets.checking import CheckEdges
+from sivera.budgets.checking import CheckDependencies
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import Period, Span, period_of
 from sivera.budgets.projection import HISTORY_DAYS, Bounds, project
+from sivera.budgets.queries import Since
 from sivera.budgets.readings import Watched, is_stale
 from sivera.budgets.rules import Reading
 from sivera.budgets.summary import Checked, worst_first
 from sivera.models import AdAccount, TeamBudget
-from sivera.queries import accounts as account_queries
-from sivera.queries import budget_alerts as alert_queries
-from sivera.queries import budgets as queries
-from sivera.queries.budgets import Since
 
 KIND = "set by the team"
 
@@ -118,25 +116,25 @@ class _Scope:
         )
 
 
-def check_team_budgets(edges: CheckEdges, options: BudgetOptions, until: float) -> Checked:
+def check_team_budgets(deps: CheckDependencies, options: BudgetOptions, until: float) -> Checked:
     """Check the budgets that teams set, of all their platforms, in the order and with the bound of `check_platform`."""
-    with Session(edges.engine) as session:
+    with Session(deps.engine) as session:
         in_turn = queries.teams_in_turn(session, options.teams)
     found = Checked()
-    for first in range(0, len(in_turn), edges.teams_at_once):
-        if edges.monotonic() >= until:
+    for first in range(0, len(in_turn), deps.teams_at_once):
+        if deps.monotonic() >= until:
             return found + Checked(put_off=True)
-        ids = in_turn[first : first + edges.teams_at_once]
-        with Session(edges.engine) as session, session.begin():
+        ids = in_turn[first : first + deps.teams_at_once]
+        with Session(deps.engine) as session, session.begin():
             alert_queries.lock_alerts(session)
-            found += _check_teams(session, edges, options, ids)
+            found += _check_teams(session, deps, options, ids)
             queries.mark_teams(session, ids)
     return found
 
 
-def _check_teams(session: Session, edges: CheckEdges, options: BudgetOptions, team_ids: Sequence[int]) -> Checked:
-    changes = Changes(edges.link)
-    scopes = _scopes(session, edges.now(), options, team_ids)
+def _check_teams(session: Session, deps: CheckDependencies, options: BudgetOptions, team_ids: Sequence[int]) -> Checked:
+    changes = Changes(deps.link)
+    scopes = _scopes(session, deps.now(), options, team_ids)
     spend = queries.read_team_spend(session, [since for scope in scopes for since in scope.asked()])
     readings = {scope.subject: scope.reading(spend.get(scope.budget.id)) for scope in scopes if scope.watched}
     # Nothing is known of a budget all of whose accounts are stale.

@@ -6,14 +6,14 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sivera.accounts import queries as account_queries
 from sivera.crypto import Keyring
 from sivera.errors import PlatformError, SiveraError
+from sivera.grants import queries
 from sivera.grants.renewal import seal
+from sivera.grants.renewal_queries import recover
 from sivera.grants.rules import FACTS
 from sivera.platforms.base import PlatformClient, StaticToken, TokenSource
-from sivera.queries import accounts as account_queries
-from sivera.queries import grants as queries
-from sivera.queries.renewals import recover
 from sivera.values import AdAccount, GrantTokens, PlatformName, Value
 
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from sivera import chart_queries as queries
 from sivera import pages
 from sivera.grants.refreshing import GrantFailure, RefreshCounts, RefreshSummary
-from sivera.queries import pages as queries
 
 DAY = timedelta(days=1)
 BOUNDS = (timedelta(), DAY, 3 * DAY, 10 * DAY, 30 * DAY)

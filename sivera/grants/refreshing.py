@@ -8,12 +8,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from sivera.accounts import queries as account_queries
 from sivera.errors import ConfigurationError, LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
+from sivera.grants import refresh_queries as queries
 from sivera.grants import rules
+from sivera.grants.renewal_queries import mark
 from sivera.grants.source import GrantTokenSource
-from sivera.queries import accounts as account_queries
-from sivera.queries import refreshing as queries
-from sivera.queries.renewals import mark
 from sivera.reasons import reason_for
 from sivera.values import PlatformName, Value
 

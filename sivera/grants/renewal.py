@@ -30,12 +30,12 @@ from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
 from sivera.errors import LeftAlone, PlatformError, Unavailable, Unreached
+from sivera.grants import renewal_queries as queries
 from sivera.grants import rules
 from sivera.grants.rules import Outcome
 from sivera.grants.spool import Answer, Spool, SpoolError
 from sivera.models import PlatformCredential
 from sivera.platforms.base import PlatformClient
-from sivera.queries import renewals as queries
 from sivera.values import GrantTokens, PlatformName, Value
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def _no_run() -> UUID | None:
 
 
 @dataclass(frozen=True)
-class RenewalEdges:
+class RenewalDependencies:
     """What a renewal needs from outside.
 
     Args:
@@ -102,7 +102,7 @@ def unseal(keyring: Keyring, credential_id: int, column: str, sealed: bytes | No
     return SecretStr(keyring.decrypt(sealed, Place(PlatformCredential.__tablename__, column, credential_id)))
 
 
-def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bool:
+def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
     """Renew a grant and store its new tokens.
 
     Returns whether it was renewed; False where someone else is renewing it, or has renewed or connected it meanwhile.
@@ -113,11 +113,11 @@ def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bo
         SpoolError: Its newest tokens are in the spool, and cannot be read.
         SQLAlchemyError: The database failed. Where that was after the call, the new tokens are in the spool.
     """
-    edges.spool.prove_writable()
-    if any(_take_up(edges, path) for path in edges.spool.waiting(grant.id)):
+    deps.spool.prove_writable()
+    if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
         return False
     owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
-    with Session(edges.engine) as session, session.begin():
+    with Session(deps.engine) as session, session.begin():
         begun = queries.begin(
             session,
             grant.id,
@@ -125,17 +125,17 @@ def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bo
             owner=owner,
             lease=LEASE,
             fingerprint=_fingerprint(grant.tokens),
-            run_id=edges.run_id(),
+            run_id=deps.run_id(),
         )
     if begun is None:
         return False
     called_at = time.monotonic()
     try:
-        _follow(edges.keyring, begun, client.platform)
+        _follow(deps.keyring, begun, client.platform)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
-        outcome, paused = _conclude(edges, grant, owner, begun, error, _milliseconds_since(called_at))
+        outcome, paused = _conclude(deps, grant, owner, begun, error, _milliseconds_since(called_at))
         if outcome is Outcome.SUPERSEDED:
             return False
         if paused and isinstance(error, Unavailable):
@@ -150,10 +150,10 @@ def renew(edges: RenewalEdges, client: PlatformClient, grant: StoredGrant) -> bo
         duration_ms=_milliseconds_since(called_at),
         tokens=tokens,
     )
-    return _keep(edges, answer, client.platform, is_only_copy=tokens.refresh_token != grant.tokens.refresh_token)
+    return _keep(deps, answer, client.platform, is_only_copy=tokens.refresh_token != grant.tokens.refresh_token)
 
 
-def take_up_spool(edges: RenewalEdges) -> int:
+def take_up_spool(deps: RenewalDependencies) -> int:
     """Write what the spool holds into the database, and return how many grants that renewed.
 
     A file that cannot be read or written stays where it is, is told of in the log, and stops no other.
@@ -162,9 +162,9 @@ def take_up_spool(edges: RenewalEdges) -> int:
         OperationalError: The database is still away.
     """
     taken = 0
-    for path in edges.spool.waiting():
+    for path in deps.spool.waiting():
         try:
-            taken += _take_up(edges, path) is Outcome.RENEWED
+            taken += _take_up(deps, path) is Outcome.RENEWED
         except OperationalError:
             raise
         except (SpoolError, SQLAlchemyError) as error:
@@ -173,12 +173,12 @@ def take_up_spool(edges: RenewalEdges) -> int:
     return taken
 
 
-def _take_up(edges: RenewalEdges, path: Path) -> Outcome | None:
+def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     """Write one file of the spool into the database; None where it stays, because a successor's renewal decides."""
-    with edges.spool.take(edges.keyring, path) as answer:
-        outcome = None if answer is None else _write(edges, answer)
+    with deps.spool.take(deps.keyring, path) as answer:
+        outcome = None if answer is None else _write(deps, answer)
         if answer and outcome:
-            edges.spool.remove(answer)
+            deps.spool.remove(answer)
             logger.info("Took up the tokens of grant %s from the spool: %s", answer.credential_id, outcome.value)
         return outcome
 
@@ -191,26 +191,26 @@ def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> N
         raise Unreached(platform, "was not called: loading the token key took too long")
 
 
-def _keep(edges: RenewalEdges, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
+def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
     """Write an answer, again and again for a while.
 
     Where it is the only copy of a token, the spool has it before the database is asked; otherwise from the first
     failure on.
     """
-    until = time.monotonic() + edges.store_seconds
+    until = time.monotonic() + deps.store_seconds
     with ExitStack() as held:
-        spooled = is_only_copy and _put(edges, answer, held)
+        spooled = is_only_copy and _put(deps, answer, held)
         while True:
             failure: SQLAlchemyError | None = None
             try:
-                outcome = _write(edges, answer)
+                outcome = _write(deps, answer)
             except SQLAlchemyError as error:
                 outcome, failure = None, error
             if outcome is not None:
                 if spooled:
-                    edges.spool.remove(answer)
+                    deps.spool.remove(answer)
                 return outcome is Outcome.RENEWED
-            spooled = spooled or _put(edges, answer, held)
+            spooled = spooled or _put(deps, answer, held)
             if time.monotonic() > until:
                 break
             time.sleep(STORE_PAUSE_SECONDS)
@@ -220,25 +220,25 @@ def _keep(edges: RenewalEdges, answer: Answer, platform: PlatformName, *, is_onl
     raise LeftAlone(platform, "another process took over the renewal; its answer decides")
 
 
-def _put(edges: RenewalEdges, answer: Answer, held: ExitStack) -> bool:
+def _put(deps: RenewalDependencies, answer: Answer, held: ExitStack) -> bool:
     try:
-        held.enter_context(edges.spool.put(edges.keyring, answer))
+        held.enter_context(deps.spool.put(deps.keyring, answer))
     except OSError as error:
         logger.critical("The renewed tokens of grant %s cannot be written to disk: %s", answer.credential_id, error)
         return False
     return True
 
 
-def _write(edges: RenewalEdges, answer: Answer) -> Outcome | None:
+def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
     """Write an answer in one transaction; None where a successor holds the lease, and may yet be refused."""
-    with Session(edges.engine) as session, session.begin():
+    with Session(deps.engine) as session, session.begin():
         status = queries.store_tokens(
             session,
             answer.credential_id,
             generation=answer.generation,
             owner=answer.owner,
-            access_token=seal(edges.keyring, answer.credential_id, "access_token", answer.tokens.access_token),
-            refresh_token=seal(edges.keyring, answer.credential_id, "refresh_token", answer.tokens.refresh_token),
+            access_token=seal(deps.keyring, answer.credential_id, "access_token", answer.tokens.access_token),
+            refresh_token=seal(deps.keyring, answer.credential_id, "refresh_token", answer.tokens.refresh_token),
             as_of=answer.as_of,
             expires_in=answer.tokens.expires_in,
         )
@@ -252,7 +252,7 @@ def _write(edges: RenewalEdges, answer: Answer) -> Outcome | None:
 
 
 def _conclude(
-    edges: RenewalEdges, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
+    deps: RenewalDependencies, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
 ) -> tuple[Outcome, bool]:
     """Write what a failed call means for the grant, and give the lease back.
 
@@ -263,7 +263,7 @@ def _conclude(
     code = error.code if isinstance(error, PlatformError) else type(error).__name__
     failures = grant.failures + 1
     pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
-    with Session(edges.engine) as session, session.begin():
+    with Session(deps.engine) as session, session.begin():
         if outcome in rules.ASK_A_HUMAN:
             status, reason = rules.status_after(outcome, error)
             if not queries.mark(session, grant.id, grant.generation, status, reason, owner):

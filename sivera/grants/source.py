@@ -9,16 +9,15 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from sivera.accounts.queries import ACTIVE
 from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
 from sivera.errors import LeftAlone, ReconnectRequired, Throttled, Unavailable
-from sivera.grants import renewal, rules
-from sivera.grants.renewal import LEASE, RenewalEdges, StoredGrant, unseal
+from sivera.grants import queries, renewal, rules
+from sivera.grants.renewal import LEASE, RenewalDependencies, StoredGrant, unseal
+from sivera.grants.renewal_queries import mark
 from sivera.models import PlatformCredential
 from sivera.platforms.base import PlatformClient
-from sivera.queries import grants as queries
-from sivera.queries.accounts import ACTIVE
-from sivera.queries.renewals import mark
 from sivera.values import GrantTokens
 
 POLL_SECONDS = 0.25
@@ -46,7 +45,7 @@ class GrantTokenSource:
     """The tokens of one grant. Safe to share between threads.
 
     Args:
-        edges: What a renewal needs.
+        deps: What a renewal needs.
         client: Calls the grant's platform.
         credential_id: Which grant.
         breaker: Ends the wait for another process's renewal when the run is over.
@@ -55,13 +54,13 @@ class GrantTokenSource:
 
     def __init__(
         self,
-        edges: RenewalEdges,
+        deps: RenewalDependencies,
         client: PlatformClient,
         credential_id: int,
         breaker: Breaker | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._edges, self._client, self._id = edges, client, credential_id
+        self._deps, self._client, self._id = deps, client, credential_id
         self._breaker, self._monotonic = breaker or Breaker(), monotonic
         self._lock = threading.Lock()
         self._held: _Held | None = None
@@ -108,7 +107,7 @@ class GrantTokenSource:
             if held.token != rejected:
                 return False
             status, reason = rules.status_after(rules.outcome_of(error, rotates=False, in_doubt=False), error)
-            with Session(self._edges.engine) as session, session.begin():
+            with Session(self._deps.engine) as session, session.begin():
                 return mark(session, self._id, held.grant.generation, status, reason)
 
     def renew(self, generation: int) -> bool:
@@ -124,7 +123,7 @@ class GrantTokenSource:
 
     def _read(self) -> _Held:
         asked_at = self._monotonic()
-        with Session(self._edges.engine) as session:
+        with Session(self._deps.engine) as session:
             row, ends_in, retry_in = queries.read_credential(session, self._id)
         if row.status != ACTIVE:
             raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
@@ -142,11 +141,11 @@ class GrantTokenSource:
         return self._held
 
     def _open(self, row: PlatformCredential) -> GrantTokens:
-        access = unseal(self._edges.keyring, row.id, "access_token", row.access_token)
+        access = unseal(self._deps.keyring, row.id, "access_token", row.access_token)
         if access is None:
             raise UndecryptableError(f"grant {row.id} has no access token")
         return GrantTokens(
-            access_token=access, refresh_token=unseal(self._edges.keyring, row.id, "refresh_token", row.refresh_token)
+            access_token=access, refresh_token=unseal(self._deps.keyring, row.id, "refresh_token", row.refresh_token)
         )
 
     def _lasts(self, held: _Held, margin: timedelta) -> bool:
@@ -160,7 +159,7 @@ class GrantTokenSource:
             self._breaker.check(self._client.platform)
             if stale.retry_at > self._monotonic():
                 raise LeftAlone(self._client.platform, PAUSED)
-            if renewal.renew(self._edges, self._client, stale.grant):
+            if renewal.renew(self._deps, self._client, stale.grant):
                 return True
             fresh = self._read()
             if fresh.grant.generation != stale.grant.generation:

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.metrics import quotas
+from sivera.clock import read_clock
+from sivera.metrics import queries, quotas
 from sivera.metrics.definitions import COLLECTED_AT, RUNS_UNTIL, Collection, Sample
 from sivera.metrics.runs import JobRuns, Window, run_samples, samples_of, window
-from sivera.queries import samples as queries
-from sivera.queries.health import read_clock
 from sivera.values import PlatformName, Value
 
 BATCH = 5_000

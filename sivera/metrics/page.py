@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 from sivera import pages
 from sivera.charts import to_markdown_image, to_svg
 from sivera.metrics.definitions import RUN_DURATION, SYNC_AGE, Collection
+from sivera.metrics.queries import read_series
 from sivera.metrics.summary import CollectionSummary
 from sivera.metrics.tables import last_runs, tables
-from sivera.queries.samples import read_series
 
 
 def metrics_page(job: str, summary: CollectionSummary, charts: list[str]) -> str:

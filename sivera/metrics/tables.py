@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
+from sivera.accounts.queries import ACTIVE
 from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection
-from sivera.queries.accounts import ACTIVE
 from sivera.units import duration, size
 from sivera.values import PlatformName
 

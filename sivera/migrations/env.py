@@ -1,12 +1,14 @@
-"""How Alembic runs our revisions: over the connection that `sivera.database.migrate` hands it."""
+"""Runs our revisions over the connection that `sivera.database.migrate` passes in."""
 
 from alembic import context
 
+from sivera.database import VERSION_TABLE
 from sivera.models import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
+    version_table=VERSION_TABLE,
     compare_type=True,
     compare_server_default=False,
 )

@@ -13,6 +13,8 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sivera.occurrences import queries
+from sivera.occurrences.queries import Mark
 from sivera.occurrences.rules import (
     LATE_AFTER,
     NEVER_MADE,
@@ -25,8 +27,6 @@ from sivera.occurrences.rules import (
     most_telling,
     without_run,
 )
-from sivera.queries import occurrences as queries
-from sivera.queries.occurrences import Mark
 from sivera.values import Value
 
 LOOKBACK = timedelta(days=28)

@@ -7,8 +7,9 @@ from typing import Protocol
 import httpx
 
 from sivera.breaker import Breaker
+from sivera.clock import utc_now
 from sivera.platforms.amazon import AmazonAds
-from sivera.platforms.base import AppCredentials, PlatformClient, new_http_client, utc_now
+from sivera.platforms.base import AppCredentials, PlatformClient, new_http_client
 from sivera.platforms.google import GoogleAds
 from sivera.platforms.meta import MetaAds
 from sivera.platforms.tiktok import TikTokAds

@@ -8,7 +8,7 @@ renews a refused token once.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -44,11 +44,6 @@ REPORT_PATIENCE = timedelta(hours=4)
 """A platform takes up to three hours for a report; one that is not done after this is given up and asked for anew."""
 REPORTS_LAG = 2 * REPORT_PATIENCE
 """Figures of reports may be so old though all is well: the next is asked for when one was stored, and takes as long."""
-
-
-def utc_now() -> datetime:
-    """Now, in UTC."""
-    return datetime.now(UTC)
 
 
 class AppCredentials(Value):

@@ -5,10 +5,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from sivera.accounts import queries as account_queries
 from sivera.errors import ConfigurationError
-from sivera.queries import accounts as account_queries
-from sivera.queries import reports as queries
-from sivera.reports import rules
+from sivera.reports import queries, rules
 from sivera.reports.options import ReportOptions
 from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure
 from sivera.reports.texts import Language

@@ -2,8 +2,8 @@
 
 from sqlalchemy.orm import Session
 
+from sivera import chart_queries as queries
 from sivera import pages
-from sivera.queries import pages as queries
 from sivera.reports.summary import ReportSummary
 
 DAYS = 14

@@ -14,9 +14,8 @@ from fsspec import AbstractFileSystem
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.platforms.base import utc_now
-from sivera.queries import reports as queries
-from sivera.reports import rules
+from sivera.clock import utc_now
+from sivera.reports import queries, rules
 from sivera.reports.figures import to_section
 from sivera.reports.keeping import put_whole
 from sivera.reports.page import render
@@ -30,7 +29,7 @@ COMPARED_DAYS = 31
 
 
 @dataclass(frozen=True)
-class ReportEdges:
+class ReportDependencies:
     """What reports need from outside: the database, a place for files, the time, and a clock that never goes back."""
 
     engine: Engine
@@ -39,46 +38,46 @@ class ReportEdges:
     monotonic: Callable[[], float] = time.monotonic
 
 
-def write_reports(edges: ReportEdges, team: DueTeam, until: float) -> TeamReports:
+def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
     """Write the reports that a team lacks, the oldest first.
 
     Args:
-        edges: What it needs from outside.
+        deps: What it needs from outside.
         team: The team, and the days that lack a report.
         until: The monotonic time after which no report is begun.
 
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
     """
-    with Session(edges.engine) as session:
+    with Session(deps.engine) as session:
         # Another run, or an earlier attempt of this one, may have written some since they were looked for.
         reported = queries.newest_versions(session, team.id, min(team.days))
-    return _write_all(edges, team, [(day, 1) for day in team.days if day not in reported], until)
+    return _write_all(deps, team, [(day, 1) for day in team.days if day not in reported], until)
 
 
-def restate_reports(edges: ReportEdges, team: DueTeam, until: float) -> TeamReports:
+def restate_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
     """Write new versions of a team's reports whose figures changed, the oldest first; note that they agree then.
 
     Args:
-        edges: What it needs from outside.
+        deps: What it needs from outside.
         team: The team.
         until: The monotonic time after which no version is begun.
 
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
     """
-    if edges.monotonic() >= until:
+    if deps.monotonic() >= until:
         return TeamReports(team=team, left=True)
-    done = _write_all(edges, team, _restated(edges, team), until)
+    done = _write_all(deps, team, _restated(deps, team), until)
     if not done.left:
-        with Session(edges.engine) as session, session.begin():
+        with Session(deps.engine) as session, session.begin():
             queries.note_restated(session, team.id, team.latest)
     return done
 
 
-def _restated(edges: ReportEdges, team: DueTeam) -> Iterator[tuple[date, int]]:
+def _restated(deps: ReportDependencies, team: DueTeam) -> Iterator[tuple[date, int]]:
     """Yield the days whose reports do not agree with the figures any more, with the versions they get."""
-    with Session(edges.engine) as session:
+    with Session(deps.engine) as session:
         accounts = queries.active_accounts(session, team.id)
         platforms = [account.platform for account in accounts]
         since = rules.restated_since(team.latest, platforms, team.restated_through)
@@ -86,28 +85,28 @@ def _restated(edges: ReportEdges, team: DueTeam) -> Iterator[tuple[date, int]]:
         digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
         outstanding = queries.outstanding_reports(session, team.id)
     for day in sorted(day for day in versions if day <= team.latest):
-        missing = rules.missing_accounts(accounts, outstanding, digests, day, edges.now())
+        missing = rules.missing_accounts(accounts, outstanding, digests, day, deps.now())
         if versions[day].checksum != rules.checksum(day, digests, missing):
             yield day, versions[day].version + 1
 
 
-def _write_all(edges: ReportEdges, team: DueTeam, days: Iterable[tuple[date, int]], until: float) -> TeamReports:
+def _write_all(deps: ReportDependencies, team: DueTeam, days: Iterable[tuple[date, int]], until: float) -> TeamReports:
     written: list[Written] = []
     for day, version in days:
-        if edges.monotonic() >= until:
+        if deps.monotonic() >= until:
             return TeamReports(team=team, written=tuple(written), left=True)
-        if one := _write(edges, team, day, version):
+        if one := _write(deps, team, day, version):
             written.append(one)
     return TeamReports(team=team, written=tuple(written))
 
 
-def _write(edges: ReportEdges, team: DueTeam, day: date, version: int) -> Written | None:
+def _write(deps: ReportDependencies, team: DueTeam, day: date, version: int) -> Written | None:
     """Write a version; None where another run has."""
-    report = read_report(edges, team, day)
+    report = read_report(deps, team, day)
     html_path, csv_path = rules.paths(team.id, day, version)
-    made = Made(at=edges.now().astimezone(ZoneInfo(team.timezone)), version=version)
+    made = Made(at=deps.now().astimezone(ZoneInfo(team.timezone)), version=version)
     page, table = render(report, made, team.language).encode(), to_csv(report)
-    with Session(edges.engine) as session, session.begin():
+    with Session(deps.engine) as session, session.begin():
         added = queries.add_version(
             session,
             team.id,
@@ -119,16 +118,16 @@ def _write(edges: ReportEdges, team: DueTeam, day: date, version: int) -> Writte
         )
         if not added:
             return None
-        put_whole(edges.files, html_path, page)
-        put_whole(edges.files, csv_path, table)
+        put_whole(deps.files, html_path, page)
+        put_whole(deps.files, csv_path, table)
     return Written(day=day, version=version, html_path=html_path, csv_path=csv_path)
 
 
-def read_report(edges: ReportEdges, team: DueTeam, day: date) -> Report:
+def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> Report:
     """Read what a team's report on a day says."""
     # One snapshot, so that the checksum is that of the figures beside it, also while a sync writes.
     with (
-        edges.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        deps.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
         Session(connection) as session,
     ):
         accounts = queries.active_accounts(session, team.id)
@@ -136,7 +135,7 @@ def read_report(edges: ReportEdges, team: DueTeam, day: date) -> Report:
         outstanding = queries.outstanding_reports(session, team.id)
         lines = queries.campaign_lines(session, team.id, day)
         sums = queries.daily_sums(session, team.id, day)
-    missing = rules.missing_accounts(accounts, outstanding, digests, day, edges.now())
+    missing = rules.missing_accounts(accounts, outstanding, digests, day, deps.now())
     return Report(
         team_id=team.id,
         team=team.name,

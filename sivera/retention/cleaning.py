@@ -15,9 +15,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from sivera.platforms.base import utc_now
-from sivera.queries import retention as queries
-from sivera.retention import rules
+from sivera.clock import utc_now
+from sivera.retention import queries, rules
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.summary import CleanupPlan, KindResult
 
@@ -25,7 +24,7 @@ logger = logging.getLogger("sivera.retention")
 
 
 @dataclass(frozen=True)
-class CleanupEdges:
+class CleanupDependencies:
     """What a cleanup needs from outside: the database, the worker's clock, and one in seconds that never goes back."""
 
     engine: Engine
@@ -34,12 +33,12 @@ class CleanupEdges:
     monotonic: Callable[[], float] = time.monotonic
 
 
-def plan_cleanup(edges: CleanupEdges, options: CleanupOptions) -> CleanupPlan:
+def plan_cleanup(deps: CleanupDependencies, options: CleanupOptions) -> CleanupPlan:
     """Decide what goes, by the database's clock, or that nothing does because that is not to be believed."""
-    with Session(edges.engine) as session:
-        before = edges.now()
+    with Session(deps.engine) as session:
+        before = deps.now()
         database, last_run = queries.read_clock(session)
-        after = edges.now()
+        after = deps.now()
     clock = rules.ClockReading(before=before, database=database, after=after, last_run=last_run)
     return CleanupPlan(
         dry_run=options.dry_run,
@@ -49,25 +48,25 @@ def plan_cleanup(edges: CleanupEdges, options: CleanupOptions) -> CleanupPlan:
     )
 
 
-def clean(edges: CleanupEdges, plan: CleanupPlan, kind: Kind, until: float) -> KindResult:
+def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> KindResult:
     """Delete, or in a dry run count, what is due of a kind.
 
     A database that fails ends this kind alone, and the result says so.
 
     Args:
-        edges: What it needs from outside.
+        deps: What it needs from outside.
         plan: What goes.
         kind: Of which kind.
         until: The monotonic time after which no batch is begun.
     """
-    return _Cleaning(edges, plan, kind, until).run()
+    return _Cleaning(deps, plan, kind, until).run()
 
 
 class _Cleaning:
-    def __init__(self, edges: CleanupEdges, plan: CleanupPlan, kind: Kind, until: float) -> None:
-        self._edges, self._plan, self._kind, self._until = edges, plan, kind, until
+    def __init__(self, deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> None:
+        self._deps, self._plan, self._kind, self._until = deps, plan, kind, until
         self._cutoff = plan.cutoffs[kind]
-        self._begun = edges.monotonic()
+        self._begun = deps.monotonic()
         self._deleted = self._passed_over = 0
         self._first_key: str | None = None
         self._last_key: str | None = None
@@ -99,7 +98,7 @@ class _Cleaning:
         )
 
     def _begin(self) -> str | None:
-        with Session(self._edges.engine) as session, session.begin():
+        with Session(self._deps.engine) as session, session.begin():
             queries.bound(session, rules.BATCH_TIMEOUT_SECONDS)
             refused = self._plan.refused
             if not refused:
@@ -107,7 +106,7 @@ class _Cleaning:
                 refused = rules.everything_refusal(self._kind, self._cutoff, found)
             # With the first word of the run: one that died before its last must not prove a time that is not believed.
             queries.begin_proof(
-                session, self._edges.run_id, self._kind, self._cutoff, dry_run=self._plan.dry_run, refused=refused
+                session, self._deps.run_id, self._kind, self._cutoff, dry_run=self._plan.dry_run, refused=refused
             )
         return refused
 
@@ -115,7 +114,7 @@ class _Cleaning:
         """Delete window after window; return why it gave up, or None where nothing is due any more or time is up."""
         try:
             # One connection, since a window belongs to it.
-            with self._edges.engine.connect() as connection, Session(connection) as session:
+            with self._deps.engine.connect() as connection, Session(connection) as session:
                 while not self._is_over():
                     try:
                         window = self._read_window(session)
@@ -149,7 +148,7 @@ class _Cleaning:
                 return
             chunks = self._size // rules.CHUNK_SIZE
             upto = min(at + chunks, window.chunks)
-            begun = self._edges.monotonic()
+            begun = self._deps.monotonic()
             try:
                 passed_over += self._delete_batch(session, window, at, upto)
             except SQLAlchemyError as error:
@@ -162,7 +161,7 @@ class _Cleaning:
                 continue
             self._misses = 0
             if upto - at == chunks:
-                self._size = rules.next_size(self._size, self._edges.monotonic() - begun)
+                self._size = rules.next_size(self._size, self._deps.monotonic() - begun)
             at = upto
         self._done = window.last
         self._passed_over += passed_over
@@ -180,7 +179,7 @@ class _Cleaning:
             if deleted:
                 duration = self._milliseconds()
                 queries.prove_batch(
-                    session, self._edges.run_id, self._kind, window, deleted=deleted, duration_ms=duration
+                    session, self._deps.run_id, self._kind, window, deleted=deleted, duration_ms=duration
                 )
         if deleted:
             self._deleted += deleted
@@ -188,7 +187,7 @@ class _Cleaning:
         return passed_over
 
     def _is_over(self) -> bool:
-        return self._edges.monotonic() >= self._until
+        return self._deps.monotonic() >= self._until
 
     def _count(self) -> int | None:
         """Count what is still due; None where that takes too long."""
@@ -197,11 +196,11 @@ class _Cleaning:
         seconds = rules.count_seconds(self._plan.deadline_seconds)
         children_from = None
         if self._plan.dry_run:
-            seconds = max(seconds, self._until - self._edges.monotonic())
+            seconds = max(seconds, self._until - self._deps.monotonic())
             # A real run would have deleted these children before.
             children_from = self._plan.cutoffs[Kind.OAUTH_STATES]
         try:
-            with Session(self._edges.engine) as session:
+            with Session(self._deps.engine) as session:
                 queries.bound(session, seconds)
                 beyond = queries.count_due(session, self._kind, self._cutoff, self._done, children_from)
         except OperationalError:
@@ -209,18 +208,18 @@ class _Cleaning:
         return self._passed_over + beyond
 
     def _end(self, remaining: int | None) -> None:
-        with Session(self._edges.engine) as session, session.begin():
+        with Session(self._deps.engine) as session, session.begin():
             queries.bound(session, rules.BATCH_TIMEOUT_SECONDS)
             queries.end_proof(
                 session,
-                self._edges.run_id,
+                self._deps.run_id,
                 self._kind,
                 remaining=remaining,
                 duration_ms=self._milliseconds(),
             )
 
     def _milliseconds(self) -> int:
-        return round((self._edges.monotonic() - self._begun) * 1000)
+        return round((self._deps.monotonic() - self._begun) * 1000)
 
 
 def _reason(error: SQLAlchemyError) -> str:

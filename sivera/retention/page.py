@@ -5,8 +5,8 @@ from datetime import UTC
 
 from sqlalchemy.orm import Session
 
+from sivera import chart_queries as queries
 from sivera import pages
-from sivera.queries import pages as queries
 from sivera.retention.options import Kind
 from sivera.retention.summary import CleanupSummary, KindResult
 

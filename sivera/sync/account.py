@@ -13,20 +13,20 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.accounts import queries
+from sivera.clock import utc_now
 from sivera.errors import AccountInaccessible, ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
 from sivera.grants.source import GrantTokenSource
-from sivera.platforms.base import PlatformClient, utc_now
-from sivera.queries import accounts as queries
-from sivera.queries import campaigns as campaign_queries
-from sivera.queries import metrics as metric_queries
+from sivera.platforms.base import PlatformClient
 from sivera.reasons import reason_for
-from sivera.sync import rules
+from sivera.sync import metric_queries, rules
+from sivera.sync import queries as campaign_queries
 from sivera.sync.options import SyncMode
 from sivera.sync.summary import AccountSync, DueAccount, Outcome
 
 
 @dataclass(frozen=True)
-class SyncEdges:
+class SyncDependencies:
     """What the sync of an account needs from outside.
 
     `client_for` and `tokens_for` give the platform's client and the grant's token source.
@@ -58,7 +58,9 @@ class Fetched:
     metrics: values.MetricsReading
 
 
-def sync_account(edges: SyncEdges, due: DueAccount, mode: SyncMode, lookback_days: int | None = None) -> AccountSync:
+def sync_account(
+    deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None = None
+) -> AccountSync:
     """Copy one account's campaigns and metrics into the database.
 
     Returns what it did, or that the platform wants no calls now. A grant that needs a human is marked so.
@@ -66,22 +68,22 @@ def sync_account(edges: SyncEdges, due: DueAccount, mode: SyncMode, lookback_day
     Raises:
         SiveraError: The account failed, and nothing of it was written.
     """
-    target = _load(edges.engine, due)
-    tokens = edges.tokens_for(due.platform, target.credential_id)
+    target = _load(deps.engine, due)
+    tokens = deps.tokens_for(due.platform, target.credential_id)
     used = None
     try:
         used = tokens.current()
-        fetched = _fetch(edges, target, tokens, mode, lookback_days)
+        fetched = _fetch(deps, target, tokens, mode, lookback_days)
     except Throttled as error:
-        with Session(edges.engine) as session, session.begin():
-            queries.record_put_off(session, due.id, reason_for(error, due.platform), edges.now())
+        with Session(deps.engine) as session, session.begin():
+            queries.record_put_off(session, due.id, reason_for(error, due.platform), deps.now())
         return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=error.scope is ThrottleScope.PLATFORM)
     except ReconnectRequired as error:
         if used is not None:
             tokens.reject(used, error)
         raise
-    with Session(edges.engine) as session, session.begin():
-        return store(session, target, mode, fetched, edges.now())
+    with Session(deps.engine) as session, session.begin():
+        return store(session, target, mode, fetched, deps.now())
 
 
 def record_failure(engine: Engine, due: DueAccount, error: Exception, now: datetime) -> str:
@@ -125,10 +127,10 @@ def _load(engine: Engine, due: DueAccount) -> Target:
 
 
 def _fetch(
-    edges: SyncEdges, target: Target, tokens: GrantTokenSource, mode: SyncMode, lookback_days: int | None
+    deps: SyncDependencies, target: Target, tokens: GrantTokenSource, mode: SyncMode, lookback_days: int | None
 ) -> Fetched:
-    client, account = edges.client_for(target.due.platform), target.account
-    as_of = edges.now()
+    client, account = deps.client_for(target.due.platform), target.account
+    as_of = deps.now()
     since = target.cursor if mode is SyncMode.INCREMENTAL else None
     today = as_of.astimezone(_zone(target)).date()
     window = rules.metrics_window(target.due.platform, mode, lookback_days, today)

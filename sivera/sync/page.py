@@ -5,8 +5,8 @@ from datetime import UTC, timedelta
 
 from sqlalchemy.orm import Session
 
+from sivera import chart_queries as queries
 from sivera import pages
-from sivera.queries import pages as queries
 from sivera.sync.summary import SyncSummary
 from sivera.values import PlatformName
 

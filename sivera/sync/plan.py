@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from sivera.accounts import queries
 from sivera.errors import ConfigurationError
-from sivera.queries import accounts as queries
 from sivera.sync.options import SyncOptions
 from sivera.sync.summary import DueAccount, SyncPlan
 from sivera.values import PlatformName

@@ -21,16 +21,16 @@ from blocks.names import ALERTS_JOB, DATABASE
 from blocks.server import connect
 from blocks.setup import setup
 from flows.check_alerts import check_alerts
-from ops.alert_actions import list_alerts, remove_channel
-from ops.alert_actions import test_channels as send_test
+from ops.commands.alert_actions import list_alerts, remove_channel
+from ops.commands.alert_actions import test_channels as send_test
 from ops.deploy import deploy
 from sivera.alerts import resending
 from sivera.alerts.checking import SILENCE
 from sivera.alerts.events import CLOSED, OPENED
 from sivera.alerts.options import Channel
 from sivera.alerts.resending import WAIT, Refusal
+from sivera.clock import utc_now
 from sivera.occurrences.rules import ANOTHER_INSTANCE
-from sivera.platforms.base import utc_now
 from tasks import resources
 from tests.chats import DISCORD, SLACK, Chats, chats
 from tests.flows.runs import artifacts, events

@@ -10,11 +10,11 @@ from prefect.concurrency.sync import concurrency
 from blocks.names import BUDGETS_JOB
 from flows.check_budgets import check_budgets
 from sivera.budgets.options import BudgetOptions
-from sivera.platforms.base import utc_now
+from sivera.clock import utc_now
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, events, events_where, flow_run_id, recorded_names
-from tests.sivera.budgets.ledger import Ledger
 from tests.stage import Stage
+from tests.unit.budgets.ledger import Ledger
 
 
 @pytest.fixture

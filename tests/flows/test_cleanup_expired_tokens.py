@@ -9,9 +9,9 @@ from blocks.names import CLEANUP_JOB
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from sivera.retention.options import CleanupOptions, Kind
 from tests.flows.runs import artifacts, events, flow_run_id
-from tests.sivera.retention.attic import Attic
-from tests.sivera.retention.shelf import Shelf
 from tests.stage import Stage
+from tests.unit.retention.attic import Attic
+from tests.unit.retention.shelf import Shelf
 
 FOR_REAL = CleanupOptions(dry_run=False)
 DUE = {Kind.OAUTH_STATES: 6, Kind.SESSIONS: 5, Kind.TOKEN_REFRESH_LOGS: 4}

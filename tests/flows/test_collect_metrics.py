@@ -23,12 +23,12 @@ from sqlalchemy.orm import Session
 from blocks.names import METRICS_JOB, TAG
 from flows.collect_metrics import collect_metrics
 from flows.sync_campaigns import sync_campaigns
+from sandbox.world import World
+from sivera.clock import utc_now
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection
 from sivera.metrics.options import CollectOptions
-from sivera.platforms.base import utc_now
-from sivera.queries.samples import read_latest
-from sivera.sandbox.world import World
+from sivera.metrics.queries import read_latest
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, events

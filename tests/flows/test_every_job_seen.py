@@ -20,17 +20,17 @@ from flows.generate_reports import generate_reports
 from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
 from ops.timetable import find_timetable, read_timetable
-from sivera.platforms.base import utc_now
+from sandbox.world import World
+from sivera.clock import utc_now
 from sivera.retention.options import CleanupOptions
-from sivera.sandbox.world import World
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, name_of, recorded_names
 from tests.flows.test_seen import connect_all, due, page_of, pictures
-from tests.sivera.budgets.ledger import Ledger
-from tests.sivera.reports.books import Books
-from tests.sivera.retention.attic import Attic
 from tests.stage import Stage
+from tests.unit.budgets.ledger import Ledger
+from tests.unit.reports.books import Books
+from tests.unit.retention.attic import Attic
 
 PLATFORMS = {*map(str, PlatformName)}
 RUNS: dict[str, Callable[[], Any]] = {

@@ -14,7 +14,7 @@ from prefect.types import SecretDict
 from blocks.names import REPORTS, REPORTS_JOB
 from blocks.storage import Storage
 from flows.generate_reports import generate_reports
-from sivera.platforms.base import utc_now
+from sivera.clock import utc_now
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import latest_due_day, zone_of_team
 from sivera.reports.rules import paths as paths_of
@@ -24,8 +24,8 @@ from tasks.pages import MOST_ROWS
 from tasks.reports import publish_summary
 from tests.buckets import bucket, credentials, s3_server
 from tests.flows.runs import artifacts, descriptions, events, recorded_names
-from tests.sivera.reports.books import Books
 from tests.stage import Stage
+from tests.unit.reports.books import Books
 
 ONE_DAY = timedelta(days=1)
 LATEST_ONLY = ReportOptions(make_up_days=0)

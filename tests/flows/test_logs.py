@@ -15,14 +15,14 @@ from prefect.client.orchestration import get_client
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from ops.timetable import find_timetable, read_timetable
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
 from sivera.retention.options import Kind
-from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.prefect_server import PrefectServer
-from tests.sivera.retention.attic import Attic
 from tests.stage import Stage
+from tests.unit.retention.attic import Attic
 
 META = PlatformName.META
 

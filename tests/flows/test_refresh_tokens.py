@@ -13,10 +13,10 @@ from sqlalchemy import text
 from blocks.names import REFRESH_JOB, TOKEN_KEY, lock_name
 from blocks.token_key import TokenKey, load_token_key
 from flows.refresh_tokens import THREADS, refresh_tokens
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
 from sivera.breaker import OUTAGE_SECONDS
 from sivera.grants.refreshing import RefreshOptions
-from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.outbox import publish_events

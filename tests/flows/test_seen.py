@@ -17,15 +17,15 @@ from blocks.names import SYNC_JOB
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
 from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
-from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import World
 from sivera.sync.options import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, flow_run_id, name_of, recorded_tags
-from tests.sivera.retention.attic import Attic
 from tests.stage import Stage
+from tests.unit.retention.attic import Attic
 
 FULL = SyncOptions(mode=SyncMode.FULL)
 META = PlatformName.META

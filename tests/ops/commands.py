@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from sivera.sandbox.world import Grant
+from sandbox.world import Grant
 from sivera.values import PlatformName
 from tests.stage import Stage
 

@@ -10,7 +10,7 @@ from functools import partial
 import httpx
 from starlette.types import ASGIApp
 
-from ops.door.server import make_server
+from ops.api.server import make_server
 
 WAIT_SECONDS = 110
 END_SECONDS = 60

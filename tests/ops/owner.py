@@ -5,9 +5,9 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from ops.folder import own_folder
-from ops.postgres import embedded_postgres
-from ops.processes import child_process
+from ops.stack.folder import own_folder
+from ops.stack.postgres import embedded_postgres
+from ops.stack.processes import child_process
 
 STUBBORN = """
 import signal

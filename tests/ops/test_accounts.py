@@ -16,14 +16,15 @@ from sqlalchemy.orm import Session
 
 from blocks.platform_app import load_platform_app
 from blocks.setup import setup
-from ops.account_actions import OVERDUE, why_not
-from ops.accounts import read_secret
-from ops.tables import print_table
+from ops.commands.account_actions import OVERDUE, why_not
+from ops.commands.accounts import read_secret
+from ops.commands.tables import print_table
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
-from sivera.platforms.base import REPORTS_LAG, utc_now
-from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera, add, pasted, refusal
 from tests.prefect_server import PrefectServer, free_port

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sivera.sandbox.world import World
+from sandbox.world import World
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
 from tests.stage import Stage

@@ -1,4 +1,4 @@
-"""The `sivera` command at its edges: help, and one clear line where it cannot do what it is asked for."""
+"""The `sivera` command at its deps: help, and one clear line where it cannot do what it is asked for."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ops.cli import main
-from ops.folder import own_folder
+from ops.stack.folder import own_folder
 from tests.prefect_server import PrefectServer, free_port
 
 Command = Callable[..., str]

@@ -55,13 +55,13 @@ from ops.doctor.findings import Check, Verdict, exit_code, few
 from ops.doctor.installation import Installation
 from ops.doctor.run_checks import differences, why_stuck
 from ops.doctor.server_checks import compare_clocks, misfitting
-from ops.prefect_server import CLIENT
+from ops.stack.prefect_server import CLIENT
 from ops.timetable import Deployment
+from sandbox.server import serve
+from sandbox.world import World
 from sivera.alerts.options import Channel
+from sivera.clock import utc_now
 from sivera.monitoring.webhook import generate_secret
-from sivera.platforms.base import utc_now
-from sivera.sandbox.server import serve
-from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tests.flows.runs import events_where
 from tests.ops.timetables import ALL, timetable, write
@@ -226,15 +226,15 @@ def test_a_database_of_another_version_or_away_hides_nothing_else(examine: Docto
     assert verdicts(examine()) == {}
     of_tables = dict.fromkeys(("database-clock", "grants", "accounts", "events", "backups"), SKIPPED)
     with ready.engine.begin() as connection:
-        newest = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        newest = connection.execute(text("SELECT version_num FROM sivera_alembic_version")).scalar_one()
+        connection.execute(text("UPDATE sivera_alembic_version SET version_num = '0001'"))
     assert newest != "0001"
     found = examine()
     assert verdicts(found) == {"migrations": FAULT, **of_tables}
     assert found["migrations"].text == f"the database is at revision 0001, and the newest is {newest}"
     assert found["migrations"].mend == "run `sivera migrate`"
     with ready.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = 'ffff'"))
+        connection.execute(text("UPDATE sivera_alembic_version SET version_num = 'ffff'"))
     assert examine()["migrations"].text == "the database is at revision ffff, which this version does not know"
     setup(postgres)
     assert examine()["migrations"].text.startswith("the database is at revision none, and the newest is")

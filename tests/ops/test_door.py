@@ -36,17 +36,17 @@ from blocks.database import to_connector
 from blocks.names import CRON_SECRET, DATABASE
 from blocks.server import connect
 from flows.sync_campaigns import sync_campaigns
+from ops.api.app import create_app
+from ops.api.guard import NO_STORE
+from ops.api.jobs import read_jobs
+from ops.api.runs import to_run
+from ops.api.server import run_door
+from ops.api.throttle import ADDRESSES, EACH, TOTAL, Allowance, Throttle, client_of
 from ops.deploy import deploy
-from ops.door.app import create_app
-from ops.door.guard import NO_STORE
-from ops.door.jobs import read_jobs
-from ops.door.runs import to_run
-from ops.door.server import run_door
-from ops.door.throttle import ADDRESSES, EACH, TOTAL, Allowance, Throttle, client_of
-from ops.stack import open_stack
+from ops.stack.stack import open_stack
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
 from sivera.errors import ConfigurationError
-from sivera.sandbox.faults import Fault, FaultKind
-from sivera.sandbox.world import World
 from sivera.sync.options import SyncOptions
 from sivera.values import PlatformName
 from tests.ops.doors import WAIT_SECONDS, Line, calling, serving

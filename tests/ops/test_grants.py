@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from blocks.token_key import load_token_key
+from sandbox.world import World
 from sivera.errors import ReconnectRequired
+from sivera.grants import renewal_queries as renewals
 from sivera.grants.renewal import LEASE
 from sivera.grants.source import GrantTokenSource
-from sivera.queries import renewals
-from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tasks import resources
 from tests.ops.commands import Sivera
@@ -43,7 +43,9 @@ def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: 
     ready.pass_time(timedelta(hours=2))
     world.revoke_grant(grant.id)
     with pytest.raises(ReconnectRequired):
-        GrantTokenSource(ready.renewal_edges(), ready.client(PlatformName.AMAZON), connection.credential_id).current()
+        GrantTokenSource(
+            ready.renewal_dependencies(), ready.client(PlatformName.AMAZON), connection.credential_id
+        ).current()
     shown = sivera("credentials", "show", str(connection.credential_id)).out
     assert "status:       revoked since" in shown
     assert "reason:       no longer takes the refresh token: connect the account again" in shown

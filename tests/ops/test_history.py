@@ -11,11 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from blocks.server import connect
+from ops.commands.tables import to_minute
 from ops.deploy import deploy
-from ops.tables import to_minute
+from sivera.clock import utc_now
+from sivera.occurrences import queries
 from sivera.occurrences.rules import DEPLOYMENT_IS_FULL, NEVER_MADE, Occurrence, Outcome
-from sivera.platforms.base import utc_now
-from sivera.queries import occurrences as queries
 from tests.ops.commands import Sivera
 from tests.ops.timetables import ALL, timetable, write
 from tests.stage import Stage

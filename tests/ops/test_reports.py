@@ -8,8 +8,8 @@ from prefect.types import SecretDict
 from blocks.names import REPORTS
 from blocks.storage import Storage
 from tests.ops.commands import Sivera
-from tests.sivera.reports.books import DAY, Books
 from tests.stage import Stage
+from tests.unit.reports.books import DAY, Books
 
 
 @pytest.fixture

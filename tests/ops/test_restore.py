@@ -8,8 +8,8 @@ from blocks.names import BACKUPS
 from blocks.storage import Storage
 from flows.backup_data import backup_data
 from tests.ops.commands import Sivera
-from tests.sivera.backups.test_backups import beside
 from tests.stage import Stage
+from tests.unit.backups.test_backups import beside
 
 
 @pytest.fixture

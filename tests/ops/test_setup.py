@@ -24,7 +24,7 @@ from sivera.monitoring.webhook import generate_secret
 from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
 from tests.prefect_server import PrefectServer
-from tests.test_docs import ENGLISH, blocks
+from tests.unit.test_docs import ENGLISH, blocks
 
 pytestmark = pytest.mark.usefixtures("clean_prefect")
 

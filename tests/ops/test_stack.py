@@ -19,11 +19,11 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.states import Crashed, Pending, Running
 
 from blocks.server import connect
-from ops.folder import is_running, own_folder
-from ops.postgres import LONGEST_SOCKET_PATH, embedded_postgres
-from ops.prefect_server import CLIENT, OF_ANOTHER_SERVER, TUNING, WORKER, prefect_server
-from ops.processes import StackError, child_process, free_port
-from ops.runs import put_to_rest
+from ops.stack.folder import is_running, own_folder
+from ops.stack.postgres import LONGEST_SOCKET_PATH, embedded_postgres
+from ops.stack.prefect_server import CLIENT, OF_ANOTHER_SERVER, TUNING, WORKER, prefect_server
+from ops.stack.processes import StackError, child_process, free_port
+from ops.stack.runs import put_to_rest
 from tests.leftovers import processes_of, still_alive
 
 END_SECONDS = 60

@@ -18,12 +18,12 @@ from blocks.database import DATABASE_BLOCK, to_connector
 from blocks.names import CRON_SECRET, DATABASE, TAG
 from blocks.server import connect
 from flows.collect_metrics import collect_metrics
-from ops.door.app import create_app
-from ops.door.guard import NO_STORE
-from ops.door.jobs import read_jobs
+from ops.api.app import create_app
+from ops.api.guard import NO_STORE
+from ops.api.jobs import read_jobs
+from sandbox.world import World
+from sivera.clock import utc_now
 from sivera.metrics.definitions import EXPORTED
-from sivera.platforms.base import utc_now
-from sivera.sandbox.world import World
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
 from tests.ops.doors import WAIT_SECONDS, calling, serving

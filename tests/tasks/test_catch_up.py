@@ -17,10 +17,10 @@ from blocks.names import WORK_POOL
 from blocks.server import connect
 from ops.deploy import deploy
 from ops.plan import run_times
-from ops.prefect_server import CLIENT, WORKER, spool_of
+from ops.stack.prefect_server import CLIENT, WORKER, spool_of
+from sivera.clock import utc_now
+from sivera.occurrences import queries
 from sivera.occurrences.rules import LATE_AFTER, LONG_PAST, NOT_ITS_TURN, Occurrence, Outcome
-from sivera.platforms.base import utc_now
-from sivera.queries import occurrences as queries
 from tasks.occurrences import account_for_occurrences
 from tests.prefect_server import PrefectServer
 from tests.stage import Stage

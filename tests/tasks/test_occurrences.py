@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from blocks.server import connect
 from ops.deploy import deploy
 from ops.plan import run_times
+from sivera.clock import utc_now
+from sivera.occurrences import queries
 from sivera.occurrences.accounting import Accounted, account
 from sivera.occurrences.rules import DEPLOYMENT_IS_FULL, LATE_AFTER, LONG_PAST, Occurrence, Outcome
-from sivera.platforms.base import utc_now
-from sivera.queries import occurrences as queries
 from tasks.occurrences import PrefectRuns, account_for_occurrences
 from tasks.staleness import long_past, overtaken
 from tests.ops.timetables import ALL, SPLIT, timetable, write

@@ -1,0 +1,210 @@
+"""The runs of the jobs: found, started, waited for, and listed, by Prefect's own client."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.urls import url_for
+
+from blocks.server import without_credentials
+from ops.api.answers import Finished, JobEntry, Overlap, RefusedError, Result, Run, ScheduleEntry, Started
+from ops.api.jobs import OPTIONS, Job
+from ops.stack.runs import ANOTHER_RUNS, PAGE, UNDER_WAY
+from sivera.errors import ConfigurationError
+
+POLL_SECONDS = 0.5
+EVENT_SECONDS = 30.0
+"""For so long a run that has ended is asked for its event: Prefect writes them every five seconds, or later if busy."""
+
+SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+ENDED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]))
+
+CLOCK_MARGIN = timedelta(seconds=5)
+
+logger = logging.getLogger("sivera.door")
+
+
+class Runs:
+    """The runs of jobs at a Prefect server.
+
+    Any method raises httpx.HTTPError where the server does not answer, and ConfigurationError where it lacks a
+    deployment.
+    """
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+        self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def start(self, job: Job, given: Mapping[str, Any]) -> FlowRun:
+        """Start a job and return its run.
+
+        Args:
+            job: Which job.
+            given: What is asked of it, of the types of JSON; what is left out is as its deployment has it.
+
+        Raises:
+            RefusedError: It is running already.
+            pydantic.ValidationError: What is given does not fit together with what the deployment has.
+        """
+        deployment = await self._deployment(job)
+        parameters = {}
+        if given:
+            options = {**deployment.parameters.get(OPTIONS, {}), **given}
+            job.options.model_validate(options)
+            parameters[OPTIONS] = options
+        # Two callers at once: the second one looks when the run of the first one can be seen.
+        async with self._starting[job.name]:
+            await self._refuse_if_running(job)
+            run = await self._client.create_flow_run_from_deployment(
+                deployment.id,
+                parameters=parameters,
+                # Prefect's client repeats a request whose answer was lost.
+                idempotency_key=str(uuid4()),
+            )
+        logger.info("Started %s as run %s", job.deployment, run.id)
+        return run
+
+    async def wait(self, job: Job, run: FlowRun, seconds: float) -> Started | Finished:
+        """Wait until a run ends, but no longer than so many seconds.
+
+        Raises:
+            RefusedError: It was cancelled because the job is running already.
+        """
+        until = time.monotonic() + seconds
+        while not (run.state and run.state.is_final()):
+            rest = until - time.monotonic()
+            if rest <= 0:
+                return Started(run=to_run(run))
+            await asyncio.sleep(min(POLL_SECONDS, rest))
+            # The run goes on while the server is away for a moment.
+            try:
+                run = await self._client.read_flow_run(run.id)
+            except ObjectNotFound:
+                return Finished(success=False, message="The run was deleted.", data=None, run=to_run(run))
+            except httpx.HTTPError:
+                continue
+        if run.state.is_cancelled() and run.state.message in ANOTHER_RUNS:
+            await self._refuse_if_running(job)
+            raise _overlap(run)
+        return Finished(
+            success=run.state.is_completed(),
+            message=run.state.message,
+            # A run that never began has nothing to tell.
+            data=await self._finished_event(job, run) if run.run_count else None,
+            run=to_run(run),
+        )
+
+    async def describe(self, job: Job) -> JobEntry:
+        """Return a job with its schedules, its next run and its last result."""
+        flow = _flow(job)
+        deployments, following, last = await asyncio.gather(
+            self._client.read_deployments(flow_filter=flow, limit=PAGE),
+            self._client.read_flow_runs(
+                flow_filter=flow,
+                flow_run_filter=FlowRunFilter(state=SCHEDULED),
+                sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
+                limit=1,
+            ),
+            self._client.read_flow_runs(
+                flow_filter=flow, flow_run_filter=FlowRunFilter(state=ENDED), sort=FlowRunSort.END_TIME_DESC, limit=1
+            ),
+        )
+        return JobEntry(
+            name=job.name,
+            description=job.description,
+            schedules=tuple(entry for deployment in deployments for entry in _schedules(deployment)),
+            next_run=following[0].next_scheduled_start_time if following else None,
+            last_result=_result(last[0]) if last else None,
+        )
+
+    async def _deployment(self, job: Job) -> DeploymentResponse:
+        try:
+            return await self._client.read_deployment_by_name(job.deployment)
+        except ObjectNotFound:
+            raise ConfigurationError(f"there is no deployment '{job.deployment}': run `sivera deploy`") from None
+
+    async def _refuse_if_running(self, job: Job) -> None:
+        # A run that is due counts as well: whichever of the two a worker took up second would be cancelled.
+        # The margin is for a clock of the server's that is ahead of ours.
+        due = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + CLOCK_MARGIN)
+        for wanted in (
+            FlowRunFilter(state=UNDER_WAY),
+            FlowRunFilter(state=SCHEDULED, next_scheduled_start_time=due),
+        ):
+            if found := await self._client.read_flow_runs(flow_filter=_flow(job), flow_run_filter=wanted, limit=1):
+                raise _overlap(found[0])
+
+    async def _finished_event(self, job: Job, run: FlowRun) -> dict[str, Any] | None:
+        wanted = {
+            "filter": {"event": {"name": [job.finished_event]}, "related": {"id": [f"prefect.flow-run.{run.id}"]}},
+            "limit": 1,
+        }
+        until = time.monotonic() + EVENT_SECONDS
+        while time.monotonic() < until:
+            with suppress(httpx.HTTPError):
+                found = (await self._client.request("POST", "/events/filter", json=wanted)).json()["events"]
+                if found:
+                    payload: dict[str, Any] = found[0]["payload"]
+                    return payload
+            await asyncio.sleep(POLL_SECONDS)
+        return None
+
+
+def to_run(run: FlowRun) -> Run:
+    """Return what the door tells of a run."""
+    # Prefect derives it from the address of its API, in which some write the password.
+    url = url_for("flow-run", obj_id=run.id)
+    return Run(id=run.id, name=run.name, url=without_credentials(url) if url else None)
+
+
+def _flow(job: Job) -> FlowFilter:
+    return FlowFilter(name=FlowFilterName(any_=[job.name]))
+
+
+def _overlap(run: FlowRun) -> RefusedError:
+    return RefusedError(409, Overlap(message=ANOTHER_RUNS[1], run=to_run(run)))
+
+
+def _schedules(deployment: DeploymentResponse) -> list[ScheduleEntry]:
+    return [
+        ScheduleEntry(
+            deployment=deployment.name,
+            slug=each.slug,
+            cron=getattr(each.schedule, "cron", None),
+            timezone=getattr(each.schedule, "timezone", None),
+            active=each.active and not deployment.paused,
+        )
+        for each in deployment.schedules
+    ]
+
+
+def _result(run: FlowRun) -> Result | None:
+    if run.state is None:
+        return None
+    return Result(
+        success=run.state.is_completed(),
+        state=run.state.name or run.state.type.value,
+        message=run.state.message,
+        ended_at=run.end_time,
+        run=to_run(run),
+    )

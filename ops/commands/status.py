@@ -1,0 +1,112 @@
+"""`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON.
+
+It asks the Prefect server and the database themselves: what it prints is right also where collect-metrics does not run.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from prefect.client.orchestration import SyncPrefectClient
+from sqlalchemy.orm import Session
+
+from blocks.server import connect
+from ops.commands.session import open_database
+from ops.commands.tables import print_table, printable, to_minute
+from sivera.alerts.queries import list_open, stale_accounts
+from sivera.clock import read_clock
+from sivera.grants.rules import WAITING
+from sivera.metrics import definitions as of
+from sivera.metrics.collecting import measure
+from sivera.metrics.definitions import Collection
+from sivera.metrics.runs import COMPLETED
+from sivera.metrics.tables import Row, tables, words
+from sivera.settings import read_daily_calls
+from sivera.units import duration
+from sivera.values import Value
+from tasks.job_runs import JobStatus, job_statuses
+
+STALE = timedelta(hours=3)
+"""An account that is synced every hour and was not for so long has missed two runs."""
+
+LITTLE_LEFT = 0.1
+
+
+class Status(Value):
+    """How things stand. `attention` says what a person should look at, a sentence each; none where all is well."""
+
+    at: datetime
+    attention: tuple[str, ...]
+    jobs: tuple[JobStatus, ...]
+    figures: Collection
+
+
+def show_status(*, as_json: bool) -> int:
+    """Print how things stand; return 1 where something needs a person, else 0.
+
+    Raises:
+        ConfigurationError: The Prefect server or the database does not answer.
+    """
+    with connect() as client:
+        status = read_status(client)
+    if as_json:
+        sys.stdout.write(f"{status.model_dump_json()}\n")
+    else:
+        _print(status)
+    return 1 if status.attention else 0
+
+
+def read_status(client: SyncPrefectClient) -> Status:
+    """Ask how things stand now."""
+    jobs = job_statuses(client)
+    with open_database() as engine, Session(engine) as session:
+        at = read_clock(session)
+        figures = Collection(at=at, samples=tuple(measure(session, read_daily_calls())))
+        alerts = len(list_open(session))
+        stale = sum(not account.rests for account in stale_accounts(session, STALE))
+    return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)
+
+
+def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alerts: int) -> Iterator[str]:
+    for job in jobs:
+        if job.last and job.last.outcome != COMPLETED:
+            how, why = words(job.last.outcome), job.message or "no reason"
+            yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}"
+    to_reconnect = int(sum(count for (_, status), count in figures.values(of.GRANTS).items() if status in WAITING))
+    if to_reconnect:
+        yield f"{to_reconnect} grants must be connected again: see `sivera credentials list`"
+    if alerts:
+        yield f"{alerts} alerts are open: see `sivera alerts list`"
+    if stale:
+        hours = int(STALE.total_seconds() // 3600)
+        yield f"{stale} accounts have data older than {hours} hours: see `sivera accounts list`"
+    for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
+        if ratio < LITTLE_LEFT:
+            yield f"{platform} has {ratio:.0%} left of {words(quota)}"
+
+
+def _print(status: Status) -> None:
+    write = sys.stdout.write
+    write(f"{to_minute(status.at)} UTC: {'look at this' if status.attention else 'nothing needs you'}\n")
+    for sentence in status.attention:
+        write(f"  ! {printable(sentence)}\n")
+    write("\n")
+    _table(("job", "last run", "outcome", "took", "began late by", "next"), [_job_row(job) for job in status.jobs])
+    for table in tables(status.figures):
+        _table(table.columns, table.rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Row]) -> None:
+    if rows:
+        written = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+        print_table(columns, written, notes=(), empty="")
+        sys.stdout.write("\n")
+
+
+def _job_row(job: JobStatus) -> Sequence[str]:
+    upcoming = to_minute(job.next_at) if job.next_at else "not scheduled"
+    if job.last is None:
+        return (job.name, "never", "", "", "", upcoming)
+    last = job.last
+    took, late = duration(last.duration_seconds), duration(last.queue_delay_seconds)
+    return (job.name, to_minute(last.ended_at), words(last.outcome), took, late, upcoming)

@@ -1,0 +1,221 @@
+"""The local stack's own Prefect server: its settings from the first start, its secrets, and its way in.
+
+May not import prefect: it takes seconds, and what is set here has to be set before.
+"""
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from cryptography.fernet import Fernet
+
+from ops.stack.folder import DEMO_FOLDER, FOLDER, Folder, is_running, write_private
+from ops.stack.processes import Child, child_process
+from sivera.errors import ConfigurationError
+from sivera.settings import UNSAVED_VARIABLES
+
+USER = "admin"
+START_SECONDS = 300
+"""A first start migrates SQLite: 15 to 20 s on two cores, more where they are shared."""
+CHECK_SECONDS = 4.0
+
+TUNING = {
+    # Slots of concurrency limits survive a restart of the server.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # Task runs are recorded in batches: four times as many a second as one by one.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # No larger: SQLite has one writer, and a transaction of thousands of events keeps task runs from being recorded.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "50",
+    # Events are four fifths of what a task run costs on disk. Two days (ISO 8601) of them, 30 days (seconds) of runs.
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P2D",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "2592000",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+"""How the server works, unless the environment says otherwise."""
+
+CLIENT = {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""What holds for everything that runs flows or talks to a server."""
+
+WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+"""How the worker beside our own server works, unless the environment says otherwise: a run by hand starts at once."""
+
+OF_ANOTHER_SERVER = (
+    "PREFECT_HOME",
+    "PREFECT_PROFILE",
+    "PREFECT_API_",
+    "PREFECT_CLOUD_",
+    "PREFECT_UI_",
+    "PREFECT_SERVER_API_",
+    "PREFECT_SERVER_DATABASE_",
+    "PREFECT_SERVER_UI_",
+)
+"""Variables (by their start) that would lead our server or its clients to somebody else's data."""
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """Our server, or one that is coming up: see `wait`.
+
+    `client` are the settings, as environment variables, with which one reaches it.
+    """
+
+    url: str
+    client: Mapping[str, str] = field(repr=False)
+    child: Child
+
+    def wait(self) -> None:
+        """Return once it answers.
+
+        Raises:
+            StackError: It does not start.
+        """
+        user, _, password = self.client["PREFECT_API_AUTH_STRING"].partition(":")
+        # With the password: whoever else took the port in the meantime is not taken for ours.
+        self.child.wait_until(lambda: _answers(f"{self.url}/api/admin/version", (user, password)), START_SECONDS)
+
+    def run_url(self, flow_run_id: object) -> str:
+        """Return where the UI shows a flow run."""
+        return f"{self.url}/runs/flow-run/{flow_run_id}"
+
+
+@contextmanager
+def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Iterator[PrefectServer]:
+    """Run a Prefect server on the loopback, its data below `prefect` in the folder; yield it before it answers.
+
+    Its password and encryption key are made on first use and kept in files that only the owner can read. A profile of
+    the same folder lets Prefect's own commands in: `PREFECT_HOME=.sivera/prefect prefect deployment ls`.
+    """
+    home = folder.path / "prefect"
+    url = f"http://127.0.0.1:{port}"
+    password, is_new = folder.secret("prefect-password", lambda: secrets.token_urlsafe(18))
+    encryption_key, _ = folder.secret("prefect-encryption-key", lambda: Fernet.generate_key().decode())
+    if is_new:
+        kept = os.path.relpath(folder.path / "prefect-password")
+        say(f"The Prefect UI asks for user:password, which is {USER}:{password} (the password is kept in {kept}).")
+    client = _client_settings(home, f"{url}/api", f"{USER}:{password}")
+    write_private(home / "profiles.toml", _profile(client))
+    # Nothing that held a slot is alive: it ended with the server, at the latest.
+    shutil.rmtree(home / "concurrency_leases", ignore_errors=True)
+    settings = {
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{password}",
+        "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+    }
+    with child_process(
+        "the Prefect server",
+        [sys.executable, "-P", "-m", "prefect", "server", "start"],
+        folder.log("prefect-server"),
+        environment=TUNING | _inherited() | client | settings,
+        held=[folder.lock],
+        # Prefect reads .env, prefect.toml and pyproject.toml in its folder: the user's are not meant for this server.
+        directory=folder.path,
+    ) as child:
+        yield PrefectServer(url, client, child)
+
+
+@contextmanager
+def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) -> Iterator[Child]:
+    """Run a process worker of a work pool; `client` are our server's settings, None where the environment names one."""
+    environment = {**os.environ, **CLIENT} if client is None else {**WORKER, **_inherited(), **client}
+    environment |= spool_of(folder.path)
+    # Prefect makes folders in the temporary one, which all users share, and leaves them there.
+    temporary = folder.path / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
+    environment["TMPDIR"] = str(temporary)
+    with child_process(
+        "the Prefect worker",
+        [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", pool, "--install-policy", "never"],
+        folder.log("prefect-worker"),
+        environment=environment,
+        held=[folder.lock],
+        directory=folder.path,
+    ) as child:
+        yield child
+
+
+def spool_of(folder: Path) -> dict[str, str]:
+    """Return where the jobs of a stack keep renewed tokens while the database is away, as an environment variable."""
+    return {"SIVERA_SPOOL_DIR": os.environ.get("SIVERA_SPOOL_DIR") or str((folder / "spool").absolute())}
+
+
+def use_server(client: Mapping[str, str]) -> None:
+    """Let this process talk to a server of ours, and to no other. Call it before prefect is imported."""
+    for name in [name for name in os.environ if name.startswith(OF_ANOTHER_SERVER)]:
+        del os.environ[name]
+    os.environ.update(client)
+
+
+def use_running_stack() -> Path | None:
+    """Let this process talk to the server of the stack that runs here, be it of `sivera up` or of `sivera demo`.
+
+    Does nothing where PREFECT_API_URL is set, or where none runs. Call it before prefect is imported.
+
+    Returns:
+        The folder of that stack.
+    """
+    os.environ.update(CLIENT)
+    running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
+    if not running or os.environ.get("PREFECT_API_URL"):
+        return None
+    # The profile in it holds the rest.
+    use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
+    if running == DEMO_FOLDER:
+        # The demo has a database and secrets of its own: real ones must never be given to its server.
+        for name in [name for name in os.environ if name.startswith("SIVERA_") and name not in UNSAVED_VARIABLES]:
+            del os.environ[name]
+    return running
+
+
+def check_given_server(url: str) -> None:
+    """Check that something answers where a Prefect server that is not ours should be.
+
+    Raises:
+        ConfigurationError: Nothing does.
+    """
+    try:
+        httpx.get(f"{url.rstrip('/')}/health", timeout=CHECK_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise ConfigurationError(
+            "no Prefect server answers at the address in PREFECT_API_URL: start it, correct the address (it ends in "
+            "/api), or unset the variable to let `sivera up` start a server of its own"
+        ) from None
+
+
+def _client_settings(home: Path, api_url: str, auth: str) -> dict[str, str]:
+    return CLIENT | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth}
+
+
+def _profile(client: Mapping[str, str]) -> str:
+    kept = [name for name in client if name.startswith("PREFECT_") and name != "PREFECT_HOME"]
+    lines = [f'{name} = "{client[name]}"' for name in kept]
+    return "\n".join(['active = "sivera"', "", "[profiles.sivera]", *lines, ""])
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(OF_ANOTHER_SERVER)}
+
+
+def _answers(url: str, auth: tuple[str, str]) -> bool:
+    try:
+        return httpx.get(url, auth=auth, timeout=CHECK_SECONDS).status_code == 200
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False

@@ -1,0 +1,134 @@
+"""Child processes of the local stack: each with a log file, a readiness check, and an end no later than ours."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sivera.errors import SiveraError
+
+GRACE_SECONDS = 10
+POLL_SECONDS = 0.1
+TAIL_LINES = 12
+
+
+class StackError(SiveraError):
+    """A part of the local stack did not start, or ended; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running child process and its log file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raise StackError if the child has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise StackError(f"{self.name} ended with exit code {code}. {self._tail()}")
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Return once `ready()` is true.
+
+        Raises:
+            StackError: The child ended before, or is not ready after so many seconds.
+        """
+        for _ in range(round(seconds / POLL_SECONDS)):
+            self.check()
+            if ready():
+                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(POLL_SECONDS)
+        raise StackError(f"{self.name} is not ready after {seconds:.0f} seconds. {self._tail()}")
+
+    def _tail(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        shown = "".join(f"\n  {line}" for line in lines)
+        return f"The end of {self.log}:{shown}" if shown else f"It wrote nothing to {self.log}."
+
+
+@contextmanager
+def child_process(
+    name: str,
+    command: Sequence[str | Path],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    user: str | None = None,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    held: Sequence[int] = (),
+    directory: Path | None = None,
+) -> Iterator[Child]:
+    """Run a command until the context ends, or we do; see `ops.stack.child` for how.
+
+    Args:
+        name: What a person calls it.
+        command: The program and its arguments. No secrets: every user of the machine can read them.
+        log: Where its output goes; the log of the time before is kept beside it, ending in `.1`.
+        environment: All of its environment variables; None passes on ours.
+        user: The user to run it as; only root can ask for one.
+        stop_signal: What makes it end in good order.
+        directory: Where it runs; None for where we are.
+        held: File descriptors, such as of a lock, that stay open until the last descendant has ended.
+    """
+    shim = Path(__file__).with_name("child.py")
+    arguments = ["--signal", stop_signal.name.removeprefix("SIG"), "--grace", str(GRACE_SECONDS)]
+    arguments += ["--user", user] if user else []
+    with _open_log(log) as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", shim, *arguments, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=directory,
+            start_new_session=True,  # Ctrl-C at a terminal must reach us alone: the order of the end is ours
+            pass_fds=held,
+        )
+    try:
+        yield Child(name, process, log)
+    finally:
+        process.communicate()  # closes its input, which tells it to end, and waits until it has
+
+
+@contextmanager
+def free_port(preferred: int, say: Callable[[str], None]) -> Iterator[int]:
+    """Yield the first port of the loopback from `preferred` on that nobody listens on; say so where it is another.
+
+    Until the context ends no other caller of this, in any process, gets that port: a Prefect server takes seconds
+    until it listens, and two stacks that start at once would both choose it.
+
+    Raises:
+        StackError: A hundred ports are taken.
+    """
+    for port in range(preferred, preferred + 100):
+        # UDP has ports of its own, and the system frees them when their process ends, however it does.
+        with socket.socket(type=socket.SOCK_DGRAM) as claim, socket.socket() as probe:
+            # As servers do: a port whose last connections still linger is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                claim.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            probe.close()
+            if port != preferred:
+                say(f"port {preferred} is taken, using {port}")
+            yield port
+            return
+    raise StackError(f"ports {preferred} to {preferred + 99} are all taken: end what listens on one of them")
+
+
+def _open_log(log: Path) -> BinaryIO:
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")

@@ -1,0 +1,243 @@
+"""The local stack: PostgreSQL, a Prefect server, a worker and the sandbox, as children of this process.
+
+May not import prefect at its top; see `ops.stack.prefect_server`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+from sqlalchemy import URL
+
+from blocks.names import WORK_POOL
+from ops.stack.folder import CRON_SECRET_FILE, FOLDER, Folder, own_folder, write_private
+from ops.stack.postgres import embedded_postgres
+from ops.stack.prefect_server import (
+    CLIENT,
+    PrefectServer,
+    check_given_server,
+    prefect_server,
+    prefect_worker,
+    use_server,
+)
+from ops.stack.processes import Child, child_process, free_port
+from sivera.database import migrate, open_engine, parse_url
+from sivera.errors import ConfigurationError
+
+SERVER_PORT = 4200
+SANDBOX_PORT = 4400
+SANDBOX_START_SECONDS = 120
+DOOR_PORT = 3000
+DOOR_START_SECONDS = 180
+WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Door:
+    """The HTTP door, or one that is coming up: see `wait`."""
+
+    url: str
+    child: Child
+    secret_file: Path
+
+    def wait(self, say: Callable[[str], None]) -> None:
+        """Return once it answers, and say how to call it.
+
+        Raises:
+            StackError: It does not start.
+        """
+        self.child.wait_until(lambda: _is_healthy(self.url), DOOR_START_SECONDS)
+        say(f"The HTTP door is at {self.url}/api/cron; the secret that it asks for is kept in {self.secret_file}. Try:")
+        header = f"""printf 'Authorization: Bearer %s' "$(cat {self.secret_file})\""""
+        say(f"  {header} | curl -sS -H @- {self.url}/api/cron")
+
+
+class Stack:
+    """What runs until `open_stack` ends, the last started first.
+
+    Args:
+        folder: Where it keeps its data and logs.
+        resources: What ends it.
+        say: Tells a person a line.
+    """
+
+    def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
+        self.folder, self._resources, self._say = folder, resources, say
+        self.children: list[Child] = []
+
+    @property
+    def storage_dir(self) -> Path:
+        """Where reports and backups are kept until the storage blocks name another place."""
+        return self.folder.path / "storage"
+
+    def start_postgres(self, database: str = "sivera") -> URL:
+        """Start PostgreSQL and return the URL of a database in it, made if need be."""
+        postgres = self._resources.enter_context(embedded_postgres(self.folder, database))
+        self.children.append(postgres.child)
+        return postgres.url
+
+    def start_server(self) -> PrefectServer:
+        """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
+        port = self._resources.enter_context(free_port(SERVER_PORT, self._say))
+        server = self._resources.enter_context(prefect_server(self.folder, port, self._say))
+        self.children.append(server.child)
+        return server
+
+    def join_server(self, server: PrefectServer) -> None:
+        """Let this process talk to our server, once it answers and what an earlier stack left running is put to rest.
+
+        Raises:
+            StackError: It does not start.
+        """
+        use_server(server.client)
+        # Prefect takes seconds to import: here the server is still starting.
+        from blocks.server import connect  # noqa: PLC0415
+        from ops.stack.runs import put_to_rest  # noqa: PLC0415
+
+        server.wait()
+        with connect() as client:
+            put_to_rest(client)
+
+    def start_worker(self, server: PrefectServer | None) -> None:
+        """Start a worker of our work pool, at our server or (None) at the one that the environment names."""
+        client = server.client if server else None
+        self.children.append(self._resources.enter_context(prefect_worker(self.folder, WORK_POOL, client)))
+
+    def start_door(self) -> Door | None:
+        """Start the HTTP door at the Prefect server that this process talks to; None where its secret will not do.
+
+        It takes seconds until it answers, so do something else before `door.wait()`.
+        """
+        from blocks.cron_secret import load_cron_secret  # noqa: PLC0415 - imports prefect
+
+        try:
+            secret = load_cron_secret()
+        except ConfigurationError as error:
+            # No reason to keep the jobs from running.
+            self._say(f"The HTTP door stays shut: {error}")
+            return None
+        secret_file = self.folder.path / CRON_SECRET_FILE
+        write_private(secret_file, secret.current.get_secret_value())
+        port = self._resources.enter_context(free_port(DOOR_PORT, self._say))
+        child = self._resources.enter_context(
+            child_process(
+                "the HTTP door",
+                [sys.executable, "-P", "-m", "ops.cli", "door", "--port", str(port)],
+                self.folder.log("door"),
+                environment={**os.environ, **CLIENT},
+                held=[self.folder.lock],
+                directory=self.folder.path,
+            )
+        )
+        self.children.append(child)
+        return Door(f"http://127.0.0.1:{port}", child, Path(os.path.relpath(secret_file)))
+
+    def start_sandbox(self) -> str:
+        """Start a sandbox without any grant and return its base URL."""
+        port = self._resources.enter_context(free_port(SANDBOX_PORT, self._say))
+        child = self._resources.enter_context(
+            child_process(
+                "the sandbox",
+                [sys.executable, "-P", "-m", "sandbox", "--port", str(port), "--grants", "0"],
+                self.folder.log("sandbox"),
+                held=[self.folder.lock],
+            )
+        )
+        self.children.append(child)
+        url = f"http://127.0.0.1:{port}"
+        child.wait_until(lambda: _is_up(url), SANDBOX_START_SECONDS)
+        return url
+
+    def check(self) -> None:
+        """Raise StackError if any part of the stack has ended."""
+        for child in self.children:
+            child.check()
+
+    def watch(self) -> NoReturn:
+        """Stay until interrupted; raise StackError if a part of the stack ends."""
+        while True:
+            self.check()
+            time.sleep(WATCH_SECONDS)
+
+
+@contextmanager
+def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
+    """Open a folder for a stack; all that is started ends with the context, and also when this process is killed.
+
+    Raises:
+        StackError: Another stack runs there, or the folder cannot be made.
+    """
+    with own_folder(path) as folder, ExitStack() as resources:
+        yield Stack(folder, resources, say)
+
+
+def up(say: Callable[[str], None]) -> NoReturn:
+    """Run the stack for real credentials until interrupted.
+
+    SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server to use instead of our own. Secrets in
+    the environment are saved as blocks.
+
+    Raises:
+        ConfigurationError: What one of them names does not answer, or something is wrongly configured.
+        StackError: A part does not start, or ends.
+    """
+    given_database, given_server = os.environ.get("SIVERA_DATABASE_URL"), os.environ.get("PREFECT_API_URL")
+    if given_server:
+        check_given_server(given_server)
+    url = parse_url(given_database) if given_database else None
+    if url:
+        prepare_database(url)
+    with open_stack(FOLDER, say) as stack:
+        server = None if given_server else stack.start_server()
+        if not url:
+            url = stack.start_postgres()
+            prepare_database(url)
+        if server:
+            stack.join_server(server)
+        from ops.commands.setup import save_environment  # noqa: PLC0415
+        from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
+
+        save_environment(None, say)
+        deployed = deploy(database_url=url.render_as_string(hide_password=False), storage_dir=stack.storage_dir)
+        for block in deployed.setup.missing:
+            say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
+        stack.start_worker(server)
+        if door := stack.start_door():
+            door.wait(say)
+        if server:
+            say(f"The Prefect UI is at {server.url}.")
+        say("The jobs are deployed. Ctrl-C ends the stack.")
+        stack.watch()
+
+
+def prepare_database(url: URL) -> None:
+    """Migrate a database.
+
+    Raises:
+        ConfigurationError: It does not answer within ten seconds.
+    """
+    engine = open_engine(url)
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=1).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return httpx.post(f"{url}/control/calls", timeout=1).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,300 @@
+"""Google's side of the sandbox: the OAuth token endpoint, the account list, and GAQL over a grant's accounts.
+
+Every grant has a manager account above its ad accounts; its user has direct access to the manager and to the first ad
+account, as an advertiser has who kept a login when an agency took over. `gaql` reads a query, `google_query` says what
+may be asked, `google_rows` what the world answers; here is who may ask, and in which shape the answer goes out.
+"""
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from starlette.routing import Route
+
+from sandbox.gaql import QueryRefused
+from sandbox.google_query import Plan, plan
+from sandbox.google_rows import Target
+from sandbox.http import Call, Refusal, Reply, route
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
+from sivera.values import PlatformName
+
+API_VERSION = "v26"
+SCOPE = "https://www.googleapis.com/auth/adwords"
+PAGE_ROWS = 10_000
+"""The fixed page of `search`; whoever sends a page size is refused."""
+CHUNK_ROWS = 100
+"""How many rows a chunk of `searchStream` holds here; the real one's chunks are larger and of no fixed size."""
+OPERATIONS = {"customer": "accounts", "customer_client": "accounts", "change_status": "changes"}
+"""Under which name a search is counted, by the resource that it asks; metrics and campaigns have their own."""
+
+STATUS_NAMES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+STATUS_MESSAGES = {
+    400: "Request contains an invalid argument.",
+    401: "Request had invalid authentication credentials.",
+    403: "The caller does not have permission",
+    429: "Resource has been exhausted (e.g. check quota).",
+    500: "Internal error encountered.",
+    503: "The service is currently unavailable.",
+}
+FAILURE_TYPE = f"type.googleapis.com/google.ads.googleads.{API_VERSION}.errors.GoogleAdsFailure"
+NO_ACCESS = (
+    "User doesn't have permission to access customer. Note: If you're accessing a client customer, the manager's "
+    "customer id must be set in the 'login-customer-id' header. "
+    "See https://developers.google.com/google-ads/api/docs/concepts/call-structure#cid"
+)
+_CUSTOMER_ID = re.compile(r"[0-9]{10}")
+_FROM = re.compile(r"\bFROM\s+(\w+)")
+
+
+class GoogleBackend:
+    """Google's paths, encodings and errors over a world."""
+
+    platform = PlatformName.GOOGLE
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._request_numbers = count(1)
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        customers = f"/{API_VERSION}/customers"
+        search = f"{customers}/{{customer_id}}/googleAds:search"
+        return [
+            route(self, "POST", "/token", "token", self.token),
+            route(self, "GET", f"{customers}:listAccessibleCustomers", "accounts", self.accessible_customers),
+            route(self, "POST", f"{search}Stream", _operation, self.search_stream),
+            route(self, "POST", search, _operation, self.search),
+        ]
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def throttled(self, call: Call, seconds: float) -> Reply:
+        """Answer that the project's quota is spent; the token endpoint names the wait in a header."""
+        wait = math.ceil(seconds)
+        if call.url.endswith("/token"):
+            return _oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
+        quota = {"rateScope": "DEVELOPER", "rateName": "Requests per project", "retryDelay": f"{wait}s"}
+        message, details = f"Too many requests. Retry in {wait} seconds.", {"quotaErrorDetails": quota}
+        return self._failure(call, 429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", message, details)
+
+    def broken(self, call: Call, status: int) -> Reply:
+        """Answer that the platform is in trouble."""
+        if call.url.endswith("/token"):
+            return _oauth_error(status, "internal_failure", "Backend Error")
+        return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
+
+    # -- tokens ---------------------------------------------------------------------------------------------------
+
+    def token(self, call: Call) -> Reply:
+        """Renew an access token (RFC 6749, section 6)."""
+        if (error := _client_error(call)) is not None:
+            return error
+        grant = self.world.grant_of_refresh(self.platform, call.form["refresh_token"])
+        if grant is None:
+            return _oauth_error(400, "invalid_grant", "Token has been expired or revoked.")
+        if grant.needs_login:
+            return _oauth_error(400, "invalid_grant", "reauth related error (invalid_rapt)", subtype="invalid_rapt")
+        access, seconds = self.world.issue_access(grant)
+        rotated = {"refresh_token": self.world.issue_refresh(grant)} if grant.rotates else {}
+        return Reply(
+            {"access_token": access, "expires_in": seconds, "scope": SCOPE, "token_type": "Bearer"} | rotated,
+            headers={"Cache-Control": "no-store"},
+        )
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    def accessible_customers(self, call: Call) -> Reply:
+        """List the customers to which the grant's user has direct access."""
+        return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(self._grant(call))]})
+
+    def search_stream(self, call: Call) -> Reply:
+        """Answer a query in one array of chunks."""
+        query_plan, rows = self._rows(call, ("query",))
+        chunks = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)] or [[]]
+        request_id = self._request_id()
+        return Reply(
+            [
+                {
+                    **({"results": chunk} if chunk else {}),
+                    "fieldMask": query_plan.field_mask,
+                    "requestId": request_id,
+                    "queryResourceConsumption": str(len(rows)),
+                }
+                for chunk in chunks
+            ]
+        )
+
+    def search(self, call: Call) -> Reply:
+        """Answer a query page by page."""
+        query_plan, rows = self._rows(call, ("query", "pageToken"))
+        key = hashlib.blake2b(f"{call.path['customer_id']}/{call.json['query']}".encode(), digest_size=8).hexdigest()
+        start = self._page_start(call, key)
+        body: dict[str, Any] = {"fieldMask": query_plan.field_mask, "queryResourceConsumption": str(len(rows))}
+        if page := rows[start : start + PAGE_ROWS]:
+            body["results"] = page
+        if start + PAGE_ROWS < len(rows):
+            body["nextPageToken"] = base64.urlsafe_b64encode(f"{key}/{start + PAGE_ROWS}".encode()).decode()
+        return Reply(body)
+
+    def _page_start(self, call: Call, key: str) -> int:
+        token = call.json.get("pageToken")
+        if not token:
+            return 0
+        try:
+            owner, _, start = base64.urlsafe_b64decode(token).decode().partition("/")
+            if owner == key:
+                return int(start)
+        except (TypeError, ValueError):
+            pass
+        raise self._refusal(call, 400, "requestError", "INVALID_PAGE_TOKEN", "Next page token is invalid.")
+
+    def _rows(self, call: Call, known: Sequence[str]) -> tuple[Plan, list[dict[str, Any]]]:
+        target = self._target(call)
+        query = self._body(call, known)["query"]
+        try:
+            query_plan = plan(query)
+            return query_plan, query_plan.rows(target)
+        except QueryRefused as refused:
+            raise self._refusal(call, 400, refused.category, refused.code, refused.message) from None
+
+    def _body(self, call: Call, known: Sequence[str]) -> dict[str, Any]:
+        if not call.headers.get("content-type", "").startswith("application/json") or not isinstance(call.json, dict):
+            raise Refusal(self._error(call, 400, "Invalid JSON payload received."))
+        if "pageSize" in call.json:
+            message = "Setting the page size is not supported. Responses have a fixed page size of 10000 rows."
+            raise self._refusal(call, 400, "requestError", "PAGE_SIZE_NOT_SUPPORTED", message)
+        if unknown := [key for key in call.json if key not in known]:
+            message = f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.'
+            raise Refusal(self._error(call, 400, message))
+        if not isinstance(call.json.get("query"), str) or not call.json["query"]:
+            message = "Required field is missing."
+            raise self._refusal(call, 400, "requestError", "REQUIRED_FIELD_MISSING", message)
+        return call.json
+
+    # -- who may ask ----------------------------------------------------------------------------------------------
+
+    def _grant(self, call: Call) -> Grant:
+        scheme, _, text = call.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not text:
+            message = "Request is missing required authentication credential. Expected OAuth 2 access token."
+            raise Refusal(self._error(call, 401, message))
+        grant = self.world.grant_of_access(self.platform, text)
+        if grant is not None:
+            return grant
+        token = self.world.read_access(self.platform, text)
+        owner = self.world.grants.get(token.grant_id) if token else None
+        if owner is None:
+            raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_INVALID", "OAuth token is not valid.")
+        if owner.revoked:
+            raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_REVOKED", "OAuth token was revoked.")
+        raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_EXPIRED", "OAuth token has expired.")
+
+    def _target(self, call: Call) -> Target:
+        """Return the customer that the call names, if the grant's user may read it this way."""
+        grant = self._grant(call)
+        customer_id, login_id = call.path["customer_id"], call.headers.get("login-customer-id")
+        if not _CUSTOMER_ID.fullmatch(customer_id):
+            raise self._refusal(call, 400, "requestError", "INVALID_CUSTOMER_ID", "Customer ID is invalid.")
+        if login_id is not None and not _CUSTOMER_ID.fullmatch(login_id):
+            message = "The login customer ID could not be validated."
+            raise self._refusal(call, 400, "headerError", "INVALID_LOGIN_CUSTOMER_ID", message)
+        login_id = login_id or customer_id
+        if login_id not in _direct(grant) or login_id not in (customer_id, grant.manager_id):
+            raise self._refusal(call, 403, "authorizationError", "USER_PERMISSION_DENIED", NO_ACCESS)
+        if customer_id == grant.manager_id:
+            return Target(self.world, _manager(grant), tuple(self.world.accounts_of(grant)), is_manager=True)
+        account = self.world.accounts[self.platform].get(customer_id)
+        if account is None or account.grant_id != grant.id:
+            raise self._refusal(call, 403, "authorizationError", "USER_PERMISSION_DENIED", NO_ACCESS)
+        if account.closed:
+            message = "The customer account can't be accessed because it is not yet enabled or has been deactivated."
+            raise self._refusal(call, 403, "authorizationError", "CUSTOMER_NOT_ENABLED", message)
+        return Target(self.world, account)
+
+    # -- errors ---------------------------------------------------------------------------------------------------
+
+    def _refusal(self, call: Call, status: int, category: str, code: str, message: str) -> Refusal:
+        return Refusal(self._failure(call, status, category, code, message))
+
+    def _failure(
+        self, call: Call, status: int, category: str, code: str, message: str, details: dict[str, Any] | None = None
+    ) -> Reply:
+        """Return Google's error that carries a GoogleAdsFailure of one error."""
+        error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
+        failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": self._request_id()}
+        return self._error(call, status, STATUS_MESSAGES.get(status, "Unknown error."), [failure])
+
+    def _error(self, call: Call, status: int, message: str, details: Sequence[dict[str, Any]] = ()) -> Reply:
+        name = STATUS_NAMES.get(status, "UNAVAILABLE" if status >= 500 else "UNKNOWN")
+        error: dict[str, Any] = {"code": status, "message": message, "status": name}
+        body = {"error": error | ({"details": list(details)} if details else {})}
+        # A stream is an array, and so are its errors.
+        return Reply([body] if call.url.endswith(":searchStream") else body, status)
+
+    def _request_id(self) -> str:
+        return f"sandbox-{next(self._request_numbers)}"
+
+
+def _operation(call: Call) -> str:
+    """Name a search by what it asks for."""
+    query = call.json.get("query") if isinstance(call.json, dict) else None
+    text = query if isinstance(query, str) else ""
+    if "metrics." in text:
+        return "metrics"
+    found = _FROM.search(text)
+    return OPERATIONS.get(found[1], "campaigns") if found else "campaigns"
+
+
+def _direct(grant: Grant) -> list[str]:
+    """Return the customers to which the grant's user was given access directly, not through a manager."""
+    return [id_ for id_ in (grant.manager_id, *grant.account_ids[:1]) if id_]
+
+
+def _manager(grant: Grant) -> Account:
+    return Account(
+        platform=PlatformName.GOOGLE,
+        id=str(grant.manager_id),
+        name=f"Manager {grant.id}",
+        timezone="America/New_York",
+        currency="USD",
+        grant_id=grant.id,
+        index=-1,
+        campaign_count=0,
+        seed=0,
+    )
+
+
+def _client_error(call: Call) -> Reply | None:
+    """Return the token endpoint's complaint about the form or our application, if there is one."""
+    form = call.form
+    if not call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return _oauth_error(400, "invalid_request", "The request must be form encoded.")
+    if form.get("grant_type") != "refresh_token":
+        return _oauth_error(400, "unsupported_grant_type", f"Invalid grant_type: {form.get('grant_type', '')}")
+    if form.get("client_id") != CLIENT_ID:
+        return _oauth_error(401, "invalid_client", "The OAuth client was not found.")
+    if form.get("client_secret") != CLIENT_SECRET:
+        return _oauth_error(401, "invalid_client", "Unauthorized")
+    if not form.get("refresh_token"):
+        return _oauth_error(400, "invalid_request", "Missing required parameter: refresh_token")
+    return None
+
+
+def _oauth_error(
+    status: int, error: str, description: str, headers: dict[str, str] | None = None, subtype: str | None = None
+) -> Reply:
+    body = {"error": error, "error_description": description} | ({"error_subtype": subtype} if subtype else {})
+    return Reply(body, status, headers or {})

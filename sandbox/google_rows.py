@@ -1,0 +1,214 @@
+"""How the world reads as Google's resources: the fields of each, and the rows that a customer has of it.
+
+A field is a function from a row to its JSON value: int64 as text, enums as names, money in micros, None for unset.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sandbox.world import ZERO, Account, Campaign, Figures, World
+from sivera.values import BudgetKind, CampaignStatus
+
+MICROS = 1_000_000
+
+STATUSES = {
+    CampaignStatus.ACTIVE: "ENABLED",
+    CampaignStatus.ENDED: "ENABLED",
+    CampaignStatus.PAUSED: "PAUSED",
+    CampaignStatus.ARCHIVED: "REMOVED",
+    CampaignStatus.REMOVED: "REMOVED",
+    CampaignStatus.OTHER: "UNKNOWN",
+}
+RESOURCE_TYPE_IDS = {"CAMPAIGN": 5, "CAMPAIGN_BUDGET": 7}
+"""As the guide 'Change status' lists them; they are part of a change's resource name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The customer that is asked, and those below it where it is a manager."""
+
+    world: World
+    customer: Account
+    clients: tuple[Account, ...] = ()
+    is_manager: bool = False
+
+
+@dataclass(slots=True)
+class Row:
+    """One row of an answer; what a resource has no use for stays unset."""
+
+    customer: Account
+    is_manager: bool = False
+    client: Any = None
+    level: int = 0
+    campaign: Any = None
+    budget: Any = None
+    ended: bool = False
+    day: date | None = None
+    figures: Figures = ZERO
+    changed_at: str = ""
+    changed_type: str = ""
+    changed_status: str = ""
+
+
+Field = Callable[[Row], str | bool | float | None]
+
+
+def _campaign_name(row: Row) -> str | None:
+    return f"customers/{row.customer.id}/campaigns/{row.campaign.id}" if row.campaign else None
+
+
+def _budget_name(row: Row) -> str | None:
+    return f"customers/{row.customer.id}/campaignBudgets/{row.budget.budget_id}" if row.budget else None
+
+
+def _change_name(row: Row) -> str:
+    micros = int(datetime.fromisoformat(row.changed_at).replace(tzinfo=UTC).timestamp() * MICROS)
+    changed = row.campaign.id if row.campaign else row.budget.budget_id
+    return f"customers/{row.customer.id}/changeStatus/{micros}-{RESOURCE_TYPE_IDS[row.changed_type]}-{changed}"
+
+
+def _serving_status(row: Row) -> str:
+    if row.ended:
+        return "ENDED"
+    return "NONE" if STATUSES[row.campaign.state] == "REMOVED" else "SERVING"
+
+
+def _primary_status(row: Row) -> str:
+    native = STATUSES[row.campaign.state]
+    if native == "ENABLED":
+        return "ENDED" if row.ended else "ELIGIBLE"
+    return native
+
+
+def _micros(amount: Decimal) -> str:
+    return str(int(amount * MICROS))
+
+
+def _budget(read: Callable[[Campaign], str | bool | None]) -> Field:
+    return lambda row: read(row.budget) if row.budget else None
+
+
+FIELDS: dict[str, dict[str, Field]] = {
+    "customer": {
+        "resource_name": lambda row: f"customers/{row.customer.id}",
+        "id": lambda row: row.customer.id,
+        "descriptive_name": lambda row: row.customer.name,
+        "currency_code": lambda row: row.customer.currency,
+        "time_zone": lambda row: row.customer.timezone,
+        "manager": lambda row: row.is_manager,
+        "status": lambda _: "ENABLED",
+    },
+    "customer_client": {
+        "resource_name": lambda row: f"customers/{row.customer.id}/customerClients/{row.client.id}",
+        "client_customer": lambda row: f"customers/{row.client.id}",
+        "id": lambda row: row.client.id,
+        "descriptive_name": lambda row: row.client.name,
+        "currency_code": lambda row: row.client.currency,
+        "time_zone": lambda row: row.client.timezone,
+        "level": lambda row: str(row.level),
+        "manager": lambda row: row.is_manager and row.level == 0,
+        "hidden": lambda _: False,
+        "test_account": lambda _: False,
+        "status": lambda row: "CANCELED" if row.client.closed else "ENABLED",
+    },
+    "campaign": {
+        "resource_name": _campaign_name,
+        "id": lambda row: row.campaign.id,
+        "name": lambda row: row.campaign.name,
+        "status": lambda row: STATUSES[row.campaign.state],
+        "serving_status": _serving_status,
+        "primary_status": _primary_status,
+        "advertising_channel_type": lambda row: row.campaign.product,
+        "start_date_time": lambda row: f"{row.campaign.start} 00:00:00",
+        "end_date_time": lambda row: f"{row.campaign.end} 23:59:59" if row.campaign.end else None,
+        "campaign_budget": _budget_name,
+    },
+    "campaign_budget": {
+        "resource_name": _budget_name,
+        "id": _budget(lambda budget: budget.budget_id),
+        "amount_micros": _budget(lambda b: None if b.budget_kind is BudgetKind.LIFETIME else _micros(b.budget)),
+        "total_amount_micros": _budget(lambda b: _micros(b.budget) if b.budget_kind is BudgetKind.LIFETIME else None),
+        "period": _budget(lambda b: "CUSTOM_PERIOD" if b.budget_kind is BudgetKind.LIFETIME else "DAILY"),
+        "explicitly_shared": _budget(lambda budget: budget.budget_kind is BudgetKind.SHARED),
+    },
+    "segments": {"date": lambda row: str(row.day)},
+    "metrics": {
+        "impressions": lambda row: str(row.figures.impressions),
+        "clicks": lambda row: str(row.figures.clicks),
+        "cost_micros": lambda row: _micros(row.figures.spend),
+        "conversions": lambda row: float(row.figures.conversions),
+        "conversions_value": lambda row: float(row.figures.conversion_value),
+    },
+    "change_status": {
+        "resource_name": _change_name,
+        "last_change_date_time": lambda row: row.changed_at,
+        "resource_type": lambda row: row.changed_type,
+        "resource_status": lambda row: row.changed_status,
+        "campaign": _campaign_name,
+        "campaign_budget": _budget_name,
+    },
+}
+
+
+def clients(target: Target) -> Iterator[Row]:
+    """Yield the customer itself and, below a manager, its clients."""
+    yield Row(target.customer, target.is_manager, client=target.customer)
+    for client in target.clients:
+        yield Row(target.customer, target.is_manager, client=client, level=1)
+
+
+def campaigns(target: Target) -> Iterator[Row]:
+    """Yield the customer's campaigns, removed ones too; a manager has none."""
+    today = target.customer.today(target.world.clock.now())
+    budgets = _budgets(target.customer.campaigns.values())
+    for campaign in target.customer.campaigns.values():
+        ended = campaign.state is CampaignStatus.ENDED or (campaign.end is not None and campaign.end < today)
+        budget = None if campaign.budget_kind is BudgetKind.LOWER_LEVEL else budgets[campaign.budget_id]
+        yield Row(target.customer, campaign=campaign, budget=budget, ended=ended)
+
+
+def campaign_days(target: Target, since: date, until: date) -> Iterator[Row]:
+    """Yield each campaign's days; those without figures are left out, as Google does where a query is segmented."""
+    days = [since + timedelta(days=i) for i in range((until - since).days + 1)]
+    for row in campaigns(target):
+        for day in days:
+            figures = target.world.figures(target.customer, row.campaign, day)
+            if figures != ZERO:
+                yield replace(row, day=day, figures=figures)
+
+
+def changes(target: Target) -> Iterator[Row]:
+    """Yield the last change of each campaign and of each budget: a change in the world counts for both."""
+    customer, all_campaigns = target.customer, target.customer.campaigns.values()
+    for campaign in all_campaigns:
+        kind = "REMOVED" if STATUSES[campaign.state] == "REMOVED" else _added_or_changed(campaign)
+        at = local_time(campaign.updated, customer)
+        yield Row(customer, campaign=campaign, changed_at=at, changed_type="CAMPAIGN", changed_status=kind)
+    for budget in _budgets(all_campaigns).values():
+        kind, at = _added_or_changed(budget), local_time(budget.updated, customer)
+        yield Row(customer, budget=budget, changed_at=at, changed_type="CAMPAIGN_BUDGET", changed_status=kind)
+
+
+def _added_or_changed(campaign: Campaign) -> str:
+    return "ADDED" if campaign.updated == campaign.created else "CHANGED"
+
+
+def _budgets(campaigns: Iterable[Campaign]) -> dict[str, Campaign]:
+    """Return, by budget id, the campaign that says what the budget is now: of those that share it, the last changed."""
+    budgets: dict[str, Campaign] = {}
+    for campaign in campaigns:
+        if campaign.budget_kind is not BudgetKind.LOWER_LEVEL:
+            known = budgets.get(campaign.budget_id)
+            if known is None or campaign.updated > known.updated:
+                budgets[campaign.budget_id] = campaign
+    return budgets
+
+
+def local_time(when: datetime, customer: Account) -> str:
+    """Return a time as the API writes it: in the customer's time zone, which it does not name."""
+    return when.astimezone(ZoneInfo(customer.timezone)).replace(tzinfo=None).isoformat(" ", "microseconds")

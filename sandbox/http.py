@@ -1,0 +1,167 @@
+"""What the platforms' files have in common: a call, a reply, and the pipeline between them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from sandbox.faults import FaultKind
+from sandbox.world import World
+from sivera.values import PlatformName
+
+GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. `body` is what becomes JSON, or bytes that are sent as they are."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+    @property
+    def content(self) -> bytes:
+        """The bytes to send."""
+        return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
+
+
+class Refusal(Exception):
+    """Raised by a handler to answer with an error."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as a handler sees it; `path` holds the parameters of the route."""
+
+    method: str
+    url: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        """The body parsed from JSON; None when it is empty or malformed."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The body parsed as a form."""
+        return {key: values[0] for key, values in parse_qs(self.body.decode(), keep_blank_values=True).items()}
+
+
+Handler = Callable[[Call], Reply]
+
+
+class Backend(Protocol):
+    """One platform of the sandbox."""
+
+    platform: PlatformName
+    world: World
+
+    def throttled(self, call: Call, seconds: float) -> Reply:
+        """Answer that the caller must slow down, as this platform says it."""
+        ...
+
+    def broken(self, call: Call, status: int) -> Reply:
+        """Answer that the platform is in trouble, as this platform says it."""
+        ...
+
+    def routes(self) -> list[Route]:
+        """Return the platform's routes, made with `route`."""
+        ...
+
+
+class _Endpoint:
+    """The ASGI application of one route: faults, latency, then the handler."""
+
+    def __init__(self, backend: Backend, operation: str | Callable[[Call], str], handler: Handler) -> None:
+        self.backend, self.operation, self.handler = backend, operation, handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        call = Call(
+            method=request.method,
+            url=request.url.path + ("?" + request.url.query if request.url.query else ""),
+            path=request.path_params,
+            query=request.query_params,
+            headers=request.headers,
+            body=await request.body(),
+        )
+        response = await self._answer(call, receive)
+        if response is not None:
+            await response(scope, receive, send)
+            return
+        # An answer that stops after its first byte makes the server close the connection.
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+
+    async def _answer(  # noqa: C901, PLR0911 - one short arm a kind of fault
+        self, call: Call, receive: Receive
+    ) -> Response | None:
+        world = self.backend.world
+        text = f"{call.url} {call.headers.get('amazon-advertising-api-scope', '')} {call.body.decode(errors='replace')}"
+        operation = self.operation if isinstance(self.operation, str) else self.operation(call)
+        fault = world.faults.take(self.backend.platform, operation, text, world.clock.now().timestamp())
+        if world.faults.latency_seconds:
+            await asyncio.sleep(world.faults.latency_seconds)
+        if fault is None:
+            return _response(self._reply(call))
+        match fault.kind:
+            case FaultKind.THROTTLE:
+                return _response(self.backend.throttled(call, fault.seconds))
+            case FaultKind.STATUS:
+                return _response(self.backend.broken(call, fault.status))
+            case FaultKind.HTML:
+                return Response(GATEWAY_PAGE, fault.status, media_type="text/html")
+            case FaultKind.TRUNCATED:
+                reply = self._reply(call)
+                return Response(reply.content[: len(reply.content) // 2], reply.status, media_type="application/json")
+            case FaultKind.MALFORMED:
+                return Response(b'{"unexpected":[{"shape":true}]}', 200, media_type="application/json")
+            case FaultKind.SLOW:
+                await asyncio.sleep(fault.seconds)
+                return _response(self._reply(call))
+            case FaultKind.DISCONNECT:
+                self._reply(call)
+                return None
+            case FaultKind.HANG:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return None
+
+    def _reply(self, call: Call) -> Reply:
+        try:
+            return self.handler(call)
+        except Refusal as refusal:
+            return refusal.reply
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.content, reply.status, dict(reply.headers), reply.media_type)
+
+
+def route(backend: Backend, method: str, path: str, operation: str | Callable[[Call], str], handler: Handler) -> Route:
+    """Return a route whose calls are counted and can be made to fail under the name `operation`.
+
+    Where one path answers several questions, `operation` is a function that names the call's.
+    """
+    return Route(path, _Endpoint(backend, operation, handler), methods=[method])

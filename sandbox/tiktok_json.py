@@ -1,0 +1,233 @@
+"""How TikTok's requests are checked and its replies written: codes, parameters, filters and the fields of records.
+
+Names, limits and codes are those of the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import orjson
+
+from sandbox.http import Call, Refusal, Reply
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Figures
+from sivera.values import BudgetKind, CampaignStatus
+
+REQUEST_ID = "20261120120000010203040506070809"
+"""Sent with every reply; constant, so that two sandboxes answer the same."""
+
+OK, NO_PERMISSION, BAD_PARAMETER, NOT_IN_SANDBOX = 0, 40001, 40002, 40009
+TOO_FREQUENT = 40100
+TOKEN_EXPIRED, TOKEN_EMPTY, TOKEN_INVALID = 40102, 40104, 40105
+REFRESH_TOKEN_INVALID, GRANT_TYPE_INVALID, AUTH_CODE_INVALID, APP_FORBIDDEN = 40107, 40108, 40110, 40113
+NO_ADVERTISER = 40300
+SYSTEM_ERROR = 50000
+
+DEFAULT_PAGE_SIZE = 10
+MAX_PAGE_SIZE = 1000
+
+T = TypeVar("T")
+
+ADVERTISER_FIELDS: dict[str, Callable[[Account], Any]] = {
+    "advertiser_id": lambda account: account.id,
+    "name": lambda account: account.name,
+    "currency": lambda account: account.currency,
+    "timezone": lambda account: account.timezone,
+    "display_timezone": lambda account: account.timezone,
+    "status": lambda account: "STATUS_DISABLE" if account.closed else "STATUS_ENABLE",
+    "role": lambda _: "ROLE_ADVERTISER",
+    "balance": lambda _: 0,
+}
+
+LIVE = frozenset({CampaignStatus.ACTIVE, CampaignStatus.PAUSED})
+DELETED = frozenset({CampaignStatus.ARCHIVED, CampaignStatus.REMOVED})
+PRIMARY_STATUSES: dict[str, frozenset[CampaignStatus]] = {
+    "STATUS_ALL": LIVE | DELETED,
+    "STATUS_NOT_DELETE": LIVE,
+    "STATUS_DELETE": DELETED,
+    "STATUS_DELIVERY_OK": frozenset({CampaignStatus.ACTIVE}),
+    "STATUS_DISABLE": frozenset({CampaignStatus.PAUSED}),
+    "STATUS_NOT_DELIVERY": frozenset(),
+}
+SECONDARY_STATUSES: dict[str, frozenset[CampaignStatus]] = {
+    "CAMPAIGN_STATUS_ALL": LIVE | DELETED,
+    "CAMPAIGN_STATUS_NOT_DELETE": LIVE,
+    "CAMPAIGN_STATUS_DELETE": DELETED,
+    "CAMPAIGN_STATUS_ENABLE": frozenset({CampaignStatus.ACTIVE}),
+    "CAMPAIGN_STATUS_DISABLE": frozenset({CampaignStatus.PAUSED}),
+}
+BUDGET_MODES = {
+    BudgetKind.DAILY: "BUDGET_MODE_DAY",
+    BudgetKind.LIFETIME: "BUDGET_MODE_TOTAL",
+    BudgetKind.LOWER_LEVEL: "BUDGET_MODE_INFINITE",
+}
+
+
+def _secondary_status(campaign: Campaign) -> str:
+    if campaign.state in DELETED:
+        return "CAMPAIGN_STATUS_DELETE"
+    return "CAMPAIGN_STATUS_ENABLE" if campaign.state is CampaignStatus.ACTIVE else "CAMPAIGN_STATUS_DISABLE"
+
+
+def _number(amount: Decimal) -> int | float:
+    return int(amount) if amount == int(amount) else float(amount)
+
+
+def _utc(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S}"
+
+
+CAMPAIGN_FIELDS: dict[str, Callable[[Campaign], Any]] = {
+    "campaign_id": lambda campaign: campaign.id,
+    "campaign_name": lambda campaign: campaign.name,
+    "campaign_type": lambda _: "REGULAR_CAMPAIGN",
+    "objective_type": lambda campaign: campaign.product,
+    "budget_mode": lambda campaign: BUDGET_MODES[campaign.budget_kind],
+    "budget": lambda campaign: 0 if campaign.budget_kind is BudgetKind.LOWER_LEVEL else _number(campaign.budget),
+    "operation_status": lambda campaign: "ENABLE" if campaign.state is CampaignStatus.ACTIVE else "DISABLE",
+    "secondary_status": _secondary_status,
+    "create_time": lambda campaign: _utc(campaign.created),
+    "modify_time": lambda campaign: _utc(campaign.updated),
+    "is_smart_performance_campaign": lambda _: False,
+}
+METRICS: dict[str, Callable[[Figures], str]] = {
+    "spend": lambda figures: f"{figures.spend:f}",
+    "impressions": lambda figures: str(figures.impressions),
+    "clicks": lambda figures: str(figures.clicks),
+    "conversion": lambda figures: f"{figures.conversions:f}",
+    # The value, not the rate, of website purchases: the SDK's yml names it `time_attr_total_shopping_value`.
+    "total_complete_payment_rate": lambda figures: f"{figures.conversion_value:f}",
+}
+
+
+def envelope(code: int, message: str, data: Mapping[str, Any] | None = None, status: int = 200) -> Reply:
+    """Return a reply in the shape that all of TikTok's have."""
+    return Reply({"code": code, "message": message, "request_id": REQUEST_ID, "data": data or {}}, status)
+
+
+def ok(data: Mapping[str, Any]) -> Reply:
+    """Return a reply that grants a request."""
+    return envelope(OK, "OK", data)
+
+
+def refusal(code: int, message: str) -> Refusal:
+    """Return the exception that makes a handler answer with an error."""
+    return Refusal(envelope(code, message))
+
+
+def check_app(app_id: str, secret: str) -> None:
+    """Refuse any app but the sandbox's own."""
+    if (app_id, secret) != (CLIENT_ID, CLIENT_SECRET):
+        raise refusal(APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
+
+
+def body_of(call: Call, names: Sequence[str]) -> dict[str, str]:
+    """Return the JSON body, in which each of these names must be a text."""
+    body = call.json if call.headers.get("content-type", "").startswith("application/json") else None
+    if not isinstance(body, dict):
+        raise refusal(BAD_PARAMETER, "The request body must be a JSON object.")
+    for name in names:
+        if not isinstance(body.get(name), str) or not body[name]:
+            raise refusal(BAD_PARAMETER, f"{name}: Missing data for required field.")
+    return body
+
+
+def required(call: Call, name: str) -> str:
+    """Return a query parameter that must be there."""
+    if not (text := call.query.get(name)):
+        raise refusal(BAD_PARAMETER, f"{name}: Missing data for required field.")
+    return text
+
+
+def json_parameter(call: Call, name: str, kind: type[T]) -> T | None:
+    """Return a query parameter that is JSON text; None where it is absent."""
+    if (text := call.query.get(name)) is None:
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, kind):
+        raise refusal(BAD_PARAMETER, f"{name}: Not a valid JSON {kind.__name__}.")
+    return value
+
+
+def strings(call: Call, name: str) -> list[str]:
+    """Return a query parameter that is a JSON array of strings; empty where it is absent."""
+    values = json_parameter(call, name, list) or []
+    if not all(isinstance(value, str) for value in values):
+        raise refusal(BAD_PARAMETER, f"{name}: Not a valid list of strings.")
+    return values
+
+
+def check_known(name: str, values: Sequence[object], known: Mapping[str, Any]) -> None:
+    """Refuse a value that TikTok does not know."""
+    for value in values:
+        if not isinstance(value, str) or value not in known:
+            raise refusal(BAD_PARAMETER, f"{name}: {value} is not supported.")
+
+
+def fields_asked(call: Call, known: Mapping[str, Any]) -> Sequence[str]:
+    """Return the fields of records that a call asks for; all of them where it does not say."""
+    fields = strings(call, "fields")
+    check_known("fields", fields, known)
+    return fields or list(known)
+
+
+def select(thing: T, known: Mapping[str, Callable[[T], Any]], fields: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a thing, and no others."""
+    return {field: known[field](thing) for field in fields}
+
+
+def _integer(call: Call, name: str, default: int, highest: int) -> int:
+    text = call.query.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= highest:
+        raise refusal(BAD_PARAMETER, f"{name}: Must be an integer between 1 and {highest}.")
+    return int(text)
+
+
+def page_of(call: Call, things: Sequence[T]) -> tuple[Sequence[T], dict[str, int]]:
+    """Return the page that a call asks for, and its `page_info`."""
+    page = _integer(call, "page", 1, 10**9)
+    size = _integer(call, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    total = len(things)
+    info = {"page": page, "page_size": size, "total_number": total, "total_page": -(-total // size)}
+    return things[(page - 1) * size : page * size], info
+
+
+def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
+    """Return the states that a `filtering` object lets through; deleted campaigns are hidden unless asked for."""
+    states = LIVE
+    for key, value in filtering.items():
+        known = {"primary_status": PRIMARY_STATUSES, "secondary_status": SECONDARY_STATUSES}.get(key)
+        if known is None:
+            raise refusal(NOT_IN_SANDBOX, f"filtering.{key}: the sandbox does not filter by it.")
+        check_known(f"filtering.{key}", [value], known)
+        states = known[value]
+    return states
+
+
+def report_states(filtering: Sequence[Any]) -> frozenset[CampaignStatus]:
+    """Return the states that a report's `filtering` array lets through; its values are JSON inside JSON."""
+    states = LIVE
+    for rule in filtering:
+        if not isinstance(rule, dict) or (rule.get("field_name"), rule.get("filter_type")) != ("campaign_status", "IN"):
+            raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox filters reports by campaign_status IN only.")
+        try:
+            values = orjson.loads(str(rule.get("filter_value")))
+        except orjson.JSONDecodeError:
+            values = None
+        if not isinstance(values, list):
+            raise refusal(BAD_PARAMETER, "filtering.filter_value: Not a valid JSON array.")
+        check_known("filtering.filter_value", values, PRIMARY_STATUSES)
+        states = frozenset(state for value in values for state in PRIMARY_STATUSES[value])
+    return states
+
+
+def day_of(call: Call, name: str) -> date:
+    """Return a query parameter that must be a date."""
+    try:
+        return date.fromisoformat(required(call, name))
+    except ValueError:
+        raise refusal(BAD_PARAMETER, f"{name}: Not a valid date.") from None

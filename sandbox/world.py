@@ -1,0 +1,479 @@
+"""The world behind the sandbox: grants, accounts, campaigns and daily figures, in neutral terms.
+
+Everything is derived from a seed, so two worlds of one seed hold the same, whatever was asked of them first and in
+which order. A test changes the world through the methods of `World`; each platform's file only encodes it.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from sandbox.faults import Faults
+from sandbox.tokens import Token, TokenKind, read, sign
+from sivera.values import BudgetKind, CampaignStatus, PlatformName
+
+EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+"""When the demo's campaigns were made: long before any test's now, so that nothing depends on the day of a run."""
+
+CLIENT_ID = "sandbox-client"
+CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - the sandbox's own, known to everyone
+
+LOCALES = (
+    ("Asia/Seoul", "KRW"),
+    ("America/New_York", "USD"),
+    ("Europe/Berlin", "EUR"),
+    ("Asia/Tokyo", "JPY"),
+    ("Asia/Taipei", "TWD"),
+    ("Australia/Sydney", "AUD"),
+)
+REGION_OF_CURRENCY = {"USD": "na", "EUR": "eu", "KRW": "fe", "JPY": "fe", "TWD": "fe", "AUD": "fe"}
+WHOLE_CURRENCIES = frozenset({"KRW", "JPY", "TWD"})
+
+PRODUCTS: dict[PlatformName, tuple[str, ...]] = {
+    PlatformName.GOOGLE: ("SEARCH", "PERFORMANCE_MAX", "DISPLAY"),
+    PlatformName.META: ("OUTCOME_SALES", "OUTCOME_TRAFFIC"),
+    PlatformName.AMAZON: ("SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"),
+    PlatformName.TIKTOK: ("WEB_CONVERSIONS", "REACH"),
+}
+TOKEN_PREFIX: dict[PlatformName, dict[TokenKind, str]] = {
+    PlatformName.GOOGLE: {TokenKind.ACCESS: "ya29.", TokenKind.REFRESH: "1//"},
+    PlatformName.META: {TokenKind.ACCESS: "EAAB"},
+    PlatformName.AMAZON: {TokenKind.ACCESS: "Atza|", TokenKind.REFRESH: "Atzr|"},
+    PlatformName.TIKTOK: {TokenKind.ACCESS: "act.", TokenKind.REFRESH: "rft."},
+}
+ACCESS_LIFETIME: dict[PlatformName, timedelta | None] = {
+    PlatformName.GOOGLE: timedelta(seconds=3599),
+    PlatformName.META: timedelta(days=60),
+    PlatformName.AMAZON: timedelta(hours=1),
+    PlatformName.TIKTOK: timedelta(days=1),  # of grants with a refresh token; other tokens of TikTok do not expire
+}
+
+NEVER_RAN = date.min
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Clock:
+    """The sandbox's clock: the machine's own until a test sets it."""
+
+    def __init__(self, fixed: datetime | None = None) -> None:
+        self._fixed = fixed
+
+    def now(self) -> datetime:
+        """Return the time that the platforms believe it is, in UTC."""
+        return self._fixed or datetime.now(UTC)
+
+    def set(self, when: datetime) -> None:
+        """Stop the clock at a time."""
+        self._fixed = when.astimezone(UTC)
+
+    def advance(self, delta: timedelta) -> None:
+        """Move the clock on; it stands still from then on."""
+        self._fixed = self.now() + delta
+
+
+@dataclass
+class Campaign:
+    """A campaign in neutral terms. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED; `budget` in major units.
+
+    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` where it never was.
+    """
+
+    id: str
+    name: str
+    state: CampaignStatus
+    product: str
+    budget_kind: BudgetKind
+    budget: Decimal
+    budget_id: str
+    created: datetime
+    updated: datetime
+    start: date
+    end: date | None = None
+    stopped: date | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a campaign did on one day; money in major units."""
+
+    impressions: int
+    clicks: int
+    spend: Decimal
+    conversions: Decimal
+    conversion_value: Decimal
+
+
+ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
+
+
+@dataclass
+class Account:
+    """An ad account. `manager_id` is Google's, `region` Amazon's; `products` what Amazon has enabled for it.
+
+    `campaign_count` is how many campaigns it ever had; `seed` is the world's, of which they are made.
+    """
+
+    platform: PlatformName
+    id: str
+    name: str
+    timezone: str
+    currency: str
+    grant_id: int
+    index: int
+    campaign_count: int
+    seed: int = 0
+    manager_id: str | None = None
+    region: str | None = None
+    closed: bool = False
+    products: tuple[str, ...] = ()
+    _campaigns: dict[str, Campaign] | None = field(default=None, repr=False)
+
+    @property
+    def campaigns(self) -> dict[str, Campaign]:
+        """The account's campaigns by id, removed ones too, made on first use."""
+        if self._campaigns is None:
+            self._campaigns = {c.id: c for c in (_make_campaign(self, i) for i in range(self.campaign_count))}
+        return self._campaigns
+
+    def today(self, now: datetime) -> date:
+        """The account's day at a time."""
+        return now.astimezone(ZoneInfo(self.timezone)).date()
+
+
+@dataclass
+class Grant:
+    """An OAuth grant.
+
+    With `rotates`, each renewal spends the refresh token, and reuse of a spent one kills the family; the one spent last
+    is honoured until `honoured_until`, for the `leeway` after it was spent. With `needs_login`, the refresh token stays
+    refused until its user logs in again (Google Workspace's session control).
+    """
+
+    id: int
+    platform: PlatformName
+    account_ids: list[str] = field(default_factory=list)
+    manager_id: str | None = None
+    rotates: bool = False
+    leeway: timedelta = timedelta()
+    honoured_until: datetime = NEVER
+    expires: bool = True
+    revoked: bool = False
+    reused: bool = False
+    needs_login: bool = False
+    access_generation: int = 0
+    refresh_generation: int = 0
+    oldest_valid_access: int = 0
+    oldest_valid_refresh: int = 0
+
+
+class World:
+    """All that the sandbox knows, and every way to change it.
+
+    Args:
+        seed: Two worlds of the same seed are equal.
+        now: Where the clock stands still; None lets it run with the machine's.
+    """
+
+    def __init__(self, seed: int = 1, now: datetime | None = None) -> None:
+        self.seed = seed
+        self.clock = Clock(now)
+        self.faults = Faults()
+        self.grants: dict[int, Grant] = {}
+        self.accounts: dict[PlatformName, dict[str, Account]] = {name: {} for name in PlatformName}
+        self.reports: dict[str, dict[str, object]] = {}
+        self.report_seconds = 0.0
+        """How long Amazon takes to prepare a report; 0 means that it is ready when first asked for."""
+        self._restated: dict[tuple[str, date], Figures] = {}
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    def add_grant(
+        self,
+        platform: PlatformName,
+        accounts: int = 1,
+        campaigns: int = 8,
+        *,
+        rotates: bool = False,
+        leeway: timedelta = timedelta(),
+    ) -> Grant:
+        """Add a grant that reaches so many new accounts of so many campaigns each.
+
+        With `rotates`, a spent refresh token is honoured for the `leeway` after its successor was issued.
+
+        Raises:
+            ValueError: `rotates` for a platform that has no refresh tokens.
+        """
+        if rotates and TokenKind.REFRESH not in TOKEN_PREFIX[platform]:
+            raise ValueError(f"{platform.value} has no refresh tokens to rotate; leave `rotates` out.")
+        expires = platform is not PlatformName.TIKTOK or rotates
+        grant = Grant(len(self.grants) + 1, platform, rotates=rotates, leeway=leeway, expires=expires)
+        if platform is PlatformName.GOOGLE:
+            grant.manager_id = f"{9_000_000_000 + grant.id}"
+        self.grants[grant.id] = grant
+        for _ in range(accounts):
+            account = self._make_account(grant, campaigns)
+            self.accounts[platform][account.id] = account
+            grant.account_ids.append(account.id)
+        return grant
+
+    def add_campaign(self, platform: PlatformName, account_id: str, **changes: object) -> Campaign:
+        """Add a campaign to an account, made now."""
+        account = self.account(platform, account_id)
+        # The first ones are made before the count moves, and the count never goes back: an id is not used twice.
+        campaigns, now = account.campaigns, self.clock.now()
+        made = replace(_make_campaign(account, account.campaign_count), created=now, updated=now, **changes)  # type: ignore[arg-type]
+        made.stopped = None if made.state is CampaignStatus.ACTIVE else NEVER_RAN
+        account.campaign_count += 1
+        campaigns[made.id] = made
+        return made
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def change_campaign(self, platform: PlatformName, account_id: str, campaign_id: str, **changes: object) -> Campaign:
+        """Change fields of a campaign, updated now.
+
+        One that is ACTIVE no longer keeps its figures up to this day; one that is ACTIVE again has them for all days.
+        """
+        account, now = self.account(platform, account_id), self.clock.now()
+        old = account.campaigns[campaign_id]
+        changed = replace(old, updated=now, **changes)  # type: ignore[arg-type]
+        if changed.state is CampaignStatus.ACTIVE:
+            changed.stopped = None
+        elif old.state is CampaignStatus.ACTIVE:
+            changed.stopped = account.today(now)
+        account.campaigns[campaign_id] = changed
+        return changed
+
+    def archive_campaign(self, platform: PlatformName, account_id: str, campaign_id: str) -> None:
+        """Archive a campaign: it stays, and is listed only where asked for."""
+        self.change_campaign(platform, account_id, campaign_id, state=CampaignStatus.ARCHIVED)
+
+    def remove_campaign(self, platform: PlatformName, account_id: str, campaign_id: str) -> None:
+        """Delete a campaign as a user does: it stays as a deleted one, and is listed only where asked for."""
+        self.change_campaign(platform, account_id, campaign_id, state=CampaignStatus.REMOVED)
+
+    def hard_delete_campaign(self, platform: PlatformName, account_id: str, campaign_id: str) -> None:
+        """Make a campaign vanish without a trace."""
+        del self.account(platform, account_id).campaigns[campaign_id]
+
+    def restate(self, campaign_id: str, day: date, figures: Figures) -> None:
+        """Replace the figures of a campaign's day; KeyError names a campaign that is not there."""
+        accounts = (account for of_platform in self.accounts.values() for account in of_platform.values())
+        if not any(campaign_id in account.campaigns for account in accounts):
+            raise KeyError(campaign_id)
+        self._restated[campaign_id, day] = figures
+
+    def revoke_grant(self, grant_id: int) -> None:
+        """Take the grant away, as its user can: every token of it is refused from now on."""
+        self.grants[grant_id].revoked = True
+
+    def expire_access(self, grant_id: int) -> None:
+        """Refuse the access tokens given out so far; the refresh token still works."""
+        grant = self.grants[grant_id]
+        grant.oldest_valid_access = grant.access_generation + 1
+
+    def log_in(self, grant_id: int) -> Grant:
+        """Let a grant's user log in again, and return the grant.
+
+        A revoked grant works again, but only with tokens given out from now on. A grant that was not revoked keeps
+        its earlier tokens too.
+        """
+        grant = self.grants[grant_id]
+        if grant.revoked:
+            self.expire_access(grant_id)
+            grant.refresh_generation += 1
+            grant.oldest_valid_refresh = grant.refresh_generation
+        grant.revoked = grant.reused = grant.needs_login = False
+        return grant
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def account(self, platform: PlatformName, account_id: str) -> Account:
+        """Return an account; KeyError names one that is not there."""
+        return self.accounts[platform][account_id]
+
+    def accounts_of(self, grant: Grant) -> list[Account]:
+        """Return the accounts that a grant reaches, in a fixed order."""
+        return [self.accounts[grant.platform][account_id] for account_id in grant.account_ids]
+
+    def figures(self, account: Account, campaign: Campaign, day: date) -> Figures:
+        """Return a campaign's figures for a day: zero before it began, after it ended or stopped, and in the future."""
+        if (restated := self._restated.get((campaign.id, day))) is not None:
+            return restated
+        last = min(campaign.end or date.max, campaign.stopped or date.max, account.today(self.clock.now()))
+        if not campaign.start <= day <= last:
+            return ZERO
+        return _make_figures(self.seed, campaign.id, day, account.currency)
+
+    # -- tokens ---------------------------------------------------------------------------------------------------
+
+    def issue_access(self, grant: Grant, lifetime: timedelta | None = None) -> tuple[str, int | None]:
+        """Give out a new access token: its text and its life in seconds, None where it does not expire."""
+        lifetime = lifetime or (ACCESS_LIFETIME[grant.platform] if grant.expires else None)
+        grant.access_generation += 1
+        expires = int((self.clock.now() + lifetime).timestamp()) if lifetime else 0
+        token = Token(TokenKind.ACCESS, grant.id, grant.access_generation, expires)
+        seconds = int(lifetime.total_seconds()) if lifetime else None
+        return self._sign(grant.platform, token), seconds
+
+    def issue_refresh(self, grant: Grant) -> str:
+        """Give out the grant's current refresh token; a rotating grant gets a new one, and the old one is spent."""
+        if grant.rotates:
+            grant.refresh_generation += 1
+            grant.honoured_until = self.clock.now() + grant.leeway
+        return self._sign(grant.platform, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
+
+    def read_access(self, platform: PlatformName, text: str) -> Token | None:
+        """Return what an access token says, valid now or not; None if this sandbox did not sign it."""
+        return read(text, TOKEN_PREFIX[platform][TokenKind.ACCESS], self._secret)
+
+    def grant_of_access(self, platform: PlatformName, text: str) -> Grant | None:
+        """Return the grant of an access token that is valid now, else None (expired, revoked, not ours)."""
+        token = read(text, TOKEN_PREFIX[platform][TokenKind.ACCESS], self._secret)
+        if token is None or token.kind is not TokenKind.ACCESS:
+            return None
+        grant = self.grants.get(token.grant_id)
+        if grant is None or grant.platform is not platform or grant.revoked:
+            return None
+        if token.generation < grant.oldest_valid_access:
+            return None
+        if token.expires and token.expires <= self.clock.now().timestamp():
+            return None
+        grant.access_generation = max(grant.access_generation, token.generation)
+        return grant
+
+    def grant_of_refresh(self, platform: PlatformName, text: str) -> Grant | None:
+        """Return the grant of a refresh token that may be used now, else None.
+
+        Reuse of a spent one revokes its whole family.
+        """
+        prefix = TOKEN_PREFIX[platform].get(TokenKind.REFRESH)
+        token = read(text, prefix, self._secret) if prefix else None
+        if token is None or token.kind is not TokenKind.REFRESH:
+            return None
+        grant = self.grants.get(token.grant_id)
+        if grant is None or grant.platform is not platform or grant.revoked:
+            return None
+        if token.generation < grant.oldest_valid_refresh:
+            return None
+        if token.generation == grant.refresh_generation - 1 and self.clock.now() < grant.honoured_until:
+            return grant
+        if token.generation < grant.refresh_generation:
+            grant.revoked = grant.reused = True
+            return None
+        grant.refresh_generation = token.generation
+        return grant
+
+    # -- the insides ----------------------------------------------------------------------------------------------
+
+    @property
+    def _secret(self) -> str:
+        return f"sandbox-{self.seed}"
+
+    def _sign(self, platform: PlatformName, token: Token) -> str:
+        return sign(token, TOKEN_PREFIX[platform][token.kind], self._secret)
+
+    def _make_account(self, grant: Grant, campaigns: int) -> Account:
+        index = len(self.accounts[grant.platform])
+        rng = _rng(self.seed, grant.platform, index)
+        timezone, currency = rng.choice(LOCALES)
+        products = PRODUCTS[grant.platform]
+        return Account(
+            platform=grant.platform,
+            id=_ACCOUNT_ID[grant.platform](index),
+            name=f"{rng.choice(_BRANDS)} {grant.platform.value.title()} {index + 1}",
+            timezone=timezone,
+            currency=currency,
+            grant_id=grant.id,
+            seed=self.seed,
+            index=index,
+            campaign_count=campaigns,
+            manager_id=grant.manager_id,
+            region=REGION_OF_CURRENCY[currency] if grant.platform is PlatformName.AMAZON else None,
+            products=products,
+        )
+
+
+_BRANDS = ("Hanok", "Lumen", "Orbit", "Cedar", "Mirae", "Boreal", "Nari", "Quill")
+_THEMES = ("Spring sale", "Brand", "Retargeting", "New arrivals", "Clearance", "Lookalike", "Launch", "Loyalty")
+
+_ACCOUNT_ID: dict[PlatformName, Callable[[int], str]] = {
+    PlatformName.GOOGLE: lambda index: f"{1_000_000_000 + index}",
+    PlatformName.META: lambda index: f"{10_150_000_000_000 + index}",
+    # Above 2^53, where a JSON number read as a double loses its last digits.
+    PlatformName.AMAZON: lambda index: f"{9_100_000_000_000_001 + 2 * index}",
+    PlatformName.TIKTOK: lambda index: f"{7_100_000_000_000_000_000 + index}",
+}
+_CAMPAIGN_ID_BASE: dict[PlatformName, int] = {
+    PlatformName.GOOGLE: 20_000_000_000,
+    PlatformName.META: 23_850_000_000_000_000,
+    PlatformName.AMAZON: 280_000_000_000_000,
+    PlatformName.TIKTOK: 1_780_000_000_000_000_000,
+}
+_BUDGET_KINDS: dict[PlatformName, tuple[BudgetKind, ...]] = {
+    PlatformName.GOOGLE: (BudgetKind.DAILY, BudgetKind.DAILY, BudgetKind.SHARED, BudgetKind.LIFETIME),
+    PlatformName.META: (BudgetKind.DAILY, BudgetKind.LIFETIME, BudgetKind.LOWER_LEVEL),
+    PlatformName.AMAZON: (BudgetKind.DAILY,),
+    PlatformName.TIKTOK: (BudgetKind.DAILY, BudgetKind.LIFETIME, BudgetKind.LOWER_LEVEL),
+}
+_STATES = (
+    CampaignStatus.ACTIVE,
+    CampaignStatus.ACTIVE,
+    CampaignStatus.ACTIVE,
+    CampaignStatus.ACTIVE,
+    CampaignStatus.PAUSED,
+    CampaignStatus.PAUSED,
+    CampaignStatus.ARCHIVED,
+    CampaignStatus.REMOVED,
+)
+
+
+def _rng(*parts: object) -> random.Random:
+    """Return a generator that depends on nothing but its parts (Python's own hash changes from run to run)."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return random.Random(int.from_bytes(digest, "big"))
+
+
+def _make_campaign(account: Account, index: int) -> Campaign:
+    platform = account.platform
+    number = _CAMPAIGN_ID_BASE[platform] + account.index * 10_000 + index
+    rng = _rng(account.seed, platform, account.id, index)
+    state = _STATES[index % len(_STATES)]
+    if platform is PlatformName.AMAZON and state is CampaignStatus.REMOVED:
+        state = CampaignStatus.ARCHIVED  # nothing is ever deleted there
+    if platform in (PlatformName.GOOGLE, PlatformName.TIKTOK) and state is CampaignStatus.ARCHIVED:
+        state = CampaignStatus.REMOVED  # these two have no archive
+    kind = _BUDGET_KINDS[platform][index % len(_BUDGET_KINDS[platform])]
+    unit = Decimal(1000) if account.currency in WHOLE_CURRENCIES else Decimal(1)
+    created = EPOCH + timedelta(minutes=rng.randrange(60 * 24 * 100))
+    shared = kind is BudgetKind.SHARED
+    return Campaign(
+        id=str(number),
+        name=f"{_THEMES[index % len(_THEMES)]} {index + 1}",
+        state=state,
+        product=account.products[index % len(account.products)],
+        budget_kind=kind,
+        # Campaigns that share a budget must agree on it.
+        budget=Decimal(50) * unit if shared else Decimal(rng.randrange(5, 200)) * unit,
+        budget_id=str(70_000_000_000 + account.index * 10_000 + (9_999 if shared else index)),
+        created=created,
+        updated=created,
+        start=created.date(),
+        stopped=None if state is CampaignStatus.ACTIVE else NEVER_RAN,
+    )
+
+
+def _make_figures(seed: int, campaign_id: str, day: date, currency: str) -> Figures:
+    rng = _rng(seed, campaign_id, day)
+    impressions = rng.randrange(0, 20_000)
+    if impressions < 1_000:
+        return ZERO  # platforms leave such days out
+    clicks = impressions * rng.randrange(5, 60) // 1000
+    cents = clicks * rng.randrange(20, 180)
+    conversions = clicks * rng.randrange(0, 80) // 1000
+    unit = Decimal(10) if currency in WHOLE_CURRENCIES else Decimal("0.01")
+    return Figures(impressions, clicks, cents * unit, Decimal(conversions), conversions * 4_900 * unit)

@@ -1,0 +1,1 @@
+"""Ad accounts and teams, as the database knows them."""

@@ -1,0 +1,162 @@
+"""Questions of the pages that runs leave: how it went lately, and how things stand by the database's clock."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, case, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Interval, Numeric
+
+from sivera.accounts.queries import ACTIVE
+from sivera.models import AdAccount, Backup, BudgetAlert, CleanupRun, PlatformCredential, Report, SyncRun
+
+
+class SyncCounts(NamedTuple):
+    """A run of sync-campaigns: when it began, and its accounts by how they ended."""
+
+    id: str
+    started_at: datetime
+    synced: int
+    failed: int
+    put_off: int
+    waiting: int
+
+
+def recent_syncs(session: Session, limit: int) -> list[SyncCounts]:
+    """Return the last runs of sync-campaigns, the oldest first."""
+    counts = (SyncRun.summary[name].as_integer().label(name) for name in ("synced", "failed", "put_off", "waiting"))
+    statement = select(SyncRun.id, SyncRun.started_at, *counts).order_by(SyncRun.started_at.desc()).limit(limit)
+    return [SyncCounts(str(row[0]), *row[1:]) for row in reversed(session.execute(statement).all())]
+
+
+def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, int | None, int]]]:
+    """Return platform, place among the bounds and number of the accounts that should be synced, by the last sync's age.
+
+    The place is how many of the bounds the age has reached; None where an account was never synced.
+    """
+    place = _place(func.now() - AdAccount.last_synced_at, bounds)
+    return session.execute(
+        select(AdAccount.platform, place, func.count())
+        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
+        .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
+        .group_by(AdAccount.platform, place)
+    ).all()
+
+
+def grants_by_life(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, str, int | None, int]]]:
+    """Return platform, kind, place among the bounds and number of the grants, by how long they still live.
+
+    The kind is the status of a grant that does not work, else 'renewable' (held by a refresh token), 'endless' or
+    'ending'; only the last has a place: how many of the bounds its remaining life has reached.
+    """
+    kind: ColumnElement[str] = case(
+        (PlatformCredential.status != ACTIVE, PlatformCredential.status),
+        (PlatformCredential.refresh_token.is_not(None), "renewable"),
+        (PlatformCredential.expires_at.is_(None), "endless"),
+        else_="ending",
+    )
+    place = case((kind == "ending", _place(PlatformCredential.expires_at - func.now(), bounds)))
+    found = select(PlatformCredential.platform, kind.label("kind"), place.label("place")).subquery()
+    return session.execute(
+        select(found.c.platform, found.c.kind, found.c.place, func.count()).group_by(
+            found.c.platform, found.c.kind, found.c.place
+        )
+    ).all()
+
+
+def recent_cleanups(session: Session, limit: int) -> Sequence[Row[tuple[Any, datetime, str, int]]]:
+    """Return run, its start, kind and rows deleted of the last runs of cleanup-expired-tokens that were to delete."""
+    begun = func.min(CleanupRun.started_at)
+    runs = (
+        select(CleanupRun.run_id, begun.label("begun"))
+        .where(~CleanupRun.dry_run)
+        .group_by(CleanupRun.run_id)
+        .order_by(begun.desc())
+        .limit(limit)
+        .subquery()
+    )
+    return session.execute(
+        select(CleanupRun.run_id, runs.c.begun, CleanupRun.kind, CleanupRun.deleted)
+        .join(runs, runs.c.run_id == CleanupRun.run_id)
+        .order_by(runs.c.begun, CleanupRun.kind)
+    ).all()
+
+
+def reports_by_outcome(session: Session, days: int) -> Sequence[Row[tuple[date, str, int]]]:
+    """Return day, outcome and number of the reports on the last days that have one, by the day.
+
+    The outcome is of a report's newest version: 'incomplete' where it lacks an account, else 'restated' or
+    'first version'.
+    """
+    last = select(func.max(Report.day)).scalar_subquery()
+    newest = (
+        select(Report.day, Report.version, func.jsonb_array_length(Report.summary["missing"]).label("count_missing"))
+        .where(Report.day > last - days)
+        .distinct(Report.team_id, Report.day)
+        .order_by(Report.team_id, Report.day, Report.version.desc())
+        .subquery()
+    )
+    outcome: ColumnElement[str] = case(
+        (newest.c.count_missing > 0, "incomplete"),
+        (newest.c.version > 1, "restated"),
+        else_="first version",
+    ).label("outcome")
+    return session.execute(
+        select(newest.c.day, outcome, func.count()).group_by(newest.c.day, outcome).order_by(newest.c.day)
+    ).all()
+
+
+def thresholds_reached(session: Session) -> Sequence[Row[tuple[int, str | None, int]]]:
+    """Return threshold, platform (None: the budget is a team's own) and number of the budgets that have reached it.
+
+    Of each budget only the highest threshold counts of which an alert is open.
+    """
+    highest = (
+        select(func.max(BudgetAlert.threshold).label("threshold"), BudgetAlert.account_id)
+        .where(BudgetAlert.closed_at.is_(None), BudgetAlert.threshold > 0)
+        .group_by(BudgetAlert.subject, BudgetAlert.account_id)
+        .subquery()
+    )
+    return session.execute(
+        select(highest.c.threshold, AdAccount.platform, func.count())
+        .outerjoin(AdAccount, AdAccount.id == highest.c.account_id)
+        .group_by(highest.c.threshold, AdAccount.platform)
+    ).all()
+
+
+def budget_alerts_by_day(session: Session, back: timedelta) -> Sequence[Row[tuple[date, int, int]]]:
+    """Return day in UTC, threshold and number of the alerts on budgets that opened so lately, by the day."""
+    day = func.date(func.timezone("UTC", BudgetAlert.opened_at)).label("day")
+    return session.execute(
+        select(day, BudgetAlert.threshold, func.count())
+        .where(BudgetAlert.opened_at > func.now() - back, BudgetAlert.threshold > 0)
+        .group_by(day, BudgetAlert.threshold)
+        .order_by(day, BudgetAlert.threshold)
+    ).all()
+
+
+class BackupFigures(NamedTuple):
+    """A run of backup-data that has ended; there is no size where there is no backup."""
+
+    id: int
+    started_at: datetime
+    outcome: str
+    size: int | None
+    seconds: float
+
+
+def recent_backups(session: Session, limit: int) -> list[BackupFigures]:
+    """Return the last runs of backup-data that have ended, the oldest first."""
+    seconds = func.extract("epoch", Backup.finished_at - Backup.started_at).label("seconds")
+    statement = select(Backup.id, Backup.started_at, Backup.outcome, Backup.size, seconds)
+    found = session.execute(
+        statement.where(Backup.finished_at.is_not(None)).order_by(Backup.started_at.desc()).limit(limit)
+    ).all()
+    return [BackupFigures(row.id, row.started_at, row.outcome, row.size, float(row.seconds)) for row in reversed(found)]
+
+
+def _place(length: ColumnElement[Any], bounds: Sequence[timedelta]) -> ColumnElement[int | None]:
+    seconds = cast(literal([bound.total_seconds() for bound in bounds], ARRAY(Numeric)), ARRAY(Numeric))
+    return func.width_bucket(func.extract("epoch", cast(length, Interval)), seconds)

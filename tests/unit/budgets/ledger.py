@@ -1,0 +1,178 @@
+"""A database with accounts, campaigns and what they spent, for the tests of check-budgets."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Engine, Row, text
+
+from sivera.budgets.checking import CheckDependencies, check_platform
+from sivera.budgets.options import BudgetOptions
+from sivera.budgets.summary import TEAMS, CheckSummary
+from sivera.budgets.teams import check_team_budgets
+from sivera.values import PlatformName
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+LONG = 60.0
+DEFAULT = BudgetOptions()
+
+
+@dataclass
+class Ledger:
+    """Writes accounts and their spending, and checks the budgets at a time that a test chooses."""
+
+    engine: Engine
+    now: datetime = NOW
+    campaigns: int = field(default=0)
+
+    def execute(self, statement: str, **parameters: object) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), parameters)
+
+    def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
+        with self.engine.connect() as connection:
+            return connection.execute(text(query), parameters).all()
+
+    def id_of(self, statement: str, **parameters: object) -> int:
+        with self.engine.begin() as connection:
+            found: int = connection.execute(text(statement), parameters).scalar_one()
+        return found
+
+    def team(self, name: str = "Hanok") -> int:
+        return self.id_of(
+            """INSERT INTO teams (name) VALUES (:name)
+               ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id""",
+            name=name,
+        )
+
+    def account(
+        self,
+        platform: PlatformName = PlatformName.GOOGLE,
+        timezone: str = "UTC",
+        currency: str = "USD",
+        *,
+        team: str = "Hanok",
+        synced: datetime | None = None,
+    ) -> int:
+        """Add an account that was connected long ago and synced in full, the last time just now."""
+        team_id = self.team(team)
+        credential = self.id_of(
+            """INSERT INTO platform_credentials (team_id, platform, name) VALUES (:team, :platform, 'main')
+               ON CONFLICT (team_id, platform, name) DO UPDATE SET name = 'main' RETURNING id""",
+            team=team_id,
+            platform=platform.value,
+        )
+        self.campaigns += 1
+        return self.id_of(
+            """INSERT INTO ad_accounts (team_id, credential_id, platform, external_id, name, currency, timezone,
+                                        synced_as_of, last_full_sync_at, created_at)
+               VALUES (:team, :credential, :platform, :external, :name, :currency, :timezone,
+                       :synced, :synced, :created) RETURNING id""",
+            team=team_id,
+            credential=credential,
+            platform=platform.value,
+            external=str(self.campaigns),
+            name=f"Account {self.campaigns}",
+            currency=currency,
+            timezone=timezone,
+            synced=synced or self.now,
+            created=self.now - timedelta(days=400),
+        )
+
+    def campaign(self, account: int, amount: str | None, kind: str = "daily", **more: object) -> str:
+        """Add a campaign; returns its id at the platform."""
+        self.campaigns += 1
+        given = {
+            "account": account,
+            "id": str(self.campaigns),
+            "name": f"Campaign {self.campaigns}",
+            "kind": kind,
+            "amount": amount,
+            "budget": None,
+            "status": "active",
+            "start": date(2026, 1, 1),
+            "end": None,
+        } | more
+        self.execute(
+            """INSERT INTO campaigns (account_id, external_id, name, status, native_status, budget_kind, budget_amount,
+                                      budget_currency, budget_id, start_date, end_date)
+               SELECT id, :id, :name, :status, :status, :kind, CAST(:amount AS numeric), currency, :budget,
+                      CAST(:start AS date), CAST(:end AS date) FROM ad_accounts WHERE id = :account""",
+            **given,
+        )
+        return str(given["id"])
+
+    def spend(self, account: int, campaign: str, spend: str, since: date, until: date | None = None) -> None:
+        """Let a campaign have spent so much on each of these days."""
+        self.execute(
+            """INSERT INTO campaign_daily_metrics (account_id, campaign_id, day, impressions, clicks, spend,
+                                                   conversions, conversion_value, currency)
+               SELECT id, :campaign, day, 1, 1, CAST(:spend AS numeric), 0, 0, currency
+               FROM ad_accounts, generate_series(CAST(:since AS date), CAST(:until AS date), interval '1 day') AS day
+               WHERE id = :account
+               ON CONFLICT (account_id, campaign_id, day) DO UPDATE SET spend = excluded.spend""",
+            account=account,
+            campaign=campaign,
+            spend=spend,
+            since=since,
+            until=until or since,
+        )
+
+    def synced(self, account: int, at: datetime | None = None) -> None:
+        self.execute("UPDATE ad_accounts SET synced_as_of = :at WHERE id = :id", at=at or self.now, id=account)
+
+    def reported(self, account: int, as_of: datetime, product: str) -> None:
+        """Store a report of an ad product that was asked for at a time."""
+        self.execute(
+            """INSERT INTO report_arrivals (account_id, ad_product, as_of) VALUES (:account, :product, :as_of)
+               ON CONFLICT (account_id, ad_product) DO UPDATE SET as_of = excluded.as_of""",
+            account=account,
+            product=product,
+            as_of=as_of,
+        )
+
+    def go_to(self, now: datetime) -> None:
+        """Let time pass, while every account is synced."""
+        self.now = now
+        self.execute("UPDATE ad_accounts SET synced_as_of = :now", now=now)
+
+    def budget(self, amount: str, currency: str = "USD", **scope: object) -> int:
+        given = {"team": self.team(), "platform": None, "account": None} | scope
+        return self.id_of(
+            """INSERT INTO team_budgets (team_id, platform, account_id, currency, amount)
+               VALUES (:team, :platform, :account, :currency, CAST(:amount AS numeric)) RETURNING id""",
+            currency=currency,
+            amount=amount,
+            **given,
+        )
+
+    def deps(self) -> CheckDependencies:
+        return CheckDependencies(self.engine, "http://ui/run", lambda: self.now)
+
+    def check(self, options: BudgetOptions = DEFAULT) -> CheckSummary:
+        """Check everything, as a run of the flow."""
+        deps, until = self.deps(), time.monotonic() + LONG
+        found: dict[str, object] = {
+            platform.value: check_platform(deps, options, platform, until)
+            for platform in options.platforms or PlatformName
+        }
+        return CheckSummary.of(found | {TEAMS: check_team_budgets(deps, options, until)})
+
+    def open(self) -> list[tuple[str, int]]:
+        """Subject and threshold of what is open."""
+        found = self.rows("SELECT subject, threshold FROM budget_alerts WHERE closed_at IS NULL ORDER BY 1, 2")
+        return [(row.subject, row.threshold) for row in found]
+
+    def events(self) -> list[tuple[str, str, int]]:
+        """Name, subject and threshold of the events so far, in their order."""
+        return [(row.name, row.payload["subject"], row.payload["threshold"]) for row in self.outbox()]
+
+    def outbox(self) -> Sequence[Row[Any]]:
+        return self.rows("SELECT name, resource, payload FROM outbox_events ORDER BY created_at")
+
+    def spent(self, summary: CheckSummary) -> dict[str, Decimal]:
+        """What each subject that is shown has spent."""
+        return {one.subject: one.spent for one in summary.total.worst}

@@ -1,0 +1,104 @@
+"""A renewal that is killed anywhere leaves a grant that works, or is in doubt and then works.
+
+A grant is lost only where its platform honours none of the tokens that were ever written down.
+"""
+
+import signal
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy.orm import Session
+
+from sandbox.world import World
+from sivera.errors import ReconnectRequired
+from sivera.grants.refreshing import RefreshOptions, plan_refresh
+from sivera.grants.renewal import LEASE, take_up_spool
+from sivera.values import PlatformName
+from tests.stage import Stage
+from tests.unit.grants.processes import run
+from tests.unit.grants.workers import renew_and_die
+
+MOST_STEPS = 120
+LEEWAY = timedelta(hours=3)
+"""For how long a platform that is kind honours the token that was spent last."""
+
+LAST_OUTCOME = "SELECT outcome FROM token_refresh_logs ORDER BY id DESC LIMIT 1"
+
+
+@pytest.mark.parametrize(
+    ("platform", "rotates", "leeway"),
+    [
+        (PlatformName.GOOGLE, False, timedelta()),
+        (PlatformName.META, False, timedelta()),
+        (PlatformName.AMAZON, True, LEEWAY),
+        (PlatformName.TIKTOK, True, LEEWAY),
+        (PlatformName.AMAZON, True, timedelta()),
+    ],
+    ids=["google", "meta", "amazon-lenient", "tiktok-lenient", "amazon-strict"],
+)
+def test_a_kill_at_any_step_loses_no_token_that_its_platform_still_honours(
+    stage: Stage, world: World, database_url: str, platform: PlatformName, rotates: bool, leeway: timedelta
+) -> None:
+    grant = world.add_grant(platform, rotates=rotates, leeway=leeway)
+    grant.expires = True
+    id_ = stage.connect(grant).credential_id
+    life = stage.rows("SELECT expires_at - now() AS life FROM platform_credentials")[0].life
+    seen: list[str] = []
+    for step in range(1, MOST_STEPS):
+        stage.pass_time(life - timedelta(minutes=2))
+        generation = stage.rows("SELECT generation FROM platform_credentials")[0].generation
+        code = run(
+            renew_and_die,
+            database_url,
+            stage.sandbox,
+            str(stage.spool),
+            stage.now().isoformat(),
+            platform,
+            id_,
+            step,
+        )
+        httpx.post(f"{stage.sandbox}/control/calls", timeout=60)  # the sandbox has answered what was sent before
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        seen.append(what_was_left(stage, generation))
+        honoured = leeway > timedelta() or not rotates or seen[-1] == "on disk"
+        resolve(stage, platform, id_, left=seen[-1], honoured=honoured)
+    else:
+        pytest.fail("a renewal has more steps than this test takes")
+    assert len(seen) > 20
+    # In the order of the steps; only a refresh token that is replaced is written to disk.
+    order = ["untouched", "in doubt", *(["on disk"] if rotates else []), "stored"]
+    assert list(dict.fromkeys(seen)) == order
+    assert seen == sorted(seen, key=order.index)
+
+
+def what_was_left(stage: Stage, generation: int) -> str:
+    """Whether the killed process had stored new tokens, had them on disk, had written the journal, or nothing."""
+    if stage.rows("SELECT generation FROM platform_credentials")[0].generation > generation:
+        return "stored"
+    if stage.spool.exists() and any(path.stat().st_size for path in stage.spool.iterdir()):
+        return "on disk"
+    return "in doubt" if stage.rows("SELECT 1 FROM token_refresh_logs WHERE outcome IS NULL") else "untouched"
+
+
+def resolve(stage: Stage, platform: PlatformName, id_: int, *, left: str, honoured: bool) -> None:
+    """Let the next holder take over: the grant works then, unless its platform honours no stored token."""
+    stage.age(LEASE)
+    if not take_up_spool(stage.renewal_dependencies()) and left != "stored":
+        with Session(stage.engine) as session:
+            assert plan_refresh(session, RefreshOptions()).due, "what is in doubt, or about to end, is due"
+    stage.tokens.cache_clear()
+    try:
+        token = stage.tokens(platform, id_).current()
+    except ReconnectRequired:
+        assert left == "in doubt"
+        assert not honoured, "the platform still honours a token that is stored"
+        assert stage.rows(LAST_OUTCOME)[0].outcome == "rotation_lost"
+        (grant,) = stage.world.grants.values()
+        stage.world.log_in(grant.id)
+        stage.connect(grant)
+    else:
+        assert stage.world.grant_of_access(platform, token) is not None
+    assert not stage.rows("SELECT 1 FROM token_refresh_logs WHERE outcome IS NULL"), "nothing stays in doubt"

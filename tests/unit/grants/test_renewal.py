@@ -1,0 +1,479 @@
+"""A renewal: its journal, its lease, what a failure means for the grant, and tokens that are never lost."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from ops.stack.folder import own_folder
+from ops.stack.postgres import embedded_postgres
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import Grant, World
+from sivera.database import migrate, open_engine
+from sivera.errors import ConfigurationError, GrantRevoked, Misconfigured, ReconnectRequired, Throttled, Unavailable
+from sivera.grants import renewal
+from sivera.grants import renewal_queries as queries
+from sivera.grants.renewal import LEASE, StoredGrant, take_up_spool
+from sivera.grants.source import GrantTokenSource
+from sivera.grants.spool import SpoolError
+from sivera.platforms.base import PlatformClient, TokenSource
+from sivera.values import (
+    AdAccount,
+    CampaignListing,
+    DateWindow,
+    GrantTokens,
+    MetricsReading,
+    PlatformName,
+    ReportRequest,
+)
+from tests.stage import Stage
+
+AMAZON, GOOGLE = PlatformName.AMAZON, PlatformName.GOOGLE
+
+
+@dataclass
+class Interrupted:
+    """A client after whose renewal something happens before its caller goes on."""
+
+    inner: PlatformClient
+    then: Callable[[], object]
+    platform: ClassVar[PlatformName] = AMAZON
+
+    def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
+        return self.inner.list_accounts(tokens)
+
+    def list_campaigns(
+        self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
+    ) -> CampaignListing:
+        return self.inner.list_campaigns(tokens, account, changed_since)
+
+    def read_metrics(
+        self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
+    ) -> MetricsReading:
+        return self.inner.read_metrics(tokens, account, window, outstanding)
+
+    def renew(self, tokens: GrantTokens) -> GrantTokens:
+        renewed = self.inner.renew(tokens)
+        self.then()
+        return renewed
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@dataclass
+class Due:
+    """A rotating grant that is due, and what a process would renew it through."""
+
+    stage: Stage
+    grant: Grant
+    id: int
+
+    def source(self, then: Callable[[], object] | None = None) -> GrantTokenSource:
+        client = self.stage.client(AMAZON)
+        return GrantTokenSource(
+            self.stage.renewal_dependencies(), Interrupted(client, then) if then else client, self.id
+        )
+
+    def row(self) -> dict[str, object]:
+        (row,) = self.stage.rows("SELECT * FROM platform_credentials WHERE id = :id", id=self.id)
+        return dict(row._mapping)
+
+    def journal(self) -> list[tuple[str | None, str | None]]:
+        rows = self.stage.rows("SELECT outcome, error_code FROM token_refresh_logs ORDER BY id")
+        return [(row.outcome, row.error_code) for row in rows]
+
+    def calls(self) -> int:
+        return self.stage.world.faults.count(AMAZON, "token")
+
+    def works(self) -> bool:
+        token = self.source().current()
+        return self.stage.world.grant_of_access(AMAZON, token) is self.grant
+
+
+@pytest.fixture
+def due(stage: Stage, world: World) -> Due:
+    grant = world.add_grant(AMAZON, rotates=True)
+    connection = stage.connect(grant)
+    stage.pass_time(timedelta(hours=2))
+    return Due(stage, grant, connection.credential_id)
+
+
+def test_the_journal_tells_each_attempt_and_no_token(due: Due, world: World) -> None:
+    world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token", times=1))
+    with pytest.raises(Unavailable):
+        due.source().current()
+    assert due.works()
+    rows = due.stage.rows("SELECT * FROM token_refresh_logs ORDER BY id")
+    failed, renewed = (dict(row._mapping) for row in rows)
+    assert (failed["outcome"], failed["error_code"], failed["generation"]) == ("in_doubt", "server_error", 1)
+    assert (renewed["outcome"], renewed["error_code"], renewed["generation"]) == ("renewed", None, 1)
+    assert renewed["token_fingerprint"] == failed["token_fingerprint"]
+    for row in (failed, renewed):
+        assert row["platform"] == "amazon"
+        assert row["finished_at"] >= row["started_at"]
+        assert row["deadline"] - row["started_at"] == LEASE
+        assert isinstance(row["duration_ms"], int)
+        assert not any(str(value).startswith("Atz") for value in row.values())
+
+
+def test_the_journal_is_written_before_the_platform_is_called(due: Due) -> None:
+    seen: list[object] = []
+    due.source(then=lambda: seen.extend([due.journal(), due.row()["lease_owner"]])).current()
+    assert seen[0] == [(None, None)]
+    assert seen[1]
+    assert due.journal() == [("renewed", None)]
+    assert due.row()["lease_owner"] is None
+
+
+def test_nothing_is_spent_while_the_database_cannot_be_written_to(due: Due) -> None:
+    @event.listens_for(due.stage.engine, "begin")
+    def read_only(connection: object) -> None:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")  # type: ignore[attr-defined]
+
+    try:
+        with pytest.raises(Exception, match="read-only transaction"):
+            due.source().current()
+    finally:
+        event.remove(due.stage.engine, "begin", read_only)
+    assert due.calls() == 0
+    assert due.works()
+
+
+def test_nothing_is_spent_where_the_spool_cannot_be_written_to(due: Due) -> None:
+    due.stage.spool.parent.joinpath("file").write_text("not a folder")
+    due.stage.spool = due.stage.spool.parent / "file"
+    with pytest.raises(ConfigurationError, match="SIVERA_SPOOL_DIR"):
+        due.source().current()
+    assert due.calls() == 0
+
+
+def test_a_user_who_reconnects_during_a_renewal_wins(due: Due) -> None:
+    token = due.source(then=lambda: due.stage.connect(due.grant)).current()
+    assert due.row()["generation"] == 2
+    assert due.source().current() == token, "both hold the token that the user brought"
+    assert due.journal() == [("superseded", None)]
+
+
+def test_a_holder_that_outlived_its_lease_does_not_overwrite_its_successor(due: Due) -> None:
+    due.grant.leeway = timedelta(minutes=10)
+    successor: list[str] = []
+
+    def too_slow() -> None:
+        due.stage.age(LEASE)
+        successor.append(due.source().current())
+
+    assert due.source(then=too_slow).current() == successor[0]
+    assert due.journal() == [("superseded", None), ("renewed", None)]
+    assert due.row()["generation"] == 2
+    assert due.works()
+
+
+def test_a_late_answer_is_used_where_the_successor_was_refused(due: Due) -> None:
+    """The platform honours the answer alone: the successor's try with the spent token failed."""
+
+    def too_slow() -> None:
+        due.stage.age(LEASE)
+        with pytest.raises(ReconnectRequired):
+            due.source().current()
+        # This platform detects no reuse: it refuses the spent token, and lets its successor live.
+        due.grant.revoked = due.grant.reused = False
+
+    due.source(then=too_slow).current()
+    assert due.journal() == [("renewed", None), ("rotation_lost", "invalid_grant")]
+    assert due.row()["status"] == "active"
+    assert due.works()
+    events = [row.name for row in due.stage.rows("SELECT name FROM outbox_events ORDER BY created_at")]
+    assert events == ["sivera.grant.reauthorization-required", "sivera.grant.recovered"]
+
+
+def test_a_write_is_refused_while_a_successor_holds_the_lease(stage: Stage, due: Due) -> None:
+    def begin(owner: str) -> queries.Begun | None:
+        with Session(stage.engine) as session, session.begin():
+            return queries.begin(session, due.id, generation=1, owner=owner, lease=LEASE, fingerprint="f", run_id=None)
+
+    def store(owner: str) -> str | None:
+        with Session(stage.engine) as session, session.begin():
+            return queries.store_tokens(
+                session,
+                due.id,
+                generation=1,
+                owner=owner,
+                access_token=owner.encode(),
+                refresh_token=None,
+                as_of=as_of,
+                expires_in=None,
+            )
+
+    begun = begin("slow")
+    assert begun is not None
+    as_of = begun.at
+    assert not begun.in_doubt
+    assert begin("second") is None, "the lease is one holder's"
+    stage.age(LEASE)
+    taken_over = begin("successor")
+    assert taken_over is not None
+    assert taken_over.in_doubt, "the first holder's attempt has no outcome"
+    assert store("slow") is None
+    assert due.row()["generation"] == 1
+    assert store("successor") == "active"
+    assert store("slow") is None
+    assert due.row()["access_token"] == b"successor"
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DISCONNECT, FaultKind.TRUNCATED])
+def test_an_answer_that_is_lost_on_the_way_is_in_doubt_and_then_works(due: Due, world: World, kind: FaultKind) -> None:
+    due.grant.leeway = timedelta(minutes=10)
+    world.faults.add(Fault(kind, AMAZON, "token", times=1))
+    with pytest.raises(Unavailable):
+        due.source().current()
+    assert due.works()
+    assert [outcome for outcome, _ in due.journal()] == ["in_doubt", "renewed"]
+
+
+def test_a_lost_rotation_is_told_from_a_grant_that_its_user_took_away(stage: Stage, due: Due, world: World) -> None:
+    world.faults.add(Fault(FaultKind.DISCONNECT, AMAZON, "token", times=1))
+    with pytest.raises(Unavailable):
+        due.source().current()
+    with pytest.raises(ReconnectRequired):
+        due.source().current()
+    assert due.journal()[-1] == ("rotation_lost", "invalid_grant")
+    row = due.row()
+    assert row["status"] == "reauthorization_required"
+    assert "cut off" in str(row["status_reason"])
+
+    taken = world.add_grant(AMAZON, rotates=True)
+    other = Due(stage, taken, stage.connect(taken, team="Nari").credential_id)
+    stage.pass_time(timedelta(hours=2))
+    world.revoke_grant(taken.id)
+    with pytest.raises(GrantRevoked):
+        other.source().current()
+    assert other.journal()[-1] == ("revoked", "invalid_grant")
+    assert other.row()["status"] == "revoked"
+
+
+def test_a_refusal_that_comes_after_the_lease_is_lost_marks_nothing(due: Due) -> None:
+    """The successor is at work: what it is told counts, not what the spent token of the slow one gets."""
+    held = due.source()._read().grant
+
+    def begin(owner: str) -> queries.Begun:
+        with Session(due.stage.engine) as session, session.begin():
+            begun = queries.begin(session, due.id, generation=1, owner=owner, lease=LEASE, fingerprint="f", run_id=None)
+        assert begun is not None
+        return begun
+
+    slow = begin("slow")
+    due.stage.age(LEASE)
+    begin("successor")
+    outcome, _ = renewal._conclude(
+        due.stage.renewal_dependencies(), held, "slow", slow, GrantRevoked(AMAZON, "no", "invalid_grant"), 1
+    )
+    assert outcome.value == "superseded"
+    row = due.row()
+    assert (row["status"], row["lease_owner"]) == ("active", "successor")
+    assert not due.stage.rows("SELECT 1 FROM outbox_events")
+
+
+def test_a_doubt_that_was_resolved_is_no_evidence_later(stage: Stage, world: World) -> None:
+    grant = world.add_grant(AMAZON)  # its refresh token stays the same
+    due = Due(stage, grant, stage.connect(grant).credential_id)
+    stage.pass_time(timedelta(hours=2))
+    world.faults.add(Fault(FaultKind.DISCONNECT, AMAZON, "token", times=1))
+    with pytest.raises(Unavailable):
+        due.source().current()
+    assert due.works()
+    stage.pass_time(timedelta(days=5))
+    world.revoke_grant(grant.id)
+    with pytest.raises(GrantRevoked):
+        due.source().current()
+    assert [outcome for outcome, _ in due.journal()] == ["in_doubt", "renewed", "revoked"]
+
+
+def test_a_refused_token_that_somebody_else_renewed_marks_nothing(due: Due) -> None:
+    """`invalid_grant` is also what a spent token gets: the row is read again before anything is concluded."""
+    stale = due.source()
+    held = stale._read()
+    due.grant.leeway = timedelta(minutes=10)
+    assert due.works()
+    due.grant.leeway, due.grant.honoured_until = timedelta(), datetime.min.replace(tzinfo=UTC)
+    begun = queries.Begun(0, due.stage.now(), in_doubt=False, key_id=None)
+    outcome, _ = renewal._conclude(
+        due.stage.renewal_dependencies(), held.grant, "stale", begun, GrantRevoked(AMAZON, "no", "invalid_grant"), 1
+    )
+    assert outcome.value == "superseded"
+    assert due.row()["status"] == "active"
+
+
+def test_a_verdict_counts_only_for_the_generation_that_it_is_about(due: Due) -> None:
+    assert due.works()
+    for generation, marked in ((1, False), (2, True)):
+        with Session(due.stage.engine) as session, session.begin():
+            assert queries.mark(session, due.id, generation, "revoked", "no") is marked
+        assert due.row()["status"] == ("revoked" if marked else "active")
+
+
+@pytest.mark.parametrize(
+    ("fault", "secret", "error"),
+    [
+        (None, "another secret", Misconfigured),
+        (Fault(FaultKind.THROTTLE, AMAZON, "token", seconds=3), None, Throttled),
+        (Fault(FaultKind.HTML, AMAZON, "token", status=502), None, Unavailable),
+        (Fault(FaultKind.MALFORMED, AMAZON, "token"), None, Unavailable),
+    ],
+)
+def test_what_is_not_the_grant_s_fault_never_marks_it(
+    due: Due, world: World, fault: Fault | None, secret: str | None, error: type[Exception]
+) -> None:
+    if fault:
+        world.faults.add(fault)
+    client = due.stage.client(AMAZON)
+    if secret:
+        client._app = client._app.model_copy(update={"client_secret": SecretStr(secret)})  # type: ignore[attr-defined]
+    for _ in range(2):
+        with pytest.raises(error):
+            due.source().current()
+    row = due.row()
+    assert (row["status"], row["strikes"], row["lease_owner"]) == ("active", 0, None)
+
+
+def test_a_grant_that_needs_a_human_says_so_once_and_once_that_it_works_again(due: Due, world: World) -> None:
+    world.revoke_grant(due.grant.id)
+    for _ in range(3):
+        with pytest.raises(ReconnectRequired):
+            due.source().current()
+    world.log_in(due.grant.id)
+    due.stage.connect(due.grant)
+    assert due.works()
+    rows = due.stage.rows("SELECT name, resource, payload FROM outbox_events ORDER BY created_at")
+    assert [row.name for row in rows] == ["sivera.grant.reauthorization-required", "sivera.grant.recovered"]
+    assert rows[0].resource == f"sivera.grant.{due.id}"
+    assert rows[0].payload["team"] == "Hanok"
+    assert "connect the account again" in rows[0].payload["reason"]
+
+
+class TestDatabaseAway:
+    """The database stops between the platform's answer and the commit."""
+
+    @pytest.fixture
+    def own(self) -> Iterator[Path]:
+        # Short, because PostgreSQL's socket lies in it, and nobody else's, also where two run the tests at once.
+        with tempfile.TemporaryDirectory(prefix="sivera-pg-") as folder:
+            yield Path(folder)
+
+    def test_the_answer_is_kept_on_disk_and_taken_up(self, stage: Stage, world: World, own: Path) -> None:
+        stage.store_seconds = 0.0
+        grant = world.add_grant(AMAZON, rotates=True)
+        with own_folder(own) as folder:
+            with embedded_postgres(folder) as postgres:
+                engine = open_engine(postgres.url)
+                migrate(engine)
+                stage.engine = engine
+                due = Due(stage, grant, stage.connect(grant).credential_id)
+                stage.pass_time(timedelta(hours=2))
+
+                def stop() -> None:
+                    postgres.child.process.terminate()
+                    postgres.child.process.wait(30)
+
+                with pytest.raises(OperationalError):
+                    due.source(then=stop).current()
+            (file,) = stage.spool.iterdir()
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert b"Atz" not in file.read_bytes()
+            with embedded_postgres(folder) as postgres:
+                engine.dispose()
+                stage.engine = engine = open_engine(postgres.url)
+                assert due.journal() == [(None, None)], "in doubt until the spool is taken up"
+                assert take_up_spool(stage.renewal_dependencies()) == 1
+                assert due.journal() == [("renewed", None)]
+                assert due.works()
+                assert due.calls() == 1
+                assert not list(stage.spool.iterdir())
+                engine.dispose()
+
+    def test_a_token_that_was_replaced_is_on_disk_before_the_database_is_asked(self, due: Due) -> None:
+        seen: list[int] = []
+
+        @event.listens_for(due.stage.engine, "before_cursor_execute")
+        def look(*arguments: object) -> None:
+            if "SET access_token" in str(arguments[2]):
+                seen.append(len(list(due.stage.spool.iterdir())))
+
+        due.source().current()
+        assert seen == [1]
+        assert not list(due.stage.spool.iterdir())
+        due.grant.rotates = False
+        due.stage.pass_time(timedelta(hours=2))
+        due.source().current()
+        assert seen == [1, 0], "a token that stayed the same has another copy"
+
+    def test_whoever_renews_next_on_the_machine_takes_it_up_first(self, due: Due) -> None:
+        away = [True]
+
+        @event.listens_for(due.stage.engine, "before_cursor_execute", retval=True)
+        def break_off(*arguments: object) -> tuple[object, object]:
+            statement, parameters = arguments[2:4]
+            if away[0] and "SET access_token" in str(statement):
+                raise OperationalError(str(statement), {}, Exception("gone"))
+            return statement, parameters
+
+        due.stage.store_seconds = 0.0
+        with pytest.raises(OperationalError):
+            due.source().current()
+        away[0] = False
+        assert due.works()
+        assert due.calls() == 1
+
+    def test_a_file_that_cannot_be_read_stops_its_grant_alone_and_before_anything_is_spent(
+        self, due: Due, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        other = world.add_grant(AMAZON, rotates=True)
+        beside = Due(due.stage, other, due.stage.connect(other, team="Nari").credential_id)
+        due.stage.pass_time(timedelta(hours=2))
+        due.stage.spool.mkdir(parents=True)
+        damaged = due.stage.spool / f"{due.id}-7.tokens"
+        damaged.write_bytes(b"damaged")
+        (due.stage.spool / "1-2 (copy).tokens").write_bytes(b"not ours")
+        calls = due.calls()
+        with pytest.raises(SpoolError, match="delete the file"):
+            due.source().current()
+        assert due.calls() == calls
+        assert take_up_spool(due.stage.renewal_dependencies()) == 0
+        assert str(damaged) in caplog.text
+        assert beside.works()
+        damaged.unlink()
+        assert due.works()
+
+    def test_an_answer_of_a_holder_that_died_is_taken_up_after_a_successor_died_as_well(self, due: Due) -> None:
+        """The lease of the second is over: its owner's name must not keep the first one's tokens out."""
+        due.stage.store_seconds = 0.0
+
+        def successor_begins() -> None:
+            due.stage.age(LEASE)
+            with Session(due.stage.engine) as session, session.begin():
+                assert queries.begin(
+                    session, due.id, generation=1, owner="second", lease=LEASE, fingerprint="f", run_id=None
+                )
+
+        with pytest.raises(Unavailable):
+            due.source(then=successor_begins).current()
+        assert len(list(due.stage.spool.iterdir())) == 1
+        due.stage.age(LEASE)
+        assert due.works()
+        assert due.calls() == 1
+
+
+def test_a_stored_grant_shows_no_token(due: Due) -> None:
+    held = due.source()._read().grant
+    assert isinstance(held, StoredGrant)
+    for token in (held.tokens.access_token, held.tokens.refresh_token):
+        assert token is not None
+        assert token.get_secret_value() not in repr(held)

@@ -1,0 +1,396 @@
+"""Meta's side of the sandbox: Meta's own SDK reads it, and it refuses what Meta refuses."""
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from facebook_business.adobjects.adaccount import AdAccount
+from facebook_business.adobjects.adsinsights import AdsInsights
+from facebook_business.adobjects.campaign import Campaign
+from facebook_business.adobjects.user import User
+from facebook_business.api import FacebookAdsApi
+from facebook_business.exceptions import FacebookRequestError
+from facebook_business.session import FacebookSession
+
+from sandbox import meta_json as wire
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Account, Figures, Grant, World
+from sivera.platforms import meta, meta_json
+from sivera.values import BudgetKind, CampaignStatus, PlatformName
+from tests.conftest import PATIENCE_SECONDS
+
+META = PlatformName.META
+ALL = ["ACTIVE", "PAUSED", "ARCHIVED", "DELETED", "IN_PROCESS", "WITH_ISSUES"]
+HIDDEN = (CampaignStatus.ARCHIVED, CampaignStatus.REMOVED)
+WINDOW = {"since": "2026-11-01", "until": "2026-11-20"}
+INSIGHTS = {"level": "campaign", "time_increment": "1", "time_range": '{"since":"2026-11-18","until":"2026-11-20"}'}
+
+
+@pytest.fixture
+def grant(world: World) -> Grant:
+    return world.add_grant(META, accounts=2, campaigns=60)
+
+
+@pytest.fixture
+def account(world: World, grant: Grant) -> Account:
+    return world.accounts_of(grant)[0]
+
+
+@pytest.fixture
+def token(world: World, grant: Grant) -> str:
+    return world.issue_access(grant)[0]
+
+
+@pytest.fixture
+def http(sandbox: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{sandbox}/meta", timeout=PATIENCE_SECONDS) as client:
+        yield client
+
+
+@pytest.fixture
+def sdk(sandbox: str, token: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FacebookAdsApi]:
+    """Meta's SDK, aimed at the sandbox; it warns of fields it does not know, and warnings are errors here."""
+    monkeypatch.setattr(FacebookSession, "GRAPH", f"{sandbox}/meta")
+    session = FacebookSession(CLIENT_ID, CLIENT_SECRET, token)
+    yield FacebookAdsApi(session)
+    session.requests.close()
+
+
+def names_of(field_class: type) -> set[str]:
+    return {value for name, value in vars(field_class).items() if not name.startswith("_")}
+
+
+def act(account: Account, edge: str) -> str:
+    return f"/v26.0/act_{account.id}/{edge}"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def rows_of(http: httpx.Client, account: Account, edge: str, token: str, **params: str | int) -> list[dict[str, Any]]:
+    response = http.get(act(account, edge), params=params, headers=bearer(token))
+    rows: list[dict[str, Any]] = response.json()["data"]
+    return rows
+
+
+def error_of(response: httpx.Response) -> tuple[int, int, int | None]:
+    error = response.json()["error"]
+    return response.status_code, error["code"], error.get("error_subcode")
+
+
+# -- the SDK ----------------------------------------------------------------------------------------------------------
+
+
+def test_sdk_lists_accounts(sdk: FacebookAdsApi, world: World, grant: Grant) -> None:
+    world.accounts_of(grant)[1].closed = True
+    listed = User("me", api=sdk).get_ad_accounts(fields=list(meta_json.ACCOUNT_FIELDS), params={"limit": 1})
+    assert [(a["id"], a["name"], a["currency"], a["timezone_name"], a["account_status"]) for a in listed] == [
+        (f"act_{a.id}", a.name, a.currency, a.timezone, 101 if a.closed else 1) for a in world.accounts_of(grant)
+    ]
+    assert world.faults.count(META, "accounts") == 2
+
+
+@pytest.mark.parametrize("ask", ["effective_status", "filtering"])
+def test_sdk_lists_campaigns_of_all_statuses_over_pages(
+    sdk: FacebookAdsApi, world: World, account: Account, ask: str
+) -> None:
+    rules = {"field": "campaign.effective_status", "operator": "IN", "value": ALL}
+    params: dict[str, Any] = {"effective_status": ALL} if ask == "effective_status" else {"filtering": [rules]}
+    fields = [*meta_json.CAMPAIGN_FIELDS, "configured_status", "created_time", "budget_remaining"]
+    listed = list(AdAccount(f"act_{account.id}", api=sdk).get_campaigns(fields=fields, params=params))
+    assert [campaign["id"] for campaign in listed] == list(account.campaigns)
+    assert {campaign["effective_status"] for campaign in listed} == {"ACTIVE", "PAUSED", "ARCHIVED", "DELETED"}
+    assert world.faults.count(META, "campaigns") == 3  # of 25, Meta's default
+
+
+def test_sdk_reads_insights_over_pages(sdk: FacebookAdsApi, world: World, account: Account) -> None:
+    rows = AdAccount(f"act_{account.id}", api=sdk).get_insights(
+        fields=[*meta_json.INSIGHT_FIELDS, "account_currency", "campaign_name"],
+        params={"level": "campaign", "time_increment": 1, "time_range": WINDOW, "limit": 100},
+    )
+    days = [date(2026, 11, 1) + timedelta(days=offset) for offset in range(20)]
+    expected = {
+        (campaign.id, str(day)): (str(figures.impressions), f"{figures.spend:f}")
+        for campaign in account.campaigns.values()
+        for day in days
+        if (figures := world.figures(account, campaign, day)) != ZERO
+    }
+    assert {(r["campaign_id"], r["date_start"]): (r["impressions"], r["spend"]) for r in rows} == expected
+    assert world.faults.count(META, "metrics") == -(-len(expected) // 100) > 1
+
+
+def test_sdk_exchanges_and_debugs_tokens(sdk: FacebookAdsApi, world: World, token: str) -> None:
+    app = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    exchange = {"grant_type": "fb_exchange_token", **app, "fb_exchange_token": token}
+    fresh = sdk.call("GET", ("oauth", "access_token"), params=exchange).json()
+    assert (fresh["token_type"], fresh["expires_in"]) == ("bearer", 60 * 86_400)
+    debug = {"input_token": fresh["access_token"], "access_token": f"{CLIENT_ID}|{CLIENT_SECRET}"}
+    data = sdk.call("GET", ("debug_token",), params=debug).json()["data"]
+    assert data["is_valid"]
+    assert data["expires_at"] == world.clock.now().timestamp() + fresh["expires_in"]
+
+
+def test_sdk_understands_the_errors(sdk: FacebookAdsApi, world: World, account: Account) -> None:
+    world.faults.add(Fault(FaultKind.THROTTLE, META, match=account.id, seconds=100, times=1))
+    with pytest.raises(FacebookRequestError) as caught:
+        AdAccount(f"act_{account.id}", api=sdk).get_campaigns()
+    assert (caught.value.api_error_code(), caught.value.http_status()) == (80004, 400)
+    world.faults.add(Fault(FaultKind.STATUS, META, status=503, times=1))
+    with pytest.raises(FacebookRequestError) as caught:
+        AdAccount(f"act_{account.id}", api=sdk).get_campaigns()
+    assert caught.value.api_transient_error()
+
+
+@pytest.mark.parametrize(
+    ("known", "ours"),
+    [
+        (AdAccount.Field, meta_json.ACCOUNT_FIELDS),
+        (AdAccount.Field, wire.ACCOUNT_FIELDS),
+        (Campaign.Field, meta_json.CAMPAIGN_FIELDS),
+        (Campaign.Field, wire.CAMPAIGN_FIELDS),
+        (AdsInsights.Field, meta_json.INSIGHT_FIELDS),
+        (AdsInsights.Field, wire.INSIGHT_FIELDS),
+        (Campaign.EffectiveStatus, meta_json.EFFECTIVE_STATUSES),
+        (Campaign.EffectiveStatus, wire.EFFECTIVE_STATUSES),
+        (AdAccount.Currency, meta_json.OFFSET_ONE),
+    ],
+)
+def test_our_names_are_the_sdks(known: type, ours: Any) -> None:
+    assert set(ours) <= names_of(known)
+
+
+def test_version_is_the_sdks() -> None:
+    assert f"/{FacebookAdsApi.API_VERSION}" == meta.BASE_PATH
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def exchange(http: httpx.Client, **changes: str | None) -> httpx.Response:
+    query = {"grant_type": "fb_exchange_token", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, **changes}
+    return http.get("/v26.0/oauth/access_token", params={k: v for k, v in query.items() if v is not None})
+
+
+def test_exchange_checks_the_app_then_the_token(http: httpx.Client, subtests: pytest.Subtests) -> None:
+    wrong: list[tuple[dict[str, str | None], int]] = [
+        ({"grant_type": "client_credentials"}, 1),
+        ({"client_id": None}, 101),
+        ({"client_id": "other"}, 101),
+        ({"client_secret": "wrong"}, 1),
+        ({}, 1),
+        ({"fb_exchange_token": "nonsense"}, 190),
+    ]
+    for changes, code in wrong:
+        with subtests.test(str(changes)):
+            assert error_of(exchange(http, **changes)) == (400, code, None)
+
+
+def test_expired_token_cannot_be_exchanged(http: httpx.Client, world: World, token: str) -> None:
+    assert exchange(http, fb_exchange_token=token).status_code == 200
+    world.clock.advance(timedelta(days=60))
+    assert error_of(exchange(http, fb_exchange_token=token)) == (400, 190, 463)
+
+
+def test_token_without_end_is_exchanged_for_another(http: httpx.Client, world: World, grant: Grant) -> None:
+    grant.expires = False
+    assert "expires_in" not in exchange(http, fb_exchange_token=world.issue_access(grant)[0]).json()
+
+
+@pytest.mark.parametrize(("revoked", "subcode"), [(True, 458), (False, 463)])
+def test_revoked_and_expired_tokens_are_refused_everywhere(
+    http: httpx.Client, world: World, grant: Grant, account: Account, token: str, revoked: bool, subcode: int
+) -> None:
+    world.revoke_grant(grant.id) if revoked else world.expire_access(grant.id)
+    replies = [
+        http.get("/v26.0/me/adaccounts", headers=bearer(token)),
+        http.get(act(account, "campaigns"), params={"access_token": token}),
+        exchange(http, fb_exchange_token=token),
+    ]
+    assert [error_of(reply) for reply in replies] == [(400, 190, subcode)] * 3
+    app_token = f"{CLIENT_ID}|{CLIENT_SECRET}"
+    told = http.get("/debug_token", params={"input_token": token, "access_token": app_token}).json()["data"]
+    assert (told["is_valid"], told["error"]["subcode"]) == (False, subcode)
+
+
+def test_debug_token_is_for_the_app_and_its_users(http: httpx.Client, token: str) -> None:
+    assert http.get("/debug_token", params={"input_token": token, "access_token": token}).json()["data"]["is_valid"]
+    assert error_of(http.get("/debug_token", params={"input_token": token})) == (400, 104, None)
+    assert error_of(http.get("/debug_token", params={"input_token": token, "access_token": "a|b"})) == (400, 190, None)
+
+
+def test_token_comes_in_the_header_or_the_query(http: httpx.Client, token: str) -> None:
+    assert http.get("/v26.0/me/adaccounts", headers=bearer(token)).status_code == 200
+    assert http.get("/v26.0/me/adaccounts", params={"access_token": token}).status_code == 200
+    assert error_of(http.get("/v26.0/me/adaccounts")) == (400, 104, None)
+
+
+def test_proof_is_checked_where_it_is_sent(http: httpx.Client, token: str) -> None:
+    proof = hmac.new(CLIENT_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
+    good, bad = (
+        http.get("/v26.0/me/adaccounts", headers=bearer(token), params={"appsecret_proof": p}) for p in (proof, "0")
+    )
+    assert good.status_code == 200
+    assert error_of(bad) == (400, 100, None)
+
+
+# -- accounts, campaigns and figures ----------------------------------------------------------------------------------
+
+
+def test_accounts_out_of_reach_are_refused(http: httpx.Client, world: World, account: Account, token: str) -> None:
+    foreign = world.accounts_of(world.add_grant(META))[0]
+    account.closed = True
+    for path, expected in (
+        (act(foreign, "campaigns"), (403, 200, None)),
+        (act(account, "insights"), (400, 100, 33)),
+        ("/v26.0/act_1/campaigns", (400, 100, 33)),
+    ):
+        assert error_of(http.get(path, headers=bearer(token))) == expected
+
+
+def test_deleted_and_archived_campaigns_are_hidden_unless_asked_for(
+    http: httpx.Client, world: World, account: Account, token: str
+) -> None:
+    visible = [campaign.id for campaign in account.campaigns.values() if campaign.state not in HIDDEN]
+    assert [row["id"] for row in rows_of(http, account, "campaigns", token, limit=100)] == visible
+    assert len(visible) < len(account.campaigns)
+    hidden = next(campaign for campaign in account.campaigns.values() if campaign.state in HIDDEN)
+    world.restate(hidden.id, date(2026, 11, 19), Figures(10, 1, Decimal("0.50"), Decimal(0), Decimal(0)))
+    shown = {"filtering": f'[{{"field":"campaign.effective_status","operator":"IN","value":{ALL}}}]'.replace("'", '"')}
+    for query, expected in ((INSIGHTS, False), (INSIGHTS | shown, True)):
+        rows = rows_of(http, account, "insights", token, **query, limit=500, fields="campaign_id")
+        assert (hidden.id in [row["campaign_id"] for row in rows]) is expected
+
+
+def test_updated_time_filter_is_strict(http: httpx.Client, world: World, account: Account, token: str) -> None:
+    changed = world.change_campaign(META, account.id, next(iter(account.campaigns)), name="New name")
+    at = int(changed.updated.timestamp())
+    for value, expected in ((at, []), (at - 1, [{"id": changed.id, "name": "New name"}])):
+        rule = f'[{{"field":"campaign.updated_time","operator":"GREATER_THAN","value":{value}}}]'
+        assert rows_of(http, account, "campaigns", token, filtering=rule, fields="name") == expected
+
+
+def test_next_is_an_address_and_absent_on_the_last_page(http: httpx.Client, account: Account, token: str) -> None:
+    params = {"limit": "20", "access_token": token, "effective_status": '["ACTIVE"]'}
+    reply, found = http.get(act(account, "campaigns"), params=params).json(), 0
+    pages = 1
+    while True:
+        found += len(reply["data"])
+        assert reply["paging"]["cursors"]["after"]
+        if "next" not in reply["paging"]:
+            break
+        reply, pages = http.get(reply["paging"]["next"]).json(), pages + 1
+    active = [campaign for campaign in account.campaigns.values() if campaign.state is CampaignStatus.ACTIVE]
+    assert (pages, found) == (2, len(active))
+
+
+def test_budgets_are_in_metas_own_minor_units(http: httpx.Client, world: World, account: Account, token: str) -> None:
+    first = next(iter(account.campaigns))
+    for currency, amount, written in (
+        ("USD", "12.34", "1234"),
+        ("EUR", "7", "700"),
+        ("KRW", "50000", "50000"),
+        ("JPY", "800", "800"),
+        ("TWD", "300", "300"),  # two decimals by ISO 4217
+        ("HUF", "1500", "1500"),  # two
+        ("KWD", "1.5", "150"),  # three
+    ):
+        account.currency = currency
+        world.change_campaign(META, account.id, first, budget_kind=BudgetKind.LIFETIME, budget=Decimal(amount))
+        rows = rows_of(http, account, "campaigns", token, fields="daily_budget,lifetime_budget", limit=1)
+        assert rows == [{"id": first, "lifetime_budget": written}]
+
+
+def test_times_are_in_the_accounts_zone_with_an_offset_without_colon(
+    http: httpx.Client, account: Account, token: str
+) -> None:
+    account.timezone = "Asia/Seoul"
+    row = rows_of(http, account, "campaigns", token, fields="start_time,updated_time", limit=1)[0]
+    assert row["start_time"].endswith("T00:00:00+0900")
+    assert row["updated_time"].endswith("+0900")
+
+
+def test_only_what_is_asked_for_is_answered(http: httpx.Client, account: Account, token: str) -> None:
+    queries: list[tuple[str, dict[str, str], set[str]]] = [
+        ("campaigns", {}, {"id"}),
+        ("campaigns", {"fields": "name"}, {"id", "name"}),
+        ("insights", {**INSIGHTS, "fields": "spend"}, {"date_start", "date_stop", "spend"}),
+    ]
+    for edge, params, expected in queries:
+        rows = rows_of(http, account, edge, token, **params)
+        assert {name for row in rows for name in row} == expected
+
+
+BAD_PARAMETER, TOO_MUCH = (400, 100, None), (500, 1, None)
+WRONG_REQUESTS: list[tuple[str, dict[str, str], tuple[int, int, int | None]]] = [
+    ("campaigns", {"fields": "no_such_field"}, BAD_PARAMETER),
+    ("campaigns", {"limit": "0"}, BAD_PARAMETER),
+    ("campaigns", {"limit": "many"}, BAD_PARAMETER),
+    ("campaigns", {"limit": "20000"}, TOO_MUCH),
+    ("campaigns", {"after": "nonsense"}, BAD_PARAMETER),
+    ("campaigns", {"effective_status": '["GONE"]'}, BAD_PARAMETER),
+    ("campaigns", {"effective_status": "[]"}, BAD_PARAMETER),
+    ("campaigns", {"effective_status": "ACTIVE"}, BAD_PARAMETER),
+    ("campaigns", {"filtering": '[{"field":"campaign.name","operator":"IN","value":[]}]'}, BAD_PARAMETER),
+    ("insights", {"level": "ad"}, BAD_PARAMETER),
+    ("insights", {"time_increment": "7"}, BAD_PARAMETER),
+    ("insights", {"time_range": "{}"}, BAD_PARAMETER),
+    ("insights", {"time_range": '{"since":"2026-11-20","until":"2026-11-01"}'}, BAD_PARAMETER),
+    ("insights", {"time_range": '{"since":"2020-01-01","until":"2020-01-02"}'}, (400, 3018, None)),
+    ("insights", {"time_range": '{"since":"2026-09-01","until":"2026-11-20"}', "limit": "500"}, TOO_MUCH),
+    ("insights", {"fields": "video_views"}, BAD_PARAMETER),
+    ("unheard_of", {}, (400, 2500, None)),
+]
+
+
+def test_wrong_requests_are_refused(
+    http: httpx.Client, account: Account, token: str, subtests: pytest.Subtests
+) -> None:
+    for edge, query, expected in WRONG_REQUESTS:
+        with subtests.test(edge, **query):
+            params = {**(INSIGHTS if edge == "insights" else {}), **query}
+            assert error_of(http.get(act(account, edge), params=params, headers=bearer(token))) == expected
+
+
+def test_versions_that_are_gone_are_refused(http: httpx.Client) -> None:
+    assert error_of(http.get("/v12.0/me/adaccounts")) == (400, 2635, None)
+
+
+# -- throttling -------------------------------------------------------------------------------------------------------
+
+
+def test_account_is_throttled_in_minutes_and_the_app_without_a_time(
+    http: httpx.Client, world: World, account: Account, token: str
+) -> None:
+    world.faults.add(Fault(FaultKind.THROTTLE, META, match=account.id, seconds=90, times=2))
+    for edge, code in (("campaigns", 80004), ("insights", 80000)):
+        reply = http.get(act(account, edge), headers=bearer(token))
+        assert error_of(reply)[:2] == (400, code)
+        assert '"estimated_time_to_regain_access":2' in reply.headers["X-Business-Use-Case-Usage"]
+    world.faults.clear()
+    world.faults.add(Fault(FaultKind.THROTTLE, META, times=1))
+    reply = http.get(act(account, "campaigns"), headers=bearer(token))
+    assert error_of(reply) == (403, 4, None)
+    assert '"call_count":100' in reply.headers["X-App-Usage"]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, (400, 100, None)),
+        (401, (401, 190, 463)),
+        (404, (404, 100, 33)),
+        (429, (403, 4, None)),
+        (502, (502, 2, None)),
+    ],
+)
+def test_broken_answers_carry_metas_codes(
+    http: httpx.Client, world: World, token: str, status: int, expected: tuple[int, int, int | None]
+) -> None:
+    world.faults.add(Fault(FaultKind.STATUS, META, status=status))
+    assert error_of(http.get("/v26.0/me/adaccounts", headers=bearer(token))) == expected

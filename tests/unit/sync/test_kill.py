@@ -1,0 +1,56 @@
+"""A sync that is killed anywhere leaves the old state or the new one, and the next sync completes it."""
+
+import signal
+from datetime import timedelta
+
+import pytest
+
+from sandbox.world import World
+from sivera.values import CampaignStatus, PlatformName
+from tests.stage import Stage
+from tests.unit.grants.processes import run
+from tests.unit.sync.killed import sync_and_die
+
+STEPS = range(1, 60)
+
+
+def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(stage: Stage, world: World, database_url: str) -> None:
+    grant = world.add_grant(PlatformName.META, campaigns=8)
+    stage.connect(grant)
+    (due,) = stage.due()
+    stage.sync(due)
+    (account,) = world.accounts_of(grant)
+    old = stage.contents()
+    first, second, *_ = (c for c in account.campaigns.values() if c.state is CampaignStatus.ACTIVE)
+    world.clock.advance(timedelta(hours=1))
+    world.change_campaign(account.platform, account.id, first.id, name="Renamed")
+    world.hard_delete_campaign(account.platform, account.id, second.id)
+    seen = []
+    for step in STEPS:
+        code = run(sync_and_die, database_url, stage.sandbox, stage.now().isoformat(), str(stage.spool), step)
+        seen.append(stage.contents())
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        state = stage.rows("SELECT campaigns_cursor FROM ad_accounts")[0].campaigns_cursor
+        assert (seen[-1] == old) == (state < stage.now()), "cursor and data move together"
+    else:
+        pytest.fail("the sync has more steps than this test takes")
+    new = seen[-1]
+    assert new != old
+    assert len(seen) > 10
+    assert all(contents in (old, new) for contents in seen)
+    assert stage.sync(due).changed == 0
+
+
+def test_pages_in_another_order_give_the_same_rows(stage: Stage, world: World) -> None:
+    grant = world.add_grant(PlatformName.TIKTOK, campaigns=30)
+    stage.connect(grant)
+    (due,) = stage.due()
+    stage.sync(due)
+    before = stage.contents()
+    (account,) = world.accounts_of(grant)
+    account._campaigns = dict(reversed(account.campaigns.items()))
+    again = stage.sync(due)
+    assert (again.added, again.changed, again.removed, again.metric_rows) == (0, 0, 0, 0)
+    assert stage.contents() == before

@@ -1,0 +1,207 @@
+"""The rules of the house, read from its source: one direction, each thing in its room.
+
+prefect.yaml ─▶ flows ─▶ tasks ─▶ blocks ─▶ sivera        ops may use all of it, and nothing uses ops
+"""
+
+import ast
+import io
+import tokenize
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sivera.values import PlatformName
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("sivera", "sandbox", "blocks", "tasks", "flows", "ops")
+"""Each may import from itself and from those before it."""
+
+PREFECT = ("prefect", "prefect_sqlalchemy", "prefect_redis")
+DATABASE = ("sqlalchemy", "psycopg", "alembic")
+HTTP = ("httpx", "requests", "urllib", "http", "aiohttp")
+
+SQL_PLACES = ("sivera/models/", "sivera/database.py", "sivera/clock.py", "sivera/upsert.py", "sivera/migrations/")
+"""Beside each subject's `queries.py`."""
+NO_SQL = ("sqlalchemy.Engine", "sqlalchemy.Row", "sqlalchemy.URL", "sqlalchemy.orm.Session", "sqlalchemy.exc")
+"""What the rest may import of SQLAlchemy: what carries a question or its answer, and what goes wrong."""
+
+MAKES_DATABASES = {"ops/stack/postgres.py": "there is no engine on a database before it is made"}
+TRANSACTION = ("begin", "begin_nested", "commit", "rollback")
+
+CLIENTS = "sivera/platforms/"
+REGISTRY = "sivera/platforms/__init__.py"
+CLIENT_MAY_KNOW = ("sivera.platforms", "sivera.breaker", "sivera.clock", "sivera.errors", "sivera.values")
+SANDBOX = "sandbox/"
+NAMES_PLATFORMS = {
+    "sivera/grants/rules.py": "how grants of each platform live",
+    "sivera/budgets/pacing.py": "how each platform spends a daily budget",
+    "sivera/sync/rules.py": "for how long each platform restates its figures",
+    "sivera/reports/texts.py": "what each platform is called in a report",
+    "sivera/metrics/quotas.py": "the quotas that are known",
+    "ops/stack/demo.py": "why the metrics of one platform come with a later run",
+}
+"""Outside the clients and the sandbox, what a single platform is named for."""
+
+FLOW_LINES = 60
+MODULE_LINES = 300
+LONG_MODULES = {
+    "sivera/platforms/amazon.py": "three ad products, each with its own listing, and reports that are asked for first",
+    "sivera/platforms/amazon_json.py": "the same three products: columns, filters, budgets and errors of each",
+    "sandbox/world.py": "the world of all four platforms: its parts make each other",
+}
+"""Modules over the limit, and why."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the house; its path is relative to the root."""
+
+    path: str
+    source: str
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(ast.parse(self.source)))
+
+    @property
+    def room(self) -> str:
+        return self.path.partition("/")[0]
+
+    @cached_property
+    def imports(self) -> list[tuple[int, str]]:
+        """Line and full name of what is imported, wherever in the module."""
+        found = []
+        for node in self.nodes:
+            match node:
+                case ast.Import():
+                    found += [(node.lineno, alias.name) for alias in node.names]
+                case ast.ImportFrom():
+                    package = self.path.removesuffix(".py").split("/")[: -node.level] if node.level else []
+                    origin = ".".join(filter(None, [*package, node.module]))
+                    found += [(node.lineno, f"{origin}.{alias.name}") for alias in node.names]
+        return found
+
+    def imports_of(self, *names: str, but: tuple[str, ...] = ()) -> list[str]:
+        """Where it imports something of these packages, modules or names, and none of the others."""
+        return [f"{self.path}:{at}: {name}" for at, name in self.imports if is_of(name, names) and not is_of(name, but)]
+
+    @property
+    def named_platforms(self) -> list[tuple[int, str]]:
+        """Where a single platform is named as a member of PlatformName."""
+        return [(node.lineno, node.attr) for node in self.nodes if is_member(node) and isinstance(node, ast.Attribute)]
+
+
+def is_of(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def is_member(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Name(id="PlatformName") | ast.Attribute(attr="PlatformName"), attr=member):
+            return member in PlatformName.__members__
+        case ast.Constant(value=str(value)):
+            return value in set(PlatformName)
+    return False
+
+
+MODULES = [
+    Module(path.relative_to(ROOT).as_posix(), path.read_text())
+    for room in ROOMS
+    for path in (ROOT / room).rglob("*.py")
+]
+
+
+def modules(*starts: str, but: tuple[str, ...] = ()) -> list[Module]:
+    """The modules whose paths begin with one of `starts` and with none of `but`; there are some."""
+    found = [module for module in MODULES if module.path.startswith(starts) and not module.path.startswith(but or " ")]
+    assert found, f"no module begins with {starts}"
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_those_before_it(room: str) -> None:
+    later = (*ROOMS[ROOMS.index(room) + 1 :], "tests", "benchmarks")
+    assert not [found for module in modules(f"{room}/") for found in module.imports_of(*later)]
+
+
+def test_the_truths_do_not_know_prefect() -> None:
+    assert not [found for module in modules("sivera/") for found in module.imports_of(*PREFECT)]
+
+
+def test_the_timetable_names_only_flows() -> None:
+    entrypoints = [one["entrypoint"] for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
+    flows = {module.path.removesuffix(".py").replace("/", ".") for module in modules("flows/")}
+    assert entrypoints
+    assert {entrypoint.rpartition(".")[0] for entrypoint in entrypoints} <= flows
+
+
+def test_a_flow_holds_no_sql_and_no_http() -> None:
+    assert not [found for module in modules("flows/") for found in module.imports_of(*DATABASE, *HTTP)]
+
+
+def test_nobody_asks_which_platform_it_is() -> None:
+    assert not [
+        f"{module.path}:{node.lineno}"
+        for module in modules("", but=(SANDBOX,))
+        for node in module.nodes
+        if isinstance(node, ast.Compare | ast.MatchValue) and any(map(is_member, ast.walk(node)))
+    ]
+
+
+def test_platforms_are_told_apart_only_in_the_registry_and_in_tables_of_facts() -> None:
+    elsewhere = modules("", but=(CLIENTS, SANDBOX))
+    assert {module.path for module in elsewhere if module.named_platforms} == NAMES_PLATFORMS.keys()
+    several = {m.path for m in modules(CLIENTS) if len({platform for _, platform in m.named_platforms}) > 1}
+    assert several == {REGISTRY}
+
+
+def test_a_platform_s_client_knows_neither_database_nor_jobs() -> None:
+    for module in modules(CLIENTS):
+        assert not module.imports_of(*PREFECT, *DATABASE)
+        assert not module.imports_of(*ROOMS, but=CLIENT_MAY_KNOW)
+
+
+def test_sql_is_only_where_it_belongs() -> None:
+    others = [module for module in modules("", but=SQL_PLACES) if not module.path.endswith("queries.py")]
+    assert not [found for module in others for found in module.imports_of("sqlalchemy", but=NO_SQL)]
+    assert {module.path for module in others if module.imports_of("psycopg", "alembic")} == MAKES_DATABASES.keys()
+    assert not [module.path for module in others if ".exec_driver_sql(" in module.source]
+
+
+def test_a_query_leaves_the_transaction_to_its_caller() -> None:
+    assert not [
+        (module.path, node.lineno, node.attr)
+        for module in modules("sivera/")
+        if module.path.endswith("queries.py")
+        for node in module.nodes
+        if isinstance(node, ast.Attribute) and node.attr in TRANSACTION
+    ]
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert not [module.path for module in MODULES if not ast.get_docstring(ast.parse(module.source))]
+
+
+def test_a_flow_is_short() -> None:
+    assert not {m.path: n for m in modules("flows/") if (n := lines_of_code(m.source)) > FLOW_LINES}
+
+
+def test_a_long_module_has_its_reason() -> None:
+    assert {module.path for module in MODULES if len(module.source.splitlines()) > MODULE_LINES} == LONG_MODULES.keys()
+
+
+def lines_of_code(source: str) -> int:
+    """Count the lines that hold code: no comment, no docstring, nothing blank."""
+    code: set[int] = set()
+    statement: list[tokenize.TokenInfo] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
+            if any(part.type != tokenize.STRING for part in statement):
+                code |= {line for part in statement for line in range(part.start[0], part.end[0] + 1)}
+            statement = []
+        elif token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT):
+            statement.append(token)
+    return len(code)

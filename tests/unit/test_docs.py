@@ -1,0 +1,224 @@
+"""The documents: they name what exists, all of it, and the same in both languages."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from cyclopts import App
+
+from blocks.alert_channels import automation_names
+from blocks.automations import AUTOMATIONS
+from flows.sync_campaigns import TIMEOUT_SECONDS
+from ops.cli import app
+from ops.timetable import Schedule, find_timetable, read_timetable
+from sivera.alerts.conditions import Kind
+from sivera.alerts.options import AlertOptions, Channel
+from sivera.backups.options import BackupOptions
+from sivera.budgets.options import BudgetOptions
+from sivera.database import STATEMENT_TIMEOUT_SECONDS
+from sivera.grants.refreshing import RefreshOptions
+from sivera.grants.rules import FACTS, Outcome
+from sivera.metrics.definitions import EACH_RUN, EXPORTED
+from sivera.metrics.options import CollectOptions
+from sivera.models import Base
+from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from sivera.reports.options import ReportOptions
+from sivera.retention.options import CleanupOptions
+from sivera.sync.options import SyncOptions
+from sivera.sync.rules import RESTATEMENT_DAYS
+from sivera.values import PlatformName
+from tasks.overlap import AnotherInstanceError
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+ENGLISH, KOREAN = ROOT / "docs" / "operations.md", ROOT / "docs" / "operations.ko.md"
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DOCUMENTS = [*ROOT.glob("*.md"), ENGLISH, KOREAN, *DECISIONS, *(ROOT / "benchmarks").glob("*.md")]
+
+BLOCK = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.MULTILINE | re.DOTALL)
+REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md|yaml|toml))")
+
+TIMETABLE, FLOWS = read_timetable(find_timetable())
+FLOW_NAMES = {flow.name for flow in FLOWS.values()}
+OPTIONS = (
+    SyncOptions,
+    RefreshOptions,
+    CleanupOptions,
+    ReportOptions,
+    BudgetOptions,
+    AlertOptions,
+    CollectOptions,
+    BackupOptions,
+)
+
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+each_language = pytest.mark.parametrize("path", [ENGLISH, KOREAN], ids=["english", "korean"])
+
+
+def blocks(text: str, language: str | None = None) -> list[str]:
+    """The code blocks of a document, without the indentation of the list that they are in."""
+    return [dedent(code) for kind, code in BLOCK.findall(text) if language in (None, kind)]
+
+
+def prose(text: str) -> str:
+    """A document without its code blocks."""
+    return BLOCK.sub("", text)
+
+
+def spans(text: str) -> set[str]:
+    """What is marked as code within the prose."""
+    return {" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(text))}
+
+
+def anchors(text: str) -> set[str]:
+    """What a link can lead to: the ids that are set, and those that GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([\w-]+)"></a>', text))
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """The arguments of each call of `sivera` in a line of shell or in a span of code."""
+    for part in text.split("&&"):
+        if found := re.fullmatch(r"(?:uv run )?sivera (.+)", part.strip()):
+            yield shlex.split(found[1])
+
+
+def code_lines(text: str) -> list[str]:
+    return [line for code in blocks(text, "bash") for line in code.splitlines()]
+
+
+def all_commands(of: App = app, *path: str) -> Iterator[tuple[str, ...]]:
+    """The path of every command that does something."""
+    for name in of:
+        if name.startswith("-"):
+            continue
+        if of[name].default_command:
+            yield (*path, name)
+        else:
+            yield from all_commands(of[name], *path, name)
+
+
+@each_document
+def test_each_command_in_a_code_block_can_be_given_as_it_stands(path: Path) -> None:
+    for line in code_lines(path.read_text()):
+        for arguments in calls(line):
+            function, *_ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+            assert function.__module__.startswith("ops."), f"{line} is not a command"
+
+
+@each_document
+def test_each_command_in_the_prose_exists_with_its_options(path: Path) -> None:
+    for span in spans(path.read_text()):
+        for arguments in calls(span):
+            words, apps, rest = app.parse_commands(arguments)
+            assert words, f"{span} is not a command"
+            if apps[-1].default_command is None:
+                assert not rest, f"{span} is not a command"
+            else:
+                known = {name for argument in apps[-1].assemble_argument_collection() for name in argument.names}
+                assert {word for word in rest if word.startswith("--")} <= known, f"{span} has an unknown option"
+
+
+def test_each_command_is_described() -> None:
+    texts = [README.read_text(), ENGLISH.read_text()]
+    given = [arguments for text in texts for each in (*code_lines(text), *spans(text)) for arguments in calls(each)]
+    assert set(all_commands()) == {app.parse_commands(arguments)[0] for arguments in given} & set(all_commands())
+
+
+@each_document
+def test_each_relative_link_leads_somewhere(path: Path) -> None:
+    for target, fragment in re.findall(r"\]\(((?!https?:)[^)#\s]*)#?([^)\s]*)\)", prose(path.read_text())):
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), f"{target} does not exist"
+        assert not fragment or fragment in anchors(file.read_text()), f"{target}#{fragment} does not exist"
+
+
+@each_document
+def test_each_file_that_is_named_exists(path: Path) -> None:
+    named = {span for span in spans(path.read_text()) if REPOSITORY_PATH.fullmatch(span)}
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
+def test_the_table_of_jobs_lists_each_flow_and_when_it_runs() -> None:
+    section = README.read_text().partition("## The jobs")[2].partition("\n## ")[0]
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| \[`([\w-]+)`.*$", section, re.MULTILINE)}
+    assert rows.keys() == FLOW_NAMES
+    for deployment in TIMETABLE.deployments:
+        for schedule in deployment.schedules:
+            if schedule.active:
+                assert f"`{schedule.cron}`" in rows[FLOWS[deployment.entrypoint].name]
+
+
+def test_the_cron_expressions_of_the_guide_are_those_of_the_timetable_and_may_stand_in_it() -> None:
+    section = ENGLISH.read_text().partition('<a id="cron"></a>')[2].partition("<a id=")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]+\| (?:`([\w-]+)` of `([\w/-]+)`)? ?\|$", section, re.MULTILINE)
+    deployed = {
+        (schedule.slug, f"{FLOWS[deployment.entrypoint].name}/{deployment.name}"): schedule.cron
+        for deployment in TIMETABLE.deployments
+        for schedule in deployment.schedules
+    }
+    assert len(rows) > 5
+    for cron, slug, deployment in rows:
+        assert not slug or deployed[slug, deployment] == cron
+        assert Schedule(slug="any", cron=cron, timezone="UTC")
+
+
+@each_language
+def test_the_guide_has_what_the_timetable_and_the_jobs_point_to(path: Path) -> None:
+    text = path.read_text()
+    pointed = set(re.findall(r"docs/operations\.md#([\w-]+)", find_timetable().read_text()))
+    assert pointed
+    assert pointed | FLOW_NAMES <= set(re.findall(r'<a id="([\w-]+)"></a>', text))
+    for deployment in TIMETABLE.deployments:
+        assert f"{FLOWS[deployment.entrypoint].name}/{deployment.name}" in spans(text)
+
+
+@each_language
+def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None:
+    text = path.read_text()
+    for options in OPTIONS:
+        for name, field in options.model_fields.items():
+            default = re.escape(f"`{field.default}`") if field.default else "[^`|]+"
+            assert re.search(rf"^\| `{name}` \| {default} \|", text, re.MULTILINE), f"{name} or its default"
+    for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, TIMEOUT_SECONDS):
+        assert re.search(rf"^\|.*\b{seconds:.0f}( s|초).*\|$", text, re.MULTILINE), f"the limit of {seconds} seconds"
+    for platform, facts in FACTS.items():
+        hours = round(facts.window / timedelta(hours=1))
+        assert re.search(rf"^\| {platform.value} \|.*\| {hours}( hours|시간).*\|$", text, re.MULTILINE), platform
+    assert set(Outcome) | set(Kind) | set(Channel) <= spans(text)
+    assert {name for channel in Channel for name in automation_names(channel)} <= spans(text)
+    for platform, days in RESTATEMENT_DAYS.items():
+        assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", text, re.MULTILINE), f"the days of {platform}"
+    assert {platform.value for platform in PlatformName} <= spans(text)
+    assert Base.metadata.tables.keys() <= spans(text)
+    assert {metric.name for metric in (*EXPORTED, *EACH_RUN)} <= spans(text)
+    for automation in AUTOMATIONS:
+        assert {automation.name, *(getattr(action, "message", "") for action in automation.actions)} <= spans(text)
+    assert str(AnotherInstanceError()) in spans(text)
+
+
+def test_both_languages_say_the_same() -> None:
+    english, korean = ENGLISH.read_text(), KOREAN.read_text()
+
+    def shape(text: str) -> list[str]:
+        """Headings by their depth, anchors by their name, tables by their columns."""
+        lines = re.findall(r'^#+ |^<a id="[\w-]+">|^\|.*\|$', prose(text), re.MULTILINE)
+        return ["|" * line.count("|") if line.startswith("|") else line for line in lines]
+
+    assert shape(korean) == shape(english)
+    assert blocks(korean) == blocks(english)
+    assert spans(korean) == spans(english)
+
+
+def test_the_decisions_are_numbered_and_each_says_why_what_and_what_follows() -> None:
+    assert DECISIONS
+    for number, path in enumerate(DECISIONS, start=1):
+        assert path.name.startswith(f"{number:04}-")
+        title, *sections = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+        assert title.startswith(f"{number}. ")
+        assert sections == ["Context", "Decision", "Consequences"]
