@@ -5,26 +5,20 @@ Runs once a week. What to do when it is red, and how to restore: docs/operations
 
 import time
 
-from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from blocks.names import BACKUP_JOB
 from sivera.backups.backing_up import BackupSummary
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.options import BackupOptions
 from sivera.backups.page import backup_charts, backup_page
-from tasks.announcing import TOLD
 from tasks.backups import begin, check, drop_superfluous, dump, publish_summary
-from tasks.naming import named
-from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.job import job
 from tasks.pages import show_summary
 
-TIMEOUT_SECONDS = 14_400
-"""The backstop; a run breaks off by itself at its options' deadline."""
 
-
-@flow(name=BACKUP_JOB, flow_run_name=named(BACKUP_JOB), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+@job(BACKUP_JOB, timeout_seconds=14400)
 def backup_data(options: BackupOptions = BackupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Dump the database to the storage, restore the dump into a database beside, and compare the two.
 
@@ -32,18 +26,14 @@ def backup_data(options: BackupOptions = BackupOptions()) -> State:  # noqa: B00
     this one ends Cancelled.
     """
     until = time.monotonic() + options.deadline_seconds
-    try:
-        with only_instance([BACKUP_JOB]):
-            made = dump(begin(), until)
-            if isinstance(made, Manifest):
-                made = check(made, until)
-                is_verified = made.outcome is Outcome.VERIFIED
-                dropped = drop_superfluous(options) if is_verified else []
-                summary = BackupSummary(verdict=made.verdict, manifest=made, dropped=tuple(dropped))
-            else:
-                summary = BackupSummary(verdict=made)
-            publish_summary(summary)
-            show_summary(BACKUP_JOB, summary, backup_page, backup_charts, return_state=True)
-    except AnotherInstanceError as error:
-        return Cancelled(message=str(error))
+    made = dump(begin(), until)
+    if isinstance(made, Manifest):
+        made = check(made, until)
+        is_verified = made.outcome is Outcome.VERIFIED
+        dropped = drop_superfluous(options) if is_verified else []
+        summary = BackupSummary(verdict=made.verdict, manifest=made, dropped=tuple(dropped))
+    else:
+        summary = BackupSummary(verdict=made)
+    publish_summary(summary)
+    show_summary(BACKUP_JOB, summary, backup_page, backup_charts, return_state=True)
     return (Completed if summary.verdict.outcome is Outcome.VERIFIED else Failed)(message=summary.sentence)

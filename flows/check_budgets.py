@@ -5,47 +5,37 @@ Runs every four hours, for five minutes at most. What to do when it is red: docs
 
 import time
 
-from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from blocks.names import BUDGETS_JOB
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.page import budgets_charts, budgets_page
 from sivera.budgets.summary import CheckSummary
-from tasks.announcing import TOLD
 from tasks.budgets import check_options, check_part, publish_summary
-from tasks.naming import named
+from tasks.job import job
 from tasks.outbox import publish_events
-from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.pages import show_summary
 from tasks.progress import Progress
 
-TIMEOUT_SECONDS = 300
-"""The backstop; a run stops by itself at its options' deadline."""
 
-
-@flow(name=BUDGETS_JOB, flow_run_name=named(BUDGETS_JOB, BudgetOptions.words), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+@job(BUDGETS_JOB, timeout_seconds=300, words=BudgetOptions.words)
 def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Check the budgets of each platform and those that teams set, first what waits longest for a check.
 
     A platform that fails never stops the others, and never leaves the run green; a budget that is spent is no failure.
-    A second run beside this one ends Cancelled. Spending is what the last sync of each account stored.
+    Spending is what the last sync of each account stored.
     """
     until = time.monotonic() + options.deadline_seconds
+    parts = check_options(options)
+    ended: dict[str, State] = {
+        part: check_part(part, options, until, return_state=True)
+        for part in Progress(BUDGETS_JOB, len(parts)).over(parts)
+    }
+    summary = CheckSummary.of({part: state.result(raise_on_failure=False) for part, state in ended.items()})
     try:
-        with only_instance([BUDGETS_JOB]):
-            parts = check_options(options)
-            ended: dict[str, State] = {
-                part: check_part(part, options, until, return_state=True)
-                for part in Progress(BUDGETS_JOB, len(parts)).over(parts)
-            }
-            summary = CheckSummary.of({part: state.result(raise_on_failure=False) for part, state in ended.items()})
-            try:
-                publish_events()
-            finally:
-                publish_summary(summary)
-            show_summary(BUDGETS_JOB, summary, budgets_page, budgets_charts, return_state=True)
-    except AnotherInstanceError as error:
-        return Cancelled(message=str(error))
+        publish_events()
+    finally:
+        publish_summary(summary)
+    show_summary(BUDGETS_JOB, summary, budgets_page, budgets_charts, return_state=True)
     return (Completed if summary.success else Failed)(message=summary.sentence)

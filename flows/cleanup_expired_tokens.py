@@ -5,46 +5,36 @@ Runs once a day, for a minute at most. What to do when it is red: docs/operation
 
 import time
 
-from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from blocks.names import CLEANUP_JOB
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.page import cleanup_charts, cleanup_page
 from sivera.retention.rules import end_of
 from sivera.retention.summary import CleanupSummary
-from tasks.announcing import TOLD
-from tasks.naming import named
-from tasks.overlap import AnotherInstanceError, only_instance
+from tasks.job import job
 from tasks.pages import show_summary
 from tasks.progress import Progress
 from tasks.retention import clean, plan, publish_summary
 
-TIMEOUT_SECONDS = 60
-"""The backstop; a run stops by itself at its options' deadline."""
 
-
-@flow(name=CLEANUP_JOB, flow_run_name=named(CLEANUP_JOB, CleanupOptions.words), timeout_seconds=TIMEOUT_SECONDS, **TOLD)
+@job(CLEANUP_JOB, timeout_seconds=60, words=CleanupOptions.words)
 def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Delete what has expired, one kind after the other, children before parents, each with its share of the time.
 
     What a run does not get through goes next time. A kind that fails or is refused never stops the others, and never
-    leaves the run green. A second run beside this one ends Cancelled. Grants are not touched: an expired access token
+    leaves the run green. Grants are not touched: an expired access token
     whose refresh token still works is alive.
     """
     begun = time.monotonic()
-    try:
-        with only_instance([CLEANUP_JOB]):
-            found = plan(options)
-            ended = {
-                kind: clean(found, kind, begun + end_of(kind, options.deadline_seconds), return_state=True)
-                for kind in Progress(CLEANUP_JOB, len(Kind)).over(Kind)
-            }
-            results = {kind: state.result(raise_on_failure=False) for kind, state in ended.items()}
-            summary = CleanupSummary.of(found, results)
-            publish_summary(summary)
-            show_summary(CLEANUP_JOB, summary, cleanup_page, cleanup_charts, return_state=True)
-    except AnotherInstanceError as error:
-        return Cancelled(message=str(error))
+    found = plan(options)
+    ended = {
+        kind: clean(found, kind, begun + end_of(kind, options.deadline_seconds), return_state=True)
+        for kind in Progress(CLEANUP_JOB, len(Kind)).over(Kind)
+    }
+    results = {kind: state.result(raise_on_failure=False) for kind, state in ended.items()}
+    summary = CleanupSummary.of(found, results)
+    publish_summary(summary)
+    show_summary(CLEANUP_JOB, summary, cleanup_page, cleanup_charts, return_state=True)
     return (Failed if summary.failures else Completed)(message=summary.sentence)

@@ -6,37 +6,24 @@ Runs three times an hour, and finds work where it is past 01:00. What to do when
 import time
 from typing import Any
 
-from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Completed, Failed
 
 from blocks.names import REPORTS_JOB
 from sivera.reports.options import ReportOptions
 from sivera.reports.run_page import reports_charts, reports_page
 from sivera.reports.summary import ReportTally
 from tasks import resources
-from tasks.announcing import TOLD
+from tasks.job import job
 from tasks.mapping import work_off
-from tasks.naming import named
-from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.pages import show_summary
 from tasks.reports import plan, publish_summary, restate_reports, write_reports
-
-TIMEOUT_SECONDS = 600
-"""The backstop; a run stops by itself at its options' deadline."""
 
 THREADS = 8
 """Teams that are worked on at the same moment: to draw and write is work for one core, to ask and keep is waiting."""
 
 
-@flow(
-    name=REPORTS_JOB,
-    flow_run_name=named(REPORTS_JOB, ReportOptions.words),
-    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
-    timeout_seconds=TIMEOUT_SECONDS,
-    **TOLD,
-)
+@job(REPORTS_JOB, timeout_seconds=600, words=ReportOptions.words, threads=THREADS)
 def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Write the reports of every team whose day has ended, those of missed days first; then restate earlier ones.
 
@@ -47,16 +34,12 @@ def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
     limits: dict[str, Any] = {"threads": THREADS, "at_once": options.batch_size, "until": until, "deadline": until}
-    try:
-        with only_instance([REPORTS_JOB]):
-            found = plan(options)
-            tally = ReportTally(found)
-            work_off(REPORTS_JOB, write_reports, found.lacking, tally, **limits)
-            work_off(REPORTS_JOB, restate_reports, tally.restating(), tally, **limits)
-            summary = tally.summary()
-            publish_summary(summary)
-            show_summary(REPORTS_JOB, summary, reports_page, reports_charts, return_state=True)
-    except AnotherInstanceError as error:
-        return Cancelled(message=str(error))
+    found = plan(options)
+    tally = ReportTally(found)
+    work_off(REPORTS_JOB, write_reports, found.lacking, tally, **limits)
+    work_off(REPORTS_JOB, restate_reports, tally.restating(), tally, **limits)
+    summary = tally.summary()
+    publish_summary(summary)
+    show_summary(REPORTS_JOB, summary, reports_page, reports_charts, return_state=True)
     ended = Failed if summary.failures else Completed
     return ended(message=summary.sentence)

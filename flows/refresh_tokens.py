@@ -6,27 +6,20 @@ Runs every six hours. What to do when it is red: docs/operations.md.
 import time
 from collections.abc import Sequence
 
-from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Completed, Failed
 
 from blocks.names import REFRESH_JOB, lock_name
 from sivera.grants.page import refresh_charts, refresh_page
 from sivera.grants.refreshing import RefreshOptions, RefreshTally
 from sivera.values import PlatformName
 from tasks import resources
-from tasks.announcing import TOLD
+from tasks.job import job
 from tasks.mapping import work_off
-from tasks.naming import named
 from tasks.outbox import publish_events
-from tasks.overlap import AnotherInstanceError, only_instance
 from tasks.pages import show_summary
 from tasks.staleness import overtaken
 from tasks.tokens import plan, publish_summary, renew_grant, settle_failures
-
-TIMEOUT_SECONDS = 300
-"""The backstop; a run stops by itself at its options' deadline."""
 
 THREADS = 10
 """Grants that are renewed at the same moment: at a usual 150 ms a call, as many a second as the Prefect server records.
@@ -35,46 +28,35 @@ With 12 a busy server fell behind with the events of the run: benchmarks/README.
 """
 
 
-@flow(
-    name=REFRESH_JOB,
-    flow_run_name=named(REFRESH_JOB, RefreshOptions.words),
-    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
-    timeout_seconds=TIMEOUT_SECONDS,
-    **TOLD,
+def _locks(options: RefreshOptions) -> list[str]:
+    return [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName]
+
+
+@job(
+    REFRESH_JOB,
+    timeout_seconds=300,
+    locks=_locks,
+    words=RefreshOptions.words,
+    threads=THREADS,
+    skip=overtaken,
 )
 def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Renew every grant that is due, the soonest to end first.
 
-    One grant's failure never stops the others, and never leaves the run green. A second run beside this one ends
-    Cancelled; a sync may renew the same grants meanwhile, because a grant is renewed by one holder of its lease.
+    One grant's failure never stops the others, and never leaves the run green. A sync may renew the same grants
+    meanwhile, because a grant is renewed by one holder of its lease.
     """
-    if late := overtaken():
-        return late
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
-    locks = [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName]
+    found = plan(options)
+    tally = RefreshTally(found)
+    work_off(REFRESH_JOB, renew_grant, found.due, tally, threads=THREADS, at_once=options.batch_size, until=until)
+    down: Sequence[PlatformName] = ()
     try:
-        with only_instance(locks):
-            found = plan(options)
-            tally = RefreshTally(found)
-            work_off(
-                REFRESH_JOB,
-                renew_grant,
-                found.due,
-                tally,
-                threads=THREADS,
-                at_once=options.batch_size,
-                until=until,
-            )
-            down: Sequence[PlatformName] = ()
-            try:
-                down = settle_failures(tally)
-                publish_events()
-            finally:
-                summary = tally.summary(down)
-                publish_summary(summary)
-            show_summary(REFRESH_JOB, summary, refresh_page, refresh_charts, return_state=True)
-    except AnotherInstanceError as error:
-        return Cancelled(message=str(error))
-    ended = Completed if summary.success else Failed
-    return ended(message=summary.sentence)
+        down = settle_failures(tally)
+        publish_events()
+    finally:
+        summary = tally.summary(down)
+        publish_summary(summary)
+    show_summary(REFRESH_JOB, summary, refresh_page, refresh_charts, return_state=True)
+    return (Completed if summary.success else Failed)(message=summary.sentence)
