@@ -14,13 +14,10 @@ from uuid import UUID, uuid5
 
 import httpx
 from prefect import Flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
-from prefect.events import Event, RelatedResource, Resource
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as running
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from pydantic import SecretStr
 
 from blocks.monitoring import ResultWebhook, find_pings, find_webhook
@@ -28,12 +25,10 @@ from blocks.names import SUCCESS
 from sivera.errors import ConfigurationError
 from sivera.logs import log
 from sivera.monitoring.ping import Signal, ping
+from tasks.events import emit, server_once
 
 logger = logging.getLogger("sivera.monitoring")
 jobs_logger = logging.getLogger("sivera.jobs")
-
-SERVER_SECONDS = 8.0
-"""A busy server stands still for some seconds; a worker gives a run that it ends thirty."""
 
 MAX_MESSAGE = 1000
 
@@ -118,42 +113,22 @@ def _message_id(run: FlowRun) -> UUID:
     """Return the id under which the end of a run is told, however often: another one once the run was retried."""
     # What the hook is given was read before the run began, or after: only the server counts alike for both.
     count = run.run_count
-    with suppress(PrefectException, httpx.HTTPError), _asking() as server:
+    with suppress(PrefectException, httpx.HTTPError), server_once() as server:
         count = server.read_flow_run(run.id).run_count
     return uuid5(run.id, str(count))
 
 
 def _emit(job: str, run: FlowRun, payload: dict[str, Any], ended_at: datetime, message_id: UUID) -> None:
-    # Not by `emit_event`: it only queues an event, which a process that is being ended loses. The server takes an
-    # event of one id once.
-    event = Event(
-        id=message_id,
-        event=f"sivera.{job}.finished",
-        occurred=ended_at,
-        resource=Resource(
-            {
-                "prefect.resource.id": f"sivera.job.{job}",
-                "prefect.resource.name": job,
-                # A trigger sees labels, and not what is in the payload.
-                SUCCESS: str(payload["success"]).lower(),
-            }
-        ),
-        related=[
-            RelatedResource({"prefect.resource.id": f"prefect.{kind}", "prefect.resource.role": role})
-            for kind, role in [
-                (f"flow-run.{run.id}", "flow-run"),
-                (f"flow.{run.flow_id}", "flow"),
-                *([(f"deployment.{run.deployment_id}", "deployment")] if run.deployment_id else []),
-                *((f"tag.{tag}", "tag") for tag in run.tags),
-            ]
-        ],
-        payload=payload,
-    )
-    try:
-        with _asking() as server:
-            server.request("POST", "/events", json=[event.model_dump(mode="json")])
-    except httpx.HTTPError as error:
-        logger.warning("The event %s was not taken by the Prefect server (%s)", event.event, type(error).__name__)
+    labels = {
+        "prefect.resource.id": f"sivera.job.{job}",
+        "prefect.resource.name": job,
+        # A trigger sees labels, and not what is in the payload.
+        SUCCESS: str(payload["success"]).lower(),
+    }
+    related = [(f"prefect.flow-run.{run.id}", "flow-run"), (f"prefect.flow.{run.flow_id}", "flow")]
+    related += [(f"prefect.deployment.{run.deployment_id}", "deployment")] if run.deployment_id else []
+    related += [(f"prefect.tag.{tag}", "tag") for tag in run.tags]
+    emit(f"sivera.{job}.finished", labels, payload, related=related, event_id=message_id, occurred=ended_at)
 
 
 def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> None:
@@ -168,7 +143,7 @@ def _find_monitors(job: str, run: FlowRun) -> _Monitors:
     with _or_warned():
         # A run by hand in a terminal does not prove that the timetable is kept.
         if run.deployment_id and (pings := find_pings()):
-            with _asking() as server:
+            with server_once() as server:
                 monitors.ping_url = pings.url_of(job, server.read_deployment(run.deployment_id).name)
     with _or_warned():
         monitors.webhook = find_webhook()
@@ -182,16 +157,6 @@ def _or_warned() -> Iterator[None]:
     except (ConfigurationError, PrefectException, httpx.HTTPError) as error:
         said = error if isinstance(error, ConfigurationError) else type(error).__name__
         logger.warning("Not every monitor is told of this run: %s", said)
-
-
-@contextmanager
-def _asking() -> Iterator[SyncPrefectClient]:
-    # Once and briefly: a server that is away must not hold up a run that needs it not.
-    with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-        get_client(httpx_settings={"timeout": SERVER_SECONDS}, sync_client=True) as server,
-    ):
-        yield server
 
 
 def _message(state: State) -> str:

@@ -1,0 +1,65 @@
+"""Events for automations that an operator builds. Each is sent once; whoever needs certainty reads the tables."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events import Event, RelatedResource, Resource
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from sivera.clock import utc_now
+
+logger = logging.getLogger("sivera.events")
+
+SERVER_SECONDS = 8.0
+"""A busy server stands still for some seconds; a worker gives a run that it ends thirty."""
+
+
+@contextmanager
+def server_once() -> Iterator[SyncPrefectClient]:
+    """Yield a client that asks once and waits briefly: a server that is away must not hold up a run."""
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(httpx_settings={"timeout": SERVER_SECONDS}, sync_client=True) as server,
+    ):
+        yield server
+
+
+def emit(
+    name: str,
+    resource: Mapping[str, str],
+    payload: Mapping[str, Any],
+    *,
+    related: Sequence[tuple[str, str]] = (),
+    event_id: UUID | None = None,
+    occurred: datetime | None = None,
+) -> None:
+    """Send one event to the Prefect server. If the server does not take it, log a warning.
+
+    Args:
+        name: Its name, such as `sivera.alert.opened`.
+        resource: Labels of what it is about; `prefect.resource.id` is one of them.
+        payload: What it says, as JSON; never a secret.
+        related: Id and role of each related resource.
+        event_id: The server stores an event of one id once.
+        occurred: When it happened; by default now.
+    """
+    # Not by `emit_event`: that only queues an event, and a process that is being ended loses the queue.
+    event = Event(
+        id=event_id or uuid4(),
+        event=name,
+        occurred=occurred or utc_now(),
+        resource=Resource(dict(resource)),
+        related=[RelatedResource({"prefect.resource.id": id_, "prefect.resource.role": role}) for id_, role in related],
+        payload=dict(payload),
+    )
+    try:
+        with server_once() as server:
+            server.request("POST", "/events", json=[event.model_dump(mode="json")])
+    except httpx.HTTPError as error:
+        logger.warning("The Prefect server did not take the event %s (%s)", name, type(error).__name__)
