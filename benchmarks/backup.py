@@ -116,11 +116,11 @@ class Benchmark:
 
     def _job(self, profile: Path | None) -> dict[str, Any]:
         catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=PrivateFileSystem()))
-        deps = BackupDependencies(self.engine, self.url, catalog, lambda: self.keyring, uuid4())
+        deps = BackupDependencies(self.url, catalog, lambda: self.keyring, uuid4())
         until = time.monotonic() + SECONDS
         with profiled(profile) if profile else _nothing():
             begun = time.monotonic()
-            made = backing_up.dump(deps, backing_up.begin(deps), until, lambda _: None)
+            made = backing_up.dump(deps, until, lambda _: None)
             assert isinstance(made, Manifest), made
             dumped = time.monotonic()
             checked = backing_up.check(deps, made, until, lambda _: None)

@@ -1,20 +1,17 @@
-"""Questions about backups: the account of them, the snapshot that one is of, and databases made beside to check one."""
+"""SQL of backups: the snapshot, what is in it, and scratch databases."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from collections.abc import Sequence
 
-import psycopg
-from sqlalchemy import Connection, bindparam, delete, func, select, table, text, update
+from sqlalchemy import Connection, bindparam, func, select, table, text
 from sqlalchemy.orm import Session
 
 from sivera.grants import key_queries as keys
-from sivera.models import Backup
 
 SCRATCH = "sivera_check_"
-"""What the name of a database begins with that is made to check a backup."""
+"""The names of scratch databases begin with this."""
+
+LOCK_WAIT = "60s"
+"""How long to wait for a table that somebody has locked, such as a migration."""
 
 OURS = """n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
           AND n.nspname NOT LIKE 'pg\\_temp%'"""
@@ -41,90 +38,12 @@ INDEXES = f"""
 """  # noqa: S608 - constants
 
 
-def begin(session: Session, run_id: UUID, path: str) -> str | None:
-    """Note that a run begins to make a backup, and return the path of an earlier attempt, whose row this one replaces.
-
-    A run that is retried keeps its id.
-    """
-    replaced: str | None = session.scalar(delete(Backup).where(Backup.run_id == run_id).returning(Backup.path))
-    session.add(Backup(run_id=run_id, outcome="running", path=path))
-    return replaced
-
-
-def unfinished(session: Session, run_id: UUID) -> Sequence[Backup]:
-    """Return the backups that other runs began and did not end."""
-    return session.scalars(
-        select(Backup).where(Backup.outcome == "running", Backup.run_id != run_id).order_by(Backup.id)
-    ).all()
-
-
-def finish(session: Session, run_id: UUID, outcome: str, reason: str | None, manifest: dict[str, Any] | None) -> None:
-    """Note what became of a run's backup; without a manifest there is none."""
-    known = manifest or {}
-    session.execute(
-        update(Backup)
-        .where(Backup.run_id == run_id)
-        .values(
-            outcome=outcome,
-            reason=reason,
-            manifest=manifest,
-            path=Backup.path if manifest else None,
-            size=known.get("size"),
-            checksum=known.get("sha256"),
-            finished_at=func.clock_timestamp(),
-        )
-    )
-
-
-def note_check(session: Session, path: str, outcome: str, reason: str | None, manifest: dict[str, Any]) -> None:
-    """Note what a later check of a backup found."""
-    session.execute(
-        update(Backup)
-        .where(Backup.path == path)
-        .values(
-            outcome=outcome,
-            reason=reason,
-            manifest=manifest,
-            size=manifest["size"],
-            checksum=manifest["sha256"],
-            finished_at=func.coalesce(Backup.finished_at, func.clock_timestamp()),
-        )
-    )
-
-
-def mark_deleted(session: Session, paths: Sequence[str]) -> None:
-    """Note that these backups are no longer kept."""
-    session.execute(
-        update(Backup).where(Backup.path.in_(paths), Backup.deleted_at.is_(None)).values(deleted_at=func.now())
-    )
-
-
-def last_ended(session: Session) -> Backup | None:
-    """Return the backup whose run ended last."""
-    return session.scalars(
-        select(Backup).where(Backup.outcome != "running").order_by(Backup.started_at.desc()).limit(1)
-    ).one_or_none()
-
-
-def last_verified_age(session: Session) -> timedelta | None:
-    """Return how long ago the last verified backup was begun."""
-    now, last = session.execute(
-        select(func.now(), func.max(Backup.started_at)).where(Backup.outcome == "verified")
-    ).one()
-    return now - last if last else None
-
-
-def read_clock(session: Session) -> datetime:
-    """Return what time it is at the database."""
-    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-    return now
-
-
 def export_snapshot(session: Session) -> str:
-    """Return the name by which others read what this transaction sees, which may stay idle as long as it likes."""
-    # The statement timeout stays: it is the deadline of the counts, and pg_dump's own connection sets its own.
+    """Start a transaction that sees one moment and may stay idle; return the name by which others can read it."""
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     limits = ("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
-    # Not SET: a server that does not know one of them, being older, would refuse it.
+    session.execute(select(func.set_config("lock_timeout", LOCK_WAIT, False)))
+    # Not SET: an older server, which does not know one of them, would refuse it.
     session.execute(
         text("SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN :names").bindparams(
             bindparam("names", limits, expanding=True)
@@ -132,19 +51,6 @@ def export_snapshot(session: Session) -> str:
     )
     name: str = session.execute(select(func.pg_export_snapshot())).scalar_one()
     return name
-
-
-def canceller(session: Session) -> Callable[[], None]:
-    """Return what breaks off the statement that this transaction runs, if any: to be called by another thread."""
-    driver = session.connection().connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - every engine of ours has this driver
-
-    def cancel() -> None:
-        # A server that cannot be reached ends the statement as well.
-        with suppress(psycopg.Error):
-            driver.cancel_safe(timeout=5)
-
-    return cancel
 
 
 def server_version(session: Session) -> tuple[str, int]:
@@ -178,7 +84,7 @@ def count_indexes(session: Session) -> int:
 
 
 def revision(session: Session) -> str | None:
-    """Return the revision that the database is migrated to; None where it never was."""
+    """Return the revision that the database is migrated to; None if it was never migrated."""
     if session.scalar(select(func.to_regclass("sivera_alembic_version"))) is None:
         return None
     found: str | None = session.scalar(text("SELECT version_num FROM sivera_alembic_version"))
@@ -203,7 +109,7 @@ def database_size(session: Session) -> int:
 
 
 def analyze(session: Session) -> None:
-    """Let the planner know what is in the tables."""
+    """Give the planner statistics of the tables."""
     session.execute(text("ANALYZE"))
 
 
