@@ -51,9 +51,9 @@ def backup_charts(catalog: Catalog) -> list[str]:
             raise
         return [f"No charts: {explain(error)}."]
     bars = {f"{each.started_at.astimezone(UTC):%m-%d %H:%M}#{each.name}": each for each in backups[-BACKUPS:]}
-    sizes = {(bar, each.outcome): float(each.size) for bar, each in bars.items()}
+    sizes = {(bar, each.outcome.value): float(each.size) for bar, each in bars.items()}
     seconds = {
-        (bar, each.outcome): ((each.checked_at or each.finished_at) - each.started_at).total_seconds()
+        (bar, each.outcome.value): ((each.checked_at or each.finished_at) - each.started_at).total_seconds()
         for bar, each in bars.items()
     }
     return [

@@ -87,7 +87,7 @@ def read_dump(programs: Programs, url: URL, snapshot: str, until: float, take: C
         ProgramFailed: It failed or was killed.
         OutOfTime: The deadline came.
     """
-    # Level 1 costs a third of the default's time, for a sixth more bytes (docs/decisions/0026).
+    # Level 1 takes a third of the default's time and makes the dump a sixth larger.
     arguments = ["--format=custom", "--compress=1", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
     with _run(programs, "pg_dump", arguments, url, until) as process:
         assert process.stdout  # noqa: S101 - it is a pipe

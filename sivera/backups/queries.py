@@ -15,7 +15,7 @@ LOCK_WAIT = "60s"
 
 OURS = """n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
           AND n.nspname NOT LIKE 'pg\\_temp%'"""
-"""Which schemas are dumped."""
+"""The schemas that are dumped."""
 
 TABLES = f"""
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -24,7 +24,7 @@ TABLES = f"""
     ORDER BY 1, 2
 """  # noqa: S608 - constants
 
-# Since PostgreSQL 18 NOT NULL is a constraint as well: it must not count where an older server is compared.
+# Since PostgreSQL 18 NOT NULL is a constraint too: do not count it, to compare with older servers.
 CONSTRAINTS = f"""
     SELECT count(*) FILTER (WHERE k.convalidated) FROM pg_constraint k
     JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -54,7 +54,7 @@ def export_snapshot(session: Session) -> str:
 
 
 def server_version(session: Session) -> tuple[str, int]:
-    """Return the server's version, as it is written and its major number."""
+    """Return the server's version as text, and its major number."""
     written, number = session.execute(
         select(func.current_setting("server_version"), func.current_setting("server_version_num"))
     ).one()
@@ -72,13 +72,13 @@ def count_rows(session: Session, schema: str, name: str) -> int:
 
 
 def count_constraints(session: Session) -> int:
-    """Count the constraints that hold for all rows."""
+    """Count the validated constraints."""
     count: int = session.execute(text(CONSTRAINTS)).scalar_one()
     return count
 
 
 def count_indexes(session: Session) -> int:
-    """Count the indexes that are whole."""
+    """Count the valid indexes."""
     count: int = session.execute(text(INDEXES)).scalar_one()
     return count
 
@@ -92,13 +92,13 @@ def revision(session: Session) -> str | None:
 
 
 def keys_needed(session: Session) -> list[str]:
-    """Return the ids of the keys that ciphertexts name: of tokens, and of the sentinels of keys that are in use."""
+    """Return the ids of the keys that a restore needs: those in use, and those that tokens are encrypted with."""
     in_use = {check.id for check in keys.list_checks(session) if check.retired_at is None}
     return sorted(in_use | keys.tokens_by_key(session).keys())
 
 
 def sentinels(session: Session) -> dict[str, str]:
-    """Return what is encrypted with each key to know it by, in hexadecimal, by the key's id."""
+    """Return, by key id, the known text that is encrypted with each key, in hexadecimal."""
     return {check.id: check.sentinel.hex() for check in keys.list_checks(session)}
 
 
@@ -114,12 +114,12 @@ def analyze(session: Session) -> None:
 
 
 def announce_scratch(connection: Connection, name: str) -> None:
-    """Let others see that a database of this name, which is about to be made, is in use while this connection lives."""
+    """Mark a scratch database as in use for as long as this connection lives."""
     connection.execute(select(func.set_config("application_name", name, False)))
 
 
 def abandoned_scratches(connection: Connection) -> Sequence[str]:
-    """Return the databases of this user that were made to check a backup by somebody who is gone."""
+    """Return the scratch databases of this user that no connection marks as in use."""
     return connection.scalars(
         text(
             """SELECT datname FROM pg_database d WHERE starts_with(datname, :prefix)
@@ -131,12 +131,12 @@ def abandoned_scratches(connection: Connection) -> Sequence[str]:
 
 
 def create_database(connection: Connection, name: str) -> None:
-    """Make an empty database; not within a transaction."""
+    """Create an empty database. This cannot run in a transaction."""
     connection.execute(text(f"CREATE DATABASE {_quoted(connection, name)} TEMPLATE template0 ENCODING 'UTF8'"))
 
 
 def drop_database(connection: Connection, name: str) -> None:
-    """Drop a database, whoever is in it; not within a transaction."""
+    """Drop a database and end its connections. This cannot run in a transaction."""
     connection.execute(text(f"DROP DATABASE IF EXISTS {_quoted(connection, name)} WITH (FORCE)"))
 
 
