@@ -1,8 +1,8 @@
 """`python -m benchmarks.cleanup --dead N --live N`: cleanup-expired-tokens beside one plain DELETE for each table.
 
-Expired rows of three kinds lie among live ones, in two copies of a database on one PostgreSQL with default settings. One
-copy is cleaned by plain DELETEs, the other by the job's own code, without Prefect, until nothing is left. Meanwhile a
-writer adds and changes rows of the same tables, and its waits are measured. The last line is JSON.
+Expired rows of three kinds lie among live ones, in two copies of a database on one PostgreSQL with default settings.
+One copy is cleaned by plain DELETEs, the other by the job's own code, without Prefect, until nothing is left. Meanwhile
+a writer adds and changes rows of the same tables, and its waits are measured. The last line is JSON.
 """
 
 import argparse
