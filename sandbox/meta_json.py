@@ -35,7 +35,7 @@ EFFECTIVE_STATUSES = frozenset({*STATUSES.values(), "IN_PROCESS"})
 SHOWN_BY_DEFAULT = EFFECTIVE_STATUSES - {"ARCHIVED", "DELETED"}
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
-"""Currencies whose budgets Meta writes in whole units, all others in hundredths (its page marketing-api/currencies)."""
+"""Currencies with budgets in whole units, all others are in hundredths (Meta's page marketing-api/currencies)."""
 
 T = TypeVar("T")
 

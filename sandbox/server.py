@@ -31,7 +31,7 @@ def serve(app: ASGIApp) -> Iterator[str]:
 
 
 def run(world: World, port: int) -> None:
-    """Serve a world on a loopback port until the process is told to stop."""
+    """Serve a world on a loopback port until the process stops."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         _server(create_app(world)).run(sockets=[listener])
 
