@@ -147,10 +147,7 @@ ADVERTISER = ROWS["tiktok account"]
 @pytest.mark.parametrize(
     ("platform", "bodies"),
     [
-        *(
-            (GOOGLE, (body,))
-            for body in ([], {"resourceNames": "customers/1"}, {"resourceNames": ["people/1"]}, {"x": 1})
-        ),
+        *((GOOGLE, (body,)) for body in ODD_CUSTOMERS),
         (GOOGLE, ({"resourceNames": ["customers/1"]}, stream({"customerClient": None}))),
         (GOOGLE, ({"resourceNames": ["customers/1"]}, stream({"customerClient": ROWS["google account"]}))),
         (AMAZON, ({"profiles": []},)),
