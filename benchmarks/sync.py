@@ -20,9 +20,8 @@ from benchmarks.bench import Bench, open_bench, profiled, say, tell
 from sivera.clock import utc_now
 from sivera.grants.connecting import connect
 from sivera.sync.account import SyncDependencies, sync_account
-from sivera.sync.options import SyncMode, SyncOptions
-from sivera.sync.plan import plan_sync
-from sivera.sync.run_queries import read_summary
+from sivera.sync.plan import SyncMode, SyncOptions, plan_sync
+from sivera.sync.queries import read_summary
 from sivera.sync.summary import Outcome
 from sivera.values import GrantTokens, PlatformName
 

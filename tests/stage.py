@@ -23,8 +23,8 @@ from sivera.grants.spool import Spool
 from sivera.platforms import CLIENTS
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.sync.account import SyncDependencies, sync_account
-from sivera.sync.options import SyncMode
-from sivera.sync.summary import AccountSync, DueAccount
+from sivera.sync.plan import DueAccount, SyncMode
+from sivera.sync.summary import AccountSync
 from sivera.values import GrantTokens, PlatformName
 
 AGE = (

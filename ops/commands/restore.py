@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from ops.commands.accounts import Name, read_secret
+from ops.commands.session import Name, read_secret
 from ops.stack.prefect_server import use_running_stack
 
 restore = App(name="restore", help="The backups of the database, and the way back from one.")

@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import Connection, bindparam, delete, func, select, table, text, update
 from sqlalchemy.orm import Session
 
-from sivera.grants import key_queries as keys
+from sivera.grants import queries as keys
 from sivera.models import Backup
 
 SCRATCH = "sivera_check_"

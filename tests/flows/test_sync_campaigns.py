@@ -10,8 +10,8 @@ from blocks.names import SYNC_JOB, lock_name
 from flows.sync_campaigns import sync_campaigns
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
-from sivera.sync.options import SyncMode, SyncOptions
-from sivera.sync.run_queries import read_summary
+from sivera.sync.plan import SyncMode, SyncOptions
+from sivera.sync.queries import read_summary
 from sivera.sync.summary import SyncSummary
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, events, flow_run_id, recorded_names

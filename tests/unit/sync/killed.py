@@ -12,7 +12,7 @@ from sandbox.world import World
 from sivera.crypto import Keyring
 from sivera.database import open_engine
 from sivera.platforms.base import new_http_client
-from sivera.sync.options import SyncMode
+from sivera.sync.plan import SyncMode
 from tests.stage import Stage
 
 

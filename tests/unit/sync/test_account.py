@@ -10,9 +10,9 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.world import ZERO, Account, Campaign, Figures, Grant, World
 from sivera.errors import ConfigurationError, ReconnectRequired, SiveraError, Unavailable
 from sivera.sync.account import record_failure, sync_account
-from sivera.sync.options import SyncMode
+from sivera.sync.plan import DueAccount, SyncMode
 from sivera.sync.rules import RemovalsHeldError
-from sivera.sync.summary import DueAccount, Outcome
+from sivera.sync.summary import Outcome
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import NOW
 from tests.stage import Stage
