@@ -140,7 +140,7 @@ class Keyring:
             return keys.cipher(key_id, place.column).decrypt(nonce, sealed, str(place).encode()).decode()
         except (InvalidTag, ValueError):
             raise UndecryptableError(
-            UndecryptableError: It is damaged, belongs to another place, or its key id belongs to a different key.
+                f"{place} does not decrypt with token key '{key_id}': it is damaged or the key is a different one"
             ) from None
 
     @staticmethod

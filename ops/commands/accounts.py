@@ -1,4 +1,4 @@
-"""`sivera accounts`: the ad accounts and their syncs, from the terminal. May not import prefect at its top: see `ops.cli`."""
+"""`sivera accounts`: the ad accounts, from the terminal. May not import prefect at its top: see `ops.cli`."""
 
 import os
 from datetime import datetime, timedelta
