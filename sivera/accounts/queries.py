@@ -4,18 +4,20 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, Table, bindparam, case, delete, func, null, or_, select, update
+import orjson
+from sqlalchemy import Row, Select, Table, bindparam, case, delete, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.models import AdAccount, PlatformCredential, ReportRequest, Team
+from sivera.upsert import incoming
 from sivera.values import PlatformName
 
 ACTIVE = "active"
 
-ROWS_PER_INSERT = 1_000
-"""PostgreSQL takes at most 65,535 parameters in a statement, and an account has ten."""
+DESCRIBED = tuple(values.AdAccount.model_fields)
+"""The columns that a platform describes an account with."""
 
 
 class AccountFilter(NamedTuple):
@@ -218,21 +220,22 @@ def upsert_accounts(
 
     If another working grant of the team carries an account, the account stays there, and is not returned.
     """
-    described = ("credential_id", "name", "currency", "timezone", "manager_id", "region", "status")
-    broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
+    found = incoming(_ACCOUNTS, DESCRIBED)
     given = {"team_id": credential.team_id, "platform": credential.platform, "credential_id": credential.id}
-    for start in range(0, len(accounts), ROWS_PER_INSERT):
-        statement = insert(AdAccount).values(
-            [account.model_dump() | given for account in accounts[start : start + ROWS_PER_INSERT]]
-        )
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["team_id", "platform", "external_id"],
-                # Connecting again fixes what put the account into the slow lane.
-                set_={name: statement.excluded[name] for name in described} | {"next_attempt_at": None},
-                where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
-            )
-        )
+    statement = insert(_ACCOUNTS).from_select(
+        [*given, *DESCRIBED], select(*map(literal, given.values()), *(found.c[name] for name in DESCRIBED))
+    )
+    changed = ("credential_id", *(name for name in DESCRIBED if name != "external_id"))
+    broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["team_id", "platform", "external_id"],
+            # Connecting again fixes what put the account into the slow lane.
+            set_={name: statement.excluded[name] for name in changed} | {"next_attempt_at": None},
+            where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
+        ),
+        {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},
+    )
     return accounts_of(session, credential.id)
 
 

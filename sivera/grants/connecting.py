@@ -10,8 +10,8 @@ from sivera.accounts import queries as account_queries
 from sivera.crypto import Keyring
 from sivera.errors import PlatformError, SiveraError
 from sivera.grants import queries
-from sivera.grants.renewal import Notify, notify_nobody, seal_tokens
-from sivera.grants.renewal_queries import recover
+from sivera.grants.renewal import seal_tokens
+from sivera.grants.renewal_queries import Notify, notify_nobody, recover
 from sivera.grants.rules import FACTS
 from sivera.platforms.base import PlatformClient, StaticToken, TokenSource
 from sivera.values import AdAccount, GrantTokens, PlatformName, Value

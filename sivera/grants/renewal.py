@@ -16,12 +16,11 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -50,13 +49,6 @@ FOLLOW_SECONDS = 5.0
 STORE_SECONDS = 20.0
 STORE_PAUSE_SECONDS = 0.5
 
-Notify = Callable[[str, str, Mapping[str, Any]], None]
-"""Takes the name, resource id and payload of an event, after the transaction that made it true."""
-
-
-def notify_nobody(_name: str, _resource: str, _payload: Mapping[str, Any]) -> None:
-    """Drop an event."""
-
 
 @dataclass(frozen=True)
 class RenewalDependencies:
@@ -75,7 +67,7 @@ class RenewalDependencies:
     keyring: Keyring
     spool: Spool
     run_id: Callable[[], UUID | None] = lambda: None
-    notify: Notify = notify_nobody
+    notify: queries.Notify = queries.notify_nobody
     store_seconds: float = STORE_SECONDS
 
 

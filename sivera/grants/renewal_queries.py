@@ -3,7 +3,7 @@
 The important statements are plain SQL, because the order of their checks matters. Times are the database's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,6 +21,14 @@ class Event(NamedTuple):
     name: str
     resource: str
     payload: Mapping[str, Any]
+
+
+Notify = Callable[[str, str, Mapping[str, Any]], None]
+"""Takes name, resource and payload of an event, after the commit of the transaction that made it true."""
+
+
+def notify_nobody(_name: str, _resource: str, _payload: Mapping[str, Any]) -> None:
+    """Drop an event."""
 
 
 class Begun(NamedTuple):

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from blocks.platform_app import load_platform_app
 from blocks.setup import setup
-from ops.commands.account_actions import OVERDUE, why_not
-from ops.commands.accounts import read_secret
+from ops.commands.accounts import OVERDUE, why_not
+from ops.commands.session import read_secret
 from ops.commands.tables import print_table
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
