@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 from sqlalchemy import Row, Select, Table, bindparam, case, delete, func, literal, null, or_, select, update
@@ -137,8 +137,7 @@ def lock_sync_state(session: Session, account_id: int) -> Row[Any] | None:
     return session.execute(_SYNC_STATE, {"account": account_id}).one_or_none()
 
 
-_ACCOUNTS = AdAccount.__table__
-assert isinstance(_ACCOUNTS, Table)  # noqa: S101 - tells the type checker what every mapped class has
+_ACCOUNTS = cast("Table", AdAccount.__table__)
 _MARK_SYNCED = (
     update(_ACCOUNTS)
     .where(_ACCOUNTS.c.id == bindparam("account"))

@@ -288,7 +288,7 @@ def test_keys_of_tokens_are_only_added(sivera: Sivera, private: Path) -> None:
     other = base64.urlsafe_b64encode(b"-" * 32).decode()
     private.write_text(f'[token_key]\ncurrent = "k1"\nkeys = {{ k1 = "{other}" }}')
     answer = hidden(sivera("setup", "--from", str(private)))
-    assert "the token key 'k1' is another one than is saved" in answer.refusal
+    assert "the token key 'k1' differs from the saved one" in answer.refusal
     assert load_token_key() == block
 
 
