@@ -1,7 +1,9 @@
 """What a process opens once and its threads share: the engine, the keyring, a client for each platform, a breaker."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -19,6 +21,7 @@ from sivera.alerts.checking import AlertDependencies
 from sivera.alerts.conditions import Links
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
+from sivera.backups.checking import explain
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
@@ -34,6 +37,8 @@ from sivera.settings import Settings
 from sivera.sync.account import SyncDependencies
 from sivera.values import PlatformName
 from tasks.events import emit
+
+logger = logging.getLogger("sivera.backups")
 
 THREADS = 32
 """Accounts that one run syncs at the same time: enough to keep one interpreter busy while others wait on HTTP."""
@@ -134,8 +139,8 @@ def alert_dependencies() -> AlertDependencies:
 
 
 def backup_dependencies() -> BackupDependencies:
-    """What a backup needs, for the run that asks; a key that is wrong or missing keeps nobody from making one."""
-    return BackupDependencies(engine(), load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
+    """What a backup needs, for the run that asks. It is made even if a key is wrong or missing."""
+    return BackupDependencies(load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
 
 
 @_once
@@ -147,6 +152,16 @@ def catalog() -> Catalog:
 def notify(name: str, resource: str, payload: Mapping[str, Any]) -> None:
     """Send an event of ours to the Prefect server; see `tasks.events.emit`."""
     emit(name, {"prefect.resource.id": resource}, payload)
+
+
+def last_backup() -> datetime | None:
+    """When the last verified backup was made; None if there is none, or the storage fails."""
+    try:
+        found = catalog().last_verified()
+    except Exception as error:  # noqa: BLE001 - each kind of storage raises its own
+        logger.warning("The backups cannot be read: %s", explain(error))
+        return None
+    return found.finished_at if found else None
 
 
 def _load_keyring() -> Keyring:
