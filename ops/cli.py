@@ -23,9 +23,9 @@ app = App(
 )
 
 # By path, and so imported only when used; help lists them without importing them.
-app.command("ops.commands.accounts:credentials", help="The grants with which teams let us read their ad accounts.")
+app.command("ops.commands.credentials:credentials", help="The grants with which teams let us read their ad accounts.")
 app.command("ops.commands.accounts:accounts", help="The ad accounts, and how their sync stands.")
-app.command("ops.commands.accounts:apps", help="The keys of our application on each platform.")
+app.command("ops.commands.apps:apps", help="The keys of our application on each platform.")
 app.command("ops.commands.reports:teams", help="The teams: where their day ends, and what language they read.")
 app.command("ops.commands.reports:reports", help="The teams' daily reports, and where they are kept.")
 app.command("ops.commands.budgets:budgets", help="What teams mean to spend in a month.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from ops.commands.accounts import read_secret
+from ops.commands.session import read_secret
 from ops.stack.prefect_server import use_running_stack
 from sivera.alerts.options import Channel
 from sivera.secret_files import read_secret_file

@@ -5,7 +5,7 @@ May not import prefect at its top; see `ops.cli`.
 
 from cyclopts import App
 
-from ops.commands.accounts import Id, Name
+from ops.commands.session import Id, Name
 from ops.stack.prefect_server import use_running_stack
 from sivera.values import PlatformName
 

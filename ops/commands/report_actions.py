@@ -10,7 +10,6 @@ from blocks.storage import load_storage
 from ops.commands.session import open_database
 from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries as account_queries
-from sivera.accounts import team_queries
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.reports import queries
@@ -20,7 +19,7 @@ from sivera.reports.rules import find_zone
 def list_teams() -> None:
     """Print all teams."""
     with open_database() as engine, Session(engine) as session:
-        found = team_queries.list_teams(session)
+        found = account_queries.list_teams(session)
     now = utc_now()
     zones = {team.id: find_zone(team.timezone) for team in found}
     print_table(
@@ -55,7 +54,7 @@ def set_team(name: str, timezone: str | None, language: str | None) -> None:
     if timezone is not None and not find_zone(timezone):
         raise ConfigurationError(f"nobody knows the time zone '{timezone}': write an IANA name, such as Asia/Seoul")
     with open_database() as engine, Session(engine) as session, session.begin():
-        team = team_queries.change_team(session, name, timezone=timezone, language=language)
+        team = account_queries.change_team(session, name, timezone=timezone, language=language)
         if team is None:
             raise ConfigurationError(f"there is no team '{name}': `sivera teams list` shows them all")
         say(f"The day of {team.name} ends in {team.timezone}; its reports are written in '{team.language}'.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from ops.commands.accounts import read_secret
+from ops.commands.session import read_secret
 from ops.stack.prefect_server import use_running_stack
 
 MAX_GRACE = timedelta(days=30)

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from blocks.database import load_database_url
 from blocks.platform_app import load_platform_app
 from blocks.token_key import load_keyring
-from ops.commands.account_actions import OVERDUE
+from ops.commands.accounts import OVERDUE
 from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, Skipped, fault, few, ok, warning
 from ops.doctor.installation import STATEMENT_SECONDS, Installation

@@ -33,7 +33,7 @@ from ops.doctor.installation import Installation
 from ops.stack.runs import PAGE
 from ops.timetable import locks_of
 from sivera.occurrences.rules import DEPLOYMENT_IS_FULL
-from tasks.overlap import LEASE_SECONDS
+from tasks.job import LEASE_SECONDS
 
 RUN_LEASE = timedelta(seconds=300)
 """What Prefect's engine renews a run's lease to (300, in prefect/flow_engine.py)."""

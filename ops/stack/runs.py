@@ -28,7 +28,7 @@ PAGE = 200
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
 ANOTHER_RUNS = (DEPLOYMENT_IS_FULL, ANOTHER_INSTANCE)
-"""With which words a run is cancelled that finds another one under way: Prefect's own, and `tasks.overlap`'s."""
+"""With which words a run is cancelled that finds another one under way: Prefect's own, and `tasks.job`'s."""
 
 UNDER_WAY = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])

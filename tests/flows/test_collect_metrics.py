@@ -29,7 +29,7 @@ from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection
 from sivera.metrics.options import CollectOptions
 from sivera.metrics.queries import read_latest
-from sivera.sync.options import SyncMode, SyncOptions
+from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, events
 from tests.stage import Stage

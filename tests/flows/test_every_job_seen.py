@@ -23,7 +23,7 @@ from ops.timetable import find_timetable, read_timetable
 from sandbox.world import World
 from sivera.clock import utc_now
 from sivera.retention.options import CleanupOptions
-from sivera.sync.options import SyncMode, SyncOptions
+from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, name_of, recorded_names
 from tests.flows.test_seen import connect_all, due, page_of, pictures

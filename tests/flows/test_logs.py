@@ -30,7 +30,7 @@ ALL_JOBS = """
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
-from sivera.sync.options import SyncOptions
+from sivera.sync.plan import SyncOptions
 
 sync_campaigns(SyncOptions(mode="full"), return_state=True)
 refresh_tokens(return_state=True)

@@ -21,7 +21,7 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
-from sivera.sync.options import SyncMode, SyncOptions
+from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tests.flows.runs import artifacts, flow_run_id, name_of, recorded_tags
 from tests.stage import Stage

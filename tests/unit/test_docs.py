@@ -27,10 +27,10 @@ from sivera.models import Base
 from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
-from sivera.sync.options import SyncOptions
+from sivera.sync.plan import SyncOptions
 from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName
-from tasks.overlap import AnotherInstanceError
+from tasks.job import AnotherInstanceError
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -11,7 +11,7 @@ from ops.timetable import Deployment, find_timetable, read_timetable
 from sivera.backups.options import BackupOptions
 from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
-from sivera.sync.options import SyncOptions
+from sivera.sync.plan import SyncOptions
 from sivera.values import PlatformName
 from tasks.announcing import tell
 

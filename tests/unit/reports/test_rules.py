@@ -10,7 +10,7 @@ from ops.timetable import find_timetable, read_timetable
 from sivera.errors import ConfigurationError
 from sivera.reports import rules
 from sivera.reports.rules import AccountFacts, MissingAccount, Outstanding, Period, Why
-from sivera.sync.options import SyncMode
+from sivera.sync.plan import SyncMode
 from sivera.sync.rules import RESTATEMENT_DAYS, metrics_window
 from sivera.values import PlatformName
 
