@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from sivera.metrics.call_queries import add_calls
+from sivera.metrics.queries import add_calls
 from tasks import resources
 
 logger = logging.getLogger("sivera.metrics")

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import Flow, FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.names import TAG
-from sivera.metrics.runs import JobRun, JobRuns, Window
+from sivera.metrics.rules import JobRun, JobRuns, Window
 from sivera.values import Value
 
 PAGE = 200
@@ -46,7 +46,7 @@ def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
             if run.flow_id not in names:
                 names[run.flow_id] = client.read_flow(run.flow_id).name
             found.append(to_job_run(names[run.flow_id], run))
-    return JobRuns(jobs=tuple(flow.name for flow in _deployed(client)), runs=tuple(found))
+    return JobRuns(jobs=tuple(flow.name for flow in deployed_flows(client)), runs=tuple(found))
 
 
 class JobStatus(Value):
@@ -64,10 +64,11 @@ def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:
     Raises:
         httpx.HTTPError: The Prefect server does not answer, or fails.
     """
-    return tuple(_status(client, flow) for flow in _deployed(client))
+    return tuple(_status(client, flow) for flow in deployed_flows(client))
 
 
-def _deployed(client: SyncPrefectClient) -> list[Flow]:
+def deployed_flows(client: SyncPrefectClient) -> list[Flow]:
+    """Return the flows that have a deployment of ours, by name."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     return client.read_flows(deployment_filter=ours, limit=PAGE, sort=FlowSort.NAME_ASC)
 

@@ -20,15 +20,13 @@ from prefect.states import Crashed
 
 from blocks.server import connect
 from sivera.errors import ConfigurationError
-from sivera.occurrences.rules import ANOTHER_INSTANCE, DEPLOYMENT_IS_FULL
+from sivera.history.rules import ANOTHER_INSTANCE
 
 PAGE = 200
 """The most that the server lists at once."""
 
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
-ANOTHER_RUNS = (DEPLOYMENT_IS_FULL, ANOTHER_INSTANCE)
-"""With which words a run is cancelled that finds another one under way: Prefect's own, and `tasks.overlap`'s."""
 
 UNDER_WAY = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
@@ -59,11 +57,17 @@ def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attem
         for attempt in range(attempts):
             created = client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters))
             run = _follow(client, created, watch)
-            is_kept_out = run.state and run.state.is_cancelled() and run.state.message in ANOTHER_RUNS
-            if not is_kept_out or attempt == attempts - 1:
+            if not is_kept_out(run) or attempt == attempts - 1:
                 break
             _wait_for_others(client, deployment.flow_id, watch)
         return run
+
+
+def is_kept_out(run: FlowRun) -> bool:
+    """Whether a run was cancelled because another one is under way."""
+    if run.state is None or not run.state.is_cancelled():
+        return False
+    return run.run_count == 0 or run.state.message == ANOTHER_INSTANCE
 
 
 def _wait_for_others(client: SyncPrefectClient, flow_id: UUID, watch: Watch) -> None:

@@ -6,7 +6,7 @@ from sivera.models.backups import Backup
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetAlert, BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
+from sivera.models.jobs import CleanupRun, OutboxEvent, SyncRun
 from sivera.models.metrics import MetricSample, PlatformCall
 from sivera.models.reports import Report
 from sivera.models.web import OAuthState, WebSession
@@ -22,7 +22,6 @@ __all__ = [
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",
-    "JobOccurrence",
     "MetricSample",
     "OAuthState",
     "OutboxEvent",

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from prefect.types import SecretDict
 from pydantic import SecretStr
+from sivera.monitoring import generate_secret
 from sqlalchemy import text
 from standardwebhooks import Webhook
 from tenacity import Retrying, stop_after_delay, wait_fixed
@@ -28,7 +29,6 @@ from blocks.names import CLEANUP_JOB, DATABASE, DEAD_MANS_PING, RESULT_WEBHOOK
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
-from sivera.monitoring.webhook import generate_secret
 from tasks import resources
 from tests.conftest import PATIENCE_SECONDS
 from tests.flows.runs import events, flow_run_id, retry, run_deployed

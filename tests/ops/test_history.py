@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Pending, Running
+from sivera.occurrences import queries
+from sivera.occurrences.rules import DEPLOYMENT_IS_FULL, NEVER_MADE, Occurrence, Outcome
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -14,8 +16,6 @@ from blocks.server import connect
 from ops.commands.tables import to_minute
 from ops.deploy import deploy
 from sivera.clock import utc_now
-from sivera.occurrences import queries
-from sivera.occurrences.rules import DEPLOYMENT_IS_FULL, NEVER_MADE, Occurrence, Outcome
 from tests.ops.commands import Sivera
 from tests.ops.timetables import ALL, timetable, write
 from tests.stage import Stage

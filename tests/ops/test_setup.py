@@ -20,7 +20,7 @@ from blocks.secret_sources import read_text
 from blocks.server import connect
 from blocks.storage import load_storage
 from blocks.token_key import TokenKey, load_token_key
-from sivera.monitoring.webhook import generate_secret
+from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
 from tests.prefect_server import PrefectServer

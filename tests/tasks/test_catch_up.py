@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ops.plan import run_times
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
+from sivera.occurrences import queries
+from sivera.occurrences.rules import LATE_AFTER, LONG_PAST, NOT_ITS_TURN, Occurrence, Outcome
 from sqlalchemy.orm import Session
+from tasks.occurrences import account_for_occurrences
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.names import WORK_POOL
 from blocks.server import connect
 from ops.deploy import deploy
-from ops.plan import run_times
 from ops.stack.prefect_server import CLIENT, WORKER, spool_of
 from sivera.clock import utc_now
-from sivera.occurrences import queries
-from sivera.occurrences.rules import LATE_AFTER, LONG_PAST, NOT_ITS_TURN, Occurrence, Outcome
-from tasks.occurrences import account_for_occurrences
 from tests.prefect_server import PrefectServer
 from tests.stage import Stage
 from tests.tasks.late_runs import schedule_runs, to_datetime

@@ -5,20 +5,20 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from ops.plan import run_times
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow_sync
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Late, Pending, Running, Scheduled
-from sqlalchemy.orm import Session
-
-from blocks.server import connect
-from ops.deploy import deploy
-from ops.plan import run_times
-from sivera.clock import utc_now
 from sivera.occurrences import queries
 from sivera.occurrences.accounting import Accounted, account
 from sivera.occurrences.rules import DEPLOYMENT_IS_FULL, LATE_AFTER, LONG_PAST, Occurrence, Outcome
+from sqlalchemy.orm import Session
 from tasks.occurrences import PrefectRuns, account_for_occurrences
+
+from blocks.server import connect
+from ops.deploy import deploy
+from sivera.clock import utc_now
 from tasks.staleness import long_past, overtaken
 from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.stage import Stage

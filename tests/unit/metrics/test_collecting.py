@@ -4,16 +4,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from sivera.metrics.call_queries import add_calls
+from sivera.metrics.runs import JobRun, JobRuns, Window
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
 from sivera.metrics import definitions as of
-from sivera.metrics.call_queries import add_calls
 from sivera.metrics.collecting import BATCH, Turn, begin, collect, forget, measure
 from sivera.metrics.definitions import EXPIRY_BUCKETS, EXPORTED, Collection, Metric, Sample
 from sivera.metrics.queries import QUESTIONS, read_latest, read_series, write
-from sivera.metrics.runs import JobRun, JobRuns, Window
 from sivera.models import Base
 from sivera.values import PlatformName
 
@@ -139,7 +139,11 @@ def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
         connection.execute(text("ANALYZE ad_accounts"))
     found = measured(grants)
     rows, sizes = found.values(of.TABLE_ROWS), found.values(of.TABLE_BYTES)
-    assert {table for (table,) in rows} == {table for (table,) in sizes} == {*Base.metadata.tables, "sivera_alembic_version"}
+    assert (
+        {table for (table,) in rows}
+        == {table for (table,) in sizes}
+        == {*Base.metadata.tables, "sivera_alembic_version"}
+    )
     assert rows["ad_accounts",] == 5
     assert all(size > 0 for size in sizes.values())
     assert found.values(of.DATABASE_BYTES)[()] > sum(sizes.values())

@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 import altair as alt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sivera.metrics.quotas import Used, left
+from sivera.metrics.runs import JobRun, JobRuns, run_samples, samples_of, window
+from sivera.metrics.summary import CollectionSummary
 
 from sivera.charts import to_markdown_image, to_svg
 from sivera.errors import ConfigurationError
@@ -17,9 +20,6 @@ from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection, Sample
 from sivera.metrics.exposition import to_text
 from sivera.metrics.pictures import draw
-from sivera.metrics.quotas import Used, left
-from sivera.metrics.runs import JobRun, JobRuns, run_samples, samples_of, window
-from sivera.metrics.summary import CollectionSummary
 from sivera.settings import read_daily_calls
 from sivera.values import PlatformName
 

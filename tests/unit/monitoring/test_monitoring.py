@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from standardwebhooks import Webhook, WebhookVerificationError
-
 from sivera.monitoring.ping import Signal, ping
 from sivera.monitoring.sending import BUDGET_SECONDS, Outcome, check_url, host_of
 from sivera.monitoring.webhook import decode_secret, deliver, generate_secret, sign
+from standardwebhooks import Webhook, WebhookVerificationError
+
 from tests.receiver import Receiver, receiving
 from tests.unit.test_docs import ENGLISH, blocks
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
 from sivera.database import open_engine
-from sivera.metrics.call_queries import add_calls
+from sivera.metrics.queries import add_calls
 from sivera.metrics.definitions import CALLS, THROTTLES
 from sivera.metrics.queries import QUESTIONS
 from sivera.models import Base

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sivera.occurrences.rules import (
     ANOTHER_INSTANCE,
     DEPLOYMENT_IS_FULL,
