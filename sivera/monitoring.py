@@ -20,7 +20,7 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr
 from standardwebhooks import Webhook
-from tenacity import Retrying, retry_if_result, stop_before_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_result, stop_before_delay, wait_exponential, wait_random
 
 from sivera.clock import utc_now
 from sivera.values import Value
@@ -155,7 +155,7 @@ def _post(url: str, headers: Mapping[str, str], body: str, seconds: float) -> Ou
     """Post a body, and again while that may help and time is left. Follow no redirect and read no answer."""
     retrying = Retrying(
         retry=retry_if_result(lambda outcome: outcome.may_work_later),
-        wait=wait_exponential_jitter(initial=0.2, max=2.0, jitter=0.2),
+        wait=wait_exponential(multiplier=0.2, max=2.0) + wait_random(0.0, 0.2),
         stop=stop_before_delay(seconds),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )

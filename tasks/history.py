@@ -30,23 +30,24 @@ PAGE = 200
 CHUNK = timedelta(hours=12)
 """Prefect computes at most 1,000 times at once, and a cron schedule has at most one a minute."""
 
-OVERLAP = timedelta(hours=3)
-"""Asked from the moment at which clocks go back, Prefect leaves a time out. So it is asked from some hours before."""
-
 ServerSchedule: TypeAdapter[CronSchedule | IntervalSchedule | RRuleSchedule] = TypeAdapter(
     CronSchedule | IntervalSchedule | RRuleSchedule
 )
 
 
-def read_history(since: datetime) -> list[Occurrence]:
+def read_history(since: datetime, now: datetime | None = None) -> list[Occurrence]:
     """Return what became of each scheduled time and run by hand since then; the newest first.
 
     Times before a schedule's last change are left out if they have no run: nobody knows whether it was active then.
 
+    Args:
+        since: The earliest time.
+        now: The latest time; by default this machine's time.
+
     Raises:
         ConfigurationError: The Prefect server does not answer.
     """
-    now = utc_now()
+    now = now or utc_now()
     with connect() as client:
         jobs = {flow.id: flow.name for flow in deployed_flows(client)}
         deployments = {each.id: each for each in our_deployments(client) if each.flow_id in jobs}
@@ -93,7 +94,7 @@ def times_between(schedule: Any, since: datetime, until: datetime) -> list[datet
     begin = since
     while begin < until:
         end = min(begin + CHUNK, until)
-        times |= {_utc(when) for when in asyncio.run(rule.get_dates(start=begin - OVERLAP, end=end))}
+        times |= {_utc(when) for when in asyncio.run(rule.get_dates(start=begin, end=end))}
         begin = end
     return sorted(when for when in times if since <= when < until)
 

@@ -1,0 +1,72 @@
+"""How a run behaves when its scheduled time is long past: a real Prefect server."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flow_engine import run_flow_sync
+from prefect.states import AwaitingRetry, Completed, Failed, Pending, Running, Scheduled
+
+from blocks.server import connect
+from ops.deploy import deploy
+from sivera.clock import utc_now
+from sivera.history.rules import LONG_PAST
+from tasks.staleness import long_past, overtaken
+from tests.ops.timetables import ALL, timetable, write
+from tests.tasks.late_runs import deployment, schedule_runs
+
+HOUR = timedelta(hours=1)
+
+
+@flow(name="measuring")
+def measuring() -> State:
+    """End early if the time is long past, like a job that measures the moment."""
+    return long_past(timedelta(minutes=20)) or Completed(message="Measured")
+
+
+@flow(name="copying")
+def copying(options: dict[str, str] | None = None) -> State:
+    """End early if a newer run has taken over, like a job that brings everything up to date."""
+    assert options
+    return overtaken() or Completed(message="Copied")
+
+
+def message_of(run: FlowRun) -> str | None:
+    state = run_flow_sync(copying, flow_run=run, parameters=run.parameters, return_type="state")
+    assert state
+    return state.message
+
+
+@pytest.mark.usefixtures("clean_prefect")
+@pytest.mark.parametrize(("ago", "name"), [(0, "Completed"), (19, "Completed"), (21, "Cancelled")])
+def test_a_job_that_measures_the_moment_ends_early_when_it_is_late(ago: int, name: str) -> None:
+    with connect() as client:
+        due: State = Scheduled(scheduled_time=utc_now() - timedelta(minutes=ago))
+        run = client.create_flow_run(measuring, state=due)
+    state = run_flow_sync(measuring, flow_run=run, return_type="state")
+    assert state
+    assert (state.name, state.message) == (name, "Measured" if name == "Completed" else LONG_PAST)
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_a_late_run_ends_early_when_another_has_taken_over(tmp_path: Path) -> None:
+    deploy(timetable_path=write(tmp_path, timetable(ALL)))
+    now = utc_now()
+    runs = schedule_runs("example/all", now - 49 * HOUR, now - HOUR)
+    full = next(run for run in runs if "full" in str(run.parameters))
+    failed, ran, late, retried = [run for run in runs if "full" not in str(run.parameters)][-4:]
+    with deployment() as (client, id_):
+        states: list[State] = [Pending(), Running(), Failed()]
+        for state in states:
+            client.set_flow_run_state(failed.id, state, force=True)
+        assert message_of(ran) == "Copied", "the failed run did not do the work"
+        assert message_of(late) == LONG_PAST
+        assert message_of(full) == "Copied", "its parameters are different, so its work is too"
+        for state in [*states, AwaitingRetry()]:
+            client.set_flow_run_state(retried.id, state, force=True)
+        assert message_of(client.read_flow_run(retried.id)) == "Copied", "a person retried it"
+        due: State = Scheduled(scheduled_time=now - HOUR)
+        by_hand = client.create_flow_run_from_deployment(id_, state=due, parameters=ran.parameters)
+        assert message_of(by_hand) == "Copied", "no schedule made it"
