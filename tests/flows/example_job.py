@@ -38,4 +38,4 @@ def example_job(options: ExampleOptions = ExampleOptions()) -> State:  # noqa: B
 
 
 if __name__ == "__main__":
-    example_job(ExampleOptions(never_ends=True))
+    example_job(ExampleOptions(never_ends=True), return_state=True)
