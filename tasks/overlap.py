@@ -12,7 +12,7 @@ from sivera.errors import ConfigurationError, SiveraError
 from sivera.history.rules import ANOTHER_INSTANCE
 
 LEASE_SECONDS = 60
-"""The shortest that Prefect allows; a killed run's lock is free after it."""
+"""The shortest that Prefect allows. After it, the lock of a killed run is free."""
 
 
 class AnotherInstanceError(SiveraError):

@@ -1,4 +1,4 @@
-"""Runs of deployments: started from here and followed until they end, or put to rest where nothing runs them."""
+"""Runs of deployments: started and followed until they end, or marked as crashed if nothing runs them any more."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -38,13 +38,13 @@ Watch = Callable[[FlowRun, int], None]
 def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attempts: int = ATTEMPTS) -> FlowRun:
     """Run a deployment through a worker, and return the run once it has ended, however it has.
 
-    Where the timetable's own run is under way, this waits for it and asks again.
+    If a scheduled run is under way, wait for it and try again.
 
     Args:
         name: The deployment, as 'flow/deployment'.
         parameters: Those of the flow that differ from the deployment's.
-        watch: Told now and then the run and how many of its tasks have ended; what it raises ends the wait.
-        attempts: How often to ask.
+        watch: Called now and then with the run and the number of its tasks that have ended; an exception ends the wait.
+        attempts: How often to try.
 
     Raises:
         ConfigurationError: There is no such deployment, or the Prefect server does not answer.
@@ -77,12 +77,12 @@ def _wait_for_others(client: SyncPrefectClient, flow_id: UUID, watch: Watch) -> 
 
 
 def put_to_rest(client: SyncPrefectClient) -> None:
-    """Set runs that an earlier life of the stack left running to Crashed, and free the slots that they held.
+    """Set the runs that an earlier start of the stack left running to Crashed, and free the slots that they held.
 
-    Their processes ended with the stack; without this they would keep the next run out for a minute or two.
+    Their processes ended with the stack. Without this, the next run would be kept out for a minute or two.
 
     Args:
-        client: Of a server for which no flow is running.
+        client: A client of a server for which no flow is running.
     """
     while runs := client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
         for run in runs:

@@ -1,4 +1,4 @@
-"""What the jobs keep of their own runs, and the events that they are to publish."""
+"""What the jobs keep about their own runs, and the events that they are to publish."""
 
 from datetime import datetime
 from typing import Any

@@ -229,8 +229,6 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera monitor set-ping ": How("Saved", stdin=lambda stack: stack.monitor),
     r"uv run sivera monitor list": How("webhook"),
     r"uv run sivera monitor remove-ping ": How("pings nothing any more"),
-    r"uv run sivera schedule --json": How('"runs"'),
-    r"uv run sivera schedule": How("sync-campaigns/all"),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
     r"uv run sivera up": How("The jobs are deployed", stays=True, first=Stack.hold_runs, last=Stack.let_runs_go),
     r"uv run python -m benchmarks\.cleanup ": How('"dead": 3000'),
