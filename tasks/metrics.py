@@ -35,7 +35,7 @@ def read_runs(turn: Turn) -> JobRuns:
 @task(name="collect", task_run_name="collect", cache_policy=NO_CACHE)
 def collect(turn: Turn, found: JobRuns) -> Collection:
     """Measure the current state, and store the samples."""
-    return collecting.collect(resources.engine(), turn, found, read_daily_calls())
+    return collecting.collect(resources.engine(), turn, found, read_daily_calls(), resources.last_backup())
 
 
 @task(name="forget", task_run_name="forget", cache_policy=NO_CACHE)

@@ -59,7 +59,7 @@ def set_ping(job: str, /) -> None:
         job: The job, such as sync-campaigns, or one of its deployments, such as sync-campaigns/google.
     """
     use_running_stack()
-    from blocks.secret_sources import nearest  # noqa: PLC0415
+    from blocks.secrets import nearest  # noqa: PLC0415
     from ops.commands.setup import job_names  # noqa: PLC0415
 
     names = job_names()
