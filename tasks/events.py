@@ -17,7 +17,7 @@ from sivera.clock import utc_now
 logger = logging.getLogger("sivera.events")
 
 SERVER_SECONDS = 8.0
-"""A busy server stands still for some seconds; a worker gives a run that it ends thirty."""
+"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
 
 
 @contextmanager

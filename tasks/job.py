@@ -17,7 +17,7 @@ from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from sivera.errors import ConfigurationError, SiveraError
-from sivera.occurrences.rules import ANOTHER_INSTANCE
+from sivera.history.rules import ANOTHER_INSTANCE
 from tasks import announcing
 
 OptionsT = TypeVar("OptionsT")
@@ -53,7 +53,7 @@ def job(
         locks: The global concurrency limits that a run with these options holds; by default one named after the job.
         words: The words that tell a run with these options apart from others.
         threads: How many tasks run at the same time.
-        skip: Returns the state with which a run ends at once if it has nothing to do any more, else None.
+        skip: Returns the state with which a run ends early if its work is no longer needed, else None.
     """
 
     def run_name() -> str:
@@ -64,19 +64,17 @@ def job(
         @wraps(work)
         def run(options: OptionsT) -> State:
             if skipped := skip():
-                return skipped
+                return announcing.skip(skipped)
             try:
                 with _held(locks(options) if locks else [name]):
-                    announcing.begin()
+                    announcing.start()
                     return work(options)
             except AnotherInstanceError as error:
-                state: State = Cancelled(message=str(error))
-                announcing.skip(state)
-                return state
+                return announcing.skip(Cancelled(message=str(error)))
 
         runner: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(max_workers=threads)} if threads else {}
         made: Flow[[OptionsT], State] = flow(
-            name=name, flow_run_name=run_name, timeout_seconds=timeout_seconds, **runner, **announcing.TOLD
+            name=name, flow_run_name=run_name, timeout_seconds=timeout_seconds, **runner, **announcing.HOOKS
         )(run)
         return made
 

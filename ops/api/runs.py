@@ -29,8 +29,9 @@ from prefect.utilities.urls import url_for
 from blocks.server import without_credentials
 from ops.api.answers import Finished, JobEntry, Overlap, RefusedError, Result, Run, ScheduleEntry, Started
 from ops.api.jobs import OPTIONS, Job
-from ops.stack.runs import ANOTHER_RUNS, PAGE, UNDER_WAY
+from ops.stack.runs import PAGE, UNDER_WAY, is_kept_out
 from sivera.errors import ConfigurationError
+from sivera.history.rules import ANOTHER_INSTANCE
 
 POLL_SECONDS = 0.5
 EVENT_SECONDS = 30.0
@@ -103,7 +104,7 @@ class Runs:
                 return Finished(success=False, message="The run was deleted.", data=None, run=to_run(run))
             except httpx.HTTPError:
                 continue
-        if run.state.is_cancelled() and run.state.message in ANOTHER_RUNS:
+        if is_kept_out(run):
             await self._refuse_if_running(job)
             raise _overlap(run)
         return Finished(
@@ -182,7 +183,7 @@ def _flow(job: Job) -> FlowFilter:
 
 
 def _overlap(run: FlowRun) -> RefusedError:
-    return RefusedError(409, Overlap(message=ANOTHER_RUNS[1], run=to_run(run)))
+    return RefusedError(409, Overlap(message=ANOTHER_INSTANCE, run=to_run(run)))
 
 
 def _schedules(deployment: DeploymentResponse) -> list[ScheduleEntry]:

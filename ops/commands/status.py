@@ -19,7 +19,7 @@ from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
 from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection
-from sivera.metrics.runs import COMPLETED
+from sivera.metrics.rules import COMPLETED
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls
 from sivera.units import duration

@@ -32,8 +32,9 @@ from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
 from ops.stack.runs import PAGE
 from ops.timetable import locks_of
-from sivera.occurrences.rules import DEPLOYMENT_IS_FULL
 from tasks.job import LEASE_SECONDS
+
+DEPLOYMENT_IS_FULL = "Deployment concurrency limit reached."
 
 RUN_LEASE = timedelta(seconds=300)
 """What Prefect's engine renews a run's lease to (300, in prefect/flow_engine.py)."""

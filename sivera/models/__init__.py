@@ -5,7 +5,7 @@ from sivera.models.alerts import Alert, AlertCheck
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetAlert, BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
+from sivera.models.jobs import CleanupRun, OutboxEvent, SyncRun
 from sivera.models.metrics import MetricSample, PlatformCall
 from sivera.models.reports import Report
 from sivera.models.web import OAuthState, WebSession
@@ -20,7 +20,6 @@ __all__ = [
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",
-    "JobOccurrence",
     "MetricSample",
     "OAuthState",
     "OutboxEvent",

@@ -61,7 +61,7 @@ from sandbox.server import serve
 from sandbox.world import World
 from sivera.alerts.options import Channel
 from sivera.clock import utc_now
-from sivera.monitoring.webhook import generate_secret
+from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
 from tests.flows.runs import events_where
 from tests.ops.timetables import ALL, timetable, write

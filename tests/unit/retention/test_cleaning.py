@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
 from sivera.database import open_engine
-from sivera.metrics.call_queries import add_calls
 from sivera.metrics.definitions import CALLS, THROTTLES
-from sivera.metrics.queries import QUESTIONS
+from sivera.metrics.queries import QUESTIONS, add_calls
 from sivera.models import Base
 from sivera.retention import cleaning
 from sivera.retention.cleaning import CleanupDependencies, clean, plan_cleanup

@@ -1,4 +1,4 @@
-"""The runs of jobs in figures: each is counted once, in the collection after its end."""
+"""The rules of measuring, as pure functions: counting runs, and what is left of the platforms' quotas."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,7 @@ from sivera.metrics.definitions import (
     LAST_RUN_QUEUE_DELAY,
     LAST_RUN_SUCCESS,
     LAST_RUN_TIMESTAMP,
+    QUOTA_LEFT,
     RUN_DURATION,
     RUN_QUEUE_DELAY,
     RUNS_UNTIL,
@@ -19,7 +20,7 @@ from sivera.metrics.definitions import (
     Metric,
     Sample,
 )
-from sivera.values import Value
+from sivera.values import PlatformName, Value
 
 FIRST_LOOK = timedelta(days=1)
 """How far back the first collection looks."""
@@ -30,7 +31,7 @@ COUNTERS = (JOB_RUNS, JOB_RUN_SECONDS, JOB_QUEUE_SECONDS)
 
 
 class JobRun(Value):
-    """A run of a job that has ended; a run that never began has no duration, and no queue delay."""
+    """A run of a job that has ended. If it never began, its duration and its queue delay are 0."""
 
     job: str
     outcome: str
@@ -40,14 +41,14 @@ class JobRun(Value):
 
 
 class JobRuns(Value):
-    """The jobs that are deployed, and their runs that ended within a time."""
+    """The jobs that are deployed, and their runs that ended within a window."""
 
     jobs: tuple[str, ...]
     runs: tuple[JobRun, ...]
 
 
 class Window(Value):
-    """A time from `since` until (excluded) `until`."""
+    """From `since` until (excluded) `until`."""
 
     since: datetime
     until: datetime
@@ -58,12 +59,12 @@ class Window(Value):
 
 
 def window(previous: Collection | None, at: datetime, settle: timedelta) -> Window:
-    """Return the time whose runs a collection counts: from where the previous one ended.
+    """Return the window of runs that a collection counts: it begins where the previous one ended.
 
     Args:
         previous: The last collection.
         at: When this one is.
-        settle: What is left out at its end. A run's end is stamped by its worker and told to the server a moment later.
+        settle: What is left out at the window's end, because a worker reports a run's end a moment after it.
     """
     until = at - settle
     counted = previous.values(RUNS_UNTIL).get(()) if previous else None
@@ -74,7 +75,7 @@ def window(previous: Collection | None, at: datetime, settle: timedelta) -> Wind
 def run_samples(previous: Collection | None, found: JobRuns) -> Iterator[Sample]:
     """Yield counters that go on from the previous collection, and how the last run of each job went.
 
-    Of a job that is no longer deployed the counters stay, and the last run goes: nobody is to be alarmed by its age.
+    A job that is no longer deployed keeps its counters and loses its last run, so that its age alarms nobody.
     """
     totals = {metric.name: defaultdict(float, previous.values(metric) if previous else {}) for metric in COUNTERS}
     last = {metric.name: dict(previous.values(metric) if previous else {}) for metric in LAST_RUN}
@@ -98,7 +99,7 @@ def run_samples(previous: Collection | None, found: JobRuns) -> Iterator[Sample]
 
 
 def samples_of(run: JobRun) -> Iterator[Sample]:
-    """Yield the samples of a single run, which belong to the time at which it ended."""
+    """Yield the samples of a single run; they are stored with the time at which it ended."""
     labels = {"job": run.job, "outcome": run.outcome}
     yield Sample(name=RUN_DURATION.name, labels=labels, value=run.duration_seconds)
     yield Sample(name=RUN_QUEUE_DELAY.name, labels=labels, value=run.queue_delay_seconds)
@@ -107,3 +108,33 @@ def samples_of(run: JobRun) -> Iterator[Sample]:
 def _samples(metric: Metric, values: Mapping[tuple[str, ...], float]) -> Iterator[Sample]:
     for labels, value in values.items():
         yield Sample(name=metric.name, labels=dict(zip(metric.labels, labels, strict=True)), value=value)
+
+
+DAILY_CALLS: dict[PlatformName, int] = {
+    # Operations a day of a Cloud project with Basic access; Explorer access has 2,880, Standard has more.
+    PlatformName.GOOGLE: 15_000,
+    # Meta's answers say how much is used. Amazon publishes no number. TikTok limits calls a second.
+}
+
+
+class Used(Value):
+    """The use of a platform's quotas: calls in the last 24 hours, and what the platform last reported."""
+
+    platform: PlatformName
+    calls_of_day: int
+    used_percent: float | None
+
+
+def quotas_left(used: Mapping[PlatformName, Used], daily_calls: Mapping[PlatformName, int]) -> Iterator[Sample]:
+    """Yield what is left of each known quota, as a ratio from 0 to 1."""
+    for platform, limit in daily_calls.items():
+        calls = used[platform].calls_of_day if platform in used else 0
+        yield _quota_left(platform, "calls_a_day", 1 - calls / limit)
+    for platform, each in used.items():
+        if each.used_percent is not None:
+            yield _quota_left(platform, "said_by_platform", 1 - each.used_percent / 100)
+
+
+def _quota_left(platform: PlatformName, quota: str, ratio: float) -> Sample:
+    labels = {"platform": platform.value, "quota": quota}
+    return Sample(name=QUOTA_LEFT.name, labels=labels, value=min(1.0, max(0.0, ratio)))
