@@ -24,7 +24,7 @@ def setup(source: str | None, folder: Path | None, say: Say) -> None:
 
     Args:
         source: A file, `-` for the standard input, or None for the environment.
-        folder: Of the stack that runs here, which keeps a copy of the secret of its HTTP door.
+        folder: Of the stack that runs here, which keeps a copy of the secret of its HTTP API.
         say: Tells a person a line.
 
     Raises:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Row, and_, bindparam, false, func, select, update
+from sqlalchemy import Row, and_, bindparam, false, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from sivera.accounts.queries import ACTIVE
 from sivera.models import AdAccount, PlatformCredential, Team
 
 _READ = select(
@@ -95,4 +96,29 @@ def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential,
         .outerjoin(AdAccount, and_(AdAccount.credential_id == PlatformCredential.id))
         .group_by(PlatformCredential.id, Team.name)
         .order_by(Team.name, PlatformCredential.platform, PlatformCredential.id)
+    ).all()
+
+
+def platforms_in_use(session: Session) -> set[str]:
+    """Return the platforms that have a grant or an account."""
+    return set(session.scalars(union(select(PlatformCredential.platform), select(AdAccount.platform))))
+
+
+def ending_grants(session: Session, within: timedelta) -> Sequence[int]:
+    """Return the ids of the active grants without a refresh token that end within that time, or have ended."""
+    return session.scalars(
+        select(PlatformCredential.id)
+        .where(
+            PlatformCredential.status == ACTIVE,
+            PlatformCredential.refresh_token.is_(None),
+            PlatformCredential.expires_at < func.now() + within,
+        )
+        .order_by(PlatformCredential.id)
+    ).all()
+
+
+def inactive_grants(session: Session) -> Sequence[int]:
+    """Return the ids of the grants that do not work."""
+    return session.scalars(
+        select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE).order_by(PlatformCredential.id)
     ).all()

@@ -1,4 +1,4 @@
-"""The secret of the HTTP door: which will do, and which is right when."""
+"""The secret of the HTTP API: which will do, and which is right when."""
 
 from datetime import UTC, datetime, timedelta
 

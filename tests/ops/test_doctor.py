@@ -13,6 +13,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import pytest
+from ops.doctor.database_checks import is_full
+from ops.doctor.run_checks import differences, why_stuck
+from ops.doctor.server_checks import compare_clocks, misfitting
 from packaging.specifiers import SpecifierSet
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
@@ -49,12 +52,9 @@ from blocks.setup import setup
 from blocks.token_key import TokenKey
 from ops.cli import main
 from ops.deploy import deploy
-from ops.doctor.database_checks import is_full
 from ops.doctor.examine import CHECKS, checks, line
 from ops.doctor.findings import Check, Verdict, exit_code, few
 from ops.doctor.installation import Installation
-from ops.doctor.run_checks import differences, why_stuck
-from ops.doctor.server_checks import compare_clocks, misfitting
 from ops.stack.prefect_server import CLIENT
 from ops.timetable import Deployment
 from sandbox.server import serve

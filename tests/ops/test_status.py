@@ -1,35 +1,22 @@
-"""`sivera status` and `/metrics` of the door: a real Prefect server, real PostgreSQL, real HTTP."""
+"""`sivera status` with a real Prefect server and PostgreSQL."""
 
 import json
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 
-import httpx
 import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed, Running, Scheduled
-from prometheus_client.parser import text_string_to_metric_families
-from pydantic import SecretStr
 from sqlalchemy import text
 
-from blocks.cron_secret import CronSecret
-from blocks.database import DATABASE_BLOCK, to_connector
-from blocks.names import CRON_SECRET, DATABASE, TAG
+from blocks.names import TAG
 from blocks.server import connect
 from flows.collect_metrics import collect_metrics
-from ops.api.app import create_app
-from ops.api.guard import NO_STORE
-from ops.api.jobs import read_jobs
 from sandbox.world import World
 from sivera.clock import utc_now
 from sivera.metrics.definitions import EXPORTED
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
-from tests.ops.doors import WAIT_SECONDS, calling, serving
 from tests.stage import Stage
-
-SECRET = "right-secret-Nr-1x"
 
 
 @pytest.fixture
@@ -147,57 +134,3 @@ def test_a_job_that_is_scheduled_says_when(sivera: Sivera) -> None:
     (row,) = [line for line in sivera("status").out.splitlines() if line.startswith("collect-metrics ")]
     assert row.split()[1] == "never"
     assert row.endswith(f"{at:%Y-%m-%d %H:%M}")
-
-
-@pytest.fixture
-def door(jobs: Stage) -> Iterator[httpx.Client]:
-    """A caller that knows the secret."""
-    CronSecret(current=SecretStr(SECRET)).save(CRON_SECRET, overwrite=True)
-    assert jobs
-    with serving(create_app(read_jobs())) as url, calling(url, SECRET) as client:
-        yield client
-
-
-def test_prometheus_reads_the_last_collection(jobs: Stage, door: httpx.Client) -> None:
-    empty = door.get("/metrics")
-    assert (empty.status_code, empty.text.splitlines()[-1]) == (200, "sivera_collection_age_seconds +Inf")
-    assert collect_metrics(return_state=True).is_completed()
-    began = time.monotonic()
-    answer = door.get("/metrics")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    assert answer.headers["cache-control"] == NO_STORE
-    found = {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
-    assert found["sivera_accounts", "active", "meta"] == 3
-    assert 0 <= found["sivera_collection_age_seconds",] < 60 + time.monotonic() - began
-    assert not [text for text in ("Hanok", SECRET) if text in answer.text]
-    later = jobs.engine
-    with later.begin() as connection:
-        connection.execute(text("UPDATE metric_samples SET at = at - interval '2 hours'"))
-    aged = door.get("/metrics").text
-    (line,) = [line for line in aged.splitlines() if line.startswith("sivera_collection_age_seconds ")]
-    assert float(line.split()[1]) > 7200
-
-
-def test_without_the_secret_there_are_no_figures(door: httpx.Client) -> None:
-    for authorization in (None, "Bearer wrong-secret-Nr-9x"):
-        headers = {} if authorization is None else {"Authorization": authorization}
-        answer = httpx.get(f"{door.base_url}/metrics", headers=headers, timeout=WAIT_SECONDS)
-        assert (answer.status_code, answer.json()["success"]) == (401, False)
-
-
-def test_a_database_that_is_away_is_said_in_the_door_s_own_shape(door: httpx.Client) -> None:
-    to_connector("postgresql://sivera:s3cr3t-word@127.0.0.1:1/sivera").save(DATABASE, overwrite=True)
-    answer = door.get("/metrics")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert answer.json() == {"success": False, "message": "The database failed (OperationalError)."}
-    with connect() as client:
-        document = client.read_block_document_by_name(DATABASE, DATABASE_BLOCK.get_block_type_slug())
-        client.delete_block_document(document.id)
-    missing = door.get("/metrics")
-    assert missing.status_code == 503
-    assert "sqlalchemy-connector/sivera-db is missing" in missing.json()["message"]
