@@ -15,7 +15,7 @@ from blocks.server import load
 MIN_LENGTH = 16
 """Shorter secrets can be guessed; an empty one would match a caller that sends nothing."""
 
-MEND = "save one with `sivera secret set`"
+REMEDY = "save one with `sivera secret set`"
 
 
 class CronSecret(Block):
@@ -95,7 +95,7 @@ def load_cron_secret() -> CronSecret:
     Raises:
         ConfigurationError: It is missing or invalid, or the Prefect server does not answer.
     """
-    return load(CronSecret, CRON_SECRET, MEND)
+    return load(CronSecret, CRON_SECRET, REMEDY)
 
 
 def _is_same(sent: bytes, secret: SecretStr) -> bool:

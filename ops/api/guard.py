@@ -10,7 +10,7 @@ import httpx
 from prefect.client.orchestration import PrefectClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from blocks.cron_secret import MEND, CronSecret
+from blocks.cron_secret import REMEDY, CronSecret
 from blocks.names import CRON_SECRET
 from blocks.server import aload
 from ops.api.answers import Refusal, RefusedError, unavailable
@@ -50,7 +50,7 @@ class SecretKeeper:
 
     async def _read(self) -> CronSecret | str:
         try:
-            return await aload(self._client, CronSecret, CRON_SECRET, MEND)
+            return await aload(self._client, CronSecret, CRON_SECRET, REMEDY)
         except ConfigurationError as error:
             logger.error("The HTTP API refuses every call: %s", error)  # noqa: TRY400 - the sentence says it all
             return "The secret of the HTTP API is missing or invalid: see its log."

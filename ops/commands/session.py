@@ -1,4 +1,4 @@
-"""The database, for a command of a person at the terminal. It imports prefect."""
+"""The database, for commands at the terminal. Importing this imports prefect."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from sivera.errors import ConfigurationError
 from tasks import resources
 
 UNMIGRATED = ("42P01", "42703")
-"""PostgreSQL's codes for a table and for a column that is not there."""
+"""PostgreSQL's codes for a missing table and a missing column."""
 
 
 @contextmanager
