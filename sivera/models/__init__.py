@@ -2,7 +2,6 @@
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportArrival, ReportRequest
 from sivera.models.alerts import Alert, AlertCheck
-from sivera.models.backups import Backup
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetAlert, BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
@@ -15,7 +14,6 @@ __all__ = [
     "AdAccount",
     "Alert",
     "AlertCheck",
-    "Backup",
     "Base",
     "BudgetAlert",
     "BudgetCheck",
