@@ -1,4 +1,4 @@
-"""The secret of the HTTP door, as a block: what callers send, and for a while what they sent before."""
+"""The secret of the HTTP API, as a block: what callers send, and for a while the secret before it."""
 
 import hashlib
 import hmac
@@ -13,13 +13,13 @@ from blocks.names import CRON_SECRET
 from blocks.server import load
 
 MIN_LENGTH = 16
-"""Shorter ones can be guessed; an empty one would match a caller that sends nothing."""
+"""Shorter secrets can be guessed; an empty one would match a caller that sends nothing."""
 
-MEND = "save one with `sivera secret set`"
+REMEDY = "save one with `sivera secret set`"
 
 
 class CronSecret(Block):
-    """The secret that callers of the HTTP door send, and until a time the one that was replaced by it.
+    """The secret that callers of the HTTP API send, and the one before it, which is accepted for a while.
 
     Example:
         Ask whether a caller sent it:
@@ -34,14 +34,14 @@ class CronSecret(Block):
 
     _block_type_name = "Cron Secret"
     _block_type_slug = "cron-secret"
-    _description = "The secret that callers of the HTTP door send, and for a while the one before it."
+    _description = "The secret that callers of the HTTP API send, and for a while the one before it."
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     # Prefect masks what is declared as a SecretStr, and nothing that is annotated with more.
     current: SecretStr = Field(description="The secret: 16 characters or more, as `sivera secret generate` prints.")
-    previous: SecretStr | None = Field(default=None, description="The one before it, still taken for a while.")
-    previous_until: AwareDatetime | None = Field(default=None, description="Until when the one before it is taken.")
+    previous: SecretStr | None = Field(default=None, description="The one before it, accepted for a while.")
+    previous_until: AwareDatetime | None = Field(default=None, description="Until when the one before it is accepted.")
 
     @field_validator("current", "previous")
     @classmethod
@@ -63,14 +63,14 @@ class CronSecret(Block):
 
     @classmethod
     def generate(cls) -> Self:
-        """Return a block with a fresh random secret and none before it."""
+        """Return a block with a fresh random secret and no previous one."""
         return cls(current=generate_secret())
 
     def replace(self, secret: SecretStr, until: datetime | None) -> Self:
-        """Return the block with another secret; the one of now is taken until then, None being not at all.
+        """Return the block with another secret; the current one is accepted until then, or no more if that is None.
 
         Raises:
-            pydantic.ValidationError: The secret will not do.
+            pydantic.ValidationError: The secret is invalid.
         """
         if until and secret == self.current:
             return self
@@ -78,7 +78,7 @@ class CronSecret(Block):
         return type(self).model_validate({"current": secret, **kept})
 
     def matches(self, sent: bytes, now: datetime) -> bool:
-        """Say whether a caller sent the secret, in a time that tells nothing of it."""
+        """Say whether a caller sent the secret, in a time that reveals nothing about it."""
         is_current = _is_same(sent, self.current)
         is_previous = self.previous is not None and _is_same(sent, self.previous)
         return is_current or (is_previous and self.previous_until is not None and now < self.previous_until)
@@ -90,15 +90,15 @@ def generate_secret() -> SecretStr:
 
 
 def load_cron_secret() -> CronSecret:
-    """Load the secret of the HTTP door.
+    """Load the secret of the HTTP API.
 
     Raises:
-        ConfigurationError: It is missing or will not do, or the Prefect server does not answer.
+        ConfigurationError: It is missing or invalid, or the Prefect server does not answer.
     """
-    return load(CronSecret, CRON_SECRET, MEND)
+    return load(CronSecret, CRON_SECRET, REMEDY)
 
 
 def _is_same(sent: bytes, secret: SecretStr) -> bool:
-    # Of equal length, so that not even the length of the secret shows.
+    # Of equal length, so that the time does not reveal even the length of the secret.
     theirs, ours = (hashlib.sha256(value).digest() for value in (sent, secret.get_secret_value().encode()))
     return hmac.compare_digest(theirs, ours)

@@ -33,7 +33,7 @@ app.command("ops.commands.keys:keys", help="The keys that encrypt tokens in the 
 app.command("ops.commands.history:history", name="history", help="What became of scheduled times and runs by hand.")
 app.command("ops.commands.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
 app.command("ops.commands.restore:restore", help="The backups of the database, and the way back from one.")
-app.command("ops.commands.secret:secret", help="The secret that callers of the HTTP door send.")
+app.command("ops.commands.secret:secret", help="The secret that callers of the HTTP API send.")
 app.command("ops.commands.monitor:monitor", help="The monitors outside of Prefect that are notified when runs end.")
 
 
@@ -137,40 +137,33 @@ def migrate() -> None:
     _say("The database is at this version.")
 
 
-@app.command
-def door(
+@app.command(alias="door")
+def api(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
-    trust_proxy: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
 ) -> None:
-    """Serve the HTTP door, which starts jobs for callers that send the secret; `sivera up` and `sivera demo` do it too.
+    """Serve the HTTP API, which starts jobs for callers that send the secret; `sivera up` and `sivera demo` do it too.
 
     Args:
         host: The address to listen on.
         port: The port to listen on; left out, it is 3000 or the next free one.
-        trust_proxy: The address or network of a proxy that says who calls (X-Forwarded-For); may be given again.
     """
     from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
     use_running_stack()
-    from ops.api.server import run_door  # noqa: PLC0415
+    from ops.api.server import run_api  # noqa: PLC0415
 
-    run_door(host, port, _say, trust_proxy)
+    run_api(host, port, _say)
 
 
 @app.command
-def doctor(
-    *,
-    fix: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Say what is not well with Prefect, the database, the blocks, the deployments and their runs, and what mends it.
+def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Check Prefect, the blocks, the database, the deployments and their runs; name each problem and its remedy.
 
     The exit code is 0 if all is well, 1 if there are warnings, and 2 if there are faults.
 
     Args:
-        fix: Release concurrency slots that no living run holds; nothing else is changed.
         json: Print the checks as one JSON object.
     """
     from ops.stack.folder import FOLDER  # noqa: PLC0415
@@ -181,16 +174,16 @@ def doctor(
         from ops.doctor.examine import examine  # noqa: PLC0415
         from ops.doctor.installation import Installation  # noqa: PLC0415
 
-        return examine(Installation(folder=folder, fix=fix), as_json=json)
+        return examine(Installation(folder=folder), as_json=json)
     except Exception as error:  # noqa: BLE001 - whatever keeps the doctor from working is a fault, not a warning
         _fail(f"the doctor cannot work: an unexpected {type(error).__name__}; {_keep_traceback()}", 2)
 
 
 @app.command
 def status(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Print how the jobs, grants, accounts, quotas and tables are doing now, first of all what needs a person.
+    """Print how the jobs, grants, accounts, quotas and tables are doing now; what needs a person comes first.
 
-    The exit code is 0 if nothing does, and 1 if something does or cannot be asked.
+    The exit code is 0 if nothing needs a person, and 1 if something does or the question fails.
 
     Args:
         json: Print it as one JSON object.

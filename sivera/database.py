@@ -9,6 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+from sqlalchemy.orm import Session
 
 from sivera.errors import ConfigurationError
 
@@ -128,3 +129,17 @@ def migrate(engine: Engine) -> None:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": MIGRATION_LOCK})
             connection.commit()
+
+
+def read_size(session: Session) -> int:
+    """Return the size of this database, in bytes."""
+    return int(session.scalars(text("SELECT pg_database_size(current_database())")).one())
+
+
+def read_data_directory(session: Session) -> str | None:
+    """Return where the server keeps its data; None if it is reached over the network, or hides it from this user."""
+    # A server that a socket leads to is on this machine. SHOW would fail for a user who may not know.
+    directory: str | None = session.scalar(
+        text("SELECT setting FROM pg_settings WHERE name = 'data_directory' AND inet_server_addr() IS NULL")
+    )
+    return directory

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.clock import utc_now
-from sivera.metrics.call_queries import add_calls
+from sivera.metrics.queries import add_calls
 from sivera.queue import OfPlatform, WorkQueue
 from tasks import resources
 from tasks.progress import Progress, single_attempt

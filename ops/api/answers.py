@@ -1,35 +1,23 @@
-"""What the door answers: always JSON, `success` first."""
+"""What the HTTP API answers: always JSON, `success` first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
+
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
 
 from sivera.values import Value
 
 
 class Run(Value):
-    """A run of a job, and where the Prefect UI shows it."""
+    """A run of a job, and its page in the Prefect UI."""
 
     id: UUID
     name: str
     url: str | None
-
-
-class Started(Value):
-    """The run is on its way; whether it does well shows later."""
-
-    success: Literal[True] = True
-    run: Run
-
-
-class Finished(Value):
-    """The run is over. `data` is the payload of the job's event `sivera.<job>.finished`, null where it sent none."""
-
-    success: bool
-    message: str | None
-    data: dict[str, Any] | None
-    run: Run
 
 
 class Healthy(Value):
@@ -38,8 +26,24 @@ class Healthy(Value):
     success: Literal[True] = True
 
 
+class Started(Value):
+    """The run was created; it has not ended yet."""
+
+    success: Literal[True] = True
+    run: Run
+
+
+class Finished(Value):
+    """The run has ended. `data` is the payload of the event `sivera.<job>.finished`, or null if the run sent none."""
+
+    success: bool
+    message: str | None
+    data: dict[str, Any] | None
+    run: Run
+
+
 class ScheduleEntry(Value):
-    """A schedule of one of a job's deployments, switched on or off; `cron` is null for other kinds."""
+    """A schedule of one of a job's deployments; `cron` is null for other kinds of schedules."""
 
     deployment: str
     slug: str | None
@@ -49,7 +53,7 @@ class ScheduleEntry(Value):
 
 
 class Result(Value):
-    """How the last run that was not cancelled ended."""
+    """How the last run ended, cancelled ones left out."""
 
     success: bool
     state: str
@@ -76,20 +80,20 @@ class Listing(Value):
 
 
 class Refusal(Value):
-    """Why not."""
+    """Why the call was refused."""
 
     success: Literal[False] = False
     message: str
 
 
-class UnknownJob(Refusal):
-    """There is nothing at that path; `jobs` are the names that there are."""
+class UnknownPath(Refusal):
+    """There is nothing at that path; `jobs` are the names of the jobs."""
 
     jobs: tuple[str, ...]
 
 
 class Overlap(Refusal):
-    """The job is running already; `run` is the one that is."""
+    """The job is running already, as `run`."""
 
     run: Run
 
@@ -114,7 +118,34 @@ class RefusedError(Exception):
         super().__init__(status, body, headers)
         self.status, self.body, self.headers = status, body, headers
 
+    def response(self) -> JSONResponse:
+        """Return it as an answer."""
+        return to_json(self.body, self.status, self.headers)
+
 
 def unavailable(message: str) -> RefusedError:
-    """Return the refusal of a call that could not be decided: it is to be tried again."""
+    """Return the refusal that asks the caller to try again in a moment."""
     return RefusedError(503, Refusal(message=message), {"Retry-After": "5"})
+
+
+def to_json(body: Value, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return a value as a JSON answer."""
+    return JSONResponse(body.model_dump(mode="json"), status, headers)
+
+
+@contextmanager
+def refusing_misfits(where: str = "") -> Iterator[None]:
+    """Refuse the call if pydantic finds a value invalid while the body runs; `where` says what the body reads."""
+    try:
+        yield
+    except ValidationError as error:
+        # Without the values: one may be a secret in the wrong place.
+        found = tuple(
+            Misfit(
+                where=".".join(map(str, filter(None, (where, *each["loc"])))),
+                message=each["msg"].removeprefix("Value error, "),
+            )
+            for each in error.errors(include_input=False, include_context=False, include_url=False)
+        )
+        sentence = "; ".join(": ".join(filter(None, (each.where, each.message))) for each in found)
+        raise RefusedError(422, Invalid(message=f"The parameters do not fit ({sentence}).", errors=found)) from None

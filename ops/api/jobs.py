@@ -1,31 +1,42 @@
-"""The jobs that the door starts: what prefect.yaml deploys."""
+"""The jobs that the HTTP API starts: what prefect.yaml deploys."""
 
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from prefect.flows import Flow
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ops.timetable import find_timetable, read_timetable
 from sivera.errors import ConfigurationError
 
 MAIN_DEPLOYMENT = "all"
 OPTIONS = "options"
-"""The parameter of a job's flow that says what is asked of it."""
+"""The parameter of a job's flow that holds its options."""
+
+MAX_WAIT_SECONDS = 300
+"""As long as the longest job may take."""
+
+WAIT = Field(
+    default=0,
+    ge=0,
+    le=MAX_WAIT_SECONDS,
+    description="Seconds to wait for the end of the run; 0 answers as soon as it is started.",
+)
 
 
 class NoOptions(BaseModel):
-    """What a job without options takes: nothing."""
+    """The options of a job that has none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job, and what can be asked of it."""
+    """A job and its options."""
 
     name: str
     description: str
@@ -36,10 +47,17 @@ class Job:
         """The deployment that a call starts, as 'flow/deployment'."""
         return f"{self.name}/{MAIN_DEPLOYMENT}"
 
-    @property
-    def finished_event(self) -> str:
-        """The name of the event with which a run tells what it did."""
-        return f"sivera.{self.name}.finished"
+    @cached_property
+    def query(self) -> type[BaseModel]:
+        """What a query may hold: `wait`, and the options. A query cannot write an object; such options need a body."""
+        flat: dict[str, Any] = {
+            name: (field.annotation, field)
+            for name, field in self.options.model_fields.items()
+            if get_origin(field.annotation) is not dict
+        }
+        return create_model(
+            f"{self.options.__name__}Query", __config__=self.options.model_config, **flat, wait=(int, WAIT)
+        )
 
 
 def read_jobs(timetable_path: Path | None = None) -> Mapping[str, Job]:

@@ -1,4 +1,4 @@
-"""What the door tells Prometheus: the last collection, from the database that the block names."""
+"""The figures for Prometheus: the last collection, from the database that the block names."""
 
 import anyio.to_thread
 from prefect.client.orchestration import PrefectClient
@@ -17,11 +17,7 @@ STATEMENT_SECONDS = 5
 
 
 class Figures:
-    """The figures of the last collection.
-
-    Args:
-        client: Of the Prefect server, whose block names the database.
-    """
+    """The figures of the last collection; `client` is of the Prefect server that has the database's block."""
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
@@ -32,12 +28,16 @@ class Figures:
 
         Raises:
             RefusedError: The database does not answer.
-            ConfigurationError: The block is missing or will not do.
+            ConfigurationError: The block is missing or invalid.
             httpx.HTTPError: The Prefect server does not answer.
         """
-        engine = await self._open()
+        # The block is read at each scrape: a change of it needs no restart.
+        url = await aload_database_url(self._client)
+        if self._engine is None or self._engine.url != url:
+            self.close()
+            self._engine = open_engine(url, pool_size=2, statement_seconds=STATEMENT_SECONDS)
         try:
-            return await anyio.to_thread.run_sync(_read, engine)
+            return await anyio.to_thread.run_sync(_read, self._engine)
         except SQLAlchemyError as error:
             # Not its text, which holds the database's address.
             raise unavailable(f"The database failed ({type(error).__name__}).") from None
@@ -46,14 +46,6 @@ class Figures:
         """Close the connections."""
         if self._engine:
             self._engine.dispose()
-
-    async def _open(self) -> Engine:
-        # At each scrape, so that a block that is changed needs no restart.
-        url = await aload_database_url(self._client)
-        if self._engine is None or self._engine.url != url:
-            self.close()
-            self._engine = open_engine(url, pool_size=2, statement_seconds=STATEMENT_SECONDS)
-        return self._engine
 
 
 def _read(engine: Engine) -> bytes:

@@ -1,4 +1,4 @@
-"""The runs of the jobs: found, started, waited for, and listed, by Prefect's own client."""
+"""The runs of the jobs: found, started, waited for and listed, with Prefect's own client."""
 
 import asyncio
 import logging
@@ -27,33 +27,44 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
 from blocks.server import without_credentials
-from ops.api.answers import Finished, JobEntry, Overlap, RefusedError, Result, Run, ScheduleEntry, Started
+from ops.api.answers import (
+    Finished,
+    JobEntry,
+    Overlap,
+    RefusedError,
+    Result,
+    Run,
+    ScheduleEntry,
+    Started,
+    refusing_misfits,
+)
 from ops.api.jobs import OPTIONS, Job
 from ops.stack.runs import PAGE, UNDER_WAY, is_kept_out
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE
 
 POLL_SECONDS = 0.5
-EVENT_SECONDS = 30.0
-"""For so long a run that has ended is asked for its event: Prefect writes them every five seconds, or later if busy."""
 
 SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
 ENDED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]))
 
 CLOCK_MARGIN = timedelta(seconds=5)
 
-logger = logging.getLogger("sivera.door")
+logger = logging.getLogger("sivera.api")
 
 
 class Runs:
-    """The runs of jobs at a Prefect server.
+    """The runs of jobs on a Prefect server.
 
-    Any method raises httpx.HTTPError where the server does not answer, and ConfigurationError where it lacks a
-    deployment.
+    Any method raises httpx.HTTPError if the server does not answer, and ConfigurationError if it lacks a deployment.
+
+    Args:
+        client: Of the server.
+        event_seconds: How long to look for the event of a run that has ended.
     """
 
-    def __init__(self, client: PrefectClient) -> None:
-        self._client = client
+    def __init__(self, client: PrefectClient, event_seconds: float) -> None:
+        self._client, self._event_seconds = client, event_seconds
         self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self, job: Job, given: Mapping[str, Any]) -> FlowRun:
@@ -61,35 +72,35 @@ class Runs:
 
         Args:
             job: Which job.
-            given: What is asked of it, of the types of JSON; what is left out is as its deployment has it.
+            given: Options, as JSON types, that replace those of its deployment.
 
         Raises:
-            RefusedError: It is running already.
-            pydantic.ValidationError: What is given does not fit together with what the deployment has.
+            RefusedError: It is running already, or the options do not fit together.
         """
         deployment = await self._deployment(job)
         parameters = {}
         if given:
             options = {**deployment.parameters.get(OPTIONS, {}), **given}
-            job.options.model_validate(options)
+            with refusing_misfits():
+                job.options.model_validate(options)
             parameters[OPTIONS] = options
-        # Two callers at once: the second one looks when the run of the first one can be seen.
+        # One caller at a time, so that the second one sees the run of the first.
         async with self._starting[job.name]:
             await self._refuse_if_running(job)
             run = await self._client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters=parameters,
-                # Prefect's client repeats a request whose answer was lost.
+                # Prefect's client repeats a request if its answer was lost.
                 idempotency_key=str(uuid4()),
             )
         logger.info("Started %s as run %s", job.deployment, run.id)
         return run
 
     async def wait(self, job: Job, run: FlowRun, seconds: float) -> Started | Finished:
-        """Wait until a run ends, but no longer than so many seconds.
+        """Wait until a run ends, but no longer than this many seconds.
 
         Raises:
-            RefusedError: It was cancelled because the job is running already.
+            RefusedError: The run was cancelled because the job is running already.
         """
         until = time.monotonic() + seconds
         while not (run.state and run.state.is_final()):
@@ -97,20 +108,18 @@ class Runs:
             if rest <= 0:
                 return Started(run=to_run(run))
             await asyncio.sleep(min(POLL_SECONDS, rest))
-            # The run goes on while the server is away for a moment.
             try:
                 run = await self._client.read_flow_run(run.id)
             except ObjectNotFound:
                 return Finished(success=False, message="The run was deleted.", data=None, run=to_run(run))
             except httpx.HTTPError:
-                continue
+                continue  # the run goes on while the server is away for a moment
         if is_kept_out(run):
             await self._refuse_if_running(job)
             raise _overlap(run)
         return Finished(
             success=run.state.is_completed(),
             message=run.state.message,
-            # A run that never began has nothing to tell.
             data=await self._finished_event(job, run) if run.run_count else None,
             run=to_run(run),
         )
@@ -145,8 +154,8 @@ class Runs:
             raise ConfigurationError(f"there is no deployment '{job.deployment}': run `sivera deploy`") from None
 
     async def _refuse_if_running(self, job: Job) -> None:
-        # A run that is due counts as well: whichever of the two a worker took up second would be cancelled.
-        # The margin is for a clock of the server's that is ahead of ours.
+        # A run that is due counts as well: the server would cancel the one of the two that a worker takes second.
+        # The margin allows for a server's clock that is ahead of ours.
         due = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + CLOCK_MARGIN)
         for wanted in (
             FlowRunFilter(state=UNDER_WAY),
@@ -157,10 +166,13 @@ class Runs:
 
     async def _finished_event(self, job: Job, run: FlowRun) -> dict[str, Any] | None:
         wanted = {
-            "filter": {"event": {"name": [job.finished_event]}, "related": {"id": [f"prefect.flow-run.{run.id}"]}},
+            "filter": {
+                "event": {"name": [f"sivera.{job.name}.finished"]},
+                "related": {"id": [f"prefect.flow-run.{run.id}"]},
+            },
             "limit": 1,
         }
-        until = time.monotonic() + EVENT_SECONDS
+        until = time.monotonic() + self._event_seconds
         while time.monotonic() < until:
             with suppress(httpx.HTTPError):
                 found = (await self._client.request("POST", "/events/filter", json=wanted)).json()["events"]
@@ -172,8 +184,8 @@ class Runs:
 
 
 def to_run(run: FlowRun) -> Run:
-    """Return what the door tells of a run."""
-    # Prefect derives it from the address of its API, in which some write the password.
+    """Return what the API says about a run."""
+    # Prefect derives it from the address of its API, which may hold the password.
     url = url_for("flow-run", obj_id=run.id)
     return Run(id=run.id, name=run.name, url=without_credentials(url) if url else None)
 

@@ -1,6 +1,6 @@
 """`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON.
 
-It asks the Prefect server and the database themselves: what it prints is right also where collect-metrics does not run.
+It asks the Prefect server and the database, and does not need collect-metrics to run.
 """
 
 import sys
@@ -27,13 +27,13 @@ from sivera.values import Value
 from tasks.job_runs import JobStatus, job_statuses
 
 STALE = timedelta(hours=3)
-"""An account that is synced every hour and was not for so long has missed two runs."""
+"""An account that should be synced every hour has missed two runs by then."""
 
 LITTLE_LEFT = 0.1
 
 
 class Status(Value):
-    """How things stand. `attention` says what a person should look at, a sentence each; none where all is well."""
+    """How things stand. `attention` has a sentence for each thing that a person should look at."""
 
     at: datetime
     attention: tuple[str, ...]
@@ -42,7 +42,7 @@ class Status(Value):
 
 
 def show_status(*, as_json: bool) -> int:
-    """Print how things stand; return 1 where something needs a person, else 0.
+    """Print how things stand; return 1 if something needs a person, else 0.
 
     Raises:
         ConfigurationError: The Prefect server or the database does not answer.

@@ -8,19 +8,19 @@ from rich.console import Console
 from rich.table import Table
 
 PIPE_WIDTH = 10_000
-"""Columns of characters: into a pipe, no row is folded."""
+"""In characters: no row is folded in a pipe."""
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], empty: str) -> None:
-    """Print rows below their column names, then the notes, a line each; where there is no row, say so.
+    """Print rows below their column names, then the notes, a line each.
 
     Args:
         columns: Their names.
         rows: A text for each column.
-        notes: What there is to say about single rows.
-        empty: The sentence where there are no rows.
+        notes: Remarks on single rows.
+        empty: The sentence to print if there are no rows.
     """
-    # Names come from the platforms: nothing in them may be taken for markup, emoji or a terminal's commands.
+    # Names come from the platforms: they must not act as markup, emoji or commands of the terminal.
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, emoji=False, highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in columns:
@@ -40,7 +40,7 @@ def printable(text: str) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line at once, also where the output is a pipe."""
+    """Print a line at once, also into a pipe."""
     sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()
 

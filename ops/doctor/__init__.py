@@ -1,1 +1,1 @@
-"""`sivera doctor`: what is not well with an installation, and what mends it."""
+"""`sivera doctor`: what is wrong with an installation, and the remedy."""

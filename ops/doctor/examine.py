@@ -1,4 +1,4 @@
-"""The checks in their order, each on its own: what one of them runs into never keeps the others from being made."""
+"""All checks in their order. What goes wrong in one never stops the others."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -6,55 +6,36 @@ from collections.abc import Callable, Iterator, Mapping
 from sqlalchemy.exc import DBAPIError
 
 from blocks.server import explain_failures
-from ops.commands.tables import printable
-from ops.doctor import backup_checks, block_checks, database_checks, run_checks, server_checks, slot_checks
-from ops.doctor.findings import Check, Finding, Skipped, Verdict, exit_code, fault
+from ops.doctor import data_checks, prefect_checks
+from ops.doctor.findings import Check, Finding, Report, Skipped, Verdict, exit_code, explain, fault, line
 from ops.doctor.installation import STATEMENT_SECONDS, Installation
 from sivera.errors import ConfigurationError
-from sivera.values import Value
 
 Look = Callable[[Installation], Finding]
 
 CHECKS: Mapping[str, Look] = {
-    "timetable": server_checks.check_timetable,
-    "server": server_checks.check_server,
-    "versions": server_checks.check_version,
-    "password": server_checks.check_password,
-    "server-clock": server_checks.check_server_clock,
-    "worker": server_checks.check_worker,
-    "block-types": server_checks.check_block_types,
-    "limits": server_checks.check_limits,
-    "automations": server_checks.check_automations,
-    "deployments": run_checks.check_deployments,
-    "paused": run_checks.check_paused,
-    "late-runs": run_checks.check_late,
-    "stuck-runs": run_checks.check_stuck,
-    "slots": slot_checks.check_slots,
-    "database-block": database_checks.check_database_block,
-    "database": database_checks.check_database,
-    "migrations": database_checks.check_migrations,
-    "database-clock": database_checks.check_database_clock,
-    "token-key": database_checks.check_token_key,
-    "platform-apps": database_checks.check_platform_apps,
-    "cron-secret": block_checks.check_cron_secret,
-    "storages": block_checks.check_storages,
-    "monitors": block_checks.check_monitors,
-    "grants": database_checks.check_grants,
-    "accounts": database_checks.check_accounts,
-    "events": database_checks.check_events,
-    "backups": backup_checks.check_backups,
-    "disk": database_checks.check_disk,
+    "server": prefect_checks.check_server,
+    "password": prefect_checks.check_password,
+    "worker": prefect_checks.check_worker,
+    "limits": prefect_checks.check_limits,
+    "automations": prefect_checks.check_automations,
+    "deployments": prefect_checks.check_deployments,
+    "runs": prefect_checks.check_runs,
+    "blocks": prefect_checks.check_blocks,
+    "channels": prefect_checks.check_channels,
+    "database": data_checks.check_database,
+    "migrations": data_checks.check_migrations,
+    "clock": data_checks.check_clock,
+    "token-key": data_checks.check_token_key,
+    "platform-apps": data_checks.check_platform_apps,
+    "grants": data_checks.check_grants,
+    "accounts": data_checks.check_accounts,
+    "backups": data_checks.check_backups,
+    "disk": data_checks.check_disk,
 }
-"""In this order: the first of them open what the others examine."""
+"""`server`, `database` and `migrations` open what the checks after them use."""
 
 WIDTH = max(map(len, CHECKS))
-
-
-class Report(Value):
-    """All checks, and the worst verdict as the exit code."""
-
-    exit_code: int
-    checks: tuple[Check, ...]
 
 
 def examine(installation: Installation, *, as_json: bool) -> int:
@@ -63,7 +44,7 @@ def examine(installation: Installation, *, as_json: bool) -> int:
     for check in checks(installation):
         made.append(check)
         if not as_json:
-            sys.stdout.write(f"{line(check)}\n")
+            sys.stdout.write(f"{line(check, WIDTH)}\n")
             sys.stdout.flush()
     report = Report(exit_code=exit_code({check.verdict for check in made}), checks=tuple(made))
     if as_json:
@@ -75,26 +56,18 @@ def checks(installation: Installation) -> Iterator[Check]:
     """Make all checks, one after the other."""
     with installation.examined():
         for name, look in CHECKS.items():
-            yield Check(name=name, **dict(_make(look, installation)))
+            yield Check(name=name, **dict(make(look, installation)))
 
 
-def line(check: Check) -> str:
-    """Return a check as a line for a person."""
-    verdict = check.verdict.value if check.verdict in (Verdict.OK, Verdict.SKIPPED) else check.verdict.value.upper()
-    mend = f" Mend: {check.mend}." if check.mend else ""
-    return printable(f"{verdict:<8} {check.name:<{WIDTH}} {check.text}.{mend}")
-
-
-def _make(look: Look, installation: Installation) -> Finding:
+def make(look: Look, installation: Installation) -> Finding:
+    """Make one check; whatever it raises becomes a finding."""
     try:
         with explain_failures():
             return look(installation)
     except Skipped as reason:
         return Finding(verdict=Verdict.SKIPPED, text=str(reason))
     except ConfigurationError as error:
-        # They are made as 'what is wrong: the mend'; those of the timetable are several lines.
-        what, _, mend = "; ".join(str(error).splitlines()).rpartition(": ")
-        return fault(what or mend, mend if what else "")
+        return explain([error])
     except DBAPIError as error:
         what = f"the database failed or took over {STATEMENT_SECONDS} seconds ({type(error.orig).__name__})"
         return fault(what, "see its log, and try again")

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from ops.stack.folder import DEMO_FOLDER
 from ops.stack.prefect_server import PrefectServer
 from ops.stack.processes import StackError
-from ops.stack.stack import Door, Stack, prepare_database
+from ops.stack.stack import HttpApi, Stack, prepare_database
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.crypto import Keyring
 from sivera.database import open_engine
@@ -96,10 +96,10 @@ def run_demo(stack: Stack, accounts: int, console: Console) -> DemoResult:
     with steps.step("Prefect server (its first start makes its database)"):
         stack.join_server(server)
     demo = _Demo(stack, server, url, sandbox, accounts, steps)
-    door = demo.deploy()
+    http_api = demo.deploy()
     result = demo.sync()
-    if door:
-        door.wait(steps.say)
+    if http_api:
+        http_api.wait(steps.say)
     steps.say(f"{time.monotonic() - begun:6.1f} s  in all")
     return result
 
@@ -120,8 +120,8 @@ class _Demo:
         """How many accounts the run should sync."""
         return self.accounts * len(PlatformName)
 
-    def deploy(self) -> Door | None:
-        """Bring the server up to date, connect the teams, and start the worker and the HTTP door."""
+    def deploy(self) -> HttpApi | None:
+        """Bring the server up to date, connect the teams, and start the worker and the HTTP API."""
         from blocks.setup import setup  # noqa: PLC0415
         from blocks.token_key import load_keyring  # noqa: PLC0415
         from ops.deploy import deploy  # noqa: PLC0415
@@ -138,11 +138,11 @@ class _Demo:
             self.stack.start_worker(self.server)
         with self.steps.step(f"{len(TEAMS)} teams connect {self.expected} ad accounts"):
             self._connect_teams(load_keyring(), apps)
-        door = self.stack.start_door()
-        with self.steps.step("Deployments (the worker and the HTTP door start meanwhile)"):
+        http_api = self.stack.start_http_api()
+        with self.steps.step("Deployments (the worker and the HTTP API start meanwhile)"):
             deploy(database_url, apps)
             self.stack.check()
-        return door
+        return http_api
 
     def sync(self) -> DemoResult:
         """Run the main job through the worker, and print what it did."""

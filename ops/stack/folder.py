@@ -17,7 +17,7 @@ DEMO_FOLDER = FOLDER / "demo"
 """The demo's own, so that its data never meets real credentials."""
 
 CRON_SECRET_FILE = "cron-secret"  # noqa: S105 - the name of a file
-"""The file in a stack's folder with the secret of the HTTP door, for whoever calls it."""
+"""The file in a stack's folder with the secret of the HTTP API, for callers on this machine."""
 
 ENDING_SECONDS = 20
 """How long the children of a stack that was killed may take to end: their grace, and some."""

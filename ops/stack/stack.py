@@ -33,14 +33,14 @@ from sivera.errors import ConfigurationError
 SERVER_PORT = 4200
 SANDBOX_PORT = 4400
 SANDBOX_START_SECONDS = 120
-DOOR_PORT = 3000
-DOOR_START_SECONDS = 180
+API_PORT = 3000
+API_START_SECONDS = 180
 WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Door:
-    """The HTTP door, or one that is coming up: see `wait`."""
+class HttpApi:
+    """The HTTP API, which may still be starting: see `wait`."""
 
     url: str
     child: Child
@@ -52,8 +52,8 @@ class Door:
         Raises:
             StackError: It does not start.
         """
-        self.child.wait_until(lambda: _is_healthy(self.url), DOOR_START_SECONDS)
-        say(f"The HTTP door is at {self.url}/api/cron; the secret that it asks for is kept in {self.secret_file}. Try:")
+        self.child.wait_until(lambda: _is_healthy(self.url), API_START_SECONDS)
+        say(f"The HTTP API is at {self.url}/api/cron; its secret is kept in {self.secret_file}. Try:")
         header = f"""printf 'Authorization: Bearer %s' "$(cat {self.secret_file})\""""
         say(f"  {header} | curl -sS -H @- {self.url}/api/cron")
 
@@ -109,10 +109,10 @@ class Stack:
         client = server.client if server else None
         self.children.append(self._resources.enter_context(prefect_worker(self.folder, WORK_POOL, client)))
 
-    def start_door(self) -> Door | None:
-        """Start the HTTP door at the Prefect server that this process talks to; None where its secret will not do.
+    def start_http_api(self) -> HttpApi | None:
+        """Start the HTTP API for the Prefect server that this process talks to; return None if its secret is invalid.
 
-        It takes seconds until it answers, so do something else before `door.wait()`.
+        It takes seconds until it answers, so do something else before `wait()`.
         """
         from blocks.cron_secret import load_cron_secret  # noqa: PLC0415 - imports prefect
 
@@ -120,23 +120,23 @@ class Stack:
             secret = load_cron_secret()
         except ConfigurationError as error:
             # No reason to keep the jobs from running.
-            self._say(f"The HTTP door stays shut: {error}")
+            self._say(f"The HTTP API does not start: {error}")
             return None
         secret_file = self.folder.path / CRON_SECRET_FILE
         write_private(secret_file, secret.current.get_secret_value())
-        port = self._resources.enter_context(free_port(DOOR_PORT, self._say))
+        port = self._resources.enter_context(free_port(API_PORT, self._say))
         child = self._resources.enter_context(
             child_process(
-                "the HTTP door",
-                [sys.executable, "-P", "-m", "ops.cli", "door", "--port", str(port)],
-                self.folder.log("door"),
+                "the HTTP API",
+                [sys.executable, "-P", "-m", "ops.cli", "api", "--port", str(port)],
+                self.folder.log("api"),
                 environment={**os.environ, **CLIENT},
                 held=[self.folder.lock],
                 directory=self.folder.path,
             )
         )
         self.children.append(child)
-        return Door(f"http://127.0.0.1:{port}", child, Path(os.path.relpath(secret_file)))
+        return HttpApi(f"http://127.0.0.1:{port}", child, Path(os.path.relpath(secret_file)))
 
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""
@@ -208,8 +208,8 @@ def up(say: Callable[[str], None]) -> NoReturn:
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
-        if door := stack.start_door():
-            door.wait(say)
+        if http_api := stack.start_http_api():
+            http_api.wait(say)
         if server:
             say(f"The Prefect UI is at {server.url}.")
         say("The jobs are deployed. Ctrl-C ends the stack.")

@@ -18,11 +18,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from sivera.accounts.queries import ACTIVE
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
 from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
 
@@ -271,3 +273,26 @@ def _sealed_otherwise(prefix: bytes) -> ColumnElement[bool]:
         return and_(column.is_not(None), begins != literal(prefix, LargeBinary))
 
     return or_(*map(otherwise, SEALED))
+def platforms_in_use(session: Session) -> set[str]:
+    """Return the platforms that have a grant or an account."""
+    return set(session.scalars(union(select(PlatformCredential.platform), select(AdAccount.platform))))
+
+
+def ending_grants(session: Session, within: timedelta) -> Sequence[int]:
+    """Return the ids of the active grants without a refresh token that end within that time, or have ended."""
+    return session.scalars(
+        select(PlatformCredential.id)
+        .where(
+            PlatformCredential.status == ACTIVE,
+            PlatformCredential.refresh_token.is_(None),
+            PlatformCredential.expires_at < func.now() + within,
+        )
+        .order_by(PlatformCredential.id)
+    ).all()
+
+
+def inactive_grants(session: Session) -> Sequence[int]:
+    """Return the ids of the grants that do not work."""
+    return session.scalars(
+        select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE).order_by(PlatformCredential.id)
+    ).all()

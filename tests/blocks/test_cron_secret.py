@@ -1,4 +1,4 @@
-"""The secret of the HTTP door: which will do, and which is right when."""
+"""The secret of the HTTP API: which are valid, and which is accepted when."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ def sent(secret: SecretStr) -> bytes:
 
 
 @pytest.mark.parametrize("secret", ["", "tiny", "fifteen-letters", "with a space and long", "비밀" * 9, "a\nb" * 9])
-def test_what_can_be_guessed_or_not_be_sent_will_not_do(secret: str) -> None:
+def test_a_secret_that_can_be_guessed_or_not_be_sent_is_invalid(secret: str) -> None:
     with pytest.raises(ValidationError) as caught:
         CronSecret(current=SecretStr(secret))
     assert not secret or secret not in str(caught.value)
@@ -27,14 +27,14 @@ def test_what_can_be_guessed_or_not_be_sent_will_not_do(secret: str) -> None:
         CronSecret(current=FIRST, previous=SecretStr(secret), previous_until=NOW)
 
 
-def test_matches_the_whole_secret_alone() -> None:
+def test_only_the_whole_secret_matches() -> None:
     block = CronSecret(current=FIRST)
     assert block.matches(sent(FIRST), NOW)
     for other in (b"", sent(FIRST)[:-1], sent(FIRST) + b"x", sent(FIRST).upper(), sent(SECOND), b"None", b"\xff"):
         assert not block.matches(other, NOW)
 
 
-def test_the_one_before_is_right_until_its_time() -> None:
+def test_the_previous_secret_is_accepted_until_its_time() -> None:
     block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
     assert block.matches(sent(SECOND), NOW)
     assert block.matches(sent(FIRST), NOW + HOUR - timedelta(seconds=1))
@@ -44,24 +44,24 @@ def test_the_one_before_is_right_until_its_time() -> None:
     assert not block.replace(THIRD, None).matches(sent(SECOND), NOW)
 
 
-def test_the_same_one_again_keeps_the_grace_of_the_one_before() -> None:
+def test_saving_the_same_secret_again_keeps_the_grace_of_the_previous_one() -> None:
     block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
     assert block.replace(SECOND, NOW + 2 * HOUR) == block
     assert not block.replace(SECOND, None).matches(sent(FIRST), NOW)
 
 
-def test_one_before_without_an_end_will_not_do() -> None:
+def test_a_previous_secret_needs_an_end() -> None:
     with pytest.raises(ValidationError, match="previous has no end"):
         CronSecret(current=FIRST, previous=SECOND)
 
 
-def test_fresh_ones_differ_and_do() -> None:
+def test_fresh_secrets_are_valid_and_differ() -> None:
     assert len({CronSecret.generate().current.get_secret_value() for _ in range(100)}) == 100
     assert len(generate_secret().get_secret_value()) == 43
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_is_kept_as_it_was_and_shown_to_nobody() -> None:
+def test_the_block_keeps_both_secrets_and_shows_neither() -> None:
     block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
     block.save(CRON_SECRET)
     loaded = load_cron_secret()

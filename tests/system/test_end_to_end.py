@@ -65,7 +65,7 @@ def test_the_demo_syncs_through_the_worker_and_a_second_one_changes_nothing(tmp_
     key, cron_secret = (
         (tmp_path / ".sivera" / "demo" / name).read_text() for name in ("prefect-encryption-key", "cron-secret")
     )
-    assert "The HTTP door is at http://127.0.0.1:" in said
+    assert "The HTTP API is at http://127.0.0.1:" in said
     assert not [secret for secret in (password, key, cron_secret, CLIENT_SECRET) if secret in logs + output + said]
 
 

@@ -80,7 +80,7 @@ class Stack:
     def placeholders(self) -> Mapping[str, str]:
         """What stands in the guide, and what a reader of it would write here; in this order."""
         user, password = "admin", (self.folder / DEMO_FOLDER / "prefect-password").read_text()
-        door = re.search(r"The HTTP door is at http://(127\.0\.0\.1:\d+)", self.log.read_text())
+        door = re.search(r"The HTTP API is at http://(127\.0\.0\.1:\d+)", self.log.read_text())
         assert door
         schedules = self.api.get("/deployments/name/sync-campaigns/all").raise_for_status().json()["schedules"]
         (run,) = self.ask("flow_runs", limit=1, flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}})
@@ -211,7 +211,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera deploy": How("unchanged: .*sync-campaigns/all"),
     r"uv run sivera doctor --json": How('"exit_code": ?[01]', codes=(0, 1)),
     r"uv run sivera doctor( --fix)?$": How("ok +deployments", codes=(0, 1)),
-    r"uv run sivera door ": How("The door is at http://", stays=True),
+    r"uv run sivera (api|door) ": How("The HTTP API is at http://", stays=True),
     r"uv run sivera history --json": How('"waiting"'),
     r"uv run sivera history .*--outcome missed": How("missed|No scheduled time fits"),
     r"uv run sivera history": How("sync-campaigns/all .*(ran|waiting)"),

@@ -195,7 +195,7 @@ def api_of(up: Up) -> httpx.Client:
 def run_jobs(up: Up) -> list[str]:
     """Run every job through the door and its worker, and return what their runs said."""
     log = (up.folder / "up.log").read_text()
-    found = re.search(r"The HTTP door is at (http://127\.0\.0\.1:\d+)", log)
+    found = re.search(r"The HTTP API is at (http://127\.0\.0\.1:\d+)", log)
     assert found, log
     headers = {"Authorization": f"Bearer {up.secret('cron-secret')}"}
     said: list[str] = []

@@ -1,8 +1,8 @@
-"""The real door over real HTTP, and a line to the Prefect server that can be cut."""
+"""The HTTP API over real HTTP, and a connection to the Prefect server that can be cut."""
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
@@ -17,10 +17,10 @@ END_SECONDS = 60
 
 
 @contextmanager
-def serving(app: ASGIApp, proxies: Sequence[str] = ()) -> Iterator[str]:
-    """Serve a door on a free port of the loopback, as `sivera door` does, which trusts proxies; yield its base URL."""
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serve the API on a free port of the loopback, as `sivera api` does; yield its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = make_server(app, proxies)
+        server = make_server(app)
         # Prefect keeps the settings of a test in its context, which a thread has to be given.
         run = partial(copy_context().run, server.run, sockets=[listener])
         thread = threading.Thread(target=run, daemon=True)
@@ -34,11 +34,10 @@ def serving(app: ASGIApp, proxies: Sequence[str] = ()) -> Iterator[str]:
 
 
 @contextmanager
-def calling(url: str, secret: str | None = None, source: str = "127.0.0.1") -> Iterator[httpx.Client]:
-    """Yield a client of a door that sends a secret, from an address of the loopback; it follows no redirect."""
+def calling(url: str, secret: str | None = None) -> Iterator[httpx.Client]:
+    """Yield a client that sends a secret; it follows no redirect."""
     headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
-    transport = httpx.HTTPTransport(local_address=source)
-    with httpx.Client(base_url=url, headers=headers, transport=transport, timeout=WAIT_SECONDS) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=WAIT_SECONDS) as client:
         yield client
 
 
@@ -58,7 +57,7 @@ class Line:
         return port
 
     def cut(self) -> None:
-        """Let nothing through any more: who calls is refused."""
+        """Refuse every caller from now on."""
         for each in (self._listener, *self._open):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

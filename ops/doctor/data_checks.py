@@ -1,0 +1,196 @@
+"""The checks of the database and its contents, of the blocks that lead there, of the backups and of the disk."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from blocks.database import load_database_url
+from blocks.names import BACKUP_JOB, BACKUPS
+from blocks.platform_app import load_platform_app
+from blocks.storage import load_storage
+from blocks.token_key import load_keyring
+from ops.commands.tables import to_minute
+from ops.doctor.findings import Finding, Skipped, explain, fault, few, ok, warning
+from ops.doctor.installation import STATEMENT_SECONDS, Installation
+from sivera.alerts.queries import stale_accounts
+from sivera.backups.catalog import Catalog
+from sivera.backups.manifest import Manifest, Outcome
+from sivera.clock import read_clock
+from sivera.database import check, open_engine, parse_url, read_data_directory, read_revisions, read_size
+from sivera.errors import ConfigurationError
+from sivera.grants.keys import require_keys
+from sivera.grants.queries import ending_grants, inactive_grants, platforms_in_use
+from sivera.units import duration
+from sivera.values import PlatformName
+
+STALE = timedelta(hours=2)
+ENDING = timedelta(days=1)
+OLD_BACKUP = timedelta(days=8)
+"""A backup is made every week; the extra day allows for one more try by hand."""
+
+SKEW_WARNING = timedelta(seconds=10)
+SKEW_FAULT = timedelta(seconds=60)
+"""The shortest lease of a limit, and a fifth of the time by which a token is renewed before it ends."""
+
+GIBIBYTE = 2**30
+LEAST_FREE_BYTES = GIBIBYTE
+LEAST_FREE_SHARE = 0.1
+
+
+def check_database(installation: Installation) -> Finding:
+    """Connect to the database."""
+    engine = open_engine(_database_url(installation), pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    installation.resources.callback(engine.dispose)
+    check(engine)
+    installation.opened_engine = engine
+    return ok(f"answers at {engine.url.render_as_string(hide_password=True)}")
+
+
+def _database_url(installation: Installation) -> URL:
+    """Return the URL of the block or, if the Prefect server is away, of the environment."""
+    if installation.opened_client:
+        return load_database_url()
+    if set_ := os.environ.get("SIVERA_DATABASE_URL"):
+        return parse_url(set_)
+    raise Skipped("needs the block sqlalchemy-connector/sivera-db, which names the database")
+
+
+def check_migrations(installation: Installation) -> Finding:
+    """Compare the database's revision with the newest."""
+    revisions = read_revisions(installation.engine)
+    at = f"the database is at revision {revisions.current or 'none'}"
+    if not revisions.is_known:
+        return fault(f"{at}, which this version does not know", "install the newer version that migrated it")
+    if revisions.current != revisions.newest:
+        return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
+    installation.is_migrated = True
+    return ok(at)
+
+
+def check_clock(installation: Installation) -> Finding:
+    """Compare this machine's clock with the database's."""
+    with installation.session() as session:
+        before = installation.now()
+        theirs = read_clock(session)
+        return compare_clocks(theirs, before, installation.now())
+
+
+def compare_clocks(theirs: datetime, before: datetime, after: datetime) -> Finding:
+    """Say how far the database's clock, read between two looks at ours, is from it."""
+    skew = max(before - theirs, theirs - after, timedelta())
+    if skew <= SKEW_WARNING:
+        return ok(f"the clocks here and of the database agree to {SKEW_WARNING.seconds} seconds")
+    finding = fault if skew >= SKEW_FAULT else warning
+    return finding(
+        f"the database's clock differs from the one here by {skew.total_seconds():.0f} seconds",
+        "let NTP set the clocks of all machines",
+    )
+
+
+def check_token_key(installation: Installation) -> Finding:
+    """Load the keys to the stored tokens, and check that they are the right ones."""
+    _ = installation.client
+    keyring = load_keyring()
+    with installation.session() as session:
+        require_keys(session, keyring)
+    return ok("the block token-key/token-key has the keys that tokens are encrypted with")
+
+
+def check_platform_apps(installation: Installation) -> Finding:
+    """Load the keys of our application for each platform that has grants or accounts."""
+    _ = installation.client
+    with installation.session() as session:
+        in_use = platforms_in_use(session)
+    errors = []
+    for platform in PlatformName:
+        try:
+            load_platform_app(platform)
+        except ConfigurationError as error:
+            errors += [error] if platform in in_use else []
+    return explain(errors) if errors else ok(f"in use: {', '.join(sorted(in_use)) or 'no platform'}")
+
+
+def check_grants(installation: Installation) -> Finding:
+    """Look for grants that somebody has to connect again, now or within a day."""
+    with installation.session() as session:
+        inactive, ending = inactive_grants(session), ending_grants(session, ENDING)
+    wrong = []
+    if inactive:
+        wrong.append(f"{len(inactive)} do not work: {few(inactive)}")
+    if ending:
+        wrong.append(f"{len(ending)} end within a day and have no refresh token: {few(ending)}")
+    if wrong:
+        return warning("; ".join(wrong), "`sivera credentials list` says why; connect them again")
+    return ok("nobody has to connect one again within a day")
+
+
+def check_accounts(installation: Installation) -> Finding:
+    """Look for accounts that were not synced lately, or only without their reports."""
+    with installation.session() as session:
+        stale = stale_accounts(session, STALE)
+    if not stale:
+        return ok("all were synced within two hours")
+    return warning(
+        f"{len(stale)} have data older than two hours: {few([account.id for account in stale])}",
+        "`sivera accounts list` says why",
+    )
+
+
+def check_backups(installation: Installation) -> Finding:
+    """Look at the outcome of the last backup, and at the age of the last verified one."""
+    _ = installation.client
+    deployment = installation.deployed.get(f"{BACKUP_JOB}/all")
+    now = installation.now()
+    is_due = bool(deployment and deployment.created and now - deployment.created > OLD_BACKUP)
+    return judge_backups(*Catalog(load_storage(BACKUPS).get_filesystem()).list(), now, is_due=is_due)
+
+
+def judge_backups(kept: Sequence[Manifest], unreadable: Sequence[str], now: datetime, *, is_due: bool) -> Finding:
+    """Judge the backups that are kept, the oldest first; `is_due` says that there should be one by now."""
+    checked = [each for each in kept if each.outcome is not Outcome.RUNNING]
+    last = checked[-1].outcome if checked else None
+    ages = [now - each.finished_at for each in checked if each.outcome is Outcome.VERIFIED]
+    wrong = list(unreadable)
+    if last in (Outcome.MISMATCH, Outcome.INCONCLUSIVE):
+        wrong.append(f"the last one, of {to_minute(checked[-1].started_at)} UTC: {checked[-1].reason}")
+    if ages and ages[-1] > OLD_BACKUP:
+        wrong.append(f"the last verified one is {duration(ages[-1])} old")
+    elif not ages and (checked or is_due):
+        wrong.append("none was ever verified")
+    if wrong:
+        verdict = fault if last is Outcome.MISMATCH else warning
+        return verdict("; ".join(wrong), "run `prefect deployment run backup-data/all`, and see the run if it fails")
+    return ok(f"the last verified one is {duration(ages[-1])} old" if ages else "none yet: one is made every week")
+
+
+def check_disk(installation: Installation) -> Finding:
+    """Look at the free space of the local stack's folder and, if it is on this machine, of PostgreSQL's data."""
+    folder = installation.folder.absolute()
+    paths = {"the stack's folder": next(each for each in (folder, *folder.parents) if each.exists())}
+    size = ""
+    with suppress(Skipped), installation.session() as session:
+        size = f"; the database is {read_size(session) / GIBIBYTE:.2f} GiB"
+        if directory := read_data_directory(session):
+            paths["PostgreSQL's data directory"] = Path(directory)
+    free = {}
+    for name, path in paths.items():
+        # It may be on another machine, or be closed to us.
+        with suppress(OSError):
+            free[name] = shutil.disk_usage(path)
+    text = ", ".join(
+        f"{usage.free / GIBIBYTE:.1f} GiB ({usage.free / usage.total:.0%}) free at {name}"
+        for name, usage in free.items()
+    )
+    if any(is_full(usage.free, usage.total) for usage in free.values()):
+        return warning(text + size, "make room, or keep less: events and runs of Prefect, old logs")
+    return ok(text + size)
+
+
+def is_full(free: int, total: int) -> bool:
+    """Say whether a disk with so many bytes free is too full."""
+    return free < LEAST_FREE_BYTES or free < total * LEAST_FREE_SHARE

@@ -1,0 +1,261 @@
+"""The checks of the Prefect server: its worker, limits, automations, blocks, deployments and runs."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import requires
+from typing import Any
+
+import httpx
+from packaging.requirements import Requirement
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import StateType, WorkerStatus
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CUSTOM_HEADERS,
+    temporary_settings,
+)
+
+from blocks.alert_channels import CHANNEL_TYPES, document_name
+from blocks.automations import AUTOMATIONS
+from blocks.cron_secret import load_cron_secret
+from blocks.monitoring import DeadMansPing, ResultWebhook
+from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, TAG, WORK_POOL
+from blocks.server import BlockMissingError, connect, load, without_credentials
+from blocks.storage import STORAGES, load_storage
+from ops.doctor.findings import Finding, explain, fault, few, ok, warning
+from ops.doctor.installation import Installation
+from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
+from sivera.errors import ConfigurationError
+from sivera.metrics.runs import COMPLETED
+from sivera.units import duration
+from tasks.job_runs import PAGE, job_statuses
+
+LATE = timedelta(seconds=60)
+"""A worker looks for runs every ten seconds at the latest."""
+
+Loads = dict[str, Callable[[], object]]
+"""What loads a block, by the block's name."""
+
+DEFAULT_QUEUE = "default"
+OURS = "sivera: "
+"""How the names of our automations begin."""
+
+
+def check_server(installation: Installation) -> Finding:
+    """Connect to the server and compare its version with the one that we need."""
+    installation.opened_client = installation.resources.enter_context(connect())
+    found = installation.client.api_version()
+    needed = [each.specifier for each in map(Requirement, requires("sivera-jobs") or ()) if each.name == "prefect"]
+    if any(found not in specifier for specifier in needed):
+        return fault(
+            f"the server is Prefect {found}, and this version needs {needed[0]}", "install that version on the server"
+        )
+    return ok(f"Prefect {found} answers at {without_credentials(str(installation.client.api_url))}")
+
+
+def check_password(installation: Installation) -> Finding:
+    """Ask for something protected without a password."""
+    anonymous = {PREFECT_API_URL: without_credentials(str(installation.client.api_url))}
+    credentials = {PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_CLIENT_CUSTOM_HEADERS}
+    with temporary_settings(anonymous, restore_defaults=credentials), get_client(sync_client=True) as client:
+        try:
+            client.api_version()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in (401, 403):
+                raise
+            return ok("a caller without the password is refused")
+    return warning(
+        "the server answers callers without a password, who can read every block and the secrets in it",
+        "start it with PREFECT_SERVER_API_AUTH_STRING, and set PREFECT_API_AUTH_STRING for workers and shells",
+    )
+
+
+def check_worker(installation: Installation) -> Finding:
+    """Look for a worker that takes the runs."""
+    try:
+        pool = installation.client.read_work_pool(WORK_POOL)
+    except ObjectNotFound:
+        return fault(f"the work pool {WORK_POOL} does not exist", "run `sivera deploy`")
+    workers = installation.client.read_workers_for_work_pool(WORK_POOL)
+    online = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
+    if not online:
+        return fault(
+            f"no worker of the work pool {WORK_POOL} is online", "start one with `sivera up`; its log says why"
+        )
+    if pool.is_paused:
+        return warning(f"the work pool {WORK_POOL} is paused, and no run starts", "resume it in the UI")
+    return ok(f"online: {few(online)}")
+
+
+def check_limits(installation: Installation) -> Finding:
+    """Look for the limits that keep a job from running twice."""
+    limits = {each.name: each for each in installation.client.read_global_concurrency_limits(limit=PAGE)}
+    if missing := [name for name in LOCKS if name not in limits]:
+        return fault(f"missing: {few(missing)}", "run `sivera deploy`")
+    if wrong := [name for name in LOCKS if not (limits[name].active and limits[name].limit == 1)]:
+        return fault(f"switched off, or not 1: {few(wrong)}", "switch them on in the UI, and run `sivera deploy`")
+    return ok(f"all {len(LOCKS)} limits are there")
+
+
+def check_automations(installation: Installation) -> Finding:
+    """Look for the automations that end runs without a process, and for any of ours that is switched off."""
+    found = {each.name: each.enabled for each in installation.client.read_automations(limit=PAGE)}
+    if missing := [each.name for each in AUTOMATIONS if each.name not in found]:
+        return fault(f"missing: {few(missing)}", "run `sivera deploy`")
+    if off := [name for name, is_on in found.items() if name.startswith(OURS) and not is_on]:
+        return warning(f"switched off: {few(off)}", "switch them on in the UI")
+    return ok("all are on")
+
+
+def check_blocks(installation: Installation) -> Finding:
+    """Load the blocks that lead neither to the database nor to a platform."""
+    _ = installation.client
+    remedy = "set it again with `sivera monitor`"
+    optional: Loads = {
+        RESULT_WEBHOOK: partial(load, ResultWebhook, RESULT_WEBHOOK, remedy),
+        DEAD_MANS_PING: partial(load, DeadMansPing, DEAD_MANS_PING, remedy),
+    }
+    required: Loads = {CRON_SECRET: load_cron_secret} | {name: partial(_open_storage, name) for name in STORAGES}
+    loaded, errors = _load(required | optional, optional)
+    return explain(errors) if errors else ok(f"{', '.join(loaded)} load")
+
+
+def check_channels(installation: Installation) -> Finding:
+    """Load the blocks of the channels that alerts are sent by."""
+    _ = installation.client
+    channels: Loads = {
+        channel.value: partial(
+            load, kind, document_name(channel), f"set it again with `sivera alerts set {channel.value}`"
+        )
+        for channel, kind in CHANNEL_TYPES.items()
+    }
+    loaded, errors = _load(channels, channels)
+    if errors:
+        return explain(errors)
+    # The place to name the channels that refused their last message.
+    return ok(f"alerts are sent by {', '.join(loaded)}" if loaded else "none is set: `sivera alerts set` adds one")
+
+
+def _open_storage(name: str) -> None:
+    load_storage(name).get_filesystem()
+
+
+def _load(blocks: Loads, optional: Collection[str]) -> tuple[list[str], list[ConfigurationError]]:
+    """Load blocks; return the names of those that are there, and what is wrong. Optional ones may be missing."""
+    loaded, errors = [], []
+    for name, load_it in blocks.items():
+        try:
+            load_it()
+        except ConfigurationError as error:
+            if not (isinstance(error, BlockMissingError) and name in optional):
+                errors.append(error)
+        else:
+            loaded.append(name)
+    return loaded, errors
+
+
+def check_deployments(installation: Installation) -> Finding:
+    """Compare what is deployed with prefect.yaml, and name what an operator switched off."""
+    timetable, flows = read_timetable(installation.timetable_path or find_timetable())
+    listed = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
+    deployed = installation.deployed
+    both = {name: (listed[name], deployed[name]) for name in listed if name in deployed}
+    wrong = [f"{name} is not deployed" for name in listed if name not in deployed]
+    wrong += [f"{name} is not in prefect.yaml" for name in deployed if name not in listed]
+    wrong += [f"{name} differs in {', '.join(drift)}" for name, pair in both.items() if (drift := differences(*pair))]
+    off = [each for name, pair in both.items() for each in switched_off(name, *pair)]
+    said = f"switched off: {few(off)}"
+    if wrong:
+        return fault("; ".join(wrong + [said] * bool(off)), "run `sivera deploy`")
+    if off:
+        return warning(said, "switch on in the UI what should run")
+    return ok(f"all {len(deployed)} are as prefect.yaml says")
+
+
+def differences(listed: Deployment, deployed: DeploymentResponse) -> list[str]:
+    """Return what of a deployment differs from prefect.yaml; being switched off is no difference."""
+    wanted, found = _as_listed(listed), _as_deployed(deployed)
+    return [key for key in sorted(wanted.keys() | found.keys()) if wanted.get(key) != found.get(key)]
+
+
+def switched_off(name: str, listed: Deployment, deployed: DeploymentResponse) -> Iterator[str]:
+    """Yield the deployment and those of its schedules that prefect.yaml would run and an operator switched off."""
+    if deployed.paused and not listed.paused:
+        yield name
+    inactive = {each.slug for each in deployed.schedules if not each.active}
+    yield from (f"{name}/{each.slug}" for each in listed.schedules if each.active and each.slug in inactive)
+
+
+def _as_listed(listed: Deployment) -> Mapping[str, Any]:
+    limit, pool = listed.concurrency_limit, listed.work_pool
+    return {f"schedule {each.slug}": (each.cron, each.timezone, each.parameters) for each in listed.schedules} | {
+        "entrypoint": listed.entrypoint,
+        "description": listed.description,
+        "tags": set(listed.tags),
+        "parameters": listed.parameters,
+        "concurrency limit": (limit.limit, limit.collision_strategy, limit.grace_period_seconds),
+        "work pool": (pool.name, pool.work_queue_name or DEFAULT_QUEUE, pool.job_variables),
+    }
+
+
+def _as_deployed(deployed: DeploymentResponse) -> Mapping[str, Any]:
+    limit, options = deployed.global_concurrency_limit, deployed.concurrency_options
+    return {
+        f"schedule {each.slug}": (
+            getattr(each.schedule, "cron", None),
+            getattr(each.schedule, "timezone", None),
+            each.parameters,
+        )
+        for each in deployed.schedules
+        # Schedules that an operator made have no slug, or one that we gave them.
+        if each.slug and not each.slug.startswith(BY_HAND)
+    } | {
+        "entrypoint": deployed.entrypoint,
+        "description": deployed.description,
+        "tags": set(deployed.tags),
+        "parameters": deployed.parameters,
+        "concurrency limit": (
+            limit and limit.limit,
+            options and options.collision_strategy.value,
+            options and options.grace_period_seconds,
+        ),
+        "work pool": (deployed.work_pool_name, deployed.work_queue_name, deployed.job_variables),
+    }
+
+
+def check_runs(installation: Installation) -> Finding:
+    """Look for jobs with a last run that failed, and for runs that nobody takes."""
+    now = installation.now()
+    statuses = job_statuses(installation.client)
+    failed = [f"{job.name} ({job.message})" for job in statuses if job.last and job.last.outcome != COMPLETED]
+    due = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[TAG]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=now - LATE),
+    )
+    late = installation.client.read_flow_runs(flow_run_filter=due, limit=PAGE)
+    wrong, remedies = [], []
+    if failed:
+        wrong.append(f"the last run failed of {few(failed)}")
+        remedies.append("open the run in the UI")
+    if late:
+        since = min(run.next_scheduled_start_time or now for run in late)
+        names = few([run.name for run in late])
+        wrong.append(f"{len(late)} runs are late, the first by {duration(now - since)}: {names}")
+        remedies.append("see that a worker is online and no queue is paused")
+    if wrong:
+        return warning("; ".join(wrong), "; ".join(remedies))
+    never = [job.name for job in statuses if not job.last]
+    return ok("none is late, and every last run ended well" + (f"; none yet of {few(never)}" if never else ""))
