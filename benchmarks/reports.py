@@ -1,8 +1,8 @@
-"""`python -m benchmarks.reports --teams N`: generate-reports beside the same work without Prefect, and the bare files.
+"""`python -m benchmarks.reports --teams N`: generate-reports, the same work without Prefect, and the bare files.
 
-It is past 01:00 for all teams at once. In one go, on one database: the job's own code in a plain pool of as many
-threads, which is the floor; then what no report can do without, one query for each team's rows and files of as many
-bytes, in a plain loop; then, with every report due again, the deployed flow through its worker. The last line is JSON;
+It is past 01:00 for all teams at once, on one database. First the job's own code runs in a plain pool with the same
+number of threads: that is the floor. Then a plain loop queries each team's rows and writes files of the same size.
+Then every report is due again, and the deployed flow runs through its worker. The last line is JSON.
 `--profile FILE` writes where the time of the first 100 reports goes.
 """
 
@@ -24,13 +24,12 @@ from benchmarks.bench import Bench, open_bench, profiled, say, tell
 from sivera.clock import utc_now
 from sivera.files import PrivateFileSystem
 from sivera.reports.options import ReportOptions
-from sivera.reports.plan import plan_reports
 from sivera.reports.summary import ReportPlan
-from sivera.reports.writing import COMPARED_DAYS, ReportDependencies, restate_reports, write_reports
+from sivera.reports.writing import COMPARED_DAYS, ReportDependencies, plan_reports, revise_reports, write_reports
 
 DEPLOYMENT = "generate-reports/all"
 THREADS = 8
-"""As many as `flows.generate_reports.THREADS`, which imports prefect."""
+"""The same number as `flows.generate_reports.THREADS`; that module imports prefect."""
 DAYS = 40
 ONE_DAY = ReportOptions(make_up_days=0)
 PROFILED = 100
@@ -133,14 +132,14 @@ class Benchmark:
             begun = time.monotonic()
             written = list(pool.map(lambda team: write_reports(deps, team, math.inf), plan.lacking))
             compared = time.monotonic()
-            restated = list(pool.map(lambda team: restate_reports(deps, team, math.inf), plan.restating))
+            revised = list(pool.map(lambda team: revise_reports(deps, team, math.inf), plan.restating))
             ended = time.monotonic()
-        assert all(len(team.written) == 1 for team in written)
-        assert not any(team.written for team in restated)
+        assert all(len(team.reports) == 1 for team in written)
+        assert not any(team.revised for team in revised)
         return compared - begun, ended - compared
 
     def _bare(self) -> float:
-        """What each team's rows and files take in a plain loop."""
+        """Time a plain loop that reads each team's rows and writes its files."""
         files = [path.read_bytes() for path in sorted(self.folder.glob("floor/**/*.*")) if path.is_file()]
         place = self.folder / "bare"
         place.mkdir()
@@ -159,7 +158,7 @@ class Benchmark:
         with profiled(file):
             for team in teams:
                 write_reports(deps, team, math.inf)
-                restate_reports(deps, team, math.inf)
+                revise_reports(deps, team, math.inf)
         self.bench.execute(DUE_AGAIN)
 
     def _deps(self, name: str) -> ReportDependencies:

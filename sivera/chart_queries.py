@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Interval, Numeric
 
 from sivera.accounts.queries import ACTIVE
-from sivera.models import AdAccount, Backup, BudgetAlert, CleanupRun, PlatformCredential, Report, SyncRun
+from sivera.models import AdAccount, Backup, BudgetAlert, CleanupRun, PlatformCredential, SyncRun
 
 
 class SyncCounts(NamedTuple):
@@ -81,30 +81,6 @@ def recent_cleanups(session: Session, limit: int) -> Sequence[Row[tuple[Any, dat
         select(CleanupRun.run_id, runs.c.begun, CleanupRun.kind, CleanupRun.deleted)
         .join(runs, runs.c.run_id == CleanupRun.run_id)
         .order_by(runs.c.begun, CleanupRun.kind)
-    ).all()
-
-
-def reports_by_outcome(session: Session, days: int) -> Sequence[Row[tuple[date, str, int]]]:
-    """Return day, outcome and number of the reports on the last days that have one, by the day.
-
-    The outcome is of a report's newest version: 'incomplete' where it lacks an account, else 'restated' or
-    'first version'.
-    """
-    last = select(func.max(Report.day)).scalar_subquery()
-    newest = (
-        select(Report.day, Report.version, func.jsonb_array_length(Report.summary["missing"]).label("count_missing"))
-        .where(Report.day > last - days)
-        .distinct(Report.team_id, Report.day)
-        .order_by(Report.team_id, Report.day, Report.version.desc())
-        .subquery()
-    )
-    outcome: ColumnElement[str] = case(
-        (newest.c.count_missing > 0, "incomplete"),
-        (newest.c.version > 1, "restated"),
-        else_="first version",
-    ).label("outcome")
-    return session.execute(
-        select(newest.c.day, outcome, func.count()).group_by(newest.c.day, outcome).order_by(newest.c.day)
     ).all()
 
 

@@ -61,11 +61,11 @@ TABLES = {
     ),
     Kind.OUTBOX_EVENTS: CleanedTable(time="published_at", written="created_at", key_type="uuid", newest="published_at"),
     Kind.REPORTS: CleanedTable(
-        time="created_at",
-        written="created_at",
-        key="concat_ws(' ', team_id, day, version)",
+        time="written_at",
+        written="written_at",
+        key="concat_ws(' ', team_id, day)",
         key_type="text",
-        newest="created_at",
+        newest="written_at",
     ),
     # Of one that is open nobody knows yet what became of it.
     Kind.JOB_OCCURRENCES: CleanedTable(

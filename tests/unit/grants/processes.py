@@ -11,6 +11,7 @@ CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "tests.unit.grants.workers",
+        "tests.unit.reports.killed",
         "tests.unit.retention.test_cleaning",
         "tests.unit.retention.test_kinds",
         "tests.unit.sync.killed",

@@ -15,7 +15,6 @@ from sivera.metrics.call_queries import add_calls
 from sivera.metrics.definitions import CALLS, THROTTLES
 from sivera.metrics.queries import QUESTIONS
 from sivera.models import Base
-from sivera.reports import queries as report_queries
 from sivera.retention import queries, rules
 from sivera.retention.cleaning import CleanupDependencies, clean, plan_cleanup
 from sivera.retention.options import CleanupOptions, Kind
@@ -262,16 +261,6 @@ def test_a_time_of_which_nobody_knows_what_became_stays(shelf: Shelf, outcome: s
     shelf.add(1, "500 days")
     assert run(shelf.attic)[Kind.JOB_OCCURRENCES].deleted == 3
     assert shelf.contents() == kept
-
-
-@pytest.mark.parametrize("kind", [Kind.REPORTS])
-def test_the_next_version_of_a_report_follows_the_newest_that_is_there(shelf: Shelf) -> None:
-    shelf.add(2, "1200 days", apart="0")
-    shelf.attic.execute("UPDATE reports SET created_at = now() WHERE version = 2")
-    assert run(shelf.attic)[Kind.REPORTS].deleted == 1
-    with Session(shelf.attic.engine) as session:
-        team, day = session.execute(text("SELECT team_id, day FROM reports")).one()
-        assert report_queries.newest_versions(session, team, day)[day].version == 2
 
 
 @pytest.mark.parametrize("huge", [Kind.JOB_OCCURRENCES, Kind.OAUTH_STATES])
