@@ -1,6 +1,6 @@
 """`sivera reports`: which reports are written, and where they are.
 
-It imports prefect only inside its commands; see `ops.cli`.
+What imports prefect is imported inside the commands; see `ops.cli`.
 """
 
 from datetime import date
@@ -8,8 +8,13 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from sqlalchemy.orm import Session
 
+from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
+from sivera.accounts.queries import unknown_teams
+from sivera.errors import ConfigurationError
+from sivera.reports import queries, rules
 
 reports = App(name="reports", help="The teams' daily reports, and where they are kept.")
 
@@ -28,13 +33,7 @@ def list_reports(
         ConfigurationError: There is no such team.
     """
     use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
     from ops.commands.session import open_database  # noqa: PLC0415
-    from ops.commands.tables import print_table, to_minute  # noqa: PLC0415
-    from sivera.accounts.queries import unknown_teams  # noqa: PLC0415
-    from sivera.errors import ConfigurationError  # noqa: PLC0415
-    from sivera.reports import queries, rules  # noqa: PLC0415
 
     with open_database() as engine, Session(engine) as session:
         if team is not None and unknown_teams(session, [team]):
@@ -69,14 +68,9 @@ def show_report(team: str, day: date, /) -> None:
         ConfigurationError: There is no such report.
     """
     use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
     from blocks.names import REPORTS  # noqa: PLC0415
     from blocks.storage import load_storage  # noqa: PLC0415
     from ops.commands.session import open_database  # noqa: PLC0415
-    from ops.commands.tables import say, to_minute  # noqa: PLC0415
-    from sivera.errors import ConfigurationError  # noqa: PLC0415
-    from sivera.reports import queries, rules  # noqa: PLC0415
 
     with open_database() as engine, Session(engine) as session:
         found = queries.list_reports(session, team, 1, day)

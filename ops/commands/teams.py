@@ -1,13 +1,19 @@
 """`sivera teams`: where a team's day ends, and what language it reads.
 
-It imports prefect only inside its commands; see `ops.cli`.
+What imports prefect is imported inside the commands; see `ops.cli`.
 """
 
 from typing import Literal
 
 from cyclopts import App
+from sqlalchemy.orm import Session
 
+from ops.commands.tables import print_table, say
 from ops.stack.prefect_server import use_running_stack
+from sivera.accounts import team_queries
+from sivera.clock import utc_now
+from sivera.errors import ConfigurationError
+from sivera.reports.rules import find_zone
 
 teams = App(name="teams", help="The teams: where their day ends, and what language they read.")
 
@@ -16,13 +22,7 @@ teams = App(name="teams", help="The teams: where their day ends, and what langua
 def list_teams() -> None:
     """List the teams: their time zone, their language, and what time it is there."""
     use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
     from ops.commands.session import open_database  # noqa: PLC0415
-    from ops.commands.tables import print_table  # noqa: PLC0415
-    from sivera.accounts import team_queries  # noqa: PLC0415
-    from sivera.clock import utc_now  # noqa: PLC0415
-    from sivera.reports.rules import find_zone  # noqa: PLC0415
 
     with open_database() as engine, Session(engine) as session:
         found = [(team, find_zone(team.timezone)) for team in team_queries.list_teams(session)]
@@ -61,13 +61,7 @@ def set_team(team: str, /, *, timezone: str | None = None, language: Literal["en
         ConfigurationError: There is nothing to change, no such team, or no such time zone; nothing was changed.
     """
     use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
     from ops.commands.session import open_database  # noqa: PLC0415
-    from ops.commands.tables import say  # noqa: PLC0415
-    from sivera.accounts import team_queries  # noqa: PLC0415
-    from sivera.errors import ConfigurationError  # noqa: PLC0415
-    from sivera.reports.rules import find_zone  # noqa: PLC0415
 
     if timezone is None and language is None:
         raise ConfigurationError("there is nothing to change: give --timezone, --language or both")

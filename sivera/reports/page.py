@@ -21,6 +21,8 @@ MOST_MISSING = 10
 """Accounts with incomplete figures: they stand above all figures."""
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "cpa", "roas")
+MONEY = ("spend", "cpc", "cpa")
+PATTERNS = {"ctr": "#,##0.00%", "roas": "#,##0%"}
 MORE_IS_BAD = ("cpc", "cpa")
 
 CHART_WIDTH, CHART_HEIGHT = 330, 150
@@ -80,22 +82,17 @@ def _environment() -> Environment:
 
 def _value(writer: Writer, figures: Figures, measure: str, currency: str) -> str:
     value = getattr(figures, measure)
-    match measure:
-        case "spend" | "cpc" | "cpa":
-            return writer.money(value, currency)
-        case "ctr":
-            return writer.percent(value)
-        case "roas":
-            return writer.multiple(value)
-        case _:
-            return writer.count(value)
+    if measure in MONEY:
+        return writer.money(value, currency)
+    return writer.number(value, PATTERNS[measure]) if measure in PATTERNS else writer.number(value)
 
 
 def _change(writer: Writer, now: Figures, before: Figures, measure: str) -> Delta:
     share = change(getattr(now, measure), getattr(before, measure))
+    text = writer.number(share, "+#,##0.0%;-#,##0.0%")
     if not share or measure == "spend":
-        return Delta(writer.change(share), "")
-    return Delta(writer.change(share), "bad" if (share > 0) == (measure in MORE_IS_BAD) else "good")
+        return Delta(text, "")
+    return Delta(text, "bad" if (share > 0) == (measure in MORE_IS_BAD) else "good")
 
 
 def _charts(report: Report, writer: Writer, section: Section) -> Iterator[tuple[str, Markup]]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from babel.dates import format_date, format_skeleton
-from babel.numbers import format_currency, format_decimal, format_percent, get_currency_name
+from babel.numbers import format_currency, format_decimal, get_currency_name
 
 from sivera.values import PlatformName
 
@@ -135,44 +135,26 @@ class Writer:
         """Return a text with its values filled in."""
         return self._texts[key].format(**values)
 
-    def count(self, number: Decimal | int | None) -> str:
-        """Write a number: whole, or with up to two decimals."""
-        return UNDEFINED if number is None else str(format_decimal(number, "#,##0.##", locale=self.language.value))
+    def number(self, number: Decimal | int | None, pattern: str = "#,##0.##") -> str:
+        """Write a number after a pattern of CLDR; by default whole, or with up to two decimals."""
+        return UNDEFINED if number is None else str(format_decimal(number, pattern, locale=self.language.value))
 
     def money(self, amount: Decimal | None, currency: str) -> str:
         """Write an amount in major units with as many decimals as its currency has."""
         return UNDEFINED if amount is None else str(format_currency(amount, currency, locale=self.language.value))
 
-    def percent(self, share: Decimal | None) -> str:
-        """Write a share, such as a CTR, in percent with two decimals."""
-        return UNDEFINED if share is None else str(format_percent(share, "#,##0.00%", locale=self.language.value))
+    def currency(self, code: str) -> str:
+        """Write a currency's name; its code if Babel does not know it."""
+        return str(get_currency_name(code, locale=self.language.value))
 
-    def multiple(self, factor: Decimal | None) -> str:
-        """Write a ROAS, in whole percent."""
-        return UNDEFINED if factor is None else str(format_percent(factor, "#,##0%", locale=self.language.value))
-
-    def change(self, share: Decimal | None) -> str:
-        """Write a change in percent, with its sign."""
-        if share is None:
-            return UNDEFINED
-        return str(format_percent(share, "+#,##0.0%;-#,##0.0%", locale=self.language.value))
-
-    def day(self, day: date) -> str:
-        """Write a day, its weekday included."""
-        return str(format_date(day, "full", locale=self.language.value))
+    def day(self, day: date, form: str = "long") -> str:
+        """Write a day in a form of CLDR: `full` has its weekday too."""
+        return str(format_date(day, form, locale=self.language.value))
 
     def short_day(self, day: date) -> str:
         """Write a day without year and weekday, such as Nov 23."""
         return str(format_skeleton("MMMd", day, locale=self.language.value))
 
-    def long_day(self, day: date) -> str:
-        """Write a day without its weekday."""
-        return str(format_date(day, "long", locale=self.language.value))
-
-    def currency(self, code: str) -> str:
-        """Write a currency's name; its code if Babel does not know it."""
-        return str(get_currency_name(code, locale=self.language.value))
-
     def instant(self, when: datetime) -> str:
-        """Write a time to the minute, as its own time zone has it."""
-        return f"{self.long_day(when)} {when:%H:%M}"
+        """Write a time to the minute, in its own time zone."""
+        return f"{self.day(when)} {when:%H:%M}"

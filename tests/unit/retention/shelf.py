@@ -37,7 +37,8 @@ OVER = {
         SELECT 'sivera.platform.down', 'sivera.platform.meta', '{}', at, at FROM times""",
     Kind.REPORTS: """
         INSERT INTO reports (team_id, day, digest, missing, written_at)
-        SELECT (SELECT max(id) FROM teams), DATE '2020-01-01' + n::int, '', 0, at FROM times""",
+        SELECT (SELECT max(id) FROM teams), (SELECT coalesce(max(day), '2020-01-01') FROM reports) + n::int, '', 0, at
+        FROM times""",
     Kind.JOB_OCCURRENCES: """
         INSERT INTO job_occurrences (deployment, scheduled_at, job, schedule, outcome, ended_at, updated_at)
         SELECT 'sync-campaigns/' || gen_random_uuid(), at, 'sync-campaigns', 'hourly', 'ran', at, at FROM times""",
