@@ -9,30 +9,6 @@ from sqlalchemy.orm import Session
 from sivera.models import AdAccount, BudgetAlert, Report
 
 
-def reports_by_outcome(session: Session, days: int) -> Sequence[Row[tuple[date, str, int]]]:
-    """Return day, outcome and number of the reports on the last days that have one, by the day.
-
-    The outcome is of a report's newest version: 'incomplete' where it lacks an account, else 'restated' or
-    'first version'.
-    """
-    last = select(func.max(Report.day)).scalar_subquery()
-    newest = (
-        select(Report.day, Report.version, func.jsonb_array_length(Report.summary["missing"]).label("count_missing"))
-        .where(Report.day > last - days)
-        .distinct(Report.team_id, Report.day)
-        .order_by(Report.team_id, Report.day, Report.version.desc())
-        .subquery()
-    )
-    outcome: ColumnElement[str] = case(
-        (newest.c.count_missing > 0, "incomplete"),
-        (newest.c.version > 1, "restated"),
-        else_="first version",
-    ).label("outcome")
-    return session.execute(
-        select(newest.c.day, outcome, func.count()).group_by(newest.c.day, outcome).order_by(newest.c.day)
-    ).all()
-
-
 def thresholds_reached(session: Session) -> Sequence[Row[tuple[int, str | None, int]]]:
     """Return threshold, platform (None: the budget is a team's own) and number of the budgets that have reached it.
 

@@ -18,13 +18,8 @@ from sivera.clock import read_clock
 from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
 from sivera.metrics.collecting import measure
-<<<<<<< ours
-from sivera.metrics.definitions import Collection
-from sivera.metrics.rules import COMPLETED
-=======
 from sivera.metrics.definitions import Collection, Sample
-from sivera.metrics.runs import COMPLETED
->>>>>>> theirs
+from sivera.metrics.rules import COMPLETED
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls
 from sivera.units import duration

@@ -219,7 +219,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera keys list": How("current"),
     r"uv run sivera keys rotate": How("All tokens are encrypted with key"),
     r"uv run sivera migrate": How("The database is at this version"),
-    r"uv run sivera reports list": How("There are no reports|version"),
+    r"uv run sivera reports list": How("There are no reports|written"),
     r"uv run sivera teams list": How("Northwind Goods"),
     r"uv run sivera teams set ": How("The day of Northwind Goods ends in America/New_York"),
     r"chmod 600 secrets": How(first=Stack.write_secrets),
