@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sivera.budgets.teams import check_team_budgets
 from sqlalchemy import URL, Connection, Engine, event, text
 
 from benchmarks.bench import profiled, say, tell
@@ -22,7 +23,6 @@ from sivera.budgets.checking import CheckDependencies, check_platform, parts_in_
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.projection import HISTORY_DAYS
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
-from sivera.budgets.teams import check_team_budgets
 from sivera.database import open_engine
 from sivera.values import PlatformName
 

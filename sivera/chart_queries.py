@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Interval, Numeric
 
 from sivera.accounts.queries import ACTIVE
-from sivera.models import AdAccount, Backup, BudgetAlert, CleanupRun, PlatformCredential, Report, SyncRun
+from sivera.models import AdAccount, Backup, CleanupRun, PlatformCredential, Report, SyncRun
 
 
 class SyncCounts(NamedTuple):
@@ -105,35 +105,6 @@ def reports_by_outcome(session: Session, days: int) -> Sequence[Row[tuple[date, 
     ).label("outcome")
     return session.execute(
         select(newest.c.day, outcome, func.count()).group_by(newest.c.day, outcome).order_by(newest.c.day)
-    ).all()
-
-
-def thresholds_reached(session: Session) -> Sequence[Row[tuple[int, str | None, int]]]:
-    """Return threshold, platform (None: the budget is a team's own) and number of the budgets that have reached it.
-
-    Of each budget only the highest threshold counts of which an alert is open.
-    """
-    highest = (
-        select(func.max(BudgetAlert.threshold).label("threshold"), BudgetAlert.account_id)
-        .where(BudgetAlert.closed_at.is_(None), BudgetAlert.threshold > 0)
-        .group_by(BudgetAlert.subject, BudgetAlert.account_id)
-        .subquery()
-    )
-    return session.execute(
-        select(highest.c.threshold, AdAccount.platform, func.count())
-        .outerjoin(AdAccount, AdAccount.id == highest.c.account_id)
-        .group_by(highest.c.threshold, AdAccount.platform)
-    ).all()
-
-
-def budget_alerts_by_day(session: Session, back: timedelta) -> Sequence[Row[tuple[date, int, int]]]:
-    """Return day in UTC, threshold and number of the alerts on budgets that opened so lately, by the day."""
-    day = func.date(func.timezone("UTC", BudgetAlert.opened_at)).label("day")
-    return session.execute(
-        select(day, BudgetAlert.threshold, func.count())
-        .where(BudgetAlert.opened_at > func.now() - back, BudgetAlert.threshold > 0)
-        .group_by(day, BudgetAlert.threshold)
-        .order_by(day, BudgetAlert.threshold)
     ).all()
 
 

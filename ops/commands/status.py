@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from blocks.server import connect
 from ops.commands.session import open_database
 from ops.commands.tables import print_table, printable, to_minute
+from sivera.alerts.conditions import Kind
 from sivera.alerts.queries import list_open, stale_accounts
 from sivera.clock import read_clock
 from sivera.grants.rules import WAITING
@@ -62,7 +63,7 @@ def read_status(client: SyncPrefectClient) -> Status:
     with open_database() as engine, Session(engine) as session:
         at = read_clock(session)
         figures = Collection(at=at, samples=tuple(measure(session, read_daily_calls())))
-        alerts = len(list_open(session))
+        alerts = sum(alert.kind != Kind.BUDGET for alert in list_open(session))
         stale = sum(not account.rests for account in stale_accounts(session, STALE))
     return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)
 

@@ -1,10 +1,10 @@
 """The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportArrival, ReportRequest
-from sivera.models.alerts import Alert, AlertCheck
+from sivera.models.alerts import Alert
 from sivera.models.backups import Backup
 from sivera.models.base import Base
-from sivera.models.budgets import BudgetAlert, BudgetCheck, TeamBudget
+from sivera.models.budgets import BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
 from sivera.models.metrics import MetricSample, PlatformCall
@@ -14,10 +14,8 @@ from sivera.models.web import OAuthState, WebSession
 __all__ = [
     "AdAccount",
     "Alert",
-    "AlertCheck",
     "Backup",
     "Base",
-    "BudgetAlert",
     "BudgetCheck",
     "Campaign",
     "CampaignDailyMetric",

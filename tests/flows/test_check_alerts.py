@@ -7,28 +7,28 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from blocks.alert_messages import find_refusals, last_refused
+from ops.commands.alert_actions import list_alerts, remove_channel
+from ops.commands.alert_actions import test_channels as send_test
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.concurrency.sync import concurrency
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 from pydantic import SecretStr
+from sivera.alerts.events import CLOSED, OPENED
+from sivera.alerts.resending import WAIT, Refusal
 from sqlalchemy import text
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.alert_channels import automation_names, automations_of
-from blocks.alert_messages import find_refusals, last_refused
 from blocks.database import DATABASE_BLOCK
 from blocks.names import ALERTS_JOB, DATABASE
 from blocks.server import connect
 from blocks.setup import setup
 from flows.check_alerts import check_alerts
-from ops.commands.alert_actions import list_alerts, remove_channel
-from ops.commands.alert_actions import test_channels as send_test
 from ops.deploy import deploy
 from sivera.alerts import resending
 from sivera.alerts.checking import SILENCE
-from sivera.alerts.events import CLOSED, OPENED
 from sivera.alerts.options import Channel
-from sivera.alerts.resending import WAIT, Refusal
 from sivera.clock import utc_now
 from sivera.occurrences.rules import ANOTHER_INSTANCE
 from tasks import resources

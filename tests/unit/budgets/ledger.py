@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from sivera.budgets.teams import check_team_budgets
 from sqlalchemy import Engine, Row, text
 
 from sivera.budgets.checking import CheckDependencies, check_platform
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS, CheckSummary
-from sivera.budgets.teams import check_team_budgets
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -10,13 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sivera.alerts.events import CLOSED, OPENED
+from sivera.budgets.teams import check_team_budgets
 from sqlalchemy import Connection, Engine, event, text
 
-from sivera.alerts.events import CLOSED, OPENED
 from sivera.budgets.checking import CheckDependencies, check_platform, check_teams_exist, parts_in_order
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS
-from sivera.budgets.teams import check_team_budgets
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName

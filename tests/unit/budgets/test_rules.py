@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-
 from sivera.budgets.money import decimals_of, format_money
+
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import PACING, Period, Span, period_limit, period_of
 from sivera.budgets.page import budgets_page
