@@ -19,15 +19,18 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from blocks.alert_channels import WATCHDOG, find_channels
+from blocks.alert_channels import CHANNEL_TYPES, automation_names, document_name
+from blocks.alert_messages import last_refused
 from blocks.automations import AUTOMATIONS
 from blocks.names import LOCKS, WORK_POOL
 from blocks.server import connect, without_credentials
 from blocks.setup import BLOCK_TYPES
+from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, fault, few, ok, warning
 from ops.doctor.installation import Installation
 from ops.stack.runs import PAGE
 from ops.timetable import find_timetable, read_timetable
+from sivera.alerts.options import Channel
 
 PINNED = ("prefect", "fastapi", "sqlalchemy")
 SKEW_WARNING = timedelta(seconds=10)
@@ -158,15 +161,28 @@ def check_limits(installation: Installation) -> Finding:
 
 
 def check_automations(installation: Installation) -> Finding:
-    """Look for the automations that end runs whose process is gone, and for the watchdog on check-alerts."""
+    """Look for the automations that end runs whose process is gone, and for those of each channel that is set."""
     found = {each.name: each.enabled for each in installation.client.read_automations(limit=PAGE)}
-    wanted = [automation.name for automation in AUTOMATIONS]
-    wanted += [WATCHDOG] if any(find_channels(installation.client)) else []
+    channels = [name for channel in _channels(installation) for name in automation_names(channel)]
+    wanted = [*(automation.name for automation in AUTOMATIONS), *channels]
     if missing := [name for name in wanted if name not in found]:
         return fault(f"missing: {few(missing)}", "run `sivera deploy`")
     if off := [name for name in wanted if not found[name]]:
         return warning(
-            f"switched off, so that slots of dead runs stay held, or a silent check-alerts goes unseen: {few(off)}",
+            f"switched off, so that slots of runs that died stay held, or no alert is sent: {few(off)}",
             "switch them on in the UI",
         )
+    if refused := last_refused(installation.client):
+        said = few([f"{channel.value} ({to_minute(at)} UTC)" for channel, at in refused.items()])
+        return warning(f"all are on, but the last message was not taken: {said}", "see `sivera alerts test`")
     return ok(f"all {len(wanted)} are on")
+
+
+def _channels(installation: Installation) -> Iterator[Channel]:
+    """Yield the channels of alerts that have a block."""
+    for channel, kind in CHANNEL_TYPES.items():
+        try:
+            installation.client.read_block_document_by_name(document_name(channel), kind.get_block_type_slug())
+        except ObjectNotFound:
+            continue
+        yield channel

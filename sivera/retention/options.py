@@ -12,6 +12,7 @@ class Kind(StrEnum):
     """
 
     ALERTS = "alerts"
+    BUDGET_ALERTS = "budget_alerts"
     PLATFORM_OUTAGES = "platform_outages"
     BACKUPS = "backups"
     CLEANUP_RUNS = "cleanup_runs"
@@ -40,6 +41,9 @@ class CleanupOptions(BaseModel):
         default=30, ge=7, le=3650, description="Days that the log of an attempt to renew a token is kept."
     )
     alerts_days: int = Field(default=400, ge=30, le=3650, description="Days that an alert is kept after it was closed.")
+    budget_alerts_days: int = Field(
+        default=400, ge=30, le=3650, description="Days that an alert on a budget is kept after it was closed."
+    )
     platform_outages_days: int = Field(
         default=400, ge=30, le=3650, description="Days that a platform's outage is kept after it ended."
     )

@@ -32,6 +32,7 @@ NO_RUN = UUID(int=0)
 
 TABLES = {
     Kind.ALERTS: CleanedTable(time="closed_at", written="opened_at"),
+    Kind.BUDGET_ALERTS: CleanedTable(time="closed_at", written="opened_at"),
     Kind.PLATFORM_OUTAGES: CleanedTable(time="ended_at", written="began_at"),
     Kind.BACKUPS: CleanedTable(
         time="started_at",

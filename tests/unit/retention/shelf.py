@@ -14,6 +14,9 @@ OVER = {
     Kind.ALERTS: """
         INSERT INTO alerts (kind, subject, title, message, since, link, opened_at, closed_at)
         SELECT 'data-stale', 'account-' || n, 'old', 'old', at, '', at, at FROM times""",
+    Kind.BUDGET_ALERTS: """
+        INSERT INTO budget_alerts (kind, subject, title, team_id, threshold, opened_at, closed_at)
+        SELECT 'budget', 'account-1.month', 'old', (SELECT max(id) FROM teams), 90, at, at FROM times""",
     Kind.PLATFORM_OUTAGES: """
         INSERT INTO platform_outages (platform, began_at, ended_at) SELECT 'meta', at, at FROM times""",
     Kind.BACKUPS: """
@@ -47,6 +50,7 @@ OVER = {
 
 HELD = {
     Kind.ALERTS: "UPDATE alerts SET closed_at = NULL",
+    Kind.BUDGET_ALERTS: "UPDATE budget_alerts SET closed_at = NULL",
     Kind.PLATFORM_OUTAGES: "UPDATE platform_outages SET ended_at = NULL",
     Kind.BACKUPS: "UPDATE backups SET deleted_at = NULL",
     Kind.OUTBOX_EVENTS: "UPDATE outbox_events SET published_at = NULL",
