@@ -14,15 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sivera.budgets.teams import check_team_budgets
 from sqlalchemy import URL, Connection, Engine, event, text
 
 from benchmarks.bench import profiled, say, tell
 from ops.stack.stack import open_stack, prepare_database
-from sivera.budgets.checking import CheckDependencies, check_platform, parts_in_order
+from sivera.budgets.checking import CheckDependencies, check_part, parts_in_order
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.projection import HISTORY_DAYS
-from sivera.budgets.summary import TEAMS, Checked, CheckSummary
+from sivera.budgets.summary import Checked, CheckSummary
 from sivera.database import open_engine
 from sivera.values import PlatformName
 
@@ -178,11 +177,7 @@ class Benchmark:
         seconds = {}
         for part in parts_in_order(self.deps, options):
             started = time.monotonic()
-            parts[part] = (
-                check_team_budgets(self.deps, options, until)
-                if part == TEAMS
-                else check_platform(self.deps, options, PlatformName(part), until)
-            )
+            parts[part] = check_part(self.deps, options, part, until)
             seconds[part] = round(time.monotonic() - started, 2)
         return {
             "seconds": round(time.monotonic() - begun, 2),

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import pytest
+from blocks.alert_messages import NOT_TAKEN
 from packaging.specifiers import SpecifierSet
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
@@ -40,7 +41,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from blocks.alert_channels import automation_names
-from blocks.alert_messages import NOT_TAKEN
 from blocks.automations import AUTOMATIONS
 from blocks.monitoring import ResultWebhook
 from blocks.names import BACKUPS, CRON_SECRET, DATABASE, LOCKS, REPORTS, RESULT_WEBHOOK, TOKEN_KEY, WORK_POOL

@@ -12,7 +12,6 @@ from cyclopts import App
 
 from blocks.alert_channels import automation_names
 from blocks.automations import AUTOMATIONS
-from flows.sync_campaigns import sync_campaigns
 from ops.cli import app
 from ops.timetable import Schedule, find_timetable, read_timetable
 from sivera.alerts.conditions import Kind

@@ -91,7 +91,7 @@ def found(*occurrences: Occurrence, now: datetime = NOW) -> list[Condition]:
         ([ran(12), waits(13, "waiting")], []),
         # One that began late has begun.
         ([failed(10), waits(11, "missed"), ran(12, began=at(12, 20), outcome="late")], []),
-        # A run by hand counts the same: one that fails is an alert, and one that ends well makes up for what was before.
+        # A run by hand counts the same: a failed one is an alert, and one that ends well makes up for earlier ones.
         ([ran(11), by_hand(failed(12))], [(Kind.JOB_FAILED, at(12, 3))]),
         ([by_hand(failed(11)), failed(12)], [(Kind.JOB_FAILED, at(11, 3))]),
         ([failed(11), by_hand(ran(12))], []),
