@@ -1,12 +1,18 @@
-"""The secrets of an installation as an operator writes them down, and the blocks that they become."""
+"""The secrets of an installation: variables that an operator sets, and the blocks that they become."""
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar, cast
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+from dotenv.parser import parse_stream
 from prefect.blocks.core import Block
-from prefect.types import SecretDict
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, create_model
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import SecretStr, ValidationError
 
 from blocks.alert_channels import document_name, to_block
 from blocks.cron_secret import CronSecret
@@ -18,135 +24,166 @@ from blocks.storage import Storage
 from blocks.token_key import TokenKey
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
-from sivera.platforms.base import AppCredentials
-from sivera.values import PlatformName, Value
+from sivera.secret_files import read_secret_file
+from sivera.settings import UNSAVED_VARIABLES
+from sivera.values import PlatformName
 
 PREFIX = "SIVERA_"
-T = TypeVar("T")
+
+FROM_FILE = "_FILE"
+"""A variable with this suffix names a file that holds the value, as container secrets do."""
 
 
-class StoragePlace(Value):
-    """A place for files; see `Storage`."""
+@dataclass(frozen=True)
+class Document:
+    """A block document, and the variables that its fields come from.
 
-    url: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    `make` takes the values by field. The variable of a field is the document's `variable`, an underscore and the
+    field's name; a document of one value has the field ''. The fields in `objects` are JSON objects.
+    """
 
-    def to_block(self) -> Block:
-        """Return the block that keeps it."""
-        return Storage(url=self.url, options=SecretDict(self.options))
+    name: str
+    variable: str
+    make: Callable[[dict[str, Any]], Block]
+    fields: tuple[str, ...] = ("",)
+    objects: tuple[str, ...] = ()
 
-
-class TokenKeys(Value):
-    """The keys of the tokens; see `TokenKey`."""
-
-    keys: dict[str, SecretStr]
-    current: str
-
-    def to_block(self) -> TokenKey:
-        """Return the block that keeps them."""
-        keys = {key_id: key.get_secret_value() for key_id, key in self.keys.items()}
-        return TokenKey(keys=SecretDict(keys), current=self.current)
+    def variable_of(self, field: str) -> str:
+        """Return the variable that a field comes from."""
+        return f"{PREFIX}{self.variable}_{field}".rstrip("_").upper()
 
 
-class Webhook(Value):
-    """Where results are posted; see `ResultWebhook`."""
-
-    url: SecretStr
-    secret: SecretStr
-
-    def to_block(self) -> Block:
-        """Return the block that keeps it."""
-        return ResultWebhook(url=self.url, secret=self.secret)
-
-
-def _to_pings(urls: dict[str, SecretStr]) -> Block:
-    return DeadMansPing(urls=SecretDict({job: url.get_secret_value() for job, url in urls.items()}))
-
-
-def _to_channels(urls: dict[Channel, SecretStr]) -> dict[str, Block]:
-    return {document_name(channel): to_block(channel, url) for channel, url in urls.items()}
-
-
-def _fits(make: Callable[[T], Block | Mapping[str, Block]]) -> AfterValidator:
-    """Check a value by making its block: what that says of its fields, pydantic says of ours."""
-
-    def check(value: T) -> T:
-        try:
-            make(value)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from None
-        return value
-
-    return AfterValidator(check)
-
-
-App = Annotated[AppCredentials, _fits(PlatformApp.of)]
-Place = Annotated[StoragePlace, _fits(StoragePlace.to_block)]
-
-
-def _to_database(url: SecretStr) -> Block:
-    return to_connector(url.get_secret_value())
-
-
-def _to_cron_secret(secret: SecretStr) -> Block:
-    return CronSecret(current=secret)
-
-
-def _with_dashes(urls: object) -> object:
-    # No variable can have the dashes of a job's name.
-    return {str(job).replace("_", "-"): url for job, url in urls.items()} if isinstance(urls, dict) else urls
-
-
-_Apps = create_model("_Apps", __base__=BaseSettings, **{name.value: (App | None, None) for name in PlatformName})  # type: ignore[call-overload]
-
-
-class Secrets(_Apps):
-    """What an operator may write down, the keys of our application by platform among it; the rest stays as it is."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        env_ignore_empty=True,
-        extra="forbid",
-        hide_input_in_errors=True,
+def _documents(jobs: Collection[str]) -> Iterator[Document]:
+    yield Document(DATABASE, "database_url", lambda values: to_connector(values[""]))
+    for platform in PlatformName:
+        yield Document(
+            platform.value, platform.value, lambda values: PlatformApp(**values), tuple(PlatformApp.model_fields)
+        )
+    yield Document(TOKEN_KEY, "token_key", lambda values: TokenKey(**values), ("keys", "current"), ("keys",))
+    yield Document(CRON_SECRET, "cron_secret", lambda values: CronSecret(current=values[""]))
+    for place in (REPORTS, BACKUPS):
+        yield Document(place, place, lambda values: Storage(**values), ("url", "options"), ("options",))
+    yield Document(RESULT_WEBHOOK, "result_webhook", lambda values: ResultWebhook(**values), ("url", "secret"))
+    # A variable's name has no dashes and no slash: the ping of a single deployment is set by `sivera monitor set-ping`.
+    urls = {job.replace("-", "_"): job for job in jobs if "/" not in job}
+    yield Document(
+        DEAD_MANS_PING,
+        "pings",
+        lambda values: DeadMansPing(urls={urls[field]: url for field, url in values.items()}),
+        tuple(urls),
     )
+    for channel in Channel:
+        yield Document(document_name(channel), f"alerts_{channel.value}", partial(_channel_block, channel))
 
-    database_url: Annotated[SecretStr, _fits(_to_database)] | None = None
-    token_key: Annotated[TokenKeys, _fits(TokenKeys.to_block)] | None = None
-    cron_secret: Annotated[SecretStr, _fits(_to_cron_secret)] | None = None
-    reports: Place | None = None
-    backups: Place | None = None
-    result_webhook: Annotated[Webhook, _fits(Webhook.to_block)] | None = None
-    pings: Annotated[dict[str, SecretStr], BeforeValidator(_with_dashes), _fits(_to_pings)] | None = None
-    alerts: Annotated[dict[Channel, SecretStr], _fits(_to_channels)] | None = None
 
-    @classmethod
-    def settings_customise_sources(  # noqa: D102 - of pydantic-settings
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # What is given, and nothing beside it.
-        return (init_settings,)
+def _channel_block(channel: Channel, values: dict[str, Any]) -> Block:
+    return to_block(channel, SecretStr(values[""]))
 
-    def to_blocks(self) -> dict[str, Block]:
-        """Return the blocks that keep what is given, by their names."""
-        apps = {
-            platform.value: cast("AppCredentials | None", getattr(self, platform.value)) for platform in PlatformName
-        }
-        blocks = {
-            DATABASE: self.database_url and _to_database(self.database_url),
-            **{name: app and PlatformApp.of(app) for name, app in apps.items()},
-            TOKEN_KEY: self.token_key and self.token_key.to_block(),
-            CRON_SECRET: self.cron_secret and _to_cron_secret(self.cron_secret),
-            REPORTS: self.reports and self.reports.to_block(),
-            BACKUPS: self.backups and self.backups.to_block(),
-            RESULT_WEBHOOK: self.result_webhook and self.result_webhook.to_block(),
-            DEAD_MANS_PING: self.pings and _to_pings(self.pings),
-            **_to_channels(self.alerts or {}),
-        }
-        return {name: block for name, block in blocks.items() if block}
+
+def read_environment(environment: Mapping[str, str], jobs: Collection[str]) -> dict[str, Block]:
+    """Return the blocks, by document name, that variables beginning with `SIVERA_` give.
+
+    Args:
+        environment: The variables.
+        jobs: The names of the jobs, which pings can be for.
+
+    Raises:
+        ConfigurationError: Something does not fit: one line for each thing, without its value.
+    """
+    known = _variables(jobs)
+    # A name that resembles none of ours belongs to another program.
+    ours = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and (_stem(name) in known or nearest(name, known, cutoff=0.85))
+    }
+    return _to_blocks(ours, jobs, [])
+
+
+def read_text(text: str, jobs: Collection[str]) -> dict[str, Block]:
+    """Return the blocks that a file or standard input gives: one `NAME=VALUE` a line, as a `.env` file has them.
+
+    Raises:
+        ConfigurationError: As `read_environment`.
+    """
+    bindings = list(parse_stream(io.StringIO(text)))
+    problems = [f"line {one.original.line}: write it as NAME=VALUE" for one in bindings if one.error]
+    given = {one.key: one.value or "" for one in bindings if one.key and not one.key.startswith("PREFECT_")}
+    return _to_blocks(given, jobs, problems)
+
+
+def _to_blocks(given: Mapping[str, str], jobs: Collection[str], problems: list[str]) -> dict[str, Block]:
+    values = _values(given, _variables(jobs), problems)
+    blocks = {}
+    for document in _documents(jobs):
+        of_document = {field: values.get(document.variable_of(field)) for field in document.fields}
+        if fields := {field: value for field, value in of_document.items() if value}:
+            try:
+                blocks[document.name] = document.make(_decoded(document, fields))
+            except ValidationError as error:
+                problems += _explained(document, error)
+            except ConfigurationError as error:
+                problems.append(f"{document.variable_of('')}: {error}")
+    if problems:
+        raise ConfigurationError("\n".join(sorted(set(problems))))
+    return blocks
+
+
+def _values(given: Mapping[str, str], known: Collection[str], problems: list[str]) -> dict[str, str]:
+    """Return the value of each variable, from its file if it has one, and add what is wrong to `problems`."""
+    values: dict[str, str] = {}
+    for name, value in given.items():
+        stem = _stem(name)
+        if name in UNSAVED_VARIABLES:
+            continue
+        if stem not in known:
+            problems.append(_unknown(name, known))
+        elif name == stem:
+            values[name] = value
+        elif stem in given:
+            problems.append(f"{name}: {stem} is set as well: keep one of them")
+        else:
+            try:
+                values[stem] = read_secret_file(Path(value), name).get_secret_value()
+            except ConfigurationError as error:
+                problems.append(str(error))
+    return values
+
+
+def _decoded(document: Document, fields: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = dict(fields)
+    for field in document.objects:
+        if field in found:
+            with suppress(ValueError):  # the block refuses it, like any other value that is not an object
+                found[field] = json.loads(found[field])
+    return found
+
+
+def _explained(document: Document, error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_input=False, include_context=False, include_url=False):
+        field = str(next(iter(detail["loc"]), ""))
+        variable = document.variable_of(field if field in document.fields else "")
+        if detail["type"] == "missing":
+            yield f"{variable}: it is missing"
+        elif field in document.objects:
+            yield f"{variable}: write it as a JSON object"
+        else:
+            yield f"{variable}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _variables(jobs: Collection[str]) -> set[str]:
+    return {document.variable_of(field) for document in _documents(jobs) for field in document.fields}
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(FROM_FILE)
+
+
+def nearest(name: str, names: Collection[str], cutoff: float = 0.7) -> str | None:
+    """Return the name that resembles this one most, if any does."""
+    return next(iter(get_close_matches(name, names, 1, cutoff)), None)
+
+
+def _unknown(name: str, names: Collection[str]) -> str:
+    like = nearest(name, names)
+    return f"{name}: there is no such name" + (f"; is it {like}?" if like else "")

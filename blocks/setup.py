@@ -24,7 +24,6 @@ from blocks.database import DATABASE_BLOCK, to_connector
 from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import PlatformApp
-from blocks.secrets import Secrets
 from blocks.server import connect, explain
 from blocks.storage import STORAGES, Storage
 from blocks.token_key import TokenKey
@@ -98,23 +97,22 @@ def setup(
     )
 
 
-def save_secrets(secrets: Secrets) -> dict[str, Change]:
-    """Save the blocks of secrets, each by kind and name, and say what that changed; a second time changes nothing.
+def save_secrets(given: Mapping[str, Block]) -> dict[str, Change]:
+    """Save blocks of secrets, by document name, and return what changed; a second call changes nothing.
 
-    Keys of tokens are only added, and the one that is current stays so, whatever is given: `sivera keys rotate` changes
-    it. A given cron secret that is saved already keeps the one before it.
+    Token keys are only added, and the current one stays current: only `sivera keys rotate` changes it. If the given
+    cron secret is the saved one, the one before it stays valid for as long as it was.
 
     Raises:
-        ConfigurationError: A key of tokens is another one than is saved (then nothing was changed), or the server does
-            not answer.
+        ConfigurationError: A token key has the id of a saved one and another value (then nothing was changed), or the
+            server does not answer.
     """
-    given = secrets.to_blocks()
     with connect() as client:
         blocks = {name: _beside_saved(client, name, block) for name, block in given.items()}
         changes = {
             f"{block.get_block_type_slug()}/{name}": _save(client, name, block) for name, block in blocks.items()
         }
-        if secrets.alerts:
+        if any(document_name(channel) in given for channel in Channel):
             changes |= dict(_make_watchdog(client))
     return changes
 

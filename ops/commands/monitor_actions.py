@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from blocks.monitoring import DeadMansPing, ResultWebhook, find_pings, find_webhook
 from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
-from blocks.secret_sources import nearest
+from blocks.secrets import nearest
 from blocks.server import BlockError, connect, explain
 from ops.commands.setup import job_names
 from ops.commands.tables import print_table

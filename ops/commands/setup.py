@@ -1,4 +1,4 @@
-"""What `sivera setup` does once the way to the Prefect server is set: it imports prefect."""
+"""`sivera setup`: saves the secrets of the jobs as blocks of the Prefect server. It imports prefect."""
 
 import os
 import stat
@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from prefect.blocks.core import Block
+
 from blocks.names import CRON_SECRET
-from blocks.secret_sources import read_environment, read_text
-from blocks.secrets import Secrets
+from blocks.secrets import read_environment, read_text
 from blocks.setup import Change, save_secrets
 from ops.stack.folder import CRON_SECRET_FILE, write_private
 from ops.timetable import find_timetable, read_timetable
@@ -20,36 +21,35 @@ Say = Callable[[str], None]
 
 
 def setup(source: str | None, folder: Path | None, say: Say) -> None:
-    """Save secrets as blocks, and say which that changed.
+    """Save secrets as blocks, and print what changed.
 
     Args:
-        source: A file, `-` for the standard input, or None for the environment.
-        folder: Of the stack that runs here, which keeps a copy of the secret of its HTTP door.
-        say: Tells a person a line.
+        source: A file, `-` for standard input, or None for the environment.
+        folder: The folder of the stack that runs here, which keeps a copy of the secret of its HTTP API.
+        say: Prints a line.
 
     Raises:
-        ConfigurationError: Something does not fit, a line for each thing, or the server does not answer; nothing was
+        ConfigurationError: Something does not fit (a line for each thing), or the server does not answer; nothing was
             saved.
     """
     jobs = job_names()
-    secrets = read_environment(os.environ, jobs) if source is None else read_text(_text_of(source), jobs)
-    if not _are_any(secrets):
+    blocks = read_environment(os.environ, jobs) if source is None else read_text(_text_of(source), jobs)
+    if not blocks:
         raise ConfigurationError(
             "there is nothing to save: set variables such as SIVERA_DATABASE_URL, or name a file by --from; "
-            "beside the demo, the environment is not looked at"
+            "with --from, the environment is not read"
         )
-    _save(secrets, folder, say)
+    _save(blocks, folder, say)
 
 
 def save_environment(folder: Path | None, say: Say) -> None:
     """Save the secrets that the environment gives, if any.
 
     Raises:
-        ConfigurationError: As of `setup`.
+        ConfigurationError: As `setup`.
     """
-    secrets = read_environment(os.environ, job_names())
-    if _are_any(secrets):
-        _save(secrets, folder, say)
+    if blocks := read_environment(os.environ, job_names()):
+        _save(blocks, folder, say)
 
 
 def job_names() -> set[str]:
@@ -59,21 +59,13 @@ def job_names() -> set[str]:
     return jobs | {f"{flows[each.entrypoint].name}/{each.name}" for each in timetable.deployments}
 
 
-def _save(secrets: Secrets, folder: Path | None, say: Say) -> None:
-    changes = save_secrets(secrets)
-    _say_changes(changes, say)
-    if folder and secrets.cron_secret and changes[f"cron-secret/{CRON_SECRET}"] is not Change.UNCHANGED:
-        write_private(folder / CRON_SECRET_FILE, secrets.cron_secret.get_secret_value())
-
-
-def _say_changes(changes: Mapping[str, Change], say: Say) -> None:
+def _save(blocks: Mapping[str, Block], folder: Path | None, say: Say) -> None:
+    changes = save_secrets(blocks)
     for kind in Change:
         if names := [name for name, change in changes.items() if change is kind]:
             say(f"{kind.value}: {', '.join(names)}")
-
-
-def _are_any(secrets: Secrets) -> bool:
-    return bool(secrets.model_fields_set)
+    if folder and changes.get(f"cron-secret/{CRON_SECRET}", Change.UNCHANGED) is not Change.UNCHANGED:
+        write_private(folder / CRON_SECRET_FILE, blocks[CRON_SECRET].current.get_secret_value())  # type: ignore[attr-defined]
 
 
 def _text_of(source: str) -> str:
@@ -82,7 +74,7 @@ def _text_of(source: str) -> str:
     except OSError as error:
         raise ConfigurationError(f"{source} cannot be read ({error.strerror}): see that it is there") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{source} is no text in UTF-8: write it anew") from None
+        raise ConfigurationError(f"{source} is not text in UTF-8: save it as UTF-8") from None
 
 
 def _read_standard_input() -> str:

@@ -1,51 +1,29 @@
-"""The pins in pyproject.toml that a running Prefect server needs: these tests fail when one may be able to go.
-
-Each was found by trying, so each says what to try: loosen the pin, `uv lock --upgrade-package NAME`, and run all tests,
-the end-to-end test among them.
-"""
+"""Each pin has a reason: docs/decisions/0002 says what was tried. These tests say when to try again."""
 
 from importlib.metadata import requires, version
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-TRIED_WITH_PREFECT = Version("3.8.8")
+TRIED_WITH_PREFECT = Version("3.9.1")
 
 
-def requirement(package: str, of: str) -> Requirement:
-    """What a distribution asks of a package, extras left aside."""
-    found = [Requirement(line) for line in requires(of) or ()]
-    return next(
-        each for each in found if each.name.lower() == package and not (each.marker and "extra" in str(each.marker))
-    )
-
-
-@pytest.mark.parametrize(
-    ("package", "too_new", "reason"),
-    [
-        ("fastapi", "0.151", "the server answers `limit: null` of its own client with 422, and `prefect deploy` fails"),
-        ("sqlalchemy", "2.1", "the scheduler fails in every loop, and no scheduled run is ever created"),
-    ],
-)
-def test_prefect_still_allows_a_version_that_it_does_not_work_with(package: str, too_new: str, reason: str) -> None:
-    assert Version(too_new) in requirement(package, "prefect").specifier, (
-        f"Prefect itself now refuses {package} {too_new}: the pin is no longer needed, take it out"
-    )
-    assert Version(too_new) not in requirement(package, "sivera-jobs").specifier, (
-        f"{package} must stay below {too_new} ({reason})"
-    )
+def requirement(name: str, of: str) -> Requirement:
+    (found,) = {one for one in map(Requirement, requires(of) or []) if one.name == name and not one.marker}
+    return found
 
 
 def test_the_pins_were_tried_with_this_prefect() -> None:
     assert Version(version("prefect")) == TRIED_WITH_PREFECT, (
-        f"Prefect is {version('prefect')} now: try it with the newest fastapi and sqlalchemy, "
-        "loosen the pins that can go, and set TRIED_WITH_PREFECT"
+        f"Prefect is {version('prefect')} now: run the whole suite with it, try the newest SQLAlchemy, loosen the pins "
+        "that can go, and change TRIED_WITH_PREFECT"
     )
 
 
-def test_prefect_3_9_cannot_be_installed_yet() -> None:
-    assert Version("3.9") not in requirement("prefect", "sivera-jobs").specifier
-    assert Version(version("certifi")) < Version("2026.10.19"), (
-        "certifi is new enough for Prefect 3.9 now: try prefect>=3.9"
-    )
+def test_prefect_allows_a_newer_sqlalchemy_than_we_do() -> None:
+    assert "2.1.9" in requirement("sqlalchemy", "prefect").specifier, "Prefect pins it itself: our pin can go"
+    assert "2.1.9" not in requirement("sqlalchemy", "sivera-jobs").specifier
+
+
+def test_prefect_bounds_fastapi_itself() -> None:
+    assert "0.151" not in requirement("fastapi", "prefect").specifier, "with 0.151 its API refuses its own client"

@@ -139,7 +139,11 @@ def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
         connection.execute(text("ANALYZE ad_accounts"))
     found = measured(grants)
     rows, sizes = found.values(of.TABLE_ROWS), found.values(of.TABLE_BYTES)
-    assert {table for (table,) in rows} == {table for (table,) in sizes} == {*Base.metadata.tables, "sivera_alembic_version"}
+    assert (
+        {table for (table,) in rows}
+        == {table for (table,) in sizes}
+        == {*Base.metadata.tables, "sivera_alembic_version"}
+    )
     assert rows["ad_accounts",] == 5
     assert all(size > 0 for size in sizes.values())
     assert found.values(of.DATABASE_BYTES)[()] > sum(sizes.values())
