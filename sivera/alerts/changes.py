@@ -46,7 +46,7 @@ def write_changes(
         reasons: Why an alert is over, by its subject, if there is more to say.
 
     Returns:
-        An event for each alert that was opened or whose level rose, and for each that was closed.
+        An event for each alert that opened or rose, and for each that closed.
     """
     over = {(alert.kind, alert.subject): alert for alert in open_now}
     events = []

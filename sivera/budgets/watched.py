@@ -20,7 +20,7 @@ def is_stale(account: AdAccount, now: datetime, stale_hours: int) -> bool:
 
 @dataclass(frozen=True)
 class Watched:
-    """An account whose figures are fresh. `today` is the day there, `partial` the first day with incomplete figures."""
+    """An account that is checked. `today` is the day there, `partial` the first day with incomplete figures."""
 
     account: AdAccount
     team: str

@@ -118,7 +118,7 @@ def test_each_channel_gets_one_message_when_a_job_fails_and_one_when_it_is_over(
     (finished,) = events("sivera.check-alerts.finished", state)
     said = ("success", "totalProcessed", "failed", "opened", "closed")
     assert [finished[name] for name in said] == [True, 1, 0, 1, 0]
-    (opened,) = events_where({"event": {"name": ["sivera.alert.opened"]}})
+    (opened,) = events_where({"resource": {"id": ["sivera.alert.job-failed.example/all"]}})
     assert (opened["kind"], opened["subject"]) == ("job-failed", "example/all")
 
     assert run().message == "1 open, 0 of them new, 0 over"

@@ -39,7 +39,7 @@ def execute(stage: Stage, statement: str, **parameters: object) -> None:
         connection.execute(text(statement), parameters)
 
 
-def told(summary: CheckSummary) -> list[tuple[str, str]]:
+def events_of(summary: CheckSummary) -> list[tuple[str, str]]:
     return [(event.name, event.resource.removeprefix("sivera.alert.")) for event in summary.events]
 
 
@@ -53,12 +53,12 @@ def test_a_failed_job_opens_one_alert_and_the_next_run_closes_it(stage: Stage) -
     runs = [occurrence(180, "ran"), occurrence(120, "failed")]
     first = check(stage, runs)
     assert (first.opened, first.closed, first.still_open) == (("sync-campaigns/all failed",), (), 1)
-    assert told(first) == [(OPENED, "job-failed.sync-campaigns/all")]
+    assert events_of(first) == [(OPENED, "job-failed.sync-campaigns/all")]
     runs.append(occurrence(60, "failed"))
     assert check(stage, runs).sentence == "1 open, 0 of them new, 0 over"
     runs.append(occurrence(0, "ran"))
     last = check(stage, runs)
-    assert told(last) == [(CLOSED, "job-failed.sync-campaigns/all")]
+    assert events_of(last) == [(CLOSED, "job-failed.sync-campaigns/all")]
     assert last.sentence == "0 open, 0 of them new, 1 over"
     assert last.events[0].payload.keys() == {"kind", "subject", "title", "message", "since", "link"}
     assert datetime.fromisoformat(last.events[0].payload["since"]).utcoffset() == timedelta(0)
@@ -72,7 +72,7 @@ def test_if_the_jobs_are_unknown_their_alerts_stay_and_all_else_is_checked(stage
     stage.connect(world.add_grant(PlatformName.META, accounts=1))
     execute(stage, "UPDATE platform_credentials SET status = 'revoked', status_since = now()")
     summary = check(stage, None)
-    assert [name for name, _ in told(summary)] == [OPENED]
+    assert [name for name, _ in events_of(summary)] == [OPENED]
     assert summary.still_open == 2
     assert len(check(stage).closed) == 1
 
@@ -97,7 +97,7 @@ def test_a_revoked_grant_is_one_alert_and_its_accounts_are_not_stale(stage: Stag
     summary = check(stage)
     id_ = connection.credential_id
     assert summary.opened == (f"meta grant {id_} (main) of team Northwind Goods must be connected again",)
-    assert told(summary) == [(OPENED, f"reauthorization-required.{id_}")]
+    assert events_of(summary) == [(OPENED, f"reauthorization-required.{id_}")]
     names = [row.name for row in stage.rows("SELECT name FROM ad_accounts ORDER BY id")]
     assert f"It has the accounts {names[0]}, {names[1]};" in summary.events[0].payload["message"]
     assert check(stage).events == ()
@@ -197,7 +197,7 @@ def test_checks_at_once_open_and_close_once(stage: Stage) -> None:
 
     def one(occurrences: Sequence[Occurrence]) -> list[str]:
         barrier.wait()
-        return [name for name, _ in told(check(stage, occurrences))]
+        return [name for name, _ in events_of(check(stage, occurrences))]
 
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(one, [[occurrence(60, "failed")]] * 4))

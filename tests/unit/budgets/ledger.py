@@ -165,7 +165,7 @@ class Ledger:
         found = self.rows("SELECT subject, level FROM alerts WHERE closed_at IS NULL ORDER BY 1")
         return {without_period(row.subject): row.level for row in found}
 
-    def told(self) -> list[tuple[str, str, int]]:
+    def news(self) -> list[tuple[str, str, int]]:
         """Name, subject and threshold of the events so far, in their order."""
         return [(one.name, without_period(one.payload["subject"]), one.payload["threshold"]) for one in self.events]
 

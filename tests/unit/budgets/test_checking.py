@@ -58,7 +58,7 @@ def test_even_spending_opens_nothing(ledger: Ledger) -> None:
     account = ledger.account()
     ledger.spend(account, ledger.campaign(account, "100"), "100", FIRST - 40 * DAY, TODAY)
     assert ledger.check().sentence == "1 budgets of 1 accounts checked"
-    assert (ledger.open(), ledger.told()) == ({}, [])
+    assert (ledger.open(), ledger.news()) == ({}, [])
 
 
 def test_an_alert_opens_once_rises_and_closes_when_the_month_is_over(ledger: Ledger) -> None:
@@ -66,10 +66,10 @@ def test_an_alert_opens_once_rises_and_closes_when_the_month_is_over(ledger: Led
     for _ in range(3):
         ledger.check()
     assert ledger.open() == {subject: 80}
-    assert ledger.told() == [(OPENED, subject, 80)]
+    assert ledger.news() == [(OPENED, subject, 80)]
     ledger.spend(account, campaign, "540", FIRST + DAY)
     ledger.check()
-    assert ledger.told()[1:] == [(OPENED, subject, 100)]
+    assert ledger.news()[1:] == [(OPENED, subject, 100)]
     event = ledger.events[-1]
     assert event.resource == f"sivera.alert.budget.{subject}.{FIRST}"
     assert event.payload["message"].startswith("3,040.00 USD of 3,040.00 USD (100 %) in 2026-11-01 to 2026-11-30.")
@@ -90,7 +90,7 @@ def test_an_alert_opens_once_rises_and_closes_when_the_month_is_over(ledger: Led
     for _ in range(2):
         ledger.check()
     assert ledger.open() == {}
-    assert ledger.told()[2:] == [(CLOSED, subject, 100)]
+    assert ledger.news()[2:] == [(CLOSED, subject, 100)]
     assert ledger.events[-1].payload["message"] == "Its period is over, or nothing is spent of it any more."
 
 
@@ -101,7 +101,7 @@ def test_in_a_new_month_the_same_budget_has_an_alert_of_its_own(ledger: Ledger) 
     ledger.spend(account, campaign, "3100", date(2026, 12, 1))
     ledger.check()
     assert ledger.open() == {subject: 100}
-    assert sorted(ledger.told()) == [(CLOSED, subject, 100), (OPENED, subject, 100), (OPENED, subject, 100)]
+    assert sorted(ledger.news()) == [(CLOSED, subject, 100), (OPENED, subject, 100), (OPENED, subject, 100)]
 
 
 def test_an_alert_falls_and_closes_with_a_raised_budget_and_restated_spending(ledger: Ledger) -> None:
@@ -112,7 +112,7 @@ def test_an_alert_falls_and_closes_with_a_raised_budget_and_restated_spending(le
     assert ledger.open() == {subject: 80}
     ledger.spend(account, campaign, "1600", FIRST)  # 43 %
     ledger.check()
-    assert ledger.told() == [(OPENED, subject, 100), (CLOSED, subject, 80)]
+    assert ledger.news() == [(OPENED, subject, 100), (CLOSED, subject, 80)]
     assert ledger.events[-1].payload["message"] == "43 % of the budget is spent."
 
 
@@ -137,11 +137,11 @@ def test_a_lifetime_budget_counts_from_its_beginning_and_is_over_at_its_end(ledg
     summary = ledger.check()
     subject = f"account-{account}.campaign-{campaign}.lifetime"
     assert ledger.spent(summary) == {subject: 4000 * 260}
-    assert ledger.told() == [(OPENED, subject, 100)]
+    assert ledger.news() == [(OPENED, subject, 100)]
     assert "1,040,000 KRW of 1,000,000 KRW (104 %)" in ledger.events[0].payload["message"]
     ledger.go_to(datetime(2026, 11, 26, 1, 0, tzinfo=UTC))
     ledger.check()
-    assert ledger.told()[1:] == [(CLOSED, subject, 100)]
+    assert ledger.news()[1:] == [(CLOSED, subject, 100)]
 
 
 def test_what_was_spent_before_an_account_was_connected_is_not_known_and_said(ledger: Ledger) -> None:
@@ -195,10 +195,10 @@ def test_by_old_figures_nothing_opens_and_nothing_closes(ledger: Ledger) -> None
     ledger.now += 30 * DAY
     ledger.check()
     assert ledger.open() == {subject: 80}, "not even in a new month"
-    assert len(ledger.told()) == 1
+    assert len(ledger.news()) == 1
     ledger.go_to(NOW + timedelta(hours=8))
     ledger.check()
-    assert ledger.told()[1:] == [(OPENED, subject, 110)]
+    assert ledger.news()[1:] == [(OPENED, subject, 110)]
 
 
 def test_figures_are_old_if_reports_do_not_come_though_the_account_is_synced(ledger: Ledger) -> None:
@@ -261,7 +261,7 @@ def test_the_alerts_of_a_closed_account_close(ledger: Ledger) -> None:
     ledger.check()
     ledger.execute("UPDATE ad_accounts SET status = 'closed'")
     assert ledger.check().total.accounts == 0
-    assert ledger.told()[1:] == [(CLOSED, subject, 100)]
+    assert ledger.news()[1:] == [(CLOSED, subject, 100)]
 
 
 def test_currencies_are_never_added(ledger: Ledger) -> None:
@@ -421,7 +421,7 @@ def test_two_runs_at_once_open_one_alert(ledger: Ledger) -> None:
         thread.start()
     for thread in threads:
         thread.join(LONG)
-    assert sorted(ledger.told()) == sorted((OPENED, subject, 100) for subject in subjects)
+    assert sorted(ledger.news()) == sorted((OPENED, subject, 100) for subject in subjects)
 
 
 def test_a_check_waits_for_no_sync_that_writes_campaigns(ledger: Ledger) -> None:
@@ -447,7 +447,7 @@ def test_a_team_s_month_adds_its_accounts_of_one_currency(ledger: Ledger) -> Non
         f"{prefix}{only_meta}.month": 20 * 20,
         f"{prefix}{one_account}.month": 30 * 20,
     }
-    assert ledger.told() == [(OPENED, f"{prefix}{everything}.month", 100), (OPENED, f"{prefix}{one_account}.month", 50)]
+    assert ledger.news() == [(OPENED, f"{prefix}{everything}.month", 100), (OPENED, f"{prefix}{one_account}.month", 50)]
     worst = summary.total.worst[0]
     assert worst.note == "1 accounts in other currencies are not counted"
     assert worst.projection
