@@ -6,8 +6,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from prefect.automations import AutomationCore, EventTrigger, Posture, SendNotification
-from prefect.blocks.abstract import NotificationBlock, NotificationError
-from prefect.blocks.notifications import DiscordWebhook, SlackWebhook
+from prefect.blocks.abstract import NotificationError
+from prefect.blocks.notifications import AbstractAppriseNotificationBlock, DiscordWebhook, SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
@@ -20,7 +20,7 @@ from sivera.alerts.job_rules import SILENCE
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 
-CHANNEL_TYPES: Mapping[Channel, type[NotificationBlock]] = {
+CHANNEL_TYPES: Mapping[Channel, type[AbstractAppriseNotificationBlock]] = {
     Channel.SLACK: SlackWebhook,
     Channel.DISCORD: DiscordWebhook,
     Channel.URL: AppriseUrl,
@@ -38,7 +38,7 @@ def document_name(channel: Channel) -> str:
     return f"alerts-{channel.value}"
 
 
-def to_block(channel: Channel, url: SecretStr) -> NotificationBlock:
+def to_block(channel: Channel, url: SecretStr) -> AbstractAppriseNotificationBlock:
     """Return the block of a channel.
 
     Raises:

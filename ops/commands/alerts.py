@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from cyclopts import App
+
 from ops.commands.accounts import read_secret
 from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
@@ -63,10 +64,10 @@ def remove(channel: Channel, /) -> None:
 def list_alerts() -> None:
     """List the channels with the messages that they have not taken yet, and the open alerts."""
     use_running_stack()
-    from blocks.alert_channels import WATCHDOG, find_channels  # noqa: PLC0415
-    from blocks.server import connect  # noqa: PLC0415
     from sqlalchemy.orm import Session  # noqa: PLC0415
 
+    from blocks.alert_channels import WATCHDOG, find_channels  # noqa: PLC0415
+    from blocks.server import connect  # noqa: PLC0415
     from ops.commands.session import open_database  # noqa: PLC0415
     from sivera.alerts.queries import list_open  # noqa: PLC0415
     from sivera.alerts.sending import messages_of  # noqa: PLC0415

@@ -4,6 +4,7 @@ May not import prefect at its top; see `ops.cli`.
 """
 
 from cyclopts import App
+
 from ops.commands.accounts import Id, Name
 from ops.commands.tables import print_table, say
 from ops.stack.prefect_server import use_running_stack

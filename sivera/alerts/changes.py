@@ -81,7 +81,7 @@ def _new(one: Condition, now: datetime) -> Alert:
 
 
 def _event(name: str, alert: Alert) -> AlertEvent:
-    payload = {
+    payload: dict[str, Any] = {
         "kind": alert.kind,
         "subject": alert.subject,
         "title": alert.title,

@@ -31,7 +31,8 @@ def job_conditions(
         links: Where the UI shows runs.
         own_job: The name of check-alerts, which cannot report itself: a check that runs is not missed.
     """
-    own, others = [], defaultdict(list)
+    own: list[Occurrence] = []
+    others: dict[str, list[Occurrence]] = defaultdict(list)
     for one in occurrences:
         (own if one.job == own_job else others[one.deployment]).append(one)
     yield from _silent(own, now, links)

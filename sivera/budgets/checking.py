@@ -68,12 +68,13 @@ def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until
         part: A platform, or TEAMS.
         until: The monotonic time after which nothing more is started.
     """
-    if part == TEAMS:
-        subject, mark, size = team_budgets, queries.mark_teams, deps.teams_at_once
-    else:
-        subject, mark, size = platform_budgets, queries.mark_accounts, deps.accounts_at_once
+    is_teams = part == TEAMS
+    in_turn = team_budgets.in_turn if is_teams else platform_budgets.in_turn
+    judge = team_budgets.judge if is_teams else platform_budgets.judge
+    mark = queries.mark_teams if is_teams else queries.mark_accounts
+    size = deps.teams_at_once if is_teams else deps.accounts_at_once
     with Session(deps.engine) as session:
-        ids = subject.in_turn(session, part, options)
+        ids = in_turn(session, part, options)
     found = Checked()
     for first in range(0, len(ids), size):
         if deps.monotonic() >= until:
@@ -81,7 +82,7 @@ def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until
         some = ids[first : first + size]
         with Session(deps.engine) as session, session.begin():
             lock_alerts(session)
-            judged = subject.judge(session, deps.now(), options, some)
+            judged = judge(session, deps.now(), options, some)
             events = _write(session, judged, options, deps.link)
             mark(session, some)
         deps.send_events(events)

@@ -264,7 +264,7 @@ def remove_team_budget(session: Session, budget_id: int) -> bool:
     return found is not None
 
 
-def thresholds_reached(session: Session) -> Sequence[Row[tuple[int, str | None, int]]]:
+def thresholds_reached(session: Session) -> Sequence[Row[tuple[int | None, str, int]]]:
     """Return threshold, platform (None for the teams' own budgets) and number of the budgets that have reached it."""
     return session.execute(
         select(Alert.level, AdAccount.platform, func.count())
@@ -274,7 +274,7 @@ def thresholds_reached(session: Session) -> Sequence[Row[tuple[int, str | None, 
     ).all()
 
 
-def alerts_by_day(session: Session, back: timedelta) -> Sequence[Row[tuple[date, int, int]]]:
+def alerts_by_day(session: Session, back: timedelta) -> Sequence[Row[tuple[date, int | None, int]]]:
     """Return day in UTC, threshold and number of the alerts on budgets that opened or last rose on it, by the day."""
     day = func.date(func.timezone("UTC", Alert.raised_at)).label("day")
     return session.execute(

@@ -24,8 +24,8 @@ class CheckFailure(Value):
 class Checked(Value):
     """What the check of one part found.
 
-    `budgets` counts those with any spending, `stale` the accounts with budgets and figures too old to judge by, `opened`
-    the alerts that opened or rose, and `closed` those that ended. `put_off` says that the deadline came first.
+    `budgets` counts those with any spending, `stale` the accounts with budgets and figures too old to judge by,
+    `opened` the alerts that opened or rose, and `closed` those that ended. `put_off` says that the deadline came first.
     """
 
     accounts: int = 0

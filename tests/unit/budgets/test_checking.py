@@ -45,7 +45,8 @@ def test_a_daily_budget_of_google_is_judged_on_its_month(ledger: Ledger) -> None
     summary = ledger.check()
     subject = f"account-{account}.campaign-{campaign}"
     (shown,) = summary.total.worst
-    assert (shown.subject, shown.spent, shown.limit, shown.percent) == (f"{subject}.month.{FIRST}", 2050, 3040, 67)
+    assert (shown.subject, shown.percent) == (f"{subject}.month.{FIRST}", 67)
+    assert (shown.spent, shown.limit) == (Decimal(2050), Decimal(3040))
     assert shown.projection
     assert shown.projection.high <= 3040
     assert ledger.open() == {f"{subject}.month": 50}, "it is 50 ahead of the pace"
