@@ -6,7 +6,7 @@ from sivera.models.backups import Backup
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
+from sivera.models.jobs import CleanupRun, JobOccurrence, SyncRun
 from sivera.models.metrics import MetricSample, PlatformCall
 from sivera.models.reports import Report
 from sivera.models.web import OAuthState, WebSession
@@ -23,7 +23,6 @@ __all__ = [
     "JobOccurrence",
     "MetricSample",
     "OAuthState",
-    "OutboxEvent",
     "PlatformCall",
     "PlatformCredential",
     "PlatformOutage",
