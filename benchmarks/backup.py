@@ -1,9 +1,9 @@
 """`python -m benchmarks.backup --rows N`: backup-data's work beside bare `pg_dump | pg_restore`.
 
-A database of so many daily metrics, in one PostgreSQL with its default settings. The bare pipe dumps and restores at
-the same time, keeps nothing and checks nothing; it is run once with pg_dump's default compression and once with the
-job's. Then the job's own code, without Prefect: rows counted, dump to a file with its checksum, restore of that file,
-and comparison. The last line is JSON.
+The database has N daily metrics, on one PostgreSQL with default settings. The bare pipe dumps and restores at the same
+time, keeps nothing and checks nothing; it runs with pg_dump's default compression and with the job's. Then the job's
+own code, without Prefect, counts rows, dumps to a file with a checksum, restores that file, and compares. The last line
+is JSON.
 """
 
 import argparse
@@ -116,11 +116,11 @@ class Benchmark:
 
     def _job(self, profile: Path | None) -> dict[str, Any]:
         catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=PrivateFileSystem()))
-        deps = BackupDependencies(self.engine, self.url, catalog, lambda: self.keyring, uuid4())
+        deps = BackupDependencies(self.url, catalog, lambda: self.keyring, uuid4())
         until = time.monotonic() + SECONDS
         with profiled(profile) if profile else _nothing():
             begun = time.monotonic()
-            made = backing_up.dump(deps, backing_up.begin(deps), until, lambda _: None)
+            made = backing_up.dump(deps, until, lambda _: None)
             assert isinstance(made, Manifest), made
             dumped = time.monotonic()
             checked = backing_up.check(deps, made, until, lambda _: None)

@@ -1,8 +1,8 @@
 """`python -m benchmarks.cleanup --dead N --live N`: cleanup-expired-tokens beside one plain DELETE for each table.
 
-Dead rows of three kinds lie spread among live ones. In one go, on two identical copies in one PostgreSQL with its
-default settings, first the plain DELETEs, then runs of the job's own code, without Prefect, until nothing is left. All
-the while a writer adds and changes rows of the same tables; what it waits for is measured. The last line is JSON.
+Expired rows of three kinds lie among live ones, in two copies of a database on one PostgreSQL with default settings.
+One copy is cleaned by plain DELETEs, the other by the job's own code, without Prefect, until nothing is left. Meanwhile
+a writer adds and changes rows of the same tables, and its waits are measured. The last line is JSON.
 """
 
 import argparse
@@ -50,7 +50,7 @@ LOAD = (
     "ALTER TABLE sessions ADD CONSTRAINT uq_sessions_token_hash UNIQUE (token_hash)",
     "ALTER TABLE oauth_states ADD CONSTRAINT uq_oauth_states_state_hash UNIQUE (state_hash)",
 )
-"""Rows are written in the order of time, one of `nth` alive; a session's end is in no order, for it moves with use."""
+"""Rows are in the order of time, one of `nth` alive. Sessions expire in no order, since use extends them."""
 
 PLAIN = {
     Kind.OAUTH_STATES: "DELETE FROM oauth_states WHERE expires_at < :cutoff",
@@ -58,7 +58,7 @@ PLAIN = {
                       AND NOT EXISTS (SELECT FROM oauth_states WHERE session_id = sessions.id)""",
     Kind.TOKEN_REFRESH_LOGS: "DELETE FROM token_refresh_logs WHERE started_at < :cutoff",
 }
-"""The kinds that are measured: those of which there may be millions of rows a day."""
+"""The kinds that may have millions of rows a day."""
 
 WRITE = """
     WITH login AS (
@@ -79,7 +79,7 @@ WRITE = """
 WAIT_MS = 100
 ALONE_SECONDS = 15
 LEAST = 2
-"""Of fewer transactions there are no quantiles."""
+"""Quantiles need this many transactions."""
 
 
 def main() -> None:
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 class Benchmark:
-    """Two copies of one database, on which the plain DELETE and the job are measured."""
+    """Two copies of one database: for the plain DELETEs and for the job."""
 
     def __init__(self, url: URL, dead: int, live: int) -> None:
         self.url, self.nth = url, (dead + live) // live
@@ -105,10 +105,10 @@ class Benchmark:
         self.dead = (self.rows - self.rows // self.nth) * len(PLAIN)
 
     def run(self) -> dict[str, Any]:
-        """Measure the one, then the other; return the figures."""
+        """Measure one, then the other; return the figures."""
         say(f"writing {self.rows * len(PLAIN)} rows, {self.dead} of them dead")
         with opened(self.url) as connection:
-            # The rows fit each other as they are: to look up each session again would take minutes.
+            # The rows fit each other: checking each foreign key would take minutes.
             connection.execute(text("SET session_replication_role = replica"))
             connection.execute(text("SET maintenance_work_mem = '512MB'"))
             for statement in LOAD:
@@ -165,7 +165,7 @@ class Benchmark:
         return {"kinds": seconds}
 
     def _job(self, engine: Engine) -> dict[str, Any]:
-        """Runs of the job until one leaves nothing; return what the first did, and the seconds of each kind in all."""
+        """Run the job until nothing is left; return what the first run did, and the total seconds of each kind."""
         options, runs = CleanupOptions(dry_run=False), []
         for _ in itertools.count():
             deps = CleanupDependencies(engine, uuid4())
@@ -186,7 +186,7 @@ class Benchmark:
 
 
 class Writer:
-    """Adds and changes live rows in a thread of its own, as fast as it can, within the context."""
+    """Adds and changes live rows in a thread, as fast as it can, within the context."""
 
     def __init__(self, url: URL, rows: int, nth: int) -> None:
         self._engine, self._rows, self._nth = open_engine(url), rows, nth
@@ -212,7 +212,7 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        # A small table is empty before a thread has so much as connected.
+        # A small table is cleaned before the thread has connected.
         while not self._writes.wait(1):
             assert self._thread.is_alive(), "the writer failed"
         return self
@@ -237,7 +237,7 @@ class Writer:
 
 @contextmanager
 def opened(url: URL) -> Iterator[Connection]:
-    """Yield a connection of which each statement is a transaction, and may take its time."""
+    """Yield a connection in autocommit mode, without a statement timeout."""
     engine = open_engine(url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))

@@ -12,21 +12,20 @@ from blocks.names import BACKUP_JOB
 from sivera.backups.backing_up import BackupSummary
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.options import BackupOptions
-from sivera.backups.page import backup_charts, backup_page
-from tasks.backups import begin, check, drop_superfluous, dump, publish_summary
+from sivera.backups.page import backup_page
+from tasks.backups import backup_charts, check, drop_superfluous, dump, publish_summary
 from tasks.job import job
 from tasks.pages import show_summary
 
 
 @job(BACKUP_JOB, timeout_seconds=14400)
 def backup_data(options: BackupOptions = BackupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Dump the database to the storage, restore the dump into a database beside, and compare the two.
+    """Dump the database to the storage, restore the dump into a scratch database, and compare the two.
 
-    Only a run whose backup was verified drops older ones, and none drops the last verified one. A second run beside
-    this one ends Cancelled.
+    Only a run whose backup is verified drops older backups. The last verified one always stays.
     """
     until = time.monotonic() + options.deadline_seconds
-    made = dump(begin(), until)
+    made = dump(until)
     if isinstance(made, Manifest):
         made = check(made, until)
         is_verified = made.outcome is Outcome.VERIFIED

@@ -1,4 +1,4 @@
-"""cleanup-expired-tokens: delete expired OAuth states and sessions, and what the jobs have kept for long enough.
+"""cleanup-expired-tokens: delete expired OAuth states and sessions, and old rows that the jobs have written.
 
 Runs once a day, for a minute at most. What to do when it is red: docs/operations.md.
 """
@@ -11,7 +11,6 @@ from prefect.states import Completed, Failed
 from blocks.names import CLEANUP_JOB
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.page import cleanup_charts, cleanup_page
-from sivera.retention.rules import end_of
 from sivera.retention.summary import CleanupSummary
 from tasks.job import job
 from tasks.pages import show_summary
@@ -21,18 +20,14 @@ from tasks.retention import clean, plan, publish_summary
 
 @job(CLEANUP_JOB, timeout_seconds=60, words=CleanupOptions.words)
 def cleanup_expired_tokens(options: CleanupOptions = CleanupOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Delete what has expired, one kind after the other, children before parents, each with its share of the time.
+    """Delete expired rows, one kind after the other, children before parents.
 
-    What a run does not get through goes next time. A kind that fails or is refused never stops the others, and never
-    leaves the run green. Grants are not touched: an expired access token
-    whose refresh token still works is alive.
+    The next run deletes what this one has no time for. If a kind fails or is refused, the others continue and the run
+    ends Failed. Grants are never deleted: an expired access token is alive while its refresh token works.
     """
-    begun = time.monotonic()
+    end = time.monotonic() + options.deadline_seconds
     found = plan(options)
-    ended = {
-        kind: clean(found, kind, begun + end_of(kind, options.deadline_seconds), return_state=True)
-        for kind in Progress(CLEANUP_JOB, len(Kind)).over(Kind)
-    }
+    ended = {kind: clean(found, kind, end, return_state=True) for kind in Progress(CLEANUP_JOB, len(Kind)).over(Kind)}
     results = {kind: state.result(raise_on_failure=False) for kind, state in ended.items()}
     summary = CleanupSummary.of(found, results)
     publish_summary(summary)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Interval, Numeric
 
 from sivera.accounts.queries import ACTIVE
-from sivera.models import AdAccount, Backup, CleanupRun, PlatformCredential, Report, SyncRun
+from sivera.models import AdAccount, PlatformCredential, Report, SyncRun
 
 
 class SyncCounts(NamedTuple):
@@ -66,24 +66,6 @@ def grants_by_life(session: Session, bounds: Sequence[timedelta]) -> Sequence[Ro
     ).all()
 
 
-def recent_cleanups(session: Session, limit: int) -> Sequence[Row[tuple[Any, datetime, str, int]]]:
-    """Return run, its start, kind and rows deleted of the last runs of cleanup-expired-tokens that were to delete."""
-    begun = func.min(CleanupRun.started_at)
-    runs = (
-        select(CleanupRun.run_id, begun.label("begun"))
-        .where(~CleanupRun.dry_run)
-        .group_by(CleanupRun.run_id)
-        .order_by(begun.desc())
-        .limit(limit)
-        .subquery()
-    )
-    return session.execute(
-        select(CleanupRun.run_id, runs.c.begun, CleanupRun.kind, CleanupRun.deleted)
-        .join(runs, runs.c.run_id == CleanupRun.run_id)
-        .order_by(runs.c.begun, CleanupRun.kind)
-    ).all()
-
-
 def reports_by_outcome(session: Session, days: int) -> Sequence[Row[tuple[date, str, int]]]:
     """Return day, outcome and number of the reports on the last days that have one, by the day.
 
@@ -106,26 +88,6 @@ def reports_by_outcome(session: Session, days: int) -> Sequence[Row[tuple[date, 
     return session.execute(
         select(newest.c.day, outcome, func.count()).group_by(newest.c.day, outcome).order_by(newest.c.day)
     ).all()
-
-
-class BackupFigures(NamedTuple):
-    """A run of backup-data that has ended; there is no size where there is no backup."""
-
-    id: int
-    started_at: datetime
-    outcome: str
-    size: int | None
-    seconds: float
-
-
-def recent_backups(session: Session, limit: int) -> list[BackupFigures]:
-    """Return the last runs of backup-data that have ended, the oldest first."""
-    seconds = func.extract("epoch", Backup.finished_at - Backup.started_at).label("seconds")
-    statement = select(Backup.id, Backup.started_at, Backup.outcome, Backup.size, seconds)
-    found = session.execute(
-        statement.where(Backup.finished_at.is_not(None)).order_by(Backup.started_at.desc()).limit(limit)
-    ).all()
-    return [BackupFigures(row.id, row.started_at, row.outcome, row.size, float(row.seconds)) for row in reversed(found)]
 
 
 def _place(length: ColumnElement[Any], bounds: Sequence[timedelta]) -> ColumnElement[int | None]:

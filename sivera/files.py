@@ -1,4 +1,4 @@
-"""Files that are kept for long, on whatever file system fsspec reaches: whole or not there, and only ours to read."""
+"""Write files that are either whole or not there, and that only we can read, on any file system of fsspec."""
 
 import io
 import os
@@ -11,17 +11,17 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 DRAFT = ".part"
-"""What the name of a file ends in that is not whole yet."""
+"""The ending of a file that is not whole yet."""
 
 
 class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
-    """The files of the machine. A folder is made with its first file, as on an object store, and only ours to enter."""
+    """The files of this machine. A folder is created with its first file, and only we can enter it."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**{**options, "auto_mkdir": True})
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Make a folder and those above it; those that are there keep their rights."""
+        """Create a folder and those above it; existing ones keep their permissions."""
         folder = Path(self._strip_protocol(path))
         if exist_ok and folder.is_dir():
             return
@@ -32,22 +32,22 @@ class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
 
 @contextmanager
 def whole_file(files: AbstractFileSystem, path: str) -> Iterator[BinaryIO]:
-    """Yield a file to write to; it takes the place of what `path` held once the body has ended well, else it goes.
+    """Yield a file to write to. It replaces `path` when the body ends, and is removed if the body fails.
 
     Raises:
-        Exception: Whatever the kind of file system raises; its text may hold keys.
+        Exception: Each kind of file system raises its own; the text may hold keys.
     """
     draft = f"{path}{DRAFT}"
     try:
         with files.open(draft, "wb") as file:
-            # Of a file of the machine: nobody else may read it, and it is on the disk. An object store has neither.
+            # Local files are private and flushed to the disk. An object store has neither.
             with suppress(io.UnsupportedOperation, AttributeError):
                 os.fchmod(file.fileno(), 0o600)
             yield file
             file.flush()
             with suppress(io.UnsupportedOperation, AttributeError):
                 os.fsync(file.fileno())
-        # A rename within a folder; on an object store a copy and a deletion. Either takes the place of the old at once.
+        # A rename within a folder; on an object store a copy and a deletion. Either replaces the old file at once.
         files.mv(draft, path)
     except BaseException:
         with suppress(Exception):

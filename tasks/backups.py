@@ -2,11 +2,11 @@
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from sqlalchemy.orm import Session
 
 from blocks.names import BACKUP_JOB
-from sivera.backups import backing_up
+from sivera.backups import backing_up, page
 from sivera.backups.backing_up import BackupSummary
-from sivera.backups.dumping import Origin
 from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
 from tasks import resources
@@ -15,21 +15,15 @@ from tasks.pages import show_table
 from tasks.progress import Progress
 
 
-@task(name="begin-backup", task_run_name="begin", cache_policy=NO_CACHE, persist_result=False)
-def begin() -> Origin:
-    """Note that the run begins."""
-    return backing_up.begin(resources.backup_dependencies())
-
-
 @task(name="dump", task_run_name="dump", cache_policy=NO_CACHE, persist_result=False)
-def dump(origin: Origin, until: float) -> Manifest | Verdict:
-    """Settle what runs that were killed have left, and stream a dump to the storage."""
-    return backing_up.dump(resources.backup_dependencies(), origin, until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
+def dump(until: float) -> Manifest | Verdict:
+    """Stream a dump to the storage."""
+    return backing_up.dump(resources.backup_dependencies(), until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
 
 
 @task(name="check-backup", task_run_name="check", cache_policy=NO_CACHE)
 def check(manifest: Manifest, until: float) -> Manifest:
-    """Restore the dump into a database beside, and compare that."""
+    """Restore the dump into a scratch database, and compare that with the manifest."""
     return backing_up.check(resources.backup_dependencies(), manifest, until, Progress(f"{BACKUP_JOB}-check", 1).reach)
 
 
@@ -39,9 +33,14 @@ def drop_superfluous(options: BackupOptions) -> list[str]:
     return backing_up.drop_superfluous(resources.backup_dependencies(), options)
 
 
+def backup_charts(_: Session) -> list[str]:
+    """Draw charts of the last backups, which are not in the database."""
+    return page.backup_charts(resources.catalog())
+
+
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: BackupSummary) -> None:
-    """Show what the run did as a table, and tell the world by an event."""
+    """Show the tables of the backup, and announce how the run ended."""
     manifest = summary.manifest
     rows = manifest.shape.rows if manifest else {}
     tables = [{"table": name, "rows": count} for name, count in rows.items()]

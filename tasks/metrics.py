@@ -42,7 +42,7 @@ def read_runs(turn: Turn) -> JobRuns:
 @task(name="collect", task_run_name="collect", cache_policy=NO_CACHE)
 def collect(turn: Turn, found: JobRuns) -> Collection:
     """Measure how things stand, and store the samples."""
-    return collecting.collect(resources.engine(), turn, found, read_daily_calls())
+    return collecting.collect(resources.engine(), turn, found, read_daily_calls(), resources.last_backup())
 
 
 @task(name="push", task_run_name="push", cache_policy=NO_CACHE, persist_result=False)

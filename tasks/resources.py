@@ -1,7 +1,9 @@
 """What a process opens once and its threads share: the engine, the keyring, one client a platform, one breaker."""
 
+import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -19,6 +21,7 @@ from sivera.alerts.checking import AlertDependencies
 from sivera.alerts.conditions import Links
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
+from sivera.backups.checking import explain
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.database import check, open_engine
@@ -33,6 +36,8 @@ from sivera.retention.cleaning import CleanupDependencies
 from sivera.settings import Settings
 from sivera.sync.account import SyncDependencies
 from sivera.values import PlatformName
+
+logger = logging.getLogger("sivera.backups")
 
 THREADS = 32
 """Accounts that one run syncs at the same moment: as many as keep one interpreter busy while others wait on HTTP."""
@@ -133,14 +138,24 @@ def alert_dependencies() -> AlertDependencies:
 
 
 def backup_dependencies() -> BackupDependencies:
-    """What a backup needs, for the run that asks; a key that is wrong or missing keeps nobody from making one."""
-    return BackupDependencies(engine(), load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
+    """What a backup needs, for the run that asks. It is made even if a key is wrong or missing."""
+    return BackupDependencies(load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
 
 
 @_once
 def catalog() -> Catalog:
     """The backups in the storage."""
     return Catalog(load_storage(BACKUPS).get_filesystem())
+
+
+def last_backup() -> datetime | None:
+    """When the last verified backup was made; None if there is none, or the storage fails."""
+    try:
+        found = catalog().last_verified()
+    except Exception as error:  # noqa: BLE001 - each kind of storage raises its own
+        logger.warning("The backups cannot be read: %s", explain(error))
+        return None
+    return found.finished_at if found else None
 
 
 def _load_keyring() -> Keyring:

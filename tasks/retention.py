@@ -20,14 +20,14 @@ logger = logging.getLogger("sivera.retention")
 
 @task(name="plan-cleanup", task_run_name="plan-cleanup", cache_policy=NO_CACHE)
 def plan(options: CleanupOptions) -> CleanupPlan:
-    """Compare the clocks, and decide what goes."""
+    """Check the database's clock, and decide which rows are deleted."""
     return cleaning.plan_cleanup(resources.cleanup_dependencies(), options)
 
 
 @task(name="clean", task_run_name="{kind.value}", cache_policy=NO_CACHE, persist_result=False)
-def clean(plan: CleanupPlan, kind: Kind, until: float) -> KindResult | State:
-    """Delete what is due of one kind, or count it."""
-    result = cleaning.clean(resources.cleanup_dependencies(), plan, kind, until)
+def clean(plan: CleanupPlan, kind: Kind, end: float) -> KindResult | State:
+    """Delete the rows of one kind that are due, or count them."""
+    result = cleaning.clean(resources.cleanup_dependencies(), plan, kind, end)
     reason = result.refused or result.failed
     counts = result.model_dump(exclude_none=True)
     log(logger, logging.WARNING if reason else logging.INFO, "Kind ended", **counts)
@@ -36,7 +36,7 @@ def clean(plan: CleanupPlan, kind: Kind, until: float) -> KindResult | State:
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CleanupSummary) -> None:
-    """Tell the world by an event."""
+    """Announce how the run ended."""
     announce(
         CLEANUP_JOB,
         success=not summary.failures,

@@ -1,4 +1,4 @@
-"""A server of this process that answers as S3 does, for the tests of what is kept there."""
+"""A server in this process that answers as S3 does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def s3_server() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    # What it holds is the process's: a server before this one has left its buckets.
+    # Buckets belong to the process: those of an earlier server are still there.
     httpx.post(f"{url}/moto-api/reset", timeout=60).raise_for_status()
     bucket(url).mkdir("sivera")
     try:

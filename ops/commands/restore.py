@@ -1,60 +1,139 @@
-"""`sivera restore`: the backups, and the way back from one.
+"""`sivera restore`: list the backups, check one, or restore one.
 
 May not import prefect at its top; see `ops.cli`.
 """
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 
 from ops.commands.accounts import Name, read_secret
+from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
+from sivera.backups import checking, restoring
+from sivera.backups.catalog import Catalog
+from sivera.backups.manifest import Outcome
+from sivera.clock import utc_now
+from sivera.database import parse_url
+from sivera.errors import ConfigurationError
+from sivera.settings import RESTORE_URL
 
 restore = App(name="restore", help="The backups of the database, and the way back from one.")
 
 Storage = Annotated[str | None, Parameter(show_default=False)]
 
+SECONDS = 86_400
+"""How long a restore by hand may take."""
+
+MEBIBYTE = 2**20
+EXIT_CODES = {Outcome.VERIFIED: 0, Outcome.INCONCLUSIVE: 1, Outcome.MISMATCH: 2}
+
 
 @restore.command(name="list")
 def list_backups(*, storage: Storage = None) -> None:
-    """List the backups in the storage, by their manifests: no database is asked.
+    """List the backups in the storage, by their manifests. No database is needed.
 
     Args:
-        storage: The URL of the storage, such as file:///mnt/backups; left out, it is that of the block storage/backups.
+        storage: The URL of the storage, such as file:///mnt/backups; by default that of the block storage/backups.
     """
-    use_running_stack()
-    from ops.commands import restore_actions  # noqa: PLC0415
-
-    restore_actions.list_backups(storage)
+    with _catalog(storage) as catalog:
+        backups, unreadable = catalog.list()
+        gone = [each.path for each in backups if not catalog.holds(each)]
+    print_table(
+        ("name", "made (UTC)", "MiB", "rows", "revision", "keys", "last check", "outcome"),
+        [
+            (
+                each.name,
+                to_minute(each.started_at),
+                f"{each.size / MEBIBYTE:.1f}",
+                str(sum(each.shape.rows.values())),
+                each.shape.revision or "",
+                ", ".join(each.key_ids),
+                to_minute(each.checked_at) if each.checked_at else "",
+                each.outcome.value,
+            )
+            for each in reversed(backups)
+        ],
+        notes=[
+            *(f"{each.name}: {each.reason}" for each in backups if each.reason),
+            *(f"{path} is gone from the storage" for path in gone),
+            *unreadable,
+        ],
+        empty="There are no backups.",
+    )
 
 
 @restore.command
 def check(name: Name = "latest", *, storage: Storage = None) -> int:
-    """Restore a backup into a database beside, which is dropped afterwards, and compare it with its manifest.
+    """Restore a backup into a scratch database, compare that with the manifest, and drop it.
 
-    The server is that of SIVERA_DATABASE_URL, else of the block sivera-db. The exit code is 0 where it is verified, 1
-    where it could not be checked, and 2 where it is not what was backed up.
+    The server is that of SIVERA_DATABASE_URL, else of the block sivera-db. The exit code is 0 if the backup is
+    verified, 1 if it could not be checked, and 2 if it is not what was backed up.
 
     Args:
         name: The backup's name, or 'latest' for the newest that was verified.
-        storage: The URL of the storage; left out, it is that of the block storage/backups.
+        storage: The URL of the storage; by default that of the block storage/backups.
     """
-    use_running_stack()
-    from ops.commands import restore_actions  # noqa: PLC0415
+    with _catalog(storage) as catalog:
+        from blocks.database import load_database_url  # noqa: PLC0415
+        from blocks.token_key import load_keyring  # noqa: PLC0415
 
-    return restore_actions.check_backup(name, storage)
+        manifest = catalog.read(name)
+        given = os.environ.get("SIVERA_DATABASE_URL")
+        url = parse_url(given) if given else load_database_url()
+        say(f"Restoring {manifest.name} into a scratch database on the server of {url.database}.")
+        verdict = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
+        # An inconclusive check leaves the earlier verdict.
+        if verdict.outcome is not Outcome.INCONCLUSIVE:
+            catalog.write(manifest.checked(verdict, utc_now()))
+    say(f"{verdict.outcome.value}: {verdict.reason or 'what was restored is what was backed up'}")
+    return EXIT_CODES[verdict.outcome]
 
 
 @restore.command
 def run(name: Name, *, storage: Storage = None, without_keys: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Restore a backup into an empty database, whose URL is that of SIVERA_RESTORE_URL, or read from standard input.
+    """Restore a backup into an empty database. Its URL is read from SIVERA_RESTORE_URL, or from standard input.
 
     Args:
         name: The backup's name, or 'latest' for the newest that was verified.
-        storage: The URL of the storage; left out, it is that of the block storage/backups.
-        without_keys: Restore although keys to the stored tokens are missing: those accounts must be connected anew.
+        storage: The URL of the storage; by default that of the block storage/backups.
+        without_keys: Restore although keys to the stored tokens are missing: their accounts must be connected again.
     """
-    use_running_stack()
-    from ops.commands import restore_actions  # noqa: PLC0415
+    with _catalog(storage) as catalog:
+        from blocks.token_key import load_keyring  # noqa: PLC0415
 
-    restore_actions.run(name, storage, read_secret, without_keys=without_keys)
+        manifest = catalog.read(name)
+        given = os.environ.get(RESTORE_URL)
+        url = parse_url(given or read_secret("the URL of an empty database").get_secret_value())
+        say(f"Restoring {manifest.name}, made at {to_minute(manifest.started_at)} UTC, into {url.database}.")
+        if manifest.outcome is not Outcome.VERIFIED:
+            say(f"Warning: it is {manifest.outcome.value}, not verified: {manifest.reason or 'it was never checked'}")
+        keyring = None if without_keys else load_keyring
+        restoring.restore(manifest, catalog, url, keyring, time.monotonic() + SECONDS)
+    say(f"Restored: {sum(manifest.shape.rows.values())} rows, at revision {manifest.shape.revision}.")
+    say("Next: name this database in SIVERA_DATABASE_URL, then `sivera migrate`, `sivera deploy` and `sivera doctor`.")
+
+
+@contextmanager
+def _catalog(storage: str | None) -> Iterator[Catalog]:
+    """Yield the backups in a storage. Errors of the storage or the database get a sentence."""
+    use_running_stack()
+    from blocks import storage as blocks  # noqa: PLC0415
+    from blocks.names import BACKUPS  # noqa: PLC0415
+    from blocks.server import explain  # noqa: PLC0415
+
+    try:
+        block = blocks.Storage(url=storage) if storage else blocks.load_storage(BACKUPS)
+        yield Catalog(block.get_filesystem())
+    except ValidationError as error:
+        raise ConfigurationError(f"the storage cannot be used ({explain(error)})") from None
+    except Exception as error:
+        if not (isinstance(error, DBAPIError) or checking.is_of_storage(error)):
+            raise
+        raise ConfigurationError(f"{checking.explain(error)}: see that it is well, and try again") from None

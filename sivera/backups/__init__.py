@@ -1,1 +1,1 @@
-"""Backups of the database: made, proven by a restore, kept for a while, and restored."""
+"""Backups of the database: make them, prove them by a restore, keep some of them, and restore one."""

@@ -1,32 +1,32 @@
-"""The backups in a storage: of each `<name>.dump` and, once that is whole, `<name>.json`."""
+"""The backups in a storage: each is `<name>.dump` and, once that is whole, `<name>.json`."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import BinaryIO
 from uuid import UUID
 
 from fsspec import AbstractFileSystem
 
-from sivera.backups.manifest import Manifest, UnreadableManifest, parse, render
+from sivera.backups.manifest import Manifest, Outcome, UnreadableManifest, parse, render
 from sivera.errors import ConfigurationError
 from sivera.files import DRAFT, whole_file
 
-
-def name_of(run_id: UUID, stamp: str) -> str:
-    """Return the name of the backup that a run makes."""
-    return f"{stamp}-{run_id.hex[:8]}"
+OURS = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+"""The names of backups. Other files in the storage are left alone."""
 
 
-def path_of(name: str) -> str:
-    """Return where the dump of a backup lies within the storage."""
-    return f"{name}.dump"
+def name_of(run_id: UUID, started_at: datetime) -> str:
+    """Return the name of the backup that a run makes; its time is in UTC."""
+    return f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id.hex[:8]}"
 
 
 class Catalog:
-    """The backups in a place for files.
+    """The backups in a storage.
 
     Args:
-        filesystem: Its root is the place.
+        filesystem: Its root is the place for backups.
     """
 
     def __init__(self, filesystem: AbstractFileSystem) -> None:
@@ -34,72 +34,72 @@ class Catalog:
 
     def list(self) -> tuple[list[Manifest], list[str]]:
         """Return the backups, the oldest first, and a sentence for each manifest that cannot be read."""
-        self._files.invalidate_cache()
         found, unreadable = [], []
-        for path in self._files.glob("*.json"):
-            name = path.rpartition("/")[2].removesuffix(".json")
+        for name in self._names(".json"):
             try:
                 found.append(parse(name, self._files.cat_file(f"{name}.json")))
             except UnreadableManifest as error:
                 unreadable.append(str(error))
         return sorted(found, key=lambda each: each.started_at), unreadable
 
+    def last_verified(self) -> Manifest | None:
+        """Return the newest backup that was verified."""
+        return next((each for each in reversed(self.list()[0]) if each.outcome is Outcome.VERIFIED), None)
+
     def read(self, name: str) -> Manifest:
         """Return a backup; 'latest' is the newest that was verified.
 
         Raises:
-            ConfigurationError: There is none of that name.
+            ConfigurationError: There is no such backup.
             UnreadableManifest: Its manifest cannot be read.
         """
         if name == "latest":
-            verified = [each for each in self.list()[0] if each.outcome == "verified"]
-            if not verified:
-                raise ConfigurationError("no verified backup is kept there: see `sivera restore list`, and name one")
-            return verified[-1]
-        if found := self.find(name):
-            return found
-        raise ConfigurationError(f"there is no backup {name}: see `sivera restore list`")
-
-    def find(self, name: str) -> Manifest | None:
-        """Return a backup, or None where there is none of that name.
-
-        Raises:
-            UnreadableManifest: Its manifest cannot be read.
-        """
+            if latest := self.last_verified():
+                return latest
+            raise ConfigurationError("no backup there is verified: see `sivera restore list`, and name one")
         try:
             return parse(name, self._files.cat_file(f"{name}.json"))
         except FileNotFoundError:
-            return None
+            raise ConfigurationError(f"there is no backup {name}: see `sivera restore list`") from None
 
-    def holds(self, name: str) -> bool:
-        """Say whether the dump of a backup is there."""
-        return bool(self._files.exists(path_of(name)))
+    def holds(self, manifest: Manifest) -> bool:
+        """Return whether the dump of a backup is there."""
+        return bool(self._files.exists(manifest.path))
 
     def write(self, manifest: Manifest) -> None:
         """Write a manifest, whole or not at all."""
-        path = f"{manifest.name}.json"
-        with whole_file(self._files, path) as file:
+        with whole_file(self._files, f"{manifest.name}.json") as file:
             file.write(render(manifest))
 
     @contextmanager
     def new_dump(self, name: str) -> Iterator[BinaryIO]:
-        """Yield a file to write the dump to; it gets its own name once the body has ended well, else it goes."""
-        with whole_file(self._files, path_of(name)) as file:
+        """Yield a file for the dump. It gets its name when the body ends, and is removed if the body fails."""
+        with whole_file(self._files, f"{name}.dump") as file:
             yield file
 
-    def open_dump(self, name: str) -> BinaryIO:
-        """Open a dump to read it from its beginning to its end."""
-        file: BinaryIO = self._files.open(path_of(name), "rb")
+    def open_dump(self, manifest: Manifest) -> BinaryIO:
+        """Open a dump for reading."""
+        file: BinaryIO = self._files.open(manifest.path, "rb")
         return file
 
     def remove(self, name: str) -> None:
-        """Remove a backup; the manifest goes last, so that what is removed by halves is removed again."""
-        for path in (path_of(name), f"{name}.json"):
-            with suppress(FileNotFoundError):
-                self._files.rm_file(path)
+        """Remove a backup. The manifest goes last: a removal that broke off is repeated by the next run."""
+        self._remove(f"{name}.dump", f"{name}.json")
 
-    def remove_drafts(self) -> None:
-        """Remove what writers that were killed have left."""
-        for path in self._files.glob(f"*{DRAFT}"):
+    def remove_halves(self) -> None:
+        """Remove what killed runs have left: drafts, and dumps without a manifest."""
+        whole = set(self._names(".json"))
+        drafts = [f"{name}{ending}{DRAFT}" for ending in (".dump", ".json") for name in self._names(f"{ending}{DRAFT}")]
+        self._remove(*drafts, *(f"{name}.dump" for name in self._names(".dump") if name not in whole))
+
+    def _names(self, ending: str) -> Iterator[str]:
+        self._files.invalidate_cache()
+        for path in self._files.glob(f"*{ending}"):
+            name = path.rpartition("/")[2].removesuffix(ending)
+            if OURS.fullmatch(name):
+                yield name
+
+    def _remove(self, *paths: str) -> None:
+        for path in paths:
             with suppress(FileNotFoundError):
                 self._files.rm_file(path)

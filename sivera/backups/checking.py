@@ -1,20 +1,18 @@
-"""The proof of a backup: its bytes are digested while they are restored into a database beside, which is compared."""
+"""Prove a backup: restore it into a scratch database with its checksum, and compare that with the manifest."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from sivera.backups import programs, queries
-from sivera.backups.catalog import Catalog, path_of
-from sivera.backups.dumping import Checksum, Tell, read_shape
+from sivera.backups.catalog import Catalog
+from sivera.backups.dumping import Checksum, Progress, open_session, read_shape
 from sivera.backups.manifest import Manifest, Outcome, ShapeOfData, Verdict
-from sivera.backups.programs import ProgramFailed
+from sivera.backups.programs import OutOfTime, ProgramFailed
 from sivera.crypto import Keyring, UndecryptableError
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError, SiveraError
@@ -24,7 +22,7 @@ from sivera.models import TokenKeyCheck
 logger = logging.getLogger("sivera.backups")
 
 SHOWN = 5
-"""Of more tables that differ, the reason says only how many."""
+"""Differences that the reason names."""
 
 NOT_ITS_FAULT = (
     "No space left on device",
@@ -43,11 +41,12 @@ NOT_ITS_FAULT = (
     "unsupported version",
     "was ended by signal",
 )
-"""What a restore fails with, in PostgreSQL's words, although the backup may be right."""
-
+"""Errors of pg_restore that say nothing about the backup."""
 
 SDKS = ("botocore", "aiobotocore", "aiohttp")
-"""Packages whose errors fsspec hands on as they are, such as that S3 does not answer; we need none of them."""
+"""Packages that fsspec uses, and whose errors it does not wrap."""
+
+QUERY_CANCELED, INSUFFICIENT_PRIVILEGE = "57014", "42501"
 
 
 class Mismatch(SiveraError):
@@ -60,37 +59,37 @@ def check_backup(
     url: URL,
     get_keyring: Callable[[], Keyring],
     until: float,
-    tell: Tell = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> Verdict:
-    """Restore a backup into a database beside, which is dropped afterwards, and compare it with the manifest.
+    """Restore a backup into a scratch database, and compare that with the manifest.
 
     Args:
         manifest: The backup.
         catalog: Where it is.
-        url: Of any database of the server to do it on.
-        get_keyring: Gives the keys to the stored tokens.
-        until: The monotonic time at which it is broken off.
-        tell: Is told how far it is.
+        url: Any database of the server to use.
+        get_keyring: Returns the keys to the stored tokens.
+        until: The monotonic deadline.
+        progress: Is called with the share that is done.
     """
     try:
         require_dump(manifest, catalog)
         with scratch_database(url) as scratch:
-            restore_into(scratch, manifest, catalog, until, tell)
+            restore_into(scratch, manifest, catalog, until, progress)
             compare(scratch, manifest, get_keyring, until)
     except Mismatch as error:
         return Verdict(outcome=Outcome.MISMATCH, reason=str(error))
-    except Exception as error:  # noqa: BLE001 - whatever it was, nobody may take the backup for a good one
+    except Exception as error:  # noqa: BLE001 - whatever failed, the backup is not proven
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=f"it could not be checked: {explain(error)}")
-    tell(1.0)
+    progress(1.0)
     return Verdict(outcome=Outcome.VERIFIED)
 
 
 @contextmanager
 def scratch_database(url: URL) -> Iterator[URL]:
-    """Yield an empty database beside one, and drop it in the end; those of checks that were killed are dropped first.
+    """Yield an empty database on the same server, and drop it at the end; first drop those of killed checks.
 
     Raises:
-        ConfigurationError: The user may not make databases.
+        ConfigurationError: The user may not create databases.
         DBAPIError: The database failed.
     """
     name = f"{queries.SCRATCH}{token_hex(4)}"
@@ -101,39 +100,47 @@ def scratch_database(url: URL) -> Iterator[URL]:
             for each in queries.abandoned_scratches(holder):
                 queries.drop_database(holder, each)
             try:
-                with _needing_the_right(url):
-                    queries.create_database(holder, name)
+                queries.create_database(holder, name)
                 yield url.set(database=name)
             finally:
-                # Over another connection: this one may have been lost.
+                # This connection may be lost by now.
                 with engine.connect() as connection:
                     queries.drop_database(connection, name)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+            raise
+        raise ConfigurationError(
+            f"the database's user may not create databases: allow it with ALTER ROLE {url.username} CREATEDB"
+        ) from None
     finally:
         engine.dispose()
 
 
-def restore_into(url: URL, manifest: Manifest, catalog: Catalog, until: float, tell: Tell = lambda _: None) -> None:
+def restore_into(
+    url: URL, manifest: Manifest, catalog: Catalog, until: float, progress: Progress = lambda _: None
+) -> None:
     """Restore a backup into an empty database, all or nothing.
 
     Raises:
-        Mismatch: Its bytes are not those that were written, or do not restore.
-        SiveraError: It could not be restored, for a reason that is not of the backup.
-        OSError: The storage does not give it.
+        Mismatch: Its bytes are not those that were written, or cannot be restored.
+        SiveraError: The restore failed, but not because of the backup.
+        OSError: The storage failed.
     """
     checksum = Checksum()
 
     def look(chunk: bytes) -> None:
         checksum.update(chunk)
-        tell(min(checksum.size / max(manifest.size, 1), 0.99))
+        progress(min(checksum.size / max(manifest.size, 1), 0.99))
 
-    chosen = programs.find_programs(max(manifest.dump_version, _major(url)))
+    with open_session(url, until) as session:
+        _, major = queries.server_version(session)
     failure: ProgramFailed | None = None
     try:
-        with catalog.open_dump(manifest.name) as file:
-            programs.restore(chosen, url, file, until, look)
+        with catalog.open_dump(manifest) as file:
+            programs.restore(programs.find_programs(max(manifest.dump_version, major)), url, file, until, look)
     except ProgramFailed as error:
         failure = error
-    # First, because what a damaged file does to a restore may look like anything.
+    # First: a damaged file can make a restore fail in any way.
     require_checksum(manifest, checksum)
     if failure and any(part in str(failure) for part in NOT_ITS_FAULT):
         raise failure
@@ -142,49 +149,37 @@ def restore_into(url: URL, manifest: Manifest, catalog: Catalog, until: float, t
 
 
 def require_dump(manifest: Manifest, catalog: Catalog) -> None:
-    """See that the dump of a manifest is there.
-
-    Raises:
-        Mismatch: It is not.
-    """
-    if not catalog.holds(manifest.name):
-        raise Mismatch(f"{path_of(manifest.name)} is gone from the storage")
+    """Raise Mismatch if the dump of a manifest is missing."""
+    if not catalog.holds(manifest):
+        raise Mismatch(f"{manifest.path} is gone from the storage")
 
 
 def require_checksum(manifest: Manifest, found: Checksum) -> None:
-    """See that all bytes of a dump are those that were written.
-
-    Raises:
-        Mismatch: They are not.
-    """
+    """Raise Mismatch if a dump is not what was written."""
     if found.size != manifest.size:
-        raise Mismatch(f"{path_of(manifest.name)} has {found.size} bytes, and was written with {manifest.size}")
+        raise Mismatch(f"{manifest.path} has {found.size} bytes, but {manifest.size} were written")
     if found.sha256 != manifest.sha256:
-        raise Mismatch(f"{path_of(manifest.name)} is damaged: its SHA-256 is not the one it was written with")
+        raise Mismatch(f"{manifest.path} is damaged: its SHA-256 has changed since it was written")
 
 
-def compare(url: URL, manifest: Manifest, get_keyring: Callable[[], Keyring], until: float) -> None:
-    """See that a restored database holds what the manifest says, and that the keys decrypt what is in it.
+def compare(url: URL, manifest: Manifest, get_keyring: Callable[[], Keyring] | None, until: float) -> None:
+    """Compare a restored database with the manifest, and decrypt with each key what is in it, if there are keys.
 
     Raises:
-        Mismatch: It does not, or a key is another one.
+        Mismatch: They differ, or a key has changed.
         ConfigurationError: A key is missing.
         DBAPIError: The database failed.
     """
-    engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 1))
-    try:
-        with Session(engine) as session:
-            if differences := list(differing(manifest.shape, read_shape(session))):
-                more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
-                raise Mismatch(f"what was restored is not what was backed up: {'; '.join(differences[:SHOWN])}{more}")
-            if manifest.key_ids:
-                require_keys(queries.sentinels(session), get_keyring(), manifest.key_ids)
-    finally:
-        engine.dispose()
+    with open_session(url, until) as session:
+        if differences := list(differing(manifest.shape, read_shape(session))):
+            more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+            raise Mismatch(f"what was restored is not what was backed up: {'; '.join(differences[:SHOWN])}{more}")
+        if get_keyring and manifest.key_ids:
+            require_keys(queries.sentinels(session), get_keyring(), manifest.key_ids)
 
 
 def differing(wanted: ShapeOfData, found: ShapeOfData) -> Iterator[str]:
-    """Yield a sentence for each thing in which a restored database is not what was backed up."""
+    """Yield a sentence for each difference between what was backed up and what was restored."""
     for name in sorted(wanted.rows.keys() | found.rows.keys()):
         before, after = wanted.rows.get(name), found.rows.get(name)
         if before != after:
@@ -194,20 +189,11 @@ def differing(wanted: ShapeOfData, found: ShapeOfData) -> Iterator[str]:
             yield f"{what}: {getattr(found, what)}, and before {getattr(wanted, what)}"
 
 
-def missing_keys(keyring: Keyring, key_ids: Sequence[str]) -> str | None:
-    """Return a sentence on the keys that a backup needs and that are not there, or None."""
-    missing = sorted(set(key_ids) - keyring.key_ids)
-    if not missing:
-        return None
-    names = ", ".join(f"'{each}'" for each in missing)
-    return f"the block token-key lacks {names}, which tokens in the backup are encrypted with: add it from your copy"
-
-
 def require_keys(sentinels: Mapping[str, str], keyring: Keyring, key_ids: Sequence[str]) -> None:
-    """Decrypt the sentinels, which are by key id, of the keys that a backup needs.
+    """Check that a keyring has the keys of a backup, by decrypting the sentinel of each.
 
     Raises:
-        Mismatch: A key is another one than it was.
+        Mismatch: A key has changed.
         ConfigurationError: A key is missing.
     """
     for key_id in sorted(set(key_ids) & keyring.key_ids & sentinels.keys()):
@@ -215,17 +201,22 @@ def require_keys(sentinels: Mapping[str, str], keyring: Keyring, key_ids: Sequen
             decrypts(keyring, TokenKeyCheck(id=key_id, sentinel=bytes.fromhex(sentinels[key_id])))
         except UndecryptableError:
             raise Mismatch(
-                f"the key '{key_id}' in the block token-key does not decrypt what the backup has of that key: it is "
-                "another one"
+                f"the key '{key_id}' in the block token-key does not decrypt the backup: it is another key of that id"
             ) from None
-    if sentence := missing_keys(keyring, key_ids):
-        raise ConfigurationError(sentence)
+    if missing := sorted(set(key_ids) - keyring.key_ids):
+        names = ", ".join(f"'{each}'" for each in missing)
+        raise ConfigurationError(
+            f"the block token-key lacks {names}, which tokens in the backup are encrypted with: add it from your copy"
+        )
 
 
 def explain(error: Exception) -> str:
-    """Say what went wrong, without the values that a database's errors hold."""
+    """Return what went wrong, without the values that errors of a database hold."""
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None)
+        # Statements are cancelled at the deadline.
+        if state == QUERY_CANCELED:
+            return str(OutOfTime())
         return f"the database failed ({type(error.orig).__name__}{f', {state}' if state else ''})"
     if is_of_storage(error):
         return f"the storage failed ({getattr(error, 'strerror', None) or type(error).__name__})"
@@ -236,29 +227,8 @@ def explain(error: Exception) -> str:
 
 
 def is_of_storage(error: Exception) -> bool:
-    """Whether an error is that of a file or of an object store."""
+    """Return whether an error is one of a file or of an object store."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in SDKS
-
-
-@contextmanager
-def _needing_the_right(url: URL) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != "42501":  # insufficient_privilege
-            raise
-        raise ConfigurationError(
-            f"the database's user may not make databases: give it the right with ALTER ROLE {url.username} CREATEDB"
-        ) from None
-
-
-def _major(url: URL) -> int:
-    engine = open_engine(url, pool_size=1)
-    try:
-        with Session(engine) as session:
-            return queries.server_version(session)[1]
-    finally:
-        engine.dispose()
 
 
 def _rows(count: int | None) -> str:

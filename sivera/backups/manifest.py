@@ -1,4 +1,4 @@
-"""What is known of a backup: its manifest, a JSON file beside it in the storage, which needs no database to be read."""
+"""The manifest of a backup: a JSON file beside the dump, the only record of it, readable without a database."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from sivera.values import Value
 
 
 class Outcome(StrEnum):
-    """What is known of a backup; `INCONCLUSIVE` says that it could not be made or not be checked."""
+    """What a check found. `INCONCLUSIVE`: the backup could not be made or checked. `RUNNING`: it is not checked yet."""
 
     RUNNING = "running"
     VERIFIED = "verified"
@@ -23,14 +23,14 @@ class Outcome(StrEnum):
 
 
 class Verdict(Value):
-    """What a check found; `reason` is a sentence, empty where all is well."""
+    """What a check found; `reason` is a sentence, empty if the backup is verified."""
 
     outcome: Outcome
     reason: str = ""
 
 
 class ShapeOfData(Value):
-    """What a database holds, and what is restored must hold too: rows by 'schema.table', and what guards them."""
+    """What a database holds: its rows by 'schema.table', its constraints and indexes, and its revision."""
 
     rows: Mapping[str, int]
     constraints: int
@@ -39,13 +39,12 @@ class ShapeOfData(Value):
 
 
 class Manifest(BaseModel):
-    """A backup: where its bytes are and how to know them, what the database held in its snapshot, and what it needs.
+    """A backup: its checksum, what the database held in the snapshot, and what a restore needs.
 
-    `size` is in bytes, `sha256` in hexadecimal. `server_version` is that of the database's server, `dump_version` of
-    the pg_dump that made it: an older pg_restore does not read it. `key_ids` are the token keys that its ciphertexts
-    name, and `sentinels` what is encrypted with each of them to know it by, in
-    hexadecimal: none in a manifest of earlier versions.
-    `outcome`, `reason` and `checked_at` are of its last check; RUNNING until there was one.
+    `size` is in bytes, `sha256` in hexadecimal. `dump_version` is the major version of the pg_dump that made it; an
+    older pg_restore cannot read it. `key_ids` are the token keys that ciphertexts in it name; `sentinels` has, by key
+    id, a known text encrypted with that key, in hexadecimal. `outcome`, `reason` and `checked_at` are of the last
+    check.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +66,11 @@ class Manifest(BaseModel):
     checked_at: datetime | None = None
 
     @property
+    def path(self) -> str:
+        """Where the dump lies within the storage."""
+        return f"{self.name}.dump"
+
+    @property
     def verdict(self) -> Verdict:
         """What its last check found."""
         return Verdict(outcome=self.outcome, reason=self.reason)
@@ -77,25 +81,23 @@ class Manifest(BaseModel):
 
 
 class UnreadableManifest(SiveraError):
-    """A manifest is damaged, or of a newer version."""
+    """A manifest is damaged, or of another version."""
 
 
 def parse(name: str, raw: bytes) -> Manifest:
-    """Read a manifest.
+    """Read the manifest of a backup.
 
     Raises:
-        UnreadableManifest: It is none of this version's.
+        UnreadableManifest: It is damaged, of another version, or of another backup.
     """
     try:
         found = Manifest.model_validate_json(raw)
     except ValidationError:
         raise UnreadableManifest(
-            f"the manifest of backup {name} cannot be read: it is damaged, or of a newer version"
+            f"the manifest of backup {name} cannot be read: it is damaged, or of another version"
         ) from None
     if found.name != name:
-        raise UnreadableManifest(
-            f"the manifest of backup {name} is that of {found.name}: one was put in the other's place"
-        )
+        raise UnreadableManifest(f"the manifest of backup {name} is that of {found.name}: a file was renamed")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a run of backup-data can be asked for; the Prefect UI shows it as a form."""
+"""The options of backup-data. The Prefect UI shows them as a form."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,9 +8,9 @@ class BackupOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    keep_daily: int = Field(default=7, ge=1, le=366, description="The last backup of so many days is kept.")
-    keep_weekly: int = Field(default=5, ge=0, le=520, description="The last backup of so many weeks is kept.")
-    keep_monthly: int = Field(default=12, ge=0, le=120, description="The last backup of so many months is kept.")
+    keep_daily: int = Field(default=7, ge=1, le=366, description="The last backup of this many days is kept.")
+    keep_weekly: int = Field(default=5, ge=0, le=520, description="The last backup of this many weeks is kept.")
+    keep_monthly: int = Field(default=12, ge=0, le=120, description="The last backup of this many months is kept.")
     deadline_seconds: int = Field(
-        default=10800, ge=10, le=10800, description="Seconds after which the dump or its check is broken off."
+        default=10800, ge=10, le=10800, description="Seconds after which the dump or its check is stopped."
     )

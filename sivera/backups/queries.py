@@ -1,24 +1,21 @@
-"""Questions about backups: the account of them, the snapshot that one is of, and databases made beside to check one."""
+"""SQL of backups: the snapshot, what is in it, and scratch databases."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from collections.abc import Sequence
 
-import psycopg
-from sqlalchemy import Connection, bindparam, delete, func, select, table, text, update
+from sqlalchemy import Connection, bindparam, func, select, table, text
 from sqlalchemy.orm import Session
 
 from sivera.grants import key_queries as keys
-from sivera.models import Backup
 
 SCRATCH = "sivera_check_"
-"""What the name of a database begins with that is made to check a backup."""
+"""The names of scratch databases begin with this."""
+
+LOCK_WAIT = "60s"
+"""How long to wait for a table that somebody has locked, such as a migration."""
 
 OURS = """n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
           AND n.nspname NOT LIKE 'pg\\_temp%'"""
-"""Which schemas are dumped."""
+"""The schemas that are dumped."""
 
 TABLES = f"""
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -27,7 +24,7 @@ TABLES = f"""
     ORDER BY 1, 2
 """  # noqa: S608 - constants
 
-# Since PostgreSQL 18 NOT NULL is a constraint as well: it must not count where an older server is compared.
+# Since PostgreSQL 18 NOT NULL is a constraint too: do not count it, to compare with older servers.
 CONSTRAINTS = f"""
     SELECT count(*) FILTER (WHERE k.convalidated) FROM pg_constraint k
     JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -41,90 +38,12 @@ INDEXES = f"""
 """  # noqa: S608 - constants
 
 
-def begin(session: Session, run_id: UUID, path: str) -> str | None:
-    """Note that a run begins to make a backup, and return the path of an earlier attempt, whose row this one replaces.
-
-    A run that is retried keeps its id.
-    """
-    replaced: str | None = session.scalar(delete(Backup).where(Backup.run_id == run_id).returning(Backup.path))
-    session.add(Backup(run_id=run_id, outcome="running", path=path))
-    return replaced
-
-
-def unfinished(session: Session, run_id: UUID) -> Sequence[Backup]:
-    """Return the backups that other runs began and did not end."""
-    return session.scalars(
-        select(Backup).where(Backup.outcome == "running", Backup.run_id != run_id).order_by(Backup.id)
-    ).all()
-
-
-def finish(session: Session, run_id: UUID, outcome: str, reason: str | None, manifest: dict[str, Any] | None) -> None:
-    """Note what became of a run's backup; without a manifest there is none."""
-    known = manifest or {}
-    session.execute(
-        update(Backup)
-        .where(Backup.run_id == run_id)
-        .values(
-            outcome=outcome,
-            reason=reason,
-            manifest=manifest,
-            path=Backup.path if manifest else None,
-            size=known.get("size"),
-            checksum=known.get("sha256"),
-            finished_at=func.clock_timestamp(),
-        )
-    )
-
-
-def note_check(session: Session, path: str, outcome: str, reason: str | None, manifest: dict[str, Any]) -> None:
-    """Note what a later check of a backup found."""
-    session.execute(
-        update(Backup)
-        .where(Backup.path == path)
-        .values(
-            outcome=outcome,
-            reason=reason,
-            manifest=manifest,
-            size=manifest["size"],
-            checksum=manifest["sha256"],
-            finished_at=func.coalesce(Backup.finished_at, func.clock_timestamp()),
-        )
-    )
-
-
-def mark_deleted(session: Session, paths: Sequence[str]) -> None:
-    """Note that these backups are no longer kept."""
-    session.execute(
-        update(Backup).where(Backup.path.in_(paths), Backup.deleted_at.is_(None)).values(deleted_at=func.now())
-    )
-
-
-def last_ended(session: Session) -> Backup | None:
-    """Return the backup whose run ended last."""
-    return session.scalars(
-        select(Backup).where(Backup.outcome != "running").order_by(Backup.started_at.desc()).limit(1)
-    ).one_or_none()
-
-
-def last_verified_age(session: Session) -> timedelta | None:
-    """Return how long ago the last verified backup was begun."""
-    now, last = session.execute(
-        select(func.now(), func.max(Backup.started_at)).where(Backup.outcome == "verified")
-    ).one()
-    return now - last if last else None
-
-
-def read_clock(session: Session) -> datetime:
-    """Return what time it is at the database."""
-    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-    return now
-
-
 def export_snapshot(session: Session) -> str:
-    """Return the name by which others read what this transaction sees, which may stay idle as long as it likes."""
-    # The statement timeout stays: it is the deadline of the counts, and pg_dump's own connection sets its own.
+    """Start a transaction that sees one moment and may stay idle; return the name by which others can read it."""
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     limits = ("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
-    # Not SET: a server that does not know one of them, being older, would refuse it.
+    session.execute(select(func.set_config("lock_timeout", LOCK_WAIT, False)))
+    # Not SET: an older server, which does not know one of them, would refuse it.
     session.execute(
         text("SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN :names").bindparams(
             bindparam("names", limits, expanding=True)
@@ -134,21 +53,8 @@ def export_snapshot(session: Session) -> str:
     return name
 
 
-def canceller(session: Session) -> Callable[[], None]:
-    """Return what breaks off the statement that this transaction runs, if any: to be called by another thread."""
-    driver = session.connection().connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - every engine of ours has this driver
-
-    def cancel() -> None:
-        # A server that cannot be reached ends the statement as well.
-        with suppress(psycopg.Error):
-            driver.cancel_safe(timeout=5)
-
-    return cancel
-
-
 def server_version(session: Session) -> tuple[str, int]:
-    """Return the server's version, as it is written and its major number."""
+    """Return the server's version as text, and its major number."""
     written, number = session.execute(
         select(func.current_setting("server_version"), func.current_setting("server_version_num"))
     ).one()
@@ -166,19 +72,19 @@ def count_rows(session: Session, schema: str, name: str) -> int:
 
 
 def count_constraints(session: Session) -> int:
-    """Count the constraints that hold for all rows."""
+    """Count the validated constraints."""
     count: int = session.execute(text(CONSTRAINTS)).scalar_one()
     return count
 
 
 def count_indexes(session: Session) -> int:
-    """Count the indexes that are whole."""
+    """Count the valid indexes."""
     count: int = session.execute(text(INDEXES)).scalar_one()
     return count
 
 
 def revision(session: Session) -> str | None:
-    """Return the revision that the database is migrated to; None where it never was."""
+    """Return the revision that the database is migrated to; None if it was never migrated."""
     if session.scalar(select(func.to_regclass("sivera_alembic_version"))) is None:
         return None
     found: str | None = session.scalar(text("SELECT version_num FROM sivera_alembic_version"))
@@ -186,13 +92,13 @@ def revision(session: Session) -> str | None:
 
 
 def keys_needed(session: Session) -> list[str]:
-    """Return the ids of the keys that ciphertexts name: of tokens, and of the sentinels of keys that are in use."""
+    """Return the ids of the keys that a restore needs: those in use, and those that tokens are encrypted with."""
     in_use = {check.id for check in keys.list_checks(session) if check.retired_at is None}
     return sorted(in_use | keys.tokens_by_key(session).keys())
 
 
 def sentinels(session: Session) -> dict[str, str]:
-    """Return what is encrypted with each key to know it by, in hexadecimal, by the key's id."""
+    """Return, by key id, the known text that is encrypted with each key, in hexadecimal."""
     return {check.id: check.sentinel.hex() for check in keys.list_checks(session)}
 
 
@@ -203,17 +109,17 @@ def database_size(session: Session) -> int:
 
 
 def analyze(session: Session) -> None:
-    """Let the planner know what is in the tables."""
+    """Give the planner statistics of the tables."""
     session.execute(text("ANALYZE"))
 
 
 def announce_scratch(connection: Connection, name: str) -> None:
-    """Let others see that a database of this name, which is about to be made, is in use while this connection lives."""
+    """Mark a scratch database as in use for as long as this connection lives."""
     connection.execute(select(func.set_config("application_name", name, False)))
 
 
 def abandoned_scratches(connection: Connection) -> Sequence[str]:
-    """Return the databases of this user that were made to check a backup by somebody who is gone."""
+    """Return the scratch databases of this user that no connection marks as in use."""
     return connection.scalars(
         text(
             """SELECT datname FROM pg_database d WHERE starts_with(datname, :prefix)
@@ -225,12 +131,12 @@ def abandoned_scratches(connection: Connection) -> Sequence[str]:
 
 
 def create_database(connection: Connection, name: str) -> None:
-    """Make an empty database; not within a transaction."""
+    """Create an empty database. This cannot run in a transaction."""
     connection.execute(text(f"CREATE DATABASE {_quoted(connection, name)} TEMPLATE template0 ENCODING 'UTF8'"))
 
 
 def drop_database(connection: Connection, name: str) -> None:
-    """Drop a database, whoever is in it; not within a transaction."""
+    """Drop a database and end its connections. This cannot run in a transaction."""
     connection.execute(text(f"DROP DATABASE IF EXISTS {_quoted(connection, name)} WITH (FORCE)"))
 
 

@@ -1,4 +1,4 @@
-"""Which backups are kept: the last of each of so many days, weeks and months, and the last verified one in any case."""
+"""Which backups are kept: the last of each day, week and month, and always the last verified one."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -10,9 +10,8 @@ from sivera.backups.options import BackupOptions
 def superfluous(backups: Sequence[Manifest], options: BackupOptions) -> list[Manifest]:
     """Return the backups that are no longer kept, the oldest first.
 
-    Days, weeks (ISO 8601) and months are UTC's, and counted by the backups that there are, not back from today: a time
-    without backups, or a clock that leapt, drops nothing. Of a day, a week or a month a verified one is kept before
-    others.
+    Days, weeks (ISO 8601) and months are in UTC. Only those with a backup count: a pause or a wrong clock drops none.
+    A verified backup is kept before others of its day, week or month.
     """
     # The best last: a verified one before others, then the newest.
     ordered = sorted(backups, key=lambda each: (each.outcome is Outcome.VERIFIED, each.started_at))

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from sivera.clock import read_clock
 from sivera.metrics import queries, quotas
-from sivera.metrics.definitions import COLLECTED_AT, RUNS_UNTIL, Collection, Sample
+from sivera.metrics.definitions import BACKUP_AGE, COLLECTED_AT, RUNS_UNTIL, Collection, Sample
 from sivera.metrics.runs import JobRuns, Window, run_samples, samples_of, window
 from sivera.values import PlatformName, Value
 
@@ -31,7 +31,13 @@ def begin(engine: Engine, settle: timedelta) -> Turn:
     return Turn(at=at, window=window(previous, at, settle))
 
 
-def collect(engine: Engine, turn: Turn, found: JobRuns, daily_calls: Mapping[PlatformName, int]) -> Collection:
+def collect(
+    engine: Engine,
+    turn: Turn,
+    found: JobRuns,
+    daily_calls: Mapping[PlatformName, int],
+    backup_at: datetime | None = None,
+) -> Collection:
     """Measure, and store the samples; a second time of the same turn replaces the first."""
     with Session(engine) as session, session.begin():
         samples = [
@@ -39,6 +45,7 @@ def collect(engine: Engine, turn: Turn, found: JobRuns, daily_calls: Mapping[Pla
             Sample(name=RUNS_UNTIL.name, value=turn.window.until.timestamp()),
             *run_samples(queries.read_latest(session, before=turn.at), found),
             *measure(session, daily_calls),
+            *([Sample(name=BACKUP_AGE.name, value=(turn.at - backup_at).total_seconds())] if backup_at else []),
         ]
         collection = Collection(at=turn.at, samples=tuple(samples))
         queries.write(session, turn.at, collection.samples)

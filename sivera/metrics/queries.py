@@ -20,8 +20,6 @@ _TABLES = """pg_class AS part JOIN pg_class AS whole ON whole.oid = coalesce(pg_
              WHERE part.relkind = 'r' AND part.relnamespace = CAST(current_schema() AS regnamespace) GROUP BY 1"""
 
 QUESTIONS: Mapping[str, str] = {
-    of.BACKUP_AGE.name: """
-        SELECT extract(epoch FROM now() - max(finished_at)) AS value FROM backups WHERE outcome = 'verified'""",
     of.GRANTS.name: "SELECT platform, status, count(*) AS value FROM platform_credentials GROUP BY 1, 2",
     of.GRANTS_BY_EXPIRY.name: """
         SELECT platform,

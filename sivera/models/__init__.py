@@ -2,7 +2,6 @@
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportArrival, ReportRequest
 from sivera.models.alerts import Alert
-from sivera.models.backups import Backup
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
@@ -14,7 +13,6 @@ from sivera.models.web import OAuthState, WebSession
 __all__ = [
     "AdAccount",
     "Alert",
-    "Backup",
     "Base",
     "BudgetCheck",
     "Campaign",

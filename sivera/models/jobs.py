@@ -24,11 +24,11 @@ class SyncRun(Base):
 
 
 class CleanupRun(Base):
-    """What one run of cleanup-expired-tokens did with one kind; it moves on in the transaction of each batch.
+    """What one run of cleanup-expired-tokens did with one kind. Each batch adds to it in its own transaction.
 
-    `run_id` is the id of its flow run, `kind` the name of the table. What went lies between `first_key` and `last_key`
-    (time and id of a row, in the order in which rows go) and before `cutoff`. `remaining` is how many rows were still
-    due at the end; null where they were not counted, or the run was killed. `refused` says why nothing was touched.
+    `run_id` is the id of the flow run, `kind` the name of the table. Rows older than `cutoff` were deleted. `remaining`
+    counts the rows that were still due at the end; it is null if they were not counted or the run died. `refused` says
+    why nothing was deleted.
     """
 
     __tablename__ = "cleanup_runs"
@@ -37,13 +37,10 @@ class CleanupRun(Base):
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
     cutoff: Mapped[datetime]
-    first_key: Mapped[str | None]
-    last_key: Mapped[str | None]
     deleted: Mapped[int] = mapped_column(BigInteger, server_default="0")
     remaining: Mapped[int | None] = mapped_column(BigInteger)
     dry_run: Mapped[bool]
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    duration_ms: Mapped[int] = mapped_column(server_default="0")
     refused: Mapped[str | None]
 
 

@@ -1,1 +1,1 @@
-"""The rules of cleanup-expired-tokens: what has expired, in which batches it goes, and when nothing may go at all."""
+"""The cleanup: which rows have expired, how they are deleted, and when nothing may be deleted."""

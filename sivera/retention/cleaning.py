@@ -1,231 +1,131 @@
-"""The cleanup of one kind: batch after batch, each a short transaction of its own, until nothing is due or time is up.
+"""The cleanup of one kind: small batches, each its own transaction, until nothing is due or the time is over.
 
-The proof of what went moves on in the transaction of each batch, so that a process killed anywhere leaves whole batches
-and a true proof, and the next run goes on where it was.
+Each batch is recorded in its own transaction. If the process dies, whole batches and a correct record stay, and the
+next run continues.
 """
 
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from sivera.clock import utc_now
+from sivera.clock import read_clock
 from sivera.retention import queries, rules
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.summary import CleanupPlan, KindResult
 
-logger = logging.getLogger("sivera.retention")
+BATCH_SIZE = 2_000
+"""Rows. A batch takes some 20 ms: nobody waits longer for a row of it."""
+
+STATEMENT_SECONDS = 2.0
+"""Longest time for a statement of a batch, when the disk is cold or somebody has locked the table."""
+
+COUNT_SECONDS = 1.0
+"""Longest time to count what a run leaves. All kinds together must stay below the flow's timeout."""
 
 
 @dataclass(frozen=True)
 class CleanupDependencies:
-    """What a cleanup needs from outside: the database, the worker's clock, and one in seconds that never goes back."""
+    """The database, the run's id, a clock in seconds that never goes back, and the rows of a batch."""
 
     engine: Engine
     run_id: UUID
-    now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
+    batch_size: int = BATCH_SIZE
 
 
 def plan_cleanup(deps: CleanupDependencies, options: CleanupOptions) -> CleanupPlan:
-    """Decide what goes, by the database's clock, or that nothing does because that is not to be believed."""
+    """Decide by the database's clock which rows are deleted, or refuse because the clock is wrong."""
     with Session(deps.engine) as session:
-        before = deps.now()
-        database, last_run = queries.read_clock(session)
-        after = deps.now()
-    clock = rules.ClockReading(before=before, database=database, after=after, last_run=last_run)
+        now, last_run = read_clock(session), queries.last_run(session)
     return CleanupPlan(
-        dry_run=options.dry_run,
-        deadline_seconds=options.deadline_seconds,
-        cutoffs=rules.cutoffs(options, database),
-        refused=rules.clock_refusal(clock, confirmed=options.clock_confirmed),
+        dry_run=options.dry_run, cutoffs=rules.cutoffs(options, now), refused=rules.clock_refusal(now, last_run)
     )
 
 
-def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> KindResult:
-    """Delete, or in a dry run count, what is due of a kind.
+def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> KindResult:
+    """Delete the rows of a kind that are due, or count them in a dry run.
 
-    A database that fails ends this kind alone, and the result says so.
+    If the database fails, only this kind fails, and the result says so.
 
     Args:
-        deps: What it needs from outside.
-        plan: What goes.
-        kind: Of which kind.
-        until: The monotonic time after which no batch is begun.
+        deps: The database and the clock.
+        plan: Which rows are deleted.
+        kind: The kind.
+        end: The monotonic time at which the whole run stops.
     """
-    return _Cleaning(deps, plan, kind, until).run()
-
-
-class _Cleaning:
-    def __init__(self, deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> None:
-        self._deps, self._plan, self._kind, self._until = deps, plan, kind, until
-        self._cutoff = plan.cutoffs[kind]
-        self._begun = deps.monotonic()
-        self._deleted = self._passed_over = 0
-        self._first_key: str | None = None
-        self._last_key: str | None = None
-        self._size, self._misses, self._carefully = rules.FIRST_SIZE, 0, False
-        self._done = queries.START
-        self._window_size = rules.WINDOW_SIZE
-        self._at_end = False
-
-    def run(self) -> KindResult:
-        refused = failed = remaining = None
-        try:
-            refused = self._begin()
-            if not refused:
-                failed = None if self._plan.dry_run else self._delete()
-                remaining = self._count()
-            self._end(remaining)
-        except SQLAlchemyError as error:
-            failed = _reason(error)
-        return KindResult(
-            kind=self._kind,
-            cutoff=self._cutoff,
-            deleted=self._deleted,
-            remaining=remaining,
-            first_key=self._first_key,
-            last_key=self._last_key,
-            duration_ms=self._milliseconds(),
-            refused=refused,
-            failed=failed,
-        )
-
-    def _begin(self) -> str | None:
-        with Session(self._deps.engine) as session, session.begin():
-            queries.bound(session, rules.BATCH_TIMEOUT_SECONDS)
-            refused = self._plan.refused
-            if not refused:
-                found = queries.read_freshness(session, self._kind, self._cutoff)
-                refused = rules.everything_refusal(self._kind, self._cutoff, found)
-            # With the first word of the run: one that died before its last must not prove a time that is not believed.
-            queries.begin_proof(
-                session, self._deps.run_id, self._kind, self._cutoff, dry_run=self._plan.dry_run, refused=refused
-            )
-        return refused
-
-    def _delete(self) -> str | None:
-        """Delete window after window; return why it gave up, or None where nothing is due any more or time is up."""
-        try:
-            # One connection, since a window belongs to it.
-            with self._deps.engine.connect() as connection, Session(connection) as session:
-                while not self._is_over():
-                    try:
-                        window = self._read_window(session)
-                    except OperationalError:
-                        # A cold disk, or dead rows that no vacuum may take yet: fewer keys are read in time.
-                        self._window_size = rules.smaller_size(self._window_size)
-                        if self._window_size < rules.SMALLEST_WINDOW:
-                            raise
-                        continue
-                    if window is None:
-                        self._at_end = True
-                        break
-                    self._delete_window(session, window)
-        except SQLAlchemyError as error:
-            return _reason(error)
-        return None
-
-    def _read_window(self, session: Session) -> queries.Window | None:
-        with session.begin():
-            queries.prepare(session, rules.WINDOW_TIMEOUT_SECONDS)
-            return queries.read_window(
-                session, self._kind, self._cutoff, self._done, size=self._window_size, chunk_size=rules.CHUNK_SIZE
-            )
-
-    def _delete_window(self, session: Session, window: queries.Window) -> None:
-        at = passed_over = 0
-        # To look for what is locked or held costs a third more, and in most windows nothing is.
-        self._carefully = False
-        while at < window.chunks:
-            if self._is_over():
-                return
-            chunks = self._size // rules.CHUNK_SIZE
-            upto = min(at + chunks, window.chunks)
-            begun = self._deps.monotonic()
-            try:
-                passed_over += self._delete_batch(session, window, at, upto)
-            except SQLAlchemyError as error:
-                self._misses += 1
-                self._carefully = True
-                logger.info("A batch of %d %s was rolled back (%s)", self._size, self._kind.value, _cause(error))
-                if self._misses == rules.MOST_MISSES:
-                    raise
-                self._size = rules.smaller_size(self._size)
-                continue
-            self._misses = 0
-            if upto - at == chunks:
-                self._size = rules.next_size(self._size, self._deps.monotonic() - begun)
-            at = upto
-        self._done = window.last
-        self._passed_over += passed_over
-
-    def _delete_batch(self, session: Session, window: queries.Window, after: int, upto: int) -> int:
-        """Delete what is due of these chunks, with its proof, and return how many rows were passed over."""
-        passed_over = 0
-        with session.begin():
-            if self._carefully:
-                queries.prepare(session, rules.BATCH_TIMEOUT_SECONDS)
-                deleted, passed_over = queries.delete_free(session, self._kind, self._cutoff, after, upto)
-            else:
-                queries.prepare(session, rules.BATCH_TIMEOUT_SECONDS, rules.LOCK_SECONDS)
-                deleted = queries.delete_batch(session, self._kind, self._cutoff, after, upto)
-            if deleted:
-                duration = self._milliseconds()
-                queries.prove_batch(
-                    session, self._deps.run_id, self._kind, window, deleted=deleted, duration_ms=duration
-                )
-        if deleted:
-            self._deleted += deleted
-            self._first_key, self._last_key = self._first_key or str(window.first), str(window.last)
-        return passed_over
-
-    def _is_over(self) -> bool:
-        return self._deps.monotonic() >= self._until
-
-    def _count(self) -> int | None:
-        """Count what is still due; None where that takes too long."""
-        if self._at_end:
-            return self._passed_over
-        seconds = rules.count_seconds(self._plan.deadline_seconds)
-        children_from = None
-        if self._plan.dry_run:
-            seconds = max(seconds, self._until - self._deps.monotonic())
-            # A real run would have deleted these children before.
-            children_from = self._plan.cutoffs[Kind.OAUTH_STATES]
-        try:
-            with Session(self._deps.engine) as session:
-                queries.bound(session, seconds)
-                beyond = queries.count_due(session, self._kind, self._cutoff, self._done, children_from)
-        except OperationalError:
-            return None
-        return self._passed_over + beyond
-
-    def _end(self, remaining: int | None) -> None:
-        with Session(self._deps.engine) as session, session.begin():
-            queries.bound(session, rules.BATCH_TIMEOUT_SECONDS)
-            queries.end_proof(
+    begun = deps.monotonic()
+    until = rules.end_of(kind, begun, end)
+    deleted, remaining, failed = 0, None, None
+    refused = plan.refused
+    try:
+        refused = refused or _refusal(deps, plan, kind)
+        if not refused:
+            for count in _batches(deps, plan, kind, until):
+                deleted += count
+            remaining = _count(deps, plan, kind, until)
+        with Session(deps.engine) as session, session.begin():
+            queries.prepare(session, STATEMENT_SECONDS)
+            queries.record(
                 session,
-                self._deps.run_id,
-                self._kind,
+                deps.run_id,
+                kind,
+                plan.cutoffs[kind],
+                dry_run=plan.dry_run,
                 remaining=remaining,
-                duration_ms=self._milliseconds(),
+                refused=refused,
             )
+    except SQLAlchemyError as error:
+        # Not its text, which holds the statement and its values.
+        cause = type(getattr(error, "orig", None) or error).__name__
+        failed = f"the database failed ({cause}); the next run continues"
+    return KindResult(
+        kind=kind,
+        cutoff=plan.cutoffs[kind],
+        deleted=deleted,
+        remaining=remaining,
+        duration_ms=round((deps.monotonic() - begun) * 1000),
+        refused=refused,
+        failed=failed,
+    )
 
-    def _milliseconds(self) -> int:
-        return round((self._deps.monotonic() - self._begun) * 1000)
+
+def _refusal(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind) -> str | None:
+    with Session(deps.engine) as session:
+        queries.prepare(session, STATEMENT_SECONDS)
+        written_at, keeps_any = queries.read_freshness(session, kind, plan.cutoffs[kind])
+    return rules.everything_refusal(kind, plan.cutoffs[kind], written_at, keeps_any=keeps_any)
 
 
-def _reason(error: SQLAlchemyError) -> str:
-    return f"the database failed ({_cause(error)}); the next run goes on"
+def _batches(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> Iterator[int]:
+    """Delete batch after batch, and yield how many rows each deleted."""
+    after, cutoff = queries.EVER, plan.cutoffs[kind]
+    while not plan.dry_run and deps.monotonic() < until:
+        with Session(deps.engine) as session, session.begin():
+            queries.prepare(session, STATEMENT_SECONDS)
+            batch = queries.delete_batch(session, kind, cutoff, after, deps.batch_size)
+            if batch.last is None:
+                return
+            queries.record(session, deps.run_id, kind, cutoff, dry_run=False, deleted=batch.deleted)
+        yield batch.deleted
+        # Index entries of deleted rows stay until a vacuum: do not read them again for each batch.
+        after = batch.last
 
 
-def _cause(error: SQLAlchemyError) -> str:
-    # Its text holds the statement and its values.
-    return type(getattr(error, "orig", None) or error).__name__
+def _count(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> int | None:
+    """Count the rows that are still due; return None if that takes too long."""
+    seconds, children_from = COUNT_SECONDS, queries.EVER
+    if plan.dry_run:
+        seconds = max(seconds, until - deps.monotonic())
+        # A real run would have deleted the expired children already.
+        children_from = plan.cutoffs[Kind.OAUTH_STATES]
+    try:
+        with Session(deps.engine) as session:
+            queries.prepare(session, seconds)
+            return queries.count_due(session, kind, plan.cutoffs[kind], children_from)
+    except OperationalError:
+        return None

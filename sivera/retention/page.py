@@ -1,12 +1,12 @@
-"""The page of a run of cleanup-expired-tokens: its figures, and a picture of what the last runs deleted."""
+"""The page of a cleanup: its figures, and a chart of what the last runs deleted."""
 
 from collections import Counter
 from datetime import UTC
 
 from sqlalchemy.orm import Session
 
-from sivera import chart_queries as queries
 from sivera import pages
+from sivera.retention import queries
 from sivera.retention.options import Kind
 from sivera.retention.summary import CleanupSummary, KindResult
 
@@ -25,14 +25,14 @@ def cleanup_page(job: str, summary: CleanupSummary, charts: list[str]) -> str:
 
 
 def cleanup_charts(session: Session) -> list[str]:
-    """Draw how many rows of each kind the last runs deleted; nothing where none has."""
-    rows = queries.recent_cleanups(session, RUNS)
+    """Draw how many rows of each kind the last runs deleted; return no chart if there was no run."""
+    rows = queries.recent_runs(session, RUNS)
     if not rows:
         return []
     totals: Counter[str] = Counter()
     for _, _, kind, deleted in rows:
         totals[kind] += deleted
-    # More parts than there are colours nobody could tell apart.
+    # One colour for each part.
     named = {kind for kind, count in totals.most_common(len(pages.OKABE_ITO) - 1) if count}
     counts: Counter[tuple[str, str]] = Counter()
     for run, begun, kind, deleted in rows:

@@ -1,4 +1,4 @@
-"""What a cleanup is to do and what it did: of one kind, of a run."""
+"""What a cleanup is to do, and what it did."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,13 +9,9 @@ from sivera.values import Value
 
 
 class CleanupPlan(Value):
-    """What goes: of each kind the rows whose time lies before its cutoff; nothing at all where `refused` says why.
-
-    `deadline_seconds` is what a run has for all kinds.
-    """
+    """The cutoff of each kind: older rows are deleted. If `refused` gives a reason, nothing is."""
 
     dry_run: bool
-    deadline_seconds: int
     cutoffs: dict[Kind, datetime]
     refused: str | None = None
 
@@ -23,16 +19,14 @@ class CleanupPlan(Value):
 class KindResult(Value):
     """What a run did with one kind.
 
-    `remaining` is how many rows are still due, None where they were not counted. `first_key` and `last_key` are what
-    went first and last: the row's time and its id. `refused` says why nothing was touched, `failed` why it stopped.
+    `remaining` counts the rows that are still due; None if they were not counted. `refused` says why nothing was
+    deleted, `failed` why the work stopped.
     """
 
     kind: Kind
     cutoff: datetime
     deleted: int = 0
     remaining: int | None = None
-    first_key: str | None = None
-    last_key: str | None = None
     duration_ms: int = 0
     refused: str | None = None
     failed: str | None = None
@@ -46,7 +40,7 @@ class CleanupSummary(Value):
 
     @classmethod
     def of(cls, plan: CleanupPlan, results: Mapping[Kind, object]) -> Self:
-        """Return the summary of a plan and of what the cleanup of each kind returned or raised."""
+        """Return the summary of what the cleanup of each kind returned or raised."""
         return cls(
             dry_run=plan.dry_run,
             kinds=tuple(
@@ -63,26 +57,26 @@ class CleanupSummary(Value):
 
     @property
     def deleted(self) -> int:
-        """How many rows went."""
+        """How many rows were deleted."""
         return sum(one.deleted for one in self.kinds)
 
     @property
     def failures(self) -> tuple[KindResult, ...]:
-        """The kinds that were refused, or that failed."""
+        """The kinds that were refused or failed."""
         return tuple(one for one in self.kinds if one.refused or one.failed)
 
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        left = [_remaining(one) for one in self.kinds if one.remaining != 0 and not one.refused]
+        if len({one.refused for one in self.kinds}) == 1 and (reason := self.kinds[0].refused):
+            return f"refused: {reason}"
+        left = [_remaining(one) for one in self.kinds if one.remaining != 0 and not (one.refused or one.failed)]
         if self.dry_run:
             parts = [f"dry run, nothing deleted; due: {', '.join(left) or 'nothing'}"]
         else:
             gone = [f"{one.deleted} {one.kind.value}" for one in self.kinds if one.deleted]
             parts = [f"deleted {', '.join(gone) or 'nothing'}"]
             parts += [f"left for the next run: {', '.join(left)}"] if left else []
-        if len({one.refused for one in self.kinds}) == 1 and (reason := self.kinds[0].refused):
-            return f"refused: {reason}"
         parts += [f"refused {one.kind.value}: {one.refused}" for one in self.kinds if one.refused]
         parts += [f"failed {one.kind.value}: {one.failed}" for one in self.kinds if one.failed]
         return "; ".join(parts)

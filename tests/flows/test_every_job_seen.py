@@ -51,7 +51,7 @@ ITEMS: dict[str, set[str]] = {
     names.BUDGETS_JOB: {*PLATFORMS, "team-budgets"},
     names.ALERTS_JOB: {"check", "publish-events"},
     names.METRICS_JOB: {"read-runs", "collect"},
-    names.BACKUP_JOB: {"begin", "dump", "check", "drop superfluous"},
+    names.BACKUP_JOB: {"dump", "check", "drop superfluous"},
 }
 """Some of the names that task runs have."""
 

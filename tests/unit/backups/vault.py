@@ -1,23 +1,23 @@
 """A database with something in it and a folder for its backups, for the tests of backups."""
 
-import math
 import resource
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import s3fs
 from fsspec.implementations.dirfs import DirFileSystem
 from pydantic import SecretStr
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from sivera.backups import backing_up
 from sivera.backups.backing_up import BackupDependencies
-from sivera.backups.catalog import Catalog, path_of
-from sivera.backups.dumping import Tell
+from sivera.backups.catalog import Catalog
+from sivera.backups.dumping import Progress
 from sivera.backups.manifest import Manifest, Verdict
 from sivera.crypto import Keyring
 from sivera.database import open_engine
@@ -32,16 +32,19 @@ PLACE = "sivera/backups"
 PART = 5 * 2**20
 """The smallest part of an upload that S3 takes."""
 
-NEVER = math.inf
 A_DAY = 86_400.0
 
 
 def nothing(_: float) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
+
+
+def deadline(seconds: float = A_DAY) -> float:
+    return time.monotonic() + seconds
 
 
 def catalog_in(folder: Path) -> Catalog:
-    """The backups in a folder, as the storage block gives it."""
+    """Return the backups in a folder, as the storage block opens it."""
     return Catalog(DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
 
 
@@ -52,18 +55,14 @@ class Vault:
     engine: Engine
     keyring: Keyring
     folder: Path
-    runs: list[UUID] = field(default_factory=list)
 
     @property
     def catalog(self) -> Catalog:
         return catalog_in(self.folder)
 
     def deps(self, keyring: Keyring | None = None) -> BackupDependencies:
-        """What a new run has."""
-        self.runs.append(uuid4())
-        return BackupDependencies(
-            self.engine, self.engine.url, self.catalog, lambda: keyring or self.keyring, self.runs[-1]
-        )
+        """Return what a new run has."""
+        return BackupDependencies(self.engine.url, self.catalog, lambda: keyring or self.keyring, uuid4())
 
     def execute(self, statement: str, **parameters: object) -> None:
         with self.engine.begin() as connection:
@@ -88,79 +87,79 @@ class Vault:
             count=sessions,
         )
 
-    def back_up(self, tell: Tell = nothing, until: float = NEVER) -> Manifest | Verdict:
-        """Make a backup; it is not checked."""
-        deps = self.deps()
-        return backing_up.dump(deps, backing_up.begin(deps), self.monotonic(until), tell)
+    def back_up(self, progress: Progress = nothing, seconds: float = A_DAY) -> Manifest | Verdict:
+        """Make a backup, without its check."""
+        return backing_up.dump(self.deps(), deadline(seconds), progress)
 
     def backed_up(self) -> Manifest:
-        """Make a backup that is whole."""
+        """Make a backup that succeeds."""
         made = self.back_up()
         assert isinstance(made, Manifest), made
         return made
 
-    def check(self, made: Manifest, keyring: Keyring | None = None, tell: Tell = nothing) -> Verdict:
-        """Check a backup that the last run made."""
-        deps = BackupDependencies(
-            self.engine, self.engine.url, self.catalog, lambda: keyring or self.keyring, self.runs[-1]
-        )
-        return backing_up.check(deps, made, self.monotonic(NEVER), tell).verdict
+    def check(self, made: Manifest, keyring: Keyring | None = None, progress: Progress = nothing) -> Verdict:
+        return backing_up.check(self.deps(keyring), made, deadline(), progress).verdict
 
     def dump_file(self, made: Manifest) -> Path:
-        return self.folder / path_of(made.name)
+        return self.folder / made.path
 
-    def accounts(self) -> list[tuple[object, ...]]:
-        """What the table of backups says, the oldest first."""
-        return self.rows("SELECT outcome, path, reason FROM backups ORDER BY id")
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
 
     def scratches(self) -> list[str]:
-        """The databases that were made to check a backup."""
+        """Return the scratch databases."""
         return [str(row[0]) for row in self.rows("SELECT datname FROM pg_database WHERE datname LIKE 'sivera_check%'")]
 
-    @staticmethod
-    def monotonic(until: float) -> float:
-        return time.monotonic() + min(until, A_DAY)
 
-
-def at(share: float, do: Callable[[], object]) -> Tell:
-    """Do something once, when so much is done."""
+def at(share: float, do: Callable[[], object]) -> Progress:
+    """Do something once, when this share is done."""
     done: list[bool] = []
 
-    def tell(reached: float) -> None:
+    def progress(reached: float) -> None:
         if reached >= share and not done:
             done.append(True)
             do()
 
-    return tell
+    return progress
+
+
+@contextmanager
+def beside(postgres: str, name: str) -> Iterator[str]:
+    """Yield the URL of an empty database."""
+    engine = open_engine(postgres)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(postgres).set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
 
 
 def dump_and_stop(url: str, folder: str, run_id: str) -> None:
-    """Begin a backup in a process that is to be killed: it stops in the middle of the dump."""
-    engine = open_engine(url)
-    deps = BackupDependencies(engine, engine.url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
-    backing_up.dump(deps, backing_up.begin(deps), Vault.monotonic(NEVER), lambda _: signal.pause())
+    """Start a backup in a process that is to be killed, and stop in the middle of the dump."""
+    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
+    backing_up.dump(deps, deadline(), lambda _: signal.pause())
 
 
 def dump_on_full_disk(url: str, folder: str, run_id: str) -> None:
-    """Begin a backup in a process of its own, none of whose files may grow to more than 20,000 bytes."""
-    engine = open_engine(url)
-    deps = BackupDependencies(engine, engine.url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
+    """Make a backup in a process that may write 20,000 bytes to a file at most; say which verdict came of it."""
+    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-    backing_up.dump(deps, backing_up.begin(deps), Vault.monotonic(NEVER), nothing)
+    verdict = backing_up.dump(deps, deadline(), nothing)
+    assert isinstance(verdict, Verdict)
+    assert verdict.reason == "the storage failed (File too large)", verdict.reason
 
 
 def dump_to_bucket_and_stop(url: str, server: str, run_id: str) -> None:
-    """Begin a backup in a process that is to be killed: it stops when a part of the dump was uploaded."""
+    """Start a backup in a process that is to be killed, and stop when a part of the dump was uploaded."""
     there = s3fs.S3FileSystem(**credentials(server), default_block_size=PART, skip_instance_cache=True)
-    engine = open_engine(url)
     catalog = Catalog(DirFileSystem(path=PLACE, fs=there))
-    deps = BackupDependencies(engine, engine.url, catalog, _no_keyring, UUID(run_id))
+    deps = BackupDependencies(open_engine(url).url, catalog, _no_keyring, UUID(run_id))
 
     def stop(_: float) -> None:
         if there.list_multipart_uploads("sivera"):
             signal.pause()
 
-    backing_up.dump(deps, backing_up.begin(deps), Vault.monotonic(NEVER), stop)
+    backing_up.dump(deps, deadline(), stop)
 
 
 def _no_keyring() -> Keyring:

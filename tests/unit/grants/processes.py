@@ -12,7 +12,6 @@ CONTEXT.set_forkserver_preload(
     [
         "tests.unit.grants.workers",
         "tests.unit.retention.test_cleaning",
-        "tests.unit.retention.test_kinds",
         "tests.unit.sync.killed",
     ]
 )

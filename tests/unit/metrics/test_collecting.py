@@ -150,18 +150,10 @@ def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
 
 
 def test_a_backup_is_as_old_as_the_last_verified_one(engine: Engine) -> None:
-    assert measured(engine).values(of.BACKUP_AGE) == {}
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                """INSERT INTO backups (run_id, outcome, finished_at) VALUES
-                   (gen_random_uuid(), 'verified', now() - interval '9 days'),
-                   (gen_random_uuid(), 'verified', now() - interval '2 days'),
-                   (gen_random_uuid(), 'mismatch', now())"""
-            )
-        )
-    (age,) = measured(engine).values(of.BACKUP_AGE).values()
-    assert age == pytest.approx(2 * 86_400, abs=60)
+    turn = Turn(at=NOW, window=DAY)
+    assert collect(engine, turn, found(), DAILY).values(of.BACKUP_AGE) == {}
+    age = timedelta(days=2)
+    assert collect(engine, turn, found(), DAILY, NOW - age).values(of.BACKUP_AGE) == {(): age.total_seconds()}
 
 
 def test_a_table_in_parts_is_one_table(engine: Engine) -> None:
