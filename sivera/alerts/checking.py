@@ -16,7 +16,7 @@ from sivera.alerts.job_rules import job_conditions
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.sending import Sent
 from sivera.clock import read_clock
-from sivera.occurrences.rules import Occurrence
+from sivera.history.rules import Occurrence
 from sivera.values import Value
 
 OF_DATA = (Kind.REAUTHORIZATION_REQUIRED, Kind.STALE_DATA)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sivera.alerts.conditions import Condition, Kind, Links, sentence
-from sivera.occurrences.rules import ANOTHER_INSTANCE, Occurrence, Outcome
+from sivera.history.rules import ANOTHER_INSTANCE, Occurrence, Outcome
 
 LOOK_BACK = timedelta(days=8)
 """What lies before that is over: the job may have been removed since. A weekly job has run once in this time."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sivera.history.rules import Occurrence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,6 @@ from sivera.alerts.job_rules import SILENCE
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open, lock_alerts
 from sivera.clock import read_clock, utc_now
-from sivera.occurrences.rules import Occurrence
 from sivera.values import PlatformName
 from tests.stage import Stage
 
