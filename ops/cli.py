@@ -31,7 +31,7 @@ app.command("ops.commands.reports:reports", help="The teams' daily reports, and 
 app.command("ops.commands.budgets:budgets", help="What teams mean to spend in a month.")
 app.command("ops.commands.keys:keys", help="The keys that encrypt tokens in the database.")
 app.command("ops.commands.history:history", name="history", help="What became of scheduled times and runs by hand.")
-app.command("ops.commands.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
+app.command("ops.commands.alerts:alerts", help="The open alerts, and the channels by which people are notified.")
 app.command("ops.commands.restore:restore", help="The backups of the database, and the way back from one.")
 app.command("ops.commands.secret:secret", help="The secret that callers of the HTTP API send.")
 app.command("ops.commands.monitor:monitor", help="The monitors outside of Prefect that are notified when runs end.")

@@ -44,18 +44,3 @@ class CleanupRun(Base):
     refused: Mapped[str | None]
 
 
-class OutboxEvent(Base):
-    """An event that is to be published: written in the transaction that makes it true (the transactional outbox)."""
-
-    __tablename__ = "outbox_events"
-    __table_args__ = (
-        Index("ix_outbox_events_unpublished", "created_at", postgresql_where=text("published_at IS NULL")),
-        Index("ix_outbox_events_published", "published_at", "id", postgresql_where=text("published_at IS NOT NULL")),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    name: Mapped[str]
-    resource: Mapped[str]
-    payload: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    published_at: Mapped[datetime | None]
