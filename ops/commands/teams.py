@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ops.commands.tables import print_table, say
 from ops.stack.prefect_server import use_running_stack
-from sivera.accounts import team_queries
+from sivera.accounts import queries as team_queries
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.reports.rules import find_zone

@@ -273,6 +273,8 @@ def _sealed_otherwise(prefix: bytes) -> ColumnElement[bool]:
         return and_(column.is_not(None), begins != literal(prefix, LargeBinary))
 
     return or_(*map(otherwise, SEALED))
+
+
 def platforms_in_use(session: Session) -> set[str]:
     """Return the platforms that have a grant or an account."""
     return set(session.scalars(union(select(PlatformCredential.platform), select(AdAccount.platform))))

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, func, text
+from sqlalchemy import BigInteger, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import Base
@@ -42,5 +42,3 @@ class CleanupRun(Base):
     dry_run: Mapped[bool]
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     refused: Mapped[str | None]
-
-

@@ -184,7 +184,7 @@ def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None
         for name, field in options.model_fields.items():
             default = re.escape(f"`{field.default}`") if field.default else "[^`|]+"
             assert re.search(rf"^\| `{name}` \| {default} \|", text, re.MULTILINE), f"{name} or its default"
-    for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, TIMEOUT_SECONDS):
+    for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS):
         assert re.search(rf"^\|.*\b{seconds:.0f}( s|초).*\|$", text, re.MULTILINE), f"the limit of {seconds} seconds"
     for platform, facts in FACTS.items():
         hours = round(facts.window / timedelta(hours=1))

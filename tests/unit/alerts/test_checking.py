@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sivera.history.rules import Occurrence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -18,6 +17,7 @@ from sivera.alerts.job_rules import SILENCE
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open, lock_alerts
 from sivera.clock import read_clock, utc_now
+from sivera.history.rules import Occurrence
 from sivera.values import PlatformName
 from tests.stage import Stage
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence
 
 from sivera.alerts.conditions import MAX_REASON, BrokenGrant, Condition, Kind, Links, StaleAccount, plain
 from sivera.alerts.data_rules import grant_conditions, stale_conditions
 from sivera.alerts.job_rules import SILENCE, job_conditions
+from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
