@@ -82,7 +82,7 @@ def anchors(text: str) -> set[str]:
 
 def calls(text: str) -> Iterator[list[str]]:
     """The arguments of each call of `sivera` in a line of shell or in a span of code."""
-    for part in text.split("&&"):
+    for part in re.split(r"&&|\|", text):
         if found := re.fullmatch(r"(?:uv run )?sivera (.+)", part.strip()):
             yield shlex.split(found[1])
 
@@ -151,20 +151,6 @@ def test_the_table_of_jobs_lists_each_flow_and_when_it_runs() -> None:
         for schedule in deployment.schedules:
             if schedule.active:
                 assert f"`{schedule.cron}`" in rows[FLOWS[deployment.entrypoint].name]
-
-
-def test_the_cron_expressions_of_the_guide_are_those_of_the_timetable_and_may_stand_in_it() -> None:
-    section = ENGLISH.read_text().partition('<a id="cron"></a>')[2].partition("<a id=")[0]
-    rows = re.findall(r"^\| `([^`]+)` \|[^|]+\| (?:`([\w-]+)` of `([\w/-]+)`)? ?\|$", section, re.MULTILINE)
-    deployed = {
-        (schedule.slug, f"{FLOWS[deployment.entrypoint].name}/{deployment.name}"): schedule.cron
-        for deployment in TIMETABLE.deployments
-        for schedule in deployment.schedules
-    }
-    assert len(rows) > 5
-    for cron, slug, deployment in rows:
-        assert not slug or deployed[slug, deployment] == cron
-        assert Schedule(slug="any", cron=cron, timezone="UTC")
 
 
 @each_language
