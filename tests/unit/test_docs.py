@@ -13,7 +13,7 @@ from cyclopts import App
 from blocks.alert_channels import WATCHDOG
 from blocks.automations import AUTOMATIONS
 from ops.cli import app
-from ops.timetable import Schedule, find_timetable, read_timetable
+from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.conditions import Kind
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.backups.options import BackupOptions
