@@ -88,7 +88,7 @@ def check(engine: Engine) -> None:
 
 
 class Revisions(NamedTuple):
-    """The database's revision (None before the first migration), the newest, and whether this version knows the former."""
+    """The database's revision (None before the first migration), the newest, and whether we know the former."""
 
     current: str | None
     newest: str | None
