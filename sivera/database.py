@@ -49,7 +49,12 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> Engine:
+def open_engine(
+    url: URL | str,
+    pool_size: int = 5,
+    statement_seconds: int = STATEMENT_TIMEOUT_SECONDS,
+    connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
+) -> Engine:
     """Return an engine whose connections are bounded in number and every statement in time.
 
     Nothing is connected yet; see `check`.
@@ -62,7 +67,7 @@ def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STA
         # Values stand in no error: among them are ciphertexts and names.
         hide_parameters=True,
         connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "connect_timeout": connect_seconds,
             # A server that vanished without a word is noticed within half a minute.
             "keepalives_idle": 20,
             "keepalives_interval": 5,
