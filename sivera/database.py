@@ -49,18 +49,13 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-<<<<<<< HEAD
-def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> Engine:
-    """Return an engine with a bounded number of connections and a time limit for each statement.
-=======
 def open_engine(
     url: URL | str,
     pool_size: int = 5,
     statement_seconds: int = STATEMENT_TIMEOUT_SECONDS,
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
 ) -> Engine:
-    """Return an engine whose connections are bounded in number and every statement in time.
->>>>>>> u
+    """Return an engine with a bounded number of connections and a time limit for each statement.
 
     Nothing is connected yet; see `check`.
     """
@@ -72,13 +67,8 @@ def open_engine(
         # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,
         connect_args={
-<<<<<<< HEAD
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            # Notices within half a minute that a server is gone.
-=======
             "connect_timeout": connect_seconds,
-            # A server that vanished without a word is noticed within half a minute.
->>>>>>> u
+            # Notices within half a minute that a server is gone.
             "keepalives_idle": 20,
             "keepalives_interval": 5,
             "keepalives_count": 2,

@@ -52,10 +52,17 @@ def world() -> World:
 ROOMS = ("system", "flows", "ops", "tasks", "blocks", "unit")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the rooms whose tests take longest, so that no worker waits for another at the end."""
+    """Start with the rooms whose tests take longest, so that no worker waits for another at the end.
+
+    One worker runs a whole file, and another one all of tests/system, where files share a stack.
+    """
     root = Path(__file__).parent
     items.sort(key=lambda item: ROOMS.index(item.path.relative_to(root).parts[0]))
+    for item in items:
+        room = item.path.relative_to(root).parts[0]
+        item.add_marker(pytest.mark.xdist_group("system" if room == "system" else str(item.path.relative_to(root))))
 
 
 class Stageable:

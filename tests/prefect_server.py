@@ -27,6 +27,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from tests.children import take_interrupts
+
 START_SECONDS = 300
 STOP_SECONDS = 15
 
@@ -156,6 +158,7 @@ def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=take_interrupts,  # noqa: PLW1509 - it calls nothing that takes a lock
         )
     try:
         _wait_until_healthy(process, server.api_url, log)
