@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from tests.prefect_server import PrefectServer  # a plugin: pytest imports it first, to rewrite its asserts
 
 pytest_plugins = ["tests.prefect_server"]
+
+# A shell that starts pytest in the background lets it ignore SIGINT, and what tests start would ignore it as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is: by default Hypothesis fails one that takes 200 ms.
 settings.register_profile("patient", deadline=None)
