@@ -27,7 +27,7 @@ from tests.children import environment, take_interrupts
 from tests.ops.commands import Sivera
 from tests.prefect_server import free_port
 from tests.receiver import receiving
-from tests.system.conftest import ACCOUNTS, Demo, Pass
+from tests.system.conftest import ACCOUNTS, Demo
 from tests.unit.test_docs import BLOCK, ENGLISH
 
 NOT_RUN = {
@@ -256,7 +256,8 @@ def is_function(line: str) -> bool:
     return bool(re.match(r"\w+\(\) ", line))
 
 
-def test_every_command_of_the_guide_does_what_it_says(demo: Demo, sivera: Sivera, every_job: Pass) -> None:  # noqa: ARG001 - the jobs have run
+@pytest.mark.usefixtures("every_job")
+def test_every_command_of_the_guide_does_what_it_says(demo: Demo, sivera: Sivera) -> None:
     lines = list(lines_of_the_guide())
     assert len(lines) > 40
     # The jobs' secrets of the other tests give way to those of the guide.
