@@ -18,13 +18,14 @@ from sivera.clock import read_clock
 from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
 from sivera.metrics.collecting import measure
-from sivera.metrics.definitions import Collection
+from sivera.metrics.definitions import Collection, Sample
 from sivera.metrics.runs import COMPLETED
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls
 from sivera.units import duration
 from sivera.values import Value
 from tasks.job_runs import JobStatus, job_statuses
+from tasks.resources import last_backup
 
 STALE = timedelta(hours=3)
 """An account that should be synced every hour has missed two runs by then."""
@@ -61,9 +62,12 @@ def read_status(client: SyncPrefectClient) -> Status:
     jobs = job_statuses(client)
     with open_database() as engine, Session(engine) as session:
         at = read_clock(session)
-        figures = Collection(at=at, samples=tuple(measure(session, read_daily_calls())))
+        samples = list(measure(session, read_daily_calls()))
+        if backup_at := last_backup():
+            samples.append(Sample(name=of.BACKUP_AGE.name, value=(at - backup_at).total_seconds()))
         alerts = len(list_open(session))
         stale = sum(not account.rests for account in stale_accounts(session, STALE))
+    figures = Collection(at=at, samples=tuple(samples))
     return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)
 
 
