@@ -1,9 +1,9 @@
 """`python -m benchmarks.budgets --accounts N --days N`: check-budgets beside one plain aggregate of the same rows.
 
-Accounts of all four platforms with three campaigns each and a row a day of each, in the order in which syncs bring
-them, in one PostgreSQL with its default settings. The floor adds up the same rows, as many accounts a statement, and
-judges nothing. Then the job's own code, without Prefect: a run that opens what there is to open, and one that finds all
-as it was; and the plans of the queries that read figures. The last line is JSON.
+It fills a PostgreSQL with default settings: accounts of all four platforms, each with three campaigns and a row a day
+of each, in the order in which syncs write them. The floor adds up the same rows in chunks of the same size, and judges
+nothing. Then the job's own code runs without Prefect: a first run opens the alerts, and a second one finds nothing new.
+The last line is JSON, with the plans of the queries that read figures.
 """
 
 import argparse
@@ -18,11 +18,10 @@ from sqlalchemy import URL, Connection, Engine, event, text
 
 from benchmarks.bench import profiled, say, tell
 from ops.stack.stack import open_stack, prepare_database
-from sivera.budgets.checking import CheckDependencies, check_platform, parts_in_order
+from sivera.budgets.checking import CheckDependencies, check_part, parts_in_order
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.projection import HISTORY_DAYS
-from sivera.budgets.summary import TEAMS, Checked, CheckSummary
-from sivera.budgets.teams import check_team_budgets
+from sivera.budgets.summary import Checked, CheckSummary
 from sivera.database import open_engine
 from sivera.values import PlatformName
 
@@ -40,7 +39,7 @@ LOAD = (
               now() - interval '1 day' * :days
        FROM generate_series(0, :accounts - 1) AS n
        JOIN platform_credentials AS c ON c.id = 1 + n % (SELECT count(*) FROM platform_credentials)""",
-    # On Google and Amazon two of three share a budget; on the others the third has one for all its days.
+    # On Google and Amazon two of three campaigns share a budget; elsewhere the third has a lifetime budget.
     """INSERT INTO campaigns (account_id, external_id, name, status, native_status, budget_kind, budget_amount,
                               budget_currency, budget_id, start_date, end_date)
        SELECT a.id, a.id || '-' || n, 'campaign ' || n, 'active', 'ON', kind,
@@ -84,7 +83,7 @@ FLOOR = """
         WHERE m.account_id = ANY(:ids) AND m.day >= current_date - CAST(:days AS int)
     ) AS rows GROUP BY account_id, campaign_id
 """
-"""What the platforms' budgets and then the teams' read."""
+"""What the checks of the platforms' and of the teams' budgets read."""
 
 
 def main() -> None:
@@ -148,7 +147,7 @@ class Benchmark:
         }
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("SET maintenance_work_mem = '512MB'"))
-            # The rows fit each other as they are: to look up each account again would take minutes.
+            # The rows fit each other: checking every foreign key would take minutes.
             connection.execute(text("SET session_replication_role = replica"))
             for statement in LOAD:
                 found = {name: value for name, value in values.items() if f":{name}" in statement}
@@ -178,11 +177,7 @@ class Benchmark:
         seconds = {}
         for part in parts_in_order(self.deps, options):
             started = time.monotonic()
-            parts[part] = (
-                check_team_budgets(self.deps, options, until)
-                if part == TEAMS
-                else check_platform(self.deps, options, PlatformName(part), until)
-            )
+            parts[part] = check_part(self.deps, options, part, until)
             seconds[part] = round(time.monotonic() - started, 2)
         return {
             "seconds": round(time.monotonic() - begun, 2),
@@ -192,7 +187,7 @@ class Benchmark:
         }
 
     def _plans(self) -> list[dict[str, Any]]:
-        """How the first statement of each part that reads figures got at them."""
+        """Return how the statements that read figures reached them."""
         with explained(self.deps.engine) as plans:
             self._job()
         return [node for plan in plans for node in _reads(plan)]

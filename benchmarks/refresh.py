@@ -8,19 +8,17 @@ as many threads), then, with all grants due again, the deployed flow through its
 import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from benchmarks.bench import Bench, open_bench, profiled, say, tell
 from sivera.grants import queries
 from sivera.grants.refreshing import DueGrant, RefreshOptions, Result, plan_refresh, renew_due
-from sivera.grants.renewal import seal
-from sivera.values import PlatformName
+from sivera.grants.renewal import seal_tokens
+from sivera.values import GrantTokens, PlatformName
 
 DEPLOYMENT = "refresh-tokens/all"
 THREADS = 10
@@ -31,7 +29,7 @@ DUE = (
     "UPDATE platform_credentials SET expires_at = now() + interval '5 days' WHERE platform = 'meta'",
     "UPDATE platform_credentials SET last_renewed_at = now() - interval '2 days' WHERE expires_at IS NULL",
 )
-"""Makes those due that are not always; access tokens of an hour are."""
+"""Makes the grants due that are not always; those with access tokens of an hour always are."""
 
 
 def main() -> None:
@@ -80,23 +78,20 @@ def measure(bench: Bench, latency_ms: float, profile: Path | None) -> dict[str, 
 
 
 def make_grants(bench: Bench, grants: int) -> None:
-    """Store so many grants of the sandbox, spread over the platforms, without their ad accounts."""
+    """Store grants of the sandbox, spread over the platforms, without their ad accounts."""
     for rank, platform in enumerate(PlatformName):
         with Session(bench.engine) as session, session.begin():
             for n in range(grants // 4 + (rank < grants % 4)):
                 given = bench.control("add_grant", platform=platform.value, accounts=0, rotates=platform in ROTATING)
                 team_id = queries.ensure_team(session, f"Team {n // GRANTS_PER_TEAM + 1}")
                 row = queries.ensure_credential(session, team_id, platform.value, str(given["grant_id"]))
-                sealed = {
-                    name: seal(bench.keyring, row.id, name, SecretStr(given[name]) if given[name] else None)
-                    for name in ("access_token", "refresh_token")
-                }
-                lifetime = timedelta(seconds=given["expires_in"]) if given["expires_in"] else None
-                queries.replace_tokens(session, row, **sealed, expires_in=lifetime)
+                tokens = GrantTokens.model_validate({name: given[name] or None for name in GrantTokens.model_fields})
+                sealed = seal_tokens(bench.keyring, row.id, tokens)
+                queries.replace_tokens(session, row, sealed, tokens.expires_in)
 
 
 def floor(bench: Bench, profile: Path | None) -> tuple[int, float]:
-    """The same calls and writes in a pool of threads; return how many grants, and the seconds."""
+    """Do the same calls and writes in a pool of threads. Return the number of grants, and the seconds."""
     with bench.clients() as clients:
 
         def renew(grant: DueGrant) -> Result:

@@ -1,18 +1,15 @@
-"""`python -m benchmarks.reports --teams N`: generate-reports beside the same work without Prefect, and the bare files.
+"""`python -m benchmarks.reports --teams N`: generate-reports beside the same work without Prefect.
 
-It is past 01:00 for all teams at once. In one go, on one database: the job's own code in a plain pool of as many
-threads, which is the floor; then what no report can do without, one query for each team's rows and files of as many
-bytes, in a plain loop; then, with every report due again, the deployed flow through its worker. The last line is JSON;
-`--profile FILE` writes where the time of the first 100 reports goes.
+It is past 01:00 for all teams at once, on one database. First the job's own code runs in a plain pool with the same
+number of threads: that is the floor. Then every report is due again, and the deployed flow runs through its worker.
+The last line is JSON.
 """
 
 import argparse
 import math
 import tempfile
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +17,17 @@ from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from benchmarks.bench import Bench, open_bench, profiled, say, tell
+from benchmarks.bench import Bench, open_bench, say, tell
 from sivera.clock import utc_now
 from sivera.files import PrivateFileSystem
 from sivera.reports.options import ReportOptions
-from sivera.reports.plan import plan_reports
-from sivera.reports.summary import ReportPlan
-from sivera.reports.writing import COMPARED_DAYS, ReportDependencies, restate_reports, write_reports
+from sivera.reports.writing import ReportDependencies, plan_reports, revise_reports, write_reports
 
 DEPLOYMENT = "generate-reports/all"
 THREADS = 8
-"""As many as `flows.generate_reports.THREADS`, which imports prefect."""
+"""The same number as `flows.generate_reports.THREADS`; that module imports prefect."""
 DAYS = 40
 ONE_DAY = ReportOptions(make_up_days=0)
-PROFILED = 100
 
 LOAD = (
     "SET LOCAL statement_timeout = 0",
@@ -57,11 +51,6 @@ LOAD = (
 
 DUE_AGAIN = ("TRUNCATE reports", "UPDATE teams SET reports_restated_through = NULL")
 
-ROWS = text(
-    """SELECT day, account_id, campaign_id, impressions, clicks, spend, conversions, conversion_value, m.currency
-       FROM campaign_daily_metrics AS m JOIN ad_accounts ON id = account_id WHERE team_id = :team AND day > :since"""
-)
-
 
 def main() -> None:
     """Run the benchmark and print its result."""
@@ -69,14 +58,13 @@ def main() -> None:
     parser.add_argument("--teams", type=int, default=1000, help="teams whose report is due at the same moment")
     parser.add_argument("--accounts", type=int, default=2, help="ad accounts per team")
     parser.add_argument("--campaigns", type=int, default=10, help="campaigns per ad account")
-    parser.add_argument("--profile", type=Path, help=f"write a profile of the first {PROFILED} reports to this file")
     options = parser.parse_args()
     sizes = {"teams": options.teams, "accounts": options.accounts, "campaigns": options.campaigns, "days": DAYS}
     with open_bench(THREADS) as bench, tempfile.TemporaryDirectory(prefix="sivera-reports-") as folder:
         say(f"writing figures of {options.teams} teams")
         load(bench, sizes)
         bench.deploy()
-        tell({**sizes, **Benchmark(bench, Path(folder)).run(options.profile)})
+        tell({**sizes, **measure(bench, Path(folder))})
 
 
 def load(bench: Bench, sizes: dict[str, int]) -> None:
@@ -86,100 +74,54 @@ def load(bench: Bench, sizes: dict[str, int]) -> None:
             connection.execute(text(statement), {name: n for name, n in sizes.items() if f":{name}" in statement})
 
 
-class Benchmark:
-    """A database of teams whose reports are due, and a folder for them.
+def measure(bench: Bench, folder: Path) -> dict[str, Any]:
+    """Measure the job's code without Prefect, then the flow; return the figures."""
+    with bench.usage() as floor_usage:
+        written, compared = floor(bench, folder / "floor")
+    say(f"floor: {written:.1f} s, and {compared:.1f} s to compare")
+    bench.execute(DUE_AGAIN)
+    keep_in(folder / "flow")
+    with bench.usage() as flow_usage:
+        flow = bench.run_flow(DEPLOYMENT, {"options": ONE_DAY.model_dump(mode="json")})
+    say(f"{flow.message} in {flow.seconds:.1f} s")
+    pages = list((folder / "flow").glob("**/*.html"))
+    return {
+        "threads": THREADS,
+        "floor_s": round(written + compared, 1),
+        "floor_of_which_compared_s": round(compared, 1),
+        "flow_s": round(flow.seconds, 1),
+        "written": len(pages),
+        "flow_per_s": round(len(pages) / flow.seconds, 1),
+        "ratio": round(flow.seconds / (written + compared), 2),
+        "page_kib": max(page.stat().st_size for page in pages) // 1024,
+        "message": flow.message,
+        "floor": floor_usage.figures(),
+        "flow": flow_usage.figures(),
+    }
 
-    Args:
-        bench: The stack, its jobs deployed.
-        folder: The folder.
-    """
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self.bench, self.folder = bench, folder
-
-    def run(self, profile: Path | None) -> dict[str, Any]:
-        """Measure the job's code, the bare files and the flow; return the figures."""
-        if profile:
-            self._profile(profile)
-        with self.bench.usage() as floor_usage:
-            floor, restated = self._floor()
-        bare = self._bare()
-        say(f"floor: {floor:.1f} s, and {restated:.1f} s to compare; bare: {bare:.1f} s")
-        self.bench.execute(DUE_AGAIN)
-        self._keep_in(self.folder / "flow")
-        with self.bench.usage() as flow_usage:
-            flow = self.bench.run_flow(DEPLOYMENT, {"options": ONE_DAY.model_dump(mode="json")})
-        say(f"{flow.message} in {flow.seconds:.1f} s")
-        written = len(list(self.folder.glob("flow/**/*.html")))
-        return {
-            "threads": THREADS,
-            "floor_s": round(floor + restated, 1),
-            "floor_of_which_compared_s": round(restated, 1),
-            "bare_s": round(bare, 1),
-            "flow_s": round(flow.seconds, 1),
-            "written": written,
-            "flow_per_s": round(written / flow.seconds, 1),
-            "ratio": round(flow.seconds / (floor + restated), 2),
-            "ratio_to_bare": round(flow.seconds / bare, 2),
-            "page_kib": self._page_kib(),
-            "message": flow.message,
-            "floor": floor_usage.figures(),
-            "flow": flow_usage.figures(),
-        }
-
-    def _floor(self) -> tuple[float, float]:
-        deps, plan = self._deps("floor"), self._plan()
-        with ThreadPoolExecutor(THREADS) as pool:
-            begun = time.monotonic()
-            written = list(pool.map(lambda team: write_reports(deps, team, math.inf), plan.lacking))
-            compared = time.monotonic()
-            restated = list(pool.map(lambda team: restate_reports(deps, team, math.inf), plan.restating))
-            ended = time.monotonic()
-        assert all(len(team.written) == 1 for team in written)
-        assert not any(team.written for team in restated)
-        return compared - begun, ended - compared
-
-    def _bare(self) -> float:
-        """What each team's rows and files take in a plain loop."""
-        files = [path.read_bytes() for path in sorted(self.folder.glob("floor/**/*.*")) if path.is_file()]
-        place = self.folder / "bare"
-        place.mkdir()
-        teams = self._plan(ReportOptions(make_up_days=0, check_restated=True)).due
+def floor(bench: Bench, folder: Path) -> tuple[float, float]:
+    """Write and compare every report in a plain pool; return the seconds of each."""
+    deps = ReportDependencies(bench.engine, DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
+    with Session(bench.engine) as session:
+        plan = plan_reports(session, ONE_DAY, utc_now())
+    with ThreadPoolExecutor(THREADS) as pool:
         begun = time.monotonic()
-        with self.bench.engine.connect() as connection:
-            for n, team in enumerate(teams):
-                connection.execute(ROWS, {"team": team.id, "since": team.latest - timedelta(days=COMPARED_DAYS)}).all()
-                for at in (2 * n, 2 * n + 1):
-                    (place / str(at)).write_bytes(files[at])
-        return time.monotonic() - begun
+        written = list(pool.map(lambda team: write_reports(deps, team, math.inf), plan.lacking))
+        compared = time.monotonic()
+        revised = list(pool.map(lambda team: revise_reports(deps, team, math.inf), plan.restating))
+        ended = time.monotonic()
+    assert all(len(team.reports) == 1 for team in written)
+    assert not any(team.revised for team in revised)
+    return compared - begun, ended - compared
 
-    def _profile(self, file: Path) -> None:
-        deps, teams = self._deps("profile"), self._plan().lacking[:PROFILED]
-        write_reports(deps, teams[0], math.inf)  # the first chart loads what draws it
-        with profiled(file):
-            for team in teams:
-                write_reports(deps, team, math.inf)
-                restate_reports(deps, team, math.inf)
-        self.bench.execute(DUE_AGAIN)
 
-    def _deps(self, name: str) -> ReportDependencies:
-        return ReportDependencies(
-            self.bench.engine, DirFileSystem(path=str(self.folder / name), fs=PrivateFileSystem())
-        )
+def keep_in(folder: Path) -> None:
+    """Let the flow keep its reports in a folder."""
+    from blocks.names import REPORTS  # noqa: PLC0415 - imports prefect, after its settings are made
+    from blocks.storage import Storage  # noqa: PLC0415
 
-    def _plan(self, options: ReportOptions = ONE_DAY) -> ReportPlan:
-        with Session(self.bench.engine) as session:
-            return plan_reports(session, options, utc_now())
-
-    def _page_kib(self) -> int:
-        pages: Iterable[Path] = self.folder.glob("flow/**/*.html")
-        return max((path.stat().st_size for path in pages), default=0) // 1024
-
-    def _keep_in(self, folder: Path) -> None:
-        from blocks.names import REPORTS  # noqa: PLC0415 - imports prefect, after its settings are made
-        from blocks.storage import Storage  # noqa: PLC0415
-
-        Storage(url=f"file://{folder}").save(REPORTS, overwrite=True)
+    Storage(url=f"file://{folder}").save(REPORTS, overwrite=True)
 
 
 if __name__ == "__main__":

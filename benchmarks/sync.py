@@ -8,7 +8,6 @@ JSON; `--profile FILE` writes where the floor's threads spend their time.
 import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ from benchmarks.bench import Bench, open_bench, profiled, say, tell
 from sivera.clock import utc_now
 from sivera.grants.connecting import connect
 from sivera.sync.account import SyncDependencies, sync_account
-from sivera.sync.options import SyncMode, SyncOptions
-from sivera.sync.plan import plan_sync
-from sivera.sync.run_queries import read_summary
+from sivera.sync.plan import SyncMode, SyncOptions, plan_sync
+from sivera.sync.queries import read_summary
 from sivera.sync.summary import Outcome
 from sivera.values import GrantTokens, PlatformName
 
 DEPLOYMENT = "sync-campaigns/all"
 THREADS = 32
-"""As many as `tasks.resources.THREADS`, which imports prefect."""
+"""The same as `tasks.resources.THREADS`, which imports prefect."""
 ACCOUNTS_PER_GRANT = 100
 EMPTY = (
     "TRUNCATE campaigns, campaign_daily_metrics, report_requests, sync_runs",
@@ -80,7 +78,7 @@ def measure(bench: Bench, latency_ms: float, profile: Path | None) -> dict[str, 
 
 
 def connect_accounts(bench: Bench, accounts: int, campaigns: int) -> None:
-    """Connect so many accounts, a hundred a grant, spread over the platforms."""
+    """Connect accounts, a hundred in each grant, spread over the platforms."""
     per_platform = {p: accounts // 4 + (rank < accounts % 4) for rank, p in enumerate(PlatformName)}
     with bench.clients() as clients:
         for platform, count in per_platform.items():
@@ -96,16 +94,14 @@ def connect_accounts(bench: Bench, accounts: int, campaigns: int) -> None:
                     bench.keyring,
                     clients[platform],
                     team=f"Team {first // ACCOUNTS_PER_GRANT + 1}",
-                    tokens=GrantTokens(
-                        access_token=tokens["access_token"],
-                        refresh_token=tokens["refresh_token"],
-                        expires_in=timedelta(seconds=tokens["expires_in"]) if tokens["expires_in"] else None,
+                    tokens=GrantTokens.model_validate(
+                        {name: tokens[name] or None for name in GrantTokens.model_fields}
                     ),
                 )
 
 
 def floor(bench: Bench, profile: Path | None) -> tuple[int, float]:
-    """The same fetches and writes in a pool of threads; return how many accounts, and the seconds."""
+    """Do the same fetches and writes in a pool of threads. Return the number of accounts, and the seconds."""
     with bench.clients() as clients:
         tokens = cache(lambda platform, id_: bench.source(clients[platform], id_))
         deps = SyncDependencies(bench.engine, clients.__getitem__, tokens)

@@ -1,27 +1,26 @@
-"""The channels of alerts: each a notification block that holds its secret, and the automations that send by it."""
+"""The channels of alerts: notification blocks that hold the secrets, and the watchdog on check-alerts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from uuid import UUID
 
 from prefect.automations import AutomationCore, EventTrigger, Posture, SendNotification
-from prefect.blocks.core import Block
-from prefect.blocks.notifications import DiscordWebhook, SlackWebhook
+from prefect.blocks.abstract import NotificationError
+from prefect.blocks.notifications import AbstractAppriseNotificationBlock, DiscordWebhook, SlackWebhook
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import BlockDocument
+from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr, ValidationError
 
 from blocks.apprise_url import AppriseUrl
 from blocks.names import ALERTS_JOB, SUCCESS
-from blocks.server import explain
-from sivera.alerts.checking import SILENCE, SILENT
-from sivera.alerts.events import CLOSED, OPENED, by_one_channel
+from blocks.server import BlockError, connect, explain, load
+from sivera.alerts.job_rules import SILENCE
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
 
-TEST = "sivera.alert.test"
-"""The event of `sivera alerts test`; its payload is like that of an alert's."""
-
-CHANNEL_TYPES: Mapping[Channel, type[Block]] = {
+CHANNEL_TYPES: Mapping[Channel, type[AbstractAppriseNotificationBlock]] = {
     Channel.SLACK: SlackWebhook,
     Channel.DISCORD: DiscordWebhook,
     Channel.URL: AppriseUrl,
@@ -30,14 +29,8 @@ CHANNEL_TYPES: Mapping[Channel, type[Block]] = {
 SLACK = re.compile(r"https://hooks\.slack(-gov)?\.com/services/\w+/\w+/\w+", re.ASCII)
 DISCORD = re.compile(r"https://discord(?:app)?\.com/api/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)", re.ASCII)
 
-IS_OVER = f"{{% if event.event.startswith('{CLOSED}') %}}"
-BEGINNING = f"{IS_OVER}Over{{% elif event.event == '{TEST}' %}}Test{{% else %}}Alert{{% endif %}}"
-SUBJECT = BEGINNING + ": {{ event.payload.title }}"
-BODY = (
-    f"{IS_OVER}It began at {{{{ event.payload.since }}}}, and is over."
-    "{% else %}{{ event.payload.message }}\nSince {{ event.payload.since }}.{% endif %}"
-    "{% if event.payload.link %}\n{{ event.payload.link }}{% endif %}"
-)
+WATCHDOG = "sivera: watchdog on check-alerts"
+"""The automation that sends a message when check-alerts is silent."""
 
 
 def document_name(channel: Channel) -> str:
@@ -45,7 +38,7 @@ def document_name(channel: Channel) -> str:
     return f"alerts-{channel.value}"
 
 
-def to_block(channel: Channel, url: SecretStr) -> Block:
+def to_block(channel: Channel, url: SecretStr) -> AbstractAppriseNotificationBlock:
     """Return the block of a channel.
 
     Raises:
@@ -72,56 +65,76 @@ def to_block(channel: Channel, url: SecretStr) -> Block:
             try:
                 return AppriseUrl(url=url)
             except ValidationError as error:
-                raise ConfigurationError(f"the URL will not do ({explain(error)})") from None
+                raise ConfigurationError(f"the URL does not fit ({explain(error)})") from None
 
 
-def automation_names(channel: Channel) -> tuple[str, str]:
-    """Return the names of a channel's automations: of what is told, and of the silence of who tells it."""
-    return f"sivera: alert {channel.value}", f"sivera: alert {channel.value} of silence"
+def find_channels(client: SyncPrefectClient) -> Iterator[tuple[Channel, BlockDocument]]:
+    """Yield the channels that are set, with their blocks' documents."""
+    for channel, kind in CHANNEL_TYPES.items():
+        try:
+            yield channel, client.read_block_document_by_name(document_name(channel), kind.get_block_type_slug())
+        except ObjectNotFound:
+            continue
 
 
-def automations_of(channel: Channel, block_id: UUID, silence: timedelta = SILENCE) -> tuple[AutomationCore, ...]:
-    """Return the automations that send by a channel.
+def load_channels() -> dict[Channel, Callable[[str, str], bool]]:
+    """Return for each channel that is set a function that sends a title and a body, and says whether it was taken.
+
+    Raises:
+        ConfigurationError: The Prefect server does not answer.
+    """
+    with connect() as client:
+        channels = [channel for channel, _ in find_channels(client)]
+    return {channel: _sender(channel) for channel in channels}
+
+
+def _sender(channel: Channel) -> Callable[[str, str], bool]:
+    try:
+        block = load(CHANNEL_TYPES[channel], document_name(channel), "set it again with `sivera alerts set`")
+    except BlockError:
+        return lambda _title, _body: False
+
+    def send(title: str, body: str) -> bool:
+        try:
+            with block.raise_on_failure():
+                block.notify(body, title)
+        except NotificationError:  # its text may hold the URL
+            return False
+        return True
+
+    return send
+
+
+def watchdog(block_ids: list[UUID], silence: timedelta = SILENCE) -> AutomationCore:
+    """Return the automation that sends a message by each channel when no check has ended well for a while.
 
     Args:
-        channel: The channel.
-        block_id: The id of its block; nothing secret is in an automation.
-        silence: So long after the last check that ended well its absence is told of.
+        block_ids: The ids of the channels' blocks; nothing secret is in an automation.
+        silence: How long it waits after the last check that ended well.
     """
-    told, silent = automation_names(channel)
     finished = f"sivera.{ALERTS_JOB}.finished"
     minutes = round(silence / timedelta(minutes=1))
-    again = {by_one_channel(name, channel) for name in (OPENED, CLOSED)}
-    return (
-        AutomationCore(
-            name=told,
-            description="Sends a message for each alert that begins or is over.",
-            trigger=EventTrigger(
-                posture=Posture.Reactive, expect={OPENED, CLOSED, TEST, *again}, threshold=1, within=timedelta(0)
-            ),
-            actions=[SendNotification(block_document_id=block_id, subject=SUBJECT, body=BODY)],
+    return AutomationCore(
+        name=WATCHDOG,
+        description=f"Sends a message when {ALERTS_JOB} has not ended well for {minutes} minutes.",
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            after={finished},
+            expect={finished},
+            match={"prefect.resource.id": f"sivera.job.{ALERTS_JOB}", SUCCESS: "true"},
+            # Without it the message would come again after each such time, until a check ends well.
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            within=silence,
         ),
-        AutomationCore(
-            name=silent,
-            description=f"Sends a message when {ALERTS_JOB} has not ended well for {minutes} minutes.",
-            trigger=EventTrigger(
-                posture=Posture.Proactive,
-                after={finished},
-                expect={finished},
-                match={"prefect.resource.id": f"sivera.job.{ALERTS_JOB}", SUCCESS: "true"},
-                # Or it would be told again after each such time, until a check ends well.
-                for_each={"prefect.resource.id"},
-                threshold=1,
-                within=silence,
-            ),
-            actions=[
-                SendNotification(
-                    block_document_id=block_id,
-                    subject=f"Alert: {SILENT}",
-                    body=f"It has not ended well for {minutes} minutes, so people are not told of everything. "
-                    "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If one does, its "
-                    "last run says why.",
-                )
-            ],
-        ),
+        actions=[
+            SendNotification(
+                block_document_id=block_id,
+                subject=f"Alert: {ALERTS_JOB} does not do its work",
+                body=f"It has not ended well for {minutes} minutes, so people are not notified of everything. "
+                "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If a worker runs, the "
+                f"last run of {ALERTS_JOB} says why.",
+            )
+            for block_id in block_ids
+        ],
     )

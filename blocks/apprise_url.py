@@ -1,7 +1,7 @@
 """Any service that Apprise knows, as a block of notifications.
 
-The Prefect server loads it where it sends a message: it finds it by the entry point `prefect.collections`, and so this
-package has to be installed beside the server.
+The Prefect server uses it too, for the watchdog on check-alerts. It finds the block by the entry point
+`prefect.collections`, so this package has to be installed beside the server.
 """
 
 from typing import ClassVar
@@ -37,7 +37,7 @@ class AppriseUrl(AppriseNotificationBlock):
     @classmethod
     def _check_url(cls, url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
-        # Apprise would take what follows a space for a part of the path.
+        # Apprise takes what follows a space as part of the path.
         if text.split() != [text] or Apprise.instantiate(text, suppress_exceptions=True) is None:
-            raise ValueError("it is none of Apprise's URLs: its documentation lists them by service")
+            raise ValueError("Apprise does not know it: its documentation lists the URLs by service")
         return url

@@ -1,4 +1,4 @@
-"""The automations that end runs whose process is gone, so that their concurrency slots come back."""
+"""The automations that end runs without a process, so that their concurrency slots come back."""
 
 from datetime import timedelta
 
@@ -11,9 +11,9 @@ HEARTBEAT_SECONDS = 30
 """How often our runs send a heartbeat: prefect.yaml sets it, and 30 is the least that Prefect takes."""
 
 SILENCE = timedelta(seconds=150)
-"""Five heartbeats: a busy server is a minute late with what it makes of events, and must not end a healthy run.
+"""Five heartbeats: a busy server handles events up to a minute late, and must not end a healthy run.
 
-It must end well before the 300 s lease of the deployment's slot does, or that is given back twice.
+It must be well below the 300 s lease of the deployment's slot, or the slot is given back twice.
 """
 
 START = timedelta(seconds=300)
@@ -29,7 +29,7 @@ def _crash(name: str, description: str, after: set[str], within: timedelta, mess
             after=after,
             expect={"prefect.flow-run.*"},
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            # Only runs of our deployments: others send a heartbeat every 180 s, and would be ended while healthy.
+            # Only runs of our deployments: others send a heartbeat only every 180 s.
             match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
             for_each={"prefect.resource.id"},
             within=within,

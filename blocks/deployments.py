@@ -1,4 +1,4 @@
-"""The deployments of ours that a Prefect server has."""
+"""Our deployments on a Prefect server."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -19,7 +19,7 @@ PAGE = 200
 
 
 def our_deployments(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
-    """Yield all that a deploy may prune: what has our tag and is in our work pool."""
+    """Yield the deployments that have our tag and are in our work pool."""
     for page in count():
         deployments = client.read_deployments(
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL])),

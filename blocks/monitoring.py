@@ -1,4 +1,4 @@
-"""The monitors outside of Prefect that are told how runs end, as blocks: a signed webhook, and dead-man's pings."""
+"""Blocks for the monitors outside of Prefect that are notified when runs end: a signed webhook, and ping URLs."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -9,12 +9,12 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
 from blocks.server import BlockMissingError, load
-from sivera.monitoring import webhook
-from sivera.monitoring.sending import Outcome, check_url, host_of
+from sivera import monitoring
+from sivera.monitoring import Outcome, check_secret, check_url, host_of
 
 
 class ResultWebhook(Block):
-    """Where the result of every run is posted, signed as Standard Webhooks has it.
+    """A URL to which the result of every run is posted, signed as Standard Webhooks describes.
 
     Example:
         Post a message:
@@ -27,7 +27,7 @@ class ResultWebhook(Block):
 
     _block_type_name = "Result Webhook"
     _block_type_slug = "result-webhook"
-    _description = "Where the result of every run is posted, signed."
+    _description = "A URL to which the result of every run is posted, signed."
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -43,21 +43,21 @@ class ResultWebhook(Block):
     @field_validator("secret")
     @classmethod
     def _check_secret(cls, secret: SecretStr) -> SecretStr:
-        webhook.decode_secret(secret)
+        check_secret(secret)
         return secret
 
     @property
     def host(self) -> str:
-        """The host that it posts to, which is all that may be shown of the URL."""
+        """The host that it posts to: the only part of the URL that may be shown."""
         return host_of(self.url.get_secret_value())
 
     def deliver(self, message_id: str, message: Mapping[str, Any]) -> Outcome:
-        """Post a message; see `sivera.monitoring.webhook.deliver`."""
-        return webhook.deliver(self.url, self.secret, message_id, message)
+        """Post a message; see `sivera.monitoring.deliver`."""
+        return monitoring.deliver(self.url, self.secret, message_id, message)
 
 
 class DeadMansPing(Block):
-    """The checks that wait for our jobs: for each the URL that its runs ping.
+    """The ping URL of each job.
 
     Example:
         Find the URL of a job:
@@ -70,7 +70,7 @@ class DeadMansPing(Block):
 
     _block_type_name = "Dead-Man's Ping"
     _block_type_slug = "dead-mans-ping"
-    _description = "The URL that the runs of each job ping, so that a monitor notices when they do not."
+    _description = "The URL that each job's runs ping, so that a monitor notices when they do not."
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -88,18 +88,18 @@ class DeadMansPing(Block):
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The hosts that are pinged by job, which is all that may be shown of the URLs."""
+        """The host that each job pings: the only part of the URLs that may be shown."""
         return {job: host_of(str(url)) for job, url in self.urls.get_secret_value().items()}
 
     def url_of(self, job: str, deployment: str) -> SecretStr | None:
-        """Return the URL that a run of a deployment pings: its own, else that of its job."""
+        """Return the URL that a run of a deployment pings: the deployment's own, else its job's."""
         urls = self.urls.get_secret_value()
         found = urls.get(f"{job}/{deployment}") or urls.get(job)
         return SecretStr(str(found)) if found else None
 
 
 def find_webhook() -> ResultWebhook | None:
-    """Load the webhook; None where nobody set one.
+    """Load the webhook; None if there is none.
 
     Raises:
         ConfigurationError: It does not fit, or the Prefect server does not answer.
@@ -111,7 +111,7 @@ def find_webhook() -> ResultWebhook | None:
 
 
 def find_pings() -> DeadMansPing | None:
-    """Load the dead-man's pings; None where nobody set one.
+    """Load the ping URLs; None if there are none.
 
     Raises:
         ConfigurationError: They do not fit, or the Prefect server does not answer.

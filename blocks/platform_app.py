@@ -31,7 +31,7 @@ class PlatformApp(CredentialsBlock):
     _block_type_slug = "platform-app"
     _description = "The keys of our application on one ad platform: google, meta, amazon or tiktok."
 
-    # A misspelt field would else be kept beside the others, unmasked.
+    # Otherwise a misspelt field would be kept beside the others, unmasked.
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     client_id: str = Field(
@@ -73,7 +73,7 @@ class PlatformApp(CredentialsBlock):
 
         Args:
             platform: The platform that this document is named after.
-            breaker: Shared between the clients of a process, where they are to wait together.
+            breaker: Shared between the clients of a process, so that they wait together.
         """
         credentials = AppCredentials(
             client_id=self.client_id,

@@ -12,12 +12,11 @@ from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitUpdate,
     WorkPoolCreate,
 )
-from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 from pydantic import SecretStr, ValidationError
 
-from blocks.alert_channels import CHANNEL_TYPES, automation_names, automations_of, document_name, to_block
+from blocks.alert_channels import WATCHDOG, document_name, find_channels, to_block, watchdog
 from blocks.apprise_url import AppriseUrl
 from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import CronSecret
@@ -74,8 +73,8 @@ def setup(
     """Make the Prefect server ready for our deployments; a second time changes nothing.
 
     The token key, the cron secret and the places for files are made where there is none, and never replaced. Work pool
-    and automations keep what an operator paused or switched off. A channel of alerts whose block was deleted loses its
-    automations.
+    and automations keep what an operator paused or switched off. The watchdog on check-alerts sends by the channels of
+    alerts that have a block; without a channel there is no watchdog.
 
     Args:
         database_url: The database's URL; where none is given, what is saved stays.
@@ -113,9 +112,8 @@ def save_secrets(given: Mapping[str, Block]) -> dict[str, Change]:
         changes = {
             f"{block.get_block_type_slug()}/{name}": _save(client, name, block) for name, block in blocks.items()
         }
-        for channel in Channel:
-            if document_name(channel) in given:
-                changes |= dict(_settle_channel(client, channel))
+        if any(document_name(channel) in given for channel in Channel):
+            changes |= dict(_make_watchdog(client))
     return changes
 
 
@@ -167,21 +165,18 @@ def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: 
         yield f"concurrency-limit/{lock}", _make_lock(client, lock)
     for automation in AUTOMATIONS:
         yield f"automation/{automation.name}", _make_automation(client, automation)
-    for channel in Channel:
-        yield from _settle_channel(client, channel)
+    yield from _make_watchdog(client)
 
 
-def _settle_channel(client: SyncPrefectClient, channel: Channel) -> Iterator[tuple[str, Change]]:
-    """Make the automations of a channel that has a block, and delete those of one that has none."""
-    document = _find(client, CHANNEL_TYPES[channel], document_name(channel))
-    if document:
-        for automation in automations_of(channel, document.id):
-            yield f"automation/{automation.name}", _make_automation(client, automation)
+def _make_watchdog(client: SyncPrefectClient) -> Iterator[tuple[str, Change]]:
+    """Make the automation that watches check-alerts, or delete it if there is no channel left."""
+    channels = [document.id for _, document in find_channels(client)]
+    if channels:
+        yield f"automation/{WATCHDOG}", _make_automation(client, watchdog(channels))
         return
-    for name in automation_names(channel):
-        for left in client.read_automations_by_name(name):
-            client.delete_automation(left.id)
-            yield f"automation/{name}", Change.REMOVED
+    for left in client.read_automations_by_name(WATCHDOG):
+        client.delete_automation(left.id)
+        yield f"automation/{WATCHDOG}", Change.REMOVED
 
 
 def _make_work_pool(client: SyncPrefectClient) -> Change:
@@ -263,11 +258,8 @@ def _missing(client: SyncPrefectClient) -> Iterator[str]:
 
 
 def _exists(client: SyncPrefectClient, kind: type[Block], name: str) -> bool:
-    return _find(client, kind, name) is not None
-
-
-def _find(client: SyncPrefectClient, kind: type[Block], name: str) -> BlockDocument | None:
     try:
-        return client.read_block_document_by_name(name, kind.get_block_type_slug())
+        client.read_block_document_by_name(name, kind.get_block_type_slug())
     except ObjectNotFound:
-        return None
+        return False
+    return True

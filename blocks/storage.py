@@ -1,4 +1,4 @@
-"""Where files are kept, as blocks: a folder of the machine by default, or whatever else fsspec reaches, such as S3."""
+"""Places for files, as blocks: by default a folder of the machine, or anything that fsspec reaches, such as S3."""
 
 from typing import ClassVar
 
@@ -36,7 +36,7 @@ class Storage(Block):
     url: str = Field(description="As file:///var/lib/sivera/reports or s3://bucket/reports. No credentials in it.")
     options: SecretDict = Field(
         default_factory=lambda: SecretDict({}),
-        description="What fsspec's file system of this kind takes: for S3 key, secret, endpoint_url and more.",
+        description="Options of fsspec's file system of this kind: for S3 key, secret, endpoint_url and more.",
     )
 
     @field_validator("url")
@@ -61,7 +61,7 @@ class Storage(Block):
             if isinstance(filesystem, LocalFileSystem):
                 filesystem = PrivateFileSystem(**options)
         except (ImportError, ValueError, TypeError) as error:
-            # Not `error` itself: it may quote the options.
+            # The text of the error may quote the options.
             kind = self.url.partition("://")[0]
             raise ConfigurationError(
                 f"files at '{self.url}' cannot be reached ({type(error).__name__}): is the fsspec package for "
@@ -74,7 +74,7 @@ def load_storage(name: str) -> Storage:
     """Load a place for files: `blocks.names.REPORTS` or `BACKUPS`.
 
     Raises:
-        ConfigurationError: It is missing or will not do, or the Prefect server does not answer.
+        ConfigurationError: It is missing or invalid, or the Prefect server does not answer.
     """
     return load(Storage, name, "run `sivera deploy`, which makes one in a local folder")
 

@@ -17,9 +17,9 @@ from sivera.errors import ConfigurationError
 
 
 class TokenKey(Block):
-    """The keys that encrypt tokens in the database: several by id, of which one is current.
+    """The keys that encrypt tokens in the database: several by id, one of them current.
 
-    A token that was encrypted with a key can be read only while that key is here: add, never replace.
+    A token can be read only while the key that encrypted it is here: add keys, never replace them.
 
     Example:
         Load the keyring:
@@ -60,16 +60,16 @@ class TokenKey(Block):
         return type(self)(keys=SecretDict(keys), current=added.current)
 
     def with_keys_of(self, other: "TokenKey") -> Self:
-        """Return a block with the keys of both, this one's current.
+        """Return a block with the keys of both; this one's key is current.
 
         Raises:
-            ConfigurationError: A key is another one there.
+            ConfigurationError: A key id belongs to different keys.
         """
         ours, theirs = self.keys.get_secret_value(), other.keys.get_secret_value()
         for key_id in sorted(ours.keys() & theirs.keys()):
             if ours[key_id] != theirs[key_id]:
                 raise ConfigurationError(
-                    f"the token key '{key_id}' is another one than is saved, which tokens may need: give it another id"
+                    f"the token key '{key_id}' differs from the saved one, which tokens may need: give it another id"
                 )
         return type(self)(keys=SecretDict({**theirs, **ours}), current=self.current)
 
@@ -77,7 +77,7 @@ class TokenKey(Block):
         """Return the keyring that encrypts and decrypts with these keys.
 
         Args:
-            reload: Gives the keyring as it is later, once its keys have changed.
+            reload: Loads the keyring again, once its keys have changed.
         """
         return Keyring(self._decoded(), self.current, reload)
 
@@ -103,7 +103,7 @@ def load_token_key() -> TokenKey:
     Raises:
         ConfigurationError: They are missing or do not fit, or the Prefect server does not answer.
     """
-    return load(TokenKey, TOKEN_KEY, "make it with `sivera deploy`, or restore it from where you keep a copy")
+    return load(TokenKey, TOKEN_KEY, "make it with `sivera deploy`, or restore it from your copy")
 
 
 def _decode(key_id: str, text: object) -> bytes:

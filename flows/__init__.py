@@ -1,11 +1,11 @@
-"""The flows: one file a job, each reads like its runbook."""
+"""The flows: one file for each job, which reads like its runbook."""
 
-import prefect.main  # noqa: F401 - sets Prefect's logging up, which would undo ours later
+import prefect.main  # noqa: F401 - sets up Prefect's logging, which would undo ours later
 
 from sivera import logs
 from sivera.settings import read_settings
 from tasks.naming import run_fields
 
-# Prefect shows the logger `sivera` in the UI (PREFECT_LOGGING_EXTRA_LOGGERS) but leaves its level as it is: WARNING.
+# Prefect shows the logger `sivera` in the UI (PREFECT_LOGGING_EXTRA_LOGGERS) but leaves its level at WARNING.
 logs.configure(read_settings())
 logs.identify(run_fields)

@@ -1,4 +1,4 @@
-"""check-budgets: compare what is spent with the budgets, and tell of those that run out or over.
+"""check-budgets: compare what is spent with the budgets, and open alerts on those that run out or over.
 
 Runs every four hours, for five minutes at most. What to do when it is red: docs/operations.md.
 """
@@ -14,17 +14,16 @@ from sivera.budgets.page import budgets_charts, budgets_page
 from sivera.budgets.summary import CheckSummary
 from tasks.budgets import check_options, check_part, publish_summary
 from tasks.job import job
-from tasks.outbox import publish_events
 from tasks.pages import show_summary
 from tasks.progress import Progress
 
 
 @job(BUDGETS_JOB, timeout_seconds=300, words=BudgetOptions.words)
 def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Check the budgets of each platform and those that teams set, first what waits longest for a check.
+    """Check the budgets of each platform and those that teams set; what has waited longest comes first.
 
-    A platform that fails never stops the others, and never leaves the run green; a budget that is spent is no failure.
-    Spending is what the last sync of each account stored.
+    A platform that fails never stops the others, and makes the run red; a spent budget is no failure. Spending is what
+    the last sync of each account stored. The next check-alerts sends the alerts.
     """
     until = time.monotonic() + options.deadline_seconds
     parts = check_options(options)
@@ -33,9 +32,6 @@ def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B
         for part in Progress(BUDGETS_JOB, len(parts)).over(parts)
     }
     summary = CheckSummary.of({part: state.result(raise_on_failure=False) for part, state in ended.items()})
-    try:
-        publish_events()
-    finally:
-        publish_summary(summary)
+    publish_summary(summary)
     show_summary(BUDGETS_JOB, summary, budgets_page, budgets_charts, return_state=True)
     return (Completed if summary.success else Failed)(message=summary.sentence)

@@ -16,13 +16,12 @@ from sivera.values import PlatformName
 from tasks import resources
 from tasks.job import job
 from tasks.mapping import work_off
-from tasks.outbox import publish_events
 from tasks.pages import show_summary
 from tasks.staleness import overtaken
-from tasks.tokens import plan, publish_summary, renew_grant, settle_failures
+from tasks.tokens import judge_failures, plan, publish_summary, renew_grant
 
 THREADS = 10
-"""Grants that are renewed at the same moment: at a usual 150 ms a call, as many a second as the Prefect server records.
+"""Grants that are renewed at the same time. At the usual 150 ms a call, the Prefect server can just record them.
 
 With 12 a busy server fell behind with the events of the run: benchmarks/README.md has the figures.
 """
@@ -43,8 +42,8 @@ def _locks(options: RefreshOptions) -> list[str]:
 def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Renew every grant that is due, the soonest to end first.
 
-    One grant's failure never stops the others, and never leaves the run green. A sync may renew the same grants
-    meanwhile, because a grant is renewed by one holder of its lease.
+    One grant's failure never stops the others, and never leaves the run green. A sync may renew the same grants at the
+    same time, because only the holder of its lease renews a grant.
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
@@ -53,8 +52,7 @@ def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa
     work_off(REFRESH_JOB, renew_grant, found.due, tally, threads=THREADS, at_once=options.batch_size, until=until)
     down: Sequence[PlatformName] = ()
     try:
-        down = settle_failures(tally)
-        publish_events()
+        down = judge_failures(tally)
     finally:
         summary = tally.summary(down)
         publish_summary(summary)

@@ -10,21 +10,20 @@ from prefect.states import Completed, Failed
 
 from blocks.names import SYNC_JOB, lock_name
 from sivera.clock import utc_now
-from sivera.sync.options import SyncOptions
 from sivera.sync.page import sync_charts, sync_page
+from sivera.sync.plan import SyncOptions
 from sivera.sync.summary import SyncTally
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.campaigns import plan, publish_summary, sync_account
 from tasks.job import job
 from tasks.mapping import work_off
-from tasks.outbox import publish_events
 from tasks.pages import show_summary
 from tasks.staleness import overtaken
 
 
 def _locks(options: SyncOptions) -> list[str]:
-    """Return one lock a platform. A run of single accounts needs none: an older fetch never overwrites a newer one."""
+    """Return a lock for each platform. A run of single accounts needs none: older data never overwrites newer data."""
     return [] if options.account_ids else [lock_name(SYNC_JOB, one) for one in options.platforms or PlatformName]
 
 
@@ -59,6 +58,5 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
     )
     summary = tally.summary()
     publish_summary(summary, started_at)
-    publish_events()
     show_summary(SYNC_JOB, summary, sync_page, sync_charts, return_state=True)
     return (Failed if summary.failed else Completed)(message=summary.sentence)

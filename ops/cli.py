@@ -23,18 +23,18 @@ app = App(
 )
 
 # By path, and so imported only when used; help lists them without importing them.
-app.command("ops.commands.accounts:credentials", help="The grants with which teams let us read their ad accounts.")
+app.command("ops.commands.credentials:credentials", help="The grants with which teams let us read their ad accounts.")
 app.command("ops.commands.accounts:accounts", help="The ad accounts, and how their sync stands.")
-app.command("ops.commands.accounts:apps", help="The keys of our application on each platform.")
-app.command("ops.commands.reports:teams", help="The teams: where their day ends, and what language they read.")
+app.command("ops.commands.apps:apps", help="The keys of our application on each platform.")
+app.command("ops.commands.teams:teams", help="The teams: where their day ends, and what language they read.")
 app.command("ops.commands.reports:reports", help="The teams' daily reports, and where they are kept.")
 app.command("ops.commands.budgets:budgets", help="What teams mean to spend in a month.")
 app.command("ops.commands.keys:keys", help="The keys that encrypt tokens in the database.")
-app.command("ops.commands.history:history", name="history", help="What became of each time at which a job was to run.")
-app.command("ops.commands.alerts:alerts", help="The alerts, and the channels by which people are told of them.")
+app.command("ops.commands.history:history", name="history", help="What became of scheduled times and runs by hand.")
+app.command("ops.commands.alerts:alerts", help="The open alerts, and the channels by which people are notified.")
 app.command("ops.commands.restore:restore", help="The backups of the database, and the way back from one.")
 app.command("ops.commands.secret:secret", help="The secret that callers of the HTTP API send.")
-app.command("ops.commands.monitor:monitor", help="The monitors outside of Prefect that are told how runs end.")
+app.command("ops.commands.monitor:monitor", help="The monitors outside of Prefect that are notified when runs end.")
 
 
 @app.command
@@ -177,23 +177,6 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
         return examine(Installation(folder=folder), as_json=json)
     except Exception as error:  # noqa: BLE001 - whatever keeps the doctor from working is a fault, not a warning
         _fail(f"the doctor cannot work: an unexpected {type(error).__name__}; {_keep_traceback()}", 2)
-
-
-@app.command
-def schedule(
-    *,
-    days: Annotated[int, Parameter(validator=Number(gte=1, lte=366))] = 14,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Print when the jobs will run, from prefect.yaml: day by day, with what changing clocks do to them and collisions.
-
-    Args:
-        days: How many days from now.
-        json: Print every run, the effects of changing clocks and the collisions as one JSON object.
-    """
-    from ops.schedule import print_schedule  # noqa: PLC0415
-
-    print_schedule(days, as_json=json)
 
 
 @app.command

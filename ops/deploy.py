@@ -1,4 +1,4 @@
-"""Bring a Prefect server to what prefect.yaml says, without undoing what an operator switched on or off there."""
+"""Bring a Prefect server in line with prefect.yaml, and keep what an operator paused or switched off there."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -11,7 +11,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow
-from prefect.schedules import Cron, Schedule
+from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
 from blocks.deployments import our_deployments
@@ -21,19 +21,6 @@ from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName, Value
-
-CONTENT = {
-    "concurrency_options",
-    "description",
-    "entrypoint",
-    "job_variables",
-    "parameter_openapi_schema",
-    "parameters",
-    "paused",
-    "tags",
-    "work_queue_name",
-}
-"""The fields of a deployment that the file decides, beside its schedules and its limit."""
 
 Listed = Mapping[str, Deployment]
 """Deployments as the file has them, by 'flow/deployment', in the file's order."""
@@ -45,7 +32,7 @@ Deployed = Mapping[str, DeploymentResponse]
 class DeploySummary(Value):
     """What a deploy did; deployments as 'flow/deployment', schedules as 'flow/deployment/slug'.
 
-    `kept_paused` are those that prefect.yaml would have run, and that an operator switched off.
+    `kept_paused` are active in prefect.yaml, and an operator switched them off.
     """
 
     setup: SetupSummary
@@ -62,10 +49,10 @@ def deploy(
     timetable_path: Path | None = None,
     storage_dir: Path | None = None,
 ) -> DeploySummary:
-    """Set up the Prefect server and deploy the timetable; a second time changes nothing.
+    """Set up the Prefect server and deploy the timetable. A second deploy changes nothing.
 
-    Deployments and schedules that are there already stay switched on or off as they are; new ones take the file's word.
-    Deployments of ours, and schedules of theirs with a slug, that the file no longer lists are deleted.
+    Existing deployments and schedules stay switched on or off as they are; for new ones the file decides. Our
+    deployments and their schedules are deleted if the file no longer lists them; schedules made by hand stay.
 
     Args:
         database_url: See `blocks.setup.setup`.
@@ -74,22 +61,22 @@ def deploy(
         storage_dir: See `blocks.setup.setup`.
 
     Raises:
-        ConfigurationError: The file is wrong (one line for each thing, and nothing was changed), a value does not fit,
-            or the server does not answer within ten seconds.
+        ConfigurationError: The file is wrong (one line for each problem, and nothing was changed), a value does not
+            fit, or the server does not answer within ten seconds.
     """
     timetable, flows = read_timetable(timetable_path or find_timetable())
     listed = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
-    settled = setup(database_url, apps, storage_dir)
+    done = setup(database_url, apps, storage_dir)
     with connect() as client:
-        _name_schedules_made_by_hand(client, read_deployments(client, listed))
         before = read_deployments(client, listed)
-        for name, deployment in listed.items():
-            _deploy(flows[deployment.entrypoint], deployment, before.get(name))
-        after = read_deployments(client, listed)
-        pruned = (*_prune_deployments(client, after), *_prune_schedules(client, after, listed))
-    changed = {name for name in before if _content(before[name]) != _content(after[name])}
+        changed = {
+            name
+            for name, deployment in listed.items()
+            if _apply(client, flows[deployment.entrypoint], deployment, before.get(name))
+        }
+        pruned = (*_prune_deployments(client, listed), *_prune_schedules(client, before, listed))
     return DeploySummary(
-        setup=settled,
+        setup=done,
         created=tuple(name for name in listed if name not in before),
         updated=tuple(name for name in before if name in changed),
         unchanged=tuple(name for name in before if name not in changed),
@@ -107,54 +94,112 @@ def read_deployments(client: SyncPrefectClient, names: Iterable[str]) -> Deploye
     return found
 
 
-def _name_schedules_made_by_hand(client: SyncPrefectClient, deployed: Deployed) -> None:
-    # Where one schedule has no slug, Prefect deletes them all at the next deploy and makes those of the file anew.
-    for deployment in deployed.values():
-        for schedule in deployment.schedules:
-            if not schedule.slug:
-                client.update_deployment_schedule(deployment.id, schedule.id, slug=f"{BY_HAND}{schedule.id.hex[-8:]}")
+def kept_paused(deployed: Deployed, listed: Listed) -> Iterator[str]:
+    """Yield the deployments and schedules that are active in the file and switched off on the server."""
+    for name, existing in deployed.items():
+        if existing.paused and not listed[name].paused:
+            yield name
+        active = _active(existing)
+        for schedule in listed[name].schedules:
+            if schedule.active and not active.get(schedule.slug, True):
+                yield f"{name}/{schedule.slug}"
 
 
-def _deploy(flow: Flow[..., Any], listed: Deployment, existing: DeploymentResponse | None) -> None:
-    """Deploy as `prefect deploy` would, except that what is there already stays on or off as the server has it.
+def _apply(
+    client: SyncPrefectClient, flow: Flow[..., Any], listed: Deployment, existing: DeploymentResponse | None
+) -> bool:
+    """Create a deployment, or update it if it differs from the file; return whether that was necessary.
 
-    `prefect deploy` itself takes the file's word, and starts what an operator paused.
+    `prefect deploy` would start what an operator paused. And each update makes Prefect delete and plan the coming runs
+    again, so an unchanged deployment is left alone.
     """
-    wanted = RunnerDeployment.from_flow(
+    active = _active(existing) if existing else {}
+    schedules = tuple(
+        each.model_copy(update={"active": active.get(each.slug, each.active)}) for each in listed.schedules
+    )
+    paused = existing.paused if existing else listed.paused
+    wanted = listed.model_copy(update={"schedules": schedules, "paused": paused})
+    if existing:
+        if _content_of_file(flow, wanted) == _content_of_server(existing, wanted):
+            return False
+        _name_schedules_made_by_hand(client, existing)
+    deployment = RunnerDeployment.from_flow(
         flow,
-        name=listed.name,
-        description=listed.description,
-        tags=list(listed.tags),
-        parameters=listed.parameters,
-        paused=existing.paused if existing else listed.paused,
-        schedules=_schedules(listed, _active(existing) if existing else {}),
-        concurrency_limit=ConcurrencyLimitConfig.model_validate(listed.concurrency_limit.model_dump()),
-        work_pool_name=listed.work_pool.name,
-        work_queue_name=listed.work_pool.work_queue_name,
-        job_variables=listed.work_pool.job_variables,
+        name=wanted.name,
+        description=wanted.description,
+        tags=list(wanted.tags),
+        parameters=wanted.parameters,
+        paused=wanted.paused,
+        schedules=[
+            Cron(each.cron, timezone=each.timezone, slug=each.slug, active=each.active, parameters=each.parameters)
+            for each in wanted.schedules
+        ],
+        concurrency_limit=ConcurrencyLimitConfig.model_validate(wanted.concurrency_limit.model_dump()),
+        work_pool_name=wanted.work_pool.name,
+        work_queue_name=wanted.work_pool.work_queue_name,
+        job_variables=wanted.work_pool.job_variables,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    wanted.entrypoint = listed.entrypoint
+    deployment.entrypoint = wanted.entrypoint
     try:
-        # Left to itself, Prefect takes commit and remote of the git repository that we happen to be in.
-        wanted.apply(version_info=VersionInfo(type="prefect:simple", version=flow.version or ""))
+        # Without this, Prefect would take the commit and remote of whatever git repository is the current folder.
+        deployment.apply(version_info=VersionInfo(type="prefect:simple", version=flow.version or ""))
     except (DeploymentApplyError, PrefectHTTPStatusError) as error:
         raise ConfigurationError(
-            f"Prefect refuses the deployment '{flow.name}/{listed.name}': {_reason(error)}"
+            f"Prefect refuses the deployment '{flow.name}/{wanted.name}': {_reason(error)}"
         ) from None
+    return True
 
 
-def _schedules(listed: Deployment, active: Mapping[str, bool]) -> list[Schedule]:
-    return [
-        Cron(
-            schedule.cron,
-            timezone=schedule.timezone,
-            slug=schedule.slug,
-            active=active.get(schedule.slug, schedule.active),
-            parameters=schedule.parameters,
-        )
-        for schedule in listed.schedules
-    ]
+def _content_of_file(flow: Flow[..., Any], wanted: Deployment) -> dict[str, Any]:
+    return {
+        "version": flow.version,
+        "schema": flow.parameters.model_dump_for_openapi(),
+        "entrypoint": wanted.entrypoint,
+        "description": wanted.description,
+        "tags": list(wanted.tags),
+        "parameters": wanted.parameters,
+        "paused": wanted.paused,
+        "limit": wanted.concurrency_limit.model_dump(),
+        "queue": wanted.work_pool.work_queue_name or "default",
+        "job_variables": wanted.work_pool.job_variables,
+        "schedules": {each.slug: each.model_dump() for each in wanted.schedules},
+    }
+
+
+def _content_of_server(existing: DeploymentResponse, wanted: Deployment) -> dict[str, Any]:
+    limit, options = existing.global_concurrency_limit, existing.concurrency_options
+    slugs = {each.slug for each in wanted.schedules}
+    return {
+        "version": existing.version,
+        "schema": existing.parameter_openapi_schema,
+        "entrypoint": existing.entrypoint,
+        "description": existing.description,
+        "tags": existing.tags,
+        "parameters": existing.parameters,
+        "paused": existing.paused,
+        "limit": {"limit": limit and limit.limit, **(options.model_dump() if options else {})},
+        "queue": existing.work_queue_name,
+        "job_variables": existing.job_variables,
+        "schedules": {
+            each.slug: {
+                "slug": each.slug,
+                "cron": getattr(each.schedule, "cron", None),
+                "timezone": getattr(each.schedule, "timezone", None),
+                "active": each.active,
+                "parameters": each.parameters,
+            }
+            for each in existing.schedules
+            if each.slug in slugs
+        },
+    }
+
+
+def _name_schedules_made_by_hand(client: SyncPrefectClient, existing: DeploymentResponse) -> None:
+    # If one schedule has no slug, Prefect deletes all of them at an update and makes those of the file again.
+    for schedule in existing.schedules:
+        if not schedule.slug:
+            client.update_deployment_schedule(existing.id, schedule.id, slug=f"{BY_HAND}{schedule.id.hex[-8:]}")
 
 
 def _reason(error: Exception) -> str:
@@ -163,10 +208,10 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _prune_deployments(client: SyncPrefectClient, kept: Deployed) -> Iterator[str]:
-    kept_ids = {deployment.id for deployment in kept.values()}
+def _prune_deployments(client: SyncPrefectClient, listed: Listed) -> Iterator[str]:
+    kept = {deployment.id for deployment in read_deployments(client, listed).values()}
     for deployment in list(our_deployments(client)):
-        if deployment.id not in kept_ids:
+        if deployment.id not in kept:
             client.delete_deployment(deployment.id)
             yield f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
 
@@ -180,27 +225,5 @@ def _prune_schedules(client: SyncPrefectClient, deployed: Deployed, listed: List
                 yield f"{name}/{schedule.slug}"
 
 
-def kept_paused(deployed: Deployed, listed: Listed) -> Iterator[str]:
-    """Yield the deployments and schedules that the file would run, and that are switched off on the server."""
-    for name, existing in deployed.items():
-        if existing.paused and not listed[name].paused:
-            yield name
-        active = _active(existing)
-        for schedule in listed[name].schedules:
-            if schedule.active and not active.get(schedule.slug, True):
-                yield f"{name}/{schedule.slug}"
-
-
 def _active(deployment: DeploymentResponse) -> dict[str, bool]:
     return {schedule.slug: schedule.active for schedule in deployment.schedules if schedule.slug}
-
-
-def _content(deployment: DeploymentResponse) -> dict[str, Any]:
-    """Return what a deploy can change of a deployment."""
-    content = deployment.model_dump(include=CONTENT)
-    content["schedules"] = {
-        schedule.slug: schedule.model_dump(include={"schedule", "active", "parameters"})
-        for schedule in deployment.schedules
-    }
-    limit = deployment.global_concurrency_limit
-    return content | {"limit": limit.limit if limit else None}

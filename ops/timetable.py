@@ -1,12 +1,12 @@
-"""The timetable, prefect.yaml: read, and checked before anything is changed.
+"""Read and check prefect.yaml before anything is changed.
 
-Prefect ignores a misspelt key of a deployment, and a wrong parameter shows when the run crashes; here each is a line
-that names the deployment, the key and the mend.
+Prefect ignores a misspelt key, and a wrong parameter shows only when the run crashes. Here each problem is one line
+that names the deployment, the key and the remedy.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import available_timezones
@@ -21,65 +21,50 @@ from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 
 BY_HAND = "by-hand-"
-"""The start of the slugs of schedules that an operator made in the UI."""
+"""The prefix of the slugs of schedules that an operator made in the UI."""
 
 CRON_FIELDS = 5
 
 T = TypeVar("T")
 
 
-def _check_cron(value: str) -> str:
+def _check(is_right: Callable[[Any], bool], message: str) -> AfterValidator:
+    def check(value: T) -> T:
+        if not is_right(value):
+            raise ValueError(message.format(value))
+        return value
+
+    return AfterValidator(check)
+
+
+def _is_cron(value: str) -> bool:
     try:
         CronSchedule(cron=value)
     except ValidationError:
-        valid = False
-    else:
-        valid = len(value.split()) == CRON_FIELDS
-    if not valid:
-        raise ValueError(f"'{value}' is not a cron expression: write five fields, such as '0 * * * *'")
-    return value
+        return False
+    return len(value.split()) == CRON_FIELDS
 
 
-def _check_timezone(value: str) -> str:
-    if value not in available_timezones():
-        raise ValueError(f"'{value}' is not a time zone: write an IANA name, such as UTC or Europe/Berlin")
-    return value
+def _is_name(value: str) -> bool:
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]*", value) is not None and not value.startswith(BY_HAND)
 
 
-def _check_entrypoint(value: str) -> str:
-    if "." not in value or ":" in value or "/" in value:
-        raise ValueError(f"'{value}' is not a module's flow: write it like flows.sync_campaigns.sync_campaigns")
-    return value
+def _is_module_path(value: str) -> bool:
+    return "." in value and ":" not in value and "/" not in value
 
 
-def _check_name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", value) or value.startswith(BY_HAND):
-        raise ValueError(f"'{value}' is not a name: write lower-case letters, digits and dashes, not '{BY_HAND}' first")
-    return value
+def _is_timezone(value: str) -> bool:
+    return value in available_timezones()
 
 
-def _check_work_pool(value: str) -> str:
-    if value != WORK_POOL:
-        raise ValueError(f"'{value}' is not our work pool: write {WORK_POOL}")
-    return value
-
-
-def _check_tags(value: tuple[str, ...]) -> tuple[str, ...]:
-    if TAG not in value:
-        raise ValueError(f"the tag '{TAG}' is missing: add it, for pruning and the automations go by it")
-    return value
-
-
-def _check_pull(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    if value:
-        raise ValueError("not empty: write [], for what runs is what is installed beside the worker")
-    return value
-
-
-def _check_any(value: tuple[T, ...]) -> tuple[T, ...]:
-    if not value:
-        raise ValueError("none is listed, and all of ours would be deleted: list one")
-    return value
+NAME = _check(_is_name, f"'{{}}' is not a name: write lower-case letters, digits and dashes, not '{BY_HAND}' first")
+CRON = _check(_is_cron, "'{}' is not a cron expression: write five fields, such as '0 * * * *'")
+TIMEZONE = _check(_is_timezone, "'{}' is not a time zone: write an IANA name, such as UTC or Europe/Berlin")
+ENTRYPOINT = _check(_is_module_path, "'{}' is not a module's flow: write it like flows.sync_campaigns.sync_campaigns")
+OUR_POOL = _check(lambda name: name == WORK_POOL, f"'{{}}' is not our work pool: write {WORK_POOL}")
+OUR_TAG = _check(lambda tags: TAG in tags, f"the tag '{TAG}' is missing: add it, pruning and automations need it")
+EMPTY = _check(lambda steps: not steps, "not empty: write [], because the flows are installed beside the worker")
+NOT_EMPTY = _check(bool, "none is listed, so all of ours would be deleted: list one")
 
 
 class Entry(BaseModel):
@@ -88,21 +73,18 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Name = Annotated[str, AfterValidator(_check_name)]
-
-
 class Schedule(Entry):
     """When a deployment runs, and with which parameters in place of the deployment's."""
 
-    slug: Name
-    cron: Annotated[str, AfterValidator(_check_cron)]
-    timezone: Annotated[str, AfterValidator(_check_timezone)]
+    slug: Annotated[str, NAME]
+    cron: Annotated[str, CRON]
+    timezone: Annotated[str, TIMEZONE]
     active: bool = True
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class ConcurrencyLimit(Entry):
-    """How many runs of a deployment there may be at once, and what becomes of one more."""
+    """How many runs of a deployment may run at once, and what happens to one more."""
 
     limit: int = Field(ge=1)
     collision_strategy: Literal["ENQUEUE", "CANCEL_NEW"]
@@ -112,18 +94,18 @@ class ConcurrencyLimit(Entry):
 class WorkPool(Entry):
     """Where a deployment runs."""
 
-    name: Annotated[str, AfterValidator(_check_work_pool)]
+    name: Annotated[str, OUR_POOL]
     work_queue_name: str | None = None
     job_variables: dict[str, Any] = Field(default_factory=dict)
 
 
 class Deployment(Entry):
-    """A flow with a timetable."""
+    """A flow with its schedules."""
 
-    name: Name
-    entrypoint: Annotated[str, AfterValidator(_check_entrypoint)]
+    name: Annotated[str, NAME]
+    entrypoint: Annotated[str, ENTRYPOINT]
     description: str
-    tags: Annotated[tuple[str, ...], AfterValidator(_check_tags)]
+    tags: Annotated[tuple[str, ...], OUR_TAG]
     parameters: dict[str, Any] = Field(default_factory=dict)
     schedules: tuple[Schedule, ...] = ()
     concurrency_limit: ConcurrencyLimit
@@ -137,8 +119,8 @@ class Timetable(Entry):
     name: str
     prefect_version: str | None = Field(default=None, alias="prefect-version")
     definitions: Any = None
-    pull: Annotated[tuple[Any, ...], AfterValidator(_check_pull)]
-    deployments: Annotated[tuple[Deployment, ...], AfterValidator(_check_any)]
+    pull: Annotated[tuple[Any, ...], EMPTY]
+    deployments: Annotated[tuple[Deployment, ...], NOT_EMPTY]
 
 
 def find_timetable() -> Path:
@@ -151,7 +133,7 @@ def read_timetable(path: Path) -> tuple[Timetable, Mapping[str, Flow[..., Any]]]
     """Read and check the file; return it with the flow of each entrypoint.
 
     Raises:
-        ConfigurationError: With one line for each thing that is wrong.
+        ConfigurationError: With one line for each problem.
     """
     raw = _parse(path)
     try:
@@ -185,12 +167,12 @@ def _parse(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         raw = yaml.safe_load(text)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read ({error.strerror}): name the timetable's path") from None
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}): check the timetable's path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
+        line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "not UTF-8"
-        raise ConfigurationError(f"{path.name}{where}: not YAML ({reason}): mend it there") from None
+        raise ConfigurationError(f"{path.name}{line}: not YAML ({reason}): fix it there") from None
     if not isinstance(raw, dict):
         raise _refusal(path, ["the file is not a mapping: it begins with 'name: sivera-jobs'"])
     if "prefect.blocks" in text or "prefect.variables" in text:
@@ -210,22 +192,20 @@ def _load(entrypoint: str) -> Flow[..., Any]:
 
 
 def _check_parameters(deployment: Deployment, flow: Flow[..., Any]) -> Iterator[str]:
-    where = f"deployment '{deployment.name}'"
+    place = f"deployment '{deployment.name}'"
     if problem := _misfit(flow, deployment.parameters):
-        yield f"{where}, key 'parameters': {problem}"
+        yield f"{place}, key 'parameters': {problem}"
         return
     for schedule in deployment.schedules:
-        place = f"{where}, schedule '{schedule.slug}', key 'parameters'"
-        if problem := _misfit(flow, {**deployment.parameters, **schedule.parameters}):
-            yield f"{place}: {problem}"
+        key = f"{place}, schedule '{schedule.slug}', key 'parameters'"
+        if problem := _misfit(flow, deployment.parameters | schedule.parameters):
+            yield f"{key}: {problem}"
         for name, value in schedule.parameters.items():
             replaced = deployment.parameters.get(name)
-            if (
-                isinstance(value, dict)
-                and isinstance(replaced, dict)
-                and (lost := sorted(replaced.keys() - value.keys()))
-            ):
-                yield f"{place}: '{name}' replaces the deployment's and leaves out {', '.join(lost)}: repeat it there"
+            if not isinstance(value, dict) or not isinstance(replaced, dict):
+                continue
+            if lost := sorted(replaced.keys() - value.keys()):
+                yield f"{key}: '{name}' replaces the deployment's and leaves out {', '.join(lost)}: repeat it there"
 
 
 def _misfit(flow: Flow[..., Any], parameters: dict[str, Any]) -> str | None:
@@ -260,7 +240,7 @@ def _explain(detail: Mapping[str, Any], raw: Any) -> str:
     if keys:
         places.append(f"key '{'.'.join(str(key) for key in keys)}'")
     message = {
-        "extra_forbidden": "no such key: mend its spelling, or take it out",
+        "extra_forbidden": "no such key: correct its spelling, or remove it",
         "missing": "missing: add it",
     }.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     return f"{', '.join(places)}: {message}"

@@ -8,7 +8,7 @@ from sivera.values import PlatformName
 
 
 def main() -> None:
-    """Build a world of `--grants` grants a platform with `--accounts` accounts each, and serve it."""
+    """Build a world with `--grants` grants for each platform and `--accounts` ad accounts for each grant; serve it."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="loopback port to serve on")
     parser.add_argument("--seed", type=int, default=1, help="two sandboxes of one seed hold the same")

@@ -1,14 +1,13 @@
 """Amazon's side of the sandbox: Login with Amazon, regional profiles, three campaign APIs and prepared reports.
 
 Paths, media types, limits and errors are those of the Amazon Ads API: Sponsored Products v3, Sponsored Brands v4,
-Sponsored Display v1 and Reporting v3. Two things that Amazon does not document are chosen here: the words that refuse a
-client id, and that a closed profile is no longer listed and matches no advertiser.
+Sponsored Display v1 and Reporting v3. Two undocumented things are our choice: the words that refuse a client id, and
+that a closed profile is no longer listed and matches no advertiser.
 """
 
 import gzip
 import hashlib
 import hmac
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -49,24 +48,23 @@ MAX_PAGE = 100
 URL_SECONDS = 3600
 LIST_FIELDS = frozenset({"stateFilter", "includeExtendedDataFields", "maxResults", "nextToken"})
 SHOWN_STATES = ("ENABLED", "PAUSED")
-"""What is listed where no state is asked for."""
+"""The states that are listed by default."""
 
 
 class AmazonBackend:
     """Amazon's paths, encodings and errors over a world.
 
-    `world.reports` holds, by request, the id of the report that is being prepared. A test that sets its `failure` to a
-    text makes that report fail; `world.report_seconds` says how long each takes.
+    `world.reports` maps each request to the id of the report in preparation. To make a report fail, set its `failure`
+    to a text; `world.report_seconds` is the time that each takes.
     """
 
     platform = PlatformName.AMAZON
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._request_ids = itertools.count(1)
 
     def routes(self) -> list[Route]:
-        """Return the routes: the token endpoint once, all others below each region."""
+        """Return the routes: one token endpoint, the others in each region."""
         paths: tuple[tuple[str, str, str, Handler], ...] = (
             ("POST", "/auth/o2/token", "token", self.token),
             ("GET", "/{region}/v2/profiles", "accounts", self.profiles),
@@ -77,10 +75,10 @@ class AmazonBackend:
             ("GET", "/{region}/reporting/reports/{report}", "report-status", self.report_status),
             ("GET", "/{region}/reporting/downloads/{report}", "report-download", self.download_report),
         )
-        return [route(self, method, path, name, self._numbered(handler)) for method, path, name, handler in paths]
+        return [route(self, method, path, name, handler) for method, path, name, handler in paths]
 
     def throttled(self, call: Call, seconds: float) -> Reply:
-        """Answer 429 with Retry-After, or S3's 503 for a download."""
+        """Return 429 with Retry-After, or S3's 503 for a download."""
         if "/reporting/downloads/" in call.url:
             return storage_error(503, "SlowDown", "Please reduce your request rate.")
         word = "temporarily_unavailable" if "/auth/" in call.url else "THROTTLED"
@@ -88,7 +86,7 @@ class AmazonBackend:
         return replace(reply, headers={"Retry-After": str(max(1, round(seconds)))})
 
     def broken(self, call: Call, status: int) -> Reply:
-        """Answer with a status and the error body of the API that was called."""
+        """Return the error body of the called API with this status."""
         if "/reporting/downloads/" in call.url:
             return storage_error(status, "InternalError", "We encountered an internal error. Please try again.")
         return error(call, status, "Internal Error", "server_error" if "/auth/" in call.url else "INTERNAL_ERROR")
@@ -119,7 +117,7 @@ class AmazonBackend:
         return Reply(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     def profiles(self, call: Call) -> Reply:
-        """List the profiles of the grant in the region that was called."""
+        """List the grant's profiles in the called region."""
         grant = self._grant(call)
         types = call.query.get("profileTypeFilter", "seller,vendor,agency").split(",")
         accounts = (a for a in self.world.accounts_of(grant) if a.region == call.path["region"] and not a.closed)
@@ -176,7 +174,7 @@ class AmazonBackend:
     # -- reports ------------------------------------------------------------------------------------------------------
 
     def create_report(self, call: Call) -> Reply:
-        """Take a report's request, or name the report that already answers it (425)."""
+        """Accept the request of a report, or name the report that already answers it (425)."""
         if call.headers.get("content-type") not in REPORT_MEDIA:
             raise Refusal(error(call, 415, f"Content-Type must be {REPORT_MEDIA[0]}"))
         product = member(call.json, "configuration").get("adProduct")
@@ -194,7 +192,7 @@ class AmazonBackend:
         return Reply(described(report_id, report, "PENDING"))
 
     def report_status(self, call: Call) -> Reply:
-        """Say how far a report is; once it is said to be done, the same request starts a new one."""
+        """Return a report's status; once it is done, the same request starts a new one."""
         account = self._account(call, None)
         report_id = call.path["report"]
         report = self._report(report_id)
@@ -216,7 +214,7 @@ class AmazonBackend:
         return Reply(described(report_id, report, "COMPLETED", **done))
 
     def download_report(self, call: Call) -> Reply:
-        """Hand out a report to whoever holds its signed URL; like S3, refuse a second kind of authorisation."""
+        """Return a report for its signed URL; like S3, refuse a second kind of authorisation."""
         if "authorization" in call.headers or "amazon-advertising-api-clientid" in call.headers:
             return storage_error(400, "InvalidArgument", "Only one auth mechanism allowed")
         report_id, expires = call.path["report"], call.query.get("Expires", "")
@@ -232,7 +230,7 @@ class AmazonBackend:
         text = self._read_signed(report_id)
         return Report.of(text) if text and text.count("-") == 6 else None
 
-    # -- who calls, and for whom --------------------------------------------------------------------------------------
+    # -- permissions and signatures -----------------------------------------------------------------------------------
 
     def _grant(self, call: Call) -> Grant:
         if call.path["region"] not in REGIONS:
@@ -260,18 +258,6 @@ class AmazonBackend:
             text = f"Advertiser is not authorized for {PRODUCT_NAMES[product]}."
             raise Refusal(error(call, 403, text, "ACCESS_DENIED"))
         return account
-
-    def _numbered(self, handler: Handler) -> Handler:
-        """Give each answer, also a refusal, its request id."""
-
-        def answer(call: Call) -> Reply:
-            try:
-                reply = handler(call)
-            except Refusal as refusal:
-                reply = refusal.reply
-            return replace(reply, headers={**reply.headers, "x-amzn-RequestId": f"{next(self._request_ids):032x}"})
-
-        return answer
 
     def _signature(self, text: str) -> str:
         return hmac.new(f"amazon-{self.world.seed}".encode(), text.encode(), hashlib.sha256).hexdigest()[:20]

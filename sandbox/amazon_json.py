@@ -1,4 +1,4 @@
-"""What Amazon's side of the sandbox writes: error bodies, profiles, campaigns in three encodings, and reports."""
+"""Amazon's wire format: error bodies, profiles, campaigns in three encodings, and reports."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DIMENSIONS = ("date", "campaignId", "campaignName", "campaignStatus", "impressio
 
 @dataclass(frozen=True)
 class ReportType:
-    """One product's campaign report: its columns, and how many days back it reaches."""
+    """One product's campaign report: its columns, and the number of days that it reaches back."""
 
     id: str
     columns: tuple[str, ...]
@@ -36,15 +36,15 @@ REPORT_TYPES = {
 REPORT_CODES = {"SP": SP, "SB": SB, "SD": SD}
 MAX_REPORT_DAYS = 31
 REPORT_FIXED = {"groupBy": ["campaign"], "timeUnit": "DAILY", "format": "GZIP_JSON"}
-"""What a request must say, since the sandbox prepares no other reports."""
+"""Required in a request: the sandbox prepares no other reports."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A requested report. Its text says all of it, so that a restarted sandbox still knows it.
+    """A requested report. Its text contains all of it, so that a restarted sandbox still knows it.
 
-    `code` is SP, SB or SD; `columns` a bit for each column asked for; `requested` is in unix seconds; `number` counts
-    the reports of the same request.
+    `code` is SP, SB or SD; `columns` has a bit for each requested column; `requested` is in unix seconds; `number`
+    counts the reports of the same request.
     """
 
     code: str
@@ -57,12 +57,12 @@ class Report:
 
     @property
     def request(self) -> str:
-        """What makes two requests the same."""
+        """The identity of the request."""
         return f"{self.code}-{self.profile_id}-{self.since:%Y%m%d}-{self.until:%Y%m%d}-{self.columns:x}"
 
     @property
     def text(self) -> str:
-        """The report as text, for its id."""
+        """The report as text, part of its id."""
         return f"{self.request}-{self.requested}-{self.number}"
 
     @classmethod
@@ -74,18 +74,18 @@ class Report:
 
     @property
     def product(self) -> str:
-        """The ad product that it is about."""
+        """The ad product."""
         return REPORT_CODES[self.code]
 
     @property
     def column_names(self) -> list[str]:
-        """The columns that were asked for, in the order of the report type."""
+        """The requested columns, in the order of the report type."""
         names = REPORT_TYPES[self.product].columns
         return [name for index, name in enumerate(names) if self.columns >> index & 1]
 
 
 def error(call: Call, status: int, text: str, word: str = "INVALID_ARGUMENT") -> Reply:
-    """Return an error in the shape of the API that was called: Login with Amazon, Reporting, SP and SB, or SD."""
+    """Return an error in the shape of the called API: Login with Amazon, Reporting, SP and SB, or SD."""
     if "/auth/o2/token" in call.url:
         return Reply({"error": word, "error_description": text}, status)
     if "/reporting/" in call.url:
@@ -96,7 +96,7 @@ def error(call: Call, status: int, text: str, word: str = "INVALID_ARGUMENT") ->
 
 
 def storage_error(status: int, code: str, text: str) -> Reply:
-    """Return an error of S3, where the reports lie."""
+    """Return an error of S3, which stores the reports."""
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{text}</Message></Error>'
     return Reply(body.encode(), status, media_type="application/xml")
 
@@ -179,7 +179,7 @@ def sd_campaign(campaign: Campaign, now: datetime) -> dict[str, Any]:
 
 
 def read_report_request(body: object, account: Account, now: datetime) -> Report:
-    """Return the report that a request asks for; ValueError says, in Amazon's words, what is wrong with it."""
+    """Return the requested report; ValueError says in Amazon's words what is wrong with the request."""
     wanted = member(body, "configuration")
     kind = REPORT_TYPES.get(str(wanted.get("adProduct")))
     if kind is None or wanted.get("reportTypeId") != kind.id:
@@ -204,7 +204,7 @@ def read_report_request(body: object, account: Account, now: datetime) -> Report
 
 
 def member(body: object, name: str) -> dict[str, Any]:
-    """Return the JSON object that a body holds under a name, or an empty one."""
+    """Return the JSON object under a name of a body, or an empty one."""
     value = body.get(name) if isinstance(body, dict) else None
     return value if isinstance(value, dict) else {}
 
@@ -218,7 +218,7 @@ def _day(body: object, name: str) -> date:
 
 
 def report_rows(world: World, report: Report) -> Iterable[dict[str, Any]]:
-    """Yield a report's rows, one a campaign and day; days without figures are left out."""
+    """Yield a report's rows, one for each campaign and day with figures."""
     account = world.account(PlatformName.AMAZON, report.profile_id)
     names, wanted = REPORT_TYPES[report.product].columns, report.column_names
     days = [report.since + timedelta(days=n) for n in range((report.until - report.since).days + 1)]
@@ -233,7 +233,7 @@ def report_rows(world: World, report: Report) -> Iterable[dict[str, Any]]:
             values = (
                 *(day.isoformat(), int(campaign.id), campaign.name, state(campaign)),
                 *(figures.impressions, figures.clicks, number(figures.spend)),
-                # The narrower attribution holds less, so that a client that reads the wrong column is found out.
+                # The narrower attribution is lower, which exposes a client that reads the wrong column.
                 *(conversions // 2, conversions, value / 2, value),
             )
             row = dict(zip(names, values, strict=True))
@@ -241,7 +241,7 @@ def report_rows(world: World, report: Report) -> Iterable[dict[str, Any]]:
 
 
 def described(report_id: str, report: Report, status: str, **changes: str) -> dict[str, Any]:
-    """Return what Amazon says of a report; `changes` fills in what is null until it is done."""
+    """Return Amazon's description of a report; `changes` are the fields that are null until it is done."""
     requested = iso(datetime.fromtimestamp(report.requested, UTC))
     kind = REPORT_TYPES[report.product]
     configuration = {"adProduct": report.product, "reportTypeId": kind.id, "columns": report.column_names}
@@ -261,12 +261,12 @@ def described(report_id: str, report: Report, status: str, **changes: str) -> di
 
 
 def state(campaign: Campaign) -> str:
-    """Return a campaign's state in Amazon's word."""
+    """Return a campaign's state as Amazon names it."""
     return STATES.get(campaign.state, "ARCHIVED")
 
 
 def number(amount: Decimal) -> int | float:
-    """Return an amount as a JSON number, whole where it is whole."""
+    """Return an amount as a JSON number, an integer if it is whole."""
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 

@@ -24,14 +24,12 @@ class FaultKind(StrEnum):
     HANG = "hang"
     """No answer, ever."""
     DISCONNECT = "disconnect"
-    """The call takes effect, and then the connection is closed without an answer."""
-    SLOW = "slow"
-    """The right answer, `seconds` later."""
+    """The call takes effect, then the connection closes without an answer."""
 
 
 @dataclass
 class Fault:
-    """A rule: calls of this platform and operation whose text holds `match` go wrong, the first `times` of them."""
+    """A rule: calls of this platform and operation that contain `match` go wrong; with `times`, only the first ones."""
 
     kind: FaultKind
     platform: PlatformName | None = None
@@ -42,7 +40,7 @@ class Fault:
     seconds: float = 30.0
 
     def concerns(self, platform: PlatformName, operation: str, text: str) -> bool:
-        """Whether the rule takes this call."""
+        """Whether the rule applies to this call."""
         return (
             self.times != 0
             and self.platform in (None, platform)
@@ -53,7 +51,7 @@ class Fault:
 
 @dataclass
 class Quota:
-    """At most `calls` (1 or more) in any `seconds` (above 0); who asks for more is throttled."""
+    """At most `calls` (1 or more) in any `seconds` (above 0); further calls are throttled."""
 
     calls: int
     seconds: float
@@ -70,7 +68,7 @@ class Quota:
 
 
 class Faults:
-    """The rules in force, the quotas, the latency, and the count of calls. Safe to share between threads."""
+    """The active rules, the quotas, the latency, and the number of calls. Safe to share between threads."""
 
     def __init__(self) -> None:
         self.latency_seconds = 0.0
@@ -81,19 +79,19 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Put a rule in force, after those already there."""
+        """Add a rule after the existing ones."""
         with self._lock:
             self.rules.append(fault)
 
     def clear(self) -> None:
-        """Lift all rules, quotas and latency; the counts stay."""
+        """Remove all rules, quotas and latency; the counts stay."""
         with self._lock:
             self.rules.clear()
             self.quotas.clear()
             self.latency_seconds = 0.0
 
     def take(self, platform: PlatformName, operation: str, text: str, now: float) -> Fault | None:
-        """Count a call and return the fault that befalls it, if any."""
+        """Count a call and return the fault that applies to it, if any."""
         with self._lock:
             self.calls[platform, operation] += 1
             self.log.append((platform, operation, text))
@@ -108,6 +106,6 @@ class Faults:
             return None
 
     def count(self, platform: PlatformName, operation: str | None = None) -> int:
-        """How many calls were made of a platform, or of one of its operations."""
+        """Return the number of calls of a platform, or of one of its operations."""
         with self._lock:
             return sum(n for (p, o), n in self.calls.items() if p is platform and operation in (None, o))

@@ -1,12 +1,10 @@
 """Google's side of the sandbox: the OAuth token endpoint, the account list, and GAQL over a grant's accounts.
 
-Every grant has a manager account above its ad accounts; its user has direct access to the manager and to the first ad
-account, as an advertiser has who kept a login when an agency took over. `gaql` reads a query, `google_query` says what
-may be asked, `google_rows` what the world answers; here is who may ask, and in which shape the answer goes out.
+Every grant has a manager account above its ad accounts. Its user has direct access to the manager and to the first ad
+account, like an advertiser who kept a login when an agency took over. `gaql` parses a query, `google_query` checks and
+runs it, `google_rows` encodes the world; this file checks permissions and shapes the replies.
 """
 
-import base64
-import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ from typing import Any
 from starlette.routing import Route
 
 from sandbox.gaql import QueryRefused
-from sandbox.google_query import Plan, plan
+from sandbox.google_query import plan
 from sandbox.google_rows import Target
 from sandbox.http import Call, Refusal, Reply, route
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
@@ -24,12 +22,10 @@ from sivera.values import PlatformName
 
 API_VERSION = "v26"
 SCOPE = "https://www.googleapis.com/auth/adwords"
-PAGE_ROWS = 10_000
-"""The fixed page of `search`; whoever sends a page size is refused."""
 CHUNK_ROWS = 100
-"""How many rows a chunk of `searchStream` holds here; the real one's chunks are larger and of no fixed size."""
-OPERATIONS = {"customer": "accounts", "customer_client": "accounts", "change_status": "changes"}
-"""Under which name a search is counted, by the resource that it asks; metrics and campaigns have their own."""
+"""The rows in a chunk of `searchStream`; Google's own chunks are larger and of no fixed size."""
+OPERATIONS = {"customer_client": "accounts", "change_status": "changes"}
+"""The operation of a query by its resource; queries for campaigns and metrics have their own."""
 
 STATUS_NAMES = {
     400: "INVALID_ARGUMENT",
@@ -71,18 +67,17 @@ class GoogleBackend:
     def routes(self) -> list[Route]:
         """Return the routes."""
         customers = f"/{API_VERSION}/customers"
-        search = f"{customers}/{{customer_id}}/googleAds:search"
+        stream = f"{customers}/{{customer_id}}/googleAds:searchStream"
         return [
             route(self, "POST", "/token", "token", self.token),
             route(self, "GET", f"{customers}:listAccessibleCustomers", "accounts", self.accessible_customers),
-            route(self, "POST", f"{search}Stream", _operation, self.search_stream),
-            route(self, "POST", search, _operation, self.search),
+            route(self, "POST", stream, _operation, self.search_stream),
         ]
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def throttled(self, call: Call, seconds: float) -> Reply:
-        """Answer that the project's quota is spent; the token endpoint names the wait in a header."""
+        """Return 'quota exhausted'; the token endpoint names the wait in a header."""
         wait = math.ceil(seconds)
         if call.url.endswith("/token"):
             return _oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
@@ -91,7 +86,7 @@ class GoogleBackend:
         return self._failure(call, 429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", message, details)
 
     def broken(self, call: Call, status: int) -> Reply:
-        """Answer that the platform is in trouble."""
+        """Return an internal error with this status."""
         if call.url.endswith("/token"):
             return _oauth_error(status, "internal_failure", "Backend Error")
         return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
@@ -117,12 +112,17 @@ class GoogleBackend:
     # -- questions ------------------------------------------------------------------------------------------------
 
     def accessible_customers(self, call: Call) -> Reply:
-        """List the customers to which the grant's user has direct access."""
+        """List the customers that the grant's user can access directly."""
         return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(self._grant(call))]})
 
     def search_stream(self, call: Call) -> Reply:
         """Answer a query in one array of chunks."""
-        query_plan, rows = self._rows(call, ("query",))
+        target = self._target(call)
+        try:
+            query_plan = plan(self._query(call))
+            rows = query_plan.rows(target)
+        except QueryRefused as refused:
+            raise self._refusal(call, 400, refused.category, refused.code, refused.message) from None
         chunks = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)] or [[]]
         request_id = self._request_id()
         return Reply(
@@ -137,54 +137,18 @@ class GoogleBackend:
             ]
         )
 
-    def search(self, call: Call) -> Reply:
-        """Answer a query page by page."""
-        query_plan, rows = self._rows(call, ("query", "pageToken"))
-        key = hashlib.blake2b(f"{call.path['customer_id']}/{call.json['query']}".encode(), digest_size=8).hexdigest()
-        start = self._page_start(call, key)
-        body: dict[str, Any] = {"fieldMask": query_plan.field_mask, "queryResourceConsumption": str(len(rows))}
-        if page := rows[start : start + PAGE_ROWS]:
-            body["results"] = page
-        if start + PAGE_ROWS < len(rows):
-            body["nextPageToken"] = base64.urlsafe_b64encode(f"{key}/{start + PAGE_ROWS}".encode()).decode()
-        return Reply(body)
-
-    def _page_start(self, call: Call, key: str) -> int:
-        token = call.json.get("pageToken")
-        if not token:
-            return 0
-        try:
-            owner, _, start = base64.urlsafe_b64decode(token).decode().partition("/")
-            if owner == key:
-                return int(start)
-        except (TypeError, ValueError):
-            pass
-        raise self._refusal(call, 400, "requestError", "INVALID_PAGE_TOKEN", "Next page token is invalid.")
-
-    def _rows(self, call: Call, known: Sequence[str]) -> tuple[Plan, list[dict[str, Any]]]:
-        target = self._target(call)
-        query = self._body(call, known)["query"]
-        try:
-            query_plan = plan(query)
-            return query_plan, query_plan.rows(target)
-        except QueryRefused as refused:
-            raise self._refusal(call, 400, refused.category, refused.code, refused.message) from None
-
-    def _body(self, call: Call, known: Sequence[str]) -> dict[str, Any]:
+    def _query(self, call: Call) -> str:
         if not call.headers.get("content-type", "").startswith("application/json") or not isinstance(call.json, dict):
             raise Refusal(self._error(call, 400, "Invalid JSON payload received."))
-        if "pageSize" in call.json:
-            message = "Setting the page size is not supported. Responses have a fixed page size of 10000 rows."
-            raise self._refusal(call, 400, "requestError", "PAGE_SIZE_NOT_SUPPORTED", message)
-        if unknown := [key for key in call.json if key not in known]:
+        if unknown := [key for key in call.json if key != "query"]:
             message = f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.'
             raise Refusal(self._error(call, 400, message))
-        if not isinstance(call.json.get("query"), str) or not call.json["query"]:
-            message = "Required field is missing."
-            raise self._refusal(call, 400, "requestError", "REQUIRED_FIELD_MISSING", message)
-        return call.json
+        query = call.json.get("query")
+        if not isinstance(query, str) or not query:
+            raise self._refusal(call, 400, "requestError", "REQUIRED_FIELD_MISSING", "Required field is missing.")
+        return query
 
-    # -- who may ask ----------------------------------------------------------------------------------------------
+    # -- permissions ----------------------------------------------------------------------------------------------
 
     def _grant(self, call: Call) -> Grant:
         scheme, _, text = call.headers.get("authorization", "").partition(" ")
@@ -203,7 +167,7 @@ class GoogleBackend:
         raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_EXPIRED", "OAuth token has expired.")
 
     def _target(self, call: Call) -> Target:
-        """Return the customer that the call names, if the grant's user may read it this way."""
+        """Return the customer of the call if the grant's user may read it this way; refuse the call otherwise."""
         grant = self._grant(call)
         customer_id, login_id = call.path["customer_id"], call.headers.get("login-customer-id")
         if not _CUSTOMER_ID.fullmatch(customer_id):
@@ -232,7 +196,7 @@ class GoogleBackend:
     def _failure(
         self, call: Call, status: int, category: str, code: str, message: str, details: dict[str, Any] | None = None
     ) -> Reply:
-        """Return Google's error that carries a GoogleAdsFailure of one error."""
+        """Return an error with a GoogleAdsFailure of one error."""
         error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
         failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": self._request_id()}
         return self._error(call, status, STATUS_MESSAGES.get(status, "Unknown error."), [failure])
@@ -241,7 +205,7 @@ class GoogleBackend:
         name = STATUS_NAMES.get(status, "UNAVAILABLE" if status >= 500 else "UNKNOWN")
         error: dict[str, Any] = {"code": status, "message": message, "status": name}
         body = {"error": error | ({"details": list(details)} if details else {})}
-        # A stream is an array, and so are its errors.
+        # A stream is an array, and so is its error.
         return Reply([body] if call.url.endswith(":searchStream") else body, status)
 
     def _request_id(self) -> str:
@@ -249,7 +213,7 @@ class GoogleBackend:
 
 
 def _operation(call: Call) -> str:
-    """Name a search by what it asks for."""
+    """Return the operation of a query."""
     query = call.json.get("query") if isinstance(call.json, dict) else None
     text = query if isinstance(query, str) else ""
     if "metrics." in text:
@@ -259,7 +223,7 @@ def _operation(call: Call) -> str:
 
 
 def _direct(grant: Grant) -> list[str]:
-    """Return the customers to which the grant's user was given access directly, not through a manager."""
+    """Return the customers that the grant's user can access directly, not through a manager."""
     return [id_ for id_ in (grant.manager_id, *grant.account_ids[:1]) if id_]
 
 
@@ -273,12 +237,11 @@ def _manager(grant: Grant) -> Account:
         grant_id=grant.id,
         index=-1,
         campaign_count=0,
-        seed=0,
     )
 
 
 def _client_error(call: Call) -> Reply | None:
-    """Return the token endpoint's complaint about the form or our application, if there is one."""
+    """Return the token endpoint's error about the form or our application, if any."""
     form = call.form
     if not call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return _oauth_error(400, "invalid_request", "The request must be form encoded.")

@@ -1,4 +1,4 @@
-"""What Google takes as a query and what it refuses, and the JSON rows that answer one."""
+"""Which queries Google accepts, and the JSON rows that answer them."""
 
 import re
 from collections.abc import Iterator
@@ -24,25 +24,22 @@ CHANGE_HISTORY = timedelta(days=90)
 CHANGE_LIMIT = 10_000
 
 SELECTABLE = {
-    "customer": ("customer",),
-    "customer_client": ("customer_client", "customer"),
-    "campaign": ("campaign", "campaign_budget", "customer", "segments", "metrics"),
-    "change_status": ("change_status", "customer"),
+    "customer_client": ("customer_client",),
+    "campaign": ("campaign", "campaign_budget", "segments", "metrics"),
+    "change_status": ("change_status",),
 }
-"""Which resources' fields may be named in a query FROM a resource."""
+"""The resources with fields that a query FROM a resource may name."""
 ENUMS = {
     "campaign.status": {"ENABLED", "PAUSED", "REMOVED"},
-    "campaign.serving_status": {"SERVING", "NONE", "ENDED", "PENDING", "SUSPENDED"},
     "customer_client.status": {"ENABLED", "CANCELED", "SUSPENDED", "CLOSED"},
     "change_status.resource_type": {"CAMPAIGN", "CAMPAIGN_BUDGET", "AD_GROUP", "AD_GROUP_AD", "CAMPAIGN_CRITERION"},
-    "change_status.resource_status": {"ADDED", "CHANGED", "REMOVED"},
 }
 DAY = "segments.date"
 CHANGED_AT = "change_status.last_change_date_time"
 
 
 class Plan:
-    """A query that may be asked, ready to run; made once for a text, whoever asks."""
+    """A valid query, ready to run; made once for each text."""
 
     def __init__(self, query: Query) -> None:
         _check_names(query)
@@ -57,38 +54,33 @@ class Plan:
         ]
         if query.resource == "change_status":
             _check_changes(query)
-        if self.by_day and (DAY not in query.fields or None in query.bounds(DAY)):
+        if self.by_day and (DAY not in query.fields or query.range_of(DAY) is None):
             raise QueryRefused("EXPECTED_FILTERS_ON_DATE_RANGE", f"Select {DAY} and filter it by a finite range.")
 
     def rows(self, target: Target) -> list[dict[str, Any]]:
-        """Return the answer's rows as JSON; QueryRefused where this customer cannot be asked so."""
+        """Return the rows as JSON; QueryRefused if this customer cannot answer the query."""
         if target.is_manager and any(name.startswith("metrics.") for name in self.query.names):
             message = "Metrics cannot be requested for a manager account. Send one query per client account."
             raise QueryRefused("REQUESTED_METRICS_FOR_MANAGER", message)
-        candidates = self._candidates(target)
-        rows = [row for row in candidates if all(condition.holds(read(row)) for read, condition in self.conditions)]
-        for field, down in reversed(self.query.order):
-            group, name = field.split(".")
-            rows.sort(key=lambda row, read=FIELDS[group][name]: _sort_key(read(row)), reverse=down)  # type: ignore[misc]
-        return [self._project(row) for row in rows[: self.query.limit]]
+        found = (
+            row
+            for row in self._candidates(target)
+            if all(condition.holds(read(row)) for read, condition in self.conditions)
+        )
+        return [self._project(row) for row in found][: self.query.limit]
 
     def _candidates(self, target: Target) -> Iterator[Row]:
         match self.query.resource:
-            case "customer":
-                return iter((Row(target.customer, target.is_manager),))
             case "customer_client":
                 return clients(target)
             case "change_status":
                 oldest = local_time(target.world.clock.now() - CHANGE_HISTORY, target.customer)
-                if str(self.query.bounds(CHANGED_AT)[0]) < oldest[:10]:
+                if str((self.query.range_of(CHANGED_AT) or ("",))[0]) < oldest[:10]:
                     message = "The requested start date is too old. It cannot be older than 90 days."
                     raise QueryRefused("START_DATE_TOO_OLD", message, "changeStatusError")
                 return changes(target)
-            case _ if self.by_day:
-                since, until = (date.fromisoformat(str(bound)) for bound in self.query.bounds(DAY))
-                return campaign_days(target, since, until)
-            case _:
-                return campaigns(target)
+        window = self.query.range_of(DAY) if self.by_day else None
+        return campaign_days(target, *map(date.fromisoformat, window)) if window else campaigns(target)
 
     def _project(self, row: Row) -> dict[str, Any]:
         projected = {
@@ -100,7 +92,7 @@ class Plan:
 
 @lru_cache(maxsize=256)
 def plan(text: str) -> Plan:
-    """Return the plan of a query; QueryRefused says why there is none."""
+    """Return the plan of a query; QueryRefused says what is wrong with it."""
     return Plan(parse(text))
 
 
@@ -119,7 +111,7 @@ def _check_names(query: Query) -> None:
 
 
 def _checked(condition: Condition) -> Condition:
-    """Return the condition with its times in full; QueryRefused where a value does not fit its field."""
+    """Return the condition with complete times; QueryRefused if a value does not fit its field."""
     field, values = condition.field, condition.values
     known = ENUMS.get(field)
     if known and (wrong := [value for value in values if value not in known]):
@@ -135,11 +127,11 @@ def _checked(condition: Condition) -> Condition:
 
 
 def _check_changes(query: Query) -> None:
-    low, high = query.bounds(CHANGED_AT)
-    if low is None or high is None:
+    window = query.range_of(CHANGED_AT)
+    if window is None:
         message = f"The change_status search request must specify a finite range filter on {CHANGED_AT}."
         raise QueryRefused("CHANGE_DATE_RANGE_INFINITE", message, "changeStatusError")
-    if low > high:
+    if window[0] > window[1]:
         message = "The date range of the change_status search request can never give results."
         raise QueryRefused("CHANGE_DATE_RANGE_NEGATIVE", message, "changeStatusError")
     if query.limit is None:
@@ -151,7 +143,7 @@ def _check_changes(query: Query) -> None:
 
 
 def _groups(query: Query) -> tuple[tuple[str, tuple[tuple[str, Field], ...]], ...]:
-    """Return the columns by resource; each resource comes with its name, asked for or not."""
+    """Return the columns by resource; Google always adds each resource's name."""
     columns: dict[str, dict[str, Field]] = {}
     for group, _, name in (field.partition(".") for field in (f"{query.resource}.resource_name", *query.fields)):
         cells = columns.setdefault(group, {})
@@ -163,10 +155,3 @@ def _groups(query: Query) -> tuple[tuple[str, tuple[tuple[str, Field], ...]], ..
 
 def _camel(name: str) -> str:
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
-
-
-def _sort_key(value: str | bool | float | None) -> tuple[bool, float, str]:
-    """Return a key under which unset comes first, int64 is in the order of numbers, and text in that of letters."""
-    text = str(value)
-    number = value if isinstance(value, float) else float(text) if text.isdigit() else 0.0
-    return value is not None, number, text

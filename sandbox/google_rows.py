@@ -1,4 +1,4 @@
-"""How the world reads as Google's resources: the fields of each, and the rows that a customer has of it.
+"""The world as Google's resources: the fields of each, and the rows of a customer.
 
 A field is a function from a row to its JSON value: int64 as text, enums as names, money in micros, None for unset.
 """
@@ -24,12 +24,12 @@ STATUSES = {
     CampaignStatus.OTHER: "UNKNOWN",
 }
 RESOURCE_TYPE_IDS = {"CAMPAIGN": 5, "CAMPAIGN_BUDGET": 7}
-"""As the guide 'Change status' lists them; they are part of a change's resource name."""
+"""The numbers of the guide 'Change status'; they are part of a change's resource name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The customer that is asked, and those below it where it is a manager."""
+    """The customer that a query is for, with its clients if it is a manager."""
 
     world: World
     customer: Account
@@ -39,7 +39,7 @@ class Target:
 
 @dataclass(slots=True)
 class Row:
-    """One row of an answer; what a resource has no use for stays unset."""
+    """One row of an answer; what its resource does not use stays unset."""
 
     customer: Account
     is_manager: bool = False
@@ -52,7 +52,6 @@ class Row:
     figures: Figures = ZERO
     changed_at: str = ""
     changed_type: str = ""
-    changed_status: str = ""
 
 
 Field = Callable[[Row], str | bool | float | None]
@@ -78,13 +77,6 @@ def _serving_status(row: Row) -> str:
     return "NONE" if STATUSES[row.campaign.state] == "REMOVED" else "SERVING"
 
 
-def _primary_status(row: Row) -> str:
-    native = STATUSES[row.campaign.state]
-    if native == "ENABLED":
-        return "ENDED" if row.ended else "ELIGIBLE"
-    return native
-
-
 def _micros(amount: Decimal) -> str:
     return str(int(amount * MICROS))
 
@@ -94,26 +86,14 @@ def _budget(read: Callable[[Campaign], str | bool | None]) -> Field:
 
 
 FIELDS: dict[str, dict[str, Field]] = {
-    "customer": {
-        "resource_name": lambda row: f"customers/{row.customer.id}",
-        "id": lambda row: row.customer.id,
-        "descriptive_name": lambda row: row.customer.name,
-        "currency_code": lambda row: row.customer.currency,
-        "time_zone": lambda row: row.customer.timezone,
-        "manager": lambda row: row.is_manager,
-        "status": lambda _: "ENABLED",
-    },
     "customer_client": {
         "resource_name": lambda row: f"customers/{row.customer.id}/customerClients/{row.client.id}",
-        "client_customer": lambda row: f"customers/{row.client.id}",
         "id": lambda row: row.client.id,
         "descriptive_name": lambda row: row.client.name,
         "currency_code": lambda row: row.client.currency,
         "time_zone": lambda row: row.client.timezone,
         "level": lambda row: str(row.level),
         "manager": lambda row: row.is_manager and row.level == 0,
-        "hidden": lambda _: False,
-        "test_account": lambda _: False,
         "status": lambda row: "CANCELED" if row.client.closed else "ENABLED",
     },
     "campaign": {
@@ -122,7 +102,6 @@ FIELDS: dict[str, dict[str, Field]] = {
         "name": lambda row: row.campaign.name,
         "status": lambda row: STATUSES[row.campaign.state],
         "serving_status": _serving_status,
-        "primary_status": _primary_status,
         "advertising_channel_type": lambda row: row.campaign.product,
         "start_date_time": lambda row: f"{row.campaign.start} 00:00:00",
         "end_date_time": lambda row: f"{row.campaign.end} 23:59:59" if row.campaign.end else None,
@@ -148,7 +127,6 @@ FIELDS: dict[str, dict[str, Field]] = {
         "resource_name": _change_name,
         "last_change_date_time": lambda row: row.changed_at,
         "resource_type": lambda row: row.changed_type,
-        "resource_status": lambda row: row.changed_status,
         "campaign": _campaign_name,
         "campaign_budget": _budget_name,
     },
@@ -156,7 +134,7 @@ FIELDS: dict[str, dict[str, Field]] = {
 
 
 def clients(target: Target) -> Iterator[Row]:
-    """Yield the customer itself and, below a manager, its clients."""
+    """Yield the customer itself and, for a manager, its clients."""
     yield Row(target.customer, target.is_manager, client=target.customer)
     for client in target.clients:
         yield Row(target.customer, target.is_manager, client=client, level=1)
@@ -173,7 +151,7 @@ def campaigns(target: Target) -> Iterator[Row]:
 
 
 def campaign_days(target: Target, since: date, until: date) -> Iterator[Row]:
-    """Yield each campaign's days; those without figures are left out, as Google does where a query is segmented."""
+    """Yield each campaign's days; days without figures are left out, as in Google's segmented queries."""
     days = [since + timedelta(days=i) for i in range((until - since).days + 1)]
     for row in campaigns(target):
         for day in days:
@@ -186,20 +164,15 @@ def changes(target: Target) -> Iterator[Row]:
     """Yield the last change of each campaign and of each budget: a change in the world counts for both."""
     customer, all_campaigns = target.customer, target.customer.campaigns.values()
     for campaign in all_campaigns:
-        kind = "REMOVED" if STATUSES[campaign.state] == "REMOVED" else _added_or_changed(campaign)
         at = local_time(campaign.updated, customer)
-        yield Row(customer, campaign=campaign, changed_at=at, changed_type="CAMPAIGN", changed_status=kind)
+        yield Row(customer, campaign=campaign, changed_at=at, changed_type="CAMPAIGN")
     for budget in _budgets(all_campaigns).values():
-        kind, at = _added_or_changed(budget), local_time(budget.updated, customer)
-        yield Row(customer, budget=budget, changed_at=at, changed_type="CAMPAIGN_BUDGET", changed_status=kind)
-
-
-def _added_or_changed(campaign: Campaign) -> str:
-    return "ADDED" if campaign.updated == campaign.created else "CHANGED"
+        at = local_time(budget.updated, customer)
+        yield Row(customer, budget=budget, changed_at=at, changed_type="CAMPAIGN_BUDGET")
 
 
 def _budgets(campaigns: Iterable[Campaign]) -> dict[str, Campaign]:
-    """Return, by budget id, the campaign that says what the budget is now: of those that share it, the last changed."""
+    """Return, by budget id, the campaign that defines the budget: of those that share it, the last changed."""
     budgets: dict[str, Campaign] = {}
     for campaign in campaigns:
         if campaign.budget_kind is not BudgetKind.LOWER_LEVEL:
@@ -210,5 +183,5 @@ def _budgets(campaigns: Iterable[Campaign]) -> dict[str, Campaign]:
 
 
 def local_time(when: datetime, customer: Account) -> str:
-    """Return a time as the API writes it: in the customer's time zone, which it does not name."""
+    """Return a time as the API writes it: in the customer's time zone, without naming it."""
     return when.astimezone(ZoneInfo(customer.timezone)).replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -1,10 +1,10 @@
-"""What the platforms' files have in common: a call, a reply, and the pipeline between them."""
+"""What the platforms share: a call, a reply, and the way from one to the other."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import orjson
@@ -17,12 +17,14 @@ from sandbox.faults import FaultKind
 from sandbox.world import World
 from sivera.values import PlatformName
 
+T = TypeVar("T")
+
 GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `body` is what becomes JSON, or bytes that are sent as they are."""
+    """An answer. A `body` of bytes is sent as it is, anything else as JSON."""
 
     body: Any
     status: int = 200
@@ -78,11 +80,11 @@ class Backend(Protocol):
     world: World
 
     def throttled(self, call: Call, seconds: float) -> Reply:
-        """Answer that the caller must slow down, as this platform says it."""
+        """Return this platform's 'slow down'."""
         ...
 
     def broken(self, call: Call, status: int) -> Reply:
-        """Answer that the platform is in trouble, as this platform says it."""
+        """Return this platform's error for an HTTP status."""
         ...
 
     def routes(self) -> list[Route]:
@@ -114,7 +116,7 @@ class _Endpoint:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    async def _answer(  # noqa: C901, PLR0911 - one short arm a kind of fault
+    async def _answer(  # noqa: C901, PLR0911 - one short arm for each kind of fault
         self, call: Call, receive: Receive
     ) -> Response | None:
         world = self.backend.world
@@ -137,9 +139,6 @@ class _Endpoint:
                 return Response(reply.content[: len(reply.content) // 2], reply.status, media_type="application/json")
             case FaultKind.MALFORMED:
                 return Response(b'{"unexpected":[{"shape":true}]}', 200, media_type="application/json")
-            case FaultKind.SLOW:
-                await asyncio.sleep(fault.seconds)
-                return _response(self._reply(call))
             case FaultKind.DISCONNECT:
                 self._reply(call)
                 return None
@@ -160,8 +159,21 @@ def _response(reply: Reply) -> Response:
 
 
 def route(backend: Backend, method: str, path: str, operation: str | Callable[[Call], str], handler: Handler) -> Route:
-    """Return a route whose calls are counted and can be made to fail under the name `operation`.
+    """Return a route; its calls are counted, and faults are matched, under the name `operation`.
 
-    Where one path answers several questions, `operation` is a function that names the call's.
+    If one path serves several operations, `operation` is a function that names the operation of a call.
     """
     return Route(path, _Endpoint(backend, operation, handler), methods=[method])
+
+
+def json_parameter(call: Call, name: str, kind: type[T], refusal: Callable[[str], Refusal]) -> T | None:
+    """Return a query parameter that is JSON text; None if it is absent. `refusal` is for another kind of value."""
+    if (text := call.query.get(name)) is None:
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, kind):
+        raise refusal(f"{name} must be a JSON {kind.__name__}")
+    return value

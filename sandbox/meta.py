@@ -1,6 +1,6 @@
 """Meta's side of the sandbox: the Graph API v26.0, as far as ad accounts, campaigns and their insights go.
 
-A verdict is in the body's `code`, hardly in the HTTP status. The access token is taken from the header or the query.
+The verdict is the `code` in the body, hardly the HTTP status. The access token may be in the header or the query.
 """
 
 import hashlib
@@ -56,10 +56,9 @@ class MetaBackend:
         ]
 
     def throttled(self, call: Call, seconds: float) -> Reply:
-        """Answer that the account, or else the whole app, has used up its calls.
+        """Return 'too many calls' for the account if the fault's `match` names it, else for the whole app.
 
-        A fault whose `match` names the account throttles that account, and Meta says for how many minutes; any other
-        throttles the app, for which Meta names no time.
+        Meta names the wait in minutes for an account, and no wait for an app.
         """
         account_id = call.path.get("account")
         if account_id is None or not self._throttles(account_id):
@@ -72,7 +71,7 @@ class MetaBackend:
         return Reply(reply.body, reply.status, self._usage(account_id, 100, ceil(seconds / 60)))
 
     def broken(self, call: Call, status: int) -> Reply:
-        """Answer that the platform is in trouble, or what it means by a status below 500."""
+        """Return Meta's error body for this status."""
         if status == 429:
             return self.throttled(call, 0)
         trouble = wire.error(status, 2, "An unexpected error has occurred. Please retry later.", is_transient=True)
@@ -81,7 +80,7 @@ class MetaBackend:
     # -- tokens ---------------------------------------------------------------------------------------------------
 
     def _exchange(self, call: Call) -> Reply:
-        """Give out a fresh long-lived token for one that is still valid."""
+        """Issue a fresh long-lived token for one that is still valid."""
         query = call.query
         if query.get("grant_type") != "fb_exchange_token":
             raise wire.refusal("Invalid grant_type", 1)
@@ -98,7 +97,7 @@ class MetaBackend:
         return Reply({"access_token": token, "token_type": "bearer", **lifetime})
 
     def _debug(self, call: Call) -> Reply:
-        """Tell an app about a token of its own."""
+        """Describe a token of the app."""
         inspector, text = _token(call), call.query.get("input_token")
         if text is None:
             raise wire.refusal("(#100) The parameter input_token is required")
@@ -109,15 +108,15 @@ class MetaBackend:
         try:
             grant = self._grant_of(text)
         except Refusal as refusal:
-            told = refusal.reply.body["error"]
-            reason = {"code": told["code"], "message": told["message"], "subcode": told.get("error_subcode")}
+            error = refusal.reply.body["error"]
+            reason = {"code": error["code"], "message": error["message"], "subcode": error.get("error_subcode")}
             return Reply({"data": {**data, "is_valid": False, "scopes": [], "error": reason}})
         until = self.world.clock.now() + timedelta(days=DATA_ACCESS_DAYS)
         more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": SCOPES}
         return Reply({"data": {**data, "is_valid": True, **more}})
 
     def _grant_of(self, text: str) -> Grant:
-        """Return the grant of a token that is valid now; refuse any other, and say why."""
+        """Return the grant of a token that is valid now; refuse any other."""
         grant = self.world.grant_of_access(self.platform, text)
         if grant is not None:
             return grant
@@ -133,7 +132,7 @@ class MetaBackend:
         raise Refusal(wire.error(400, 190, message, EXPIRED))
 
     def _caller(self, call: Call) -> Grant:
-        """Return the grant that a call is made for; the proof is checked where it is sent."""
+        """Return the grant of a call; check the proof if there is one."""
         text = _token(call)
         grant, proof = self._grant_of(text), call.query.get("appsecret_proof")
         if proof is not None:
@@ -183,14 +182,14 @@ class MetaBackend:
     def _rows(
         self, account: Account, campaigns: Sequence[Campaign], days: Sequence[date], start: int
     ) -> Iterator[tuple[int, wire.InsightRow]]:
-        """Yield the days on which something happened, from a position in campaigns times days on."""
+        """Yield the days with figures, from a position in campaigns x days on."""
         for position in range(start, len(campaigns) * len(days)):
             campaign, day = campaigns[position // len(days)], days[position % len(days)]
             if (figures := self.world.figures(account, campaign, day)) != ZERO:
-                yield position, wire.InsightRow(account, campaign, day, figures)
+                yield position, wire.InsightRow(campaign, day, figures)
 
     def _account(self, call: Call) -> Account:
-        """Return the account of the path, if the caller may read it."""
+        """Return the account of the path if the caller may read it; refuse the call otherwise."""
         grant, account_id = self._caller(call), call.path["account"]
         account = self.world.accounts[self.platform].get(account_id)
         if account is None or account.closed:
@@ -199,7 +198,7 @@ class MetaBackend:
                 "missing permissions, or does not support this operation"
             )
             raise Refusal(wire.error(400, 100, message, NO_SUCH_OBJECT, type="GraphMethodException"))
-        # The grant that made the account is the usual one, and a list of thousands is slow to search.
+        # First the usual case: a list of thousands of accounts is slow to search.
         if account.grant_id != grant.id and account_id not in grant.account_ids:
             message = "(#200) Ad account owner has NOT grant ads_management or ads_read permission"
             raise Refusal(wire.error(403, 200, message))
@@ -219,7 +218,7 @@ class MetaBackend:
         return any(rule.kind is FaultKind.THROTTLE and account_id in (rule.match or "") for rule in rules)
 
     def _usage(self, account_id: str | None = None, percent: int = 1, minutes: int = 0) -> dict[str, str]:
-        """Return the headers that say how much of its calls the app and the account have used, in percent."""
+        """Return the headers with the used share of the app's and the account's calls, in percent."""
         quota = self.world.faults.quotas.get(self.platform)
         used = 100 * len(quota.made) // quota.calls if quota else 0
         headers = {"X-App-Usage": f'{{"call_count":{used},"total_cputime":0,"total_time":0}}'}

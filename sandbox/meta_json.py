@@ -1,7 +1,7 @@
-"""How Meta's requests are checked and its replies written: errors, parameters, filters, pages and fields.
+"""Meta's wire format: errors, parameters, filters, pages and fields.
 
-Field names and statuses are those of the official SDK (`facebook-business` 26); the texts of errors are those that
-Meta's users quote.
+Field names and statuses are those of the official SDK (`facebook-business` 26); error texts are as Meta's users quote
+them.
 """
 
 import base64
@@ -14,15 +14,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-import orjson
-
-from sandbox.http import Call, Refusal, Reply
+from sandbox.http import Call, Refusal, Reply, json_parameter
 from sandbox.world import Account, Campaign, Figures
 from sivera.values import BudgetKind, CampaignStatus
 
 DEFAULT_LIMIT = 25
 MAX_ROWS_TIMES_DAYS = 15_000
-"""Meta refuses replies that are costly to make, by a rule it does not tell; here it is `limit` times days."""
+"""Meta refuses replies that are too large, by an unpublished rule; here the rule is `limit` times days."""
 TRACE = "A1b2C3d4E5f6G7h8I9j0K1l"
 
 STATUSES = {
@@ -30,20 +28,20 @@ STATUSES = {
     CampaignStatus.PAUSED: "PAUSED",
     CampaignStatus.ARCHIVED: "ARCHIVED",
     CampaignStatus.REMOVED: "DELETED",
-    CampaignStatus.ENDED: "ACTIVE",  # what it goes on being called after its last day
+    CampaignStatus.ENDED: "ACTIVE",  # Meta does not change it after the last day
     CampaignStatus.OTHER: "WITH_ISSUES",
 }
 EFFECTIVE_STATUSES = frozenset({*STATUSES.values(), "IN_PROCESS"})
 SHOWN_BY_DEFAULT = EFFECTIVE_STATUSES - {"ARCHIVED", "DELETED"}
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
-"""Currencies whose budgets Meta writes in whole units, all others in hundredths (its page marketing-api/currencies)."""
+"""Currencies with budgets in whole units, all others are in hundredths (Meta's page marketing-api/currencies)."""
 
 T = TypeVar("T")
 
 
 def error(status: int, code: int, message: str, subcode: int | None = None, **more: object) -> Reply:
-    """Return an error in the one shape that all of Meta's have."""
+    """Return an error in Meta's one shape."""
     body = {"message": message, "type": "OAuthException", "code": code, **more, "fbtrace_id": TRACE}
     if subcode is not None:
         body["error_subcode"] = subcode
@@ -51,7 +49,7 @@ def error(status: int, code: int, message: str, subcode: int | None = None, **mo
 
 
 def refusal(message: str, code: int = 100) -> Refusal:
-    """Return the exception that answers with HTTP 400; code 100 is an invalid parameter."""
+    """Return an exception that answers HTTP 400; code 100 is an invalid parameter."""
     return Refusal(error(400, code, message))
 
 
@@ -59,7 +57,7 @@ def refusal(message: str, code: int = 100) -> Refusal:
 
 
 def fields_of(call: Call, known: Collection[str], default: Sequence[str], node: str) -> list[str]:
-    """Return the fields asked for; refuse unknown ones."""
+    """Return the requested fields; refuse unknown ones."""
     asked = [name for name in call.query.get("fields", "").split(",") if name]
     for name in asked:
         if name not in known:
@@ -68,7 +66,7 @@ def fields_of(call: Call, known: Collection[str], default: Sequence[str], node: 
 
 
 def limit_of(call: Call, days: int = 1) -> int:
-    """Return how many rows a page may hold; refuse what would be too much for one reply."""
+    """Return the requested rows per page; refuse too many for one reply."""
     text = call.query.get("limit", str(DEFAULT_LIMIT))
     if not text.isdecimal() or int(text) < 1:
         raise refusal("(#100) Param limit must be an integer greater than zero")
@@ -79,21 +77,12 @@ def limit_of(call: Call, days: int = 1) -> int:
 
 
 def json_of(call: Call, name: str, kind: type[T]) -> T | None:
-    """Return a parameter that is JSON text, or None where it is absent."""
-    text = call.query.get(name)
-    if text is None:
-        return None
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = None
-    if not isinstance(value, kind):
-        raise refusal(f"(#100) Param {name} must be a JSON {kind.__name__}")
-    return value
+    """Return a parameter that is JSON text; None if it is absent."""
+    return json_parameter(call, name, kind, lambda message: refusal(f"(#100) Param {message}"))
 
 
 def days_of(call: Call) -> tuple[date, date]:
-    """Return the first and the last day of `time_range`."""
+    """Return the first and last day of `time_range`."""
     window = json_of(call, "time_range", dict) or {}
     try:
         since, until = date.fromisoformat(window["since"]), date.fromisoformat(window["until"])
@@ -106,20 +95,20 @@ def days_of(call: Call) -> tuple[date, date]:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which campaigns a request asks for."""
+    """The campaigns that a request selects."""
 
     statuses: frozenset[str] = SHOWN_BY_DEFAULT
     updated_after: int | None = None
 
     def takes(self, campaign: Campaign) -> bool:
-        """Whether it asks for this campaign."""
+        """Whether this campaign is selected."""
         return STATUSES[campaign.state] in self.statuses and (
             self.updated_after is None or int(campaign.updated.timestamp()) > self.updated_after
         )
 
 
 def selection_of(call: Call) -> Selection:
-    """Return what `effective_status` and `filtering` ask for; without a word on status, deleted ones are hidden."""
+    """Return what `effective_status` and `filtering` select; by default, deleted campaigns are hidden."""
     statuses = _statuses(json_of(call, "effective_status", list)) if "effective_status" in call.query else None
     updated_after = None
     for rule in json_of(call, "filtering", list) or []:
@@ -144,7 +133,7 @@ def _statuses(words: list[Any] | None) -> frozenset[str]:
 
 
 def after_of(call: Call) -> int:
-    """Return the number that the cursor stands for: rows up to it have been sent; -1 without a cursor."""
+    """Return the number in the cursor: rows up to it have been sent; -1 without a cursor."""
     text = call.query.get("after")
     if not text:
         return -1
@@ -155,10 +144,10 @@ def after_of(call: Call) -> int:
 
 
 def page(call: Call, rows: Sequence[tuple[int, Mapping[str, Any]]], limit: int, headers: Mapping[str, str]) -> Reply:
-    """Return the reply of the first `limit` rows, each with its cursor's number; more rows mean another page.
+    """Return a page of the first `limit` rows, each given with its cursor's number; more rows mean another page.
 
-    As on Meta, `cursors.after` is also on the last page, and `next` is not. The address of `next` repeats the whole
-    query, the access token included where it came there.
+    As on Meta, the last page has `cursors.after` but no `next`. The URL in `next` repeats the whole query, and with it
+    an access token in the query.
     """
     shown = rows[:limit]
     body: dict[str, Any] = {"data": [row for _, row in shown]}
@@ -179,13 +168,13 @@ def _cursor(number: int) -> str:
 
 
 def select(source: tuple[Any, ...], fields: Mapping[str, Callable[..., Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Return the fields by name; those without a value are left out, as Meta does."""
+    """Return the fields by name; like Meta, leave out those without a value."""
     values = ((name, fields[name](*source)) for name in names)
     return {name: value for name, value in values if value is not None}
 
 
 def minor_units(amount: Decimal, currency: str) -> str:
-    """Return money as Meta writes budgets: text of whole minor units, by its own table."""
+    """Return a budget as Meta writes it: text of whole minor units, by its own table."""
     return str(int(amount if currency in OFFSET_ONE else amount * 100))
 
 
@@ -194,20 +183,12 @@ def moment(when: datetime, account: Account) -> str:
     return when.astimezone(ZoneInfo(account.timezone)).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def _midnight(day: date, account: Account) -> str:
-    return moment(datetime.combine(day, time(), ZoneInfo(account.timezone)), account)
+def _at(day: date | None, when: time, account: Account) -> str | None:
+    return moment(datetime.combine(day, when, ZoneInfo(account.timezone)), account) if day else None
 
 
-def _last_second(day: date | None, account: Account) -> str | None:
-    if day is None:
-        return None
-    return moment(datetime.combine(day, time(23, 59, 59), ZoneInfo(account.timezone)), account)
-
-
-def _budget(campaign: Campaign, account: Account, kind: BudgetKind | None = None) -> str | None:
-    if campaign.budget_kind is BudgetKind.LOWER_LEVEL or kind not in (None, campaign.budget_kind):
-        return None
-    return minor_units(campaign.budget, account.currency)
+def _budget(campaign: Campaign, account: Account, kind: BudgetKind) -> str | None:
+    return minor_units(campaign.budget, account.currency) if campaign.budget_kind is kind else None
 
 
 def _switch(campaign: Campaign, _account: Account) -> str:
@@ -221,41 +202,32 @@ ACCOUNT_FIELDS: dict[str, Callable[[Account], Any]] = {
     "currency": lambda account: account.currency,
     "timezone_name": lambda account: account.timezone,
     "account_status": lambda account: 101 if account.closed else 1,
-    "disable_reason": lambda _: 0,
-    "amount_spent": lambda _: "0",
-    "balance": lambda _: "0",
 }
 CAMPAIGN_FIELDS: dict[str, Callable[[Campaign, Account], Any]] = {
     "id": lambda campaign, _: campaign.id,
-    "account_id": lambda _, account: account.id,
     "name": lambda campaign, _: campaign.name,
     "objective": lambda campaign, _: campaign.product,
     "status": _switch,
-    "configured_status": _switch,
     "effective_status": lambda campaign, _: STATUSES[campaign.state],
     "daily_budget": lambda campaign, account: _budget(campaign, account, BudgetKind.DAILY),
     "lifetime_budget": lambda campaign, account: _budget(campaign, account, BudgetKind.LIFETIME),
-    "budget_remaining": lambda campaign, account: _budget(campaign, account) or "0",
-    "buying_type": lambda *_: "AUCTION",
-    "start_time": lambda campaign, account: _midnight(campaign.start, account),
-    "stop_time": lambda campaign, account: _last_second(campaign.end, account),
-    "created_time": lambda campaign, account: moment(campaign.created, account),
+    "start_time": lambda campaign, account: _at(campaign.start, time(), account),
+    "stop_time": lambda campaign, account: _at(campaign.end, time(23, 59, 59), account),
     "updated_time": lambda campaign, account: moment(campaign.updated, account),
 }
 
 
 @dataclass(frozen=True)
 class InsightRow:
-    """What a campaign did on one day."""
+    """A campaign's day."""
 
-    account: Account
     campaign: Campaign
     day: date
     figures: Figures
 
 
 def _actions(link_clicks: Decimal | None, purchases: Decimal) -> list[dict[str, str]] | None:
-    """Return what people did. Purchases are named twice, in all and by the pixel: adding both counts them double."""
+    """Return the actions. Purchases are there twice, as a total and by the pixel: adding both counts them double."""
     found = [] if link_clicks is None else [{"action_type": "link_click", "value": f"{link_clicks:f}"}]
     if purchases:
         names = ("purchase", "offsite_conversion.fb_pixel_purchase")
@@ -264,10 +236,7 @@ def _actions(link_clicks: Decimal | None, purchases: Decimal) -> list[dict[str, 
 
 
 INSIGHT_FIELDS: dict[str, Callable[[InsightRow], Any]] = {
-    "account_id": lambda row: row.account.id,
-    "account_currency": lambda row: row.account.currency,
     "campaign_id": lambda row: row.campaign.id,
-    "campaign_name": lambda row: row.campaign.name,
     "impressions": lambda row: str(row.figures.impressions),
     "clicks": lambda row: str(row.figures.clicks),
     "spend": lambda row: f"{row.figures.spend:f}",

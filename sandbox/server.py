@@ -12,7 +12,7 @@ from sandbox.app import create_app
 from sandbox.world import World
 
 KEEP_ALIVE_SECONDS = 60
-"""Longer than clients keep a connection that is idle, httpx for 5 s: whoever closes it first may meet a call on it."""
+"""Longer than clients keep an idle connection (httpx: 5 s). If the server closed first, a call could be lost."""
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def serve(app: ASGIApp) -> Iterator[str]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            # The socket listens already: whoever connects before the server is up waits in its backlog.
+            # The socket already listens: early connections wait in its backlog.
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
@@ -31,7 +31,7 @@ def serve(app: ASGIApp) -> Iterator[str]:
 
 
 def run(world: World, port: int) -> None:
-    """Serve a world on a loopback port until the process is told to stop."""
+    """Serve a world on a loopback port until the process stops."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         _server(create_app(world)).run(sockets=[listener])
 

@@ -1,6 +1,6 @@
-"""TikTok's side of the sandbox: API for Business v1.3, which answers HTTP 200 and says in `code` how it went.
+"""TikTok's side of the sandbox: API for Business v1.3, which answers HTTP 200 and puts the verdict in `code`.
 
-TikTok has no archive, so an archived campaign of the world appears here as a deleted one.
+TikTok has no archive: an archived campaign of the world is a deleted one here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,6 @@ class TikTokBackend:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            route(self, "POST", f"{BASE}/oauth2/access_token/", "token", self._exchange),
             route(self, "POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._refresh),
             route(self, "GET", f"{BASE}/oauth2/advertiser/get/", "validate", self._granted),
             route(self, "GET", f"{BASE}/advertiser/info/", "accounts", self._advertisers),
@@ -40,25 +39,14 @@ class TikTokBackend:
         ]
 
     def throttled(self, call: Call, seconds: float) -> Reply:
-        """Answer that the app must slow down; TikTok never says for how long."""
+        """Return 'too many requests'; TikTok never names the wait."""
         return wire.envelope(wire.TOO_FREQUENT, "Too many requests. Please retry in some time.")
 
     def broken(self, call: Call, status: int) -> Reply:
-        """Answer that the platform is in trouble: its own body, with an HTTP status as its gateway gives."""
+        """Return TikTok's own error body with the HTTP status of its gateway."""
         return wire.envelope(wire.SYSTEM_ERROR, "Internal service error. Please retry.", status=status)
 
     # -- tokens ---------------------------------------------------------------------------------------------------
-
-    def _exchange(self, call: Call) -> Reply:
-        """Give out a long-lived token for an auth code, which is `code-<grant id>` here."""
-        body = wire.body_of(call, ("app_id", "secret", "auth_code"))
-        wire.check_app(body["app_id"], body["secret"])
-        prefix, _, number = body["auth_code"].partition("-")
-        grant = self.world.grants.get(int(number)) if prefix == "code" and number.isdecimal() else None
-        if grant is None or grant.platform is not self.platform or grant.revoked:
-            raise wire.refusal(wire.AUTH_CODE_INVALID, "Auth_code is invalid or expired. Please authorize again.")
-        token, _ = self.world.issue_access(grant)
-        return wire.ok({"access_token": token, "advertiser_ids": grant.account_ids, "scope": [3, 4]})
 
     def _refresh(self, call: Call) -> Reply:
         body = wire.body_of(call, ("client_id", "client_secret", "grant_type", "refresh_token"))
@@ -112,7 +100,7 @@ class TikTokBackend:
 
     def _reachable(self, grant: Grant, advertiser_id: str) -> Account:
         account = self.world.accounts[self.platform].get(advertiser_id)
-        # The grant that made the account is the usual one, and a list of thousands is slow to search.
+        # First the usual case: a list of thousands of accounts is slow to search.
         if account is None or (account.grant_id != grant.id and advertiser_id not in grant.account_ids):
             raise wire.refusal(wire.NO_PERMISSION, f"No permission to operate advertiser {advertiser_id}.")
         return account
@@ -128,7 +116,7 @@ class TikTokBackend:
     def _campaigns(self, call: Call) -> Reply:
         account = self._open(call)
         fields = wire.fields_asked(call, wire.CAMPAIGN_FIELDS)
-        states = wire.campaign_states(wire.json_parameter(call, "filtering", dict) or {})
+        states = wire.campaign_states(wire.json_of(call, "filtering", dict) or {})
         campaigns = [campaign for campaign in account.campaigns.values() if campaign.state in states]
         page, info = wire.page_of(call, campaigns)
         return wire.ok({"list": [wire.select(c, wire.CAMPAIGN_FIELDS, fields) for c in page], "page_info": info})
@@ -149,7 +137,7 @@ class TikTokBackend:
             raise wire.refusal(
                 wire.BAD_PARAMETER, f"The max time span is {MAX_REPORT_DAYS} days when use stat_time_day."
             )
-        states = wire.report_states(wire.json_parameter(call, "filtering", list) or [])
+        states = wire.report_states(wire.json_of(call, "filtering", list) or [])
         rows, info = wire.page_of(call, list(self._rows(account, states, first, last)))
         return wire.ok({"list": [_report_row(*row, metrics) for row in rows], "page_info": info})
 

@@ -1,26 +1,26 @@
-"""How TikTok's requests are checked and its replies written: codes, parameters, filters and the fields of records.
+"""TikTok's wire format: codes, parameters, filters and the fields of records.
 
 Names, limits and codes are those of the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import orjson
 
-from sandbox.http import Call, Refusal, Reply
+from sandbox.http import Call, Refusal, Reply, json_parameter
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Figures
 from sivera.values import BudgetKind, CampaignStatus
 
 REQUEST_ID = "20261120120000010203040506070809"
-"""Sent with every reply; constant, so that two sandboxes answer the same."""
+"""In every reply; constant, so that two sandboxes answer alike."""
 
 OK, NO_PERMISSION, BAD_PARAMETER, NOT_IN_SANDBOX = 0, 40001, 40002, 40009
 TOO_FREQUENT = 40100
 TOKEN_EXPIRED, TOKEN_EMPTY, TOKEN_INVALID = 40102, 40104, 40105
-REFRESH_TOKEN_INVALID, GRANT_TYPE_INVALID, AUTH_CODE_INVALID, APP_FORBIDDEN = 40107, 40108, 40110, 40113
+REFRESH_TOKEN_INVALID, GRANT_TYPE_INVALID, APP_FORBIDDEN = 40107, 40108, 40113
 NO_ADVERTISER = 40300
 SYSTEM_ERROR = 50000
 
@@ -36,8 +36,6 @@ ADVERTISER_FIELDS: dict[str, Callable[[Account], Any]] = {
     "timezone": lambda account: account.timezone,
     "display_timezone": lambda account: account.timezone,
     "status": lambda account: "STATUS_DISABLE" if account.closed else "STATUS_ENABLE",
-    "role": lambda _: "ROLE_ADVERTISER",
-    "balance": lambda _: 0,
 }
 
 LIVE = frozenset({CampaignStatus.ACTIVE, CampaignStatus.PAUSED})
@@ -74,22 +72,15 @@ def _number(amount: Decimal) -> int | float:
     return int(amount) if amount == int(amount) else float(amount)
 
 
-def _utc(when: datetime) -> str:
-    return f"{when:%Y-%m-%d %H:%M:%S}"
-
-
 CAMPAIGN_FIELDS: dict[str, Callable[[Campaign], Any]] = {
     "campaign_id": lambda campaign: campaign.id,
     "campaign_name": lambda campaign: campaign.name,
-    "campaign_type": lambda _: "REGULAR_CAMPAIGN",
     "objective_type": lambda campaign: campaign.product,
     "budget_mode": lambda campaign: BUDGET_MODES[campaign.budget_kind],
     "budget": lambda campaign: 0 if campaign.budget_kind is BudgetKind.LOWER_LEVEL else _number(campaign.budget),
     "operation_status": lambda campaign: "ENABLE" if campaign.state is CampaignStatus.ACTIVE else "DISABLE",
     "secondary_status": _secondary_status,
-    "create_time": lambda campaign: _utc(campaign.created),
-    "modify_time": lambda campaign: _utc(campaign.updated),
-    "is_smart_performance_campaign": lambda _: False,
+    "modify_time": lambda campaign: f"{campaign.updated:%Y-%m-%d %H:%M:%S}",
 }
 METRICS: dict[str, Callable[[Figures], str]] = {
     "spend": lambda figures: f"{figures.spend:f}",
@@ -102,28 +93,28 @@ METRICS: dict[str, Callable[[Figures], str]] = {
 
 
 def envelope(code: int, message: str, data: Mapping[str, Any] | None = None, status: int = 200) -> Reply:
-    """Return a reply in the shape that all of TikTok's have."""
+    """Return a reply in TikTok's one shape."""
     return Reply({"code": code, "message": message, "request_id": REQUEST_ID, "data": data or {}}, status)
 
 
 def ok(data: Mapping[str, Any]) -> Reply:
-    """Return a reply that grants a request."""
+    """Return a successful reply."""
     return envelope(OK, "OK", data)
 
 
 def refusal(code: int, message: str) -> Refusal:
-    """Return the exception that makes a handler answer with an error."""
+    """Return an exception that answers with an error."""
     return Refusal(envelope(code, message))
 
 
 def check_app(app_id: str, secret: str) -> None:
-    """Refuse any app but the sandbox's own."""
+    """Refuse apps other than the sandbox's own."""
     if (app_id, secret) != (CLIENT_ID, CLIENT_SECRET):
         raise refusal(APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
 
 
 def body_of(call: Call, names: Sequence[str]) -> dict[str, str]:
-    """Return the JSON body, in which each of these names must be a text."""
+    """Return the JSON body; each of these names must be a text in it."""
     body = call.json if call.headers.get("content-type", "").startswith("application/json") else None
     if not isinstance(body, dict):
         raise refusal(BAD_PARAMETER, "The request body must be a JSON object.")
@@ -140,22 +131,14 @@ def required(call: Call, name: str) -> str:
     return text
 
 
-def json_parameter(call: Call, name: str, kind: type[T]) -> T | None:
-    """Return a query parameter that is JSON text; None where it is absent."""
-    if (text := call.query.get(name)) is None:
-        return None
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = None
-    if not isinstance(value, kind):
-        raise refusal(BAD_PARAMETER, f"{name}: Not a valid JSON {kind.__name__}.")
-    return value
+def json_of(call: Call, name: str, kind: type[T]) -> T | None:
+    """Return a query parameter that is JSON text; None if it is absent."""
+    return json_parameter(call, name, kind, lambda message: refusal(BAD_PARAMETER, message))
 
 
 def strings(call: Call, name: str) -> list[str]:
-    """Return a query parameter that is a JSON array of strings; empty where it is absent."""
-    values = json_parameter(call, name, list) or []
+    """Return a query parameter that is a JSON array of strings; empty if it is absent."""
+    values = json_of(call, name, list) or []
     if not all(isinstance(value, str) for value in values):
         raise refusal(BAD_PARAMETER, f"{name}: Not a valid list of strings.")
     return values
@@ -169,14 +152,14 @@ def check_known(name: str, values: Sequence[object], known: Mapping[str, Any]) -
 
 
 def fields_asked(call: Call, known: Mapping[str, Any]) -> Sequence[str]:
-    """Return the fields of records that a call asks for; all of them where it does not say."""
+    """Return the requested fields of records; all if the call names none."""
     fields = strings(call, "fields")
     check_known("fields", fields, known)
     return fields or list(known)
 
 
 def select(thing: T, known: Mapping[str, Callable[[T], Any]], fields: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of a thing, and no others."""
+    """Return these fields of a thing."""
     return {field: known[field](thing) for field in fields}
 
 
@@ -188,7 +171,7 @@ def _integer(call: Call, name: str, default: int, highest: int) -> int:
 
 
 def page_of(call: Call, things: Sequence[T]) -> tuple[Sequence[T], dict[str, int]]:
-    """Return the page that a call asks for, and its `page_info`."""
+    """Return the requested page and its `page_info`."""
     page = _integer(call, "page", 1, 10**9)
     size = _integer(call, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     total = len(things)
@@ -197,7 +180,7 @@ def page_of(call: Call, things: Sequence[T]) -> tuple[Sequence[T], dict[str, int
 
 
 def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
-    """Return the states that a `filtering` object lets through; deleted campaigns are hidden unless asked for."""
+    """Return the states that a `filtering` object selects; by default, deleted campaigns are hidden."""
     states = LIVE
     for key, value in filtering.items():
         known = {"primary_status": PRIMARY_STATUSES, "secondary_status": SECONDARY_STATUSES}.get(key)
@@ -209,7 +192,7 @@ def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
 
 
 def report_states(filtering: Sequence[Any]) -> frozenset[CampaignStatus]:
-    """Return the states that a report's `filtering` array lets through; its values are JSON inside JSON."""
+    """Return the states that a report's `filtering` array selects; its values are JSON inside JSON."""
     states = LIVE
     for rule in filtering:
         if not isinstance(rule, dict) or (rule.get("field_name"), rule.get("filter_type")) != ("campaign_status", "IN"):
@@ -226,7 +209,7 @@ def report_states(filtering: Sequence[Any]) -> frozenset[CampaignStatus]:
 
 
 def day_of(call: Call, name: str) -> date:
-    """Return a query parameter that must be a date."""
+    """Return a required query parameter that is a date."""
     try:
         return date.fromisoformat(required(call, name))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The sandbox's OAuth tokens: signed and self-describing, so that a restarted sandbox still knows those it gave out."""
+"""The sandbox's OAuth tokens: signed and self-describing, so that a restarted sandbox still knows its own."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True)
 class Token:
-    """What a token says: whose it is, the how manyth of its grant, and until when (unix seconds, 0 = for ever)."""
+    """What a token says: its grant, its number within the grant, and its end (unix seconds, 0 = never)."""
 
     kind: TokenKind
     grant_id: int

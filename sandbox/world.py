@@ -1,7 +1,7 @@
 """The world behind the sandbox: grants, accounts, campaigns and daily figures, in neutral terms.
 
-Everything is derived from a seed, so two worlds of one seed hold the same, whatever was asked of them first and in
-which order. A test changes the world through the methods of `World`; each platform's file only encodes it.
+Everything derives from a seed: two worlds of one seed are equal, whatever is asked of them and in which order. A test
+changes the world through the methods of `World`; each platform's file only encodes it.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from sandbox.tokens import Token, TokenKind, read, sign
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 
 EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-"""When the demo's campaigns were made: long before any test's now, so that nothing depends on the day of a run."""
+"""When the first campaigns were created: long before any test's now, so that nothing depends on the day of a run."""
 
 CLIENT_ID = "sandbox-client"
-CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - the sandbox's own, known to everyone
+CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - the sandbox's own, public
 
 LOCALES = (
     ("Asia/Seoul", "KRW"),
@@ -49,7 +49,7 @@ ACCESS_LIFETIME: dict[PlatformName, timedelta | None] = {
     PlatformName.GOOGLE: timedelta(seconds=3599),
     PlatformName.META: timedelta(days=60),
     PlatformName.AMAZON: timedelta(hours=1),
-    PlatformName.TIKTOK: timedelta(days=1),  # of grants with a refresh token; other tokens of TikTok do not expire
+    PlatformName.TIKTOK: timedelta(days=1),  # for grants with a refresh token; TikTok's other tokens do not expire
 }
 
 NEVER_RAN = date.min
@@ -57,13 +57,13 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Clock:
-    """The sandbox's clock: the machine's own until a test sets it."""
+    """The sandbox's clock: the machine's until a test sets it."""
 
     def __init__(self, fixed: datetime | None = None) -> None:
         self._fixed = fixed
 
     def now(self) -> datetime:
-        """Return the time that the platforms believe it is, in UTC."""
+        """Return the platforms' time, in UTC."""
         return self._fixed or datetime.now(UTC)
 
     def set(self, when: datetime) -> None:
@@ -71,7 +71,7 @@ class Clock:
         self._fixed = when.astimezone(UTC)
 
     def advance(self, delta: timedelta) -> None:
-        """Move the clock on; it stands still from then on."""
+        """Move the clock forward; it stands still from then on."""
         self._fixed = self.now() + delta
 
 
@@ -79,7 +79,7 @@ class Clock:
 class Campaign:
     """A campaign in neutral terms. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED; `budget` in major units.
 
-    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` where it never was.
+    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` if it never was.
     """
 
     id: str
@@ -112,9 +112,9 @@ ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 
 @dataclass
 class Account:
-    """An ad account. `manager_id` is Google's, `region` Amazon's; `products` what Amazon has enabled for it.
+    """An ad account. `manager_id` is for Google, `region` and the enabled `products` for Amazon.
 
-    `campaign_count` is how many campaigns it ever had; `seed` is the world's, of which they are made.
+    `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`.
     """
 
     platform: PlatformName
@@ -134,13 +134,13 @@ class Account:
 
     @property
     def campaigns(self) -> dict[str, Campaign]:
-        """The account's campaigns by id, removed ones too, made on first use."""
+        """The account's campaigns by id, removed ones too; made on first use."""
         if self._campaigns is None:
             self._campaigns = {c.id: c for c in (_make_campaign(self, i) for i in range(self.campaign_count))}
         return self._campaigns
 
     def today(self, now: datetime) -> date:
-        """The account's day at a time."""
+        """Return the date in the account's time zone."""
         return now.astimezone(ZoneInfo(self.timezone)).date()
 
 
@@ -148,9 +148,9 @@ class Account:
 class Grant:
     """An OAuth grant.
 
-    With `rotates`, each renewal spends the refresh token, and reuse of a spent one kills the family; the one spent last
-    is honoured until `honoured_until`, for the `leeway` after it was spent. With `needs_login`, the refresh token stays
-    refused until its user logs in again (Google Workspace's session control).
+    With `rotates`, each renewal replaces the refresh token, and reuse of an old one revokes the grant. The previous one
+    is accepted until `honoured_until`, which is `leeway` after the renewal. With `needs_login`, the refresh token is
+    refused until the user logs in again (Google Workspace's session control).
     """
 
     id: int
@@ -171,11 +171,11 @@ class Grant:
 
 
 class World:
-    """All that the sandbox knows, and every way to change it.
+    """Everything the sandbox knows, and every way to change it.
 
     Args:
         seed: Two worlds of the same seed are equal.
-        now: Where the clock stands still; None lets it run with the machine's.
+        now: The time at which the clock stands still; None follows the machine's clock.
     """
 
     def __init__(self, seed: int = 1, now: datetime | None = None) -> None:
@@ -186,7 +186,7 @@ class World:
         self.accounts: dict[PlatformName, dict[str, Account]] = {name: {} for name in PlatformName}
         self.reports: dict[str, dict[str, object]] = {}
         self.report_seconds = 0.0
-        """How long Amazon takes to prepare a report; 0 means that it is ready when first asked for."""
+        """How long Amazon takes to prepare a report; with 0 it is ready at the first poll."""
         self._restated: dict[tuple[str, date], Figures] = {}
 
     # -- building -------------------------------------------------------------------------------------------------
@@ -200,12 +200,12 @@ class World:
         rotates: bool = False,
         leeway: timedelta = timedelta(),
     ) -> Grant:
-        """Add a grant that reaches so many new accounts of so many campaigns each.
+        """Add a grant with new accounts, each with `campaigns` campaigns.
 
-        With `rotates`, a spent refresh token is honoured for the `leeway` after its successor was issued.
+        With `rotates`, an old refresh token is accepted for `leeway` after its successor was issued.
 
         Raises:
-            ValueError: `rotates` for a platform that has no refresh tokens.
+            ValueError: The platform has no refresh tokens that could rotate.
         """
         if rotates and TokenKind.REFRESH not in TOKEN_PREFIX[platform]:
             raise ValueError(f"{platform.value} has no refresh tokens to rotate; leave `rotates` out.")
@@ -221,9 +221,9 @@ class World:
         return grant
 
     def add_campaign(self, platform: PlatformName, account_id: str, **changes: object) -> Campaign:
-        """Add a campaign to an account, made now."""
+        """Add a campaign to an account, created now."""
         account = self.account(platform, account_id)
-        # The first ones are made before the count moves, and the count never goes back: an id is not used twice.
+        # The first ones are made before the count grows, and the count never shrinks: no id is used twice.
         campaigns, now = account.campaigns, self.clock.now()
         made = replace(_make_campaign(account, account.campaign_count), created=now, updated=now, **changes)  # type: ignore[arg-type]
         made.stopped = None if made.state is CampaignStatus.ACTIVE else NEVER_RAN
@@ -234,9 +234,9 @@ class World:
     # -- changing -------------------------------------------------------------------------------------------------
 
     def change_campaign(self, platform: PlatformName, account_id: str, campaign_id: str, **changes: object) -> Campaign:
-        """Change fields of a campaign, updated now.
+        """Change fields of a campaign, and its time of update.
 
-        One that is ACTIVE no longer keeps its figures up to this day; one that is ACTIVE again has them for all days.
+        A campaign that stops being ACTIVE keeps its figures up to this day; one that is ACTIVE again has all days.
         """
         account, now = self.account(platform, account_id), self.clock.now()
         old = account.campaigns[campaign_id]
@@ -248,39 +248,38 @@ class World:
         account.campaigns[campaign_id] = changed
         return changed
 
-    def archive_campaign(self, platform: PlatformName, account_id: str, campaign_id: str) -> None:
-        """Archive a campaign: it stays, and is listed only where asked for."""
-        self.change_campaign(platform, account_id, campaign_id, state=CampaignStatus.ARCHIVED)
-
     def remove_campaign(self, platform: PlatformName, account_id: str, campaign_id: str) -> None:
-        """Delete a campaign as a user does: it stays as a deleted one, and is listed only where asked for."""
+        """Delete a campaign as a user does: platforms still know it as deleted."""
         self.change_campaign(platform, account_id, campaign_id, state=CampaignStatus.REMOVED)
 
     def hard_delete_campaign(self, platform: PlatformName, account_id: str, campaign_id: str) -> None:
-        """Make a campaign vanish without a trace."""
+        """Remove a campaign without a trace."""
         del self.account(platform, account_id).campaigns[campaign_id]
 
     def restate(self, campaign_id: str, day: date, figures: Figures) -> None:
-        """Replace the figures of a campaign's day; KeyError names a campaign that is not there."""
+        """Replace a campaign's figures of a day; KeyError names an unknown campaign."""
         accounts = (account for of_platform in self.accounts.values() for account in of_platform.values())
         if not any(campaign_id in account.campaigns for account in accounts):
             raise KeyError(campaign_id)
         self._restated[campaign_id, day] = figures
 
     def revoke_grant(self, grant_id: int) -> None:
-        """Take the grant away, as its user can: every token of it is refused from now on."""
+        """Revoke a grant, as its user can: all its tokens are refused from now on."""
         self.grants[grant_id].revoked = True
 
+    def close_account(self, platform: PlatformName, account_id: str) -> None:
+        """Close an account."""
+        self.account(platform, account_id).closed = True
+
     def expire_access(self, grant_id: int) -> None:
-        """Refuse the access tokens given out so far; the refresh token still works."""
+        """Refuse all access tokens issued so far; the refresh token still works."""
         grant = self.grants[grant_id]
         grant.oldest_valid_access = grant.access_generation + 1
 
     def log_in(self, grant_id: int) -> Grant:
-        """Let a grant's user log in again, and return the grant.
+        """Log the user of a grant in again, and return the grant.
 
-        A revoked grant works again, but only with tokens given out from now on. A grant that was not revoked keeps
-        its earlier tokens too.
+        A revoked grant works again, but only with tokens issued from now on. Other grants keep their earlier tokens.
         """
         grant = self.grants[grant_id]
         if grant.revoked:
@@ -293,7 +292,7 @@ class World:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def account(self, platform: PlatformName, account_id: str) -> Account:
-        """Return an account; KeyError names one that is not there."""
+        """Return an account; KeyError names an unknown one."""
         return self.accounts[platform][account_id]
 
     def accounts_of(self, grant: Grant) -> list[Account]:
@@ -301,7 +300,7 @@ class World:
         return [self.accounts[grant.platform][account_id] for account_id in grant.account_ids]
 
     def figures(self, account: Account, campaign: Campaign, day: date) -> Figures:
-        """Return a campaign's figures for a day: zero before it began, after it ended or stopped, and in the future."""
+        """Return a campaign's figures of a day: zero before its start, after its end, and in the future."""
         if (restated := self._restated.get((campaign.id, day))) is not None:
             return restated
         last = min(campaign.end or date.max, campaign.stopped or date.max, account.today(self.clock.now()))
@@ -312,7 +311,7 @@ class World:
     # -- tokens ---------------------------------------------------------------------------------------------------
 
     def issue_access(self, grant: Grant, lifetime: timedelta | None = None) -> tuple[str, int | None]:
-        """Give out a new access token: its text and its life in seconds, None where it does not expire."""
+        """Issue an access token; return its text and its lifetime in seconds (None if it does not expire)."""
         lifetime = lifetime or (ACCESS_LIFETIME[grant.platform] if grant.expires else None)
         grant.access_generation += 1
         expires = int((self.clock.now() + lifetime).timestamp()) if lifetime else 0
@@ -321,25 +320,20 @@ class World:
         return self._sign(grant.platform, token), seconds
 
     def issue_refresh(self, grant: Grant) -> str:
-        """Give out the grant's current refresh token; a rotating grant gets a new one, and the old one is spent."""
+        """Issue the grant's current refresh token; a rotating grant gets a new one."""
         if grant.rotates:
             grant.refresh_generation += 1
             grant.honoured_until = self.clock.now() + grant.leeway
         return self._sign(grant.platform, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
 
     def read_access(self, platform: PlatformName, text: str) -> Token | None:
-        """Return what an access token says, valid now or not; None if this sandbox did not sign it."""
+        """Return what an access token says, valid or not; None if this sandbox did not sign it."""
         return read(text, TOKEN_PREFIX[platform][TokenKind.ACCESS], self._secret)
 
     def grant_of_access(self, platform: PlatformName, text: str) -> Grant | None:
-        """Return the grant of an access token that is valid now, else None (expired, revoked, not ours)."""
-        token = read(text, TOKEN_PREFIX[platform][TokenKind.ACCESS], self._secret)
-        if token is None or token.kind is not TokenKind.ACCESS:
-            return None
-        grant = self.grants.get(token.grant_id)
-        if grant is None or grant.platform is not platform or grant.revoked:
-            return None
-        if token.generation < grant.oldest_valid_access:
+        """Return the grant of an access token, or None if the token is not valid now."""
+        token, grant = self._token_and_grant(platform, TokenKind.ACCESS, text)
+        if token is None or grant is None or token.generation < grant.oldest_valid_access:
             return None
         if token.expires and token.expires <= self.clock.now().timestamp():
             return None
@@ -347,18 +341,9 @@ class World:
         return grant
 
     def grant_of_refresh(self, platform: PlatformName, text: str) -> Grant | None:
-        """Return the grant of a refresh token that may be used now, else None.
-
-        Reuse of a spent one revokes its whole family.
-        """
-        prefix = TOKEN_PREFIX[platform].get(TokenKind.REFRESH)
-        token = read(text, prefix, self._secret) if prefix else None
-        if token is None or token.kind is not TokenKind.REFRESH:
-            return None
-        grant = self.grants.get(token.grant_id)
-        if grant is None or grant.platform is not platform or grant.revoked:
-            return None
-        if token.generation < grant.oldest_valid_refresh:
+        """Return the grant of a refresh token, or None if the token is not valid now; reuse revokes the grant."""
+        token, grant = self._token_and_grant(platform, TokenKind.REFRESH, text)
+        if token is None or grant is None or token.generation < grant.oldest_valid_refresh:
             return None
         if token.generation == grant.refresh_generation - 1 and self.clock.now() < grant.honoured_until:
             return grant
@@ -368,11 +353,20 @@ class World:
         grant.refresh_generation = token.generation
         return grant
 
-    # -- the insides ----------------------------------------------------------------------------------------------
+    # -- internals ------------------------------------------------------------------------------------------------
 
     @property
     def _secret(self) -> str:
         return f"sandbox-{self.seed}"
+
+    def _token_and_grant(self, platform: PlatformName, kind: TokenKind, text: str) -> tuple[Token | None, Grant | None]:
+        """Return what a token of this kind says, and its grant unless that is revoked."""
+        prefix = TOKEN_PREFIX[platform].get(kind)
+        token = read(text, prefix, self._secret) if prefix else None
+        if token is None or token.kind is not kind:
+            return None, None
+        grant = self.grants.get(token.grant_id)
+        return token, None if grant is None or grant.platform is not platform or grant.revoked else grant
 
     def _sign(self, platform: PlatformName, token: Token) -> str:
         return sign(token, TOKEN_PREFIX[platform][token.kind], self._secret)
@@ -404,7 +398,7 @@ _THEMES = ("Spring sale", "Brand", "Retargeting", "New arrivals", "Clearance", "
 _ACCOUNT_ID: dict[PlatformName, Callable[[int], str]] = {
     PlatformName.GOOGLE: lambda index: f"{1_000_000_000 + index}",
     PlatformName.META: lambda index: f"{10_150_000_000_000 + index}",
-    # Above 2^53, where a JSON number read as a double loses its last digits.
+    # Above 2^53, so that reading them as a double loses digits.
     PlatformName.AMAZON: lambda index: f"{9_100_000_000_000_001 + 2 * index}",
     PlatformName.TIKTOK: lambda index: f"{7_100_000_000_000_000_000 + index}",
 }
@@ -421,19 +415,15 @@ _BUDGET_KINDS: dict[PlatformName, tuple[BudgetKind, ...]] = {
     PlatformName.TIKTOK: (BudgetKind.DAILY, BudgetKind.LIFETIME, BudgetKind.LOWER_LEVEL),
 }
 _STATES = (
-    CampaignStatus.ACTIVE,
-    CampaignStatus.ACTIVE,
-    CampaignStatus.ACTIVE,
-    CampaignStatus.ACTIVE,
-    CampaignStatus.PAUSED,
-    CampaignStatus.PAUSED,
+    *[CampaignStatus.ACTIVE] * 4,
+    *[CampaignStatus.PAUSED] * 2,
     CampaignStatus.ARCHIVED,
     CampaignStatus.REMOVED,
 )
 
 
 def _rng(*parts: object) -> random.Random:
-    """Return a generator that depends on nothing but its parts (Python's own hash changes from run to run)."""
+    """Return a generator that depends only on its parts (Python's own hash changes from run to run)."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return random.Random(int.from_bytes(digest, "big"))
 

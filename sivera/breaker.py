@@ -1,6 +1,6 @@
-"""The breaker: a platform that says 'slow down', or no longer answers, is left alone for a while by this process.
+"""The breaker: if a platform says 'slow down' or stops answering, this process leaves it alone for a while.
 
-Every call passes it, so it also counts them.
+Every call passes through it, so it also counts the calls.
 """
 
 import math
@@ -12,19 +12,19 @@ from sivera.errors import Throttled
 from sivera.values import PlatformName, Value
 
 OUTAGE_AFTER = 8
-"""So many calls in a row without an answer are taken for an outage; one account's retries alone do not reach it."""
+"""This many calls in a row without an answer mean an outage; the retries of a single account do not reach it."""
 
 OUTAGE_SECONDS = 60.0
 
 SHORTEST_SECONDS = 1.0
-"""A platform that asks to wait for no time at all is still not to be asked again at once."""
+"""The wait when a platform says 'slow down' and names no time."""
 
 
 class Calls(Value):
-    """What this process has called of a platform.
+    """The calls of this process to a platform.
 
-    `api` counts calls that a quota counts, `login` those for tokens, and `throttled` the answers that said 'slow down'.
-    `used_percent` is how much of its quota the platform last said to be used, None where it says nothing.
+    `api` counts calls that a quota counts, `login` calls for tokens, and `throttled` answers that said 'slow down'.
+    `used_percent` is the share of its quota that the platform last reported as used; None if it reports none.
     """
 
     api: int = 0
@@ -33,7 +33,7 @@ class Calls(Value):
     used_percent: float | None = None
 
     def since(self, earlier: "Calls") -> "Calls":
-        """Return what was called after an earlier count."""
+        """Return the calls made after an earlier count."""
         return Calls(
             api=self.api - earlier.api,
             login=self.login - earlier.login,
@@ -43,7 +43,7 @@ class Calls(Value):
 
 
 class Breaker:
-    """Remembers until when each platform is not to be called, and when a run is over. Safe to share between threads.
+    """Remembers until when to leave each platform alone, and when a run is over. Threads may share it.
 
     Args:
         monotonic: A clock in seconds that never goes back.
@@ -58,48 +58,48 @@ class Breaker:
         self._lock = threading.Lock()
 
     def open(self, platform: PlatformName, seconds: float) -> None:
-        """Keep everyone from calling the platform for so many seconds; never shortens an earlier wish."""
+        """Leave the platform alone for this many seconds. This never shortens an earlier wait."""
         with self._lock:
             until = self._monotonic() + max(seconds, SHORTEST_SECONDS)
             self._open_until[platform] = max(until, self._open_until.get(platform, until))
 
     def stop_at(self, moment: float) -> None:
-        """Let nobody call any platform from a moment of the monotonic clock on: a run's deadline."""
+        """Allow no call to any platform after a moment of the monotonic clock: the run's deadline."""
         self._end = moment
 
     def record(self, platform: PlatformName, *, answered: bool) -> None:
-        """Note whether a call was answered; an outage opens the breaker, and again at each probe that fails."""
+        """Record whether a call was answered. An outage opens the breaker, and each failed probe opens it again."""
         with self._lock:
             unanswered = self._unanswered[platform] = 0 if answered else self._unanswered.get(platform, 0) + 1
         if unanswered >= OUTAGE_AFTER:
             self.open(platform, OUTAGE_SECONDS)
 
     def count(self, platform: PlatformName, *, api: int = 0, login: int = 0, throttled: int = 0) -> None:
-        """Add to what was called of a platform."""
+        """Add to the calls of a platform."""
         with self._lock:
             had = self._calls[platform]
             more = {"api": had.api + api, "login": had.login + login, "throttled": had.throttled + throttled}
             self._calls[platform] = had.model_copy(update=more)
 
     def note_usage(self, platform: PlatformName, percent: float) -> None:
-        """Note how much of its quota a platform says to be used."""
+        """Record the share of its quota that a platform reports as used."""
         with self._lock:
             self._calls[platform] = self._calls[platform].model_copy(update={"used_percent": percent})
 
     def calls(self) -> dict[PlatformName, Calls]:
-        """What was called so far."""
+        """The calls so far."""
         with self._lock:
             return dict(self._calls)
 
     def silent(self) -> frozenset[PlatformName]:
-        """The platforms that have left so many calls in a row without an answer that they are taken to be down."""
+        """The platforms that seem to be down: their last calls, `OUTAGE_AFTER` or more, had no answer."""
         with self._lock:
             return frozenset(name for name, count in self._unanswered.items() if count >= OUTAGE_AFTER)
 
     def seconds_left(self, platform: PlatformName | None) -> float:
         """Seconds until the platform may be called again; 0 for now, infinity once the run is over.
 
-        None stands for work that calls no platform: only the run's end holds it up.
+        None stands for work that calls no platform: only the end of the run stops it.
         """
         now = self._monotonic()
         if now >= self._end:
@@ -108,7 +108,7 @@ class Breaker:
             return max(0.0, self._open_until.get(platform, 0.0) - now)
 
     def check(self, platform: PlatformName) -> None:
-        """Raise Throttled if the platform is not to be called now."""
+        """Raise Throttled if the platform must not be called now."""
         if (seconds := self.seconds_left(platform)) > 0:
             why = "put off: the platform asked us to slow down, is down, or the run is over"
             raise Throttled(platform, why, None, seconds)

@@ -1,8 +1,8 @@
-"""Encryption of tokens at rest: AES-256-GCM, several keys with ids, and ciphertext that fits only its own place.
+"""Encryption of tokens at rest: AES-256-GCM, several keys with ids, and ciphertext bound to its place.
 
 A ciphertext is one version byte, the key id (its length in one byte, then its bytes), a 12-byte nonce (NIST SP 800-38D,
-8.2.2) and what AES-GCM gives. The place (table, column and row) is bound in as associated data, so that a value copied
-to another row or column does not decrypt; each column has a key of its own, derived with HKDF (RFC 5869).
+8.2.2) and the output of AES-GCM. The place (table, column and row) is its associated data, so a value that is copied
+to another row or column does not decrypt. Each column has its own key, derived with HKDF (RFC 5869).
 """
 
 import math
@@ -25,7 +25,7 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 VERSION = 1
 RELOAD_SECONDS = 5.0
-"""How often keys are loaded in vain, where a row names one that nobody has."""
+"""The pause between loads of the keys when a row names a key that nobody has."""
 
 
 class UndecryptableError(SiveraError):
@@ -46,7 +46,7 @@ class Place:
 
 @dataclass(frozen=True)
 class _Keys:
-    """The keys at one time; never changed, so that threads may use it while another one is loaded."""
+    """The keys at one time. It never changes, so threads can use it while another one is loaded."""
 
     by_id: Mapping[str, bytes]
     current: str
@@ -55,7 +55,7 @@ class _Keys:
         for key_id, key in self.by_id.items():
             if len(key) != KEY_BYTES:
                 raise ConfigurationError(
-                    f"token key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}: mend it in the token-key block"
+                    f"token key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}: fix it in the token-key block"
                 )
         if self.current not in self.by_id:
             raise ConfigurationError(
@@ -63,20 +63,20 @@ class _Keys:
             )
 
     def cipher(self, key_id: str, column: str) -> AESGCM:
-        """The cipher of a column, under a key of its own."""
+        """The cipher of a column, which has its own key."""
         return _derive(self.by_id[key_id], column)
 
 
 class Keyring:
-    """The keys that decrypt, and the one that encrypts. Safe to share between threads.
+    """The keys that decrypt, and the one that encrypts. Threads may share it.
 
     Args:
         keys: Key id (at most 255 bytes of UTF-8) to 32 bytes of key.
         current: The id of the key that new values are encrypted with.
-        reload: Gives the keyring as it is now, for a process that began before its keys changed.
+        reload: Gives the keyring as it is now, for a process that started before the keys changed.
 
     Raises:
-        ConfigurationError: A key is not of 32 bytes, or the current one is not among them.
+        ConfigurationError: A key does not have 32 bytes, or the current one is not among them.
     """
 
     def __init__(self, keys: Mapping[str, bytes], current: str, reload: "Callable[[], Keyring] | None" = None) -> None:
@@ -95,16 +95,16 @@ class Keyring:
 
     @property
     def prefix(self) -> bytes:
-        """What every ciphertext begins with that the current key encrypted."""
+        """The first bytes of every ciphertext of the current key."""
         return _prefix(self.current)
 
     def follow(self, current: str | None) -> None:
-        """Load the keys anew where the current one is not the one that it should be by now."""
+        """Reload the keys if another key should be current by now."""
         if current is not None:
-            self._load_anew(lambda: self.current == current)
+            self._reload_unless(lambda: self.current == current)
 
-    def _load_anew(self, is_enough: Callable[[], bool]) -> None:
-        """Load the keys anew unless they are enough, or were loaded just now; whoever else needs that waits for it."""
+    def _reload_unless(self, is_enough: Callable[[], bool]) -> None:
+        """Reload the keys unless they are enough or were loaded just now. Other threads wait for it."""
         if is_enough() or self._reload is None:
             return
         with self._lock:
@@ -126,11 +126,11 @@ class Keyring:
         """Decrypt what `encrypt` gave for the same place.
 
         Raises:
-            ConfigurationError: The key it was encrypted with is not in the keyring.
-            UndecryptableError: It is damaged, or belongs to another place, or the key of that id is another one.
+            ConfigurationError: The keyring lacks the key that it was encrypted with.
+            UndecryptableError: It is damaged, belongs to another place, or the key of that id is a different key.
         """
         key_id = self.key_id(ciphertext, place)
-        self._load_anew(lambda: key_id in self.key_ids)
+        self._reload_unless(lambda: key_id in self.key_ids)
         keys = self._keys
         if key_id not in keys.by_id:
             raise ConfigurationError(f"{place} needs token key '{key_id}': add it to the token-key block")
@@ -140,7 +140,7 @@ class Keyring:
             return keys.cipher(key_id, place.column).decrypt(nonce, sealed, str(place).encode()).decode()
         except (InvalidTag, ValueError):
             raise UndecryptableError(
-                f"{place} does not decrypt with token key '{key_id}': the value is damaged or the key is another one"
+                f"{place} does not decrypt with token key '{key_id}': it is damaged or the key is a different one"
             ) from None
 
     @staticmethod
@@ -148,7 +148,7 @@ class Keyring:
         """Return the id of the key that a ciphertext needs.
 
         Raises:
-            UndecryptableError: It is none, or so short that even the id may be cut off.
+            UndecryptableError: It is no ciphertext of ours, or is cut off.
         """
         if len(ciphertext) < 2 or ciphertext[0] != VERSION:
             raise UndecryptableError(f"{place} is not a ciphertext of ours")

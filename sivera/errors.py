@@ -1,16 +1,16 @@
-"""What can go wrong, as types that answer one question: wait, try again, ask a human, or mend our own side?
+"""What can go wrong, as types that answer one question: wait, try again, ask a human, or fix our own side?
 
     SiveraError
-    ├── ConfigurationError         our settings, blocks, keys or database: an operator mends it
+    ├── ConfigurationError         our settings, blocks, keys or database: an operator fixes it
     └── PlatformError              a platform's answer, or its silence
         ├── Throttled              wait `retry_after` seconds
         ├── Unavailable            try again: 5xx, timeout, connection lost
         │   ├── Unreached          try again: no connection, so the platform has not seen the call
-        │   ├── LeftAlone          try again later: what it asks for has failed several times
+        │   ├── LeftAlone          try again later: it has failed several times
         │   └── InvalidReply       try again: the reply was not what the platform documents
         ├── TokenRejected          the access token is no longer taken: renew it and repeat once
-        ├── ReconnectRequired      a human must connect the account anew
-        │   └── GrantRevoked       the same, and the platform says that its user took the grant away
+        ├── ReconnectRequired      a human must connect the account again
+        │   └── GrantRevoked       the same, and the platform says that its user withdrew the grant
         ├── AccountInaccessible    this account cannot be read with this grant; its siblings can
         ├── Misconfigured          the platform refuses our application, not the user
         └── InvalidRequest         we sent something wrong: a defect of ours
@@ -29,7 +29,7 @@ class SiveraError(Exception):
 
 
 class ConfigurationError(SiveraError):
-    """A setting, block, key or database of ours is missing or wrong; the message names it and the mend."""
+    """A setting, block, key or database of ours is missing or wrong; the message names it and the remedy."""
 
 
 class ThrottleScope(StrEnum):
@@ -43,9 +43,9 @@ class PlatformError(SiveraError):
     """A call to a platform failed.
 
     Args:
-        platform: Whose call it was.
+        platform: The platform that was called.
         message: A sentence for a person, without URLs or secrets.
-        code: The platform's own error code, where it sent one.
+        code: The platform's own error code, if it sent one.
     """
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None) -> None:
@@ -90,11 +90,11 @@ class Unavailable(PlatformError):
 
 
 class Unreached(Unavailable):
-    """No connection came about: the platform has not seen the call."""
+    """There was no connection: the platform has not seen the call."""
 
 
 class LeftAlone(Unavailable):
-    """What is asked for has failed several times, and is left alone for minutes: trying at once is no use.
+    """It has failed several times and is left alone for minutes: an immediate retry is of no use.
 
     `was_tried` says whether it failed just now, or was not even tried.
     """
@@ -110,7 +110,7 @@ class InvalidReply(Unavailable):
 
 
 class TokenRejected(PlatformError):
-    """The access token is expired or no longer valid; a renewed one may be taken."""
+    """The access token is expired or no longer valid; a renewed one may work."""
 
 
 class ReconnectRequired(PlatformError):
@@ -118,11 +118,11 @@ class ReconnectRequired(PlatformError):
 
 
 class GrantRevoked(ReconnectRequired):
-    """The grant's user has taken it away."""
+    """The grant's user has withdrawn it."""
 
 
 class AccountInaccessible(PlatformError):
-    """The grant works, but not for this account: closed, or the permission was taken away."""
+    """The grant works, but not for this account: it is closed, or the permission was withdrawn."""
 
 
 class Misconfigured(PlatformError):

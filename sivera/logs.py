@@ -1,6 +1,6 @@
-"""Log lines with fields: `key=value` behind the message for people, and as JSON for machines.
+"""Log lines with fields: `key=value` after the message for people, and JSON for machines.
 
-Whoever runs jobs tells once, by `identify`, what every line is to say of the run that it belongs to.
+`identify` sets, once for a process, the fields that name the run of every line.
 """
 
 import json
@@ -18,29 +18,29 @@ ROOT = "sivera"
 """The logger above all of ours."""
 
 OF_PREFECT = {"flow_name": "job", "flow_run_id": "run_id", "task_run_name": "task"}
-"""What Prefect's own lines know of their run, and our names for it."""
+"""The attributes with which Prefect's own lines name their run, and our names for them."""
 
 _PLAIN = re.compile(r"[^\s\"=]+")
-_whose: Callable[[], Fields] = dict
+_run_fields: Callable[[], Fields] = dict
 
 
 def log(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
-    """Log what happened, with fields that tell to what: the message itself stays the same, and can be searched for."""
+    """Log what happened. The message stays the same, so it can be searched for; the fields say to what it happened."""
     if logger.isEnabledFor(level):
-        told = {**fields, **_whose()}
-        text = " ".join((message, *(f"{name}={_value(value)}" for name, value in told.items())))
+        every = {**fields, **_run_fields()}
+        text = " ".join((message, *(f"{name}={_value(value)}" for name, value in every.items())))
         # Not as a format: a name may hold a percent sign.
         logger.log(level, "%s", text, extra={"message_alone": message, "fields": fields}, stacklevel=2)
 
 
-def identify(whose: Callable[[], Fields]) -> None:
-    """Let every line have these fields as well, as they are when it is written."""
-    global _whose  # noqa: PLW0603 - one process, one answer
-    _whose = whose
+def identify(fields: Callable[[], Fields]) -> None:
+    """Add these fields, as they are at that moment, to every line."""
+    global _run_fields  # noqa: PLW0603 - one process, one answer
+    _run_fields = fields
 
 
 def configure(settings: Settings) -> None:
-    """Log as the settings say, in this process: our loggers' level, and the form of all lines on the console."""
+    """Apply the settings in this process: the level of our loggers, and the format of all lines on the console."""
     logging.getLogger(ROOT).setLevel(settings.log_level)
     if settings.log_format is LogFormat.JSON:
         for handler in logging.getLogger().handlers:
@@ -48,7 +48,7 @@ def configure(settings: Settings) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, the fields, and `traceback` where there is one."""
+    """One JSON object a line: `time`, `level`, `logger`, `message`, the fields, and `traceback` if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as JSON."""
@@ -59,7 +59,7 @@ class JsonFormatter(logging.Formatter):
             "message": getattr(record, "message_alone", None) or record.getMessage(),
             **{ours: getattr(record, theirs) for theirs, ours in OF_PREFECT.items() if hasattr(record, theirs)},
             **getattr(record, "fields", {}),
-            **_whose(),
+            **_run_fields(),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

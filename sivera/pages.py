@@ -1,4 +1,4 @@
-"""The pages that runs leave in the UI, as Markdown: tables, and charts of bars."""
+"""The pages of runs in the UI, as Markdown: tables and bar charts."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,12 +7,12 @@ from sivera.charts import to_markdown_image, to_svg
 from sivera.values import PlatformName
 
 WIDTH = 510
-"""Of the bars, in pixels: with its axis a chart fills the column that the UI has for it on a usual screen."""
+"""The width of the bars in pixels: with its axis, a chart then fills the UI's column on a usual screen."""
 MOST_ROWS = 20
 """Longer lists are in the artifact beside the page."""
 
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
-"""Colours that people who confuse some can tell apart (Okabe and Ito, 2008)."""
+"""Colours that people with a colour vision deficiency can tell apart (Okabe and Ito, 2008)."""
 
 PLATFORM_COLOURS = dict(zip(PlatformName, OKABE_ITO, strict=False))
 
@@ -20,21 +20,21 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:-])")
 
 
 def escape(text: object) -> str:
-    """Return a text so that Markdown shows it as it is: names are written by people whom we do not know."""
+    """Escape a text for Markdown: names are written by people whom we do not know."""
     return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; numbers are set flush right."""
+    """Return a table; columns of numbers are aligned to the right."""
     found = [list(row) for row in rows]
     right = [bool(found) and all(isinstance(row[at], int) for row in found) for at in range(len(columns))]
-    lines = [[escape(name) for name in columns], ["--:" if is_right else "---" for is_right in right]]
+    lines = [[escape(name) for name in columns], ["--:" if flush else "---" for flush in right]]
     lines += [[f"{cell:,}" if isinstance(cell, int) else escape(cell) for cell in row] for row in found]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: str = "") -> list[str]:
-    """Return a titled table of the first rows, and where the rest is; nothing where there are none."""
+    """Return a titled table of the first rows and a line that says where the rest is; nothing for no rows."""
     if not rows:
         return []
     more = [f"And {len(rows) - MOST_ROWS:,} more in the artifact `{whole}`."] if len(rows) > MOST_ROWS else []
@@ -42,7 +42,7 @@ def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
 
 
 def page(job: str, sentence: str, *parts: str) -> str:
-    """Return the page of a run: how it ended, the parts, and where the guide speaks of it."""
+    """Return the page of a run: how it ended, the parts, and its chapter of the guide."""
     return "\n\n".join((f"## {job}", f"{escape(sentence)}.", *parts, f"What to do: `docs/operations.md#{job}`."))
 
 
@@ -59,15 +59,15 @@ def bars(
 
     Args:
         title: What they show.
-        counts: How much each part of each bar counts, by the names of bar and part; the axis has whole numbers.
-        bar: The bars in their order; what follows a `#` in a name is not shown, and tells bars of one name apart.
-        part: The parts in their order, with their colours.
+        counts: The length of each part, by the names of bar and part; the axis has whole numbers.
+        bar: The bars in order. What follows a `#` in a name is not shown: bars may share a name.
+        part: The parts in order, with their colours.
         count: What is counted.
         horizontal: Whether the bars lie.
     """
     if not any(counts.values()):
         return f"### {title}\n\nNone."
-    import altair as alt  # noqa: PLC0415 - half a second, which no flow should take to start
+    import altair as alt  # noqa: PLC0415 - takes half a second, which a flow should not wait for at its start
 
     ranks = {name: rank for rank, name in enumerate(part)}
     rows = [{"bar": b, "part": p, "count": n, "rank": ranks[p]} for (b, p), n in counts.items()]
@@ -95,5 +95,5 @@ def bars(
 
 
 def _angle(bars: int) -> int:
-    # In degrees: the more bars, the steeper, so that no name lies upon the next.
+    # In degrees: the more bars there are, the steeper, so that names do not overlap.
     return -40 if bars <= 20 else -65

@@ -1,4 +1,4 @@
-"""The order in which a run takes its work: platforms take turns, and one that wants no calls is left waiting."""
+"""The order in which a run takes its work: platforms take turns, and one that wants no calls waits."""
 
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from sivera.values import PlatformName
 
 
 class OfPlatform(Protocol):
-    """A piece of work that calls one platform, such as an account to sync or a grant to renew, or none."""
+    """A piece of work that calls at most one platform, such as an account to sync or a grant to renew."""
 
     @property
     def platform(self) -> PlatformName | None:
-        """The platform; None where none is called."""
+        """The platform; None if the work calls none."""
         ...
 
 
@@ -21,13 +21,13 @@ ItemT = TypeVar("ItemT", bound=OfPlatform)
 
 
 class WorkQueue(Generic[ItemT]):
-    """The items that a run has yet to work on. Not for several threads.
+    """The items that a run has not taken yet. Not for several threads.
 
     Args:
         items: In the order in which to take them.
         breaker: Says which platforms want no calls now.
-        share: Of one platform at most so many are out at the same time while others can be called: one that is silent,
-            or slow, must not hold every thread.
+        share: The most items of one platform that are out at once while other platforms can be called. A slow or
+            silent platform must not occupy every thread.
     """
 
     def __init__(self, items: Iterable[ItemT], breaker: Breaker, share: int) -> None:
@@ -41,7 +41,7 @@ class WorkQueue(Generic[ItemT]):
         return sum(map(len, self._lanes.values()))
 
     def take(self, most: int) -> list[ItemT]:
-        """Return up to so many items of platforms that may be called, the platforms taking turns."""
+        """Return at most this many items of platforms that may be called; the platforms take turns."""
         taken: list[ItemT] = []
         while len(taken) < most and (ready := self._ready()):
             for platform in ready[: most - len(taken)]:
@@ -50,7 +50,7 @@ class WorkQueue(Generic[ItemT]):
         return taken
 
     def ended(self, item: ItemT) -> None:
-        """Note that an item that was taken has ended, however it has."""
+        """Record that an item that was taken has ended, in whatever way."""
         self._out[item.platform] -= 1
 
     def _ready(self) -> list[PlatformName | None]:
@@ -60,10 +60,10 @@ class WorkQueue(Generic[ItemT]):
         return [name for name in callable_ if self._out[name] < self._share]
 
     def put_back(self, item: ItemT) -> None:
-        """Take an item again later, before those that have not been tried."""
+        """Take an item again later, before those that were not tried yet."""
         self._lanes[item.platform].appendleft(item)
 
     def seconds_to_wait(self) -> float:
-        """Seconds until some item can be taken; 0 when one can be taken now, infinity when none is left."""
+        """Seconds until some item can be taken: 0 if one can be taken now, infinity if none is left."""
         waits = (self._breaker.seconds_left(platform) for platform, lane in self._lanes.items() if lane)
         return min(waits, default=float("inf"))

@@ -1,4 +1,4 @@
-"""What a failure means for whoever has to act: whether to try again, and a sentence with the mend."""
+"""What a failure means for whoever has to act: is a retry of use, and a sentence with the remedy."""
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -8,21 +8,15 @@ from sivera.errors import (
     InvalidRequest,
     LeftAlone,
     Misconfigured,
+    PlatformError,
     ReconnectRequired,
     SiveraError,
     Throttled,
     TokenRejected,
     Unavailable,
 )
-from sivera.values import PlatformName
 
-
-def is_worth_a_retry(error: BaseException) -> bool:
-    """Whether the same work may succeed in a moment."""
-    return isinstance(error, Unavailable | OperationalError) and not isinstance(error, LeftAlone)
-
-
-_MENDS: tuple[tuple[type[SiveraError], str], ...] = (
+_REMEDIES: tuple[tuple[type[SiveraError], str], ...] = (
     (Unavailable, "The platform may be in trouble; the next run tries again."),
     (Throttled, "The next run tries again."),
     (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),
@@ -34,14 +28,20 @@ _MENDS: tuple[tuple[type[SiveraError], str], ...] = (
 )
 
 
-def reason_for(error: Exception, platform: PlatformName | None = None) -> str:
-    """Say why an account, a grant or a team failed and what to do about it, in words a person can act on."""
+def is_worth_a_retry(error: BaseException) -> bool:
+    """Whether the same work may succeed in a moment."""
+    return isinstance(error, Unavailable | OperationalError) and not isinstance(error, LeftAlone)
+
+
+def reason_for(error: Exception) -> str:
+    """Say why an account, a grant or a team failed and what to do about it, in words that a person can act on."""
     if isinstance(error, SQLAlchemyError):
         # Its text holds the statement and its values.
         return f"The database failed ({type(error).__name__}). The next run tries again."
     if not isinstance(error, SiveraError):
         return f"Unexpected {type(error).__name__}: a defect of Sivera Jobs; the task run's log has the traceback."
-    mend = next((text for kind, text in _MENDS if isinstance(error, kind)), None)
-    if mend is None:  # it names its own
+    remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
+    if remedy is None:  # it names its own
         return str(error)
-    return f"{str(error).rstrip('.')}. {mend.format(platform=platform.value if platform else '')}".strip()
+    platform = error.platform.value if isinstance(error, PlatformError) else ""
+    return f"{str(error).rstrip('.')}. {remedy.format(platform=platform)}"

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from sivera.errors import ConfigurationError
-from sivera.metrics.quotas import DAILY_CALLS
+from sivera.metrics.rules import DAILY_CALLS
 from sivera.values import PlatformName
 
 

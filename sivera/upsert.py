@@ -1,4 +1,4 @@
-"""The upsert that every copied table uses: many rows of one account in one statement, unchanged rows untouched."""
+"""The upsert of every copied table: many rows of one account in one statement; unchanged rows stay untouched."""
 
 from collections.abc import Sequence
 
@@ -38,16 +38,17 @@ def upsert(
     given: Sequence[str] = (),
     returning: Sequence[str] = (),
 ) -> TextClause:
-    """Return the statement that inserts new rows of an account and rewrites those that differ.
+    """Return the statement that inserts new rows of an account and updates those that differ.
 
-    It takes `account_id`, `rows`, `given` and `now`, and returns for each row it wrote whether it is new (`inserted`).
+    It takes `account_id`, `rows`, `given` and `now`. For each row that it wrote it returns whether the row is new
+    (`inserted`).
 
     Args:
         model: The table; its primary key is `account_id` and the columns of `key`.
         key: The natural key within the account.
-        columns: The columns that are read from `rows`, key included.
-        given: Columns that are the same for all rows, each a bind parameter of its name.
-        returning: What else to return of each written row.
+        columns: The columns in `rows`, key included.
+        given: Columns with one value for all rows, each a bind parameter of its name.
+        returning: Further columns to return of each written row.
     """
     table = model.__table__
     assert isinstance(table, Table)  # noqa: S101 - tells the type checker what every mapped class has
@@ -71,8 +72,8 @@ def upsert(
 def precompiled(statement: ClauseElement) -> TextClause:
     """Return a statement as text with the same bind parameters.
 
-    SQLAlchemy compiles an INSERT with ON CONFLICT anew at every execution (its cache leaves that construct out), which
-    took a sixth of a sync's processor time.
+    SQLAlchemy does not cache an INSERT with ON CONFLICT. Compiling it at every execution took a sixth of a sync's
+    processor time.
     """
     dialect = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return text(str(statement.compile(dialect=dialect)))

@@ -127,7 +127,7 @@ class CampaignListing(Value):
 
 
 class MetricsBatch(Value):
-    """All that a platform has for a window: a campaign's day that is absent is zero.
+    """Everything a platform has for a window: a day that a campaign lacks is zero.
 
     On Amazon each batch is that of one ad product, and as old as the report it comes from, which was asked for at
     `requested_at`.
@@ -149,9 +149,9 @@ class ReportRequest(Value):
 
 
 class MetricsReading(Value):
-    """What a read of metrics gave: batches that are ready, and the reports to ask for again next time.
+    """The result of reading metrics: batches that are ready, and the reports to ask for again next time.
 
-    `not_enabled` names the ad products that the account has not, and of which nothing will come.
+    `not_enabled` names the ad products that the account does not have, so that nothing is expected of them.
     """
 
     batches: tuple[MetricsBatch, ...]
@@ -162,8 +162,8 @@ class MetricsReading(Value):
 class GrantTokens(Value):
     """The tokens of one OAuth grant.
 
-    `expires_in` is the access token's lifetime as the platform gave it (RFC 6749, section 5.1), None where it does not
-    expire. It is no instant, so that no machine's clock decides when a token has expired.
+    `expires_in` is the access token's lifetime as the platform gave it (RFC 6749, section 5.1), None if it does not
+    expire. It is a length and not an instant, so no machine's clock decides when a token has expired.
     """
 
     access_token: SecretStr

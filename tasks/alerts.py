@@ -1,47 +1,56 @@
 """The steps of check-alerts."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.events import Event, Resource
 from sqlalchemy.orm import Session
 
-from blocks.alert_messages import find_refusals
+from blocks.alert_channels import load_channels
 from blocks.names import ALERTS_JOB
-from blocks.server import connect
-from sivera.alerts import checking, resending
+from sivera.alerts import checking, sending
+from sivera.alerts.changes import AlertEvent
 from sivera.alerts.checking import CheckSummary
-from sivera.alerts.options import AlertOptions
+from sivera.alerts.job_rules import LOOK_BACK
+from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open
+from sivera.alerts.sending import Sent
 from sivera.clock import utc_now
+from sivera.errors import ConfigurationError
 from tasks import resources
 from tasks.announcing import announce
+from tasks.events import send_events
+from tasks.history import read_history
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.alerts")
 
 
 @task(name="check", task_run_name="check", cache_policy=NO_CACHE)
-def check(options: AlertOptions, *, is_complete: bool) -> CheckSummary:
-    """Open an alert for what began, and close those of what is over."""
-    return checking.check_alerts(resources.alert_dependencies(), options, is_complete=is_complete)
+def check(options: AlertOptions) -> CheckSummary:
+    """Open an alert for what began, and close those that are over; if the jobs cannot be checked, only the others."""
+    occurrences, trouble = None, ""
+    try:
+        occurrences = read_history(utc_now() - LOOK_BACK)
+    except ConfigurationError as error:
+        trouble = f"the jobs were not checked: {error}"
+    summary = checking.check_alerts(resources.alert_dependencies(), options, occurrences)
+    send_alert_events(summary.events)
+    return summary.model_copy(update={"trouble": trouble})
 
 
-@task(name="send-again", task_run_name="send-again", cache_policy=NO_CACHE)
-def send_again() -> int:
-    """Leave what a service did not take in the outbox, for that channel alone; return how many messages that are."""
-    with connect() as client:
-        refusals = find_refusals(client, utc_now() - 2 * resending.LONGEST_WAIT)
-    count = resending.send_again(resources.engine(), refusals)
-    if count:
-        logger.warning("Messages that were not taken and are sent again: %s. See `sivera alerts list`", count)
-    return count
+@task(name="send-messages", task_run_name="send-messages", cache_policy=NO_CACHE)
+def send_messages() -> dict[Channel, Sent]:
+    """Send each channel the messages that it has not taken yet."""
+    return sending.send_messages(resources.engine(), load_channels())
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
-def publish_summary(summary: CheckSummary, *, success: bool) -> None:
-    """Show what is open as a table, and tell the world that somebody looked, and whether at everything."""
+def publish_summary(summary: CheckSummary) -> None:
+    """Show what is open as a table, and say how the check went."""
     with Session(resources.engine()) as session:
         rows = [
             {
@@ -52,15 +61,30 @@ def publish_summary(summary: CheckSummary, *, success: bool) -> None:
             }
             for alert in list_open(session)
         ]
-    # Of 288 runs a day hardly one finds something else than the one before: the others leave no version of the table.
+    # Hardly one of a day's 288 runs finds something new: the others leave no version of the table.
     show_table(
         "check-alerts-open", f"{len(rows)} alerts are open.", rows, all_of_them="sivera alerts list", if_changed=True
     )
     announce(
         ALERTS_JOB,
-        success=success,
+        success=summary.success,
         processed=summary.still_open,
-        failed=0,
+        failed=sum(sent.refused for sent in summary.sent.values()),
         opened=len(summary.opened),
         closed=len(summary.closed),
+    )
+
+
+def send_alert_events(events: Sequence[AlertEvent]) -> None:
+    """Send the events of alerts that opened, rose or closed, for automations of an operator."""
+    send_events(
+        [
+            Event(
+                event=each.name,
+                occurred=utc_now(),
+                resource=Resource({"prefect.resource.id": each.resource}),
+                payload=dict(each.payload),
+            )
+            for each in events
+        ]
     )

@@ -1,14 +1,15 @@
-"""Telling the world how a run of a job ended: by an event of Prefect, a signed webhook, and a dead-man's ping.
+"""Announce how a run of a job ended: by one event of Prefect, one signed webhook and one ping.
 
-A job says by `announce` what it did. The world is told once the state is final, by the hooks of `TOLD`: also of a run
-that timed out, crashed or raised before it said anything. What a monitor does not take is a warning, and fails no run.
+A job says by `announce` what it did. The results go out once the state is final, from the hooks in `HOOKS`. So a run
+that timed out, crashed or raised before it said anything is announced too. A monitor that does not take its message
+causes a warning and fails no run.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -24,7 +25,7 @@ from blocks.monitoring import ResultWebhook, find_pings, find_webhook
 from blocks.names import SUCCESS
 from sivera.errors import ConfigurationError
 from sivera.logs import log
-from sivera.monitoring.ping import Signal, ping
+from sivera.monitoring import Signal, ping
 from tasks.events import emit, server_once
 
 logger = logging.getLogger("sivera.monitoring")
@@ -35,100 +36,107 @@ MAX_MESSAGE = 1000
 
 @dataclass
 class _Monitors:
-    """Who is told of a run, beside those who read events."""
+    """The monitors of a run."""
 
     webhook: ResultWebhook | None = None
     ping_url: SecretStr | None = field(default=None, repr=False)
 
 
 _monitors: dict[UUID, _Monitors] = {}
-_said: dict[UUID, dict[str, Any]] = {}
-"""Who is told of the runs of this process that have begun, and what these said they did."""
+_results: dict[UUID, dict[str, Any]] = {}
+"""The monitors and the results of this process's runs that have not ended yet."""
 
 
 def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:
-    """Say in the log what a run did; the event `sivera.<job>.finished` tells it when the run has ended.
+    """Say what the current run did: now in the log, and outside once the run has ended.
 
     Args:
         job: The job's name.
-        success: Whether the run did all that it should.
-        processed: How many things it dealt with, those that failed among them.
+        success: Whether the run did everything it should.
+        processed: How many things it processed, including those that failed.
         failed: How many of them failed.
-        more: What else the payload says, as JSON; never a secret.
+        more: More values for the payload, as JSON; never a secret.
     """
     figures = {name: value for name, value in more.items() if isinstance(value, str | int)}
     level = logging.INFO if success else logging.WARNING
     log(jobs_logger, level, "Job finished", success=success, processed=processed, failed=failed, **figures)
-    said = {"job": job, "success": success, "totalProcessed": processed, "failed": failed, **more}
-    _said[UUID(running.id)] = said
+    result = {"job": job, "success": success, "totalProcessed": processed, "failed": failed}
+    _results[UUID(running.id)] = result | more
 
 
-def begin() -> None:
-    """Find out who is to be told of the run that begins here, and ping that it does. It is not to wait for others."""
+def start() -> None:
+    """Look up the monitors of the current run and send the start ping."""
     context = FlowRunContext.get()
     if context and context.flow and context.flow_run:
         monitors = _monitors[context.flow_run.id] = _find_monitors(context.flow.name, context.flow_run)
         _ping(monitors, Signal.START, context.flow_run.id)
 
 
-def skip(state: State) -> None:
-    """Tell that the run ends here in this state, since another one does its work; that one sends the pings."""
+def skip(state: State) -> State:
+    """Announce that the current run ends early in this state, and return the state.
+
+    No ping is sent: the run that does the work sends it.
+    """
+    # Prefect runs no hook if a flow itself returns a cancelled state.
     context = FlowRunContext.get()
     if context and context.flow and context.flow_run:
-        _tell(context.flow.name, context.flow_run, state, _find_monitors(context.flow.name, context.flow_run))
+        flow, run = context.flow, context.flow_run
+        _send_result(flow.name, run, state, _find_monitors(flow.name, run))
+    return state
 
 
-def tell(flow: Flow[..., Any], run: FlowRun, state: State) -> None:
-    """Tell how a run ended; a hook of Prefect."""
+def end(flow: Flow[..., Any], run: FlowRun, state: State) -> None:
+    """Announce how a run ended; a hook of Prefect."""
     monitors = _monitors.pop(run.id, None) or _find_monitors(flow.name, run)
-    payload = _tell(flow.name, run, state, monitors)
-    _ping(monitors, Signal.SUCCESS if payload["success"] else Signal.FAIL, run.id, payload["message"])
+    result = _send_result(flow.name, run, state, monitors)
+    _ping(monitors, Signal.SUCCESS if result["success"] else Signal.FAIL, run.id, result["message"])
 
 
-TOLD: dict[str, Any] = {
-    "on_completion": [tell],
-    "on_failure": [tell],
-    "on_crashed": [tell],
-    "on_cancellation": [tell],
+HOOKS: dict[str, Any] = {
+    "on_completion": [end],
+    "on_failure": [end],
+    "on_crashed": [end],
+    "on_cancellation": [end],
 }
-"""The options of a flow whose runs the world is told of."""
+"""The options of a flow that announce its runs."""
 
 
-def _tell(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str, Any]:
-    payload = {"job": job, "success": False, "totalProcessed": 0, "failed": 0} | _said.pop(run.id, {})
-    payload["success"] = bool(payload["success"]) and state.is_completed()
-    payload |= {"state": "Cancelled" if state.is_cancelling() else state.name, "message": _message(state)}
+def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str, Any]:
+    result = {"job": job, "success": False, "totalProcessed": 0, "failed": 0} | _results.pop(run.id, {})
+    result["success"] = bool(result["success"]) and state.is_completed()
+    result["state"] = "Cancelled" if state.is_cancelling() else state.name
+    result["message"] = (state.message or "")[:MAX_MESSAGE]
     ended_at = state.timestamp.astimezone(UTC)
     message_id = _message_id(run)
-    _emit(job, run, payload, ended_at, message_id)
+    labels = {
+        "prefect.resource.id": f"sivera.job.{job}",
+        "prefect.resource.name": job,
+        # A trigger of an automation sees labels, not the payload.
+        SUCCESS: str(result["success"]).lower(),
+    }
+    name = f"sivera.{job}.finished"
+    emit(name, labels, result, related=_related(run), event_id=message_id, occurred=ended_at)
     if monitors.webhook:
         of_run = {"run_id": str(run.id), "run_name": run.name, "ended_at": ended_at.isoformat()}
-        outcome = monitors.webhook.deliver(str(message_id), {"type": f"sivera.{job}.finished", **of_run, **payload})
+        outcome = monitors.webhook.deliver(str(message_id), {"type": name, **of_run, **result})
         if not outcome.is_delivered:
             logger.warning("The result was not delivered to the webhook: %s", outcome.sentence)
-    return payload
+    return result
 
 
 def _message_id(run: FlowRun) -> UUID:
-    """Return the id under which the end of a run is told, however often: another one once the run was retried."""
-    # What the hook is given was read before the run began, or after: only the server counts alike for both.
+    """Return the id of the message about the end of a run. It changes only when the run is retried."""
+    # The hook gets the run as it was read before or after it began; only the server's count is the same for both.
     count = run.run_count
     with suppress(PrefectException, httpx.HTTPError), server_once() as server:
         count = server.read_flow_run(run.id).run_count
     return uuid5(run.id, str(count))
 
 
-def _emit(job: str, run: FlowRun, payload: dict[str, Any], ended_at: datetime, message_id: UUID) -> None:
-    labels = {
-        "prefect.resource.id": f"sivera.job.{job}",
-        "prefect.resource.name": job,
-        # A trigger sees labels, and not what is in the payload.
-        SUCCESS: str(payload["success"]).lower(),
-    }
+def _related(run: FlowRun) -> list[tuple[str, str]]:
     related = [(f"prefect.flow-run.{run.id}", "flow-run"), (f"prefect.flow.{run.flow_id}", "flow")]
     related += [(f"prefect.deployment.{run.deployment_id}", "deployment")] if run.deployment_id else []
-    related += [(f"prefect.tag.{tag}", "tag") for tag in run.tags]
-    emit(f"sivera.{job}.finished", labels, payload, related=related, event_id=message_id, occurred=ended_at)
+    return related + [(f"prefect.tag.{tag}", "tag") for tag in run.tags]
 
 
 def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> None:
@@ -140,24 +148,20 @@ def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> 
 
 def _find_monitors(job: str, run: FlowRun) -> _Monitors:
     monitors = _Monitors()
-    with _or_warned():
-        # A run by hand in a terminal does not prove that the timetable is kept.
+    with _or_warning():
+        # A run in a terminal sends no ping: it does not prove that the schedule works.
         if run.deployment_id and (pings := find_pings()):
             with server_once() as server:
                 monitors.ping_url = pings.url_of(job, server.read_deployment(run.deployment_id).name)
-    with _or_warned():
+    with _or_warning():
         monitors.webhook = find_webhook()
     return monitors
 
 
 @contextmanager
-def _or_warned() -> Iterator[None]:
+def _or_warning() -> Iterator[None]:
     try:
         yield
     except (ConfigurationError, PrefectException, httpx.HTTPError) as error:
-        said = error if isinstance(error, ConfigurationError) else type(error).__name__
-        logger.warning("Not every monitor is told of this run: %s", said)
-
-
-def _message(state: State) -> str:
-    return (state.message or "")[:MAX_MESSAGE]
+        reason = error if isinstance(error, ConfigurationError) else type(error).__name__
+        logger.warning("A monitor of this run cannot be notified: %s", reason)

@@ -12,13 +12,13 @@ from prefect.utilities.urls import url_for
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from blocks.names import BUDGETS_JOB
-from sivera.budgets import checking, teams
+from sivera.budgets import checking
 from sivera.budgets.checking import CheckDependencies
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.page import budget_row
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
-from sivera.values import PlatformName
 from tasks import resources
+from tasks.alerts import send_alert_events
 from tasks.announcing import announce
 from tasks.naming import tag_task_run
 from tasks.pages import show_table
@@ -34,7 +34,7 @@ OF_A_PART: dict[str, Any] = {
 
 @task(name="check-options", task_run_name="check-options", cache_policy=NO_CACHE)
 def check_options(options: BudgetOptions) -> list[str]:
-    """See that the teams exist that the options name, and return what to check, that which waits longest first."""
+    """Refuse unknown teams, and return what to check; what has waited longest comes first."""
     checking.check_teams_exist(_deps(), options)
     return checking.parts_in_order(_deps(), options)
 
@@ -43,24 +43,19 @@ def check_options(options: BudgetOptions) -> list[str]:
 def check_part(part: str, options: BudgetOptions, until: float) -> Checked | State:
     """Check the budgets of a platform's accounts, or those that teams set."""
     try:
-        if part == TEAMS:
-            return teams.check_team_budgets(_deps(), options, until)
-        tag_task_run(part)
-        return checking.check_platform(_deps(), options, PlatformName(part), until)
+        if part != TEAMS:
+            tag_task_run(part)
+        return checking.check_part(_deps(), options, part, until)
     except SQLAlchemyError as error:
-        return _failed(error)
-
-
-def _failed(error: SQLAlchemyError) -> State:
-    if isinstance(error, OperationalError) and task_run.run_count <= RETRIES:
-        raise error
-    # Its text holds the statement and its values.
-    return Failed(message=f"the database failed ({type(error).__name__}); the next run checks it", data=error)
+        if isinstance(error, OperationalError) and task_run.run_count <= RETRIES:
+            raise
+        # Its text holds the statement and its values.
+        return Failed(message=f"the database failed ({type(error).__name__}); the next run checks it", data=error)
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CheckSummary) -> None:
-    """Show what the run found as tables, and tell the world by an event."""
+    """Show what the run found as tables, and announce it."""
     total = summary.total
     furthest = f"Of {total.budgets:,} budgets the {len(total.worst)} that are spent furthest."
     show_table("check-budgets-budgets", furthest, [budget_row(one) for one in total.worst])
@@ -75,10 +70,11 @@ def publish_summary(summary: CheckSummary) -> None:
         closed=total.closed,
         stale=total.stale,
         putOff=[part for part, found in summary.parts.items() if found.put_off],
-        failures=[one.model_dump() for one in total.failures],
+        failures=failures,
     )
 
 
 def _deps() -> CheckDependencies:
     run = flow_run.id
-    return CheckDependencies(resources.engine(), (run and url_for("flow-run", obj_id=UUID(run))) or "")
+    link = url_for("flow-run", obj_id=UUID(run)) if run else None
+    return CheckDependencies(resources.engine(), link or "", send_alert_events)

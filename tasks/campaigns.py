@@ -16,10 +16,9 @@ from sivera.clock import utc_now
 from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.sync import account as account_sync
-from sivera.sync import run_queries as runs
-from sivera.sync.options import SyncMode, SyncOptions
-from sivera.sync.plan import plan_sync
-from sivera.sync.summary import AccountSync, DueAccount, SyncPlan, SyncSummary
+from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, SyncPlan, plan_sync
+from sivera.sync.queries import record_run
+from sivera.sync.summary import AccountSync, SyncSummary
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
@@ -31,7 +30,7 @@ logger = logging.getLogger("sivera.sync")
 
 @task(name="plan-sync", task_run_name="plan-sync", cache_policy=NO_CACHE)
 def plan(options: SyncOptions) -> SyncPlan:
-    """Find the accounts to sync, those that wait for a human, and how many rest in the slow lane."""
+    """Find the accounts to sync, those that wait for a human, and how many are in the slow lane."""
     with Session(resources.engine()) as session:
         return plan_sync(session, options, utc_now())
 
@@ -46,11 +45,10 @@ def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None)
     except Exception as error:
         if is_tried_again(error):
             raise
-        # Where the database itself is away, the reason is told by the run alone.
-        with suppress(SQLAlchemyError):
+        with suppress(SQLAlchemyError):  # if the database is away, only the run has the reason
             account_sync.record_failure(deps.engine, account, error, deps.now())
-        _log(logging.WARNING, "Account failed", account, reason=reason_for(error, account.platform))
-        return failed(error, account.platform)
+        _log(logging.WARNING, "Account failed", account, reason=reason_for(error))
+        return failed(error)
     counts = result.model_dump(exclude={"account", "again"}, exclude_defaults=True)
     _log(logging.INFO, "Account ended", account, **counts)
     return result
@@ -62,27 +60,23 @@ def _log(level: int, message: str, account: DueAccount, **fields: object) -> Non
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
-    """Store what the run did, show what failed, and tell the world by an event; the latter even without a database."""
+    """Store what the run did, show what failed, and announce it. The last two need no database."""
     try:
         with Session(resources.engine()) as session, session.begin():
-            runs.record_run(session, flow_run.id, summary, started_at)
+            record_run(session, flow_run.id, summary, started_at)
     finally:
-        _show(summary)
-
-
-def _show(summary: SyncSummary) -> None:
-    rows = [(failure.account, failure.reason) for failure in summary.failures]
-    rows += [(account, "Waits for someone of the team to connect it again.") for account in summary.waiting_accounts]
-    show_table(
-        "sync-campaigns-failures",
-        f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
-        [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
-        all_of_them="sivera accounts list",
-    )
-    announce(
-        SYNC_JOB,
-        success=summary.failed == 0,
-        processed=summary.synced + summary.failed,
-        failed=summary.failed,
-        **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),
-    )
+        rows = [(failure.account, failure.reason) for failure in summary.failures]
+        rows += [(one, "Waits for someone of the team to connect it again.") for one in summary.waiting_accounts]
+        show_table(
+            f"{SYNC_JOB}-failures",
+            f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
+            [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
+            all_of_them="sivera accounts list",
+        )
+        announce(
+            SYNC_JOB,
+            success=summary.failed == 0,
+            processed=summary.synced + summary.failed,
+            failed=summary.failed,
+            **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),
+        )

@@ -17,7 +17,10 @@ from sivera.clock import utc_now
 logger = logging.getLogger("sivera.events")
 
 SERVER_SECONDS = 8.0
-"""A busy server stands still for some seconds; a worker gives a run that it ends thirty."""
+"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
+
+MOST_AT_ONCE = 100
+"""Events of one request."""
 
 
 @contextmanager
@@ -58,8 +61,15 @@ def emit(
         related=[RelatedResource({"prefect.resource.id": id_, "prefect.resource.role": role}) for id_, role in related],
         payload=dict(payload),
     )
+    send_events([event])
+
+
+def send_events(events: Sequence[Event]) -> None:
+    """Send events to the Prefect server. If the server does not take them, log a warning."""
     try:
-        with server_once() as server:
-            server.request("POST", "/events", json=[event.model_dump(mode="json")])
+        for first in range(0, len(events), MOST_AT_ONCE):
+            some = [event.model_dump(mode="json") for event in events[first : first + MOST_AT_ONCE]]
+            with server_once() as server:
+                server.request("POST", "/events", json=some)
     except httpx.HTTPError as error:
-        logger.warning("The Prefect server did not take the event %s (%s)", name, type(error).__name__)
+        logger.warning("The Prefect server did not take the event %s (%s)", events[0].event, type(error).__name__)

@@ -1,4 +1,4 @@
-"""How the task of one account or grant fails: again where that may help, else as a state with a reason."""
+"""How the task of one account, grant or team fails: it tries again if that may help, else ends with a reason."""
 
 from typing import Any
 
@@ -10,7 +10,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sivera.errors import SiveraError
 from sivera.reasons import is_worth_a_retry, reason_for
-from sivera.values import PlatformName
 
 RETRIES = 2
 
@@ -27,7 +26,7 @@ OF_ONE_ITEM: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "persist_result": False,
 }
-"""The options of a task that works on one account or grant."""
+"""The options of a task that works on one account, grant or team."""
 
 
 def is_tried_again(error: Exception) -> bool:
@@ -35,14 +34,14 @@ def is_tried_again(error: Exception) -> bool:
     return is_worth_a_retry(error) and task_run.run_count <= RETRIES
 
 
-def failed(error: Exception, platform: PlatformName | None = None) -> State:
-    """Return the state of a task that an error of ours ends.
+def failed(error: Exception) -> State:
+    """Return the state of a task that one of our errors ends.
 
-    Its reason says it all: a traceback for each of thousands would bury the one that matters.
+    Its reason says everything. A traceback for each of thousands would bury the one that matters.
 
     Raises:
-        Exception: The error itself where it is not ours: its traceback is what we need.
+        Exception: The error itself if it is not ours: then we need its traceback.
     """
     if not isinstance(error, SiveraError | SQLAlchemyError):
         raise error
-    return Failed(message=reason_for(error, platform), data=error)
+    return Failed(message=reason_for(error), data=error)

@@ -1,19 +1,36 @@
-"""The frame of a job: what every flow of ours has in common."""
+"""The frame of a job, which every flow of ours shares: its name, its locks, and how it ends without work."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC
 from functools import wraps
 from typing import Any, TypeVar
 
 from prefect import Flow, flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from tasks.announcing import TOLD
-from tasks.naming import named
-from tasks.overlap import AnotherInstanceError, only_instance
+from sivera.errors import ConfigurationError, SiveraError
+from sivera.history.rules import ANOTHER_INSTANCE
+from tasks import announcing
 
 OptionsT = TypeVar("OptionsT")
+
+LEASE_SECONDS = 60
+"""The shortest that Prefect allows. The lock of a killed run is free after it."""
+
+
+class AnotherInstanceError(SiveraError):
+    """The job, or the part of it that was asked for, is running already."""
+
+    def __str__(self) -> str:
+        return ANOTHER_INSTANCE
 
 
 def job(
@@ -27,33 +44,82 @@ def job(
 ) -> Callable[[Callable[[OptionsT], State]], Flow[[OptionsT], State]]:
     """Make a flow of a function that does a job's work and returns the run's final state.
 
-    A run is named after the job, its time and its options. It holds the job's locks while it works, and ends Cancelled
-    where another run holds one. How it ended is announced.
+    A run is named after the job, the time when it was due (UTC) and its options: `sync-campaigns 14:00 incremental`. It
+    holds the job's locks while it works, and ends Cancelled if another run holds one. How it ended is announced.
 
     Args:
         name: The job's name.
         timeout_seconds: The backstop. A run stops by itself at its options' deadline, which is earlier.
         locks: The global concurrency limits that a run with these options holds; by default one named after the job.
-        words: The words that tell a run with these options from others.
+        words: The words that tell a run with these options apart from others.
         threads: How many tasks run at the same time.
-        skip: Returns the state with which a run ends at once if it has nothing to do any more, else None.
+        skip: Returns the state with which a run ends early if its work is no longer needed, else None.
     """
+
+    def run_name() -> str:
+        due = flow_run.scheduled_start_time.astimezone(UTC)
+        return " ".join((name, f"{due:%H:%M}", *words(flow_run.parameters["options"])))
 
     def decorate(work: Callable[[OptionsT], State]) -> Flow[[OptionsT], State]:
         @wraps(work)
         def run(options: OptionsT) -> State:
             if skipped := skip():
-                return skipped
+                return announcing.skip(skipped)
             try:
-                with only_instance(locks(options) if locks else [name]):
+                with _held(locks(options) if locks else [name]):
+                    announcing.start()
                     return work(options)
             except AnotherInstanceError as error:
-                return Cancelled(message=str(error))
+                return announcing.skip(Cancelled(message=str(error)))
 
         runner: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(max_workers=threads)} if threads else {}
         made: Flow[[OptionsT], State] = flow(
-            name=name, flow_run_name=named(name, words), timeout_seconds=timeout_seconds, **runner, **TOLD
+            name=name, flow_run_name=run_name, timeout_seconds=timeout_seconds, **runner, **announcing.HOOKS
         )(run)
         return made
 
     return decorate
+
+
+@contextmanager
+def _held(locks: Sequence[str]) -> Iterator[None]:
+    """Hold these global concurrency limits, all or none.
+
+    Raises:
+        AnotherInstanceError: Another run holds one of them.
+        ConfigurationError: One of them does not exist, or is switched off.
+    """
+    with ExitStack() as stack:
+        if locks:
+            _check(locks)
+            try:
+                stack.enter_context(
+                    concurrency(
+                        list(locks),
+                        max_retries=0,
+                        strict=True,
+                        lease_duration=LEASE_SECONDS,
+                        # A busy server that misses a renewal must not end a healthy run. Two runs at once do no harm:
+                        # every write is an upsert, and an older fetch never overwrites a newer one.
+                        raise_on_lease_renewal_failure=False,
+                    )
+                )
+            except ConcurrencySlotAcquisitionError as error:
+                if "423" in str(error):  # HTTP 423: a limit is held
+                    raise AnotherInstanceError from None
+                raise ConfigurationError(
+                    f"the Prefect server did not give the locks {', '.join(locks)}: look into its log"
+                ) from None
+        yield
+
+
+def _check(locks: Sequence[str]) -> None:
+    # The server takes the limits that it finds, and says nothing about the others.
+    with get_client(sync_client=True) as client:
+        for name in locks:
+            try:
+                limit = client.read_global_concurrency_limit_by_name(name)
+            except ObjectNotFound:
+                raise ConfigurationError(f"the concurrency limit {name} does not exist: run `sivera deploy`") from None
+            if not limit.active:
+                raise ConfigurationError(f"the concurrency limit {name} is switched off: switch it on in the UI")

@@ -1,4 +1,4 @@
-"""The runs of our jobs, as the Prefect server knows them."""
+"""The runs of our jobs, read from the Prefect server."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import Flow, FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.names import TAG
-from sivera.metrics.runs import JobRun, JobRuns, Window
+from sivera.metrics.rules import JobRun, JobRuns, Window
 from sivera.values import Value
 
 PAGE = 200
@@ -34,7 +34,7 @@ ENDED = FlowRunFilterState(
 
 
 def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
-    """Return our jobs, and the runs of our deployments that ended within a time.
+    """Return our jobs, and the runs of our deployments that ended within a window.
 
     Raises:
         httpx.HTTPError: The Prefect server does not answer, or fails.
@@ -46,11 +46,11 @@ def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
             if run.flow_id not in names:
                 names[run.flow_id] = client.read_flow(run.flow_id).name
             found.append(to_job_run(names[run.flow_id], run))
-    return JobRuns(jobs=tuple(flow.name for flow in _deployed(client)), runs=tuple(found))
+    return JobRuns(jobs=tuple(flow.name for flow in deployed_flows(client)), runs=tuple(found))
 
 
 class JobStatus(Value):
-    """A job: its last run that was not cancelled, the message of how that ended, and when the next one is due."""
+    """A job: its last run that was not cancelled, that run's message, and when the next one is due."""
 
     name: str
     last: JobRun | None
@@ -59,15 +59,16 @@ class JobStatus(Value):
 
 
 def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:
-    """Return each job that is deployed, by its name.
+    """Return the status of each deployed job, sorted by name.
 
     Raises:
         httpx.HTTPError: The Prefect server does not answer, or fails.
     """
-    return tuple(_status(client, flow) for flow in _deployed(client))
+    return tuple(_status(client, flow) for flow in deployed_flows(client))
 
 
-def _deployed(client: SyncPrefectClient) -> list[Flow]:
+def deployed_flows(client: SyncPrefectClient) -> list[Flow]:
+    """Return the flows that have a deployment of ours, by name."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     return client.read_flows(deployment_filter=ours, limit=PAGE, sort=FlowSort.NAME_ASC)
 
@@ -93,8 +94,8 @@ def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
 def to_job_run(job: str, run: FlowRun) -> JobRun:
     """Return the figures of a run that has ended."""
     begun = run.start_time is not None and run.end_time is not None
-    assert run.state is not None  # noqa: S101 - the server gives one to every run
-    assert run.end_time is not None  # noqa: S101 - and a time to one that has ended
+    assert run.state is not None  # noqa: S101 - the server gives every run one
+    assert run.end_time is not None  # noqa: S101 - and an end time to a run that has ended
     late = (run.start_time - run.expected_start_time) if run.start_time and run.expected_start_time else None
     return JobRun(
         job=job,
@@ -107,7 +108,7 @@ def to_job_run(job: str, run: FlowRun) -> JobRun:
 
 def outcome_of(run: FlowRun) -> str:
     """Return how a run ended: `completed`, `failed`, `timed_out`, `crashed` or `cancelled`."""
-    assert run.state is not None  # noqa: S101 - the server gives one to every run
+    assert run.state is not None  # noqa: S101 - the server gives every run one
     return "timed_out" if run.state.name == "TimedOut" else run.state.type.value.lower()
 
 

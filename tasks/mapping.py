@@ -1,11 +1,14 @@
-"""Mapping a task over many items, no faster than the platforms allow and the Prefect server records."""
+"""Mapping a task over many items, as fast as the platforms allow and the Prefect server records."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 from prefect import Task, unmapped
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,23 +17,26 @@ from prefect.futures import PrefectFuture
 from prefect.results import ResultRecord
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import opaque
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from sivera.clock import utc_now
+from sivera.metrics.queries import add_calls
 from sivera.queue import OfPlatform, WorkQueue
 from tasks import resources
-from tasks.calls import counted_calls
 from tasks.progress import Progress, single_attempt
 
-MAX_UNRECORDED = 500
-"""Task runs that may have ended without the server having recorded them.
+logger = logging.getLogger("sivera.metrics")
 
-The server's in-memory queues drop messages beyond 10,000, three to four a task run, and what is dropped is never seen.
+MAX_UNRECORDED = 500
+"""The most task runs that have ended and are not recorded by the server yet.
+
+The server's in-memory queues drop messages beyond 10,000, three to four for each task run, and never show them.
 """
 
 LOOK_AGAIN_SECONDS = 1.0
 GIVE_UP_SECONDS = 10.0
-"""When nothing more was recorded for so long, what is missing is lost, and waiting for it would hold up the sync."""
-
+"""If the server records nothing for this long, what is missing is lost, and waiting for it would hold up the run."""
 
 ItemT = TypeVar("ItemT", bound=OfPlatform)
 ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
@@ -40,7 +46,7 @@ class Tally(Protocol[ItemT_contra]):
     """Adds up a run."""
 
     def add(self, item: ItemT_contra, result: object, /) -> bool:
-        """Take what an item's task returned or raised; return whether it is to be taken again in this run."""
+        """Take what an item's task returned or raised. Return whether this run should try the item again."""
         ...
 
 
@@ -48,7 +54,7 @@ class Recorder:
     """Knows how far the Prefect server is behind in recording task runs.
 
     Args:
-        count: Asks the server how many it has recorded.
+        count: Asks the server how many task runs it has recorded.
         monotonic: A clock in seconds that never goes back.
     """
 
@@ -58,7 +64,7 @@ class Recorder:
         self._looked_at = self._advanced_at = monotonic()
 
     def is_behind(self, ended: int) -> bool:
-        """Whether so many of `ended` task runs are not recorded that no more should begin."""
+        """Whether no more should begin, because too many of `ended` task runs are not recorded."""
         now = self._monotonic()
         if self._unrecorded(ended) <= MAX_UNRECORDED:
             self._advanced_at = now
@@ -80,13 +86,13 @@ def _count_ended(client: SyncPrefectClient, flow_run_id: str, since: datetime) -
         "flow_runs": {"id": {"any_": [flow_run_id]}},
         "task_runs": {
             "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}},
-            # A flow may map twice; what the first time left is none of the second's.
+            # A flow may map twice, and the second time must not count the first.
             "start_time": {"after_": since.isoformat()},
         },
     }
     with single_attempt():
         return int(client.request("POST", "/task_runs/count", json=wanted).json())
-    return 0  # a server that is away has recorded nothing more
+    return 0  # the server is away
 
 
 def work_off(
@@ -100,21 +106,21 @@ def work_off(
     until: float,
     **constants: object,
 ) -> None:
-    """Map a task over items and add up what comes of them, with the job's progress in the UI.
+    """Map a task over items and add up the results, with the job's progress in the UI.
 
     Args:
         job: The job's name.
         task: Takes an item as its first parameter, and the constants.
         items: In the order in which to take them.
-        tally: Takes what became of each.
-        threads: Of one platform at most half as many items are under way while others can be called.
-        at_once: At most so many items are mapped and not ended.
-        until: The monotonic time after which no item is begun.
+        tally: Takes the result of each.
+        threads: The flow's. At most half as many items of one platform run while other platforms can be called.
+        at_once: The most items that are mapped and have not ended.
+        until: The monotonic time after which no item begins.
         constants: The task's other parameters.
     """
     queue = WorkQueue(items, resources.breaker(), share=threads // 2)
     progress = Progress(job, total=len(items))
-    with counted_calls():
+    with _counted_calls():
         for item, result in _map(task, queue, at_once, until, constants):
             if tally.add(item, result):
                 queue.put_back(item)
@@ -125,9 +131,9 @@ def work_off(
 def _map(
     task: Task[..., Any], queue: WorkQueue[ItemT], at_once: int, until: float, constants: Mapping[str, object]
 ) -> Iterator[tuple[ItemT, object]]:
-    """Map a task over the queue, a batch whenever there is room; yield each item with what its task returned or raised.
+    """Map a task over the queue, in batches as room allows. Yield each item with what its task returned or raised.
 
-    The caller may put an item back while this iterates.
+    The caller may put an item back during the iteration.
     """
     ended: SimpleQueue[tuple[ItemT, PrefectFuture[Any]]] = SimpleQueue()
     fixed: dict[str, Any] = {name: unmapped(value) for name, value in constants.items()}
@@ -154,5 +160,21 @@ def _map(
 
 
 def _outcome(state: State) -> object:
-    # What `state.result(raise_on_failure=False)` gives, without its detour over another thread for each account.
+    # The same as `state.result(raise_on_failure=False)`, without its detour through another thread for each item.
     return state.data.result if isinstance(state.data, ResultRecord) else state.data
+
+
+@contextmanager
+def _counted_calls() -> Iterator[None]:
+    """Add the platform calls of the body to those of this run, in whatever way the body ends."""
+    before = resources.breaker().calls()
+    try:
+        yield
+    finally:
+        made = {platform: now.since(before[platform]) for platform, now in resources.breaker().calls().items()}
+        try:
+            with Session(resources.engine()) as session, session.begin():
+                add_calls(session, UUID(flow_run.id), made)
+        except SQLAlchemyError as error:
+            # Only the figures of its calls are lost, which is no reason to fail the run.
+            logger.warning("The calls of this run were not recorded: the database failed (%s)", type(error).__name__)

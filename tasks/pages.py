@@ -1,4 +1,4 @@
-"""The pages and tables that a run leaves in the UI."""
+"""The pages and tables of a run in the UI."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tasks import resources
 
 MOST_ROWS = 500
-"""Of a table in the Prefect UI, which turns pages but is sent all of it at once, for each run that is looked at."""
+"""The most rows of a table: the Prefect UI shows pages of it, but loads all rows at once."""
 
 
 class Summary(Protocol):
@@ -38,13 +38,13 @@ def show_summary(
 ) -> None:
     """Show what a run did as a page with its figures and charts.
 
-    A flow asks for this task's state: a picture that cannot be drawn leaves a red task, not a red run.
+    A flow calls it with `return_state`: a chart that cannot be drawn leaves a red task, not a red run.
 
     Args:
         job: The job's name.
         summary: What the run did.
-        page: Makes the page of the job's name, the summary and the charts.
-        charts: Draws the charts of what is in the database.
+        page: Writes the page from the job's name, the summary and the charts.
+        charts: Draws the charts from the database.
     """
     try:
         with Session(resources.engine()) as session:
@@ -63,8 +63,8 @@ def show_table(
         key: The artifact's name.
         description: What the table shows; a sentence.
         rows: All rows.
-        all_of_them: The command that prints them all.
-        if_changed: Only if the rows are others than those that are shown already.
+        all_of_them: The command that prints all of them.
+        if_changed: Only if the rows differ from those that are shown already.
     """
     shown = [dict(row) for row in rows[:MOST_ROWS]]
     if if_changed and _is_shown(key, shown):
@@ -77,5 +77,5 @@ def show_table(
 
 def _is_shown(key: str, rows: list[dict[str, object]]) -> bool:
     latest = Artifact.get(key)
-    # What is returned is a coroutine only in asynchronous code.
+    # `get` returns a coroutine only in asynchronous code.
     return isinstance(latest, StoredArtifact) and json.loads(str(latest.data)) == rows

@@ -1,4 +1,4 @@
-"""The progress of a run, as an artifact that the UI shows while it runs."""
+"""The progress of a run, as an artifact that the UI shows."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -13,12 +13,12 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 StepT = TypeVar("StepT")
 
 UPDATE_SECONDS = 5.0
-"""The UI itself looks again only every half minute; each update is a call to the server."""
+"""Each update is a call to the server, and the UI refreshes only every half minute."""
 
 
 @contextmanager
 def single_attempt() -> Iterator[None]:
-    """Ask the Prefect server once: a server that is away must not hold up or end a sync that needs it not."""
+    """Ask the Prefect server once. A server that is away must not delay or end a run that does not need it."""
     with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
         yield
 
@@ -28,7 +28,7 @@ class Progress:
 
     Args:
         job: The job's name.
-        total: How many steps make it complete.
+        total: The number of steps.
     """
 
     def __init__(self, job: str, total: int) -> None:
@@ -40,18 +40,18 @@ class Progress:
         self._updated_at = time.monotonic()
 
     def over(self, steps: Iterable[StepT]) -> Iterator[StepT]:
-        """Give out steps one by one, and count each when the next is asked for."""
+        """Yield steps one by one, and count each when the next is requested."""
         for step in steps:
             yield step
             self.advance()
 
     def advance(self) -> None:
-        """Count a step; tell the server now and then, and at the end."""
+        """Count a step; update the server now and then, and at the end."""
         self._done += 1
         self.reach(self._done / self._total)
 
     def reach(self, share: float) -> None:
-        """Take it that this share is done, from 0 to 1; tell the server now and then, and at the end."""
+        """Set the share that is done, from 0 to 1; update the server now and then, and at the end."""
         if share >= 1 or time.monotonic() - self._updated_at > UPDATE_SECONDS:
             self._updated_at = time.monotonic()
             with single_attempt():

@@ -1,7 +1,7 @@
 """The steps of generate-reports."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from prefect import task
 from prefect.artifacts import create_link_artifact
@@ -15,9 +15,9 @@ from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.reports import writing
 from sivera.reports.options import ReportOptions
-from sivera.reports.plan import plan_reports
+from sivera.reports.rules import paths
 from sivera.reports.summary import DueTeam, ReportPlan, ReportSummary, TeamReports
-from sivera.reports.writing import ReportDependencies
+from sivera.reports.writing import ReportDependencies, plan_reports
 from tasks import resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
@@ -28,7 +28,7 @@ logger = logging.getLogger("sivera.reports")
 
 @task(name="plan-reports", task_run_name="plan-reports", cache_policy=NO_CACHE)
 def plan(options: ReportOptions) -> ReportPlan:
-    """Find the teams that lack reports, and those whose reports to restate, once the place for reports is known."""
+    """Check that the place for reports is known, and find the teams with reports to write or to compare."""
     resources.report_dependencies()
     with Session(resources.engine()) as session:
         return plan_reports(session, options, utc_now())
@@ -37,16 +37,16 @@ def plan(options: ReportOptions) -> ReportPlan:
 @task(name="write-reports", task_run_name="{team.name}", **OF_ONE_ITEM)
 def write_reports(team: DueTeam, deadline: float) -> TeamReports | State:
     """Write the reports that a team lacks."""
-    return _ended(writing.write_reports, team, deadline)
+    return _run(writing.write_reports, team, deadline)
 
 
-@task(name="restate-reports", task_run_name="{team.name}", **OF_ONE_ITEM)
-def restate_reports(team: DueTeam, deadline: float) -> TeamReports | State:
-    """Write new versions of a team's reports whose figures changed."""
-    return _ended(writing.restate_reports, team, deadline)
+@task(name="revise-reports", task_run_name="{team.name}", **OF_ONE_ITEM)
+def revise_reports(team: DueTeam, deadline: float) -> TeamReports | State:
+    """Write a team's reports again if their figures changed."""
+    return _run(writing.revise_reports, team, deadline)
 
 
-def _ended(
+def _run(
     step: Callable[[ReportDependencies, DueTeam, float], TeamReports], team: DueTeam, deadline: float
 ) -> TeamReports | State:
     try:
@@ -54,23 +54,23 @@ def _ended(
     except Exception as error:
         if is_tried_again(error):
             raise
-        _log(logging.WARNING, "Team failed", team, reason=reason_for(error))
+        log(logger, logging.WARNING, "Team failed", team_id=team.id, team=team.name, reason=reason_for(error))
         return failed(error)
-    versions = [one.version for one in result.written]
-    first = versions.count(1)
-    _log(logging.INFO, "Team ended", team, reports=first, versions=len(versions) - first, put_off=result.left)
+    counts = {"reports": len(result.reports), "revised": len(result.revised), "put_off": result.left}
+    log(logger, logging.INFO, "Team ended", team_id=team.id, team=team.name, **counts)
     return result
-
-
-def _log(level: int, message: str, team: DueTeam, **fields: object) -> None:
-    log(logger, level, message, team_id=team.id, team=team.name, **fields)
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: ReportSummary) -> None:
-    """Show where the reports are, and who has none, and tell the world by an event."""
+    """Show where the reports are and which teams have none, and announce the result."""
     place = resources.report_storage().url.rstrip("/")
-    table = list(_rows(summary, place))
+    table = [
+        {"team": team.team.name, "day": day.isoformat(), "page": f"{place}/{page}", "table": f"{place}/{table}"}
+        for team in summary.written
+        for day in (*team.reports, *team.revised)
+        for page, table in [paths(team.team.id, day)]
+    ]
     if table:
         create_link_artifact(
             key="generate-reports-place",
@@ -87,18 +87,6 @@ def publish_summary(summary: ReportSummary) -> None:
         processed=summary.teams - summary.put_off,
         failed=len(summary.failures),
         reports=summary.reports,
-        versions=summary.versions,
+        revised=summary.revised,
         putOff=summary.put_off,
     )
-
-
-def _rows(summary: ReportSummary, place: str) -> Iterator[dict[str, str]]:
-    for team in summary.written:
-        for one in team.written:
-            yield {
-                "team": team.team.name,
-                "day": one.day.isoformat(),
-                "version": str(one.version),
-                "page": f"{place}/{one.html_path}",
-                "table": f"{place}/{one.csv_path}",
-            }

@@ -1,11 +1,11 @@
-"""What a process opens once and its threads share: the engine, the keyring, one client a platform, one breaker."""
+"""What a process opens once and its threads share: the engine, the keyring, a client for each platform, a breaker."""
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect.runtime import flow_run
@@ -36,11 +36,12 @@ from sivera.retention.cleaning import CleanupDependencies
 from sivera.settings import Settings
 from sivera.sync.account import SyncDependencies
 from sivera.values import PlatformName
+from tasks.events import emit
 
 logger = logging.getLogger("sivera.backups")
 
 THREADS = 32
-"""Accounts that one run syncs at the same moment: as many as keep one interpreter busy while others wait on HTTP."""
+"""Accounts that one run syncs at the same time: enough to keep one interpreter busy while others wait on HTTP."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +50,7 @@ _open: dict[tuple[object, ...], object] = {}
 
 
 def _once(make: Callable[P, T]) -> Callable[P, T]:
-    """Call `make` once for each set of arguments, also when threads ask at the same time, until `close`."""
+    """Call `make` once for each set of arguments until `close`, even if threads ask at the same time."""
 
     @wraps(make)
     def get(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -59,7 +60,7 @@ def _once(make: Callable[P, T]) -> Callable[P, T]:
                 try:
                     _open[key] = make(*args, **kwargs)
                 except ConfigurationError as error:
-                    # Remembered as well: ten thousand accounts must not each ask for a block that is not there.
+                    # Remembered too: ten thousand accounts must not each ask for a block that is missing.
                     _open[key] = error
             opened = _open[key]
         if isinstance(opened, ConfigurationError):
@@ -71,7 +72,7 @@ def _once(make: Callable[P, T]) -> Callable[P, T]:
 
 @_once
 def engine() -> Engine:
-    """The engine on the database that the block names; it has answered."""
+    """The engine on the database that the block names. The database has answered."""
     opened = open_engine(load_database_url(), pool_size=THREADS)
     check(opened)
     return opened
@@ -91,14 +92,14 @@ def client(platform: PlatformName) -> PlatformClient:
 
 @_once
 def keyring() -> Keyring:
-    """The keys of the stored tokens; they are the right ones."""
+    """The keys of the stored tokens, checked against the database."""
     return _load_keyring()
 
 
 @_once
 def renewal_dependencies() -> RenewalDependencies:
-    """What a renewal needs; what waited in the spool of this machine is in the database."""
-    deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id)
+    """What a renewal needs. It first brings this machine's spool into the database."""
+    deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id, notify)
     take_up_spool(deps)
     return deps
 
@@ -146,6 +147,11 @@ def backup_dependencies() -> BackupDependencies:
 def catalog() -> Catalog:
     """The backups in the storage."""
     return Catalog(load_storage(BACKUPS).get_filesystem())
+
+
+def notify(name: str, resource: str, payload: Mapping[str, Any]) -> None:
+    """Send an event of ours to the Prefect server; see `tasks.events.emit`."""
+    emit(name, {"prefect.resource.id": resource}, payload)
 
 
 def last_backup() -> datetime | None:

@@ -1,4 +1,4 @@
-"""What a run does whose time is long past."""
+"""End a run early if its scheduled time is long past."""
 
 from datetime import timedelta
 
@@ -15,28 +15,29 @@ from prefect.states import Cancelled
 
 from blocks.server import connect
 from sivera.clock import utc_now
-from sivera.occurrences.rules import LATE_AFTER, LONG_PAST
-from tasks.announcing import skip
+from sivera.history.rules import LATE_AFTER, LONG_PAST
 
 
 def long_past(max_age: timedelta) -> State | None:
-    """Return the state with which a run ends at once that is for a time longer ago than `max_age`, else None.
+    """Return the state with which a run ends early if its time is longer ago than `max_age`, else None.
 
-    For a job that measures the moment: after a downtime it does not make up for what was missed.
+    For a job that measures the moment: after a downtime it cannot catch up on what it missed.
     """
-    return _skipped() if _is_older_than(max_age) else None
+    return Cancelled(message=LONG_PAST) if _is_older_than(max_age) else None
 
 
 def overtaken() -> State | None:
-    """Return the state with which a late run of a schedule ends at once whose work another has begun since, else None.
+    """Return the state with which a late run ends early if a newer run has taken over its work, else None.
 
-    For a job that brings everything up to date: after a downtime it runs once. The deployment's limit lets one run in,
-    but where the server stands still for a minute the lease of its slot ends, and a second run gets it.
+    For a job that brings everything up to date: after a downtime, one of the runs that piled up is enough. The
+    deployment's limit lets one run in. But if the server stalls for a minute, the slot's lease ends and a second run
+    gets in.
 
     Raises:
         ConfigurationError: The Prefect server does not answer.
     """
-    if not _is_older_than(LATE_AFTER) or flow_run.run_count > 1:  # a person retries what is to be done again
+    is_retry = flow_run.run_count > 1  # a person wants the work done again
+    if is_retry or not _is_older_than(LATE_AFTER):
         return None
     with connect() as client:
         own = client.read_flow_run(flow_run.id)
@@ -50,16 +51,9 @@ def overtaken() -> State | None:
             )
         )
     is_overtaken = any(other.id != own.id and other.parameters == own.parameters for other in others)
-    return _skipped() if is_overtaken else None
+    return Cancelled(message=LONG_PAST) if is_overtaken else None
 
 
 def _is_older_than(age: timedelta) -> bool:
     scheduled_at = flow_run.scheduled_start_time
     return scheduled_at is not None and utc_now() - scheduled_at > age
-
-
-def _skipped() -> State:
-    state: State = Cancelled(message=LONG_PAST)
-    # Prefect runs no hook for a state that a flow returns to say that it is cancelled.
-    skip(state)
-    return state

@@ -8,17 +8,8 @@ from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
 from blocks.names import REFRESH_JOB
-from sivera.grants.refreshing import (
-    DueGrant,
-    RefreshOptions,
-    RefreshPlan,
-    RefreshSummary,
-    RefreshTally,
-    Result,
-    plan_refresh,
-    renew_due,
-    settle,
-)
+from sivera.grants import refreshing
+from sivera.grants.refreshing import DueGrant, RefreshOptions, RefreshPlan, RefreshSummary, RefreshTally, Result
 from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.values import PlatformName
@@ -33,10 +24,10 @@ logger = logging.getLogger("sivera.grants")
 
 @task(name="plan-refresh", task_run_name="plan-refresh", cache_policy=NO_CACHE)
 def plan(options: RefreshOptions) -> RefreshPlan:
-    """Find the grants to renew, once the keys are proven and the spool is empty."""
+    """Check the keys, empty the spool, and find the grants to renew."""
     resources.renewal_dependencies()
     with Session(resources.engine()) as session:
-        return plan_refresh(session, options)
+        return refreshing.plan_refresh(session, options)
 
 
 @task(name="renew-grant", task_run_name="{grant.platform.value} {grant.team} {grant.name}", **OF_ONE_ITEM)
@@ -44,12 +35,12 @@ def renew_grant(grant: DueGrant) -> Result | State:
     """Renew one grant."""
     tag_task_run(grant.platform)
     try:
-        result = renew_due(resources.tokens(grant.platform, grant.id), grant)
+        result = refreshing.renew_due(resources.tokens(grant.platform, grant.id), grant)
     except Exception as error:
         if is_tried_again(error):
             raise
-        _log(logging.WARNING, grant, "failed", reason=reason_for(error, grant.platform))
-        return failed(error, grant.platform)
+        _log(logging.WARNING, grant, "failed", reason=reason_for(error))
+        return failed(error)
     _log(logging.INFO, grant, result)
     return result
 
@@ -59,19 +50,21 @@ def _log(level: int, grant: DueGrant, outcome: str, **fields: object) -> None:
     log(logger, level, "Grant ended", **who, outcome=outcome, **fields)
 
 
-@task(name="settle-failures", task_run_name="settle-failures", cache_policy=NO_CACHE)
-def settle_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
+@task(name="judge-failures", task_run_name="judge-failures", cache_policy=NO_CACHE)
+def judge_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
     """Tell outages from grants that are at fault, and return the platforms that are down."""
-    with Session(resources.engine()) as session, session.begin():
-        return settle(session, tally, resources.breaker().silent())
+    return refreshing.judge_failures(resources.renewal_dependencies(), tally, resources.breaker().silent())
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: RefreshSummary) -> None:
-    """Show what was not renewed as a table, and tell the world by an event."""
-    failures = [failure.model_dump() for failure in summary.failures]
-    more = "sivera credentials list"
-    show_table("refresh-tokens-failures", f"{len(failures)} grants were not renewed.", failures, all_of_them=more)
+    """Show what was not renewed, and announce what the run did."""
+    show_table(
+        f"{REFRESH_JOB}-failures",
+        f"{len(summary.failures)} grants were not renewed.",
+        [failure.model_dump() for failure in summary.failures],
+        all_of_them="sivera credentials list",
+    )
     total = summary.total
     announce(
         REFRESH_JOB,

@@ -1,7 +1,7 @@
 """A receiver on the loopback that stands for Slack, for Discord and for any webhook.
 
-Slack's and Discord's addresses are fixed: whoever sends to them is given this as its HTTPS proxy, and an authority that
-vouches for it under their names. So what is tested are the blocks as they are, down to the bytes.
+Slack's and Discord's addresses are fixed, so the sender gets this as its HTTPS proxy, and a certificate under their
+names. That way the blocks are tested as they are, down to the bytes.
 """
 
 import json
@@ -46,14 +46,12 @@ class Message:
 
 @dataclass
 class Chats:
-    """What the services were sent, and what they answer."""
+    """What the services were sent. They answer 200, or what `statuses` says of a service."""
 
     url: str
     authority: Path
     messages: list[Message] = field(default_factory=list)
-    status: int = 200
     statuses: dict[str, int] = field(default_factory=dict)
-    """What one of the services answers in place of that."""
 
     @property
     def port(self) -> int:
@@ -61,11 +59,11 @@ class Chats:
         return int(self.url.rpartition(":")[2])
 
     def of(self, host: str, start: str = "") -> list[str]:
-        """The texts that a service was sent and that begin so."""
+        """Return the texts that a service was sent, if they begin like this."""
         return [one.text for one in list(self.messages) if one.host == host and one.text.startswith(start)]
 
     def wait_for(self, host: str, start: str, count: int = 1, seconds: float = 90) -> list[str]:
-        """The same, once there are so many."""
+        """Return the same, once there are as many as this."""
         for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(seconds), reraise=True):
             with attempt:
                 assert len(self.of(host, start)) >= count, [one.text for one in self.messages]
@@ -96,7 +94,7 @@ def chats(folder: Path) -> Iterator[Chats]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             host = self.host or "webhook"
             received[0].messages.append(Message(host, self.path, body))
-            self.send_response(received[0].statuses.get(host, received[0].status))
+            self.send_response(received[0].statuses.get(host, 200))
             answer = b"ok"
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -119,7 +117,7 @@ def chats(folder: Path) -> Iterator[Chats]:
 
 
 def _make_certificate(folder: Path) -> Path:
-    """Make a certificate that vouches for itself, with its key, in one file."""
+    """Make a self-signed certificate with its key in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "chats of a test")])
     now = datetime.now(UTC)

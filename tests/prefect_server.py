@@ -5,34 +5,65 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import certifi
 import httpx
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
+    PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_URL,
     PREFECT_HOME,
+    PREFECT_LOGGING_TO_API_BATCH_INTERVAL,
     temporary_settings,
 )
 
 START_SECONDS = 300
 STOP_SECONDS = 15
-PAGE = 200
+
+SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # What a test waits for appears at once. Batches of one event would cost more than they save.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.1",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.1",
+    # No test waits for these. Each wakes up every few seconds and locks the database.
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""The server's settings, as environment variables."""
+
+
+KINDS = ("automations", "block_documents", "flows", "v2/concurrency_limits", "work_pools")
+"""What the API lists by POST /KIND/filter and tests leave behind. A flow's deployments and runs go with it."""
+
+VOLATILE = {"created", "updated", "status"}
+
+Things = dict[tuple[str, str], dict[str, Any]]
+"""What is on the server, by its kind and its id, or by its name if that is what the API deletes it by."""
 
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """Where the server listens, and what lets one in."""
+    """Where the server listens, and what lets one in. `set_up` is what the last set-up left on it."""
 
     api_url: str
     auth_string: str = field(repr=False)
     home: Path
+    set_up: Things = field(default_factory=dict, repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -43,12 +74,66 @@ class PrefectServer:
             "PREFECT_HOME": str(self.home),
         }
 
+    def clean(self) -> None:
+        """Delete what tests have left there."""
+        self.set_up.clear()
+        with get_client(sync_client=True) as client:
+            _delete(client, _things(client))
+
+    def restore(self, set_up: Callable[[], object]) -> None:
+        """Bring the server back to what a set-up makes of an empty one. The set-up runs only if need be."""
+        with get_client(sync_client=True) as client:
+            found = _things(client)
+            _delete(client, found.keys() - self.set_up.keys())
+            if not self.set_up or not _undo(client, found, self.set_up):
+                self.clean()
+                set_up()
+                self.set_up.update(_things(client))
+
+
+def _request(client: Any, method: str, path: str, **content: Any) -> httpx.Response:
+    """Send a request. The client's own types list every path, and know none that is put together."""
+    response: httpx.Response = client.request(method, path, **content)
+    return response
+
+
+def _things(client: SyncPrefectClient) -> Things:
+    found: Things = {}
+    for kind in KINDS:
+        rows = _request(client, "POST", f"/{kind}/filter", json={"include_secrets": True}).json()
+        for row in rows:
+            key = row["name"] if kind == "work_pools" else row["id"]
+            found[kind, key] = {name: value for name, value in row.items() if name not in VOLATILE}
+    return found
+
+
+def _delete(client: SyncPrefectClient, things: Iterable[tuple[str, str]]) -> None:
+    for kind, key in things:
+        _request(client, "DELETE", f"/{kind}/{key}")
+
+
+def _undo(client: SyncPrefectClient, found: Things, wanted: Things) -> bool:
+    """Undo the changes that one request each undoes, and return whether there were no others."""
+    for thing, row in wanted.items():
+        kind, key = thing
+        now = found.get(thing)
+        if now == row:
+            continue
+        if now is None or kind not in ("block_documents", "v2/concurrency_limits"):
+            return False
+        before = {name: row[name] for name in row if name in ("data", "block_schema_id", "limit", "active_slots")}
+        _request(client, "PATCH", f"/{kind}/{key}", json=before | {"merge_existing_data": False})
+    return True
+
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A running Prefect server; see `prefect_api` for code of this process that calls it."""
     with run_server(tmp_path_factory.mktemp("prefect")) as server:
         yield server
+        # While it answers: these threads would try for a minute to send to a server that is gone.
+        EventsWorker.drain_all(timeout=STOP_SECONDS)
+        APILogWorker.drain_all(timeout=STOP_SECONDS)
 
 
 @contextmanager
@@ -59,10 +144,7 @@ def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_API_AUTH_STRING": server.auth_string,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_ENABLED": "false",
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        "DO_NOT_TRACK": "1",
+        **SETTINGS,
         **settings,
     }
     log = home / "server.log"
@@ -91,8 +173,15 @@ def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
 def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrefectServer]:
     """The server, with this test's Prefect settings pointing at it."""
     monkeypatch.setenv("DO_NOT_TRACK", "1")
+    one_certificate = prefect_server.home / "certificate.pem"
+    if not one_certificate.exists():
+        first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+        one_certificate.write_text(first + end)
     with temporary_settings(
         {
+            # Each of Prefect's clients reads all certificates, which takes 30 ms; no test asks by HTTPS.
+            PREFECT_API_SSL_CERT_FILE: str(one_certificate),
+            PREFECT_LOGGING_TO_API_BATCH_INTERVAL: 0.1,
             PREFECT_API_URL: prefect_server.api_url,
             PREFECT_API_AUTH_STRING: prefect_server.auth_string,
             PREFECT_HOME: prefect_server.home,
@@ -105,17 +194,7 @@ def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def clean_prefect(prefect_api: PrefectServer) -> PrefectServer:
     """The server, as in `prefect_api`, without the blocks, limits, pools, automations and flows of earlier tests."""
-    with get_client(sync_client=True) as client:
-        for document in client.read_block_documents(limit=PAGE, include_secrets=False):
-            client.delete_block_document(document.id)
-        for automation in client.read_automations(limit=PAGE):
-            client.delete_automation(automation.id)
-        for flow in client.read_flows(limit=PAGE):
-            client.delete_flow(flow.id)
-        for limit in client.read_global_concurrency_limits(limit=PAGE):
-            client.delete_global_concurrency_limit_by_name(limit.name)
-        for pool in client.read_work_pools(limit=PAGE):
-            client.delete_work_pool(pool.name)
+    prefect_api.clean()
     return prefect_api
 
 

@@ -1,6 +1,6 @@
 """A stage for tests: a sandbox, a database, and accounts connected from the one to the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -23,8 +23,8 @@ from sivera.grants.spool import Spool
 from sivera.platforms import CLIENTS
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.sync.account import SyncDependencies, sync_account
-from sivera.sync.options import SyncMode
-from sivera.sync.summary import AccountSync, DueAccount
+from sivera.sync.plan import DueAccount, SyncMode
+from sivera.sync.summary import AccountSync
 from sivera.values import GrantTokens, PlatformName
 
 AGE = (
@@ -39,9 +39,9 @@ AGE = (
 
 @dataclass
 class Stage:
-    """Connects grants of a world and syncs their accounts.
+    """Connects grants of a world and syncs their accounts. `events` holds what was notified.
 
-    Every clock is the world's but that of tokens, which is the database's: `pass_time` moves both.
+    Every clock is the world's, except for tokens, which use the database's: `pass_time` moves both.
     """
 
     world: World
@@ -52,6 +52,7 @@ class Stage:
     spool: Path
     breaker: Breaker = field(default_factory=Breaker)
     store_seconds: float = STORE_SECONDS
+    events: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.client = cache(self._client)
@@ -66,19 +67,25 @@ class Stage:
         return SyncDependencies(self.engine, self.client, self.tokens, self.now)
 
     def pass_time(self, by: timedelta) -> None:
-        """Let time pass: the platforms' clocks go on, and what the database knows of grants becomes older."""
+        """Let time pass: the platforms' clocks advance, and the database's rows about grants become older."""
         self.world.clock.advance(by)
         self.age(by)
 
     def age(self, by: timedelta) -> None:
-        """Make what the database knows of grants older, as if it had been written so long before."""
+        """Make the database's rows about grants older, as if they had been written earlier."""
         with self.engine.begin() as connection:
             for statement in AGE:
                 connection.execute(text(statement), {"by": by})
 
     def renewal_dependencies(self) -> RenewalDependencies:
         """What a renewal needs."""
-        return RenewalDependencies(self.engine, self.keyring, Spool(self.spool), store_seconds=self.store_seconds)
+        return RenewalDependencies(
+            self.engine, self.keyring, Spool(self.spool), notify=self.notify, store_seconds=self.store_seconds
+        )
+
+    def notify(self, name: str, resource: str, payload: Mapping[str, Any]) -> None:
+        """Keep an event."""
+        self.events.append((name, resource, payload))
 
     def issue(self, grant: Grant) -> GrantTokens:
         """Tokens as after a login."""
@@ -92,7 +99,8 @@ class Stage:
 
     def connect(self, grant: Grant, team: str = "Hanok") -> Connection:
         """Connect a grant, as its user does."""
-        return connect(self.engine, self.keyring, self.client(grant.platform), team=team, tokens=self.issue(grant))
+        client, tokens = self.client(grant.platform), self.issue(grant)
+        return connect(self.engine, self.keyring, client, team=team, tokens=tokens, notify=self.notify)
 
     def due(self) -> list[DueAccount]:
         """The accounts to sync now."""
@@ -110,7 +118,7 @@ class Stage:
             return connection.execute(text(query), parameters).all()
 
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All that was copied from the platforms, in a fixed order, without the times of writing."""
+        """Everything that was copied from the platforms, in a fixed order, without the times of writing."""
         return {
             "campaigns": [
                 tuple(row)

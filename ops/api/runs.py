@@ -39,11 +39,10 @@ from ops.api.answers import (
     refusing_misfits,
 )
 from ops.api.jobs import OPTIONS, Job
-from ops.stack.runs import PAGE, UNDER_WAY
+from ops.stack.runs import PAGE, UNDER_WAY, is_kept_out
 from sivera.errors import ConfigurationError
-from tasks.overlap import AnotherInstanceError
+from sivera.history.rules import ANOTHER_INSTANCE
 
-ANOTHER_INSTANCE = str(AnotherInstanceError())
 POLL_SECONDS = 0.5
 
 SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
@@ -115,8 +114,7 @@ class Runs:
                 return Finished(success=False, message="The run was deleted.", data=None, run=to_run(run))
             except httpx.HTTPError:
                 continue  # the run goes on while the server is away for a moment
-        # The server cancels a run before it begins, and the flow cancels itself by its lock.
-        if run.state.is_cancelled() and (not run.run_count or run.state.message == ANOTHER_INSTANCE):
+        if is_kept_out(run):
             await self._refuse_if_running(job)
             raise _overlap(run)
         return Finished(

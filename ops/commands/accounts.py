@@ -1,95 +1,62 @@
-"""`sivera credentials`, `sivera accounts` and `sivera apps`: one's own accounts, from the terminal.
+"""`sivera accounts`: the ad accounts, from the terminal. May not import prefect at its top: see `ops.cli`."""
 
-Secrets come from standard input, never from the command line, where every user of the machine could read them. May not
-import prefect at its top; see `ops.cli`.
-"""
-
-import getpass
 import os
-import sys
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
-from pydantic import SecretStr
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
+from ops.commands.session import Id, open_database
+from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
-from sivera.errors import ConfigurationError
-from sivera.values import PlatformName
+from sivera.accounts import queries
+from sivera.clock import utc_now
+from sivera.errors import ConfigurationError, SiveraError
+from sivera.grants.queries import get_credential
+from sivera.models import AdAccount
+from sivera.platforms.base import REPORTS_LAG
+from sivera.sync.plan import SyncMode, SyncOptions
+from sivera.sync.queries import read_summary
+from sivera.sync.summary import SyncSummary
 
-credentials = App(name="credentials", help="The grants with which teams let us read their ad accounts.")
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
 accounts = App(name="accounts", help="The ad accounts, and how their sync stands.")
-apps = App(name="apps", help="The keys of our application on each platform.")
 
+OVERDUE = timedelta(hours=2)
+"""The job is hourly: two runs have left out an account that synced longer ago and has no trouble."""
 
-def _check_name(_type: object, name: str) -> None:
-    if not name.strip() or not name.isprintable():
-        raise ValueError("Write a name in one line.")
-
-
-Name = Annotated[str, Parameter(validator=_check_name)]
-Id = Annotated[int, Parameter(validator=Number(gte=1, lt=2**63))]
-
-
-@credentials.command(name="add")
-def add_credential(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
-    """Connect a grant: its token is read from standard input, checked, stored encrypted, and its accounts found.
-
-    Google and Amazon: a refresh token. Meta and TikTok: an access token.
-
-    Args:
-        platform: The platform of the grant.
-        team: The team that it belongs to; a new name makes a new team.
-        name: Tells a team's grants on one platform apart. The same name again replaces the token.
-    """
-    use_running_stack()
-    from ops.commands import account_actions  # noqa: PLC0415
-
-    account_actions.add_credential(platform, team, name, read_secret)
-
-
-@credentials.command(name="list")
-def list_credentials() -> None:
-    """List the grants: whose, whether they work, and how many ad accounts they carry."""
-    use_running_stack()
-    from ops.commands import account_actions  # noqa: PLC0415
-
-    account_actions.list_credentials()
-
-
-@credentials.command(name="show")
-def show_credential(id: Id, /) -> None:  # noqa: A002 - its name
-    """Show a grant: whether it works, when its token ends and is renewed, its last renewals, and its ad accounts.
-
-    Args:
-        id: Our id of the grant, as `sivera credentials list` shows it.
-    """
-    use_running_stack()
-    from ops.commands import grant_actions  # noqa: PLC0415
-
-    grant_actions.show_credential(id)
-
-
-@credentials.command(name="discover")
-def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
-    """Find the ad accounts that a grant reaches now, also those that came since it was connected.
-
-    Args:
-        id: Our id of the grant, as `sivera credentials list` shows it.
-    """
-    use_running_stack()
-    from ops.commands import grant_actions  # noqa: PLC0415
-
-    grant_actions.discover_accounts(id)
+PATIENCE_SECONDS = 60
+"""How long a person at the terminal waits for a platform that wants no calls."""
 
 
 @accounts.command(name="list")
 def list_accounts() -> None:
     """List the ad accounts: whose, when each last synced, and why not."""
     use_running_stack()
-    from ops.commands import account_actions  # noqa: PLC0415
-
-    account_actions.list_accounts()
+    with open_database() as engine, Session(engine) as session:
+        found = queries.list_accounts(session)
+    now = utc_now()
+    reasons = [(account, why_not(account, status, reason, now)) for account, _, status, reason in found]
+    print_table(
+        ("id", "team", "platform", "name", "platform's id", "last synced (UTC)"),
+        [
+            (
+                str(account.id),
+                team,
+                account.platform,
+                account.name,
+                account.external_id,
+                to_minute(account.last_synced_at) if account.last_synced_at else "never",
+            )
+            for account, team, *_ in found
+        ],
+        notes=[f"Account {one.id} ({one.platform} {one.name}): {reason}" for one, reason in reasons if reason],
+        empty="There are no ad accounts. Connect a grant that reaches some: sivera credentials add --help",
+    )
 
 
 @accounts.command(name="sync")
@@ -105,12 +72,33 @@ def sync_account(
         id: Our id of the account, as `sivera accounts list` shows it.
         full: Read everything, and find what vanished.
     """
-    # The result says it all; the UI shows the run's log. Prefect reads this when it is imported.
+    # The output says everything, and the UI shows the run's log. Prefect reads this when it is imported.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     use_running_stack()
-    from ops.commands import account_actions  # noqa: PLC0415
+    from prefect.utilities.urls import url_for  # noqa: PLC0415
 
-    account_actions.sync_account(id, full=full)
+    from flows.sync_campaigns import sync_campaigns  # noqa: PLC0415
+
+    with open_database() as engine:
+        account = _find(engine, id)
+        with Session(engine) as session:
+            grant = get_credential(session, account.credential_id)
+        if not account.status == grant.status == queries.ACTIVE:
+            raise SiveraError(why_not(account, grant.status, grant.status_reason, utc_now()))
+        say(f"Syncing {account.platform} {account.name} ...")
+        mode = SyncMode.FULL if full else SyncMode.INCREMENTAL
+        options = SyncOptions(mode=mode, account_ids=(id,), deadline_seconds=PATIENCE_SECONDS)
+        state: State = sync_campaigns(options, return_state=True)
+        run_id = state.state_details.flow_run_id
+        say(f"The run in the Prefect UI: {url_for('flow-run', obj_id=run_id)}")
+        with Session(engine) as session:
+            summary = read_summary(session, run_id) if run_id else None
+            waits_for_reports = any(row.report_id for row in queries.sync_target(session, id))
+        if summary is None:
+            raise SiveraError(f"the run ended {state.name} before it had a result ({state.message})")
+        say(_done(summary))
+        if waits_for_reports:
+            say("The platform is preparing reports of daily metrics; a later sync collects them.")
 
 
 @accounts.command(name="approve-removals")
@@ -121,49 +109,60 @@ def approve_removals(id: Id, /) -> None:  # noqa: A002 - its name
         id: Our id of the account, as `sivera accounts list` shows it.
     """
     use_running_stack()
-    from ops.commands import account_actions  # noqa: PLC0415
-
-    account_actions.approve_removals(id)
-
-
-@apps.command(name="set")
-def set_app(platform: PlatformName, /, *, client_id: str, base_url: str | None = None) -> None:
-    """Save our application's keys for a platform; the secret is read from standard input.
-
-    Args:
-        platform: The platform that gave the keys.
-        client_id: The application's id there.
-        base_url: Replaces the platform's hosts, for a sandbox; left out, it is the live platform.
-    """
-    use_running_stack()
-    from ops.commands import account_actions  # noqa: PLC0415
-
-    account_actions.set_app(platform, client_id, base_url, read_secret)
+    with open_database() as engine:
+        _find(engine, id)
+        with Session(engine) as session, session.begin():
+            held = queries.approve_removals(session, id)
+    if held is None:
+        raise ConfigurationError(f"account {id} has no removals that wait: `sivera accounts list` says which do")
+    say(f"The next full sync of account {id} removes the campaigns that vanished ({held} when last counted).")
+    say(f"To do it now: sivera accounts sync {id} --full")
 
 
-def read_secret(what: str) -> SecretStr:
-    """Read a secret from standard input; at a terminal, ask for it and do not show it.
-
-    Raises:
-        ConfigurationError: There is none, or more than one.
-    """
-    try:
-        words = _read(f"Paste {what}: ").split()
-    except UnicodeDecodeError:
-        words = ["\ufffd"]
-    if not words:
-        raise ConfigurationError(f"standard input is empty: pass {what} there")
-    if len(words) > 1 or not words[0].isascii():
-        raise ConfigurationError(
-            f"standard input holds something else than {what}: pass it alone there, as it was given to you"
+def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now: datetime) -> str:
+    """Say why an account does not sync, did not lately or lacks reports, and what helps. Say nothing if all is well."""
+    if account.status != queries.ACTIVE:
+        return f"The account is {account.status} at the platform."
+    if grant_status != queries.ACTIVE:
+        return (
+            f"Grant {account.credential_id} has to be connected again, see `sivera credentials list`: "
+            f"{grant_reason or grant_status}"
         )
-    return SecretStr(words[0])
+    said = []
+    if account.removals_approved:
+        said.append("Its removals are approved: the next full sync makes them.")
+    elif account.removals_held:
+        said.append(
+            f"A full listing lacked {account.removals_held} campaigns, so nothing was removed; if that is right, run: "
+            f"sivera accounts approve-removals {account.id}"
+        )
+    if account.last_error and not (account.removals_held and "approve-removals" in account.last_error):
+        said.append(account.last_error)
+    if account.next_attempt_at and account.next_attempt_at > now:
+        said.append(f"Runs leave it out until {to_minute(account.next_attempt_at)} UTC.")
+    is_synced = account.last_synced_at is not None and now - account.last_synced_at <= OVERDUE
+    if is_synced and account.reports_as_of and now - account.reports_as_of > REPORTS_LAG + OVERDUE:
+        said.append(f"Its campaigns are synced, and its last report is of {to_minute(account.reports_as_of)} UTC.")
+    if account.last_synced_at is None and not said:
+        said.append("It is new: the next run takes it.")
+    elif not is_synced and not said:
+        said.append("No run has come to it lately: see the runs of sync-campaigns in the Prefect UI.")
+    return " ".join(said)
 
 
-def _read(prompt: str) -> str:
-    if sys.stdin is None:  # closed by whoever started us
-        return ""
-    try:
-        return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.read()
-    except EOFError:
-        return ""
+def _find(engine: Engine, account_id: int) -> AdAccount:
+    with Session(engine) as session:
+        account = queries.get_account(session, account_id)
+    if account is None:
+        raise ConfigurationError(f"there is no account {account_id}: `sivera accounts list` shows them all")
+    return account
+
+
+def _done(summary: SyncSummary) -> str:
+    for failure in summary.failures:
+        raise SiveraError(failure.reason)
+    if not summary.synced:
+        raise SiveraError("The platform wants no calls now: the next run takes the account first.")
+    (did,) = summary.platforms.values()
+    campaigns = f"{did.added} added, {did.changed} changed, {did.unchanged} unchanged, {did.removed} removed"
+    return f"Synced. Campaigns: {campaigns}. Days of metrics written: {did.metric_rows}."

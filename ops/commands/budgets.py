@@ -1,12 +1,14 @@
-"""`sivera budgets`: what teams mean to spend in a month, from the terminal.
+"""`sivera budgets`: what teams mean to spend in a month.
 
 May not import prefect at its top; see `ops.cli`.
 """
 
 from cyclopts import App
 
-from ops.commands.accounts import Id, Name
+from ops.commands.session import Id, Name
+from ops.commands.tables import print_table, say
 from ops.stack.prefect_server import use_running_stack
+from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 
 budgets = App(name="budgets", help="What teams mean to spend in a month.")
@@ -16,10 +18,10 @@ budgets = App(name="budgets", help="What teams mean to spend in a month.")
 def set_budget(
     *, team: Name, amount: str, currency: str, platform: PlatformName | None = None, account: Id | None = None
 ) -> None:
-    """Set what a team means to spend in each calendar month; check-budgets tells how far it is spent.
+    """Set what a team means to spend in each calendar month; check-budgets compares it with what is spent.
 
     It is for all accounts of the team in the currency, or only for those of a platform, or for one. Given again for the
-    same, it replaces the amount.
+    same accounts, it replaces the amount.
 
     Args:
         team: The team, as `sivera accounts list` shows it.
@@ -29,18 +31,54 @@ def set_budget(
         account: Only for this account; our id, as `sivera accounts list` shows it.
     """
     use_running_stack()
-    from ops.commands import budget_actions  # noqa: PLC0415
+    from sqlalchemy.orm import Session  # noqa: PLC0415
 
-    budget_actions.set_budget(team, amount, currency, platform, account)
+    from ops.commands.session import open_database  # noqa: PLC0415
+    from sivera.budgets.setting import set_team_budget  # noqa: PLC0415
+    from sivera.budgets.wording import format_money  # noqa: PLC0415
+
+    with open_database() as engine, Session(engine) as session, session.begin():
+        written = set_team_budget(session, team, amount, currency, platform, account)
+    what = f"account {account}" if account else platform.value if platform else "all its accounts"
+    money = format_money(written.amount, written.currency)
+    say(f"Budget {written.id}: {team} means to spend {money} a month on {what}.")
 
 
 @budgets.command(name="list")
 def list_budgets() -> None:
-    """List the budgets that teams set: whose, for which accounts, and how much a month."""
+    """List the budgets that teams set: for which accounts, and how much a month."""
     use_running_stack()
-    from ops.commands import budget_actions  # noqa: PLC0415
+    from sqlalchemy.orm import Session  # noqa: PLC0415
 
-    budget_actions.list_budgets()
+    from ops.commands.session import open_database  # noqa: PLC0415
+    from sivera.budgets import queries  # noqa: PLC0415
+    from sivera.budgets.wording import format_money  # noqa: PLC0415
+
+    with open_database() as engine, Session(engine) as session:
+        found = queries.list_team_budgets(session)
+        counted = {budget.id: 0 for budget, *_ in found}
+        currencies = {budget.id: budget.currency for budget, *_ in found}
+        for budget_id, account in queries.accounts_of_team_budgets(session, list(counted)):
+            counted[budget_id] += account.currency == currencies[budget_id]
+    print_table(
+        ("id", "team", "for", "amount a month", "accounts"),
+        [
+            (
+                str(budget.id),
+                team,
+                f"{budget.account_id} ({account})" if account else budget.platform or "all",
+                format_money(budget.amount, budget.currency),
+                str(counted[budget.id]),
+            )
+            for budget, team, account in found
+        ],
+        notes=[
+            f"Budget {budget.id}: none of its accounts is in {budget.currency}, so nothing is counted."
+            for budget, *_ in found
+            if not counted[budget.id]
+        ],
+        empty="No team has set a budget. Set one: sivera budgets set --help",
+    )
 
 
 @budgets.command(name="remove")
@@ -51,6 +89,13 @@ def remove_budget(id: Id, /) -> None:  # noqa: A002 - its name
         id: Our id of the budget, as `sivera budgets list` shows it.
     """
     use_running_stack()
-    from ops.commands import budget_actions  # noqa: PLC0415
+    from sqlalchemy.orm import Session  # noqa: PLC0415
 
-    budget_actions.remove_budget(id)
+    from ops.commands.session import open_database  # noqa: PLC0415
+    from sivera.budgets import queries  # noqa: PLC0415
+
+    with open_database() as engine, Session(engine) as session, session.begin():
+        removed = queries.remove_team_budget(session, id)
+    if not removed:
+        raise ConfigurationError(f"there is no budget {id}: `sivera budgets list` shows them all")
+    say(f"Removed budget {id}; its open alerts close with the next run of check-budgets.")

@@ -1,11 +1,14 @@
-"""`sivera keys`: the keys that encrypt tokens, from the terminal.
-
-May not import prefect at its top; see `ops.cli`.
-"""
+"""`sivera keys`: the keys that encrypt tokens, from the terminal. May not import prefect at its top: see `ops.cli`."""
 
 from cyclopts import App
+from sqlalchemy.orm import Session
 
+from ops.commands.session import open_database
+from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
+from sivera.grants import queries
+from sivera.grants.keys import Rotation, check_keyring, count_pending, only_rotation
+from sivera.grants.keys import rotate as rotate_keys
 
 keys = App(name="keys", help="The keys that encrypt tokens in the database.")
 
@@ -14,18 +17,62 @@ keys = App(name="keys", help="The keys that encrypt tokens in the database.")
 def list_keys() -> None:
     """List the keys by their ids, how many tokens each encrypts, and which one is current."""
     use_running_stack()
-    from ops.commands import key_actions  # noqa: PLC0415
+    from blocks.token_key import load_token_key  # noqa: PLC0415
 
-    key_actions.list_keys()
+    keyring = load_token_key().get_keyring()
+    with open_database() as engine, Session(engine) as session:
+        checks = {check.id: check for check in queries.list_checks(session)}
+        tokens = queries.tokens_by_key(session)
+    print_table(
+        ("id", "tokens", "state", "known since (UTC)"),
+        [
+            (
+                key_id,
+                str(tokens[key_id]),
+                _state(key_id, keyring.current, key_id in keyring.key_ids, tokens[key_id]),
+                to_minute(checks[key_id].created_at) if key_id in checks else "not used yet",
+            )
+            for key_id in sorted(keyring.key_ids | checks.keys() | tokens.keys())
+        ],
+        notes=[],
+        empty="There are no keys: make one with `sivera deploy`.",
+    )
 
 
 @keys.command
 def rotate() -> None:
-    """Make a new key and encrypt all tokens anew with it, while jobs run.
+    """Make a new key and re-encrypt all tokens with it, while jobs run.
 
-    Where an earlier rotation was interrupted, go on with it, and make no other key.
+    If an earlier rotation was interrupted, finish it and make no other key.
     """
     use_running_stack()
-    from ops.commands import key_actions  # noqa: PLC0415
+    from blocks.names import TOKEN_KEY  # noqa: PLC0415
+    from blocks.token_key import load_token_key  # noqa: PLC0415
 
-    key_actions.rotate_keys()
+    with open_database() as engine, only_rotation(engine):
+        block = load_token_key()
+        keyring = block.get_keyring()
+        check_keyring(engine, keyring)
+        done = Rotation(grants=0, undecryptable=())
+        if pending := count_pending(engine, keyring):
+            say(f"Going on with the change to key {keyring.current}: {pending} grants are left.")
+            done = rotate_keys(engine, keyring, say)
+        if not done.grants:
+            block = block.with_new_key()
+            # Every process must find the key before it is used.
+            block.save(TOKEN_KEY, overwrite=True)
+            keyring = block.get_keyring()
+            say(f"Made key {keyring.current} and saved it in the block token-key/{TOKEN_KEY}: keep a copy of it.")
+            done = rotate_keys(engine, keyring, say)
+    say(f"All tokens are encrypted with key {keyring.current}.")
+    for credential_id in done.undecryptable:
+        say(f"Except those of grant {credential_id}, which no key decrypts: its team must connect it again.")
+    say("Older backups need the older keys: leave these in the block while you keep such backups.")
+
+
+def _state(key_id: str, current: str, is_here: bool, tokens: int) -> str:
+    if not is_here:
+        return "missing in the block" if tokens else "retired, and no longer in the block"
+    if key_id == current:
+        return "current"
+    return "still in use: run sivera keys rotate" if tokens else "retired"

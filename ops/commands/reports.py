@@ -1,69 +1,83 @@
-"""`sivera teams` and `sivera reports`: where a team's day ends, what it reads, and where its reports are.
+"""`sivera reports`: which reports are written, and where they are.
 
-May not import prefect at its top; see `ops.cli`.
+What imports prefect is imported inside the commands; see `ops.cli`.
 """
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from sqlalchemy.orm import Session
 
+from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
+from sivera.accounts.queries import unknown_teams
+from sivera.errors import ConfigurationError
+from sivera.reports import queries, rules
 
-teams = App(name="teams", help="The teams: where their day ends, and what language they read.")
 reports = App(name="reports", help="The teams' daily reports, and where they are kept.")
-
-
-@teams.command(name="list")
-def list_teams() -> None:
-    """List the teams: their time zone, their language, and what time it is there."""
-    use_running_stack()
-    from ops.commands import report_actions  # noqa: PLC0415
-
-    report_actions.list_teams()
-
-
-@teams.command(name="set")
-def set_team(team: str, /, *, timezone: str | None = None, language: Literal["en", "ko"] | None = None) -> None:
-    """Say where a team's day ends, and in which language it reads its reports; what is left out stays.
-
-    Args:
-        team: The team's name.
-        timezone: An IANA name, such as Asia/Seoul. A report is due at 01:00 there.
-        language: English or Korean.
-    """
-    use_running_stack()
-    from ops.commands import report_actions  # noqa: PLC0415
-
-    report_actions.set_team(team, timezone, language)
 
 
 @reports.command(name="list")
 def list_reports(
     *, team: str | None = None, most: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 50
 ) -> None:
-    """List the newest version of each report, the last days first.
+    """List the reports, the last days first.
 
     Args:
         team: Only those of this team.
         most: At most so many.
+
+    Raises:
+        ConfigurationError: There is no such team.
     """
     use_running_stack()
-    from ops.commands import report_actions  # noqa: PLC0415
+    from ops.commands.session import open_database  # noqa: PLC0415
 
-    report_actions.list_reports(team, most)
+    with open_database() as engine, Session(engine) as session:
+        if team is not None and unknown_teams(session, [team]):
+            raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
+        found = queries.list_reports(session, team, most)
+    print_table(
+        ("team", "day", "incomplete accounts", "written (UTC)", "page"),
+        [
+            (
+                name,
+                report.day.isoformat(),
+                str(report.missing),
+                to_minute(report.written_at),
+                rules.paths(report.team_id, report.day)[0],
+            )
+            for name, report in found
+        ],
+        notes=[],
+        empty="There are no reports. They are written after 01:00 in each team's time zone: generate-reports",
+    )
 
 
 @reports.command(name="show")
 def show_report(team: str, day: date, /) -> None:
-    """Print where a report is: its page, its table, and those of earlier versions.
+    """Print where a report is: its page and its table.
 
     Args:
         team: The team's name.
         day: The day that it is about, as 2026-11-23.
+
+    Raises:
+        ConfigurationError: There is no such report.
     """
     use_running_stack()
-    from ops.commands import report_actions  # noqa: PLC0415
+    from blocks.names import REPORTS  # noqa: PLC0415
+    from blocks.storage import load_storage  # noqa: PLC0415
+    from ops.commands.session import open_database  # noqa: PLC0415
 
-    report_actions.show_report(team, day)
+    with open_database() as engine, Session(engine) as session:
+        found = queries.list_reports(session, team, 1, day)
+        place = load_storage(REPORTS).url.rstrip("/")
+    if not found:
+        raise ConfigurationError(f"the team '{team}' has no report on {day}: `sivera reports list` shows them all")
+    _, report = found[0]
+    say(f"Written {to_minute(report.written_at)} UTC")
+    for path in rules.paths(report.team_id, report.day):
+        say(f"{place}/{path}")

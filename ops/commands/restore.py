@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from ops.commands.accounts import Name, read_secret
+from ops.commands.session import Name, read_secret
 from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
 from sivera.backups import checking, restoring

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import SecretStr, ValidationError
 
-from ops.commands.accounts import read_secret
+from ops.commands.session import read_secret
 from ops.stack.folder import CRON_SECRET_FILE, write_private
 from ops.stack.prefect_server import use_running_stack
 from sivera.errors import ConfigurationError

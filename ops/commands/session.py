@@ -1,28 +1,77 @@
-"""The database, for commands at the terminal. Importing this imports prefect."""
+"""What commands share: the database, ids and names as arguments, and a secret from standard input.
 
+It imports prefect only when a command opens the database, because `use_running_stack` must come first.
+"""
+
+import getpass
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from sivera.errors import ConfigurationError
-from tasks import resources
 
 UNMIGRATED = ("42P01", "42703")
 """PostgreSQL's codes for a missing table and a missing column."""
 
 
+def _check_name(_type: object, name: str) -> None:
+    if not name.strip() or not name.isprintable():
+        raise ValueError("Write a name in one line.")
+
+
+Name = Annotated[str, Parameter(validator=_check_name)]
+Id = Annotated[int, Parameter(validator=Number(gte=1, lt=2**63))]
+
+
 @contextmanager
 def open_database() -> Iterator[Engine]:
-    """Yield the engine of the database that the block names, and close all that the process opened."""
+    """Yield the engine of the database that the block names, and close everything that the process opened."""
+    from tasks import resources  # noqa: PLC0415
+
     try:
         yield resources.engine()
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in UNMIGRATED:
             raise ConfigurationError("the database is not migrated to this version: run `sivera migrate`") from None
         raise ConfigurationError(
-            f"the database failed ({type(error.orig).__name__}): see that it is well, and try again"
+            f"the database failed ({type(error.orig).__name__}): check that it works, and try again"
         ) from None
     finally:
         resources.close()
+
+
+def read_secret(what: str) -> SecretStr:
+    """Read a secret from standard input; at a terminal, ask for it and do not show it.
+
+    It is never read from the command line, which every user of the machine can see.
+
+    Raises:
+        ConfigurationError: There is none, or more than one.
+    """
+    try:
+        words = _read(f"Paste {what}: ").split()
+    except UnicodeDecodeError:
+        words = ["\ufffd"]
+    if not words:
+        raise ConfigurationError(f"standard input is empty: pass {what} there")
+    if len(words) > 1 or not words[0].isascii():
+        raise ConfigurationError(
+            f"standard input does not hold {what} alone: pass it there as it was given to you, and nothing else"
+        )
+    return SecretStr(words[0])
+
+
+def _read(prompt: str) -> str:
+    if sys.stdin is None:  # the caller closed it
+        return ""
+    try:
+        return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.read()
+    except EOFError:
+        return ""

@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 from blocks.server import connect
 from ops.commands.session import open_database
 from ops.commands.tables import print_table, printable, to_minute
+from sivera.alerts.conditions import Kind
 from sivera.alerts.queries import list_open, stale_accounts
 from sivera.clock import read_clock
 from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
 from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection, Sample
-from sivera.metrics.runs import COMPLETED
+from sivera.metrics.rules import COMPLETED
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls
 from sivera.units import duration
@@ -65,7 +66,7 @@ def read_status(client: SyncPrefectClient) -> Status:
         samples = list(measure(session, read_daily_calls()))
         if backup_at := last_backup():
             samples.append(Sample(name=of.BACKUP_AGE.name, value=(at - backup_at).total_seconds()))
-        alerts = len(list_open(session))
+        alerts = sum(alert.kind != Kind.BUDGET for alert in list_open(session))
         stale = sum(not account.rests for account in stale_accounts(session, STALE))
     figures = Collection(at=at, samples=tuple(samples))
     return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)

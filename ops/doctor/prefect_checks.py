@@ -38,7 +38,7 @@ from ops.doctor.findings import Finding, explain, fault, few, ok, warning
 from ops.doctor.installation import Installation
 from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
 from sivera.errors import ConfigurationError
-from sivera.metrics.runs import COMPLETED
+from sivera.metrics.rules import COMPLETED
 from sivera.units import duration
 from tasks.job_runs import PAGE, job_statuses
 

@@ -28,7 +28,7 @@ from sivera.database import open_engine
 from sivera.grants.connecting import connect
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
-from sivera.sync.run_queries import read_summary
+from sivera.sync.queries import read_summary
 from sivera.sync.summary import PlatformCounts, SyncSummary
 from sivera.values import GrantTokens, PlatformName, Value
 

@@ -1,4 +1,4 @@
-"""Runs of deployments: started from here and followed until they end, or put to rest where nothing runs them."""
+"""Runs of deployments: started and followed until they end, or marked as crashed if nothing runs them any more."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,15 +20,13 @@ from prefect.states import Crashed
 
 from blocks.server import connect
 from sivera.errors import ConfigurationError
-from sivera.occurrences.rules import ANOTHER_INSTANCE, DEPLOYMENT_IS_FULL
+from sivera.history.rules import ANOTHER_INSTANCE
 
 PAGE = 200
 """The most that the server lists at once."""
 
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
-ANOTHER_RUNS = (DEPLOYMENT_IS_FULL, ANOTHER_INSTANCE)
-"""With which words a run is cancelled that finds another one under way: Prefect's own, and `tasks.overlap`'s."""
 
 UNDER_WAY = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
@@ -40,13 +38,13 @@ Watch = Callable[[FlowRun, int], None]
 def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attempts: int = ATTEMPTS) -> FlowRun:
     """Run a deployment through a worker, and return the run once it has ended, however it has.
 
-    Where the timetable's own run is under way, this waits for it and asks again.
+    If a scheduled run is under way, wait for it and try again.
 
     Args:
         name: The deployment, as 'flow/deployment'.
         parameters: Those of the flow that differ from the deployment's.
-        watch: Told now and then the run and how many of its tasks have ended; what it raises ends the wait.
-        attempts: How often to ask.
+        watch: Called now and then with the run and the number of its tasks that have ended; an exception ends the wait.
+        attempts: How often to try.
 
     Raises:
         ConfigurationError: There is no such deployment, or the Prefect server does not answer.
@@ -59,11 +57,17 @@ def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attem
         for attempt in range(attempts):
             created = client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters))
             run = _follow(client, created, watch)
-            is_kept_out = run.state and run.state.is_cancelled() and run.state.message in ANOTHER_RUNS
-            if not is_kept_out or attempt == attempts - 1:
+            if not is_kept_out(run) or attempt == attempts - 1:
                 break
             _wait_for_others(client, deployment.flow_id, watch)
         return run
+
+
+def is_kept_out(run: FlowRun) -> bool:
+    """Whether a run was cancelled because another one is under way."""
+    if run.state is None or not run.state.is_cancelled():
+        return False
+    return run.run_count == 0 or run.state.message == ANOTHER_INSTANCE
 
 
 def _wait_for_others(client: SyncPrefectClient, flow_id: UUID, watch: Watch) -> None:
@@ -73,12 +77,12 @@ def _wait_for_others(client: SyncPrefectClient, flow_id: UUID, watch: Watch) -> 
 
 
 def put_to_rest(client: SyncPrefectClient) -> None:
-    """Set runs that an earlier life of the stack left running to Crashed, and free the slots that they held.
+    """Set the runs that an earlier start of the stack left running to Crashed, and free the slots that they held.
 
-    Their processes ended with the stack; without this they would keep the next run out for a minute or two.
+    Their processes ended with the stack. Without this, the next run would be kept out for a minute or two.
 
     Args:
-        client: Of a server for which no flow is running.
+        client: A client of a server for which no flow is running.
     """
     while runs := client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
         for run in runs:

@@ -1,25 +1,27 @@
-"""Questions about ad accounts: which are due, how to sync one, and how it went."""
+"""Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Row, Select, Table, bindparam, delete, func, or_, select, update
+import orjson
+from sqlalchemy import Row, Select, Table, bindparam, case, delete, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.models import AdAccount, PlatformCredential, ReportRequest, Team
+from sivera.upsert import incoming
 from sivera.values import PlatformName
 
 ACTIVE = "active"
 
-ROWS_PER_INSERT = 1_000
-"""PostgreSQL takes at most 65,535 parameters a statement, and an account has ten."""
+DESCRIBED = tuple(values.AdAccount.model_fields)
+"""The columns that a platform describes an account with."""
 
 
 class AccountFilter(NamedTuple):
-    """Which accounts a run is about; empty means all."""
+    """The accounts of a run; empty means all."""
 
     platforms: Sequence[PlatformName] = ()
     teams: Sequence[str] = ()
@@ -44,8 +46,8 @@ def _chosen(wanted: AccountFilter) -> Select[tuple[int, str, str]]:
 def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequence[Row[tuple[int, str, str]]]:
     """Return id, platform and name of the accounts to sync, least recently synced first, platforms taking turns.
 
-    Left out: closed accounts, accounts whose grant waits for a human, and those in the slow lane until their time;
-    accounts that are asked for by id are taken from the slow lane.
+    It leaves out closed accounts, accounts with a grant that waits for a human, and accounts in the slow lane, unless
+    these are asked for by id.
     """
     oldest = (AdAccount.last_synced_at.asc().nulls_first(), AdAccount.id)
     statement = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
@@ -56,14 +58,14 @@ def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequ
 
 
 def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tuple[int, str, str]]]:
-    """Return id, platform and name of the accounts whose grant waits for a human."""
+    """Return id, platform and name of the accounts with a grant that waits for a human."""
     return session.execute(
         _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status != ACTIVE).order_by(AdAccount.id)
     ).all()
 
 
 def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int:
-    """Count the accounts that the slow lane keeps from being due."""
+    """Count the accounts that are not due because they are in the slow lane."""
     resting = (
         _chosen(wanted)
         .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, AdAccount.next_attempt_at > now)
@@ -73,13 +75,13 @@ def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int
 
 
 def unknown_ids(session: Session, account_ids: Sequence[int]) -> list[int]:
-    """Return those of the ids that no account has."""
+    """Return the ids that no account has."""
     known = set(session.scalars(select(AdAccount.id).where(AdAccount.id.in_(account_ids))))
     return [account_id for account_id in account_ids if account_id not in known]
 
 
 def unknown_teams(session: Session, names: Sequence[str]) -> list[str]:
-    """Return those of the names that no team has."""
+    """Return the names that no team has."""
     known = set(session.scalars(select(Team.name).where(Team.name.in_(names))))
     return [name for name in names if name not in known]
 
@@ -119,7 +121,7 @@ _SYNC_TARGET = (
 
 
 def sync_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
-    """Return what a sync of the account needs to know, once for each report that is outstanding, or once."""
+    """Return what a sync of the account needs to know: one row for each outstanding report, or one row."""
     return session.execute(_SYNC_TARGET, {"account": account_id}).all()
 
 
@@ -131,12 +133,11 @@ _SYNC_STATE = (
 
 
 def lock_sync_state(session: Session, account_id: int) -> Row[Any] | None:
-    """Return how the account's sync stands, with its row locked until the transaction ends; None where it is gone."""
+    """Return the state of the account's sync and lock its row; None if the account is gone."""
     return session.execute(_SYNC_STATE, {"account": account_id}).one_or_none()
 
 
-_ACCOUNTS = AdAccount.__table__
-assert isinstance(_ACCOUNTS, Table)  # noqa: S101 - tells the type checker what every mapped class has
+_ACCOUNTS = cast("Table", AdAccount.__table__)
 _MARK_SYNCED = (
     update(_ACCOUNTS)
     .where(_ACCOUNTS.c.id == bindparam("account"))
@@ -154,7 +155,7 @@ _MARK_FULL = _MARK_SYNCED.values(last_full_sync_at=bindparam("at"), removals_hel
 
 
 def mark_synced(session: Session, account_id: int, *, as_of: datetime, now: datetime, full: bool) -> None:
-    """Move the cursor, and forget earlier failures; `full` also says that nothing vanished is left unmarked."""
+    """Move the cursor, and forget earlier failures. A `full` sync also leaves no removals held."""
     session.execute(_MARK_FULL if full else _MARK_SYNCED, {"account": account_id, "as_of": as_of, "at": now})
 
 
@@ -166,7 +167,7 @@ def record_failure(
     next_attempt: Callable[[int], datetime | None],
     removals_held: int | None,
 ) -> None:
-    """Count a failure and keep its reason; `next_attempt` says from the count when the account is due again."""
+    """Count a failure and keep its reason. `next_attempt` returns for a count when the account is due again."""
     state = lock_sync_state(session, account_id)
     if state is None:
         return
@@ -185,7 +186,7 @@ def record_failure(
 
 
 def record_put_off(session: Session, account_id: int, reason: str, now: datetime) -> None:
-    """Keep why an account was left for later; it is no failure."""
+    """Keep the reason why an account was put off; it is no failure."""
     session.execute(update(AdAccount).where(AdAccount.id == account_id).values(last_attempt_at=now, last_error=reason))
 
 
@@ -216,28 +217,29 @@ def upsert_accounts(
 ) -> Sequence[AdAccount]:
     """Write the accounts that a grant reaches and return those it carries; their sync state stays.
 
-    An account of the team that another working grant already carries stays with that grant, and is not returned.
+    If another working grant of the team carries an account, the account stays there, and is not returned.
     """
-    described = ("credential_id", "name", "currency", "timezone", "manager_id", "region", "status")
-    broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
+    found = incoming(_ACCOUNTS, DESCRIBED)
     given = {"team_id": credential.team_id, "platform": credential.platform, "credential_id": credential.id}
-    for start in range(0, len(accounts), ROWS_PER_INSERT):
-        statement = insert(AdAccount).values(
-            [account.model_dump() | given for account in accounts[start : start + ROWS_PER_INSERT]]
-        )
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["team_id", "platform", "external_id"],
-                # Whoever connects anew has mended what kept the account in the slow lane.
-                set_={name: statement.excluded[name] for name in described} | {"next_attempt_at": None},
-                where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
-            )
-        )
+    statement = insert(_ACCOUNTS).from_select(
+        [*given, *DESCRIBED], select(*map(literal, given.values()), *(found.c[name] for name in DESCRIBED))
+    )
+    changed = ("credential_id", *(name for name in DESCRIBED if name != "external_id"))
+    broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["team_id", "platform", "external_id"],
+            # Connecting again fixes what put the account into the slow lane.
+            set_={name: statement.excluded[name] for name in changed} | {"next_attempt_at": None},
+            where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
+        ),
+        {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},
+    )
     return accounts_of(session, credential.id)
 
 
 def approve_removals(session: Session, account_id: int) -> int | None:
-    """Let the next full sync remove what vanished; return how many campaigns were held, None where none are."""
+    """Let the next full sync remove what vanished. Return how many campaigns were held, or None if none are."""
     state = lock_sync_state(session, account_id)
     if state is None or state.removals_held is None:
         return None
@@ -254,3 +256,36 @@ def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, s
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .order_by(Team.name, AdAccount.platform, AdAccount.id)
     ).all()
+
+
+def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, int | None, int]]]:
+    """Return platform, place among the bounds and number of the accounts that should be synced, by the last sync's age.
+
+    The place is the number of bounds that the age has reached; None if an account was never synced.
+    """
+    age = func.now() - AdAccount.last_synced_at
+    reached = [(age >= bound, place) for place, bound in sorted(enumerate(bounds, 1), reverse=True)]
+    aged = (
+        select(AdAccount.platform, case((age.is_(None), null()), *reached, else_=0).label("place"))
+        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
+        .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
+        .subquery()
+    )
+    return session.execute(
+        select(aged.c.platform, aged.c.place, func.count()).group_by(aged.c.platform, aged.c.place)
+    ).all()
+
+
+def list_teams(session: Session) -> Sequence[Team]:
+    """Return all teams, by name."""
+    return session.scalars(select(Team).order_by(Team.name)).all()
+
+
+def change_team(session: Session, name: str, *, timezone: str | None, language: str | None) -> Team | None:
+    """Change what is given of a team, and return it; None if there is no team of that name."""
+    changes = {key: value for key, value in (("timezone", timezone), ("language", language)) if value is not None}
+    if changes:
+        session.execute(update(Team).where(Team.name == name).values(changes))
+    return session.scalars(
+        select(Team).where(Team.name == name).execution_options(populate_existing=True)
+    ).one_or_none()

@@ -1,1 +1,1 @@
-"""The rules of check-alerts: what a person should be told of, once when it begins and once when it is over."""
+"""The rules of check-alerts: what people are notified of, and which message each channel still has to take."""

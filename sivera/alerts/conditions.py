@@ -1,17 +1,21 @@
-"""What the rules of alerts are made of: the facts that they are given, and the conditions that they find."""
+"""What the rules of alerts work with: the facts that they read, and the conditions that they find."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import AfterValidator
 
 from sivera.values import PlatformName, Value
 
-LONGEST = 500
-"""Characters of a reason that an alert repeats: Discord takes 2,000 in all."""
+MAX_REASON = 500
+"""Characters of a run's or platform's reason that an alert repeats."""
 
 
 class Kind(StrEnum):
-    """What is the matter."""
+    """What is wrong."""
 
     JOB_FAILED = "job-failed"
     JOB_SKIPPED = "job-skipped"
@@ -19,25 +23,48 @@ class Kind(StrEnum):
     REAUTHORIZATION_REQUIRED = "reauthorization-required"
     STALE_DATA = "stale-data"
     ALERTS_SILENT = "alerts-silent"
+    BUDGET = "budget"
+
+
+def plain(text: str) -> str:
+    """Return a text on one line, in which no chat finds a mention of everybody."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    # An invisible word joiner: without it Discord and Slack notify everybody at `@everyone` and `<!channel>`.
+    return printable.replace("@", "@\u2060").replace("<", "<\u2060")
+
+
+def sentence(reason: str) -> str:
+    """Return a run's or platform's reason as a sentence that is not too long."""
+    text = reason[:MAX_REASON].rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+Plain = Annotated[str, AfterValidator(plain)]
 
 
 class Condition(Value):
-    """Something that people should know of; `kind` and `subject` tell it from all others.
+    """Something that people should know. An alert is open as long as a check finds its `kind` and `subject`.
 
-    `title` names it together with its job, account or team; `message` says more, and what mends it. `since` is when it
-    began, which is before it was found. `link` leads to where one sees it, and is empty where there is no UI.
+    `title` names the job, account or team; `message` says more, and the remedy. `since` is when it began. `link` leads
+    to a page of the UI, and is empty if there is none. For the other fields see `sivera.models.Alert`. `is_known` says
+    that people have been notified of the beginning already.
     """
 
     kind: Kind
     subject: str
-    title: str
-    message: str
+    title: Plain
+    message: Plain
     since: datetime
     link: str = ""
+    level: int | None = None
+    team_id: int | None = None
+    account_id: int | None = None
+    details: Mapping[str, Any] = {}
+    is_known: bool = False
 
 
 class Links(Value):
-    """Where the Prefect server shows things, at the address of its UI; None where it has none."""
+    """Pages of the Prefect UI; empty if the server has no UI."""
 
     ui_url: str | None = None
 
@@ -54,7 +81,7 @@ class Links(Value):
 
 
 class BrokenGrant(Value):
-    """A grant that a human has to connect again, and the names of the active accounts that it carries."""
+    """A grant that a human has to connect again, with the names of its active accounts."""
 
     id: int
     team: str
@@ -66,10 +93,10 @@ class BrokenGrant(Value):
 
 
 class StaleAccount(Value):
-    """An account that should be synced and was not; `since` is its last sync, or else when it was connected.
+    """An account that should have been synced; `since` is its last sync, or when it was connected.
 
-    One that `rests` is in the slow lane: its next sync is put off, because it failed again and again.
-    One that `lacks_reports` is synced, and of what it spends no report came since then.
+    One that `rests` failed several times, so its next sync is put off. One that `lacks_reports` is synced, but no
+    report of its spending has come since then.
     """
 
     id: int
@@ -80,16 +107,3 @@ class StaleAccount(Value):
     error: str | None
     rests: bool = False
     lacks_reports: bool = False
-
-
-def plain(text: str) -> str:
-    """Return a text that people chose so that no chat takes it for a call to all who read it, nor for a new line."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    # A word joiner, which is not seen: Discord and Slack ring everybody at `@everyone` and `<!channel>`.
-    return printable.replace("@", "@\u2060").replace("<", "<\u2060")
-
-
-def sentence(reason: str) -> str:
-    """Return a reason, of a run or a platform, as a sentence that is not too long."""
-    text = plain(reason[:LONGEST]).rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}."

@@ -1,39 +1,64 @@
-"""When a job is worth an alert, as pure functions of what became of its scheduled times and its runs by hand."""
+"""When a job is worth an alert: pure functions of what became of its scheduled times and of its runs by hand."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sivera.alerts.conditions import Condition, Kind, Links, sentence
-from sivera.occurrences.rules import ANOTHER_INSTANCE, OF_THE_DEPLOYMENT, Occurrence, Outcome
+from sivera.history.rules import ANOTHER_INSTANCE, Occurrence, Outcome
 
-NOT_BEGUN = (Outcome.MISSED, Outcome.LATE, Outcome.WAITING)
-KEPT_OUT = (*OF_THE_DEPLOYMENT, ANOTHER_INSTANCE)
-"""With which words a run is cancelled because another one was running: by the deployment's limit, or the job's lock."""
+LOOK_BACK = timedelta(days=8)
+"""What lies before that is over: the job may have been removed since. A weekly job has run once in this time."""
+
+SILENCE = timedelta(minutes=22)
+"""After so long without a good check the Prefect server itself sends a message; no multiple of five minutes."""
 
 SETTLING = timedelta(minutes=1)
-"""After a downtime one run begins and the server cancels the others some seconds before that: no overlap."""
+"""After a downtime one run begins, and the server cancels the others some seconds before that: no overlap."""
+
+NOT_BEGUN = (Outcome.MISSED, Outcome.LATE, Outcome.WAITING)
 
 
 def job_conditions(
-    deployment: str, occurrences: Sequence[Occurrence], now: datetime, late: timedelta, links: Links
+    occurrences: Sequence[Occurrence], now: datetime, late: timedelta, links: Links, own_job: str
 ) -> Iterator[Condition]:
-    """Yield what is the matter with a deployment.
+    """Yield what is wrong with each deployment, and whether check-alerts was silent.
 
     Args:
-        deployment: Its full name, such as `sync-campaigns/all`.
-        occurrences: Its scheduled times and its runs by hand, in any order.
+        occurrences: The scheduled times and runs by hand of all deployments, in any order.
         now: What time it is.
-        late: So long after its time a run that has not begun is missed.
-        links: Where the UI shows its runs.
+        late: How long after its time a run that has not begun is missed.
+        links: Where the UI shows runs.
+        own_job: The name of check-alerts, which cannot report itself: a check that runs is not missed.
     """
-    times = sorted(occurrences, key=lambda one: one.scheduled_at)
-    yield from _failed(deployment, times, links)
-    # What a run has begun after is over: it did, or will do, what was to be done at that time, whoever started it. Who
-    # starts one by hand sees at once that it is kept out.
-    begun = max((one.started_at or one.scheduled_at for one in times if one.has_begun), default=None)
-    open_times = [one for one in times if one.schedule and (begun is None or one.scheduled_at > begun)]
-    yield from _skipped(deployment, open_times, now, links)
-    yield from _missed(deployment, open_times, now, late, links)
+    own: list[Occurrence] = []
+    others: dict[str, list[Occurrence]] = defaultdict(list)
+    for one in occurrences:
+        (own if one.job == own_job else others[one.deployment]).append(one)
+    yield from _silent(own, now, links)
+    for deployment, of_one in others.items():
+        times = sorted(of_one, key=lambda one: one.scheduled_at)
+        yield from _failed(deployment, times, links)
+        # A run that began later, whoever started it, makes up for what was skipped or missed before it.
+        begun = max((one.started_at or one.scheduled_at for one in times if one.has_begun), default=None)
+        # Runs by hand do not count: whoever starts one sees that it is skipped, or waits.
+        lacking = [one for one in times if one.schedule and (begun is None or one.scheduled_at > begun)]
+        yield from _skipped(deployment, lacking, now, links)
+        yield from _missed(deployment, lacking, now, late, links)
+
+
+def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
+    last = max((one.ended_at for one in own if one.ended_well and one.ended_at), default=None)
+    if last and now - last > SILENCE:
+        yield Condition(
+            kind=Kind.ALERTS_SILENT,
+            subject="check-alerts",
+            title="check-alerts does not do its work",
+            message="Its last runs did not end well, so people were not notified of everything.",
+            since=last,
+            link=links.run(None),
+            is_known=True,  # by the watchdog of the Prefect server
+        )
 
 
 def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Iterator[Condition]:
@@ -44,12 +69,12 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
         streak = [] if one.ended_well else [*streak, one]
     if streak:
         first = streak[0]
+        by_hand = "" if first.schedule else "No schedule started it: a person, the HTTP API or an automation did. "
         yield Condition(
             kind=Kind.JOB_FAILED,
             subject=deployment,
             title=f"{deployment} failed",
-            message=f"{sentence(first.message or 'Its last state has no message')} "
-            f"{'' if first.schedule else 'No schedule started it: a person, the door or an automation did. '}"
+            message=f"{sentence(first.message or 'Its last state has no message')} {by_hand}"
             f"See docs/operations.md#{first.job}.",
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
@@ -57,16 +82,22 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
 
 
 def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
-    kept_out = [one for one in times if one.outcome is Outcome.SKIPPED and one.message in KEPT_OUT]
-    skipped = [one for one in kept_out if now - (one.ended_at or one.scheduled_at) > SETTLING]
+    # Only if another run was in its way: a person who cancels a run knows.
+    skipped = [
+        one
+        for one in times
+        if one.outcome is Outcome.SKIPPED
+        and (one.skipped_by or one.message == ANOTHER_INSTANCE)
+        and now - (one.ended_at or one.scheduled_at) > SETTLING
+    ]
     if skipped:
         first = skipped[0]
         yield Condition(
             kind=Kind.JOB_SKIPPED,
             subject=deployment,
             title=f"{deployment} was skipped",
-            message=f"The run of {deployment} for {_text(first.scheduled_at)} was skipped, because another one was "
-            "still running. If that happens again and again, see docs/operations.md#overlap.",
+            message=f"The run for {_text(first.scheduled_at)} was skipped, because another one was still running. "
+            "If that happens again and again, see docs/operations.md#overlap.",
             since=first.scheduled_at,
             link=links.run(first.skipped_by or first.run_id),
         )
@@ -75,15 +106,14 @@ def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links:
 def _missed(
     deployment: str, times: Sequence[Occurrence], now: datetime, late: timedelta, links: Links
 ) -> Iterator[Condition]:
-    not_begun = [one for one in times if one.outcome in NOT_BEGUN and not one.has_begun]
-    missed = [one for one in not_begun if now - one.scheduled_at > late]
+    missed = [one for one in times if one.outcome in NOT_BEGUN and not one.has_begun and now - one.scheduled_at > late]
     if missed:
         first = missed[0]
         yield Condition(
             kind=Kind.JOB_MISSED,
             subject=deployment,
             title=f"{deployment} has not run",
-            message=f"{deployment} was to run at {_text(first.scheduled_at)}, and has not begun. "
+            message=f"It should have run at {_text(first.scheduled_at)}, and has not begun. "
             "Run `sivera doctor`: it says whether a worker runs, and what is switched off.",
             since=first.scheduled_at,
             link=links.run(first.run_id),

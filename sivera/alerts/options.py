@@ -1,4 +1,4 @@
-"""What a run of check-alerts can be asked for, and by which channels people are told."""
+"""The options of check-alerts, and the channels of its messages."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Channel(StrEnum):
-    """A way to tell people; `URL` is any other service, by the URL that Apprise has for it."""
+    """A way to reach people; `URL` is any other service, by the URL that Apprise has for it."""
 
     SLACK = "slack"
     DISCORD = "discord"
@@ -19,7 +19,7 @@ class AlertOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     late_minutes: int = Field(
-        default=10, ge=5, le=1440, description="Minutes after its time from which a job that has not begun is missed."
+        default=15, ge=5, le=1440, description="Minutes after its time from which a job that has not begun is missed."
     )
     stale_hours: int = Field(
         default=3, ge=1, le=168, description="Hours after which an account that was not synced is stale."

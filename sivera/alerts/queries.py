@@ -1,60 +1,24 @@
-"""Questions about alerts: the facts that they are decided by, which are open, and how one is opened and closed."""
+"""Questions about alerts: the facts that decide them, which are open, and which channel took which message."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
-from sivera.alerts.conditions import BrokenGrant, Condition, Kind, StaleAccount
-from sivera.alerts.events import CLOSED, OPENED, alert_event
+from sivera.alerts.conditions import BrokenGrant, Kind, StaleAccount
+from sivera.alerts.options import Channel
 from sivera.grants.rules import WAITING
-from sivera.models import (
-    AdAccount,
-    Alert,
-    AlertCheck,
-    BudgetAlert,
-    JobOccurrence,
-    OutboxEvent,
-    PlatformCredential,
-    Team,
-)
-from sivera.occurrences.queries import ended_well
-from sivera.occurrences.rules import Occurrence
+from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName
 
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))")
 
-def mark_checked(session: Session, now: datetime) -> datetime | None:
-    """Note that alerts are looked for now, and return when they last were; a second check waits until this one ends."""
-    last = session.scalar(select(AlertCheck.checked_at).where(AlertCheck.id == 1).with_for_update())
-    session.execute(
-        insert(AlertCheck)
-        .values(id=1, checked_at=now)
-        .on_conflict_do_update(index_elements=["id"], set_={"checked_at": now})
-    )
-    return last
-
-
-def read_occurrences(session: Session, since: datetime, but: str) -> Iterator[Occurrence]:
-    """Yield what became of each time that matters, of all jobs but one: none before the last that ended well."""
-    row, ran = JobOccurrence, aliased(JobOccurrence)
-    last = (
-        select(ran.deployment, func.max(ran.scheduled_at).label("time"), func.max(ran.ended_at).label("end"))
-        .where(ended_well(ran), ran.scheduled_at.between(since, func.now()))
-        .group_by(ran.deployment)
-        .subquery()
-    )
-    # After a downtime a run of an earlier time may end after that of a later one.
-    matters = or_(last.c.time.is_(None), row.scheduled_at >= last.c.time, row.ended_at >= last.c.end)
-    found = session.scalars(
-        select(row)
-        .outerjoin(last, last.c.deployment == row.deployment)
-        .where(row.scheduled_at >= since, row.job != but, matters)
-    )
-    yield from map(Occurrence.model_validate, found)
+END_IS_NEWS = timedelta(days=7)
+"""How long a channel that does not take the end of an alert is sent it."""
 
 
 def broken_grants(session: Session) -> Sequence[BrokenGrant]:
@@ -111,63 +75,49 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
     return [StaleAccount.model_validate(row._asdict()) for row in found]
 
 
-def open_subjects(session: Session) -> set[tuple[str, str]]:
-    """Return kind and subject of the alerts that are open."""
-    found = session.execute(select(Alert.kind, Alert.subject).where(Alert.closed_at.is_(None)))
-    return {(row.kind, row.subject) for row in found}
+def lock_alerts(session: Session) -> None:
+    """Wait until no other transaction changes alerts, and keep others waiting until this one ends."""
+    session.execute(_LOCK)
+
+
+def open_of_kinds(session: Session, kinds: Collection[Kind]) -> Sequence[Alert]:
+    """Return the open alerts of these kinds."""
+    return _open(session, Alert.kind.in_([kind.value for kind in kinds]))
+
+
+def open_of_accounts(session: Session, account_ids: Collection[int]) -> Sequence[Alert]:
+    """Return the open alerts on budgets of these accounts."""
+    return _open(session, Alert.account_id.in_(account_ids))
+
+
+def open_of_teams(session: Session, team_ids: Collection[int]) -> Sequence[Alert]:
+    """Return the open alerts on budgets that these teams set."""
+    return _open(session, Alert.account_id.is_(None), Alert.team_id.in_(team_ids))
 
 
 def list_open(session: Session) -> Sequence[Alert]:
-    """Return the alerts that are open, the oldest first."""
-    return session.scalars(select(Alert).where(Alert.closed_at.is_(None)).order_by(Alert.since, Alert.id)).all()
+    """Return all open alerts, the oldest first."""
+    return _open(session)
 
 
-def list_open_of_budgets(session: Session) -> Sequence[BudgetAlert]:
-    """Return the alerts on budgets that are open, the oldest first."""
-    open_ones = select(BudgetAlert).where(BudgetAlert.closed_at.is_(None))
-    return session.scalars(open_ones.order_by(BudgetAlert.opened_at, BudgetAlert.id)).all()
+def count_open(session: Session) -> int:
+    """Return how many alerts are open."""
+    return session.scalar(select(func.count()).where(Alert.closed_at.is_(None))) or 0
 
 
-def open_alert(session: Session, condition: Condition, *, announced: bool = True) -> bool:
-    """Open an alert and leave the event of it to be published; return False where one is open already.
-
-    Args:
-        session: In a transaction.
-        condition: What it is about.
-        announced: False where people know of it by another way.
-    """
-    row = condition.model_dump() | {"kind": condition.kind.value}
-    opened = session.scalars(
-        insert(Alert)
-        .values(row)
-        .on_conflict_do_nothing(index_elements=["kind", "subject"], index_where=Alert.closed_at.is_(None))
-        .returning(Alert)
-    ).one_or_none()
-    if opened is not None and announced:
-        _leave_event(session, OPENED, opened)
-    return opened is not None
+def _open(session: Session, *wanted: ColumnElement[bool]) -> Sequence[Alert]:
+    statement = select(Alert).where(Alert.closed_at.is_(None), *wanted)
+    return session.scalars(statement.order_by(Alert.since, Alert.id)).all()
 
 
-def close_alerts(session: Session, lasting: Collection[tuple[Kind, str]]) -> list[str]:
-    """Close the open alerts of our kinds but these, leave the events of it to be published, and return their titles."""
-    statement = update(Alert).where(Alert.closed_at.is_(None), Alert.kind.in_([kind.value for kind in Kind]))
-    if lasting:
-        kept = [(kind.value, subject) for kind, subject in lasting]
-        statement = statement.where(tuple_(Alert.kind, Alert.subject).not_in(kept))
-    closed = session.scalars(statement.values(closed_at=func.now()).returning(Alert)).all()
-    for alert in closed:
-        _leave_event(session, CLOSED, alert)
-    return [alert.title for alert in closed]
+def alerts_to_send(session: Session, now: datetime) -> Sequence[Alert]:
+    """Return the alerts of which a channel may still lack a message: those on budgets last, else the oldest first."""
+    statement = select(Alert).where(or_(Alert.closed_at.is_(None), Alert.closed_at > now - END_IS_NEWS))
+    return session.scalars(statement.order_by(Alert.kind == Kind.BUDGET.value, Alert.raised_at, Alert.id)).all()
 
 
-def _leave_event(session: Session, name: str, alert: Alert) -> None:
-    said = alert_event(
-        name,
-        kind=alert.kind,
-        subject=alert.subject,
-        title=alert.title,
-        message=alert.message,
-        since=alert.since,
-        link=alert.link,
-    )
-    session.add(OutboxEvent(**said))
+def write_receipt(session: Session, alert_id: int, channel: Channel, *, is_over: bool) -> None:
+    """Note that a channel took the message that an alert is open, or over."""
+    column = Alert.close_receipts if is_over else Alert.open_receipts
+    receipt = func.jsonb_build_object(channel.value, func.clock_timestamp())
+    session.execute(update(Alert).where(Alert.id == alert_id).values({column: column.op("||")(receipt)}))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, func, select, table, text
 from sqlalchemy.orm import Session
 
-from sivera.grants import key_queries as keys
+from sivera.grants import queries as keys
 
 SCRATCH = "sivera_check_"
 """The names of scratch databases begin with this."""

@@ -1,4 +1,4 @@
-"""What a run of check-budgets can be asked for; the Prefect UI shows it as a form."""
+"""The options of check-budgets; the Prefect UI shows them as a form."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ Threshold = Annotated[int, Field(ge=1, le=1000)]
 
 
 class BudgetOptions(BaseModel):
-    """Which budgets to check, and when to tell of them."""
+    """Which budgets to check, and when to open an alert."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,27 +20,27 @@ class BudgetOptions(BaseModel):
         default=(50, 80, 100, 110),
         min_length=1,
         max_length=10,
-        description="Percent of a budget at which an alert opens; each from 1 to 1000.",
+        description="Percent of a budget at which an alert opens or rises; each from 1 to 1000.",
     )
     hysteresis: int = Field(
         default=5,
         ge=0,
         le=50,
-        description="An alert closes once spending is so many percentage points below its threshold.",
+        description="An alert closes once spending is this many percentage points below its threshold.",
     )
     stale_hours: int = Field(
         default=6,
         ge=2,
         le=168,
-        description="Spending is not judged where an account was last synced so many hours ago; that is told instead.",
+        description="Hours after its last sync from which an account's spending is not judged; the run says so.",
     )
     deadline_seconds: int = Field(
         default=255,
         ge=10,
         le=255,
-        description="Seconds after which nothing more is begun; the next run begins with that.",
+        description="Seconds after which nothing more is started; the next run starts with what is left.",
     )
 
     def words(self) -> tuple[str, ...]:
-        """What tells a run with these options from others."""
+        """Return the words that tell a run with these options from others."""
         return (*self.platforms, *self.teams)

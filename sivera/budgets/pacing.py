@@ -1,7 +1,7 @@
-"""What each platform may spend of a daily budget, as data, and the periods in which that is reckoned.
+"""What each platform may spend of a daily budget, as data, and the periods over which it holds.
 
-A daily budget is an average on all four platforms: on one day more of it may be spent, over its period it holds. So a
-daily budget is judged on that period, and a single day only by what the platform may spend on one.
+On all four platforms a daily budget is an average: more may be spent on one day, but not over its period. So a daily
+budget is judged on that period, and a single day only by what the platform may spend on one.
 """
 
 from calendar import monthrange
@@ -22,18 +22,23 @@ class Span(StrEnum):
 
 
 class Period(Value):
-    """The days from `since` to `until`, both included; None where a lifetime has no known end on that side."""
+    """The days from `since` to `until`, both included; None if a lifetime has no known beginning or end."""
 
     span: Span
     since: date | None
     until: date | None
 
+    @property
+    def key(self) -> str:
+        """What tells it from other periods of the same budget."""
+        return self.span.value if self.span is Span.LIFETIME else f"{self.span.value}.{self.since}"
+
 
 class Pacing(Value):
     """How a platform spends a daily budget.
 
-    Over a whole `span` at most `days` times its amount (None: as often as the span has days), and on one day at most
-    `day_factor` times (None: the platform gives no number).
+    It spends at most `days` times the amount over a whole `span` (None: once for each day of it), and at most
+    `day_factor` times the amount on one day (None: the platform gives no number).
     """
 
     span: Span
@@ -73,7 +78,7 @@ def period_of(span: Span, day: date) -> Period:
 
 
 def running_days(period: Period, first: date | None, last: date | None) -> int:
-    """Return on how many days of a period something runs that begins and ends on these days; None: outside of it."""
+    """Return how many days of a period lie between a first and a last day; None means no such bound."""
     assert period.since  # noqa: S101 - a span of days has both
     assert period.until  # noqa: S101
     begins, ends = max(period.since, first or period.since), min(period.until, last or period.until)

@@ -1,16 +1,15 @@
-"""The page of a run of check-budgets: its figures, the budgets that are spent furthest, and pictures of the alerts."""
+"""The page of a run of check-budgets: its figures, the budgets that are spent furthest, and charts of the alerts."""
 
 from datetime import timedelta
 from itertools import cycle
 
 from sqlalchemy.orm import Session
 
-from sivera import chart_queries as queries
 from sivera import pages
-from sivera.budgets.money import format_money
+from sivera.budgets import queries
 from sivera.budgets.rules import Reading
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
-from sivera.budgets.wording import describe, period_text, projection_text
+from sivera.budgets.wording import describe, limit_text, period_text, projection_text, spent_text
 
 DAYS = 14
 PART_COLOURS = {**{name.value: colour for name, colour in pages.PLATFORM_COLOURS.items()}, TEAMS: pages.OKABE_ITO[4]}
@@ -49,24 +48,14 @@ def budget_row(reading: Reading) -> dict[str, object]:
     }
 
 
-def spent_text(reading: Reading) -> str:
-    """Return what is spent, as far as it is known."""
-    return f"{'at least ' if reading.at_least else ''}{format_money(reading.spent, reading.currency)}"
-
-
-def limit_text(reading: Reading) -> str:
-    """Return what may be spent."""
-    return format_money(reading.limit, reading.currency)
-
-
 def budgets_charts(session: Session) -> list[str]:
-    """Draw how far budgets are spent by the alerts that are open, and how many opened on each of the last days."""
+    """Draw how far budgets are spent by the open alerts, and how many opened or rose on each of the last days."""
     reached = {
         (f"{threshold} %", part or TEAMS): count for threshold, part, count in queries.thresholds_reached(session)
     }
     opened = {
         (f"{day:%m-%d}", f"{threshold} %"): count
-        for day, threshold, count in queries.budget_alerts_by_day(session, timedelta(days=DAYS))
+        for day, threshold, count in queries.alerts_by_day(session, timedelta(days=DAYS))
     }
     days = list(dict.fromkeys(day for day, _ in opened))
     thresholds = sorted({threshold for _, threshold in opened}, key=_percent)
@@ -80,7 +69,7 @@ def budgets_charts(session: Session) -> list[str]:
             horizontal=True,
         ),
         pages.bars(
-            "Alerts on budgets by the day on which they opened (UTC)",
+            "Alerts on budgets by the day on which they opened or last rose (UTC)",
             opened,
             bar=days,
             part=dict(zip(thresholds, cycle(pages.OKABE_ITO), strict=False)),

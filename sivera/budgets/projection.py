@@ -1,9 +1,9 @@
-"""Where spending leads by the end of a period: from the last days, with the interval that their spread gives.
+"""A projection of spending to the end of a period, from the last days, with an interval from their spread.
 
-A coming day is expected to spend what the last seven days did on average, times the factor of its weekday where four
-whole weeks are known. The interval holds four of five outcomes, if days differ independently of each other: its half
-width is z * s * sqrt(h + H**2 / 7), with s the spread of the days around their weekday's mean, h the days to come, and
-H the sum of their factors, by which an error in the average counts. What the platform never does is cut off.
+A coming day is expected to spend the average of the last seven days, times the factor of its weekday if four whole
+weeks are known. If days vary independently, the interval holds four of five outcomes: its half width is
+z * s * sqrt(h + H**2 / 7), with s the spread of the days around their weekday's mean, h the number of coming days, and
+H the sum of their factors, which scales an error in the average. Projections stay within what the platform keeps to.
 """
 
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ HISTORY_DAYS = 28
 """Four of each weekday."""
 
 LEVEL_DAYS = 7
-"""Each weekday once, so that no weekday pulls the average. With fewer days nothing is projected."""
+"""Each weekday once, so that none pulls the average. With fewer days there is no projection."""
 
 Z = Decimal("1.2816")
-"""Four fifths of a normal distribution lie so many standard deviations around its middle."""
+"""Four fifths of a normal distribution lie within this many standard deviations of its mean."""
 
 ONE, ZERO = Decimal(1), Decimal(0)
 
 
 class Projection(Value):
-    """What will be spent by the end of a period: the expected amount, and between which two in four of five cases."""
+    """What is expected to be spent by the end of a period, and the bounds of four of five cases."""
 
     expected: Decimal
     low: Decimal
@@ -34,7 +34,7 @@ class Projection(Value):
 
 
 class Bounds(Value):
-    """What a platform keeps to: at most so much on a day, and over the period. None: it does not."""
+    """The most that a platform spends on a day, and over the period; None if it keeps to no bound."""
 
     day: Decimal | None = None
     period: Decimal | None = None
@@ -43,13 +43,13 @@ class Bounds(Value):
 def project(
     spent: Decimal, days: Mapping[date, Decimal], partial: date, period: Period, bounds: Bounds
 ) -> Projection | None:
-    """Project what is spent by the end of a period; None where it has no end, or fewer than seven days are known.
+    """Project what is spent by the end of a period; None if it has no end, or fewer than seven days are known.
 
     Args:
         spent: What was spent in the period so far.
-        days: What was spent on each of the last 28 days and since; a day that is not there is zero.
-        partial: The day that is not over in the figures; those before it are complete.
-        period: Its end, and where `partial` lies before it, its beginning.
+        days: What was spent on each of the last 28 days and since; a missing day is zero.
+        partial: The first day with incomplete figures.
+        period: The period; its beginning counts only if `partial` lies before it.
         bounds: What the platform keeps to.
     """
     known = _complete(days, partial)
@@ -80,14 +80,14 @@ def _days(first: date, last: date) -> list[date]:
 
 
 def _complete(days: Mapping[date, Decimal], partial: date) -> dict[date, Decimal]:
-    """Return the complete days, in order, from the first of the last 28 on which something was spent."""
+    """Return the complete days in order, from the first of the last 28 with any spending."""
     oldest = partial - timedelta(days=HISTORY_DAYS)
     first = min((day for day, amount in days.items() if oldest <= day < partial and amount), default=partial)
     return {day: days.get(day, ZERO) for day in _days(first, partial - timedelta(days=1))}
 
 
 def _weekday_factors(known: Mapping[date, Decimal]) -> list[Decimal]:
-    """Return for each weekday by how much it differs from all, Monday first; ones where too few days are known."""
+    """Return each weekday's share of the average, Monday first; ones if too few days are known."""
     total = sum(known.values(), ZERO)
     if len(known) < HISTORY_DAYS or total <= 0:
         return [ONE] * 7

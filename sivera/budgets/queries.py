@@ -1,10 +1,11 @@
-"""Questions about budgets and what is spent of them: by set, for hundreds of accounts in one statement.
+"""Questions about budgets and what is spent of them, for hundreds of accounts in one statement.
 
-Figures in another currency than the budget's are never added: they are told apart (`is_mixed`), or left out by name.
+Figures in another currency than the budget's are never added: a platform's budget with such figures `is_mixed`, and a
+team's budget leaves out such accounts.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,8 +13,8 @@ from sqlalchemy import Row, and_, delete, exists, func, literal, or_, select, te
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from sivera.accounts.queries import ACTIVE
-from sivera.models import AdAccount, BudgetAlert, BudgetCheck, Campaign, PlatformCredential, Team, TeamBudget
+from sivera.alerts.conditions import Kind
+from sivera.models import AdAccount, Alert, BudgetCheck, Campaign, Team, TeamBudget
 
 _WAITS = func.coalesce(BudgetCheck.checked_at, AdAccount.created_at)
 _TEAM_WAITS = func.coalesce(TeamBudget.checked_at, TeamBudget.created_at)
@@ -29,9 +30,9 @@ MAY_SPEND = ("active", "paused", "other")
 
 
 class Since(NamedTuple):
-    """Which days are asked for: `id` is an account's, or a team budget's of which the account is a part.
+    """Which days to read of an account; `id` is the account's own, or that of a team budget that counts it.
 
-    What was spent from `period` on is added up, and each day from `history` on is returned.
+    Spending is added up from `period` on, and each day is returned from `history` on.
     """
 
     id: int
@@ -42,7 +43,7 @@ class Since(NamedTuple):
 
 
 def waiting_since(session: Session, teams: str) -> dict[str, datetime]:
-    """Return since when the account that waits longest for a check does, by platform, and so of team budgets.
+    """Return when the account that waits longest was last checked, by platform, and the same for team budgets.
 
     Args:
         session: To read with.
@@ -54,7 +55,7 @@ def waiting_since(session: Session, teams: str) -> dict[str, datetime]:
 
 
 def accounts_in_turn(session: Session, platform: str, teams: Sequence[str]) -> Sequence[int]:
-    """Return the ids of a platform's accounts, closed ones too, those first that wait longest for a check."""
+    """Return the ids of a platform's accounts, closed ones too, those first that have waited longest for a check."""
     statement = (
         select(AdAccount.id)
         .join(Team, Team.id == AdAccount.team_id)
@@ -65,19 +66,18 @@ def accounts_in_turn(session: Session, platform: str, teams: Sequence[str]) -> S
     return session.scalars(statement.where(Team.name.in_(teams)) if teams else statement).all()
 
 
-def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, bool, bool]]]:
-    """Return accounts, each with its team's name, in the order of their ids.
+def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, bool]]]:
+    """Return accounts by their ids, each with its team's name.
 
-    The others say whether there is a budget to watch, of a campaign or of the team, and whether the grant works.
+    The last value says whether there is a budget to watch, of a campaign or of the team.
     """
     has_budget = or_(
         exists().where(Campaign.account_id == AdAccount.id, Campaign.budget_amount > 0, Campaign.status.in_(MAY_SPEND)),
         exists().where(_IS_ABOUT, TeamBudget.currency == AdAccount.currency),
     )
     return session.execute(
-        select(AdAccount, Team.name, has_budget, PlatformCredential.status == ACTIVE)
+        select(AdAccount, Team.name, has_budget)
         .join(Team, Team.id == AdAccount.team_id)
-        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .where(AdAccount.id.in_(ids))
         .order_by(AdAccount.id)
     ).all()
@@ -92,12 +92,10 @@ def mark_accounts(session: Session, ids: Sequence[int]) -> None:
 
 
 def teams_in_turn(session: Session, names: Sequence[str]) -> Sequence[int]:
-    """Return the ids of the teams with a budget or an open alert on one, those first that wait longest for a check."""
+    """Return the ids of the teams with a budget or an open alert on one, those that have waited longest first."""
     waits = select(func.min(_TEAM_WAITS)).where(TeamBudget.team_id == Team.id).scalar_subquery()
-    is_open = exists().where(
-        BudgetAlert.team_id == Team.id, BudgetAlert.account_id.is_(None), BudgetAlert.closed_at.is_(None)
-    )
-    # One without a budget, whose alerts are only to be closed, is first.
+    is_open = exists().where(Alert.team_id == Team.id, Alert.account_id.is_(None), Alert.closed_at.is_(None))
+    # A team without a budget comes first: its alerts only have to be closed.
     statement = select(Team.id).where(or_(waits.is_not(None), is_open)).order_by(waits.nulls_first(), Team.id)
     return session.scalars(statement.where(Team.name.in_(names)) if names else statement).all()
 
@@ -107,10 +105,11 @@ def mark_teams(session: Session, ids: Sequence[int]) -> None:
     session.execute(update(TeamBudget).where(TeamBudget.team_id.in_(ids)).values(checked_at=func.now()))
 
 
-# A shared budget is one row, whatever draws on it. Its campaigns agree on it but for a moment: the last word counts.
-# Figures are read in two arms: with an OR, no index could bound the days, and each check would read the whole history.
-# Of a lifetime, what lies before the days of the projection is one sum: years of days are not sorted for it.
-# A lifetime is over with its last day, or when its campaign was taken away; a day's or month's figures stay until then.
+# A shared budget is one row, however many campaigns draw on it. If they disagree for a moment, the last change counts.
+# Figures are read in two arms: with an OR no index could bound the days, and each check would read the whole history.
+# What a lifetime budget spent before the projection's days is one sum, so that years of days need not be sorted.
+# A lifetime budget is over after its last day, or when its campaign is removed; other budgets last until their period
+# ends.
 _SPEND = text("""
     WITH asked AS (
         SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:todays AS date[]), CAST(:periods AS date[]),
@@ -163,7 +162,7 @@ _SPEND = text("""
     ORDER BY b.account_id, b.budget
 """)
 
-# Account by account: of a plain join the planner thinks that it is quicker to read every row that there is.
+# Account by account: for a plain join the planner would read every row of the table.
 _TEAM_SPEND = text("""
     WITH asked AS (
         SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:account_ids AS bigint[]), CAST(:periods AS date[]),
@@ -189,7 +188,7 @@ _TEAM_SPEND = text("""
 
 
 def read_spend(session: Session, asked: Sequence[Since]) -> Sequence[Row[Any]]:
-    """Return each platform's budget of these accounts of which something is known to be spent, with its days."""
+    """Return the platforms' budgets of these accounts with any known spending, each with its days."""
     return session.execute(
         _SPEND,
         {
@@ -202,7 +201,7 @@ def read_spend(session: Session, asked: Sequence[Since]) -> Sequence[Row[Any]]:
 
 
 def read_team_spend(session: Session, asked: Sequence[Since]) -> dict[int, Row[Any]]:
-    """Return what was spent of each team budget, in its currency, with its days; of others nothing is known."""
+    """Return what was spent of team budgets, in their currency, with its days; none without known spending."""
     rows = session.execute(
         _TEAM_SPEND,
         {
@@ -229,7 +228,7 @@ def list_team_budgets(
 
 
 def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[int, AdAccount]]]:
-    """Return the accounts that each of these budgets is about, whatever their currency and status."""
+    """Return the accounts that each of these budgets is about, of any currency and status."""
     return session.execute(
         select(TeamBudget.id, AdAccount)
         .join(AdAccount, _IS_ABOUT)
@@ -263,3 +262,24 @@ def remove_team_budget(session: Session, budget_id: int) -> bool:
     """Delete a team's budget; return whether there was one."""
     found = session.execute(delete(TeamBudget).where(TeamBudget.id == budget_id).returning(TeamBudget.id)).scalar()
     return found is not None
+
+
+def thresholds_reached(session: Session) -> Sequence[Row[tuple[int | None, str, int]]]:
+    """Return threshold, platform (None for the teams' own budgets) and number of the budgets that have reached it."""
+    return session.execute(
+        select(Alert.level, AdAccount.platform, func.count())
+        .outerjoin(AdAccount, AdAccount.id == Alert.account_id)
+        .where(Alert.kind == Kind.BUDGET.value, Alert.closed_at.is_(None))
+        .group_by(Alert.level, AdAccount.platform)
+    ).all()
+
+
+def alerts_by_day(session: Session, back: timedelta) -> Sequence[Row[tuple[date, int | None, int]]]:
+    """Return day in UTC, threshold and number of the alerts on budgets that opened or last rose on it, by the day."""
+    day = func.date(func.timezone("UTC", Alert.raised_at)).label("day")
+    return session.execute(
+        select(day, Alert.level, func.count())
+        .where(Alert.kind == Kind.BUDGET.value, Alert.raised_at > func.now() - back)
+        .group_by(day, Alert.level)
+        .order_by(day, Alert.level)
+    ).all()

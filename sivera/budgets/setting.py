@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from sivera.accounts import queries as account_queries
 from sivera.budgets import queries
-from sivera.budgets.money import decimals_of
+from sivera.budgets.wording import decimals_of
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName, Value
 

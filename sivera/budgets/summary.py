@@ -1,6 +1,6 @@
-"""What a run of check-budgets found: of a platform or of the teams' own budgets, and in all."""
+"""What a run of check-budgets found: for one platform or the teams' own budgets, and in all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from sivera.budgets.pacing import Span
@@ -11,7 +11,7 @@ TEAMS = "team-budgets"
 """The part of a run that checks what teams set; the others are platforms."""
 
 MOST_ROWS = 100
-"""So many budgets are shown, those that are spent furthest."""
+"""How many budgets are shown: those that are spent furthest."""
 
 
 class CheckFailure(Value):
@@ -24,9 +24,8 @@ class CheckFailure(Value):
 class Checked(Value):
     """What the check of one part found.
 
-    `budgets` are those of which something is spent, `stale` accounts with budgets have figures that are too old,
-    `opened` and `closed` count the budgets of which an alert opened, rose or ended. `put_off` says that the deadline
-    came first.
+    `budgets` counts those with any spending, `stale` the accounts with budgets and figures too old to judge by,
+    `opened` the alerts that opened or rose, and `closed` those that ended. `put_off` says that the deadline came first.
     """
 
     accounts: int = 0
@@ -51,15 +50,15 @@ class Checked(Value):
         )
 
 
-def worst_first(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
-    """Return the readings that are worth to be shown, those that are spent furthest first."""
-    # A single day is shown where more was spent on it than the platform may: else its period says enough.
+def worst_first(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """Return the readings that are worth showing, those that are spent furthest first."""
+    # A single day is shown only if the platform spent more than it may: otherwise its period says enough.
     shown = (one for one in readings if one.period.span is not Span.DAY or one.percent >= 100)
     return tuple(sorted(shown, key=lambda one: (-one.spent / one.limit, one.subject))[:MOST_ROWS])
 
 
 class CheckSummary(Value):
-    """What a run found; by its parts."""
+    """What a run found, by its parts."""
 
     parts: dict[str, Checked]
     failed: dict[str, str]
@@ -83,7 +82,7 @@ class CheckSummary(Value):
 
     @property
     def success(self) -> bool:
-        """Whether all that should be was judged; budgets that are spent are no failure, nor are old figures."""
+        """Whether every budget with fresh figures was judged. A spent budget is no failure, nor are old figures."""
         return not self.failed and not self.total.failures
 
     @property

@@ -1,41 +1,73 @@
-"""What is said of budgets: the titles and messages of alerts."""
+"""How budgets and amounts are written, and the alert of a budget.
+
+Amounts have the decimals that reports use. Amounts in two currencies are never added.
+"""
 
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
 
-from sivera.alerts.conditions import plain
-from sivera.budgets.money import format_money
+from babel.numbers import get_currency_precision
+
+from sivera.alerts.conditions import Condition, Kind
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
 
 
+def decimals_of(currency: str) -> int:
+    """Return how many decimals a currency is written with (CLDR, by Babel)."""
+    return int(get_currency_precision(currency))
+
+
+def format_money(amount: Decimal, currency: str) -> str:
+    """Return an amount with its currency, as `1,234.50 USD` or `1,234 KRW`."""
+    places = decimals_of(currency)
+    return f"{amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):,.{places}f} {currency}"
+
+
 def describe(reading: Reading) -> str:
-    """Name a budget to a person: whose it is, and of which period; no chat takes it for a call to all."""
-    whose = f"{reading.platform.value} {reading.account}" if reading.platform else reading.account
-    return plain(f"{reading.team}: {whose}, {reading.name} ({reading.period.span.value})")
+    """Name a budget with its team, account and period."""
+    account = f"{reading.platform.value} {reading.account}" if reading.platform else reading.account
+    return f"{reading.team}: {account}, {reading.name} ({reading.period.span.value})"
 
 
-def opened_title(reading: Reading, threshold: int) -> str:
-    """Return the title of an alert that opens."""
-    return f"{threshold} % of a budget is spent. {describe(reading)}"
-
-
-def closed_title(title: str, why: str, still: int | None) -> str:
-    """Return the title of an alert that is over: chats show only that, so it says why, and what is still reached."""
-    return f"{title}: {why}" + (f"; {still} % is still reached" if still else "")
+def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> Condition:
+    """Return the condition that a budget has reached a threshold."""
+    return Condition(
+        kind=Kind.BUDGET,
+        subject=reading.subject,
+        title=f"{level} % of a budget is spent. {describe(reading)}",
+        message=spent_message(reading),
+        since=now,
+        link=link,
+        level=level,
+        team_id=reading.team_id,
+        account_id=reading.account_id,
+        details=_details(reading),
+    )
 
 
 def spent_message(reading: Reading) -> str:
-    """Say how far a budget is spent, and where that leads."""
-    least = "At least " if reading.at_least else ""
-    spent, limit = (format_money(amount, reading.currency) for amount in (reading.spent, reading.limit))
-    said = [f"{least}{spent} of {limit} ({reading.percent} %) in {period_text(reading.period)}."]
+    """Say how much of a budget is spent, and how much is expected by the end of its period."""
+    said = [f"{spent_text(reading)} of {limit_text(reading)} ({reading.percent} %) in {period_text(reading.period)}."]
     if reading.projection:
         said.append(f"Projected by its end: {projection_text(reading)}.")
     if reading.as_of:
-        said.append(f"As of {_minute(reading.as_of)} UTC.")
+        said.append(f"As of {reading.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC.")
     if reading.note:
-        said.append(f"{plain(reading.note)}.")
-    return " ".join(said)
+        said.append(f"{reading.note}.")
+    text = " ".join(said)
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def spent_text(reading: Reading) -> str:
+    """Return what is spent, as far as it is known."""
+    return f"{'at least ' if reading.at_least else ''}{format_money(reading.spent, reading.currency)}"
+
+
+def limit_text(reading: Reading) -> str:
+    """Return what may be spent."""
+    return format_money(reading.limit, reading.currency)
 
 
 def projection_text(reading: Reading) -> str:
@@ -55,10 +87,16 @@ def period_text(period: Period) -> str:
     return f"{since} to {until}"
 
 
-def stale_title(team: str, platform: str, account: str) -> str:
-    """Return the title of the warning that an account's figures are too old."""
-    return plain(f"Budgets are not watched, the spend data is old. {team}: {platform} {account}")
-
-
-def _minute(when: datetime) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
+def _details(reading: Reading) -> dict[str, Any]:
+    return {
+        "team": reading.team,
+        "account": reading.account_id,
+        "platform": reading.platform.value if reading.platform else None,
+        "percent": reading.percent,
+        "spent": str(reading.spent),
+        "budget": str(reading.limit),
+        "currency": reading.currency,
+        "periodSince": reading.period.since.isoformat() if reading.period.since else None,
+        "periodUntil": reading.period.until.isoformat() if reading.period.until else None,
+        "projected": str(reading.projection.expected) if reading.projection else None,
+    }

@@ -1,9 +1,10 @@
-"""Grants: how a team's is connected, how it is kept alive, and an access token that is valid for the call at hand.
+"""Grants: a team connects one, the jobs keep it alive, and callers get an access token that is valid for their call.
 
 connecting   a team connects a grant, or connects it again
-source       the access token of a grant for whoever calls its platform, renewed just in time
-renewal      the one way in which a grant is renewed: lease, journal, call, write
+source       the access token of a grant, renewed just before it is used
+renewal      the only way to renew a grant: lease, journal, call, write
 spool        renewed tokens on disk until the database has them
 rules        facts of each platform, verdicts, backoff, strikes, outages
-refreshing   what refresh-tokens does: which grants are due, and what a run's failures mean
+refreshing   the work of refresh-tokens: which grants are due, and what a run's failures mean
+keys         the keys that encrypt tokens, and the change from one to the next
 """

@@ -1,4 +1,4 @@
-"""Connecting a team's grant: its ad accounts are listed at the platform, then all is stored, or nothing."""
+"""Connecting a team's grant: its ad accounts are listed at the platform, then everything is stored, or nothing."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from sivera.accounts import queries as account_queries
 from sivera.crypto import Keyring
 from sivera.errors import PlatformError, SiveraError
 from sivera.grants import queries
-from sivera.grants.renewal import seal
-from sivera.grants.renewal_queries import recover
+from sivera.grants.renewal import seal_tokens
+from sivera.grants.renewal_queries import Notify, notify_nobody, recover
 from sivera.grants.rules import FACTS
 from sivera.platforms.base import PlatformClient, StaticToken, TokenSource
 from sivera.values import AdAccount, GrantTokens, PlatformName, Value
@@ -26,13 +26,13 @@ class AccountsNotListed(SiveraError):
 
     def __str__(self) -> str:
         return (
-            f"Connected grant {self.credential_id}, since the platform has replaced its token, but its ad accounts "
+            f"Connected grant {self.credential_id}, because the platform has replaced its token, but its ad accounts "
             f"could not be listed ({self.why}). Run: sivera credentials discover {self.credential_id}"
         )
 
 
 class Connection(Value):
-    """What connecting a grant gave: its id, and the accounts it carries (ours and the platform's ids)."""
+    """A grant that was connected: its id, and the accounts it carries (our ids and the platform's)."""
 
     credential_id: int
     team: str
@@ -49,31 +49,40 @@ def connect(
     team: str,
     tokens: GrantTokens,
     name: str = "main",
+    notify: Notify = notify_nobody,
 ) -> Connection:
     """Connect a team's grant with tokens that its platform has just given.
 
-    Connecting the same team, platform and name again replaces the tokens and takes the grant back into use: also from a
-    renewal that is under way, whose answer is refused then.
+    Connecting the same team, platform and name again replaces the tokens and takes the grant back into use. A renewal
+    that is under way loses: its answer is refused.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.
     """
     found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
-    return _store(engine, keyring, client.platform, team, name, tokens, found)
+    return _store(engine, keyring, client.platform, team, name, tokens, found, notify)
 
 
 def connect_token(
-    engine: Engine, keyring: Keyring, client: PlatformClient, *, team: str, token: SecretStr, name: str = "main"
+    engine: Engine,
+    keyring: Keyring,
+    client: PlatformClient,
+    *,
+    team: str,
+    token: SecretStr,
+    name: str = "main",
+    notify: Notify = notify_nobody,
 ) -> Connection:
-    """Connect a grant of which a person has one token: renew it first, which proves it and tells when it ends.
+    """Connect a grant with the one token that a person has. Renewing it first proves it and says when it ends.
 
     Args:
         engine: The database.
         keyring: Encrypts the tokens.
         client: The grant's platform.
-        team: Whose grant.
-        token: The refresh token on platforms whose grants have one (`FACTS`), else the access token.
+        team: The team that the grant belongs to.
+        token: The refresh token on platforms that have one (`FACTS`), else the access token.
         name: Tells a team's grants on one platform apart.
+        notify: Is told when the grant works again.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.
@@ -85,12 +94,12 @@ def connect_token(
         queries.prove_writable(session)  # before a token is spent
     tokens = client.renew(pasted)
     try:
-        return connect(engine, keyring, client, team=team, tokens=tokens, name=name)
+        return connect(engine, keyring, client, team=team, tokens=tokens, name=name, notify=notify)
     except PlatformError as error:
         if tokens.refresh_token == pasted.refresh_token:
             raise
-        # What the person holds is spent, and nobody else has what replaced it.
-        stored = _store(engine, keyring, client.platform, team, name, tokens, found=())
+        # The person's token is spent, and nobody else has its successor.
+        stored = _store(engine, keyring, client.platform, team, name, tokens, (), notify)
         raise AccountsNotListed(stored.credential_id, str(error)) from None
 
 
@@ -114,23 +123,22 @@ def _store(
     name: str,
     tokens: GrantTokens,
     found: Sequence[AdAccount],
+    notify: Notify,
 ) -> Connection:
     with Session(engine) as session, session.begin():
         team_id = queries.ensure_team(session, team)
         credential = queries.ensure_credential(session, team_id, platform.value, name)
-        queries.replace_tokens(
-            session,
-            credential,
-            access_token=seal(keyring, credential.id, "access_token", tokens.access_token),
-            refresh_token=seal(keyring, credential.id, "refresh_token", tokens.refresh_token),
-            expires_in=tokens.expires_in,
-        )
-        recover(session, credential.id)
+        sealed = seal_tokens(keyring, credential.id, tokens)
+        queries.replace_tokens(session, credential, sealed, tokens.expires_in)
+        event = recover(session, credential.id)
         carried = account_queries.upsert_accounts(session, credential, found)
-        return Connection(
+        connection = Connection(
             credential_id=credential.id,
             team=team,
             platform=platform,
             account_ids=tuple(account.id for account in carried),
             external_ids=tuple(account.external_id for account in carried),
         )
+    if event:
+        notify(*event)
+    return connection

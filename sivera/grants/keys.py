@@ -1,7 +1,7 @@
-"""The keys of the stored tokens: whether a keyring has the right ones, and the change from one to the next.
+"""The keys that encrypt tokens: does a keyring have the right ones, and the change from one key to the next.
 
-A sentinel per key, encrypted with it and kept in `token_keys`, tells a missing or a wrong key before any token is read,
-and so before any is spent.
+`token_keys` holds a sentinel for each key, encrypted with it. A missing or wrong key shows before a token is read, and
+so before one is spent.
 """
 
 import time
@@ -11,31 +11,32 @@ from contextlib import contextmanager
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.errors import ConfigurationError
-from sivera.grants import key_queries as queries
+from sivera.grants import queries
 from sivera.grants.renewal import LEASE, seal, unseal
 from sivera.models import PlatformCredential, TokenKeyCheck
 from sivera.values import Value
 
 SENTINEL = "sivera"
 BATCH = 100
-"""Grants that are re-encrypted in one transaction: it keeps their rows locked for milliseconds."""
+"""Grants that are re-encrypted in one transaction, which locks their rows for milliseconds."""
 POLL_SECONDS = 1.0
 
 
 class Rotation(Value):
-    """What a rotation did: how many grants it re-encrypted, and the ids of those that no key decrypts."""
+    """What a rotation did: the number of grants it re-encrypted, and the ids of those that no key decrypts."""
 
     grants: int
     undecryptable: tuple[int, ...]
 
 
 def check_keyring(engine: Engine, keyring: Keyring) -> None:
-    """See that a keyring can decrypt what is stored, and make its current key known.
+    """Check that a keyring can decrypt what is stored, and make its current key known.
 
     Raises:
-        ConfigurationError: A key that the database needs is missing, or another one has its id.
+        ConfigurationError: A key that the database needs is missing, or its id belongs to a different key.
     """
     with Session(engine) as session, session.begin():
         if keyring.current not in require_keys(session, keyring):
@@ -43,46 +44,45 @@ def check_keyring(engine: Engine, keyring: Keyring) -> None:
 
 
 def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
-    """Return the ids of the keys that the database knows, if the keyring has all that it needs; change nothing.
+    """Check that a keyring has all the keys that the database needs; return the ids of all that it knows.
 
-    A key that a ciphertext names, and that the database has never known, is a damaged row's: it must not keep all
-    other grants from their tokens.
+    A ciphertext that names a key which the database has never known is damaged. It must not block the other grants.
 
     Raises:
-        ConfigurationError: A key that the database needs is missing, or another one has its id.
+        ConfigurationError: A key that the database needs is missing, or its id belongs to a different key.
     """
     checks = {check.id: check for check in queries.list_checks(session)}
     for key_id in sorted(checks.keys() & queries.tokens_by_key(session).keys() - keyring.key_ids):
         raise ConfigurationError(
             f"the block token-key lacks the key '{key_id}', which tokens in the database are encrypted with: "
-            "add it from where you keep a copy"
+            "add it from your copy"
         )
     for key_id in sorted(checks.keys() & keyring.key_ids):
         try:
             decrypts(keyring, checks[key_id])
         except UndecryptableError:
             raise ConfigurationError(
-                f"the key '{key_id}' in the block token-key is another one than tokens in the database are "
-                "encrypted with: restore it from where you keep a copy"
+                f"the key '{key_id}' in the block token-key is not the one that tokens in the database are "
+                "encrypted with: restore it from your copy"
             ) from None
     return frozenset(checks)
 
 
 def decrypts(keyring: Keyring, check: TokenKeyCheck) -> None:
-    """Raise UndecryptableError where the keyring's key of the check's id is another one; it has one of that id."""
+    """Raise UndecryptableError if the keyring's key of the check's id is a different key. It has one of that id."""
     keyring.decrypt(check.sentinel, _place(check.id))
 
 
 @contextmanager
 def only_rotation(engine: Engine) -> Iterator[None]:
-    """Hold the right to change keys; a second one would save its block over the first one's new key.
+    """Hold the right to change keys. A second rotation would overwrite the first one's new key in the block.
 
     Raises:
         ConfigurationError: Somebody else holds it.
     """
     with Session(engine) as session, session.begin():
         if not queries.lock_keys(session):
-            raise ConfigurationError("the keys are being changed already: wait until that has ended")
+            raise ConfigurationError("the keys are being changed already: wait until that ends")
         yield
 
 
@@ -95,12 +95,12 @@ def count_pending(engine: Engine, keyring: Keyring) -> int:
 def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: int = BATCH) -> Rotation:
     """Re-encrypt all tokens with the keyring's current key, while jobs run.
 
-    It may be interrupted and begun again. In the end, keys that nothing needs are retired.
+    It can be interrupted and started again. At the end it retires the keys that nothing needs.
 
     Args:
         engine: The database.
-        keyring: All keys; the current one is that to change to.
-        say: Told of the progress.
+        keyring: All keys; the current one is the one to change to.
+        say: Takes lines about the progress.
         batch: Grants in one transaction.
 
     Raises:
@@ -108,14 +108,14 @@ def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: 
     """
     check_keyring(engine, keyring)
     with Session(engine) as session:
-        begun_at = queries.now(session)
+        begun_at = read_clock(session)
     done: set[int] = set()
     while True:
         changed, undecryptable = _pass(engine, keyring, batch, say)
         done |= changed
         with Session(engine) as session, session.begin():
-            # Who began to renew before may still write with the key before: no longer than its lease.
-            if not queries.leases_taken_before(session, begun_at, LEASE.total_seconds()) and not changed:
+            # A renewal that began earlier may still write with the old key, until its lease ends.
+            if not queries.leases_taken_before(session, begun_at, LEASE) and not changed:
                 queries.put_in_use(session, keyring.current)
                 if not undecryptable:
                     queries.retire_others(session, keyring.current)
@@ -124,7 +124,7 @@ def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: 
 
 
 def _pass(engine: Engine, keyring: Keyring, batch: int, say: Callable[[str], None]) -> tuple[set[int], set[int]]:
-    """Go once through all grants; return the ids of those that were re-encrypted, and of those that cannot be."""
+    """Go through all grants once; return the ids of those that were re-encrypted, and of those that cannot be."""
     changed: set[int] = set()
     undecryptable: set[int] = set()
     last = 0

@@ -1,11 +1,11 @@
-"""The page of a run of refresh-tokens: its figures, its failures, and a picture of how long the grants still live."""
+"""The page of a run of refresh-tokens: its figures, its failures, and a chart of how long the grants still live."""
 
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from sivera import chart_queries as queries
 from sivera import pages
+from sivera.grants import queries
 from sivera.grants.refreshing import GrantFailure, RefreshCounts, RefreshSummary
 
 DAY = timedelta(days=1)
@@ -37,7 +37,7 @@ def refresh_page(job: str, summary: RefreshSummary, charts: list[str]) -> str:
 
 
 def refresh_charts(session: Session) -> list[str]:
-    """Draw how many days the grants of each platform still live, if nobody renews them."""
+    """Draw how long the grants of each platform still live if nobody renews them."""
     counts: dict[tuple[str, str], int] = {}
     for platform, kind, place, count in queries.grants_by_life(session, BOUNDS):
         counts[KINDS.get(kind, kind) if place is None else LIVES[place], platform] = count

@@ -1,14 +1,37 @@
-"""Questions about grants. Times are the database's own, so that the machines' clocks need not agree."""
+"""Questions about grants and their keys. Times are the database's own, so that the machines' clocks need not agree."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, false, func, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    LargeBinary,
+    Row,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sivera.accounts.queries import ACTIVE
-from sivera.models import AdAccount, PlatformCredential, Team
+from sivera.crypto import VERSION as CIPHERTEXT_VERSION
+from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
+
+KEYS_LOCK = 0x51_0E_4B
+"""The number of an advisory lock."""
+
+SEALED = (PlatformCredential.access_token, PlatformCredential.refresh_token)
 
 _READ = select(
     PlatformCredential,
@@ -16,37 +39,32 @@ _READ = select(
     PlatformCredential.next_attempt_at - func.clock_timestamp(),
 ).where(PlatformCredential.id == bindparam("id"))
 
+_IN_DOUBT = (
+    select(TokenRefreshLog.id)
+    .where(TokenRefreshLog.credential_id == PlatformCredential.id, TokenRefreshLog.outcome.is_(None))
+    .exists()
+)
+
 
 def ensure_team(session: Session, name: str) -> int:
-    """Return the id of the team of that name, made if there is none."""
+    """Return the id of the team of that name. Make the team if there is none."""
     session.execute(insert(Team).values(name=name).on_conflict_do_nothing())
     return session.scalars(select(Team.id).where(Team.name == name)).one()
 
 
 def ensure_credential(session: Session, team_id: int, platform: str, name: str) -> PlatformCredential:
-    """Return a team's grant of that platform and name with its row locked, made (without tokens) if there is none."""
+    """Return a team's grant of that platform and name, locked. Make it, without tokens, if there is none."""
     session.execute(
         insert(PlatformCredential).values(team_id=team_id, platform=platform, name=name).on_conflict_do_nothing()
     )
     return session.scalars(
-        select(PlatformCredential)
-        .where(
-            PlatformCredential.team_id == team_id,
-            PlatformCredential.platform == platform,
-            PlatformCredential.name == name,
-        )
-        .with_for_update()
+        select(PlatformCredential).filter_by(team_id=team_id, platform=platform, name=name).with_for_update()
     ).one()
 
 
 def get_credential(session: Session, credential_id: int) -> PlatformCredential:
-    """Return a grant as it stands now; it must exist."""
+    """Return a grant as it is now; it must exist."""
     return session.get_one(PlatformCredential, credential_id, populate_existing=True)
-
-
-def prove_writable(session: Session) -> None:
-    """Write nothing, as only a database that can be written to does."""
-    session.execute(update(PlatformCredential).where(false()).values(name=PlatformCredential.name))
 
 
 def find_credential(session: Session, credential_id: int) -> tuple[PlatformCredential, str] | None:
@@ -62,24 +80,35 @@ def find_credential(session: Session, credential_id: int) -> tuple[PlatformCrede
 def read_credential(
     session: Session, credential_id: int
 ) -> tuple[PlatformCredential, timedelta | None, timedelta | None]:
-    """Return a grant as it stands now, in how long its token ends, and in how long it may be tried again.
+    """Return a grant, the time until its token ends, and the time until it may be tried again.
 
-    Either is negative where that has passed, and None where there is no such time.
+    A time is negative if it has passed, and None if there is no such time.
     """
     found = session.execute(_READ, {"id": credential_id}).one()
     return found[0], found[1], found[2]
 
 
+def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential, str, int]]]:
+    """Return every grant with its team's name and the number of its ad accounts."""
+    return session.execute(
+        select(PlatformCredential, Team.name, func.count(AdAccount.id))
+        .join(Team, Team.id == PlatformCredential.team_id)
+        .outerjoin(AdAccount, AdAccount.credential_id == PlatformCredential.id)
+        .group_by(PlatformCredential.id, Team.name)
+        .order_by(Team.name, PlatformCredential.platform, PlatformCredential.id)
+    ).all()
+
+
+def prove_writable(session: Session) -> None:
+    """Write nothing. It fails on a database that cannot be written to."""
+    session.execute(update(PlatformCredential).where(false()).values(name=PlatformCredential.name))
+
+
 def replace_tokens(
-    session: Session,
-    credential: PlatformCredential,
-    *,
-    access_token: bytes | None,
-    refresh_token: bytes | None,
-    expires_in: timedelta | None,
+    session: Session, credential: PlatformCredential, sealed: Mapping[str, bytes | None], expires_in: timedelta | None
 ) -> None:
-    """Give a grant the tokens of a login: it begins anew, and whoever renews it now loses."""
-    credential.access_token, credential.refresh_token = access_token, refresh_token
+    """Give a grant the tokens of a login. It starts over, and a renewal that is under way loses."""
+    credential.access_token, credential.refresh_token = sealed["access_token"], sealed["refresh_token"]
     credential.expires_at = None if expires_in is None else func.now() + expires_in
     credential.generation += 1
     credential.lease_owner = credential.lease_until = credential.next_attempt_at = credential.last_strike_on = None
@@ -88,15 +117,162 @@ def replace_tokens(
     session.flush()
 
 
-def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential, str, int]]]:
-    """Return every grant with its team's name and how many ad accounts it carries."""
-    return session.execute(
-        select(PlatformCredential, Team.name, func.count(AdAccount.id))
+def due_grants(
+    session: Session,
+    *,
+    windows: Mapping[str, timedelta],
+    proof_every: timedelta,
+    platforms: Sequence[str],
+    teams: Sequence[str],
+) -> Sequence[Row[Any]]:
+    """Return id, platform, team, name and generation of the grants to renew: in doubt first, then the soonest to end.
+
+    It leaves out grants that somebody is renewing now, and grants that rest after failures.
+
+    Args:
+        session: The database.
+        windows: The time before its end from which a platform's grant is due.
+        proof_every: How often a grant without an end is due.
+        platforms: Only these; empty means all, also those that this version does not know.
+        teams: Only teams of these names; empty means all.
+    """
+    window = case(
+        *((PlatformCredential.platform == name, literal(length, Interval)) for name, length in windows.items()),
+        else_=literal(timedelta(), Interval),
+    )
+    proven_at = func.coalesce(PlatformCredential.last_renewed_at, PlatformCredential.created_at)
+    statement = (
+        select(
+            PlatformCredential.id,
+            PlatformCredential.platform,
+            Team.name.label("team"),
+            PlatformCredential.name,
+            PlatformCredential.generation,
+        )
         .join(Team, Team.id == PlatformCredential.team_id)
-        .outerjoin(AdAccount, and_(AdAccount.credential_id == PlatformCredential.id))
-        .group_by(PlatformCredential.id, Team.name)
-        .order_by(Team.name, PlatformCredential.platform, PlatformCredential.id)
+        .where(
+            PlatformCredential.status == "active",
+            or_(PlatformCredential.next_attempt_at.is_(None), PlatformCredential.next_attempt_at <= func.now()),
+            or_(PlatformCredential.lease_until.is_(None), PlatformCredential.lease_until < func.now()),
+            or_(
+                PlatformCredential.expires_at < func.now() + window,
+                and_(PlatformCredential.expires_at.is_(None), proven_at < func.now() - proof_every),
+                _IN_DOUBT,
+            ),
+        )
+        .order_by(_IN_DOUBT.desc(), PlatformCredential.expires_at.asc().nulls_last(), PlatformCredential.id)
+    )
+    if platforms:
+        statement = statement.where(PlatformCredential.platform.in_(platforms))
+    if teams:
+        statement = statement.where(Team.name.in_(teams))
+    return session.execute(statement).all()
+
+
+def grants_by_life(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, str, int | None, int]]]:
+    """Return platform, kind, place among the bounds and number of the grants, by their remaining life.
+
+    The kind is the status of a grant that does not work, else 'renewable' (held by a refresh token), 'endless' or
+    'ending'. Only 'ending' has a place: the number of bounds that its remaining life has reached.
+    """
+    kind: ColumnElement[str] = case(
+        (PlatformCredential.status != "active", PlatformCredential.status),
+        (PlatformCredential.refresh_token.is_not(None), "renewable"),
+        (PlatformCredential.expires_at.is_(None), "endless"),
+        else_="ending",
+    )
+    left = PlatformCredential.expires_at - func.now()
+    place = case((kind == "ending", case(*((left >= bound, n) for n, bound in _longest_first(bounds)), else_=0)))
+    found = select(PlatformCredential.platform, kind.label("kind"), place.label("place")).subquery()
+    return session.execute(
+        select(found.c.platform, found.c.kind, found.c.place, func.count()).group_by(
+            found.c.platform, found.c.kind, found.c.place
+        )
     ).all()
+
+
+def list_checks(session: Session) -> Sequence[TokenKeyCheck]:
+    """Return every key that the database knows of, the oldest first."""
+    return session.scalars(select(TokenKeyCheck).order_by(TokenKeyCheck.created_at)).all()
+
+
+def add_check(session: Session, key_id: str, sentinel: bytes) -> None:
+    """Make a key known, if it is not."""
+    session.execute(insert(TokenKeyCheck).values(id=key_id, sentinel=sentinel).on_conflict_do_nothing())
+
+
+def tokens_by_key(session: Session) -> Counter[str]:
+    """Count the tokens of all grants by the key id in their ciphertext. Leave out what is no ciphertext of ours."""
+    found: Counter[str] = Counter()
+    for column in SEALED:
+        # CASE: the bytes that it reads exist only if the condition holds.
+        is_ours = and_(func.length(column) > 2, func.get_byte(column, 0) == CIPHERTEXT_VERSION)
+        name = case((is_ours, func.substring(column, 3, func.get_byte(column, 1))))
+        for raw, count in session.execute(select(name, func.count()).group_by(name)).all():
+            if raw is not None:
+                found[raw.decode(errors="replace")] += count
+    return found
+
+
+def count_sealed_otherwise(session: Session, prefix: bytes) -> int:
+    """Count the grants with a token that another key encrypted; the prefix of a ciphertext names its key."""
+    return session.execute(
+        select(func.count()).select_from(PlatformCredential).where(_sealed_otherwise(prefix))
+    ).scalar_one()
+
+
+def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
+    """Return such grants with an id above `after`, in the order of ids, locked."""
+    return session.scalars(
+        select(PlatformCredential)
+        .where(PlatformCredential.id > after, _sealed_otherwise(prefix))
+        .order_by(PlatformCredential.id)
+        .limit(most)
+        .with_for_update(of=PlatformCredential)
+    ).all()
+
+
+def leases_taken_before(session: Session, moment: datetime, longest: timedelta) -> int:
+    """Count the renewals under way that began before a moment; `longest` is how long a lease lasts."""
+    return session.execute(
+        select(func.count())
+        .select_from(PlatformCredential)
+        .where(
+            PlatformCredential.lease_until > func.clock_timestamp(), PlatformCredential.lease_until - longest <= moment
+        )
+    ).scalar_one()
+
+
+def lock_keys(session: Session) -> bool:
+    """Take the right to change keys until the transaction ends. Return False if somebody else has it."""
+    taken: bool = session.execute(select(func.pg_try_advisory_xact_lock(KEYS_LOCK))).scalar_one()
+    return taken
+
+
+def put_in_use(session: Session, key_id: str) -> None:
+    """Record that a key is needed; it may have been retired."""
+    session.execute(update(TokenKeyCheck).where(TokenKeyCheck.id == key_id).values(retired_at=None))
+
+
+def retire_others(session: Session, key_id: str) -> None:
+    """Record that the database needs no other key than this one."""
+    session.execute(
+        update(TokenKeyCheck)
+        .where(TokenKeyCheck.id != key_id, TokenKeyCheck.retired_at.is_(None))
+        .values(retired_at=func.now())
+    )
+
+
+def _longest_first(bounds: Sequence[timedelta]) -> list[tuple[int, timedelta]]:
+    return sorted(enumerate(bounds, 1), reverse=True)
+
+
+def _sealed_otherwise(prefix: bytes) -> ColumnElement[bool]:
+    def otherwise(column: InstrumentedAttribute[bytes | None]) -> ColumnElement[bool]:
+        begins = func.substring(column, 1, len(prefix))
+        return and_(column.is_not(None), begins != literal(prefix, LargeBinary))
+
+    return or_(*map(otherwise, SEALED))
 
 
 def platforms_in_use(session: Session) -> set[str]:

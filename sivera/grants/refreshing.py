@@ -1,7 +1,7 @@
-"""What refresh-tokens does: which grants are due, what became of each, and what a run's failures mean."""
+"""The work of refresh-tokens: which grants are due, how each renewal ended, and what a run's failures mean."""
 
-from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable
+from datetime import UTC, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from sivera.accounts import queries as account_queries
+from sivera.clock import read_clock
 from sivera.errors import ConfigurationError, LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
-from sivera.grants import refresh_queries as queries
-from sivera.grants import rules
-from sivera.grants.renewal_queries import mark
+from sivera.grants import queries, rules
+from sivera.grants import renewal_queries as renewals
+from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.reasons import reason_for
 from sivera.values import PlatformName, Value
@@ -27,23 +28,23 @@ class RefreshOptions(BaseModel):
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
     window_hours: dict[PlatformName, Annotated[int, Field(ge=1, le=1440)]] = Field(
         default={},
-        description="Hours before its end from which a platform's grant is due; those left out have their own.",
+        description="Hours before its end from which a platform's grant is due; others keep their own window.",
     )
-    batch_size: int = Field(default=100, ge=1, le=1000, description="At most so many grants are mapped at once.")
+    batch_size: int = Field(default=100, ge=1, le=1000, description="The most grants that are mapped at once.")
     deadline_seconds: int = Field(
         default=255,
         ge=10,
         le=255,
-        description="Seconds after which no platform is called any more; what is left comes first next time.",
+        description="Seconds after which the run calls no platform any more; the rest comes first next time.",
     )
 
     def words(self) -> tuple[str, ...]:
-        """What tells a run with these options from others."""
+        """The words in a run's name that tell these options apart from others."""
         return (*self.platforms, *self.teams)
 
 
 class DueGrant(Value):
-    """A grant to renew, if it still has this generation; `team` and `name` are what a person knows it by."""
+    """A grant to renew, if it still has this generation. A person knows it by `team` and `name`."""
 
     id: int
     platform: PlatformName
@@ -62,14 +63,14 @@ class GrantFailure(Value):
 
 
 class RefreshPlan(Value):
-    """What a run found to do, and the grants of platforms that this version does not know."""
+    """The due grants of a run, and those of platforms that this version does not know."""
 
     due: tuple[DueGrant, ...]
     unknown: tuple[GrantFailure, ...]
 
 
 class Result(StrEnum):
-    """How the renewal of a grant ended, where it did not fail."""
+    """How the renewal of a grant ended, if it did not fail."""
 
     RENEWED = "renewed"
     ELSEWHERE = "elsewhere"
@@ -77,7 +78,7 @@ class Result(StrEnum):
     PUT_OFF = "put_off"
     """Its platform wants no calls for this grant now."""
     AGAIN = "again"
-    """Its platform wants no calls at all now: it is taken again in this run, or put off."""
+    """Its platform wants no calls at all now: this run tries it again, or puts it off."""
 
 
 def plan_refresh(session: Session, options: RefreshOptions) -> RefreshPlan:
@@ -88,37 +89,20 @@ def plan_refresh(session: Session, options: RefreshOptions) -> RefreshPlan:
     """
     if missing := account_queries.unknown_teams(session, options.teams):
         raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
-    hours = options.window_hours
+    hours = {platform: timedelta(hours=hours) for platform, hours in options.window_hours.items()}
     rows = queries.due_grants(
         session,
-        windows={
-            name.value: timedelta(hours=hours[name]) if name in hours else facts.window
-            for name, facts in rules.FACTS.items()
-        },
+        windows={name.value: hours.get(name, facts.window) for name, facts in rules.FACTS.items()},
         proof_every=rules.PROOF_EVERY,
         platforms=[name.value for name in options.platforms],
         teams=options.teams,
     )
     known = set(PlatformName)
+    unknown = "This version of Sivera Jobs does not know the platform: update it."
     return RefreshPlan(
-        due=tuple(
-            DueGrant(
-                id=row.id,
-                platform=PlatformName(row.platform),
-                team=row.team,
-                name=row.name,
-                generation=row.generation,
-            )
-            for row in rows
-            if row.platform in known
-        ),
+        due=tuple(DueGrant.model_validate(row._asdict()) for row in rows if row.platform in known),
         unknown=tuple(
-            GrantFailure(
-                id=row.id,
-                platform=row.platform,
-                team=row.team,
-                reason="This version of Sivera Jobs does not know the platform: update it.",
-            )
+            GrantFailure(id=row.id, platform=row.platform, team=row.team, reason=unknown)
             for row in rows
             if row.platform not in known
         ),
@@ -138,7 +122,7 @@ def renew_due(source: GrantTokenSource, grant: DueGrant) -> Result:
 
 
 class RefreshCounts(Value):
-    """Grants that a run had to do with, by how they ended; all of one platform or of all."""
+    """The grants of a run, of one platform or of all, by how they ended."""
 
     due: int = 0
     renewed: int = 0
@@ -149,7 +133,7 @@ class RefreshCounts(Value):
 
 
 class RefreshSummary(Value):
-    """What a run did, and which platforms were found to be down."""
+    """What a run did, and which platforms were down."""
 
     total: RefreshCounts
     platforms: dict[str, RefreshCounts]
@@ -158,7 +142,7 @@ class RefreshSummary(Value):
 
     @property
     def success(self) -> bool:
-        """Whether nothing failed, no platform is down, and no human is newly needed."""
+        """Whether nothing failed, no platform is down, and no grant newly needs a human."""
         return not self.failures and not self.down
 
     @property
@@ -175,10 +159,10 @@ class RefreshSummary(Value):
 
 
 class RefreshTally:
-    """Adds up a run while its grants end, in whatever order.
+    """Adds up a run while its grants end, in any order.
 
     Args:
-        plan: What the run found to do; a grant of which nothing is heard was put off.
+        plan: The work of the run. A grant that never ends counts as put off.
     """
 
     def __init__(self, plan: RefreshPlan) -> None:
@@ -186,13 +170,13 @@ class RefreshTally:
         self._ended: dict[int, Result | Exception] = {}
 
     def add(self, grant: DueGrant, result: object) -> bool:
-        """Take what a grant's renewal returned or raised; return whether it is to be taken again in this run."""
+        """Take what a grant's renewal returned or raised. Return whether this run should try the grant again."""
         ended = result if isinstance(result, Result | Exception) else TypeError(f"the renewal ended as {result!r}")
         self._ended[grant.id] = ended
         return ended is Result.AGAIN
 
     def may_work_later(self) -> tuple[DueGrant, ...]:
-        """The grants whose platform did not renew them, although neither a human nor an operator is needed."""
+        """The grants that their platform did not renew, although they need neither a human nor an operator."""
         return tuple(grant for grant in self.plan.due if _may_work_later(self._ended.get(grant.id)))
 
     def renewed(self) -> tuple[DueGrant, ...]:
@@ -200,27 +184,20 @@ class RefreshTally:
         return tuple(grant for grant in self.plan.due if self._ended.get(grant.id) is Result.RENEWED)
 
     def summary(self, down: Collection[PlatformName] = ()) -> RefreshSummary:
-        """Return what the run did, given which platforms were found to be down."""
-        plan = self.plan
-        platforms = sorted({grant.platform.value for grant in plan.due} | {one.platform for one in plan.unknown})
+        """Return what the run did, given the platforms that are down."""
+        due, unknown = self.plan.due, self.plan.unknown
         return RefreshSummary(
-            total=self._counts(plan.due, plan.unknown),
+            total=self._counts(due, unknown),
             platforms={
                 name: self._counts(
-                    [grant for grant in plan.due if grant.platform.value == name],
-                    [one for one in plan.unknown if one.platform == name],
+                    [grant for grant in due if grant.platform == name], [one for one in unknown if one.platform == name]
                 )
-                for name in platforms
+                for name in sorted({grant.platform.value for grant in due} | {one.platform for one in unknown})
             },
-            failures=plan.unknown
+            failures=unknown
             + tuple(
-                GrantFailure(
-                    id=grant.id,
-                    platform=grant.platform.value,
-                    team=grant.team,
-                    reason=reason_for(ended, grant.platform),
-                )
-                for grant in plan.due
+                GrantFailure(id=grant.id, platform=grant.platform.value, team=grant.team, reason=reason_for(ended))
+                for grant in due
                 if isinstance(ended := self._ended.get(grant.id), Exception)
             ),
             down=tuple(down),
@@ -241,11 +218,13 @@ class RefreshTally:
         )
 
 
-def settle(session: Session, tally: RefreshTally, silent: Collection[PlatformName]) -> tuple[PlatformName, ...]:
-    """Tell outages from grants that are at fault, and give these a strike, once a day.
+def judge_failures(
+    deps: RenewalDependencies, tally: RefreshTally, silent: Collection[PlatformName]
+) -> tuple[PlatformName, ...]:
+    """Tell outages from grants that are at fault, and give each such grant a strike, at most one a day.
 
     Args:
-        session: The database.
+        deps: The database, and whom to notify.
         tally: What the run did.
         silent: The platforms that left many calls in a row without an answer.
 
@@ -254,34 +233,38 @@ def settle(session: Session, tally: RefreshTally, silent: Collection[PlatformNam
     failing, renewed = tally.may_work_later(), tally.renewed()
     at_fault: list[int] = []
     down: list[PlatformName] = []
-    for platform in sorted({grant.platform for grant in tally.plan.due}):
-        mine = [grant for grant in failing if grant.platform is platform]
-        well = _teams(grant for grant in renewed if grant.platform is platform)
-        if rules.is_outage(_teams(mine), well, is_silent=platform in silent):
-            queries.open_outage(session, platform.value)
-            down.append(platform)
-            continue
-        at_fault += [grant.id for grant in mine]
-        if well and platform not in silent:
-            queries.close_outage(session, platform.value)
-    _strike(session, at_fault)
+    events: list[renewals.Event | None] = []
+    with Session(deps.engine) as session, session.begin():
+        for platform in sorted({grant.platform for grant in tally.plan.due}):
+            mine = [grant for grant in failing if grant.platform is platform]
+            served = _teams(grant for grant in renewed if grant.platform is platform)
+            if rules.is_outage(_teams(mine), served, is_silent=platform in silent):
+                events.append(renewals.open_outage(session, platform.value))
+                down.append(platform)
+                continue
+            at_fault += [grant.id for grant in mine]
+            if served and platform not in silent:
+                events.append(renewals.close_outage(session, platform.value))
+        events += _strike(session, at_fault)
+    for event in filter(None, events):
+        deps.notify(*event)
     return tuple(down)
 
 
-def _strike(session: Session, credential_ids: Sequence[int]) -> None:
-    today = queries.today(session)
-    for row in queries.lock_failing(session, credential_ids):
-        if not rules.earns_strike(row.last_strike_on, today):
-            continue
-        row.strikes, row.last_strike_on = row.strikes + 1, today
-        if rules.is_struck_out(row.strikes):
-            session.flush()
-            reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
-            mark(session, row.id, row.generation, rules.WAITING[0], reason)
+def _strike(session: Session, credential_ids: Collection[int]) -> list[renewals.Event | None]:
+    today, events = read_clock(session).astimezone(UTC).date(), []
+    for row in renewals.lock_failing(session, list(credential_ids)):
+        if rules.earns_strike(row.last_strike_on, today):
+            row.strikes, row.last_strike_on = row.strikes + 1, today
+            if row.strikes >= rules.STRIKES:
+                session.flush()
+                reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
+                events.append(renewals.mark(session, row.id, row.generation, rules.WAITING[0], reason))
+    return events
 
 
 def _may_work_later(ended: Result | Exception | None) -> bool:
-    # Not where it was our own database that failed, or where the platform was not called.
+    # Not if our own database failed, or the platform was not called.
     called = isinstance(ended, Unavailable) and not (isinstance(ended, LeftAlone) and not ended.was_tried)
     return called or ended is Result.PUT_OFF
 

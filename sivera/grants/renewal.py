@@ -1,14 +1,14 @@
-"""The one way in which a grant is renewed: lease and journal, the call, the write.
+"""The only way to renew a grant: lease and journal, the call, the write.
 
-    1. One transaction takes the lease and writes the journal row. That it commits proves, just before a token is spent,
-       that the database can be written to.
+    1. One transaction takes the lease and writes the journal row. Its commit proves that the database can be written
+       to, just before a token is spent.
     2. The platform is called, outside of any transaction.
-    3. A refresh token that was replaced is written to the spool: there is no other copy of it.
-    4. One transaction writes the new tokens and completes the journal row. It is refused where the generation has moved
+    3. A refresh token that was replaced is written to the spool, because there is no other copy of it.
+    4. One transaction writes the new tokens and completes the journal row. It is refused if the generation has moved
        on or a successor holds the lease. While the database is away, the tokens stay in the spool.
 
-A process that is killed leaves a journal row without an outcome: the next one to take the lease tries the stored token
-again, and tells by that row whether a refusal means that its successor was lost.
+A process that is killed leaves a journal row without an outcome. The next holder of the lease tries the stored token
+again. If the platform refuses it, that row says whether its successor was lost.
 """
 
 import hashlib
@@ -41,17 +41,13 @@ from sivera.values import GrantTokens, PlatformName, Value
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=90)
-"""Longer than a renewal's slowest call and its write; a holder that died is succeeded after it."""
+"""Longer than a renewal's slowest call and its write. After it, a successor takes over from a holder that died."""
 
 FOLLOW_SECONDS = 5.0
-"""With the longest phases of a call (pool, connection, write, read), still within the lease."""
+"""Together with the longest phases of a call (pool, connection, write, read) this is still within the lease."""
 
 STORE_SECONDS = 20.0
 STORE_PAUSE_SECONDS = 0.5
-
-
-def _no_run() -> UUID | None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -63,13 +59,15 @@ class RenewalDependencies:
         keyring: Decrypts the stored tokens and encrypts the renewed ones.
         spool: Keeps renewed tokens until the database has them.
         run_id: Gives the id of the flow run that asks, for the journal.
-        store_seconds: For how long a write is tried again before it is left to the spool.
+        notify: Is told when a grant needs a human, and when it works again.
+        store_seconds: How long to repeat a failing write before leaving it to the spool.
     """
 
     engine: Engine
     keyring: Keyring
     spool: Spool
-    run_id: Callable[[], UUID | None] = _no_run
+    run_id: Callable[[], UUID | None] = lambda: None
+    notify: queries.Notify = queries.notify_nobody
     store_seconds: float = STORE_SECONDS
 
 
@@ -90,6 +88,13 @@ def seal(keyring: Keyring, credential_id: int, column: str, token: SecretStr | N
     return keyring.encrypt(token.get_secret_value(), Place(PlatformCredential.__tablename__, column, credential_id))
 
 
+def seal_tokens(keyring: Keyring, credential_id: int, tokens: GrantTokens) -> dict[str, bytes | None]:
+    """Encrypt the tokens of a grant, by their columns."""
+    return {
+        name: seal(keyring, credential_id, name, getattr(tokens, name)) for name in ("access_token", "refresh_token")
+    }
+
+
 def unseal(keyring: Keyring, credential_id: int, column: str, sealed: bytes | None) -> SecretStr | None:
     """Decrypt what `seal` gave.
 
@@ -105,13 +110,13 @@ def unseal(keyring: Keyring, credential_id: int, column: str, sealed: bytes | No
 def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
     """Renew a grant and store its new tokens.
 
-    Returns whether it was renewed; False where someone else is renewing it, or has renewed or connected it meanwhile.
+    Returns whether this call renewed it; False if someone else renews it, or has renewed or connected it meanwhile.
 
     Raises:
         ReconnectRequired: Only a human can make it work again; it is marked so, unless it has other tokens by now.
         PlatformError: The platform did not renew it now.
         SpoolError: Its newest tokens are in the spool, and cannot be read.
-        SQLAlchemyError: The database failed. Where that was after the call, the new tokens are in the spool.
+        SQLAlchemyError: The database failed. If that was after the call, the new tokens are in the spool.
     """
     deps.spool.prove_writable()
     if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
@@ -135,7 +140,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
-        outcome, paused = _conclude(deps, grant, owner, begun, error, _milliseconds_since(called_at))
+        outcome, paused = conclude(deps, grant, owner, begun, error, _milliseconds_since(called_at))
         if outcome is Outcome.SUPERSEDED:
             return False
         if paused and isinstance(error, Unavailable):
@@ -154,9 +159,9 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
 
 
 def take_up_spool(deps: RenewalDependencies) -> int:
-    """Write what the spool holds into the database, and return how many grants that renewed.
+    """Write the spool into the database, and return the number of grants that this renewed.
 
-    A file that cannot be read or written stays where it is, is told of in the log, and stops no other.
+    A file that cannot be read or written stays, is logged, and stops no other.
 
     Raises:
         OperationalError: The database is still away.
@@ -168,13 +173,41 @@ def take_up_spool(deps: RenewalDependencies) -> int:
         except OperationalError:
             raise
         except (SpoolError, SQLAlchemyError) as error:
-            told = str(error) if isinstance(error, SpoolError) else type(error).__name__
-            logger.error("A renewed token stays in the spool: %s", told)  # noqa: TRY400 - no traceback: it holds values
+            why = str(error) if isinstance(error, SpoolError) else type(error).__name__
+            logger.error("A renewed token stays in the spool: %s", why)  # noqa: TRY400 - no traceback: it holds values
     return taken
 
 
+def conclude(
+    deps: RenewalDependencies, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
+) -> tuple[Outcome, bool]:
+    """Record what a failed call means for the grant, and give the lease back.
+
+    Returns the journal's outcome, and whether the grant rests for a while.
+    """
+    rotates = rules.FACTS[grant.platform].rotates and grant.tokens.refresh_token is not None
+    outcome = rules.outcome_of(error, rotates=rotates, in_doubt=begun.in_doubt)
+    code = error.code if isinstance(error, PlatformError) else type(error).__name__
+    failures = grant.failures + 1
+    pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
+    event = None
+    with Session(deps.engine) as session, session.begin():
+        if outcome in rules.ASK_A_HUMAN:
+            status, reason = rules.status_after(outcome, error)
+            event = queries.mark(session, grant.id, grant.generation, status, reason, owner)
+            outcome = outcome if event else Outcome.SUPERSEDED
+        if pause is None:
+            queries.release(session, grant.id, owner)
+        else:
+            queries.put_off(session, grant.id, owner, failures, pause)
+        queries.finish(session, begun.attempt_id, outcome.value, duration_ms, code)
+    if event:
+        deps.notify(*event)
+    return outcome, bool(pause)
+
+
 def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
-    """Write one file of the spool into the database; None where it stays, because a successor's renewal decides."""
+    """Write one file of the spool into the database. Return None if it stays because a successor's renewal decides."""
     with deps.spool.take(deps.keyring, path) as answer:
         outcome = None if answer is None else _write(deps, answer)
         if answer and outcome:
@@ -184,7 +217,7 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
 
 
 def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
-    """Take over a key that became current; not so late that the call could outlive the lease."""
+    """Load a key that became current meanwhile. Give up if the call could then outlive the lease."""
     begun_at = time.monotonic()
     keyring.follow(begun.key_id)
     if time.monotonic() - begun_at > FOLLOW_SECONDS:
@@ -192,10 +225,9 @@ def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> N
 
 
 def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
-    """Write an answer, again and again for a while.
+    """Write an answer, repeatedly for a while if that fails.
 
-    Where it is the only copy of a token, the spool has it before the database is asked; otherwise from the first
-    failure on.
+    The only copy of a token goes to the spool before the database is asked; any other after the first failure.
     """
     until = time.monotonic() + deps.store_seconds
     with ExitStack() as held:
@@ -230,54 +262,29 @@ def _put(deps: RenewalDependencies, answer: Answer, held: ExitStack) -> bool:
 
 
 def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
-    """Write an answer in one transaction; None where a successor holds the lease, and may yet be refused."""
+    """Write an answer in one transaction. Return None if a successor holds the lease, and may yet be refused."""
     with Session(deps.engine) as session, session.begin():
         status = queries.store_tokens(
             session,
             answer.credential_id,
             generation=answer.generation,
             owner=answer.owner,
-            access_token=seal(deps.keyring, answer.credential_id, "access_token", answer.tokens.access_token),
-            refresh_token=seal(deps.keyring, answer.credential_id, "refresh_token", answer.tokens.refresh_token),
+            sealed=seal_tokens(deps.keyring, answer.credential_id, answer.tokens),
             as_of=answer.as_of,
             expires_in=answer.tokens.expires_in,
         )
         if status is None and queries.generation_of(session, answer.credential_id) == answer.generation:
             return None
         outcome = Outcome.SUPERSEDED if status is None else Outcome.RENEWED
-        queries.finish(session, answer.attempt_id, outcome.value, duration_ms=answer.duration_ms)
-        if status in rules.WAITING:
-            queries.recover(session, answer.credential_id)
+        queries.finish(session, answer.attempt_id, outcome.value, answer.duration_ms)
+        event = queries.recover(session, answer.credential_id) if status in rules.WAITING else None
+    if event:
+        deps.notify(*event)
     return outcome
 
 
-def _conclude(
-    deps: RenewalDependencies, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
-) -> tuple[Outcome, bool]:
-    """Write what a failed call means for the grant, and give the lease back.
-
-    Returns what the journal says of it, and whether the grant is left alone for a while.
-    """
-    rotates = rules.FACTS[grant.platform].rotates and grant.tokens.refresh_token is not None
-    outcome = rules.outcome_of(error, rotates=rotates, in_doubt=begun.in_doubt)
-    code = error.code if isinstance(error, PlatformError) else type(error).__name__
-    failures = grant.failures + 1
-    pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
-    with Session(deps.engine) as session, session.begin():
-        if outcome in rules.ASK_A_HUMAN:
-            status, reason = rules.status_after(outcome, error)
-            if not queries.mark(session, grant.id, grant.generation, status, reason, owner):
-                outcome = Outcome.SUPERSEDED
-        if pause is None:
-            queries.release(session, grant.id, owner)
-        else:
-            queries.put_off(session, grant.id, owner, failures, pause)
-        queries.finish(session, begun.attempt_id, outcome.value, error_code=code, duration_ms=duration_ms)
-    return outcome, bool(pause)
-
-
 def _fingerprint(tokens: GrantTokens) -> str:
-    """Return what tells two tokens apart and tells nothing else: they are random, so a digest cannot be reversed."""
+    """Return a digest that tells two tokens apart. It cannot be reversed, because tokens are random."""
     spent = tokens.refresh_token or tokens.access_token
     return hashlib.sha256(b"sivera renewal\0" + spent.get_secret_value().encode()).hexdigest()[:16]
 

@@ -1,23 +1,41 @@
-"""The renewal of a grant in SQL: lease and journal before the call, the write after it.
+"""The renewal of a grant in SQL: lease and journal before the call, the write after it, and what a failure leaves.
 
-The statements are written out, since the order of what they check is what they are about. Times are the database's own.
+The important statements are plain SQL, because the order of their checks matters. Times are the database's own.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Interval, LargeBinary, bindparam, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from sivera.models import OutboxEvent, PlatformCredential, Team, TokenRefreshLog
+from sivera.models import PlatformCredential, PlatformOutage, Team, TokenRefreshLog
+
+
+class Event(NamedTuple):
+    """Something that has just become true: its name, the id of the resource that it is about, and details."""
+
+    name: str
+    resource: str
+    payload: Mapping[str, Any]
+
+
+Notify = Callable[[str, str, Mapping[str, Any]], None]
+"""Takes name, resource and payload of an event, after the commit of the transaction that made it true."""
+
+
+def notify_nobody(_name: str, _resource: str, _payload: Mapping[str, Any]) -> None:
+    """Drop an event."""
 
 
 class Begun(NamedTuple):
-    """An attempt whose lease is held and whose journal row is written.
+    """An attempt that holds the lease and has its journal row.
 
     `at` is the database's time. `in_doubt` says that an earlier attempt with the same token was cut off. `key_id` is
-    the key that tokens are to be encrypted with by now.
+    the key that encrypts tokens by now.
     """
 
     attempt_id: int
@@ -65,7 +83,7 @@ def begin(
     fingerprint: str,
     run_id: UUID | None,
 ) -> Begun | None:
-    """Take the right to renew a grant and write the journal; None where someone else has it or was faster.
+    """Take the right to renew a grant and write the journal. Return None if someone else has it or was faster.
 
     Attempts of an earlier holder that died are closed as in doubt.
     """
@@ -104,29 +122,20 @@ def store_tokens(
     *,
     generation: int,
     owner: str,
-    access_token: bytes | None,
-    refresh_token: bytes | None,
+    sealed: Mapping[str, bytes | None],
     as_of: datetime,
     expires_in: timedelta | None,
 ) -> str | None:
-    """Write renewed tokens as the next generation; return the grant's status, None where the write is refused.
+    """Write renewed tokens as the next generation. Return the grant's status, or None if the write is refused.
 
-    It is refused once the grant has another generation, and while a successor holds the lease (compare-and-swap).
+    It is refused if the grant has another generation, or a successor holds the lease (compare-and-swap).
     """
-    parameters = {
-        "id": credential_id,
-        "generation": generation,
-        "owner": owner,
-        "access_token": access_token,
-        "refresh_token": refresh_token,
-        "as_of": as_of,
-        "expires_in": expires_in,
-    }
-    return session.execute(_STORE, parameters).scalar()
+    parameters = {"id": credential_id, "generation": generation, "owner": owner, "as_of": as_of, **sealed}
+    return session.execute(_STORE, parameters | {"expires_in": expires_in}).scalar()
 
 
 def generation_of(session: Session, credential_id: int) -> int | None:
-    """Return a grant's generation as it is now; None where the grant is gone."""
+    """Return a grant's generation, or None if the grant is gone."""
     return session.scalar(select(PlatformCredential.generation).where(PlatformCredential.id == credential_id))
 
 
@@ -137,31 +146,25 @@ _FINISH = text("""
 """)
 
 
-def finish(
-    session: Session, attempt_id: int, outcome: str, *, error_code: str | None = None, duration_ms: int | None = None
-) -> None:
-    """Write into the journal what came of an attempt; `duration_ms` is how long the platform took."""
+def finish(session: Session, attempt_id: int, outcome: str, duration_ms: int, error_code: str | None = None) -> None:
+    """Write the outcome of an attempt into the journal; `duration_ms` is how long the platform took."""
     session.execute(
         _FINISH, {"id": attempt_id, "outcome": outcome, "error_code": error_code, "duration_ms": duration_ms}
     )
 
 
-def release(session: Session, credential_id: int, owner: str) -> None:
-    """Give the right to renew back, if it is still the owner's."""
+def release(session: Session, credential_id: int, owner: str, **values: object) -> None:
+    """Give the lease back, if it is still the owner's, and change what is given."""
     session.execute(
         update(PlatformCredential)
         .where(PlatformCredential.id == credential_id, PlatformCredential.lease_owner == owner)
-        .values(lease_owner=None, lease_until=None)
+        .values(lease_owner=None, lease_until=None, **values)
     )
 
 
 def put_off(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta) -> None:
-    """Give the right to renew back after a failure, and leave the grant alone for a while."""
-    session.execute(
-        update(PlatformCredential)
-        .where(PlatformCredential.id == credential_id, PlatformCredential.lease_owner == owner)
-        .values(lease_owner=None, lease_until=None, failures=failures, next_attempt_at=func.now() + pause)
-    )
+    """Give the lease back after a failure, and let the grant rest for a while."""
+    release(session, credential_id, owner, failures=failures, next_attempt_at=func.now() + pause)
 
 
 _MARK = (
@@ -174,12 +177,12 @@ _MARK = (
 
 def mark(
     session: Session, credential_id: int, generation: int, status: str, reason: str, owner: str | None = None
-) -> bool:
-    """Say that only a human can make a grant work again, with its event; False where that is no longer so.
+) -> Event | None:
+    """Record that a grant needs a human, and return the event of it; None if that is no longer so.
 
-    That is where it was renewed or connected meanwhile, or is marked already, or another one than `owner` holds its
-    lease: then the outcome of that renewal counts. Comparing the generation reads the row first: `invalid_grant` is
-    also what a token gets that somebody else has just renewed.
+    It is no longer so if the grant was renewed or connected meanwhile, is marked already, or someone else than `owner`
+    holds its lease: then the outcome of that renewal counts. Only comparing generations can tell: a platform answers
+    `invalid_grant` also for a token that somebody else has just renewed.
     """
     free = or_(PlatformCredential.lease_until.is_(None), PlatformCredential.lease_until < func.now())
     marked = session.execute(
@@ -190,45 +193,69 @@ def mark(
         ).values(status=status, status_reason=reason)
     ).scalar()
     if marked is None:
-        return False
-    _announce(session, credential_id, "sivera.grant.reauthorization-required", status=status, reason=reason)
-    return True
+        return None
+    return _event(session, credential_id, "sivera.grant.reauthorization-required", status, reason)
 
 
-def recover(session: Session, credential_id: int) -> None:
-    """Take a grant that is not active back into use, with its event."""
+def recover(session: Session, credential_id: int) -> Event | None:
+    """Take a grant back into use, and return the event of it; None if it was active."""
     recovered = session.execute(
         update(PlatformCredential)
         .where(PlatformCredential.id == credential_id, PlatformCredential.status != "active")
         .values(status="active", status_reason=None, status_since=func.now())
         .returning(PlatformCredential.id)
     ).scalar()
-    if recovered is not None:
-        _announce(session, credential_id, "sivera.grant.recovered", status="active", reason=None)
+    return None if recovered is None else _event(session, credential_id, "sivera.grant.recovered", "active", None)
 
 
-def _announce(session: Session, credential_id: int, name: str, *, status: str, reason: str | None) -> None:
+def _event(session: Session, credential_id: int, name: str, status: str, reason: str | None) -> Event:
     platform, team = session.execute(
         select(PlatformCredential.platform, Team.name)
         .join(Team, Team.id == PlatformCredential.team_id)
         .where(PlatformCredential.id == credential_id)
     ).one()
-    session.add(
-        OutboxEvent(
-            name=name,
-            resource=f"sivera.grant.{credential_id}",
-            payload={"grant": credential_id, "platform": platform, "team": team, "status": status, "reason": reason},
+    payload = {"grant": credential_id, "platform": platform, "team": team, "status": status, "reason": reason}
+    return Event(name, f"sivera.grant.{credential_id}", payload)
+
+
+def lock_failing(session: Session, credential_ids: Sequence[int]) -> Sequence[PlatformCredential]:
+    """Return those of the grants that are active and have failed since their last renewal, locked, by id."""
+    return session.scalars(
+        select(PlatformCredential)
+        .where(
+            PlatformCredential.id.in_(credential_ids),
+            PlatformCredential.status == "active",
+            PlatformCredential.failures > 0,
         )
-    )
+        .order_by(PlatformCredential.id)
+        .with_for_update()
+    ).all()
+
+
+def open_outage(session: Session, platform: str) -> Event | None:
+    """Record that a platform is down, and return the event of it; None if that is known."""
+    opened = session.execute(
+        insert(PlatformOutage).values(platform=platform).on_conflict_do_nothing().returning(PlatformOutage.id)
+    ).scalar()
+    return None if opened is None else _platform_event("sivera.platform.down", platform)
+
+
+def close_outage(session: Session, platform: str) -> Event | None:
+    """Record that a platform works again, and return the event of it; None if it was not down."""
+    closed = session.execute(
+        update(PlatformOutage)
+        .where(PlatformOutage.platform == platform, PlatformOutage.ended_at.is_(None))
+        .values(ended_at=func.now())
+        .returning(PlatformOutage.id)
+    ).scalar()
+    return None if closed is None else _platform_event("sivera.platform.recovered", platform)
+
+
+def _platform_event(name: str, platform: str) -> Event:
+    return Event(name, f"sivera.platform.{platform}", {"platform": platform})
 
 
 def last_attempts(session: Session, credential_id: int, most: int) -> list[TokenRefreshLog]:
     """Return the newest attempts to renew a grant, the newest first."""
-    return list(
-        session.scalars(
-            select(TokenRefreshLog)
-            .where(TokenRefreshLog.credential_id == credential_id)
-            .order_by(TokenRefreshLog.id.desc())
-            .limit(most)
-        )
-    )
+    newest = select(TokenRefreshLog).where(TokenRefreshLog.credential_id == credential_id)
+    return list(session.scalars(newest.order_by(TokenRefreshLog.id.desc()).limit(most)))

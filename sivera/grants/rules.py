@@ -24,7 +24,7 @@ class RenewalFacts(Value):
     Attributes:
         window: How long before its end refresh-tokens renews a grant.
         by_refresh_token: A refresh token holds the grant; otherwise the access token itself is long-lived.
-        rotates: A renewal may spend the refresh token that it uses, and give another one.
+        rotates: A renewal may spend the refresh token that it uses, and give a new one.
     """
 
     window: timedelta = timedelta(hours=24)
@@ -44,27 +44,27 @@ FACTS: dict[PlatformName, RenewalFacts] = {
 }
 
 EXPIRY_MARGIN = timedelta(minutes=5)
-"""An access token that ends sooner is renewed before it is used."""
+"""An access token with less life left is renewed before it is used."""
 
 CALL_MARGIN = timedelta(minutes=1)
-"""Longer than any call to a platform: a token that lives so long still serves while its renewal fails."""
+"""Longer than any call to a platform: a token with this much life left still serves while its renewal fails."""
 
 PROOF_EVERY = timedelta(hours=24)
-"""How often a grant whose token does not end is proven to work."""
+"""How often to prove that a grant without an end still works."""
 
 IMMEDIATE_RETRIES = 2
 FIRST_BACKOFF = timedelta(minutes=1)
 LONGEST_BACKOFF = timedelta(hours=1)
 
 STRIKES = 4
-"""On so many days must a grant have failed, its platform being well, before a human is asked."""
+"""A human is asked after a grant has failed on this many days while its platform worked."""
 
 OUTAGE_TEAMS = 3
-"""So many teams that fail at once, most of those that were tried, are not each at fault."""
+"""When this many teams fail at once, and most of those that were tried, the platform is at fault and not the grants."""
 
 
 class Outcome(StrEnum):
-    """What came of an attempt to renew a grant, as `token_refresh_logs` keeps it."""
+    """The outcome of an attempt to renew a grant, as `token_refresh_logs` keeps it."""
 
     RENEWED = "renewed"
     FAILED = "failed"
@@ -75,21 +75,21 @@ class Outcome(StrEnum):
     MISCONFIGURED = "misconfigured"
     """The platform refuses our application."""
     DEFECT = "defect"
-    """The platform says that our request is wrong, or we did not get so far as to understand its answer."""
+    """The platform says that our request is wrong, or we failed before we understood its answer."""
     REAUTHORIZATION_REQUIRED = "reauthorization_required"
     REVOKED = "revoked"
-    """The user has taken the grant away."""
+    """The user has withdrawn the grant."""
     ROTATION_LOST = "rotation_lost"
-    """Refused, and an earlier attempt with the same token was cut off: the token that replaced it is lost."""
+    """Refused after an earlier attempt with the same token was cut off: the token that replaced it is lost."""
     SUPERSEDED = "superseded"
-    """The grant was renewed or connected by somebody else in the meantime; the answer was not used."""
+    """Somebody else renewed or connected the grant meanwhile; the answer was not used."""
 
 
 TRY_AGAIN = frozenset({Outcome.FAILED, Outcome.IN_DOUBT, Outcome.THROTTLED})
 ASK_A_HUMAN = frozenset({Outcome.REAUTHORIZATION_REQUIRED, Outcome.REVOKED, Outcome.ROTATION_LOST})
 
 WAITING = ("reauthorization_required", "revoked")
-"""The states of a grant that waits for a human. Tokens that arrive late end it; one that is disabled stays so."""
+"""The states of a grant that waits for a human. Tokens that arrive late end them; a disabled grant stays disabled."""
 
 ROTATION_LOST_REASON = (
     "a renewal was cut off before its answer was stored, and the platform no longer takes the token that it used; "
@@ -127,16 +127,16 @@ def outcome_of(error: Exception, *, rotates: bool, in_doubt: bool) -> Outcome:  
 
 
 def status_after(outcome: Outcome, error: Exception) -> tuple[str, str]:
-    """Return the status of a grant that a human must connect again, and the sentence that tells its team why."""
-    told = error.message if isinstance(error, PlatformError) else type(error).__name__
-    reason = ROTATION_LOST_REASON if outcome is Outcome.ROTATION_LOST else told
+    """Return the status of a grant that a human must connect again, and the reason for its team."""
+    said = error.message if isinstance(error, PlatformError) else type(error).__name__
+    reason = ROTATION_LOST_REASON if outcome is Outcome.ROTATION_LOST else said
     return WAITING[outcome is Outcome.REVOKED], reason
 
 
 def pause_after(error: Exception, failures: int) -> timedelta | None:
-    """Return how long a grant is left alone after so many failures in a row, this one included.
+    """Return how long a grant rests after this many failures in a row, this one included.
 
-    None where the failure says nothing about the grant: the platform slows our whole application down.
+    None if the failure says nothing about the grant, because the platform throttles our whole application.
     """
     if isinstance(error, Throttled):
         if error.scope is ThrottleScope.PLATFORM:
@@ -146,7 +146,7 @@ def pause_after(error: Exception, failures: int) -> timedelta | None:
 
 
 def backoff(failures: int) -> timedelta:
-    """Return how long a grant is left alone that failed so often in a row: not at all at first, then up to an hour."""
+    """Return how long a grant rests after this many failures in a row: not at all at first, later up to an hour."""
     if failures <= IMMEDIATE_RETRIES:
         return timedelta()
     doubled: timedelta = FIRST_BACKOFF * 4 ** min(failures - IMMEDIATE_RETRIES - 1, 5)
@@ -158,17 +158,12 @@ def earns_strike(last_strike_on: date | None, today: date) -> bool:
     return last_strike_on is None or last_strike_on < today
 
 
-def is_struck_out(strikes: int) -> bool:
-    """Whether so many days of failures need a human."""
-    return strikes >= STRIKES
-
-
 def is_outage(failed_teams: Collection[str], renewed_teams: Collection[str], *, is_silent: bool) -> bool:
     """Whether a run's failures on one platform are the platform's and not the grants'.
 
     Args:
-        failed_teams: Whose grants failed, and may work later.
-        renewed_teams: Whose grants were renewed.
+        failed_teams: The teams with grants that failed, and may work later.
+        renewed_teams: The teams with grants that were renewed.
         is_silent: The platform left many calls in a row without an answer.
     """
     if is_silent and not renewed_teams:

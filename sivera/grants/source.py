@@ -1,4 +1,4 @@
-"""The access token of a grant, for whoever calls its platform: valid for the call, renewed just in time."""
+"""The access token of a grant, valid for the caller's next call and renewed just in time."""
 
 import math
 import threading
@@ -27,9 +27,9 @@ PAUSED = "could not be renewed several times; it is left alone for some minutes"
 
 @dataclass(frozen=True)
 class _Held:
-    """A grant in memory. Its instants are of this process's monotonic clock, told by the database's.
+    """A grant in memory. Its instants are on this process's monotonic clock, computed from the database's.
 
-    No wall clock of any machine is asked: they need not agree, and they jump.
+    No machine's wall clock is used: wall clocks differ, and they jump.
     """
 
     grant: StoredGrant
@@ -42,7 +42,7 @@ class _Held:
 
 
 class GrantTokenSource:
-    """The tokens of one grant. Safe to share between threads.
+    """The tokens of one grant. Threads may share it.
 
     Args:
         deps: What a renewal needs.
@@ -87,7 +87,7 @@ class GrantTokenSource:
             return self._read().token
 
     def renewed(self, rejected: str) -> str:
-        """Return a token newer than one that the platform refused; only the first thread that asks renews."""
+        """Return a token newer than one that the platform refused. Only the first thread that asks renews it."""
         with self._lock:
             held = self._held
             if held is None or held.token == rejected:
@@ -98,9 +98,9 @@ class GrantTokenSource:
             return held.token
 
     def reject(self, rejected: str, error: ReconnectRequired) -> bool:
-        """Say that a human must reconnect the grant, unless it has another token by now than the rejected one.
+        """Record that a human must reconnect the grant, unless it no longer has the rejected token.
 
-        Returns whether it was said now.
+        Returns whether this call recorded it.
         """
         with self._lock:
             held = self._read()
@@ -108,10 +108,13 @@ class GrantTokenSource:
                 return False
             status, reason = rules.status_after(rules.outcome_of(error, rotates=False, in_doubt=False), error)
             with Session(self._deps.engine) as session, session.begin():
-                return mark(session, self._id, held.grant.generation, status, reason)
+                event = mark(session, self._id, held.grant.generation, status, reason)
+        if event:
+            self._deps.notify(*event)
+        return event is not None
 
     def renew(self, generation: int) -> bool:
-        """Renew the grant if it still has this generation; return whether it was this call that renewed it.
+        """Renew the grant if it still has this generation. Return whether this call renewed it.
 
         Raises:
             ReconnectRequired: Only a human can make the grant work again.
@@ -152,8 +155,8 @@ class GrantTokenSource:
         return held.ends_at - self._monotonic() >= margin.total_seconds()
 
     def _renew(self, stale: _Held) -> bool:
-        """Renew the grant, or wait for whoever does; return whether it was this process that renewed it."""
-        self._held = None  # what is known of it is old from here on
+        """Renew the grant, or wait until another process has. Return whether this process renewed it."""
+        self._held = None  # from here on it is out of date
         deadline = self._monotonic() + LEASE.total_seconds()
         while True:
             self._breaker.check(self._client.platform)

@@ -1,8 +1,8 @@
 """The spool: renewed tokens that the database does not have yet, each in an encrypted file until it does.
 
-A refresh token that rotates is spent when its successor is issued: between the platform's answer and the commit there
-is one copy of it. So it is written to disk (fsync of file and folder, renamed in between) before the database is asked;
-any other token, once the database has failed. A draft whose holder died before the renaming counts where it is whole.
+A refresh token that rotates is spent when its successor is issued, and until the commit there is only one copy of the
+successor. So it goes to disk before the database is asked: write, fsync, rename, fsync of the folder. Any other token
+goes there once the database has failed. If a process dies before the rename, its draft counts if it is whole.
 """
 
 import os
@@ -22,13 +22,13 @@ from sivera.errors import ConfigurationError, SiveraError
 from sivera.values import GrantTokens, Value
 
 FILE_NAME = re.compile(r"([0-9]+)-([0-9]+)\.(?:tokens|draft)")
-"""The ids of the grant and of the attempt, so that two holders on one machine never share a file."""
+"""The ids of the grant and of the attempt: two holders on one machine never share a file."""
 
 DRAFT = ".draft"
 
 
 class SpoolError(SiveraError):
-    """A file of the spool cannot be read, so that its grant must not be renewed by the token that is stored."""
+    """A file of the spool cannot be read, so its grant must not be renewed with the stored token."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(path, why)
@@ -36,15 +36,15 @@ class SpoolError(SiveraError):
 
     def __str__(self) -> str:
         return (
-            f"the renewed tokens in {self.path} cannot be read ({self.why}): bring back the token key that they need, "
-            "or delete the file, and the token that is stored is tried"
+            f"the renewed tokens in {self.path} cannot be read ({self.why}): restore the token key that they need, "
+            "or delete the file to try the stored token"
         )
 
 
 class Answer(Value):
-    """A platform's answer to a renewal, with what its write needs.
+    """A platform's answer to a renewal, with all that is needed to store it.
 
-    `as_of` is the database's time before the call: the tokens' lifetime counts from then.
+    `as_of` is the database's time before the call; the tokens' lifetime counts from then.
     """
 
     credential_id: int
@@ -60,7 +60,7 @@ class Spool:
     """A folder of answers that wait for the database.
 
     Args:
-        folder: Where; made, for its owner alone, where it is not there.
+        folder: Where. If it is missing it is made, for its owner alone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class Spool:
         """Make the folder.
 
         Raises:
-            ConfigurationError: It cannot be written to; nothing should be renewed then.
+            ConfigurationError: It cannot be written to, so nothing should be renewed.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,22 +80,17 @@ class Spool:
         if not writable:
             raise ConfigurationError(
                 f"the folder {self.folder}, which keeps renewed tokens while the database is away, cannot be written "
-                "to: mend its permissions, or name another one in SIVERA_SPOOL_DIR"
+                "to: fix its permissions, or name another one in SIVERA_SPOOL_DIR"
             )
 
     def put(self, keyring: Keyring, answer: Answer) -> BinaryIO:
-        """Write an answer to disk, and return when it would survive a loss of power.
+        """Write an answer to disk, so that it survives a power failure.
 
-        Returns the open file: until it is closed, which the end of the process does too, nobody takes the answer up.
+        Returns the open file. Nobody takes the answer up until it is closed; the end of the process closes it too.
         """
-        plain = answer.model_dump(mode="json")
-        plain["tokens"] |= {
-            name: token.get_secret_value() if token else None
-            for name, token in (
-                ("access_token", answer.tokens.access_token),
-                ("refresh_token", answer.tokens.refresh_token),
-            )
-        }
+        plain, tokens = answer.model_dump(mode="json"), answer.tokens
+        plain["tokens"]["access_token"] = tokens.access_token.get_secret_value()
+        plain["tokens"]["refresh_token"] = tokens.refresh_token and tokens.refresh_token.get_secret_value()
         content = keyring.encrypt(orjson.dumps(plain).decode(), _place(answer.credential_id))
         final = self._path(answer)
         draft = final.with_suffix(DRAFT)
@@ -113,22 +108,22 @@ class Spool:
         return file
 
     def remove(self, answer: Answer) -> None:
-        """Forget an answer that was written, or is no longer of use."""
+        """Forget an answer that was stored, or is of no use any more."""
         final = self._path(answer)
         for path in (final, final.with_suffix(DRAFT)):
             path.unlink(missing_ok=True)
 
     def waiting(self, credential_id: int | None = None) -> list[Path]:
-        """Return the files that wait, of one grant or of all, the earliest attempts first."""
+        """Return the waiting files, of one grant or of all, the earliest attempts first."""
         numbered = [(match, path) for path in self.folder.glob("*") if (match := FILE_NAME.fullmatch(path.name))]
         found = sorted((int(match[2]), path) for match, path in numbered if credential_id in (None, int(match[1])))
         return [path for _, path in found]
 
     @contextmanager
     def take(self, keyring: Keyring, path: Path) -> Iterator[Answer | None]:
-        """Yield what is in a file, and keep others from it meanwhile.
+        """Yield the answer in a file, and lock others out meanwhile.
 
-        None where another one has it, or where it is a draft that was never finished.
+        Yield None if another process has it, or it is a draft that was never finished.
 
         Raises:
             SpoolError: It cannot be read.
@@ -153,7 +148,7 @@ def _read(keyring: Keyring, path: Path, file: BinaryIO) -> Answer | None:
     except BlockingIOError:
         return None
     if not path.exists():
-        return None  # whoever had it has just removed it
+        return None  # its holder has just removed it
     try:
         content = keyring.decrypt(file.read(), _place(int(path.name.partition("-")[0])))
         return Answer.model_validate_json(content)

@@ -1,1 +1,1 @@
-"""What the jobs are measured by: names and units, the rules of counting, and the forms in which the figures leave."""
+"""Metrics: names and units, the rules of counting, storage, and the forms in which the figures are shown."""

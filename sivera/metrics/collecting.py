@@ -1,4 +1,4 @@
-"""The work of collect-metrics: measure, store, and let go of what is old."""
+"""The work of collect-metrics: measure, store the samples, and delete old ones."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -7,20 +7,40 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.clock import read_clock
-from sivera.metrics import queries, quotas
+from sivera.metrics import queries
 from sivera.metrics.definitions import BACKUP_AGE, COLLECTED_AT, RUNS_UNTIL, Collection, Sample
-from sivera.metrics.runs import JobRuns, Window, run_samples, samples_of, window
+from sivera.metrics.rules import JobRuns, Used, Window, quotas_left, run_samples, samples_of, window
 from sivera.values import PlatformName, Value
 
 BATCH = 5_000
-"""Samples that are deleted at once: some hundredths of a second."""
+"""Samples deleted in one transaction; it takes some hundredths of a second."""
 
 
 class Turn(Value):
-    """A collection that begins: its time, by the database's clock, and the time whose runs it counts."""
+    """One collection: its time by the database's clock, and the window of runs that it counts."""
 
     at: datetime
     window: Window
+
+
+class CollectionSummary(Value):
+    """What a run did. `runs` is how many runs of jobs it counted, `deleted` how many old samples it deleted."""
+
+    collection: Collection
+    runs: int
+    deleted: int
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        deleted = f", {self.deleted} old samples deleted" if self.deleted else ""
+        return f"{len(self.collection.samples)} samples, {self.runs} runs counted{deleted}"
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """Yield the samples as rows of a table."""
+        for sample in self.collection.samples:
+            labels = ", ".join(f"{label}={value}" for label, value in sample.labels.items())
+            yield {"metric": sample.name, "labels": labels, "value": round(sample.value, 3)}
 
 
 def begin(engine: Engine, settle: timedelta) -> Turn:
@@ -38,7 +58,7 @@ def collect(
     daily_calls: Mapping[PlatformName, int],
     backup_at: datetime | None = None,
 ) -> Collection:
-    """Measure, and store the samples; a second time of the same turn replaces the first."""
+    """Measure, and store the samples. The same turn a second time replaces the first."""
     with Session(engine) as session, session.begin():
         samples = [
             Sample(name=COLLECTED_AT.name, value=turn.at.timestamp()),
@@ -47,30 +67,29 @@ def collect(
             *measure(session, daily_calls),
             *([Sample(name=BACKUP_AGE.name, value=(turn.at - backup_at).total_seconds())] if backup_at else []),
         ]
-        collection = Collection(at=turn.at, samples=tuple(samples))
-        queries.write(session, turn.at, collection.samples)
+        queries.write(session, turn.at, samples)
         for run in found.runs:
             queries.write(session, run.ended_at, tuple(samples_of(run)))
-    return collection
+    return Collection(at=turn.at, samples=tuple(samples))
 
 
 def measure(session: Session, daily_calls: Mapping[PlatformName, int]) -> Iterator[Sample]:
-    """Yield how things stand now."""
+    """Yield the current state."""
     yield from queries.measure(session)
     used = {
-        PlatformName(row.platform): quotas.Used(
+        PlatformName(row.platform): Used(
             platform=PlatformName(row.platform), calls_of_day=row.calls, used_percent=row.used_percent
         )
         for row in queries.read_usage(session)
     }
-    yield from quotas.left(used, daily_calls)
+    yield from quotas_left(used, daily_calls)
 
 
-def forget(engine: Engine, before: datetime, keep: timedelta) -> int:
-    """Delete the samples that are older, in small batches; return how many."""
+def forget(engine: Engine, before: datetime) -> int:
+    """Delete the samples before a time, in batches; return how many."""
     deleted, batch = 0, BATCH
     while batch == BATCH:
         with Session(engine) as session, session.begin():
-            batch = queries.delete_old(session, before - keep, BATCH)
+            batch = queries.delete_old(session, before, BATCH)
         deleted += batch
     return deleted

@@ -16,9 +16,9 @@ class Kind(StrEnum):
 
 
 class Metric(Value):
-    """A metric; base units (seconds, bytes, ratios from 0 to 1) are the end of its name.
+    """A metric. Its name ends with its base unit: seconds, bytes, or a ratio from 0 to 1.
 
-    Nothing in a label may tell a team, an account or a secret: whoever reads a monitoring system reads it.
+    No label may name a team, an account or a secret: everybody who reads the monitoring system can read labels.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Metric(Value):
 
 
 class Sample(Value):
-    """A metric's value, of one set of labels."""
+    """The value of a metric for one set of labels."""
 
     name: str
     labels: dict[str, str] = Field(default_factory=dict)
@@ -36,7 +36,7 @@ class Sample(Value):
 
 
 class Collection(Value):
-    """What was measured at a time."""
+    """What was measured at one time."""
 
     at: datetime
     samples: tuple[Sample, ...]
@@ -87,7 +87,7 @@ RUNS_UNTIL = _metric("runs_counted_until_timestamp_seconds", "Until when runs th
 COLLECTION_AGE = _metric("collection_age_seconds", "How long ago these figures were collected; endless if never.")
 
 EACH_RUN = (RUN_DURATION, RUN_QUEUE_DELAY)
-"""Samples of single runs, at the time at which they ended; they stay in our own time series."""
+"""Samples of single runs, stored with the time at which they ended; they are not exported."""
 
 EXPORTED = (
     JOB_RUNS,
@@ -111,7 +111,7 @@ EXPORTED = (
     COLLECTED_AT,
     RUNS_UNTIL,
 )
-"""What each collection has."""
+"""The metrics of each collection."""
 
 EXPIRY_BUCKETS = ("ended", "1h", "1d", "7d", "30d", "later", "never")
 """The values of the label `ends_within`: each grant is in the first that holds."""

@@ -15,7 +15,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class _Families(Collector):
-    """The collection as the library takes it."""
+    """The collection in the form that the library takes."""
 
     def __init__(self, collection: Collection | None, now: datetime) -> None:
         self._collection, self._now = collection, now
@@ -38,7 +38,7 @@ def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:
 
 
 def to_text(collection: Collection | None, now: datetime) -> bytes:
-    """Return a collection, and how old it is; where there is none, its age alone, which is endless."""
+    """Return a collection and its age. If there is none, return only the age, which is infinite."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(collection, now))
     return generate_latest(registry)

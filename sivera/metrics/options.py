@@ -1,4 +1,4 @@
-"""What a run of collect-metrics can be asked for; the Prefect UI shows it as a form."""
+"""The options of collect-metrics; the Prefect UI shows them as a form."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,5 +14,5 @@ class CollectOptions(BaseModel):
         default=60,
         ge=0,
         le=600,
-        description="A run that ended less than so many seconds ago is counted by the next collection.",
+        description="A run that ended fewer seconds ago than this is counted by the next collection.",
     )

@@ -1,4 +1,4 @@
-"""The charts of collect-metrics: how old the data are, when grants end, and how long runs took."""
+"""The charts of collect-metrics: the age of the data, when grants end, and how long runs took."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,8 +18,8 @@ def draw(collection: Collection, series: Mapping[str, Series]) -> Iterator[tuple
     """Yield charts, each with its title.
 
     Args:
-        collection: What was measured now.
-        series: The samples of `SYNC_AGE` and `RUN_DURATION` over the time to show, by the metric's name.
+        collection: The current figures.
+        series: The samples of `SYNC_AGE` and `RUN_DURATION` to show, by the metric's name.
     """
     yield "Age of the data that nine of ten accounts stay below, in minutes", _sync_age(series[SYNC_AGE.name])
     yield "Working grants by when the access token ends", _grants(collection)
@@ -83,7 +83,7 @@ def _platform() -> alt.Color:
 
 
 def _legend() -> alt.Legend:
-    # Beside the chart it would make that wider than the column that the UI has for it.
+    # Beside the chart, it would be wider than the UI's column.
     return alt.Legend(orient="top", columns=3)
 
 

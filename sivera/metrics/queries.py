@@ -1,19 +1,22 @@
-"""Questions of collect-metrics: how things stand, and the samples that it keeps. Times are the database's own.
+"""SQL of the metrics: the current state, the samples and the calls to platforms. Times are the database's own.
 
-A gauge more is a line in `QUESTIONS`: the column `value` is its value, every other column a label of the same name.
+To add a gauge, add a line to `QUESTIONS`: the column `value` is its value, every other column a label of that name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import CursorResult, Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from sivera.breaker import Calls
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection, Metric, Sample
-from sivera.models import MetricSample
+from sivera.models import MetricSample, PlatformCall
+from sivera.values import PlatformName
 
 _ACCOUNTS = "ad_accounts AS a JOIN platform_credentials AS c ON c.id = a.credential_id"
 _TABLES = """pg_class AS part JOIN pg_class AS whole ON whole.oid = coalesce(pg_partition_root(part.oid), part.oid)
@@ -61,9 +64,9 @@ QUESTIONS: Mapping[str, str] = {
         FROM {_TABLES}""",  # noqa: S608 - constants
     of.DATABASE_BYTES.name: "SELECT pg_database_size(current_database()) AS value",
 }
-"""What each gauge asks; a question without a row, or whose value is null, gives no sample."""
+"""The query of each gauge. If it has no row, or a null value, there is no sample."""
 
-# Not as objects of the class: the labels are a part of the key, and a dictionary cannot be one of SQLAlchemy's.
+# Columns, not objects: labels are part of the primary key, and SQLAlchemy cannot use a dictionary as an identity.
 _SAMPLES = select(MetricSample.at, MetricSample.name, MetricSample.labels, MetricSample.value)
 
 _USAGE = text("""
@@ -79,7 +82,7 @@ _DELETE_OLD = text("""
 
 
 def measure(session: Session) -> Iterator[Sample]:
-    """Yield how things stand now, a sample for each row of each question."""
+    """Yield the current state: one sample for each row of each question."""
     for name, question in QUESTIONS.items():
         for row in session.execute(text(question)).mappings():
             if row["value"] is not None:
@@ -88,12 +91,12 @@ def measure(session: Session) -> Iterator[Sample]:
 
 
 def read_usage(session: Session) -> Sequence[Row[Any]]:
-    """Return, by platform, the calls of the last day, and what the platform said in the last hour to be used."""
+    """Return each platform's calls of the last day, and the used percentage that it reported in the last hour."""
     return session.execute(_USAGE).all()
 
 
 def write(session: Session, at: datetime, samples: Sequence[Sample]) -> None:
-    """Write samples of a time; those that are there get the new value."""
+    """Write the samples of one time; existing ones get the new value."""
     if not samples:
         return
     statement = insert(MetricSample).values([{"at": at, **sample.model_dump()} for sample in samples])
@@ -105,7 +108,7 @@ def write(session: Session, at: datetime, samples: Sequence[Sample]) -> None:
 
 
 def read_latest(session: Session, before: datetime | None = None) -> Collection | None:
-    """Return the last collection, or the last one before a time; None where there is none."""
+    """Return the last collection, or the last one before a time; None if there is none."""
     newest = select(func.max(MetricSample.at)).where(MetricSample.name == of.COLLECTED_AT.name)
     at = session.scalar(newest if before is None else newest.where(MetricSample.at < before))
     if at is None:
@@ -119,7 +122,7 @@ def read_latest(session: Session, before: datetime | None = None) -> Collection 
 
 
 def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple[datetime, Sample]]:
-    """Return the samples of a metric from a time on, in the order of their times."""
+    """Return the samples of a metric since a time, the oldest first."""
     rows = session.execute(
         _SAMPLES.where(MetricSample.name == metric.name, MetricSample.at >= since).order_by(
             MetricSample.at, MetricSample.labels
@@ -129,10 +132,35 @@ def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple
 
 
 def delete_old(session: Session, before: datetime, most: int) -> int:
-    """Delete the oldest samples from before a time, no more than so many; return how many."""
+    """Delete the oldest samples before a time, at most `most`; return how many."""
     result = session.execute(_DELETE_OLD, {"before": before, "most": most})
     assert isinstance(result, CursorResult)  # noqa: S101 - tells the type checker what a DELETE gives
     return result.rowcount
+
+
+def add_calls(session: Session, run_id: UUID, calls: Mapping[PlatformName, Calls]) -> None:
+    """Add calls to those of a run; a retried run adds more."""
+    rows = [
+        {"run_id": run_id, "platform": platform.value, **each.model_dump()}
+        for platform, each in calls.items()
+        if each.api or each.login
+    ]
+    if not rows:
+        return
+    statement = insert(PlatformCall).values(rows)
+    new = statement.excluded
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["run_id", "platform"],
+            set_={
+                "at": func.now(),
+                "api": PlatformCall.api + new.api,
+                "login": PlatformCall.login + new.login,
+                "throttled": PlatformCall.throttled + new.throttled,
+                "used_percent": func.coalesce(new.used_percent, PlatformCall.used_percent),
+            },
+        )
+    )
 
 
 def _sample(row: Row[tuple[datetime, str, dict[str, str], float]]) -> Sample:

@@ -1,4 +1,4 @@
-"""The figures of a collection as tables for people: `sivera status` prints them, and collect-metrics shows them."""
+"""The figures of a collection as tables: `sivera status` prints them, and collect-metrics shows them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ Row = Sequence[str | int]
 
 
 class Table(NamedTuple):
-    """A table; counts are numbers, all else is written out."""
+    """A table; counts are numbers, everything else is text."""
 
     title: str
     columns: Sequence[str]
@@ -26,7 +26,7 @@ class Table(NamedTuple):
 
 
 def tables(figures: Collection) -> list[Table]:
-    """Return what was measured of grants, accounts, calls and the database."""
+    """Return the tables of grants, accounts, calls and the database."""
     return [
         Table(
             "Grants and accounts",
@@ -44,7 +44,7 @@ def tables(figures: Collection) -> list[Table]:
 
 
 def last_runs(figures: Collection) -> Table:
-    """Return how each job's last run went, as far as one was counted."""
+    """Return how each job's last counted run went."""
     durations, delays, outcomes = (
         figures.values(metric) for metric in (of.LAST_RUN_DURATION, of.LAST_RUN_QUEUE_DELAY, of.LAST_RUN_SUCCESS)
     )
@@ -62,7 +62,7 @@ def last_runs(figures: Collection) -> Table:
 
 
 def words(name: str) -> str:
-    """Return a name of a metric's label as words."""
+    """Return the value of a label as words."""
     return name.replace("_", " ")
 
 

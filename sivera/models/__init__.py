@@ -1,11 +1,11 @@
 """The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
 
 from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportArrival, ReportRequest
-from sivera.models.alerts import Alert, AlertCheck
+from sivera.models.alerts import Alert
 from sivera.models.base import Base
-from sivera.models.budgets import BudgetAlert, BudgetCheck, TeamBudget
+from sivera.models.budgets import BudgetCheck, TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import CleanupRun, JobOccurrence, OutboxEvent, SyncRun
+from sivera.models.jobs import CleanupRun, SyncRun
 from sivera.models.metrics import MetricSample, PlatformCall
 from sivera.models.reports import Report
 from sivera.models.web import OAuthState, WebSession
@@ -13,17 +13,13 @@ from sivera.models.web import OAuthState, WebSession
 __all__ = [
     "AdAccount",
     "Alert",
-    "AlertCheck",
     "Base",
-    "BudgetAlert",
     "BudgetCheck",
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",
-    "JobOccurrence",
     "MetricSample",
     "OAuthState",
-    "OutboxEvent",
     "PlatformCall",
     "PlatformCredential",
     "PlatformOutage",

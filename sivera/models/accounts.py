@@ -10,9 +10,9 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class ReportArrival(Base):
-    """Since when the stored metrics of an ad product are known that come as reports, which arrive later than a sync.
+    """How new the stored metrics of an ad product are, if they come as reports, which arrive later than a sync.
 
-    `as_of` is when the newest report that is stored was asked for; before the first, when that was.
+    `as_of` is when the newest stored report was asked for; before the first has arrived, when that was asked for.
     """
 
     __tablename__ = "report_arrivals"
@@ -23,13 +23,13 @@ class ReportArrival(Base):
 
 
 class AdAccount(Base):
-    """An ad account of a team, the grant that carries it, and how its sync stands.
+    """An ad account of a team, the grant that carries it, and the state of its sync.
 
     `campaigns_cursor` is the time from which the next incremental listing asks for changes. `synced_as_of` is when the
-    fetch began whose result is stored: an older fetch that ends later must not be written over it. `reports_as_of` is
-    that of the ad product whose reports are the oldest; null where a platform answers at once.
-    `next_attempt_at` keeps an account that failed repeatedly in the slow lane until then. `removals_held` is how many
-    campaigns the last full listing would have removed, more than it may without a human's `removals_approved`.
+    stored fetch began: an older fetch that ends later must not overwrite it. `reports_as_of` is the `as_of` of the ad
+    product with the oldest reports; null if the platform answers at once. `next_attempt_at` keeps an account that
+    failed repeatedly in the slow lane until then. `removals_held` is how many campaigns the last full listing would
+    have removed, if that needs a human's `removals_approved`.
     """
 
     __tablename__ = "ad_accounts"
@@ -71,7 +71,7 @@ class AdAccount(Base):
 
     @property
     def metrics_as_of(self) -> datetime | None:
-        """As of when its stored metrics are: a sync may bring campaigns, and no report of what they spent."""
+        """How new its stored metrics are: a sync may bring campaigns, but no report of what they spent."""
         return min((each for each in (self.synced_as_of, self.reports_as_of) if each), default=None)
 
 

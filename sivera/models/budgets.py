@@ -1,9 +1,9 @@
-"""What teams mean to spend, and the alerts that tell how far budgets are spent."""
+"""What teams mean to spend, and when budgets were last checked."""
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import PLATFORM_IS_KNOWN, Base
@@ -42,45 +42,3 @@ class BudgetCheck(Base):
 
     account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
     checked_at: Mapped[datetime]
-
-
-class BudgetAlert(Base):
-    """A budget's spending reached a threshold, which was told; or an account's figures are too old to judge by.
-
-    `subject` names the budget (`account-17.campaign-123.month`) or the account, `title` says it to a person. At most
-    one is open for each subject and threshold (percent; 0 for old figures). `account_id` is null for a team's own
-    budget. `amount` and `spent` are as they were when it opened, of the days from `period_since` to `period_until`.
-    """
-
-    __tablename__ = "budget_alerts"
-    __table_args__ = (
-        CheckConstraint("kind IN ('budget', 'budget-data-stale')", name="kind_is_known"),
-        Index(
-            "uq_budget_alerts_open",
-            "kind",
-            "subject",
-            "threshold",
-            unique=True,
-            postgresql_where=text("closed_at IS NULL"),
-        ),
-        Index(None, "account_id"),
-        Index(None, "team_id", "opened_at"),
-        Index(None, "opened_at"),
-        Index("ix_budget_alerts_closed", "closed_at", "id", postgresql_where=text("closed_at IS NOT NULL")),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    kind: Mapped[str]
-    subject: Mapped[str]
-    title: Mapped[str]
-    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
-    account_id: Mapped[int | None] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"))
-    threshold: Mapped[int]
-    period_since: Mapped[date | None]
-    period_until: Mapped[date | None]
-    currency: Mapped[str | None]
-    amount: Mapped[Decimal | None]
-    spent: Mapped[Decimal | None]
-    opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    closed_at: Mapped[datetime | None]
-    closed_because: Mapped[str | None]

@@ -1,4 +1,4 @@
-"""Teams, their grants, and what renewing a grant leaves behind."""
+"""Teams, their grants, and the traces of renewals."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class Team(Base):
-    """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) what it reads.
+    """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) is its language.
 
     `reports_restated_through` is the last day due for a report when its reports were last compared with the figures.
     """
@@ -29,12 +29,12 @@ class Team(Base):
 class PlatformCredential(Base):
     """One OAuth grant of a team. Its tokens are ciphertext; loading a row never decrypts.
 
-    `generation` counts the writes of tokens: a writer names the generation it read, and loses to whoever was faster.
-    While `lease_until` lies ahead, `lease_owner` alone may call the platform to renew it.
+    `generation` counts the writes of tokens: a writer names the generation that it read, and loses if another was
+    faster. Until `lease_until`, only `lease_owner` may call the platform to renew it.
 
-    `failures` counts renewals in a row that may work later; `next_attempt_at` is when the next of them may be tried.
-    `strikes` counts the days (UTC, the last one `last_strike_on`) on which refresh-tokens could not renew it although
-    its platform was well.
+    `failures` counts failures in a row that may pass; `next_attempt_at` is when the next attempt is allowed. `strikes`
+    counts the days (UTC; the last is `last_strike_on`) on which refresh-tokens could not renew it although its platform
+    worked.
     """
 
     __tablename__ = "platform_credentials"
@@ -70,10 +70,10 @@ class PlatformCredential(Base):
 
 
 class TokenRefreshLog(Base):
-    """An attempt to renew a grant: written before the platform is called, and completed with what came of it.
+    """An attempt to renew a grant: written before the platform is called, and completed with the outcome.
 
-    A row without an outcome whose `deadline` has passed is of a holder that died on the way: whether the platform spent
-    the token of that `token_fingerprint` is in doubt. Neither column tells anything about the token itself.
+    If a row has no outcome and its `deadline` has passed, its process died: nobody knows whether the platform spent the
+    token of that `token_fingerprint`. The fingerprint reveals nothing about the token itself.
     """
 
     __tablename__ = "token_refresh_logs"
@@ -103,9 +103,9 @@ class TokenRefreshLog(Base):
 
 
 class TokenKeyCheck(Base):
-    """A key that tokens were encrypted with: the sentinel tells whether a keyring has it. The key itself is not here.
+    """A key that encrypted tokens. The sentinel shows whether a keyring has it; the key itself is not here.
 
-    The newest key that is not retired is the one to encrypt with; nothing in the database needs a retired one.
+    The newest key that is not retired encrypts. Nothing in the database needs a retired one.
     """
 
     __tablename__ = "token_keys"
@@ -117,7 +117,7 @@ class TokenKeyCheck(Base):
 
 
 class PlatformOutage(Base):
-    """A time during which a platform renewed nobody's grant; at most one is open for each platform."""
+    """A time in which a platform renewed nobody's grant. At most one is open for each platform."""
 
     __tablename__ = "platform_outages"
     __table_args__ = (

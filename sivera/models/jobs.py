@@ -1,10 +1,10 @@
-"""What the jobs keep of their own runs, and the events that they are to publish."""
+"""What the jobs keep about their own runs, and the events that they are to publish."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, func, text
+from sqlalchemy import BigInteger, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import Base
@@ -42,57 +42,3 @@ class CleanupRun(Base):
     dry_run: Mapped[bool]
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     refused: Mapped[str | None]
-
-
-class JobOccurrence(Base):
-    """What became of one time at which the timetable would run a deployment, or of a run that no schedule made.
-
-    `deployment` is its full name (`sync-campaigns/all`), `job` the part before the slash. `schedule` is null for a run
-    that a person, the door or an automation started. `run_id` is the flow run that was made; null where there is none.
-    `skipped_by` is the run that was under way, where known. `message` is that of the run's last state. A time whose run
-    has not ended is looked at again.
-    """
-
-    __tablename__ = "job_occurrences"
-    __table_args__ = (
-        CheckConstraint(
-            "outcome IN ('waiting', 'running', 'late', 'ran', 'failed', 'skipped', 'missed')", name="outcome_is_known"
-        ),
-        Index(None, "job", "scheduled_at"),
-        Index(None, "scheduled_at", "deployment"),
-        # Looked at every few minutes: a handful, however many rows there are.
-        Index(
-            "ix_job_occurrences_open",
-            "scheduled_at",
-            postgresql_where=text("ended_at IS NULL AND outcome <> 'missed'"),
-        ),
-    )
-
-    deployment: Mapped[str] = mapped_column(primary_key=True)
-    scheduled_at: Mapped[datetime] = mapped_column(primary_key=True)
-    job: Mapped[str]
-    schedule: Mapped[str | None]
-    outcome: Mapped[str]
-    run_id: Mapped[UUID | None]
-    skipped_by: Mapped[UUID | None]
-    started_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]
-    message: Mapped[str | None]
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class OutboxEvent(Base):
-    """An event that is to be published: written in the transaction that makes it true (the transactional outbox)."""
-
-    __tablename__ = "outbox_events"
-    __table_args__ = (
-        Index("ix_outbox_events_unpublished", "created_at", postgresql_where=text("published_at IS NULL")),
-        Index("ix_outbox_events_published", "published_at", "id", postgresql_where=text("published_at IS NOT NULL")),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    name: Mapped[str]
-    resource: Mapped[str]
-    payload: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    published_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""The time series of collect-metrics, and the calls to platforms that it adds up."""
+"""The time series of collect-metrics, and the calls to platforms that it sums."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,9 +11,9 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class MetricSample(Base):
-    """The value of a metric at a time, of one set of labels; `sivera.metrics.definitions` says what each means.
+    """The value of a metric at one time for one set of labels; see `sivera.metrics.definitions`.
 
-    All of a collection have its time. Those of a single run have the time at which it ended.
+    The samples of a collection have its time. The samples of a single run have the time at which it ended.
     """
 
     __tablename__ = "metric_samples"
@@ -28,8 +28,9 @@ class MetricSample(Base):
 class PlatformCall(Base):
     """How often a run called a platform: `api` calls that a quota counts, `login` calls for tokens.
 
-    `throttled` answers said 'slow down'; `used_percent` is how much of its quota the platform last said to be used.
-    What the cleanup deletes, it adds to a row of each platform whose run is all zeros: the sums never go back.
+    `throttled` counts the answers that said 'slow down'. `used_percent` is the share of its quota that the platform
+    last reported as used. The cleanup adds the rows it deletes to one row a platform, with a run id of zeros, so that
+    the sums never go back.
     """
 
     __tablename__ = "platform_calls"

@@ -1,4 +1,4 @@
-"""What the web application writes, and we only clean up: logins, and the OAuth states that are begun in them."""
+"""Tables that the web application writes and we only clean up: logins, and the OAuth states that begin in them."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from sivera.models.base import Base
 
 
 class WebSession(Base):
-    """A login in a browser. The application may move `expires_at` ahead while it is used."""
+    """A login in a browser. The application may extend `expires_at` while it is used."""
 
     __tablename__ = "sessions"
     __table_args__ = (Index(None, "expires_at", "id"),)
@@ -22,9 +22,9 @@ class WebSession(Base):
 
 
 class OAuthState(Base):
-    """The `state` of a connection at a platform that was begun: it comes back with the platform's answer, or expires.
+    """The `state` of a connection that was begun at a platform: it returns with the platform's answer, or expires.
 
-    Its index on `session_id` is what lets a session be deleted: the foreign key is checked once for each.
+    The index on `session_id` keeps deleting a session fast: the foreign key is checked for each.
     """
 
     __tablename__ = "oauth_states"

@@ -1,4 +1,4 @@
-"""The registry of platforms: the only place that maps a name to its client."""
+"""The registry of platforms: the only map from a name to its client."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,12 +17,12 @@ from sivera.values import PlatformName
 
 
 class ClientFactory(Protocol):
-    """How a platform's client is made."""
+    """Makes a platform's client."""
 
     def __call__(
         self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]
     ) -> PlatformClient:
-        """Return a client that is safe to share between threads."""
+        """Return a client that threads can share."""
         ...
 
 
@@ -40,5 +40,5 @@ def open_client(
     breaker: Breaker | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> PlatformClient:
-    """Return the platform's client over a connection pool of its own."""
+    """Return the platform's client with its own connection pool."""
     return CLIENTS[platform](app, new_http_client(), breaker or Breaker(), now)

@@ -1,7 +1,7 @@
 """Amazon Ads: a profile's Sponsored Products, Sponsored Brands and Sponsored Display.
 
-One vendor with three dialects: `amazon_json` reads them, this file makes the calls. Metrics come as reports, which are
-asked for in one run and collected in a later one.
+One vendor with three dialects: `amazon_json` reads them, this file makes the calls. Metrics come as reports, which one
+run requests and a later run collects.
 """
 
 import re
@@ -58,20 +58,20 @@ LOGIN_HOST = "https://api.amazon.com"
 TOKEN_PATH = "/auth/o2/token"  # noqa: S105 - a path
 PROFILES_PATH = "/v2/profiles"
 PROFILES_QUERY = {"profileTypeFilter": "seller,vendor"}
-"""The third type, agency, is that of the DSP and has no sponsored campaigns."""
+"""The third type, agency, is for the DSP and has no sponsored campaigns."""
 REPORTS_PATH = "/reporting/reports"
 REPORT_MEDIA = "application/vnd.createasyncreportrequest.v3+json"
 
 PAGE_SIZE = 100
 STATES = ("ENABLED", "PAUSED", "ARCHIVED")
-"""The states that a list can be asked for. Amazon deletes nothing: archived is the last state."""
+"""The states to list. Amazon deletes nothing: archived is the last state."""
 MAX_REPORT_DAYS = 31
 DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
 
 
 @dataclass(frozen=True)
 class _Session:
-    """For whom a call is made: a grant, in a region, and there for one account or for none."""
+    """The subject of a call: a grant, a region, and an account or none."""
 
     tokens: TokenSource
     region: str | None
@@ -79,7 +79,7 @@ class _Session:
 
 
 class _Reading:
-    """A read of metrics under way: what is still waited for, and what has been got."""
+    """A read of metrics under way: the requests still open, and the batches collected."""
 
     def __init__(self, outstanding: Sequence[ReportRequest]) -> None:
         names = {product.name for product in PRODUCTS}
@@ -93,12 +93,12 @@ class _Reading:
         return bool(self.batches) or not self.waiting.keys() <= self.known
 
     def waiting_for(self, product: Product) -> list[ReportRequest]:
-        """The requests of a product, the newest first."""
+        """The open requests of a product, the newest first."""
         mine = (request for request in self.waiting.values() if request.ad_product == product.name)
         return sorted(mine, key=lambda request: request.requested_at, reverse=True)
 
     def give_up(self, product: Product) -> None:
-        """Forget the requests of a product."""
+        """Forget the open requests of a product."""
         for request in self.waiting_for(product):
             del self.waiting[request.report_id]
 
@@ -129,10 +129,10 @@ class AmazonAds:
         self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the grant's profiles in all three regions, since each host knows only its own.
+        """List the grant's profiles in all three regions; each host knows only its own.
 
-        A region that refuses the grant is left out as long as another one takes it. A profile has no status: a closed
-        one is no longer listed.
+        A region that refuses the grant is left out if another one accepts it. A profile has no status: a closed one is
+        no longer listed.
         """
         accounts: dict[str, AdAccount] = {}
         refusals: list[PlatformError] = []
@@ -152,9 +152,9 @@ class AmazonAds:
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
     ) -> CampaignListing:
-        """List all campaigns of the three products; Amazon has no filter by time, so `changed_since` changes nothing.
+        """List all campaigns of the three products; Amazon has no filter by time, so `changed_since` has no effect.
 
-        A product that the account has not enabled has no campaigns.
+        A product that is not enabled for the account has no campaigns.
         """
         session = _Session(tokens, account.region, account.external_id)
         campaigns: dict[str, Campaign] = {}
@@ -170,16 +170,16 @@ class AmazonAds:
                 refusals.append(refusal)
         if len(refusals) == len(PRODUCTS):
             raise refusals[0]
-        # A product that is refused today may have been enabled yesterday: its campaigns have not vanished.
+        # A product that is refused today may have been enabled yesterday: its campaigns still exist.
         return CampaignListing(campaigns=tuple(campaigns.values()), complete=not refusals)
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
     ) -> MetricsReading:
-        """Collect the reports that are ready, and ask for the days that no report has or will have.
+        """Collect the reports that are ready, and request the days that no report has or will have.
 
-        A 'slow down' on the way ends the reading and keeps what it has got: the rest comes in a later run, and the
-        breaker keeps everyone else from calling. Throttled is raised only where nothing was got.
+        A 'slow down' ends the reading and keeps what was collected; a later run reads the rest. Throttled is raised
+        only if nothing was collected.
         """
         session = _Session(tokens, account.region, account.external_id)
         reading = _Reading(outstanding)
@@ -204,7 +204,7 @@ class AmazonAds:
         )
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Renew the access token, which lives for an hour; the refresh token may come back changed."""
+        """Renew the access token, which lives for an hour; the refresh token may change."""
         if tokens.refresh_token is None:
             raise ReconnectRequired(PLATFORM, "gave this grant no refresh token: connect the account again")
         form = {
@@ -237,7 +237,9 @@ class AmazonAds:
         body: object = None,
     ) -> Reply:
         if session.region not in self._hosts:
-            raise InvalidRequest(PLATFORM, "is called by region, and this account has none: discover the grant anew")
+            raise InvalidRequest(
+                PLATFORM, "is called by region, and this account has none: discover the accounts of the grant again"
+            )
         url = self._hosts[session.region] + path
         content = None if body is None else orjson.dumps(body)
 
@@ -284,7 +286,7 @@ class AmazonAds:
     # -- reports ------------------------------------------------------------------------------------------------------
 
     def _collect(self, session: _Session, product: Product, currency: str, reading: _Reading) -> None:
-        """Get the reports of a product that are ready, and give up those that will not come."""
+        """Collect the reports of a product that are ready, and forget those that will not come."""
         position = len(reading.batches)
         for request in reading.waiting_for(product):
             if not reading.has(product, request.window):
@@ -297,14 +299,14 @@ class AmazonAds:
                     batch = MetricsBatch(
                         window=request.window, rows=rows, ad_product=product.name, requested_at=request.requested_at
                     )
-                    # The newest came first; older figures must not be stored after newer ones.
+                    # The newest came first, but older figures must be stored before newer ones.
                     reading.batches.insert(position, batch)
                 elif status not in ("UNKNOWN", "FAILED") and self._now() - request.requested_at <= REPORT_PATIENCE:
                     continue
             del reading.waiting[request.report_id]
 
     def _ask(self, session: _Session, product: Product, window: DateWindow, reading: _Reading) -> None:
-        """Ask for each part of the window that no report has or will have."""
+        """Request each part of the window that no report has or will have."""
         for part in _report_windows(window, product, self._now()):
             if not reading.has(product, part) and not reading.expects(product, part):
                 report_id = self._request_report(session, product, part)
@@ -313,7 +315,7 @@ class AmazonAds:
                 )
 
     def _request_report(self, session: _Session, product: Product, window: DateWindow) -> str:
-        """Request a report and return its id; where the same request is under way already, that one's."""
+        """Request a report and return its id; if the same request is already under way, return its id."""
         since, until = window.since.isoformat(), window.until.isoformat()
         columns = ("date", "campaignId", "impressions", "clicks", "cost", product.conversions, product.conversion_value)
         body = {
@@ -334,17 +336,17 @@ class AmazonAds:
             return read.text(reply.body, "reportId")
         if found := DUPLICATE_OF.search(read.detail(reply.body)):
             return found[1]
-        raise InvalidReply(PLATFORM, "refuses a report as a duplicate without saying of which", "425")
+        raise InvalidReply(PLATFORM, "refuses a report as a duplicate, but does not name the other report", "425")
 
     def _download(self, url: str) -> bytes:
-        """Fetch a report from its signed URL, without our headers: S3 refuses a second kind of authorisation."""
+        """Download a report from its signed URL, without our headers: S3 refuses a second kind of authorisation."""
         try:
             request = self._http.build_request("GET", url)
         except httpx.InvalidURL:
             raise read.invalid("url") from None
         status, _, content = self._reports.send_raw(request)
         if status != 200:
-            raise Unavailable(PLATFORM, "did not hand out a report that is ready", str(status))
+            raise Unavailable(PLATFORM, "did not deliver a report that is ready", str(status))
         return content
 
 
@@ -354,8 +356,8 @@ def _covers(each: MetricsBatch | ReportRequest, product: Product, window: DateWi
 
 
 def _report_windows(window: DateWindow, product: Product, now: datetime) -> Iterator[DateWindow]:
-    """Cut a window into what one report can hold, without the days that Amazon no longer keeps."""
-    # One day less than it keeps: the account's day can be one ahead of UTC's.
+    """Cut a window into parts of one report each, without the days that Amazon no longer keeps."""
+    # One day less than Amazon keeps: the account's date can be ahead of UTC.
     since = max(window.since, now.astimezone(UTC).date() - timedelta(days=product.days_kept - 1))
     while since <= window.until:
         until = min(window.until, since + timedelta(days=MAX_REPORT_DAYS - 1))

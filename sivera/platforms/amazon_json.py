@@ -1,4 +1,4 @@
-"""What Amazon says, read into our values: profiles, campaigns in three encodings, report rows and errors.
+"""Amazon's replies as our values: profiles, campaigns in three encodings, report rows and errors.
 
 Names and limits are those of Amazon's guides and OpenAPI files of 2025.
 """
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
@@ -25,7 +24,7 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.base import Reply, seconds_from
+from sivera.platforms.base import Reply, seconds_from, zone_named
 from sivera.values import (
     AdAccount,
     Budget,
@@ -47,18 +46,18 @@ STATUS = {
 }
 BUDGET_KIND = {"DAILY": BudgetKind.DAILY, "LIFETIME": BudgetKind.LIFETIME}
 EPOCH_MS_FROM = 100_000_000_000
-"""Amazon writes 'epoch' without a unit. A number from here on is in milliseconds: in seconds it is the year 5138."""
+"""Amazon documents 'epoch' without a unit. From here on it is milliseconds: in seconds it would be the year 5138."""
 MAX_REPORT_BYTES = 128 * 1024 * 1024
-"""A month of 10,000 campaigns unpacks to about 50 MB."""
+"""A month of 10,000 campaigns is about 50 MB."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """An ad product: how its campaigns are listed, and what its report calls things.
+    """An ad product: how its campaigns are listed, and the names in its report.
 
     `media` is the vendor media type of a list that is paged by token; a list without one is paged by offset. `updated`
-    names the time of a campaign's last change. Conversions are those within 14 days of an ad's click, for Brands and
-    Display also of its view, and are booked on the day of that click or view: past days change for weeks. Reports
+    is the field with the time of a campaign's last change. Conversions are those within 14 days of a click (for Brands
+    and Display, or of a view). They count on the day of that click or view, so past days change for weeks. Reports
     reach `days_kept` days back.
     """
 
@@ -107,7 +106,7 @@ PRODUCTS = (
 
 
 class ProductNotEnabled(AccountInaccessible):
-    """The account does not use this ad product; it may use the others."""
+    """This ad product is not enabled for the account; others may be."""
 
 
 def _words(text: str) -> re.Pattern[str]:
@@ -118,9 +117,9 @@ REFUSALS: tuple[tuple[re.Pattern[str], type[PlatformError], str], ...] = (
     (
         _words("not authorized for sponsored|not have access to sponsored"),
         ProductNotEnabled,
-        "has not enabled an ad product for this account",
+        "has not enabled this ad product for the account",
     ),
-    (_words("scope header is missing"), InvalidRequest, "was asked without a profile"),
+    (_words("scope header is missing"), InvalidRequest, "got a request without a profile"),
     (
         _words("access scope|advertiser found for scope|manage this profile"),
         AccountInaccessible,
@@ -128,34 +127,32 @@ REFUSALS: tuple[tuple[re.Pattern[str], type[PlatformError], str], ...] = (
     ),
     (_words("client.?id"), Misconfigured, "refuses our client id: check the keys of the Amazon app"),
 )
-"""What a 400, 401 or 403 means by its words: one status stands for several things."""
+"""The meaning of a 400, 401 or 403 by its words: one status has several meanings."""
 STATUSES: dict[int, tuple[type[PlatformError], str]] = {
-    401: (TokenRejected, "no longer takes the access token"),
+    401: (TokenRejected, "rejects the access token"),
     403: (AccountInaccessible, "does not let this grant read the account"),
     408: (Unavailable, "did not answer in time"),
 }
 LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
     # "valid indefinitely unless the user removes the app" (login-with-amazon/refresh-token)
-    "invalid_grant": (GrantRevoked, "no longer takes the refresh token: connect the account again"),
+    "invalid_grant": (GrantRevoked, "rejects the refresh token: connect the account again"),
     "invalid_client": (Misconfigured, "refuses our client id or secret: check the keys of the Amazon app"),
     "unauthorized_client": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
     "unsupported_grant_type": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
     "server_error": (Unavailable, "cannot renew tokens at the moment"),
     "temporarily_unavailable": (Unavailable, "cannot renew tokens at the moment"),
 }
-"""RFC 6749, 5.2, as Login with Amazon uses it."""
+"""The errors of RFC 6749, 5.2, in Login with Amazon."""
 SECRET_TEXT = re.compile(r"https?://\S+|Atz[ar]\|\S+")
 MAX_DETAIL = 120
 
 
 def account_of(row: Any, region: str) -> AdAccount:
-    """Return the account that a profile describes; InvalidReply names the field that is not as documented."""
+    """Return the account of a profile; InvalidReply names a field that is not as documented."""
     info = field(row, "accountInfo", dict)
     timezone = text(row, "timezone")
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise invalid("timezone") from None
+    if zone_named(timezone) is None:
+        raise invalid("timezone")
     # Amazon's guide: the name is 'not currently populated for sellers'.
     name = optional(info, "name", str) or f"{text(row, 'countryCode')} {text(info, 'id')}"
     return AdAccount(
@@ -168,7 +165,7 @@ def account_of(row: Any, region: str) -> AdAccount:
 
 
 def campaign_of(row: Any, product: Product, currency: str) -> Campaign:
-    """Return a campaign from any of the three encodings; InvalidReply names the field that is not as documented."""
+    """Return a campaign from any of the three encodings; InvalidReply names a field that is not as documented."""
     native = text(row, "state")
     status = STATUS.get(native.upper(), CampaignStatus.OTHER)
     details = row.get("extendedData") or row  # Display has them beside the rest
@@ -189,7 +186,7 @@ def campaign_of(row: Any, product: Product, currency: str) -> Campaign:
 
 
 def metrics_of(content: bytes, window: DateWindow, product: Product, currency: str) -> tuple[DailyMetrics, ...]:
-    """Return the rows of a gzipped report; InvalidReply if any is not as documented, outside the window or twice."""
+    """Return the rows of a gzipped report; InvalidReply if one is odd, outside the window or a duplicate."""
     metrics: dict[tuple[str, date], DailyMetrics] = {}
     for row in unpack(content):
         campaign_id, day = _id(row, "campaignId"), _day(row, "date")
@@ -209,7 +206,7 @@ def metrics_of(content: bytes, window: DateWindow, product: Product, currency: s
 
 
 def unpack(content: bytes, limit: int = MAX_REPORT_BYTES) -> list[Any]:
-    """Return the list in a gzipped report; InvalidReply if it is broken, or unpacks to more than `limit` bytes."""
+    """Return the list in a gzipped report; InvalidReply if it is broken, or larger than `limit` bytes."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
         unpacked = unpacker.decompress(content, limit)
@@ -227,19 +224,19 @@ def unpack(content: bytes, limit: int = MAX_REPORT_BYTES) -> list[Any]:
 
 
 def invalid(name: str) -> InvalidReply:
-    """Return the error that a field is missing or not as documented."""
+    """Return the error for a field that is missing or not as documented."""
     return InvalidReply(PLATFORM, f"sent a reply in which '{name}' is missing or not as documented")
 
 
 def rows(body: Any) -> list[Any]:
-    """Return a reply that is a list; InvalidReply if it is not."""
+    """Return a reply that must be a list; else InvalidReply."""
     if not isinstance(body, list):
         raise InvalidReply(PLATFORM, "sent a reply that is not a list")
     return body
 
 
 def field(row: Any, name: str, *kinds: type) -> Any:
-    """Return a field that must be there and of one of the kinds; else InvalidReply."""
+    """Return a required field of one of the kinds; else InvalidReply."""
     value = row.get(name) if isinstance(row, dict) else None
     if not isinstance(value, kinds) or isinstance(value, bool):
         raise invalid(name)
@@ -247,12 +244,12 @@ def field(row: Any, name: str, *kinds: type) -> Any:
 
 
 def optional(row: Any, name: str, *kinds: type) -> Any:
-    """Return a field that may be absent or null (None) and is otherwise of one of the kinds; else InvalidReply."""
+    """Return a field of one of the kinds, or None if it is absent or null; else InvalidReply."""
     return None if isinstance(row, dict) and row.get(name) is None else field(row, name, *kinds)
 
 
 def text(row: Any, name: str) -> str:
-    """Return a text that must be there and not empty; else InvalidReply."""
+    """Return a required text that is not empty; else InvalidReply."""
     value: str = field(row, name, str)
     if not value:
         raise invalid(name)
@@ -260,7 +257,7 @@ def text(row: Any, name: str) -> str:
 
 
 def _id(row: Any, name: str) -> str:
-    """Return an id, which is a text or a number by the endpoint; numbers stay exact beyond 2^53."""
+    """Return an id, a text or a number depending on the endpoint; numbers stay exact beyond 2^53."""
     value = str(field(row, name, str, int))
     if not value.isdecimal():
         raise invalid(name)
@@ -279,7 +276,7 @@ def _budget(row: Any, currency: str) -> Budget:
 
 
 def _day(row: Any, name: str) -> date | None:
-    """Return a day, written as 2026-01-31 or 20260131."""
+    """Return a day in the form 2026-01-31 or 20260131."""
     value = optional(row, name, str)
     try:
         return date.fromisoformat(value) if value else None
@@ -288,7 +285,7 @@ def _day(row: Any, name: str) -> date | None:
 
 
 def _time(row: Any, name: str) -> datetime | None:
-    """Return a time, written in ISO 8601 or as a unix time; 0 is none."""
+    """Return a time in ISO 8601 or in unix time; 0 means none."""
     value = optional(row, name, str, int)
     if not value:
         return None
@@ -305,7 +302,7 @@ def _time(row: Any, name: str) -> datetime | None:
 
 
 def detail(body: Any) -> str:
-    """Return the sentence of an error, whichever name its API has for it."""
+    """Return the text of an error, under the name that its API uses."""
     names = ("message", "detail", "details") if isinstance(body, dict) else ()
     return next((body[name] for name in names if isinstance(body.get(name), str)), "")
 
@@ -313,7 +310,7 @@ def detail(body: Any) -> str:
 def error_of(reply: Reply) -> PlatformError | None:
     """Return the error that a reply of the Ads API means.
 
-    Amazon limits by region; we hold back the whole platform, since a run spreads over all regions anyway.
+    Amazon limits by region; we pause the whole platform, since a run uses all regions anyway.
     """
     if reply.status < 300:
         return None
@@ -327,12 +324,12 @@ def error_of(reply: Reply) -> PlatformError | None:
                 return kind(PLATFORM, f"{sentence}: {said}", code)
     if reply.status >= 500 or reply.status < 400:
         return Unavailable(PLATFORM, f"answered HTTP {reply.status}", code)
-    kind, sentence = STATUSES.get(reply.status, (InvalidRequest, "does not take our request"))
+    kind, sentence = STATUSES.get(reply.status, (InvalidRequest, "refuses our request"))
     return kind(PLATFORM, f"{sentence}: {said}" if said else sentence, code)
 
 
 def report_error_of(reply: Reply) -> PlatformError | None:
-    """As `error_of`; an unknown report (404) and a duplicate request (425) are answers, not errors."""
+    """Return the same as `error_of`, but no error for an unknown report (404) or a duplicate request (425)."""
     return None if reply.status in (404, 425) else error_of(reply)
 
 
@@ -345,7 +342,7 @@ def login_error_of(reply: Reply) -> PlatformError | None:
         return Throttled(PLATFORM, "asks us to renew tokens more slowly", code, seconds_from(reply.headers))
     if reply.status >= 500 or reply.status < 400:
         return Unavailable(PLATFORM, f"answered HTTP {reply.status} to the renewal of a token", code)
-    kind, sentence = LOGIN_ERRORS.get(code, (InvalidRequest, "does not take our request to renew a token"))
+    kind, sentence = LOGIN_ERRORS.get(code, (InvalidRequest, "refuses our request to renew a token"))
     return kind(PLATFORM, sentence, code)
 
 

@@ -1,8 +1,8 @@
-"""What every platform client offers, and the one way in which it calls its platform.
+"""The interface of a platform client, and the one way in which clients call their platform.
 
-A client is one file. It knows paths, fields, encodings and error codes; it does not know the database, the clock of a
-run, or Prefect. `Caller` sends its requests: it asks the breaker, adds the token, translates silence and bad JSON, and
-renews a refused token once.
+A client knows paths, fields, encodings and error codes. It does not know the database, the clock of a run, or Prefect.
+`Caller` sends its requests: it asks the breaker, adds the token, turns silence and bad JSON into errors, and renews a
+refused token once.
 """
 
 import logging
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, ClassVar, Protocol, runtime_checkable
+from zoneinfo import ZoneInfo
 
 import httpx
 import orjson
@@ -34,23 +35,23 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 25.0
-"""A call that is begun at a run's deadline and gets no answer ends within the run's time limit."""
+"""Short enough that a call sent at a run's deadline still ends within the run's time limit."""
 MAX_CONNECTIONS = 64
 LONGEST_LIFE_SECONDS = 400 * 24 * 3600
-"""No platform gives an access token for longer than a year: a longer lifetime is not one."""
+"""No platform issues an access token for more than a year: a longer lifetime is an error."""
 MAX_PAGES = 10_000
-"""A listing that goes on for longer than this repeats itself."""
+"""A listing with more pages than this repeats itself."""
 REPORT_PATIENCE = timedelta(hours=4)
-"""A platform takes up to three hours for a report; one that is not done after this is given up and asked for anew."""
+"""A report takes up to three hours; one that is not done after this time is requested again."""
 REPORTS_LAG = 2 * REPORT_PATIENCE
-"""Figures of reports may be so old though all is well: the next is asked for when one was stored, and takes as long."""
+"""The normal age of figures from reports: a report is requested after the last one was stored, and takes as long."""
 
 
 class AppCredentials(Value):
     """Our application's registration with one platform.
 
-    `base_url` replaces every host of the platform (the sandbox serves all of a platform's paths below one URL);
-    None means the live platform. `developer_token` is Google's, optional since its servers ignore it.
+    `base_url` replaces every host of the platform, for the sandbox, which serves all paths of a platform below one URL;
+    None means the live platform. `developer_token` is for Google, and optional: its servers ignore it.
     """
 
     client_id: str
@@ -60,20 +61,20 @@ class AppCredentials(Value):
 
 
 class TokenSource(Protocol):
-    """Where a client gets the access token of the grant it works for."""
+    """The source of a grant's access token."""
 
     def current(self) -> str:
-        """Return an access token that stays valid for one call."""
+        """Return an access token that is valid for one more call."""
         ...
 
     def renewed(self, rejected: str) -> str:
-        """Return a token newer than the one that the platform just refused."""
+        """Return a token newer than the one that the platform has just rejected."""
         ...
 
 
 @dataclass(frozen=True)
 class StaticToken:
-    """A token that cannot be renewed, such as one that a person has just pasted."""
+    """A token that cannot be renewed, such as one that a person has pasted."""
 
     token: SecretStr
     platform: PlatformName
@@ -83,27 +84,27 @@ class StaticToken:
         return self.token.get_secret_value()
 
     def renewed(self, rejected: str) -> str:
-        """Raise TokenRejected: there is no newer one."""
+        """Raise TokenRejected: there is no newer token."""
         raise TokenRejected(self.platform, "the token is expired or not valid")
 
 
 @runtime_checkable
 class PlatformClient(Protocol):
-    """One platform, for any grant. Safe to share between threads."""
+    """One platform, for any grant. Threads can share it."""
 
     platform: ClassVar[PlatformName]
 
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts that the grant can reach, each once, closed ones included and marked."""
+        """List the ad accounts of the grant, each once; closed ones are marked."""
         ...
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
     ) -> CampaignListing:
-        """List the account's campaigns, deleted ones too where the platform still names them.
+        """List the account's campaigns, deleted ones too if the platform still lists them.
 
-        With `changed_since`, at least those that changed from then on; the listing's `complete` says whether it is
-        all of them (a platform without such a filter lists all). Without it, always all.
+        With `changed_since`, list at least those that changed since then. A platform without such a filter lists all;
+        the listing's `complete` says so.
         """
         ...
 
@@ -114,17 +115,17 @@ class PlatformClient(Protocol):
         window: DateWindow,
         outstanding: Sequence[ReportRequest] = (),
     ) -> MetricsReading:
-        """Read daily metrics over the window.
+        """Read the daily metrics of the window.
 
-        A platform that prepares reports collects those of `outstanding` that are ready, asks for the window where
-        none is outstanding, and returns what is still outstanding; the others answer at once.
+        A platform that prepares reports collects those of `outstanding` that are ready, requests the days that no
+        report will have, and returns what is still outstanding. The other platforms answer at once.
         """
         ...
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the grant's tokens for fresh ones, or prove that they still work where they do not expire.
+        """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
 
-        A refresh token that the answer omits is kept.
+        Keep the refresh token if the answer has none.
         """
         ...
 
@@ -135,7 +136,7 @@ class PlatformClient(Protocol):
 
 @dataclass(frozen=True)
 class Reply:
-    """A platform's answer: status, headers, and the body parsed from JSON (None when it is empty)."""
+    """A platform's answer: status, headers, and the body parsed from JSON (None if it is empty)."""
 
     status: int
     headers: httpx.Headers
@@ -147,11 +148,11 @@ class Caller:
     """Sends one platform's requests.
 
     Args:
-        platform: Whose requests.
-        http: The pooled client of this process; its timeouts bound every call.
-        error_of: Turns a reply into the error that it means, or None when it is a success.
-        breaker: Asked before each call, told of each 'slow down' that concerns the whole platform; it counts the calls.
-        is_login: The requests are for tokens, which no quota of the platform's API counts.
+        platform: The platform.
+        http: The pooled client of this process; its timeouts limit every call.
+        error_of: Turns a reply into the error that it means, or None for a success.
+        breaker: Checked before each call and opened by a platform-wide 'slow down'; it also counts the calls.
+        is_login: The requests are for tokens, which do not count towards the quota of the platform's API.
     """
 
     platform: PlatformName
@@ -165,10 +166,10 @@ class Caller:
         tokens: TokenSource,
         build: Callable[[str], httpx.Request],
     ) -> Reply:
-        """Send the request that `build` makes from an access token; renew the token and repeat once if it is refused.
+        """Send the request that `build` makes from an access token; if the token is rejected, renew it and repeat once.
 
         Raises:
-            PlatformError: As `error_of` says; Unavailable where no answer came; InvalidReply where it was not JSON.
+            PlatformError: As `error_of` says; Unavailable without an answer; InvalidReply if the answer is not JSON.
         """
         token = tokens.current()
         try:
@@ -177,7 +178,7 @@ class Caller:
             return self.send(build(tokens.renewed(token)))
 
     def send(self, request: httpx.Request) -> Reply:
-        """Send a request as it is and return the parsed reply, or raise the PlatformError that it means."""
+        """Send a request and return the parsed reply, or raise the PlatformError that it means."""
         self.breaker.check(self.platform)
         try:
             reply = self._exchange(request)
@@ -193,7 +194,7 @@ class Caller:
         return reply
 
     def send_raw(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
-        """Send a request and return status, headers and the body's bytes; raise only where no answer came."""
+        """Send a request and return status, headers and the body's bytes; raise only if no answer came."""
         try:
             response = self.http.send(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -203,7 +204,7 @@ class Caller:
         except httpx.DecodingError:
             raise InvalidReply(self.platform, "sent a body that cannot be decompressed") from None
         except httpx.HTTPError as error:
-            # The exception's text can hold the URL, and a URL can hold a secret: only its type is told.
+            # The exception's text may contain the URL, and the URL a secret: use only its type.
             raise Unavailable(self.platform, f"connection failed ({type(error).__name__})") from None
         return response.status_code, response.headers, response.content
 
@@ -222,7 +223,7 @@ class Caller:
             return orjson.loads(content)
         except orjson.JSONDecodeError:
             if status == 429:
-                return None  # a gateway's page; the headers say how long to wait
+                return None  # a gateway's page; the wait is in the headers
             if status >= 500:
                 raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
             what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"
@@ -230,20 +231,28 @@ class Caller:
 
 
 def new_http_client() -> httpx.Client:
-    """Return the HTTP client that a process shares for one platform: pooled, bounded in time, never redirected."""
+    """Return an HTTP client for one platform: pooled, with timeouts, without redirects."""
     return httpx.Client(
         timeout=httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
         limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
         follow_redirects=False,
         headers={"User-Agent": "sivera-jobs"},
-        # All teams share this client: a cookie of one must not go with the calls of another.
+        # All teams share this client: no cookie of one may go with the calls of another.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
 def seconds_from(headers: Mapping[str, str], name: str = "Retry-After", default: float = 60.0) -> float:
-    """Read a header of seconds (RFC 9110, 10.2.3); the default where it is absent or a date."""
+    """Read a header of seconds (RFC 9110, 10.2.3); return the default if it is absent or a date."""
     try:
         return max(0.0, float(headers[name]))
     except (KeyError, ValueError):
         return default
+
+
+def zone_named(name: str) -> ZoneInfo | None:
+    """Return a time zone; None if this machine does not know the name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None

@@ -1,7 +1,7 @@
-"""Google Ads: the REST interface of API v26, asked in GAQL over `searchStream`.
+"""Google Ads: the REST interface of API v26, with GAQL queries over `searchStream`.
 
-One call answers one question: a stream has no pages, and a listing without changes costs one operation of the Cloud
-project's daily quota, which all teams share.
+A stream has no pages, so each query is one call. A listing without changes costs one operation of the Cloud project's
+daily quota, which all teams share.
 """
 
 import re
@@ -42,11 +42,11 @@ TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 API_VERSION = "v26"
 
 CHANGE_LIMIT = 10_000
-"""The most rows that a query of change_status may ask for; as many as that mean that there may be more."""
+"""The highest LIMIT of a change_status query; with this many rows there may be more."""
 CHANGE_OVERLAP = timedelta(hours=24)
-"""Times are given in the customer's time zone, but only campaign times are documented so; no zone is a day away."""
+"""Times are in the customer's time zone, which is documented only for campaigns; a day covers any zone."""
 NAMES_PER_QUERY = 1_000
-"""How many campaigns or budgets one query names; Google takes 20,000 values in a list."""
+"""Campaigns or budgets in one query; Google accepts lists of 20,000 values."""
 
 ACCOUNT_QUERY = (
     "SELECT customer_client.id, customer_client.descriptive_name, customer_client.currency_code, "
@@ -72,7 +72,7 @@ CHANGED: dict[str, tuple[str, str]] = {
     "CAMPAIGN": ("campaign", "campaign.resource_name"),
     "CAMPAIGN_BUDGET": ("campaignBudget", "campaign.campaign_budget"),
 }
-"""By kind of change: where its row names what changed, and by which field that finds the campaigns concerned."""
+"""For each kind of change: the cell with the changed resource, and the field that finds its campaigns."""
 
 _RESOURCE_NAME = re.compile(r"customers/[0-9]+/[A-Za-z]+/[0-9]+")
 _CUSTOMER_NAME = re.compile(r"customers/([0-9]+)")
@@ -96,11 +96,11 @@ class GoogleAds:
         self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts that the grant can reach, without the managers above them.
+        """List the ad accounts of the grant, without the managers above them.
 
-        An account that can be reached in several ways is taken by the shortest: directly if its user was given access
-        to it, which lasts when a manager lets the account go, else through the nearest manager. A closed account that
-        no manager of the grant lists is left out: it does not even tell its name any more.
+        If there are several ways to an account, the shortest counts: direct access of the user, which outlasts the
+        account's link to a manager, else the nearest manager. A closed account that no manager of the grant lists is
+        left out: it no longer answers even with its name.
         """
         nearest: dict[str, tuple[int, str]] = {}
         accounts: dict[str, AdAccount] = {}
@@ -122,9 +122,9 @@ class GoogleAds:
     ) -> CampaignListing:
         """List the account's campaigns, removed ones too.
 
-        Changes are those that people and programs made to campaigns and their budgets. That a campaign ended because
-        its last day is over is no change, so only a full listing tells. Where Google cannot tell all changes (too
-        many, or too long ago), the listing is full.
+        Changes are those that people and programs made to campaigns and their budgets. The end of a campaign's last
+        day is not a change; only a full listing shows it. If Google cannot list all changes (too many, or too long
+        ago), the listing is full.
         """
         if changed_since is not None:
             names = self._changed_names(tokens, account, changed_since)
@@ -137,7 +137,7 @@ class GoogleAds:
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
     ) -> MetricsReading:
-        """Read the window's daily metrics, all at once; days without any are absent."""
+        """Read the daily metrics of the window in one call; days without metrics are absent."""
         query = METRICS_QUERY.format(since=window.since, until=window.until)
         rows = tuple(metrics_of(row, account.currency) for row in self._ask(tokens, account, query))
         return MetricsReading(batches=(MetricsBatch(window=window, rows=rows),))
@@ -145,7 +145,7 @@ class GoogleAds:
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
         if tokens.refresh_token is None:
-            raise ReconnectRequired(self.platform, "the grant has no refresh token; connect the Google account again")
+            raise ReconnectRequired(self.platform, "this grant has no refresh token; connect the Google account again")
         form = {
             "grant_type": "refresh_token",
             "client_id": self._app.client_id,
@@ -167,12 +167,12 @@ class GoogleAds:
         )
 
     def _accessible_customers(self, tokens: TokenSource) -> tuple[str, ...]:
-        """Return the ids of the customers, managers among them, to which the grant's user was given access directly."""
+        """Return the ids of the customers, including managers, that the grant's user can access directly."""
         url = f"{self._customers_url}:listAccessibleCustomers"
         body = self._ads.call(
             tokens, lambda token: self._http.build_request("GET", url, headers=self._headers(token))
         ).body
-        names = member(body, "resourceNames") if body != {} else []  # JSON of protobuf leaves out what is empty
+        names = member(body, "resourceNames") if body != {} else []  # protobuf's JSON omits empty fields
         if not isinstance(names, list):
             raise invalid("sent no resourceNames")
         matches = [_CUSTOMER_NAME.fullmatch(str(name)) for name in names]
@@ -183,7 +183,7 @@ class GoogleAds:
     def _changed_names(
         self, tokens: TokenSource, account: AdAccount, changed_since: datetime
     ) -> dict[str, list[str]] | None:
-        """Return the names of what changed, by the field that finds their campaigns; None if Google cannot tell."""
+        """Return the changed resources by the field that finds their campaigns; None if Google cannot list them."""
         zone = zone_of(account.timezone)
         since, until = (
             when.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
@@ -201,7 +201,7 @@ class GoogleAds:
         for row in rows:
             cell, field = CHANGED.get(text_of(row, "changeStatus", "resourceType"), ("", ""))
             if not field:
-                raise invalid("sent a changeStatus.resourceType that was not asked for")
+                raise invalid("sent a changeStatus.resourceType that was not requested")
             name = text_of(row, "changeStatus", cell)
             if not _RESOURCE_NAME.fullmatch(name):
                 raise invalid(f"sent a changeStatus.{cell} that is not a resource name")
@@ -212,7 +212,7 @@ class GoogleAds:
         return self._search(tokens, account.external_id, query, account.manager_id)
 
     def _search(self, tokens: TokenSource, customer_id: str, query: str, manager_id: str | None = None) -> list[Any]:
-        """Return the rows of a query; those of a stream that breaks off are not returned at all."""
+        """Return all rows of a query; a stream that breaks off is an error."""
         url = f"{self._customers_url}/{customer_id}/googleAds:searchStream"
         reply = self._ads.call(
             tokens,
@@ -242,7 +242,7 @@ class GoogleAds:
 
 
 def _queries_for(names: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield the queries that find the campaigns by the names of what changed."""
+    """Yield the queries that find the campaigns of the changed resources."""
     for field, found in names.items():
         for start in range(0, len(found), NAMES_PER_QUERY):
             quoted = ", ".join(f"'{name}'" for name in found[start : start + NAMES_PER_QUERY])

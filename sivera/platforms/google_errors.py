@@ -1,4 +1,4 @@
-"""What Google's error codes mean for us: those of Google Ads, and those of its OAuth token endpoint."""
+"""The meaning of Google's error codes: those of Google Ads, and those of its OAuth token endpoint."""
 
 import re
 from collections.abc import Sequence
@@ -22,13 +22,16 @@ from sivera.platforms.google_json import member
 from sivera.values import PlatformName
 
 DEFAULT_WAIT_SECONDS = 60.0
-"""How long to wait where Google says only 'too many requests'."""
+"""The wait if Google says only 'too many requests'."""
 
 Verdict = tuple[type[PlatformError], str]
 
 _TOKEN_REJECTED: Verdict = (TokenRejected, "the access token is expired or not valid")
-_RECONNECT: Verdict = (ReconnectRequired, "the connection is gone; connect the Google account again")
-_CONFIGURATION: Verdict = (Misconfigured, "our Cloud project is refused; check it and its Google Ads API access level")
+_RECONNECT: Verdict = (ReconnectRequired, "the connection has ended; connect the Google account again")
+_CONFIGURATION: Verdict = (
+    Misconfigured,
+    "our Cloud project is refused; check it and its Google Ads API access level",
+)
 _NO_ACCESS: Verdict = (AccountInaccessible, "this grant may not read the account; check the user's or manager's access")
 _CLOSED: Verdict = (AccountInaccessible, "the account is closed or not enabled yet")
 _THROTTLED: Verdict = (Throttled, "too many requests")
@@ -40,13 +43,13 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "OAUTH_TOKEN_INVALID": _TOKEN_REJECTED,
     "GOOGLE_ACCOUNT_COOKIE_INVALID": _TOKEN_REJECTED,
     "AUTHENTICATION_ERROR": _TOKEN_REJECTED,
-    "OAUTH_TOKEN_REVOKED": (GrantRevoked, "the user has taken the access away; connect the Google account again"),
+    "OAUTH_TOKEN_REVOKED": (GrantRevoked, "the user has revoked the access; connect the Google account again"),
     "OAUTH_TOKEN_DISABLED": _RECONNECT,
     "GOOGLE_ACCOUNT_DELETED": _RECONNECT,
     "NOT_ADS_USER": (ReconnectRequired, "the Google account has no Google Ads account; connect one that has"),
     "TWO_STEP_VERIFICATION_NOT_ENROLLED": (ReconnectRequired, "the Google account must turn on 2-Step Verification"),
     "ADVANCED_PROTECTION_NOT_ENROLLED": (ReconnectRequired, "the Google account must turn on Advanced Protection"),
-    "CUSTOMER_NOT_FOUND": (AccountInaccessible, "there is no such account, or not yet"),
+    "CUSTOMER_NOT_FOUND": (AccountInaccessible, "the account does not exist, or not yet"),
     "ORGANIZATION_NOT_RECOGNIZED": _CONFIGURATION,
     "ORGANIZATION_NOT_APPROVED": _CONFIGURATION,
     "ORGANIZATION_NOT_ASSOCIATED_WITH_DEVELOPER_TOKEN": _CONFIGURATION,
@@ -82,10 +85,13 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "TRANSIENT_ERROR": _UNAVAILABLE,
     "DEADLINE_EXCEEDED": _UNAVAILABLE,
     # google.rpc.ErrorInfo: from the gateway before Google Ads
-    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (ReconnectRequired, "access to Google Ads was not granted; connect again"),
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (
+        ReconnectRequired,
+        "Google Ads access was not granted; connect again and allow it",
+    ),
     "SERVICE_DISABLED": (Misconfigured, "the Google Ads API is not enabled in our Cloud project"),
 }
-"""What Google Ads' error codes mean for us; a code that is not here is judged by the HTTP status."""
+"""The meaning of Google Ads' error codes; for other codes, the HTTP status counts."""
 
 OAUTH_VERDICTS: dict[str, Verdict] = {
     "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired; connect the Google account again"),
@@ -103,7 +109,7 @@ _LINK = re.compile(r"\S*://\S*")
 
 
 def ads_error(reply: Reply) -> PlatformError | None:
-    """Return the error that a reply of Google Ads means; a stream that breaks off ends with one, under HTTP 200."""
+    """Return the error that a reply of Google Ads means; a stream can break off with an error under HTTP 200."""
     parts = reply.body if isinstance(reply.body, list) else [reply.body]
     error = next((part["error"] for part in parts if isinstance(part, dict) and "error" in part), None)
     if error is None and reply.status == 200:
@@ -117,8 +123,8 @@ def ads_error(reply: Reply) -> PlatformError | None:
     if kind is Throttled:
         return _throttled(sentence, code, failures)
     if kind is InvalidRequest:
-        told = next((failure.get("message") for failure in failures), member(error, "message"))
-        sentence = f"{sentence}: {_LINK.sub('', str(told))[:120]}" if told else sentence
+        words = next((failure.get("message") for failure in failures), member(error, "message"))
+        sentence = f"{sentence}: {_LINK.sub('', str(words))[:120]}" if words else sentence
     return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
 
 
@@ -139,7 +145,7 @@ def _verdict_of_status(status: int) -> Verdict:  # noqa: PLR0911 - a table by ra
 
 
 def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any]]) -> Throttled:
-    """Return how long to wait, and whether the quota is the account's or our Cloud project's."""
+    """Return the wait, and whether the quota is the account's or our Cloud project's."""
     details = (member(failure.get("details"), "quotaErrorDetails") for failure in failures)
     quota = next((found for found in details if isinstance(found, dict)), {})
     delay = _DURATION.fullmatch(str(quota.get("retryDelay")))
@@ -148,7 +154,7 @@ def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any
 
 
 def oauth_error(reply: Reply) -> PlatformError | None:
-    """Return the error that a reply of the token endpoint means; google-auth agrees on which are worth another try."""
+    """Return the error that a reply of the token endpoint means; google-auth agrees on which to retry."""
     if reply.status == 200:
         return None
     name, subtype = member(reply.body, "error"), member(reply.body, "error_subtype")

@@ -1,7 +1,7 @@
 """Google Ads' JSON as our values.
 
-It is the JSON of protobuf: int64 is text, a double is a number, an enum is its name, and what is unset is absent. What
-is missing or of another type raises InvalidReply with the field's name.
+It is protobuf's JSON: int64 is text, a double is a number, an enum is its name, and an unset field is absent. A missing
+field or one of another type raises InvalidReply with its name.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sivera.errors import InvalidReply
+from sivera.platforms.base import zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -24,7 +25,7 @@ from sivera.values import (
 )
 
 MICROS = 1_000_000
-"""All money is in millionths of the account's currency, of JPY and KRW too."""
+"""All money is in millionths of the account's currency, also for JPY and KRW."""
 
 STATUSES = {
     "ENABLED": CampaignStatus.ACTIVE,
@@ -54,7 +55,7 @@ def account_of(row: Any, manager_id: str | None) -> AdAccount:
 
 
 def campaigns_of(rows: Iterable[Any], currency: str) -> tuple[Campaign, ...]:
-    """Return each campaign once: one that changed together with its budget is found twice."""
+    """Return each campaign once: a campaign that changed together with its budget is found twice."""
     campaigns = (_campaign(row, currency) for row in rows)
     return tuple({campaign.external_id: campaign for campaign in campaigns}.values())
 
@@ -106,12 +107,12 @@ def metrics_of(row: Any, currency: str) -> DailyMetrics:
 
 
 def member(value: Any, key: str) -> Any:
-    """Return a member of what should be an object; None where it is absent, or it is none."""
+    """Return a member of an object; None if it is absent or the value is not an object."""
     return value.get(key) if isinstance(value, dict) else None
 
 
 def text_of(row: Any, resource: str, name: str) -> str:
-    """Read a text that may not be absent or empty."""
+    """Read a text that must not be absent or empty."""
     value = _optional_text(row, resource, name)
     if not value:
         raise invalid(f"sent a row without {resource}.{name}")
@@ -137,7 +138,7 @@ def integer_of(row: Any, resource: str, name: str) -> int:
 
 
 def _decimal(row: Any, resource: str, name: str) -> Decimal:
-    """Read a double exactly as it was written."""
+    """Read a double exactly as written."""
     value = member(member(row, resource), name)
     if type(value) not in (int, float):
         raise invalid(f"sent a {resource}.{name} that is not a number")
@@ -157,13 +158,12 @@ def _day(text: str, field: str) -> date:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone; `account_of` makes sure that we know it."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise invalid("sent a time zone that this machine does not know; update tzdata") from None
+    """Return a time zone; `account_of` makes sure that this machine knows it."""
+    if (zone := zone_named(name)) is None:
+        raise invalid("sent a time zone that this machine does not know; update tzdata")
+    return zone
 
 
 def invalid(message: str) -> InvalidReply:
-    """Return the error that says what is wrong with a reply."""
+    """Return the error for a reply that is not as documented."""
     return InvalidReply(PlatformName.GOOGLE, message)

@@ -1,6 +1,6 @@
-"""Meta Ads: the Graph API v26.0, as far as ad accounts, campaigns and their insights go.
+"""Meta Ads: ad accounts, campaigns and insights of the Graph API v26.0.
 
-What refusals mean is in `meta_errors`, what rows mean in `meta_json`.
+`meta_errors` explains errors, `meta_json` rows.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from sivera.platforms.meta_json import (
     Row,
     account_of,
     campaign_of,
+    invalid,
     metrics_of,
 )
 from sivera.values import (
@@ -50,18 +51,18 @@ ACCOUNTS_PER_PAGE = 100
 CAMPAIGNS_PER_PAGE = 100
 INSIGHTS_PER_PAGE = 500
 FEWEST_PER_PAGE = 25
-"""Meta's own default: what it cannot answer with so few rows, it cannot answer."""
+"""Meta's own default. If it cannot answer with so few rows, it cannot answer."""
 
 DELETED_CAMPAIGNS_TOO = {"field": "campaign.effective_status", "operator": "IN", "value": EFFECTIVE_STATUSES}
-"""Without a word on status, Meta leaves deleted and archived campaigns out, and their insights too."""
+"""Without a filter by status, Meta leaves out deleted and archived campaigns, and their insights."""
 CHANGE_OVERLAP = timedelta(minutes=10)
-"""How far before the cursor a listing of changes begins.
+"""A listing of changes begins this long before the cursor.
 
-Meta's GREATER_THAN is strict and counts whole seconds, our clock is not Meta's, and its replicas see a change late.
+Meta's GREATER_THAN is strict and counts whole seconds, its clock differs from ours, and its replicas lag.
 """
 
 APP_USAGE_PAUSES = ((95.0, 600.0), (85.0, 120.0))
-"""From so many percent of our app's calls on, pause for so many seconds (the thresholds of Airbyte's connector)."""
+"""At this percentage of our app's calls, pause for this many seconds (the thresholds of Airbyte's connector)."""
 
 
 class MetaAds:
@@ -81,24 +82,24 @@ class MetaAds:
         self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts that the grant can reach, closed ones included and marked."""
+        """List the ad accounts of the grant; closed ones are marked."""
         params = {"fields": ",".join(ACCOUNT_FIELDS)}
         rows, usage = self._pages(self._user, tokens, ACCOUNTS_PATH, params, ACCOUNTS_PER_PAGE)
-        self._heed(usage)
+        self._pause_if_busy(usage)
         return tuple({account.external_id: account for account in map(account_of, rows)}.values())
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
     ) -> CampaignListing:
-        """List the account's campaigns, deleted and archived ones too; changed ones only where a cursor is given."""
+        """List the account's campaigns, deleted and archived ones too; with `changed_since`, only changed ones."""
         filters: list[Mapping[str, Any]] = [DELETED_CAMPAIGNS_TOO]
         if changed_since is not None:
             since = int((changed_since - CHANGE_OVERLAP).timestamp())
             filters.append({"field": "campaign.updated_time", "operator": "GREATER_THAN", "value": since})
         params = {"fields": ",".join(CAMPAIGN_FIELDS), "filtering": _json(filters)}
         path = CAMPAIGNS_PATH.format(account_id=account.external_id)
-        # A busy app is not heeded here: the pause would refuse the same account's metrics, and a sync that has to
-        # begin anew each time would never end.
+        # Do not pause a busy app here: the pause would refuse the same account's metrics, and its sync would start over
+        # each time and never finish.
         rows, _ = self._pages(self._account, tokens, path, params, CAMPAIGNS_PER_PAGE)
         campaigns = {campaign.external_id: campaign for campaign in (campaign_of(row, account) for row in rows)}
         return CampaignListing(campaigns=tuple(campaigns.values()), complete=changed_since is None)
@@ -106,7 +107,7 @@ class MetaAds:
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
     ) -> MetricsReading:
-        """Read daily metrics over the window, those of deleted campaigns too."""
+        """Read the daily metrics of the window, those of deleted campaigns too."""
         params = {
             "fields": ",".join(INSIGHT_FIELDS),
             "level": "campaign",
@@ -116,15 +117,15 @@ class MetaAds:
         }
         path = INSIGHTS_PATH.format(account_id=account.external_id)
         rows, usage = self._pages(self._account, tokens, path, params, INSIGHTS_PER_PAGE)
-        self._heed(usage)
+        self._pause_if_busy(usage)
         days = (metrics_of(row, window, account.currency) for row in rows)
         read = {(day.campaign_id, day.day): day for day in days}
         return MetricsReading(batches=(MetricsBatch(window=window, rows=tuple(read.values())),))
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the access token for one of sixty days; Meta does so only while the old one is valid.
+        """Exchange the access token for one of sixty days, which Meta allows only while the old one is valid.
 
-        A token that never expires is exchanged for another such one, which proves that it works.
+        A token that never expires is exchanged for another, which proves that it works.
 
         Raises:
             ReconnectRequired: The token has expired or was revoked.
@@ -138,9 +139,9 @@ class MetaAds:
         body = _body(self._oauth.send(self._http.build_request("GET", self._base + EXCHANGE_PATH, params=params)))
         token, seconds = body.get("access_token"), body.get("expires_in", 0)
         if not isinstance(token, str) or not token:
-            raise _invalid("access_token")
+            raise invalid("access_token")
         if type(seconds) is not int or not 0 <= seconds <= LONGEST_LIFE_SECONDS:
-            raise _invalid("expires_in")
+            raise invalid("expires_in")
         return GrantTokens(
             access_token=SecretStr(token),
             refresh_token=tokens.refresh_token,
@@ -150,7 +151,7 @@ class MetaAds:
     def _pages(
         self, caller: Caller, tokens: TokenSource, path: str, params: Mapping[str, str], limit: int
     ) -> tuple[list[Row], float]:
-        """Read all pages, smaller ones where Meta asks for it; return the rows, and our app's usage in percent."""
+        """Read all pages, smaller ones if Meta asks for it; return the rows and our app's usage in percent."""
         rows: list[Row] = []
         usage, after = 0.0, ""
         seen = {after}
@@ -173,7 +174,7 @@ class MetaAds:
         raise InvalidReply(self.platform, f"has more than {MAX_PAGES} pages")
 
     def _request(self, path: str, params: Mapping[str, str], token: str) -> httpx.Request:
-        """Return a request whose proof says that it comes from our app; apps can require it."""
+        """Return a request with a proof that it comes from our app; apps can require it."""
         secret = self._app.client_secret.get_secret_value()
         proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
         return self._http.build_request(
@@ -183,8 +184,8 @@ class MetaAds:
             headers={"Authorization": f"Bearer {token}"},
         )
 
-    def _heed(self, usage: float) -> None:
-        """Leave the platform alone for a while when our app's calls are nearly used up."""
+    def _pause_if_busy(self, usage: float) -> None:
+        """Pause all calls for a while if our app's quota is nearly used up."""
         if usage:
             self._breaker.note_usage(self.platform, usage)
         for percent, seconds in APP_USAGE_PAUSES:
@@ -197,35 +198,31 @@ def _json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def _invalid(field: str) -> InvalidReply:
-    return InvalidReply(PlatformName.META, f"sent a reply whose {field} is missing or not what it documents")
-
-
 def _body(reply: Reply) -> Mapping[str, Any]:
     if not isinstance(reply.body, dict):
-        raise _invalid("body")
+        raise invalid("body")
     return reply.body
 
 
 def _rows(body: Mapping[str, Any]) -> list[Row]:
     rows = body.get("data")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _invalid("data")
+        raise invalid("data")
     return rows
 
 
 def _next_cursor(body: Mapping[str, Any]) -> str | None:
-    """Return the cursor of the next page. Every page has one; only `next` says that something follows it.
+    """Return the cursor of the next page. Every page has a cursor; only `next` says that there is a next page.
 
-    The address in `next` itself is not used: it can hold the access token.
+    The URL in `next` itself is not used: it may contain the access token.
     """
     paging = body.get("paging", {})
     if not isinstance(paging, dict):
-        raise _invalid("paging")
+        raise invalid("paging")
     if "next" not in paging:
         return None
     cursors = paging.get("cursors")
     after = cursors.get("after") if isinstance(cursors, dict) else None
     if not isinstance(after, str) or not after:
-        raise _invalid("cursors.after")
+        raise invalid("cursors.after")
     return after

@@ -1,8 +1,7 @@
-"""What Meta's refusals mean: its error codes as our errors, and its headers as seconds to wait.
+"""The meaning of Meta's error codes, and of the headers that tell how long to wait.
 
 Codes are those of Meta's pages `graph-api/guides/error-handling`, `graph-api/overview/rate-limiting` and the error
-lists of `marketing-api/reference`. The HTTP status hardly says anything: an expired token and a throttled account are
-both a 400.
+lists of `marketing-api/reference`. The HTTP status says little: an expired token and a throttled account are both 400.
 """
 
 import re
@@ -38,14 +37,14 @@ THROTTLES: dict[int, ThrottleScope] = {
 }
 TRANSIENT = frozenset({1, 2, 368})
 SESSION = frozenset({102, 190})
-"""Meta does not take the access token."""
+"""Meta rejects the access token."""
 PERMISSION = frozenset({10, *range(200, 300)})
 NO_SUCH_OBJECT = (100, 33)
-"""Also what Meta says of an object that the user may not see."""
+"""Meta's answer also for an object that the user may not see."""
 OUR_APP = frozenset({3, 101, 270, 2635})
-"""A missing capability, an unknown app id, an app of the lowest access tier, a version of the API that is gone."""
+"""A missing capability, an unknown app id, an app of the lowest access tier, a retired version of the API."""
 OUR_APP_PHRASES = ("client secret", "validating application", "appsecret_proof", "api access blocked")
-"""Refusals of our app that come under codes which mean something else: 1, 100, 190 and 200."""
+"""Refusals of our app under codes with another usual meaning: 1, 100, 190 and 200."""
 TOO_MUCH_DATA = "reduce the amount of data"
 
 APP_REMOVED = 458
@@ -56,21 +55,21 @@ ENDED_SESSIONS = {
     464: "the user's Facebook account is not confirmed",
     492: "the user has lost the role on the page",
 }
-"""Subcodes of a session that no renewed token brings back. With any other (463 and 467 say "expired, revoked or
-otherwise invalid") another process may hold a newer token, and if not, the exchange of the token says what it is.
+"""Subcodes of a session that no renewed token restores. With any other (463 and 467 are "expired, revoked or otherwise
+invalid"), another process may have a newer token; if not, the exchange of the token fails with the reason.
 """
 
 APP_WAIT_SECONDS = 600.0
-"""Meta names no time for an app that is throttled; Airbyte's connector waits ten minutes."""
+"""The wait of a throttled app, which Meta does not name; Airbyte's connector waits ten minutes."""
 ACCOUNT_WAIT_SECONDS = 300.0
-"""For how long an account of an app of the lower tier is blocked, where no header says it."""
+"""The wait of an account of a lower-tier app, if no header names it."""
 MAX_QUOTE = 150
 URL_OR_SECRET = re.compile(r"https?://\S+|[\w|.=-]{24,}")
 
 
 @dataclass(frozen=True)
 class Question:
-    """Whom a call asks about, which decides what a refusal of the token or of a permission means."""
+    """The subject of a call; it decides what a rejected token or a missing permission means."""
 
     token: type[PlatformError]
     permission: type[PlatformError]
@@ -82,7 +81,7 @@ ABOUT_TOKEN = Question(token=ReconnectRequired, permission=ReconnectRequired)
 
 
 class TooMuchData(Unavailable):
-    """The reply would hold too much for Meta: ask for fewer rows."""
+    """The reply would be too large for Meta: ask for fewer rows."""
 
     is_silence: ClassVar[bool] = False
 
@@ -99,67 +98,67 @@ def error_of(question: Question, reply: Reply) -> PlatformError | None:
     return None
 
 
-def _error(  # noqa: PLR0911 - one arm a kind of error
+def _error(  # noqa: PLR0911 - one arm for each kind of error
     question: Question, error: Mapping[str, Any], reply: Reply
 ) -> PlatformError:
     code, subcode, said = (error.get(field) for field in ("code", "error_subcode", "message"))
     code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
     said = said if isinstance(said, str) else ""
-    told = str(code) if subcode is None else f"{code}/{subcode}"
+    name = str(code) if subcode is None else f"{code}/{subcode}"
     if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
-        return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", told)
+        return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", name)
     if code in THROTTLES:
-        return _throttled(THROTTLES[code], reply.headers, told)
+        return _throttled(THROTTLES[code], reply.headers, name)
     if TOO_MUCH_DATA in said.lower():
-        return TooMuchData(PlatformName.META, "cannot answer with so much data at once", told)
+        return TooMuchData(PlatformName.META, "cannot answer with so much data at once", name)
     if code in TRANSIENT or error.get("is_transient") is True or reply.status >= 500:
-        return Unavailable(PlatformName.META, f"is in trouble for a moment{_quote(said)}", told)
+        return Unavailable(PlatformName.META, f"is in trouble, try again{_quote(said)}", name)
     if code in SESSION:
-        return _session_error(question, subcode, told)
+        return _session_error(question, subcode, name)
     if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT:
-        return _permission_error(question, told)
-    return InvalidRequest(PlatformName.META, f"refuses our request as wrong{_quote(said)}", told)
+        return _permission_error(question, name)
+    return InvalidRequest(PlatformName.META, f"refuses our request{_quote(said)}", name)
 
 
-def _throttled(scope: ThrottleScope, headers: Mapping[str, str], told: str) -> Throttled:
-    whose = "our app" if scope is ThrottleScope.PLATFORM else "this account"
-    message = f"allows {whose} no more calls for now"
-    return Throttled(PlatformName.META, message, told, _wait_seconds(headers, scope), scope)
+def _throttled(scope: ThrottleScope, headers: Mapping[str, str], code: str) -> Throttled:
+    subject = "our app" if scope is ThrottleScope.PLATFORM else "this account"
+    message = f"allows {subject} no more calls for now"
+    return Throttled(PlatformName.META, message, code, _wait_seconds(headers, scope), scope)
 
 
-def _session_error(question: Question, subcode: int | None, told: str) -> PlatformError:
+def _session_error(question: Question, subcode: int | None, code: str) -> PlatformError:
     if subcode in ENDED_SESSIONS:
         reason = ENDED_SESSIONS[subcode]
         kind = GrantRevoked if subcode == APP_REMOVED else ReconnectRequired
-        return kind(PlatformName.META, f"has ended the session, as {reason}: connect again", told)
-    # The text of such an error can quote the token.
-    return question.token(PlatformName.META, "no longer takes the access token: it has expired or was revoked", told)
+        return kind(PlatformName.META, f"has ended the session, because {reason}: connect the account again", code)
+    # Meta's own text may quote the token.
+    return question.token(PlatformName.META, "rejects the access token: it has expired or was revoked", code)
 
 
-def _permission_error(question: Question, told: str) -> PlatformError:
+def _permission_error(question: Question, code: str) -> PlatformError:
     if question.permission is AccountInaccessible:
-        what = "does not let this user read the account: it is closed, or the permission was taken away"
+        what = "does not let this user read the account: it is closed, or the permission was removed"
     else:
-        what = "has no permission of the user to read ads: connect again and allow it"
-    return question.permission(PlatformName.META, what, told)
+        what = "has no permission of the user to read ads: connect the account again and allow it"
+    return question.permission(PlatformName.META, what, code)
 
 
 def _quote(said: str) -> str:
-    """Return Meta's own words, shortened, and without anything that could be a URL, a token or a secret."""
+    """Return Meta's own words, shortened, without anything that could be a URL, a token or a secret."""
     words = URL_OR_SECRET.sub("...", " ".join(said.split()))[:MAX_QUOTE].rstrip(". ")
     return f"; it says: {words}" if words else ""
 
 
 def app_usage(headers: Mapping[str, str]) -> float:
-    """Return how much of its calls our app has used, in percent; 0 where no header says it."""
+    """Return the used share of our app's calls in percent; 0 if no header names it."""
     insights = _header(headers, "x-fb-ads-insights-throttle").get("app_id_util_pct")
     return max(map(_number, (*_header(headers, "x-app-usage").values(), insights)), default=0.0)
 
 
 def _wait_seconds(headers: Mapping[str, str], scope: ThrottleScope) -> float:
-    """Return for how long to leave the app or the account alone.
+    """Return how long the app or the account must wait.
 
-    `X-Business-Use-Case-Usage` counts in minutes, `X-Ad-Account-Usage` in seconds; both speak of accounts.
+    `X-Business-Use-Case-Usage` is in minutes, `X-Ad-Account-Usage` in seconds; both are about accounts.
     """
     if scope is ThrottleScope.PLATFORM:
         return APP_WAIT_SECONDS
@@ -172,7 +171,7 @@ def _wait_seconds(headers: Mapping[str, str], scope: ThrottleScope) -> float:
 
 
 def _header(headers: Mapping[str, str], name: str) -> dict[str, Any]:
-    """Return a header of JSON text; it is a hint, so anything else is as good as none."""
+    """Return a header of JSON text; it is only a hint, so anything else counts as none."""
     try:
         value = orjson.loads(headers.get(name, "{}"))
     except orjson.JSONDecodeError:

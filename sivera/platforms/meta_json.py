@@ -1,4 +1,4 @@
-"""What Meta's rows mean: ad accounts, campaigns and insights as our values.
+"""Meta's ad accounts, campaigns and insights as our values.
 
 Names of fields and statuses are those of the official SDK (`facebook-business` 26).
 """
@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sivera.errors import InvalidReply
+from sivera.platforms.base import zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -38,8 +39,8 @@ CAMPAIGN_FIELDS = (
 INSIGHT_FIELDS = ("campaign_id", "impressions", "clicks", "spend", "actions", "action_values")
 
 OPEN_ACCOUNTS = frozenset({1, 3, 9})
-"""Active, with an unpaid bill, and in the grace period after it. The others are disabled (2), under review (7),
-waiting for a settlement (8) or closed (100, 101): nothing runs there."""
+"""Active, unsettled, and in the grace period. The others are disabled (2), under review (7), awaiting settlement (8) or
+closed (100, 101): nothing runs there."""
 
 CAMPAIGN_STATUSES = {
     "ACTIVE": CampaignStatus.ACTIVE,
@@ -48,35 +49,32 @@ CAMPAIGN_STATUSES = {
     "DELETED": CampaignStatus.REMOVED,
 }
 UNDER_WAY = frozenset({"IN_PROCESS", "WITH_ISSUES"})
-"""Effective statuses that speak of Meta's checks; such a campaign may spend, so what its owner set counts."""
+"""Effective statuses about Meta's checks; such a campaign may spend, so the status that its owner set counts."""
 EFFECTIVE_STATUSES = (*CAMPAIGN_STATUSES, *sorted(UNDER_WAY))
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
-"""Currencies whose budgets are in whole units, all others in hundredths: Meta's table, which is not ISO 4217's."""
+"""Currencies with budgets in whole units; all others are in hundredths. Meta's table differs from ISO 4217."""
 BUDGETS = {"daily_budget": BudgetKind.DAILY, "lifetime_budget": BudgetKind.LIFETIME}
 
 PURCHASE = "purchase"
-"""Our conversion: the action type that counts purchases wherever they happened, as the platform attributes them.
+"""Our conversion: the action type that counts all purchases that Meta attributes, wherever they happened.
 
-The pixel's and the app's own types are parts of it, so only this one is read.
+The types of the pixel and the app are parts of it, so only this one is read.
 """
 MAX_DIGITS = 18
 EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-"""Times before it are Meta's way of saying that there is none: second 0 of Unix (the SDK's repository says so)."""
+"""An earlier time means none: Meta writes second 0 of Unix (according to the SDK's repository)."""
 
 Row = Mapping[str, Any]
 
 
 def account_of(row: Row) -> AdAccount:
-    """Return an ad account; its id is without the `act_` that paths have before it."""
-    timezone = _text(row, "timezone_name")
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError):  # a name that is unknown, or that is no name
-        raise _invalid("timezone_name") from None
-    status = row.get("account_status")
+    """Return an ad account; its id has no `act_`, unlike in paths."""
+    timezone, status = _text(row, "timezone_name"), row.get("account_status")
+    if zone_named(timezone) is None:
+        raise invalid("timezone_name")
     if type(status) is not int:
-        raise _invalid("account_status")
+        raise invalid("account_status")
     return AdAccount(
         external_id=_text(row, "account_id"),
         name=_text(row, "name"),
@@ -87,7 +85,7 @@ def account_of(row: Row) -> AdAccount:
 
 
 def campaign_of(row: Row, account: AdAccount) -> Campaign:
-    """Return a campaign. Its status does not change when its last day is over: Meta goes on calling it active."""
+    """Return a campaign. Meta still calls it active after its last day."""
     native = _text(row, "effective_status")
     return Campaign(
         external_id=_text(row, "id"),
@@ -103,7 +101,7 @@ def campaign_of(row: Row, account: AdAccount) -> Campaign:
 
 
 def _budget(row: Row, currency: str) -> Budget:
-    """Return the campaign's budget; one that is absent or "0" is not set, and without any the ad sets have them."""
+    """Return the campaign's budget; absent or "0" is not set, and without any the ad sets have budgets."""
     for field, kind in BUDGETS.items():
         if row.get(field) not in (None, "0"):
             amount = Decimal(_count(row, field))
@@ -112,13 +110,13 @@ def _budget(row: Row, currency: str) -> Budget:
 
 
 def metrics_of(row: Row, window: DateWindow, currency: str) -> DailyMetrics:
-    """Return one campaign's day; all of its figures are text, and money is in major units."""
+    """Return a campaign's day; all figures are text, and money is in major units."""
     try:
         day = date.fromisoformat(_text(row, "date_start"))
     except ValueError:
-        raise _invalid("date_start") from None
+        raise invalid("date_start") from None
     if row.get("date_stop") != row["date_start"] or not window.since <= day <= window.until:
-        raise _invalid("date_stop")
+        raise invalid("date_stop")
     return DailyMetrics(
         campaign_id=_text(row, "campaign_id"),
         day=day,
@@ -134,26 +132,27 @@ def metrics_of(row: Row, window: DateWindow, currency: str) -> DailyMetrics:
 def _purchases(row: Row, field: str) -> Decimal:
     actions = row.get(field, [])
     if not isinstance(actions, list) or not all(isinstance(action, dict) for action in actions):
-        raise _invalid(field)
+        raise invalid(field)
     values = (_decimal(action, "value") for action in actions if action.get("action_type") == PURCHASE)
     return sum(values, Decimal(0))
 
 
-def _invalid(field: str) -> InvalidReply:
-    return InvalidReply(PlatformName.META, f"sent a row whose {field} is missing or not what it documents")
+def invalid(field: str) -> InvalidReply:
+    """Return the error for a field that is missing or not as documented."""
+    return InvalidReply(PlatformName.META, f"sent a reply in which {field} is missing or not as documented")
 
 
 def _text(row: Row, field: str) -> str:
     value = row.get(field)
     if not isinstance(value, str) or not value:
-        raise _invalid(field)
+        raise invalid(field)
     return value
 
 
 def _count(row: Row, field: str) -> int:
     text = _text(row, field)
     if not (text.isascii() and text.isdecimal()) or len(text) > MAX_DIGITS:
-        raise _invalid(field)
+        raise invalid(field)
     return int(text)
 
 
@@ -161,20 +160,20 @@ def _decimal(row: Row, field: str) -> Decimal:
     try:
         number = Decimal(_text(row, field))
     except InvalidOperation:
-        raise _invalid(field) from None
+        raise invalid(field) from None
     if not number.is_finite() or number.adjusted() >= MAX_DIGITS:
-        raise _invalid(field)
+        raise invalid(field)
     return number
 
 
 def _time(row: Row, field: str) -> datetime | None:
-    """Return a time such as "2026-11-20T10:00:00+0900", or None where the row has none."""
+    """Return a time such as "2026-11-20T10:00:00+0900", or None if the row has none."""
     if row.get(field) is None:
         return None
     try:
         moment = datetime.fromisoformat(_text(row, field)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _invalid(field) from None
+        raise invalid(field) from None
     return moment if moment >= EARLIEST else None
 
 

@@ -1,8 +1,8 @@
 """TikTok Ads: API for Business v1.3.
 
 Every reply is HTTP 200 with the verdict in `code`; parameters that are lists or objects are JSON text. Facts are from
-the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`) unless a line says otherwise. What
-replies and codes mean is in `tiktok_json`.
+the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`) unless a line says otherwise.
+`tiktok_json` explains replies and codes.
 """
 
 import json
@@ -52,7 +52,7 @@ ACCOUNTS_PER_CALL = 100
 PAGE_SIZE = 1000
 DAYS_PER_REPORT = 30
 REFRESHED_TOKEN_SECONDS = 86_400
-"""How long a refreshed access token lives where the answer does not say."""
+"""The lifetime of a refreshed access token if the answer does not name it."""
 
 ACCOUNT_FIELDS = json.dumps(["advertiser_id", "name", "currency", "timezone", "display_timezone", "status"])
 CAMPAIGN_FIELDS = json.dumps(
@@ -79,7 +79,7 @@ REPORT = {
     ),
 }
 NO_CAMPAIGN = "0"
-"""What a row that belongs to no campaign names."""
+"""The campaign id of rows without a campaign."""
 
 
 class TikTokAds:
@@ -98,10 +98,10 @@ class TikTokAds:
         self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts that the grant can reach, closed ones included and marked.
+        """List the ad accounts of the grant; closed ones are marked.
 
         Raises:
-            InvalidReply: Also where TikTok leaves out an account that the grant names.
+            InvalidReply: Also if TikTok leaves out an account of the grant.
         """
         granted = _data(self._api.call(tokens, self._granted_accounts))
         ids = list(dict.fromkeys(record.identifier("advertiser_id") for record in granted.records("list")))
@@ -117,10 +117,10 @@ class TikTokAds:
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
     ) -> CampaignListing:
-        """List all of the account's campaigns, deleted ones too: TikTok has no filter by time of change.
+        """List all campaigns of the account, deleted ones too; TikTok has no filter by time of change.
 
-        The listing is complete if it holds as many campaigns as TikTok counts: when one is deleted for good between
-        two pages, the ones behind it move up, and one of them is on neither page.
+        The listing is complete if it has as many campaigns as TikTok counts. If a campaign vanishes between two pages,
+        the later ones move up, and one of them is on neither page.
         """
         params = {
             "advertiser_id": account.external_id,
@@ -134,11 +134,10 @@ class TikTokAds:
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
     ) -> MetricsReading:
-        """Read daily metrics over the window, thirty days a report.
+        """Read the daily metrics of the window, thirty days in each report.
 
         Raises:
-            InvalidReply: Also where a report's pages hold fewer rows than TikTok counts, since a day that is absent
-                means zero.
+            InvalidReply: Also if a report has fewer rows than TikTok counts: a missing day would be read as zero.
         """
         rows: list[DailyMetrics] = []
         for span in _spans(window):
@@ -156,7 +155,7 @@ class TikTokAds:
         return MetricsReading(batches=(MetricsBatch(window=window, rows=tuple(rows)),))
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Refresh a grant that has a refresh token; prove that any other still works, as its token does not expire."""
+        """Refresh a grant with a refresh token; any other has a token that does not expire, so prove that it works."""
         if tokens.refresh_token is None:
             _data(self._oauth.send(self._granted_accounts(tokens.access_token.get_secret_value())))
             return tokens
@@ -169,7 +168,7 @@ class TikTokAds:
         data = _data(self._oauth.send(self._http.build_request("POST", self._base + REFRESH_PATH, json=body)))
         seconds = data.integer("expires_in") if data.has("expires_in") else REFRESHED_TOKEN_SECONDS
         if seconds > LONGEST_LIFE_SECONDS:
-            raise InvalidReply(self.platform, "sent an expires_in that no token has")
+            raise InvalidReply(self.platform, "sent an expires_in that is too long for a token")
         rotated = SecretStr(data.text("refresh_token")) if data.has("refresh_token") else tokens.refresh_token
         return GrantTokens(
             access_token=SecretStr(data.text("access_token")),
@@ -211,7 +210,7 @@ def _data(reply: Reply) -> Record:
 
 
 def _spans(window: DateWindow) -> Iterator[DateWindow]:
-    """Cut a window into pieces that one report may cover."""
+    """Cut a window into parts that one report may cover."""
     since = window.since
     while since <= window.until:
         until = min(window.until, since + timedelta(days=DAYS_PER_REPORT - 1))

@@ -1,4 +1,4 @@
-"""What TikTok's replies mean: its codes as our errors, its records as our values.
+"""TikTok's codes as our errors, and its records as our values.
 
 Codes are those of `NumericErrorCodes` in the official SDK (`tiktok-business-api-sdk-official` 1.1.3).
 """
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sivera.errors import (
     AccountInaccessible,
@@ -22,7 +21,7 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.base import Reply, seconds_from
+from sivera.platforms.base import Reply, seconds_from, zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -47,34 +46,34 @@ ERRORS: dict[type[PlatformError], frozenset[int]] = {
         {40006, 40051, 40101, 40110, 40112, 40113, 40115, 40116, 40117, 40118, 40124, 40125, 40130, 41000, 41001, 70001}
     ),
 }
-"""The codes of the SDK's `NumericErrorCodes` that have a meaning of their own; `error_of` says what the others mean."""
+"""The codes of the SDK's `NumericErrorCodes` with a specific meaning; `error_of` handles the others."""
 CALL_ERRORS = {code: kind for kind, codes in ERRORS.items() for code in codes}
 GRANT_ERRORS = {
     **CALL_ERRORS,
     EXPIRED: ReconnectRequired,
-    # "invalid/revoked": a token of an advertiser is valid until the advertiser revokes it.
+    # "invalid/revoked": an advertiser's token is valid until the advertiser revokes it.
     REVOKED: GrantRevoked,
-    # Where a grant itself is asked about, there is no account whose permission could be missing.
+    # A call about the grant itself names no account for which a permission could be missing.
     **dict.fromkeys(ERRORS[AccountInaccessible], Misconfigured),
 }
 SENTENCES: dict[type[PlatformError], str] = {
     Throttled: "allows our app no more requests for now",
     Unavailable: "is in trouble, try again",
-    TokenRejected: "does not take the access token",
+    TokenRejected: "rejects the access token",
     ReconnectRequired: "has ended the grant: connect the account again",
     GrantRevoked: "has ended the grant: connect the account again",
-    AccountInaccessible: "does not let this grant read the account: it is closed, or permission was taken away",
+    AccountInaccessible: "does not let this grant read the account: it is closed, or the permission was removed",
     Misconfigured: "refuses our app: check its id, secret, scopes and approval in TikTok's developer portal",
-    InvalidRequest: "refuses our request as wrong",
+    InvalidRequest: "refuses our request",
 }
 LIKE_A_SECRET = re.compile(r"\S*://\S*|[0-9A-Za-z+/=-]{20,}")
-"""URLs, tokens and secrets are; an id of TikTok's has 19 digits."""
+"""Matches URLs, tokens and secrets; TikTok's ids have only 19 digits."""
 MAX_QUOTE = 120
 THROTTLE_WAIT_SECONDS = 60.0
-"""TikTok never says how long to wait; after the second, a minute is the shortest window it counts calls in."""
+"""TikTok never names the wait; after a second, a minute is its shortest window for counting calls."""
 
 CLOSED_ACCOUNT_STATUSES = frozenset({"STATUS_DISABLE", "STATUS_CONFIRM_FAIL", "STATUS_CONFIRM_FAIL_END"})
-"""Closed for good, or refused when it was opened. Punished (STATUS_LIMIT) and pending accounts can still be read."""
+"""Closed for good, or rejected when opened. Punished (STATUS_LIMIT) and pending accounts can still be read."""
 DELETED = "CAMPAIGN_STATUS_DELETE"
 CAMPAIGN_STATUSES = {
     "ENABLE": CampaignStatus.ACTIVE,
@@ -89,12 +88,12 @@ BUDGET_KINDS = {
 }
 
 VALUE_METRIC = "total_complete_payment_rate"
-"""The value of purchases on websites: its name misleads, the SDK's yml calls it `time_attr_total_shopping_value`.
+"""The value of purchases on websites, despite its name: the SDK's yml calls it `time_attr_total_shopping_value`.
 
-Purchases in apps and in TikTok Shop are not in it.
+It excludes purchases in apps and in TikTok Shop.
 """
 NO_FIGURE = "-"
-"""What a report writes for a metric that it has no data for (Airbyte's connector, BEHAVIOR.md)."""
+"""A metric without data in a report (Airbyte's connector, BEHAVIOR.md)."""
 
 DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,12})?")
 MAX_INTEGER = 10**10
@@ -103,7 +102,7 @@ MAX_INTEGER = 10**10
 class Record:
     """A JSON object of a reply, read field by field.
 
-    Every method raises InvalidReply naming the field that is missing or not what TikTok documents.
+    Every method raises InvalidReply with the name of a field that is missing or not as documented.
     """
 
     __slots__ = ("_fields",)
@@ -114,7 +113,7 @@ class Record:
         self._fields: dict[str, Any] = value
 
     def has(self, name: str) -> bool:
-        """Whether the field is there and not empty."""
+        """Whether the field exists and is not empty."""
         return bool(self._fields.get(name))
 
     def record(self, name: str) -> "Record":
@@ -167,7 +166,7 @@ class Record:
         return int(figure)
 
     def time(self, name: str) -> datetime:
-        """Return a time such as "2026-01-05 09:00:00", which TikTok's connectors read as UTC."""
+        """Return a time such as "2026-01-05 09:00:00"; connectors read it as UTC."""
         try:
             moment = datetime.fromisoformat(self.text(name))
         except ValueError:
@@ -177,21 +176,20 @@ class Record:
     def timezone(self) -> str:
         """Return an account's time zone.
 
-        For some accounts `timezone` is a fixed offset ("Etc/GMT+8") where `display_timezone` names the place.
+        For some accounts `timezone` is a fixed offset ("Etc/GMT+8") while `display_timezone` names the place.
         """
         name = self.text("display_timezone" if self.has("display_timezone") else "timezone")
-        try:
-            return ZoneInfo(name).key
-        except (KeyError, ValueError, OSError):
-            raise _invalid("timezone") from None
+        if zone_named(name) is None:
+            raise _invalid("timezone")
+        return name
 
 
 def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> PlatformError | None:
-    """Return the error that a reply means, or None when it is a success.
+    """Return the error that a reply means, or None for a success.
 
     Args:
-        kinds: The type of error that a code has. Of the others, 4xxxx are our faults, and the rest TikTok's.
-        reply: TikTok's, whatever its HTTP status.
+        kinds: The type of error of each known code. Of the others, 4xxxx are our faults, the rest TikTok's.
+        reply: A reply with any HTTP status.
     """
     if reply.status == 429:
         return _error(Throttled, reply, str(reply.status))
@@ -214,7 +212,7 @@ def _error(kind: type[PlatformError], reply: Reply, code: str) -> PlatformError:
 
 
 def _quote(body: Any) -> str:
-    """Return TikTok's own words, shortened, and without anything that could be a token, a secret or a URL."""
+    """Return TikTok's own words, shortened, without anything that could be a token, a secret or a URL."""
     words = body.get("message") if isinstance(body, dict) else None
     if not isinstance(words, str) or not words:
         return ""
@@ -222,11 +220,11 @@ def _quote(body: Any) -> str:
 
 
 def _invalid(field: str) -> InvalidReply:
-    return InvalidReply(PlatformName.TIKTOK, f"sent a {field} that is missing or not what it documents")
+    return InvalidReply(PlatformName.TIKTOK, f"sent a reply in which {field} is missing or not as documented")
 
 
 def account_of(record: Record) -> AdAccount:
-    """Return the ad account that a record of `advertiser/info` describes; one of unknown status may be tried."""
+    """Return the ad account of a record of `advertiser/info`; an unknown status counts as active."""
     closed = record.has("status") and record.text("status") in CLOSED_ACCOUNT_STATUSES
     return AdAccount(
         external_id=record.identifier("advertiser_id"),
@@ -238,8 +236,8 @@ def account_of(record: Record) -> AdAccount:
 
 
 def campaign_of(record: Record, currency: str) -> Campaign:
-    """Return the campaign that a record of `campaign/get` describes; on TikTok its ad groups have the dates."""
-    # The secondary status says why a campaign delivers or not, in ever more words; the other, what its owner wants.
+    """Return the campaign of a record of `campaign/get`; on TikTok, ad groups have the dates."""
+    # The secondary status says why a campaign delivers or not, with a growing vocabulary; the other is its owner's.
     wanted, native = record.text("operation_status"), record.text("secondary_status")
     status = CampaignStatus.REMOVED if native == DELETED else CAMPAIGN_STATUSES.get(wanted, CampaignStatus.OTHER)
     return Campaign(
@@ -262,13 +260,13 @@ def _budget(record: Record, currency: str) -> Budget:
 
 
 def campaign_and_day(record: Record) -> str:
-    """Return what names a row of a report."""
+    """Return the identity of a row of a report."""
     dimensions = record.record("dimensions")
     return f"{dimensions.identifier('campaign_id')} {dimensions.text('stat_time_day')}"
 
 
 def metrics_of(record: Record, span: DateWindow, currency: str) -> DailyMetrics:
-    """Return the day that a row of a report over `span` describes."""
+    """Return the campaign's day of a row of a report over `span`."""
     dimensions, metrics = record.record("dimensions"), record.record("metrics")
     day = dimensions.time("stat_time_day").date()
     if not span.since <= day <= span.until:

@@ -1,1 +1,1 @@
-"""The rules of generate-reports: whose day has ended, what the figures say, what is missing, and how it is written."""
+"""The daily reports of teams: when one is due, what its figures say, what is missing, and how it is written."""

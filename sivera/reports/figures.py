@@ -1,10 +1,11 @@
-"""The figures of a report. Money is in major units of one currency: what is added here is never of two."""
+"""The figures of a report. Money is in major units; amounts of two currencies are never added."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import date
 from decimal import Decimal
-from typing import Self
+from typing import NamedTuple, Self
 
-from sivera.reports.rules import Period
+from sivera.reports.rules import MissingAccount, Period, final_on
 from sivera.values import PlatformName, Value
 
 MOVERS = 5
@@ -12,7 +13,7 @@ ZERO = Decimal(0)
 
 
 class Figures(Value):
-    """What was spent and what came of it in a period. A ratio whose denominator is zero is None."""
+    """What was spent in a period, and what came of it. A ratio with a denominator of zero is None."""
 
     impressions: int = 0
     clicks: int = 0
@@ -46,51 +47,31 @@ class Figures(Value):
 
 
 def ratio(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
-    """Return `part` by `whole`, or None where that is undefined."""
+    """Return `part` by `whole`, or None if that is undefined."""
     return Decimal(part) / Decimal(whole) if whole else None
 
 
 def change(now: Decimal | int | None, before: Decimal | int | None) -> Decimal | None:
-    """Return by what share a figure changed, or None where that is undefined."""
+    """Return by what share a figure changed, or None if that is undefined."""
     return None if now is None or before is None else ratio(Decimal(now) - Decimal(before), abs(Decimal(before)))
 
 
 class Line(Value):
-    """The figures of a platform, an account, a campaign or a whole currency, by period.
-
-    `id` and `name` are those of the campaign, else of the account, else empty.
-    """
+    """The figures of a campaign, an account, a platform or a whole currency, by `Period`."""
 
     platform: PlatformName | None = None
     account_id: int | None = None
     account: str = ""
     campaign_id: str | None = None
     campaign: str = ""
-    periods: dict[Period, Figures]
-
-    @property
-    def day(self) -> Figures:
-        """The figures of the report's day."""
-        return self.periods[Period.DAY]
-
-    @property
-    def day_before(self) -> Figures:
-        """The figures of the day before."""
-        return self.periods[Period.DAY_BEFORE]
-
-    @property
-    def week_before(self) -> Figures:
-        """The figures of the same weekday a week before."""
-        return self.periods[Period.WEEK_BEFORE]
-
-    @property
-    def month(self) -> Figures:
-        """The figures of the month until the report's day."""
-        return self.periods[Period.MONTH_TO_DATE]
+    day: Figures
+    day_before: Figures
+    week_before: Figures
+    month_to_date: Figures
 
     @property
     def moved(self) -> Decimal:
-        """By how much its spend is above or below that of the same weekday a week before."""
+        """How much more it spent than on the same weekday a week before."""
         return self.day.spend - self.week_before.spend
 
 
@@ -107,40 +88,59 @@ class Section(Value):
 
 
 def to_section(currency: str, campaigns: Sequence[Line]) -> Section:
-    """Add up the campaigns of a currency.
-
-    Args:
-        currency: Its ISO code.
-        campaigns: Their lines; at least one.
-    """
+    """Add up the campaigns of a currency; there is at least one."""
     ordered = _by_spend(campaigns)
     moved = sorted(ordered, key=lambda line: line.moved)
     return Section(
         currency=currency,
-        total=_add(ordered, {}),
-        platforms=_groups(ordered, lambda line: {"platform": line.platform}),
-        accounts=_groups(
-            ordered,
-            lambda line: {"platform": line.platform, "account_id": line.account_id, "account": line.account},
-        ),
+        total=_add(ordered),
+        platforms=_group(ordered, "platform"),
+        accounts=_group(ordered, "platform", "account_id", "account"),
         campaigns=ordered,
         rising=tuple(line for line in moved[: -MOVERS - 1 : -1] if line.moved > 0),
         falling=tuple(line for line in moved[:MOVERS] if line.moved < 0),
     )
 
 
-def _groups(lines: Iterable[Line], key: Callable[[Line], dict[str, object]]) -> tuple[Line, ...]:
+def _group(lines: Iterable[Line], *names: str) -> tuple[Line, ...]:
     groups: dict[tuple[object, ...], list[Line]] = {}
     for line in lines:
-        groups.setdefault(tuple(key(line).values()), []).append(line)
-    return _by_spend([_add(group, key(group[0])) for group in groups.values()])
+        groups.setdefault(tuple(getattr(line, name) for name in names), []).append(line)
+    return _by_spend(_add(group, **dict(zip(names, key, strict=True))) for key, group in groups.items())
 
 
-def _add(lines: Sequence[Line], names: dict[str, object]) -> Line:
-    return Line.model_validate(
-        names | {"periods": {period: sum((line.periods[period] for line in lines), Figures()) for period in Period}}
-    )
+def _add(lines: Sequence[Line], **names: object) -> Line:
+    sums = {period.value: sum((getattr(line, period) for line in lines), Figures()) for period in Period}
+    return Line.model_validate(names | sums)
 
 
 def _by_spend(lines: Iterable[Line]) -> tuple[Line, ...]:
-    return tuple(sorted(lines, key=lambda line: (-line.day.spend, -line.month.spend, str(line.campaign_id))))
+    return tuple(sorted(lines, key=lambda line: (-line.day.spend, -line.month_to_date.spend, str(line.campaign_id))))
+
+
+class Point(NamedTuple):
+    """What was spent on one platform on one day, in one currency, and the conversions."""
+
+    currency: str
+    day: date
+    platform: PlatformName
+    spend: Decimal
+    conversions: Decimal
+
+
+class Report(Value):
+    """What a team's report on a day says."""
+
+    team: str
+    timezone: str
+    day: date
+    digest: str
+    sections: tuple[Section, ...]
+    points: tuple[Point, ...]
+    missing: tuple[MissingAccount, ...]
+
+    def provisional(self, today: date) -> list[tuple[PlatformName, date]]:
+        """Return the platforms that may still restate the day, each with the day from which they do not."""
+        platforms = sorted({line.platform for section in self.sections for line in section.platforms if line.platform})
+        final = ((platform, final_on(self.day, platform)) for platform in platforms)
+        return [(platform, until) for platform, until in final if today < until]

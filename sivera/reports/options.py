@@ -1,4 +1,4 @@
-"""What a run of generate-reports can be asked for; the Prefect UI shows it as a form."""
+"""The options of generate-reports; the Prefect UI shows them as a form."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,9 +21,9 @@ class ReportOptions(BaseModel):
         default=540,
         ge=10,
         le=540,
-        description="Seconds after which no report is begun any more; what is left comes with the next run.",
+        description="Seconds after which no report is begun; the next run writes what is left.",
     )
 
     def words(self) -> tuple[str, ...]:
-        """What tells a run with these options from others."""
+        """Return what tells a run with these options from others."""
         return self.teams

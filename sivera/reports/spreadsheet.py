@@ -1,35 +1,17 @@
-"""The table of a report: a CSV file that Excel and LibreOffice open as it is meant."""
+"""The table of a report: a CSV file for Excel and LibreOffice."""
 
 import csv
 import io
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
-from sivera.reports.figures import Line, Section
-from sivera.reports.report import Report
+from sivera.reports.figures import Figures, Line, Report, Section
+from sivera.reports.rules import Period
 
-COLUMNS = (
-    "day",
-    "period",
-    "currency",
-    "level",
-    "platform",
-    "account_id",
-    "account",
-    "campaign_id",
-    "campaign",
-    "spend",
-    "impressions",
-    "clicks",
-    "ctr",
-    "cpc",
-    "conversions",
-    "conversion_value",
-    "cpa",
-    "roas",
-    "why",
-)
-MEASURES = COLUMNS[9:-1]
+MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas")
+NAMES = ("platform", "account_id", "account", "campaign_id", "campaign")
+COLUMNS = ("day", "period", "currency", "level", *NAMES, *MEASURES, "why")
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, full-width signs too (OWASP, "CSV Injection")."""
@@ -40,45 +22,42 @@ DECIMALS = Decimal("0.000001")
 def to_csv(report: Report) -> bytes:
     """Write a report as CSV: a row for each line and period, and one of the level `missing` for each missing account.
 
-    It is in UTF-8 with a byte order mark, by which Excel knows it. Numbers are plain, with a point and no separators;
+    It is UTF-8 with a byte order mark, which Excel needs. Numbers are plain, with a point and no separators;
     what is undefined is empty.
     """
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    for row in _rows(report):
+        writer.writerow({"day": report.day, **row})
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _rows(report: Report) -> Iterator[dict[str, Any]]:
     for section in report.sections:
         for level, line in _lines(section):
-            for period, figures in line.periods.items():
-                writer.writerow(
-                    [
-                        report.day,
-                        period.value,
-                        harmless(section.currency),
-                        level,
-                        line.platform or "",
-                        line.account_id or "",
-                        harmless(line.account),
-                        # With the platform before it, Excel does not round a long number.
-                        f"{line.platform}:{line.campaign_id}" if line.campaign_id else "",
-                        harmless(line.campaign),
-                        *(_number(getattr(figures, name)) for name in MEASURES),
-                        "",
-                    ]
-                )
-    for account in report.missing:
-        named = [report.day, "", "", "missing", account.platform, account.id, harmless(account.name)]
-        writer.writerow([*named, "", "", *("" for _ in MEASURES), account.why.value])
-    return text.getvalue().encode("utf-8-sig")
+            names = {
+                "currency": harmless(section.currency),
+                "level": level,
+                "platform": line.platform,
+                "account_id": line.account_id,
+                "account": harmless(line.account),
+                # Excel would round a long number; with the platform before it, it is a text.
+                "campaign_id": f"{line.platform}:{line.campaign_id}" if line.campaign_id else "",
+                "campaign": harmless(line.campaign),
+            }
+            for period in Period:
+                figures: Figures = getattr(line, period)
+                yield {**names, "period": period, **{name: _number(getattr(figures, name)) for name in MEASURES}}
+    for one in report.missing:
+        named = {"platform": one.platform, "account_id": one.id, "account": harmless(one.name)}
+        yield {"level": "missing", **named, "why": one.why}
 
 
 def _lines(section: Section) -> Iterator[tuple[str, Line]]:
     yield "total", section.total
-    for level, lines in (
-        ("platform", section.platforms),
-        ("account", section.accounts),
-        ("campaign", section.campaigns),
-    ):
-        for line in lines:
+    for level in ("platform", "account", "campaign"):
+        for line in getattr(section, f"{level}s"):
             yield level, line
 
 
@@ -88,6 +67,4 @@ def harmless(text: str) -> str:
 
 
 def _number(number: Decimal | int | None) -> str:
-    if number is None:
-        return ""
-    return f"{Decimal(number).quantize(DECIMALS).normalize():f}"
+    return "" if number is None else f"{Decimal(number).quantize(DECIMALS).normalize():f}"

@@ -1,18 +1,25 @@
-"""What generate-reports did: of one team, of a run."""
+"""What generate-reports has to do and did: for one team, and in a run, with the page of the run."""
 
 from collections import Counter
 from datetime import date
 
+from sqlalchemy.orm import Session
+
+from sivera import pages
 from sivera.reasons import reason_for
+from sivera.reports import queries
 from sivera.reports.texts import Language
 from sivera.values import PlatformName, Value
 
+CHART_DAYS = 14
+OUTCOMES = {"complete": pages.OKABE_ITO[0], "incomplete": pages.OKABE_ITO[1]}
+
 
 class DueTeam(Value):
-    """A team that a run works for: `days` lack their report, the oldest first; `latest` is the last one due.
+    """A team that a run works for.
 
-    `restates` says that its reports are to be compared with the figures; `restated_through` is the last day due when
-    that was last done.
+    `days` lack their report, the oldest first; `latest` is the last day due. `restates` says that its reports are to be
+    compared with the figures; `restated_through` was the last day due when that was last done.
     """
 
     id: int
@@ -30,20 +37,12 @@ class DueTeam(Value):
         return None
 
 
-class Written(Value):
-    """A version of a report that a run wrote."""
-
-    day: date
-    version: int
-    html_path: str
-    csv_path: str
-
-
 class TeamReports(Value):
-    """What one step wrote for a team; `left` says that the deadline came before all of it was."""
+    """The days that one step wrote for a team; `left` says that the deadline came before it was done."""
 
     team: DueTeam
-    written: tuple[Written, ...] = ()
+    reports: tuple[date, ...] = ()
+    revised: tuple[date, ...] = ()
     left: bool = False
 
 
@@ -55,81 +54,108 @@ class TeamFailure(Value):
 
 
 class ReportPlan(Value):
-    """The teams that a run found to work for, and those of which it cannot tell."""
+    """The teams that a run works for, and those that it cannot work for."""
 
     due: tuple[DueTeam, ...]
     failures: tuple[TeamFailure, ...] = ()
 
     @property
     def lacking(self) -> tuple[DueTeam, ...]:
-        """The teams that lack a report, the longest missing first."""
+        """The teams that lack a report; the team with the oldest missing day comes first."""
         return tuple(sorted((team for team in self.due if team.days), key=lambda team: (team.days[0], team.id)))
 
     @property
     def restating(self) -> tuple[DueTeam, ...]:
-        """The teams whose reports are to be compared with the figures, those first that have waited longest."""
+        """The teams with reports to compare with the figures; the team that has waited longest comes first."""
         waiting = (team for team in self.due if team.restates)
         return tuple(sorted(waiting, key=lambda team: (team.restated_through or date.min, team.id)))
 
 
 class ReportSummary(Value):
-    """What a run did. `reports` counts first versions, `versions` later ones, `written_for` teams that got either."""
+    """What a run did."""
 
     teams: int
-    reports: int
-    versions: int
     put_off: int
-    written_for: int
     written: tuple[TeamReports, ...] = ()
     failures: tuple[TeamFailure, ...] = ()
 
     @property
+    def reports(self) -> int:
+        """How many reports it wrote for the first time."""
+        return sum(len(team.reports) for team in self.written)
+
+    @property
+    def revised(self) -> int:
+        """How many reports it wrote again because their figures changed."""
+        return sum(len(team.revised) for team in self.written)
+
+    @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        parts = [f"{self.reports} reports written for {self.written_for} of {self.teams} teams"]
-        parts += [f"{self.versions} new versions of restated days"] if self.versions else []
+        teams = len({team.team.id for team in self.written})
+        parts = [f"{self.reports} reports written for {teams} of {self.teams} teams"]
+        parts += [f"{self.revised} reports revised"] if self.revised else []
         parts += [f"{len(self.failures)} teams failed"] if self.failures else []
         parts += [f"{self.put_off} teams put off to the next run"] if self.put_off else []
         return ", ".join(parts)
 
 
 class ReportTally:
-    """Adds up a run while its teams end, in whatever order.
+    """Adds up a run while its teams end, in any order.
 
     Args:
-        plan: What the run found to do; a team that has a step of which nothing is heard was put off.
+        plan: What the run has to do.
     """
 
     def __init__(self, plan: ReportPlan) -> None:
         self._plan = plan
         self._done: list[TeamReports] = []
         self._failures = list(plan.failures)
-        self._steps = Counter(team.id for team in (*plan.lacking, *plan.restating))
+        self._steps_left = Counter(team.id for team in (*plan.lacking, *plan.restating))
 
     def restating(self) -> tuple[DueTeam, ...]:
-        """The teams whose reports are to be compared now: they lack none."""
-        return tuple(team for team in self._plan.restating if self._steps[team.id] == 1)
+        """Return the teams with reports to compare now. A team that failed, or still lacks a report, is left out."""
+        return tuple(team for team in self._plan.restating if self._steps_left[team.id] == 1)
 
     def add(self, team: DueTeam, result: object) -> bool:
-        """Take what a team's task returned or raised; no team is taken again in the same run."""
+        """Take what a team's task returned or raised; no team is taken twice in a run."""
         if isinstance(result, TeamReports):
             self._done.append(result)
-            self._steps[team.id] -= not result.left
+            self._steps_left[team.id] -= not result.left
         else:
             error = result if isinstance(result, Exception) else TypeError(f"the reports ended as {result!r}")
             self._failures.append(TeamFailure(team=team.name, reason=reason_for(error)))
-            del self._steps[team.id]
+            del self._steps_left[team.id]
         return False
 
     def summary(self) -> ReportSummary:
-        """Return what the run did so far."""
-        versions = [one.version for team in self._done for one in team.written]
+        """Return what the run did so far. A team with a step that has not ended is put off."""
         return ReportSummary(
             teams=len(self._plan.due) + len(self._plan.failures),
-            reports=versions.count(1),
-            versions=len(versions) - versions.count(1),
-            put_off=sum(left > 0 for left in self._steps.values()),
-            written_for=len({team.team.id for team in self._done if team.written}),
-            written=tuple(team for team in self._done if team.written),
+            put_off=sum(left > 0 for left in self._steps_left.values()),
+            written=tuple(team for team in self._done if team.reports or team.revised),
             failures=tuple(self._failures),
         )
+
+
+def reports_page(job: str, summary: ReportSummary, charts: list[str]) -> str:
+    """Return the page of a run, as Markdown."""
+    columns = ("teams", "reports", "revised", "teams put off", "teams failed")
+    counts = (summary.teams, summary.reports, summary.revised, summary.put_off, len(summary.failures))
+    written = [(team.team.name, day) for team in summary.written for day in (*team.reports, *team.revised)]
+    failures = [(one.team, one.reason) for one in summary.failures]
+    return pages.page(
+        job,
+        summary.sentence,
+        pages.table(columns, [counts]),
+        *pages.listing("Written", ["team", "day"], written, f"{job}-list"),
+        *pages.listing("Failed", ["team", "reason"], failures, f"{job}-failures"),
+        *charts,
+    )
+
+
+def reports_charts(session: Session) -> list[str]:
+    """Draw how many teams have a report on each of the last days, complete or not."""
+    counts = {(f"{day:%m-%d}", outcome): count for day, outcome, count in queries.reports_by_day(session, CHART_DAYS)}
+    days = list(dict.fromkeys(day for day, _ in counts))
+    return [pages.bars("Reports by their day", counts, bar=days, part=OUTCOMES, count="teams")]

@@ -1,4 +1,4 @@
-"""What a report says, in each language, and how numbers, money and days are written there (by Babel, from CLDR)."""
+"""The texts of a report in each language, and how it writes numbers, money and days (by Babel, from CLDR)."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from babel.dates import format_date, format_skeleton
-from babel.numbers import format_currency, format_decimal, format_percent, get_currency_name
+from babel.numbers import format_currency, format_decimal, get_currency_name
 
 from sivera.values import PlatformName
 
@@ -23,10 +23,10 @@ class Language(StrEnum):
 TEXTS: Mapping[Language, Mapping[str, str]] = {
     Language.EN: {
         "title": "Advertising report",
-        "made": "Version {version}, made {at} ({timezone})",
+        "written": "Written {at} ({timezone})",
         "nothing": "There was no advertising in this month.",
         "missing": "Incomplete figures",
-        "missing_intro": "The figures of these accounts are not complete. A new version follows once they are.",
+        "missing_intro": "The figures of these accounts are not complete. This report is written again once they are.",
         "never_synced": "not read yet",
         "reconnect": "someone of your team has to connect it again",
         "day_not_over": "the day is not over in its time zone ({timezone})",
@@ -58,19 +58,19 @@ TEXTS: Mapping[Language, Mapping[str, str]] = {
         "rising": "Spent more",
         "falling": "Spent less",
         "unmoved": "No campaign",
-        "more": "These {shown} spent most; and {more:,} more, all in the CSV file beside this page.",
-        "more_missing": "and {more:,} more, all in the CSV file beside this page",
+        "more": "These {shown} spent most; {more:,} more are in the CSV file beside this page.",
+        "more_missing": "{more:,} more are in the CSV file beside this page",
         "chart_spend": "Spend of the last {days} days",
         "chart_conversions": "Conversions of the last {days} days",
         "no_currency_sum": "Currencies are reported one by one and never added.",
-        "ratios": "{undefined}: undefined, since it would be divided by zero.",
+        "ratios": "{undefined}: undefined, because it would divide by zero.",
     },
     Language.KO: {
         "title": "광고 보고서",
-        "made": "버전 {version}, 작성 {at} ({timezone})",
+        "written": "작성 {at} ({timezone})",
         "nothing": "이번 달에는 광고 실적이 없습니다.",
         "missing": "불완전한 수치",
-        "missing_intro": "다음 계정의 수치는 아직 완전하지 않습니다. 수치가 갖춰지면 새 버전이 나옵니다.",
+        "missing_intro": "다음 계정의 수치는 아직 완전하지 않습니다. 수치가 갖춰지면 이 보고서를 다시 작성합니다.",
         "never_synced": "아직 읽지 않음",
         "reconnect": "팀에서 계정을 다시 연결해야 함",
         "day_not_over": "계정의 시간대({timezone})에서는 하루가 끝나지 않음",
@@ -135,44 +135,26 @@ class Writer:
         """Return a text with its values filled in."""
         return self._texts[key].format(**values)
 
-    def count(self, number: Decimal | int | None) -> str:
-        """Write a number: whole, or with up to two decimals."""
-        return UNDEFINED if number is None else str(format_decimal(number, "#,##0.##", locale=self.language.value))
+    def number(self, number: Decimal | int | None, pattern: str = "#,##0.##") -> str:
+        """Write a number after a pattern of CLDR; by default whole, or with up to two decimals."""
+        return UNDEFINED if number is None else str(format_decimal(number, pattern, locale=self.language.value))
 
     def money(self, amount: Decimal | None, currency: str) -> str:
         """Write an amount in major units with as many decimals as its currency has."""
         return UNDEFINED if amount is None else str(format_currency(amount, currency, locale=self.language.value))
 
-    def percent(self, share: Decimal | None) -> str:
-        """Write a share, such as a CTR, in percent with two decimals."""
-        return UNDEFINED if share is None else str(format_percent(share, "#,##0.00%", locale=self.language.value))
+    def currency(self, code: str) -> str:
+        """Write a currency's name; its code if Babel does not know it."""
+        return str(get_currency_name(code, locale=self.language.value))
 
-    def multiple(self, factor: Decimal | None) -> str:
-        """Write a ROAS, in whole percent."""
-        return UNDEFINED if factor is None else str(format_percent(factor, "#,##0%", locale=self.language.value))
-
-    def change(self, share: Decimal | None) -> str:
-        """Write a change in percent, with its sign."""
-        if share is None:
-            return UNDEFINED
-        return str(format_percent(share, "+#,##0.0%;-#,##0.0%", locale=self.language.value))
-
-    def day(self, day: date) -> str:
-        """Write a day, its weekday included."""
-        return str(format_date(day, "full", locale=self.language.value))
+    def day(self, day: date, form: str = "long") -> str:
+        """Write a day in a form of CLDR: `full` has its weekday too."""
+        return str(format_date(day, form, locale=self.language.value))
 
     def short_day(self, day: date) -> str:
         """Write a day without year and weekday, such as Nov 23."""
         return str(format_skeleton("MMMd", day, locale=self.language.value))
 
-    def long_day(self, day: date) -> str:
-        """Write a day without its weekday."""
-        return str(format_date(day, "long", locale=self.language.value))
-
-    def currency(self, code: str) -> str:
-        """Write a currency's name; its code where nobody knows it."""
-        return str(get_currency_name(code, locale=self.language.value))
-
     def instant(self, when: datetime) -> str:
-        """Write a time to the minute, as its own time zone has it."""
-        return f"{self.long_day(when)} {when:%H:%M}"
+        """Write a time to the minute, in its own time zone."""
+        return f"{self.day(when)} {when:%H:%M}"

@@ -1,7 +1,7 @@
-"""The reports of one team: read in one snapshot, written as files, and then as a row.
+"""Finding the teams with work to do, and writing their reports.
 
-The row of a version is inserted first and committed last: meanwhile its key keeps every other run from writing the same
-files, and a process that is killed on the way leaves files without a row, which the next run writes again.
+A report is read in one snapshot. Its row is written first and committed last: until then every other run waits, and a
+process that is killed leaves files with an old row or none, so that the next run writes them again.
 """
 
 import time
@@ -14,18 +14,24 @@ from fsspec import AbstractFileSystem
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sivera.accounts.queries import unknown_teams
 from sivera.clock import utc_now
+from sivera.errors import ConfigurationError, SiveraError
+from sivera.files import whole_file
 from sivera.reports import queries, rules
-from sivera.reports.figures import to_section
-from sivera.reports.keeping import put_whole
+from sivera.reports.figures import Report, to_section
+from sivera.reports.options import ReportOptions
 from sivera.reports.page import render
-from sivera.reports.report import Made, Point, Report
 from sivera.reports.spreadsheet import to_csv
-from sivera.reports.summary import DueTeam, TeamReports, Written
-from sivera.values import PlatformName
+from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure, TeamReports
+from sivera.reports.texts import Language
 
 COMPARED_DAYS = 31
-"""The longest that a report looks back: from the end of a month to its beginning, or by a week."""
+"""How far a report looks back at most: from the end of a month to its beginning, or by a week."""
+
+
+class NotKeptError(SiveraError):
+    """A file could not be written to the place for reports."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,46 @@ class ReportDependencies:
     files: AbstractFileSystem
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
+
+
+def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
+    """Find the teams that a run with these options works for.
+
+    Raises:
+        ConfigurationError: The options name a team that does not exist.
+    """
+    if unknown := unknown_teams(session, options.teams):
+        raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
+    # The last day due lies up to two days back, in zones behind UTC.
+    since = now.date() - timedelta(days=options.make_up_days + 2)
+    failures: list[TeamFailure] = []
+    found: list[tuple[queries.ReportTeam, date, bool]] = []
+    for team in queries.teams_with_reported_days(session, options.teams, since):
+        zone = rules.find_zone(team.timezone)
+        if zone is None:
+            reason = f"nobody knows its time zone '{team.timezone}': sivera teams set NAME --timezone ZONE"
+            failures.append(TeamFailure(team=team.name, reason=reason))
+            continue
+        latest = rules.latest_due_day(now, zone)
+        restates = options.check_restated or team.restated_through is None or team.restated_through < latest
+        if restates or latest not in team.reported:
+            found.append((team, latest, restates))
+    first = queries.first_days(session, [team.id for team, *_ in found])
+    due = [
+        DueTeam(
+            id=team.id,
+            name=team.name,
+            timezone=team.timezone,
+            language=Language(team.language),
+            latest=latest,
+            days=rules.days_to_write(latest, first[team.id], team.reported, options.make_up_days),
+            restates=restates,
+            restated_through=team.restated_through,
+        )
+        for team, latest, restates in found
+        if team.id in first
+    ]
+    return ReportPlan(due=tuple(team for team in due if team.days or team.restates), failures=tuple(failures))
 
 
 def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
@@ -49,110 +95,98 @@ def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> Team
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
     """
-    with Session(deps.engine) as session:
-        # Another run, or an earlier attempt of this one, may have written some since they were looked for.
-        reported = queries.newest_versions(session, team.id, min(team.days))
-    return _write_all(deps, team, [(day, 1) for day in team.days if day not in reported], until)
+    written, left = _write_all(deps, team, team.days, until)
+    return TeamReports(team=team, reports=written, left=left)
 
 
-def restate_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
-    """Write new versions of a team's reports whose figures changed, the oldest first; note that they agree then.
+def revise_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
+    """Write a team's reports again if their figures changed, the oldest first; then note that they agree.
 
     Args:
         deps: What it needs from outside.
         team: The team.
-        until: The monotonic time after which no version is begun.
+        until: The monotonic time after which no report is begun.
 
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
     """
     if deps.monotonic() >= until:
         return TeamReports(team=team, left=True)
-    done = _write_all(deps, team, _restated(deps, team), until)
-    if not done.left:
+    written, left = _write_all(deps, team, _changed_days(deps, team), until)
+    if not left:
         with Session(deps.engine) as session, session.begin():
             queries.note_restated(session, team.id, team.latest)
-    return done
+    return TeamReports(team=team, revised=written, left=left)
 
 
-def _restated(deps: ReportDependencies, team: DueTeam) -> Iterator[tuple[date, int]]:
-    """Yield the days whose reports do not agree with the figures any more, with the versions they get."""
+def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
+    """Yield the days with reports that do not agree with the figures any more."""
     with Session(deps.engine) as session:
         accounts = queries.active_accounts(session, team.id)
-        platforms = [account.platform for account in accounts]
-        since = rules.restated_since(team.latest, platforms, team.restated_through)
-        versions = queries.newest_versions(session, team.id, since)
+        since = rules.restated_since(team.latest, [one.platform for one in accounts], team.restated_through)
+        written = queries.written_digests(session, team.id, since, team.latest)
         digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
-        outstanding = queries.outstanding_reports(session, team.id)
-    for day in sorted(day for day in versions if day <= team.latest):
-        missing = rules.missing_accounts(accounts, outstanding, digests, day, deps.now())
-        if versions[day].checksum != rules.checksum(day, digests, missing):
-            yield day, versions[day].version + 1
+    now = deps.now()
+    for day, digest in written.items():
+        if digest != rules.digest(day, digests, rules.missing_accounts(accounts, day, now)):
+            yield day
 
 
-def _write_all(deps: ReportDependencies, team: DueTeam, days: Iterable[tuple[date, int]], until: float) -> TeamReports:
-    written: list[Written] = []
-    for day, version in days:
+def _write_all(
+    deps: ReportDependencies, team: DueTeam, days: Iterable[date], until: float
+) -> tuple[tuple[date, ...], bool]:
+    """Return the days that were written, and whether the deadline left any."""
+    written: list[date] = []
+    for day in days:
         if deps.monotonic() >= until:
-            return TeamReports(team=team, written=tuple(written), left=True)
-        if one := _write(deps, team, day, version):
-            written.append(one)
-    return TeamReports(team=team, written=tuple(written))
+            return tuple(written), True
+        if _write(deps, team, day):
+            written.append(day)
+    return tuple(written), False
 
 
-def _write(deps: ReportDependencies, team: DueTeam, day: date, version: int) -> Written | None:
-    """Write a version; None where another run has."""
+def _write(deps: ReportDependencies, team: DueTeam, day: date) -> bool:
+    """Write a report in place of what is there; return False if another run has written the same."""
     report = read_report(deps, team, day)
-    html_path, csv_path = rules.paths(team.id, day, version)
-    made = Made(at=deps.now().astimezone(ZoneInfo(team.timezone)), version=version)
-    page, table = render(report, made, team.language).encode(), to_csv(report)
+    page = render(report, deps.now().astimezone(ZoneInfo(team.timezone)), team.language).encode()
+    contents = zip(rules.paths(team.id, day), (page, to_csv(report)), strict=True)
     with Session(deps.engine) as session, session.begin():
-        added = queries.add_version(
-            session,
-            team.id,
-            day,
-            version,
-            checksum=report.checksum,
-            paths=(html_path, csv_path),
-            summary=report.summary(),
-        )
-        if not added:
-            return None
-        put_whole(deps.files, html_path, page)
-        put_whole(deps.files, csv_path, table)
-    return Written(day=day, version=version, html_path=html_path, csv_path=csv_path)
+        is_new = queries.record_report(session, team.id, day, report.digest, len(report.missing))
+        if is_new:
+            for path, content in contents:
+                _put(deps.files, path, content)
+    return is_new
+
+
+def _put(files: AbstractFileSystem, path: str, content: bytes) -> None:
+    try:
+        with whole_file(files, path) as file:
+            file.write(content)
+    except Exception as error:  # noqa: BLE001 - each kind of file system raises its own, and their texts may hold keys
+        raise NotKeptError(
+            f"the report could not be kept as {path} ({type(error).__name__}): see that the place in the block "
+            "storage/reports exists and has room"
+        ) from None
 
 
 def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> Report:
     """Read what a team's report on a day says."""
-    # One snapshot, so that the checksum is that of the figures beside it, also while a sync writes.
+    # One snapshot: the digest belongs to the figures beside it, even while a sync writes.
     with (
         deps.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
         Session(connection) as session,
     ):
         accounts = queries.active_accounts(session, team.id)
         digests = queries.day_digests(session, team.id, day - timedelta(days=COMPARED_DAYS), day)
-        outstanding = queries.outstanding_reports(session, team.id)
         lines = queries.campaign_lines(session, team.id, day)
-        sums = queries.daily_sums(session, team.id, day)
-    missing = rules.missing_accounts(accounts, outstanding, digests, day, deps.now())
+        points = queries.daily_sums(session, team.id, day)
+    missing = rules.missing_accounts(accounts, day, deps.now())
     return Report(
-        team_id=team.id,
         team=team.name,
         timezone=team.timezone,
         day=day,
-        checksum=rules.checksum(day, digests, missing),
+        digest=rules.digest(day, digests, missing),
         sections=tuple(to_section(currency, lines[currency]) for currency in sorted(lines)),
-        points=tuple(
-            Point(
-                currency=row.currency,
-                day=row.day,
-                platform=PlatformName(row.platform),
-                spend=row.spend,
-                conversions=row.conversions,
-            )
-            for row in sums
-        ),
+        points=tuple(points),
         missing=missing,
-        zones={account.id: account.timezone for account in accounts},
     )

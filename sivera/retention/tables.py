@@ -46,7 +46,7 @@ TABLES = {
             SET at = excluded.at, api = kept.api + excluded.api, login = kept.login + excluded.login,
                 throttled = kept.throttled + excluded.throttled""",  # noqa: S608 - a constant
     ),
-    Kind.REPORTS: CleanedTable(time="created_at", written="created_at", newest="created_at"),
+    Kind.REPORTS: CleanedTable(time="written_at", written="written_at", newest="written_at"),
     # RFC 6749 lets the code that follows a login live for ten minutes at most.
     Kind.OAUTH_STATES: CleanedTable(time="expires_at", written="created_at", shortest_life=timedelta(minutes=5)),
     # OWASP advises 15 to 30 minutes for idle sessions. The foreign key protects a session with a state.

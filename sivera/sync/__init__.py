@@ -1,1 +1,1 @@
-"""The rules of sync-campaigns: what is due, what is read, what is written, and what an account's failure means."""
+"""sync-campaigns: which accounts are due, what is read and written, and what an account's failure means."""

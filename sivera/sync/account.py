@@ -1,7 +1,7 @@
 """The sync of one ad account: fetch over HTTP, then store in one transaction with its cursor.
 
-Cursor and data are written together, so that a process killed anywhere leaves either the old state or the new one, and
-a second run of the same sync finds nothing to change.
+Cursor and data are written together. A process that is killed leaves either the old state or the new one, and a second
+run of the same sync finds nothing to change.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from sivera.errors import AccountInaccessible, ConfigurationError, ReconnectRequ
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient
 from sivera.reasons import reason_for
-from sivera.sync import metric_queries, rules
-from sivera.sync import queries as campaign_queries
-from sivera.sync.options import SyncMode
-from sivera.sync.summary import AccountSync, DueAccount, Outcome
+from sivera.sync import queries as sync_queries
+from sivera.sync import rules
+from sivera.sync.plan import DueAccount, SyncMode
+from sivera.sync.summary import AccountSync, Outcome
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What the platform said, and since when that is true."""
+    """What the platform said, and when the fetch began."""
 
     as_of: datetime
     listing: values.CampaignListing
@@ -63,7 +63,7 @@ def sync_account(
 ) -> AccountSync:
     """Copy one account's campaigns and metrics into the database.
 
-    Returns what it did, or that the platform wants no calls now. A grant that needs a human is marked so.
+    Returns what it did, or that the platform wants no calls now. It records when the grant needs a human.
 
     Raises:
         SiveraError: The account failed, and nothing of it was written.
@@ -76,7 +76,7 @@ def sync_account(
         fetched = _fetch(deps, target, tokens, mode, lookback_days)
     except Throttled as error:
         with Session(deps.engine) as session, session.begin():
-            queries.record_put_off(session, due.id, reason_for(error, due.platform), deps.now())
+            queries.record_put_off(session, due.id, reason_for(error), deps.now())
         return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=error.scope is ThrottleScope.PLATFORM)
     except ReconnectRequired as error:
         if used is not None:
@@ -87,8 +87,8 @@ def sync_account(
 
 
 def record_failure(engine: Engine, due: DueAccount, error: Exception, now: datetime) -> str:
-    """Write down why an account failed, and when it is tried again; return the reason in words."""
-    reason = reason_for(error, due.platform)
+    """Record why an account failed, and when it is tried again. Return the reason in words."""
+    reason = reason_for(error)
     held = error.missing if isinstance(error, rules.RemovalsHeldError) else None
     with Session(engine) as session, session.begin():
         queries.record_failure(session, due.id, reason, now, lambda n: rules.next_attempt(n, now), held)
@@ -146,8 +146,8 @@ def _zone(target: Target) -> ZoneInfo:
         return ZoneInfo(target.account.timezone)
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigurationError(
-            f"account {target.due.id} has the time zone '{target.account.timezone}', which nobody knows: connect its "
-            "grant again, which reads it anew, or correct it in ad_accounts"
+            f"account {target.due.id} has the time zone '{target.account.timezone}', which is unknown: connect its "
+            "grant again, which reads the time zone again, or correct it in ad_accounts"
         ) from None
 
 
@@ -155,25 +155,25 @@ def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, no
     """Write what was fetched, and move the cursor, in the session's transaction.
 
     Raises:
-        RemovalsHeldError: The listing lacks more campaigns than may vanish without a human's word.
+        RemovalsHeldError: The listing lacks more campaigns than may vanish without a human's confirmation.
     """
     due = target.due
     state = queries.lock_sync_state(session, due.id)
     if state is None or (state.synced_as_of is not None and state.synced_as_of > fetched.as_of):
-        # A sync that began later was faster: what we hold is older than what is stored.
+        # A sync that began later was faster: our data is older than the stored data.
         return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=True)
     campaigns = fetched.listing.campaigns
-    added, changed, removed = campaign_queries.upsert_campaigns(session, due.id, campaigns, now)
+    added, changed, removed = sync_queries.upsert_campaigns(session, due.id, campaigns, now)
     unchanged = len(campaigns) - added - changed - removed
     full = mode is SyncMode.FULL and fetched.listing.complete
     if full:
         listed = [campaign.external_id for campaign in campaigns]
         approved = (state.removals_held or 0) if state.removals_approved else 0
         removed += _remove_missing(session, due.id, listed, now, approved)
-    metric_rows = sum(metric_queries.replace_window(session, due.id, batch, now) for batch in fetched.metrics.batches)
+    metric_rows = sum(sync_queries.replace_window(session, due.id, batch, now) for batch in fetched.metrics.batches)
     if target.outstanding or fetched.metrics.outstanding:
         queries.replace_outstanding_reports(session, due.id, fetched.metrics.outstanding)
-    _note_reports(session, target, fetched.metrics)
+    _record_reports(session, target, fetched.metrics)
     queries.mark_synced(session, due.id, as_of=fetched.as_of, now=now, full=full)
     return AccountSync(
         account=due,
@@ -187,22 +187,22 @@ def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, no
     )
 
 
-def _note_reports(session: Session, target: Target, metrics: values.MetricsReading) -> None:
-    """Note how old the figures are that come as reports, so that nobody takes a sync without them for fresh."""
+def _record_reports(session: Session, target: Target, metrics: values.MetricsReading) -> None:
+    """Record how old the reported figures are, so that nobody takes a sync without them for fresh."""
     asked = {request.ad_product: request.requested_at for request in metrics.outstanding}
     if arrived := rules.reports_as_of(metrics.batches, _zone(target)):
-        metric_queries.note_reports(session, target.due.id, arrived)
+        sync_queries.note_reports(session, target.due.id, arrived)
     if first := {product: at for product, at in asked.items() if product not in arrived}:
-        metric_queries.expect_reports(session, target.due.id, first)
+        sync_queries.expect_reports(session, target.due.id, first)
     if metrics.not_enabled:
-        metric_queries.forget_reports(session, target.due.id, metrics.not_enabled)
+        sync_queries.forget_reports(session, target.due.id, metrics.not_enabled)
 
 
 def _remove_missing(session: Session, account_id: int, listed: list[str], now: datetime, approved: int) -> int:
     missing: int
-    missing, total = campaign_queries.count_missing(session, account_id, listed)
+    missing, total = sync_queries.count_missing(session, account_id, listed)
     if missing > approved and rules.too_many_removals(missing, total):
         raise rules.RemovalsHeldError(account_id, missing, total)
     if missing:
-        campaign_queries.mark_missing_removed(session, account_id, listed, now)
+        sync_queries.mark_missing_removed(session, account_id, listed, now)
     return missing

@@ -1,12 +1,13 @@
-"""The page of a run of sync-campaigns: its figures, its failures, and pictures of how the sync is doing."""
+"""The page of a run of sync-campaigns: its figures, its failures, and charts of how the sync is doing."""
 
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from sqlalchemy.orm import Session
 
-from sivera import chart_queries as queries
 from sivera import pages
+from sivera.accounts.queries import accounts_by_age
+from sivera.sync.queries import recent_syncs
 from sivera.sync.summary import SyncSummary
 from sivera.values import PlatformName
 
@@ -42,17 +43,15 @@ def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
 
 
 def sync_charts(session: Session) -> list[str]:
-    """Draw the accounts by outcome over the last runs, and the age of what each platform's accounts hold."""
-    runs = {
-        f"{run.started_at.astimezone(UTC):%m-%d %H:%M}#{run.id}": run for run in queries.recent_syncs(session, RUNS)
-    }
+    """Draw the accounts by outcome over the last runs, and by the age of their last sync."""
+    runs = {f"{run.started_at.astimezone(UTC):%m-%d %H:%M}#{run.id}": run for run in recent_syncs(session, RUNS)}
     by_outcome = {
         (name, outcome): getattr(run, outcome.replace(" ", "_")) for name, run in runs.items() for outcome in OUTCOMES
     }
     names = list(AGES)
     by_age = {
         (platform, "never" if place is None else names[place]): count
-        for platform, place, count in queries.accounts_by_age(session, BOUNDS)
+        for platform, place, count in accounts_by_age(session, BOUNDS)
     }
     present = {platform for platform, _ in by_age}
     return [
@@ -75,6 +74,6 @@ def sync_charts(session: Session) -> list[str]:
 
 
 def _counts(summary: SyncSummary, columns: Sequence[str]) -> str:
-    # Two narrow tables: one of all columns does not fit the UI's page.
+    # Two narrow tables, because one with all columns does not fit the UI's page.
     rows = [(name.value, *(getattr(one, column) for column in columns)) for name, one in summary.platforms.items()]
     return pages.table(["platform", *(column.replace("_", " ") for column in columns)], rows)

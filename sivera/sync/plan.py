@@ -1,16 +1,72 @@
-"""What a run has to do."""
+"""What a run of sync-campaigns is asked for (the Prefect UI shows it as a form), and what it has to do."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from sivera.accounts import queries
 from sivera.errors import ConfigurationError
-from sivera.sync.options import SyncOptions
-from sivera.sync.summary import DueAccount, SyncPlan
-from sivera.values import PlatformName
+from sivera.values import PlatformName, Value
+
+
+class SyncMode(StrEnum):
+    """How much a run reads."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+class SyncOptions(BaseModel):
+    """Which accounts to sync, and how much of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: SyncMode = Field(
+        default=SyncMode.INCREMENTAL,
+        description="Incremental reads what changed and the last days; full reads everything and finds what vanished.",
+    )
+    platforms: tuple[PlatformName, ...] = Field(default=(), description="Only these platforms; empty means all.")
+    teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
+    account_ids: tuple[int, ...] = Field(
+        default=(), description="Only these accounts (our ids), even from the slow lane; empty means all."
+    )
+    lookback_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=90,
+        description="Days of metrics to read again, today included; empty means what the mode and platform need.",
+    )
+    batch_size: int = Field(default=100, ge=1, le=1000, description="The most accounts that are mapped at once.")
+    deadline_seconds: int = Field(
+        default=255,
+        ge=10,
+        le=255,
+        description="Seconds after which the run calls no platform any more; the rest comes first next time.",
+    )
+
+    def words(self) -> tuple[str, ...]:
+        """The words in a run's name that tell these options apart from others."""
+        return (self.mode, *self.platforms, *self.teams, *(f"account {one}" for one in self.account_ids[:3]))
+
+
+class DueAccount(Value):
+    """An account to sync: our id, and what a person recognises it by."""
+
+    id: int
+    platform: PlatformName
+    name: str
+
+
+class SyncPlan(Value):
+    """The work of a run. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane."""
+
+    due: tuple[DueAccount, ...]
+    waiting: tuple[DueAccount, ...]
+    resting: int
 
 
 def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan:

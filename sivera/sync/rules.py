@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from sivera.errors import SiveraError
-from sivera.sync.options import SyncMode
+from sivera.sync.plan import SyncMode
 from sivera.values import DateWindow, MetricsBatch, PlatformName
 
 RECENT_DAYS = 3
@@ -23,19 +23,19 @@ RESTATEMENT_DAYS: dict[PlatformName, int] = {
 """For how many days a platform may still change a day's figures; a full run reads them all again."""
 
 SLOW_LANE_AFTER = 3
-"""So many failures in a row put an account into the slow lane."""
+"""After this many failures in a row an account is in the slow lane."""
 
 SLOW_LANE_FIRST = timedelta(hours=2)
 SLOW_LANE_LONGEST = timedelta(hours=24)
 SLOW_LANE_LEEWAY = timedelta(minutes=30)
-"""The job is hourly, and a run plans some seconds earlier in its hour than the one before noted the failure."""
+"""The job is hourly, and a run plans some seconds earlier in its hour than the previous run recorded the failure."""
 
 REMOVALS_ALLOWED = 20
 REMOVALS_SHARE = 5
 
 
 class RemovalsHeldError(SiveraError):
-    """A complete listing lacks so many campaigns that a human must say it is right."""
+    """A complete listing lacks so many campaigns that a human must confirm it."""
 
     def __init__(self, account_id: int, missing: int, total: int) -> None:
         super().__init__(account_id, missing, total)
@@ -55,9 +55,9 @@ def metrics_window(platform: PlatformName, mode: SyncMode, lookback_days: int | 
 
 
 def reports_as_of(batches: Iterable[MetricsBatch], zone: tzinfo) -> dict[str, datetime]:
-    """Return as of when the reports among these batches are, by ad product.
+    """Return how new the reports among these batches are, by ad product.
 
-    A report of days that were over when it was asked for says nothing of those after them.
+    A report on days that had ended when it was asked for says nothing about later days.
     """
     found: dict[str, datetime] = {}
     for batch in batches:
@@ -69,7 +69,7 @@ def reports_as_of(batches: Iterable[MetricsBatch], zone: tzinfo) -> dict[str, da
 
 
 def next_attempt(failures: int, now: datetime) -> datetime | None:
-    """Return when an account that failed so often in a row is tried again; None means in the next run."""
+    """Return when an account is tried again after this many failures in a row; None means in the next run."""
     if failures < SLOW_LANE_AFTER:
         return None
     doubled: timedelta = SLOW_LANE_FIRST * 2 ** min(failures - SLOW_LANE_AFTER, 10)
@@ -77,5 +77,5 @@ def next_attempt(failures: int, now: datetime) -> datetime | None:
 
 
 def too_many_removals(missing: int, total: int) -> bool:
-    """Whether so many missing campaigns need a human's word: more than 20, and more than a fifth."""
+    """Whether this many missing campaigns need a human's confirmation: more than 20, and more than a fifth."""
     return missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total

@@ -3,24 +3,16 @@
 from enum import StrEnum
 
 from sivera.reasons import reason_for
-from sivera.sync.options import SyncMode
+from sivera.sync.plan import DueAccount, SyncMode, SyncPlan
 from sivera.values import PlatformName, Value
 
 
-class DueAccount(Value):
-    """An account to sync: our id, and what a person recognises it by."""
-
-    id: int
-    platform: PlatformName
-    name: str
-
-
 class Outcome(StrEnum):
-    """How the sync of one account ended, where it did not fail."""
+    """How the sync of one account ended, if it did not fail."""
 
     SYNCED = "synced"
     PUT_OFF = "put_off"
-    """Its platform asked to slow down, or a sync that began later was faster: `again` in this run, or in the next."""
+    """Its platform asked to slow down, or a newer sync was faster. It is tried `again` in this run, or in the next."""
 
 
 class AccountSync(Value):
@@ -59,6 +51,10 @@ class PlatformCounts(Value):
     metric_rows: int = 0
 
 
+SUMMED = ("added", "changed", "unchanged", "removed", "metric_rows")
+"""The counts of an account that add up to those of its platform."""
+
+
 class SyncSummary(Value):
     """What a run did. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane."""
 
@@ -85,20 +81,12 @@ class SyncSummary(Value):
         return ", ".join(parts)
 
 
-class SyncPlan(Value):
-    """What a run found to do."""
-
-    due: tuple[DueAccount, ...]
-    waiting: tuple[DueAccount, ...]
-    resting: int
-
-
 class SyncTally:
-    """Adds up a run while its accounts end, in whatever order.
+    """Adds up a run while its accounts end, in any order.
 
     Args:
         mode: The run's mode.
-        plan: What it found to do; an account of which nothing is heard was put off.
+        plan: The work of the run. An account that never ends counts as put off.
     """
 
     def __init__(self, mode: SyncMode, plan: SyncPlan) -> None:
@@ -107,38 +95,37 @@ class SyncTally:
         self._failures: list[AccountFailure] = []
 
     def add(self, account: DueAccount, result: object) -> bool:
-        """Take what an account's sync returned or raised; return whether it is to be taken again in this run."""
+        """Take what an account's sync returned or raised. Return whether this run should try the account again."""
         match result:
             case AccountSync(outcome=Outcome.PUT_OFF):
                 return result.again
             case AccountSync():
                 self._synced.append(result)
             case Exception():
-                reason = reason_for(result, account.platform)
-                self._failures.append(AccountFailure(account=account, reason=reason))
+                self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
             case _:
                 self._failures.append(AccountFailure(account=account, reason=f"The sync ended as {result!r}."))
         return False
 
     def summary(self) -> SyncSummary:
         """Return what the run did so far."""
-        plan = self._plan
-        done = len(self._synced) + len(self._failures)
+        due, waiting = self._plan.due, self._plan.waiting
+        synced, failed = len(self._synced), len(self._failures)
         return SyncSummary(
             mode=self._mode,
-            accounts=len(plan.due),
-            synced=len(self._synced),
-            failed=len(self._failures),
-            put_off=len(plan.due) - done,
-            waiting=len(plan.waiting),
-            resting=plan.resting,
+            accounts=len(due),
+            synced=synced,
+            failed=failed,
+            put_off=len(due) - synced - failed,
+            waiting=len(waiting),
+            resting=self._plan.resting,
             platforms={
                 platform: self._counts(platform)
-                for platform in sorted({account.platform for account in (*plan.due, *plan.waiting)})
+                for platform in sorted({account.platform for account in (*due, *waiting)})
             },
             failures=tuple(self._failures),
-            waiting_accounts=plan.waiting,
-            recovered=tuple(synced.account for synced in self._synced if synced.recovered),
+            waiting_accounts=waiting,
+            recovered=tuple(one.account for one in self._synced if one.recovered),
         )
 
     def _counts(self, platform: PlatformName) -> PlatformCounts:
@@ -151,9 +138,5 @@ class SyncTally:
             failed=failed,
             put_off=due - len(synced) - failed,
             waiting=sum(account.platform is platform for account in self._plan.waiting),
-            added=sum(one.added for one in synced),
-            changed=sum(one.changed for one in synced),
-            unchanged=sum(one.unchanged for one in synced),
-            removed=sum(one.removed for one in synced),
-            metric_rows=sum(one.metric_rows for one in synced),
+            **{name: sum(getattr(one, name) for one in synced) for name in SUMMED},
         )

@@ -1,12 +1,12 @@
-"""The channels of alerts: their URLs, their blocks, and their automations on a real Prefect server."""
-
-from typing import Any
+"""The channels of alerts: their URLs, their blocks, and the watchdog on a real Prefect server."""
 
 import pytest
 from prefect.blocks.notifications import DiscordWebhook, SlackWebhook
+from prefect.client.schemas.objects import BlockDocument
+from prefect.events.schemas.automations import Automation
 from pydantic import SecretStr, ValidationError
 
-from blocks.alert_channels import CHANNEL_TYPES, automation_names, automations_of, document_name, to_block
+from blocks.alert_channels import WATCHDOG, find_channels, to_block
 from blocks.apprise_url import AppriseUrl
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
@@ -17,6 +17,7 @@ SLACK = "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue"
 DISCORD = "https://discord.com/api/webhooks/123456789012345678/s3cretvalue"
 URL = "json://user:s3cretvalue@127.0.0.1:9/hook"
 CHANNELS = {Channel.SLACK: SecretStr(SLACK), Channel.DISCORD: SecretStr(DISCORD), Channel.URL: SecretStr(URL)}
+CHANGE = f"automation/{WATCHDOG}"
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,8 @@ CHANNELS = {Channel.SLACK: SecretStr(SLACK), Channel.DISCORD: SecretStr(DISCORD)
         (Channel.SLACK, DISCORD, "not a webhook of Slack"),
         (Channel.DISCORD, SLACK, "not a webhook of Discord"),
         (Channel.DISCORD, "https://discord.com/api/webhooks/s3cretvalue", "not a webhook of Discord"),
-        (Channel.URL, "nosuchservice://s3cretvalue", "none of Apprise's URLs"),
-        (Channel.URL, "s3cretvalue", "none of Apprise's URLs"),
+        (Channel.URL, "nosuchservice://s3cretvalue", "Apprise does not know it"),
+        (Channel.URL, "s3cretvalue", "Apprise does not know it"),
     ],
 )
 def test_a_url_of_something_else_is_refused_without_showing_it(channel: Channel, url: str, sentence: str) -> None:
@@ -48,71 +49,52 @@ def test_the_blocks_are_prefect_s_own_where_it_has_one() -> None:
         AppriseUrl(url=SecretStr(URL), uri="misspelt")  # type: ignore[call-arg]
 
 
-def automations() -> dict[str, list[Any]]:
+def watchdogs() -> list[Automation]:
     with connect() as client:
-        return {
-            name: client.read_automations_by_name(name) for channel in Channel for name in automation_names(channel)
-        }
+        return client.read_automations_by_name(WATCHDOG)
+
+
+def documents() -> dict[Channel, BlockDocument]:
+    with connect() as client:
+        return dict(find_channels(client))
+
+
+def delete(channel: Channel) -> None:
+    with connect() as client:
+        client.delete_block_document(documents()[channel].id)
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_each_channel_has_its_two_automations_once_however_often_it_is_set_up() -> None:
-    first = setup(channels=CHANNELS)
-    names = {f"automation/{name}" for name in automations()}
-    assert names < set(first.created)
-    before = automations()
-    again = setup(channels=CHANNELS)
-    assert (again.created, again.updated, again.removed) == ((), (), ())
-    assert automations() == before
-    assert [len(each) for each in before.values()] == [1] * 6
+def test_the_watchdog_sends_by_the_channels_that_are_set() -> None:
+    none = setup()
+    assert CHANGE not in none.created
+    assert (watchdogs(), documents()) == ([], {})
+
+    assert CHANGE in setup(channels=CHANNELS).created
+    assert setup(channels=CHANNELS) == SetupSummary(created=(), updated=(), missing=none.missing)
+    (made,) = watchdogs()
+    assert {action.block_document_id for action in made.actions} == {one.id for one in documents().values()}  # type: ignore[union-attr]
     with connect() as client:
         shown = client.request("POST", "/automations/filter", json={}).text
         shown += client.request("POST", "/block_documents/filter", json={}).text
+        client.pause_automation(made.id)
     assert "s3cretvalue" not in shown
 
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_a_channel_that_was_never_set_has_nothing() -> None:
-    summary = setup()
-    assert not [name for name in (*summary.created, *summary.missing) if "alert" in name.replace("check-alerts", "")]
-    assert not any(automations().values())
-
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_a_new_url_keeps_the_automations_and_what_an_operator_switched_off() -> None:
-    setup(channels=CHANNELS)
-    (kept,) = automations()["sivera: alert slack"]
-    with connect() as client:
-        client.pause_automation(kept.id)
+    # A new URL changes its block alone, and what an operator switched off stays off.
     assert setup(channels={Channel.SLACK: SecretStr(f"{SLACK}2")}).updated == ("slack-webhook/alerts-slack",)
-    (now,) = automations()["sivera: alert slack"]
-    assert (now.id, now.enabled) == (kept.id, False)
     saved = SlackWebhook.load("alerts-slack")
     assert isinstance(saved, SlackWebhook)
     assert saved.url.get_secret_value() == f"{SLACK}2"
+    # A block that was deleted is left out, and one that was made again is sent to.
+    delete(Channel.DISCORD)
+    delete(Channel.URL)
+    assert setup(channels={Channel.URL: CHANNELS[Channel.URL]}).updated == (CHANGE,)
+    (now,) = watchdogs()
+    assert (now.id, now.enabled) == (made.id, False)
+    assert {action.block_document_id for action in now.actions} == {one.id for one in documents().values()}  # type: ignore[union-attr]
+    assert documents().keys() == {Channel.SLACK, Channel.URL}
 
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_a_channel_whose_block_was_deleted_loses_its_automations() -> None:
-    setup(channels=CHANNELS)
-    with connect() as client:
-        kind = CHANNEL_TYPES[Channel.DISCORD]
-        document = client.read_block_document_by_name(document_name(Channel.DISCORD), kind.get_block_type_slug())
-        client.delete_block_document(document.id)
-    summary = setup()
-    assert set(summary.removed) == {f"automation/{name}" for name in automation_names(Channel.DISCORD)}
-    assert {name for name, each in automations().items() if not each} == set(automation_names(Channel.DISCORD))
-    assert setup() == SetupSummary(created=(), updated=(), missing=summary.missing)
-
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_a_block_that_was_made_anew_is_the_one_that_sends() -> None:
-    setup(channels=CHANNELS)
-    with connect() as client:
-        for _ in range(2):
-            kind = CHANNEL_TYPES[Channel.SLACK]
-            document = client.read_block_document_by_name(document_name(Channel.SLACK), kind.get_block_type_slug())
-            (told,) = client.read_automations_by_name("sivera: alert slack")
-            assert told.actions == automations_of(Channel.SLACK, document.id)[0].actions
-            client.delete_block_document(document.id)
-            setup(channels={Channel.SLACK: CHANNELS[Channel.SLACK]})
+    for channel in documents():
+        delete(channel)
+    assert setup().removed == (CHANGE,)
+    assert watchdogs() == []

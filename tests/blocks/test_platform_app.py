@@ -33,7 +33,7 @@ def test_the_empty_base_url_of_a_form_means_the_live_platform() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base_url", "mend"),
+    ("base_url", "remedy"),
     [
         ("ads.example.com", "write it like https://host"),
         ("ftp://ads.example.com", "write it like https://host"),
@@ -46,10 +46,10 @@ def test_the_empty_base_url_of_a_form_means_the_live_platform() -> None:
         ("https://ads.example.com/x?key=hidden", "leave out user, password, query"),
     ],
 )
-def test_refuses_a_base_url_and_says_how_to_mend_it(base_url: str, mend: str) -> None:
+def test_refuses_a_base_url_and_says_how_to_fix_it(base_url: str, remedy: str) -> None:
     with pytest.raises(ValidationError) as caught:
         app(base_url=base_url)
-    assert explain(caught.value).startswith(f"base_url: {mend}")
+    assert explain(caught.value).startswith(f"base_url: {remedy}")
     assert "hidden" not in str(caught.value)
 
 

@@ -1,9 +1,16 @@
-"""What an operator sees of runs: their names and tags, and the pages with tables and charts that they leave."""
+"""What an operator sees of a run, for all eight jobs: its name, task runs, tags, counts, page, charts and log lines."""
 
 import base64
+import json
+import os
 import re
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
 
@@ -12,23 +19,83 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled
+from pydantic import BaseModel
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from blocks.names import SYNC_JOB
+from blocks import names
+from blocks.storage import Storage
+from flows.backup_data import backup_data
+from flows.check_alerts import check_alerts
+from flows.check_budgets import check_budgets
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
+from flows.collect_metrics import collect_metrics
+from flows.generate_reports import generate_reports
 from flows.refresh_tokens import refresh_tokens
 from flows.sync_campaigns import sync_campaigns
+from ops.timetable import find_timetable, read_timetable
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
-from sivera.grants.refreshing import RefreshOptions
+from sivera.clock import utc_now
+from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
-from sivera.sync.options import SyncMode, SyncOptions
+from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
-from tests.flows.runs import artifacts, flow_run_id, name_of, recorded_tags
+from tests.conftest import PATIENCE_SECONDS
+from tests.flows.runs import artifacts, events, flow_run_id, name_of, recorded_tags
+from tests.prefect_server import PrefectServer
 from tests.stage import Stage
-from tests.unit.retention.attic import Attic
+from tests.unit.budgets.ledger import Ledger
+from tests.unit.reports.books import Books
 
-FULL = SyncOptions(mode=SyncMode.FULL)
 META = PlatformName.META
+HOSTILE = "<img src=x> | [한빛](javascript:x) `a`"
+TIMETABLE, _ = read_timetable(find_timetable())
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as this test runs it, and what its run must show.
+
+    `items` are some of its task runs with their tags. `in_chart` is a text of its first chart; a job without one leaves
+    no page, because it runs every five minutes. A job that takes seconds has no progress to show.
+    """
+
+    flow: Callable[..., Any]
+    options: BaseModel | None = None
+    words: str = ""
+    items: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    in_chart: str = ""
+    has_progress: bool = True
+
+
+def untagged(*items: str) -> dict[str, list[str]]:
+    return {item: [] for item in items}
+
+
+JOBS = {
+    names.REFRESH_JOB: Job(refresh_tokens, items={"meta Hanok main": ["meta"]}, in_chart="over 30 days"),
+    names.SYNC_JOB: Job(
+        sync_campaigns,
+        SyncOptions(mode=SyncMode.FULL, platforms=(META,)),
+        "full meta",
+        items={f"meta {HOSTILE}": ["meta"]},
+        in_chart="synced failed put off waiting",
+    ),
+    names.CLEANUP_JOB: Job(
+        cleanup_expired_tokens, CleanupOptions(dry_run=False), items=untagged("sessions"), in_chart="sessions"
+    ),
+    names.REPORTS_JOB: Job(
+        generate_reports, ReportOptions(make_up_days=0), items=untagged("Northwind"), in_chart="incomplete"
+    ),
+    names.BUDGETS_JOB: Job(check_budgets, items={name: [name] for name in PlatformName}, in_chart="%"),
+    names.ALERTS_JOB: Job(check_alerts, items=untagged("check"), has_progress=False),
+    names.METRICS_JOB: Job(
+        collect_metrics, items=untagged("read-runs", "collect"), in_chart="minutes", has_progress=False
+    ),
+    names.BACKUP_JOB: Job(
+        backup_data, items=untagged("begin", "dump", "check", "drop superfluous"), in_chart="verified"
+    ),
+}
 
 
 @pytest.fixture
@@ -37,13 +104,34 @@ def world() -> World:
     return World(seed=7)
 
 
-def connect_all(stage: Stage) -> None:
-    for platform in PlatformName:
-        stage.connect(stage.world.add_grant(platform, accounts=2, campaigns=2))
+@pytest.fixture
+def furnished(ready: Stage, tmp_path: Path) -> Stage:
+    """Something to do for every job. One ad account of Meta fails, and both have names that are not to be trusted."""
+    ready.connect(ready.world.add_grant(META, accounts=2, campaigns=2))
+    broken = next(iter(ready.world.accounts[META]))
+    ready.world.faults.add(Fault(FaultKind.STATUS, META, match=broken, status=400))
+    with ready.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ad_accounts SET name = %s", (HOSTILE,))
+        connection.exec_driver_sql(
+            "INSERT INTO sessions (token_hash, created_at, expires_at) "
+            "VALUES ('x', now() - interval '90 days', now() - interval '60 days')"
+        )
+    for block in (names.REPORTS, names.BACKUPS):
+        Storage(url=f"file://{tmp_path / block}").save(block, overwrite=True)
+    now = utc_now()
+    books = Books(ready.engine, tmp_path / names.REPORTS, now)
+    account = books.account(books.team("Northwind"), synced=now - timedelta(days=3))
+    books.ran(account, (now - timedelta(days=2)).date(), 10, conversions=1)
+    ready.age(timedelta(days=51))
+    ledger = Ledger(ready.engine, now)
+    account = ledger.account()
+    ledger.spend(account, ledger.campaign(account, "100", "lifetime"), "90", now.date() - timedelta(days=1))
+    return ready
 
 
-def sync(options: SyncOptions = FULL) -> State:
-    state: State = sync_campaigns(options, return_state=True)
+def start(job: Job) -> State:
+    """Run a job in this process."""
+    state: State = job.flow(*filter(None, [job.options]), return_state=True)
     return state
 
 
@@ -55,93 +143,116 @@ def due(state: State) -> str:
     return f"{expected.astimezone(UTC):%H:%M}"
 
 
-def page_of(state: State, job: str) -> str:
-    page: str = artifacts(state)[f"{job}-summary"]
-    return page
-
-
-def pictures(page: str) -> list[str]:
-    """The text of each picture within Markdown, word by word."""
+def charts(page: str) -> list[str]:
+    """The text of each picture within Markdown."""
     found = re.findall(r"!\[[^\]]+\]\(data:image/svg\+xml;base64,([\w+/=]+)\)", page)
-    return [" ".join(words(base64.b64decode(picture))) for picture in found]
+    roots = [ET.fromstring(base64.b64decode(picture)) for picture in found]  # noqa: S314 - our own
+    return [" ".join(text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")) for root in roots]
 
 
-def words(svg: bytes) -> Iterable[str]:
-    root = ET.fromstring(svg)  # noqa: S314 - our own
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    return (text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text"))
+def test_every_job_of_the_timetable_is_in_the_list() -> None:
+    flows = {deployment.entrypoint.rpartition(".")[2] for deployment in TIMETABLE.deployments}
+    assert {flow.replace("_", "-") for flow in flows} == JOBS.keys()
 
 
-def test_runs_are_called_by_job_time_and_what_tells_them_from_others(ready: Stage) -> None:
-    connect_all(ready)
-    state = sync(FULL.model_copy(update={"platforms": (META,)}))
-    assert name_of(state) == f"sync-campaigns {due(state)} full meta"
-    state = sync(SyncOptions(account_ids=(1,)))
-    assert name_of(state) == f"sync-campaigns {due(state)} incremental account 1"
-    state = refresh_tokens(return_state=True)
-    assert name_of(state) == f"refresh-tokens {due(state)}"
-    state = cleanup_expired_tokens(return_state=True)
-    assert name_of(state) == f"cleanup-expired-tokens {due(state)} dry run"
+def test_every_deployment_names_its_chapter_of_the_guide() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    for one in TIMETABLE.deployments:
+        (anchor,) = re.findall(r"docs/operations\.md#([\w-]+)\.$", one.description or "")
+        assert f'<a id="{anchor}"></a>' in guide
 
 
-def test_a_run_that_was_due_at_a_time_is_called_by_that(ready: Stage) -> None:
-    connect_all(ready)
+def test_a_run_of_every_job_shows_what_an_operator_looks_for(furnished: Stage, subtests: pytest.Subtests) -> None:
+    assert furnished
+    pages = {}
+    # All of them first: the server writes events and task runs some seconds later.
+    states = {name: start(job) for name, job in JOBS.items()}
+    for name, job in JOBS.items():
+        with subtests.test(name):
+            state = states[name]
+            assert name_of(state) == " ".join([name, due(state), job.words]).rstrip()
+            assert re.search(r"\d", state.message or ""), "the counts"
+            task_runs = recorded_tags(state, {*job.items, "publish-summary"})
+            assert {item: task_runs[item] for item in job.items} == job.items
+            assert not [one for one in task_runs if re.search(r"-[0-9a-f]{3}$", one)], "named by Prefect"
+            (finished,) = events(f"sivera.{name}.finished", state)
+            assert finished.keys() >= {"success", "totalProcessed", "failed", "state", "message"}
+            found = artifacts(state)
+            progress = {key: data for key, data in found.items() if key.endswith("-progress")}
+            assert bool(progress) == job.has_progress
+            assert {*progress.values()} <= {100.0}
+            if not job.in_chart:
+                assert f"{name}-summary" not in found
+                continue
+            page = pages[name] = str(found[f"{name}-summary"])
+            assert page.startswith(f"## {name}\n")
+            assert f"docs/operations.md#{name}`" in page
+            assert re.search(r"^\| -", page, re.MULTILINE), "a table"
+            assert job.in_chart in charts(page)[0]
+    assert "stale-data" in artifacts(states[names.ALERTS_JOB])["check-alerts-open"]
+    assert "check-alerts-open" not in artifacts(start(JOBS[names.ALERTS_JOB])), "nothing has changed"
+    assert r"\<img src=x\> \| \[한빛\]\(javascript\:x\) \`a\` |" in pages[names.SYNC_JOB]
+
+
+def test_a_run_is_named_after_the_time_it_was_due(ready: Stage) -> None:
+    assert ready
     at_nine = datetime(2026, 11, 20, 9, 0, tzinfo=ZoneInfo("Asia/Seoul"))
     with get_client(sync_client=True) as client:
         waiting = client.create_flow_run(sync_campaigns, state=Scheduled(scheduled_time=at_nine))
-    state = run_flow(sync_campaigns, flow_run=waiting, parameters={"options": FULL}, return_type="state")
+    options = SyncOptions(account_ids=())
+    state = run_flow(sync_campaigns, flow_run=waiting, parameters={"options": options}, return_type="state")
     assert isinstance(state, State)
-    assert name_of(state) == "sync-campaigns 00:00 full"
-
-
-def test_a_task_run_is_called_and_tagged_by_its_account(ready: Stage) -> None:
-    connect_all(ready)
-    broken = next(iter(ready.world.accounts[META]))
-    ready.world.faults.add(Fault(FaultKind.STATUS, META, match=broken, status=500))
-    wanted = {f"{row.platform} {row.name}": [row.platform] for row in ready.rows("SELECT * FROM ad_accounts")}
-    found = recorded_tags(sync(), wanted.keys())
-    assert {name: found[name] for name in wanted} == wanted
-    ready.age(timedelta(days=51))
-    grants = {f"{p} Hanok main": [p] for p in PlatformName}
-    found = recorded_tags(refresh_tokens(RefreshOptions(), return_state=True), grants.keys())
-    assert {name: tags for name, tags in found.items() if tags} == grants
-
-
-def test_a_sync_leaves_a_page_with_its_figures_failures_and_charts(ready: Stage) -> None:
-    connect_all(ready)
-    assert sync().is_completed()
-    broken = next(iter(ready.world.accounts[META]))
-    ready.world.faults.add(Fault(FaultKind.STATUS, META, match=broken, status=500))
-    with ready.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE ad_accounts SET name = '<img src=x> | [한빛](javascript:x) `a`'")
-        connection.exec_driver_sql("UPDATE ad_accounts SET last_synced_at = now() - interval '5 hours'")
-    page = page_of(sync(), SYNC_JOB)
-    assert "7 of 8 accounts synced, 1 failed" in page
-    assert re.search(r"^\| meta \| 2 \| 1 \| 1 \| 0 \| 0 \|", page, re.MULTILINE)
-    assert r"\<img src=x\> \| \[한빛\]\(javascript\:x\) \`a\` |" in page
-    assert "docs/operations.md#sync-campaigns" in page
-    by_outcome, by_age = pictures(page)
-    assert re.search(r"synced failed put off waiting", by_outcome)
-    assert len(re.findall(r"\d\d-\d\d \d\d:\d\d", by_outcome)) == 2
-    assert all(platform in by_age for platform in PlatformName)
-    assert "3 to 24 h" in by_age
-
-
-def test_a_refresh_and_a_cleanup_leave_pages_with_charts(ready: Stage) -> None:
-    connect_all(ready)
-    page = page_of(refresh_tokens(return_state=True), "refresh-tokens")
-    (by_life,) = pictures(page)
-    assert "over 30 days" in by_life
-    attic = Attic(ready.engine)
-    attic.fill()
-    page = page_of(cleanup_expired_tokens(CleanupOptions(dry_run=False), return_state=True), "cleanup-expired-tokens")
-    (deleted,) = pictures(page)
-    assert "oauth_states sessions token_refresh_logs" in deleted
-    assert re.search(r"^\| oauth\\_states \| 6 \| 0 \|", page, re.MULTILINE)
-
-
-def test_without_anything_to_do_there_is_a_page_as_well(ready: Stage) -> None:
-    assert ready
-    page = page_of(sync(), SYNC_JOB)
+    assert name_of(state) == "sync-campaigns 00:00 incremental"
+    page = str(artifacts(state)["sync-campaigns-summary"])
     assert "0 of 0 accounts synced" in page
-    assert pictures(page) == []
+    assert charts(page) == [], "there is a page without anything to do"
+
+
+LOGGED = """
+from flows.sync_campaigns import sync_campaigns
+from sivera.sync.options import SyncOptions
+
+sync_campaigns(SyncOptions(mode="full", platforms=("meta",)), return_state=True)
+"""
+
+
+def test_log_lines_reach_the_console_as_json_and_prefect_with_their_ids(
+    furnished: Stage, prefect_api: PrefectServer
+) -> None:
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-P", "-c", LOGGED],
+        env={
+            **os.environ,
+            **prefect_api.environment,
+            **TIMETABLE.deployments[0].work_pool.job_variables["env"],
+            "SIVERA_LOG_FORMAT": "json",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "Finished in state Failed" in str(lines), "Prefect's own lines are there as well"
+    ours = [line for line in lines if line["logger"].startswith("sivera.")]
+    assert all({"job", "run_id", "time"} <= line.keys() for line in ours)
+    of_accounts = {line["account_id"]: line for line in ours if line["message"].startswith("Account ")}
+    ids = {row.id for row in furnished.rows("SELECT id FROM ad_accounts WHERE platform = 'meta'")}
+    assert of_accounts.keys() == ids
+    assert {(line["level"], line["message"]) for line in of_accounts.values()} == {
+        ("INFO", "Account ended"),
+        ("WARNING", "Account failed"),
+    }
+    run_id = next(line["run_id"] for line in ours)
+    rows = [row for row in kept(run_id, count=len(ids)) if row["name"] == "sivera.sync"]
+    assert all(row["task_run_id"] and re.match(r"Account \w+ account_id=\d+ ", row["message"]) for row in rows)
+
+
+def kept(run_id: str, count: int) -> list[dict[str, Any]]:
+    """What Prefect keeps of a run's lines on accounts, once there are that many: they are sent a moment later."""
+    wanted = {"logs": {"flow_run_id": {"any_": [run_id]}}, "limit": 200}
+    with get_client(sync_client=True) as client:
+        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
+            with attempt:
+                rows: list[dict[str, Any]] = client.request("POST", "/logs/filter", json=wanted).json()
+                assert sum(row["name"] == "sivera.sync" for row in rows) >= count
+    return rows

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from blocks.platform_app import load_platform_app
 from blocks.setup import setup
-from ops.commands.account_actions import OVERDUE, why_not
-from ops.commands.accounts import read_secret
+from ops.commands.accounts import OVERDUE, why_not
+from ops.commands.session import read_secret
 from ops.commands.tables import print_table
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
@@ -40,7 +40,7 @@ def world() -> World:
 
 
 def in_a_process(folder: Path, server: PrefectServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as it is run at a prompt: there, Prefect's log goes where it goes."""
+    """Run the command in its own process, as at a prompt: Prefect's log must not get into its output."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIVERA_"))}
     return subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-P", "-m", "ops.cli", *arguments],
@@ -83,24 +83,16 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
     assert again.out.splitlines()[1].startswith("It carries no ad account")
 
 
-def test_a_token_that_the_platform_refuses_stores_nothing(sivera: Sivera, ready: Stage) -> None:
-    for platform in PlatformName:
-        line = sivera(*add(platform), stdin="geheim").refusal
-        assert line.startswith(f"{platform.value}: ")
-        assert "Nothing was stored: log in at the platform again and pass the new" in line
-    assert ready.rows("SELECT 1 FROM teams") == []
-
-
 @pytest.mark.parametrize(
     ("stdin", "says"),
     [
         (None, "standard input is empty: pass the token there"),
         (io.StringIO(""), "standard input is empty"),
         (io.StringIO(" \n"), "standard input is empty"),
-        (io.StringIO("geheim geheimer"), "standard input holds something else than the token"),
-        (io.StringIO("geheim\ngeheimer\n"), "something else"),
-        (io.StringIO("geheimnisträger"), "something else"),
-        (io.TextIOWrapper(io.BytesIO(b"geheim\xff"), "utf-8"), "something else"),
+        (io.StringIO("geheim geheimer"), "standard input does not hold the token alone"),
+        (io.StringIO("geheim\ngeheimer\n"), "does not hold"),
+        (io.StringIO("geheimnisträger"), "does not hold"),
+        (io.TextIOWrapper(io.BytesIO(b"geheim\xff"), "utf-8"), "does not hold"),
     ],
 )
 def test_what_cannot_be_a_secret_is_refused(
@@ -151,7 +143,12 @@ def test_a_failed_sync_says_its_reason_once_and_the_list_keeps_it(
     assert "Account" not in sivera("accounts", "list").out
 
 
-def test_a_sync_that_cannot_be_is_refused(sivera: Sivera, ready: Stage) -> None:
+def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
+    for platform in PlatformName:
+        line = sivera(*add(platform), stdin="geheim").refusal
+        assert line.startswith(f"{platform.value}: ")
+        assert "Nothing was stored: log in at the platform again and pass the new" in line
+    assert ready.rows("SELECT 1 FROM teams") == []
     assert "there is no account 4711" in sivera("accounts", "sync", "4711").refusal
     assert "there is no account 4711" in sivera("accounts", "approve-removals", "4711").refusal
     grant = ready.world.add_grant(PlatformName.TIKTOK)
@@ -247,26 +244,23 @@ def test_a_missing_block_is_named_with_the_command_that_saves_it(sivera: Sivera,
     assert line == "the block platform-app/meta is missing: save it with `sivera apps set meta`"
 
 
-@pytest.mark.parametrize("arguments", [["accounts", "list"], ["accounts", "sync", "1"], add(PlatformName.META)])
 @pytest.mark.usefixtures("prefect_api")
-def test_a_database_that_does_not_serve_is_named(sivera: Sivera, postgres: str, arguments: list[str]) -> None:
+def test_a_database_that_does_not_serve_is_named(sivera: Sivera, postgres: str) -> None:
     setup(f"postgresql://u:geheim@127.0.0.1:{free_port()}/x")
-    line = sivera(*arguments).refusal
+    line = sivera("accounts", "list").refusal
     assert line.startswith("PostgreSQL at ")
     assert "does not answer" in line
     assert "geheim" not in line
     setup(postgres)
-    assert sivera(*arguments).refusal == "the database is not migrated to this version: run `sivera migrate`"
+    for arguments in (["accounts", "list"], ["accounts", "sync", "1"], add(PlatformName.META)):
+        assert sivera(*arguments).refusal == "the database is not migrated to this version: run `sivera migrate`"
 
 
-@pytest.mark.parametrize("arguments", [["accounts", "list"], ["apps", "set", "meta", "--client-id", "x"]])
 @pytest.mark.usefixtures("prefect_api")
-def test_a_prefect_server_that_does_not_answer_is_named_within_ten_seconds(
-    sivera: Sivera, arguments: list[str]
-) -> None:
+def test_a_prefect_server_that_does_not_answer_is_named_within_ten_seconds(sivera: Sivera) -> None:
     begun = time.monotonic()
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
-        line = sivera(*arguments, stdin="geheim").refusal
+        line = sivera("apps", "set", "meta", "--client-id", "x", stdin="geheim").refusal
     assert time.monotonic() - begun < 20  # ten, and patience for a busy machine
     assert line.startswith("the Prefect server at http://127.0.0.1:")
     assert "start it with `sivera up`" in line
@@ -280,6 +274,7 @@ def test_a_prefect_server_that_does_not_answer_is_named_within_ten_seconds(
         ({"last_synced_at": NOW - OVERDUE - timedelta(minutes=1)}, "No run has come to it lately"),
         ({"last_error": "meta: failed.", "next_attempt_at": NOW - timedelta(minutes=1)}, "meta: failed."),
         ({"last_synced_at": None, "last_error": "meta: failed."}, "meta: failed."),
+        ({"next_attempt_at": NOW + timedelta(hours=2)}, "Runs leave it out until 2026-11-24 14:00 UTC."),
         ({"reports_as_of": NOW - REPORTS_LAG - OVERDUE}, ""),
         ({"reports_as_of": NOW - timedelta(days=2)}, f"its last report is of {NOW - timedelta(days=2):%Y-%m-%d %H:%M}"),
         ({"reports_as_of": NOW - timedelta(days=2), "last_synced_at": NOW - timedelta(days=1)}, "No run has come to"),
@@ -292,12 +287,6 @@ def test_why_an_account_is_not_synced(state: dict[str, object], says: str) -> No
     said = why_not(account, "active", None, NOW)
     assert says in said
     assert bool(says) == bool(said)
-
-
-def test_a_resting_account_says_until_when() -> None:
-    account = AdAccount(id=7, status="active", last_error="meta: failed.", next_attempt_at=NOW + timedelta(hours=2))
-    until = f"{NOW + timedelta(hours=2):%Y-%m-%d %H:%M}"
-    assert why_not(account, "active", None, NOW) == f"meta: failed. Runs leave it out until {until} UTC."
 
 
 class Terminal(io.StringIO):

@@ -73,7 +73,7 @@ def test_deploying_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_what_an_operator_switched_stays_and_the_rest_is_updated(tmp_path: Path) -> None:
+def test_what_an_operator_switched_stays_and_everything_else_is_updated(tmp_path: Path) -> None:
     deploy(timetable_path=write(tmp_path, timetable()))
     with connect() as client:
         before = deployments(client)
@@ -82,7 +82,7 @@ def test_what_an_operator_switched_stays_and_the_rest_is_updated(tmp_path: Path)
             schedule = next(each for each in before[deployment].schedules if each.slug == "hourly")
             client.update_deployment_schedule(before[deployment].id, schedule.id, active=switched)
         (by_hand,) = client.create_deployment_schedules(
-            before["split"].id,
+            before["all"].id,
             [DeploymentScheduleCreate(schedule=CronSchedule(cron="7 7 * * *", timezone="UTC"), active=False)],
         )
 
@@ -95,20 +95,21 @@ def test_what_an_operator_switched_stays_and_the_rest_is_updated(tmp_path: Path)
         assert summary.kept_paused == ("example/all", "example/all/hourly")
         assert after["all"].paused
         assert not after["split"].paused
-        assert active(after["all"]) == {"hourly": False, "daily": True}
         slug = f"by-hand-{by_hand.id.hex[-8:]}"
-        assert active(after["split"]) == {"hourly": True, slug: False}
+        assert active(after["all"]) == {"hourly": False, "daily": True, slug: False}
+        assert active(after["split"]) == {"hourly": True}
         assert ids(client) == {each.id for each in after.values()} | {
             schedule.id for each in before.values() for schedule in each.schedules
         } | {by_hand.id}
         assert {getattr(schedule.schedule, "cron", None) for schedule in after["all"].schedules} == {
             "1 * * * *",
             "30 2 * * *",
+            "7 7 * * *",
         }
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_prunes_what_is_no_longer_listed_and_nothing_of_a_stranger(tmp_path: Path) -> None:
+def test_only_our_own_unlisted_deployments_are_pruned(tmp_path: Path) -> None:
     deploy(timetable_path=write(tmp_path, timetable()))
     with connect() as client:
         client.create_work_pool(WorkPoolCreate(name="elsewhere", type="process"))
@@ -124,13 +125,13 @@ def test_prunes_what_is_no_longer_listed_and_nothing_of_a_stranger(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_what_prefect_refuses_is_a_sentence(tmp_path: Path) -> None:
+def test_a_refusal_of_prefect_is_one_sentence(tmp_path: Path) -> None:
     pool = {"name": "sivera", "job_variables": {"env": ["not a mapping"]}}
     with pytest.raises(ConfigurationError, match=r"^Prefect refuses the deployment 'example/split': .*not a mapping"):
         deploy(timetable_path=write(tmp_path, timetable(SPLIT | {"work_pool": pool})))
 
 
-def test_prefect_deploy_makes_the_same_of_the_file(tmp_path: Path, clean_prefect: PrefectServer) -> None:
+def test_prefect_deploy_gives_the_same_result(tmp_path: Path, clean_prefect: PrefectServer) -> None:
     path = write(tmp_path, timetable())
     deploy(timetable_path=path)
     with connect() as client:
@@ -157,7 +158,7 @@ def test_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
         assert deployments(client) == {}
 
 
-def test_a_server_that_is_not_there_is_named_within_ten_seconds(tmp_path: Path) -> None:
+def test_a_server_that_is_away_is_named_within_ten_seconds(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     started = time.monotonic()
     with (

@@ -42,7 +42,7 @@ from sandbox.server import serve
 from sandbox.world import World
 from sivera.alerts.options import Channel
 from sivera.clock import utc_now
-from sivera.monitoring.webhook import generate_secret
+from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
 from tests.prefect_server import PrefectServer, free_port

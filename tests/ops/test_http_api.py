@@ -45,7 +45,7 @@ from ops.stack.stack import open_stack
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.errors import ConfigurationError
-from sivera.sync.options import SyncOptions
+from sivera.sync.plan import SyncOptions
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
 from tests.ops.http_api import WAIT_SECONDS, Line, calling, serving

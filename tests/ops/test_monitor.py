@@ -35,7 +35,7 @@ def test_a_webhook_is_set_listed_and_tested(sivera: Sivera, receiver: Receiver) 
     assert Webhook(secret).verify(got.body, got.headers)["type"] == "sivera.test"
 
 
-def test_another_url_keeps_the_secret_unless_a_new_one_is_asked_for(sivera: Sivera, receiver: Receiver) -> None:
+def test_a_new_url_keeps_the_secret_unless_a_new_one_is_requested(sivera: Sivera, receiver: Receiver) -> None:
     secret = sivera("monitor", "set-webhook", stdin=receiver.url).out.strip()
     assert sivera("monitor", "set-webhook", stdin=f"{receiver.url}/elsewhere").out == ""
     webhook = find_webhook()
@@ -47,7 +47,7 @@ def test_another_url_keeps_the_secret_unless_a_new_one_is_asked_for(sivera: Sive
     assert new != secret
 
 
-def test_a_test_that_is_not_taken_says_what_came_back(sivera: Sivera, receiver: Receiver) -> None:
+def test_a_refused_test_message_shows_the_answer(sivera: Sivera, receiver: Receiver) -> None:
     assert "there is no webhook" in sivera("monitor", "test").refusal
     sivera("monitor", "set-webhook", stdin=receiver.url + PATH)
     receiver.answers = [(410, {})]
@@ -56,7 +56,7 @@ def test_a_test_that_is_not_taken_says_what_came_back(sivera: Sivera, receiver: 
     assert "T0P" not in said
 
 
-def test_pings_are_set_a_job_each_and_removed(sivera: Sivera) -> None:
+def test_pings_are_set_for_a_job_or_deployment_and_removed(sivera: Sivera) -> None:
     assert sivera("monitor", "set-ping", "sync-campaigns", stdin="https://hc.example.com/T0P-1").code == 0
     assert sivera("monitor", "set-ping", "sync-campaigns/google", stdin="https://hc.example.com/T0P-2").code == 0
     listed = sivera("monitor", "list").out
@@ -78,11 +78,11 @@ def test_pings_are_set_a_job_each_and_removed(sivera: Sivera) -> None:
     ("arguments", "stdin", "says"),
     [
         (["set-webhook"], "htps:/T0P", "write it like https://host/path"),
-        (["set-ping", "sync-campaigns"], "T0P", "sync-campaigns: it is no URL"),
+        (["set-ping", "sync-campaigns"], "T0P", "sync-campaigns: it is not a URL"),
         (["set-ping", "sync-campaign"], "https://h/T0P", "is it sync-campaigns?"),
         (["set-webhook"], "", "standard input is empty: pass the URL of the webhook there"),
     ],
 )
-def test_what_will_not_do_is_refused(sivera: Sivera, arguments: list[str], stdin: str, says: str) -> None:
+def test_wrong_input_is_refused(sivera: Sivera, arguments: list[str], stdin: str, says: str) -> None:
     assert says in sivera("monitor", *arguments, stdin=stdin).refusal
-    assert sivera("monitor", "list").out.startswith("No monitor is told.")
+    assert sivera("monitor", "list").out.startswith("There is no monitor.")

@@ -7,6 +7,7 @@ from prefect.types import SecretDict
 
 from blocks.names import REPORTS
 from blocks.storage import Storage
+from sivera.reports.rules import paths
 from tests.ops.commands import Sivera
 from tests.stage import Stage
 from tests.unit.reports.books import DAY, Books
@@ -18,37 +19,33 @@ def books(ready: Stage, tmp_path: Path) -> Books:
     return Books(ready.engine, tmp_path / "reports")
 
 
-def test_a_team_s_zone_and_language_are_set_and_what_nobody_knows_is_refused(sivera: Sivera, books: Books) -> None:
+def test_a_team_s_zone_and_language_are_set_and_unknown_ones_are_refused(sivera: Sivera, books: Books) -> None:
     books.team("한빛 커머스")
     assert "en" in sivera("teams", "list").out
     said = sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Seoul", "--language", "ko").out
     assert said == "The day of 한빛 커머스 ends in Asia/Seoul; its reports are written in 'ko'.\n"
     assert sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Tokyo").code == 0
+    for arguments, refusal in (
+        (("한빛 커머스", "--timezone", "Asia/Soul"), "nobody knows the time zone 'Asia/Soul'"),
+        (("Hanok", "--language", "ko"), "there is no team 'Hanok'"),
+        (("한빛 커머스",), "there is nothing to change"),
+    ):
+        assert refusal in sivera("teams", "set", *arguments).refusal
+    assert sivera("teams", "set", "한빛 커머스", "--language", "fr").code == 2
     (row,) = books.rows("SELECT timezone, language FROM teams")
     assert tuple(row) == ("Asia/Tokyo", "ko")
-    assert (
-        "nobody knows the time zone 'Asia/Soul'"
-        in sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Soul").refusal
-    )
-    assert "there is no team 'Hanok'" in sivera("teams", "set", "Hanok", "--language", "ko").refusal
-    assert "there is nothing to change" in sivera("teams", "set", "한빛 커머스").refusal
-    assert sivera("teams", "set", "한빛 커머스", "--language", "fr").code == 2
-    assert tuple(books.rows("SELECT timezone, language FROM teams")[0]) == ("Asia/Tokyo", "ko")
 
 
-def test_reports_are_listed_and_shown_where_they_are(sivera: Sivera, books: Books) -> None:
+def test_reports_are_listed_and_shown_with_their_place(sivera: Sivera, books: Books) -> None:
     assert sivera("reports", "list").out.startswith("There are no reports.")
-    account = books.account(books.team())
-    books.ran(account, spend=1)
+    books.ran(books.account(books.team()), spend=1)
     books.run(make_up_days=0)
-    books.ran(account, spend=2)
-    books.run(make_up_days=0, check_restated=True)
+    page, table = paths(1, DAY)
     (_, row) = sivera("reports", "list", "--team", "Hanok").out.splitlines()
-    assert row.split()[:3] == ["Hanok", str(DAY), "2"]
+    assert row.split()[:3] == ["Hanok", str(DAY), "0"]
+    assert row.split()[-1] == page
     shown = sivera("reports", "show", "Hanok", str(DAY)).out
-    assert [line.strip() for line in shown.splitlines() if "html" in line] == [
-        f"s3://bucket/reports/team-1/2026/11/{DAY}.v{version}.html" for version in (2, 1)
-    ]
+    assert shown.splitlines()[1:] == [f"s3://bucket/reports/{page}", f"s3://bucket/reports/{table}"]
     assert "s3cret" not in shown
     assert "has no report on 2026-11-01" in sivera("reports", "show", "Hanok", "2026-11-01").refusal
     assert "there is no team 'Nobody'" in sivera("reports", "list", "--team", "Nobody").refusal

@@ -98,7 +98,7 @@ def test_token_keys_are_only_added(sivera: Sivera, private: Path) -> None:
     other = base64.urlsafe_b64encode(b"-" * 32).decode()
     private.write_text(f'SIVERA_TOKEN_KEY_CURRENT=k1\nSIVERA_TOKEN_KEY_KEYS=\'{{"k1": "{other}"}}\'\n')
     answer = hidden(sivera("setup", "--from", str(private)))
-    assert "the token key 'k1' is another one than is saved" in answer.refusal
+    assert "the token key 'k1' differs from the saved one" in answer.refusal
     assert load_token_key() == block
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a timetable is said in lines, before anything is changed."""
+"""Problems of a timetable are found before anything is changed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,12 +42,12 @@ def case(bend: Bend, where: str, message: str) -> tuple[Bend, str]:
         case(
             lambda all_, _: all_.update(concurrency_limits=1),
             "'all', key 'concurrency_limits'",
-            "no such key: mend its spelling, or take it out",
+            "no such key: correct its spelling, or remove it",
         ),
         case(
             lambda all_, _: all_["work_pool"].update(jobvariables={}),
             "'all', key 'work_pool.jobvariables'",
-            "no such key: mend its spelling, or take it out",
+            "no such key: correct its spelling, or remove it",
         ),
         case(lambda all_, _: all_.pop("concurrency_limit"), "'all', key 'concurrency_limit'", "missing: add it"),
         case(
@@ -58,7 +58,7 @@ def case(bend: Bend, where: str, message: str) -> tuple[Bend, str]:
         case(
             lambda all_, _: all_.update(tags=["mine"]),
             "'all', key 'tags'",
-            "the tag 'sivera' is missing: add it, for pruning and the automations go by it",
+            "the tag 'sivera' is missing: add it, pruning and automations need it",
         ),
         case(
             lambda all_, _: all_["work_pool"].update(name="mine"),
@@ -92,7 +92,7 @@ def case(bend: Bend, where: str, message: str) -> tuple[Bend, str]:
         case(
             lambda _, schedules: schedules[0].update(timezon="UTC"),
             "'all', schedule 'hourly', key 'timezon'",
-            "no such key: mend its spelling, or take it out",
+            "no such key: correct its spelling, or remove it",
         ),
         case(
             lambda _, schedules: schedules[0].pop("timezone"),
@@ -137,7 +137,7 @@ def case(bend: Bend, where: str, message: str) -> tuple[Bend, str]:
         ),
     ],
 )
-def test_names_deployment_key_and_mend(tmp_path: Path, bend: Bend, line: str) -> None:
+def test_a_problem_is_a_line_with_deployment_key_and_remedy(tmp_path: Path, bend: Bend, line: str) -> None:
     document = timetable()
     bend(document["deployments"][0], document["deployments"][0]["schedules"])
     assert problems(write(tmp_path, document)) == [line]
@@ -154,7 +154,7 @@ def test_options_that_do_not_fit_the_flow_name_the_option(tmp_path: Path) -> Non
     assert "options.platfroms" in line
 
 
-def test_says_everything_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     document = timetable()
     document["deployments"][0]["nme"] = 1
     document["deployments"][1]["schedules"][0]["cron"] = "soon"
@@ -166,13 +166,13 @@ def test_says_everything_at_once(tmp_path: Path) -> None:
     [
         (
             "name: [",
-            "prefect.yaml, line 1: not YAML (expected the node content, but found '<stream end>'): mend it there",
+            "prefect.yaml, line 1: not YAML (expected the node content, but found '<stream end>'): fix it there",
         ),
         ("- 1", "prefect.yaml: the file is not a mapping: it begins with 'name: sivera-jobs'"),
         ("name: x\npull: []", "prefect.yaml: key 'deployments': missing: add it"),
         (
             "name: x\npull: []\ndeployments: []",
-            "prefect.yaml: key 'deployments': none is listed, and all of ours would be deleted: list one",
+            "prefect.yaml: key 'deployments': none is listed, so all of ours would be deleted: list one",
         ),
         ("name: x\npull: []\ndeployments: [7]", "prefect.yaml: deployment '1': Input should be a valid dictionary"),
         (
@@ -181,23 +181,24 @@ def test_says_everything_at_once(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_timetable_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+def test_a_file_that_is_not_a_timetable_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     path = tmp_path / "prefect.yaml"
     path.write_text(text)
     assert problems(path)[0].startswith(line)
 
 
-def test_without_an_empty_pull_prefect_would_store_the_folder_of_whoever_deploys(tmp_path: Path) -> None:
+def test_pull_must_be_listed(tmp_path: Path) -> None:
     document = timetable()
+    # Without it, Prefect stores the folder from which somebody deploys.
     del document["pull"]
     assert problems(write(tmp_path, document)) == ["prefect.yaml: key 'pull': missing: add it"]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
-    assert problems(path) == [f"{path} cannot be read (No such file or directory): name the timetable's path"]
+    assert problems(path) == [f"{path} cannot be read (No such file or directory): check the timetable's path"]
 
 
-def test_finds_the_timetable_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timetable_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_timetable() == Path(__file__).parents[2] / "prefect.yaml"

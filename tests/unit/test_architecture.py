@@ -40,7 +40,7 @@ NAMES_PLATFORMS = {
     "sivera/budgets/pacing.py": "how each platform spends a daily budget",
     "sivera/sync/rules.py": "for how long each platform restates its figures",
     "sivera/reports/texts.py": "what each platform is called in a report",
-    "sivera/metrics/quotas.py": "the quotas that are known",
+    "sivera/metrics/rules.py": "the quotas that are known",
     "ops/stack/demo.py": "why the metrics of one platform come with a later run",
 }
 """Outside the clients and the sandbox, what a single platform is named for."""

@@ -76,7 +76,7 @@ def test_a_missing_key_is_named() -> None:
 
 def test_another_key_of_the_same_id_is_noticed() -> None:
     sealed = Keyring({"k": OLD}, "k").encrypt("t", PLACE)
-    with pytest.raises(UndecryptableError, match="another one"):
+    with pytest.raises(UndecryptableError, match="a different one"):
         Keyring({"k": NEW}, "k").decrypt(sealed, PLACE)
 
 

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
-from sivera.database import check, migrate, open_engine, parse_url, read_revisions
+from sivera.database import VERSION_TABLE, check, migrate, open_engine, parse_url, read_revisions
 from sivera.errors import ConfigurationError
 from sivera.models import Base
 
@@ -45,7 +45,9 @@ def test_a_server_that_never_answers_is_named_within_seconds() -> None:
 def test_migrations_and_models_agree(engine: Engine) -> None:
     migrate(engine)  # a second time: nothing to do
     with engine.connect() as connection:
-        differences: list[Any] = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        differences: list[Any] = compare_metadata(
+            MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), Base.metadata
+        )
     assert differences == []
 
 

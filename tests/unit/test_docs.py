@@ -10,10 +10,10 @@ from textwrap import dedent
 import pytest
 from cyclopts import App
 
-from blocks.alert_channels import automation_names
+from blocks.alert_channels import WATCHDOG
 from blocks.automations import AUTOMATIONS
 from ops.cli import app
-from ops.timetable import Schedule, find_timetable, read_timetable
+from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.conditions import Kind
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.backups.options import BackupOptions
@@ -27,10 +27,10 @@ from sivera.models import Base
 from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
-from sivera.sync.options import SyncOptions
+from sivera.sync.plan import SyncOptions
 from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName
-from tasks.overlap import AnotherInstanceError
+from tasks.job import AnotherInstanceError
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -82,7 +82,7 @@ def anchors(text: str) -> set[str]:
 
 def calls(text: str) -> Iterator[list[str]]:
     """The arguments of each call of `sivera` in a line of shell or in a span of code."""
-    for part in text.split("&&"):
+    for part in re.split(r"&&|\|", text):
         if found := re.fullmatch(r"(?:uv run )?sivera (.+)", part.strip()):
             yield shlex.split(found[1])
 
@@ -153,20 +153,6 @@ def test_the_table_of_jobs_lists_each_flow_and_when_it_runs() -> None:
                 assert f"`{schedule.cron}`" in rows[FLOWS[deployment.entrypoint].name]
 
 
-def test_the_cron_expressions_of_the_guide_are_those_of_the_timetable_and_may_stand_in_it() -> None:
-    section = ENGLISH.read_text().partition('<a id="cron"></a>')[2].partition("<a id=")[0]
-    rows = re.findall(r"^\| `([^`]+)` \|[^|]+\| (?:`([\w-]+)` of `([\w/-]+)`)? ?\|$", section, re.MULTILINE)
-    deployed = {
-        (schedule.slug, f"{FLOWS[deployment.entrypoint].name}/{deployment.name}"): schedule.cron
-        for deployment in TIMETABLE.deployments
-        for schedule in deployment.schedules
-    }
-    assert len(rows) > 5
-    for cron, slug, deployment in rows:
-        assert not slug or deployed[slug, deployment] == cron
-        assert Schedule(slug="any", cron=cron, timezone="UTC")
-
-
 @each_language
 def test_the_guide_has_what_the_timetable_and_the_jobs_point_to(path: Path) -> None:
     text = path.read_text()
@@ -184,13 +170,13 @@ def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None
         for name, field in options.model_fields.items():
             default = re.escape(f"`{field.default}`") if field.default else "[^`|]+"
             assert re.search(rf"^\| `{name}` \| {default} \|", text, re.MULTILINE), f"{name} or its default"
-    for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, TIMEOUT_SECONDS):
+    for seconds in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS):
         assert re.search(rf"^\|.*\b{seconds:.0f}( s|초).*\|$", text, re.MULTILINE), f"the limit of {seconds} seconds"
     for platform, facts in FACTS.items():
         hours = round(facts.window / timedelta(hours=1))
         assert re.search(rf"^\| {platform.value} \|.*\| {hours}( hours|시간).*\|$", text, re.MULTILINE), platform
     assert set(Outcome) | set(Kind) | set(Channel) <= spans(text)
-    assert {name for channel in Channel for name in automation_names(channel)} <= spans(text)
+    assert WATCHDOG in spans(text)
     for platform, days in RESTATEMENT_DAYS.items():
         assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", text, re.MULTILINE), f"the days of {platform}"
     assert {platform.value for platform in PlatformName} <= spans(text)

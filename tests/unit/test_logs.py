@@ -17,7 +17,7 @@ logger = logging.getLogger("sivera.test")
 @pytest.fixture(autouse=True)
 def of_a_run() -> Iterator[None]:
     """A run that every line belongs to."""
-    before = logs._whose
+    before = logs._run_fields
     logs.identify(lambda: {"job": "sync-campaigns", "run_id": "r1"})
     yield
     logs.identify(before)

@@ -1,4 +1,4 @@
-"""Charts and pages as they are written: pictures that are whole, and text that stays text."""
+"""Charts and pages: pictures are whole, and text stays text."""
 
 import base64
 import subprocess
@@ -31,17 +31,17 @@ def test_a_chart_shows_its_bars_parts_and_numbers_in_any_language() -> None:
     assert {"로그", "b & <c>", "계정 수", "0", "7"} <= set(shown)
 
 
-def test_a_chart_has_the_colours_it_was_given_and_a_white_ground() -> None:
+def test_a_chart_has_its_colours_and_a_white_background() -> None:
     picture = pages.bars("T", {("a", "로그"): 1}, bar=["a"], part=COLOURS, count="n", horizontal=True)
     fills = {element.get("fill") for element in svg_of(picture).iter()}
     assert {"#0072b2", "white"} <= fills
 
 
-def test_nothing_to_count_is_said_without_a_picture() -> None:
+def test_a_chart_of_nothing_is_a_word_instead_of_a_picture() -> None:
     assert pages.bars("T", {("a", "로그"): 0}, bar=["a"], part=COLOURS, count="n") == "### T\n\nNone."
 
 
-def test_any_chart_becomes_a_picture_within_markdown() -> None:
+def test_any_chart_can_become_a_picture_in_markdown() -> None:
     import altair as alt  # noqa: PLC0415 - as where charts are made
 
     svg = to_svg(alt.Chart(alt.InlineData([{"x": 1}])).mark_point().encode(x="x:Q"))
@@ -51,7 +51,7 @@ def test_any_chart_becomes_a_picture_within_markdown() -> None:
 
 
 @pytest.mark.parametrize("name", ["a|b", "<img src=x>", "[x](javascript:y)", "`c`", "&lt;", "*b*", "a\nb"])
-def test_what_people_named_stays_text_in_one_cell(name: str) -> None:
+def test_a_name_stays_text_in_one_cell(name: str) -> None:
     line = pages.table(["name", "n"], [(name, 1234567)]).splitlines()[-1]
     cell, number = line.removeprefix("| ").removesuffix(" |").rsplit(" | ", 1)
     assert number == "1,234,567"
@@ -65,7 +65,7 @@ def test_a_long_list_says_where_the_rest_is() -> None:
     assert more == "And 5 more in the artifact `job-failures`."
 
 
-def test_a_flow_starts_without_what_draws() -> None:
+def test_a_flow_starts_without_importing_what_draws() -> None:
     names = ", ".join(f"flows.{path.stem}" for path in Path("flows").glob("[a-z]*.py"))
     code = f"import sys, {names}; print({{'altair', 'vl_convert'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code

@@ -11,9 +11,9 @@ from ops.timetable import Deployment, find_timetable, read_timetable
 from sivera.backups.options import BackupOptions
 from sivera.grants.refreshing import RefreshOptions
 from sivera.retention.options import CleanupOptions
-from sivera.sync.options import SyncOptions
+from sivera.sync.plan import SyncOptions
 from sivera.values import PlatformName
-from tasks.announcing import tell
+from tasks.announcing import end
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
 DEPLOYMENTS = pytest.mark.parametrize("deployment", TIMETABLE.deployments, ids=lambda deployment: deployment.name)
@@ -138,7 +138,7 @@ def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_ea
     assert set(LOCKS) == of_platforms | {flow.name for flow in FLOWS.values()} - {SYNC_JOB, REFRESH_JOB}
 
 
-def test_the_world_is_told_how_each_job_s_runs_end() -> None:
+def test_the_end_of_each_job_s_runs_is_announced() -> None:
     for flow in FLOWS.values():
         hooks = (flow.on_completion_hooks, flow.on_failure_hooks, flow.on_crashed_hooks, flow.on_cancellation_hooks)
-        assert all(tell in each for each in hooks), flow.name
+        assert all(end in each for each in hooks), flow.name

@@ -7,7 +7,7 @@ import pytest
 from sivera.breaker import OUTAGE_AFTER, OUTAGE_SECONDS, Breaker
 from sivera.errors import Throttled
 from sivera.queue import WorkQueue
-from sivera.sync.summary import DueAccount
+from sivera.sync.plan import DueAccount
 from sivera.values import PlatformName
 
 

@@ -1,4 +1,4 @@
-"""What a failure means: a sentence with the mend and without values, and whether to try again."""
+"""What a failure means: a sentence with the remedy and without values, and whether to try again."""
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -17,7 +17,7 @@ from sivera.values import PlatformName
 
 
 @pytest.mark.parametrize(
-    ("error", "mend"),
+    ("error", "remedy"),
     [
         (Unavailable(PlatformName.META, "did not answer in time"), "next run tries again"),
         (ReconnectRequired(PlatformName.META, "the token is gone", "190"), "connect the account again"),
@@ -30,9 +30,9 @@ from sivera.values import PlatformName
         (KeyError("hunter2"), "a defect"),
     ],
 )
-def test_a_reason_says_what_to_do_and_shows_no_values(error: Exception, mend: str) -> None:
-    reason = reason_for(error, PlatformName.META)
-    assert mend in reason
+def test_a_reason_says_what_to_do_and_shows_no_values(error: Exception, remedy: str) -> None:
+    reason = reason_for(error)
+    assert remedy in reason
     assert "hunter2" not in reason
 
 

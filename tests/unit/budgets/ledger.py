@@ -1,5 +1,6 @@
 """A database with accounts, campaigns and what they spent, for the tests of check-budgets."""
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, text
 
-from sivera.budgets.checking import CheckDependencies, check_platform
+from sivera.alerts.changes import AlertEvent
+from sivera.budgets.checking import CheckDependencies, check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS, CheckSummary
-from sivera.budgets.teams import check_team_budgets
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -27,6 +28,7 @@ class Ledger:
     engine: Engine
     now: datetime = NOW
     campaigns: int = field(default=0)
+    events: list[AlertEvent] = field(default_factory=list)
 
     def execute(self, statement: str, **parameters: object) -> None:
         with self.engine.begin() as connection:
@@ -150,29 +152,28 @@ class Ledger:
         )
 
     def deps(self) -> CheckDependencies:
-        return CheckDependencies(self.engine, "http://ui/run", lambda: self.now)
+        return CheckDependencies(self.engine, "http://ui/run", self.events.extend, lambda: self.now)
 
     def check(self, options: BudgetOptions = DEFAULT) -> CheckSummary:
         """Check everything, as a run of the flow."""
-        deps, until = self.deps(), time.monotonic() + LONG
-        found: dict[str, object] = {
-            platform.value: check_platform(deps, options, platform, until)
-            for platform in options.platforms or PlatformName
-        }
-        return CheckSummary.of(found | {TEAMS: check_team_budgets(deps, options, until)})
+        parts = [*(platform.value for platform in options.platforms or PlatformName), TEAMS]
+        until = time.monotonic() + LONG
+        return CheckSummary.of({part: check_part(self.deps(), options, part, until) for part in parts})
 
-    def open(self) -> list[tuple[str, int]]:
-        """Subject and threshold of what is open."""
-        found = self.rows("SELECT subject, threshold FROM budget_alerts WHERE closed_at IS NULL ORDER BY 1, 2")
-        return [(row.subject, row.threshold) for row in found]
+    def open(self) -> dict[str, int]:
+        """The level of each open alert by its subject, without the first day of its period."""
+        found = self.rows("SELECT subject, level FROM alerts WHERE closed_at IS NULL ORDER BY 1")
+        return {without_period(row.subject): row.level for row in found}
 
-    def events(self) -> list[tuple[str, str, int]]:
+    def news(self) -> list[tuple[str, str, int]]:
         """Name, subject and threshold of the events so far, in their order."""
-        return [(row.name, row.payload["subject"], row.payload["threshold"]) for row in self.outbox()]
-
-    def outbox(self) -> Sequence[Row[Any]]:
-        return self.rows("SELECT name, resource, payload FROM outbox_events ORDER BY created_at")
+        return [(one.name, without_period(one.payload["subject"]), one.payload["threshold"]) for one in self.events]
 
     def spent(self, summary: CheckSummary) -> dict[str, Decimal]:
         """What each subject that is shown has spent."""
-        return {one.subject: one.spent for one in summary.total.worst}
+        return {without_period(one.subject): one.spent for one in summary.total.worst}
+
+
+def without_period(subject: str) -> str:
+    """The subject of an alert without the first day of its period."""
+    return re.sub(r"\.\d{4}-\d\d-\d\d$", "", subject)

@@ -1,20 +1,19 @@
-"""Processes that begin in milliseconds: forked from a server that has imported everything already."""
+"""Processes that start in milliseconds: forked from the test, so they have imported everything already.
+
+A target must open its own connections, or call `of_its_own` on a stage: sockets of the test are not its to use.
+"""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkContext
 from multiprocessing.process import BaseProcess
 
-CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
-# There is one server for all tests of a process: whoever starts it, it has what each of them runs.
-CONTEXT.set_forkserver_preload(
-    [
-        "tests.unit.grants.workers",
-        "tests.unit.retention.test_cleaning",
-        "tests.unit.sync.killed",
-    ]
-)
+import httpx
+
+from tests.stage import Stage
+
+CONTEXT: ForkContext = multiprocessing.get_context("fork")
 
 
 @contextmanager
@@ -32,8 +31,16 @@ def running(target: Callable[..., None], count: int, *arguments: object) -> Iter
 
 
 def run(target: Callable[..., None], *arguments: object) -> int:
-    """Run a process to its end and return its exit code, -n where signal n ended it."""
+    """Run a process to its end and return its exit code, -n if signal n ended it."""
     with running(target, 1, *arguments) as (process,):
         process.join(100)
         assert process.exitcode is not None, "it did not end within 100 seconds"
         return process.exitcode
+
+
+def of_its_own(stage: Stage, http: httpx.Client) -> None:
+    """Give a forked process connections of its own; `http` is a client that was never used."""
+    stage.engine.dispose(close=False)
+    stage.http = http
+    stage.client.cache_clear()
+    stage.tokens.cache_clear()

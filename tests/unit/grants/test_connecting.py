@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
+from sivera.accounts.queries import upsert_accounts
 from sivera.errors import PlatformError, ReconnectRequired, Unavailable
 from sivera.grants import renewal_queries as renewals
 from sivera.grants.connecting import AccountsNotListed, connect_token, discover
-from sivera.values import PlatformName
+from sivera.grants.queries import get_credential
+from sivera.values import AdAccount, PlatformName
 from tests.stage import Stage
 
 
@@ -49,27 +51,17 @@ def test_an_account_that_two_grants_reach_stays_with_the_one_that_works(stage: S
     first, second = world.add_grant(PlatformName.META), world.add_grant(PlatformName.META)
     second.account_ids.extend(first.account_ids)
     carrier = stage.connect(first)
-    both = connect_token(
-        stage.engine,
-        stage.keyring,
-        stage.client(PlatformName.META),
-        team="Hanok",
-        token=stage.issue(second).access_token,
-        name="second",
-    )
+
+    def connect_second() -> set[str]:
+        client, token = stage.client(PlatformName.META), stage.issue(second).access_token
+        found = connect_token(stage.engine, stage.keyring, client, team="Hanok", token=token, name="second")
+        return set(found.external_ids)
+
     assert carrier.external_ids == tuple(first.account_ids)
-    assert set(both.external_ids) == set(second.account_ids) - set(first.account_ids)
+    assert connect_second() == set(second.account_ids) - set(first.account_ids)
     with Session(stage.engine) as session, session.begin():
         assert renewals.mark(session, carrier.credential_id, 1, "reauthorization_required", "gone")
-    again = connect_token(
-        stage.engine,
-        stage.keyring,
-        stage.client(PlatformName.META),
-        team="Hanok",
-        token=stage.issue(second).access_token,
-        name="second",
-    )
-    assert set(again.external_ids) == set(second.account_ids)
+    assert connect_second() == set(second.account_ids)
 
 
 @pytest.mark.parametrize("platform", list(PlatformName))
@@ -92,41 +84,31 @@ def test_a_pasted_token_of_no_grant_is_refused_in_words(stage: Stage) -> None:
 
 
 def test_a_grant_of_thousands_of_accounts_can_be_connected(stage: Stage, world: World) -> None:
-    connection = stage.connect(world.add_grant(PlatformName.TIKTOK, accounts=7_000, campaigns=1))
-    assert len(connection.account_ids) == 7_000
+    """More than fit into the parameters of one statement."""
+    id_ = stage.connect(world.add_grant(PlatformName.TIKTOK)).credential_id
+    found = [AdAccount(external_id=str(n), name="A", currency="USD", timezone="UTC") for n in range(7_000)]
+    with Session(stage.engine) as session, session.begin():
+        assert len(upsert_accounts(session, get_credential(session, id_), found)) == 7_001
 
 
-def test_a_token_that_was_replaced_is_stored_though_its_accounts_cannot_be_listed(stage: Stage, world: World) -> None:
-    grant = world.add_grant(PlatformName.AMAZON, accounts=2, rotates=True)
-    client, pasted = stage.client(PlatformName.AMAZON), SecretStr(world.issue_refresh(grant))
+def test_a_token_is_stored_without_accounts_only_if_the_platform_replaced_it(stage: Stage, world: World) -> None:
+    client, kept = stage.client(PlatformName.AMAZON), world.add_grant(PlatformName.AMAZON)
     world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "accounts"))
+    with pytest.raises(Unavailable):
+        connect_token(stage.engine, stage.keyring, client, team="Nari", token=SecretStr(world.issue_refresh(kept)))
+    assert stage.rows("SELECT 1 FROM teams") == []
+    grant = world.add_grant(PlatformName.AMAZON, accounts=2, rotates=True)
+    pasted = SecretStr(world.issue_refresh(grant))
     with pytest.raises(AccountsNotListed, match="Run: sivera credentials discover") as stored_alone:
         connect_token(stage.engine, stage.keyring, client, team="Nari", token=pasted)
     world.faults.clear()
     id_ = stored_alone.value.credential_id
     source = stage.tokens(PlatformName.AMAZON, id_)
     assert len(discover(stage.engine, client, source, id_)) == 2
+    grant.account_ids.extend(kept.account_ids)
+    assert len(discover(stage.engine, client, source, id_)) == 3, "an account that came later"
     stage.pass_time(timedelta(hours=2))
     assert world.grant_of_access(PlatformName.AMAZON, source.renewed(source.current())) is grant
-
-
-def test_a_token_that_still_works_is_not_stored_where_its_accounts_cannot_be_listed(stage: Stage, world: World) -> None:
-    grant = world.add_grant(PlatformName.AMAZON)
-    client, pasted = stage.client(PlatformName.AMAZON), SecretStr(world.issue_refresh(grant))
-    world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "accounts"))
-    with pytest.raises(Unavailable):
-        connect_token(stage.engine, stage.keyring, client, team="Nari", token=pasted)
-    assert stage.rows("SELECT 1 FROM teams") == []
-
-
-def test_accounts_that_came_later_are_discovered(stage: Stage, world: World) -> None:
-    first, second = world.add_grant(PlatformName.META), world.add_grant(PlatformName.META, accounts=3)
-    connection = stage.connect(first)
-    first.account_ids.extend(second.account_ids)
-    source = stage.tokens(PlatformName.META, connection.credential_id)
-    carried = discover(stage.engine, stage.client(PlatformName.META), source, connection.credential_id)
-    assert len(carried) == 4
-    assert connection.account_ids[0] in carried
 
 
 def test_nothing_is_spent_where_the_database_cannot_be_written_to(stage: Stage, world: World) -> None:

@@ -1,29 +1,61 @@
 """A renewal that is killed anywhere leaves a grant that works, or is in doubt and then works.
 
-A grant is lost only where its platform honours none of the tokens that were ever written down.
+A grant is lost only if its platform honours none of the tokens that were ever written down.
 """
 
+import itertools
+import os
 import signal
+import sys
 from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from sandbox.world import World
 from sivera.errors import ReconnectRequired
 from sivera.grants.refreshing import RefreshOptions, plan_refresh
 from sivera.grants.renewal import LEASE, take_up_spool
+from sivera.platforms.base import new_http_client
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.grants.processes import run
-from tests.unit.grants.workers import renew_and_die
+from tests.unit.grants.processes import of_its_own, run
 
 MOST_STEPS = 120
 LEEWAY = timedelta(hours=3)
-"""For how long a platform that is kind honours the token that was spent last."""
+"""How long a lenient platform honours the last spent token."""
 
 LAST_OUTCOME = "SELECT outcome FROM token_refresh_logs ORDER BY id DESC LIMIT 1"
+
+
+def renew_and_die(stage: Stage, http: httpx.Client, platform: PlatformName, credential_id: int, last: int) -> None:
+    """Renew a grant until the n-th step, and be killed there.
+
+    Steps are before and after each statement and commit of SQL, each action of the HTTP connection (begin to connect,
+    to send, to receive, and the end of each), and before each action of the spool on its folder.
+    """
+    steps = itertools.count(1)
+
+    def step(*_: object) -> None:
+        if next(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def audit(name: str, arguments: tuple[object, ...]) -> None:
+        if name in ("open", "os.rename", "os.remove") and str(arguments[0]).startswith(str(stage.spool)):
+            step()
+
+    def trace(request: httpx.Request) -> None:
+        request.extensions["trace"] = step
+
+    of_its_own(stage, http)
+    for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
+        event.listen(stage.engine, moment, step)
+    event.listen(Session, "after_commit", step)
+    stage.http.event_hooks = {"request": [trace], "response": [step]}
+    sys.addaudithook(audit)
+    stage.tokens(platform, credential_id).current()
 
 
 @pytest.mark.parametrize(
@@ -38,37 +70,29 @@ LAST_OUTCOME = "SELECT outcome FROM token_refresh_logs ORDER BY id DESC LIMIT 1"
     ids=["google", "meta", "amazon-lenient", "tiktok-lenient", "amazon-strict"],
 )
 def test_a_kill_at_any_step_loses_no_token_that_its_platform_still_honours(
-    stage: Stage, world: World, database_url: str, platform: PlatformName, rotates: bool, leeway: timedelta
+    stage: Stage, world: World, platform: PlatformName, rotates: bool, leeway: timedelta
 ) -> None:
     grant = world.add_grant(platform, rotates=rotates, leeway=leeway)
     grant.expires = True
     id_ = stage.connect(grant).credential_id
     life = stage.rows("SELECT expires_at - now() AS life FROM platform_credentials")[0].life
     seen: list[str] = []
-    for step in range(1, MOST_STEPS):
-        stage.pass_time(life - timedelta(minutes=2))
-        generation = stage.rows("SELECT generation FROM platform_credentials")[0].generation
-        code = run(
-            renew_and_die,
-            database_url,
-            stage.sandbox,
-            str(stage.spool),
-            stage.now().isoformat(),
-            platform,
-            id_,
-            step,
-        )
-        httpx.post(f"{stage.sandbox}/control/calls", timeout=60)  # the sandbox has answered what was sent before
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        seen.append(what_was_left(stage, generation))
-        honoured = leeway > timedelta() or not rotates or seen[-1] == "on disk"
-        resolve(stage, platform, id_, left=seen[-1], honoured=honoured)
-    else:
-        pytest.fail("a renewal has more steps than this test takes")
+    with new_http_client() as http:
+        for step in range(1, MOST_STEPS):
+            stage.pass_time(life - timedelta(minutes=2))
+            generation = stage.rows("SELECT generation FROM platform_credentials")[0].generation
+            code = run(renew_and_die, stage, http, platform, id_, step)
+            stage.http.post(f"{stage.sandbox}/control/calls")  # the sandbox has answered what was sent before
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            seen.append(what_was_left(stage, generation))
+            honoured = leeway > timedelta() or not rotates or seen[-1] == "on disk"
+            resolve(stage, platform, id_, left=seen[-1], honoured=honoured)
+        else:
+            pytest.fail("a renewal has more steps than this test takes")
     assert len(seen) > 20
-    # In the order of the steps; only a refresh token that is replaced is written to disk.
+    # In the order of the steps. Only a refresh token that is replaced is written to disk.
     order = ["untouched", "in doubt", *(["on disk"] if rotates else []), "stored"]
     assert list(dict.fromkeys(seen)) == order
     assert seen == sorted(seen, key=order.index)
@@ -84,7 +108,7 @@ def what_was_left(stage: Stage, generation: int) -> str:
 
 
 def resolve(stage: Stage, platform: PlatformName, id_: int, *, left: str, honoured: bool) -> None:
-    """Let the next holder take over: the grant works then, unless its platform honours no stored token."""
+    """Let the next holder take over: then the grant works, unless its platform honours no stored token."""
     stage.age(LEASE)
     if not take_up_spool(stage.renewal_dependencies()) and left != "stored":
         with Session(stage.engine) as session:
@@ -94,7 +118,7 @@ def resolve(stage: Stage, platform: PlatformName, id_: int, *, left: str, honour
         token = stage.tokens(platform, id_).current()
     except ReconnectRequired:
         assert left == "in doubt"
-        assert not honoured, "the platform still honours a token that is stored"
+        assert not honoured, "the platform still honours a stored token"
         assert stage.rows(LAST_OUTCOME)[0].outcome == "rotation_lost"
         (grant,) = stage.world.grants.values()
         stage.world.log_in(grant.id)

@@ -1,46 +1,52 @@
 """Many processes renew the same grants at once: each grant is renewed by exactly one call."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from multiprocessing.synchronize import Barrier
 
+import httpx
 from sqlalchemy.orm import Session
 
 from sandbox.world import World
 from sivera.grants import queries
-from sivera.grants.renewal import seal
+from sivera.grants.refreshing import RefreshOptions, plan_refresh, renew_due
+from sivera.grants.renewal import seal_tokens
+from sivera.platforms.base import new_http_client
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.grants.processes import CONTEXT, running
-from tests.unit.grants.workers import renew_all
+from tests.unit.grants.processes import CONTEXT, of_its_own, running
 
 PROCESSES, GRANTS, THREADS = 8, 500, 4
 
 
-def test_eight_processes_renew_five_hundred_rotating_grants_with_one_call_each(
-    stage: Stage, world: World, database_url: str
-) -> None:
+def renew_all(stage: Stage, http: httpx.Client, planned: Barrier) -> None:
+    """Renew every due grant, as a run of refresh-tokens without Prefect, once all processes have planned.
+
+    Two processes each begin at the same grant, so that they meet at every one; the pairs begin in different places.
+    """
+    of_its_own(stage, http)
+    with Session(stage.engine) as session:
+        due = plan_refresh(session, RefreshOptions()).due
+    first = planned.wait(60) // 2 * 2 * GRANTS // PROCESSES
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(
+            pool.map(lambda grant: renew_due(stage.tokens(grant.platform, grant.id), grant), due[first:] + due[:first])
+        )
+
+
+def test_eight_processes_renew_five_hundred_rotating_grants_with_one_call_each(stage: Stage, world: World) -> None:
     grants = [world.add_grant(PlatformName.AMAZON, accounts=0, rotates=True) for _ in range(GRANTS)]
     with Session(stage.engine) as session, session.begin():
         team_id = queries.ensure_team(session, "Hanok")
         for grant in grants:
             tokens = stage.issue(grant)
             row = queries.ensure_credential(session, team_id, "amazon", str(grant.id))
-            queries.replace_tokens(
-                session,
-                row,
-                access_token=seal(stage.keyring, row.id, "access_token", tokens.access_token),
-                refresh_token=seal(stage.keyring, row.id, "refresh_token", tokens.refresh_token),
-                expires_in=tokens.expires_in,
-            )
-    world.faults.latency_seconds = 0.05
-    arguments = (
-        database_url,
-        stage.sandbox,
-        str(stage.spool),
-        stage.now().isoformat(),
-        THREADS,
-        CONTEXT.Barrier(PROCESSES),
-    )
-    with running(renew_all, PROCESSES, *arguments) as processes:
+            queries.replace_tokens(session, row, seal_tokens(stage.keyring, row.id, tokens), tokens.expires_in)
+    world.faults.latency_seconds = 0.02
+    with (
+        new_http_client() as http,
+        running(renew_all, PROCESSES, stage, http, CONTEXT.Barrier(PROCESSES)) as processes,
+    ):
         for process in processes:
             process.join(200)
         assert [process.exitcode for process in processes] == [0] * PROCESSES

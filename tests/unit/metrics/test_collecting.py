@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
 from sivera.metrics import definitions as of
-from sivera.metrics.call_queries import add_calls
 from sivera.metrics.collecting import BATCH, Turn, begin, collect, forget, measure
 from sivera.metrics.definitions import EXPIRY_BUCKETS, EXPORTED, Collection, Metric, Sample
-from sivera.metrics.queries import QUESTIONS, read_latest, read_series, write
-from sivera.metrics.runs import JobRun, JobRuns, Window
+from sivera.metrics.queries import QUESTIONS, add_calls, read_latest, read_series, write
+from sivera.metrics.rules import JobRun, JobRuns, Window
 from sivera.models import Base
 from sivera.values import PlatformName
 
@@ -218,9 +217,9 @@ def test_old_samples_go_in_batches(engine: Engine) -> None:
         for start in range(0, BATCH + 10, 1_000):
             write(session, NOW - timedelta(days=91), [sample(start + n) for n in range(min(1_000, BATCH + 10 - start))])
         write(session, NOW - timedelta(days=89), [sample(1)])
-    assert forget(engine, NOW, timedelta(days=90)) == BATCH + 10
+    assert forget(engine, NOW - timedelta(days=90)) == BATCH + 10
     assert [row[0] for row in stored(engine)] == [NOW - timedelta(days=89)]
-    assert forget(engine, NOW, timedelta(days=90)) == 0
+    assert forget(engine, NOW - timedelta(days=90)) == 0
 
 
 @pytest.mark.parametrize("metric", EXPORTED, ids=lambda metric: metric.name)

@@ -1,31 +1,30 @@
 """Books for tests of reports: teams, accounts and daily figures, written straight into the database."""
 
-import resource
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
-from sivera.database import open_engine
 from sivera.files import PrivateFileSystem
 from sivera.models import AdAccount, Campaign, CampaignDailyMetric, PlatformCredential, Team
-from sivera.reports.keeping import NotKeptError
 from sivera.reports.options import ReportOptions
-from sivera.reports.plan import plan_reports
-from sivera.reports.summary import ReportPlan, TeamReports
-from sivera.reports.writing import ReportDependencies, restate_reports, write_reports
+from sivera.reports.rules import paths
+from sivera.reports.summary import ReportPlan, ReportSummary, ReportTally
+from sivera.reports.writing import ReportDependencies, plan_reports, revise_reports, write_reports
 from sivera.values import PlatformName
 
 DAY = date(2026, 11, 23)
 """A Monday: the day of the report, unless a test says otherwise."""
 
 NEXT_MORNING = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
+ONE_DAY = timedelta(days=1)
 
 
 @dataclass
@@ -103,7 +102,7 @@ class Books:
         value: float | str = 0,
         currency: str = "USD",
     ) -> None:
-        """Write a campaign's day, in place of what stood there."""
+        """Write a campaign's day, in place of what was there."""
         with Session(self.engine) as session, session.begin():
             session.merge(
                 CampaignDailyMetric(
@@ -127,18 +126,25 @@ class Books:
         with Session(self.engine) as session:
             return plan_reports(session, ReportOptions(**options), self.now)
 
-    def run(self, **options: Any) -> list[TeamReports]:
-        """What a run does, without Prefect."""
+    def run(self, **options: Any) -> ReportSummary:
+        """Do what a run does, without Prefect."""
         plan = self.plan(**options)
-        steps = ((write_reports, plan.lacking), (restate_reports, plan.restating))
-        return [step(self.deps(), team, 1.0) for step, teams in steps for team in teams]
+        tally = ReportTally(plan)
+        for team in plan.lacking:
+            tally.add(team, write_reports(self.deps(), team, 1.0))
+        for team in tally.restating():
+            tally.add(team, revise_reports(self.deps(), team, 1.0))
+        return tally.summary()
 
-    def written(self, **options: Any) -> list[tuple[str, int]]:
-        """Run, and return the days and versions that were written."""
-        return [(str(one.day), one.version) for team in self.run(**options) for one in team.written]
+    def written(self, **options: Any) -> tuple[list[int], list[int]]:
+        """Run, and return the days of the month with a new and with a revised report, in the order of writing."""
+        teams = self.run(**options).written
+        return [day.day for team in teams for day in team.reports], [day.day for team in teams for day in team.revised]
 
-    def pass_time(self, by: timedelta) -> None:
-        self.now += by
+    def next_day(self, days: int = 1) -> None:
+        """Let days pass, and a sync of every account."""
+        self.now += days * ONE_DAY
+        self.execute("UPDATE ad_accounts SET synced_as_of = :now", now=self.now)
 
     def execute(self, statement: str, **values: object) -> None:
         with self.engine.begin() as connection:
@@ -151,14 +157,13 @@ class Books:
     def files(self) -> list[str]:
         return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
 
-    def page(self, day: date = DAY, version: int = 1) -> str:
-        (path,) = self.folder.glob(f"team-*/{day:%Y/%m}/{day}.v{version}.html")
-        return path.read_text()
+    def page(self, day: date = DAY, team: int = 1) -> str:
+        return (self.folder / paths(team, day)[0]).read_text()
 
+    def table(self, day: date = DAY, team: int = 1) -> list[dict[str, str]]:
+        content = (self.folder / paths(team, day)[1]).read_bytes()
+        return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
-def write_on_full_disk(database_url: str, folder: str, now: datetime) -> None:
-    """Write reports in a process of its own, none of whose files may grow to more than 5,000 bytes."""
-    books = Books(open_engine(database_url), Path(folder), now)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
-    with pytest.raises(NotKeptError, match=r"2026-11-23.v1.html \(OSError\): .* has room"):
-        books.run(make_up_days=0)
+    def spend(self, day: date = DAY) -> str:
+        """Return what the table has as the spend of the day."""
+        return next(row["spend"] for row in self.table(day) if (row["level"], row["period"]) == ("total", "day"))

@@ -1,4 +1,4 @@
-"""What figures add up to, and what is undefined."""
+"""How figures are added and compared, and which are undefined."""
 
 from decimal import Decimal
 
@@ -10,12 +10,9 @@ NONE = Figures()
 
 
 def line(spend: str, before: str = "0", **more: object) -> Line:
-    periods = dict.fromkeys(Period, NONE) | {
-        Period.DAY: Figures(spend=Decimal(spend)),
-        Period.WEEK_BEFORE: Figures(spend=Decimal(before)),
-    }
     named = {"platform": PlatformName.META, "account_id": 1, "account": "Shop", "campaign_id": spend, "campaign": spend}
-    return Line.model_validate(named | more | {"periods": periods})
+    periods = {"day": Figures(spend=Decimal(spend)), "week_before": Figures(spend=Decimal(before))}
+    return Line.model_validate(dict.fromkeys(Period, NONE) | named | periods | more)
 
 
 def test_ratios() -> None:
@@ -30,7 +27,7 @@ def test_ratios() -> None:
     )
 
 
-def test_what_is_divided_by_zero_is_undefined() -> None:
+def test_a_division_by_zero_is_undefined() -> None:
     assert (NONE.ctr, NONE.cpc, NONE.cpa, NONE.roas) == (None, None, None, None)
     assert change(5, 0) is None
     assert change(None, Decimal(1)) is None
@@ -38,7 +35,7 @@ def test_what_is_divided_by_zero_is_undefined() -> None:
     assert change(0, 4) == -1
 
 
-def test_movers_are_those_that_moved_and_the_most_first() -> None:
+def test_movers_are_sorted_by_how_much_they_moved() -> None:
     lines = [line(str(spend), "10") for spend in (1, 3, 10, 12, 30, 40, 50, 60, 70)]
     section = to_section("USD", lines)
     assert [one.campaign for one in section.rising] == ["70", "60", "50", "40", "30"]

@@ -1,4 +1,4 @@
-"""The page and the table of a team that is as big as teams get, also on a phone: in a real browser, 390 pixels wide."""
+"""The page and the table of a very big team, also in a real browser on a phone, 390 pixels wide."""
 
 import csv
 import io
@@ -6,16 +6,16 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from sivera.reports.figures import MOVERS, Figures, Line, to_section
+from sivera.reports.figures import MOVERS, Figures, Line, Point, Report, to_section
 from sivera.reports.page import MOST_LINES, MOST_MISSING, render
-from sivera.reports.report import Made, Point, Report
-from sivera.reports.rules import MissingAccount, Period, Why
+from sivera.reports.rules import MissingAccount, Why
 from sivera.reports.spreadsheet import to_csv
 from sivera.reports.texts import Language
 from sivera.values import PlatformName
@@ -33,52 +33,51 @@ CUT_OFF = """() => [...document.querySelectorAll(".key b")]
 
 
 def big_report(campaigns: int = CAMPAIGNS, accounts: int = ACCOUNTS) -> Report:
-    """A report of so many campaigns in as many accounts, none of which was read, in dollars and in won."""
+    """A report in dollars and in won; the figures of every account are incomplete."""
     return Report(
-        team_id=1,
         team="한빛 커머스",
         timezone="Asia/Seoul",
         day=DAY,
-        checksum="",
+        digest="",
         sections=tuple(
             to_section(currency, [line(n, n % accounts, scale) for n in range(campaigns)])
             for currency, scale in (("KRW", 1000), ("USD", 1))
         ),
         points=tuple(
-            Point(currency=currency, day=DAY - back * ONE_DAY, platform=platform, spend=50 + back, conversions=back)
+            Point(currency, DAY - back * ONE_DAY, platform, Decimal(50 + back), Decimal(back))
             for currency in ("KRW", "USD")
             for back in range(28)
             for platform in PLATFORMS
         ),
         missing=tuple(
-            MissingAccount(id=n, platform=PLATFORMS[n % 4], name=f"계정 {n}", why=Why.DAY_NOT_OVER)
+            MissingAccount(n, PLATFORMS[n % 4], f"계정 {n}", "America/Los_Angeles", Why.DAY_NOT_OVER)
             for n in range(accounts)
         ),
-        zones=dict.fromkeys(range(accounts), "America/Los_Angeles"),
     )
 
 
 def line(n: int, account: int, scale: int) -> Line:
-    figures = Figures(
-        impressions=n * 1000, clicks=n * 10, spend=n * 7 * scale, conversions=n % 50, conversion_value=n * 20 * scale
-    )
     return Line(
         platform=PLATFORMS[account % 4],
         account_id=account,
         account=f"한빛 커머스 글로벌 광고 계정 {account}",
         campaign_id=f"c{n}",
         campaign=f"2026 겨울 세일 · 리타게팅 · Winter sale retargeting {n}",
-        periods={
-            Period.DAY: figures,
-            Period.DAY_BEFORE: Figures(spend=n * 6 * scale, clicks=n * 11, impressions=n * 900),
-            Period.WEEK_BEFORE: Figures(spend=(n % 7) * 9 * scale),
-            Period.MONTH_TO_DATE: Figures(spend=n * 150 * scale),
-        },
+        day=Figures(
+            impressions=n * 1000,
+            clicks=n * 10,
+            spend=n * 7 * scale,
+            conversions=n % 50,
+            conversion_value=n * 20 * scale,
+        ),
+        day_before=Figures(spend=n * 6 * scale, clicks=n * 11, impressions=n * 900),
+        week_before=Figures(spend=(n % 7) * 9 * scale),
+        month_to_date=Figures(spend=n * 150 * scale),
     )
 
 
 def page_of(report: Report, language: Language) -> str:
-    return render(report, Made(at=datetime(2026, 11, 24, 1, tzinfo=ZoneInfo("Asia/Seoul")), version=1), language)
+    return render(report, datetime(2026, 11, 24, 1, tzinfo=ZoneInfo("Asia/Seoul")), language)
 
 
 @pytest.mark.parametrize("language", list(Language))
@@ -91,13 +90,13 @@ def test_the_page_of_a_big_team_says_how_much_more_there_is(language: Language) 
     assert len(re.findall(r'<th scope="row">한빛 커머스', page)) == 2 * MOST_LINES
     assert len(re.findall(r"<li>\w+ Ads · 계정", page)) == MOST_MISSING
     more = {
-        Language.EN: ("and 2,950 more, all in the CSV", "and 450 more, all in the CSV", "and 490 more, all in the CSV"),
+        Language.EN: ("2,950 more are in the CSV", "450 more are in the CSV", "490 more are in the CSV"),
         Language.KO: ("그 밖의 2,950개까지 전체는", "그 밖의 450개까지 전체는", "그 밖에 490개가 더 있습니다"),
     }
     assert [page.count(text) for text in more[language]] == [2, 2, 1]
 
 
-def test_a_page_that_shows_all_says_nothing_of_more() -> None:
+def test_a_page_that_shows_all_does_not_mention_more() -> None:
     page = page_of(big_report(MOST_LINES, MOST_MISSING), Language.EN)
     assert "more, all in the CSV" not in page
 
@@ -125,7 +124,7 @@ def test_the_table_of_a_big_team_holds_all() -> None:
 
 @pytest.fixture(scope="module")
 def phone() -> Iterator[Page]:
-    """A page of a browser on a phone that runs no script."""
+    """A page in the browser of a phone."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         context = browser.new_context(
@@ -137,7 +136,7 @@ def phone() -> Iterator[Page]:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`, see 'Work on it' in README.md")
 @pytest.mark.parametrize("language", list(Language))
-def test_a_phone_shows_the_page_without_moving_it_sideways(phone: Page, tmp_path: Path, language: Language) -> None:
+def test_a_page_fits_the_width_of_a_phone(phone: Page, tmp_path: Path, language: Language) -> None:
     asked: list[str] = []
     phone.on("request", lambda request: asked.append(request.url))
     file = tmp_path / "report.html"
@@ -151,8 +150,8 @@ def test_a_phone_shows_the_page_without_moving_it_sideways(phone: Page, tmp_path
         assert box is not None
         assert box["width"] > 300
         assert box["x"] + box["width"] <= PHONE_PIXELS
-    assert phone.evaluate(CUT_OFF) == [], "each figure is on a line of its own, and whole"
-    # Of a table the names stay in sight while its figures are moved.
+    assert phone.evaluate(CUT_OFF) == [], "each figure is on one line, and whole"
+    # A table scrolls, and its names stay in sight.
     table = phone.locator(".wide").last
     table.evaluate("each => { each.scrollLeft = 400 }")
     name = table.locator("tbody th").first.bounding_box()

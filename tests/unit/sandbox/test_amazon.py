@@ -19,8 +19,8 @@ from oauthlib.oauth2 import OAuth2Error, WebApplicationClient  # type: ignore[im
 from sandbox.app import create_app
 from sandbox.faults import Fault, FaultKind
 from sandbox.server import serve
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Figures, Grant, World
-from sivera.values import BudgetKind, CampaignStatus, PlatformName
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
+from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import NOW, PATIENCE_SECONDS
 
 AMAZON = PlatformName.AMAZON
@@ -141,20 +141,6 @@ def test_an_oauth_client_understands_each_refusal(
     assert (reply.status_code, caught.value.error) == (status, code)
 
 
-def test_a_revoked_grant_is_renewed_no_more(amazon: Amazon) -> None:
-    amazon.world.revoke_grant(amazon.grant.id)
-    assert amazon.token().json()["error"] == "invalid_grant"
-
-
-def test_a_rotated_refresh_token_works_once_and_its_reuse_ends_the_grant(amazon: Amazon) -> None:
-    amazon.grant.rotates = True
-    spent = amazon.world.issue_refresh(amazon.grant)
-    fresh = amazon.token(refresh_token=spent).json()["refresh_token"]
-    assert fresh != spent
-    assert amazon.token(refresh_token=spent).json()["error"] == "invalid_grant"
-    assert amazon.token(refresh_token=fresh).json()["error"] == "invalid_grant"
-
-
 # -- profiles ---------------------------------------------------------------------------------------------------------
 
 
@@ -171,10 +157,6 @@ def test_profile_ids_are_numbers_that_a_double_cannot_hold(amazon: Amazon) -> No
     assert row["profileId"] == int(amazon.account.id) > 2**53
     assert int(float(row["profileId"])) != row["profileId"]
     assert (row["currencyCode"], row["timezone"]) == (amazon.account.currency, amazon.account.timezone)
-
-
-def test_profiles_are_filtered_by_type(amazon: Amazon) -> None:
-    assert amazon.call("GET", "/v2/profiles?profileTypeFilter=agency").json() == []
 
 
 # -- campaigns --------------------------------------------------------------------------------------------------------
@@ -200,12 +182,6 @@ def test_each_product_has_its_own_encoding(amazon: Amazon) -> None:
     assert updated < NOW
 
 
-def test_a_lifetime_budget_is_that_of_brands(amazon: Amazon) -> None:
-    campaign = list(amazon.account.campaigns.values())[1]
-    amazon.world.change_campaign(AMAZON, amazon.account.id, campaign.id, budget_kind=BudgetKind.LIFETIME)
-    assert amazon.sb(**ALL_STATES)["campaigns"][0]["budgetType"] == "LIFETIME"
-
-
 def test_archived_campaigns_are_hidden_unless_asked_for(amazon: Amazon) -> None:
     shown = {c["state"] for c in amazon.sp()["campaigns"] + amazon.sb()["campaigns"]}
     assert shown | {c["state"].upper() for c in amazon.sd()} == {"ENABLED", "PAUSED"}
@@ -213,10 +189,7 @@ def test_archived_campaigns_are_hidden_unless_asked_for(amazon: Amazon) -> None:
     everything += amazon.sd(stateFilter="enabled,paused,archived")
     assert len(everything) == 12
     assert "ARCHIVED" in {c["state"].upper() for c in everything}
-
-
-def test_extended_data_comes_only_when_asked_for(amazon: Amazon) -> None:
-    assert "extendedData" not in amazon.sp()["campaigns"][0]
+    assert all("extendedData" not in campaign for campaign in everything)
 
 
 def test_lists_come_in_pages(amazon: Amazon) -> None:
@@ -325,11 +298,6 @@ def test_throttling_has_the_body_of_the_api_that_was_called(
     assert body.items() <= reply.json().items()
 
 
-def test_every_answer_has_a_request_id(amazon: Amazon) -> None:
-    ids = [amazon.call("GET", "/v2/profiles", headers=headers) for headers in ({}, amazon.headers())]
-    assert len({reply.headers["x-amzn-RequestId"] for reply in ids}) == 2
-
-
 # -- reports ----------------------------------------------------------------------------------------------------------
 
 
@@ -352,15 +320,6 @@ def test_a_report_is_asked_for_polled_and_downloaded(amazon: Amazon) -> None:
         assert Decimal(str(row["purchases14d"])) == figures.conversions
     active = [c for c in amazon.account.campaigns.values() if c.product == "SPONSORED_PRODUCTS" and c.state == "active"]
     assert 0 < len(rows) < 20 * len(active)  # days without figures are left out
-
-
-def test_a_restated_day_is_in_the_report(amazon: Amazon) -> None:
-    campaign = next(iter(amazon.account.campaigns.values()))
-    day = TODAY - timedelta(days=2)
-    amazon.world.restate(campaign.id, day, Figures(7, 3, Decimal("1.23"), Decimal(2), Decimal("19.9")))
-    rows = _rows(amazon, amazon.ask().json()["reportId"])
-    [row] = [r for r in rows if r["campaignId"] == int(campaign.id) and r["date"] == str(day)]
-    assert (row["impressions"], row["cost"], row["purchases14d"], row["sales14d"]) == (7, 1.23, 2, 19.9)
 
 
 def _rows(amazon: Amazon, report_id: str) -> Any:

@@ -1,20 +1,40 @@
 """A sync that is killed anywhere leaves the old state or the new one, and the next sync completes it."""
 
+import itertools
+import os
 import signal
 from datetime import timedelta
 
+import httpx
 import pytest
+from sqlalchemy import event
 
 from sandbox.world import World
+from sivera.platforms.base import new_http_client
 from sivera.values import CampaignStatus, PlatformName
 from tests.stage import Stage
-from tests.unit.grants.processes import run
-from tests.unit.sync.killed import sync_and_die
+from tests.unit.grants.processes import of_its_own, run
 
 STEPS = range(1, 60)
 
 
-def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(stage: Stage, world: World, database_url: str) -> None:
+def sync_and_die(stage: Stage, http: httpx.Client, last: int) -> None:
+    """Sync the one due account, and be killed at the n-th step: a call to a platform, or a statement of SQL."""
+    steps = itertools.count(1)
+
+    def step(*_: object) -> None:
+        if next(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    of_its_own(stage, http)
+    for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
+        event.listen(stage.engine, moment, step)
+    stage.http.event_hooks = {"request": [step], "response": [step]}
+    (due,) = stage.due()
+    stage.sync(due)
+
+
+def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(stage: Stage, world: World) -> None:
     grant = world.add_grant(PlatformName.META, campaigns=8)
     stage.connect(grant)
     (due,) = stage.due()
@@ -26,16 +46,17 @@ def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(stage: Stage, wo
     world.change_campaign(account.platform, account.id, first.id, name="Renamed")
     world.hard_delete_campaign(account.platform, account.id, second.id)
     seen = []
-    for step in STEPS:
-        code = run(sync_and_die, database_url, stage.sandbox, stage.now().isoformat(), str(stage.spool), step)
-        seen.append(stage.contents())
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        state = stage.rows("SELECT campaigns_cursor FROM ad_accounts")[0].campaigns_cursor
-        assert (seen[-1] == old) == (state < stage.now()), "cursor and data move together"
-    else:
-        pytest.fail("the sync has more steps than this test takes")
+    with new_http_client() as http:
+        for step in STEPS:
+            code = run(sync_and_die, stage, http, step)
+            seen.append(stage.contents())
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            state = stage.rows("SELECT campaigns_cursor FROM ad_accounts")[0].campaigns_cursor
+            assert (seen[-1] == old) == (state < stage.now()), "cursor and data move together"
+        else:
+            pytest.fail("the sync has more steps than this test takes")
     new = seen[-1]
     assert new != old
     assert len(seen) > 10

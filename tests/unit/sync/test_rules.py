@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from sivera.sync import rules
-from sivera.sync.options import SyncMode
+from sivera.sync.plan import SyncMode
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -1,0 +1,212 @@
+"""`sivera credentials`: the grants of teams, from the terminal. It may not import prefect at its top; see `ops.cli`."""
+
+import shlex
+from datetime import datetime, timedelta
+
+from cyclopts import App
+from sqlalchemy.orm import Session
+
+from ops.commands.session import Id, Name, open_database, read_secret
+from ops.commands.tables import print_table, printable, say, to_minute
+from ops.stack.prefect_server import use_running_stack
+from sivera.accounts import queries as account_queries
+from sivera.clock import utc_now
+from sivera.errors import (
+    ConfigurationError,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    SiveraError,
+    TokenRejected,
+)
+from sivera.grants import queries, rules
+from sivera.grants.connecting import connect_token, discover
+from sivera.grants.renewal_queries import last_attempts
+from sivera.models import PlatformCredential, TokenRefreshLog
+from sivera.values import PlatformName
+
+credentials = App(name="credentials", help="The grants with which teams let us read their ad accounts.")
+
+RENEWALS_SHOWN = 10
+
+
+@credentials.command(name="add")
+def add_credential(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
+    """Connect a grant: its token is read from standard input, checked, stored encrypted, and its accounts found.
+
+    Google and Amazon: a refresh token. Meta and TikTok: an access token.
+
+    Args:
+        platform: The platform of the grant.
+        team: The team that it belongs to; a new name makes a new team.
+        name: Tells a team's grants on one platform apart. The same name again replaces the token.
+    """
+    use_running_stack()
+    from tasks import resources  # noqa: PLC0415
+
+    kind = "refresh token" if rules.FACTS[platform].by_refresh_token else "access token"
+    with open_database() as engine:
+        with Session(engine) as session:
+            new_team = account_queries.unknown_teams(session, [team])
+            known = {(of, row.platform, row.name) for row, of, _ in queries.list_credentials(session)}
+        keyring, client = resources.keyring(), resources.client(platform)
+        token = read_secret(f"the {kind} of the {platform.value} grant")
+        try:
+            connection = connect_token(
+                engine, keyring, client, team=team, token=token, name=name, notify=resources.notify
+            )
+        except PlatformError as error:
+            raise SiveraError(f"{str(error).rstrip('.')}. Nothing was stored: {_remedy(error, kind)}") from None
+    did = "Replaced the token of" if (team, platform.value, name) in known else "Connected"
+    whose = f"the new team {team}" if new_team else f"team {team}"
+    say(f"{did} {platform.value} grant {connection.credential_id} ({name}) of {whose}.")
+    if count := len(connection.account_ids):
+        carried = "1 ad account" if count == 1 else f"{count} ad accounts"
+        say(f"It carries {carried}; the next run syncs what is new. See: sivera accounts list")
+    else:
+        say("It carries no ad account: it reaches none, or other grants of the team carry them already.")
+
+
+@credentials.command(name="list")
+def list_credentials() -> None:
+    """List the grants: whose, whether they work, and how many ad accounts they carry."""
+    use_running_stack()
+    with open_database() as engine, Session(engine) as session:
+        found = queries.list_credentials(session)
+    print_table(
+        ("id", "team", "platform", "name", "status", "token ends (UTC)", "accounts"),
+        [
+            (str(row.id), team, row.platform, row.name, row.status.replace("_", " "), _token_end(row), str(count))
+            for row, team, count in found
+        ],
+        notes=[
+            f"Grant {row.id} ({row.platform}, {team}): {(row.status_reason or row.status).rstrip('.')}. "
+            f"Run: {_add_again(row, team)}"
+            for row, team, _ in found
+            if row.status != account_queries.ACTIVE
+        ],
+        empty="There are no grants. Connect one: sivera credentials add --help",
+    )
+
+
+@credentials.command(name="show")
+def show_credential(id: Id, /) -> None:  # noqa: A002 - its name
+    """Show a grant: whether it works, when its token ends and is renewed, its last renewals, and its ad accounts.
+
+    Args:
+        id: Our id of the grant, as `sivera credentials list` shows it.
+    """
+    use_running_stack()
+    with open_database() as engine, Session(engine) as session:
+        grant, team = _find(session, id)
+        attempts = last_attempts(session, id, RENEWALS_SHOWN)
+        accounts = account_queries.accounts_of(session, id)
+        session.expunge_all()
+    is_in_doubt = any(attempt.outcome is None for attempt in attempts)
+    for name, value in facts(grant, team, utc_now(), is_in_doubt=is_in_doubt):
+        print(f"{name + ':':<14}{printable(value)}")  # noqa: T201
+    print()  # noqa: T201
+    print_table(
+        ("started (UTC)", "outcome", "code", "ms", "by run"),
+        [_attempt(attempt) for attempt in attempts],
+        notes=[],
+        empty="It has not been renewed since it was connected.",
+    )
+    print()  # noqa: T201
+    print_table(
+        ("account", "name", "platform's id", "status"),
+        [(str(account.id), account.name, account.external_id, account.status) for account in accounts],
+        notes=[],
+        empty="It carries no ad account.",
+    )
+
+
+@credentials.command(name="discover")
+def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
+    """Find the ad accounts that a grant reaches now, also those that came since it was connected.
+
+    Args:
+        id: Our id of the grant, as `sivera credentials list` shows it.
+    """
+    use_running_stack()
+    from tasks import resources  # noqa: PLC0415
+
+    with open_database() as engine:
+        with Session(engine) as session:
+            platform = PlatformName(_find(session, id)[0].platform)
+            before = len(account_queries.accounts_of(session, id))
+        carried = discover(engine, resources.client(platform), resources.tokens(platform, id), id)
+    say(f"Grant {id} carries {len(carried)} ad accounts, {len(carried) - before} of them new.")
+
+
+def facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: bool) -> list[tuple[str, str]]:
+    """Return what there is to say about a grant, each with its name."""
+    said = [
+        ("grant", f"{grant.id} ({grant.name})"),
+        ("team", team),
+        ("platform", grant.platform),
+        ("status", f"{grant.status.replace('_', ' ')} since {to_minute(grant.status_since)} UTC"),
+    ]
+    if grant.status_reason:
+        said.append(("reason", grant.status_reason))
+    if grant.status != account_queries.ACTIVE:
+        said.append(("remedy", _add_again(grant, team)))
+    said.append(("token ends", f"{to_minute(grant.expires_at)} UTC" if grant.expires_at else "never"))
+    said.append(("renewed", f"{to_minute(grant.last_renewed_at)} UTC" if grant.last_renewed_at else "never"))
+    said.append(("next due", _next_due(grant, now, is_in_doubt=is_in_doubt)))
+    if grant.strikes:
+        said.append(("strikes", f"{grant.strikes} of {rules.STRIKES}, the last on {grant.last_strike_on}"))
+    return said
+
+
+def _find(session: Session, credential_id: int) -> tuple[PlatformCredential, str]:
+    found = queries.find_credential(session, credential_id)
+    if found is None:
+        raise ConfigurationError(f"there is no grant {credential_id}: `sivera credentials list` shows them all")
+    return found
+
+
+def _add_again(grant: PlatformCredential, team: str) -> str:
+    names = f"--team {shlex.quote(team)} --name {shlex.quote(grant.name)}"
+    return f"sivera credentials add --platform {grant.platform} {names}"
+
+
+def _next_due(grant: PlatformCredential, now: datetime, *, is_in_doubt: bool) -> str:
+    """Say when refresh-tokens renews the grant next. A sync also renews it, just before it uses an old token."""
+    if grant.status != account_queries.ACTIVE or grant.platform not in set(PlatformName):
+        return "not by itself"
+    window = rules.FACTS[PlatformName(grant.platform)].window
+    proven_at = grant.last_renewed_at or grant.created_at
+    due = grant.expires_at - window if grant.expires_at else proven_at + rules.PROOF_EVERY
+    if is_in_doubt:  # as soon as the lease of the earlier attempt is over
+        due = min(due, grant.lease_until or due)
+    due = max(due, grant.next_attempt_at or due)
+    if due <= now + timedelta(minutes=1):
+        return "now: the next run of refresh-tokens renews it"
+    return f"{to_minute(due)} UTC: the first run of refresh-tokens after it"
+
+
+def _attempt(attempt: TokenRefreshLog) -> tuple[str, ...]:
+    return (
+        to_minute(attempt.started_at),
+        (attempt.outcome or "under way, or cut off").replace("_", " "),
+        attempt.error_code or "",
+        "" if attempt.duration_ms is None else str(attempt.duration_ms),
+        str(attempt.run_id) if attempt.run_id else "",
+    )
+
+
+def _remedy(error: PlatformError, kind: str) -> str:
+    match error:
+        case ReconnectRequired() | TokenRejected():
+            return f"log in at the platform again and pass the new {kind}"
+        case Misconfigured():
+            return f"check our application's keys, then: sivera apps set {error.platform.value}"
+        case _:
+            return "try again in a moment"
+
+
+def _token_end(grant: PlatformCredential) -> str:
+    if grant.refresh_token:
+        return "renewed when used"
+    return to_minute(grant.expires_at) if grant.expires_at else "never"

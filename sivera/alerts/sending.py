@@ -1,0 +1,116 @@
+"""Sending each channel the messages that it has not taken yet, with a receipt for each that it takes."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera.alerts import queries
+from sivera.alerts.conditions import Kind
+from sivera.alerts.options import Channel
+from sivera.clock import read_clock
+from sivera.models import Alert
+from sivera.values import Value
+
+MAX_MESSAGE = 2_000
+"""Characters that Discord takes in all."""
+
+MAX_TITLE = 250
+
+REPEAT = timedelta(days=1)
+"""After so long an alert that is still open is repeated, so that nobody forgets it."""
+
+MOST_AT_ONCE = 20
+"""Messages that one check sends by one channel: a chat refuses more within a minute."""
+
+MOST_SECONDS = 30.0
+"""How long one check tries one channel: a service that does not answer must not keep the others waiting."""
+
+Send = Callable[[str, str], bool]
+"""Sends a title and a body by a channel, and says whether the service took them."""
+
+
+class Message(NamedTuple):
+    """A message that a channel has not taken yet."""
+
+    alert_id: int
+    is_over: bool
+    title: str
+    body: str
+
+
+class Sent(Value):
+    """What became of a channel's messages in one check; those that are `left` come with the next one."""
+
+    taken: int = 0
+    refused: int = 0
+    left: int = 0
+
+
+def send_messages(engine: Engine, channels: Mapping[Channel, Send]) -> dict[Channel, Sent]:
+    """Send each channel what it has not taken yet. What it refuses is sent again by the next check.
+
+    Each receipt is a transaction of its own: a process that dies repeats one message at most.
+    """
+    return {channel: _send_by(engine, channel, send) for channel, send in channels.items()}
+
+
+def _send_by(engine: Engine, channel: Channel, send: Send) -> Sent:
+    with Session(engine) as session:
+        waiting = messages_of(session, channel)
+    until, taken, refused = time.monotonic() + MOST_SECONDS, 0, 0
+    for message in waiting[:MOST_AT_ONCE]:
+        if time.monotonic() >= until:
+            break
+        if not send(message.title, message.body):
+            refused += 1
+            continue
+        taken += 1
+        with Session(engine) as session, session.begin():
+            queries.write_receipt(session, message.alert_id, channel, is_over=message.is_over)
+    return Sent(taken=taken, refused=refused, left=len(waiting) - taken - refused)
+
+
+def messages_of(session: Session, channel: Channel) -> list[Message]:
+    """Return the messages that a channel has not taken yet."""
+    now = read_clock(session)
+    found = (message_of(alert, channel, now) for alert in queries.alerts_to_send(session, now))
+    return [message for message in found if message]
+
+
+def message_of(alert: Alert, channel: Channel, now: datetime) -> Message | None:
+    """Return what a channel has yet to be sent of an alert, if anything.
+
+    An alert is sent when it opens, when its level rises, and once a day while it is open; a budget is not repeated,
+    because it stays spent until its period ends. Its end is sent to a channel that took its beginning.
+    """
+    taken = _time(alert.open_receipts.get(channel.value))
+    began = f"{alert.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if alert.closed_at:
+        if taken is None or channel.value in alert.close_receipts:
+            return None
+        why = f" {alert.closed_because}" if alert.closed_because else ""
+        return _message(alert, "Over", f"It began at {began}, and is over.{why}")
+    is_news = taken is None or taken < alert.raised_at
+    if is_news or (alert.kind != Kind.BUDGET and taken and now - taken >= REPEAT):
+        return _message(alert, "Alert" if is_news else "Still", f"{alert.message}\nSince {began}.")
+    return None
+
+
+def _message(alert: Alert, start: str, text: str) -> Message:
+    title = _cut(f"{start}: {alert.title}", MAX_TITLE)
+    link = f"\n{alert.link}" if alert.link else ""
+    # Two characters stand between title and body.
+    body = _cut(text, MAX_MESSAGE - len(title) - len(link) - 2) + link
+    return Message(alert.id, alert.closed_at is not None, title, body)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

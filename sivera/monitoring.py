@@ -1,0 +1,173 @@
+"""Messages to monitors outside of Prefect: a signed webhook (Standard Webhooks 1.0.0) and a ping (Healthchecks).
+
+A URL can be a secret, so an outcome and an error never show one.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+https://healthchecks.io/docs/http_api/
+"""
+
+import base64
+import binascii
+import json
+import logging
+import secrets
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+from tenacity import Retrying, retry_if_result, stop_before_delay, wait_exponential, wait_random
+
+from sivera.clock import utc_now
+from sivera.values import Value
+
+# httpx logs every URL at INFO.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+ATTEMPT_SECONDS = 3.0
+"""For each step of an attempt: to connect, to send, to get an answer."""
+
+WEBHOOK_SECONDS = 8.0
+PING_SECONDS = 4.0
+"""For all attempts at one message. A run waits for it."""
+
+MAX_PING_TEXT = 1000
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of every secret
+SECRET_BYTES = range(24, 65)
+"""The lengths of a secret that the specification allows."""
+
+
+class Outcome(Value):
+    """What came of a message: the HTTP status of the last answer, or the kind of `trouble` if there was none."""
+
+    status: int | None = None
+    trouble: str | None = None
+    attempts: int = 1
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the receiver took it."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def may_work_later(self) -> bool:
+        """Whether to try again: nobody answered, or the receiver is in trouble or wants fewer messages."""
+        return self.status is None or self.status == 429 or self.status >= 500
+
+    @property
+    def sentence(self) -> str:
+        """What came of it, in words."""
+        answer = f"HTTP {self.status}" if self.status else f"no answer ({self.trouble})"
+        return f"{answer} after {self.attempts} attempt{'s' * (self.attempts > 1)}"
+
+
+class Signal(StrEnum):
+    """What a ping says: the text that goes behind the path of its URL."""
+
+    START = "/start"
+    SUCCESS = ""
+    FAIL = "/fail"
+
+
+def generate_secret() -> SecretStr:
+    """Return a new random secret for a webhook."""
+    return SecretStr(SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode())
+
+
+def check_secret(secret: SecretStr) -> None:
+    """Check the secret of a webhook.
+
+    Raises:
+        ValueError: It is not one; the message does not show it.
+    """
+    text = secret.get_secret_value()
+    try:
+        length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX).encode("ascii"), validate=True))
+    except (binascii.Error, UnicodeEncodeError):
+        length = 0
+    if not text.startswith(SECRET_PREFIX) or length not in SECRET_BYTES:
+        raise ValueError(f"it is not the secret of a webhook: write {SECRET_PREFIX} and 24 to 64 bytes in base64")
+
+
+def check_url(url: str) -> None:
+    """Check that messages can be sent to a URL.
+
+    Raises:
+        ValueError: They cannot; the message does not show the URL.
+    """
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        is_right = False
+    if not is_right or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("it is not a URL that a message can be sent to: write it like https://host/path")
+
+
+def host_of(url: str) -> str:
+    """Return the host and port of a URL, which may be shown."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def deliver(url: SecretStr, secret: SecretStr, message_id: str, message: Mapping[str, Any]) -> Outcome:
+    """Post a signed message. All attempts have the same id, so that a receiver takes it once.
+
+    Args:
+        url: Where to post it.
+        secret: A secret as `generate_secret` returns it.
+        message_id: Unique to the message; without a dot.
+        message: What to post, as JSON.
+    """
+    body = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+    now = utc_now()
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret.get_secret_value()).sign(message_id, now, body),
+    }
+    return _post(url.get_secret_value(), headers, body, WEBHOOK_SECONDS)
+
+
+def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "") -> Outcome:
+    """Send a ping.
+
+    Args:
+        url: The URL of the check, without a signal.
+        signal: What it says.
+        run_id: Ties the signals of a run together, so that the monitor measures its duration.
+        text: Shown beside the ping; a long one is cut.
+    """
+    parts = urlsplit(url.get_secret_value())
+    query = "&".join(filter(None, (parts.query, f"rid={run_id}")))
+    target = urlunsplit(parts._replace(path=parts.path.rstrip("/") + signal, query=query, fragment=""))
+    return _post(target, {"Content-Type": "text/plain; charset=utf-8"}, text[:MAX_PING_TEXT], PING_SECONDS)
+
+
+def _post(url: str, headers: Mapping[str, str], body: str, seconds: float) -> Outcome:
+    """Post a body, and again while that may help and time is left. Follow no redirect and read no answer."""
+    retrying = Retrying(
+        retry=retry_if_result(lambda outcome: outcome.may_work_later),
+        wait=wait_exponential(multiplier=0.2, max=2.0) + wait_random(0.0, 0.2),
+        stop=stop_before_delay(seconds),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )
+    request = {"headers": {"User-Agent": "sivera-jobs", **headers}, "content": body.encode()}
+    with httpx.Client(timeout=ATTEMPT_SECONDS, follow_redirects=False) as http:
+        outcome: Outcome = retrying(_attempt, http, url, request)
+    return outcome.model_copy(update={"attempts": retrying.statistics["attempt_number"]})
+
+
+def _attempt(http: httpx.Client, url: str, request: Mapping[str, Any]) -> Outcome:
+    try:
+        with http.stream("POST", url, **request) as response:
+            return Outcome(status=response.status_code)
+    except httpx.HTTPError as error:
+        return Outcome(trouble=type(error).__name__)

@@ -1,1 +1,0 @@
-"""What became of each time at which the timetable would run a job."""

@@ -1,0 +1,97 @@
+"""The history that a real Prefect server gives, and its schedules' times."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.states import Cancelled, Completed, Failed, Pending, Running
+
+from blocks.server import connect
+from ops.deploy import deploy
+from sivera.clock import utc_now
+from sivera.history.rules import Occurrence, Outcome
+from tasks.history import read_history, times_between
+from tests.ops.timetables import ALL, SPLIT, timetable, write
+from tests.tasks.late_runs import deployment, schedule_runs, to_datetime
+
+HOUR = timedelta(hours=1)
+FULL = "Deployment concurrency limit reached."
+
+
+@pytest.fixture
+def timetable_path(clean_prefect: object, tmp_path: Path) -> Path:
+    """A timetable that is deployed: 'example/all' every hour and daily, and 'example/split' switched off."""
+    assert clean_prefect
+    path = write(tmp_path, timetable(ALL, SPLIT))
+    deploy(timetable_path=path)
+    return path
+
+
+def set_states(run: FlowRun, *states: State) -> None:
+    with connect() as client:
+        for state in states:
+            client.set_flow_run_state(run.id, state, force=True)
+
+
+def missed(since: datetime, now: datetime) -> set[tuple[str | None, datetime]]:
+    """The schedule and the time of each occurrence without a run, 'as if it were now'."""
+    found = read_history(since, now)
+    assert {one.deployment for one in found} <= {"example/all"}
+    return {(one.schedule, one.scheduled_at) for one in found if one.outcome is Outcome.MISSED}
+
+
+@pytest.mark.usefixtures("timetable_path")
+def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
+    now = utc_now()
+    runs = schedule_runs("example/all", now - 7 * HOUR, now - HOUR)[-5:]
+    ran, failed, skipped, by_person, late = runs
+    set_states(failed, Pending(), Running(), Failed(name="TimedOut", message="over 300 seconds"))
+    set_states(ran, Pending(), Running())
+    set_states(skipped, Cancelled(message=FULL))
+    set_states(ran, Completed())
+    set_states(by_person, Cancelled(message="not today"))
+    with deployment() as (client, id_):
+        by_hand = client.create_flow_run_from_deployment(id_)
+    found: dict[object, Occurrence] = {one.run_id: one for one in read_history(now - 8 * HOUR)}
+    assert {found[run.id].outcome for run in (ran, late)} == {Outcome.LATE}
+    assert (found[ran.id].ended_at is None, found[late.id].ended_at is None) == (False, True)
+    assert (found[failed.id].outcome, found[failed.id].message) == (Outcome.FAILED, "TimedOut: over 300 seconds")
+    assert (found[skipped.id].outcome, found[skipped.id].message) == (Outcome.SKIPPED, FULL)
+    assert (found[skipped.id].skipped_by, found[by_person.id].outcome) == (ran.id, Outcome.SKIPPED)
+    assert {found[run.id].schedule for run in runs} <= {"hourly", "daily"}
+    assert {found[run.id].scheduled_at for run in runs} == {to_datetime(run) for run in runs}
+    assert (found[by_hand.id].schedule, found[by_hand.id].outcome) == (None, Outcome.WAITING)
+    assert not missed(now - 8 * HOUR, now), "nobody knows whether a schedule was active before it was deployed"
+
+
+def test_times_without_a_run_are_missed_while_the_schedule_is_on(timetable_path: Path) -> None:
+    now = utc_now() + timedelta(days=5)  # The server's own scheduler has made no runs for then.
+    later = now + 30 * HOUR
+    made = schedule_runs("example/all", now, now + 3 * HOUR)
+    expected = missed(now, later)
+    hourly = {when for slug, when in expected if slug == "hourly"}
+    assert {slug for slug, _ in expected} == {"hourly", "daily"}
+    assert made
+    assert not hourly & {to_datetime(run) for run in made}
+    assert len(hourly) >= 26
+    deploy(timetable_path=timetable_path)
+    assert missed(now, later) == expected, "a deploy that changes nothing does not hide what was missed"
+    with deployment() as (client, id_):
+        schedules = {each.slug: each.id for each in client.read_deployment(id_).schedules}
+        client.update_deployment_schedule(id_, schedules["daily"], active=False)
+        assert {slug for slug, _ in missed(now, later)} == {"hourly"}
+        client.pause_deployment(id_)
+        assert missed(now, later) == set()
+
+
+@pytest.mark.usefixtures("clean_prefect")
+def test_a_server_with_nothing_deployed_has_no_history() -> None:
+    assert read_history(utc_now() - HOUR) == []
+
+
+def test_more_times_are_computed_than_prefect_gives_at_once() -> None:
+    since = datetime(2026, 10, 24, tzinfo=UTC)
+    times = times_between(CronSchedule(cron="* * * * *", timezone="UTC"), since, since + 48 * HOUR)
+    assert times == [since + timedelta(minutes=minute) for minute in range(48 * 60)]

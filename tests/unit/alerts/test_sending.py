@@ -1,0 +1,146 @@
+"""Which message a channel still has to be sent, and its receipts in a real PostgreSQL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from sivera.alerts.conditions import Kind
+from sivera.alerts.options import Channel
+from sivera.alerts.sending import MAX_MESSAGE, MOST_AT_ONCE, Sent, message_of, send_messages
+from sivera.models import Alert
+
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def alert(**more: object) -> Alert:
+    columns = {
+        "id": 1,
+        "kind": "job-failed",
+        "subject": "a/all",
+        "title": "a/all failed",
+        "message": "It did.",
+        "since": NOW - HOUR,
+        "link": "http://ui/run",
+        "raised_at": NOW - HOUR,
+        "open_receipts": {},
+        "close_receipts": {},
+    }
+    return Alert(**columns | more)
+
+
+def receipt(ago: timedelta, channel: Channel = Channel.SLACK) -> dict[str, str]:
+    return {channel.value: (NOW - ago).isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("columns", "start"),
+    [
+        ({}, "Alert: "),
+        ({"open_receipts": receipt(timedelta())}, None),
+        ({"open_receipts": receipt(timedelta(), Channel.DISCORD)}, "Alert: "),
+        # Once a day, while it is open; a budget stays spent until its period ends.
+        ({"raised_at": NOW - DAY, "open_receipts": receipt(DAY - HOUR)}, None),
+        ({"raised_at": NOW - DAY, "open_receipts": receipt(DAY)}, "Still: "),
+        ({"raised_at": NOW - DAY, "open_receipts": receipt(DAY), "kind": Kind.BUDGET.value}, None),
+        # It rose since the channel took it.
+        ({"open_receipts": receipt(2 * HOUR), "kind": Kind.BUDGET.value}, "Alert: "),
+        # It is over: for those who took that it began.
+        ({"closed_at": NOW}, None),
+        ({"closed_at": NOW, "open_receipts": receipt(HOUR, Channel.DISCORD)}, None),
+        ({"closed_at": NOW, "open_receipts": receipt(2 * HOUR)}, "Over: "),
+        ({"closed_at": NOW, "open_receipts": receipt(HOUR), "close_receipts": receipt(timedelta())}, None),
+    ],
+)
+def test_which_message_a_channel_has_yet_to_take(columns: Mapping[str, object], start: str | None) -> None:
+    found = message_of(alert(**columns), Channel.SLACK, NOW)
+    assert (found and found.title) == (start and f"{start}a/all failed")
+
+
+def test_what_the_messages_say() -> None:
+    opened = message_of(alert(), Channel.SLACK, NOW)
+    assert opened
+    assert opened.body == "It did.\nSince 2026-11-24 11:30 UTC.\nhttp://ui/run"
+    over = message_of(alert(closed_at=NOW, open_receipts=receipt(HOUR), link=""), Channel.SLACK, NOW)
+    assert over
+    assert over.body == "It began at 2026-11-24 11:30 UTC, and is over."
+    over = message_of(alert(closed_at=NOW, open_receipts=receipt(HOUR), closed_because="So."), Channel.SLACK, NOW)
+    assert over
+    assert over.body == "It began at 2026-11-24 11:30 UTC, and is over. So.\nhttp://ui/run"
+
+
+@given(st.text(max_size=3000), st.text(max_size=3000), st.booleans())
+def test_a_whole_message_fits_discord_with_its_link(title: str, message: str, is_over: bool) -> None:
+    more = {"closed_at": NOW, "closed_because": message, "open_receipts": receipt(HOUR)} if is_over else {}
+    found = message_of(alert(title=title, message=message, **more), Channel.SLACK, NOW)
+    assert found
+    assert len(f"{found.title}\r\n{found.body}") <= MAX_MESSAGE
+    assert found.body.endswith("\nhttp://ui/run")
+
+
+@dataclass
+class Chat:
+    """A service that takes what it does not refuse."""
+
+    refuses: str | None = None
+    seen: list[str] = field(default_factory=list)
+
+    def send(self, title: str, _body: str) -> bool:
+        self.seen.append(title)
+        return self.refuses is None or self.refuses not in title
+
+
+def add(engine: Engine, *subjects: str, kind: str = "job-failed") -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                """INSERT INTO alerts (kind, subject, title, message, since, link)
+                   SELECT :kind, subject, subject, 'm', now(), '' FROM unnest(CAST(:subjects AS text[])) AS subject"""
+            ),
+            {"kind": kind, "subjects": list(subjects)},
+        )
+
+
+def send(engine: Engine, **chats: Chat) -> dict[str, Sent]:
+    found = send_messages(engine, {Channel(name): chat.send for name, chat in chats.items()})
+    return {channel.value: sent for channel, sent in found.items()}
+
+
+def test_a_channel_that_refuses_gets_the_message_at_the_next_check_alone(engine: Engine) -> None:
+    slack, discord = Chat(), Chat(refuses="a")
+    add(engine, "a", "b")
+    assert send(engine, discord=discord, slack=slack) == {
+        "discord": Sent(taken=1, refused=1),
+        "slack": Sent(taken=2),
+    }
+    assert send(engine, discord=discord, slack=slack)["discord"] == Sent(refused=1)
+    discord.refuses = None
+    send(engine, discord=discord, slack=slack)
+    send(engine, discord=discord, slack=slack)
+    assert slack.seen == ["Alert: a", "Alert: b"]
+    assert discord.seen == ["Alert: a", "Alert: b", "Alert: a", "Alert: a"]
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alerts SET closed_at = now() WHERE subject = 'a'"))
+    slack.refuses = "Over"
+    for _ in range(2):
+        send(engine, discord=discord, slack=slack)
+    slack.refuses = None
+    for _ in range(2):
+        send(engine, discord=discord, slack=slack)
+    assert slack.seen[2:] == ["Over: a"] * 3
+    assert discord.seen[4:] == ["Over: a"]
+
+
+def test_one_check_sends_a_chat_no_more_than_it_takes_and_budgets_last(engine: Engine) -> None:
+    add(engine, *(f"budget {n:02}" for n in range(MOST_AT_ONCE)), kind=Kind.BUDGET.value)
+    add(engine, "a job")
+    slack = Chat()
+    assert send(engine, slack=slack) == {"slack": Sent(taken=MOST_AT_ONCE, left=1)}
+    assert slack.seen[0] == "Alert: a job"
+    assert send(engine, slack=slack) == {"slack": Sent(taken=1)}
+    assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 1

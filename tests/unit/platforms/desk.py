@@ -1,0 +1,194 @@
+"""What the tests of the four clients share: a client at work for one grant of the sandbox, or on canned replies."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Account, Figures, Grant, World
+from sivera.breaker import Breaker
+from sivera.errors import PlatformError
+from sivera.platforms import CLIENTS, open_client
+from sivera.platforms.base import AppCredentials, PlatformClient, StaticToken
+from sivera.values import AdAccount, DailyMetrics, DateWindow, GrantTokens, MetricsReading, PlatformName, ReportRequest
+
+GOOGLE, META, AMAZON, TIKTOK = PlatformName
+WINDOW = DateWindow(since=date(2026, 11, 1), until=date(2026, 11, 20))
+TOKEN = "act.0123456789abcdef0123456789abcdef01234567"
+SECRET = "fedcba9876543210fedcba9876543210fedcba98"
+ACCOUNT = AdAccount(
+    external_id="7100000000000000000", name="Hanok", currency="USD", timezone="America/New_York", region="na"
+)
+
+
+@dataclass
+class Renewing:
+    """The tokens of a grant, renewed by the client itself as in production."""
+
+    client: PlatformClient
+    tokens: GrantTokens
+    renewals: int = 0
+
+    def current(self) -> str:
+        return self.tokens.access_token.get_secret_value()
+
+    def renewed(self, rejected: str) -> str:
+        assert rejected == self.current()
+        self.renewals += 1
+        self.tokens = self.client.renew(self.tokens)
+        return self.current()
+
+
+@dataclass
+class Desk:
+    """A client at work for one grant of the sandbox; `site` is the sandbox's side of its first account."""
+
+    world: World
+    platform: PlatformName
+    url: str
+    grant: Grant
+    breaker: Breaker = field(default_factory=lambda: Breaker(monotonic=lambda: 0.0))
+
+    def __post_init__(self) -> None:
+        self.client = self.new_client()
+        self.tokens = Renewing(self.client, self.new_tokens())
+
+    def new_client(self, secret: str = CLIENT_SECRET, breaker: Breaker | None = None) -> PlatformClient:
+        return open_client(self.platform, app_at(self.url, secret), breaker or self.breaker, self.world.clock.now)
+
+    def new_tokens(self) -> GrantTokens:
+        has_refresh = self.platform in (GOOGLE, AMAZON) or self.grant.rotates
+        refresh = SecretStr(self.world.issue_refresh(self.grant)) if has_refresh else None
+        return GrantTokens(access_token=SecretStr(self.world.issue_access(self.grant)[0]), refresh_token=refresh)
+
+    @property
+    def site(self) -> Account:
+        return self.world.accounts_of(self.grant)[0]
+
+    @property
+    def account(self) -> AdAccount:
+        return ours(self.site)
+
+    def change(self, campaign_id: str, **changes: Any) -> None:
+        self.world.change_campaign(self.platform, self.site.id, campaign_id, **changes)
+
+    def listed(self) -> dict[str, Any]:
+        listing = self.client.list_campaigns(self.tokens, self.account)
+        assert listing.complete
+        return {campaign.external_id: campaign for campaign in listing.campaigns}
+
+    def read(self, outstanding: Sequence[ReportRequest] = (), window: DateWindow = WINDOW) -> MetricsReading:
+        return self.client.read_metrics(self.tokens, self.account, window, outstanding)
+
+    def rows(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], DailyMetrics]:
+        """Read metrics, and collect the reports where the platform prepares some."""
+        reading = self.read(window=window)
+        if reading.outstanding:
+            reading = self.read(reading.outstanding, window)
+        rows = [row for batch in reading.batches for row in batch.rows]
+        found = {(row.campaign_id, row.day): row for row in rows}
+        assert len(found) == len(rows)
+        return found
+
+    def truth(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], Figures]:
+        """The world's figures of the account."""
+        days = [window.since + timedelta(days=n) for n in range((window.until - window.since).days + 1)]
+        every = {
+            (c.id, day): self.world.figures(self.site, c, day) for c in self.site.campaigns.values() for day in days
+        }
+        return {key: figures for key, figures in every.items() if figures != ZERO}
+
+    def calls(self, operation: str | None = None) -> int:
+        return self.world.faults.count(self.platform, operation)
+
+
+def app_at(url: str | None, secret: str = CLIENT_SECRET, **more: Any) -> AppCredentials:
+    return AppCredentials(client_id=CLIENT_ID, client_secret=SecretStr(secret), base_url=url, **more)
+
+
+def ours(site: Account) -> AdAccount:
+    """Our side of an account of the sandbox."""
+    return AdAccount(
+        external_id=site.id, name=site.name, currency=site.currency, timezone=site.timezone, region=site.region
+    )
+
+
+def figures_of(row: DailyMetrics) -> Figures:
+    return Figures(row.impressions, row.clicks, row.spend, row.conversions, row.conversion_value)
+
+
+def static(platform: PlatformName, token: str = TOKEN) -> StaticToken:
+    return StaticToken(SecretStr(token), platform)
+
+
+def held(access: str = TOKEN, refresh: str | None = None) -> GrantTokens:
+    return GrantTokens(access_token=SecretStr(access), refresh_token=SecretStr(refresh) if refresh else None)
+
+
+class Network(httpx.BaseTransport):
+    """A network that gives canned answers in turn, and the last one again and again; it remembers the requests."""
+
+    def __init__(self, *answers: Any, status: int = 200) -> None:
+        self.answers, self.status = list(answers), status
+        self.requests: list[httpx.Request] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if callable(answer):
+            answer = answer(request)
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return httpx.Response(self.status, content=content)
+
+
+def client_on(
+    platform: PlatformName, network: Network, app: AppCredentials | None = None, breaker: Breaker | None = None
+) -> PlatformClient:
+    """Return a client of a platform on a canned network."""
+    http = httpx.Client(transport=network)
+    app = app or app_at("http://platform.test", SECRET)
+    return CLIENTS[platform](app, http, breaker or Breaker(), lambda: datetime(2026, 11, 20, 12, tzinfo=UTC))
+
+
+def answered(platform: PlatformName, *answers: Any, status: int = 200) -> PlatformClient:
+    """Return a client of a platform that gives these answers."""
+    return client_on(platform, Network(*answers, status=status))
+
+
+Question = Callable[[PlatformClient], object]
+
+
+def questions(platform: PlatformName, account: AdAccount = ACCOUNT) -> dict[str, Question]:
+    """The four questions that a client can be asked, each with a token that cannot be renewed."""
+    tokens = static(platform)
+    return {
+        "accounts": lambda client: client.list_accounts(tokens),
+        "campaigns": lambda client: client.list_campaigns(tokens, account),
+        "metrics": lambda client: client.read_metrics(tokens, account, WINDOW),
+        "renewal": lambda client: client.renew(held(refresh=SECRET)),
+    }
+
+
+@contextmanager
+def refused(kind: type[PlatformError], match: str | None = None, *secrets: str) -> Iterator[Any]:
+    """Expect exactly this error, with a short text that reveals no secret."""
+    with pytest.raises(kind, match=match) as caught:
+        yield caught
+    assert type(caught.value) is kind
+    assert_no_secret(caught.value, *secrets)
+
+
+def assert_no_secret(error: PlatformError, *secrets: str) -> None:
+    text = f"{error} {error!r} {error.args}"
+    assert not [word for word in (TOKEN, SECRET, CLIENT_SECRET, "://", "Bearer", *secrets) if word in text]
+    assert error.__cause__ is None
+    assert len(str(error)) < 220

@@ -1,0 +1,475 @@
+"""The error bodies of the four platforms: each becomes the type that says who must act, without any secret."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from business_api_client.tiktok_business.tiktok_code import NumericErrorCodes
+from google.ads.googleads.v26.errors.types import errors as google_errors
+from google.auth.transport import DEFAULT_RETRYABLE_STATUS_CODES as RETRYABLE
+from google.oauth2 import _client as google_oauth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sivera.errors import (
+    AccountInaccessible,
+    GrantRevoked,
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    ThrottleScope,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.platforms import amazon_json
+from sivera.platforms import google_errors as google
+from sivera.platforms import meta_errors as meta
+from sivera.platforms import tiktok_json as tiktok
+from sivera.platforms.amazon_json import ProductNotEnabled
+from sivera.platforms.base import Reply
+from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Question
+from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
+
+Kind = type[PlatformError]
+ErrorOf = Callable[[Reply], PlatformError | None]
+
+tiktok_call: ErrorOf = partial(tiktok.error_of, tiktok.CALL_ERRORS)
+tiktok_grant: ErrorOf = partial(tiktok.error_of, tiktok.GRANT_ERRORS)
+
+
+def found_in(error_of: ErrorOf, status: int, body: Any, **headers: str) -> PlatformError:
+    """Return the error that a reply means, after a check that it reveals nothing."""
+    error = error_of(Reply(status, httpx.Headers(headers), body))
+    assert error is not None
+    assert_no_secret(error)
+    return error
+
+
+# -- Google -----------------------------------------------------------------------------------------------------------
+
+
+def failure(status: int, category: str, code: str, details: dict[str, Any] | None = None, message: str = "No.") -> Any:
+    """Return an error body of Google Ads."""
+    error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
+    kind = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
+    return {"error": {"code": status, "message": "x", "status": "X", "details": [{"@type": kind, "errors": [error]}]}}
+
+
+def gateway_error(status: int, reason: str) -> Any:
+    """Return an error body of Google's gateway, which answers before Google Ads does."""
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}
+    return {"error": {"code": status, "message": "See https://x.test/?key=1", "status": "X", "details": [info]}}
+
+
+GOOGLE_FAILURES: list[tuple[int, str, str, Kind]] = [
+    (401, "authenticationError", "OAUTH_TOKEN_EXPIRED", TokenRejected),
+    (401, "authenticationError", "OAUTH_TOKEN_INVALID", TokenRejected),
+    (401, "authenticationError", "OAUTH_TOKEN_REVOKED", GrantRevoked),
+    (401, "authenticationError", "OAUTH_TOKEN_DISABLED", ReconnectRequired),
+    (401, "authenticationError", "GOOGLE_ACCOUNT_DELETED", ReconnectRequired),
+    (401, "authenticationError", "NOT_ADS_USER", ReconnectRequired),
+    (401, "authenticationError", "TWO_STEP_VERIFICATION_NOT_ENROLLED", ReconnectRequired),
+    (401, "authenticationError", "ADVANCED_PROTECTION_NOT_ENROLLED", ReconnectRequired),
+    (401, "authenticationError", "CUSTOMER_NOT_FOUND", AccountInaccessible),
+    (401, "authenticationError", "A_CODE_OF_TOMORROW", TokenRejected),
+    (403, "authorizationError", "USER_PERMISSION_DENIED", AccountInaccessible),
+    (403, "authorizationError", "CUSTOMER_NOT_ENABLED", AccountInaccessible),
+    (403, "authorizationError", "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION", Misconfigured),
+    (403, "authorizationError", "PROJECT_DISABLED", Misconfigured),
+    (403, "authorizationError", "DEVELOPER_TOKEN_NOT_APPROVED", Misconfigured),
+    (403, "quotaError", "ACCESS_PROHIBITED", Misconfigured),
+    (400, "requestError", "UNSUPPORTED_VERSION", Misconfigured),
+    (400, "queryError", "UNRECOGNIZED_FIELD", InvalidRequest),
+    (400, "queryError", "REQUESTED_METRICS_FOR_MANAGER", InvalidRequest),
+    (429, "quotaError", "RESOURCE_EXHAUSTED", Throttled),
+    (429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", Throttled),
+    (429, "quotaError", "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION", Throttled),
+    (429, "quotaError", "EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION", Throttled),
+    (500, "internalError", "INTERNAL_ERROR", Unavailable),
+    (500, "internalError", "TRANSIENT_ERROR", Unavailable),
+    (504, "internalError", "DEADLINE_EXCEEDED", Unavailable),
+]
+
+
+@pytest.mark.parametrize("as_array", [False, True], ids=["object", "stream"])
+@pytest.mark.parametrize(
+    ("status", "category", "code", "kind"), GOOGLE_FAILURES, ids=[row[2] for row in GOOGLE_FAILURES]
+)
+def test_failures_of_google_ads(status: int, category: str, code: str, kind: Kind, as_array: bool) -> None:
+    body = failure(status, category, code)
+    chunk = {"results": [], "fieldMask": "x"}
+    error = found_in(google.ads_error, status, [chunk, body] if as_array else body)
+    assert (type(error), error.code) == (kind, code)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, gateway_error(401, "ACCESS_TOKEN_EXPIRED"), TokenRejected),
+        (401, None, TokenRejected),
+        (403, gateway_error(403, "SERVICE_DISABLED"), Misconfigured),
+        (403, gateway_error(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), ReconnectRequired),
+        (400, {"error": {"code": 400, "message": "Invalid JSON payload received."}}, InvalidRequest),
+        (400, {"error": "a shape of tomorrow"}, InvalidRequest),
+        (400, {"error": {"details": ["text", {"errors": ["text", {"errorCode": "text"}]}]}}, InvalidRequest),
+        (404, {"error": {"code": 404, "message": "Not found."}}, InvalidRequest),
+        (302, None, InvalidReply),
+        (429, gateway_error(429, "RATE_LIMIT_EXCEEDED"), Throttled),
+        (503, {"error": {"code": 503, "message": "Unavailable.", "status": "UNAVAILABLE"}}, Unavailable),
+        (502, None, Unavailable),
+        (408, None, Unavailable),
+        (200, failure(500, "internalError", "INTERNAL_ERROR"), Unavailable),
+        (200, [{"results": []}, {"error": {"message": "The stream broke off."}}], Unavailable),
+    ],
+)
+def test_other_errors_of_google(status: int, body: Any, kind: Kind) -> None:
+    error = found_in(google.ads_error, status, body)
+    assert type(error) is kind
+    assert error.code
+
+
+@pytest.mark.parametrize(
+    ("details", "seconds", "scope"),
+    [
+        ({"rateScope": "ACCOUNT", "retryDelay": "12s"}, 12.0, ThrottleScope.ACCOUNT),
+        ({"rateScope": "DEVELOPER", "retryDelay": "7.250s"}, 7.25, ThrottleScope.PLATFORM),
+        ({"rateScope": "UNKNOWN", "retryDelay": "later"}, 60.0, ThrottleScope.PLATFORM),
+        ({}, 60.0, ThrottleScope.PLATFORM),
+    ],
+)
+def test_google_says_who_waits_and_how_long(details: dict[str, str], seconds: float, scope: ThrottleScope) -> None:
+    body = failure(429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", {"quotaErrorDetails": details})
+    error = found_in(google.ads_error, 429, [body])
+    assert isinstance(error, Throttled)
+    assert (error.retry_after, error.scope) == (seconds, scope)
+
+
+def test_every_error_code_of_ours_is_googles() -> None:
+    descriptor = google_errors.ErrorCode.pb(google_errors.ErrorCode()).DESCRIPTOR
+    known = {value.name for field in descriptor.fields for value in field.enum_type.values}
+    # These two are reasons of google.rpc.ErrorInfo, which is open text.
+    assert google.ADS_VERDICTS.keys() - known == {"ACCESS_TOKEN_SCOPE_INSUFFICIENT", "SERVICE_DISABLED"}
+
+
+@pytest.mark.parametrize("status", sorted({400, 401, 403, *RETRYABLE}))
+@pytest.mark.parametrize(
+    "error",
+    [*google.OAUTH_VERDICTS, "invalid_request", "invalid_scope", "a_new_one"],
+)
+def test_google_auth_agrees_on_which_refusals_are_worth_another_try(status: int, error: str) -> None:
+    body = {"error": error, "error_description": "in words"}
+    ours = found_in(google.oauth_error, status, body)
+    assert isinstance(ours, Unavailable | Throttled) is google_oauth._can_retry(status, body)  # type: ignore[no-untyped-call]
+
+
+# -- Meta -------------------------------------------------------------------------------------------------------------
+
+META_ERRORS: list[tuple[dict[str, Any], int, Question, Kind]] = [
+    ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 400, ABOUT_ACCOUNT, TokenRejected),
+    ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 401, ABOUT_USER, TokenRejected),
+    ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 400, ABOUT_TOKEN, ReconnectRequired),
+    ({"code": 190, "error_subcode": 463}, 200, ABOUT_ACCOUNT, TokenRejected),
+    ({"code": 190, "error_subcode": 467, "message": "Invalid access token"}, 400, ABOUT_ACCOUNT, TokenRejected),
+    ({"code": 190, "message": f"Malformed access token {TOKEN}"}, 400, ABOUT_ACCOUNT, TokenRejected),
+    ({"code": 190, "message": f"Malformed access token {TOKEN}"}, 400, ABOUT_TOKEN, ReconnectRequired),
+    ({"code": 190, "error_subcode": 458, "message": "not authorized"}, 400, ABOUT_ACCOUNT, GrantRevoked),
+    ({"code": 190, "error_subcode": 459, "message": "checkpointed"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
+    ({"code": 190, "error_subcode": 460, "message": "changed the password"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
+    ({"code": 190, "error_subcode": 464, "message": "unconfirmed user"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
+    ({"code": 190, "error_subcode": 492, "message": "invalid session"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
+    ({"code": 102, "message": "API Session"}, 400, ABOUT_TOKEN, ReconnectRequired),
+    ({"code": 190, "is_transient": True, "message": "system error"}, 400, ABOUT_TOKEN, Unavailable),
+    ({"code": 190, "message": "Error validating application."}, 400, ABOUT_USER, Misconfigured),
+    ({"code": 101, "message": "Error validating application."}, 400, ABOUT_TOKEN, Misconfigured),
+    ({"code": 1, "message": "Error validating client secret."}, 400, ABOUT_TOKEN, Misconfigured),
+    ({"code": 100, "message": "Invalid appsecret_proof provided"}, 400, ABOUT_USER, Misconfigured),
+    ({"code": 200, "message": "API access blocked."}, 400, ABOUT_ACCOUNT, Misconfigured),
+    ({"code": 270, "message": "not allowed for apps with development access"}, 400, ABOUT_ACCOUNT, Misconfigured),
+    ({"code": 2635, "message": "You are calling a deprecated version"}, 400, ABOUT_ACCOUNT, Misconfigured),
+    ({"code": 10, "message": "Application does not have permission"}, 403, ABOUT_ACCOUNT, AccountInaccessible),
+    ({"code": 10, "message": "Application does not have permission"}, 403, ABOUT_USER, ReconnectRequired),
+    ({"code": 200, "message": "Ad account owner has NOT grant"}, 403, ABOUT_ACCOUNT, AccountInaccessible),
+    ({"code": 294, "message": "requires the extended permission"}, 400, ABOUT_USER, ReconnectRequired),
+    ({"code": 100, "error_subcode": 33, "message": "Unsupported"}, 400, ABOUT_ACCOUNT, AccountInaccessible),
+    ({"code": 4, "message": "Application request limit reached"}, 403, ABOUT_ACCOUNT, Throttled),
+    ({"code": 4, "error_subcode": 1504022, "message": "too many calls"}, 400, ABOUT_ACCOUNT, Throttled),
+    ({"code": 17, "error_subcode": 2446079, "is_transient": True}, 400, ABOUT_ACCOUNT, Throttled),
+    ({"code": 613, "error_subcode": 1487742, "message": "too many calls"}, 400, ABOUT_ACCOUNT, Throttled),
+    ({"code": 80000, "message": "too many calls to this ad-account"}, 400, ABOUT_ACCOUNT, Throttled),
+    ({"code": 80004, "message": "too many calls to this ad-account"}, 403, ABOUT_ACCOUNT, Throttled),
+    ({"code": 1, "message": "An unknown error occurred"}, 400, ABOUT_ACCOUNT, Unavailable),
+    ({"code": 1, "message": "Please reduce the amount of data"}, 500, ABOUT_ACCOUNT, meta.TooMuchData),
+    ({"code": 2, "message": "Service temporarily unavailable"}, 400, ABOUT_TOKEN, Unavailable),
+    ({"code": 368, "message": "temporarily blocked"}, 400, ABOUT_ACCOUNT, Unavailable),
+    ({"code": 9999, "is_transient": True, "message": "new"}, 400, ABOUT_ACCOUNT, Unavailable),
+    ({"code": 9999, "message": "new"}, 503, ABOUT_ACCOUNT, Unavailable),
+    ({"code": 100, "message": "Invalid parameter, see https://x.test/y"}, 400, ABOUT_USER, InvalidRequest),
+    ({"code": 3018, "message": "beyond 37 months"}, 400, ABOUT_ACCOUNT, InvalidRequest),
+    ({"code": "odd", "message": 7}, 400, ABOUT_ACCOUNT, InvalidRequest),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "question", "kind"),
+    META_ERRORS,
+    ids=[f"{e.get('code')} {e.get('message', '')}"[:40] for e, _, _, _ in META_ERRORS],
+)
+def test_errors_of_meta(error: dict[str, Any], status: int, question: Question, kind: Kind) -> None:
+    assert type(found_in(partial(meta.error_of, question), status, {"error": error})) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (503, None, Unavailable),
+        (503, {"error": "gateway"}, Unavailable),
+        (400, None, InvalidReply),
+        (301, {"data": []}, InvalidReply),
+        (200, {"error": "gateway"}, InvalidReply),
+    ],
+)
+def test_replies_of_metas_gateway(status: int, body: Any, kind: Kind) -> None:
+    assert type(found_in(partial(meta.error_of, ABOUT_ACCOUNT), status, body)) is kind
+
+
+BUSINESS = '{"1":[{"type":"ads_insights","estimated_time_to_regain_access":%s},{"estimated_time_to_regain_access":4}]}'
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "seconds", "scope"),
+    [
+        (4, {"X-App-Usage": '{"call_count":100}'}, 600, ThrottleScope.PLATFORM),
+        (341, {}, 600, ThrottleScope.PLATFORM),
+        (4, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 600, ThrottleScope.PLATFORM),
+        (80000, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 19 * 60, ThrottleScope.ACCOUNT),
+        (80004, {"X-Business-Use-Case-Usage": BUSINESS % '"soon"'}, 4 * 60, ThrottleScope.ACCOUNT),
+        (17, {"X-Ad-Account-Usage": '{"acc_id_util_pct":100,"reset_time_duration":45}'}, 45, ThrottleScope.ACCOUNT),
+        (613, {}, 300, ThrottleScope.ACCOUNT),
+        (32, {"X-Ad-Account-Usage": "not JSON", "X-Business-Use-Case-Usage": "[1]"}, 300, ThrottleScope.ACCOUNT),
+        (80014, {"X-Business-Use-Case-Usage": '{"1":{"a":1},"2":[3]}'}, 300, ThrottleScope.ACCOUNT),
+    ],
+)
+def test_meta_says_who_waits_and_how_long(
+    code: int, headers: dict[str, str], seconds: int, scope: ThrottleScope
+) -> None:
+    error = found_in(partial(meta.error_of, ABOUT_ACCOUNT), 400, {"error": {"code": code}}, **headers)
+    assert isinstance(error, Throttled)
+    assert (error.retry_after, error.scope) == (seconds, scope)
+
+
+@pytest.mark.parametrize(
+    ("headers", "percent"),
+    [
+        ({}, 0),
+        ({"x-app-usage": '{"call_count":12,"total_time":88,"total_cputime":3}'}, 88),
+        ({"x-fb-ads-insights-throttle": '{"app_id_util_pct":96.5,"acc_id_util_pct":100}'}, 96.5),
+        ({"x-ad-account-usage": '{"acc_id_util_pct":99}', "x-app-usage": "{"}, 0),
+    ],
+)
+def test_meta_says_how_busy_our_app_is(headers: dict[str, str], percent: float) -> None:
+    assert meta.app_usage(httpx.Headers(headers)) == percent
+
+
+# -- Amazon -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "code"),
+    [
+        # SP v3 and SB v4
+        (400, {"code": "INVALID_ARGUMENT", "message": "maxResults must be at most 100"}, InvalidRequest, None),
+        (401, {"code": "UNAUTHORIZED", "message": "HTTP 401 Unauthorized"}, TokenRejected, None),
+        (403, {"code": "ACCESS_DENIED", "message": "Permission denied"}, AccountInaccessible, None),
+        (429, {"code": "THROTTLED", "message": "Too Many Requests"}, Throttled, None),
+        (500, {"code": "INTERNAL_ERROR", "message": "Internal error"}, Unavailable, None),
+        (415, {"code": "UNSUPPORTED_MEDIA_TYPE", "message": "..."}, InvalidRequest, None),
+        # Reporting v3
+        (400, {"code": "400", "detail": "configuration reportTypeId is unknown"}, InvalidRequest, None),
+        (400, {"code": "400", "detail": "Invalid Advertiser or Marketplace ID."}, InvalidRequest, None),
+        (406, {"code": "406", "detail": "Report date is too far in the past."}, InvalidRequest, None),
+        (429, {"code": "429", "detail": "Too Many Requests"}, Throttled, None),
+        # v2 and SD
+        (
+            403,
+            {"code": "403", "details": "Not authorized for Sponsored Display."},
+            ProductNotEnabled,
+            None,
+        ),
+        (
+            400,
+            {"code": "400", "details": "You do not have access to Sponsored Brands"},
+            ProductNotEnabled,
+            None,
+        ),
+        (401, {"code": "401", "details": "Not authorized to access scope 9100000000000001"}, AccountInaccessible, None),
+        (401, {"code": "401", "details": "No matching advertiser found for scope"}, AccountInaccessible, None),
+        (401, {"code": "401", "details": "Scope header is missing"}, InvalidRequest, None),
+        (401, {"code": "401", "details": "The ClientId header is missing"}, Misconfigured, None),
+        (404, {"code": "404", "details": "Not found"}, InvalidRequest, None),
+        (422, {"code": "422", "details": "Unprocessable"}, InvalidRequest, None),
+        # the gateway, and nothing at all
+        (401, {"message": "Unauthorized"}, TokenRejected, "401"),
+        (403, {"message": "Forbidden"}, AccountInaccessible, "403"),
+        (307, None, Unavailable, "307"),
+        (408, None, Unavailable, "408"),
+        (403, ["odd"], AccountInaccessible, "403"),
+        (400, {"code": 7, "message": {"odd": 1}}, InvalidRequest, "400"),
+        (504, {"message": "Endpoint request timed out"}, Unavailable, "504"),
+    ],
+)
+def test_errors_of_amazon(status: int, body: Any, kind: Kind, code: str | None) -> None:
+    error = found_in(amazon_json.error_of, status, body, **{"Retry-After": "12"})
+    assert (type(error), error.code) == (kind, code or body["code"])
+    if isinstance(error, Throttled):
+        assert (error.retry_after, error.scope) == (12, ThrottleScope.PLATFORM)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "invalid_grant", GrantRevoked),
+        (401, "invalid_client", Misconfigured),
+        (400, "unauthorized_client", Misconfigured),
+        (400, "unsupported_grant_type", Misconfigured),
+        (400, "invalid_request", InvalidRequest),
+        (400, "server_error", Unavailable),
+        (400, "something_new", InvalidRequest),
+        (429, "temporarily_unavailable", Throttled),
+        (503, "temporarily_unavailable", Unavailable),
+    ],
+)
+def test_errors_of_login_with_amazon(status: int, code: str, kind: Kind) -> None:
+    body = {"error": code, "error_description": "The request has an invalid grant parameter : refresh_token"}
+    error = found_in(amazon_json.login_error_of, status, body)
+    assert (type(error), error.code) == (kind, code)
+
+
+# -- TikTok -----------------------------------------------------------------------------------------------------------
+
+OFFICIAL = {name: code for name, code in vars(NumericErrorCodes).items() if name.startswith("ERROR_CODE_") and code}
+
+
+def refused(code: Any, message: str = "no") -> dict[str, Any]:
+    return {"code": code, "message": message, "request_id": "1", "data": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "by_call", "by_renewal"),
+    [
+        ("ACCESS_TOKEN_EXPIRE", TokenRejected, ReconnectRequired),
+        ("INVALID_ACCESS_TOKEN", TokenRejected, GrantRevoked),
+        ("REFRESH_TOKEN_EXPIRE", ReconnectRequired, ReconnectRequired),
+        ("EMPTY_ACCESS_TOKEN", ReconnectRequired, ReconnectRequired),
+        ("INVALID_CORE_USER", ReconnectRequired, ReconnectRequired),
+        ("INVALID_REFRESH_TOKEN", ReconnectRequired, ReconnectRequired),
+        ("ADVERTISER_LOGOUT", ReconnectRequired, ReconnectRequired),
+        ("SCOPE_TT_USER_OAUTH_FAILED", ReconnectRequired, ReconnectRequired),
+        ("PERMISSION_ERROR", AccountInaccessible, Misconfigured),
+        ("ADVERTISER_NOT_EXIST", AccountInaccessible, Misconfigured),
+        ("ADVERTISER_ROLE_ERROR", AccountInaccessible, Misconfigured),
+        *(
+            (name, kind, kind)
+            for kind, names in {
+                Throttled: "REQUEST_TOO_FREQUENT REQUEST_FREQUENCY_LIMITED TOO_MANY_REQUESTS_BL",
+                Unavailable: "GENERAL_TASK_ERROR WRITE_CONFLICT RPC_VALIDATION_ERROR SYS_ERROR SYS_TIMEOUT "
+                "STATISTICS_ERROR RDS_TIMEOUT_ERROR MAINTENANCE",
+                InvalidRequest: "PARAM_ERROR ROUTE_NOT_FOUND",
+                Misconfigured: "AUTH_CODE_ERROR APP_FORBIDDEN NOT_IN_WHITELIST DEVELOPER_REJECTED "
+                "DEVELOPER_NO_PERMISSION",
+            }.items()
+            for name in names.split()
+        ),
+    ],
+)
+def test_codes_of_tiktok_mean_what_the_sdk_names_them(name: str, by_call: Kind, by_renewal: Kind) -> None:
+    code = OFFICIAL[f"ERROR_CODE_{name}"]
+    call, renewal = (found_in(error_of, 200, refused(code)) for error_of in (tiktok_call, tiktok_grant))
+    assert (type(call), type(renewal)) == (by_call, by_renewal)
+    assert call.code == renewal.code == str(code)
+
+
+def test_every_code_of_the_sdk_has_a_type_and_ours_are_the_sdks() -> None:
+    for name, code in OFFICIAL.items():
+        error = found_in(tiktok_call, 200, refused(code))
+        assert type(error) not in (PlatformError, InvalidReply), name
+        assert isinstance(error, Unavailable) or code not in range(50000, 60000), name
+    ours = [code for codes in tiktok.ERRORS.values() for code in codes]
+    assert sorted(ours) == sorted(set(ours) & set(OFFICIAL.values()))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, refused(49999), InvalidRequest),
+        (200, refused(1), Unavailable),
+        (400, refused(40105), TokenRejected),
+        (403, {"message": "Forbidden"}, InvalidReply),
+        (404, refused(0), InvalidReply),
+        (200, {"code": "0", "data": {}}, InvalidReply),
+        (200, {"code": True, "data": {}}, InvalidReply),
+        (200, [], InvalidReply),
+        (504, {}, Unavailable),
+        (429, {"message": "slow down"}, Throttled),
+    ],
+)
+def test_other_replies_of_tiktok(status: int, body: Any, kind: Kind) -> None:
+    error = found_in(tiktok_call, status, body, **{"Retry-After": "7"})
+    assert type(error) is kind
+    if isinstance(error, Throttled):
+        assert error.retry_after == 7
+
+
+# -- all four ---------------------------------------------------------------------------------------------------------
+
+ERRORS: dict[str, tuple[ErrorOf, Callable[[str], Any]]] = {
+    "google": (google.ads_error, lambda said: failure(400, "queryError", "UNRECOGNIZED_FIELD", message=said)),
+    "meta": (partial(meta.error_of, ABOUT_USER), lambda said: {"error": {"code": 100, "message": said}}),
+    "amazon": (amazon_json.error_of, lambda said: {"code": "400", "details": said}),
+    "tiktok": (tiktok_call, lambda said: refused(40002, said)),
+}
+
+
+@pytest.mark.parametrize("platform", ERRORS)
+def test_a_refused_request_repeats_the_platforms_words_without_links_and_in_short(platform: str) -> None:
+    error_of, body = ERRORS[platform]
+    said = "The field campaign.start_date is unknown. See https://developers.test/?secret=1 for more. " + "xyz " * 99
+    error = found_in(error_of, 400 if platform != "tiktok" else 200, body(said))
+    assert type(error) is InvalidRequest
+    assert "The field campaign.start_date is unknown" in str(error)
+
+
+@pytest.mark.parametrize("platform", ["meta", "amazon", "tiktok"])
+def test_a_refused_request_repeats_no_token(platform: str) -> None:
+    error_of, body = ERRORS[platform]
+    token = "Atza|abc" if platform == "amazon" else TOKEN
+    error = found_in(error_of, 400, body(f"bad token {token} at https://x.test/?secret={SECRET}"))
+    assert token not in str(error)
+    assert "bad token" in str(error)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["code", "error", "message", "details", "errors"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(
+    "error_of",
+    [*(error_of for error_of, _ in ERRORS.values()), google.oauth_error, amazon_json.login_error_of, tiktok_grant],
+    ids=[*ERRORS, "google login", "amazon login", "tiktok login"],
+)
+@settings(max_examples=30, database=None)
+@given(status=st.integers(300, 599), body=ANY_JSON)
+def test_whatever_a_platform_answers_to_a_failure_is_one_of_our_errors(
+    error_of: ErrorOf, status: int, body: Any
+) -> None:
+    assert isinstance(error_of(Reply(status, httpx.Headers(), body)), PlatformError)

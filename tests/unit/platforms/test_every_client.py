@@ -1,0 +1,458 @@
+"""What all four clients promise, against the sandbox over real HTTP."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import ZERO, Figures
+from sivera.breaker import Breaker
+from sivera.errors import (
+    AccountInaccessible,
+    InvalidReply,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    ThrottleScope,
+    TokenRejected,
+    Unavailable,
+    Unreached,
+)
+from sivera.platforms import CLIENTS
+from sivera.platforms.base import PlatformClient
+from sivera.values import AccountStatus, BudgetKind, CampaignStatus, DateWindow, PlatformName
+from tests.conftest import NOW, PATIENCE_SECONDS
+from tests.unit.platforms.conftest import NewDesk
+from tests.unit.platforms.desk import (
+    ACCOUNT,
+    AMAZON,
+    GOOGLE,
+    META,
+    TIKTOK,
+    WINDOW,
+    Desk,
+    Network,
+    Question,
+    Renewing,
+    app_at,
+    client_on,
+    figures_of,
+    held,
+    ours,
+    questions,
+    refused,
+    static,
+)
+
+DAY = date(2026, 11, 18)
+
+# -- accounts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("platform", "accounts", "calls"), [(GOOGLE, 5, 3), (META, 130, 2), (AMAZON, 20, 3), (TIKTOK, 230, 3)]
+)
+def test_all_accounts_of_a_grant_are_listed_and_closed_ones_are_marked(
+    new_desk: NewDesk, platform: PlatformName, accounts: int, calls: int
+) -> None:
+    desk = new_desk(platform, accounts=accounts, campaigns=0)
+    sites = desk.world.accounts_of(desk.grant)
+    sites[3].closed = True
+    listed = {account.external_id: account for account in desk.client.list_accounts(desk.tokens)}
+    operations = ("accounts", "validate")
+    assert sum(desk.calls(operation) for operation in operations) == calls + (platform is TIKTOK)
+    expected = {site.id: ours(site) for site in sites if platform is not AMAZON or not site.closed}
+    for id_, account in expected.items():
+        status = AccountStatus.CLOSED if id_ == sites[3].id else AccountStatus.ACTIVE
+        manager_id = listed[id_].manager_id
+        assert listed[id_] == account.model_copy(update={"status": status, "manager_id": manager_id})
+    assert listed.keys() == expected.keys()
+
+
+def test_closed_foreign_and_unknown_accounts_are_inaccessible(desk: Desk) -> None:
+    foreign = ours(desk.world.accounts_of(desk.world.add_grant(desk.platform))[0])
+    foreign = foreign.model_copy(update={"region": desk.site.region})
+    desk.site.closed = True
+    unknown = desk.account.model_copy(update={"external_id": "1234567890"})
+    for account in (desk.account, foreign, unknown):
+        with refused(AccountInaccessible):
+            desk.client.list_campaigns(desk.tokens, account)
+
+
+# -- campaigns --------------------------------------------------------------------------------------------------------
+
+NATIVE: dict[PlatformName, dict[CampaignStatus, str]] = {
+    GOOGLE: {
+        CampaignStatus.ACTIVE: "ENABLED",
+        CampaignStatus.PAUSED: "PAUSED",
+        CampaignStatus.REMOVED: "REMOVED",
+        CampaignStatus.OTHER: "UNKNOWN",
+    },
+    META: {
+        CampaignStatus.ACTIVE: "ACTIVE",
+        CampaignStatus.PAUSED: "PAUSED",
+        CampaignStatus.ARCHIVED: "ARCHIVED",
+        CampaignStatus.REMOVED: "DELETED",
+    },
+    AMAZON: {
+        CampaignStatus.ACTIVE: "ENABLED",
+        CampaignStatus.PAUSED: "PAUSED",
+        CampaignStatus.ARCHIVED: "ARCHIVED",
+    },
+    TIKTOK: {
+        CampaignStatus.ACTIVE: "CAMPAIGN_STATUS_ENABLE",
+        CampaignStatus.PAUSED: "CAMPAIGN_STATUS_DISABLE",
+        CampaignStatus.REMOVED: "CAMPAIGN_STATUS_DELETE",
+    },
+}
+BUDGETS = {
+    GOOGLE: set(BudgetKind),
+    META: {BudgetKind.DAILY, BudgetKind.LIFETIME, BudgetKind.LOWER_LEVEL},
+    AMAZON: {BudgetKind.DAILY},
+    TIKTOK: {BudgetKind.DAILY, BudgetKind.LIFETIME, BudgetKind.LOWER_LEVEL},
+}
+
+
+def test_campaigns_are_those_of_the_account_in_every_state_and_with_every_budget(desk: Desk) -> None:
+    states = NATIVE[desk.platform]
+    for state in states:
+        desk.world.add_campaign(desk.platform, desk.site.id, state=state)
+    if desk.platform is GOOGLE:
+        desk.world.add_campaign(GOOGLE, desk.site.id, budget_kind=BudgetKind.LOWER_LEVEL)
+    listed = desk.listed()
+    assert listed.keys() == desk.site.campaigns.keys()
+    assert {c.status for c in listed.values()} == set(states)
+    assert {c.budget.kind for c in listed.values()} == BUDGETS[desk.platform]
+    for id_, truth in desk.site.campaigns.items():
+        campaign = listed[id_]
+        assert (campaign.name, campaign.ad_product, campaign.status) == (truth.name, truth.product, truth.state)
+        assert campaign.native_status.upper() == states[truth.state]
+        assert campaign.budget.kind is truth.budget_kind
+        assert campaign.budget.amount == (None if truth.budget_kind is BudgetKind.LOWER_LEVEL else truth.budget)
+        assert campaign.updated_at == (None if desk.platform is GOOGLE else truth.updated)
+        assert campaign.start_date == (None if desk.platform is TIKTOK else truth.start)
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, META, AMAZON], ids=str)
+def test_the_last_day_of_a_campaign_is_read_and_google_and_amazon_say_that_it_ended(
+    new_desk: NewDesk, platform: PlatformName
+) -> None:
+    desk = new_desk(platform)
+    ended, removed = list(desk.site.campaigns)[:2]
+    desk.change(ended, end=date(2026, 11, 1))
+    desk.change(removed, end=date(2026, 11, 1), state=CampaignStatus.ARCHIVED)
+    listed = desk.listed()
+    assert {listed[id_].end_date for id_ in (ended, removed)} == {date(2026, 11, 1)}
+    assert listed[ended].status is (CampaignStatus.ACTIVE if platform is META else CampaignStatus.ENDED)
+    assert listed[removed].status is (CampaignStatus.REMOVED if platform is GOOGLE else CampaignStatus.ARCHIVED)
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount"),
+    [
+        ("USD", "12.34"),
+        ("USD", "0.1"),
+        ("EUR", "1234567.89"),
+        ("JPY", "5000"),
+        ("KRW", "12000000"),
+        ("TWD", "600"),
+        ("HUF", "1500"),
+    ],
+)
+def test_money_is_exact_in_major_units(desk: Desk, currency: str, amount: str) -> None:
+    money, value = Decimal(amount), Decimal(amount) * 3
+    desk.site.currency = currency
+    first = next(iter(desk.site.campaigns))
+    desk.change(first, budget_kind=BudgetKind.DAILY, budget=money)
+    desk.world.restate(first, DAY, Figures(10, 2, money, Decimal(1), value))
+    budget = desk.listed()[first].budget
+    assert (budget.kind, budget.amount, budget.currency) == (BudgetKind.DAILY, money, currency)
+    row = desk.rows()[first, DAY]
+    assert (row.spend, row.conversion_value, row.currency) == (money, value, currency)
+
+
+@pytest.mark.parametrize(
+    ("platform", "campaigns", "calls"),
+    [(GOOGLE, 230, 1), (META, 230, 3), (AMAZON, 0, 3), (AMAZON, 300, 4), (AMAZON, 350, 6), (TIKTOK, 2300, 3)],
+)
+def test_a_listing_of_several_pages_is_read_to_the_end(
+    new_desk: NewDesk, platform: PlatformName, campaigns: int, calls: int
+) -> None:
+    desk = new_desk(platform, campaigns=campaigns)
+    assert desk.listed().keys() == desk.site.campaigns.keys()
+    assert desk.calls("campaigns") == calls
+
+
+def test_a_listing_of_changes_has_what_changed_and_says_whether_it_is_complete(desk: Desk) -> None:
+    renamed, gone, *_ = desk.site.campaigns
+    desk.world.clock.advance(timedelta(hours=26))
+    since = desk.world.clock.now()
+    desk.tokens = Renewing(desk.client, desk.new_tokens())
+    desk.world.clock.advance(timedelta(minutes=30))
+    desk.change(renamed, name="Renamed")
+    removed = CampaignStatus.ARCHIVED if desk.platform is AMAZON else CampaignStatus.REMOVED
+    desk.change(gone, state=removed)
+    added = desk.world.add_campaign(desk.platform, desk.site.id).id
+    listing = desk.client.list_campaigns(desk.tokens, desk.account, since)
+    found = {campaign.external_id: campaign for campaign in listing.campaigns}
+    assert len(found) == len(listing.campaigns)
+    assert (found[renamed].name, found[gone].status) == ("Renamed", removed)
+    assert added in found
+    has_filter = desk.platform in (GOOGLE, META)
+    assert listing.complete is not has_filter
+    assert len(found) == (3 if has_filter else 13)
+    assert found == {id_: campaign for id_, campaign in desk.listed().items() if id_ in found}
+
+
+def test_a_campaign_that_vanished_is_missing_from_a_complete_listing(desk: Desk) -> None:
+    gone = next(iter(desk.site.campaigns))
+    desk.world.hard_delete_campaign(desk.platform, desk.site.id, gone)
+    assert gone not in desk.listed()
+
+
+# -- metrics ----------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_the_figures_of_every_day_that_has_some(desk: Desk) -> None:
+    first, *_, last = desk.site.campaigns
+    restated = Figures(1000, 50, Decimal("12.34"), Decimal(3), Decimal("700.25"))
+    desk.world.restate(first, DAY, restated)
+    desk.world.restate(first, WINDOW.until, ZERO)
+    desk.world.restate(last, DAY, restated)
+    desk.change(last, state=CampaignStatus.ARCHIVED if desk.platform is AMAZON else CampaignStatus.REMOVED)
+    rows = desk.rows()
+    assert {key: figures_of(row) for key, row in rows.items()} == desk.truth()
+    assert figures_of(rows[first, DAY]) == figures_of(rows[last, DAY]) == restated
+    assert (first, WINDOW.until) not in rows
+    assert {row.currency for row in rows.values()} == {desk.site.currency}
+
+
+@pytest.mark.parametrize(("platform", "campaigns"), [(META, 70), (TIKTOK, 120)])
+def test_metrics_of_several_pages_are_read_to_the_end(
+    new_desk: NewDesk, platform: PlatformName, campaigns: int
+) -> None:
+    desk = new_desk(platform, campaigns=campaigns)
+    window = DateWindow(since=date(2026, 10, 24), until=date(2026, 11, 20))
+    rows = desk.rows(window)
+    assert {key: figures_of(row) for key, row in rows.items()} == desk.truth(window)
+    page = 500 if platform is META else 1000
+    assert desk.calls("metrics") == -(-len(rows) // page) > 1
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+LIFETIME = {GOOGLE: timedelta(seconds=3599), META: timedelta(days=60), AMAZON: timedelta(hours=1), TIKTOK: None}
+
+
+def test_a_renewal_gives_a_token_that_works_and_keeps_the_refresh_token(desk: Desk) -> None:
+    before = desk.tokens.tokens
+    after = desk.client.renew(before)
+    assert after.expires_in == LIFETIME[desk.platform]
+    assert after.refresh_token == before.refresh_token
+    assert (after == before) is (desk.platform is TIKTOK)  # TikTok's long-lived tokens are only proved to work
+    assert desk.client.list_accounts(static(desk.platform, after.access_token.get_secret_value()))
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, AMAZON, TIKTOK], ids=str)
+def test_a_rotated_refresh_token_replaces_the_old_one(new_desk: NewDesk, platform: PlatformName) -> None:
+    desk = new_desk(platform, rotates=True)
+    seen = [desk.tokens.tokens]
+    for _ in range(2):
+        seen.append(desk.client.renew(seen[-1]))
+    assert len({tokens.refresh_token for tokens in seen}) == 3
+    if platform is TIKTOK:
+        assert seen[-1].expires_in == timedelta(days=1)
+    with pytest.raises(ReconnectRequired):
+        desk.client.renew(seen[0])
+
+
+def test_a_revoked_grant_must_be_reconnected(desk: Desk) -> None:
+    tokens = desk.tokens.tokens
+    desk.world.revoke_grant(desk.grant.id)
+    with pytest.raises(ReconnectRequired):
+        desk.client.list_campaigns(desk.tokens, desk.account)
+    with pytest.raises(ReconnectRequired):
+        desk.client.renew(tokens)
+
+
+def test_a_wrong_app_secret_is_our_mistake(desk: Desk) -> None:
+    client = desk.new_client(secret="wrong-secret")
+    with refused(Misconfigured, None, "wrong-secret"):
+        client.renew(desk.tokens.tokens)
+    client.close()
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, AMAZON], ids=str)
+def test_a_grant_without_a_refresh_token_must_be_reconnected(new_desk: NewDesk, platform: PlatformName) -> None:
+    desk = new_desk(platform)
+    with refused(ReconnectRequired):
+        desk.client.renew(held())
+    assert desk.calls() == 0
+
+
+@pytest.mark.parametrize(("platform", "calls"), [(GOOGLE, 2), (AMAZON, 4), (TIKTOK, 2)])
+def test_an_expired_token_is_renewed_once_and_the_call_repeated_once(
+    new_desk: NewDesk, platform: PlatformName, calls: int
+) -> None:
+    desk = new_desk(platform, rotates=True)
+    desk.world.expire_access(desk.grant.id)
+    assert len(desk.listed()) == 12
+    assert (desk.tokens.renewals, desk.calls("token"), desk.calls("campaigns")) == (1, 1, calls)
+
+
+@pytest.mark.parametrize(
+    ("platform", "campaigns", "match"), [(META, 230, "after="), (TIKTOK, 2300, "page=2"), (AMAZON, 350, "nextToken")]
+)
+def test_a_token_refused_between_pages_is_renewed_and_the_listing_goes_on(
+    new_desk: NewDesk, platform: PlatformName, campaigns: int, match: str
+) -> None:
+    desk = new_desk(platform, campaigns=campaigns, rotates=platform is TIKTOK)
+    whole = len(desk.listed())
+    calls = desk.calls("campaigns")
+    status = Fault(FaultKind.STATUS, platform, "campaigns", match=match, times=1, status=401)
+    if platform is TIKTOK:
+        desk.world.expire_access(desk.grant.id)
+    else:
+        desk.world.faults.add(status)
+    assert len(desk.listed()) == whole == campaigns
+    assert (desk.tokens.renewals, desk.calls("campaigns")) == (1, 2 * calls + 1)
+
+
+def test_a_token_that_stays_refused_is_not_renewed_again() -> None:
+    refusals: dict[PlatformName, tuple[int, Any]] = {
+        GOOGLE: (401, [{"error": {"code": 401, "message": "x", "status": "UNAUTHENTICATED"}}]),
+        META: (400, {"error": {"code": 190, "error_subcode": 463, "message": "expired"}}),
+        AMAZON: (401, {"message": "Unauthorized"}),
+        TIKTOK: (200, {"code": 40105, "message": "no", "data": {}}),
+    }
+
+    class Stubborn:
+        renewals = 0
+
+        def current(self) -> str:
+            return "old"
+
+        def renewed(self, rejected: str) -> str:
+            self.renewals += 1
+            return f"newer than {rejected}"
+
+    for platform, (status, body) in refusals.items():
+        network, tokens = Network(body, status=status), Stubborn()
+        with refused(TokenRejected):
+            client_on(platform, network).list_campaigns(tokens, ACCOUNT)
+        assert (tokens.renewals, len(network.requests)) == (1, 2), platform
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------
+
+FAULTS = [
+    (Fault(FaultKind.THROTTLE, seconds=17), Throttled),
+    (Fault(FaultKind.STATUS, status=500), Unavailable),
+    (Fault(FaultKind.STATUS, status=503), Unavailable),
+    (Fault(FaultKind.HTML, status=502), Unavailable),
+    (Fault(FaultKind.HTML, status=200), InvalidReply),
+    (Fault(FaultKind.TRUNCATED), InvalidReply),
+    (Fault(FaultKind.MALFORMED), InvalidReply),
+    (Fault(FaultKind.DISCONNECT), Unavailable),
+    (Fault(FaultKind.HANG), Unavailable),
+]
+READ_SECONDS = 0.05
+"""How long a client waits in vain for the answer to a call that hangs."""
+
+
+@pytest.mark.parametrize(("fault", "kind"), FAULTS, ids=[f"{fault.kind.value} {fault.status}" for fault, _ in FAULTS])
+def test_each_fault_is_the_right_error_for_each_question(desk: Desk, fault: Fault, kind: type[PlatformError]) -> None:
+    tokens = desk.tokens
+    desk.world.faults.add(Fault(fault.kind, status=fault.status, seconds=fault.seconds))
+    reading = READ_SECONDS if fault.kind is FaultKind.HANG else PATIENCE_SECONDS
+    asked: dict[str, Question] = {
+        "accounts": lambda client: client.list_accounts(tokens),
+        "campaigns": lambda client: client.list_campaigns(tokens, desk.account),
+        "changes": lambda client: client.list_campaigns(tokens, desk.account, NOW),
+        "metrics": lambda client: client.read_metrics(tokens, desk.account, WINDOW),
+        "renewal": lambda client: client.renew(tokens.tokens),
+    }
+    with httpx.Client(timeout=httpx.Timeout(PATIENCE_SECONDS, read=reading)) as http:
+        for ask in asked.values():
+            # A breaker for each, so that no call is postponed because of the one before.
+            client = CLIENTS[desk.platform](app_at(desk.url), http, Breaker(), desk.world.clock.now)
+            with refused(kind, None, tokens.current()):
+                ask(client)
+    # The server may accept a call after its caller has given up.
+    for attempt in Retrying(wait=wait_fixed(0.01), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True):
+        with attempt:
+            assert desk.calls() == len(asked)
+
+
+@pytest.mark.parametrize(("platform", "seconds"), [(GOOGLE, 300), (META, 600), (AMAZON, 300), (TIKTOK, 60)])
+def test_a_throttled_platform_is_left_alone_by_every_account(
+    new_desk: NewDesk, platform: PlatformName, seconds: int
+) -> None:
+    desk = new_desk(platform)
+    desk.world.faults.add(Fault(FaultKind.THROTTLE, platform, seconds=300, times=1))
+    with refused(Throttled) as caught:
+        desk.listed()
+    assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.PLATFORM, seconds)
+    assert desk.breaker.seconds_left(platform) == seconds
+    with refused(Throttled):
+        desk.client.list_accounts(desk.tokens)
+    assert desk.calls() == 1
+
+
+@pytest.mark.parametrize("platform", list(PlatformName), ids=str)
+@pytest.mark.parametrize("question", ["accounts", "campaigns", "metrics", "renewal"])
+def test_a_platform_that_cannot_be_reached_is_unavailable(platform: PlatformName, question: str) -> None:
+    network = Network(httpx.ConnectError("to https://platform.test/?secret=1 failed"))
+    with refused(Unreached):
+        questions(platform)[question](client_on(platform, network))
+
+
+LIVE_URLS = {
+    GOOGLE: [
+        "https://googleads.googleapis.com/v26/customers:listAccessibleCustomers",
+        "https://googleads.googleapis.com/v26/customers/7100000000000000000/googleAds:searchStream",
+        "https://googleads.googleapis.com/v26/customers/7100000000000000000/googleAds:searchStream",
+        "https://oauth2.googleapis.com/token",
+    ],
+    META: [
+        "https://graph.facebook.com/v26.0/me/adaccounts",
+        "https://graph.facebook.com/v26.0/act_7100000000000000000/campaigns",
+        "https://graph.facebook.com/v26.0/act_7100000000000000000/insights",
+        "https://graph.facebook.com/v26.0/oauth/access_token",
+    ],
+    AMAZON: [
+        "https://advertising-api.amazon.com/v2/profiles",
+        "https://advertising-api.amazon.com/sp/campaigns/list",
+        "https://advertising-api.amazon.com/reporting/reports",
+        "https://api.amazon.com/auth/o2/token",
+    ],
+    TIKTOK: [
+        "https://business-api.tiktok.com/open_api/v1.3/oauth2/advertiser/get/",
+        "https://business-api.tiktok.com/open_api/v1.3/campaign/get/",
+        "https://business-api.tiktok.com/open_api/v1.3/report/integrated/get/",
+        "https://business-api.tiktok.com/open_api/v1.3/tt_user/oauth2/refresh_token/",
+    ],
+}
+
+
+@pytest.mark.parametrize("platform", list(PlatformName), ids=str)
+def test_without_a_base_url_the_live_platform_is_called(platform: PlatformName) -> None:
+    network = Network(httpx.ConnectError("unplugged"))
+    client = client_on(platform, network, app_at(None))
+    for ask in questions(platform).values():
+        with refused(Unreached):
+            ask(client)
+    assert [str(request.url.copy_with(query=None)) for request in network.requests] == LIVE_URLS[platform]
+
+
+def test_a_closed_client_makes_no_calls(desk: Desk) -> None:
+    assert isinstance(desk.client, PlatformClient)
+    desk.client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        desk.client.list_accounts(desk.tokens)
+    assert desk.calls() == 0

@@ -1,0 +1,229 @@
+"""Replies that the sandbox never gives: other shapes, pages that repeat themselves, rows that come twice."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from sivera.errors import InvalidReply, InvalidRequest, Unavailable
+from sivera.values import PlatformName, ReportRequest
+from tests.conftest import NOW
+from tests.unit.platforms.desk import (
+    ACCOUNT,
+    AMAZON,
+    GOOGLE,
+    META,
+    SECRET,
+    TIKTOK,
+    TOKEN,
+    WINDOW,
+    Network,
+    answered,
+    client_on,
+    held,
+    refused,
+    static,
+)
+from tests.unit.platforms.test_rows import ROWS
+
+
+def ok(data: Any) -> dict[str, Any]:
+    return {"code": 0, "message": "OK", "request_id": "1", "data": data}
+
+
+def tiktok_page(records: list[Any], number: int = 1, pages: int = 1, total: int | None = None) -> dict[str, Any]:
+    total = len(records) if total is None else total
+    info = {"page": number, "page_size": 1000, "total_page": pages, "total_number": total}
+    return ok({"list": records, "page_info": info})
+
+
+def meta_page(*rows: Any, after: Any = "a") -> dict[str, Any]:
+    return {"data": list(rows), "paging": {"cursors": {"after": after}, "next": "http://meta.test/next"}}
+
+
+def stream(*rows: Any) -> list[Any]:
+    return [{"results": list(rows), "fieldMask": "x"}]
+
+
+def change(**changes: Any) -> list[Any]:
+    row = {"resourceType": "CAMPAIGN", "campaign": "customers/1/campaigns/2"} | changes
+    return stream({"changeStatus": row})
+
+
+META_ROW, AMAZON_ROW = ROWS["meta campaign"], ROWS["amazon campaign"]
+FIRST, SECOND, THIRD = (ROWS["tiktok campaign"] | {"campaign_id": number} for number in ("1", "2", "3"))
+NOTHING: dict[str, Any] = {"campaigns": []}
+FULL_PAGE = [ROWS["amazon display campaign"] | {"campaignId": number} for number in range(100)]
+
+ODD_STREAMS: list[Any] = [{}, {"results": []}, "text", [{}], ["text"], [{"results": {}}], None]
+ODD_CUSTOMERS: list[Any] = [[], {"resourceNames": "customers/1"}, {"resourceNames": ["people/1"]}, {"x": 1}]
+ODD_TOKENS: list[Any] = [{}, [], None]
+LISTINGS: list[tuple[PlatformName, tuple[Any, ...]]] = [
+    *((GOOGLE, (body,)) for body in ODD_STREAMS),
+    *((GOOGLE, (stream(row),)) for row in ("text", {}, {"campaign": None})),
+    (META, ([],)),
+    (META, ({"data": None},)),
+    (META, ({"data": [1]},)),
+    (META, ({"data": [], "paging": []},)),
+    (META, (meta_page(after=7),)),
+    (META, (meta_page(after=""),)),
+    (META, ({"data": [], "paging": {"next": "http://meta.test/next"}},)),
+    (META, (meta_page(after="a"), meta_page(after="b"), meta_page(after="a"))),
+    (AMAZON, ({"campaigns": [AMAZON_ROW], "nextToken": "again"},)),
+    (AMAZON, (NOTHING, {"campaigns": [], "nextToken": "again"})),
+    (AMAZON, (NOTHING, NOTHING, FULL_PAGE)),
+    (AMAZON, (NOTHING, NOTHING, {"campaigns": []})),
+    (AMAZON, ({"campaigns": [], "nextToken": 7},)),
+    (AMAZON, ({"totalResults": 0},)),
+    (TIKTOK, (ok(None),)),
+    (TIKTOK, (ok([]),)),
+    (TIKTOK, (ok({"list": [FIRST]}),)),
+    (TIKTOK, (ok({"list": None, "page_info": {"page": 1, "total_page": 1, "total_number": 0}}),)),
+    (TIKTOK, (ok({"list": [], "page_info": {"page": "1", "total_page": 1, "total_number": 0}}),)),
+    (TIKTOK, (ok({"list": [], "page_info": {"page": 1, "total_page": None, "total_number": 0}}),)),
+    (TIKTOK, (ok({"list": [], "page_info": {"page": 1, "total_page": 1, "total_number": -1}}),)),
+    *(
+        (TIKTOK, (tiktok_page([FIRST], 1, 9, total=9), second))
+        for second in (
+            tiktok_page([SECOND], 1, 9, total=9),
+            tiktok_page([FIRST], 2, 9, total=9),
+            tiktok_page([], 2, 9, total=9),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("platform", "bodies"), LISTINGS, ids=[f"{platform.value} {bodies[-1]}"[:60] for platform, bodies in LISTINGS]
+)
+def test_a_listing_of_another_shape_or_without_end_is_an_invalid_reply(
+    platform: PlatformName, bodies: tuple[Any, ...]
+) -> None:
+    network = Network(*bodies)
+    with refused(InvalidReply):
+        client_on(platform, network).list_campaigns(static(platform), ACCOUNT)
+    assert len(network.requests) <= max(len(bodies), 4)
+
+
+@pytest.mark.parametrize(
+    ("platform", "bodies", "ids"),
+    [
+        (META, (meta_page(META_ROW, META_ROW | {"id": "2"}), {"data": [META_ROW]}), [META_ROW["id"], "2"]),
+        (META, ({"data": []},), []),
+        (AMAZON, ({"campaigns": [AMAZON_ROW], "nextToken": "2"}, {"campaigns": [AMAZON_ROW]}, NOTHING, []), None),
+        (TIKTOK, (tiktok_page([FIRST, SECOND], 1, 2, 3), tiktok_page([SECOND, THIRD], 2, 2, 3)), ["1", "2", "3"]),
+        (GOOGLE, ([{"fieldMask": "x"}],), []),
+    ],
+)
+def test_a_campaign_on_two_pages_is_listed_once(platform: PlatformName, bodies: tuple[Any, ...], ids: Any) -> None:
+    listing = answered(platform, *bodies).list_campaigns(static(platform), ACCOUNT)
+    assert listing.complete
+    assert [c.external_id for c in listing.campaigns] == ([AMAZON_ROW["campaignId"]] if ids is None else ids)
+
+
+def test_a_listing_of_tiktok_that_lost_a_campaign_between_pages_is_not_complete() -> None:
+    client = answered(TIKTOK, tiktok_page([FIRST, SECOND], 1, 2, total=4), tiktok_page([], 2, 2, total=3))
+    assert not client.list_campaigns(static(TIKTOK), ACCOUNT).complete
+
+
+def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zeros() -> None:
+    row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]}
+    with refused(InvalidReply, "fewer rows"):
+        answered(TIKTOK, tiktok_page([row], total=2)).read_metrics(static(TIKTOK), ACCOUNT, WINDOW)
+
+
+def test_a_row_of_tiktok_without_a_campaign_is_left_out() -> None:
+    rows = [
+        {"dimensions": ROWS["tiktok dimensions"] | {"campaign_id": id_}, "metrics": ROWS["tiktok metrics"]}
+        for id_ in "01"
+    ]
+    [batch] = answered(TIKTOK, tiktok_page(rows)).read_metrics(static(TIKTOK), ACCOUNT, WINDOW).batches
+    assert [row.campaign_id for row in batch.rows] == ["1"]
+
+
+ADVERTISER = ROWS["tiktok account"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "bodies"),
+    [
+        *((GOOGLE, (body,)) for body in ODD_CUSTOMERS),
+        (GOOGLE, ({"resourceNames": ["customers/1"]}, stream({"customerClient": None}))),
+        (GOOGLE, ({"resourceNames": ["customers/1"]}, stream({"customerClient": ROWS["google account"]}))),
+        (AMAZON, ({"profiles": []},)),
+        *(
+            (TIKTOK, (ok({"list": [ADVERTISER]}), ok({"list": details})))
+            for details in ([], [ADVERTISER | {"advertiser_id": "7100000000000000001"}], ["7100000000000000000"], None)
+        ),
+    ],
+)
+def test_accounts_of_another_shape_are_an_invalid_reply(platform: PlatformName, bodies: tuple[Any, ...]) -> None:
+    with refused(InvalidReply):
+        answered(platform, *bodies).list_accounts(static(platform))
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (stream({"changeStatus": None}), "changeStatus"),
+        (change(resourceType="AD_GROUP"), "resourceType"),
+        (change(campaign=None), "campaign"),
+        (change(campaign="x') OR ('"), "campaign"),
+    ],
+)
+def test_changes_of_google_of_another_shape_are_an_invalid_reply(body: Any, named: str) -> None:
+    with refused(InvalidReply, named):
+        answered(GOOGLE, body).list_campaigns(static(GOOGLE), ACCOUNT, NOW)
+
+
+RENEWALS: list[tuple[PlatformName, Any]] = [
+    *((platform, body) for platform in (GOOGLE, META, AMAZON) for body in ODD_TOKENS),
+    *((platform, {"access_token": "", "expires_in": 3600}) for platform in (GOOGLE, META, AMAZON)),
+    *((platform, {"access_token": 5, "expires_in": 3600}) for platform in (GOOGLE, META, AMAZON)),
+    *(
+        (platform, {"access_token": "new", "expires_in": seconds})
+        for platform in (GOOGLE, META, AMAZON)
+        for seconds in ("soon", -1, 10**15)
+    ),
+    *((platform, {"access_token": "new", "expires_in": 3600, "refresh_token": 7}) for platform in (GOOGLE, AMAZON)),
+    (GOOGLE, {"access_token": "new"}),
+    (AMAZON, {"access_token": "new"}),
+    (AMAZON, {"access_token": "new", "expires_in": 0}),
+    *((TIKTOK, ok(data)) for data in ({}, {"access_token": 7}, {"access_token": "new", "expires_in": "soon"}, None)),
+    (TIKTOK, ok({"access_token": "new", "expires_in": 10**9})),
+]
+
+
+@pytest.mark.parametrize(
+    ("platform", "body"), RENEWALS, ids=[f"{platform.value} {body}"[:60] for platform, body in RENEWALS]
+)
+def test_a_renewal_of_another_shape_is_an_invalid_reply(platform: PlatformName, body: Any) -> None:
+    with refused(InvalidReply):
+        answered(platform, body).renew(held(TOKEN, SECRET))
+
+
+@pytest.mark.parametrize("platform", list(PlatformName), ids=str)
+def test_a_refresh_token_that_the_answer_omits_is_kept(platform: PlatformName) -> None:
+    data = {"access_token": "new", "expires_in": 3600}
+    renewed = answered(platform, ok(data) if platform is TIKTOK else data).renew(held(TOKEN, SECRET))
+    assert (renewed.access_token.get_secret_value(), renewed.refresh_token) == ("new", held("x", SECRET).refresh_token)
+
+
+@pytest.mark.parametrize("url", [None, "", "not-a-url", "http://[", "ftp://127.0.0.1/report"])
+def test_a_report_of_amazon_with_a_broken_url_is_refused(url: Any) -> None:
+    request = ReportRequest(report_id="1", ad_product="SPONSORED_PRODUCTS", window=WINDOW, requested_at=NOW)
+    network = Network({"status": "COMPLETED", "url": url}, httpx.UnsupportedProtocol("no http"))
+    with pytest.raises(Unavailable):
+        client_on(AMAZON, network).read_metrics(static(AMAZON), ACCOUNT, WINDOW, [request])
+
+
+def test_a_duplicate_without_the_id_of_its_report_is_an_invalid_reply() -> None:
+    with refused(InvalidReply, "duplicate"):
+        answered(AMAZON, {"code": "425", "detail": "duplicate"}, status=425).read_metrics(
+            static(AMAZON), ACCOUNT, WINDOW
+        )
+
+
+def test_an_account_of_amazon_without_a_region_is_our_mistake() -> None:
+    with refused(InvalidRequest):
+        answered(AMAZON, NOTHING).list_campaigns(static(AMAZON), ACCOUNT.model_copy(update={"region": None}))

@@ -1,0 +1,379 @@
+"""Rows as the platforms document or send them, and rows that are not: read in full, or refused by the field's name."""
+
+import gzip
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sivera.errors import InvalidReply
+from sivera.platforms import amazon_json, google_json, meta_json, tiktok_json
+from sivera.platforms.amazon_json import PRODUCTS
+from sivera.platforms.tiktok_json import Record
+from sivera.values import AccountStatus, Budget, BudgetKind, CampaignStatus, Value
+from tests.unit.platforms.desk import ACCOUNT, WINDOW
+
+SP, _, SD = PRODUCTS
+Row = dict[str, Any]
+
+ROWS: dict[str, Row] = {
+    "google account": {"id": "1", "currencyCode": "EUR", "timeZone": "Europe/Berlin", "status": "ENABLED"},
+    "google campaign": {"id": "1", "name": "A", "status": "ENABLED", "startDateTime": "2026-11-01 00:00:00"},
+    "google budget": {"id": "2", "amountMicros": "1", "period": "DAILY"},
+    "google metrics": {
+        "impressions": "1",
+        "clicks": "1",
+        "costMicros": "1500000",
+        "conversions": 1.5,
+        "conversionsValue": 1,
+    },
+    "meta account": {
+        "account_id": "1",
+        "name": "A",
+        "currency": "USD",
+        "timezone_name": "UTC",
+        "account_status": 1,
+    },
+    "meta campaign": {
+        "id": "23850000000000001",
+        "name": "Sale",
+        "status": "ACTIVE",
+        "effective_status": "ACTIVE",
+        "daily_budget": "5000",
+        "start_time": "2026-11-20T23:30:00-0500",
+        "updated_time": "2026-11-20T10:00:00+0900",
+    },
+    "meta metrics": {
+        "campaign_id": "23850000000000001",
+        "date_start": "2026-11-19",
+        "date_stop": "2026-11-19",
+        "impressions": "100",
+        "clicks": "5",
+        "spend": "12.34",
+        "actions": [
+            {"action_type": "purchase", "value": "2"},
+            {"action_type": "offsite_conversion.fb_pixel_purchase", "value": "2"},
+            {"action_type": "link_click", "value": "5"},
+        ],
+        "action_values": [{"action_type": "purchase", "value": "99.90"}],
+    },
+    "amazon account": {
+        "profileId": 9_100_000_000_000_001,
+        "countryCode": "DE",
+        "currencyCode": "EUR",
+        "timezone": "Europe/Berlin",
+        "accountInfo": {"id": "A1", "name": "Nari"},
+    },
+    "amazon campaign": {
+        "campaignId": "280000000000000",
+        "name": "Brand",
+        "state": "ENABLED",
+        "startDate": "2026-01-31",
+        "budget": {"budget": 10.5, "budgetType": "DAILY"},
+        "extendedData": {"lastUpdateDateTime": "2026-11-20T12:00:00.123Z"},
+    },
+    "amazon display campaign": {
+        "campaignId": 280000000000001,
+        "name": "Brand",
+        "state": "paused",
+        "budget": 1,
+        "budgetType": "daily",
+        "lastUpdatedDate": 1_795_176_000_000,
+    },
+    "amazon metrics": {
+        "date": "2026-11-18",
+        "campaignId": 280_000_000_000_001,
+        "impressions": 10,
+        "clicks": 1,
+        "cost": 14.5,
+        "purchases14d": 2,
+        "sales14d": 59.97,
+    },
+    "tiktok account": {
+        "advertiser_id": "7100000000000000000",
+        "name": "Hanok",
+        "currency": "USD",
+        "timezone": "Etc/GMT+8",
+        "display_timezone": "America/Los_Angeles",
+        "status": "STATUS_ENABLE",
+    },
+    "tiktok campaign": {
+        "campaign_id": "1780000000000000001",
+        "campaign_name": "Spring sale",
+        "objective_type": "TRAFFIC",
+        "budget": 50,
+        "budget_mode": "BUDGET_MODE_DAY",
+        "operation_status": "ENABLE",
+        "secondary_status": "CAMPAIGN_STATUS_ENABLE",
+        "modify_time": "2026-11-19 08:30:00",
+    },
+    "tiktok dimensions": {"campaign_id": "1", "stat_time_day": "2026-11-19 00:00:00"},
+    "tiktok metrics": {
+        "spend": "20.000",
+        "impressions": "5830",
+        "clicks": "69",
+        "conversion": "2",
+        "total_complete_payment_rate": "99.50",
+    },
+}
+
+
+def report(*rows: Any) -> bytes:
+    return gzip.compress(json.dumps(list(rows)).encode(), mtime=0)
+
+
+def google_day(metrics: Row) -> Any:
+    row = {"campaign": {"id": "1"}, "segments": {"date": "2026-11-01"}, "metrics": metrics}
+    return google_json.metrics_of(row, "USD")
+
+
+def tiktok_day(dimensions: Row, metrics: Row) -> Any:
+    return tiktok_json.metrics_of(Record({"dimensions": dimensions, "metrics": metrics}), WINDOW, "USD")
+
+
+READERS: dict[str, Callable[[Row], Any]] = {
+    "google account": lambda row: google_json.account_of({"customerClient": row}, None),
+    "google campaign": lambda row: google_json.campaigns_of([{"campaign": row}], "USD")[0],
+    "google budget": lambda row: google_json.campaigns_of(
+        [{"campaign": ROWS["google campaign"], "campaignBudget": row}], "USD"
+    )[0],
+    "google metrics": google_day,
+    "meta account": meta_json.account_of,
+    "meta campaign": lambda row: meta_json.campaign_of(row, ACCOUNT),
+    "meta metrics": lambda row: meta_json.metrics_of(row, WINDOW, "USD"),
+    "amazon account": lambda row: amazon_json.account_of(row, "eu"),
+    "amazon campaign": lambda row: amazon_json.campaign_of(row, SP, "USD"),
+    "amazon display campaign": lambda row: amazon_json.campaign_of(row, SD, "USD"),
+    "amazon metrics": lambda row: amazon_json.metrics_of(report(row), WINDOW, SP, "USD")[0],
+    "tiktok account": lambda row: tiktok_json.account_of(Record(row)),
+    "tiktok campaign": lambda row: tiktok_json.campaign_of(Record(row), "USD"),
+    "tiktok dimensions": lambda row: tiktok_day(row, ROWS["tiktok metrics"]),
+    "tiktok metrics": lambda row: tiktok_day(ROWS["tiktok dimensions"], row),
+}
+
+
+def read(what: str, **changes: Any) -> Any:
+    """Return the value of a documented row with some changes."""
+    return READERS[what](ROWS[what] | changes)
+
+
+# -- what rows mean ---------------------------------------------------------------------------------------------------
+
+FIGURES: dict[str, dict[str, Any]] = {
+    "google metrics": {"spend": Decimal("1.5"), "conversions": Decimal("1.5"), "conversion_value": Decimal(1)},
+    "meta metrics": {"spend": Decimal("12.34"), "conversions": Decimal(2), "conversion_value": Decimal("99.90")},
+    "amazon metrics": {"spend": Decimal("14.5"), "conversions": Decimal(2), "conversion_value": Decimal("59.97")},
+    "tiktok metrics": {"spend": Decimal(20), "conversions": Decimal(2), "conversion_value": Decimal("99.5")},
+}
+
+MEANINGS: list[tuple[str, Row, dict[str, Any]]] = [
+    *((what, {}, expected) for what, expected in FIGURES.items()),
+    ("google account", {"descriptiveName": None}, {"name": "1"}),
+    *(
+        ("google account", {"status": status}, {"status": AccountStatus.CLOSED})
+        for status in ("CANCELED", "CLOSED", "SUSPENDED")
+    ),
+    ("google campaign", {"servingStatus": "ENDED"}, {"status": CampaignStatus.ENDED}),
+    ("google campaign", {"servingStatus": "ENDED", "status": "REMOVED"}, {"status": CampaignStatus.REMOVED}),
+    ("google campaign", {"status": "FROZEN"}, {"status": CampaignStatus.OTHER, "native_status": "FROZEN"}),
+    ("google campaign", {}, {"budget": Budget(kind=BudgetKind.LOWER_LEVEL, currency="USD")}),
+    *(
+        (
+            "meta account",
+            {"account_status": number},
+            {"status": AccountStatus.ACTIVE if open_ else AccountStatus.CLOSED},
+        )
+        for number, open_ in {1: True, 3: True, 9: True, 2: False, 7: False, 101: False}.items()
+    ),
+    ("meta campaign", {}, {"start_date": date(2026, 11, 20), "updated_at": datetime(2026, 11, 20, 1, tzinfo=UTC)}),
+    ("meta campaign", {"start_time": "1969-12-31T16:00:00-0800", "updated_time": None}, {"start_date": None}),
+    ("meta campaign", {"effective_status": "HIBERNATING"}, {"status": CampaignStatus.OTHER}),
+    ("meta campaign", {"effective_status": "WITH_ISSUES"}, {"status": CampaignStatus.ACTIVE}),
+    ("meta campaign", {"daily_budget": "0", "lifetime_budget": "12345"}, {"budget.amount": Decimal("123.45")}),
+    ("meta campaign", {"daily_budget": "0"}, {"budget.kind": BudgetKind.LOWER_LEVEL, "budget.amount": None}),
+    ("amazon account", {"accountInfo": {"id": "A1SELLER", "type": "seller"}}, {"name": "DE A1SELLER"}),
+    ("amazon account", {}, {"external_id": "9100000000000001"}),
+    ("amazon campaign", {"state": "PROPOSED"}, {"status": CampaignStatus.OTHER, "native_status": "PROPOSED"}),
+    ("amazon campaign", {"extendedData": None}, {"updated_at": None}),
+    (
+        "amazon campaign",
+        {"budget": {"budget": 7, "budgetType": "LIFETIME"}},
+        {"budget": Budget(kind=BudgetKind.LIFETIME, amount=Decimal(7), currency="USD")},
+    ),
+    ("amazon display campaign", {"lastUpdatedDate": 0}, {"updated_at": None}),
+    (
+        "amazon display campaign",
+        {"lastUpdatedDate": 1_795_176_000},
+        {"updated_at": datetime(2026, 11, 20, 12, tzinfo=UTC)},
+    ),
+    ("amazon display campaign", {}, {"updated_at": datetime(2026, 11, 20, 12, tzinfo=UTC)}),
+    ("tiktok account", {}, {"timezone": "America/Los_Angeles"}),
+    ("tiktok account", {"advertiser_id": 7100000000000000000}, {"external_id": "7100000000000000000"}),
+    ("tiktok account", {"status": "STATUS_LIMIT"}, {"status": AccountStatus.ACTIVE}),
+    ("tiktok account", {"status": None}, {"status": AccountStatus.ACTIVE}),
+    ("tiktok account", {"status": "STATUS_DISABLE"}, {"status": AccountStatus.CLOSED}),
+    ("tiktok account", {"status": "STATUS_CONFIRM_FAIL_END"}, {"status": AccountStatus.CLOSED}),
+    ("tiktok campaign", {"budget_mode": "BUDGET_MODE_DYNAMIC_DAILY_BUDGET"}, {"budget.kind": BudgetKind.DAILY}),
+    ("tiktok campaign", {"budget_mode": "BUDGET_MODE_INFINITE", "budget": 0}, {"budget.amount": None}),
+    ("tiktok campaign", {"budget": 0.1}, {"budget.amount": Decimal("0.1")}),
+    ("tiktok campaign", {"campaign_id": 1780000000000000001}, {"external_id": "1780000000000000001"}),
+    ("tiktok campaign", {"modify_time": None, "objective_type": None}, {"updated_at": None, "ad_product": None}),
+    ("tiktok campaign", {"operation_status": "DELETE"}, {"status": CampaignStatus.REMOVED}),
+    ("tiktok campaign", {"operation_status": "FREEZE"}, {"status": CampaignStatus.OTHER, "native_status": "FREEZE"}),
+    (
+        "tiktok campaign",
+        {"secondary_status": "CAMPAIGN_STATUS_BUDGET_EXCEED"},
+        {"status": CampaignStatus.ACTIVE, "native_status": "CAMPAIGN_STATUS_BUDGET_EXCEED"},
+    ),
+    ("tiktok metrics", {"conversion": "-", "impressions": 5830}, {"conversions": Decimal(0), "impressions": 5830}),
+]
+
+
+@pytest.mark.parametrize(
+    ("what", "changes", "expected"), MEANINGS, ids=[f"{what} {changes}"[:60] for what, changes, _ in MEANINGS]
+)
+def test_a_row_is_understood(what: str, changes: Row, expected: dict[str, Any]) -> None:
+    value = read(what, **changes)
+    for path, wanted in expected.items():
+        holder, _, name = path.rpartition(".")
+        assert getattr(value.budget if holder else value, name) == wanted
+
+
+# -- rows that are not as documented ----------------------------------------------------------------------------------
+
+SPOILT: list[tuple[str, str, Any]] = [
+    *(("google account", name, None) for name in ("id", "currencyCode", "timeZone", "status")),
+    ("google account", "id", "../1"),
+    ("google account", "timeZone", "Mars/Olympus"),
+    *(("google campaign", name, None) for name in ("id", "name", "status")),
+    ("google campaign", "id", 1),
+    ("google campaign", "name", ""),
+    ("google campaign", "servingStatus", 4),
+    ("google campaign", "startDateTime", "soon"),
+    *(("google budget", name, None) for name in ("id", "amountMicros")),
+    ("google budget", "amountMicros", "many"),
+    ("google budget", "amountMicros", "1.5"),
+    ("google budget", "period", 2),
+    *(("google metrics", name, None) for name in ROWS["google metrics"]),
+    ("google metrics", "clicks", "9" * 30),
+    ("google metrics", "costMicros", True),
+    ("google metrics", "conversions", "NaN"),
+    *(("meta account", name, None) for name in ROWS["meta account"]),
+    ("meta account", "timezone_name", "Middle/Earth"),
+    ("meta account", "timezone_name", "../etc"),
+    ("meta account", "account_status", True),
+    *(("meta campaign", name, None) for name in ("id", "name", "effective_status")),
+    ("meta campaign", "id", 7),
+    ("meta campaign", "daily_budget", "12.5"),
+    ("meta campaign", "daily_budget", "-5"),
+    ("meta campaign", "daily_budget", "9" * 30),
+    ("meta campaign", "start_time", "tomorrow"),
+    ("meta campaign", "stop_time", "9999-12-31T23:00:00-0800"),
+    ("meta campaign", "updated_time", 7),
+    *(("meta metrics", name, None) for name in ("campaign_id", "impressions", "clicks", "spend")),
+    ("meta metrics", "impressions", "1,000"),
+    ("meta metrics", "spend", "NaN"),
+    ("meta metrics", "spend", "1E+40"),
+    ("meta metrics", "spend", 12.5),
+    ("meta metrics", "date_start", "2026-13-01"),
+    ("meta metrics", "date_stop", "2026-11-20"),
+    ("meta metrics", "actions", {"purchase": "1"}),
+    ("meta metrics", "actions", ["purchase"]),
+    ("amazon account", "profileId", 9.1e15),
+    ("amazon account", "profileId", True),
+    ("amazon account", "profileId", "ENTITY1"),
+    ("amazon account", "timezone", "Mars/Olympus"),
+    ("amazon account", "timezone", "../etc/passwd"),
+    ("amazon account", "currencyCode", ""),
+    ("amazon account", "accountInfo", None),
+    ("amazon campaign", "campaignId", None),
+    ("amazon campaign", "campaignId", 1.5),
+    ("amazon campaign", "name", None),
+    ("amazon campaign", "state", 3),
+    ("amazon campaign", "budget", {"budget": "10", "budgetType": "DAILY"}),
+    ("amazon campaign", "startDate", "31.01.2026"),
+    ("amazon campaign", "endDate", 20260131),
+    ("amazon display campaign", "budgetType", "HOURLY"),
+    ("amazon display campaign", "lastUpdatedDate", "yesterday"),
+    ("amazon display campaign", "lastUpdatedDate", 10**30),
+    *(("amazon metrics", name, None) for name in ROWS["amazon metrics"]),
+    ("amazon metrics", "date", "2026-12-01"),
+    ("amazon metrics", "clicks", 1.5),
+    ("amazon metrics", "cost", "14.5"),
+    ("tiktok account", "advertiser_id", None),
+    ("tiktok account", "currency", None),
+    ("tiktok account", "status", ["STATUS_ENABLE"]),
+    ("tiktok account", "display_timezone", "Mars/Olympus"),
+    *(("tiktok campaign", name, None) for name in ("campaign_id", "operation_status", "budget")),
+    ("tiktok campaign", "campaign_id", ""),
+    ("tiktok campaign", "campaign_id", 1.5),
+    ("tiktok campaign", "campaign_name", 7),
+    ("tiktok campaign", "secondary_status", {}),
+    ("tiktok campaign", "budget_mode", "BUDGET_MODE_WEEK"),
+    ("tiktok campaign", "budget", True),
+    ("tiktok campaign", "budget", "fifty"),
+    ("tiktok campaign", "budget", "NaN"),
+    ("tiktok campaign", "budget", "1e9"),
+    ("tiktok campaign", "modify_time", "yesterday"),
+    ("tiktok campaign", "modify_time", 1763539200),
+    ("tiktok dimensions", "campaign_id", None),
+    ("tiktok dimensions", "stat_time_day", "the 19th"),
+    ("tiktok dimensions", "stat_time_day", "2026-10-31 00:00:00"),
+    ("tiktok metrics", "spend", None),
+    ("tiktok metrics", "spend", "12,34"),
+    ("tiktok metrics", "clicks", "1.5"),
+    ("tiktok metrics", "impressions", "many"),
+    ("tiktok metrics", "total_complete_payment_rate", "Infinity"),
+]
+OTHER_WORDS = {"display_timezone": "timezone", "timeZone": "time ?[zZ]one"}
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "value"), SPOILT, ids=[f"{what} {name} {value!r}"[:60] for what, name, value in SPOILT]
+)
+def test_a_row_that_is_not_as_documented_is_refused_by_the_name_of_its_field(what: str, name: str, value: Any) -> None:
+    with pytest.raises(InvalidReply, match=OTHER_WORDS.get(name, name)):
+        read(what, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (report(ROWS["amazon metrics"], ROWS["amazon metrics"]), "'date'"),
+        (report("row"), "'campaignId'"),
+        (gzip.compress(b'{"rows":[]}', mtime=0), "not a list"),
+        (gzip.compress(b"[{", mtime=0), "not JSON"),
+        (report(ROWS["amazon metrics"])[:-20], "cut off"),
+        (b"[]", "not gzip"),
+    ],
+)
+def test_a_report_of_amazon_that_is_not_as_documented_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(InvalidReply, match=reason):
+        amazon_json.metrics_of(content, WINDOW, SP, "USD")
+
+
+def test_a_report_of_amazon_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(InvalidReply, match="over 1000 bytes"):
+        amazon_json.unpack(gzip.compress(b"[" + b" " * 100_000 + b"]"), limit=1000)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["-", "1e999"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["value", "x"]), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("what", ROWS)
+@settings(max_examples=30, database=None)
+@given(data=st.data())
+def test_whatever_a_field_holds_the_row_is_read_or_refused(what: str, data: st.DataObject) -> None:
+    changes = data.draw(st.dictionaries(st.sampled_from(sorted(ROWS[what])), ANY_JSON, min_size=1, max_size=3))
+    with suppress(InvalidReply):
+        assert isinstance(read(what, **changes), Value)
