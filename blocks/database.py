@@ -14,7 +14,7 @@ from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 
 DATABASE_BLOCK: type[Block] = SqlAlchemyConnector
-MEND = "set SIVERA_DATABASE_URL and run `sivera deploy`"
+REMEDY = "set SIVERA_DATABASE_URL and run `sivera deploy`"
 
 
 def to_connector(url: str) -> Block:
@@ -50,7 +50,7 @@ def load_database_url() -> URL:
     Raises:
         ConfigurationError: The block is missing or is not of PostgreSQL, or the Prefect server does not answer.
     """
-    return _url_of(load(SqlAlchemyConnector, DATABASE, MEND))
+    return _url_of(load(SqlAlchemyConnector, DATABASE, REMEDY))
 
 
 async def aload_database_url(client: PrefectClient) -> URL:
@@ -60,7 +60,7 @@ async def aload_database_url(client: PrefectClient) -> URL:
         ConfigurationError: The block is missing or is not of PostgreSQL.
         httpx.HTTPError: The Prefect server does not answer, or it refuses us.
     """
-    return _url_of(await aload(client, SqlAlchemyConnector, DATABASE, MEND))
+    return _url_of(await aload(client, SqlAlchemyConnector, DATABASE, REMEDY))
 
 
 def _url_of(connector: Any) -> URL:

@@ -1,4 +1,4 @@
-"""The way to the Prefect server: what is missing or unreachable there becomes one sentence with its mend."""
+"""Access to the Prefect server. What is missing or does not answer becomes one sentence with its remedy."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ from sivera.errors import ConfigurationError
 # Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
 PROBE_TIMEOUT = httpx.Timeout(8.0, connect=1.5)
 
-# It warns at the end of a process that an event is still on its way, which a person at a terminal cannot use.
+# At the end of a process it warns about events that are still on their way: of no use at a terminal.
 logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 BlockT = TypeVar("BlockT", bound=Block)
@@ -77,29 +77,29 @@ def explain_failures() -> Iterator[None]:
         ) from None
 
 
-def load(kind: type[BlockT], name: str, mend: str) -> BlockT:
+def load(kind: type[BlockT], name: str, remedy: str) -> BlockT:
     """Load a block document.
 
     Args:
         kind: The block's class.
         name: The document's name.
-        mend: What to do where it is missing, as the end of a sentence.
+        remedy: What to do if it is missing, as the end of a sentence.
 
     Raises:
         ConfigurationError: It is missing or does not fit its class, or the Prefect server does not answer.
     """
-    with connect(), _loading(kind, name, mend):
+    with connect(), _loading(kind, name, remedy):
         return cast("BlockT", kind.load(name))
 
 
-async def aload(client: PrefectClient, kind: type[BlockT], name: str, mend: str) -> BlockT:
+async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: str) -> BlockT:
     """Load a block document over a client that is open; see `load`.
 
     Raises:
         ConfigurationError: It is missing or does not fit its class.
         httpx.HTTPError: The Prefect server does not answer, or it refuses us.
     """
-    with _loading(kind, name, mend):
+    with _loading(kind, name, remedy):
         return await kind.aload(name, client=client)
 
 
@@ -119,17 +119,17 @@ def without_credentials(url: str) -> str:
 
 
 @contextmanager
-def _loading(kind: type[Block], name: str, mend: str) -> Iterator[None]:
+def _loading(kind: type[Block], name: str, remedy: str) -> Iterator[None]:
     document = f"{kind.get_block_type_slug()}/{name}"
     try:
         yield
     except RuntimeError as error:
-        # Prefect says so of a document that its class refuses, and keeps the class's own words as the cause.
+        # Prefect raises it for a document that its class refuses; the cause has the class's own words.
         cause = explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
-        raise BlockError(f"the block {document} does not fit ({cause}): {mend}") from None
+        raise BlockError(f"the block {document} does not fit ({cause}): {remedy}") from None
     except ValueError:
-        # Prefect says so of a document that is not there, and of one whose type nobody has registered.
-        raise BlockMissingError(f"the block {document} is missing: {mend}") from None
+        # Prefect raises it for a missing document, and for one of a type that is not registered.
+        raise BlockMissingError(f"the block {document} is missing: {remedy}") from None
 
 
 def _refusal(url: str, status: int) -> str:

@@ -72,15 +72,15 @@ def setup(
 ) -> SetupSummary:
     """Make the Prefect server ready for our deployments; a second time changes nothing.
 
-    The token key, the cron secret and the places for files are made where there is none, and never replaced. Work pool
+    The token key, the cron secret and the places for files are made if they are missing, and never replaced. Work pool
     and automations keep what an operator paused or switched off. The watchdog on check-alerts sends by the channels of
     alerts that have a block; without a channel there is no watchdog.
 
     Args:
-        database_url: The database's URL; where none is given, what is saved stays.
-        apps: The keys of our application by platform; those of other platforms stay as they are saved.
+        database_url: The database's URL; without it, what is saved stays.
+        apps: The keys of our application by platform; those of other platforms stay as they are.
         storage_dir: The folder in which places for files are made; None for that of `Settings`.
-        channels: The URLs of channels of alerts; those of other channels stay as they are saved.
+        channels: The URLs of channels of alerts; those of other channels stay as they are.
 
     Raises:
         ConfigurationError: A value does not fit (then nothing was changed), or the server does not answer.

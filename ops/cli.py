@@ -46,7 +46,7 @@ def demo(
 ) -> int:
     """Start everything with sandbox and demo data below .sivera/demo, run the main job once, and stay until Ctrl-C.
 
-    It uses nothing but its own: no database or server that the environment names.
+    It uses only its own database and server, not those that the environment names.
 
     Args:
         exit: End after the run; the exit code is 0 if it did what it should.
@@ -76,7 +76,7 @@ def demo(
 def up() -> NoReturn:
     """Start PostgreSQL, a Prefect server and a worker below .sivera, deploy the jobs, and stay until Ctrl-C.
 
-    SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server that already run, to use instead.
+    If SIVERA_DATABASE_URL or PREFECT_API_URL is set, it uses that PostgreSQL or Prefect server instead of its own.
     """
     from ops.stack import stack  # noqa: PLC0415
 
@@ -87,10 +87,10 @@ def up() -> NoReturn:
 def setup(*, source: Annotated[str | None, Parameter(name="--from", allow_leading_hyphen=True)] = None) -> None:
     """Save the secrets of the jobs as blocks of the Prefect server; a second time changes nothing.
 
-    They are the variables of the environment that begin with SIVERA_, or those of a file. What is not given stays.
+    They come from variables that begin with SIVERA_, of the environment or of a file. What is not given stays as it is.
 
     Args:
-        source: A file that only its owner can read, with such variables or as TOML; - is the standard input.
+        source: A file of such variables that only its owner can read; - is standard input.
     """
     from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
 
@@ -197,7 +197,7 @@ def status(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 1 or 2 with one line where it cannot do it, 130 after Ctrl-C."""
+    """Run the command and exit: with one line and 1 or 2 if it fails, with 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         code = app(arguments, print_error=False, exit_on_error=False)

@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: engines, transactions and migrations."""
+"""Access to PostgreSQL: engines and migrations."""
 
 from importlib.resources import files
 from typing import NamedTuple
@@ -50,7 +50,7 @@ def parse_url(url: str) -> URL:
 
 
 def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> Engine:
-    """Return an engine whose connections are bounded in number and every statement in time.
+    """Return an engine with a bounded number of connections and a time limit for each statement.
 
     Nothing is connected yet; see `check`.
     """
@@ -59,11 +59,11 @@ def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STA
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
-        # Values stand in no error: among them are ciphertexts and names.
+        # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            # A server that vanished without a word is noticed within half a minute.
+            # Notices within half a minute that a server is gone.
             "keepalives_idle": 20,
             "keepalives_interval": 5,
             "keepalives_count": 2,
@@ -75,7 +75,7 @@ def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STA
 
 
 def check(engine: Engine) -> None:
-    """Raise ConfigurationError, naming server and mend, if the database does not answer within ten seconds."""
+    """Raise ConfigurationError, naming server and remedy, if the database does not answer within ten seconds."""
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
@@ -88,7 +88,7 @@ def check(engine: Engine) -> None:
 
 
 class Revisions(NamedTuple):
-    """The database's revision (None where there is none yet), the newest, and whether this version knows the former."""
+    """The database's revision (None before the first migration), the newest, and whether we know the former."""
 
     current: str | None
     newest: str | None
@@ -96,7 +96,7 @@ class Revisions(NamedTuple):
 
 
 def read_revisions(engine: Engine) -> Revisions:
-    """Return how far the database is migrated."""
+    """Return the revisions of the database and of this version."""
     scripts = ScriptDirectory(str(files("sivera.migrations")))
     with engine.connect() as connection:
         current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
@@ -105,7 +105,7 @@ def read_revisions(engine: Engine) -> Revisions:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the database to the newest revision; do nothing where it is there already.
+    """Bring the database to the newest revision. A second time changes nothing.
 
     Raises:
         ConfigurationError: The database does not answer, or a newer version migrated it.

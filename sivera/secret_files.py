@@ -1,4 +1,4 @@
-"""The one way to read a secret that lies in a file of its own, as containers are given theirs."""
+"""Reads a secret from a file of its own, as containers get theirs."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from sivera.errors import ConfigurationError
 
 
 def read_secret_file(path: Path, named: str) -> SecretStr:
-    """Read a file that holds a secret and nothing else but white space around it.
+    """Read a file that holds one secret; white space around it is ignored.
 
     Args:
-        path: Where it is. It is not shown: somebody may have put the secret itself in its place.
-        named: What names the file, for a person.
+        path: The file. Messages do not show it: somebody may have put the secret itself there.
+        named: What the message calls the file.
 
     Raises:
         ConfigurationError: It cannot be read, or is empty.

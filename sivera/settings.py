@@ -1,4 +1,4 @@
-"""Settings of the machine that a process runs on, from the environment."""
+"""Settings of the machine, from the environment."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
 
 
 class QuotaSettings(BaseSettings):
-    """The quotas that our application has, where they are not the usual ones; read apart, only by who measures."""
+    """Our application's quotas, if they differ from the usual ones. Only the jobs that measure read them."""
 
     model_config = SettingsConfigDict(env_prefix="SIVERA_")
 
@@ -64,7 +64,7 @@ RESTORE_URL = "SIVERA_RESTORE_URL"
 UNSAVED_VARIABLES = frozenset(
     f"SIVERA_{name.upper()}" for kind in (Settings, QuotaSettings) for name in kind.model_fields
 ) | {RESTORE_URL}
-"""What only the process reads that has them: `sivera setup` saves none, and takes none for a misspelt secret."""
+"""Variables that only the running process reads: `sivera setup` neither saves nor refuses them."""
 
 
 def read_daily_calls() -> dict[PlatformName, int]:
