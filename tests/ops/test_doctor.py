@@ -85,7 +85,7 @@ def rewrite(client: SyncPrefectClient, kind: str, name: str, **data: Any) -> Non
 
 
 def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once(
-    ready: Stage, clean_prefect: PrefectServer, sivera: Sivera
+    ready: Stage, prefect_api: PrefectServer, sivera: Sivera
 ) -> None:
     deploy()
     setup(channels={Channel.URL: SecretStr("json://127.0.0.1:9/s3cret-path")})
@@ -102,7 +102,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     assert (code, said["exit_code"]) == (0, 0)
     assert [each["name"] for each in said["checks"]] == list(CHECKS)
     assert all(each.keys() == {"name", "verdict", "text", "remedy"} for each in said["checks"])
-    assert clean_prefect.auth_string.partition(":")[2] not in out
+    assert prefect_api.auth_string.partition(":")[2] not in out
     assert "s3cret-path" not in out
 
     with connect() as client:
