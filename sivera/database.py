@@ -49,7 +49,12 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> Engine:
+def open_engine(
+    url: URL | str,
+    pool_size: int = 5,
+    statement_seconds: int = STATEMENT_TIMEOUT_SECONDS,
+    connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
+) -> Engine:
     """Return an engine with a bounded number of connections and a time limit for each statement.
 
     Nothing is connected yet; see `check`.
@@ -62,7 +67,7 @@ def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STA
         # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,
         connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "connect_timeout": connect_seconds,
             # Notices within half a minute that a server is gone.
             "keepalives_idle": 20,
             "keepalives_interval": 5,

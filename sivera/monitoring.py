@@ -136,7 +136,7 @@ def deliver(url: SecretStr, secret: SecretStr, message_id: str, message: Mapping
     return _post(url.get_secret_value(), headers, body, WEBHOOK_SECONDS)
 
 
-def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "") -> Outcome:
+def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "", seconds: float = PING_SECONDS) -> Outcome:
     """Send a ping.
 
     Args:
@@ -144,11 +144,12 @@ def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "") -> Outcom
         signal: What it says.
         run_id: Ties the signals of a run together, so that the monitor measures its duration.
         text: Shown beside the ping; a long one is cut.
+        seconds: For all attempts.
     """
     parts = urlsplit(url.get_secret_value())
     query = "&".join(filter(None, (parts.query, f"rid={run_id}")))
     target = urlunsplit(parts._replace(path=parts.path.rstrip("/") + signal, query=query, fragment=""))
-    return _post(target, {"Content-Type": "text/plain; charset=utf-8"}, text[:MAX_PING_TEXT], PING_SECONDS)
+    return _post(target, {"Content-Type": "text/plain; charset=utf-8"}, text[:MAX_PING_TEXT], seconds)
 
 
 def _post(url: str, headers: Mapping[str, str], body: str, seconds: float) -> Outcome:
@@ -160,7 +161,7 @@ def _post(url: str, headers: Mapping[str, str], body: str, seconds: float) -> Ou
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
     request = {"headers": {"User-Agent": "sivera-jobs", **headers}, "content": body.encode()}
-    with httpx.Client(timeout=ATTEMPT_SECONDS, follow_redirects=False) as http:
+    with httpx.Client(timeout=min(ATTEMPT_SECONDS, seconds), follow_redirects=False) as http:
         outcome: Outcome = retrying(_attempt, http, url, request)
     return outcome.model_copy(update={"attempts": retrying.statistics["attempt_number"]})
 

@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.prefect_server"]
 
+# A shell that starts pytest in the background lets it ignore SIGINT, and what tests start would ignore it as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # How long an example takes says how busy the machine is: by default Hypothesis fails one that takes 200 ms.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -52,10 +57,17 @@ def world() -> World:
 ROOMS = ("system", "flows", "ops", "tasks", "blocks", "unit")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the rooms whose tests take longest, so that no worker waits for another at the end."""
+    """Start with the rooms whose tests take longest, so that no worker waits for another at the end.
+
+    One worker runs a whole file, and another one all of tests/system, where files share a stack.
+    """
     root = Path(__file__).parent
     items.sort(key=lambda item: ROOMS.index(item.path.relative_to(root).parts[0]))
+    for item in items:
+        room = item.path.relative_to(root).parts[0]
+        item.add_marker(pytest.mark.xdist_group("system" if room == "system" else str(item.path.relative_to(root))))
 
 
 class Stageable:

@@ -27,6 +27,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from tests.children import take_interrupts
+
 START_SECONDS = 300
 STOP_SECONDS = 15
 
@@ -34,9 +36,10 @@ SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # What a test waits for appears at once. Batches of one event would cost more than they save.
+    # What a test waits for appears at once. The recorder writes each task run when it comes; its interval is only for
+    # what failed. It is cut to whole seconds: at less than one, the recorder would ask without a pause.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.1",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.1",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     # No test waits for these. Each wakes up every few seconds and locks the database.
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_ENABLED": "false",
@@ -156,6 +159,7 @@ def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=take_interrupts,  # noqa: PLW1509 - it calls nothing that takes a lock
         )
     try:
         _wait_until_healthy(process, server.api_url, log)

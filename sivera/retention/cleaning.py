@@ -30,12 +30,13 @@ COUNT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class CleanupDependencies:
-    """The database, the run's id, a clock in seconds that never goes back, and the rows of a batch."""
+    """The database, the run's id, a monotonic clock, and the limits of a batch."""
 
     engine: Engine
     run_id: UUID
     monotonic: Callable[[], float] = time.monotonic
     batch_size: int = BATCH_SIZE
+    statement_seconds: float = STATEMENT_SECONDS
 
 
 def plan_cleanup(deps: CleanupDependencies, options: CleanupOptions) -> CleanupPlan:
@@ -69,7 +70,7 @@ def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) 
                 deleted += count
             remaining = _count(deps, plan, kind, until)
         with Session(deps.engine) as session, session.begin():
-            queries.prepare(session, STATEMENT_SECONDS)
+            queries.prepare(session, deps.statement_seconds)
             queries.record(
                 session,
                 deps.run_id,
@@ -96,7 +97,7 @@ def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) 
 
 def _refusal(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind) -> str | None:
     with Session(deps.engine) as session:
-        queries.prepare(session, STATEMENT_SECONDS)
+        queries.prepare(session, deps.statement_seconds)
         written_at, keeps_any = queries.read_freshness(session, kind, plan.cutoffs[kind])
     return rules.everything_refusal(kind, plan.cutoffs[kind], written_at, keeps_any=keeps_any)
 
@@ -106,7 +107,7 @@ def _batches(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: fl
     after, cutoff = queries.EVER, plan.cutoffs[kind]
     while not plan.dry_run and deps.monotonic() < until:
         with Session(deps.engine) as session, session.begin():
-            queries.prepare(session, STATEMENT_SECONDS)
+            queries.prepare(session, deps.statement_seconds)
             batch = queries.delete_batch(session, kind, cutoff, after, deps.batch_size)
             if batch.last is None:
                 return

@@ -64,31 +64,24 @@ def test_makes_everything_once_and_a_second_time_changes_nothing() -> None:
 
     assert setup(DATABASE_URL, APPS) == SetupSummary(created=(), updated=(), missing=())
     assert everything() == made
-
-
-def test_what_is_saved_comes_out_again() -> None:
-    setup(DATABASE_URL, APPS)
+    with connect() as client:
+        shown = client.request("POST", "/block_documents/filter", json={}).text
+    assert "ana" in shown
+    key = load(TokenKey, TOKEN_KEY, "").keys.get_secret_value()[load_keyring().current]
+    assert not [secret for secret in ("s3cret-value", "d3v-value", key) if secret in shown]
     assert load_database_url().render_as_string(hide_password=False) == DATABASE_URL.replace(
         "postgresql:", "postgresql+psycopg:"
     )
     assert load_platform_app(PlatformName.META).client_secret.get_secret_value() == "s3cret-value"
 
 
-def test_names_the_documents_that_nobody_has_saved() -> None:
-    assert setup().missing == DOCUMENTS
-    setup(apps={PlatformName.GOOGLE: APP})
-    assert setup(DATABASE_URL).missing == tuple(f"platform-app/{name}" for name in ("meta", "amazon", "tiktok"))
-
-
-def test_keeps_the_saved_database_whatever_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup(DATABASE_URL)
+def test_a_changed_value_replaces_the_old_one_entirely_and_the_environment_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup(DATABASE_URL, APPS)
     monkeypatch.setenv("SIVERA_DATABASE_URL", "postgresql://ana@elsewhere/sivera")
     setup()
     assert load_database_url().host == "db.example.com"
-
-
-def test_a_changed_value_replaces_the_old_one_entirely() -> None:
-    setup(DATABASE_URL, APPS)
     changed = APP.model_copy(update={"developer_token": None})
     summary = setup("postgresql://ana@/sivera?host=/run/postgresql", {PlatformName.GOOGLE: changed})
     assert summary.updated == ("sqlalchemy-connector/sivera-db", "platform-app/google")
@@ -97,31 +90,17 @@ def test_a_changed_value_replaces_the_old_one_entirely() -> None:
     assert load_platform_app(PlatformName.META).developer_token == SecretStr("d3v-value")
 
 
-def test_never_replaces_the_token_key() -> None:
+def test_keeps_the_token_key_and_each_place_of_files_that_is_saved(tmp_path: Path) -> None:
     mine = TokenKey.generate()
     mine.save(TOKEN_KEY)
-    assert f"token-key/{TOKEN_KEY}" not in setup().created
+    assert f"token-key/{TOKEN_KEY}" not in setup(storage_dir=tmp_path).created
     assert load_keyring().current == mine.current
-
-
-def test_keeps_files_in_a_folder_until_an_operator_names_another_place(tmp_path: Path) -> None:
-    setup(storage_dir=tmp_path)
     load_storage(REPORTS).get_filesystem().pipe("2026/one.html", b"a page")
     assert (tmp_path / REPORTS / "2026" / "one.html").read_bytes() == b"a page"
     elsewhere = f"file://{tmp_path}/elsewhere"
     Storage(url=elsewhere).save(REPORTS, overwrite=True)
     assert setup(storage_dir=tmp_path) == SetupSummary(created=(), updated=(), missing=DOCUMENTS)
     assert load_storage(REPORTS).url == elsewhere
-
-
-def test_the_api_shows_no_secret_unless_it_is_asked_to() -> None:
-    setup(DATABASE_URL, APPS)
-    with connect() as client:
-        shown = client.request("POST", "/block_documents/filter", json={}).text
-    assert "ana" in shown
-    assert all(secret not in shown for secret in ("s3cret-value", "d3v-value"))
-    key = load(TokenKey, TOKEN_KEY, "").keys.get_secret_value()[load_keyring().current]
-    assert key not in shown
 
 
 def test_keeps_what_an_operator_paused_and_mends_the_rest() -> None:

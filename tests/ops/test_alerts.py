@@ -1,4 +1,4 @@
-"""`sivera alerts`, and the channels that `sivera deploy` finds in the environment, against a real Prefect server."""
+"""`sivera alerts` against a real Prefect server."""
 
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from tests.ops.commands import Sivera
 from tests.stage import Stage
 
 SLACK = "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue"
-DISCORD = "https://discord.com/api/webhooks/123456789012345678/s3cretvalue"
 
 
 def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> None:
@@ -60,22 +59,3 @@ def test_what_is_no_url_of_the_channel_is_refused_and_not_shown(sivera: Sivera, 
     assert "not a webhook of Slack" in sivera("alerts", "set", "slack", "--file", "two").refusal
     assert "Apprise does not know it" in sivera("alerts", "set", "url", "--file", "two").refusal
     assert sivera("alerts", "list").out.count("not set") == 4
-
-
-@pytest.mark.usefixtures("ready")
-def test_deploy_takes_channels_from_the_environment_and_files_and_twice_makes_nothing_new(
-    sivera: Sivera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "discord").write_text(f"{DISCORD}\n")
-    monkeypatch.setenv("SIVERA_ALERTS_SLACK", SLACK)
-    monkeypatch.setenv("SIVERA_ALERTS_DISCORD_FILE", str(tmp_path / "discord"))
-    made = sivera("deploy")
-    assert (made.code, made.err) == (0, "")
-    assert "slack-webhook/alerts-slack" in made.out
-    assert "s3cretvalue" not in made.out
-    again = sivera("deploy").out
-    assert not [line for line in again.splitlines() if line.startswith(("created", "updated", "removed"))]
-    # What is saved stays if the environment no longer names it.
-    monkeypatch.delenv("SIVERA_ALERTS_SLACK")
-    sivera("deploy")
-    assert sivera("alerts", "list").out.count("not set") == 1

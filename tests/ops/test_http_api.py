@@ -567,7 +567,7 @@ def test_each_flow_of_the_timetable_is_a_job(tmp_path: Path) -> None:
 
 def test_the_command_starts_only_with_a_secret_and_an_address(deployed: PrefectServer, sivera: Sivera) -> None:
     assert deployed
-    assert "cannot listen on 256.0.0.1, port 0" in sivera("door", "--host", "256.0.0.1", "--port", "0").refusal
+    assert "cannot listen on 256.0.0.1, port 0" in sivera("api", "--host", "256.0.0.1", "--port", "0").refusal
     save_raw(current="short")
     refusal = sivera("api", "--port", "0").refusal
     assert "cron-secret/cron-secret does not fit (current: it is shorter than 16 characters" in refusal

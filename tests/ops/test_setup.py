@@ -2,13 +2,9 @@
 
 import base64
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-import psutil
 import pytest
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from blocks.cron_secret import load_cron_secret
 from blocks.database import load_database_url
@@ -17,7 +13,6 @@ from blocks.server import connect
 from blocks.token_key import TokenKey, load_token_key
 from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
-from tests.prefect_server import PrefectServer
 from tests.unit.test_secret_variables import AS_FILE, CANARY, KEY, VARIABLES, WEBHOOK_SECRET
 
 pytestmark = pytest.mark.usefixtures("clean_prefect")
@@ -102,36 +97,16 @@ def test_token_keys_are_only_added(sivera: Sivera, private: Path) -> None:
     assert load_token_key() == block
 
 
-def test_deploy_saves_what_the_environment_gives(sivera: Sivera, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIVERA_CRON_SECRET", VARIABLES["SIVERA_CRON_SECRET"])
-    answer = hidden(sivera("deploy"))
-    assert answer.out.startswith("created: cron-secret/cron-secret\n")
-    assert load_cron_secret().current.get_secret_value() == VARIABLES["SIVERA_CRON_SECRET"]
-
-
-def test_no_process_has_a_secret_among_its_arguments(
-    prefect_server: PrefectServer, private: Path, tmp_path: Path
+def test_deploy_saves_what_the_environment_and_its_files_give(
+    sivera: Sivera, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    private.write_text(AS_FILE)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SIVERA_", "PREFECT_"))}
-    seen: set[str] = set()
-    with subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "-P", "-m", "ops.cli", "setup", "--from", str(private)],
-        cwd=tmp_path,
-        env=clean | prefect_server.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        for attempt in Retrying(wait=wait_fixed(0.05), stop=stop_after_delay(110)):
-            with attempt:
-                if process.poll() is None:
-                    one = psutil.Process(process.pid)
-                    for each in (one, *one.children(recursive=True)):
-                        seen.update(each.cmdline())
-                assert process.poll() is not None
-        printed = process.communicate()[0]
-    assert process.returncode == 0, printed
-    assert CANARY not in printed
-    assert "setup" in seen
-    assert not [word for word in seen if CANARY in word]
+    monkeypatch.setenv("SIVERA_CRON_SECRET", VARIABLES["SIVERA_CRON_SECRET"])
+    monkeypatch.setenv("SIVERA_ALERTS_SLACK", "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue")
+    (tmp_path / "discord").write_text(f"https://discord.com/api/webhooks/123456789012345678/{CANARY}\n")
+    monkeypatch.setenv("SIVERA_ALERTS_DISCORD_FILE", str(tmp_path / "discord"))
+    answer = hidden(sivera("deploy"))
+    assert (answer.code, answer.err) == (0, "")
+    assert "s3cretvalue" not in answer.out
+    for document in ("cron-secret/cron-secret", "slack-webhook/alerts-slack", "discord-webhook/alerts-discord"):
+        assert document in answer.out
+    assert load_cron_secret().current.get_secret_value() == VARIABLES["SIVERA_CRON_SECRET"]

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.settings import Settings
 from prefect.states import Crashed, Pending, Running
 
 from blocks.server import connect
@@ -68,6 +69,8 @@ def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
         process.kill()
         assert still_alive(processes_of(path), END_SECONDS) == []
     with own_folder(path) as folder, embedded_postgres(folder) as postgres:
+        if os.geteuid() == 0:  # PostgreSQL runs as another user, who may pass the folder but not list it
+            assert (mode(path), mode(path / "postgres")) == ("0o701", "0o700")
         host = str(postgres.url.query["host"])
         with psycopg.connect(host=host, user="postgres", dbname=postgres.url.database) as connection:
             assert connection.execute("SELECT answer, lower('Ä') FROM kept").fetchone() == (42, "ä")
@@ -163,18 +166,14 @@ def test_a_child_that_is_never_ready_is_told(tmp_path: Path) -> None:
     assert child.process.returncode == 128 + signal.SIGTERM
 
 
-def test_every_setting_is_one_that_prefect_knows_and_takes() -> None:
-    program = (
-        "from prefect.settings import get_current_settings\n"
-        "print(*get_current_settings().to_environment_variables(exclude_unset=True), sep='\\n')"
-    )
+def test_every_setting_is_one_that_prefect_knows_and_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     given = TUNING | CLIENT | WORKER
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    known = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", program], env=inherited | given, capture_output=True, text=True, check=False
-    )
-    assert known.returncode == 0, known.stderr
-    assert given.keys() - {"DO_NOT_TRACK"} <= set(known.stdout.split())
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    known = Settings().to_environment_variables(exclude_unset=True)
+    assert given.keys() - {"DO_NOT_TRACK"} <= known.keys()
 
 
 def test_the_server_gets_its_secrets_by_files_and_environment_alone(
@@ -209,13 +208,6 @@ def test_the_server_gets_its_secrets_by_files_and_environment_alone(
         assert settings["PREFECT_API_URL"] == f"{server.url}/api"
         private = profile, folder.path / "prefect-password", folder.path / "prefect-encryption-key"
         assert {mode(path) for path in private} == {"0o600"}
-    said.clear()
-    with (
-        own_folder(tmp_path / ".sivera") as folder,
-        free_port(FREE_PORTS, said.append) as port,
-        prefect_server(folder, port, said.append),
-    ):
-        assert not any(password in line for line in said)
 
 
 @pytest.mark.usefixtures("prefect_api")
@@ -236,11 +228,3 @@ def test_runs_that_were_interrupted_keep_nobody_out() -> None:
         assert client.read_global_concurrency_limit_by_name("interrupted-lock").active_slots == 0
         assert client.set_flow_run_state(second.id, Pending()).status is SetStateStatus.ACCEPT
         client.set_flow_run_state(second.id, Crashed(), force=True)
-
-
-def test_as_root_postgres_may_pass_the_folder_but_not_list_it(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root runs PostgreSQL as another user")
-    with own_folder(tmp_path / ".sivera") as folder, embedded_postgres(folder):
-        assert mode(folder.path) == "0o701"
-        assert mode(folder.path / "postgres") == "0o700"

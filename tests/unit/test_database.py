@@ -35,7 +35,7 @@ def test_a_server_that_is_not_there_is_named_within_seconds() -> None:
 
 def test_a_server_that_never_answers_is_named_within_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        engine = open_engine(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/db")
+        engine = open_engine(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/db", connect_seconds=2)
         began = time.monotonic()
         with pytest.raises(ConfigurationError, match="does not answer"):
             check(engine)

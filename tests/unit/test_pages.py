@@ -45,8 +45,8 @@ def test_any_chart_can_become_a_picture_in_markdown() -> None:
     import altair as alt  # noqa: PLC0415 - as where charts are made
 
     svg = to_svg(alt.Chart(alt.InlineData([{"x": 1}])).mark_point().encode(x="x:Q"))
-    image = to_markdown_image(svg, "a point")
-    assert image.startswith("![a point](data:image/svg+xml;base64,")
+    image = to_markdown_image(svg, "a [big]\npoint")
+    assert image.startswith("![a (big) point](data:image/svg+xml;base64,")
     assert svg_of(image).tag == "{http://www.w3.org/2000/svg}svg"
 
 

@@ -1,17 +1,12 @@
 """The rules of counting, the forms in which figures leave, and the charts."""
 
-import base64
 import math
-import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
-import altair as alt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sivera.charts import to_markdown_image, to_svg
+from sivera.charts import to_svg
 from sivera.errors import ConfigurationError
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection, Sample
@@ -58,13 +53,6 @@ def test_of_a_job_that_is_no_longer_deployed_the_last_run_goes_and_the_counters_
     removed = after(previous=first, jobs=())
     assert removed.values(of.JOB_RUNS) == first.values(of.JOB_RUNS)
     assert not removed.values(of.LAST_RUN_TIMESTAMP)
-
-
-def test_what_only_some_need_is_loaded_only_for_them() -> None:
-    heavy = ("altair", "vl_convert")
-    code = f"import sys, flows.collect_metrics; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
-    assert done.stdout == "[]\n"
 
 
 def test_windows_touch_and_never_overlap() -> None:
@@ -149,12 +137,3 @@ def test_the_charts_are_drawn_also_where_there_is_nothing_to_show() -> None:
         assert word in svg
     empty = draw(after(), {of.SYNC_AGE.name: [], of.RUN_DURATION.name: []})
     assert all(to_svg(chart).startswith("<svg") for _, chart in empty)
-
-
-def test_a_chart_becomes_an_image_of_markdown_whose_words_cannot_end_it() -> None:
-    svg = to_svg(alt.Chart(alt.InlineData(values=[{"a": 1}])).mark_bar().encode(x="a:Q"))
-    found = re.fullmatch(
-        r"!\[two \(2\) lines\]\(data:image/svg\+xml;base64,(\S+)\)", to_markdown_image(svg, "two [2]\nlines")
-    )
-    assert found
-    assert base64.b64decode(found[1]).decode() == svg

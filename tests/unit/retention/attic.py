@@ -35,9 +35,9 @@ OVER = {
         INSERT INTO platform_calls (run_id, platform, at, api, login, throttled, used_percent)
         SELECT gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'meta' ELSE 'google' END, at, n, 2, 1, 50 FROM times""",
     Kind.REPORTS: """
-        INSERT INTO reports (team_id, day, version, checksum, html_path, csv_path, summary, created_at)
-        SELECT (SELECT max(id) FROM teams), date '1900-01-01' + (extract(epoch FROM at)::bigint % 60000)::int, 1,
-               '', '', '', '{}', at FROM times""",
+        INSERT INTO reports (team_id, day, digest, missing, written_at)
+        SELECT (SELECT max(id) FROM teams), date '1900-01-01' + (extract(epoch FROM at)::bigint % 60000)::int, '', 0, at
+        FROM times""",
     Kind.OAUTH_STATES: f"""
         INSERT INTO oauth_states (state_hash, platform, created_at, expires_at)
         SELECT {NAMES}, 'meta', at - interval '10 minutes', at FROM times""",  # noqa: S608

@@ -1,0 +1,33 @@
+"""How tests start a process of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def take_interrupts() -> None:
+    """Let a new process be interrupted, even if the one that runs the tests ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start_sivera(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
+    """Start a `sivera` command in a folder. Its standard output is a pipe; its errors go to the file `said`."""
+    with (folder / "said").open("a") as said:
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-P", "-m", "ops.cli", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            preexec_fn=take_interrupts,  # noqa: PLW1509 - it calls nothing that takes a lock
+        )
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what names another server or database."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIVERA_"))}

@@ -1,0 +1,292 @@
+"""One demo for all tests of whole stacks: it takes most of a minute to start."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from prefect.client.base import PrefectHttpxSyncClient
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    temporary_settings,
+)
+from sqlalchemy import Engine
+from tenacity import Retrying, stop_after_delay, wait_fixed
+
+from ops.api.jobs import read_jobs
+from ops.cli import main
+from ops.stack.folder import DEMO_FOLDER
+from sivera.database import open_engine
+from tests.children import environment, start_sivera
+from tests.leftovers import processes_of, still_alive
+from tests.ops.commands import Answer, Sivera
+
+ACCOUNTS = 3
+"""Ad accounts on each platform of the demo."""
+DATABASE_PASSWORD = "canary-database-password/+7"
+MONITOR_CANARY = "canary-of-a-monitor-7"
+WEBHOOK_PASSWORD = "canary-of-webhook-7"
+WEBHOOK = f"json://somebody:{WEBHOOK_PASSWORD}@127.0.0.1:9/hook"
+"""Nobody takes the alerts there, so a run also says that a message could not be sent."""
+START_SECONDS = 400
+END_SECONDS = 60
+RUN_SECONDS = 300
+UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
+ORDER = ("test_end_to_end.py", "test_browser.py", "test_secrets.py", "test_guide.py")
+"""The first restarts the demo, and the last changes its keys."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files of this folder run in their order."""
+    here = Path(__file__).parent
+    mine = sorted((each for each in items if each.path.parent == here), key=lambda each: ORDER.index(each.path.name))
+    items[:] = [*mine, *(each for each in items if each.path.parent != here)]
+
+
+@dataclass
+class Demo:
+    """`sivera demo` in a folder. `result` is what it said of its run of sync-campaigns."""
+
+    folder: Path
+    process: subprocess.Popen[str] = field(init=False)
+    result: dict[str, Any] = field(init=False)
+
+    def start(self) -> None:
+        """Start it, and wait for the end of its run."""
+        self.process = start_sivera(self.folder, environment(), "demo", "--json", "--accounts", str(ACCOUNTS))
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, self.said
+        self.result = json.loads(line)
+
+    def forget(self) -> None:
+        """Close what is open to it: when it starts again, it may listen elsewhere."""
+        for name in ("settings", "api", "sandbox", "engine"):
+            known = self.__dict__.pop(name, None)
+            if isinstance(known, httpx.Client):
+                known.close()
+            if isinstance(known, Engine):
+                known.dispose()
+
+    def end(self) -> None:
+        """End it as a service manager does."""
+        self.forget()
+        self.process.terminate()
+        try:
+            self.process.communicate(timeout=END_SECONDS)
+        finally:
+            self.process.kill()
+
+    def kill(self) -> list[psutil.Process]:
+        """Kill it, and return what is still alive of its processes after a while."""
+        self.forget()
+        stack = processes_of(self.folder)
+        assert len(stack) > 5
+        self.process.kill()
+        self.process.communicate(timeout=END_SECONDS)
+        return still_alive([*stack, *processes_of(self.folder)], END_SECONDS)
+
+    @property
+    def said(self) -> str:
+        """What it told its operator."""
+        return (self.folder / "said").read_text()
+
+    def secret(self, name: str) -> str:
+        """What is in a key file."""
+        return (self.folder / DEMO_FOLDER / name).read_text().strip()
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The Prefect settings of its clients."""
+        profile = (self.folder / DEMO_FOLDER / "prefect" / "profiles.toml").read_text()
+        return dict(re.findall(r'^(\w+) = "(.*)"$', profile, re.MULTILINE))
+
+    @cached_property
+    def api(self) -> httpx.Client:
+        """The API of its Prefect server, as its owner calls it."""
+        user, _, password = self.settings["PREFECT_API_AUTH_STRING"].partition(":")
+        # As Prefect's own clients do, it asks a busy server again.
+        return PrefectHttpxSyncClient(base_url=self.settings["PREFECT_API_URL"], auth=(user, password), timeout=60)
+
+    def ask(self, what: str, **wanted: Any) -> list[dict[str, Any]]:
+        """List things of the Prefect server."""
+        rows: list[dict[str, Any]] = self.api.post(f"/{what}/filter", json=wanted).raise_for_status().json()
+        return rows
+
+    @property
+    def http_api(self) -> str:
+        """The address of the HTTP API."""
+        url = re.findall(r"The HTTP API is at (http://127\.0\.0\.1:\d+)", self.said)[-1]
+        assert isinstance(url, str)
+        return url
+
+    @cached_property
+    def sandbox(self) -> str:
+        """The address of the sandbox."""
+        (block,) = self.ask("block_documents", block_documents={"name": {"any_": ["google"]}})
+        url: str = block["data"]["base_url"]
+        return url.removesuffix("/google")
+
+    def control(self, action: str, **arguments: Any) -> Any:
+        """Change the sandbox."""
+        answer = httpx.post(f"{self.sandbox}/control/{action}", json=arguments, timeout=60)
+        return answer.raise_for_status().json()
+
+    @property
+    def database_url(self) -> str:
+        """The URL of its database, with a password that PostgreSQL does not ask for."""
+        return f"postgresql://postgres@/demo_{ACCOUNTS}?host={self.folder / DEMO_FOLDER / 'postgres'}"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """An engine on its database."""
+        return open_engine(self.database_url)
+
+    def wait_until_idle(self) -> None:
+        """Wait for the runs that are under way."""
+        for attempt in Retrying(wait=wait_fixed(0.3), stop=stop_after_delay(RUN_SECONDS), reraise=True):
+            with attempt:
+                assert not self.ask("flow_runs", flow_runs={"state": {"type": {"any_": UNDER_WAY}}})
+
+    def pause_timetable(self) -> None:
+        """Let only tests start runs: a run of the timetable would keep them out."""
+        for deployment in self.ask("deployments"):
+            self.api.post(f"/deployments/{deployment['id']}/pause_deployment").raise_for_status()
+        self.wait_until_idle()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[Demo]:
+    """A demo that runs. Its folder is short, so that PostgreSQL's socket lies in it, as the guide has it."""
+    folder = Path(tempfile.mkdtemp(prefix="sivera-demo-"))
+    found = Demo(folder)
+    found.start()
+    try:
+        yield found
+        # While it answers: these threads would try for a minute to send to a server that is gone.
+        EventsWorker.drain_all(timeout=15)
+        APILogWorker.drain_all(timeout=15)
+    finally:
+        found.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def in_process(demo: Demo) -> Iterator[Sivera]:
+    """Run `sivera` commands in this process, as if it were started in the folder of the demo."""
+    before, where, on_sigterm = os.environ.copy(), Path.cwd(), signal.getsignal(signal.SIGTERM)
+    os.environ.clear()
+    os.environ.update(environment())
+    os.chdir(demo.folder)
+
+    def run(*arguments: str, stdin: str | None = None) -> Answer:
+        with pytest.MonkeyPatch.context() as patch:
+            out, err = io.StringIO(), io.StringIO()
+            patch.setattr("sys.stdin", None if stdin is None else io.StringIO(stdin))
+            patch.setattr("sys.stdout", out)
+            patch.setattr("sys.stderr", err)
+            with pytest.raises(SystemExit) as ended:
+                main(arguments)
+        answer = Answer(ended.value.code, out.getvalue(), err.getvalue())
+        assert "Traceback" not in answer.err
+        assert not [word for word in (stdin or "").split() if word in answer.out + answer.err]
+        return answer
+
+    try:
+        with temporary_settings(
+            {
+                PREFECT_API_URL: demo.settings["PREFECT_API_URL"],
+                PREFECT_API_AUTH_STRING: demo.settings["PREFECT_API_AUTH_STRING"],
+                PREFECT_HOME: demo.folder / DEMO_FOLDER / "prefect",
+            },
+            restore_defaults={PREFECT_API_KEY},
+        ):
+            yield run
+    finally:
+        os.chdir(where)
+        os.environ.clear()
+        os.environ.update(before)
+        signal.signal(signal.SIGTERM, on_sigterm)
+
+
+@pytest.fixture
+def sivera(demo: Demo) -> Iterator[Sivera]:
+    """Runs `sivera` commands for the demo."""
+    with in_process(demo) as run:
+        yield run
+
+
+@dataclass
+class Pass:
+    """One run of each job with canaries for secrets and two broken platforms: its answer from the HTTP API."""
+
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    arguments: set[str] = field(default_factory=set)
+    """The command lines of all processes of the stack meanwhile."""
+
+    def run_id(self, job: str) -> str:
+        """The id of the run of a job."""
+        found: str = self.answers[job]["run"]["id"]
+        return found
+
+
+@pytest.fixture(scope="session")
+def every_job(demo: Demo) -> Pass:
+    """Save canaries as secrets, break two platforms, and run every job once."""
+    demo.pause_timetable()
+    with in_process(demo) as sivera:
+        url = demo.database_url.replace("postgres@", f"postgres:{DATABASE_PASSWORD.replace('/', '%2F')}@")
+        save(sivera, "setup", "--from", "-", stdin=f"SIVERA_DATABASE_URL='{url}'\n")
+        save(sivera, "alerts", "set", "url", stdin=WEBHOOK)
+        save(sivera, "monitor", "set-webhook", stdin=f"{demo.sandbox}/control/calls?token={MONITOR_CANARY}")
+        save(sivera, "monitor", "set-ping", "sync-campaigns", stdin=f"{demo.sandbox}/control/{MONITOR_CANARY}")
+    demo.control("add_fault", kind="status", platform="meta", operation="campaigns", status=400)
+    demo.control("add_fault", kind="status", platform="tiktok", status=500)
+    found, ended = Pass(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            with suppress(psutil.Error):  # it ended meanwhile
+                for child in psutil.Process(demo.process.pid).children(recursive=True):
+                    with suppress(psutil.Error):
+                        found.arguments.update(child.cmdline())
+
+    headers = {"Authorization": f"Bearer {demo.secret('cron-secret')}"}
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    with httpx.Client(base_url=demo.http_api, headers=headers, timeout=320) as http, ThreadPoolExecutor(4) as pool:
+        jobs = list(read_jobs())
+        answers = pool.map(lambda job: http.post(f"/api/cron/{job}?wait=200"), jobs)
+        for job, answer in zip(jobs, answers, strict=True):
+            assert answer.status_code == 200, answer.text
+            found.answers[job] = answer.json()
+    ended.set()
+    watcher.join()
+    demo.control("clear_faults")
+    return found
+
+
+def save(sivera: Sivera, *arguments: str, stdin: str) -> None:
+    answer = sivera(*arguments, stdin=stdin)
+    assert answer.code in (0, None), answer.err
