@@ -1,6 +1,7 @@
 """The checks of the Prefect server: its worker, limits, automations, blocks, deployments and runs."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import requires
@@ -34,9 +35,11 @@ from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, TAG, WORK_POOL
 from blocks.server import BlockMissingError, connect, load, without_credentials
 from blocks.storage import STORAGES, load_storage
-from ops.doctor.findings import Finding, explain, fault, few, ok, warning
+from ops.doctor.findings import Finding, Skipped, explain, fault, few, ok, warning
 from ops.doctor.installation import Installation
 from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
+from sivera.alerts.options import Channel
+from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
 from sivera.metrics.rules import COMPLETED
 from sivera.units import duration
@@ -133,7 +136,7 @@ def check_blocks(installation: Installation) -> Finding:
 
 
 def check_channels(installation: Installation) -> Finding:
-    """Load the blocks of the channels that alerts are sent by."""
+    """Load the blocks of the channels that alerts are sent by, and look for messages that a channel has not taken."""
     _ = installation.client
     channels: Loads = {
         channel.value: partial(
@@ -144,7 +147,11 @@ def check_channels(installation: Installation) -> Finding:
     loaded, errors = _load(channels, channels)
     if errors:
         return explain(errors)
-    # The place to name the channels that refused their last message.
+    waiting = {}
+    with suppress(Skipped), installation.session() as session:
+        waiting = {name: len(messages_of(session, Channel(name))) for name in loaded}
+    if late := [f"{name} has not taken {count} messages yet" for name, count in waiting.items() if count]:
+        return warning("; ".join(late), "`sivera alerts test` says whether the service takes them")
     return ok(f"alerts are sent by {', '.join(loaded)}" if loaded else "none is set: `sivera alerts set` adds one")
 
 
