@@ -13,6 +13,10 @@ def take_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+AT_START = dict(os.environ)
+"""The environment before any test: Prefect's command line, called in this process, does not keep it."""
+
+
 def start_sivera(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
     """Start a `sivera` command in a folder. Its standard output is a pipe; its errors go to the file `said`."""
     with (folder / "said").open("a") as said:
@@ -30,4 +34,4 @@ def start_sivera(folder: Path, environment: Mapping[str, str], *arguments: str) 
 
 def environment() -> dict[str, str]:
     """Ours, without what names another server or database."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIVERA_"))}
+    return {name: value for name, value in AT_START.items() if not name.startswith(("PREFECT_", "SIVERA_"))}

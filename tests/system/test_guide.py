@@ -7,7 +7,6 @@ proves. Python commands run in this process: to start one takes longer than most
 
 import contextlib
 import io
-import os
 import re
 import shlex
 import subprocess
@@ -148,7 +147,7 @@ def run_prefect(arguments: list[str]) -> tuple[int, str]:
 
 def run_shell(script: str, demo: Demo) -> tuple[int, str]:
     """Run a line in a shell; the wheel's psql serves if there is no other."""
-    path = f"{os.environ['PATH']}:{POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]}"
+    path = f"{environment()['PATH']}:{POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]}"
     done = subprocess.run(  # noqa: S603 - our own guide
         ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607
         cwd=demo.folder,
@@ -205,7 +204,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera credentials show ": How("next due:"),
     r"uv run sivera credentials discover ": How(r"carries \d+ ad accounts"),
     r"uv run sivera deploy": How("unchanged: .*sync-campaigns/all"),
-    r"uv run sivera doctor$": How("ok +deployments", codes=(0, 1)),
+    r"uv run sivera doctor$": How("(ok|WARNING) +deployments", codes=(0, 1)),
     r"uv run sivera history .*--outcome missed": How("missed|No scheduled time fits"),
     r"uv run sivera history": How("sync-campaigns/all|No scheduled time fits"),
     r"uv run sivera keys list": How("current"),
@@ -216,7 +215,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera monitor list": How("webhook"),
     r"uv run sivera monitor remove-ping ": How("pings nothing any more"),
     r"uv run sivera reports list": How("written"),
-    r"uv run sivera reports show ": How("(?i)northwind"),
+    r"uv run sivera reports show ": How(r"(?s)^Written .*\.html\n.*\.csv$"),
     r"uv run sivera restore check ": How("^verified: "),
     r"uv run sivera restore list": How("verified", first=alone),
     r"uv run sivera secret rotate ": How(r"^[\w-]{16,}$"),
