@@ -117,7 +117,7 @@ def floor(bench: Bench, folder: Path) -> tuple[float, float]:
 
 
 def keep_in(folder: Path) -> None:
-    """Let the flow keep its reports in a folder."""
+    """Point the reports block at a folder."""
     from blocks.names import REPORTS  # noqa: PLC0415 - imports prefect, after its settings are made
     from blocks.storage import Storage  # noqa: PLC0415
 

@@ -175,7 +175,7 @@ def _run_id() -> UUID | None:
 
 
 def close() -> None:
-    """Close and forget everything, so that the next use opens it anew from the blocks."""
+    """Close and forget everything, so that the next use loads the blocks again."""
     with _lock:
         for opened in _open.values():
             match opened:

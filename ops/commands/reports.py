@@ -27,7 +27,7 @@ def list_reports(
 
     Args:
         team: Only those of this team.
-        most: At most so many.
+        most: The most rows to list.
 
     Raises:
         ConfigurationError: There is no such team.

@@ -192,5 +192,5 @@ def check_disk(installation: Installation) -> Finding:
 
 
 def is_full(free: int, total: int) -> bool:
-    """Say whether a disk with so many bytes free is too full."""
+    """Say whether a disk with this many bytes free is too full."""
     return free < LEAST_FREE_BYTES or free < total * LEAST_FREE_SHARE

@@ -41,7 +41,7 @@ class Child:
         """Return once `ready()` is true.
 
         Raises:
-            StackError: The child ended before, or is not ready after so many seconds.
+            StackError: The child ended before, or is not ready in time.
         """
         for _ in range(round(seconds / POLL_SECONDS)):
             self.check()

@@ -16,7 +16,7 @@ class ReportOptions(BaseModel):
         default=False,
         description="Look for restated days of every team, not only of those whose report is due.",
     )
-    batch_size: int = Field(default=50, ge=1, le=1000, description="At most so many teams are mapped at once.")
+    batch_size: int = Field(default=50, ge=1, le=1000, description="The most teams that are mapped at once.")
     deadline_seconds: int = Field(
         default=540,
         ge=10,

@@ -189,7 +189,7 @@ def list_reports(
     Args:
         session: The database.
         team: Only of the team of this name; None means all.
-        most: At most so many.
+        most: The most rows.
         day: Only on this day; None means any.
     """
     statement = (

@@ -35,7 +35,7 @@ REMOVALS_SHARE = 5
 
 
 class RemovalsHeldError(SiveraError):
-    """A complete listing lacks so many campaigns that a human must confirm it."""
+    """A complete listing lacks too many campaigns to be believed without a human."""
 
     def __init__(self, account_id: int, missing: int, total: int) -> None:
         super().__init__(account_id, missing, total)
