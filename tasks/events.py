@@ -10,14 +10,11 @@ from uuid import UUID, uuid4
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events import Event, RelatedResource, Resource
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from sivera.clock import utc_now
+from tasks.progress import impatient
 
 logger = logging.getLogger("sivera.events")
-
-SERVER_SECONDS = 8.0
-"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
 
 MOST_AT_ONCE = 100
 """Events of one request."""
@@ -25,11 +22,8 @@ MOST_AT_ONCE = 100
 
 @contextmanager
 def server_once() -> Iterator[SyncPrefectClient]:
-    """Yield a client that asks once and waits briefly: a server that is away must not hold up a run."""
-    with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-        get_client(httpx_settings={"timeout": SERVER_SECONDS}, sync_client=True) as server,
-    ):
+    """Yield a client that asks once and waits briefly."""
+    with impatient(), get_client(sync_client=True) as server:
         yield server
 
 

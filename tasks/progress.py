@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 StepT = TypeVar("StepT")
 
@@ -16,10 +16,21 @@ UPDATE_SECONDS = 5.0
 """Each update is a call to the server, and the UI refreshes only every half minute."""
 
 
+SERVER_SECONDS = 8.0
+"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
+
+
 @contextmanager
-def single_attempt() -> Iterator[None]:
-    """Ask the Prefect server once. A server that is away must not delay or end a run that does not need it."""
-    with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+def impatient(seconds: float = SERVER_SECONDS) -> Iterator[None]:
+    """Let Prefect's clients ask the server once and wait briefly: a server that is away must not hold up a run."""
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: seconds}):
+        yield
+
+
+@contextmanager
+def single_attempt(seconds: float = SERVER_SECONDS) -> Iterator[None]:
+    """Ask the Prefect server once, and continue without an answer."""
+    with suppress(httpx.HTTPError), impatient(seconds):
         yield
 
 
