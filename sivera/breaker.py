@@ -1,4 +1,4 @@
-"""The breaker: if a platform says 'slow down' or stops answering, this process leaves it alone for a while.
+"""The breaker: this process leaves alone for a while what asks it to slow down, and a platform that is silent.
 
 Every call passes through it, so it also counts the calls.
 """
@@ -6,9 +6,10 @@ Every call passes through it, so it also counts the calls.
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from sivera.errors import Throttled
+from sivera.errors import Throttled, ThrottleScope
 from sivera.values import PlatformName, Value
 
 OUTAGE_AFTER = 8
@@ -18,6 +19,30 @@ OUTAGE_SECONDS = 60.0
 
 SHORTEST_SECONDS = 1.0
 """The wait when a platform says 'slow down' and names no time."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a call is about: its kind, and the ad account (the platform's id) and the user that it is made for."""
+
+    endpoint: str = ""
+    account: str = ""
+    user: str = ""
+
+    def scopes(self) -> Iterator[tuple[ThrottleScope, str]]:
+        """The scopes of a 'slow down' that would stop this call, each with the name of what it stops."""
+        yield ThrottleScope.PLATFORM, ""
+        if self.endpoint:
+            yield ThrottleScope.ENDPOINT, self.endpoint
+        if self.user:
+            yield ThrottleScope.USER, self.user
+        if self.account:
+            yield ThrottleScope.ACCOUNT, self.account
+            yield ThrottleScope.ACCOUNT_ENDPOINT, f"{self.account} {self.endpoint}"
+
+
+ANYTHING = Subject()
+"""Only a 'slow down' for the whole platform stops such a call."""
 
 
 class Calls(Value):
@@ -43,7 +68,7 @@ class Calls(Value):
 
 
 class Breaker:
-    """Remembers until when to leave each platform alone, and when a run is over. Threads may share it.
+    """Remembers until when to leave what alone, and when a run is over. Threads may share it.
 
     Args:
         monotonic: A clock in seconds that never goes back.
@@ -51,17 +76,30 @@ class Breaker:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._open_until: dict[PlatformName | None, float] = {}
+        self._open_until: dict[tuple[PlatformName | None, ThrottleScope, str], float] = {}
         self._unanswered: dict[PlatformName, int] = {}
         self._calls = dict.fromkeys(PlatformName, Calls())
         self._end = math.inf
         self._lock = threading.Lock()
 
-    def open(self, platform: PlatformName, seconds: float) -> None:
-        """Leave the platform alone for this many seconds. This never shortens an earlier wait."""
+    def open(
+        self,
+        platform: PlatformName,
+        seconds: float,
+        scope: ThrottleScope = ThrottleScope.PLATFORM,
+        subject: Subject = ANYTHING,
+    ) -> None:
+        """Leave what the scope names alone for this many seconds. This never shortens an earlier wait.
+
+        A subject that lacks what the scope names opens nothing: the call's own failure is all that it means.
+        """
+        name = dict(subject.scopes()).get(scope)
+        if name is None:
+            return
         with self._lock:
             until = self._monotonic() + max(seconds, SHORTEST_SECONDS)
-            self._open_until[platform] = max(until, self._open_until.get(platform, until))
+            key = (platform, scope, name)
+            self._open_until[key] = max(until, self._open_until.get(key, until))
 
     def stop_at(self, moment: float) -> None:
         """Allow no call to any platform after a moment of the monotonic clock: the run's deadline."""
@@ -101,14 +139,21 @@ class Breaker:
 
         None stands for work that calls no platform: only the end of the run stops it.
         """
+        return self._wait(platform, ANYTHING)[0]
+
+    def check(self, platform: PlatformName, subject: Subject = ANYTHING) -> None:
+        """Raise Throttled if this call must not be made now."""
+        seconds, scope = self._wait(platform, subject)
+        if seconds > 0:
+            why = "put off: the platform asked us to slow down, is down, or the run is over"
+            raise Throttled(platform, why, None, seconds, scope)
+
+    def _wait(self, platform: PlatformName | None, subject: Subject) -> tuple[float, ThrottleScope]:
+        """Return the longest wait that concerns a subject, and who waits."""
         now = self._monotonic()
         if now >= self._end:
-            return math.inf
+            return math.inf, ThrottleScope.PLATFORM
         with self._lock:
-            return max(0.0, self._open_until.get(platform, 0.0) - now)
-
-    def check(self, platform: PlatformName) -> None:
-        """Raise Throttled if the platform must not be called now."""
-        if (seconds := self.seconds_left(platform)) > 0:
-            why = "put off: the platform asked us to slow down, is down, or the run is over"
-            raise Throttled(platform, why, None, seconds)
+            waits = [(self._open_until.get((platform, *key), 0.0) - now, key[0]) for key in subject.scopes()]
+        seconds, scope = max(waits, key=lambda wait: wait[0])
+        return max(0.0, seconds), scope

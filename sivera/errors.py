@@ -13,7 +13,7 @@
         │   └── GrantRevoked       the same, and the platform says that its user withdrew the grant
         ├── AccountInaccessible    this account cannot be read with this grant; its siblings can
         ├── Misconfigured          the platform refuses our application, not the user
-        └── InvalidRequest         we sent something wrong: a defect of ours
+        └── InvalidRequest         the platform refused this request, in words that say nothing of the above
 
 Messages are sentences for a person. They never hold a URL, a header or a token: a platform's URLs can carry secrets.
 """
@@ -33,10 +33,17 @@ class ConfigurationError(SiveraError):
 
 
 class ThrottleScope(StrEnum):
-    """How far a platform's 'slow down' reaches."""
+    """Who has to wait after a platform's 'slow down'."""
 
+    ACCOUNT_ENDPOINT = "account_endpoint"
+    """This kind of call for one ad account, such as Meta's insights."""
     ACCOUNT = "account"
+    ENDPOINT = "endpoint"
+    """This kind of call for every account, such as Amazon's requests for reports of one type."""
+    USER = "user"
+    """Every call with this grant's token."""
     PLATFORM = "platform"
+    """Every call of our application."""
 
 
 class PlatformError(SiveraError):
@@ -130,4 +137,4 @@ class Misconfigured(PlatformError):
 
 
 class InvalidRequest(PlatformError):
-    """The platform says that our request is wrong."""
+    """The platform refused a request, with a code that we do not know or that says the request is wrong."""

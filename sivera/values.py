@@ -1,5 +1,6 @@
 """The values that leave a platform client: frozen, normalised, and the same for all four platforms."""
 
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -7,8 +8,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
-Name = Annotated[str, AfterValidator(lambda text: text.replace("\x00", ""))]
-"""A text that people chose; PostgreSQL takes every character in it but NUL."""
+
+def _clean(text: str) -> str:
+    text.encode()  # half of a surrogate pair is no text
+    return UNPRINTABLE.sub("", text)
+
+
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that override the direction of a text (Unicode, UAX 9)."""
+
+Name = Annotated[str, AfterValidator(_clean)]
+"""A text that people chose, without characters that could take over a terminal, a chat or a page."""
 
 
 class Value(BaseModel):
@@ -86,7 +96,10 @@ class AdAccount(Value):
 
 
 class Campaign(Value):
-    """A campaign as the platform describes it now; dates are days in the account's time zone."""
+    """A campaign as the platform describes it now; dates are days in the account's time zone.
+
+    If the platform reports no figures of the campaign, `is_reported` is false: then a day without a row is unknown.
+    """
 
     external_id: str
     name: Name
@@ -97,6 +110,7 @@ class Campaign(Value):
     start_date: date | None = None
     end_date: date | None = None
     updated_at: datetime | None = None
+    is_reported: bool = True
 
 
 class DailyMetrics(Value):
@@ -119,24 +133,57 @@ class DateWindow(Value):
     until: date
 
 
+class OddRow(Value):
+    """A row of a reply that was left out, because it is not as documented.
+
+    `id` is the platform's id of the thing, None if the row has none; `why` says what is wrong with the row.
+    """
+
+    id: str | None
+    why: str
+
+
+class AccountListing(Value):
+    """The ad accounts that a grant reaches.
+
+    `left_out` names accounts that could not be read. `data_access_ends` is when the platform stops giving this grant
+    data, although its token still works (Meta's data access of 90 days); None if it does not say.
+    """
+
+    accounts: tuple[AdAccount, ...]
+    left_out: tuple[OddRow, ...] = ()
+    data_access_ends: datetime | None = None
+
+
+class Period(Value):
+    """A time span, for listings of what changed within it."""
+
+    since: datetime
+    until: datetime
+
+
 class CampaignListing(Value):
-    """Campaigns as listed; `complete` says that nothing of the account is missing from them."""
+    """Campaigns as listed; `complete` says that nothing of the account (or ad product) is missing from them."""
 
     campaigns: tuple[Campaign, ...]
     complete: bool
+    left_out: tuple[OddRow, ...] = ()
 
 
-class MetricsBatch(Value):
-    """Everything a platform has for a window: a day that a campaign lacks is zero.
-
-    On Amazon each batch is that of one ad product, and as old as the report it comes from, which was asked for at
-    `requested_at`.
-    """
+class MetricsReading(Value):
+    """Everything a platform has for a window: a day that a campaign lacks is zero, unless rows were left out."""
 
     window: DateWindow
     rows: tuple[DailyMetrics, ...]
-    ad_product: str | None = None
-    requested_at: datetime | None = None
+    left_out: tuple[OddRow, ...] = ()
+
+
+class DailyTotal(Value):
+    """What an account spent on a day of its time zone, also in campaigns that the platform does not report on."""
+
+    day: date
+    spend: Decimal
+    currency: str
 
 
 class ReportRequest(Value):
@@ -146,17 +193,6 @@ class ReportRequest(Value):
     ad_product: str
     window: DateWindow
     requested_at: datetime
-
-
-class MetricsReading(Value):
-    """The result of reading metrics: batches that are ready, and the reports to ask for again next time.
-
-    `not_enabled` names the ad products that the account does not have, so that nothing is expected of them.
-    """
-
-    batches: tuple[MetricsBatch, ...]
-    outstanding: tuple[ReportRequest, ...] = ()
-    not_enabled: tuple[str, ...] = ()
 
 
 class GrantTokens(Value):

@@ -23,7 +23,8 @@ from sandbox.server import serve
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.crypto import Keyring
 from sivera.database import migrate, open_engine
-from sivera.platforms.base import AppCredentials, new_http_client
+from sivera.platforms.base import AppCredentials
+from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
 from tasks import resources
 from tests.stage import Stage

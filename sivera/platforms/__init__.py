@@ -9,7 +9,8 @@ import httpx
 from sivera.breaker import Breaker
 from sivera.clock import utc_now
 from sivera.platforms.amazon import AmazonAds
-from sivera.platforms.base import AppCredentials, PlatformClient, new_http_client
+from sivera.platforms.base import AppCredentials, PlatformClient
+from sivera.platforms.calling import new_http_client
 from sivera.platforms.google import GoogleAds
 from sivera.platforms.meta import MetaAds
 from sivera.platforms.tiktok import TikTokAds

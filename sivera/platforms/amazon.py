@@ -28,15 +28,8 @@ from sivera.errors import (
 )
 from sivera.platforms import amazon_json as read
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product, ProductNotEnabled
-from sivera.platforms.base import (
-    LONGEST_LIFE_SECONDS,
-    MAX_PAGES,
-    REPORT_PATIENCE,
-    AppCredentials,
-    Caller,
-    Reply,
-    TokenSource,
-)
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, REPORT_PATIENCE, AppCredentials, TokenSource
+from sivera.platforms.calling import Caller, Reply
 from sivera.values import (
     AdAccount,
     Campaign,

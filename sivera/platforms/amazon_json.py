@@ -24,7 +24,8 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.base import Reply, seconds_from, zone_named
+from sivera.platforms.calling import Reply, seconds_from
+from sivera.platforms.rows import zone_named
 from sivera.values import (
     AdAccount,
     Budget,

@@ -1,50 +1,44 @@
-"""The interface of a platform client, and the one way in which clients call their platform.
+"""The interface of a platform client.
 
 A client knows paths, fields, encodings and error codes. It does not know the database, the clock of a run, or Prefect.
-`Caller` sends its requests: it asks the breaker, adds the token, turns silence and bad JSON into errors, and renews a
-refused token once.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, ClassVar, Protocol, runtime_checkable
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import ClassVar, Protocol, runtime_checkable
 
-import httpx
-import orjson
 from pydantic import SecretStr
 
-from sivera.breaker import Breaker
-from sivera.errors import InvalidReply, PlatformError, Throttled, ThrottleScope, TokenRejected, Unavailable, Unreached
+from sivera.errors import (
+    AccountInaccessible,
+    TokenRejected,
+    Unavailable,
+)
 from sivera.values import (
+    AccountListing,
     AdAccount,
     CampaignListing,
+    DailyTotal,
     DateWindow,
     GrantTokens,
     MetricsReading,
+    Period,
     PlatformName,
     ReportRequest,
     Value,
 )
 
-# httpx writes the URL of every request at INFO, and some platforms put secrets into URLs.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-
-CONNECT_TIMEOUT_SECONDS = 5.0
-READ_TIMEOUT_SECONDS = 25.0
-"""Short enough that a call sent at a run's deadline still ends within the run's time limit."""
-MAX_CONNECTIONS = 64
 LONGEST_LIFE_SECONDS = 400 * 24 * 3600
 """No platform issues an access token for more than a year: a longer lifetime is an error."""
 MAX_PAGES = 10_000
 """A listing with more pages than this repeats itself."""
+MAX_EMPTY_PAGES = 20
+"""After this many pages in a row without a row that is new, a listing has an error, not an end."""
 REPORT_PATIENCE = timedelta(hours=4)
 """A report takes up to three hours; one that is not done after this time is requested again."""
-REPORTS_LAG = 2 * REPORT_PATIENCE
-"""The normal age of figures from reports: a report is requested after the last one was stored, and takes as long."""
+REPORTS_LAG = timedelta(hours=16)
+"""The normal age of figures from reports: a report is requested twice a day, and takes up to `REPORT_PATIENCE`."""
 
 
 class AppCredentials(Value):
@@ -88,37 +82,27 @@ class StaticToken:
         raise TokenRejected(self.platform, "the token is expired or not valid")
 
 
-@runtime_checkable
 class PlatformClient(Protocol):
-    """One platform, for any grant. Threads can share it."""
+    """One platform, for any grant. Threads can share it.
+
+    An ad account is read in parts: its listing and its metrics, and on Amazon those of each ad product. `products`
+    names the ad products that are read one by one; on a platform without them it holds one empty name.
+    """
 
     platform: ClassVar[PlatformName]
+    products: ClassVar[tuple[str, ...]]
 
-    def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
+    def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, each once; closed ones are marked."""
         ...
 
     def list_campaigns(
-        self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
+        self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
         """List the account's campaigns, deleted ones too if the platform still lists them.
 
-        With `changed_since`, list at least those that changed since then. A platform without such a filter lists all;
+        With `changed`, list at least those that changed within that time. A platform without such a filter lists all;
         the listing's `complete` says so.
-        """
-        ...
-
-    def read_metrics(
-        self,
-        tokens: TokenSource,
-        account: AdAccount,
-        window: DateWindow,
-        outstanding: Sequence[ReportRequest] = (),
-    ) -> MetricsReading:
-        """Read the daily metrics of the window.
-
-        A platform that prepares reports collects those of `outstanding` that are ready, requests the days that no
-        report will have, and returns what is still outstanding. The other platforms answer at once.
         """
         ...
 
@@ -134,125 +118,48 @@ class PlatformClient(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A platform's answer: status, headers, and the body parsed from JSON (None if it is empty)."""
+@runtime_checkable
+class AnswersAtOnce(Protocol):
+    """A platform that answers with metrics at once."""
 
-    status: int
-    headers: httpx.Headers
-    body: Any
+    def read_metrics(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> Iterator[MetricsReading]:
+        """Read the daily metrics of the window, in one part or several.
+
+        Each part is yielded as soon as it is there, so that an error in a later part loses nothing.
+        """
+        ...
+
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+        """Read what the account spent on each day of the window; days without spend may be absent."""
+        ...
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Sends one platform's requests.
+@runtime_checkable
+class PreparesReports(Protocol):
+    """A platform that prepares metrics as reports: one run requests them, a later run collects them."""
 
-    Args:
-        platform: The platform.
-        http: The pooled client of this process; its timeouts limit every call.
-        error_of: Turns a reply into the error that it means, or None for a success.
-        breaker: Checked before each call and opened by a platform-wide 'slow down'; it also counts the calls.
-        is_login: The requests are for tokens, which do not count towards the quota of the platform's API.
-    """
+    def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
+        """Return the window as parts that one report can have, without days that the platform no longer keeps."""
+        ...
 
-    platform: PlatformName
-    http: httpx.Client
-    error_of: Callable[[Reply], PlatformError | None]
-    breaker: Breaker = field(default_factory=Breaker)
-    is_login: bool = False
+    def request_report(self, tokens: TokenSource, account: AdAccount, product: str, window: DateWindow) -> str:
+        """Request a report and return its id; if the same report is already under way, its id."""
+        ...
 
-    def call(
-        self,
-        tokens: TokenSource,
-        build: Callable[[str], httpx.Request],
-    ) -> Reply:
-        """Send the request that `build` makes from an access token; if the token is rejected, renew it and repeat once.
+    def collect_report(self, tokens: TokenSource, account: AdAccount, request: ReportRequest) -> MetricsReading | None:
+        """Return what a report holds; None if the platform is still preparing it.
 
         Raises:
-            PlatformError: As `error_of` says; Unavailable without an answer; InvalidReply if the answer is not JSON.
+            ReportLost: The report failed, or the platform does not know it: it has to be requested again.
         """
-        token = tokens.current()
-        try:
-            return self.send(build(token))
-        except TokenRejected:
-            return self.send(build(tokens.renewed(token)))
-
-    def send(self, request: httpx.Request) -> Reply:
-        """Send a request and return the parsed reply, or raise the PlatformError that it means."""
-        self.breaker.check(self.platform)
-        try:
-            reply = self._exchange(request)
-        except Unavailable as error:
-            self.breaker.record(self.platform, answered=not error.is_silence)
-            raise
-        except Throttled as error:
-            self.breaker.count(self.platform, throttled=1)
-            if error.scope is ThrottleScope.PLATFORM:
-                self.breaker.open(self.platform, error.retry_after)
-            raise
-        self.breaker.record(self.platform, answered=True)
-        return reply
-
-    def send_raw(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
-        """Send a request and return status, headers and the body's bytes; raise only if no answer came."""
-        try:
-            response = self.http.send(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise Unreached(self.platform, f"cannot be reached ({type(error).__name__})") from None
-        except httpx.TimeoutException:
-            raise Unavailable(self.platform, "did not answer in time") from None
-        except httpx.DecodingError:
-            raise InvalidReply(self.platform, "sent a body that cannot be decompressed") from None
-        except httpx.HTTPError as error:
-            # The exception's text may contain the URL, and the URL a secret: use only its type.
-            raise Unavailable(self.platform, f"connection failed ({type(error).__name__})") from None
-        return response.status_code, response.headers, response.content
-
-    def _exchange(self, request: httpx.Request) -> Reply:
-        self.breaker.count(self.platform, api=not self.is_login, login=self.is_login)
-        status, headers, content = self.send_raw(request)
-        reply = Reply(status, headers, self._parse(status, content))
-        if (error := self.error_of(reply)) is not None:
-            raise error
-        return reply
-
-    def _parse(self, status: int, content: bytes) -> Any:
-        if not content:
-            return None
-        try:
-            return orjson.loads(content)
-        except orjson.JSONDecodeError:
-            if status == 429:
-                return None  # a gateway's page; the wait is in the headers
-            if status >= 500:
-                raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
-            what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"
-            raise InvalidReply(self.platform, f"answered HTTP {status} with {what}", str(status)) from None
+        ...
 
 
-def new_http_client() -> httpx.Client:
-    """Return an HTTP client for one platform: pooled, with timeouts, without redirects."""
-    return httpx.Client(
-        timeout=httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-        follow_redirects=False,
-        headers={"User-Agent": "sivera-jobs"},
-        # All teams share this client: no cookie of one may go with the calls of another.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-    )
+class ReportLost(Unavailable):
+    """This report will never be ready."""
+
+    is_silence: ClassVar[bool] = False
 
 
-def seconds_from(headers: Mapping[str, str], name: str = "Retry-After", default: float = 60.0) -> float:
-    """Read a header of seconds (RFC 9110, 10.2.3); return the default if it is absent or a date."""
-    try:
-        return max(0.0, float(headers[name]))
-    except (KeyError, ValueError):
-        return default
-
-
-def zone_named(name: str) -> ZoneInfo | None:
-    """Return a time zone; None if this machine does not know the name."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None
+class ProductNotEnabled(AccountInaccessible):
+    """This ad product is not enabled for the account; others may be."""

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from sivera.breaker import Breaker
 from sivera.errors import AccountInaccessible, InvalidRequest, ReconnectRequired
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, Caller, TokenSource
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
+from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import ads_error, oauth_error
 from sivera.platforms.google_json import (
     account_of,

@@ -17,7 +17,7 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.base import Reply, seconds_from
+from sivera.platforms.calling import Reply, seconds_from
 from sivera.platforms.google_json import member
 from sivera.values import PlatformName
 

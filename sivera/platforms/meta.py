@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from sivera.breaker import Breaker
 from sivera.errors import InvalidReply
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, Caller, Reply, TokenSource
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, TokenSource
+from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, TooMuchData, app_usage, error_of
 from sivera.platforms.meta_json import (
     ACCOUNT_FIELDS,

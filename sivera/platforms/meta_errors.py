@@ -24,7 +24,7 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.base import Reply
+from sivera.platforms.calling import Reply
 from sivera.values import PlatformName
 
 THROTTLES: dict[int, ThrottleScope] = {

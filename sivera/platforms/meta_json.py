@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sivera.errors import InvalidReply
-from sivera.platforms.base import zone_named
+from sivera.platforms.rows import zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,

@@ -24,7 +24,7 @@ from sivera.grants.rules import FACTS, Outcome
 from sivera.metrics.definitions import EACH_RUN, EXPORTED
 from sivera.metrics.options import CollectOptions
 from sivera.models import Base
-from sivera.platforms.base import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from sivera.platforms.calling import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.plan import SyncOptions

@@ -18,7 +18,7 @@ from sandbox.world import World
 from sivera.errors import ReconnectRequired
 from sivera.grants.refreshing import RefreshOptions, plan_refresh
 from sivera.grants.renewal import LEASE, take_up_spool
-from sivera.platforms.base import new_http_client
+from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
 from tests.stage import Stage
 from tests.unit.grants.processes import of_its_own, run

@@ -11,7 +11,7 @@ from sandbox.world import World
 from sivera.grants import queries
 from sivera.grants.refreshing import RefreshOptions, plan_refresh, renew_due
 from sivera.grants.renewal import seal_tokens
-from sivera.platforms.base import new_http_client
+from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
 from tests.stage import Stage
 from tests.unit.grants.processes import CONTEXT, of_its_own, running

@@ -5,7 +5,7 @@ import pytest
 
 from sivera.breaker import Breaker, Calls
 from sivera.errors import PlatformError, Throttled
-from sivera.platforms.base import Caller, Reply
+from sivera.platforms.calling import Caller, Reply
 from sivera.values import PlatformName
 
 META = PlatformName.META

@@ -31,7 +31,7 @@ from sivera.platforms import google_errors as google
 from sivera.platforms import meta_errors as meta
 from sivera.platforms import tiktok_json as tiktok
 from sivera.platforms.amazon_json import ProductNotEnabled
-from sivera.platforms.base import Reply
+from sivera.platforms.calling import Reply
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Question
 from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
 

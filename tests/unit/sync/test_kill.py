@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from sandbox.world import World
-from sivera.platforms.base import new_http_client
+from sivera.platforms.calling import new_http_client
 from sivera.values import CampaignStatus, PlatformName
 from tests.stage import Stage
 from tests.unit.grants.processes import of_its_own, run

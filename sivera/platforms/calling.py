@@ -1,0 +1,150 @@
+"""The one way in which clients call their platform.
+
+`Caller` asks the breaker, adds the token, turns silence and bad JSON into errors, and renews a refused token once.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx
+import orjson
+
+from sivera.breaker import ANYTHING, Breaker, Subject
+from sivera.errors import InvalidReply, PlatformError, Throttled, TokenRejected, Unavailable, Unreached
+from sivera.platforms.base import TokenSource
+from sivera.values import PlatformName
+
+# httpx writes the URL of every request at INFO, and some platforms put secrets into URLs.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 25.0
+"""Short enough that a call sent at a run's deadline still ends within the run's time limit."""
+MAX_CONNECTIONS = 64
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A platform's answer: status, headers, and the body parsed from JSON (None if it is empty)."""
+
+    status: int
+    headers: httpx.Headers
+    body: Any
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Sends one platform's requests.
+
+    Args:
+        platform: The platform.
+        http: The pooled client of this process; its timeouts limit every call.
+        error_of: Turns a reply into the error that it means, or None for a success.
+        breaker: Checked before each call and opened by a platform-wide 'slow down'; it also counts the calls.
+        is_login: The requests are for tokens, which do not count towards the quota of the platform's API.
+    """
+
+    platform: PlatformName
+    http: httpx.Client
+    error_of: Callable[[Reply], PlatformError | None]
+    breaker: Breaker = field(default_factory=Breaker)
+    is_login: bool = False
+
+    def call(
+        self,
+        tokens: TokenSource,
+        build: Callable[[str], httpx.Request],
+        subject: Subject = ANYTHING,
+    ) -> Reply:
+        """Send the request that `build` makes from an access token; if the token is rejected, renew it and repeat once.
+
+        A 'slow down' stops what it names of the `subject`; the user is added to it.
+
+        Raises:
+            PlatformError: As `error_of` says; Unavailable without an answer; InvalidReply if the answer is not JSON.
+        """
+        token = tokens.current()
+        try:
+            return self.send(build(token), replace(subject, user=str(hash(token))))
+        except TokenRejected:
+            token = tokens.renewed(token)
+            return self.send(build(token), replace(subject, user=str(hash(token))))
+
+    def send(self, request: httpx.Request, subject: Subject = ANYTHING) -> Reply:
+        """Send a request and return the parsed reply, or raise the PlatformError that it means."""
+        self.breaker.check(self.platform, subject)
+        try:
+            reply = self._exchange(request)
+        except Unavailable as error:
+            self.breaker.record(self.platform, answered=not error.is_silence)
+            raise
+        except Throttled as error:
+            self.breaker.count(self.platform, throttled=1)
+            self.breaker.open(self.platform, error.retry_after, error.scope, subject)
+            raise
+        self.breaker.record(self.platform, answered=True)
+        return reply
+
+    def send_raw(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+        """Send a request and return status, headers and the body's bytes; raise only if no answer came."""
+        try:
+            response = self.http.send(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise Unreached(self.platform, f"cannot be reached ({type(error).__name__})") from None
+        except httpx.TimeoutException:
+            raise Unavailable(self.platform, "did not answer in time") from None
+        except httpx.DecodingError:
+            raise InvalidReply(self.platform, "sent a body that cannot be decompressed") from None
+        except httpx.HTTPError as error:
+            # The exception's text may contain the URL, and the URL a secret: use only its type.
+            raise Unavailable(self.platform, f"connection failed ({type(error).__name__})") from None
+        return response.status_code, response.headers, response.content
+
+    def _exchange(self, request: httpx.Request) -> Reply:
+        self.breaker.count(self.platform, api=not self.is_login, login=self.is_login)
+        status, headers, content = self.send_raw(request)
+        reply = Reply(status, headers, self._parse(status, content))
+        if (error := self.error_of(reply)) is not None:
+            raise error
+        return reply
+
+    def _parse(self, status: int, content: bytes) -> Any:
+        if not content:
+            return None
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:
+            with suppress(ValueError):
+                # It takes half a surrogate pair in one name, which `read_rows` leaves out with its row.
+                return json.loads(content)
+            if status == 429:
+                return None  # a gateway's page; the wait is in the headers
+            if status >= 500:
+                raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
+            what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"
+            raise InvalidReply(self.platform, f"answered HTTP {status} with {what}", str(status)) from None
+
+
+def new_http_client() -> httpx.Client:
+    """Return an HTTP client for one platform: pooled, with timeouts, without redirects."""
+    return httpx.Client(
+        timeout=httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+        follow_redirects=False,
+        headers={"User-Agent": "sivera-jobs"},
+        # All teams share this client: no cookie of one may go with the calls of another.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
+
+
+def seconds_from(headers: Mapping[str, str], name: str = "Retry-After", default: float = 60.0) -> float:
+    """Read a header of seconds (RFC 9110, 10.2.3); return the default if it is absent or a date."""
+    try:
+        return max(0.0, float(headers[name]))
+    except (KeyError, ValueError):
+        return default

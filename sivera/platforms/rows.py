@@ -1,0 +1,60 @@
+"""Reading the rows of a reply one by one: an odd row is left out and named, and its neighbours are read."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from sivera.errors import InvalidReply
+from sivera.values import OddRow, PlatformName
+
+RowT = TypeVar("RowT")
+
+
+def read_rows(
+    platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], RowT], id_of: Callable[[Any], object]
+) -> tuple[list[RowT], tuple[OddRow, ...]]:
+    """Read rows one by one. Return what they say, and those that are not as documented.
+
+    Args:
+        platform: The platform that sent the rows.
+        rows: The rows of a reply.
+        read: Reads one row; raises InvalidReply if it is not as documented.
+        id_of: Returns what names a row for a person; anything that it raises means that the row has no name.
+
+    Raises:
+        InvalidReply: Most of the rows are odd.
+    """
+    good: list[RowT] = []
+    odd: list[OddRow] = []
+    for row in rows:
+        try:
+            good.append(read(row))
+        except InvalidReply as error:
+            odd.append(OddRow(id=_name_of(row, id_of), why=error.message))
+        except ValidationError as error:
+            fields = ", ".join(str(each["loc"][0]) for each in error.errors() if each["loc"])
+            odd.append(OddRow(id=_name_of(row, id_of), why=f"sent a row with an impossible {fields or 'value'}"))
+    if len(odd) > len(good):
+        raise InvalidReply(
+            platform,
+            f"sent {len(odd)} of {len(odd) + len(good)} rows that are not as documented; the first: {odd[0].why}",
+        )
+    return good, tuple(odd)
+
+
+def _name_of(row: Any, id_of: Callable[[Any], object]) -> str | None:
+    try:
+        name = id_of(row)
+    except (InvalidReply, LookupError, TypeError, AttributeError):
+        return None
+    return str(name)[:64].encode(errors="replace").decode() if isinstance(name, str | int) else None
+
+
+def zone_named(name: str) -> ZoneInfo | None:
+    """Return a time zone; None if this machine does not know the name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None
