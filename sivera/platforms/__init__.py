@@ -1,13 +1,10 @@
 """The registry of platforms: the only map from a name to its client."""
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Protocol
 
 import httpx
 
 from sivera.breaker import Breaker
-from sivera.clock import utc_now
 from sivera.platforms.amazon import AmazonAds
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.platforms.calling import new_http_client
@@ -20,9 +17,7 @@ from sivera.values import PlatformName
 class ClientFactory(Protocol):
     """Makes a platform's client."""
 
-    def __call__(
-        self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]
-    ) -> PlatformClient:
+    def __call__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> PlatformClient:
         """Return a client that threads can share."""
         ...
 
@@ -39,7 +34,6 @@ def open_client(
     platform: PlatformName,
     app: AppCredentials,
     breaker: Breaker | None = None,
-    now: Callable[[], datetime] = utc_now,
 ) -> PlatformClient:
     """Return the platform's client with its own connection pool."""
-    return CLIENTS[platform](app, new_http_client(), breaker or Breaker(), now)
+    return CLIENTS[platform](app, new_http_client(), breaker or Breaker())

@@ -82,6 +82,7 @@ class StaticToken:
         raise TokenRejected(self.platform, "the token is expired or not valid")
 
 
+@runtime_checkable
 class PlatformClient(Protocol):
     """One platform, for any grant. Threads can share it.
 
