@@ -107,6 +107,20 @@ def sum_up(session: Session, account_id: int) -> None:
     )
 
 
+def parts_by_account(session: Session) -> dict[int, list[SyncPart]]:
+    """Return the parts of every account, by our id of the account."""
+    found: dict[int, list[SyncPart]] = {}
+    for part in session.scalars(select(SyncPart).order_by(SyncPart.account_id, SyncPart.kind, SyncPart.ad_product)):
+        found.setdefault(part.account_id, []).append(part)
+    return found
+
+
+def has_open_requests(session: Session, account_id: int) -> bool:
+    """Whether a platform is preparing a report for the account."""
+    is_open = (ReportRequest.account_id == account_id, ReportRequest.ended_at.is_(None))
+    return session.scalar(select(ReportRequest.report_id).where(*is_open).limit(1)) is not None
+
+
 def approve_removals(session: Session, account_id: int) -> int:
     """Let the next full sync remove the campaigns that are held. Return how many there are."""
     listings = and_(SyncPart.account_id == account_id, SyncPart.kind == PartKind.CAMPAIGNS, SyncPart.held > 0)

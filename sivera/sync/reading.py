@@ -27,7 +27,7 @@ from sivera.platforms.base import (
 from sivera.sync import part_queries, queries, reports, rules
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.plan import DueAccount, SyncMode
-from sivera.sync.summary import Outcome, PartSync
+from sivera.sync.summary import Outcome, PartSync, held_campaigns, held_days
 
 
 class OvertakenError(Exception):
@@ -121,7 +121,7 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
-        note=_held_campaigns(held, reader.due.id) if held else "",
+        note=held_campaigns(held, reader.due.id) if held else "",
         left_out=listing.left_out,
         added=added,
         changed=changed_,
@@ -165,13 +165,6 @@ def _remove_missing(
     return len(ended), len(held)
 
 
-def _held_campaigns(held: int, account_id: int) -> str:
-    return (
-        f"the full listing lacks {held} campaigns; they stay until a listing an hour later lacks them too. If they are "
-        f"gone, run: sivera accounts approve-removals {account_id}"
-    )
-
-
 def _ids(listing: values.CampaignListing) -> list[str]:
     return [campaign.external_id for campaign in listing.campaigns]
 
@@ -203,7 +196,7 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
         outcome=Outcome.SYNCED,
         metric_rows=written,
         left_out=tuple(left_out),
-        note=_held_days(held) if held else "",
+        note=held_days(held) if held else "",
     )
 
 
@@ -224,10 +217,6 @@ def _store_metrics(
             after = after.model_copy(update={"held": held + replaced.held, "figures_as_of": reader.as_of})
         part_queries.write_part(session, reader.due.id, part, after)
     return replaced
-
-
-def _held_days(held: int) -> str:
-    return f"the reply lacks {held} days with spend that are stored; they stay until a reading an hour later agrees"
 
 
 def _read_totals(reader: Reader, part: Part, state: PartState) -> PartSync:
@@ -276,7 +265,7 @@ def _read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
         outcome=Outcome.SYNCED,
         metric_rows=sum(replaced.written for replaced, _ in collected),
         left_out=tuple(left_out),
-        note=_held_days(after.held) if after.held else "",
+        note=held_days(after.held) if after.held else "",
     )
 
 

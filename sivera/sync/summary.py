@@ -98,6 +98,19 @@ def left_out(part: Part, rows: Sequence[OddRow]) -> str:
     return f"{str(part).capitalize()}: left out {named}{more}."
 
 
+def held_campaigns(held: int, account_id: int) -> str:
+    """Say that campaigns wait to be confirmed as removed."""
+    return (
+        f"the full listing lacks {held} campaigns; they stay until a listing an hour later lacks them too. If they are "
+        f"gone, run: sivera accounts approve-removals {account_id}"
+    )
+
+
+def held_days(held: int) -> str:
+    """Say that days with spend wait to be confirmed as zero."""
+    return f"the reply lacks {held} days with spend that are stored; they stay until a reading an hour later agrees"
+
+
 def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
     for one in parts:
         if one.note:
