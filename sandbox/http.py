@@ -133,7 +133,7 @@ class _Endpoint:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    async def _answer(  # noqa: C901, PLR0911 - one short arm for each kind of fault
+    async def _answer(  # noqa: C901, PLR0911, PLR0912 - one short arm for each kind of fault
         self, call: Call, receive: Receive
     ) -> Response | None:
         world = self.backend.world
@@ -154,6 +154,8 @@ class _Endpoint:
             case FaultKind.TRUNCATED:
                 reply = self._reply(call, operation)
                 return Response(reply.content[: len(reply.content) // 2], reply.status, media_type="application/json")
+            case FaultKind.BODY:
+                return _response(Reply(fault.value, fault.status))
             case FaultKind.MALFORMED:
                 return Response(b'{"unexpected":[{"shape":true}]}', 200, media_type="application/json")
             case FaultKind.DISCONNECT:
