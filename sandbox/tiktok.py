@@ -46,6 +46,16 @@ class TikTokBackend:
         """Return TikTok's own error body with the HTTP status of its gateway."""
         return wire.envelope(wire.SYSTEM_ERROR, "Internal service error. Please retry.", status=status)
 
+    def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
+        """Return TikTok's code for a route that it does not have."""
+        return wire.envelope(wire.NO_ROUTE, "Route not found.", status=404)
+
+    def empty_page(self, call: Call) -> Reply:
+        """Return a page without a list, of a listing that never ends."""
+        page, size = int(call.query.get("page", "1")), int(call.query.get("page_size", "10"))
+        info = {"page": page, "page_size": size, "total_number": (page + 1) * size, "total_page": page + 1}
+        return wire.ok({"page_info": info})
+
     # -- tokens ---------------------------------------------------------------------------------------------------
 
     def _refresh(self, call: Call) -> Reply:
