@@ -1,7 +1,6 @@
 """Questions about the parts of an account's sync: how each stands, and the reports that are outstanding."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -170,7 +169,7 @@ def leave_request(
     session: Session, account_id: int, request: KnownRequest, now: datetime, *, failed: bool, over: bool
 ) -> None:
     """Record that a report was not collected, and whether that was a failure; end it if it is over or given up."""
-    request = replace(request, failed_collections=request.failed_collections + failed)
+    request = request.model_copy(update={"failed_collections": request.failed_collections + failed})
     if over or is_given_up(request, now):
         end_request(session, account_id, request.report_id, now, collected=False)
     elif failed:
