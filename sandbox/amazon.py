@@ -91,6 +91,17 @@ class AmazonBackend:
             return storage_error(status, "InternalError", "We encountered an internal error. Please try again.")
         return error(call, status, "Internal Error", "server_error" if "/auth/" in call.url else "INTERNAL_ERROR")
 
+    def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
+        """Return the answer of the called API's gateway."""
+        if methods:
+            return error(call, 405, "Method Not Allowed", "METHOD_NOT_ALLOWED")
+        return error(call, 404, "Could not find resource for path", "NOT_FOUND")
+
+    def empty_page(self, call: Call) -> Reply:
+        """Return a page without campaigns that leads to the same position."""
+        token = call.json.get("nextToken") if isinstance(call.json, dict) else None
+        return Reply({"campaigns": [], "totalResults": 0, "nextToken": token or self._signed("page-0")})
+
     # -- Login with Amazon and profiles -------------------------------------------------------------------------------
 
     def token(self, call: Call) -> Reply:

@@ -1,5 +1,6 @@
 """The sandbox as an ASGI application: each platform below its name, and the control endpoint below `/control`."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.routing import Mount, Route
 from sandbox.amazon import AmazonBackend
 from sandbox.faults import Fault
 from sandbox.google import GoogleBackend
-from sandbox.http import Backend
+from sandbox.http import Backend, routes_of
 from sandbox.meta import MetaBackend
 from sandbox.tiktok import TikTokBackend
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
@@ -34,7 +35,7 @@ def create_app(world: World) -> Starlette:
     control = Control(world)
     return Starlette(
         routes=[
-            *(Mount(f"/{name.value}", routes=make(world).routes()) for name, make in BACKENDS.items()),
+            *(Mount(f"/{name.value}", routes=routes_of(make(world))) for name, make in BACKENDS.items()),
             Route("/control/{action}", control.endpoint, methods=["POST"]),
         ]
     )
@@ -70,10 +71,10 @@ class Control:
         if action is None:
             return _json({"error": f"no such action; there are: {', '.join(sorted(self.actions))}"}, 404)
         try:
-            return _json(action(**orjson.loads(await request.body() or b"{}")))
+            return _json(action(**json.loads(await request.body() or b"{}")))
         except KeyError as error:
             return _json({"error": f"there is no {error}"}, 422)
-        except (ValueError, TypeError, OverflowError) as error:  # the errors of pydantic and orjson are ValueErrors
+        except (ValueError, TypeError, OverflowError) as error:  # those of pydantic and json are ValueErrors
             return _json({"error": str(error)}, 422)
 
     def add_grant(

@@ -4,6 +4,7 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sivera.values import PlatformName
 
@@ -19,17 +20,31 @@ class FaultKind(StrEnum):
     """HTTP `status` with a page instead of JSON, as a gateway sends."""
     TRUNCATED = "truncated"
     """The right answer, cut in half."""
+    BODY = "body"
+    """HTTP `status` with `value` as JSON."""
     MALFORMED = "malformed"
     """HTTP 200 with JSON of another shape."""
     HANG = "hang"
     """No answer, ever."""
     DISCONNECT = "disconnect"
     """The call takes effect, then the connection closes without an answer."""
+    EMPTY_PAGE = "empty_page"
+    """A page without rows that still leads to a next one."""
+    ODD_ROW = "odd_row"
+    """The right answer, but in the rows that contain the id `match` (in all, without one) `field` is `value`."""
+
+
+ABSENT: Any = object()
+"""The `value` of a field that is left out of the row."""
 
 
 @dataclass
 class Fault:
-    """A rule: calls of this platform and operation that contain `match` go wrong; with `times`, only the first ones."""
+    """A rule: calls of this platform and operation that contain `match` go wrong; with `times`, only the first ones.
+
+    For an odd row, `match` is an id in the row, and `field` a name or a dotted path (`budget.budgetType`) whose value
+    becomes `value`, or which is left out if there is no `value`. Without `field`, that happens to the row itself.
+    """
 
     kind: FaultKind
     platform: PlatformName | None = None
@@ -38,15 +53,16 @@ class Fault:
     times: int | None = None
     status: int = 503
     seconds: float = 30.0
+    field: str = ""
+    value: Any = ABSENT
 
     def concerns(self, platform: PlatformName, operation: str, text: str) -> bool:
         """Whether the rule applies to this call."""
-        return (
-            self.times != 0
-            and self.platform in (None, platform)
-            and self.operation in (None, operation)
-            and (self.match is None or self.match in text)
-        )
+        return self.is_about(platform, operation) and (self.match is None or self.match in text)
+
+    def is_about(self, platform: PlatformName, operation: str) -> bool:
+        """Whether the rule still applies to such calls."""
+        return self.times != 0 and self.platform in (None, platform) and self.operation in (None, operation)
 
 
 @dataclass
@@ -96,16 +112,30 @@ class Faults:
             self.calls[platform, operation] += 1
             self.log.append((platform, operation, text))
             for rule in self.rules:
-                if rule.concerns(platform, operation, text):
-                    if rule.times is not None:
-                        rule.times -= 1
+                if rule.kind is not FaultKind.ODD_ROW and rule.concerns(platform, operation, text):
+                    _use(rule)
                     return rule
             quota = self.quotas.get(platform)
             if quota is not None and (seconds := quota.wait_for(now)) > 0:
                 return Fault(FaultKind.THROTTLE, platform, operation, seconds=seconds)
             return None
 
+    def odd_rows(self, platform: PlatformName, operation: str) -> list[Fault]:
+        """Return the rules for odd rows in the answers to such calls; `use` those that made a row odd."""
+        with self._lock:
+            return [r for r in self.rules if r.kind is FaultKind.ODD_ROW and r.is_about(platform, operation)]
+
+    def use(self, rule: Fault) -> None:
+        """Count one use of a rule."""
+        with self._lock:
+            _use(rule)
+
     def count(self, platform: PlatformName, operation: str | None = None) -> int:
         """Return the number of calls of a platform, or of one of its operations."""
         with self._lock:
             return sum(n for (p, o), n in self.calls.items() if p is platform and operation in (None, o))
+
+
+def _use(rule: Fault) -> None:
+    if rule.times is not None:
+        rule.times -= 1

@@ -52,6 +52,10 @@ NO_ACCESS = (
     "customer id must be set in the 'login-customer-id' header. "
     "See https://developers.google.com/google-ads/api/docs/concepts/call-structure#cid"
 )
+NOT_FOUND_PAGE = (
+    b"<!DOCTYPE html><html lang=en><title>Error 404 (Not Found)!!1</title>"
+    b"<p>The requested URL was not found on this server. <ins>That\xe2\x80\x99s all we know.</ins></html>"
+)
 _CUSTOMER_ID = re.compile(r"[0-9]{10}")
 _FROM = re.compile(r"\bFROM\s+(\w+)")
 
@@ -91,6 +95,17 @@ class GoogleBackend:
         if call.url.endswith("/token"):
             return _oauth_error(status, "internal_failure", "Backend Error")
         return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
+
+    def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
+        """Return Google's page for a path of a retired version, and its JSON for any other unknown call."""
+        path = "/" + call.path["path"]
+        if re.match(r"/v[0-9]+/", path) and not path.startswith(f"/{API_VERSION}/"):
+            return Reply(NOT_FOUND_PAGE, 404, media_type="text/html; charset=UTF-8")
+        return self._error(call, 404, f"Method not found: {call.method} {path}")
+
+    def empty_page(self, call: Call) -> Reply:
+        """Return a stream of one chunk without rows: streams have no pages."""
+        return Reply([{"fieldMask": "", "requestId": self._request_id()}])
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 

@@ -153,13 +153,15 @@ def customers(target: Target) -> Iterator[Row]:
 
 
 def customer_days(target: Target, since: date, until: date) -> Iterator[Row]:
-    """Yield the customer's days that have figures, with the sums over its campaigns."""
+    """Yield the customer's days that have figures: the sums over its campaigns, and what it spent elsewhere."""
     days: dict[date, Figures] = {}
     for row in campaign_days(target, since, until):
         if row.day:
             days[row.day] = days.get(row.day, ZERO) + row.figures
-    for day in sorted(days):
-        yield Row(target.customer, day=day, figures=days[day])
+    for day in (since + timedelta(days=i) for i in range((until - since).days + 1)):
+        figures, elsewhere = days.get(day, ZERO), target.world.spent_elsewhere(target.customer, day)
+        if figures != ZERO or elsewhere:
+            yield Row(target.customer, day=day, figures=replace(figures, spend=figures.spend + elsewhere))
 
 
 def campaigns(target: Target) -> Iterator[Row]:

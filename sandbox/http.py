@@ -1,8 +1,9 @@
 """What the platforms share: a call, a reply, and the way from one to the other."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs
@@ -10,10 +11,11 @@ from urllib.parse import parse_qs
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from sandbox.faults import FaultKind
+from sandbox.odd_rows import spoil
 from sandbox.world import World
 from sivera.values import PlatformName
 
@@ -67,7 +69,10 @@ class Call:
     @cached_property
     def form(self) -> dict[str, str]:
         """The body parsed as a form."""
-        return {key: values[0] for key, values in parse_qs(self.body.decode(), keep_blank_values=True).items()}
+        return {
+            key: values[0]
+            for key, values in parse_qs(self.body.decode(errors="replace"), keep_blank_values=True).items()
+        }
 
 
 Handler = Callable[[Call], Reply]
@@ -85,6 +90,14 @@ class Backend(Protocol):
 
     def broken(self, call: Call, status: int) -> Reply:
         """Return this platform's error for an HTTP status."""
+        ...
+
+    def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
+        """Return this platform's answer to a path it does not have, or has with other `methods` only."""
+        ...
+
+    def empty_page(self, call: Call) -> Reply:
+        """Return a page without rows that leads to a next one, to a call that lists something."""
         ...
 
     def routes(self) -> list[Route]:
@@ -108,7 +121,11 @@ class _Endpoint:
             headers=request.headers,
             body=await request.body(),
         )
-        response = await self._answer(call, receive)
+        try:
+            response = await self._answer(call, receive)
+        except Exception:
+            logging.getLogger(__name__).exception("The sandbox failed at %s %s", call.method, call.url)
+            response = _response(self.backend.broken(call, 500))
         if response is not None:
             await response(scope, receive, send)
             return
@@ -116,7 +133,7 @@ class _Endpoint:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    async def _answer(  # noqa: C901, PLR0911 - one short arm for each kind of fault
+    async def _answer(  # noqa: C901, PLR0911, PLR0912 - one short arm for each kind of fault
         self, call: Call, receive: Receive
     ) -> Response | None:
         world = self.backend.world
@@ -126,7 +143,7 @@ class _Endpoint:
         if world.faults.latency_seconds:
             await asyncio.sleep(world.faults.latency_seconds)
         if fault is None:
-            return _response(self._reply(call))
+            return _response(self._reply(call, operation))
         match fault.kind:
             case FaultKind.THROTTLE:
                 return _response(self.backend.throttled(call, fault.seconds))
@@ -135,23 +152,34 @@ class _Endpoint:
             case FaultKind.HTML:
                 return Response(GATEWAY_PAGE, fault.status, media_type="text/html")
             case FaultKind.TRUNCATED:
-                reply = self._reply(call)
+                reply = self._reply(call, operation)
                 return Response(reply.content[: len(reply.content) // 2], reply.status, media_type="application/json")
+            case FaultKind.BODY:
+                return _response(Reply(fault.value, fault.status))
             case FaultKind.MALFORMED:
                 return Response(b'{"unexpected":[{"shape":true}]}', 200, media_type="application/json")
             case FaultKind.DISCONNECT:
-                self._reply(call)
+                self._reply(call, operation)
                 return None
+            case FaultKind.EMPTY_PAGE:
+                return _response(self.backend.empty_page(call))
             case FaultKind.HANG:
                 while (await receive())["type"] != "http.disconnect":
                     pass
                 return None
+            case FaultKind.ODD_ROW:  # never taken as a fault of a whole call
+                return _response(self._reply(call, operation))
 
-    def _reply(self, call: Call) -> Reply:
+    def _reply(self, call: Call, operation: str) -> Reply:
         try:
-            return self.handler(call)
+            reply = self.handler(call)
         except Refusal as refusal:
             return refusal.reply
+        faults = self.backend.world.faults
+        rules = faults.odd_rows(self.backend.platform, operation)
+        if not rules or reply.status >= 400:
+            return reply
+        return replace(reply, body=spoil(reply.content, rules, faults.use))
 
 
 def _response(reply: Reply) -> Response:
@@ -164,6 +192,18 @@ def route(backend: Backend, method: str, path: str, operation: str | Callable[[C
     If one path serves several operations, `operation` is a function that names the operation of a call.
     """
     return Route(path, _Endpoint(backend, operation, handler), methods=[method])
+
+
+def routes_of(backend: Backend) -> list[Route]:
+    """Return a platform's routes, and after them one for whatever else is asked of it."""
+    routes = backend.routes()
+
+    def unknown(call: Call) -> Reply:
+        scope = {"type": "http", "method": call.method, "path": f"/{call.path['path']}"}
+        found = [each for each in routes if each.matches(scope)[0] is not Match.NONE]
+        return backend.unknown(call, sorted(method for each in found for method in each.methods or ()))
+
+    return [*routes, Route("/{path:path}", _Endpoint(backend, "unknown", unknown))]
 
 
 def json_parameter(call: Call, name: str, kind: type[T], refusal: Callable[[str], Refusal]) -> T | None:

@@ -52,7 +52,6 @@ class MetaBackend:
             route(self, "GET", f"/{VERSION}/me/adaccounts", "accounts", self._accounts),
             route(self, "GET", f"/{VERSION}/act_{{account}}/campaigns", "campaigns", self._campaigns),
             route(self, "GET", f"/{VERSION}/act_{{account}}/insights", "metrics", self._insights),
-            route(self, "GET", "/{path:path}", "unknown", self._unknown),
         ]
 
     def throttled(self, call: Call, seconds: float) -> Reply:
@@ -76,6 +75,21 @@ class MetaBackend:
             return self.throttled(call, 0)
         trouble = wire.error(status, 2, "An unexpected error has occurred. Please retry later.", is_transient=True)
         return BROKEN.get(status, trouble)
+
+    def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
+        """Return Meta's words for a retired version, a method that a path does not support, or an unknown path."""
+        version, _, path = call.path["path"].partition("/")
+        if version.startswith("v") and version != VERSION:
+            message = f"(#2635) You are calling a deprecated version of the Ads API. Please update to {VERSION}."
+            return wire.error(400, 2635, message)
+        if methods:
+            message = f"Unsupported {call.method.lower()} request."
+            return wire.error(400, 100, message, NO_SUCH_OBJECT, type="GraphMethodException")
+        return wire.error(400, 2500, f"(#2500) Unknown path components: /{path}")
+
+    def empty_page(self, call: Call) -> Reply:
+        """Return a page without rows whose cursor is new, and leads to where the call would have begun."""
+        return wire.empty_page(call)
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
@@ -203,13 +217,6 @@ class MetaBackend:
             message = "(#200) Ad account owner has NOT grant ads_management or ads_read permission"
             raise Refusal(wire.error(403, 200, message))
         return account
-
-    def _unknown(self, call: Call) -> Reply:
-        version = call.path["path"].partition("/")[0]
-        if version.startswith("v") and version != VERSION:
-            message = f"(#2635) You are calling a deprecated version of the Ads API. Please update to {VERSION}."
-            raise wire.refusal(message, 2635)
-        raise wire.refusal(f"Unknown path components: /{call.path['path']}", 2500)
 
     # -- throttling -----------------------------------------------------------------------------------------------
 

@@ -134,11 +134,17 @@ def _statuses(words: list[Any] | None) -> frozenset[str]:
 
 def after_of(call: Call) -> int:
     """Return the number in the cursor: rows up to it have been sent; -1 without a cursor."""
+    return _read_cursor(call)[0]
+
+
+def _read_cursor(call: Call) -> tuple[int, int]:
+    """Return the number in the cursor, and how many empty pages led to it."""
     text = call.query.get("after")
     if not text:
-        return -1
+        return -1, 0
     try:
-        return int(base64.urlsafe_b64decode(text))
+        number, _, empty = base64.urlsafe_b64decode(text).partition(b"/")
+        return int(number), int(empty or 0)
     except (ValueError, binascii.Error):
         raise refusal("(#100) Invalid cursors values. Please use the cursors values returned by the API") from None
 
@@ -155,13 +161,25 @@ def page(call: Call, rows: Sequence[tuple[int, Mapping[str, Any]]], limit: int, 
         before, after = _cursor(shown[0][0]), _cursor(shown[-1][0])
         body["paging"] = {"cursors": {"before": before, "after": after}}
         if len(rows) > limit:
-            query = urlencode({**call.query, "after": after})
-            body["paging"]["next"] = f"http://{call.headers['host']}{call.url.partition('?')[0]}?{query}"
+            body["paging"]["next"] = _next(call, after)
     return Reply(body, headers=headers)
 
 
-def _cursor(number: int) -> str:
-    return base64.urlsafe_b64encode(str(number).encode()).decode()
+def empty_page(call: Call) -> Reply:
+    """Return a page without rows; its cursor is new, but leads to the position of the call's own cursor."""
+    number, empty = _read_cursor(call)
+    after = _cursor(number, empty + 1)
+    return Reply({"data": [], "paging": {"cursors": {"before": after, "after": after}, "next": _next(call, after)}})
+
+
+def _next(call: Call, after: str) -> str:
+    query = urlencode({**call.query, "after": after})
+    return f"http://{call.headers['host']}{call.url.partition('?')[0]}?{query}"
+
+
+def _cursor(number: int, empty: int = 0) -> str:
+    text = f"{number}/{empty}" if empty else str(number)
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 # -- fields -----------------------------------------------------------------------------------------------------------

@@ -67,6 +67,16 @@ class TikTokBackend:
         """Return TikTok's own error body with the HTTP status of its gateway."""
         return wire.envelope(wire.SYSTEM_ERROR, "Internal service error. Please retry.", status=status)
 
+    def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
+        """Return TikTok's code for a route that it does not have."""
+        return wire.envelope(wire.NO_ROUTE, "Route not found.", status=404)
+
+    def empty_page(self, call: Call) -> Reply:
+        """Return a page without a list, of a listing that never ends."""
+        page, size = int(call.query.get("page", "1")), int(call.query.get("page_size", "10"))
+        info = {"page": page, "page_size": size, "total_number": (page + 1) * size, "total_page": page + 1}
+        return wire.ok({"page_info": info})
+
     # -- tokens ---------------------------------------------------------------------------------------------------
 
     def _refresh(self, call: Call) -> Reply:
@@ -161,6 +171,8 @@ class TikTokBackend:
             raise wire.refusal(wire.NOT_IN_SANDBOX, f"dimensions: the sandbox reports {DIMENSIONS} only.")
         metrics = wire.strings(call, "metrics")
         wire.check_known("metrics", metrics, wire.METRICS)
+        if level == "AUCTION_ADVERTISER" and metrics != ["spend"]:
+            raise wire.refusal(wire.NOT_IN_SANDBOX, "metrics: the sandbox totals spend only.")
         first, last = wire.day_of(call, "start_date"), wire.day_of(call, "end_date")
         if not 0 <= (last - first).days < MAX_REPORT_DAYS:
             raise wire.refusal(
@@ -168,15 +180,13 @@ class TikTokBackend:
             )
         days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
         selects = wire.report_filter(wire.json_of(call, "filtering", list) or [])
-        if level == "AUCTION_ADVERTISER":
-            selects = lambda _: True  # noqa: E731 - the total has no campaigns to filter by
         wanted = [campaign for campaign in account.campaigns.values() if selects(campaign)]
         campaigns = _newest(account, wanted)
         if level == "AUCTION_CAMPAIGN":
             found = [_row({"campaign_id": c.id}, day, f, metrics) for c, day, f in self._days(account, campaigns, days)]
         else:
             found = [
-                _row({"advertiser_id": account.id}, *total, metrics) for total in self._totals(account, campaigns, days)
+                _row({"advertiser_id": account.id}, day, total, metrics) for day, total in self._totals(account, days)
             ]
         rows, info = wire.page_of(call, found, has_gap=True)
         return replace(wire.listing(rows, info), headers=CUT if len(campaigns) < len(wanted) else {})
@@ -193,15 +203,11 @@ class TikTokBackend:
                 if figures != ZERO or is_zero_row:
                     yield campaign, day, figures
 
-    def _totals(
-        self, account: Account, campaigns: Sequence[Campaign], days: Sequence[date]
-    ) -> Iterator[tuple[date, Figures]]:
-        """Yield the account's days, with the spend of campaigns that no list and no other report has."""
-        unlisted = unlisted_spend(account)
+    def _totals(self, account: Account, days: Sequence[date]) -> Iterator[tuple[date, Figures]]:
+        """Yield what the account spent a day, also in campaigns that no list and no other report has."""
         for day in days:
             if day <= account.today(self.world.clock.now()):
-                figures = sum((self.world.figures(account, c, day) for c in campaigns), ZERO)
-                yield day, replace(figures, spend=figures.spend + unlisted)
+                yield day, replace(ZERO, spend=self.world.account_spend(account, day) + unlisted_spend(account))
 
 
 def unlisted_spend(account: Account) -> Decimal:

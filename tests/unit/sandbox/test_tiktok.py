@@ -225,6 +225,7 @@ def test_a_report_over_too_many_ads_is_cut_and_says_so_in_a_header(
     params = {k: v if isinstance(v, str) else json.dumps(v) for k, v in {**REPORT, "filtering": ALL_ROWS}.items()}
     for level, dimension in (("AUCTION_CAMPAIGN", "campaign_id"), ("AUCTION_ADVERTISER", "advertiser_id")):
         asked = {**params, "data_level": level, "dimensions": json.dumps([dimension, "stat_time_day"])}
+        asked["metrics"] = json.dumps(["spend"])
         url, headers = sandbox + API + METRICS, {"Access-Token": token}
         reply = httpx.get(url, params={**asked, "advertiser_id": account.id}, headers=headers, timeout=PATIENCE_SECONDS)
         assert reply.json()["code"] == 0
