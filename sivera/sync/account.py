@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -158,7 +158,7 @@ def _sync_part(
 
 def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception) -> PartSync:
     """Record why a part was not read, and return it in words."""
-    if not isinstance(error, SiveraError | SQLAlchemyError):
+    if not isinstance(error, SiveraError | OperationalError):
         logger.error("%s of account %d failed", str(part).capitalize(), reader.due.id, exc_info=error)
     reason, full = reason_for(error), reader.is_full
     outcome = Outcome.FAILED
