@@ -293,9 +293,8 @@ class AmazonAds:
         subject = session.subject("report download")
         self._breaker.check(PLATFORM, subject)
         status, headers, content = self._polling.send_raw(request)
-        error = errors.storage_error_of(status, headers)
+        if (error := errors.storage_error_of(status, headers)) is None:
+            return content
         if isinstance(error, Throttled):
             self._breaker.open(PLATFORM, error.retry_after, error.scope, subject)
-        if error is not None:
-            raise error
-        return content
+        raise error
