@@ -168,13 +168,9 @@ class AmazonBackend:
         position = self._read_signed(body["nextToken"]) if body["nextToken"] else "page-0"
         if position is None or not position.startswith("page-"):
             raise Refusal(error(call, 400, "nextToken is not valid"))
-        start, count, extended = (
-            int(position.removeprefix("page-")),
-            body["maxResults"],
-            body["includeExtendedDataFields"],
-        )
-        states = body["stateFilter"]["include"]
-        found = self._in_states(call, account, product, states)
+        start, count = int(position.removeprefix("page-")), body["maxResults"]
+        extended = body["includeExtendedDataFields"]
+        found = self._in_states(call, account, product, body["stateFilter"]["include"])
         reply: dict[str, Any] = {"campaigns": [encode(c, extended) for c in found[start : start + count]]}
         reply["totalResults"] = len(found)
         if start + count < len(found):
