@@ -20,6 +20,8 @@ class FaultKind(StrEnum):
     """HTTP `status` with a page instead of JSON, as a gateway sends."""
     TRUNCATED = "truncated"
     """The right answer, cut in half."""
+    BODY = "body"
+    """HTTP `status` with `value` as JSON."""
     MALFORMED = "malformed"
     """HTTP 200 with JSON of another shape."""
     HANG = "hang"

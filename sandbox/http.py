@@ -160,6 +160,8 @@ class _Endpoint:
             case FaultKind.TRUNCATED:
                 reply = self._reply(call, operation)
                 return Response(reply.content[: len(reply.content) // 2], reply.status, media_type="application/json")
+            case FaultKind.BODY:
+                return _response(Reply(fault.value, fault.status))
             case FaultKind.MALFORMED:
                 return Response(b'{"unexpected":[{"shape":true}]}', 200, media_type="application/json")
             case FaultKind.DISCONNECT:

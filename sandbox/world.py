@@ -7,7 +7,7 @@ changes the world through the methods of `World`; each platform's file only enco
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -108,6 +108,10 @@ class Figures:
     conversions: Decimal
     conversion_value: Decimal
 
+    def __add__(self, other: "Figures") -> "Figures":
+        """Return the sums."""
+        return Figures(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
 
 ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 
@@ -116,6 +120,8 @@ ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 class Account:
     """An ad account. `manager_id` is for Google, `region` and the enabled `products` for Amazon.
 
+    For TikTok, `ads` counts the ads of campaigns that have more than one, and `info_code` is the code with which
+    `advertiser/info` refuses every call that names the account; with 0 it leaves the account out.
     `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`.
     """
 
@@ -132,6 +138,8 @@ class Account:
     region: str | None = None
     closed: bool = False
     products: tuple[str, ...] = ()
+    ads: dict[str, int] = field(default_factory=dict)
+    info_code: int | None = None
     _campaigns: dict[str, Campaign] | None = field(default=None, repr=False)
 
     @property
@@ -152,7 +160,9 @@ class Grant:
 
     With `rotates`, each renewal replaces the refresh token, and reuse of an old one revokes the grant. The previous one
     is accepted until `honoured_until`, which is `leeway` after the renewal. With `needs_login`, the refresh token is
-    refused until the user logs in again (Google Workspace's session control).
+    refused until the user logs in again (Google Workspace's session control). With `only_through_manager`, Google's
+    user has no direct access to an ad account any more. `data_access_ends` is when Meta stops giving data to the
+    grant; None puts it 90 days ahead.
     """
 
     id: int
@@ -166,6 +176,8 @@ class Grant:
     revoked: bool = False
     reused: bool = False
     needs_login: bool = False
+    only_through_manager: bool = False
+    data_access_ends: datetime | None = None
     access_generation: int = 0
     refresh_generation: int = 0
     oldest_valid_access: int = 0
@@ -189,7 +201,10 @@ class World:
         self.reports: dict[str, dict[str, object]] = {}
         self.report_seconds = 0.0
         """How long Amazon takes to prepare a report; with 0 it is ready at the first poll."""
+        self.longest_insights = 10_000
+        """The longest range in days for which Meta answers with insights; it refuses more as too much data."""
         self._restated: dict[tuple[str, date], Figures] = {}
+        self._spent_elsewhere: dict[tuple[str, date], Decimal] = {}
 
     # -- building -------------------------------------------------------------------------------------------------
 
@@ -265,6 +280,10 @@ class World:
             raise KeyError(campaign_id)
         self._restated[campaign_id, day] = figures
 
+    def spend_elsewhere(self, account_id: str, day: date, spend: Decimal) -> None:
+        """Let an account spend on a day what no report by campaign has, such as in kinds of campaigns without one."""
+        self._spent_elsewhere[account_id, day] = spend
+
     def revoke_grant(self, grant_id: int) -> None:
         """Revoke a grant, as its user can: all its tokens are refused from now on."""
         self.grants[grant_id].revoked = True
@@ -309,6 +328,22 @@ class World:
         if not campaign.start <= day <= last:
             return ZERO
         return _make_figures(self.seed, campaign.id, day, account.currency)
+
+    def spent_elsewhere(self, account: Account, day: date) -> Decimal:
+        """Return what an account spent on a day outside its campaigns."""
+        return self._spent_elsewhere.get((account.id, day), Decimal(0))
+
+    def account_spend(self, account: Account, day: date) -> Decimal:
+        """Return what an account spent on a day, in its campaigns and elsewhere."""
+        of_campaigns = (self.figures(account, campaign, day).spend for campaign in account.campaigns.values())
+        return sum(of_campaigns, self.spent_elsewhere(account, day))
+
+    def find_campaign(self, platform: PlatformName, campaign_id: str) -> tuple[Account, Campaign] | None:
+        """Return a campaign and its account, by an id that says which account it belongs to."""
+        index, accounts = (int(campaign_id) - _CAMPAIGN_ID_BASE[platform]) // 10_000, self.accounts[platform]
+        account = accounts.get(_ACCOUNT_ID[platform](index))
+        campaign = account.campaigns.get(campaign_id) if account else None
+        return (account, campaign) if account and campaign else None
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
