@@ -12,14 +12,17 @@ from blocks.names import SYNC_JOB, lock_name
 from sivera.clock import utc_now
 from sivera.sync.page import sync_charts, sync_page
 from sivera.sync.plan import SyncOptions
-from sivera.sync.summary import SyncTally
+from sivera.sync.summary import DiscoveryTally, SyncTally
 from sivera.values import PlatformName
 from tasks import resources
-from tasks.campaigns import plan, publish_summary, sync_account
+from tasks.campaigns import discover_accounts, grants_to_discover, plan, publish_summary, sync_account
 from tasks.job import job
 from tasks.mapping import work_off
 from tasks.pages import show_summary
 from tasks.staleness import overtaken
+
+DISCOVERY_SECONDS = 60
+"""The most time of a run for listing the accounts of grants; the other grants come first in the next run."""
 
 
 def _locks(options: SyncOptions) -> list[str]:
@@ -38,11 +41,22 @@ def _locks(options: SyncOptions) -> list[str]:
 def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
     """Copy campaigns and daily metrics of every due ad account into the database.
 
-    One account's failure never stops the others, and never leaves the run green.
+    Once a day each grant's accounts are listed again, so that new ones appear by
+    themselves. One account's failure never stops the others, and never leaves the run green.
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
     started_at = utc_now()
+    discovered = DiscoveryTally()
+    work_off(
+        SYNC_JOB,
+        discover_accounts,
+        grants_to_discover(options),
+        discovered,
+        threads=resources.THREADS,
+        at_once=options.batch_size,
+        until=min(until, time.monotonic() + DISCOVERY_SECONDS),
+    )
     found = plan(options)
     tally = SyncTally(options.mode, found)
     work_off(
@@ -55,8 +69,9 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
         until=until,
         mode=options.mode,
         lookback_days=options.lookback_days,
+        even_resting=bool(options.account_ids),
     )
-    summary = tally.summary()
+    summary = tally.summary(discovered)
     publish_summary(summary, started_at)
     show_summary(SYNC_JOB, summary, sync_page, sync_charts, return_state=True)
     return (Failed if summary.failed else Completed)(message=summary.sentence)

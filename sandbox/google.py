@@ -21,6 +21,7 @@ from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
 from sivera.values import PlatformName
 
 API_VERSION = "v26"
+TOKEN_FIELDS = {"grant_type", "client_id", "client_secret", "refresh_token", "scope"}
 SCOPE = "https://www.googleapis.com/auth/adwords"
 CHUNK_ROWS = 100
 """The rows in a chunk of `searchStream`; Google's own chunks are larger and of no fixed size."""
@@ -128,11 +129,14 @@ class GoogleBackend:
 
     def accessible_customers(self, call: Call) -> Reply:
         """List the customers that the grant's user can access directly."""
-        return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(self._grant(call))]})
+        grant = self._grant(call)
+        self._check_query(call)
+        return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(grant)]})
 
     def search_stream(self, call: Call) -> Reply:
         """Answer a query in one array of chunks."""
         target = self._target(call)
+        self._check_query(call)
         try:
             query_plan = plan(self._query(call))
             rows = query_plan.rows(target)
@@ -151,6 +155,12 @@ class GoogleBackend:
                 for chunk in chunks
             ]
         )
+
+    def _check_query(self, call: Call) -> None:
+        """Refuse what is in the URL's query: the calls have their parameters elsewhere."""
+        for name in call.query:
+            message = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
+            raise Refusal(self._error(call, 400, message))
 
     def _query(self, call: Call) -> str:
         if not call.headers.get("content-type", "").startswith("application/json") or not isinstance(call.json, dict):
@@ -221,7 +231,7 @@ class GoogleBackend:
         error: dict[str, Any] = {"code": status, "message": message, "status": name}
         body = {"error": error | ({"details": list(details)} if details else {})}
         # A stream is an array, and so is its error.
-        return Reply([body] if call.url.endswith(":searchStream") else body, status)
+        return Reply([body] if ":searchStream" in call.url else body, status)
 
     def _request_id(self) -> str:
         return f"sandbox-{next(self._request_numbers)}"
@@ -239,7 +249,8 @@ def _operation(call: Call) -> str:
 
 def _direct(grant: Grant) -> list[str]:
     """Return the customers that the grant's user can access directly, not through a manager."""
-    return [id_ for id_ in (grant.manager_id, *grant.account_ids[:1]) if id_]
+    own = () if grant.only_through_manager else grant.account_ids[:1]
+    return [id_ for id_ in (grant.manager_id, *own) if id_]
 
 
 def _manager(grant: Grant) -> Account:
@@ -258,17 +269,17 @@ def _manager(grant: Grant) -> Account:
 def _client_error(call: Call) -> Reply | None:
     """Return the token endpoint's error about the form or our application, if any."""
     form = call.form
-    if not call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return _oauth_error(400, "invalid_request", "The request must be form encoded.")
-    if form.get("grant_type") != "refresh_token":
-        return _oauth_error(400, "unsupported_grant_type", f"Invalid grant_type: {form.get('grant_type', '')}")
-    if form.get("client_id") != CLIENT_ID:
-        return _oauth_error(401, "invalid_client", "The OAuth client was not found.")
-    if form.get("client_secret") != CLIENT_SECRET:
-        return _oauth_error(401, "invalid_client", "Unauthorized")
-    if not form.get("refresh_token"):
-        return _oauth_error(400, "invalid_request", "Missing required parameter: refresh_token")
-    return None
+    unknown, kind = sorted(form.keys() - TOKEN_FIELDS), form.get("grant_type", "")
+    is_form = call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    checks = (
+        (is_form, 400, "invalid_request", "The request must be form encoded."),
+        (not unknown, 400, "invalid_request", f"Unknown parameter: {unknown}"),
+        (kind == "refresh_token", 400, "unsupported_grant_type", f"Invalid grant_type: {kind}"),
+        (form.get("client_id") == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),
+        (form.get("client_secret") == CLIENT_SECRET, 401, "invalid_client", "Unauthorized"),
+        (form.get("refresh_token"), 400, "invalid_request", "Missing required parameter: refresh_token"),
+    )
+    return next((_oauth_error(status, error, words) for is_right, status, error, words in checks if not is_right), None)
 
 
 def _oauth_error(

@@ -17,13 +17,18 @@ from sandbox.google_rows import (
     campaigns,
     changes,
     clients,
+    customer_days,
+    customers,
     local_time,
 )
 
 CHANGE_HISTORY = timedelta(days=90)
 CHANGE_LIMIT = 10_000
+METRICS_HISTORY = timedelta(days=1_126)
+"""Daily figures of earlier days than 37 months ago are refused."""
 
 SELECTABLE = {
+    "customer": ("customer", "segments", "metrics"),
     "customer_client": ("customer_client",),
     "campaign": ("campaign", "campaign_budget", "segments", "metrics"),
     "change_status": ("change_status",),
@@ -79,8 +84,15 @@ class Plan:
                     message = "The requested start date is too old. It cannot be older than 90 days."
                     raise QueryRefused("START_DATE_TOO_OLD", message, "changeStatusError")
                 return changes(target)
+        is_total = self.query.resource == "customer"
         window = self.query.range_of(DAY) if self.by_day else None
-        return campaign_days(target, *map(date.fromisoformat, window)) if window else campaigns(target)
+        if window is None:
+            return customers(target) if is_total else campaigns(target)
+        since, until = map(date.fromisoformat, window)
+        if since < target.customer.today(target.world.clock.now()) - METRICS_HISTORY:
+            message = "The requested time granularity is only available for the last 37 months."
+            raise QueryRefused("REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED", message, "dateRangeError")
+        return customer_days(target, since, until) if is_total else campaign_days(target, since, until)
 
     def _project(self, row: Row) -> dict[str, Any]:
         projected = {

@@ -86,6 +86,13 @@ def _budget(read: Callable[[Campaign], str | bool | None]) -> Field:
 
 
 FIELDS: dict[str, dict[str, Field]] = {
+    "customer": {
+        "resource_name": lambda row: f"customers/{row.customer.id}",
+        "id": lambda row: row.customer.id,
+        "descriptive_name": lambda row: row.customer.name,
+        "currency_code": lambda row: row.customer.currency,
+        "time_zone": lambda row: row.customer.timezone,
+    },
     "customer_client": {
         "resource_name": lambda row: f"customers/{row.customer.id}/customerClients/{row.client.id}",
         "id": lambda row: row.client.id,
@@ -138,6 +145,23 @@ def clients(target: Target) -> Iterator[Row]:
     yield Row(target.customer, target.is_manager, client=target.customer)
     for client in target.clients:
         yield Row(target.customer, target.is_manager, client=client, level=1)
+
+
+def customers(target: Target) -> Iterator[Row]:
+    """Yield the customer itself."""
+    yield Row(target.customer, target.is_manager)
+
+
+def customer_days(target: Target, since: date, until: date) -> Iterator[Row]:
+    """Yield the customer's days that have figures: the sums over its campaigns, and what it spent elsewhere."""
+    days: dict[date, Figures] = {}
+    for row in campaign_days(target, since, until):
+        if row.day:
+            days[row.day] = days.get(row.day, ZERO) + row.figures
+    for day in (since + timedelta(days=i) for i in range((until - since).days + 1)):
+        figures, elsewhere = days.get(day, ZERO), target.world.spent_elsewhere(target.customer, day)
+        if figures != ZERO or elsewhere:
+            yield Row(target.customer, day=day, figures=replace(figures, spend=figures.spend + elsewhere))
 
 
 def campaigns(target: Target) -> Iterator[Row]:

@@ -27,6 +27,7 @@ SYSTEM_ERROR = 50000
 
 DEFAULT_PAGE_SIZE = 10
 MAX_PAGE_SIZE = 1000
+MAX_FILTER_IDS = 100
 
 T = TypeVar("T")
 
@@ -84,10 +85,12 @@ CAMPAIGN_FIELDS: dict[str, Callable[[Campaign], Any]] = {
     "modify_time": lambda campaign: f"{campaign.updated:%Y-%m-%d %H:%M:%S}",
 }
 METRICS: dict[str, Callable[[Figures], str]] = {
-    "spend": lambda figures: f"{figures.spend:f}",
+    "spend": lambda figures: f"{figures.spend:.3f}",
     "impressions": lambda figures: str(figures.impressions),
     "clicks": lambda figures: str(figures.clicks),
-    "conversion": lambda figures: f"{figures.conversions:f}",
+    # The event for which an ad group is optimised, which need not be a purchase.
+    "conversion": lambda figures: f"{2 * figures.conversions:f}",
+    "complete_payment": lambda figures: f"{figures.conversions:f}",
     # The value, not the rate, of website purchases: the SDK's yml names it `time_attr_total_shopping_value`.
     "total_complete_payment_rate": lambda figures: f"{figures.conversion_value:f}",
 }
@@ -123,6 +126,13 @@ def body_of(call: Call, names: Sequence[str]) -> dict[str, str]:
         if not isinstance(body.get(name), str) or not body[name]:
             raise refusal(BAD_PARAMETER, f"{name}: Missing data for required field.")
     return body
+
+
+def check_query(call: Call, known: frozenset[str]) -> None:
+    """Refuse query parameters that the SDK does not have for this path."""
+    for name in call.query:
+        if name not in known:
+            raise refusal(BAD_PARAMETER, f"{name}: Unknown field.")
 
 
 def required(call: Call, name: str) -> str:
@@ -171,13 +181,24 @@ def _integer(call: Call, name: str, default: int, highest: int) -> int:
     return int(text)
 
 
-def page_of(call: Call, things: Sequence[T]) -> tuple[Sequence[T], dict[str, int]]:
-    """Return the requested page and its `page_info`."""
+def page_of(call: Call, things: Sequence[T], has_gap: bool = False) -> tuple[Sequence[T], dict[str, int]]:
+    """Return the requested page and its `page_info`; with a gap, the second of over two pages has no records."""
     page = _integer(call, "page", 1, 10**9)
     size = _integer(call, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     total = len(things)
-    info = {"page": page, "page_size": size, "total_number": total, "total_page": -(-total // size)}
+    pages = -(-total // size)
+    info = {"page": page, "page_size": size, "total_number": total, "total_page": pages}
+    if has_gap and pages > 2:
+        info["total_page"] += 1
+        if page == 2:
+            return (), info
+        page -= page > 2
     return things[(page - 1) * size : page * size], info
+
+
+def listing(records: Sequence[Any], info: Mapping[str, int]) -> Reply:
+    """Return a page of records; TikTok leaves an empty list out."""
+    return ok(({"list": list(records)} if records else {}) | {"page_info": info})
 
 
 def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
@@ -192,21 +213,27 @@ def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
     return states
 
 
-def report_states(filtering: Sequence[Any]) -> frozenset[CampaignStatus]:
-    """Return the states that a report's `filtering` array selects; its values are JSON inside JSON."""
-    states = LIVE
+def report_filter(filtering: Sequence[Any]) -> Callable[[Campaign], bool]:
+    """Return whether a report's `filtering` array selects a campaign; its values are JSON inside JSON."""
+    states, ids = LIVE, None
     for rule in filtering:
-        if not isinstance(rule, dict) or (rule.get("field_name"), rule.get("filter_type")) != ("campaign_status", "IN"):
-            raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox filters reports by campaign_status IN only.")
+        name = rule.get("field_name") if isinstance(rule, dict) else None
+        if name not in ("campaign_status", "campaign_ids") or rule.get("filter_type") != "IN":
+            raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox filters by campaign_status or campaign_ids IN only.")
         try:
             values = orjson.loads(str(rule.get("filter_value")))
         except orjson.JSONDecodeError:
             values = None
         if not isinstance(values, list):
             raise refusal(BAD_PARAMETER, "filtering.filter_value: Not a valid JSON array.")
+        if name == "campaign_ids":
+            if not 0 < len(values) <= MAX_FILTER_IDS:
+                raise refusal(BAD_PARAMETER, f"campaign_ids: Length must be between 1 and {MAX_FILTER_IDS}.")
+            ids = set(map(str, values))
+            continue
         check_known("filtering.filter_value", values, PRIMARY_STATUSES)
         states = frozenset(state for value in values for state in PRIMARY_STATUSES[value])
-    return states
+    return lambda campaign: campaign.state in states and (ids is None or campaign.id in ids)
 
 
 def day_of(call: Call, name: str) -> date:

@@ -7,7 +7,7 @@ changes the world through the methods of `World`; each platform's file only enco
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -79,7 +79,8 @@ class Clock:
 class Campaign:
     """A campaign in neutral terms. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED; `budget` in major units.
 
-    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` if it never was.
+    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` if it never was. Amazon does not
+    report on campaigns of Sponsored Brands that have a `single_ad_group`.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Campaign:
     start: date
     end: date | None = None
     stopped: date | None = None
+    single_ad_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class Figures:
     conversions: Decimal
     conversion_value: Decimal
 
+    def __add__(self, other: "Figures") -> "Figures":
+        """Return the sums."""
+        return Figures(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
 
 ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 
@@ -114,6 +120,8 @@ ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 class Account:
     """An ad account. `manager_id` is for Google, `region` and the enabled `products` for Amazon.
 
+    For TikTok, `ads` counts the ads of campaigns that have more than one, and `info_code` is the code with which
+    `advertiser/info` refuses every call that names the account; with 0 it leaves the account out.
     `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`.
     """
 
@@ -130,6 +138,8 @@ class Account:
     region: str | None = None
     closed: bool = False
     products: tuple[str, ...] = ()
+    ads: dict[str, int] = field(default_factory=dict)
+    info_code: int | None = None
     _campaigns: dict[str, Campaign] | None = field(default=None, repr=False)
 
     @property
@@ -150,8 +160,9 @@ class Grant:
 
     With `rotates`, each renewal replaces the refresh token, and reuse of an old one revokes the grant. The previous one
     is accepted until `honoured_until`, which is `leeway` after the renewal. With `needs_login`, the refresh token is
-    refused until the user logs in again (Google Workspace's session control). `data_access_ends` is when Meta stops
-    giving data to the grant; None puts it 90 days ahead.
+    refused until the user logs in again (Google Workspace's session control). With `only_through_manager`, Google's
+    user has no direct access to an ad account any more. `data_access_ends` is when Meta stops giving data to the
+    grant; None puts it 90 days ahead.
     """
 
     id: int
@@ -165,6 +176,7 @@ class Grant:
     revoked: bool = False
     reused: bool = False
     needs_login: bool = False
+    only_through_manager: bool = False
     data_access_ends: datetime | None = None
     access_generation: int = 0
     refresh_generation: int = 0
@@ -317,10 +329,14 @@ class World:
             return ZERO
         return _make_figures(self.seed, campaign.id, day, account.currency)
 
+    def spent_elsewhere(self, account: Account, day: date) -> Decimal:
+        """Return what an account spent on a day outside its campaigns."""
+        return self._spent_elsewhere.get((account.id, day), Decimal(0))
+
     def account_spend(self, account: Account, day: date) -> Decimal:
         """Return what an account spent on a day, in its campaigns and elsewhere."""
         of_campaigns = (self.figures(account, campaign, day).spend for campaign in account.campaigns.values())
-        return sum(of_campaigns, self._spent_elsewhere.get((account.id, day), Decimal(0)))
+        return sum(of_campaigns, self.spent_elsewhere(account, day))
 
     def find_campaign(self, platform: PlatformName, campaign_id: str) -> tuple[Account, Campaign] | None:
         """Return a campaign and its account, by an id that says which account it belongs to."""
@@ -475,6 +491,7 @@ def _make_campaign(account: Account, index: int) -> Campaign:
         updated=created,
         start=created.date(),
         stopped=None if state is CampaignStatus.ACTIVE else NEVER_RAN,
+        single_ad_group=platform is PlatformName.AMAZON and index % 12 == 10,  # one of Sponsored Brands
     )
 
 

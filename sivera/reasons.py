@@ -22,8 +22,11 @@ _REMEDIES: tuple[tuple[type[SiveraError], str], ...] = (
     (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),
     (ReconnectRequired, "Someone of the team must connect the account again."),
     (AccountInaccessible, "Ask the team to open the account or to give the connected user access to it."),
-    (Misconfigured, "Check our application's registration, then: sivera apps set {platform}"),
-    (InvalidRequest, "This is a defect of Sivera Jobs; please report it with this sentence."),
+    (
+        Misconfigured,
+        "Check our application's registration, and update sivera-jobs: sivera check {platform}",
+    ),
+    (InvalidRequest, "Other accounts go on. If it lasts, report it with what `sivera check {platform}` prints."),
     (UndecryptableError, "Someone of the team must connect the account again."),
 )
 

@@ -1,55 +1,96 @@
 """The steps of sync-campaigns."""
 
 import logging
-from contextlib import suppress
 from datetime import datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
-from sqlalchemy.exc import SQLAlchemyError
+from prefect.runtime import flow_run, task_run
+from prefect.states import Failed
 from sqlalchemy.orm import Session
 
 from blocks.names import SYNC_JOB
-from sivera.clock import utc_now
+from sivera.clock import read_clock
+from sivera.grants.discovering import Discovery, DueGrant, discover, due_grants
 from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.sync import account as account_sync
+from sivera.sync.parts import Part
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, SyncPlan, plan_sync
 from sivera.sync.queries import record_run
-from sivera.sync.summary import AccountSync, SyncSummary
+from sivera.sync.summary import AccountSync, Outcome, PartSync, SyncSummary
 from tasks import resources
 from tasks.announcing import announce
-from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
+from tasks.failures import OF_ONE_ITEM, RETRIES, failed, is_tried_again
 from tasks.naming import tag_task_run
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.sync")
 
 
+_ended: dict[tuple[str, int], dict[Part, PartSync]] = {}
+"""The parts of an account that a run has done, by run and account: a second attempt does only the rest."""
+
+
+@task(name="find-grants", task_run_name="find-grants", cache_policy=NO_CACHE)
+def grants_to_discover(options: SyncOptions) -> list[DueGrant]:
+    """Find the grants with ad accounts that were not listed for a day."""
+    if options.account_ids:
+        return []
+    with Session(resources.engine()) as session:
+        return due_grants(session, options.platforms, options.teams)
+
+
+@task(name="discover-accounts", task_run_name="{grant.platform.value} {grant.team} {grant.name}", **OF_ONE_ITEM)
+def discover_accounts(grant: DueGrant) -> Discovery | State:
+    """List the ad accounts of a grant again, and store what is new about them."""
+    tag_task_run(grant.platform)
+    try:
+        client, tokens = resources.client(grant.platform), resources.tokens(grant.platform, grant.id)
+        return discover(resources.engine(), client, tokens, grant.id)
+    except Exception as error:
+        if is_tried_again(error):
+            raise
+        log(logger, logging.WARNING, "Accounts not listed", credential_id=grant.id, reason=reason_for(error))
+        return failed(error)
+
+
 @task(name="plan-sync", task_run_name="plan-sync", cache_policy=NO_CACHE)
 def plan(options: SyncOptions) -> SyncPlan:
     """Find the accounts to sync, those that wait for a human, and how many are in the slow lane."""
     with Session(resources.engine()) as session:
-        return plan_sync(session, options, utc_now())
+        return plan_sync(session, options, read_clock(session))
 
 
 @task(name="sync-account", task_run_name="{account.platform.value} {account.name}", **OF_ONE_ITEM)
-def sync_account(account: DueAccount, mode: SyncMode, lookback_days: int | None) -> AccountSync | State:
+def sync_account(
+    account: DueAccount, mode: SyncMode, lookback_days: int | None, *, even_resting: bool = False
+) -> AccountSync | State:
     """Copy one account's campaigns and daily metrics into the database."""
     tag_task_run(account.platform)
-    deps = resources.sync_dependencies()
+    key = (str(flow_run.id), account.id)
     try:
-        result = account_sync.sync_account(deps, account, mode, lookback_days)
+        result = account_sync.sync_account(
+            resources.sync_dependencies(),
+            account,
+            mode,
+            lookback_days,
+            ended=_ended.setdefault(key, {}),
+            is_last=task_run.run_count > RETRIES,
+            even_resting=even_resting,
+        )
     except Exception as error:
         if is_tried_again(error):
             raise
-        with suppress(SQLAlchemyError):  # if the database is away, only the run has the reason
-            account_sync.record_failure(deps.engine, account, error, deps.now())
         _log(logging.WARNING, "Account failed", account, reason=reason_for(error))
         return failed(error)
+    if not result.again:
+        del _ended[key]
     counts = result.model_dump(exclude={"account", "again"}, exclude_defaults=True)
+    if result.outcome is Outcome.FAILED:
+        _log(logging.WARNING, "Account failed", account, **counts)
+        return Failed(message=result.reason, data=result)
     _log(logging.INFO, "Account ended", account, **counts)
     return result
 
@@ -65,12 +106,17 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
         with Session(resources.engine()) as session, session.begin():
             record_run(session, flow_run.id, summary, started_at)
     finally:
-        rows = [(failure.account, failure.reason) for failure in summary.failures]
+        rows = [(one.account, one.reason) for one in (*summary.failures, *summary.notes)]
         rows += [(one, "Waits for someone of the team to connect it again.") for one in summary.waiting_accounts]
+        table = [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows]
+        table += [
+            {"account": one.account_id, "platform": one.platform.value, "name": one.name, "reason": one.what}
+            for one in summary.changes
+        ]
         show_table(
             f"{SYNC_JOB}-failures",
-            f"{summary.failed} accounts failed, {summary.waiting} wait for a human.",
-            [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows],
+            f"{summary.failed} accounts failed, {summary.waiting} wait for a human, {len(summary.changes)} changed.",
+            table,
             all_of_them="sivera accounts list",
         )
         announce(

@@ -64,7 +64,7 @@ class Stage:
 
     def deps(self) -> SyncDependencies:
         """What the sync of an account needs."""
-        return SyncDependencies(self.engine, self.client, self.tokens, self.now)
+        return SyncDependencies(self.engine, self.client, self.tokens, lambda _: self.now())
 
     def pass_time(self, by: timedelta) -> None:
         """Let time pass: the platforms' clocks advance, and the database's rows about grants become older."""
@@ -143,7 +143,7 @@ class Stage:
             client_secret=SecretStr(CLIENT_SECRET),
             base_url=f"{self.sandbox}/{platform.value}",
         )
-        return CLIENTS[platform](app, self.http, self.breaker, self.now)
+        return CLIENTS[platform](app, self.http, self.breaker)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
         return GrantTokenSource(self.renewal_dependencies(), self.client(platform), credential_id)

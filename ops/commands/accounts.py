@@ -1,6 +1,7 @@
 """`sivera accounts`: the ad accounts, from the terminal. May not import prefect at its top: see `ops.cli`."""
 
 import os
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +16,15 @@ from sivera.accounts import queries
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.queries import get_credential
-from sivera.models import AdAccount
+from sivera.models import AdAccount, SyncPart
 from sivera.platforms.base import REPORTS_LAG
+from sivera.sync.part_queries import approve_removals as approve_held
+from sivera.sync.part_queries import has_open_requests, parts_by_account
+from sivera.sync.parts import Part, PartKind
 from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.sync.queries import read_summary
-from sivera.sync.summary import SyncSummary
+from sivera.sync.summary import SyncSummary, held_campaigns, held_days, left_out
+from sivera.values import OddRow
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -39,10 +44,14 @@ def list_accounts() -> None:
     use_running_stack()
     with open_database() as engine, Session(engine) as session:
         found = queries.list_accounts(session)
+        parts = parts_by_account(session)
     now = utc_now()
-    reasons = [(account, why_not(account, status, reason, now)) for account, _, status, reason in found]
+    reasons = [
+        (account, why_not(account, status, reason, now, parts.get(account.id, ())))
+        for account, _, status, reason in found
+    ]
     print_table(
-        ("id", "team", "platform", "name", "platform's id", "last synced (UTC)"),
+        ("id", "team", "platform", "name", "platform's id", "last synced (UTC)", "parts"),
         [
             (
                 str(account.id),
@@ -51,6 +60,7 @@ def list_accounts() -> None:
                 account.name,
                 account.external_id,
                 to_minute(account.last_synced_at) if account.last_synced_at else "never",
+                _parts(parts.get(account.id, ())),
             )
             for account, team, *_ in found
         ],
@@ -84,7 +94,7 @@ def sync_account(
         with Session(engine) as session:
             grant = get_credential(session, account.credential_id)
         if not account.status == grant.status == queries.ACTIVE:
-            raise SiveraError(why_not(account, grant.status, grant.status_reason, utc_now()))
+            raise SiveraError(why_not(account, grant.status, grant.status_reason, utc_now(), ()))
         say(f"Syncing {account.platform} {account.name} ...")
         mode = SyncMode.FULL if full else SyncMode.INCREMENTAL
         options = SyncOptions(mode=mode, account_ids=(id,), deadline_seconds=PATIENCE_SECONDS)
@@ -93,7 +103,7 @@ def sync_account(
         say(f"The run in the Prefect UI: {url_for('flow-run', obj_id=run_id)}")
         with Session(engine) as session:
             summary = read_summary(session, run_id) if run_id else None
-            waits_for_reports = any(row.report_id for row in queries.sync_target(session, id))
+            waits_for_reports = has_open_requests(session, id)
         if summary is None:
             raise SiveraError(f"the run ended {state.name} before it had a result ({state.message})")
         say(_done(summary))
@@ -112,15 +122,17 @@ def approve_removals(id: Id, /) -> None:  # noqa: A002 - its name
     with open_database() as engine:
         _find(engine, id)
         with Session(engine) as session, session.begin():
-            held = queries.approve_removals(session, id)
-    if held is None:
+            held = approve_held(session, id)
+    if not held:
         raise ConfigurationError(f"account {id} has no removals that wait: `sivera accounts list` says which do")
     say(f"The next full sync of account {id} removes the campaigns that vanished ({held} when last counted).")
     say(f"To do it now: sivera accounts sync {id} --full")
 
 
-def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now: datetime) -> str:
-    """Say why an account does not sync, did not lately or lacks reports, and what helps. Say nothing if all is well."""
+def why_not(
+    account: AdAccount, grant_status: str, grant_reason: str | None, now: datetime, parts: Sequence[SyncPart]
+) -> str:
+    """Say why an account does not sync or lacks something, and what helps. Say nothing if all is well."""
     if account.status != queries.ACTIVE:
         return f"The account is {account.status} at the platform."
     if grant_status != queries.ACTIVE:
@@ -128,16 +140,8 @@ def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now
             f"Grant {account.credential_id} has to be connected again, see `sivera credentials list`: "
             f"{grant_reason or grant_status}"
         )
-    said = []
-    if account.removals_approved:
-        said.append("Its removals are approved: the next full sync makes them.")
-    elif account.removals_held:
-        said.append(
-            f"A full listing lacked {account.removals_held} campaigns, so nothing was removed; if that is right, run: "
-            f"sivera accounts approve-removals {account.id}"
-        )
-    if account.last_error and not (account.removals_held and "approve-removals" in account.last_error):
-        said.append(account.last_error)
+    said = [account.last_error] if account.last_error else []
+    said += [sentence for part in parts for sentence in _remarks(part, account.id)]
     if account.next_attempt_at and account.next_attempt_at > now:
         said.append(f"Runs leave it out until {to_minute(account.next_attempt_at)} UTC.")
     is_synced = account.last_synced_at is not None and now - account.last_synced_at <= OVERDUE
@@ -148,6 +152,21 @@ def why_not(account: AdAccount, grant_status: str, grant_reason: str | None, now
     elif not is_synced and not said:
         said.append("No run has come to it lately: see the runs of sync-campaigns in the Prefect UI.")
     return " ".join(said)
+
+
+def _parts(parts: Sequence[SyncPart]) -> str:
+    good = sum(not part.error for part in parts)
+    return f"{good} of {len(parts)}" if parts else "-"
+
+
+def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
+    part = Part(kind=PartKind(row.kind), product=row.ad_product)
+    if row.left_out_rows:
+        yield left_out(part, [OddRow.model_validate(each) for each in row.left_out_rows])
+    if row.held and part.kind is PartKind.CAMPAIGNS:
+        yield f"Campaigns: {held_campaigns(row.held, account_id)}"
+    elif row.held:
+        yield f"{str(part).capitalize()}: {held_days(row.held)}."
 
 
 def _find(engine: Engine, account_id: int) -> AdAccount:

@@ -1,6 +1,7 @@
 """`sivera credentials`: the grants of teams, from the terminal. It may not import prefect at its top; see `ops.cli`."""
 
 import shlex
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cyclopts import App
@@ -20,10 +21,11 @@ from sivera.errors import (
     TokenRejected,
 )
 from sivera.grants import queries, rules
-from sivera.grants.connecting import connect_token, discover
+from sivera.grants.connecting import connect_token
+from sivera.grants.discovering import discover
 from sivera.grants.renewal_queries import last_attempts
 from sivera.models import PlatformCredential, TokenRefreshLog
-from sivera.values import PlatformName
+from sivera.values import OddRow, PlatformName
 
 credentials = App(name="credentials", help="The grants with which teams let us read their ad accounts.")
 
@@ -64,7 +66,20 @@ def add_credential(*, platform: PlatformName, team: Name, name: Name = "main") -
         carried = "1 ad account" if count == 1 else f"{count} ad accounts"
         say(f"It carries {carried}; the next run syncs what is new. See: sivera accounts list")
     else:
-        say("It carries no ad account: it reaches none, or other grants of the team carry them already.")
+        say(NOTHING_CARRIED if connection.reached else NOTHING_REACHED)
+    _say_left_out(connection.left_out)
+
+
+def _say_left_out(rows: Sequence[OddRow]) -> None:
+    for row in rows:
+        say(f"Left out {row.id or 'an account without an id'}: the platform {row.why}.")
+
+
+NOTHING_CARRIED = "It carries no ad account: other grants of the team carry all that it reaches."
+NOTHING_REACHED = (
+    "Warning: it reaches no ad account. Check that this is the right user, that the user may read an ad account, and "
+    "that all accounts were ticked on the consent page; then run: sivera credentials discover"
+)
 
 
 @credentials.command(name="list")
@@ -134,9 +149,12 @@ def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
     with open_database() as engine:
         with Session(engine) as session:
             platform = PlatformName(_find(session, id)[0].platform)
-            before = len(account_queries.accounts_of(session, id))
-        carried = discover(engine, resources.client(platform), resources.tokens(platform, id), id)
-    say(f"Grant {id} carries {len(carried)} ad accounts, {len(carried) - before} of them new.")
+        found = discover(engine, resources.client(platform), resources.tokens(platform, id), id)
+    new = sum(change.what == "new" for change in found.changes)
+    say(f"Grant {id} carries {len(found.account_ids)} ad accounts, {new} of them new.")
+    for change in found.changes:
+        say(f"Account {change.account_id} ({change.name}): {change.what}.")
+    _say_left_out(found.left_out)
 
 
 def facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: bool) -> list[tuple[str, str]]:
@@ -153,6 +171,8 @@ def facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: b
         said.append(("remedy", _add_again(grant, team)))
     said.append(("token ends", f"{to_minute(grant.expires_at)} UTC" if grant.expires_at else "never"))
     said.append(("renewed", f"{to_minute(grant.last_renewed_at)} UTC" if grant.last_renewed_at else "never"))
+    if grant.data_access_ends_at:
+        said.append(("data until", f"{to_minute(grant.data_access_ends_at)} UTC, unless it is connected again"))
     said.append(("next due", _next_due(grant, now, is_in_doubt=is_in_doubt)))
     if grant.strikes:
         said.append(("strikes", f"{grant.strikes} of {rules.STRIKES}, the last on {grant.last_strike_on}"))

@@ -1,16 +1,16 @@
 """Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import orjson
-from sqlalchemy import Row, Select, Table, bindparam, case, delete, func, literal, null, or_, select, update
+from sqlalchemy import Row, Select, Table, case, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.models import AdAccount, PlatformCredential, ReportRequest, Team
+from sivera.models import AdAccount, PlatformCredential, Team
 from sivera.upsert import incoming
 from sivera.values import PlatformName
 
@@ -98,118 +98,7 @@ def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
     ).all()
 
 
-_SYNC_TARGET = (
-    select(
-        AdAccount.credential_id,
-        AdAccount.external_id,
-        AdAccount.name,
-        AdAccount.currency,
-        AdAccount.timezone,
-        AdAccount.manager_id,
-        AdAccount.region,
-        AdAccount.campaigns_cursor,
-        ReportRequest.report_id,
-        ReportRequest.ad_product,
-        ReportRequest.since,
-        ReportRequest.until,
-        ReportRequest.requested_at,
-    )
-    .outerjoin(ReportRequest, ReportRequest.account_id == AdAccount.id)
-    .where(AdAccount.id == bindparam("account"))
-    .order_by(ReportRequest.requested_at)
-)
-
-
-def sync_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
-    """Return what a sync of the account needs to know: one row for each outstanding report, or one row."""
-    return session.execute(_SYNC_TARGET, {"account": account_id}).all()
-
-
-_SYNC_STATE = (
-    select(AdAccount.synced_as_of, AdAccount.consecutive_failures, AdAccount.removals_held, AdAccount.removals_approved)
-    .where(AdAccount.id == bindparam("account"))
-    .with_for_update()
-)
-
-
-def lock_sync_state(session: Session, account_id: int) -> Row[Any] | None:
-    """Return the state of the account's sync and lock its row; None if the account is gone."""
-    return session.execute(_SYNC_STATE, {"account": account_id}).one_or_none()
-
-
 _ACCOUNTS = cast("Table", AdAccount.__table__)
-_MARK_SYNCED = (
-    update(_ACCOUNTS)
-    .where(_ACCOUNTS.c.id == bindparam("account"))
-    .values(
-        campaigns_cursor=bindparam("as_of"),
-        synced_as_of=bindparam("as_of"),
-        last_attempt_at=bindparam("at"),
-        last_synced_at=bindparam("at"),
-        consecutive_failures=0,
-        next_attempt_at=None,
-        last_error=None,
-    )
-)
-_MARK_FULL = _MARK_SYNCED.values(last_full_sync_at=bindparam("at"), removals_held=None, removals_approved=False)
-
-
-def mark_synced(session: Session, account_id: int, *, as_of: datetime, now: datetime, full: bool) -> None:
-    """Move the cursor, and forget earlier failures. A `full` sync also leaves no removals held."""
-    session.execute(_MARK_FULL if full else _MARK_SYNCED, {"account": account_id, "as_of": as_of, "at": now})
-
-
-def record_failure(
-    session: Session,
-    account_id: int,
-    reason: str,
-    now: datetime,
-    next_attempt: Callable[[int], datetime | None],
-    removals_held: int | None,
-) -> None:
-    """Count a failure and keep its reason. `next_attempt` returns for a count when the account is due again."""
-    state = lock_sync_state(session, account_id)
-    if state is None:
-        return
-    failures = state.consecutive_failures + 1
-    session.execute(
-        update(AdAccount)
-        .where(AdAccount.id == account_id)
-        .values(
-            consecutive_failures=failures,
-            last_error=reason,
-            last_attempt_at=now,
-            next_attempt_at=next_attempt(failures),
-            **({} if removals_held is None else {"removals_held": removals_held, "removals_approved": False}),
-        )
-    )
-
-
-def record_put_off(session: Session, account_id: int, reason: str, now: datetime) -> None:
-    """Keep the reason why an account was put off; it is no failure."""
-    session.execute(update(AdAccount).where(AdAccount.id == account_id).values(last_attempt_at=now, last_error=reason))
-
-
-def replace_outstanding_reports(session: Session, account_id: int, reports: Sequence[values.ReportRequest]) -> None:
-    """Remember exactly these reports as outstanding."""
-    session.execute(
-        delete(ReportRequest).where(
-            ReportRequest.account_id == account_id, ReportRequest.report_id.not_in([r.report_id for r in reports])
-        )
-    )
-    if reports:
-        rows = [
-            {
-                "account_id": account_id,
-                "report_id": report.report_id,
-                "ad_product": report.ad_product,
-                "since": report.window.since,
-                "until": report.window.until,
-                "requested_at": report.requested_at,
-            }
-            for report in reports
-        ]
-        session.execute(insert(ReportRequest).values(rows).on_conflict_do_nothing())
 
 
 def upsert_accounts(
@@ -236,16 +125,6 @@ def upsert_accounts(
         {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},
     )
     return accounts_of(session, credential.id)
-
-
-def approve_removals(session: Session, account_id: int) -> int | None:
-    """Let the next full sync remove what vanished. Return how many campaigns were held, or None if none are."""
-    state = lock_sync_state(session, account_id)
-    if state is None or state.removals_held is None:
-        return None
-    session.execute(update(AdAccount).where(AdAccount.id == account_id).values(removals_approved=True))
-    held: int = state.removals_held
-    return held
 
 
 def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, str | None]]]:

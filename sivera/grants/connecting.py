@@ -1,6 +1,4 @@
-"""Connecting a team's grant: its ad accounts are listed at the platform, then everything is stored, or nothing."""
-
-from collections.abc import Sequence
+"""Connecting a team's grant: its ad accounts are listed at the platform, then all is stored in one transaction."""
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -13,8 +11,8 @@ from sivera.grants import queries
 from sivera.grants.renewal import seal_tokens
 from sivera.grants.renewal_queries import Notify, notify_nobody, recover
 from sivera.grants.rules import FACTS
-from sivera.platforms.base import PlatformClient, StaticToken, TokenSource
-from sivera.values import AdAccount, GrantTokens, PlatformName, Value
+from sivera.platforms.base import PlatformClient, StaticToken
+from sivera.values import AccountListing, GrantTokens, OddRow, PlatformName, Value
 
 
 class AccountsNotListed(SiveraError):
@@ -32,13 +30,18 @@ class AccountsNotListed(SiveraError):
 
 
 class Connection(Value):
-    """A grant that was connected: its id, and the accounts it carries (our ids and the platform's)."""
+    """A grant that was connected: its id, and the accounts it carries (our ids and the platform's).
+
+    `reached` counts the accounts that the platform listed, `left_out` names those that could not be read.
+    """
 
     credential_id: int
     team: str
     platform: PlatformName
     account_ids: tuple[int, ...]
     external_ids: tuple[str, ...]
+    reached: int = 0
+    left_out: tuple[OddRow, ...] = ()
 
 
 def connect(
@@ -99,20 +102,8 @@ def connect_token(
         if tokens.refresh_token == pasted.refresh_token:
             raise
         # The person's token is spent, and nobody else has its successor.
-        stored = _store(engine, keyring, client.platform, team, name, tokens, (), notify)
+        stored = _store(engine, keyring, client.platform, team, name, tokens, AccountListing(accounts=()), notify)
         raise AccountsNotListed(stored.credential_id, str(error)) from None
-
-
-def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int) -> Sequence[int]:
-    """Find the ad accounts that a grant reaches now, and return the ids of those that it carries.
-
-    Raises:
-        PlatformError: The platform does not list them; nothing was changed.
-    """
-    found = client.list_accounts(tokens)
-    with Session(engine) as session, session.begin():
-        carried = account_queries.upsert_accounts(session, queries.get_credential(session, credential_id), found)
-        return [account.id for account in carried]
 
 
 def _store(
@@ -122,7 +113,7 @@ def _store(
     team: str,
     name: str,
     tokens: GrantTokens,
-    found: Sequence[AdAccount],
+    found: AccountListing,
     notify: Notify,
 ) -> Connection:
     with Session(engine) as session, session.begin():
@@ -131,13 +122,16 @@ def _store(
         sealed = seal_tokens(keyring, credential.id, tokens)
         queries.replace_tokens(session, credential, sealed, tokens.expires_in)
         event = recover(session, credential.id)
-        carried = account_queries.upsert_accounts(session, credential, found)
+        carried = account_queries.upsert_accounts(session, credential, found.accounts)
+        queries.record_discovery(session, credential.id, found.data_access_ends)
         connection = Connection(
             credential_id=credential.id,
             team=team,
             platform=platform,
             account_ids=tuple(account.id for account in carried),
             external_ids=tuple(account.external_id for account in carried),
+            reached=len(found.accounts),
+            left_out=found.left_out,
         )
     if event:
         notify(*event)

@@ -99,6 +99,42 @@ def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential,
     ).all()
 
 
+def undiscovered_grants(
+    session: Session, every: timedelta, platforms: Sequence[str], teams: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """Return id, platform, team and name of the working grants with accounts that were not listed for this long."""
+    statement = (
+        select(PlatformCredential.id, PlatformCredential.platform, Team.name.label("team"), PlatformCredential.name)
+        .join(Team, Team.id == PlatformCredential.team_id)
+        .where(PlatformCredential.status == ACTIVE, _not_discovered_for(every))
+        .order_by(PlatformCredential.accounts_read_at.asc().nulls_first(), PlatformCredential.id)
+    )
+    if platforms:
+        statement = statement.where(PlatformCredential.platform.in_(platforms))
+    if teams:
+        statement = statement.where(Team.name.in_(teams))
+    return session.execute(statement).all()
+
+
+def claim_discovery(session: Session, credential_id: int, every: timedelta) -> bool:
+    """Whether the caller is the first that wants to list the accounts of a grant within this time."""
+    claimed = update(PlatformCredential).where(PlatformCredential.id == credential_id, _not_discovered_for(every))
+    statement = claimed.values(accounts_read_at=func.now()).returning(PlatformCredential.id)
+    return session.scalar(statement) is not None
+
+
+def record_discovery(session: Session, credential_id: int, data_access_ends: datetime | None) -> None:
+    """Record that the accounts of a grant were listed."""
+    mine = update(PlatformCredential).where(PlatformCredential.id == credential_id)
+    session.execute(mine.values(accounts_read_at=func.now(), data_access_ends_at=data_access_ends))
+
+
+def _not_discovered_for(every: timedelta) -> ColumnElement[bool]:
+    at = PlatformCredential.accounts_read_at
+    # A time ahead of the database's clock is no time of ours.
+    return or_(at.is_(None), at <= func.now() - every, at > func.now())
+
+
 def prove_writable(session: Session) -> None:
     """Write nothing. It fails on a database that cannot be written to."""
     session.execute(update(PlatformCredential).where(false()).values(name=PlatformCredential.name))

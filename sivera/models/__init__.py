@@ -1,6 +1,13 @@
 """The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
 
-from sivera.models.accounts import AdAccount, Campaign, CampaignDailyMetric, ReportArrival, ReportRequest
+from sivera.models.accounts import (
+    AccountDailyTotal,
+    AdAccount,
+    Campaign,
+    CampaignDailyMetric,
+    ReportRequest,
+    SyncPart,
+)
 from sivera.models.alerts import Alert
 from sivera.models.base import Base
 from sivera.models.budgets import BudgetCheck, TeamBudget
@@ -11,6 +18,7 @@ from sivera.models.reports import Report
 from sivera.models.web import OAuthState, WebSession
 
 __all__ = [
+    "AccountDailyTotal",
     "AdAccount",
     "Alert",
     "Base",
@@ -24,8 +32,8 @@ __all__ = [
     "PlatformCredential",
     "PlatformOutage",
     "Report",
-    "ReportArrival",
     "ReportRequest",
+    "SyncPart",
     "SyncRun",
     "Team",
     "TeamBudget",

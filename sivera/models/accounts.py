@@ -2,34 +2,61 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
-class ReportArrival(Base):
-    """How new the stored metrics of an ad product are, if they come as reports, which arrive later than a sync.
+class SyncPart(Base):
+    """The state of a part of an account's sync: its `campaigns`, `metrics` or `totals`; on Amazon, of an `ad_product`.
 
-    `as_of` is when the newest stored report was asked for; before the first has arrived, when that was asked for.
+    `as_of` is when the newest stored fetch began: an older fetch that ends later must not overwrite it, and the next
+    incremental listing asks for changes since then. `figures_as_of` is how new stored metrics are: reports are older
+    than the sync that collects them; before the first one has arrived, it is when that was asked for. `covered_since`
+    and `covered_until` bound the days of which figures were read; days outside are unknown, not zero.
+
+    `failures` counts the failures in a row of any sync, `full_failures` those of full syncs, which an hourly success
+    does not hide. `next_attempt_at` keeps a part that failed repeatedly in the slow lane. `put_off_since` is when
+    the platform began to put the part off. `left_out` counts the odd rows of the last reading, `left_out_rows` names
+    the first of them. `held` counts campaigns or days that vanished from one complete reading, and stay until a second
+    one agrees or a person has approved (`approved`).
     """
 
-    __tablename__ = "report_arrivals"
+    __tablename__ = "sync_parts"
 
     account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
     ad_product: Mapped[str] = mapped_column(primary_key=True)
-    as_of: Mapped[datetime]
+    as_of: Mapped[datetime | None]
+    figures_as_of: Mapped[datetime | None]
+    covered_since: Mapped[date | None]
+    covered_until: Mapped[date | None]
+    last_attempt_at: Mapped[datetime | None]
+    last_ok_at: Mapped[datetime | None]
+    last_full_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(server_default="0")
+    full_failures: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[datetime | None]
+    put_off_since: Mapped[datetime | None]
+    error: Mapped[str | None]
+    full_error: Mapped[str | None]
+    left_out: Mapped[int] = mapped_column(server_default="0")
+    left_out_rows: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    held: Mapped[int] = mapped_column(server_default="0")
+    approved: Mapped[int] = mapped_column(server_default="0")
 
 
 class AdAccount(Base):
-    """An ad account of a team, the grant that carries it, and the state of its sync.
+    """An ad account of a team, the grant that carries it, and how the sync of all its parts stands.
 
-    `campaigns_cursor` is the time from which the next incremental listing asks for changes. `synced_as_of` is when the
-    stored fetch began: an older fetch that ends later must not overwrite it. `reports_as_of` is the `as_of` of the ad
-    product with the oldest reports; null if the platform answers at once. `next_attempt_at` keeps an account that
-    failed repeatedly in the slow lane until then. `removals_held` is how many campaigns the last full listing would
-    have removed, if that needs a human's `removals_approved`.
+    `synced_as_of` and `last_synced_at` are those of the part that is furthest behind; `consecutive_failures` those of
+    the part that fails most. `next_attempt_at` keeps an account in the slow lane if all its parts are there.
+    `reports_as_of` is the `figures_as_of` of the ad product with the oldest reports; null if the platform answers at
+    once. `held` counts the campaigns that wait to be confirmed as removed.
     """
 
     __tablename__ = "ad_accounts"
@@ -51,7 +78,6 @@ class AdAccount(Base):
     manager_id: Mapped[str | None]
     region: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default="active")
-    campaigns_cursor: Mapped[datetime | None]
     synced_as_of: Mapped[datetime | None]
     last_attempt_at: Mapped[datetime | None]
     last_synced_at: Mapped[datetime | None]
@@ -59,13 +85,17 @@ class AdAccount(Base):
     consecutive_failures: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
-    removals_held: Mapped[int | None]
-    removals_approved: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     reports_as_of: Mapped[datetime | None] = column_property(
-        select(func.min(ReportArrival.as_of))
-        .where(ReportArrival.account_id == id)  # noqa: A003 - the column above
-        .correlate_except(ReportArrival)
+        select(func.min(SyncPart.figures_as_of))
+        .where(SyncPart.account_id == id, SyncPart.kind == "metrics", SyncPart.ad_product != "")  # noqa: A003 - above
+        .correlate_except(SyncPart)
+        .scalar_subquery()
+    )
+    held: Mapped[int | None] = column_property(
+        select(func.sum(SyncPart.held))
+        .where(SyncPart.account_id == id, SyncPart.kind == "campaigns")  # noqa: A003 - the column above
+        .correlate_except(SyncPart)
         .scalar_subquery()
     )
 
@@ -76,7 +106,11 @@ class AdAccount(Base):
 
 
 class Campaign(Base):
-    """A campaign as its platform last described it. `first_seen_at` and `changed_at` are ours."""
+    """A campaign as its platform last described it. `first_seen_at` and `changed_at` are ours.
+
+    If `is_reported` is false, the platform reports no figures of it: days without a row are unknown. `missing_since` is
+    when a complete listing first lacked it, if a second one has to agree before it counts as removed.
+    """
 
     __tablename__ = "campaigns"
 
@@ -93,12 +127,18 @@ class Campaign(Base):
     start_date: Mapped[date | None]
     end_date: Mapped[date | None]
     updated_at: Mapped[datetime | None]
+    is_reported: Mapped[bool] = mapped_column(server_default="true")
+    missing_since: Mapped[datetime | None]
     first_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class CampaignDailyMetric(Base):
-    """What a campaign did on a day of its account's time zone; a day without a row is zero.
+    """What a campaign did on a day of its account's time zone.
+
+    A day without a row is zero if the account's figures were read for that day (`SyncPart`) and the platform reports on
+    the campaign; else it is unknown. `missing_since` is when a complete reading first lacked a day with spend: the day
+    stays until a second reading agrees.
 
     No foreign key to `campaigns`: a platform reports spend of campaigns that it no longer lists.
     """
@@ -116,11 +156,33 @@ class CampaignDailyMetric(Base):
     conversions: Mapped[Decimal]
     conversion_value: Mapped[Decimal]
     currency: Mapped[str]
+    missing_since: Mapped[datetime | None]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AccountDailyTotal(Base):
+    """What an account spent on a day of its time zone, as its platform sums it.
+
+    `unattributed` is what no campaign of ours has: spend in campaigns that the platform does not list or report on. It
+    was computed when both were read.
+    """
+
+    __tablename__ = "account_daily_totals"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    spend: Mapped[Decimal]
+    unattributed: Mapped[Decimal]
+    currency: Mapped[str]
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class ReportRequest(Base):
-    """A report that a platform prepares for an account, to be collected by a later run."""
+    """A report that a platform prepares for an account, to be collected by a later run.
+
+    It ends (`ended_at`) when it was `collected`, or when it was given up. Ended requests are kept for a day, since they
+    say how often a window was asked for.
+    """
 
     __tablename__ = "report_requests"
 
@@ -130,3 +192,6 @@ class ReportRequest(Base):
     since: Mapped[date]
     until: Mapped[date]
     requested_at: Mapped[datetime]
+    failed_collections: Mapped[int] = mapped_column(server_default="0")
+    ended_at: Mapped[datetime | None]
+    collected: Mapped[bool] = mapped_column(server_default="false")

@@ -35,6 +35,9 @@ class PlatformCredential(Base):
     `failures` counts failures in a row that may pass; `next_attempt_at` is when the next attempt is allowed. `strikes`
     counts the days (UTC; the last is `last_strike_on`) on which refresh-tokens could not renew it although its platform
     worked.
+
+    `accounts_read_at` is when its ad accounts were last listed. `data_access_ends_at` is when the platform stops giving
+    it data although its token works; null if the platform does not say.
     """
 
     __tablename__ = "platform_credentials"
@@ -65,6 +68,8 @@ class PlatformCredential(Base):
     next_attempt_at: Mapped[datetime | None]
     strikes: Mapped[int] = mapped_column(server_default="0")
     last_strike_on: Mapped[date | None]
+    accounts_read_at: Mapped[datetime | None]
+    data_access_ends_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -5,9 +5,9 @@ run requests and a later run collects.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ import httpx
 import orjson
 from pydantic import SecretStr
 
-from sivera.breaker import Breaker
+from sivera.breaker import Breaker, Subject
 from sivera.errors import (
     AccountInaccessible,
     InvalidReply,
@@ -23,21 +23,31 @@ from sivera.errors import (
     PlatformError,
     ReconnectRequired,
     Throttled,
+    ThrottleScope,
     TokenRejected,
-    Unavailable,
 )
+from sivera.platforms import amazon_errors as errors
 from sivera.platforms import amazon_json as read
-from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product, ProductNotEnabled
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, REPORT_PATIENCE, AppCredentials, TokenSource
+from sivera.platforms import amazon_reports as reports
+from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product
+from sivera.platforms.base import (
+    LONGEST_LIFE_SECONDS,
+    MAX_PAGES,
+    AppCredentials,
+    ReportLost,
+    TokenSource,
+)
 from sivera.platforms.calling import Caller, Reply
+from sivera.platforms.rows import read_rows
 from sivera.values import (
+    AccountListing,
     AdAccount,
-    Campaign,
     CampaignListing,
     DateWindow,
     GrantTokens,
-    MetricsBatch,
     MetricsReading,
+    OddRow,
+    Period,
     PlatformName,
     ReportRequest,
 )
@@ -58,62 +68,37 @@ REPORT_MEDIA = "application/vnd.createasyncreportrequest.v3+json"
 PAGE_SIZE = 100
 STATES = ("ENABLED", "PAUSED", "ARCHIVED")
 """The states to list. Amazon deletes nothing: archived is the last state."""
-MAX_REPORT_DAYS = 31
 DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
+OTHER_REPORT_SECONDS = 1800.0
+"""How long to wait while Amazon prepares another report, which it takes for the same."""
+PRODUCT = {product.name: product for product in PRODUCTS}
 
 
 @dataclass(frozen=True)
 class _Session:
-    """The subject of a call: a grant, a region, and an account or none."""
+    """What a call is made for: a grant, a region, and an account or none."""
 
     tokens: TokenSource
     region: str | None
-    profile_id: str | None = None
+    profile_id: str = ""
 
-
-class _Reading:
-    """A read of metrics under way: the requests still open, and the batches collected."""
-
-    def __init__(self, outstanding: Sequence[ReportRequest]) -> None:
-        names = {product.name for product in PRODUCTS}
-        self.waiting = {request.report_id: request for request in outstanding if request.ad_product in names}
-        self.known = frozenset(self.waiting)
-        self.batches: list[MetricsBatch] = []
-
-    @property
-    def got_something(self) -> bool:
-        """Whether there is a new batch or a new request."""
-        return bool(self.batches) or not self.waiting.keys() <= self.known
-
-    def waiting_for(self, product: Product) -> list[ReportRequest]:
-        """The open requests of a product, the newest first."""
-        mine = (request for request in self.waiting.values() if request.ad_product == product.name)
-        return sorted(mine, key=lambda request: request.requested_at, reverse=True)
-
-    def give_up(self, product: Product) -> None:
-        """Forget the open requests of a product."""
-        for request in self.waiting_for(product):
-            del self.waiting[request.report_id]
-
-    def has(self, product: Product, window: DateWindow) -> bool:
-        """Whether one batch has all days of the window."""
-        return any(_covers(batch, product, window) for batch in self.batches)
-
-    def expects(self, product: Product, window: DateWindow) -> bool:
-        """Whether one request will bring all days of the window."""
-        return any(_covers(request, product, window) for request in self.waiting.values())
+    def subject(self, endpoint: str) -> Subject:
+        """The subject of a call: Amazon limits each kind of call by region."""
+        return Subject(endpoint=f"{self.region} {endpoint}", account=self.profile_id)
 
 
 class AmazonAds:
     """Amazon Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PLATFORM
+    products: ClassVar[tuple[str, ...]] = tuple(PRODUCT)
 
-    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]) -> None:
-        self._app, self._http, self._now = app, http, now
-        self._api = Caller(PLATFORM, http, read.error_of, breaker)
-        self._reports = Caller(PLATFORM, http, read.report_error_of, breaker)
-        self._login = Caller(PLATFORM, http, read.login_error_of, breaker, is_login=True)
+    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
+        self._app, self._http, self._breaker = app, http, breaker
+        self._api = Caller(PLATFORM, http, errors.error_of, breaker)
+        self._creation = Caller(PLATFORM, http, errors.creation_error_of, breaker)
+        self._polling = Caller(PLATFORM, http, errors.polling_error_of, breaker)
+        self._login = Caller(PLATFORM, http, errors.login_error_of, breaker, is_login=True)
         self._hosts = {region: f"{app.base_url}/{region}" for region in HOSTS} if app.base_url else HOSTS
         self._token_url = (app.base_url or LOGIN_HOST) + TOKEN_PATH
 
@@ -121,80 +106,105 @@ class AmazonAds:
         """Close the connections."""
         self._http.close()
 
-    def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
+    def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the grant's profiles in all three regions; each host knows only its own.
 
-        A region that refuses the grant is left out if another one accepts it. A profile has no status: a closed one is
-        no longer listed.
+        A region that refuses the grant has none of its profiles. One that fails for another reason is left out by name.
+        A profile has no status: a closed one is no longer listed.
         """
-        accounts: dict[str, AdAccount] = {}
+        found: list[tuple[Any, str]] = []
         refusals: list[PlatformError] = []
+        failures: dict[str, PlatformError] = {}
         for region in HOSTS:
             try:
                 reply = self._call(self._api, _Session(tokens, region), "GET", PROFILES_PATH, params=PROFILES_QUERY)
+                found += [(row, region) for row in read.rows(reply.body)]
+            except ReconnectRequired:
+                raise
             except (TokenRejected, AccountInaccessible) as refusal:
                 refusals.append(refusal)
-                continue
-            for row in read.rows(reply.body):
-                account = read.account_of(row, region)
-                accounts.setdefault(account.external_id, account)
-        if len(refusals) == len(HOSTS):
-            raise refusals[0]
-        return tuple(accounts.values())
+            except PlatformError as failure:
+                failures[region] = failure
+        if len(refusals) + len(failures) == len(HOSTS):
+            raise [*failures.values(), *refusals][0]
+        rows, odd = read_rows(PLATFORM, found, lambda row: read.account_of(*row), lambda row: row[0].get("profileId"))
+        accounts = {account.external_id: account for account in rows}
+        unread = (OddRow(id=f"region {region}", why=str(failure)) for region, failure in failures.items())
+        return AccountListing(accounts=tuple(accounts.values()), left_out=(*odd, *unread))
 
     def list_campaigns(
-        self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
+        self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List all campaigns of the three products; Amazon has no filter by time, so `changed_since` has no effect.
+        """List all campaigns of a product; Amazon has no filter by time, so `changed` has no effect.
 
-        A product that is not enabled for the account has no campaigns.
+        Raises:
+            ProductNotEnabled: The product is not enabled for the account.
         """
         session = _Session(tokens, account.region, account.external_id)
-        campaigns: dict[str, Campaign] = {}
-        refusals: list[ProductNotEnabled] = []
-        for product in PRODUCTS:
-            pages = self._pages_by_token(session, product) if product.media else self._pages_by_offset(session, product)
-            try:
-                for page in pages:
-                    for row in page:
-                        campaign = read.campaign_of(row, product, account.currency)
-                        campaigns[campaign.external_id] = campaign
-            except ProductNotEnabled as refusal:
-                refusals.append(refusal)
-        if len(refusals) == len(PRODUCTS):
-            raise refusals[0]
-        # A product that is refused today may have been enabled yesterday: its campaigns still exist.
-        return CampaignListing(campaigns=tuple(campaigns.values()), complete=not refusals)
-
-    def read_metrics(
-        self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
-    ) -> MetricsReading:
-        """Collect the reports that are ready, and request the days that no report has or will have.
-
-        A 'slow down' ends the reading and keeps what was collected; a later run reads the rest. Throttled is raised
-        only if nothing was collected.
-        """
-        session = _Session(tokens, account.region, account.external_id)
-        reading = _Reading(outstanding)
-        refusals: dict[str, ProductNotEnabled] = {}
-        try:
-            for product in PRODUCTS:
-                try:
-                    self._collect(session, product, account.currency, reading)
-                    self._ask(session, product, window, reading)
-                except ProductNotEnabled as refusal:
-                    refusals[product.name] = refusal
-                    reading.give_up(product)
-        except Throttled:
-            if not reading.got_something:
-                raise
-        if len(refusals) == len(PRODUCTS) and not reading.got_something:
-            raise next(iter(refusals.values()))
-        return MetricsReading(
-            batches=tuple(reading.batches),
-            outstanding=tuple(reading.waiting.values()),
-            not_enabled=tuple(refusals),
+        kind = PRODUCT[product]
+        pages = (self._pages_by_token if kind.media else self._pages_by_offset)(session, kind)
+        campaigns, odd = read_rows(
+            PLATFORM,
+            read.each_once(pages),
+            lambda row: read.campaign_of(row, kind, account.currency),
+            lambda row: row.get("campaignId"),
         )
+        return CampaignListing(campaigns=tuple(campaigns), complete=not odd, left_out=odd)
+
+    def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
+        """Return the window as parts of one report each, without the days that Amazon no longer keeps."""
+        return reports.windows_of(PRODUCT[product], window, today)
+
+    def request_report(self, tokens: TokenSource, account: AdAccount, product: str, window: DateWindow) -> str:
+        """Request a report and return its id; if the same report is already under way, its id.
+
+        Raises:
+            Throttled: Also when Amazon takes the report for the same as another one that it is preparing.
+        """
+        session, kind = _Session(tokens, account.region, account.external_id), PRODUCT[product]
+        body = reports.body_of(kind, window)
+        headers, endpoint = {"Content-Type": REPORT_MEDIA}, f"requests for {kind.report_type}"
+        reply = self._call(self._creation, session, "POST", REPORTS_PATH, headers, body=body, endpoint=endpoint)
+        if reply.status != 425:
+            return read.text(reply.body, "reportId")
+        named = DUPLICATE_OF.search(errors.detail(reply.body))
+        if named is None:
+            raise InvalidReply(PLATFORM, "refuses a report as a duplicate, but does not name the other one", "425")
+        other = self._poll(session, named[1])
+        if other.status != 404 and reports.answers(other.body, body):
+            return named[1]
+        raise Throttled(
+            PLATFORM,
+            f"takes a report of {product} for the same as another one that it is preparing",
+            "425",
+            OTHER_REPORT_SECONDS,
+            ThrottleScope.ACCOUNT_ENDPOINT,
+        )
+
+    def collect_report(self, tokens: TokenSource, account: AdAccount, request: ReportRequest) -> MetricsReading | None:
+        """Return what a report holds; None while Amazon prepares it.
+
+        Raises:
+            ReportLost: The report failed, or Amazon does not know it.
+            Unavailable: Also when Amazon does not deliver a report that it calls ready.
+        """
+        product = PRODUCT.get(request.ad_product)
+        if product is None:
+            raise ReportLost(PLATFORM, "has a report of an ad product that is no longer read")
+        session = _Session(tokens, account.region, account.external_id)
+        reply = self._poll(session, request.report_id)
+        if reply.status == 404:
+            raise ReportLost(PLATFORM, "no longer knows a report", "404")
+        match read.text(reply.body, "status"):
+            case "PENDING" | "PROCESSING":
+                return None
+            case "FAILED":
+                raise ReportLost(PLATFORM, "could not prepare a report", "FAILED")
+            case "COMPLETED":
+                content = self._download(session, read.text(reply.body, "url"))
+                return reports.reading_of(content, request.window, product, account.currency)
+            case _:
+                raise read.invalid("status")
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
@@ -206,7 +216,8 @@ class AmazonAds:
             "client_secret": self._app.client_secret.get_secret_value(),
             "refresh_token": tokens.refresh_token.get_secret_value(),
         }
-        body = self._login.send(self._http.build_request("POST", self._token_url, data=form)).body
+        request = self._http.build_request("POST", self._token_url, data=form)
+        body = self._login.send(request, Subject(endpoint="token")).body
         seconds: int = read.field(body, "expires_in", int)
         if not 0 < seconds <= LONGEST_LIFE_SECONDS:
             raise read.invalid("expires_in")
@@ -228,7 +239,9 @@ class AmazonAds:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         body: object = None,
+        endpoint: str = "",
     ) -> Reply:
+        """Make a call; `endpoint` names its kind, where the path does not."""
         if session.region not in self._hosts:
             raise InvalidRequest(
                 PLATFORM, "is called by region, and this account has none: discover the accounts of the grant again"
@@ -243,116 +256,45 @@ class AmazonAds:
             own.update(headers or {})
             return self._http.build_request(method, url, headers=own, params=params, content=content)
 
-        return caller.call(session.tokens, build)
+        return caller.call(session.tokens, build, session.subject(endpoint or path))
 
     def _pages_by_token(self, session: _Session, product: Product) -> Iterator[list[Any]]:
         headers = {"Accept": str(product.media), "Content-Type": str(product.media)}
         body: dict[str, object] = {"stateFilter": {"include": STATES}, "maxResults": PAGE_SIZE}
         body["includeExtendedDataFields"] = True
-        seen: set[str] = set()
-        while len(seen) < MAX_PAGES:
+        for _ in range(MAX_PAGES):
             reply = self._call(self._api, session, "POST", product.path, headers, body=body)
             yield read.field(reply.body, "campaigns", list)
-            token = read.optional(reply.body, "nextToken", str)
-            if not token:
+            body["nextToken"] = read.optional(reply.body, "nextToken", str)
+            if not body["nextToken"]:
                 return
-            if token in seen:
-                break
-            seen.add(token)
-            body["nextToken"] = token
-        raise InvalidReply(PLATFORM, "repeats the pages of a listing")
+        raise InvalidReply(PLATFORM, "sent a listing without an end")
 
     def _pages_by_offset(self, session: _Session, product: Product) -> Iterator[list[Any]]:
-        before: list[Any] = []
         for page in range(MAX_PAGES):
-            params = {"stateFilter": ",".join(STATES).lower(), "count": str(PAGE_SIZE)}
-            params["startIndex"] = str(page * PAGE_SIZE)
+            first = str(page * PAGE_SIZE)
+            params = {"stateFilter": ",".join(STATES).lower(), "count": str(PAGE_SIZE), "startIndex": first}
             rows = read.rows(self._call(self._api, session, "GET", product.path, params=params).body)
-            if rows and rows == before:
-                break
             yield rows
             if len(rows) < PAGE_SIZE:
                 return
-            before = rows
-        raise InvalidReply(PLATFORM, "repeats the pages of a listing")
+        raise InvalidReply(PLATFORM, "sent a listing without an end")
 
-    # -- reports ------------------------------------------------------------------------------------------------------
+    def _poll(self, session: _Session, report_id: str) -> Reply:
+        path = f"{REPORTS_PATH}/{quote(report_id, safe='')}"
+        return self._call(self._polling, session, "GET", path, endpoint="report status")
 
-    def _collect(self, session: _Session, product: Product, currency: str, reading: _Reading) -> None:
-        """Collect the reports of a product that are ready, and forget those that will not come."""
-        position = len(reading.batches)
-        for request in reading.waiting_for(product):
-            if not reading.has(product, request.window):
-                path = f"{REPORTS_PATH}/{quote(request.report_id, safe='')}"
-                reply = self._call(self._reports, session, "GET", path)
-                status = "UNKNOWN" if reply.status == 404 else read.text(reply.body, "status")
-                if status == "COMPLETED":
-                    content = self._download(read.text(reply.body, "url"))
-                    rows = read.metrics_of(content, request.window, product, currency)
-                    batch = MetricsBatch(
-                        window=request.window, rows=rows, ad_product=product.name, requested_at=request.requested_at
-                    )
-                    # The newest came first, but older figures must be stored before newer ones.
-                    reading.batches.insert(position, batch)
-                elif status not in ("UNKNOWN", "FAILED") and self._now() - request.requested_at <= REPORT_PATIENCE:
-                    continue
-            del reading.waiting[request.report_id]
-
-    def _ask(self, session: _Session, product: Product, window: DateWindow, reading: _Reading) -> None:
-        """Request each part of the window that no report has or will have."""
-        for part in _report_windows(window, product, self._now()):
-            if not reading.has(product, part) and not reading.expects(product, part):
-                report_id = self._request_report(session, product, part)
-                reading.waiting[report_id] = ReportRequest(
-                    report_id=report_id, ad_product=product.name, window=part, requested_at=self._now()
-                )
-
-    def _request_report(self, session: _Session, product: Product, window: DateWindow) -> str:
-        """Request a report and return its id; if the same request is already under way, return its id."""
-        since, until = window.since.isoformat(), window.until.isoformat()
-        columns = ("date", "campaignId", "impressions", "clicks", "cost", product.conversions, product.conversion_value)
-        body = {
-            "name": f"Sivera {product.report_type} {since} to {until}",
-            "startDate": since,
-            "endDate": until,
-            "configuration": {
-                "adProduct": product.name,
-                "groupBy": ["campaign"],
-                "columns": columns,
-                "reportTypeId": product.report_type,
-                "timeUnit": "DAILY",
-                "format": "GZIP_JSON",
-            },
-        }
-        reply = self._call(self._reports, session, "POST", REPORTS_PATH, {"Content-Type": REPORT_MEDIA}, body=body)
-        if reply.status != 425:
-            return read.text(reply.body, "reportId")
-        if found := DUPLICATE_OF.search(read.detail(reply.body)):
-            return found[1]
-        raise InvalidReply(PLATFORM, "refuses a report as a duplicate, but does not name the other report", "425")
-
-    def _download(self, url: str) -> bytes:
+    def _download(self, session: _Session, url: str) -> bytes:
         """Download a report from its signed URL, without our headers: S3 refuses a second kind of authorisation."""
         try:
             request = self._http.build_request("GET", url)
         except httpx.InvalidURL:
             raise read.invalid("url") from None
-        status, _, content = self._reports.send_raw(request)
-        if status != 200:
-            raise Unavailable(PLATFORM, "did not deliver a report that is ready", str(status))
-        return content
-
-
-def _covers(each: MetricsBatch | ReportRequest, product: Product, window: DateWindow) -> bool:
-    own = each.window
-    return each.ad_product == product.name and own.since <= window.since and window.until <= own.until
-
-
-def _report_windows(window: DateWindow, product: Product, now: datetime) -> Iterator[DateWindow]:
-    """Cut a window into parts of one report each, without the days that Amazon no longer keeps."""
-    # One day less than Amazon keeps: the account's date can be ahead of UTC.
-    since = max(window.since, now.astimezone(UTC).date() - timedelta(days=product.days_kept - 1))
-    while since <= window.until:
-        until = min(window.until, since + timedelta(days=MAX_REPORT_DAYS - 1))
-        yield DateWindow(since=since, until=until)
-        since = until + timedelta(days=1)
+        subject = session.subject("report download")
+        self._breaker.check(PLATFORM, subject)
+        status, headers, content = self._polling.send_raw(request)
+        if (error := errors.storage_error_of(status, headers)) is None:
+            return content
+        if isinstance(error, Throttled):
+            self._breaker.open(PLATFORM, error.retry_after, error.scope, subject)
+        raise error

@@ -1,30 +1,16 @@
-"""Amazon's replies as our values: profiles, campaigns in three encodings, report rows and errors.
+"""Amazon's replies as our values: profiles, campaigns in three encodings, and their fields.
 
 Names and limits are those of Amazon's guides and OpenAPI files of 2025.
 """
 
-import re
-import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
-from sivera.errors import (
-    AccountInaccessible,
-    GrantRevoked,
-    InvalidReply,
-    InvalidRequest,
-    Misconfigured,
-    PlatformError,
-    Throttled,
-    ThrottleScope,
-    TokenRejected,
-    Unavailable,
-)
-from sivera.platforms.calling import Reply, seconds_from
+from sivera.errors import InvalidReply
+from sivera.platforms.base import MAX_EMPTY_PAGES
 from sivera.platforms.rows import zone_named
 from sivera.values import (
     AdAccount,
@@ -32,8 +18,6 @@ from sivera.values import (
     BudgetKind,
     Campaign,
     CampaignStatus,
-    DailyMetrics,
-    DateWindow,
     PlatformName,
 )
 
@@ -48,8 +32,8 @@ STATUS = {
 BUDGET_KIND = {"DAILY": BudgetKind.DAILY, "LIFETIME": BudgetKind.LIFETIME}
 EPOCH_MS_FROM = 100_000_000_000
 """Amazon documents 'epoch' without a unit. From here on it is milliseconds: in seconds it would be the year 5138."""
-MAX_REPORT_BYTES = 128 * 1024 * 1024
-"""A month of 10,000 campaigns is about 50 MB."""
+MAX_DIGITS = 18
+"""No figure is longer, and the database takes none that is."""
 
 
 @dataclass(frozen=True)
@@ -106,48 +90,6 @@ PRODUCTS = (
 )
 
 
-class ProductNotEnabled(AccountInaccessible):
-    """This ad product is not enabled for the account; others may be."""
-
-
-def _words(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
-
-
-REFUSALS: tuple[tuple[re.Pattern[str], type[PlatformError], str], ...] = (
-    (
-        _words("not authorized for sponsored|not have access to sponsored"),
-        ProductNotEnabled,
-        "has not enabled this ad product for the account",
-    ),
-    (_words("scope header is missing"), InvalidRequest, "got a request without a profile"),
-    (
-        _words("access scope|advertiser found for scope|manage this profile"),
-        AccountInaccessible,
-        "does not let this grant read the account",
-    ),
-    (_words("client.?id"), Misconfigured, "refuses our client id: check the keys of the Amazon app"),
-)
-"""The meaning of a 400, 401 or 403 by its words: one status has several meanings."""
-STATUSES: dict[int, tuple[type[PlatformError], str]] = {
-    401: (TokenRejected, "rejects the access token"),
-    403: (AccountInaccessible, "does not let this grant read the account"),
-    408: (Unavailable, "did not answer in time"),
-}
-LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
-    # "valid indefinitely unless the user removes the app" (login-with-amazon/refresh-token)
-    "invalid_grant": (GrantRevoked, "rejects the refresh token: connect the account again"),
-    "invalid_client": (Misconfigured, "refuses our client id or secret: check the keys of the Amazon app"),
-    "unauthorized_client": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
-    "unsupported_grant_type": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
-    "server_error": (Unavailable, "cannot renew tokens at the moment"),
-    "temporarily_unavailable": (Unavailable, "cannot renew tokens at the moment"),
-}
-"""The errors of RFC 6749, 5.2, in Login with Amazon."""
-SECRET_TEXT = re.compile(r"https?://\S+|Atz[ar]\|\S+")
-MAX_DETAIL = 120
-
-
 def account_of(row: Any, region: str) -> AdAccount:
     """Return the account of a profile; InvalidReply names a field that is not as documented."""
     info = field(row, "accountInfo", dict)
@@ -157,7 +99,7 @@ def account_of(row: Any, region: str) -> AdAccount:
     # Amazon's guide: the name is 'not currently populated for sellers'.
     name = optional(info, "name", str) or f"{text(row, 'countryCode')} {text(info, 'id')}"
     return AdAccount(
-        external_id=_id(row, "profileId"),
+        external_id=id_of(row, "profileId"),
         name=name,
         currency=text(row, "currencyCode"),
         timezone=timezone,
@@ -174,51 +116,32 @@ def campaign_of(row: Any, product: Product, currency: str) -> Campaign:
         status = CampaignStatus.ENDED
     budget = row.get("budget")
     return Campaign(
-        external_id=_id(row, "campaignId"),
+        external_id=id_of(row, "campaignId"),
         name=text(row, "name"),
         status=status,
         native_status=native,
         ad_product=product.name,
         budget=_budget(budget if isinstance(budget, dict) else row, currency),
-        start_date=_day(row, "startDate"),
-        end_date=_day(row, "endDate"),
+        start_date=day_of(row, "startDate"),
+        end_date=day_of(row, "endDate"),
         updated_at=_time(details, product.updated),
+        # Campaign reports leave out the Brands campaigns of the older kind, which have a single ad group.
+        is_reported=row.get("isMultiAdGroupsEnabled") is not False,
     )
 
 
-def metrics_of(content: bytes, window: DateWindow, product: Product, currency: str) -> tuple[DailyMetrics, ...]:
-    """Return the rows of a gzipped report; InvalidReply if one is odd, outside the window or a duplicate."""
-    metrics: dict[tuple[str, date], DailyMetrics] = {}
-    for row in unpack(content):
-        campaign_id, day = _id(row, "campaignId"), _day(row, "date")
-        if day is None or not window.since <= day <= window.until or (campaign_id, day) in metrics:
-            raise invalid("date")
-        metrics[campaign_id, day] = DailyMetrics(
-            campaign_id=campaign_id,
-            day=day,
-            impressions=field(row, "impressions", int),
-            clicks=field(row, "clicks", int),
-            spend=_decimal(row, "cost"),
-            conversions=_decimal(row, product.conversions),
-            conversion_value=_decimal(row, product.conversion_value),
-            currency=currency,
-        )
-    return tuple(metrics.values())
-
-
-def unpack(content: bytes, limit: int = MAX_REPORT_BYTES) -> list[Any]:
-    """Return the list in a gzipped report; InvalidReply if it is broken, or larger than `limit` bytes."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = unpacker.decompress(content, limit)
-    except zlib.error:
-        raise InvalidReply(PLATFORM, "sent a report that is not gzip") from None
-    if unpacker.unconsumed_tail:
-        raise InvalidReply(PLATFORM, f"sent a report of over {limit} bytes")
-    try:
-        return rows(orjson.loads(unpacked))
-    except orjson.JSONDecodeError:
-        raise InvalidReply(PLATFORM, "sent a report that is cut off or not JSON") from None
+def each_once(pages: Iterable[list[Any]]) -> Iterator[Any]:
+    """Yield the rows of a listing, each once; InvalidReply if its pages bring nothing new for too long."""
+    seen: set[str] = set()
+    repeated = 0
+    for page in pages:
+        new = {str(row.get("campaignId") or row) if isinstance(row, dict) else str(row): row for row in page}
+        new = {key: row for key, row in new.items() if key not in seen}
+        seen |= new.keys()
+        yield from new.values()
+        repeated = 0 if new else repeated + 1
+        if repeated == MAX_EMPTY_PAGES:
+            raise InvalidReply(PLATFORM, f"sent {repeated} pages of a listing with nothing new")
 
 
 # -- fields -----------------------------------------------------------------------------------------------------------
@@ -257,7 +180,7 @@ def text(row: Any, name: str) -> str:
     return value
 
 
-def _id(row: Any, name: str) -> str:
+def id_of(row: Any, name: str) -> str:
     """Return an id, a text or a number depending on the endpoint; numbers stay exact beyond 2^53."""
     value = str(field(row, name, str, int))
     if not value.isdecimal():
@@ -265,18 +188,30 @@ def _id(row: Any, name: str) -> str:
     return value
 
 
-def _decimal(row: Any, name: str) -> Decimal:
-    return Decimal(str(field(row, name, int, float)))
+def count_of(row: Any, name: str) -> int:
+    """Return a required number of 0 or more; else InvalidReply."""
+    count: int = field(row, name, int)
+    if not 0 <= count < 10**MAX_DIGITS:
+        raise invalid(name)
+    return count
+
+
+def decimal_of(row: Any, name: str) -> Decimal:
+    """Return a required number as it was written; else InvalidReply."""
+    number = Decimal(str(field(row, name, int, float)))
+    if not number.is_finite() or number.adjusted() >= MAX_DIGITS:
+        raise invalid(name)
+    return number
 
 
 def _budget(row: Any, currency: str) -> Budget:
     kind = BUDGET_KIND.get(text(row, "budgetType").upper())
     if kind is None:
         raise invalid("budgetType")
-    return Budget(kind=kind, amount=_decimal(row, "budget"), currency=currency)
+    return Budget(kind=kind, amount=decimal_of(row, "budget"), currency=currency)
 
 
-def _day(row: Any, name: str) -> date | None:
+def day_of(row: Any, name: str) -> date | None:
     """Return a day in the form 2026-01-31 or 20260131."""
     value = optional(row, name, str)
     try:
@@ -297,56 +232,3 @@ def _time(row: Any, name: str) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         raise invalid(name) from None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
-
-
-# -- errors -----------------------------------------------------------------------------------------------------------
-
-
-def detail(body: Any) -> str:
-    """Return the text of an error, under the name that its API uses."""
-    names = ("message", "detail", "details") if isinstance(body, dict) else ()
-    return next((body[name] for name in names if isinstance(body.get(name), str)), "")
-
-
-def error_of(reply: Reply) -> PlatformError | None:
-    """Return the error that a reply of the Ads API means.
-
-    Amazon limits by region; we pause the whole platform, since a run uses all regions anyway.
-    """
-    if reply.status < 300:
-        return None
-    code, said = _code(reply, "code"), SECRET_TEXT.sub("...", detail(reply.body))[:MAX_DETAIL]
-    if reply.status == 429:
-        seconds = seconds_from(reply.headers)
-        return Throttled(PLATFORM, "asks us to slow down", code, seconds, ThrottleScope.PLATFORM)
-    if reply.status in (400, 401, 403):
-        for words, kind, sentence in REFUSALS:
-            if words.search(said):
-                return kind(PLATFORM, f"{sentence}: {said}", code)
-    if reply.status >= 500 or reply.status < 400:
-        return Unavailable(PLATFORM, f"answered HTTP {reply.status}", code)
-    kind, sentence = STATUSES.get(reply.status, (InvalidRequest, "refuses our request"))
-    return kind(PLATFORM, f"{sentence}: {said}" if said else sentence, code)
-
-
-def report_error_of(reply: Reply) -> PlatformError | None:
-    """Return the same as `error_of`, but no error for an unknown report (404) or a duplicate request (425)."""
-    return None if reply.status in (404, 425) else error_of(reply)
-
-
-def login_error_of(reply: Reply) -> PlatformError | None:
-    """Return the error that a reply of Login with Amazon means."""
-    if reply.status < 300:
-        return None
-    code = _code(reply, "error")
-    if reply.status == 429:
-        return Throttled(PLATFORM, "asks us to renew tokens more slowly", code, seconds_from(reply.headers))
-    if reply.status >= 500 or reply.status < 400:
-        return Unavailable(PLATFORM, f"answered HTTP {reply.status} to the renewal of a token", code)
-    kind, sentence = LOGIN_ERRORS.get(code, (InvalidRequest, "refuses our request to renew a token"))
-    return kind(PLATFORM, sentence, code)
-
-
-def _code(reply: Reply, name: str) -> str:
-    code = reply.body.get(name) if isinstance(reply.body, dict) else None
-    return code[:60] if isinstance(code, str) and code else str(reply.status)

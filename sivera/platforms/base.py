@@ -37,7 +37,7 @@ MAX_EMPTY_PAGES = 20
 """After this many pages in a row without a row that is new, a listing has an error, not an end."""
 REPORT_PATIENCE = timedelta(hours=4)
 """A report takes up to three hours; one that is not done after this time is requested again."""
-REPORTS_LAG = timedelta(hours=16)
+REPORTS_LAG = timedelta(hours=18)
 """The normal age of figures from reports: a report is requested twice a day, and takes up to `REPORT_PATIENCE`."""
 
 
@@ -162,6 +162,15 @@ class PreparesReports(Protocol):
         Raises:
             ReportLost: The report failed, or the platform does not know it: it has to be requested again.
         """
+        ...
+
+
+@runtime_checkable
+class ConfirmsDeletions(Protocol):
+    """A platform that says of a campaign that no listing has whether it was deleted."""
+
+    def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Sequence[str]) -> frozenset[str]:
+        """Return those campaigns that are deleted or gone."""
         ...
 
 

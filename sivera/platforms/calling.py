@@ -122,8 +122,8 @@ class Caller:
             with suppress(ValueError):
                 # It takes half a surrogate pair in one name, which `read_rows` leaves out with its row.
                 return json.loads(content)
-            if status == 429:
-                return None  # a gateway's page; the wait is in the headers
+            if status in (404, 429):
+                return None  # a gateway's page: the status says it all, and the wait is in the headers
             if status >= 500:
                 raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
             what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"

@@ -5,37 +5,42 @@ daily quota, which all teams share.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 
 import httpx
 from pydantic import SecretStr
 
-from sivera.breaker import Breaker
-from sivera.errors import AccountInaccessible, InvalidRequest, ReconnectRequired
+from sivera.breaker import Breaker, Subject
+from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError, ReconnectRequired
 from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import ads_error, oauth_error
 from sivera.platforms.google_json import (
     account_of,
-    campaigns_of,
+    campaign_of,
     integer_of,
     invalid,
     member,
     metrics_of,
     text_of,
+    total_of,
     zone_of,
 )
+from sivera.platforms.rows import read_rows
 from sivera.values import (
+    AccountListing,
     AdAccount,
     CampaignListing,
+    DailyTotal,
     DateWindow,
     GrantTokens,
-    MetricsBatch,
     MetricsReading,
+    OddRow,
+    Period,
     PlatformName,
-    ReportRequest,
 )
 
 API_URL = "https://googleads.googleapis.com"
@@ -44,8 +49,10 @@ API_VERSION = "v26"
 
 CHANGE_LIMIT = 10_000
 """The highest LIMIT of a change_status query; with this many rows there may be more."""
-CHANGE_OVERLAP = timedelta(hours=24)
-"""Times are in the customer's time zone, which is documented only for campaigns; a day covers any zone."""
+CHANGE_OVERLAP = timedelta(hours=1)
+"""Local times repeat for an hour when summer time ends; and a change shows up to three minutes late."""
+LONGEST_HISTORY = timedelta(days=1_110)
+"""Google keeps daily figures for 37 months, and refuses a query that begins earlier."""
 NAMES_PER_QUERY = 1_000
 """Campaigns or budgets in one query; Google accepts lists of 20,000 values."""
 
@@ -68,6 +75,9 @@ METRICS_QUERY = (
     "SELECT campaign.id, segments.date, metrics.impressions, metrics.clicks, metrics.cost_micros, "
     "metrics.conversions, metrics.conversions_value FROM campaign WHERE segments.date BETWEEN '{since}' AND '{until}'"
 )
+TOTALS_QUERY = (
+    "SELECT segments.date, metrics.cost_micros FROM customer WHERE segments.date BETWEEN '{since}' AND '{until}'"
+)
 
 CHANGED: dict[str, tuple[str, str]] = {
     "CAMPAIGN": ("campaign", "campaign.resource_name"),
@@ -83,9 +93,10 @@ class GoogleAds:
     """Google Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PlatformName.GOOGLE
+    products: ClassVar[tuple[str, ...]] = ("",)
 
-    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]) -> None:
-        self._app, self._http, self._now = app, http, now
+    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
+        self._app, self._http = app, http
         base = app.base_url.rstrip("/") if app.base_url else None
         self._customers_url = f"{base or API_URL}/{API_VERSION}/customers"
         self._token_url = f"{base}/token" if base else TOKEN_URL
@@ -96,30 +107,33 @@ class GoogleAds:
         """Close the connections."""
         self._http.close()
 
-    def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
+    def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, without the managers above them.
 
         If there are several ways to an account, the shortest counts: direct access of the user, which outlasts the
-        account's link to a manager, else the nearest manager. A closed account that no manager of the grant lists is
-        left out: it no longer answers even with its name.
+        account's link to a manager, else the nearest manager. A closed account no longer answers even with its name:
+        unless a manager of the grant lists it, it is left out, like a manager that cannot be read.
         """
-        nearest: dict[str, tuple[int, str]] = {}
-        accounts: dict[str, AdAccount] = {}
+        found: list[tuple[str, Any]] = []
+        refusal: PlatformError | None = None
+        left_out: list[OddRow] = []
         for customer_id in self._accessible_customers(tokens):
             try:
-                rows = self._search(tokens, customer_id, ACCOUNT_QUERY)
-            except AccountInaccessible:
-                continue
-            for row in rows:
-                level = integer_of(row, "customerClient", "level")
-                account = account_of(row, manager_id=customer_id if level else None)
-                way = (level, customer_id)
-                if way <= nearest.setdefault(account.external_id, way):
-                    nearest[account.external_id], accounts[account.external_id] = way, account
-        return tuple(accounts.values())
+                found += [(customer_id, row) for row in self._search(tokens, customer_id, ACCOUNT_QUERY)]
+            except (AccountInaccessible, InvalidRequest) as error:
+                left_out.append(OddRow(id=customer_id, why=error.message))
+                refusal = error
+        if not found and isinstance(refusal, InvalidRequest):
+            raise refusal
+        ways, odd = read_rows(self.platform, found, _way_to, lambda way: way[1]["customerClient"]["id"])
+        accounts: dict[str, AdAccount] = {}
+        for _, _, account in sorted(ways, key=lambda way: way[:2], reverse=True):
+            accounts[account.external_id] = account
+        missing = (row for row in (*left_out, *odd) if row.id not in accounts)
+        return AccountListing(accounts=tuple(accounts.values()), left_out=tuple(missing))
 
     def list_campaigns(
-        self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
+        self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
         """List the account's campaigns, removed ones too.
 
@@ -127,21 +141,26 @@ class GoogleAds:
         day is not a change; only a full listing shows it. If Google cannot list all changes (too many, or too long
         ago), the listing is full.
         """
-        if changed_since is not None:
-            names = self._changed_names(tokens, account, changed_since)
-            if names is not None:
-                rows = [row for query in _queries_for(names) for row in self._ask(tokens, account, query)]
-                return CampaignListing(campaigns=campaigns_of(rows, account.currency), complete=False)
-        rows = self._ask(tokens, account, CAMPAIGN_QUERY)
-        return CampaignListing(campaigns=campaigns_of(rows, account.currency), complete=True)
+        names = self._changed_names(tokens, account, changed) if changed else None
+        queries = [CAMPAIGN_QUERY] if names is None else list(_queries_for(names))
+        rows = [row for query in queries for row in self._ask(tokens, account, query)]
+        found, odd = read_rows(self.platform, rows, partial(campaign_of, account.currency), _campaign_id)
+        # A campaign that changed together with its budget is found twice.
+        campaigns = {campaign.external_id: campaign for campaign in found}
+        return CampaignListing(campaigns=tuple(campaigns.values()), complete=names is None and not odd, left_out=odd)
 
-    def read_metrics(
-        self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
-    ) -> MetricsReading:
-        """Read the daily metrics of the window in one call; days without metrics are absent."""
-        query = METRICS_QUERY.format(since=window.since, until=window.until)
-        rows = tuple(metrics_of(row, account.currency) for row in self._ask(tokens, account, query))
-        return MetricsReading(batches=(MetricsBatch(window=window, rows=rows),))
+    def read_metrics(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> Iterator[MetricsReading]:
+        """Read the daily metrics of the window, as far back as Google keeps them, in one call."""
+        window = _kept(window)
+        rows = self._ask(tokens, account, METRICS_QUERY.format(since=window.since, until=window.until))
+        found, odd = read_rows(self.platform, rows, partial(metrics_of, account.currency), _campaign_id)
+        yield MetricsReading(window=window, rows=tuple(found), left_out=odd)
+
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+        """Read what the account spent on each day of the window."""
+        window = _kept(window)
+        rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
+        return tuple(total_of(account.currency, row) for row in rows)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
@@ -171,7 +190,9 @@ class GoogleAds:
         """Return the ids of the customers, including managers, that the grant's user can access directly."""
         url = f"{self._customers_url}:listAccessibleCustomers"
         body = self._ads.call(
-            tokens, lambda token: self._http.build_request("GET", url, headers=self._headers(token))
+            tokens,
+            lambda token: self._http.build_request("GET", url, headers=self._headers(token)),
+            Subject(endpoint="customers"),
         ).body
         names = member(body, "resourceNames") if body != {} else []  # protobuf's JSON omits empty fields
         if not isinstance(names, list):
@@ -181,14 +202,12 @@ class GoogleAds:
             raise invalid("sent resourceNames that are not customers")
         return tuple(match[1] for match in matches if match)
 
-    def _changed_names(
-        self, tokens: TokenSource, account: AdAccount, changed_since: datetime
-    ) -> dict[str, list[str]] | None:
+    def _changed_names(self, tokens: TokenSource, account: AdAccount, changed: Period) -> dict[str, list[str]] | None:
         """Return the changed resources by the field that finds their campaigns; None if Google cannot list them."""
         zone = zone_of(account.timezone)
         since, until = (
             when.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-            for when in (changed_since - CHANGE_OVERLAP, self._now() + CHANGE_OVERLAP)
+            for when in (changed.since - CHANGE_OVERLAP, changed.until + CHANGE_OVERLAP)
         )
         try:
             rows = self._ask(tokens, account, CHANGE_QUERY.format(since=since, until=until, limit=CHANGE_LIMIT))
@@ -199,14 +218,11 @@ class GoogleAds:
         if len(rows) >= CHANGE_LIMIT:
             return None
         names: dict[str, dict[str, None]] = {}
-        for row in rows:
-            cell, field = CHANGED.get(text_of(row, "changeStatus", "resourceType"), ("", ""))
-            if not field:
-                raise invalid("sent a changeStatus.resourceType that was not requested")
-            name = text_of(row, "changeStatus", cell)
-            if not _RESOURCE_NAME.fullmatch(name):
-                raise invalid(f"sent a changeStatus.{cell} that is not a resource name")
-            names.setdefault(field, {})[name] = None
+        try:
+            for field, name in map(_change_of, rows):
+                names.setdefault(field, {})[name] = None
+        except InvalidReply:
+            return None  # what an odd row stands for is unknown
         return {field: list(found) for field, found in names.items()}
 
     def _ask(self, tokens: TokenSource, account: AdAccount, query: str) -> list[Any]:
@@ -220,6 +236,7 @@ class GoogleAds:
             lambda token: self._http.build_request(
                 "POST", url, headers=self._headers(token, manager_id), json={"query": query}
             ),
+            Subject(endpoint="search", account=customer_id),
         )
         if not isinstance(reply.body, list):
             raise invalid("sent an answer that is not an array of chunks")
@@ -248,3 +265,30 @@ def _queries_for(names: Mapping[str, list[str]]) -> Iterator[str]:
         for start in range(0, len(found), NAMES_PER_QUERY):
             quoted = ", ".join(f"'{name}'" for name in found[start : start + NAMES_PER_QUERY])
             yield f"{CAMPAIGN_QUERY} WHERE {field} IN ({quoted})"
+
+
+def _way_to(found: tuple[str, Any]) -> tuple[int, str, AdAccount]:
+    """Read a row of a customer's clients: how far it is to which account, and from which customer."""
+    customer_id, row = found
+    level = integer_of(row, "customerClient", "level")
+    return level, customer_id, account_of(row, manager_id=customer_id if level else None)
+
+
+def _campaign_id(row: Any) -> object:
+    return row["campaign"]["id"]
+
+
+def _change_of(row: Any) -> tuple[str, str]:
+    """Return the field that finds the campaigns of a changed resource, and the resource's name."""
+    cell, field = CHANGED.get(text_of(row, "changeStatus", "resourceType"), ("", ""))
+    if not field:
+        raise invalid("sent a changeStatus.resourceType that was not requested")
+    name = text_of(row, "changeStatus", cell)
+    if not _RESOURCE_NAME.fullmatch(name):
+        raise invalid(f"sent a changeStatus.{cell} that is not a resource name")
+    return field, name
+
+
+def _kept(window: DateWindow) -> DateWindow:
+    """Return the part of a window, usually up to today, that Google still keeps."""
+    return DateWindow(since=max(window.since, window.until - LONGEST_HISTORY), until=window.until)

@@ -33,6 +33,7 @@ _CONFIGURATION: Verdict = (
     "our Cloud project is refused; check it and its Google Ads API access level",
 )
 _NO_ACCESS: Verdict = (AccountInaccessible, "this grant may not read the account; check the user's or manager's access")
+_OUTDATED: Verdict = (Misconfigured, "this version of the API is no longer served; update sivera-jobs")
 _CLOSED: Verdict = (AccountInaccessible, "the account is closed or not enabled yet")
 _THROTTLED: Verdict = (Throttled, "too many requests")
 _UNAVAILABLE: Verdict = (Unavailable, "is in trouble")
@@ -75,7 +76,7 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "DEVELOPER_TOKEN_NOT_APPROVED": _CONFIGURATION,
     # requestError, quotaError, internalError
     "CLOUD_PROJECT_NOT_FOUND": _CONFIGURATION,
-    "UNSUPPORTED_VERSION": (Misconfigured, "this version of the API is no longer served; update sivera-jobs"),
+    "UNSUPPORTED_VERSION": _OUTDATED,
     "ACCESS_PROHIBITED": _CONFIGURATION,
     "RESOURCE_EXHAUSTED": _THROTTLED,
     "RESOURCE_TEMPORARILY_EXHAUSTED": _THROTTLED,
@@ -120,6 +121,8 @@ def ads_error(reply: Reply) -> PlatformError | None:
     codes += [reason for detail in details if isinstance(reason := detail.get("reason"), str)]
     code = next((code for code in codes if code in ADS_VERDICTS), codes[0] if codes else None)
     kind, sentence = ADS_VERDICTS.get(code or "") or _verdict_of_status(reply.status)
+    if reply.status == 404 and reply.body is None:
+        kind, sentence = _OUTDATED  # the page in place of a version that was retired some time ago
     if kind is Throttled:
         return _throttled(sentence, code, failures)
     if kind is InvalidRequest:

@@ -5,7 +5,6 @@ field or one of another type raises InvalidReply with its name.
 """
 
 import re
-from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -21,6 +20,7 @@ from sivera.values import (
     Campaign,
     CampaignStatus,
     DailyMetrics,
+    DailyTotal,
     PlatformName,
 )
 
@@ -54,13 +54,8 @@ def account_of(row: Any, manager_id: str | None) -> AdAccount:
     )
 
 
-def campaigns_of(rows: Iterable[Any], currency: str) -> tuple[Campaign, ...]:
-    """Return each campaign once: a campaign that changed together with its budget is found twice."""
-    campaigns = (_campaign(row, currency) for row in rows)
-    return tuple({campaign.external_id: campaign for campaign in campaigns}.values())
-
-
-def _campaign(row: Any, currency: str) -> Campaign:
+def campaign_of(currency: str, row: Any) -> Campaign:
+    """Read a row of campaign."""
     native = text_of(row, "campaign", "status")
     if native != "REMOVED" and _optional_text(row, "campaign", "servingStatus") == "ENDED":
         native = "ENDED"
@@ -92,7 +87,7 @@ def _budget(row: Any, currency: str) -> Budget:
     )
 
 
-def metrics_of(row: Any, currency: str) -> DailyMetrics:
+def metrics_of(currency: str, row: Any) -> DailyMetrics:
     """Read a row of campaign, segmented by date."""
     return DailyMetrics(
         campaign_id=text_of(row, "campaign", "id"),
@@ -102,6 +97,15 @@ def metrics_of(row: Any, currency: str) -> DailyMetrics:
         spend=Decimal(integer_of(row, "metrics", "costMicros")) / MICROS,
         conversions=_decimal(row, "metrics", "conversions"),
         conversion_value=_decimal(row, "metrics", "conversionsValue"),
+        currency=currency,
+    )
+
+
+def total_of(currency: str, row: Any) -> DailyTotal:
+    """Read a row of customer, segmented by date."""
+    return DailyTotal(
+        day=_day(text_of(row, "segments", "date"), "segments.date"),
+        spend=Decimal(integer_of(row, "metrics", "costMicros")) / MICROS,
         currency=currency,
     )
 

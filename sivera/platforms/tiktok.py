@@ -7,38 +7,44 @@ the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`) 
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 from pydantic import SecretStr
 
-from sivera.breaker import Breaker
-from sivera.errors import InvalidReply
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, TokenSource
-from sivera.platforms.calling import Caller, Reply
+from sivera.breaker import Breaker, Subject
+from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
+from sivera.platforms.calling import Caller
+from sivera.platforms.rows import read_rows
+from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
 from sivera.platforms.tiktok_json import (
-    CALL_ERRORS,
-    GRANT_ERRORS,
+    COUNT_METRIC,
     VALUE_METRIC,
     Record,
     account_of,
     campaign_and_day,
+    campaign_id_of,
     campaign_of,
-    error_of,
+    day_of,
     metrics_of,
+    total_of,
 )
+from sivera.platforms.tiktok_pages import Api, ReportCut, data_of
 from sivera.values import (
+    AccountListing,
     AdAccount,
     CampaignListing,
     DailyMetrics,
+    DailyTotal,
     DateWindow,
     GrantTokens,
-    MetricsBatch,
     MetricsReading,
+    OddRow,
+    Period,
     PlatformName,
-    ReportRequest,
 )
 
 LIVE_HOST = "https://business-api.tiktok.com"
@@ -50,8 +56,11 @@ REPORT_PATH = "/report/integrated/get/"
 REFRESH_PATH = "/tt_user/oauth2/refresh_token/"
 
 ACCOUNTS_PER_CALL = 100
-PAGE_SIZE = 1000
+CAMPAIGNS_PER_REPORT = 100
+"""The most ids that a report's filter takes."""
 DAYS_PER_REPORT = 30
+ONE_BAD_ID = frozenset({"40001", "40002", "40300"})
+"""The codes with which `advertiser/info` refuses a call because of a single one of its ids (seen live)."""
 REFRESHED_TOKEN_SECONDS = 86_400
 """The lifetime of a refreshed access token if the answer does not name it."""
 
@@ -69,96 +78,108 @@ CAMPAIGN_FIELDS = json.dumps(
     ]
 )
 DELETED_CAMPAIGNS_TOO = json.dumps({"secondary_status": "CAMPAIGN_STATUS_ALL"})
+CAMPAIGN_ID_ONLY = json.dumps(["campaign_id"])
 REPORT = {
     "service_type": "AUCTION",
     "report_type": "BASIC",
     "data_level": "AUCTION_CAMPAIGN",
     "dimensions": json.dumps(["campaign_id", "stat_time_day"]),
-    "metrics": json.dumps(["spend", "impressions", "clicks", "conversion", VALUE_METRIC]),
-    "filtering": json.dumps(
-        [{"field_name": "campaign_status", "filter_type": "IN", "filter_value": json.dumps(["STATUS_ALL"])}]
-    ),
+    "metrics": json.dumps(["spend", "impressions", "clicks", COUNT_METRIC, VALUE_METRIC]),
 }
-NO_CAMPAIGN = "0"
-"""The campaign id of rows without a campaign."""
+TOTALS = {
+    "service_type": "AUCTION",
+    "report_type": "BASIC",
+    "data_level": "AUCTION_ADVERTISER",
+    "dimensions": json.dumps(["advertiser_id", "stat_time_day"]),
+    "metrics": json.dumps(["spend"]),
+}
+NO_CAMPAIGN = "0 "
+"""The beginning of the identity of a row without a campaign."""
+NOT_DESCRIBED = "is granted, but TikTok does not describe it"
+Refusal = AccountInaccessible | InvalidRequest
 
 
 class TikTokAds:
     """TikTok Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PlatformName.TIKTOK
+    products: ClassVar[tuple[str, ...]] = ("",)
 
-    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]) -> None:
-        self._app, self._http, self._now = app, http, now
-        self._base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
-        self._api = Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker)
+    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
+        self._app, self._http = app, http
+        base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
+        self._api = Api(base, Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker))
         self._oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker, is_login=True)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts of the grant; closed ones are marked.
+    def list_accounts(self, tokens: TokenSource) -> AccountListing:
+        """List the ad accounts of the grant; closed ones are marked, and those that TikTok does not describe left out.
 
         Raises:
-            InvalidReply: Also if TikTok leaves out an account of the grant.
+            PlatformError: Also if TikTok refuses every account of the grant.
         """
-        granted = _data(self._api.call(tokens, self._granted_accounts))
-        ids = list(dict.fromkeys(record.identifier("advertiser_id") for record in granted.records("list")))
-        accounts: dict[str, AdAccount] = {}
+        about = Subject(endpoint=GRANTED_ACCOUNTS_PATH)
+        granted = data_of(self._api.caller.call(tokens, self._granted_accounts, about))
+        found, odd = read_rows(self.platform, granted.rows("list"), _advertiser_id, _advertiser_id)
+        ids, rows, refused = list(dict.fromkeys(found)), list[Any](), dict[str, Refusal]()
         for start in range(0, len(ids), ACCOUNTS_PER_CALL):
-            chunk = json.dumps(ids[start : start + ACCOUNTS_PER_CALL])
-            data = self._get(tokens, ACCOUNTS_PATH, {"advertiser_ids": chunk, "fields": ACCOUNT_FIELDS})
-            accounts.update((account.external_id, account) for account in map(account_of, data.records("list")))
-        if missing := [advertiser_id for advertiser_id in ids if advertiser_id not in accounts]:
-            raise InvalidReply(self.platform, f"left out {len(missing)} of {len(ids)} accounts")
-        return tuple(accounts[advertiser_id] for advertiser_id in ids)
+            rows += self._described(tokens, ids[start : start + ACCOUNTS_PER_CALL], refused)
+        if ids and len(refused) == len(ids):
+            raise refused[ids[0]]
+        read, odd_rows = read_rows(self.platform, rows, account_of, _advertiser_id)
+        accounts = {account.external_id: account for account in read}
+        why = {row.id: row.why for row in odd_rows} | {id_: error.message for id_, error in refused.items()}
+        missing = [OddRow(id=id_, why=why.get(id_, NOT_DESCRIBED)) for id_ in ids if id_ not in accounts]
+        return AccountListing(
+            accounts=tuple(accounts[id_] for id_ in ids if id_ in accounts), left_out=(*odd, *missing)
+        )
 
     def list_campaigns(
-        self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
+        self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
         """List all campaigns of the account, deleted ones too; TikTok has no filter by time of change.
 
         The listing is complete if it has as many campaigns as TikTok counts. If a campaign vanishes between two pages,
-        the later ones move up, and one of them is on neither page.
+        the later ones move up, and one of them is on neither page. Campaigns of Smart+, GMV Max, Promote and TopView
+        are not in it.
         """
-        params = {
-            "advertiser_id": account.external_id,
-            "fields": CAMPAIGN_FIELDS,
-            "filtering": DELETED_CAMPAIGNS_TOO,
-        }
-        records, complete = self._pages(tokens, CAMPAIGNS_PATH, params, lambda record: record.identifier("campaign_id"))
-        campaigns = tuple(campaign_of(record, account.currency) for record in records)
-        return CampaignListing(campaigns=campaigns, complete=complete)
+        rows, all_arrived = self._campaigns(tokens, account, CAMPAIGN_FIELDS)
+        read = partial(campaign_of, account.currency)
+        campaigns, odd = read_rows(self.platform, rows.values(), read, campaign_id_of)
+        return CampaignListing(campaigns=tuple(campaigns), complete=all_arrived and not odd, left_out=odd)
 
-    def read_metrics(
-        self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
-    ) -> MetricsReading:
+    def read_metrics(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> Iterator[MetricsReading]:
         """Read the daily metrics of the window, thirty days in each report.
 
         Raises:
             InvalidReply: Also if a report has fewer rows than TikTok counts: a missing day would be read as zero.
         """
-        rows: list[DailyMetrics] = []
         for span in _spans(window):
-            params = {
-                **REPORT,
-                "advertiser_id": account.external_id,
-                "start_date": span.since.isoformat(),
-                "end_date": span.until.isoformat(),
-            }
-            records, complete = self._pages(tokens, REPORT_PATH, params, campaign_and_day)
-            if not complete:
-                raise InvalidReply(self.platform, "sent fewer rows of a report than it counts")
-            read = (metrics_of(record, span, account.currency) for record in records)
-            rows.extend(row for row in read if row.campaign_id != NO_CAMPAIGN)
-        return MetricsReading(batches=(MetricsBatch(window=window, rows=tuple(rows)),))
+            rows, cut = self._daily(tokens, account, span)
+            of_campaigns = [row for identity, row in rows.items() if not identity.startswith(NO_CAMPAIGN)]
+            read = partial(metrics_of, span, account.currency)
+            found, odd = read_rows(self.platform, of_campaigns, read, campaign_and_day)
+            yield MetricsReading(window=span, rows=tuple(filter(_says_something, found)), left_out=(*odd, *cut))
+
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+        """Read what the account spent on each day of the window.
+
+        Raises:
+            ReportCut: The account has too many ads for its total.
+        """
+        totals: list[DailyTotal] = []
+        for span in _spans(window):
+            rows = self._report(tokens, account, span, TOTALS, day_of)
+            totals += (total_of(span, account.currency, row) for row in rows.values())
+        return tuple(totals)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Refresh a grant with a refresh token; any other has a token that does not expire, so prove that it works."""
         if tokens.refresh_token is None:
-            _data(self._oauth.send(self._granted_accounts(tokens.access_token.get_secret_value())))
+            data_of(self._oauth.send(self._granted_accounts(tokens.access_token.get_secret_value())))
             return tokens
         body = {
             "client_id": self._app.client_id,
@@ -166,7 +187,7 @@ class TikTokAds:
             "grant_type": "refresh_token",
             "refresh_token": tokens.refresh_token.get_secret_value(),
         }
-        data = _data(self._oauth.send(self._http.build_request("POST", self._base + REFRESH_PATH, json=body)))
+        data = data_of(self._oauth.send(self._http.build_request("POST", self._api.base + REFRESH_PATH, json=body)))
         seconds = data.integer("expires_in") if data.has("expires_in") else REFRESHED_TOKEN_SECONDS
         if seconds > LONGEST_LIFE_SECONDS:
             raise InvalidReply(self.platform, "sent an expires_in that is too long for a token")
@@ -179,35 +200,66 @@ class TikTokAds:
 
     def _granted_accounts(self, token: str) -> httpx.Request:
         params = {"app_id": self._app.client_id, "secret": self._app.client_secret.get_secret_value()}
-        return self._request(GRANTED_ACCOUNTS_PATH, params, token)
+        return self._api.request(GRANTED_ACCOUNTS_PATH, params, token)
 
-    def _request(self, path: str, params: Mapping[str, str | int], token: str) -> httpx.Request:
-        return self._http.build_request("GET", self._base + path, params=params, headers={"Access-Token": token})
+    def _described(self, tokens: TokenSource, ids: list[str], refused: dict[str, Refusal]) -> list[Any]:
+        """Return TikTok's rows about these accounts. If one bad id fails the call, halve it until the id is alone."""
+        params = {"advertiser_ids": json.dumps(ids), "fields": ACCOUNT_FIELDS}
+        try:
+            return data_of(self._api.get(tokens, ACCOUNTS_PATH, params)).rows("list")
+        except (AccountInaccessible, InvalidRequest) as error:
+            if error.code not in ONE_BAD_ID:
+                raise
+            if len(ids) == 1:
+                refused[ids[0]] = error
+                return []
+        half = len(ids) // 2
+        return self._described(tokens, ids[:half], refused) + self._described(tokens, ids[half:], refused)
 
-    def _get(self, tokens: TokenSource, path: str, params: Mapping[str, str | int]) -> Record:
-        return _data(self._api.call(tokens, partial(self._request, path, params)))
+    def _campaigns(self, tokens: TokenSource, account: AdAccount, fields: str) -> tuple[dict[str, Any], bool]:
+        params = {"advertiser_id": account.external_id, "fields": fields, "filtering": DELETED_CAMPAIGNS_TOO}
+        return self._api.pages(tokens, CAMPAIGNS_PATH, params, campaign_id_of)
 
-    def _pages(
-        self, tokens: TokenSource, path: str, params: Mapping[str, str], identity: Callable[[Record], str]
-    ) -> tuple[Sequence[Record], bool]:
-        """Read all pages; return each record once, and whether there are as many as TikTok counts."""
-        found: dict[str, Record] = {}
-        for page in range(1, MAX_PAGES + 1):
-            data = self._get(tokens, path, {**params, "page": page, "page_size": PAGE_SIZE})
-            info = data.record("page_info")
-            if info.integer("page") != page:
-                raise InvalidReply(self.platform, f"sent another page than page {page}")
-            known = len(found)
-            found.update((identity(record), record) for record in data.records("list"))
-            if page >= info.integer("total_page"):
-                return list(found.values()), len(found) >= info.integer("total_number")
-            if len(found) == known:
-                raise InvalidReply(self.platform, f"sent nothing new on page {page}")
-        raise InvalidReply(self.platform, f"has more than {MAX_PAGES} pages")
+    def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[dict[str, Any], list[OddRow]]:
+        """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report."""
+        try:
+            return self._report(tokens, account, span, REPORT | _filter(), campaign_and_day), []
+        except ReportCut:
+            campaigns, all_arrived = self._campaigns(tokens, account, CAMPAIGN_ID_ONLY)
+        if not all_arrived:
+            raise InvalidReply(self.platform, "sent fewer campaigns than it counts")
+        ids = [campaign_id_of(row) for row in campaigns.values()]
+        waiting = [ids[start : start + CAMPAIGNS_PER_REPORT] for start in range(0, len(ids), CAMPAIGNS_PER_REPORT)]
+        rows: dict[str, Any] = {}
+        cut: list[OddRow] = []
+        while waiting:
+            some = waiting.pop()
+            try:
+                rows |= self._report(tokens, account, span, REPORT | _filter(some), campaign_and_day)
+            except ReportCut as error:
+                if len(some) > 1:
+                    waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
+                    continue
+                cut.append(OddRow(id=some[0], why=error.message))
+                if len(cut) > len(ids) // 2:
+                    raise
+        return rows, cut
 
-
-def _data(reply: Reply) -> Record:
-    return Record(reply.body).record("data")
+    def _report(
+        self,
+        tokens: TokenSource,
+        account: AdAccount,
+        span: DateWindow,
+        report: Mapping[str, str],
+        identity: Callable[[Any], str],
+    ) -> dict[str, Any]:
+        """Return all rows of a report by identity."""
+        days = {"start_date": span.since.isoformat(), "end_date": span.until.isoformat()}
+        params = {**report, **days, "advertiser_id": account.external_id}
+        rows, all_arrived = self._api.pages(tokens, REPORT_PATH, params, identity)
+        if not all_arrived:
+            raise InvalidReply(self.platform, "sent fewer rows of a report than it counts")
+        return rows
 
 
 def _spans(window: DateWindow) -> Iterator[DateWindow]:
@@ -217,3 +269,21 @@ def _spans(window: DateWindow) -> Iterator[DateWindow]:
         until = min(window.until, since + timedelta(days=DAYS_PER_REPORT - 1))
         yield DateWindow(since=since, until=until)
         since = until + timedelta(days=1)
+
+
+def _filter(campaign_ids: Sequence[str] = ()) -> dict[str, str]:
+    """Return the filter of a report: deleted campaigns too, and only these ones if some are named."""
+    wanted = {"campaign_status": ["STATUS_ALL"]} | ({"campaign_ids": list(campaign_ids)} if campaign_ids else {})
+    rules = [
+        {"field_name": name, "filter_type": "IN", "filter_value": json.dumps(values)} for name, values in wanted.items()
+    ]
+    return {"filtering": json.dumps(rules)}
+
+
+def _advertiser_id(row: Any) -> str:
+    return Record(row, "row").identifier("advertiser_id")
+
+
+def _says_something(row: DailyMetrics) -> bool:
+    """Whether a row has a figure: live reports have rows of zeros, which mean the same as no row."""
+    return any((row.impressions, row.clicks, row.spend, row.conversions, row.conversion_value))

@@ -1,27 +1,11 @@
-"""TikTok's codes as our errors, and its records as our values.
-
-Codes are those of `NumericErrorCodes` in the official SDK (`tiktok-business-api-sdk-official` 1.1.3).
-"""
+"""TikTok's records as our values. A field that is missing or not as documented raises InvalidReply with its name."""
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sivera.errors import (
-    AccountInaccessible,
-    GrantRevoked,
-    InvalidReply,
-    InvalidRequest,
-    Misconfigured,
-    PlatformError,
-    ReconnectRequired,
-    Throttled,
-    TokenRejected,
-    Unavailable,
-)
-from sivera.platforms.calling import Reply, seconds_from
+from sivera.errors import InvalidReply
 from sivera.platforms.rows import zone_named
 from sivera.values import (
     AccountStatus,
@@ -31,47 +15,10 @@ from sivera.values import (
     Campaign,
     CampaignStatus,
     DailyMetrics,
+    DailyTotal,
     DateWindow,
     PlatformName,
 )
-
-OK = 0
-EXPIRED, REVOKED = 40102, 40105
-ERRORS: dict[type[PlatformError], frozenset[int]] = {
-    Throttled: frozenset({40100, 40132, 61000}),
-    Unavailable: frozenset({20001, 40200, 40201, 40202, 40700}),
-    TokenRejected: frozenset({EXPIRED, REVOKED}),
-    ReconnectRequired: frozenset({40103, 40104, 40106, 40107, 40114, 40120, 40131, 40309}),
-    AccountInaccessible: frozenset({40001, 40003, 40013, 40300, 40301, 40302}),
-    Misconfigured: frozenset(
-        {40006, 40051, 40101, 40110, 40112, 40113, 40115, 40116, 40117, 40118, 40124, 40125, 40130, 41000, 41001, 70001}
-    ),
-}
-"""The codes of the SDK's `NumericErrorCodes` with a specific meaning; `error_of` handles the others."""
-CALL_ERRORS = {code: kind for kind, codes in ERRORS.items() for code in codes}
-GRANT_ERRORS = {
-    **CALL_ERRORS,
-    EXPIRED: ReconnectRequired,
-    # "invalid/revoked": an advertiser's token is valid until the advertiser revokes it.
-    REVOKED: GrantRevoked,
-    # A call about the grant itself names no account for which a permission could be missing.
-    **dict.fromkeys(ERRORS[AccountInaccessible], Misconfigured),
-}
-SENTENCES: dict[type[PlatformError], str] = {
-    Throttled: "allows our app no more requests for now",
-    Unavailable: "is in trouble, try again",
-    TokenRejected: "rejects the access token",
-    ReconnectRequired: "has ended the grant: connect the account again",
-    GrantRevoked: "has ended the grant: connect the account again",
-    AccountInaccessible: "does not let this grant read the account: it is closed, or the permission was removed",
-    Misconfigured: "refuses our app: check its id, secret, scopes and approval in TikTok's developer portal",
-    InvalidRequest: "refuses our request",
-}
-LIKE_A_SECRET = re.compile(r"\S*://\S*|[0-9A-Za-z+/=-]{20,}")
-"""Matches URLs, tokens and secrets; TikTok's ids have only 19 digits."""
-MAX_QUOTE = 120
-THROTTLE_WAIT_SECONDS = 60.0
-"""TikTok never names the wait; after a second, a minute is its shortest window for counting calls."""
 
 CLOSED_ACCOUNT_STATUSES = frozenset({"STATUS_DISABLE", "STATUS_CONFIRM_FAIL", "STATUS_CONFIRM_FAIL_END"})
 """Closed for good, or rejected when opened. Punished (STATUS_LIMIT) and pending accounts can still be read."""
@@ -88,10 +35,11 @@ BUDGET_KINDS = {
     "BUDGET_MODE_INFINITE": BudgetKind.LOWER_LEVEL,
 }
 
-VALUE_METRIC = "total_complete_payment_rate"
-"""The value of purchases on websites, despite its name: the SDK's yml calls it `time_attr_total_shopping_value`.
+COUNT_METRIC, VALUE_METRIC = "complete_payment", "total_complete_payment_rate"
+"""The number and the value of purchases on websites.
 
-It excludes purchases in apps and in TikTok Shop.
+The second is no rate, despite its name: the SDK's `smart_plus_material_report_overview.yml` calls the two
+`time_attr_shopping` and `time_attr_total_shopping_value`. They exclude purchases in apps and in TikTok Shop.
 """
 NO_FIGURE = "-"
 """A metric without data in a report (Airbyte's connector, BEHAVIOR.md)."""
@@ -121,12 +69,12 @@ class Record:
         """Return an object."""
         return Record(self._fields.get(name), name)
 
-    def records(self, name: str) -> "list[Record]":
-        """Return a list of objects."""
+    def rows(self, name: str) -> list[Any]:
+        """Return a list; TikTok leaves an empty one out."""
         values = self._fields.get(name)
-        if not isinstance(values, list):
+        if values is not None and not isinstance(values, list):
             raise _invalid(name)
-        return [Record(value, name) for value in values]
+        return values or []
 
     def text(self, name: str) -> str:
         """Return a text that is not empty."""
@@ -185,47 +133,13 @@ class Record:
         return name
 
 
-def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> PlatformError | None:
-    """Return the error that a reply means, or None for a success.
-
-    Args:
-        kinds: The type of error of each known code. Of the others, 4xxxx are our faults, the rest TikTok's.
-        reply: A reply with any HTTP status.
-    """
-    if reply.status == 429:
-        return _error(Throttled, reply, str(reply.status))
-    if reply.status >= 500:
-        return _error(Unavailable, reply, str(reply.status))
-    code = reply.body.get("code") if isinstance(reply.body, dict) else None
-    if type(code) is not int or (code == OK and reply.status != 200):
-        return InvalidReply(PlatformName.TIKTOK, f"answered HTTP {reply.status} without a code that fits it")
-    if code == OK:
-        return None
-    return _error(kinds.get(code, InvalidRequest if 40000 <= code < 50000 else Unavailable), reply, str(code))
-
-
-def _error(kind: type[PlatformError], reply: Reply, code: str) -> PlatformError:
-    message = SENTENCES[kind] + _quote(reply.body)
-    if kind is Throttled:
-        wait = seconds_from(reply.headers, default=THROTTLE_WAIT_SECONDS)
-        return Throttled(PlatformName.TIKTOK, message, code, wait)
-    return kind(PlatformName.TIKTOK, message, code)
-
-
-def _quote(body: Any) -> str:
-    """Return TikTok's own words, shortened, without anything that could be a token, a secret or a URL."""
-    words = body.get("message") if isinstance(body, dict) else None
-    if not isinstance(words, str) or not words:
-        return ""
-    return f"; it says: {LIKE_A_SECRET.sub('...', ' '.join(words.split()))[:MAX_QUOTE]}"
-
-
 def _invalid(field: str) -> InvalidReply:
     return InvalidReply(PlatformName.TIKTOK, f"sent a reply in which {field} is missing or not as documented")
 
 
-def account_of(record: Record) -> AdAccount:
-    """Return the ad account of a record of `advertiser/info`; an unknown status counts as active."""
+def account_of(row: Any) -> AdAccount:
+    """Return the ad account of a row of `advertiser/info`; an unknown status counts as active."""
+    record = Record(row, "row")
     closed = record.has("status") and record.text("status") in CLOSED_ACCOUNT_STATUSES
     return AdAccount(
         external_id=record.identifier("advertiser_id"),
@@ -236,10 +150,12 @@ def account_of(record: Record) -> AdAccount:
     )
 
 
-def campaign_of(record: Record, currency: str) -> Campaign:
-    """Return the campaign of a record of `campaign/get`; on TikTok, ad groups have the dates."""
+def campaign_of(currency: str, row: Any) -> Campaign:
+    """Return the campaign of a row of `campaign/get`; on TikTok, ad groups have the dates."""
+    record = Record(row, "row")
     # The secondary status says why a campaign delivers or not, with a growing vocabulary; the other is its owner's.
-    wanted, native = record.text("operation_status"), record.text("secondary_status")
+    wanted = record.text("operation_status")
+    native = record.text("secondary_status") if record.has("secondary_status") else wanted
     status = CampaignStatus.REMOVED if native == DELETED else CAMPAIGN_STATUSES.get(wanted, CampaignStatus.OTHER)
     return Campaign(
         external_id=record.identifier("campaign_id"),
@@ -260,25 +176,48 @@ def _budget(record: Record, currency: str) -> Budget:
     return Budget(kind=kind, amount=amount, currency=currency)
 
 
-def campaign_and_day(record: Record) -> str:
-    """Return the identity of a row of a report."""
-    dimensions = record.record("dimensions")
+def campaign_id_of(row: Any) -> str:
+    """Return the identity of a row of `campaign/get`."""
+    return Record(row, "row").identifier("campaign_id")
+
+
+def campaign_and_day(row: Any) -> str:
+    """Return the identity of a row of a report by campaign and day."""
+    dimensions = Record(row, "row").record("dimensions")
     return f"{dimensions.identifier('campaign_id')} {dimensions.text('stat_time_day')}"
 
 
-def metrics_of(record: Record, span: DateWindow, currency: str) -> DailyMetrics:
+def day_of(row: Any) -> str:
+    """Return the identity of a row of a report by day."""
+    return Record(row, "row").record("dimensions").text("stat_time_day")
+
+
+def total_of(span: DateWindow, currency: str, row: Any) -> DailyTotal:
+    """Return the account's day of a row of a report over `span`."""
+    record = Record(row, "row")
+    day = _day_within(span, record.record("dimensions"))
+    return DailyTotal(day=day, spend=record.record("metrics").figure("spend"), currency=currency)
+
+
+def metrics_of(span: DateWindow, currency: str, row: Any) -> DailyMetrics:
     """Return the campaign's day of a row of a report over `span`."""
+    record = Record(row, "row")
     dimensions, metrics = record.record("dimensions"), record.record("metrics")
-    day = dimensions.time("stat_time_day").date()
-    if not span.since <= day <= span.until:
-        raise _invalid("stat_time_day")
+    day = _day_within(span, dimensions)
     return DailyMetrics(
         campaign_id=dimensions.identifier("campaign_id"),
         day=day,
         impressions=metrics.count("impressions"),
         clicks=metrics.count("clicks"),
         spend=metrics.figure("spend"),
-        conversions=metrics.figure("conversion"),
+        conversions=metrics.figure(COUNT_METRIC),
         conversion_value=metrics.figure(VALUE_METRIC),
         currency=currency,
     )
+
+
+def _day_within(span: DateWindow, dimensions: Record) -> date:
+    day = dimensions.time("stat_time_day").date()
+    if not span.since <= day <= span.until:
+        raise _invalid("stat_time_day")
+    return day

@@ -1,208 +1,185 @@
-"""The sync of one ad account: fetch over HTTP, then store in one transaction with its cursor.
+"""The sync of one ad account, part by part: what fails is recorded with its reason, and the other parts go on."""
 
-Cursor and data are written together. A process that is killed leaves either the old state or the new one, and a second
-run of the same sync finds nothing to change.
-"""
-
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.accounts import queries
-from sivera.clock import utc_now
-from sivera.errors import AccountInaccessible, ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
+from sivera.clock import read_clock
+from sivera.crypto import UndecryptableError
+from sivera.errors import AccountInaccessible, ReconnectRequired, SiveraError, Throttled, ThrottleScope
+from sivera.grants.discovering import rediscover
 from sivera.grants.source import GrantTokenSource
-from sivera.platforms.base import PlatformClient
-from sivera.reasons import reason_for
-from sivera.sync import queries as sync_queries
-from sivera.sync import rules
+from sivera.platforms.base import PlatformClient, ProductNotEnabled
+from sivera.reasons import is_worth_a_retry, reason_for
+from sivera.sync import part_queries, rules
+from sivera.sync.parts import Part, PartKind, PartState, parts_of
 from sivera.sync.plan import DueAccount, SyncMode
-from sivera.sync.summary import AccountSync, Outcome
+from sivera.sync.reading import OvertakenError, Reader, read_part
+from sivera.sync.summary import AccountSync, Outcome, PartSync
+
+logger = logging.getLogger("sivera.sync")
+
+OF_THE_GRANT = (ReconnectRequired, UndecryptableError)
+"""With such an error no other part of the account can be read either."""
 
 
 @dataclass(frozen=True)
 class SyncDependencies:
     """What the sync of an account needs from outside.
 
-    `client_for` and `tokens_for` give the platform's client and the grant's token source.
+    `client_for` and `tokens_for` give the platform's client and the grant's token source. `now` is the database's
+    clock: the clocks of machines differ, and what is compared later must not.
     """
 
     engine: Engine
     client_for: Callable[[values.PlatformName], PlatformClient]
     tokens_for: Callable[[values.PlatformName, int], GrantTokenSource]
-    now: Callable[[], datetime] = utc_now
-
-
-@dataclass(frozen=True)
-class Target:
-    """An account as it stood when its sync began."""
-
-    due: DueAccount
-    credential_id: int
-    account: values.AdAccount
-    cursor: datetime | None
-    outstanding: tuple[values.ReportRequest, ...]
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What the platform said, and when the fetch began."""
-
-    as_of: datetime
-    listing: values.CampaignListing
-    metrics: values.MetricsReading
+    now: Callable[[Session], datetime] = read_clock
 
 
 def sync_account(
-    deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None = None
+    deps: SyncDependencies,
+    due: DueAccount,
+    mode: SyncMode,
+    lookback_days: int | None = None,
+    *,
+    ended: dict[Part, PartSync] | None = None,
+    is_last: bool = True,
+    even_resting: bool = False,
 ) -> AccountSync:
-    """Copy one account's campaigns and metrics into the database.
+    """Copy one account's campaigns and metrics into the database, and record how each part of it ended.
 
-    Returns what it did, or that the platform wants no calls now. It records when the grant needs a human.
+    Args:
+        deps: What it needs from outside.
+        due: The account.
+        mode: How much to read.
+        lookback_days: Days of metrics to read again; None means what the mode and platform need.
+        ended: The parts that an earlier attempt of the same run has done; this attempt does the rest and adds it.
+        is_last: Whether an error that may pass counts now. Otherwise it is raised once the other parts are done.
+        even_resting: Take parts that are in the slow lane too.
 
     Raises:
-        SiveraError: The account failed, and nothing of it was written.
+        AccountInaccessible: The account is no longer in our database.
+        Exception: An error that may pass, of an attempt that is not the last.
     """
-    target = _load(deps.engine, due)
-    tokens = deps.tokens_for(due.platform, target.credential_id)
-    used = None
-    try:
-        used = tokens.current()
-        fetched = _fetch(deps, target, tokens, mode, lookback_days)
-    except Throttled as error:
-        with Session(deps.engine) as session, session.begin():
-            queries.record_put_off(session, due.id, reason_for(error), deps.now())
-        return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=error.scope is ThrottleScope.PLATFORM)
-    except ReconnectRequired as error:
-        if used is not None:
-            tokens.reject(used, error)
-        raise
+    ended = {} if ended is None else ended
+    reader, states = _load(deps, due, mode, lookback_days)
+    passing: list[Exception] = []
+    stop: Exception | None = None
+    for part in parts_of(reader.client, mode):
+        state = states.get(part, PartState())
+        if part in ended or _lacks_product(ended, part) or (not even_resting and rules.rests(state, reader.as_of)):
+            continue
+        reader, done = _sync_part(deps, reader, part, state, stop)
+        if isinstance(done, PartSync):
+            ended[part] = done
+        elif is_worth_a_retry(done) and not is_last:
+            passing.append(done)
+        else:
+            stop = done if isinstance(done, OF_THE_GRANT) else stop
+            ended[part] = _record(deps, reader, part, done)
+    if passing:
+        raise passing[0]
+    result = AccountSync.of(due, _unless_it_has_no_product(ended))
     with Session(deps.engine) as session, session.begin():
-        return store(session, target, mode, fetched, deps.now())
+        part_queries.sum_up(session, due.id)
+    return result
 
 
-def record_failure(engine: Engine, due: DueAccount, error: Exception, now: datetime) -> str:
-    """Record why an account failed, and when it is tried again. Return the reason in words."""
-    reason = reason_for(error)
-    held = error.missing if isinstance(error, rules.RemovalsHeldError) else None
-    with Session(engine) as session, session.begin():
-        queries.record_failure(session, due.id, reason, now, lambda n: rules.next_attempt(n, now), held)
-    return reason
-
-
-def _load(engine: Engine, due: DueAccount) -> Target:
-    with Session(engine) as session:
-        rows = queries.sync_target(session, due.id)
+def _load(
+    deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None
+) -> tuple[Reader, dict[Part, PartState]]:
+    with Session(deps.engine) as session:
+        rows = part_queries.read_target(session, due.id)
+        now = deps.now(session)
     if not rows:
         raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
     first = rows[0]
-    return Target(
+    reader = Reader(
+        engine=deps.engine,
+        now=deps.now,
         due=due,
+        account=values.AdAccount.model_validate({name: getattr(first, name) for name in values.AdAccount.model_fields}),
+        client=deps.client_for(due.platform),
+        tokens=deps.tokens_for(due.platform, first.credential_id),
         credential_id=first.credential_id,
-        account=values.AdAccount(
-            external_id=first.external_id,
-            name=first.name,
-            currency=first.currency,
-            timezone=first.timezone,
-            manager_id=first.manager_id,
-            region=first.region,
-        ),
-        cursor=first.campaigns_cursor,
-        outstanding=tuple(
-            values.ReportRequest(
-                report_id=row.report_id,
-                ad_product=row.ad_product,
-                window=values.DateWindow(since=row.since, until=row.until),
-                requested_at=row.requested_at,
-            )
-            for row in rows
-            if row.report_id is not None
-        ),
+        mode=mode,
+        lookback_days=lookback_days,
+        as_of=now,
     )
+    parts = {
+        Part(kind=PartKind(row.kind), product=row.ad_product): part_queries.state_of(row) for row in rows if row.kind
+    }
+    return reader, parts
 
 
-def _fetch(
-    deps: SyncDependencies, target: Target, tokens: GrantTokenSource, mode: SyncMode, lookback_days: int | None
-) -> Fetched:
-    client, account = deps.client_for(target.due.platform), target.account
-    as_of = deps.now()
-    since = target.cursor if mode is SyncMode.INCREMENTAL else None
-    today = as_of.astimezone(_zone(target)).date()
-    window = rules.metrics_window(target.due.platform, mode, lookback_days, today)
-    return Fetched(
-        as_of=as_of,
-        listing=client.list_campaigns(tokens, account, since),
-        metrics=client.read_metrics(tokens, account, window, target.outstanding),
-    )
+def _lacks_product(ended: Mapping[Part, PartSync], part: Part) -> bool:
+    """Whether the account does not have the ad product of a part."""
+    listing = ended.get(Part(kind=PartKind.CAMPAIGNS, product=part.product))
+    return listing is not None and listing.outcome is Outcome.NOT_ENABLED
 
 
-def _zone(target: Target) -> ZoneInfo:
+def _sync_part(
+    deps: SyncDependencies, reader: Reader, part: Part, state: PartState, stop: Exception | None
+) -> tuple[Reader, PartSync | Exception]:
+    """Read and store a part. Return the reader for the next part, and what was done or what went wrong."""
+    if stop is not None:
+        return reader, stop
+    used = None
     try:
-        return ZoneInfo(target.account.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ConfigurationError(
-            f"account {target.due.id} has the time zone '{target.account.timezone}', which is unknown: connect its "
-            "grant again, which reads the time zone again, or correct it in ad_accounts"
-        ) from None
+        used = reader.tokens.current()
+        try:
+            result = read_part(reader, part, state)
+        except AccountInaccessible as error:
+            # Perhaps only the way to the account has changed.
+            if isinstance(error, ProductNotEnabled) or not rediscover(
+                deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id
+            ):
+                raise
+            reader, _ = _load(deps, reader.due, reader.mode, reader.lookback_days)
+            result = read_part(reader, part, state)
+    except OvertakenError:
+        return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again=True)
+    except ReconnectRequired as error:
+        if used is not None:
+            reader.tokens.reject(used, error)
+        return reader, error
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
+        return reader, error
+    return reader, result.model_copy(update={"recovered": state.failures >= rules.SLOW_LANE_AFTER})
 
 
-def store(session: Session, target: Target, mode: SyncMode, fetched: Fetched, now: datetime) -> AccountSync:
-    """Write what was fetched, and move the cursor, in the session's transaction.
-
-    Raises:
-        RemovalsHeldError: The listing lacks more campaigns than may vanish without a human's confirmation.
-    """
-    due = target.due
-    state = queries.lock_sync_state(session, due.id)
-    if state is None or (state.synced_as_of is not None and state.synced_as_of > fetched.as_of):
-        # A sync that began later was faster: our data is older than the stored data.
-        return AccountSync(account=due, outcome=Outcome.PUT_OFF, again=True)
-    campaigns = fetched.listing.campaigns
-    added, changed, removed = sync_queries.upsert_campaigns(session, due.id, campaigns, now)
-    unchanged = len(campaigns) - added - changed - removed
-    full = mode is SyncMode.FULL and fetched.listing.complete
-    if full:
-        listed = [campaign.external_id for campaign in campaigns]
-        approved = (state.removals_held or 0) if state.removals_approved else 0
-        removed += _remove_missing(session, due.id, listed, now, approved)
-    metric_rows = sum(sync_queries.replace_window(session, due.id, batch, now) for batch in fetched.metrics.batches)
-    if target.outstanding or fetched.metrics.outstanding:
-        queries.replace_outstanding_reports(session, due.id, fetched.metrics.outstanding)
-    _record_reports(session, target, fetched.metrics)
-    queries.mark_synced(session, due.id, as_of=fetched.as_of, now=now, full=full)
-    return AccountSync(
-        account=due,
-        outcome=Outcome.SYNCED,
-        added=added,
-        changed=changed,
-        unchanged=unchanged,
-        removed=removed,
-        metric_rows=metric_rows,
-        recovered=state.consecutive_failures >= rules.SLOW_LANE_AFTER,
-    )
+def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception) -> PartSync:
+    """Record why a part was not read, and return it in words."""
+    if not isinstance(error, SiveraError | SQLAlchemyError):
+        logger.error("%s of account %d failed", str(part).capitalize(), reader.due.id, exc_info=error)
+    reason, full = reason_for(error), reader.is_full
+    outcome = Outcome.FAILED
+    with suppress(SQLAlchemyError), Session(deps.engine) as session, session.begin():  # else only the run has it
+        if isinstance(error, ProductNotEnabled):
+            outcome = Outcome.NOT_ENABLED
+            part_queries.forget_product(session, reader.due.id, part.product)
+        elif (state := part_queries.lock_part(session, reader.due.id, part)) is not None:
+            now = deps.now(session)
+            if isinstance(error, Throttled):
+                after = rules.put_off(state, reason, now, full=full)
+                outcome = Outcome.FAILED if after.failures > state.failures else Outcome.PUT_OFF
+            else:
+                after = rules.failed(state, reason, now, full=full)
+            part_queries.write_part(session, reader.due.id, part, after)
+            reason = after.error or reason
+    again = outcome is Outcome.PUT_OFF and isinstance(error, Throttled) and error.scope is ThrottleScope.PLATFORM
+    return PartSync(part=part, outcome=outcome, reason=reason, again=again)
 
 
-def _record_reports(session: Session, target: Target, metrics: values.MetricsReading) -> None:
-    """Record how old the reported figures are, so that nobody takes a sync without them for fresh."""
-    asked = {request.ad_product: request.requested_at for request in metrics.outstanding}
-    if arrived := rules.reports_as_of(metrics.batches, _zone(target)):
-        sync_queries.note_reports(session, target.due.id, arrived)
-    if first := {product: at for product, at in asked.items() if product not in arrived}:
-        sync_queries.expect_reports(session, target.due.id, first)
-    if metrics.not_enabled:
-        sync_queries.forget_reports(session, target.due.id, metrics.not_enabled)
-
-
-def _remove_missing(session: Session, account_id: int, listed: list[str], now: datetime, approved: int) -> int:
-    missing: int
-    missing, total = sync_queries.count_missing(session, account_id, listed)
-    if missing > approved and rules.too_many_removals(missing, total):
-        raise rules.RemovalsHeldError(account_id, missing, total)
-    if missing:
-        sync_queries.mark_missing_removed(session, account_id, listed, now)
-    return missing
+def _unless_it_has_no_product(ended: Mapping[Part, PartSync]) -> list[PartSync]:
+    """Return the parts that the account has. If it has no product at all, that is its failure."""
+    found = [part for part in ended.values() if part.outcome is not Outcome.NOT_ENABLED]
+    return found or [part.model_copy(update={"outcome": Outcome.FAILED}) for part in ended.values()]

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from sivera import pages
 from sivera.accounts.queries import accounts_by_age
 from sivera.sync.queries import recent_syncs
-from sivera.sync.summary import SyncSummary
+from sivera.sync.summary import AccountFailure, SyncSummary
 from sivera.values import PlatformName
 
 RUNS = 24
@@ -29,15 +29,22 @@ BOUNDS = (HOUR, 2 * HOUR, 3 * HOUR, 24 * HOUR)
 
 def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
     """Return the page of a run, as Markdown."""
-    failures = [(one.account.id, one.account.platform.value, one.account.name, one.reason) for one in summary.failures]
     return pages.page(
         job,
         summary.sentence,
         "### Accounts",
         _counts(summary, ("accounts", "synced", "failed", "put_off", "waiting")),
         "### Campaigns, and days of metrics",
-        _counts(summary, ("added", "changed", "unchanged", "removed", "metric_rows")),
-        *pages.listing("Failed", ["account", "platform", "name", "reason"], failures, f"{job}-failures"),
+        _counts(summary, ("added", "changed", "unchanged", "removed", "metric_rows", "left_out")),
+        *pages.listing("Failed", ["account", "platform", "name", "reason"], _rows(summary.failures), f"{job}-failures"),
+        *pages.listing("Incomplete", ["account", "platform", "name", "what"], _rows(summary.notes), f"{job}-failures"),
+        *pages.listing(
+            "Changed accounts",
+            ["account", "platform", "name", "what"],
+            [(one.account_id, one.platform.value, one.name, one.what) for one in summary.changes],
+            f"{job}-failures",
+        ),
+        *pages.listing("Accounts not listed", ["what"], [(text,) for text in summary.not_listed], f"{job}-failures"),
         *charts,
     )
 
@@ -71,6 +78,10 @@ def sync_charts(session: Session) -> list[str]:
             horizontal=True,
         ),
     ]
+
+
+def _rows(found: Sequence[AccountFailure]) -> list[tuple[int, str, str, str]]:
+    return [(one.account.id, one.account.platform.value, one.account.name, one.reason) for one in found]
 
 
 def _counts(summary: SyncSummary, columns: Sequence[str]) -> str:

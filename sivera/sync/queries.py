@@ -1,21 +1,21 @@
 """Questions of the sync: campaigns, daily metrics, and what its runs did."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import Delete, Row, Table, bindparam, delete, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy import Table, TextClause, bindparam, delete, false, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Date, Text
+from sqlalchemy.types import Date, DateTime, Text
 
 from sivera import values
-from sivera.models import Campaign, CampaignDailyMetric, ReportArrival, SyncRun
+from sivera.models import Campaign, CampaignDailyMetric, SyncRun
 from sivera.sync.summary import SyncSummary
-from sivera.upsert import incoming, upsert
+from sivera.upsert import incoming, precompiled, upsert
 
 REMOVED = values.CampaignStatus.REMOVED.value
 CAMPAIGN_COLUMNS = (
@@ -31,9 +31,13 @@ CAMPAIGN_COLUMNS = (
     "start_date",
     "end_date",
     "updated_at",
+    "is_reported",
 )
 
-_UPSERT_CAMPAIGNS = upsert(Campaign, key=("external_id",), columns=CAMPAIGN_COLUMNS, returning=("status",))
+# Whatever is listed is not missing any more.
+_UPSERT_CAMPAIGNS = upsert(
+    Campaign, key=("external_id",), columns=CAMPAIGN_COLUMNS, given=("missing_since",), returning=("status",)
+)
 
 
 def upsert_campaigns(
@@ -41,7 +45,8 @@ def upsert_campaigns(
 ) -> tuple[int, int, int]:
     """Write an account's campaigns. Return how many are new, changed, and changed to removed."""
     rows = orjson.dumps([_row(campaign) for campaign in campaigns]).decode()
-    written = session.execute(_UPSERT_CAMPAIGNS, {"account_id": account_id, "rows": rows, "now": now}).all()
+    values_ = {"account_id": account_id, "rows": rows, "now": now, "missing_since": None}
+    written = session.execute(_UPSERT_CAMPAIGNS, values_).all()
     added = sum(row.inserted for row in written)
     removed = sum(not row.inserted and row.status == REMOVED for row in written)
     return added, len(written) - added - removed, removed
@@ -62,33 +67,58 @@ def _row(campaign: values.Campaign) -> dict[str, object]:
         "start_date": campaign.start_date,
         "end_date": campaign.end_date,
         "updated_at": campaign.updated_at,
+        "is_reported": campaign.is_reported,
     }
 
 
-_MISSING = (
-    Campaign.account_id == bindparam("account"),
-    Campaign.status != REMOVED,
-    Campaign.external_id != func.all(bindparam("listed", type_=ARRAY(Text))),
+_OF_PRODUCT = or_(
+    bindparam("product", type_=Text) == "", Campaign.ad_product.is_not_distinct_from(bindparam("product", type_=Text))
 )
-_COUNT_MISSING = select(
-    func.count().filter(_MISSING[2]).label("missing"),
-    func.count().label("total"),
-).where(_MISSING[0], _MISSING[1])
-_REMOVE_MISSING = update(Campaign).where(*_MISSING).values(status=REMOVED, changed_at=bindparam("at"))
-
-
-def count_missing(session: Session, account_id: int, listed: list[str]) -> Row[tuple[int, int]]:
-    """Count an account's campaigns that are not removed: those missing from a listing, and all."""
-    return session.execute(_COUNT_MISSING, {"account": account_id, "listed": listed}).one()
-
-
-def mark_missing_removed(session: Session, account_id: int, listed: list[str], now: datetime) -> None:
-    """Mark the campaigns that a complete listing no longer holds as removed."""
-    session.execute(
-        _REMOVE_MISSING,
-        {"account": account_id, "listed": listed, "at": now},
-        execution_options={"synchronize_session": False},
+_MINE = (Campaign.account_id == bindparam("account"), Campaign.status != REMOVED, _OF_PRODUCT)
+_IS_MISSING = Campaign.external_id != func.all(bindparam("listed", type_=ARRAY(Text)))
+_MISSING = select(Campaign.external_id, Campaign.missing_since).where(*_MINE, _IS_MISSING)
+_COUNT = select(func.count()).select_from(Campaign).where(*_MINE)
+_REMOVE = (
+    update(Campaign)
+    .where(
+        Campaign.account_id == bindparam("account"),
+        Campaign.external_id == func.any(bindparam("ids", type_=ARRAY(Text))),
     )
+    .values(status=REMOVED, missing_since=None, changed_at=bindparam("at"))
+)
+_HOLD = (
+    update(Campaign)
+    .where(
+        Campaign.account_id == bindparam("account"),
+        Campaign.external_id == func.any(bindparam("ids", type_=ARRAY(Text))),
+    )
+    .values(missing_since=func.coalesce(Campaign.missing_since, bindparam("at")))
+)
+_UNSYNCHRONIZED = {"synchronize_session": False}
+
+
+def missing_campaigns(
+    session: Session, account_id: int, product: str, listed: Sequence[str]
+) -> tuple[dict[str, datetime | None], int]:
+    """Return the campaigns that a complete listing lacks, since when each is held, and how many campaigns there are.
+
+    Those that count as removed already are neither. On a platform without ad products `product` is empty.
+    """
+    mine = {"account": account_id, "product": product}
+    missing = {row.external_id: row.missing_since for row in session.execute(_MISSING, mine | {"listed": list(listed)})}
+    # Most listings lack nothing, and then nobody asks for the number.
+    return missing, (session.scalar(_COUNT, mine) or 0) if missing else 0
+
+
+def remove_campaigns(session: Session, account_id: int, ids: Sequence[str], now: datetime) -> None:
+    """Mark campaigns as removed."""
+    values_ = {"account": account_id, "ids": list(ids), "at": now}
+    session.execute(_REMOVE, values_, execution_options=_UNSYNCHRONIZED)
+
+
+def hold_campaigns(session: Session, account_id: int, ids: Sequence[str], now: datetime) -> None:
+    """Record since when campaigns are missing, until a second listing agrees."""
+    session.execute(_HOLD, {"account": account_id, "ids": list(ids), "at": now}, execution_options=_UNSYNCHRONIZED)
 
 
 _METRICS = TypeAdapter(Sequence[values.DailyMetrics])
@@ -96,75 +126,88 @@ _UPSERT_METRICS = upsert(
     CampaignDailyMetric,
     key=("campaign_id", "day"),
     columns=tuple(values.DailyMetrics.model_fields),
-    given=("ad_product",),
+    given=("ad_product", "missing_since"),
 )
 
 
-def _delete_zeroed() -> Delete:
-    table = CampaignDailyMetric.__table__
-    assert isinstance(table, Table)  # noqa: S101 - tells the type checker what every mapped class has
-    kept = incoming(table, ("campaign_id", "day"))
-    return delete(CampaignDailyMetric).where(
-        CampaignDailyMetric.account_id == bindparam("account"),
-        CampaignDailyMetric.day.between(bindparam("since", type_=Date), bindparam("until", type_=Date)),
-        CampaignDailyMetric.ad_product.is_not_distinct_from(bindparam("product", type_=Text)),
-        ~select(kept.c.day)
-        .where(kept.c.campaign_id == CampaignDailyMetric.campaign_id, kept.c.day == CampaignDailyMetric.day)
-        .exists(),
+def _end_missing() -> TextClause:
+    table = cast("Table", CampaignDailyMetric.__table__)
+    rows = incoming(table, ("campaign_id", "day"))
+    mine = (
+        table.c.account_id == bindparam("account"),
+        table.c.day.between(bindparam("since", type_=Date), bindparam("until", type_=Date)),
+        table.c.ad_product.is_not_distinct_from(bindparam("product", type_=Text)),
+        ~select(rows.c.day).where(rows.c.campaign_id == table.c.campaign_id, rows.c.day == table.c.day).exists(),
     )
+    is_over = or_(table.c.spend == 0, table.c.missing_since <= bindparam("agreed", type_=DateTime(timezone=True)))
+    # A row is deleted or held, never both.
+    deleted = delete(table).where(*mine, is_over).returning(table.c.day).cte("deleted")
+    since = func.coalesce(table.c.missing_since, bindparam("at", type_=DateTime(timezone=True)))
+    held = (
+        update(table)
+        .where(*mine, func.coalesce(is_over, false()).is_(False))
+        .values(missing_since=since)
+        .returning(table.c.day)
+        .cte("held")
+    )
+    counts = (select(func.count()).select_from(cte).scalar_subquery() for cte in (deleted, held))
+    return precompiled(select(*counts))
 
 
-_DELETE_ZEROED = _delete_zeroed()
+_END_MISSING = _end_missing()
 
 
-def replace_window(session: Session, account_id: int, batch: values.MetricsBatch, now: datetime) -> int:
-    """Make the window hold what the batch holds: write new and changed days, delete those that became zero.
+class Replaced(NamedTuple):
+    """How many days were written or deleted, and how many are held although the platform's reply lacks them."""
 
-    Returns:
-        The number of days written or deleted.
+    written: int
+    held: int
+
+
+def replace_window(
+    session: Session, account_id: int, product: str, reading: values.MetricsReading, now: datetime, agreed: datetime
+) -> Replaced:
+    """Make the window hold what the reading holds: write new and changed days, delete those that became zero.
+
+    A day with spend is deleted only if an earlier reading, not later than `agreed`, already lacked it; until then it is
+    held. If rows were left out of the reading, nothing is deleted.
     """
-    rows = _METRICS.dump_json(batch.rows).decode()
-    deleted = session.execute(
-        _DELETE_ZEROED,
-        {
-            "account": account_id,
-            "product": batch.ad_product,
-            "since": batch.window.since,
-            "until": batch.window.until,
-            "rows": rows,
-        },
-        execution_options={"synchronize_session": False},
-    )
-    written = session.execute(
-        _UPSERT_METRICS, {"account_id": account_id, "ad_product": batch.ad_product, "rows": rows, "now": now}
-    ).all()
-    return len(written) + deleted.rowcount  # type: ignore[attr-defined, no-any-return]
+    shared = {"rows": _METRICS.dump_json(reading.rows).decode()}
+    ended = held = 0
+    if not reading.left_out:
+        window = {"since": reading.window.since, "until": reading.window.until}
+        of_product = {"account": account_id, "product": product or None, "agreed": agreed, "at": now}
+        ended, held = session.execute(_END_MISSING, shared | window | of_product).one()
+    row = {"account_id": account_id, "ad_product": product or None, "missing_since": None, "now": now}
+    written = session.execute(_UPSERT_METRICS, shared | row).all()
+    return Replaced(written=len(written) + ended, held=held)
 
 
-def note_reports(session: Session, account_id: int, as_of: Mapping[str, datetime]) -> None:
-    """Record how new the stored reports are, by ad product. An older report changes nothing."""
-    statement = _arrivals(account_id, as_of)
-    newest = func.greatest(ReportArrival.as_of, statement.excluded.as_of)
-    session.execute(
-        statement.on_conflict_do_update(index_elements=["account_id", "ad_product"], set_={"as_of": newest})
-    )
+_TOTALS = TypeAdapter(Sequence[values.DailyTotal])
+_WRITE_TOTALS = text(
+    """
+    INSERT INTO account_daily_totals (account_id, day, spend, unattributed, currency, changed_at)
+    SELECT :account, t.day, t.spend, t.spend - coalesce(m.spend, 0), t.currency, :now
+    FROM json_to_recordset(CAST(:rows AS json)) AS t (day date, spend numeric, currency text)
+    LEFT JOIN (
+        SELECT day, sum(spend) AS spend FROM campaign_daily_metrics
+        WHERE account_id = :account AND day BETWEEN :since AND :until GROUP BY day
+    ) AS m ON m.day = t.day
+    ON CONFLICT (account_id, day) DO UPDATE
+    SET spend = excluded.spend, unattributed = excluded.unattributed, currency = excluded.currency, changed_at = :now
+    WHERE (account_daily_totals.spend, account_daily_totals.unattributed, account_daily_totals.currency)
+        IS DISTINCT FROM (excluded.spend, excluded.unattributed, excluded.currency)
+    """
+)
 
 
-def expect_reports(session: Session, account_id: int, asked_at: Mapping[str, datetime]) -> None:
-    """Record when the first report of each ad product was asked for, unless one has arrived."""
-    session.execute(_arrivals(account_id, asked_at).on_conflict_do_nothing())
-
-
-def forget_reports(session: Session, account_id: int, ad_products: Sequence[str]) -> None:
-    """Expect no more reports of these ad products."""
-    session.execute(
-        delete(ReportArrival).where(ReportArrival.account_id == account_id, ReportArrival.ad_product.in_(ad_products))
-    )
-
-
-def _arrivals(account_id: int, times: Mapping[str, datetime]) -> Insert:
-    rows = [{"account_id": account_id, "ad_product": product, "as_of": at} for product, at in times.items()]
-    return insert(ReportArrival).values(rows)
+def write_totals(
+    session: Session, account_id: int, window: values.DateWindow, totals: Sequence[values.DailyTotal], now: datetime
+) -> None:
+    """Write what an account spent on each day, and how much of it no stored campaign has."""
+    rows = _TOTALS.dump_json(totals).decode()
+    mine = {"account": account_id, "since": window.since, "until": window.until, "rows": rows, "now": now}
+    session.execute(_WRITE_TOTALS, mine)
 
 
 def record_run(session: Session, run_id: UUID, summary: SyncSummary, started_at: datetime) -> None:

@@ -1,11 +1,12 @@
 """The decisions of sync-campaigns, as pure functions: facts in, decision out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 
-from sivera.errors import SiveraError
+from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.plan import SyncMode
-from sivera.values import DateWindow, MetricsBatch, PlatformName
+from sivera.sync.summary import describe
+from sivera.values import DateWindow, OddRow, PlatformName
 
 RECENT_DAYS = 3
 """What an incremental run reads again: today and the days that late clicks still move."""
@@ -23,7 +24,7 @@ RESTATEMENT_DAYS: dict[PlatformName, int] = {
 """For how many days a platform may still change a day's figures; a full run reads them all again."""
 
 SLOW_LANE_AFTER = 3
-"""After this many failures in a row an account is in the slow lane."""
+"""After this many failures in a row a part of an account is in the slow lane."""
 
 SLOW_LANE_FIRST = timedelta(hours=2)
 SLOW_LANE_LONGEST = timedelta(hours=24)
@@ -33,49 +34,126 @@ SLOW_LANE_LEEWAY = timedelta(minutes=30)
 REMOVALS_ALLOWED = 20
 REMOVALS_SHARE = 5
 
+AGREES_AFTER = timedelta(minutes=50)
+"""A second complete reading that comes this much later confirms what vanished from the first; the job is hourly."""
 
-class RemovalsHeldError(SiveraError):
-    """A complete listing lacks too many campaigns to be believed without a human."""
+LASTING = timedelta(hours=24)
+"""What has been put off for this long has failed."""
 
-    def __init__(self, account_id: int, missing: int, total: int) -> None:
-        super().__init__(account_id, missing, total)
-        self.account_id, self.missing, self.total = account_id, missing, total
+MOST_ROWS_NAMED = 20
+"""The most odd rows that are stored with the reason why each was left out."""
 
-    def __str__(self) -> str:
-        return (
-            f"the full listing lacks {self.missing} of {self.total} campaigns, so nothing was written; if that is "
-            f"right, run: sivera accounts approve-removals {self.account_id}"
-        )
+LONGEST_CATCH_UP = 90
+"""The most days that an incremental sync reads to close a gap in what was read."""
 
 
-def metrics_window(platform: PlatformName, mode: SyncMode, lookback_days: int | None, today: date) -> DateWindow:
-    """Return the days to read again, today (in the account's time zone) included."""
-    days = lookback_days or (RESTATEMENT_DAYS[platform] if mode is SyncMode.FULL else RECENT_DAYS)
+def metrics_window(
+    platform: PlatformName, mode: SyncMode, lookback_days: int | None, today: date, state: PartState
+) -> DateWindow:
+    """Return the days to read again, today (in the account's time zone) included.
+
+    An incremental sync reads all days that may still change if days are held, and it closes the gap after a pause.
+    """
+    restated = RESTATEMENT_DAYS[platform]
+    days = lookback_days or (restated if mode is SyncMode.FULL or state.held else RECENT_DAYS)
+    if not lookback_days and state.covered_until is not None and state.covered_until < today:
+        days = max(days, min((today - state.covered_until).days + RECENT_DAYS, LONGEST_CATCH_UP))
     return DateWindow(since=today - timedelta(days=days - 1), until=today)
 
 
-def reports_as_of(batches: Iterable[MetricsBatch], zone: tzinfo) -> dict[str, datetime]:
-    """Return how new the reports among these batches are, by ad product.
+def covering(state: PartState, window: DateWindow) -> PartState:
+    """Return the state of a part once the figures of a window were read: earlier days stay covered without a gap."""
+    since, until, day = window.since, window.until, timedelta(days=1)
+    if state.covered_since is not None and state.covered_until is not None:
+        adjoins = since <= state.covered_until + day and until >= state.covered_since - day
+        if adjoins:
+            since, until = min(since, state.covered_since), max(until, state.covered_until)
+    return state.model_copy(update={"covered_since": since, "covered_until": until})
 
-    A report on days that had ended when it was asked for says nothing about later days.
-    """
-    found: dict[str, datetime] = {}
-    for batch in batches:
-        if batch.ad_product and batch.requested_at:
-            end = datetime.combine(batch.window.until + timedelta(days=1), time(), zone)
-            as_of = min(batch.requested_at, end)
-            found[batch.ad_product] = max(as_of, found.get(batch.ad_product, as_of))
-    return found
+
+def report_as_of(window: DateWindow, requested_at: datetime, zone: tzinfo) -> datetime:
+    """Return how new a report's figures are: those of days that had ended say nothing about later days."""
+    return min(requested_at, datetime.combine(window.until + timedelta(days=1), time(), zone))
 
 
 def next_attempt(failures: int, now: datetime) -> datetime | None:
-    """Return when an account is tried again after this many failures in a row; None means in the next run."""
+    """Return when a part is tried again after this many failures in a row; None means in the next run."""
     if failures < SLOW_LANE_AFTER:
         return None
     doubled: timedelta = SLOW_LANE_FIRST * 2 ** min(failures - SLOW_LANE_AFTER, 10)
     return now + min(doubled, SLOW_LANE_LONGEST) - SLOW_LANE_LEEWAY
 
 
+def rests(state: PartState, now: datetime) -> bool:
+    """Whether a part is in the slow lane. A time further ahead than the slow lane reaches is no time of ours."""
+    return state.next_attempt_at is not None and now < state.next_attempt_at <= now + SLOW_LANE_LONGEST
+
+
 def too_many_removals(missing: int, total: int) -> bool:
-    """Whether this many missing campaigns need a human's confirmation: more than 20, and more than a fifth."""
-    return missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total
+    """Whether this many missing campaigns need confirmation: all of them, or over 20 that are more than a fifth."""
+    return missing == total or (missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total)
+
+
+def succeeded(state: PartState, as_of: datetime, now: datetime, *, full: bool, left_out: Sequence[OddRow]) -> PartState:
+    """Return the state of a part after a success; that of a `full` sync also ends the failures of full syncs."""
+    update: dict[str, object] = {
+        "as_of": as_of,
+        "last_attempt_at": now,
+        "last_ok_at": now,
+        "failures": 0,
+        "next_attempt_at": None,
+        "put_off_since": None,
+        "error": None,
+        "left_out": len(left_out),
+        "left_out_rows": tuple(left_out[:MOST_ROWS_NAMED]) or None,
+    }
+    if full:
+        update |= {"last_full_at": now, "full_failures": 0, "full_error": None}
+    return state.model_copy(update=update)
+
+
+def failed(state: PartState, reason: str, now: datetime, *, full: bool) -> PartState:
+    """Return the state of a part after a failure; after several in a row the part is in the slow lane."""
+    failures = state.failures + 1
+    update: dict[str, object] = {
+        "last_attempt_at": now,
+        "failures": failures,
+        "next_attempt_at": next_attempt(failures, now),
+        "error": reason,
+    }
+    if full:
+        update |= {"full_failures": state.full_failures + 1, "full_error": reason}
+    return state.model_copy(update=update)
+
+
+def put_off(state: PartState, reason: str, now: datetime, *, full: bool) -> PartState:
+    """Return the state of a part that its platform has put off: what has been put off for a day has failed."""
+    since = state.put_off_since or now
+    state = state.model_copy(update={"last_attempt_at": now, "put_off_since": since, "error": reason})
+    if now - since < LASTING:
+        return state
+    return failed(state, f"{reason} It has been put off since {since:%Y-%m-%d %H:%M} UTC.", now, full=full)
+
+
+def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
+    """Return the columns of an account that sum up its parts: that of the part that is furthest behind.
+
+    The totals add their failures only: hourly syncs do not read them.
+    """
+    main = [state for part, state in parts.items() if part.kind is not PartKind.TOTALS]
+    reasons = {str(part): reason for part, state in parts.items() if (reason := state.error or state.full_error)}
+    return {
+        "synced_as_of": _furthest_behind(state.as_of for state in main),
+        "last_synced_at": _furthest_behind(state.last_ok_at for state in main),
+        "last_full_sync_at": _furthest_behind(state.last_full_at for state in main),
+        "last_attempt_at": max((state.last_attempt_at for state in main if state.last_attempt_at), default=None),
+        "consecutive_failures": max((state.failures for state in parts.values()), default=0),
+        "next_attempt_at": _furthest_behind(state.next_attempt_at for state in main),
+        "last_error": describe(reasons, of=len(parts)) or None,
+    }
+
+
+def _furthest_behind(times: Iterable[datetime | None]) -> datetime | None:
+    found = list(times)
+    known = [at for at in found if at is not None]
+    return min(known) if known and len(known) == len(found) else None

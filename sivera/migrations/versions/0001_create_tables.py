@@ -125,6 +125,8 @@ def upgrade() -> None:
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("strikes", sa.Integer(), server_default="0", nullable=False),
         sa.Column("last_strike_on", sa.Date(), nullable=True),
+        sa.Column("accounts_read_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("data_access_ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
@@ -184,7 +186,6 @@ def upgrade() -> None:
         sa.Column("manager_id", sa.Text(), nullable=True),
         sa.Column("region", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), server_default="active", nullable=False),
-        sa.Column("campaigns_cursor", sa.DateTime(timezone=True), nullable=True),
         sa.Column("synced_as_of", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_synced_at", sa.DateTime(timezone=True), nullable=True),
@@ -192,8 +193,6 @@ def upgrade() -> None:
         sa.Column("consecutive_failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
-        sa.Column("removals_held", sa.Integer(), nullable=True),
-        sa.Column("removals_approved", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
             "platform IN ('google', 'meta', 'amazon', 'tiktok')", name=op.f("ck_ad_accounts_platform_is_known")
@@ -317,6 +316,7 @@ def upgrade() -> None:
         sa.Column("conversions", sa.Numeric(precision=20, scale=6), nullable=False),
         sa.Column("conversion_value", sa.Numeric(precision=20, scale=6), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("missing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"],
@@ -344,6 +344,8 @@ def upgrade() -> None:
         sa.Column("start_date", sa.Date(), nullable=True),
         sa.Column("end_date", sa.Date(), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("is_reported", sa.Boolean(), server_default="true", nullable=False),
+        sa.Column("missing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("first_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
@@ -352,14 +354,47 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "external_id", name="pk_campaigns"),
     )
     op.create_table(
-        "report_arrivals",
+        "account_daily_totals",
         sa.Column("account_id", sa.BigInteger(), nullable=False),
-        sa.Column("ad_product", sa.Text(), nullable=False),
-        sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("spend", sa.Numeric(precision=20, scale=6), nullable=False),
+        sa.Column("unattributed", sa.Numeric(precision=20, scale=6), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
-            ["account_id"], ["ad_accounts.id"], name="fk_report_arrivals_account_id_ad_accounts", ondelete="CASCADE"
+            ["account_id"],
+            ["ad_accounts.id"],
+            name="fk_account_daily_totals_account_id_ad_accounts",
+            ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("account_id", "ad_product", name="pk_report_arrivals"),
+        sa.PrimaryKeyConstraint("account_id", "day", name="pk_account_daily_totals"),
+    )
+    op.create_table(
+        "sync_parts",
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("ad_product", sa.Text(), nullable=False),
+        sa.Column("as_of", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("figures_as_of", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("covered_since", sa.Date(), nullable=True),
+        sa.Column("covered_until", sa.Date(), nullable=True),
+        sa.Column("last_attempt_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_ok_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_full_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("full_failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("put_off_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("full_error", sa.Text(), nullable=True),
+        sa.Column("left_out", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("left_out_rows", postgresql.JSONB(astext_type=Text()), nullable=True),
+        sa.Column("held", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("approved", sa.Integer(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["ad_accounts.id"], name="fk_sync_parts_account_id_ad_accounts", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "kind", "ad_product", name="pk_sync_parts"),
     )
     op.create_table(
         "report_requests",
@@ -369,6 +404,9 @@ def upgrade() -> None:
         sa.Column("since", sa.Date(), nullable=False),
         sa.Column("until", sa.Date(), nullable=False),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("failed_collections", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("collected", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["ad_accounts.id"], name="fk_report_requests_account_id_ad_accounts", ondelete="CASCADE"
         ),
@@ -411,7 +449,8 @@ def downgrade() -> None:
     """Take back."""
     op.drop_table("team_budgets")
     op.drop_table("report_requests")
-    op.drop_table("report_arrivals")
+    op.drop_table("sync_parts")
+    op.drop_table("account_daily_totals")
     op.drop_table("campaigns")
     op.drop_table("campaign_daily_metrics")
     op.drop_table("budget_checks")

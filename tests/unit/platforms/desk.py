@@ -1,10 +1,10 @@
 """What the tests of the four clients share: a client at work for one grant of the sandbox, or on canned replies."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -15,11 +15,31 @@ from sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Account, Figures, Gran
 from sivera.breaker import Breaker
 from sivera.errors import PlatformError
 from sivera.platforms import CLIENTS, open_client
-from sivera.platforms.base import AppCredentials, PlatformClient, StaticToken
-from sivera.values import AdAccount, DailyMetrics, DateWindow, GrantTokens, MetricsReading, PlatformName, ReportRequest
+from sivera.platforms.base import (
+    AnswersAtOnce,
+    AppCredentials,
+    PlatformClient,
+    PreparesReports,
+    StaticToken,
+    TokenSource,
+)
+from sivera.values import (
+    AdAccount,
+    Campaign,
+    CampaignListing,
+    DailyMetrics,
+    DateWindow,
+    GrantTokens,
+    MetricsReading,
+    Period,
+    PlatformName,
+    ReportRequest,
+)
+from tests.conftest import NOW
 
 GOOGLE, META, AMAZON, TIKTOK = PlatformName
 WINDOW = DateWindow(since=date(2026, 11, 1), until=date(2026, 11, 20))
+OVERLAP = timedelta(hours=24)
 TOKEN = "act.0123456789abcdef0123456789abcdef01234567"
 SECRET = "fedcba9876543210fedcba9876543210fedcba98"
 ACCOUNT = AdAccount(
@@ -60,7 +80,7 @@ class Desk:
         self.tokens = Renewing(self.client, self.new_tokens())
 
     def new_client(self, secret: str = CLIENT_SECRET, breaker: Breaker | None = None) -> PlatformClient:
-        return open_client(self.platform, app_at(self.url, secret), breaker or self.breaker, self.world.clock.now)
+        return open_client(self.platform, app_at(self.url, secret), breaker or self.breaker)
 
     def new_tokens(self) -> GrantTokens:
         has_refresh = self.platform in (GOOGLE, AMAZON) or self.grant.rotates
@@ -78,20 +98,49 @@ class Desk:
     def change(self, campaign_id: str, **changes: Any) -> None:
         self.world.change_campaign(self.platform, self.site.id, campaign_id, **changes)
 
-    def listed(self) -> dict[str, Any]:
-        listing = self.client.list_campaigns(self.tokens, self.account)
-        assert listing.complete
-        return {campaign.external_id: campaign for campaign in listing.campaigns}
+    def listings(self, changed: Period | None = None) -> list[CampaignListing]:
+        """List the campaigns of every ad product."""
+        client = self.client
+        return [client.list_campaigns(self.tokens, self.account, name, changed) for name in client.products]
 
-    def read(self, outstanding: Sequence[ReportRequest] = (), window: DateWindow = WINDOW) -> MetricsReading:
-        return self.client.read_metrics(self.tokens, self.account, window, outstanding)
+    def listed(self) -> dict[str, Campaign]:
+        listings = self.listings()
+        assert all(listing.complete for listing in listings)
+        return {campaign.external_id: campaign for listing in listings for campaign in listing.campaigns}
+
+    def changed_since(self, ago: timedelta = timedelta()) -> list[CampaignListing]:
+        """List what changed since that long ago, with the overlap of a day that the sync adds."""
+        now = self.world.clock.now()
+        return self.listings(Period(since=now - ago - OVERLAP, until=now + OVERLAP))
+
+    def request(self, product: str, window: DateWindow = WINDOW) -> ReportRequest:
+        """Request a report of a platform that prepares reports."""
+        assert isinstance(self.client, PreparesReports)
+        report_id = self.client.request_report(self.tokens, self.account, product, window)
+        now = self.world.clock.now()
+        return ReportRequest(report_id=report_id, ad_product=product, window=window, requested_at=now)
+
+    def collect(self, request: ReportRequest) -> MetricsReading | None:
+        assert isinstance(self.client, PreparesReports)
+        return self.client.collect_report(self.tokens, self.account, request)
+
+    def read(self, window: DateWindow = WINDOW) -> list[MetricsReading]:
+        """Read the metrics of the window; request and collect reports on a platform that prepares some."""
+        client = self.client
+        if isinstance(client, AnswersAtOnce):
+            return list(client.read_metrics(self.tokens, self.account, window))
+        assert isinstance(client, PreparesReports)
+        today = self.site.today(self.world.clock.now())
+        readings = [
+            self.collect(self.request(product, part))
+            for product in client.products
+            for part in client.report_windows(product, window, today)
+        ]
+        assert None not in readings
+        return [reading for reading in readings if reading]
 
     def rows(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], DailyMetrics]:
-        """Read metrics, and collect the reports where the platform prepares some."""
-        reading = self.read(window=window)
-        if reading.outstanding:
-            reading = self.read(reading.outstanding, window)
-        rows = [row for batch in reading.batches for row in batch.rows]
+        rows = [row for reading in self.read(window) for row in reading.rows]
         found = {(row.campaign_id, row.day): row for row in rows}
         assert len(found) == len(rows)
         return found
@@ -99,9 +148,8 @@ class Desk:
     def truth(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], Figures]:
         """The world's figures of the account."""
         days = [window.since + timedelta(days=n) for n in range((window.until - window.since).days + 1)]
-        every = {
-            (c.id, day): self.world.figures(self.site, c, day) for c in self.site.campaigns.values() for day in days
-        }
+        reported = [c for c in self.site.campaigns.values() if not c.single_ad_group]
+        every = {(c.id, day): self.world.figures(self.site, c, day) for c in reported for day in days}
         return {key: figures for key, figures in every.items() if figures != ZERO}
 
     def calls(self, operation: str | None = None) -> int:
@@ -156,7 +204,7 @@ def client_on(
     """Return a client of a platform on a canned network."""
     http = httpx.Client(transport=network)
     app = app or app_at("http://platform.test", SECRET)
-    return CLIENTS[platform](app, http, breaker or Breaker(), lambda: datetime(2026, 11, 20, 12, tzinfo=UTC))
+    return CLIENTS[platform](app, http, breaker or Breaker())
 
 
 def answered(platform: PlatformName, *answers: Any, status: int = 200) -> PlatformClient:
@@ -167,15 +215,35 @@ def answered(platform: PlatformName, *answers: Any, status: int = 200) -> Platfo
 Question = Callable[[PlatformClient], object]
 
 
-def questions(platform: PlatformName, account: AdAccount = ACCOUNT) -> dict[str, Question]:
-    """The four questions that a client can be asked, each with a token that cannot be renewed."""
-    tokens = static(platform)
-    return {
-        "accounts": lambda client: client.list_accounts(tokens),
-        "campaigns": lambda client: client.list_campaigns(tokens, account),
-        "metrics": lambda client: client.read_metrics(tokens, account, WINDOW),
-        "renewal": lambda client: client.renew(held(refresh=SECRET)),
+def metrics(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> object:
+    """Ask for metrics at once, or for a report of them."""
+    if isinstance(client, AnswersAtOnce):
+        return [row for reading in client.read_metrics(tokens, account, window) for row in reading.rows]
+    assert isinstance(client, PreparesReports)
+    return client.request_report(tokens, account, client.products[0], window)
+
+
+def totals(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> object:
+    """Ask for the account's spend, where the platform tells it."""
+    return client.read_totals(tokens, account, window) if isinstance(client, AnswersAtOnce) else ()
+
+
+def questions(
+    platform: PlatformName,
+    tokens: TokenSource | None = None,
+    account: AdAccount = ACCOUNT,
+    held_: GrantTokens | None = None,
+) -> dict[str, Question]:
+    """Every question that a client can be asked; by default, each with a token that cannot be renewed."""
+    source, day = tokens or static(platform), Period(since=NOW - OVERLAP, until=NOW)
+    asked: dict[str, Question] = {
+        "accounts": lambda client: client.list_accounts(source),
+        "campaigns": lambda client: client.list_campaigns(source, account, client.products[0]),
+        "changes": lambda client: client.list_campaigns(source, account, client.products[0], day),
+        "metrics": lambda client: metrics(client, source, account),
+        "renewal": lambda client: client.renew(held_ or held(refresh=SECRET)),
     }
+    return asked if platform is AMAZON else asked | {"totals": lambda client: totals(client, source, account)}
 
 
 @contextmanager

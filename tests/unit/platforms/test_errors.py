@@ -29,8 +29,8 @@ from sivera.errors import (
 from sivera.platforms import amazon_json
 from sivera.platforms import google_errors as google
 from sivera.platforms import meta_errors as meta
-from sivera.platforms import tiktok_json as tiktok
-from sivera.platforms.amazon_json import ProductNotEnabled
+from sivera.platforms import tiktok_errors as tiktok
+from sivera.platforms.base import ProductNotEnabled
 from sivera.platforms.calling import Reply
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Question
 from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
@@ -118,6 +118,7 @@ def test_failures_of_google_ads(status: int, category: str, code: str, kind: Kin
         (400, {"error": "a shape of tomorrow"}, InvalidRequest),
         (400, {"error": {"details": ["text", {"errors": ["text", {"errorCode": "text"}]}]}}, InvalidRequest),
         (404, {"error": {"code": 404, "message": "Not found."}}, InvalidRequest),
+        (404, None, Misconfigured),
         (302, None, InvalidReply),
         (429, gateway_error(429, "RATE_LIMIT_EXCEEDED"), Throttled),
         (503, {"error": {"code": 503, "message": "Unavailable.", "status": "UNAVAILABLE"}}, Unavailable),

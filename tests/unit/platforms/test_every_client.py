@@ -26,10 +26,9 @@ from sivera.errors import (
 from sivera.platforms import CLIENTS
 from sivera.platforms.base import PlatformClient
 from sivera.values import AccountStatus, BudgetKind, CampaignStatus, DateWindow, PlatformName
-from tests.conftest import NOW, PATIENCE_SECONDS
+from tests.conftest import PATIENCE_SECONDS
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
-    ACCOUNT,
     AMAZON,
     GOOGLE,
     META,
@@ -37,7 +36,6 @@ from tests.unit.platforms.desk import (
     WINDOW,
     Desk,
     Network,
-    Question,
     Renewing,
     app_at,
     client_on,
@@ -63,7 +61,7 @@ def test_all_accounts_of_a_grant_are_listed_and_closed_ones_are_marked(
     desk = new_desk(platform, accounts=accounts, campaigns=0)
     sites = desk.world.accounts_of(desk.grant)
     sites[3].closed = True
-    listed = {account.external_id: account for account in desk.client.list_accounts(desk.tokens)}
+    listed = {account.external_id: account for account in desk.client.list_accounts(desk.tokens).accounts}
     operations = ("accounts", "validate")
     assert sum(desk.calls(operation) for operation in operations) == calls + (platform is TIKTOK)
     expected = {site.id: ours(site) for site in sites if platform is not AMAZON or not site.closed}
@@ -81,7 +79,7 @@ def test_closed_foreign_and_unknown_accounts_are_inaccessible(desk: Desk) -> Non
     unknown = desk.account.model_copy(update={"external_id": "1234567890"})
     for account in (desk.account, foreign, unknown):
         with refused(AccountInaccessible):
-            desk.client.list_campaigns(desk.tokens, account)
+            desk.client.list_campaigns(desk.tokens, account, desk.client.products[0])
 
 
 # -- campaigns --------------------------------------------------------------------------------------------------------
@@ -188,20 +186,19 @@ def test_a_listing_of_several_pages_is_read_to_the_end(
 def test_a_listing_of_changes_has_what_changed_and_says_whether_it_is_complete(desk: Desk) -> None:
     renamed, gone, *_ = desk.site.campaigns
     desk.world.clock.advance(timedelta(hours=26))
-    since = desk.world.clock.now()
     desk.tokens = Renewing(desk.client, desk.new_tokens())
-    desk.world.clock.advance(timedelta(minutes=30))
     desk.change(renamed, name="Renamed")
     removed = CampaignStatus.ARCHIVED if desk.platform is AMAZON else CampaignStatus.REMOVED
     desk.change(gone, state=removed)
     added = desk.world.add_campaign(desk.platform, desk.site.id).id
-    listing = desk.client.list_campaigns(desk.tokens, desk.account, since)
-    found = {campaign.external_id: campaign for campaign in listing.campaigns}
-    assert len(found) == len(listing.campaigns)
+    listings = desk.changed_since()
+    listed = [campaign for listing in listings for campaign in listing.campaigns]
+    found = {campaign.external_id: campaign for campaign in listed}
+    assert len(found) == len(listed)
     assert (found[renamed].name, found[gone].status) == ("Renamed", removed)
     assert added in found
     has_filter = desk.platform in (GOOGLE, META)
-    assert listing.complete is not has_filter
+    assert all(listing.complete is not has_filter for listing in listings)
     assert len(found) == (3 if has_filter else 13)
     assert found == {id_: campaign for id_, campaign in desk.listed().items() if id_ in found}
 
@@ -252,7 +249,7 @@ def test_a_renewal_gives_a_token_that_works_and_keeps_the_refresh_token(desk: De
     assert after.expires_in == LIFETIME[desk.platform]
     assert after.refresh_token == before.refresh_token
     assert (after == before) is (desk.platform is TIKTOK)  # TikTok's long-lived tokens are only proved to work
-    assert desk.client.list_accounts(static(desk.platform, after.access_token.get_secret_value()))
+    assert desk.client.list_accounts(static(desk.platform, after.access_token.get_secret_value())).accounts
 
 
 @pytest.mark.parametrize("platform", [GOOGLE, AMAZON, TIKTOK], ids=str)
@@ -272,7 +269,7 @@ def test_a_revoked_grant_must_be_reconnected(desk: Desk) -> None:
     tokens = desk.tokens.tokens
     desk.world.revoke_grant(desk.grant.id)
     with pytest.raises(ReconnectRequired):
-        desk.client.list_campaigns(desk.tokens, desk.account)
+        desk.listed()
     with pytest.raises(ReconnectRequired):
         desk.client.renew(tokens)
 
@@ -341,7 +338,7 @@ def test_a_token_that_stays_refused_is_not_renewed_again() -> None:
     for platform, (status, body) in refusals.items():
         network, tokens = Network(body, status=status), Stubborn()
         with refused(TokenRejected):
-            client_on(platform, network).list_campaigns(tokens, ACCOUNT)
+            questions(platform, tokens)["campaigns"](client_on(platform, network))
         assert (tokens.renewals, len(network.requests)) == (1, 2), platform
 
 
@@ -367,17 +364,11 @@ def test_each_fault_is_the_right_error_for_each_question(desk: Desk, fault: Faul
     tokens = desk.tokens
     desk.world.faults.add(Fault(fault.kind, status=fault.status, seconds=fault.seconds))
     reading = READ_SECONDS if fault.kind is FaultKind.HANG else PATIENCE_SECONDS
-    asked: dict[str, Question] = {
-        "accounts": lambda client: client.list_accounts(tokens),
-        "campaigns": lambda client: client.list_campaigns(tokens, desk.account),
-        "changes": lambda client: client.list_campaigns(tokens, desk.account, NOW),
-        "metrics": lambda client: client.read_metrics(tokens, desk.account, WINDOW),
-        "renewal": lambda client: client.renew(tokens.tokens),
-    }
+    asked = questions(desk.platform, tokens, desk.account, tokens.tokens)
     with httpx.Client(timeout=httpx.Timeout(PATIENCE_SECONDS, read=reading)) as http:
         for ask in asked.values():
             # A breaker for each, so that no call is postponed because of the one before.
-            client = CLIENTS[desk.platform](app_at(desk.url), http, Breaker(), desk.world.clock.now)
+            client = CLIENTS[desk.platform](app_at(desk.url), http, Breaker())
             with refused(kind, None, tokens.current()):
                 ask(client)
     # The server may accept a call after its caller has given up.
@@ -402,38 +393,37 @@ def test_a_throttled_platform_is_left_alone_by_every_account(
 
 
 @pytest.mark.parametrize("platform", list(PlatformName), ids=str)
-@pytest.mark.parametrize("question", ["accounts", "campaigns", "metrics", "renewal"])
-def test_a_platform_that_cannot_be_reached_is_unavailable(platform: PlatformName, question: str) -> None:
+def test_a_platform_that_cannot_be_reached_is_unavailable(platform: PlatformName) -> None:
     network = Network(httpx.ConnectError("to https://platform.test/?secret=1 failed"))
-    with refused(Unreached):
-        questions(platform)[question](client_on(platform, network))
+    for ask in questions(platform).values():
+        with refused(Unreached):
+            ask(client_on(platform, network))
 
 
 LIVE_URLS = {
-    GOOGLE: [
+    GOOGLE: {
         "https://googleads.googleapis.com/v26/customers:listAccessibleCustomers",
         "https://googleads.googleapis.com/v26/customers/7100000000000000000/googleAds:searchStream",
-        "https://googleads.googleapis.com/v26/customers/7100000000000000000/googleAds:searchStream",
         "https://oauth2.googleapis.com/token",
-    ],
-    META: [
+    },
+    META: {
         "https://graph.facebook.com/v26.0/me/adaccounts",
         "https://graph.facebook.com/v26.0/act_7100000000000000000/campaigns",
         "https://graph.facebook.com/v26.0/act_7100000000000000000/insights",
         "https://graph.facebook.com/v26.0/oauth/access_token",
-    ],
-    AMAZON: [
+    },
+    AMAZON: {
         "https://advertising-api.amazon.com/v2/profiles",
         "https://advertising-api.amazon.com/sp/campaigns/list",
         "https://advertising-api.amazon.com/reporting/reports",
         "https://api.amazon.com/auth/o2/token",
-    ],
-    TIKTOK: [
+    },
+    TIKTOK: {
         "https://business-api.tiktok.com/open_api/v1.3/oauth2/advertiser/get/",
         "https://business-api.tiktok.com/open_api/v1.3/campaign/get/",
         "https://business-api.tiktok.com/open_api/v1.3/report/integrated/get/",
         "https://business-api.tiktok.com/open_api/v1.3/tt_user/oauth2/refresh_token/",
-    ],
+    },
 }
 
 
@@ -444,7 +434,7 @@ def test_without_a_base_url_the_live_platform_is_called(platform: PlatformName) 
     for ask in questions(platform).values():
         with refused(Unreached):
             ask(client)
-    assert [str(request.url.copy_with(query=None)) for request in network.requests] == LIVE_URLS[platform]
+    assert {str(request.url.copy_with(query=None)) for request in network.requests} == LIVE_URLS[platform]
 
 
 def test_a_closed_client_makes_no_calls(desk: Desk) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, LOCALES
 from sivera.errors import Misconfigured, PlatformError, ReconnectRequired, Throttled, Unavailable
 from sivera.platforms.google import NAMES_PER_QUERY
-from sivera.values import BudgetKind
+from sivera.values import BudgetKind, CampaignListing, Period
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
     ACCOUNT,
@@ -48,7 +48,7 @@ def desk(new_desk: NewDesk) -> Desk:
 
 def test_each_account_is_listed_once_by_the_shortest_way_and_can_be_read(desk: Desk) -> None:
     first, second, third = desk.world.accounts_of(desk.grant)
-    accounts = {account.external_id: account for account in desk.client.list_accounts(desk.tokens)}
+    accounts = {account.external_id: account for account in desk.client.list_accounts(desk.tokens).accounts}
     manager = desk.grant.manager_id
     assert {id_: account.manager_id for id_, account in accounts.items()} == {
         first.id: None,
@@ -69,19 +69,20 @@ def test_an_account_below_two_managers_is_reached_through_the_nearer_one(order: 
         client = {"id": "77", "currencyCode": "EUR", "timeZone": "Europe/Berlin", "status": "ENABLED", "level": level}
         return [{"results": [{"customerClient": client}], "fieldMask": "x"}]
 
-    [account] = answered(GOOGLE, answer).list_accounts(static(GOOGLE))
+    [account] = answered(GOOGLE, answer).list_accounts(static(GOOGLE)).accounts
     assert (account.external_id, account.manager_id, account.name) == ("77", "2", "77")
 
 
 def test_a_user_without_customers_has_no_accounts() -> None:
-    assert answered(GOOGLE, {}).list_accounts(static(GOOGLE)) == ()
+    assert answered(GOOGLE, {}).list_accounts(static(GOOGLE)).accounts == ()
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
-def changes_since(desk: Desk, ago: timedelta = timedelta()) -> Any:
-    return desk.client.list_campaigns(desk.tokens, desk.account, desk.world.clock.now() - ago)
+def changes_since(desk: Desk, ago: timedelta = timedelta()) -> CampaignListing:
+    [listing] = desk.changed_since(ago)
+    return listing
 
 
 def test_a_listing_without_changes_costs_one_call(desk: Desk) -> None:
@@ -99,15 +100,27 @@ def test_a_changed_shared_budget_brings_every_campaign_that_uses_it(desk: Desk) 
     assert {(c.budget.kind, c.budget.amount) for c in listing.campaigns} == {(BudgetKind.SHARED, Decimal(77))}
 
 
-@pytest.mark.parametrize(("hours_before", "found"), [(0, True), (23, True), (25, False)])
-def test_changes_overlap_by_a_day_in_every_time_zone(desk: Desk, hours_before: int, found: bool) -> None:
-    for zone, _ in LOCALES:
-        desk.site.timezone = zone
-        desk.change(next(iter(desk.site.campaigns)), name="Renamed")
-        desk.world.clock.advance(timedelta(hours=hours_before))
-        desk.tokens.tokens = desk.new_tokens()
-        assert bool(changes_since(desk).campaigns) is found
-        desk.world.clock.advance(timedelta(days=2))
+@pytest.mark.parametrize("zone", [zone for zone, _ in LOCALES])
+def test_changes_are_those_of_the_period_in_every_time_zone(desk: Desk, zone: str) -> None:
+    desk.site.timezone = zone
+    first = next(iter(desk.site.campaigns))
+    desk.change(first, name="Renamed")
+    now = desk.world.clock.now()
+    for hours, found in ((0, 1), (-2, 0), (2, 0)):
+        start = now + timedelta(hours=hours)
+        changed = Period(since=start - timedelta(minutes=10), until=start + timedelta(minutes=10))
+        listing = desk.client.list_campaigns(desk.tokens, desk.account, changed=changed)
+        assert len(listing.campaigns) == found
+
+
+def test_a_change_in_the_hour_that_comes_twice_is_found(desk: Desk) -> None:
+    desk.site.timezone = "America/New_York"
+    desk.world.clock.set(datetime(2026, 11, 1, 6, 20, tzinfo=UTC))  # 01:20 for the second time
+    desk.tokens.tokens = desk.new_tokens()
+    desk.change(next(iter(desk.site.campaigns)), name="Renamed")
+    now = desk.world.clock.now()
+    changed = Period(since=now - timedelta(minutes=30), until=now + timedelta(minutes=5))
+    assert desk.client.list_campaigns(desk.tokens, desk.account, changed=changed).campaigns
 
 
 def test_changes_since_long_ago_are_a_full_listing(desk: Desk) -> None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from sivera.errors import InvalidReply
 from sivera.platforms import amazon_json, google_json, meta_json, tiktok_json
 from sivera.platforms.amazon_json import PRODUCTS
-from sivera.platforms.tiktok_json import Record
 from sivera.values import AccountStatus, Budget, BudgetKind, CampaignStatus, Value
 from tests.unit.platforms.desk import ACCOUNT, WINDOW
 
@@ -118,7 +117,7 @@ ROWS: dict[str, Row] = {
         "spend": "20.000",
         "impressions": "5830",
         "clicks": "69",
-        "conversion": "2",
+        "complete_payment": "2",
         "total_complete_payment_rate": "99.50",
     },
 }
@@ -130,19 +129,19 @@ def report(*rows: Any) -> bytes:
 
 def google_day(metrics: Row) -> Any:
     row = {"campaign": {"id": "1"}, "segments": {"date": "2026-11-01"}, "metrics": metrics}
-    return google_json.metrics_of(row, "USD")
+    return google_json.metrics_of("USD", row)
 
 
 def tiktok_day(dimensions: Row, metrics: Row) -> Any:
-    return tiktok_json.metrics_of(Record({"dimensions": dimensions, "metrics": metrics}), WINDOW, "USD")
+    return tiktok_json.metrics_of(WINDOW, "USD", {"dimensions": dimensions, "metrics": metrics})
 
 
 READERS: dict[str, Callable[[Row], Any]] = {
     "google account": lambda row: google_json.account_of({"customerClient": row}, None),
-    "google campaign": lambda row: google_json.campaigns_of([{"campaign": row}], "USD")[0],
-    "google budget": lambda row: google_json.campaigns_of(
-        [{"campaign": ROWS["google campaign"], "campaignBudget": row}], "USD"
-    )[0],
+    "google campaign": lambda row: google_json.campaign_of("USD", {"campaign": row}),
+    "google budget": lambda row: google_json.campaign_of(
+        "USD", {"campaign": ROWS["google campaign"], "campaignBudget": row}
+    ),
     "google metrics": google_day,
     "meta account": meta_json.account_of,
     "meta campaign": lambda row: meta_json.campaign_of(row, ACCOUNT),
@@ -151,8 +150,8 @@ READERS: dict[str, Callable[[Row], Any]] = {
     "amazon campaign": lambda row: amazon_json.campaign_of(row, SP, "USD"),
     "amazon display campaign": lambda row: amazon_json.campaign_of(row, SD, "USD"),
     "amazon metrics": lambda row: amazon_json.metrics_of(report(row), WINDOW, SP, "USD")[0],
-    "tiktok account": lambda row: tiktok_json.account_of(Record(row)),
-    "tiktok campaign": lambda row: tiktok_json.campaign_of(Record(row), "USD"),
+    "tiktok account": tiktok_json.account_of,
+    "tiktok campaign": lambda row: tiktok_json.campaign_of("USD", row),
     "tiktok dimensions": lambda row: tiktok_day(row, ROWS["tiktok metrics"]),
     "tiktok metrics": lambda row: tiktok_day(ROWS["tiktok dimensions"], row),
 }
@@ -224,6 +223,7 @@ MEANINGS: list[tuple[str, Row, dict[str, Any]]] = [
     ("tiktok campaign", {"budget": 0.1}, {"budget.amount": Decimal("0.1")}),
     ("tiktok campaign", {"campaign_id": 1780000000000000001}, {"external_id": "1780000000000000001"}),
     ("tiktok campaign", {"modify_time": None, "objective_type": None}, {"updated_at": None, "ad_product": None}),
+    ("tiktok campaign", {"secondary_status": None}, {"status": CampaignStatus.ACTIVE, "native_status": "ENABLE"}),
     ("tiktok campaign", {"operation_status": "DELETE"}, {"status": CampaignStatus.REMOVED}),
     ("tiktok campaign", {"operation_status": "FREEZE"}, {"status": CampaignStatus.OTHER, "native_status": "FREEZE"}),
     (
@@ -231,7 +231,11 @@ MEANINGS: list[tuple[str, Row, dict[str, Any]]] = [
         {"secondary_status": "CAMPAIGN_STATUS_BUDGET_EXCEED"},
         {"status": CampaignStatus.ACTIVE, "native_status": "CAMPAIGN_STATUS_BUDGET_EXCEED"},
     ),
-    ("tiktok metrics", {"conversion": "-", "impressions": 5830}, {"conversions": Decimal(0), "impressions": 5830}),
+    (
+        "tiktok metrics",
+        {"complete_payment": "-", "impressions": 5830},
+        {"conversions": Decimal(0), "impressions": 5830},
+    ),
 ]
 
 
@@ -314,7 +318,7 @@ SPOILT: list[tuple[str, str, Any]] = [
     ("tiktok campaign", "campaign_id", ""),
     ("tiktok campaign", "campaign_id", 1.5),
     ("tiktok campaign", "campaign_name", 7),
-    ("tiktok campaign", "secondary_status", {}),
+    ("tiktok campaign", "secondary_status", 7),
     ("tiktok campaign", "budget_mode", "BUDGET_MODE_WEEK"),
     ("tiktok campaign", "budget", True),
     ("tiktok campaign", "budget", "fifty"),

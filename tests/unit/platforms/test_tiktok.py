@@ -18,6 +18,7 @@ from tests.unit.platforms.desk import (
     answered,
     client_on,
     held,
+    metrics,
     refused,
     static,
 )
@@ -38,8 +39,8 @@ def test_a_report_covers_thirty_days_at_most(new_desk: NewDesk, days: int, calls
 
 def test_a_window_without_days_asks_nothing() -> None:
     window, network = DateWindow(since=date(2026, 11, 2), until=date(2026, 11, 1)), Network({})
-    [batch] = client_on(TIKTOK, network).read_metrics(static(TIKTOK), ACCOUNT, window).batches
-    assert (batch.rows, network.requests) == ((), [])
+    assert metrics(client_on(TIKTOK, network), static(TIKTOK), ACCOUNT, window) == []
+    assert network.requests == []
 
 
 def test_a_long_lived_token_is_proved_by_one_call(new_desk: NewDesk) -> None:

@@ -76,8 +76,10 @@ def test_every_field_of_the_sandbox_is_googles_and_can_be_selected(caller: Calle
     assert not [name for group, names in FIELDS.items() for name in names if gaql_field(f"{group}.{name}") is None]
     for resource, groups in SELECTABLE.items():
         fields = ", ".join(f"{group}.{name}" for group in groups for name in FIELDS[group])
+        days = "WHERE segments.date BETWEEN '2026-11-18' AND '2026-11-20'"
         where = {
-            "campaign": "WHERE segments.date BETWEEN '2026-11-18' AND '2026-11-20'",
+            "campaign": days,
+            "customer": days,
             "change_status": "WHERE change_status.last_change_date_time BETWEEN '2026-11-01' AND '2026-11-21' LIMIT 1",
         }.get(resource, "")
         assert caller.ask(" ".join(["SELECT", fields, "FROM", resource, where])).status_code == 200
@@ -88,10 +90,11 @@ def test_every_field_of_the_sandbox_is_googles_and_can_be_selected(caller: Calle
     [
         CAMPAIGNS,
         METRICS,
+        client.TOTALS_QUERY.format(since="2026-11-01", until="2026-11-20"),
         CLIENTS,
         client.CHANGE_QUERY.format(since="2026-11-19", until="2026-11-21 00:00:00", limit=10_000),
     ],
-    ids=["campaigns", "metrics", "accounts", "changes"],
+    ids=["campaigns", "metrics", "totals", "accounts", "changes"],
 )
 def test_answers_are_googles_protobufs(caller: Caller, query: str) -> None:
     caller.world.change_campaign(GOOGLE, caller.account.id, "20000000002", name="Retargeting 3")
@@ -184,6 +187,13 @@ def test_queries_that_google_does_not_accept(caller: Caller, query: str, code: s
     assert failure_of(caller.ask(query)) == (400, category, code)
 
 
+def test_daily_figures_are_kept_for_37_months(caller: Caller) -> None:
+    for since, status in (("2023-10-23", 200), ("2023-10-20", 400)):
+        response = caller.ask(client.METRICS_QUERY.format(since=since, until="2026-11-20"))
+        assert response.status_code == status
+    assert failure_of(response) == (400, "date_range_error", "REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED")
+
+
 def test_metrics_are_refused_for_a_manager(caller: Caller) -> None:
     found = failure_of(caller.ask(METRICS, caller.grant.manager_id))
     assert found == (400, "query_error", "REQUESTED_METRICS_FOR_MANAGER")
@@ -197,6 +207,8 @@ def test_a_body_that_is_not_a_search_request_is_refused(caller: Caller, body: by
     assert response.status_code == 400
     assert response.json()[0]["error"]["message"].startswith("Invalid JSON payload received.")
     assert failure_of(caller.ask("")) == (400, "request_error", "REQUIRED_FIELD_MISSING")
+    response = caller.http.post(f"{url}?pageSize=1", json={"query": CAMPAIGNS}, headers=headers)
+    assert response.json()[0]["error"]["message"].startswith('Invalid JSON payload received. Unknown name "pageSize"')
 
 
 @pytest.mark.parametrize(
@@ -255,6 +267,7 @@ def test_trouble_is_an_internal_error(caller: Caller, status: int) -> None:
         ({"client_id": "other"}, 401, "invalid_client"),
         ({"client_secret": "other"}, 401, "invalid_client"),
         ({"refresh_token": ""}, 400, "invalid_request"),
+        ({"client": "x"}, 400, "invalid_request"),
         ({"refresh_token": "1//made-up"}, 400, "invalid_grant"),
     ],
 )

@@ -1,0 +1,122 @@
+"""Discovering which ad accounts a grant reaches now, once a day and whenever one can no longer be read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera.accounts import queries as account_queries
+from sivera.errors import PlatformError
+from sivera.grants import queries
+from sivera.models import AdAccount
+from sivera.platforms.base import PlatformClient, TokenSource
+from sivera.values import OddRow, PlatformName, Value
+
+EVERY = timedelta(hours=20)
+"""A grant is due again after this time: once a day, in whichever run comes first."""
+
+AGAIN_AFTER = timedelta(hours=1)
+"""A grant with an account that cannot be read is discovered again, but not by each of its accounts."""
+
+WATCHED = {
+    "name": "renamed",
+    "currency": "another currency",
+    "timezone": "another time zone",
+    "manager_id": "another way",
+}
+
+
+class DueGrant(Value):
+    """A grant with ad accounts to discover: our id, and what a person recognises it by."""
+
+    id: int
+    platform: PlatformName
+    team: str
+    name: str
+
+
+class AccountChange(Value):
+    """What is new about an ad account: our id, its name, and what has changed."""
+
+    account_id: int
+    platform: PlatformName
+    name: str
+    what: str
+
+
+class Discovery(Value):
+    """What discovering the accounts of a grant has found."""
+
+    account_ids: tuple[int, ...]
+    changes: tuple[AccountChange, ...] = ()
+    left_out: tuple[OddRow, ...] = ()
+
+
+def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Sequence[str]) -> list[DueGrant]:
+    """Return the working grants with accounts that were not listed for a day, the longest first."""
+    return [
+        DueGrant(id=row.id, platform=PlatformName(row.platform), team=row.team, name=row.name)
+        for row in queries.undiscovered_grants(session, EVERY, [one.value for one in platforms], teams)
+    ]
+
+
+def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int) -> Discovery:
+    """Find the ad accounts that a grant reaches now, and store what is new about them.
+
+    An account that the platform no longer lists stays as it is: its sync says what is wrong with it.
+
+    Raises:
+        PlatformError: The platform does not list them; nothing was changed.
+    """
+    listing = client.list_accounts(tokens)
+    with Session(engine) as session, session.begin():
+        grant = queries.get_credential(session, credential_id)
+        before = {one.external_id: _facts(one) for one in account_queries.accounts_of(session, credential_id)}
+        carried = account_queries.upsert_accounts(session, grant, listing.accounts)
+        queries.record_discovery(session, credential_id, listing.data_access_ends)
+        listed = {account.external_id for account in listing.accounts}
+        changes = [
+            AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=what)
+            for one in carried
+            for what in _changes(before.get(one.external_id), _facts(one), is_listed=one.external_id in listed)
+        ]
+        ids = tuple(account.id for account in carried)
+    return Discovery(account_ids=ids, changes=tuple(changes), left_out=listing.left_out)
+
+
+def rediscover(
+    engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int, account_id: int
+) -> bool:
+    """Discover the accounts of a grant that can no longer read one. Return whether that one has changed."""
+    with Session(engine) as session, session.begin():
+        before = account_queries.get_account(session, account_id)
+        known = before and _facts(before)
+        is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)
+    if is_due:
+        try:
+            discover(engine, client, tokens, credential_id)
+        except PlatformError:
+            return False  # the account's own error says more
+    with Session(engine) as session:
+        now = account_queries.get_account(session, account_id)
+        return now is not None and _facts(now) != known
+
+
+def _facts(account: AdAccount) -> dict[str, str | None]:
+    return {name: getattr(account, name) for name in (*WATCHED, "status", "region")}
+
+
+def _changes(
+    before: Mapping[str, str | None] | None, now: Mapping[str, str | None], *, is_listed: bool
+) -> Iterator[str]:
+    if before is None:
+        yield "new"
+        return
+    if not is_listed:
+        yield "no longer listed by its grant"
+    if before["status"] != now["status"]:
+        yield "closed" if now["status"] == "closed" else "open again"
+    for name, what in WATCHED.items():
+        if before[name] != now[name]:
+            yield f"its {what} was {before[name] or 'none'} and is {now[name] or 'none'}"

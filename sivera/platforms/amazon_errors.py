@@ -1,0 +1,137 @@
+"""Amazon's error replies as our errors: those of the Ads API, of its reports, and of Login with Amazon."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sivera.errors import (
+    AccountInaccessible,
+    GrantRevoked,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    Throttled,
+    ThrottleScope,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.platforms.base import ProductNotEnabled
+from sivera.platforms.calling import Reply, seconds_from
+from sivera.values import PlatformName
+
+PLATFORM = PlatformName.AMAZON
+
+
+def _words(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+REFUSALS: tuple[tuple[re.Pattern[str], type[PlatformError], str], ...] = (
+    (
+        _words("not authorized for sponsored|not have access to sponsored"),
+        ProductNotEnabled,
+        "has not enabled this ad product for the account",
+    ),
+    (_words("scope header is missing"), InvalidRequest, "got a request without a profile"),
+    (
+        _words("access (scope|this advertiser)|advertiser found for scope|manage this (profile|advertiser)"),
+        AccountInaccessible,
+        "does not let this grant read the account",
+    ),
+    (_words("client.?id"), Misconfigured, "refuses our client id: check the keys of the Amazon app"),
+    (
+        _words("(client|application) is not (approved|authorized)"),
+        Misconfigured,
+        "refuses our application: check the approval of the Amazon app",
+    ),
+    (
+        _words("method not found|could not find resource"),
+        Misconfigured,
+        "no longer has this version of its API: update Sivera Jobs",
+    ),
+)
+"""The meaning of a 400, 401, 403 or 404 by its words: one status has several meanings."""
+STATUSES: dict[int, tuple[type[PlatformError], str]] = {
+    401: (TokenRejected, "rejects the access token"),
+    403: (AccountInaccessible, "does not let this grant read the account"),
+    408: (Unavailable, "did not answer in time"),
+}
+LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
+    # "valid indefinitely unless the user removes the app" (login-with-amazon/refresh-token)
+    "invalid_grant": (GrantRevoked, "rejects the refresh token: connect the account again"),
+    "invalid_client": (Misconfigured, "refuses our client id or secret: check the keys of the Amazon app"),
+    "unauthorized_client": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
+    "unsupported_grant_type": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
+    "server_error": (Unavailable, "cannot renew tokens at the moment"),
+    "temporarily_unavailable": (Unavailable, "cannot renew tokens at the moment"),
+}
+"""The errors of RFC 6749, 5.2, in Login with Amazon."""
+SECRET_TEXT = re.compile(r"https?://\S+|Atz[ar]\|\S+")
+MAX_DETAIL = 120
+ENDPOINT = ThrottleScope.ENDPOINT
+SHORT_WAIT_SECONDS = 60.0
+LONG_WAIT_SECONDS = 600.0
+"""The wait if Amazon names none. For reports it often names none, and recovers slowly (its guide on rate limits)."""
+
+
+def detail(body: Any) -> str:
+    """Return the text of an error, under the name that its API uses."""
+    names = ("message", "detail", "details") if isinstance(body, dict) else ()
+    return next((body[name] for name in names if isinstance(body.get(name), str)), "")
+
+
+def error_of(reply: Reply, default_wait: float = SHORT_WAIT_SECONDS) -> PlatformError | None:
+    """Return the error that a reply of the Ads API means. A 'slow down' is about the called endpoint only."""
+    if reply.status < 300:
+        return None
+    code, said = _code(reply, "code"), SECRET_TEXT.sub("...", detail(reply.body))[:MAX_DETAIL]
+    if reply.status == 429:
+        seconds = seconds_from(reply.headers, default=default_wait)
+        return Throttled(PLATFORM, "asks us to slow down", code, seconds, ENDPOINT)
+    if reply.status in (400, 401, 403, 404):
+        for words, kind, sentence in REFUSALS:
+            if words.search(said):
+                return kind(PLATFORM, f"{sentence}: {said}", code)
+    if reply.status >= 500 or reply.status < 400:
+        return Unavailable(PLATFORM, f"answered HTTP {reply.status}", code)
+    kind, sentence = STATUSES.get(reply.status, (InvalidRequest, "refuses our request"))
+    return kind(PLATFORM, f"{sentence}: {said}" if said else sentence, code)
+
+
+def creation_error_of(reply: Reply) -> PlatformError | None:
+    """Return the error that a reply to the request of a report means; none for a duplicate (425)."""
+    return None if reply.status == 425 else error_of(reply, LONG_WAIT_SECONDS)
+
+
+def polling_error_of(reply: Reply) -> PlatformError | None:
+    """Return the error that a reply about a report means; none for a report that Amazon does not know (404)."""
+    return None if reply.status == 404 else error_of(reply, LONG_WAIT_SECONDS)
+
+
+def storage_error_of(status: int, headers: Mapping[str, str]) -> PlatformError | None:
+    """Return the error that the answer to a download means; S3 says 'slow down' with 503 (its API reference)."""
+    if status == 200:
+        return None
+    if status in (429, 503):
+        seconds = seconds_from(headers)
+        return Throttled(PLATFORM, "asks us to download reports more slowly", str(status), seconds, ENDPOINT)
+    return Unavailable(PLATFORM, "did not deliver a report that is ready", str(status))
+
+
+def login_error_of(reply: Reply) -> PlatformError | None:
+    """Return the error that a reply of Login with Amazon means."""
+    if reply.status < 300:
+        return None
+    code = _code(reply, "error")
+    if reply.status == 429:
+        seconds = seconds_from(reply.headers)
+        return Throttled(PLATFORM, "asks us to renew tokens more slowly", code, seconds, ENDPOINT)
+    if reply.status >= 500 or reply.status < 400:
+        return Unavailable(PLATFORM, f"answered HTTP {reply.status} to the renewal of a token", code)
+    kind, sentence = LOGIN_ERRORS.get(code, (InvalidRequest, "refuses our request to renew a token"))
+    return kind(PLATFORM, sentence, code)
+
+
+def _code(reply: Reply, name: str) -> str:
+    code = reply.body.get(name) if isinstance(reply.body, dict) else None
+    return code[:60] if isinstance(code, str) and code else str(reply.status)

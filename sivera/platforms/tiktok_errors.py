@@ -1,0 +1,96 @@
+"""TikTok's codes as our errors.
+
+Codes are those of `NumericErrorCodes` in the official SDK (`tiktok-business-api-sdk-official` 1.1.3).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sivera.errors import (
+    AccountInaccessible,
+    GrantRevoked,
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.platforms.calling import Reply, seconds_from
+from sivera.values import PlatformName
+
+OK = 0
+EXPIRED, REVOKED = 40102, 40105
+ERRORS: dict[type[PlatformError], frozenset[int]] = {
+    Throttled: frozenset({40100, 40132, 61000}),
+    Unavailable: frozenset({20001, 40200, 40201, 40202, 40700}),
+    TokenRejected: frozenset({EXPIRED, REVOKED}),
+    ReconnectRequired: frozenset({40103, 40104, 40106, 40107, 40114, 40120, 40131, 40309}),
+    AccountInaccessible: frozenset({40001, 40003, 40013, 40300, 40301, 40302}),
+    Misconfigured: frozenset(
+        {40006, 40051, 40101, 40110, 40112, 40113, 40115, 40116, 40117, 40118, 40124, 40125, 40130, 41000, 41001, 70001}
+    ),
+}
+"""The codes of the SDK's `NumericErrorCodes` with a specific meaning; `error_of` handles the others."""
+CALL_ERRORS = {code: kind for kind, codes in ERRORS.items() for code in codes}
+GRANT_ERRORS = {
+    **CALL_ERRORS,
+    EXPIRED: ReconnectRequired,
+    # "invalid/revoked": an advertiser's token is valid until the advertiser revokes it.
+    REVOKED: GrantRevoked,
+    # A call about the grant itself names no account for which a permission could be missing.
+    **dict.fromkeys(ERRORS[AccountInaccessible], Misconfigured),
+}
+SENTENCES: dict[type[PlatformError], str] = {
+    Throttled: "allows our app no more requests for now",
+    Unavailable: "is in trouble, try again",
+    TokenRejected: "rejects the access token",
+    ReconnectRequired: "has ended the grant: connect the account again",
+    GrantRevoked: "has ended the grant: connect the account again",
+    AccountInaccessible: "does not let this grant read the account: it is closed, or the permission was removed",
+    Misconfigured: "refuses our app: check its id, secret, scopes and approval in TikTok's developer portal",
+    InvalidRequest: "refuses our request",
+}
+LIKE_A_SECRET = re.compile(r"\S*://\S*|[0-9A-Za-z+/=-]{20,}")
+"""Matches URLs, tokens and secrets; TikTok's ids have only 19 digits."""
+MAX_QUOTE = 120
+THROTTLE_WAIT_SECONDS = 60.0
+"""TikTok never names the wait; after a second, a minute is its shortest window for counting calls."""
+
+
+def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> PlatformError | None:
+    """Return the error that a reply means, or None for a success.
+
+    Args:
+        kinds: The type of error of each known code. Of the others, 4xxxx are our faults, the rest TikTok's.
+        reply: A reply with any HTTP status.
+    """
+    if reply.status == 429:
+        return _error(Throttled, reply, str(reply.status))
+    if reply.status >= 500:
+        return _error(Unavailable, reply, str(reply.status))
+    code = reply.body.get("code") if isinstance(reply.body, dict) else None
+    if type(code) is not int or (code == OK and reply.status != 200):
+        return InvalidReply(PlatformName.TIKTOK, f"answered HTTP {reply.status} without a code that fits it")
+    if code == OK:
+        return None
+    return _error(kinds.get(code, InvalidRequest if 40000 <= code < 50000 else Unavailable), reply, str(code))
+
+
+def _error(kind: type[PlatformError], reply: Reply, code: str) -> PlatformError:
+    message = SENTENCES[kind] + _quote(reply.body)
+    if kind is Throttled:
+        wait = seconds_from(reply.headers, default=THROTTLE_WAIT_SECONDS)
+        return Throttled(PlatformName.TIKTOK, message, code, wait)
+    return kind(PlatformName.TIKTOK, message, code)
+
+
+def _quote(body: Any) -> str:
+    """Return TikTok's own words, shortened, without anything that could be a token, a secret or a URL."""
+    words = body.get("message") if isinstance(body, dict) else None
+    if not isinstance(words, str) or not words:
+        return ""
+    return f"; it says: {LIKE_A_SECRET.sub('...', ' '.join(words.split()))[:MAX_QUOTE]}"

@@ -1,0 +1,50 @@
+"""When to request a report, and when to give one up: rules for platforms that prepare metrics as reports."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sivera.platforms.base import REPORT_PATIENCE
+from sivera.values import DateWindow, ReportRequest
+
+MOST_COLLECTIONS = 3
+"""After this many failed collections a report is given up: it may be unusable for ever."""
+
+MOST_A_DAY = 2
+A_DAY = timedelta(hours=22)
+FRESH_FOR = timedelta(hours=12, minutes=30)
+"""The age of a window's figures from which it is requested again: once between two nightly runs, which ask for all."""
+NEW_DAY = timedelta(days=1)
+"""A report without the day that has just begun still has the window."""
+
+
+class KnownRequest(ReportRequest):
+    """A request for a report as the database knows it; see `sivera.models.ReportRequest`."""
+
+    failed_collections: int = 0
+    ended_at: datetime | None = None
+    collected: bool = False
+
+
+def is_given_up(request: KnownRequest, now: datetime) -> bool:
+    """Whether a report is not waited for any longer, whatever its status."""
+    return request.failed_collections >= MOST_COLLECTIONS or now - request.requested_at > REPORT_PATIENCE
+
+
+def windows_to_ask(windows: Iterable[DateWindow], requests: Sequence[KnownRequest], now: datetime) -> list[DateWindow]:
+    """Return the windows to request now: those that nothing open covers, each at most twice a day.
+
+    A window with a report that was given up may be requested again at once.
+    """
+    return [window for window in windows if _is_due(window, requests, now)]
+
+
+def _is_due(window: DateWindow, requests: Sequence[KnownRequest], now: datetime) -> bool:
+    covering = [
+        one for one in requests if one.window.since <= window.since and one.window.until >= window.until - NEW_DAY
+    ]
+    lately = [one for one in covering if now - one.requested_at < A_DAY]
+    return (
+        not any(one.ended_at is None for one in covering)
+        and len(lately) < MOST_A_DAY
+        and not any(one.collected and now - one.requested_at < FRESH_FOR for one in covering)
+    )
