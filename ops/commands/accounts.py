@@ -106,6 +106,8 @@ def sync_account(
             waits_for_reports = has_open_requests(session, id)
         if summary is None:
             raise SiveraError(f"the run ended {state.name} before it had a result ({state.message})")
+        for one in summary.notes:
+            say(one.reason)
         say(_done(summary))
         if waits_for_reports:
             say("The platform is preparing reports of daily metrics; a later sync collects them.")

@@ -13,7 +13,8 @@ from sandbox.world import World
 from sivera.accounts.queries import upsert_accounts
 from sivera.errors import PlatformError, ReconnectRequired, Unavailable
 from sivera.grants import renewal_queries as renewals
-from sivera.grants.connecting import AccountsNotListed, connect_token, discover
+from sivera.grants.connecting import AccountsNotListed, connect_token
+from sivera.grants.discovering import discover
 from sivera.grants.queries import get_credential
 from sivera.values import AdAccount, PlatformName
 from tests.stage import Stage
@@ -104,9 +105,9 @@ def test_a_token_is_stored_without_accounts_only_if_the_platform_replaced_it(sta
     world.faults.clear()
     id_ = stored_alone.value.credential_id
     source = stage.tokens(PlatformName.AMAZON, id_)
-    assert len(discover(stage.engine, client, source, id_)) == 2
+    assert len(discover(stage.engine, client, source, id_).account_ids) == 2
     grant.account_ids.extend(kept.account_ids)
-    assert len(discover(stage.engine, client, source, id_)) == 3, "an account that came later"
+    assert len(discover(stage.engine, client, source, id_).account_ids) == 3, "an account that came later"
     stage.pass_time(timedelta(hours=2))
     assert world.grant_of_access(PlatformName.AMAZON, source.renewed(source.current())) is grant
 

@@ -10,6 +10,7 @@ import pytest
 from ops.timetable import find_timetable, read_timetable
 from sivera.reports import rules
 from sivera.reports.rules import AccountFacts, MissingAccount, Period, Why
+from sivera.sync.parts import PartState
 from sivera.sync.plan import SyncMode
 from sivera.sync.rules import RESTATEMENT_DAYS, metrics_window
 from sivera.values import PlatformName
@@ -111,8 +112,8 @@ def test_a_day_is_final_when_no_full_sync_reads_it_again() -> None:
         final = rules.final_on(DAY, platform)
         assert (final - DAY).days == days
         # The window of the last sync on the day before still begins with it.
-        assert metrics_window(platform, SyncMode.FULL, None, final - timedelta(days=1)).since == DAY
-        assert metrics_window(platform, SyncMode.FULL, None, final).since > DAY
+        assert metrics_window(platform, SyncMode.FULL, None, final - timedelta(days=1), PartState()).since == DAY
+        assert metrics_window(platform, SyncMode.FULL, None, final, PartState()).since > DAY
         # What that sync restated is in a report of the next morning.
         assert rules.restated_since(final - timedelta(days=1), [platform], None) == DAY
         assert rules.restated_since(final, [platform], None) > DAY
