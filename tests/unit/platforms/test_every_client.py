@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from sandbox.faults import Fault, FaultKind
+from sandbox.faults import ABSENT, Fault, FaultKind
 from sandbox.world import ZERO, Figures
 from sivera.breaker import Breaker
 from sivera.errors import (
@@ -44,6 +44,7 @@ from tests.unit.platforms.desk import (
     ours,
     questions,
     refused,
+    spend_of,
     static,
 )
 
@@ -236,6 +237,42 @@ def test_metrics_of_several_pages_are_read_to_the_end(
     assert {key: figures_of(row) for key, row in rows.items()} == desk.truth(window)
     page = 500 if platform is META else 1000
     assert desk.calls("metrics") == -(-len(rows) // page) > 1
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, META, TIKTOK], ids=str)
+def test_the_total_of_a_day_has_what_no_campaign_spent(new_desk: NewDesk, platform: PlatformName) -> None:
+    desk = new_desk(platform)
+    desk.world.spend_elsewhere(desk.site.id, DAY, Decimal("7.25"))
+    of_campaigns = spend_of(desk.rows())
+    assert desk.totals() == of_campaigns | {DAY: of_campaigns[DAY] + Decimal("7.25")}
+
+
+NAMES = {GOOGLE: "campaign.name", META: "name", AMAZON: "name", TIKTOK: "campaign_name"}
+CLICKS = {GOOGLE: "metrics.clicks", META: "clicks", AMAZON: "clicks", TIKTOK: "metrics.clicks"}
+
+
+@pytest.mark.parametrize("value", ["\ud83d", None, 7, ABSENT], ids=["half an emoji", "null", "a number", "absent"])
+def test_an_odd_campaign_is_left_out_by_name_and_the_listing_is_not_complete(desk: Desk, value: Any) -> None:
+    odd = list(desk.site.campaigns)[1]
+    name = NAMES[desk.platform]
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, desk.platform, "campaigns", match=odd, field=name, value=value))
+    listings = desk.listings()
+    listed = {campaign.external_id for listing in listings for campaign in listing.campaigns}
+    assert listed == desk.site.campaigns.keys() - {odd}
+    assert [row.id for listing in listings for row in listing.left_out] == [odd]
+    assert [listing.complete for listing in listings].count(False) == 1
+
+
+@pytest.mark.parametrize("value", [None, "many", ABSENT], ids=["null", "text", "absent"])
+def test_odd_figures_are_left_out_by_name(desk: Desk, value: Any) -> None:
+    odd = next(campaign for campaign, _ in desk.truth())
+    name, operation = CLICKS[desk.platform], "report-download" if desk.platform is AMAZON else "metrics"
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, desk.platform, operation, match=odd, field=name, value=value))
+    readings = desk.read()
+    assert {row.campaign_id for reading in readings for row in reading.rows} == {c for c, _ in desk.truth()} - {odd}
+    left_out = [row for reading in readings for row in reading.left_out]
+    assert left_out
+    assert all(odd in str(row.id) and "clicks" in row.why for row in left_out)
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
