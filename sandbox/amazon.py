@@ -17,24 +17,22 @@ import orjson
 from starlette.routing import Route
 
 from sandbox.amazon_json import (
-    REPORT_TYPES,
+    MAX_PAGE,
     SB,
     SD,
     SP,
-    Report,
-    described,
     error,
     iso,
     member,
     profile,
-    read_report_request,
-    report_rows,
+    read_list_request,
     sb_campaign,
     sd_campaign,
     sp_campaign,
     state,
     storage_error,
 )
+from sandbox.amazon_reports import REPORT_TYPES, Report, described, read_report_request, report_rows
 from sandbox.http import Call, Handler, Refusal, Reply, route
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Grant, World
 from sivera.values import PlatformName
@@ -44,11 +42,8 @@ SP_MEDIA = "application/vnd.spCampaign.v3+json"
 SB_MEDIA = "application/vnd.sbcampaignresource.v4+json"
 REPORT_MEDIA = ("application/vnd.createasyncreportrequest.v3+json", "application/json")
 REGIONS = ("na", "eu", "fe")
-MAX_PAGE = 100
 URL_SECONDS = 3600
-LIST_FIELDS = frozenset({"stateFilter", "includeExtendedDataFields", "maxResults", "nextToken"})
-SHOWN_STATES = ("ENABLED", "PAUSED")
-"""The states that are listed by default."""
+TOKEN_FIELDS = frozenset({"grant_type", "client_id", "client_secret", "refresh_token", "redirect_uri", "scope"})
 
 
 class AmazonBackend:
@@ -78,11 +73,13 @@ class AmazonBackend:
         return [route(self, method, path, name, handler) for method, path, name, handler in paths]
 
     def throttled(self, call: Call, seconds: float) -> Reply:
-        """Return 429 with Retry-After, or S3's 503 for a download."""
+        """Return 429 with Retry-After, without it for the request of a report, or S3's 503 for a download."""
         if "/reporting/downloads/" in call.url:
             return storage_error(503, "SlowDown", "Please reduce your request rate.")
         word = "temporarily_unavailable" if "/auth/" in call.url else "THROTTLED"
         reply = error(call, 429, "Too Many Requests", word)
+        if call.method == "POST" and "/reporting/reports" in call.url:
+            return reply  # Amazon's issue tracker, ads-advanced-tools-docs#344
         return replace(reply, headers={"Retry-After": str(max(1, round(seconds)))})
 
     def broken(self, call: Call, status: int) -> Reply:
@@ -92,10 +89,10 @@ class AmazonBackend:
         return error(call, status, "Internal Error", "server_error" if "/auth/" in call.url else "INTERNAL_ERROR")
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
-        """Return the answer of the called API's gateway."""
-        if methods:
-            return error(call, 405, "Method Not Allowed", "METHOD_NOT_ALLOWED")
-        return error(call, 404, "Could not find resource for path", "NOT_FOUND")
+        """Return the gateway's answer (seen live: ads-advanced-tools-docs#310, airbyte#31204)."""
+        host, path = call.headers["host"], call.url.partition("?")[0]
+        found = f"Could not find resource for full path: http://{host}{path}"
+        return Reply({"code": "NOT_FOUND", "details": "Method Not Found" if methods else found}, 404)
 
     def empty_page(self, call: Call) -> Reply:
         """Return a page without campaigns that leads to the same position."""
@@ -109,6 +106,8 @@ class AmazonBackend:
         form = call.form
         if "application/x-www-form-urlencoded" not in call.headers.get("content-type", ""):
             raise Refusal(error(call, 400, "The Content-Type must be that of a form", "invalid_request"))
+        if unknown := form.keys() - TOKEN_FIELDS:
+            raise Refusal(error(call, 400, f"Unknown parameters : {', '.join(sorted(unknown))}", "invalid_request"))
         for name in ("grant_type", "client_id", "client_secret"):
             if not form.get(name):
                 raise Refusal(error(call, 400, f"The request is missing a parameter : {name}", "invalid_request"))
@@ -130,6 +129,7 @@ class AmazonBackend:
     def profiles(self, call: Call) -> Reply:
         """List the grant's profiles in the called region."""
         grant = self._grant(call)
+        _refuse_unknown(call, "profileTypeFilter")
         types = call.query.get("profileTypeFilter", "seller,vendor,agency").split(",")
         accounts = (a for a in self.world.accounts_of(grant) if a.region == call.path["region"] and not a.closed)
         return Reply([row for row in map(profile, accounts) if row["accountInfo"]["type"] in types])
@@ -147,8 +147,9 @@ class AmazonBackend:
     def sd_campaigns(self, call: Call) -> Reply:
         """List Sponsored Display campaigns with extended fields: paged by offset, an array without a count."""
         account = self._account(call, SD)
+        _refuse_unknown(call, "startIndex", "count", "stateFilter")
         start, count = call.query.get("startIndex", "0"), call.query.get("count", str(MAX_PAGE))
-        if not (start.isdigit() and count.isdigit() and 1 <= int(count) <= MAX_PAGE):
+        if not (start.isdecimal() and count.isdecimal() and 1 <= int(count) <= MAX_PAGE):
             raise Refusal(error(call, 422, "startIndex or count is out of range"))
         words = call.query.get("stateFilter", "enabled,paused").split(",")
         found = self._in_states(call, account, SD, [word.strip().upper() for word in words])
@@ -159,18 +160,17 @@ class AmazonBackend:
         if call.headers.get("content-type") != media or call.headers.get("accept") != media:
             raise Refusal(error(call, 415, f"Accept and Content-Type must be {media}", "UNSUPPORTED_MEDIA_TYPE"))
         account = self._account(call, product)
-        body = call.json
-        if not isinstance(body, dict) or not body.keys() <= LIST_FIELDS:
-            raise Refusal(error(call, 400, "The body is not a request of this API"))
-        count = body.get("maxResults", MAX_PAGE)
-        if not isinstance(count, int) or not 1 <= count <= MAX_PAGE:
-            raise Refusal(error(call, 400, f"maxResults must be from 1 to {MAX_PAGE}"))
-        position = self._read_signed(str(body["nextToken"])) if body.get("nextToken") else "page-0"
+        _refuse_unknown(call)
+        try:
+            body = read_list_request(call.json)
+        except ValueError as problem:
+            raise Refusal(error(call, 400, str(problem))) from None
+        position = self._read_signed(body["nextToken"]) if body["nextToken"] else "page-0"
         if position is None or not position.startswith("page-"):
             raise Refusal(error(call, 400, "nextToken is not valid"))
-        start, extended = int(position.removeprefix("page-")), bool(body.get("includeExtendedDataFields"))
-        states = member(body, "stateFilter").get("include") or SHOWN_STATES
-        found = self._in_states(call, account, product, states)
+        start, count = int(position.removeprefix("page-")), body["maxResults"]
+        extended = body["includeExtendedDataFields"]
+        found = self._in_states(call, account, product, body["stateFilter"]["include"])
         reply: dict[str, Any] = {"campaigns": [encode(c, extended) for c in found[start : start + count]]}
         reply["totalResults"] = len(found)
         if start + count < len(found):
@@ -188,8 +188,9 @@ class AmazonBackend:
         """Accept the request of a report, or name the report that already answers it (425)."""
         if call.headers.get("content-type") not in REPORT_MEDIA:
             raise Refusal(error(call, 415, f"Content-Type must be {REPORT_MEDIA[0]}"))
-        product = member(call.json, "configuration").get("adProduct")
+        product = str(member(call.json, "configuration").get("adProduct"))
         account = self._account(call, product if product in REPORT_TYPES else None)
+        _refuse_unknown(call)
         try:
             report = read_report_request(call.json, account, self.world.clock.now())
         except ValueError as problem:
@@ -205,10 +206,13 @@ class AmazonBackend:
     def report_status(self, call: Call) -> Reply:
         """Return a report's status; once it is done, the same request starts a new one."""
         account = self._account(call, None)
+        _refuse_unknown(call)
         report_id = call.path["report"]
         report = self._report(report_id)
         if report is None or report.profile_id != account.id:
             raise Refusal(error(call, 404, "Report not found"))
+        if call.is_pending:
+            return Reply(described(report_id, report, "PENDING"))
         now = self.world.clock.now()
         if now.timestamp() < report.requested + self.world.report_seconds:
             return Reply(described(report_id, report, "PROCESSING"))
@@ -229,7 +233,9 @@ class AmazonBackend:
         if "authorization" in call.headers or "amazon-advertising-api-clientid" in call.headers:
             return storage_error(400, "InvalidArgument", "Only one auth mechanism allowed")
         report_id, expires = call.path["report"], call.query.get("Expires", "")
-        if call.query.get("Signature") != self._signature(f"{report_id}{expires}"):
+        if call.query.keys() != {"Expires", "Signature"} or call.query.get("Signature") != self._signature(
+            f"{report_id}{expires}"
+        ):
             return storage_error(403, "SignatureDoesNotMatch", "The signature does not match.")
         report = self._report(report_id)
         if report is None or int(expires) <= self.world.clock.now().timestamp():
@@ -239,7 +245,7 @@ class AmazonBackend:
 
     def _report(self, report_id: str) -> Report | None:
         text = self._read_signed(report_id)
-        return Report.of(text) if text and text.count("-") == 6 else None
+        return Report.of(text) if text and text.count("-") == 7 else None
 
     # -- permissions and signatures -----------------------------------------------------------------------------------
 
@@ -279,3 +285,9 @@ class AmazonBackend:
     def _read_signed(self, signed: str) -> str | None:
         text, _, signature = signed.rpartition("-")
         return text if signature == self._signature(text) else None
+
+
+def _refuse_unknown(call: Call, *known: str) -> None:
+    """Refuse query parameters that this call does not have."""
+    if unknown := call.query.keys() - {*known}:
+        raise Refusal(error(call, 400, f"Unknown query parameters: {', '.join(sorted(unknown))}"))

@@ -1,87 +1,25 @@
-"""Amazon's wire format: error bodies, profiles, campaigns in three encodings, and reports."""
+"""Amazon's wire format: error bodies, profiles, and campaigns in three encodings."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sandbox.http import Call, Reply
-from sandbox.world import ZERO, Account, Campaign, World
-from sivera.values import CampaignStatus, PlatformName
+from sandbox.world import Account, Campaign
+from sivera.values import CampaignStatus
 
 SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
 """All other states are ARCHIVED: a deleted campaign is an archived one."""
-DIMENSIONS = ("date", "campaignId", "campaignName", "campaignStatus", "impressions", "clicks", "cost")
-
-
-@dataclass(frozen=True)
-class ReportType:
-    """One product's campaign report: its columns, and the number of days that it reaches back."""
-
-    id: str
-    columns: tuple[str, ...]
-    days_kept: int
-
-
-SP_COLUMNS = (*DIMENSIONS, "purchases7d", "purchases14d", "sales7d", "sales14d")
-COLUMNS = (*DIMENSIONS, "purchasesClicks", "purchases", "salesClicks", "sales")
-REPORT_TYPES = {
-    SP: ReportType("spCampaigns", SP_COLUMNS, 95),
-    SB: ReportType("sbCampaigns", COLUMNS, 60),
-    SD: ReportType("sdCampaigns", COLUMNS, 65),
+MAX_PAGE = 100
+LIST_FIELDS: dict[str, Any] = {
+    "stateFilter": {"include": ["ENABLED", "PAUSED"]},
+    "includeExtendedDataFields": False,
+    "maxResults": MAX_PAGE,
+    "nextToken": "",
 }
-REPORT_CODES = {"SP": SP, "SB": SB, "SD": SD}
-MAX_REPORT_DAYS = 31
-REPORT_FIXED = {"groupBy": ["campaign"], "timeUnit": "DAILY", "format": "GZIP_JSON"}
-"""Required in a request: the sandbox prepares no other reports."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """A requested report. Its text contains all of it, so that a restarted sandbox still knows it.
-
-    `code` is SP, SB or SD; `columns` has a bit for each requested column; `requested` is in unix seconds; `number`
-    counts the reports of the same request.
-    """
-
-    code: str
-    profile_id: str
-    since: date
-    until: date
-    columns: int
-    requested: int
-    number: int = 0
-
-    @property
-    def request(self) -> str:
-        """The identity of the request."""
-        return f"{self.code}-{self.profile_id}-{self.since:%Y%m%d}-{self.until:%Y%m%d}-{self.columns:x}"
-
-    @property
-    def text(self) -> str:
-        """The report as text, part of its id."""
-        return f"{self.request}-{self.requested}-{self.number}"
-
-    @classmethod
-    def of(cls, text: str) -> "Report":
-        """Read a report back from its text."""
-        code, profile_id, since, until, columns, requested, number = text.split("-")
-        days = date.fromisoformat(since), date.fromisoformat(until)
-        return cls(code, profile_id, *days, int(columns, 16), int(requested), int(number))
-
-    @property
-    def product(self) -> str:
-        """The ad product."""
-        return REPORT_CODES[self.code]
-
-    @property
-    def column_names(self) -> list[str]:
-        """The requested columns, in the order of the report type."""
-        names = REPORT_TYPES[self.product].columns
-        return [name for index, name in enumerate(names) if self.columns >> index & 1]
+"""The fields of a request for a list, with their defaults."""
 
 
 def error(call: Call, status: int, text: str, word: str = "INVALID_ARGUMENT") -> Reply:
@@ -146,7 +84,7 @@ def sb_campaign(campaign: Campaign, now: datetime, extended: bool) -> dict[str, 
         "startDate": campaign.start.isoformat(),
         "budget": number(campaign.budget),
         "budgetType": campaign.budget_kind.value.upper(),
-        "isMultiAdGroupsEnabled": True,
+        "isMultiAdGroupsEnabled": not campaign.single_ad_group,
     }
     if campaign.end:
         row["endDate"] = campaign.end.isoformat()
@@ -178,86 +116,23 @@ def sd_campaign(campaign: Campaign, now: datetime) -> dict[str, Any]:
     return row
 
 
-def read_report_request(body: object, account: Account, now: datetime) -> Report:
-    """Return the requested report; ValueError says in Amazon's words what is wrong with the request."""
-    wanted = member(body, "configuration")
-    kind = REPORT_TYPES.get(str(wanted.get("adProduct")))
-    if kind is None or wanted.get("reportTypeId") != kind.id:
-        raise ValueError("configuration reportTypeId is unknown or invalid")
-    for name, value in REPORT_FIXED.items():
-        if wanted.get(name) != value:
-            raise ValueError(f"configuration {name} must be {value}")
-    columns = wanted.get("columns") or [""]
-    if unknown := [name for name in columns if name not in kind.columns]:
-        raise ValueError(f"configuration columns includes invalid values: ({', '.join(unknown)})")
-    mask = sum(1 << kind.columns.index(name) for name in set(columns))
-    since, until = _day(body, "startDate"), _day(body, "endDate")
-    today = account.today(now)
-    first = today - timedelta(days=kind.days_kept)
-    if since < first:
-        raise ValueError(
-            f"startDate ({since}) must be equal to or after report type data retention start date ({first})."
-        )
-    if not since <= until <= today or (until - since).days >= MAX_REPORT_DAYS:
-        raise ValueError(f"startDate to endDate must be 1 to {MAX_REPORT_DAYS} days up to today")
-    return Report(kind.id[:2].upper(), account.id, since, until, mask, int(now.timestamp()))
+def read_list_request(body: Any) -> dict[str, Any]:
+    """Return the fields of a request for a list, with their defaults; ValueError says what is wrong with one."""
+    if not isinstance(body, dict) or any(type(body[name]) is not type(LIST_FIELDS.get(name)) for name in body):
+        raise ValueError("The body is not a request of this API")
+    found = LIST_FIELDS | body
+    if not 1 <= found["maxResults"] <= MAX_PAGE:
+        raise ValueError(f"maxResults must be from 1 to {MAX_PAGE}")
+    states = found["stateFilter"].get("include")
+    if len(found["stateFilter"]) != 1 or not isinstance(states, list) or not all(isinstance(s, str) for s in states):
+        raise ValueError("stateFilter must have one list: include")
+    return found
 
 
 def member(body: object, name: str) -> dict[str, Any]:
     """Return the JSON object under a name of a body, or an empty one."""
     value = body.get(name) if isinstance(body, dict) else None
     return value if isinstance(value, dict) else {}
-
-
-def _day(body: object, name: str) -> date:
-    text = body.get(name) if isinstance(body, dict) else None
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError:
-        raise ValueError(f"{name} must be a day") from None
-
-
-def report_rows(world: World, report: Report) -> Iterable[dict[str, Any]]:
-    """Yield a report's rows, one for each campaign and day with figures."""
-    account = world.account(PlatformName.AMAZON, report.profile_id)
-    names, wanted = REPORT_TYPES[report.product].columns, report.column_names
-    days = [report.since + timedelta(days=n) for n in range((report.until - report.since).days + 1)]
-    for campaign in account.campaigns.values():
-        if campaign.product != report.product:
-            continue
-        for day in days:
-            figures = world.figures(account, campaign, day)
-            if figures == ZERO:
-                continue
-            conversions, value = number(figures.conversions), number(figures.conversion_value)
-            values = (
-                *(day.isoformat(), int(campaign.id), campaign.name, state(campaign)),
-                *(figures.impressions, figures.clicks, number(figures.spend)),
-                # The narrower attribution is lower, which exposes a client that reads the wrong column.
-                *(conversions // 2, conversions, value / 2, value),
-            )
-            row = dict(zip(names, values, strict=True))
-            yield {name: row[name] for name in wanted}
-
-
-def described(report_id: str, report: Report, status: str, **changes: str) -> dict[str, Any]:
-    """Return Amazon's description of a report; `changes` are the fields that are null until it is done."""
-    requested = iso(datetime.fromtimestamp(report.requested, UTC))
-    kind = REPORT_TYPES[report.product]
-    configuration = {"adProduct": report.product, "reportTypeId": kind.id, "columns": report.column_names}
-    return {
-        "reportId": report_id,
-        "status": status,
-        "startDate": report.since.isoformat(),
-        "endDate": report.until.isoformat(),
-        "configuration": configuration | REPORT_FIXED,
-        "createdAt": requested,
-        "updatedAt": requested,
-        "generatedAt": None,
-        "failureReason": None,
-        "url": None,
-        "urlExpiresAt": None,
-    } | changes
 
 
 def state(campaign: Campaign) -> str:

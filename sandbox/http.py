@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs
 
@@ -21,7 +22,7 @@ from sivera.values import PlatformName
 
 T = TypeVar("T")
 
-GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
+GATEWAY_PAGE = "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A request as a handler sees it; `path` holds the parameters of the route."""
+    """A request as a handler sees it; `path` holds the parameters of the route.
+
+    `is_pending`: what it asks about is not ready, whatever the handler would say.
+    """
 
     method: str
     url: str
@@ -57,6 +61,7 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    is_pending: bool = False
 
     @cached_property
     def json(self) -> Any:
@@ -150,7 +155,8 @@ class _Endpoint:
             case FaultKind.STATUS:
                 return _response(self.backend.broken(call, fault.status))
             case FaultKind.HTML:
-                return Response(GATEWAY_PAGE, fault.status, media_type="text/html")
+                title = f"{fault.status} {HTTPStatus(fault.status).phrase}"
+                return Response(GATEWAY_PAGE.format(title=title), fault.status, media_type="text/html")
             case FaultKind.TRUNCATED:
                 reply = self._reply(call, operation)
                 return Response(reply.content[: len(reply.content) // 2], reply.status, media_type="application/json")
@@ -161,6 +167,11 @@ class _Endpoint:
             case FaultKind.DISCONNECT:
                 self._reply(call, operation)
                 return None
+            case FaultKind.LATE_THROTTLE:
+                self._reply(call, operation)
+                return _response(self.backend.throttled(call, fault.seconds))
+            case FaultKind.PENDING:
+                return _response(self._reply(replace(call, is_pending=True), operation))
             case FaultKind.EMPTY_PAGE:
                 return _response(self.backend.empty_page(call))
             case FaultKind.HANG:

@@ -1,22 +1,16 @@
-"""Meta's wire format: errors, parameters, filters, pages and fields.
-
-Field names and statuses are those of the official SDK (`facebook-business` 26); error texts are as Meta's users quote
-them.
-"""
+"""Meta's wire format: errors, parameters, filters and pages; error texts are as Meta's users quote them."""
 
 import base64
 import binascii
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from sandbox.http import Call, Refusal, Reply, json_parameter
-from sandbox.world import Account, Campaign, Figures
-from sivera.values import BudgetKind, CampaignStatus
+from sandbox.world import Campaign
+from sivera.values import CampaignStatus
 
 DEFAULT_LIMIT = 25
 MAX_ROWS_TIMES_DAYS = 15_000
@@ -34,8 +28,11 @@ STATUSES = {
 EFFECTIVE_STATUSES = frozenset({*STATUSES.values(), "IN_PROCESS"})
 SHOWN_BY_DEFAULT = EFFECTIVE_STATUSES - {"ARCHIVED", "DELETED"}
 
-OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
-"""Currencies with budgets in whole units, all others are in hundredths (Meta's page marketing-api/currencies)."""
+LIST_PARAMETERS = ("fields", "limit", "after", "summary")
+DELETED_WORDS = {
+    "error_user_title": "Cannot Request for Deleted Objects",
+    "error_user_msg": "Requesting for deleted objects is not supported in this endpoint.",
+}
 
 T = TypeVar("T")
 
@@ -56,6 +53,12 @@ def refusal(message: str, code: int = 100) -> Refusal:
 # -- parameters -------------------------------------------------------------------------------------------------------
 
 
+def check_known(call: Call, names: Collection[str]) -> None:
+    """Refuse parameters other than these. Meta ignores most of them; here they are mistakes of ours."""
+    if unknown := call.query.keys() - {*names, "access_token", "appsecret_proof"}:
+        raise refusal(f"(#100) Unknown parameter: {', '.join(sorted(unknown))}")
+
+
 def fields_of(call: Call, known: Collection[str], default: Sequence[str], node: str) -> list[str]:
     """Return the requested fields; refuse unknown ones."""
     asked = [name for name in call.query.get("fields", "").split(",") if name]
@@ -71,9 +74,13 @@ def limit_of(call: Call, days: int = 1) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise refusal("(#100) Param limit must be an integer greater than zero")
     if int(text) * days > MAX_ROWS_TIMES_DAYS:
-        message = "Please reduce the amount of data you're asking for, then retry your request"
-        raise Refusal(error(500, 1, message))
+        raise too_much_data()
     return int(text)
+
+
+def too_much_data() -> Refusal:
+    """Return an exception that answers that the reply would be too large."""
+    return Refusal(error(500, 1, "Please reduce the amount of data you're asking for, then retry your request"))
 
 
 def json_of(call: Call, name: str, kind: type[T]) -> T | None:
@@ -149,20 +156,32 @@ def _read_cursor(call: Call) -> tuple[int, int]:
         raise refusal("(#100) Invalid cursors values. Please use the cursors values returned by the API") from None
 
 
-def page(call: Call, rows: Sequence[tuple[int, Mapping[str, Any]]], limit: int, headers: Mapping[str, str]) -> Reply:
+def page(
+    call: Call,
+    rows: Sequence[tuple[int, Mapping[str, Any]]],
+    limit: int,
+    headers: Mapping[str, str],
+    *,
+    leads_to_empty: bool = False,
+) -> Reply:
     """Return a page of the first `limit` rows, each given with its cursor's number; more rows mean another page.
 
     As on Meta, the last page has `cursors.after` but no `next`. The URL in `next` repeats the whole query, and with it
-    an access token in the query.
+    an access token in the query. With `leads_to_empty`, an empty page follows before the next rows.
     """
     shown = rows[:limit]
     body: dict[str, Any] = {"data": [row for _, row in shown]}
     if shown:
-        before, after = _cursor(shown[0][0]), _cursor(shown[-1][0])
+        before, after = _cursor(shown[0][0]), _cursor(shown[-1][0], -1 if leads_to_empty else 0)
         body["paging"] = {"cursors": {"before": before, "after": after}}
         if len(rows) > limit:
             body["paging"]["next"] = _next(call, after)
     return Reply(body, headers=headers)
+
+
+def is_before_empty_page(call: Call) -> bool:
+    """Whether the cursor says that an empty page comes next."""
+    return _read_cursor(call)[1] < 0
 
 
 def empty_page(call: Call) -> Reply:
@@ -180,86 +199,3 @@ def _next(call: Call, after: str) -> str:
 def _cursor(number: int, empty: int = 0) -> str:
     text = f"{number}/{empty}" if empty else str(number)
     return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-# -- fields -----------------------------------------------------------------------------------------------------------
-
-
-def select(source: tuple[Any, ...], fields: Mapping[str, Callable[..., Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Return the fields by name; like Meta, leave out those without a value."""
-    values = ((name, fields[name](*source)) for name in names)
-    return {name: value for name, value in values if value is not None}
-
-
-def minor_units(amount: Decimal, currency: str) -> str:
-    """Return a budget as Meta writes it: text of whole minor units, by its own table."""
-    return str(int(amount if currency in OFFSET_ONE else amount * 100))
-
-
-def moment(when: datetime, account: Account) -> str:
-    """Return a time as Meta writes it: in the account's time zone, with an offset without a colon."""
-    return when.astimezone(ZoneInfo(account.timezone)).strftime("%Y-%m-%dT%H:%M:%S%z")
-
-
-def _at(day: date | None, when: time, account: Account) -> str | None:
-    return moment(datetime.combine(day, when, ZoneInfo(account.timezone)), account) if day else None
-
-
-def _budget(campaign: Campaign, account: Account, kind: BudgetKind) -> str | None:
-    return minor_units(campaign.budget, account.currency) if campaign.budget_kind is kind else None
-
-
-def _switch(campaign: Campaign, _account: Account) -> str:
-    return "ACTIVE" if campaign.state is CampaignStatus.OTHER else STATUSES[campaign.state]
-
-
-ACCOUNT_FIELDS: dict[str, Callable[[Account], Any]] = {
-    "id": lambda account: f"act_{account.id}",
-    "account_id": lambda account: account.id,
-    "name": lambda account: account.name,
-    "currency": lambda account: account.currency,
-    "timezone_name": lambda account: account.timezone,
-    "account_status": lambda account: 101 if account.closed else 1,
-}
-CAMPAIGN_FIELDS: dict[str, Callable[[Campaign, Account], Any]] = {
-    "id": lambda campaign, _: campaign.id,
-    "name": lambda campaign, _: campaign.name,
-    "objective": lambda campaign, _: campaign.product,
-    "status": _switch,
-    "effective_status": lambda campaign, _: STATUSES[campaign.state],
-    "daily_budget": lambda campaign, account: _budget(campaign, account, BudgetKind.DAILY),
-    "lifetime_budget": lambda campaign, account: _budget(campaign, account, BudgetKind.LIFETIME),
-    "start_time": lambda campaign, account: _at(campaign.start, time(), account),
-    "stop_time": lambda campaign, account: _at(campaign.end, time(23, 59, 59), account),
-    "updated_time": lambda campaign, account: moment(campaign.updated, account),
-}
-
-
-@dataclass(frozen=True)
-class InsightRow:
-    """A campaign's day."""
-
-    campaign: Campaign
-    day: date
-    figures: Figures
-
-
-def _actions(link_clicks: Decimal | None, purchases: Decimal) -> list[dict[str, str]] | None:
-    """Return the actions. Purchases are there twice, as a total and by the pixel: adding both counts them double."""
-    found = [] if link_clicks is None else [{"action_type": "link_click", "value": f"{link_clicks:f}"}]
-    if purchases:
-        names = ("purchase", "offsite_conversion.fb_pixel_purchase")
-        found += [{"action_type": name, "value": f"{purchases:f}"} for name in names]
-    return found or None
-
-
-INSIGHT_FIELDS: dict[str, Callable[[InsightRow], Any]] = {
-    "campaign_id": lambda row: row.campaign.id,
-    "impressions": lambda row: str(row.figures.impressions),
-    "clicks": lambda row: str(row.figures.clicks),
-    "spend": lambda row: f"{row.figures.spend:f}",
-    "actions": lambda row: _actions(Decimal(row.figures.clicks), row.figures.conversions),
-    "action_values": lambda row: _actions(None, row.figures.conversion_value),
-    "date_start": lambda row: row.day.isoformat(),
-    "date_stop": lambda row: row.day.isoformat(),
-}

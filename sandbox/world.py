@@ -79,7 +79,8 @@ class Clock:
 class Campaign:
     """A campaign in neutral terms. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED; `budget` in major units.
 
-    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` if it never was.
+    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` if it never was. Amazon does not
+    report on campaigns of Sponsored Brands that have a `single_ad_group`.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Campaign:
     start: date
     end: date | None = None
     stopped: date | None = None
+    single_ad_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -489,6 +491,7 @@ def _make_campaign(account: Account, index: int) -> Campaign:
         updated=created,
         start=created.date(),
         stopped=None if state is CampaignStatus.ACTIVE else NEVER_RAN,
+        single_ad_group=platform is PlatformName.AMAZON and index % 12 == 10,  # one of Sponsored Brands
     )
 
 

@@ -6,6 +6,7 @@
         ├── Throttled              wait `retry_after` seconds
         ├── Unavailable            try again: 5xx, timeout, connection lost
         │   ├── Unreached          try again: no connection, so the platform has not seen the call
+        │   ├── TimedOut           try again: the platform was still working on the answer
         │   ├── LeftAlone          try again later: it has failed several times
         │   └── InvalidReply       try again: the reply was not what the platform documents
         ├── TokenRejected          the access token is no longer taken: renew it and repeat once
@@ -98,6 +99,10 @@ class Unavailable(PlatformError):
 
 class Unreached(Unavailable):
     """There was no connection: the platform has not seen the call."""
+
+
+class TimedOut(Unavailable):
+    """The answer took too long; one to a smaller question may not."""
 
 
 class LeftAlone(Unavailable):

@@ -171,11 +171,15 @@ class CampaignListing(Value):
 
 
 class MetricsReading(Value):
-    """Everything a platform has for a window: a day that a campaign lacks is zero, unless rows were left out."""
+    """Everything a platform has for a window: a day that a campaign lacks is zero, unless rows were left out.
+
+    With `without_deleted`, the platform refused to report on deleted campaigns: what they lack is unknown.
+    """
 
     window: DateWindow
     rows: tuple[DailyMetrics, ...]
     left_out: tuple[OddRow, ...] = ()
+    without_deleted: bool = False
 
 
 class DailyTotal(Value):

@@ -142,7 +142,7 @@ class AmazonAds:
         """
         session = _Session(tokens, account.region, account.external_id)
         kind = PRODUCT[product]
-        pages = self._pages_by_token(session, kind) if kind.media else self._pages_by_offset(session, kind)
+        pages = (self._pages_by_token if kind.media else self._pages_by_offset)(session, kind)
         campaigns, odd = read_rows(
             PLATFORM,
             read.each_once(pages),
@@ -272,8 +272,8 @@ class AmazonAds:
 
     def _pages_by_offset(self, session: _Session, product: Product) -> Iterator[list[Any]]:
         for page in range(MAX_PAGES):
-            params = {"stateFilter": ",".join(STATES).lower(), "count": str(PAGE_SIZE)}
-            params["startIndex"] = str(page * PAGE_SIZE)
+            first = str(page * PAGE_SIZE)
+            params = {"stateFilter": ",".join(STATES).lower(), "count": str(PAGE_SIZE), "startIndex": first}
             rows = read.rows(self._call(self._api, session, "GET", product.path, params=params).body)
             yield rows
             if len(rows) < PAGE_SIZE:
@@ -293,9 +293,8 @@ class AmazonAds:
         subject = session.subject("report download")
         self._breaker.check(PLATFORM, subject)
         status, headers, content = self._polling.send_raw(request)
-        error = errors.storage_error_of(status, headers)
+        if (error := errors.storage_error_of(status, headers)) is None:
+            return content
         if isinstance(error, Throttled):
             self._breaker.open(PLATFORM, error.retry_after, error.scope, subject)
-        if error is not None:
-            raise error
-        return content
+        raise error

@@ -44,8 +44,13 @@ REFUSALS: tuple[tuple[re.Pattern[str], type[PlatformError], str], ...] = (
         Misconfigured,
         "refuses our application: check the approval of the Amazon app",
     ),
+    (
+        _words("method not found|could not find resource"),
+        Misconfigured,
+        "no longer has this version of its API: update Sivera Jobs",
+    ),
 )
-"""The meaning of a 400, 401 or 403 by its words: one status has several meanings."""
+"""The meaning of a 400, 401, 403 or 404 by its words: one status has several meanings."""
 STATUSES: dict[int, tuple[type[PlatformError], str]] = {
     401: (TokenRejected, "rejects the access token"),
     403: (AccountInaccessible, "does not let this grant read the account"),
@@ -83,7 +88,7 @@ def error_of(reply: Reply, default_wait: float = SHORT_WAIT_SECONDS) -> Platform
     if reply.status == 429:
         seconds = seconds_from(reply.headers, default=default_wait)
         return Throttled(PLATFORM, "asks us to slow down", code, seconds, ENDPOINT)
-    if reply.status in (400, 401, 403):
+    if reply.status in (400, 401, 403, 404):
         for words, kind, sentence in REFUSALS:
             if words.search(said):
                 return kind(PLATFORM, f"{sentence}: {said}", code)

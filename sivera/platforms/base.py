@@ -3,7 +3,7 @@
 A client knows paths, fields, encodings and error codes. It does not know the database, the clock of a run, or Prefect.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import ClassVar, Protocol, runtime_checkable
@@ -132,6 +132,15 @@ class AnswersAtOnce(Protocol):
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
         """Read what the account spent on each day of the window; days without spend may be absent."""
+        ...
+
+
+@runtime_checkable
+class ConfirmsDeletions(Protocol):
+    """A platform that lists no deleted campaigns, but tells of each one by its id whether it is deleted."""
+
+    def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
+        """Return those of the account's campaigns that are deleted, or that the platform no longer knows."""
         ...
 
 

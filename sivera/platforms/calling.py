@@ -15,7 +15,7 @@ import httpx
 import orjson
 
 from sivera.breaker import ANYTHING, Breaker, Subject
-from sivera.errors import InvalidReply, PlatformError, Throttled, TokenRejected, Unavailable, Unreached
+from sivera.errors import InvalidReply, PlatformError, Throttled, TimedOut, TokenRejected, Unavailable, Unreached
 from sivera.platforms.base import TokenSource
 from sivera.values import PlatformName
 
@@ -97,7 +97,7 @@ class Caller:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Unreached(self.platform, f"cannot be reached ({type(error).__name__})") from None
         except httpx.TimeoutException:
-            raise Unavailable(self.platform, "did not answer in time") from None
+            raise TimedOut(self.platform, "did not answer in time") from None
         except httpx.DecodingError:
             raise InvalidReply(self.platform, "sent a body that cannot be decompressed") from None
         except httpx.HTTPError as error:

@@ -3,59 +3,77 @@
 `meta_errors` explains errors, `meta_json` rows.
 """
 
-import hashlib
-import hmac
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 import httpx
-import orjson
 from pydantic import SecretStr
 
-from sivera.breaker import Breaker
-from sivera.errors import InvalidReply
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, MAX_PAGES, AppCredentials, TokenSource
-from sivera.platforms.calling import Caller, Reply
-from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, TooMuchData, app_usage, error_of
+from sivera.breaker import Breaker, Subject
+from sivera.errors import InvalidRequest, PlatformError, ReconnectRequired
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
+from sivera.platforms.calling import Caller
+from sivera.platforms.meta_errors import (
+    ABOUT_ACCOUNT,
+    ABOUT_TOKEN,
+    ABOUT_USER,
+    absent_among,
+    error_of,
+    refuses_deleted,
+)
 from sivera.platforms.meta_json import (
     ACCOUNT_FIELDS,
     CAMPAIGN_FIELDS,
-    EFFECTIVE_STATUSES,
+    DELETED,
     INSIGHT_FIELDS,
-    Row,
+    LISTED_STATUSES,
+    PURCHASES,
+    TOTAL_FIELDS,
     account_of,
     campaign_of,
+    data_access_of,
     invalid,
     metrics_of,
+    object_of,
+    total_of,
 )
+from sivera.platforms.meta_pages import Pager, Question, Rows, body_of, in_parts
+from sivera.platforms.rows import read_rows
 from sivera.values import (
+    AccountListing,
     AdAccount,
     CampaignListing,
+    DailyMetrics,
+    DailyTotal,
     DateWindow,
     GrantTokens,
-    MetricsBatch,
     MetricsReading,
+    Period,
     PlatformName,
-    ReportRequest,
 )
 
 LIVE_HOST = "https://graph.facebook.com"
 BASE_PATH = "/v26.0"
 EXCHANGE_PATH = "/oauth/access_token"
+DEBUG_PATH = "/debug_token"
 ACCOUNTS_PATH = "/me/adaccounts"
 CAMPAIGNS_PATH = "/act_{account_id}/campaigns"
 INSIGHTS_PATH = "/act_{account_id}/insights"
+OBJECTS_PATH = "/"
 
 ACCOUNTS_PER_PAGE = 100
 CAMPAIGNS_PER_PAGE = 100
 INSIGHTS_PER_PAGE = 500
-FEWEST_PER_PAGE = 25
-"""Meta's own default. If it cannot answer with so few rows, it cannot answer."""
+OBJECTS_PER_CALL = 50
 
-DELETED_CAMPAIGNS_TOO = {"field": "campaign.effective_status", "operator": "IN", "value": EFFECTIVE_STATUSES}
-"""Without a filter by status, Meta leaves out deleted and archived campaigns, and their insights."""
+INSIGHT_STATUSES: tuple[tuple[str, ...], ...] = ((*LISTED_STATUSES, DELETED), LISTED_STATUSES, ())
+"""The campaigns to report on, by effective status. Without a filter, Meta leaves out deleted and archived ones.
+
+That a filter may name deleted ones is documented. If Meta refuses it all the same, the next is asked for.
+"""
 CHANGE_OVERLAP = timedelta(minutes=10)
 """A listing of changes begins this long before the cursor.
 
@@ -70,58 +88,129 @@ class MetaAds:
     """Meta Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PlatformName.META
+    products: ClassVar[tuple[str, ...]] = ("",)
 
-    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker, now: Callable[[], datetime]) -> None:
-        self._app, self._http, self._breaker, self._now = app, http, breaker, now
+    def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
+        self._app, self._http, self._breaker = app, http, breaker
         self._base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
-        self._account = Caller(self.platform, http, partial(error_of, ABOUT_ACCOUNT), breaker)
-        self._user = Caller(self.platform, http, partial(error_of, ABOUT_USER), breaker)
-        self._oauth = Caller(self.platform, http, partial(error_of, ABOUT_TOKEN), breaker)
+        account, user, self._oauth = (
+            Caller(self.platform, http, partial(error_of, subject), breaker)
+            for subject in (ABOUT_ACCOUNT, ABOUT_USER, ABOUT_TOKEN)
+        )
+        self._account = Pager(account, http, self._base, app.client_secret)
+        self._user = Pager(user, http, self._base, app.client_secret)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def list_accounts(self, tokens: TokenSource) -> tuple[AdAccount, ...]:
-        """List the ad accounts of the grant; closed ones are marked."""
-        params = {"fields": ",".join(ACCOUNT_FIELDS)}
-        rows, usage = self._pages(self._user, tokens, ACCOUNTS_PATH, params, ACCOUNTS_PER_PAGE)
-        self._pause_if_busy(usage)
-        return tuple({account.external_id: account for account in map(account_of, rows)}.values())
+    def list_accounts(self, tokens: TokenSource) -> AccountListing:
+        """List the ad accounts of the grant; closed ones are marked.
+
+        Raises:
+            ReconnectRequired: The user lets our app read no ads.
+        """
+        question = Question(ACCOUNTS_PATH, {"fields": ",".join(ACCOUNT_FIELDS)}, Subject("accounts"), ("account_id",))
+        listed = self._user.rows(tokens, question, ACCOUNTS_PER_PAGE)
+        accounts, left_out = read_rows(
+            self.platform, listed.rows, lambda row: account_of(object_of(row)), lambda row: row["account_id"]
+        )
+        data_access_ends, may_read_ads = self._data_access(tokens)
+        if not listed.rows and not may_read_ads:
+            raise ReconnectRequired(self.platform, "has no permission of the user to read ads: connect again, allow it")
+        self._pause_if_busy(listed.usage)
+        return AccountListing(accounts=tuple(accounts), left_out=left_out, data_access_ends=data_access_ends)
 
     def list_campaigns(
-        self, tokens: TokenSource, account: AdAccount, changed_since: datetime | None = None
+        self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List the account's campaigns, deleted and archived ones too; with `changed_since`, only changed ones."""
-        filters: list[Mapping[str, Any]] = [DELETED_CAMPAIGNS_TOO]
-        if changed_since is not None:
-            since = int((changed_since - CHANGE_OVERLAP).timestamp())
-            filters.append({"field": "campaign.updated_time", "operator": "GREATER_THAN", "value": since})
-        params = {"fields": ",".join(CAMPAIGN_FIELDS), "filtering": _json(filters)}
+        """List the account's campaigns, archived ones too; Meta lists no deleted ones.
+
+        With `changed`, list those that changed since then.
+        """
+        params = {"fields": ",".join(CAMPAIGN_FIELDS), "effective_status": _json(LISTED_STATUSES)}
+        if changed is not None:
+            since = int((changed.since - CHANGE_OVERLAP).timestamp())
+            rule = {"field": "campaign.updated_time", "operator": "GREATER_THAN", "value": since}
+            params["filtering"] = _json([rule])
         path = CAMPAIGNS_PATH.format(account_id=account.external_id)
-        # Do not pause a busy app here: the pause would refuse the same account's metrics, and its sync would start over
-        # each time and never finish.
-        rows, _ = self._pages(self._account, tokens, path, params, CAMPAIGNS_PER_PAGE)
-        campaigns = {campaign.external_id: campaign for campaign in (campaign_of(row, account) for row in rows)}
-        return CampaignListing(campaigns=tuple(campaigns.values()), complete=changed_since is None)
+        # Do not pause a busy app here: the pause would refuse the same account's metrics.
+        listed = self._account.rows(tokens, Question(path, params, _about(account, "campaigns")), CAMPAIGNS_PER_PAGE)
+        campaigns, left_out = read_rows(
+            self.platform, listed.rows, lambda row: campaign_of(object_of(row), account), lambda row: row["id"]
+        )
+        complete = changed is None and not left_out
+        return CampaignListing(campaigns=tuple(campaigns), complete=complete, left_out=left_out)
+
+    def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
+        """Return those of the account's campaigns that are deleted, or that Meta no longer knows."""
+        wanted = list(dict.fromkeys(ids))
+        todo = [wanted[i : i + OBJECTS_PER_CALL] for i in range(0, len(wanted), OBJECTS_PER_CALL)]
+        deleted: set[str] = set()
+        while todo:
+            asked = todo.pop()
+            params = {"ids": ",".join(asked), "fields": "effective_status"}
+            try:
+                body = body_of(self._account.ask(tokens, Question(OBJECTS_PATH, params, _about(account, "objects"))))
+            except PlatformError as error:
+                if (absent := absent_among(error, asked)) is None:
+                    raise
+                if len(asked) == 1:
+                    deleted.update(asked)
+                elif absent:
+                    deleted |= absent
+                    todo.append([each for each in asked if each not in absent])
+                else:
+                    todo += [asked[: len(asked) // 2], asked[len(asked) // 2 :]]
+                continue
+            if not body.keys() <= set(asked):
+                raise invalid("ids")
+            deleted |= {each for each, row in body.items() if object_of(row).get("effective_status") == DELETED}
+        return frozenset(deleted)
 
     def read_metrics(
-        self, tokens: TokenSource, account: AdAccount, window: DateWindow, outstanding: Sequence[ReportRequest] = ()
-    ) -> MetricsReading:
-        """Read the daily metrics of the window, those of deleted campaigns too."""
-        params = {
-            "fields": ",".join(INSIGHT_FIELDS),
-            "level": "campaign",
-            "time_increment": "1",
-            "time_range": _json({"since": window.since.isoformat(), "until": window.until.isoformat()}),
-            "filtering": _json([DELETED_CAMPAIGNS_TOO]),
-        }
-        path = INSIGHTS_PATH.format(account_id=account.external_id)
-        rows, usage = self._pages(self._account, tokens, path, params, INSIGHTS_PER_PAGE)
+        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = PURCHASES
+    ) -> Iterator[MetricsReading]:
+        """Read the daily metrics of the window, the newest days first, and those of deleted campaigns too.
+
+        The first of the `actions` that a row has is its conversion.
+        """
+        usage, filters = 0.0, list(INSIGHT_STATUSES)
+
+        def read(part: DateWindow, limit: int, fewest: int) -> Rows:
+            while True:
+                question = _insights(
+                    account, part, "campaign", INSIGHT_FIELDS, ("campaign_id", "date_start"), filters[0]
+                )
+                try:
+                    return self._account.rows(tokens, question, limit, fewest)
+                except InvalidRequest as error:
+                    if not refuses_deleted(error) or len(filters) == 1:
+                        raise
+                    del filters[0]
+
+        for part, listed in in_parts(read, window, INSIGHTS_PER_PAGE):
+            usage = max(usage, listed.usage)
+            rows, left_out = read_rows(
+                self.platform,
+                listed.rows,
+                partial(_day_of, part, account.currency, actions),
+                lambda row: f"{row['campaign_id']} {row['date_start']}",
+            )
+            without_deleted = DELETED not in filters[0]
+            yield MetricsReading(window=part, rows=tuple(rows), left_out=left_out, without_deleted=without_deleted)
         self._pause_if_busy(usage)
-        days = (metrics_of(row, window, account.currency) for row in rows)
-        read = {(day.campaign_id, day.day): day for day in days}
-        return MetricsReading(batches=(MetricsBatch(window=window, rows=tuple(read.values())),))
+
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+        """Read what the account spent on each day of the window; days without spend are absent."""
+
+        def read(part: DateWindow, limit: int, fewest: int) -> Rows:
+            question = _insights(account, part, "account", TOTAL_FIELDS, ("date_start",))
+            return self._account.rows(tokens, question, limit, fewest)
+
+        parts = in_parts(read, window, INSIGHTS_PER_PAGE)
+        totals = [total_of(object_of(row), part) for part, listed in parts for row in listed.rows]
+        return tuple(sorted(totals, key=lambda total: total.day))
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the access token for one of sixty days, which Meta allows only while the old one is valid.
@@ -137,7 +226,7 @@ class MetaAds:
             "client_secret": self._app.client_secret.get_secret_value(),
             "fb_exchange_token": tokens.access_token.get_secret_value(),
         }
-        body = _body(self._oauth.send(self._http.build_request("GET", self._base + EXCHANGE_PATH, params=params)))
+        body = body_of(self._oauth.send(self._http.build_request("GET", self._base + EXCHANGE_PATH, params=params)))
         token, seconds = body.get("access_token"), body.get("expires_in", 0)
         if not isinstance(token, str) or not token:
             raise invalid("access_token")
@@ -149,41 +238,19 @@ class MetaAds:
             expires_in=timedelta(seconds=seconds) if seconds else None,
         )
 
-    def _pages(
-        self, caller: Caller, tokens: TokenSource, path: str, params: Mapping[str, str], limit: int
-    ) -> tuple[list[Row], float]:
-        """Read all pages, smaller ones if Meta asks for it; return the rows and our app's usage in percent."""
-        rows: list[Row] = []
-        usage, after = 0.0, ""
-        seen = {after}
-        for _ in range(MAX_PAGES):
-            asked = {**params, "limit": str(limit), **({"after": after} if after else {})}
-            try:
-                reply = caller.call(tokens, partial(self._request, path, asked))
-            except TooMuchData:
-                if limit <= FEWEST_PER_PAGE:
-                    raise
-                limit = max(FEWEST_PER_PAGE, limit // 2)
-                continue
-            body, usage = _body(reply), max(usage, app_usage(reply.headers))
-            rows += _rows(body)
-            if (cursor := _next_cursor(body)) is None:
-                return rows, usage
-            if cursor in seen:
-                raise InvalidReply(self.platform, "sent the same page twice")
-            seen.add(after := cursor)
-        raise InvalidReply(self.platform, f"has more than {MAX_PAGES} pages")
-
-    def _request(self, path: str, params: Mapping[str, str], token: str) -> httpx.Request:
-        """Return a request with a proof that it comes from our app; apps can require it."""
-        secret = self._app.client_secret.get_secret_value()
-        proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
-        return self._http.build_request(
+    def _data_access(self, tokens: TokenSource) -> tuple[datetime | None, bool]:
+        """Return when the grant's data access ends (None if Meta does not say), and whether it may read ads."""
+        app = f"{self._app.client_id}|{self._app.client_secret.get_secret_value()}"
+        request = self._http.build_request(
             "GET",
-            self._base + path,
-            params={**params, "appsecret_proof": proof},
-            headers={"Authorization": f"Bearer {token}"},
+            self._base + DEBUG_PATH,
+            params={"input_token": tokens.current()},
+            headers={"Authorization": f"Bearer {app}"},  # not in the URL: the secret of all teams
         )
+        try:
+            return data_access_of(body_of(self._oauth.send(request)))
+        except PlatformError:
+            return None, True  # only a warning is lost
 
     def _pause_if_busy(self, usage: float) -> None:
         """Pause all calls for a while if our app's quota is nearly used up."""
@@ -195,35 +262,34 @@ class MetaAds:
                 return
 
 
+def _about(account: AdAccount, endpoint: str) -> Subject:
+    return Subject(endpoint=endpoint, account=account.external_id)
+
+
+def _insights(
+    account: AdAccount,
+    window: DateWindow,
+    level: str,
+    fields: Sequence[str],
+    key: tuple[str, ...],
+    statuses: Sequence[str] = (),
+) -> Question:
+    """Return the question for the figures of each day of a window, of campaigns with one of the statuses if given."""
+    params = {
+        "fields": ",".join(fields),
+        "level": level,
+        "time_increment": "1",
+        "time_range": _json({"since": window.since.isoformat(), "until": window.until.isoformat()}),
+    }
+    if statuses:
+        params["filtering"] = _json([{"field": "campaign.effective_status", "operator": "IN", "value": statuses}])
+    path = INSIGHTS_PATH.format(account_id=account.external_id)
+    return Question(path, params, _about(account, "insights"), key)
+
+
+def _day_of(window: DateWindow, currency: str, actions: Sequence[str], row: Any) -> DailyMetrics:
+    return metrics_of(object_of(row), window, currency, actions)
+
+
 def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _body(reply: Reply) -> Mapping[str, Any]:
-    if not isinstance(reply.body, dict):
-        raise invalid("body")
-    return reply.body
-
-
-def _rows(body: Mapping[str, Any]) -> list[Row]:
-    rows = body.get("data")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise invalid("data")
-    return rows
-
-
-def _next_cursor(body: Mapping[str, Any]) -> str | None:
-    """Return the cursor of the next page. Every page has a cursor; only `next` says that there is a next page.
-
-    The URL in `next` itself is not used: it may contain the access token.
-    """
-    paging = body.get("paging", {})
-    if not isinstance(paging, dict):
-        raise invalid("paging")
-    if "next" not in paging:
-        return None
-    cursors = paging.get("cursors")
-    after = cursors.get("after") if isinstance(cursors, dict) else None
-    if not isinstance(after, str) or not after:
-        raise invalid("cursors.after")
-    return after
+    return json.dumps(value, separators=(",", ":"))

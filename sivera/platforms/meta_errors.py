@@ -5,7 +5,7 @@ lists of `marketing-api/reference`. The HTTP status says little: an expired toke
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,11 +30,13 @@ from sivera.values import PlatformName
 THROTTLES: dict[int, ThrottleScope] = {
     4: ThrottleScope.PLATFORM,  # the app's calls
     341: ThrottleScope.PLATFORM,
-    17: ThrottleScope.ACCOUNT,  # the user's calls; with subcode 2446079 the ad account's
-    32: ThrottleScope.ACCOUNT,
+    17: ThrottleScope.USER,
+    32: ThrottleScope.USER,
     613: ThrottleScope.ACCOUNT,
-    **dict.fromkeys(range(80000, 80015), ThrottleScope.ACCOUNT),  # one ad account's calls, by use case
+    **dict.fromkeys(range(80000, 80015), ThrottleScope.ACCOUNT_ENDPOINT),  # one ad account's calls, by use case
 }
+ACCOUNT_LIMIT = 2446079
+"""With this subcode, code 17 is about the ad account, not about the user."""
 TRANSIENT = frozenset({1, 2, 368})
 SESSION = frozenset({102, 190})
 """Meta rejects the access token."""
@@ -45,7 +47,15 @@ OUR_APP = frozenset({3, 101, 270, 2635})
 """A missing capability, an unknown app id, an app of the lowest access tier, a retired version of the API."""
 OUR_APP_PHRASES = ("client secret", "validating application", "appsecret_proof", "api access blocked")
 """Refusals of our app under codes with another usual meaning: 1, 100, 190 and 200."""
+PERMISSION_PHRASES = ("missing perm", "permission", "not authorized", "not have access")
+"""A missing permission under codes with another usual meaning, such as `(#100) Missing perms`."""
 TOO_MUCH_DATA = "reduce the amount of data"
+TOO_SLOW = 1504018
+"""The subcode of a query that took too long at Meta: a smaller date range may not."""
+DELETED_REFUSED = 1815001
+"""The subcode of a request for deleted objects where Meta does not list any."""
+NO_ALIAS = 803
+NO_ALIAS_PHRASE = "aliases you requested do not exist"
 
 APP_REMOVED = 458
 ENDED_SESSIONS = {
@@ -59,10 +69,15 @@ ENDED_SESSIONS = {
 invalid"), another process may have a newer token; if not, the exchange of the token fails with the reason.
 """
 
+THROTTLED = {
+    ThrottleScope.PLATFORM: "our app",
+    ThrottleScope.USER: "this user",
+    ThrottleScope.ACCOUNT_ENDPOINT: "this account for this kind of data",
+}
 APP_WAIT_SECONDS = 600.0
 """The wait of a throttled app, which Meta does not name; Airbyte's connector waits ten minutes."""
 ACCOUNT_WAIT_SECONDS = 300.0
-"""The wait of an account of a lower-tier app, if no header names it."""
+"""The wait of an account of a lower-tier app or of a user, if no header names it."""
 MAX_QUOTE = 150
 URL_OR_SECRET = re.compile(r"https?://\S+|[\w|.=-]{24,}")
 
@@ -81,7 +96,7 @@ ABOUT_TOKEN = Question(token=ReconnectRequired, permission=ReconnectRequired)
 
 
 class TooMuchData(Unavailable):
-    """The reply would be too large for Meta: ask for fewer rows."""
+    """The reply would be too large for Meta, or take it too long: ask for fewer days or rows."""
 
     is_silence: ClassVar[bool] = False
 
@@ -108,21 +123,22 @@ def _error(  # noqa: PLR0911 - one arm for each kind of error
     if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
         return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", name)
     if code in THROTTLES:
-        return _throttled(THROTTLES[code], reply.headers, name)
-    if TOO_MUCH_DATA in said.lower():
+        scope = ThrottleScope.ACCOUNT if subcode == ACCOUNT_LIMIT and code < 80000 else THROTTLES[code]
+        return _throttled(scope, reply.headers, name)
+    if TOO_MUCH_DATA in said.lower() or subcode == TOO_SLOW:
         return TooMuchData(PlatformName.META, "cannot answer with so much data at once", name)
     if code in TRANSIENT or error.get("is_transient") is True or reply.status >= 500:
         return Unavailable(PlatformName.META, f"is in trouble, try again{_quote(said)}", name)
     if code in SESSION:
         return _session_error(question, subcode, name)
-    if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT:
+    words_of_permission = any(phrase in said.lower() for phrase in PERMISSION_PHRASES)
+    if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT or words_of_permission:
         return _permission_error(question, name)
     return InvalidRequest(PlatformName.META, f"refuses our request{_quote(said)}", name)
 
 
 def _throttled(scope: ThrottleScope, headers: Mapping[str, str], code: str) -> Throttled:
-    subject = "our app" if scope is ThrottleScope.PLATFORM else "this account"
-    message = f"allows {subject} no more calls for now"
+    message = f"allows {THROTTLED.get(scope, 'this account')} no more calls for now"
     return Throttled(PlatformName.META, message, code, _wait_seconds(headers, scope), scope)
 
 
@@ -147,6 +163,21 @@ def _quote(said: str) -> str:
     """Return Meta's own words, shortened, without anything that could be a URL, a token or a secret."""
     words = URL_OR_SECRET.sub("...", " ".join(said.split()))[:MAX_QUOTE].rstrip(". ")
     return f"; it says: {words}" if words else ""
+
+
+def refuses_deleted(error: PlatformError) -> bool:
+    """Whether Meta refused a request because it asks for deleted objects."""
+    return (error.code or "").endswith(f"/{DELETED_REFUSED}")
+
+
+def absent_among(error: PlatformError, ids: Sequence[str]) -> frozenset[str] | None:
+    """Return which of the objects do not exist, if the error says so: none if it does not say which; None otherwise.
+
+    Meta answers for none of several objects if one of them does not exist.
+    """
+    if error.code == "/".join(map(str, NO_SUCH_OBJECT)) or error.code == str(NO_ALIAS) or NO_ALIAS_PHRASE in str(error):
+        return frozenset(re.findall(r"[0-9]+", error.message)) & frozenset(ids)
+    return None
 
 
 def app_usage(headers: Mapping[str, str]) -> float:

@@ -3,7 +3,7 @@
 Names of fields and statuses are those of the official SDK (`facebook-business` 26).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -19,6 +19,7 @@ from sivera.values import (
     Campaign,
     CampaignStatus,
     DailyMetrics,
+    DailyTotal,
     DateWindow,
     PlatformName,
 )
@@ -37,6 +38,7 @@ CAMPAIGN_FIELDS = (
     "updated_time",
 )
 INSIGHT_FIELDS = ("campaign_id", "impressions", "clicks", "spend", "actions", "action_values")
+TOTAL_FIELDS = ("account_currency", "spend")
 
 OPEN_ACCOUNTS = frozenset({1, 3, 9})
 """Active, unsettled, and in the grace period. The others are disabled (2), under review (7), awaiting settlement (8) or
@@ -50,17 +52,20 @@ CAMPAIGN_STATUSES = {
 }
 UNDER_WAY = frozenset({"IN_PROCESS", "WITH_ISSUES"})
 """Effective statuses about Meta's checks; such a campaign may spend, so the status that its owner set counts."""
-EFFECTIVE_STATUSES = (*CAMPAIGN_STATUSES, *sorted(UNDER_WAY))
+DELETED = "DELETED"
+LISTED_STATUSES = (*(status for status in CAMPAIGN_STATUSES if status != DELETED), *sorted(UNDER_WAY))
+"""The effective statuses that `/campaigns` lists: a request for deleted campaigns is refused there."""
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
 """Currencies with budgets in whole units; all others are in hundredths. Meta's table differs from ISO 4217."""
 BUDGETS = {"daily_budget": BudgetKind.DAILY, "lifetime_budget": BudgetKind.LIFETIME}
 
-PURCHASE = "purchase"
-"""Our conversion: the action type that counts all purchases that Meta attributes, wherever they happened.
+PURCHASES = ("purchase", "omni_purchase", "offsite_conversion.fb_pixel_purchase")
+"""Our conversion: the first of these action types that a row has.
 
-The types of the pixel and the app are parts of it, so only this one is read.
+Meta repeats one purchase under several types, and not every row has the first: adding them would count it twice.
 """
+ADS_SCOPES = frozenset({"ads_read", "ads_management"})
 MAX_DIGITS = 18
 EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 """An earlier time means none: Meta writes second 0 of Unix (according to the SDK's repository)."""
@@ -109,37 +114,76 @@ def _budget(row: Row, currency: str) -> Budget:
     return Budget(kind=BudgetKind.LOWER_LEVEL, currency=currency)
 
 
-def metrics_of(row: Row, window: DateWindow, currency: str) -> DailyMetrics:
-    """Return a campaign's day; all figures are text, and money is in major units."""
+def metrics_of(row: Row, window: DateWindow, currency: str, actions: Sequence[str] = PURCHASES) -> DailyMetrics:
+    """Return a campaign's day; all figures are text, and money is in major units.
+
+    The conversions and their value are those of the first of the action types that the row has.
+    """
+    counts, values = _by_type(row, "actions"), _by_type(row, "action_values")
+    chosen = next((action for found in (counts, values) for action in actions if action in found), "")
+    return DailyMetrics(
+        campaign_id=_text(row, "campaign_id"),
+        day=_reported_day(row, window),
+        impressions=_count(row, "impressions"),
+        clicks=_count(row, "clicks"),
+        spend=_decimal(row, "spend"),
+        conversions=_decimal(counts[chosen], "value") if chosen in counts else Decimal(0),
+        conversion_value=_decimal(values[chosen], "value") if chosen in values else Decimal(0),
+        currency=currency,
+    )
+
+
+def total_of(row: Row, window: DateWindow) -> DailyTotal:
+    """Return what an account spent on a day."""
+    return DailyTotal(
+        day=_reported_day(row, window), spend=_decimal(row, "spend"), currency=_text(row, "account_currency")
+    )
+
+
+def _reported_day(row: Row, window: DateWindow) -> date:
     try:
         day = date.fromisoformat(_text(row, "date_start"))
     except ValueError:
         raise invalid("date_start") from None
     if row.get("date_stop") != row["date_start"] or not window.since <= day <= window.until:
         raise invalid("date_stop")
-    return DailyMetrics(
-        campaign_id=_text(row, "campaign_id"),
-        day=day,
-        impressions=_count(row, "impressions"),
-        clicks=_count(row, "clicks"),
-        spend=_decimal(row, "spend"),
-        conversions=_purchases(row, "actions"),
-        conversion_value=_purchases(row, "action_values"),
-        currency=currency,
-    )
+    return day
 
 
-def _purchases(row: Row, field: str) -> Decimal:
+def _by_type(row: Row, field: str) -> dict[str, Row]:
+    """Return a row's actions by their type."""
     actions = row.get(field, [])
     if not isinstance(actions, list) or not all(isinstance(action, dict) for action in actions):
         raise invalid(field)
-    values = (_decimal(action, "value") for action in actions if action.get("action_type") == PURCHASE)
-    return sum(values, Decimal(0))
+    return {action["action_type"]: action for action in actions if isinstance(action.get("action_type"), str)}
+
+
+def data_access_of(body: Row) -> tuple[datetime | None, bool]:
+    """Return when the data access of a described token ends (None if never), and whether it may read ads.
+
+    What Meta leaves out of the description means no limit.
+    """
+    data = body.get("data")
+    if not isinstance(data, dict):
+        raise invalid("data")
+    until, scopes = data.get("data_access_expires_at", 0), data.get("scopes")
+    try:
+        ends = datetime.fromtimestamp(until, UTC) if until else None
+    except (TypeError, ValueError, OverflowError, OSError):
+        raise invalid("data_access_expires_at") from None
+    return ends, not isinstance(scopes, list) or not ADS_SCOPES.isdisjoint(map(str, scopes))
 
 
 def invalid(field: str) -> InvalidReply:
     """Return the error for a field that is missing or not as documented."""
     return InvalidReply(PlatformName.META, f"sent a reply in which {field} is missing or not as documented")
+
+
+def object_of(row: object) -> Row:
+    """Return a row, which must be a JSON object."""
+    if not isinstance(row, dict):
+        raise invalid("row")
+    return row
 
 
 def _text(row: Row, field: str) -> str:

@@ -27,7 +27,7 @@ class KnownRequest(ReportRequest):
 
 def is_given_up(request: KnownRequest, now: datetime) -> bool:
     """Whether a report is not waited for any longer, whatever its status."""
-    return request.failed_collections >= MOST_COLLECTIONS or now - request.requested_at > REPORT_PATIENCE
+    return request.failed_collections >= MOST_COLLECTIONS or _age(request, now) > REPORT_PATIENCE
 
 
 def windows_to_ask(windows: Iterable[DateWindow], requests: Sequence[KnownRequest], now: datetime) -> list[DateWindow]:
@@ -42,9 +42,14 @@ def _is_due(window: DateWindow, requests: Sequence[KnownRequest], now: datetime)
     covering = [
         one for one in requests if one.window.since <= window.since and one.window.until >= window.until - NEW_DAY
     ]
-    lately = [one for one in covering if now - one.requested_at < A_DAY]
+    lately = [one for one in covering if _age(one, now) < A_DAY]
     return (
         not any(one.ended_at is None for one in covering)
         and len(lately) < MOST_A_DAY
-        and not any(one.collected and now - one.requested_at < FRESH_FOR for one in covering)
+        and not any(one.collected and _age(one, now) < FRESH_FOR for one in covering)
     )
+
+
+def _age(request: KnownRequest, now: datetime) -> timedelta:
+    """The time between now and a request; one that is far ahead of the clock counts as old, and holds up nothing."""
+    return abs(now - request.requested_at)

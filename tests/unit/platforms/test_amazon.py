@@ -1,23 +1,31 @@
 """What only the Amazon client does: three regions, three products, and reports that are collected later."""
 
 from datetime import date, timedelta
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from httpx import post
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import Figures
-from sivera.errors import InvalidReply, PlatformError, Throttled, ThrottleScope, TokenRejected, Unavailable
-from sivera.platforms.amazon_json import PRODUCTS, ProductNotEnabled
-from sivera.values import DateWindow, ReportRequest
-from tests.conftest import NOW
+from sivera.breaker import Subject
+from sivera.errors import (
+    InvalidReply,
+    Misconfigured,
+    PlatformError,
+    Throttled,
+    ThrottleScope,
+    TokenRejected,
+    Unavailable,
+)
+from sivera.platforms.amazon_json import PRODUCTS
+from sivera.platforms.base import MAX_EMPTY_PAGES, PreparesReports, ProductNotEnabled, ReportLost
+from sivera.values import AdAccount, CampaignListing, DateWindow, MetricsReading, ReportRequest
 from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import AMAZON, WINDOW, Desk, refused, static
+from tests.unit.platforms.desk import AMAZON, WINDOW, Desk, figures_of, ours, refused, static
 
 SP, SB, SD = PRODUCTS
-DAY = date(2026, 11, 18)
+NAMES = tuple(product.name for product in PRODUCTS)
 
 
 @pytest.fixture
@@ -26,35 +34,75 @@ def desk(new_desk: NewDesk) -> Desk:
     return new_desk(AMAZON)
 
 
+@pytest.fixture
+def spread(new_desk: NewDesk) -> Desk:
+    """A grant with accounts in all three regions."""
+    desk = new_desk(AMAZON, accounts=20, campaigns=3)
+    assert {account.region for account in desk.world.accounts_of(desk.grant)} == {"na", "eu", "fe"}
+    return desk
+
+
 def fault(desk: Desk, kind: FaultKind, operation: str, **options: Any) -> None:
     desk.world.faults.add(Fault(kind, AMAZON, operation, **options))
 
 
-def requests(desk: Desk, window: DateWindow = WINDOW) -> tuple[ReportRequest, ...]:
-    return desk.read(window=window).outstanding
+def campaigns_of(desk: Desk, product: str, account: AdAccount | None = None) -> CampaignListing:
+    return desk.client.list_campaigns(desk.tokens, account or desk.account, product)
+
+
+def collected(desk: Desk, request: ReportRequest) -> MetricsReading:
+    reading = desk.collect(request)
+    assert reading is not None
+    return reading
+
+
+def days_of(desk: Desk, product: str) -> int:
+    """How many figures the sandbox has of a product."""
+    return sum(desk.site.campaigns[id_].product == product for id_, _ in desk.truth())
+
+
+def is_stopped(desk: Desk, endpoint: str, account: str = "") -> bool:
+    subject = Subject(endpoint=f"{desk.site.region} {endpoint}", account=account)
+    try:
+        desk.breaker.check(AMAZON, subject)
+    except Throttled:
+        return True
+    return False
 
 
 # -- regions and products ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def spread(new_desk: NewDesk) -> Desk:
-    """A grant with accounts in all three regions."""
-    desk = new_desk(AMAZON, accounts=20, campaigns=0)
-    assert {account.region for account in desk.world.accounts_of(desk.grant)} == {"na", "eu", "fe"}
-    return desk
-
-
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_region_that_refuses_the_grant_is_left_out(spread: Desk, status: int) -> None:
+def test_a_region_that_refuses_the_grant_has_none_of_its_accounts(spread: Desk, status: int) -> None:
     fault(spread, FaultKind.STATUS, "accounts", match="/eu/", status=status)
-    assert {account.region for account in spread.client.list_accounts(spread.tokens)} == {"na", "fe"}
+    listing = spread.client.list_accounts(spread.tokens)
+    assert {account.region for account in listing.accounts} == {"na", "fe"}
+    assert listing.left_out == ()
 
 
-def test_a_region_that_is_down_fails_the_listing(spread: Desk) -> None:
-    fault(spread, FaultKind.STATUS, "accounts", match="/eu/", status=503)
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(FaultKind.STATUS, 503), (FaultKind.THROTTLE, 429), (FaultKind.HTML, 200), (FaultKind.HTML, 404)],
+)
+def test_a_region_that_fails_is_named_and_the_others_are_listed(spread: Desk, kind: FaultKind, status: int) -> None:
+    fault(spread, kind, "accounts", match="/eu/", status=status)
+    listing = spread.client.list_accounts(spread.tokens)
+    assert {account.region for account in listing.accounts} == {"na", "fe"}
+    [unread] = listing.left_out
+    assert unread.id == "region eu"
+    fault(spread, FaultKind.STATUS, "accounts", status=503)
     with refused(Unavailable):
         spread.client.list_accounts(spread.tokens)
+
+
+def test_a_profile_that_is_not_as_documented_is_left_out_and_named(spread: Desk) -> None:
+    odd = spread.world.accounts_of(spread.grant)[4]
+    fault(spread, FaultKind.ODD_ROW, "accounts", match=odd.id, field="timezone", value="Mars/Olympus")
+    listing = spread.client.list_accounts(spread.tokens)
+    [row] = listing.left_out
+    assert (row.id, len(listing.accounts)) == (odd.id, 19)
+    assert "timezone" in row.why
 
 
 def test_a_token_that_no_region_accepts_is_rejected(spread: Desk) -> None:
@@ -62,19 +110,57 @@ def test_a_token_that_no_region_accepts_is_rejected(spread: Desk) -> None:
         spread.client.list_accounts(static(AMAZON, "Atza|pasted"))
 
 
-def test_products_that_are_not_enabled_are_left_out(desk: Desk) -> None:
+def test_a_product_that_is_not_enabled_says_so_and_the_others_are_read(desk: Desk) -> None:
     desk.site.products = (SP.name,)
-    listing = desk.client.list_campaigns(desk.tokens, desk.account)
+    listing = campaigns_of(desk, SP.name)
+    assert listing.complete
     assert {c.ad_product for c in listing.campaigns} == {SP.name}
-    assert not listing.complete  # the other two may have been enabled yesterday
-    reading = desk.read()
-    assert [request.ad_product for request in reading.outstanding] == [SP.name]
-    desk.site.products = ()
-    with refused(ProductNotEnabled):
-        desk.client.list_campaigns(desk.tokens, desk.account)
-    with refused(ProductNotEnabled):
-        desk.read()
-    assert [batch.ad_product for batch in desk.read(reading.outstanding).batches] == [SP.name]
+    assert collected(desk, desk.request(SP.name)).rows
+    for product in NAMES[1:]:
+        with refused(ProductNotEnabled):
+            campaigns_of(desk, product)
+        with refused(ProductNotEnabled):
+            desk.request(product)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", None), ("name", "\ud83d"), ("state", 7), ("budget", None), ("budget", {}), ("budget", True)],
+)
+@pytest.mark.parametrize("product", NAMES)
+def test_a_campaign_that_is_not_as_documented_is_left_out_and_named(
+    desk: Desk, product: str, field: str, value: Any
+) -> None:
+    odd = next(c.id for c in desk.site.campaigns.values() if c.product == product)
+    fault(desk, FaultKind.ODD_ROW, "campaigns", match=odd, field=field, value=value)
+    listing = campaigns_of(desk, product)
+    assert ([row.id for row in listing.left_out], len(listing.campaigns), listing.complete) == ([odd], 3, False)
+
+
+def test_brands_campaigns_with_a_single_ad_group_have_unknown_figures(desk: Desk) -> None:
+    listed = {c.external_id: c.is_reported for c in desk.listed().values()}
+    [single] = [id_ for id_, is_reported in listed.items() if not is_reported]
+    assert desk.site.campaigns[single].single_ad_group
+    assert desk.site.campaigns[single].product == SB.name
+    assert single not in {row.campaign_id for row in collected(desk, desk.request(SB.name)).rows}
+
+
+@pytest.mark.parametrize("empty", [MAX_EMPTY_PAGES - 1, MAX_EMPTY_PAGES])
+def test_pages_that_bring_nothing_new_end_a_listing_after_twenty(desk: Desk, empty: int) -> None:
+    fault(desk, FaultKind.EMPTY_PAGE, "campaigns", times=empty)
+    if empty < MAX_EMPTY_PAGES:
+        assert len(campaigns_of(desk, SP.name).campaigns) == 4
+    else:
+        with refused(InvalidReply, "20 pages"):
+            campaigns_of(desk, SP.name)
+        assert desk.calls("campaigns") == MAX_EMPTY_PAGES
+
+
+def test_a_path_that_amazon_no_longer_has_is_our_mistake(desk: Desk) -> None:
+    retired = {"code": "NOT_FOUND", "details": "Method Not Found"}
+    fault(desk, FaultKind.BODY, "campaigns", status=404, value=retired)
+    with refused(Misconfigured, "Method Not Found"):
+        campaigns_of(desk, SP.name)
 
 
 # -- reports ----------------------------------------------------------------------------------------------------------
@@ -82,149 +168,248 @@ def test_products_that_are_not_enabled_are_left_out(desk: Desk) -> None:
 
 def test_reports_are_requested_and_collected_later(desk: Desk) -> None:
     desk.world.report_seconds = 600
-    first = desk.read()
-    assert first.batches == ()
-    assert [(r.ad_product, r.window, r.requested_at) for r in first.outstanding] == [
-        (product.name, WINDOW, NOW) for product in PRODUCTS
-    ]
-    assert desk.read(first.outstanding) == first  # still being prepared, and not requested twice
+    requests = [desk.request(product) for product in NAMES]
+    assert [desk.collect(request) for request in requests] == [None] * 3
+    assert [desk.request(product) for product in NAMES] == requests  # under way: the same reports
+    fault(desk, FaultKind.PENDING, "report-status", match="SB-")
     desk.world.clock.advance(timedelta(seconds=600))
-    done = desk.read(first.outstanding)
-    assert [(b.ad_product, b.window) for b in done.batches] == [(product.name, WINDOW) for product in PRODUCTS]
-    assert done.outstanding == ()
-    assert desk.calls("report-create") == 3
-
-
-def test_a_restated_day_comes_with_the_next_report(desk: Desk) -> None:
-    first = next(iter(desk.site.campaigns))
-    desk.rows()
-    restated = Figures(5, 1, Decimal("2.5"), Decimal(1), Decimal(40))
-    desk.world.restate(first, DAY, restated)
-    assert desk.rows()[first, DAY].spend == restated.spend
-
-
-def test_a_collected_report_that_lacks_a_day_is_followed_by_another(desk: Desk) -> None:
-    yesterday = DateWindow(since=date(2026, 10, 31), until=date(2026, 11, 19))
-    reading = desk.read(requests(desk, yesterday))
-    assert [b.window for b in reading.batches] == [yesterday] * 3
-    assert [r.window for r in reading.outstanding] == [WINDOW] * 3
-
-
-def test_a_wider_report_is_requested_beside_one_under_way(desk: Desk) -> None:
-    desk.world.report_seconds = 600
-    narrow = requests(desk, DateWindow(since=DAY, until=WINDOW.until))
-    both = desk.read(narrow)
-    assert [r.window for r in both.outstanding if r not in narrow] == [WINDOW] * 3
-    desk.world.clock.advance(timedelta(seconds=600))
-    polls = desk.calls("report-status")
-    # Both are ready now. The newer one has the days of the older one, which is no longer needed.
-    newer = tuple(r.model_copy(update={"requested_at": NOW + timedelta(1)}) for r in both.outstanding[3:])
-    reading = desk.read((*narrow, *newer))
-    assert [b.window for b in reading.batches] == [WINDOW] * 3
-    assert (reading.outstanding, desk.calls("report-status") - polls) == ((), 3)
-
-
-def test_older_figures_come_before_newer_ones(desk: Desk) -> None:
-    older = requests(desk, DateWindow(since=date(2026, 10, 31), until=date(2026, 11, 19)))
-    newer = [r.model_copy(update={"requested_at": NOW + timedelta(hours=1)}) for r in requests(desk)]
-    batches = [b for b in desk.read([*newer, *older]).batches if b.ad_product == SP.name]
-    assert [b.window.until.day for b in batches] == [19, 20]
-
-
-def test_a_request_whose_id_was_lost_is_found_again(desk: Desk) -> None:
-    desk.world.report_seconds = 600
-    lost = desk.read()
-    assert desk.read() == lost
+    readings = [desk.collect(request) for request in requests]
+    assert [reading.window if reading else None for reading in readings] == [WINDOW, None, WINDOW]
     assert desk.calls("report-create") == 6
 
 
-def test_a_report_that_failed_is_requested_again(desk: Desk) -> None:
-    before = requests(desk)
-    next(iter(desk.world.reports.values()))["failure"] = "Internal error"
-    reading = desk.read(before)
-    assert [b.ad_product for b in reading.batches] == [SB.name, SD.name]
-    [again] = reading.outstanding
-    assert (again.ad_product, again.window, again.report_id != before[0].report_id) == (SP.name, WINDOW, True)
+def test_rows_are_read_one_by_one(desk: Desk) -> None:
+    odd, *others = sorted({id_ for id_, _ in desk.truth() if desk.site.campaigns[id_].product == SP.name})
+    assert others
+    request, whole = desk.request(SP.name), days_of(desk, SP.name)
+    fault(desk, FaultKind.ODD_ROW, "report-download", match=odd, field="clicks", value=None)
+    reading = collected(desk, request)
+    assert {row.campaign_id for row in reading.rows} == set(others)
+    assert len(reading.rows) + len(reading.left_out) == whole
+    assert all(str(row.id).startswith(f"{odd} 2026-11-") and "clicks" in row.why for row in reading.left_out)
+    desk.world.faults.clear()
+    fault(desk, FaultKind.ODD_ROW, "report-download", field="cost", value="free")
+    with refused(InvalidReply, "cost"):
+        desk.collect(request)
 
 
-@pytest.mark.parametrize(("report_id", "product"), [("gone?", SB.name), ("1", "SPONSORED_TELEVISION")])
-def test_an_unknown_report_is_forgotten(desk: Desk, report_id: str, product: str) -> None:
-    gone = ReportRequest(report_id=report_id, ad_product=product, window=WINDOW, requested_at=NOW)
-    assert gone not in desk.read([gone]).outstanding
-    assert desk.calls("report-create") == 3
-
-
-def test_a_report_is_given_up_after_four_hours(desk: Desk) -> None:
-    desk.world.report_seconds = timedelta(hours=9).total_seconds()
-    before = requests(desk)
-    desk.world.clock.advance(timedelta(hours=4))
-    assert desk.read(before).outstanding == before
-    desk.world.clock.advance(timedelta(seconds=1))
-    assert {r.requested_at for r in desk.read(before).outstanding} == {NOW + timedelta(hours=4, seconds=1)}
-
-
-def test_a_report_that_is_done_is_collected_however_late(desk: Desk) -> None:
-    before = requests(desk)
-    desk.world.clock.advance(timedelta(days=3))
-    desk.tokens.renewed(desk.tokens.current())
-    assert len(desk.read(before).batches) == 3
+def test_a_second_row_of_a_day_is_left_out(desk: Desk) -> None:
+    request = desk.request(SP.name)
+    campaign, day = min(key for key in desk.truth() if desk.site.campaigns[key[0]].product == SP.name)
+    fault(desk, FaultKind.ODD_ROW, "report-download", match=str(day + timedelta(1)), field="date", value=str(day))
+    reading = collected(desk, request)
+    assert {row.id for row in reading.left_out} >= {f"{campaign} {day}"}
+    first = next(row for row in reading.rows if (row.campaign_id, row.day) == (campaign, day))
+    assert figures_of(first) == desk.truth()[campaign, day]
 
 
 def test_long_windows_are_cut_to_what_a_report_holds_and_amazon_keeps(desk: Desk) -> None:
+    assert isinstance(desk.client, PreparesReports)
     today = date(2026, 11, 20)
-    asked = requests(desk, DateWindow(since=today - timedelta(days=120), until=today))
     for product in PRODUCTS:
-        windows = [r.window for r in asked if r.ad_product == product.name]
+        long = DateWindow(since=today - timedelta(days=120), until=today)
+        windows = desk.client.report_windows(product.name, long, today)
         assert all((w.until - w.since).days < 31 for w in windows)
         assert windows[0].since == today - timedelta(days=product.days_kept - 1)
         assert all(later.since - earlier.until == timedelta(days=1) for earlier, later in pairwise(windows))
         assert windows[-1].until == today
-    batches = desk.read(asked, DateWindow(since=today, until=today)).batches
-    assert len(batches) == len(asked) == 9
+        for window in windows:
+            desk.request(product.name, window)
+    forgotten = DateWindow(since=date(2026, 1, 1), until=date(2026, 1, 31))
+    assert list(desk.client.report_windows(SP.name, forgotten, today)) == []
 
 
-# -- what goes wrong on the way ---------------------------------------------------------------------------------------
+def test_a_duplicate_of_another_report_is_put_off_and_other_products_are_not(desk: Desk) -> None:
+    desk.world.report_seconds = 600
+    columns = ["startDate", "endDate", "campaignId", "cost"]
+    configuration = {"adProduct": SB.name, "reportTypeId": SB.report_type, "groupBy": ["campaign"]}
+    configuration |= {"timeUnit": "SUMMARY", "columns": columns, "format": "GZIP_JSON"}
+    body = {"startDate": str(WINDOW.since), "endDate": str(WINDOW.until), "configuration": configuration}
+    headers = {
+        "Authorization": f"Bearer {desk.tokens.current()}",
+        "Amazon-Advertising-API-ClientId": "sandbox-client",
+        "Amazon-Advertising-API-Scope": desk.site.id,
+    }
+    assert post(f"{desk.url}/{desk.site.region}/reporting/reports", headers=headers, json=body).status_code == 200
+    with refused(Throttled, "SPONSORED_BRANDS for the same as another one") as caught:
+        desk.request(SB.name)
+    assert (caught.value.code, caught.value.scope) == ("425", ThrottleScope.ACCOUNT_ENDPOINT)
+    assert [desk.request(product).ad_product for product in (SP.name, SD.name)] == [SP.name, SD.name]
+    desk.world.clock.advance(timedelta(seconds=600))
+    ours_of = desk.request(SB.name, DateWindow(since=WINDOW.since, until=date(2026, 11, 19)))
+    assert ours_of.report_id
 
 
-def test_a_throttle_keeps_what_was_read_before(desk: Desk) -> None:
-    fault(desk, FaultKind.THROTTLE, "report-create", match=SB.report_type, seconds=300)
-    assert [r.ad_product for r in desk.read().outstanding] == [SP.name]
-    assert desk.breaker.seconds_left(AMAZON) == 300
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"startDate": "2026-10-31"},
+        {"endDate": "2026-11-19"},
+        {"status": "FAILED"},
+        {"configuration": {"timeUnit": "SUMMARY"}},
+        {"configuration": {"adProduct": SP.name}},
+        {"configuration": {"reportTypeId": "sbAdGroup"}},
+        {"configuration": {"columns": ["date", "campaignId"]}},
+        {"configuration": {"columns": None}},
+        {"configuration": {"groupBy": ["adGroup"]}},
+        {"configuration": {"filters": [{"field": "campaignStatus", "values": ["PAUSED"]}]}},
+    ],
+)
+def test_a_duplicate_is_compared_before_its_id_is_taken(desk: Desk, changes: dict[str, Any]) -> None:
+    told = describe(SB.name) | changes
+    told["configuration"] = describe(SB.name)["configuration"] | changes.get("configuration", {})
+    request = desk.request(SB.name)
+    fault(desk, FaultKind.BODY, "report-status", status=200, value=told)
+    with refused(Throttled, "another one"):
+        desk.request(SB.name)
+    desk.world.faults.clear()
+    fault(desk, FaultKind.BODY, "report-status", status=200, value=describe(SB.name))
+    assert desk.request(SB.name).report_id == request.report_id
+
+
+def describe(product: str) -> dict[str, Any]:
+    """A report as Amazon describes it; it sends neither the kind of grouping nor the format."""
+    columns = ["cost", "clicks", "impressions", "campaignId", "date", "purchases", "sales", "campaignName"]
+    configuration = {"adProduct": product, "reportTypeId": "sbCampaigns", "timeUnit": "DAILY", "columns": columns}
+    days = {"startDate": str(WINDOW.since), "endDate": str(WINDOW.until)}
+    return {"reportId": "1", "status": "PENDING", "configuration": configuration, **days}
+
+
+def test_a_throttled_request_that_amazon_took_all_the_same_is_found_again(desk: Desk) -> None:
+    fault(desk, FaultKind.LATE_THROTTLE, "report-create", times=1)
+    with refused(Throttled):
+        desk.request(SP.name)
+    later = Desk(desk.world, AMAZON, desk.url, desk.grant)
+    assert len(collected(later, later.request(SP.name)).rows) == days_of(desk, SP.name)
     assert desk.calls("report-create") == 2
+    later.client.close()
 
 
-def test_a_throttle_before_anything_was_read_is_raised(desk: Desk) -> None:
-    before = requests(desk)
-    fault(desk, FaultKind.THROTTLE, "report-status", seconds=300)
-    with refused(Throttled) as caught:
-        desk.read(before)
-    assert (caught.value.retry_after, caught.value.scope) == (300, ThrottleScope.PLATFORM)
+@pytest.mark.parametrize("product", NAMES)
+def test_a_report_that_failed_or_is_unknown_is_lost(desk: Desk, product: str) -> None:
+    request = desk.request(product)
+    next(iter(desk.world.reports.values()))["failure"] = "Internal error"
+    gone = request.model_copy(update={"report_id": "gone?"})
+    retired = request.model_copy(update={"ad_product": "SPONSORED_TELEVISION"})
+    for lost in (request, gone, retired):
+        with refused(ReportLost):
+            desk.collect(lost)
+    assert desk.request(product).report_id != request.report_id
+
+
+def test_a_report_that_is_done_is_collected_however_late(desk: Desk) -> None:
+    request = desk.request(SP.name)
+    desk.world.clock.advance(timedelta(days=3))
+    desk.tokens.renewed(desk.tokens.current())
+    assert collected(desk, request).rows
 
 
 def test_a_401_while_polling_is_repeated_once(desk: Desk) -> None:
-    before = requests(desk)
+    request = desk.request(SP.name)
     fault(desk, FaultKind.STATUS, "report-status", times=1, status=401)
-    assert len(desk.read(before).batches) == 3
+    assert collected(desk, request).rows
     assert desk.tokens.renewals == 1
 
 
-@pytest.mark.parametrize("operation", ["report-status", "report-download"])
 @pytest.mark.parametrize(
-    ("kind", "error"),
+    ("operation", "kind", "status", "error"),
     [
-        (FaultKind.STATUS, Unavailable),
-        (FaultKind.HTML, Unavailable),
-        (FaultKind.TRUNCATED, InvalidReply),
-        (FaultKind.MALFORMED, InvalidReply),
-        (FaultKind.DISCONNECT, Unavailable),
+        ("report-status", FaultKind.STATUS, 500, Unavailable),
+        ("report-status", FaultKind.HTML, 502, Unavailable),
+        ("report-status", FaultKind.TRUNCATED, 200, InvalidReply),
+        ("report-status", FaultKind.MALFORMED, 200, InvalidReply),
+        ("report-status", FaultKind.DISCONNECT, 200, Unavailable),
+        ("report-download", FaultKind.STATUS, 400, Unavailable),
+        ("report-download", FaultKind.STATUS, 403, Unavailable),
+        ("report-download", FaultKind.STATUS, 500, Unavailable),
+        ("report-download", FaultKind.HTML, 200, InvalidReply),
+        ("report-download", FaultKind.TRUNCATED, 200, InvalidReply),
+        ("report-download", FaultKind.MALFORMED, 200, InvalidReply),
+        ("report-download", FaultKind.DISCONNECT, 200, Unavailable),
     ],
 )
-def test_a_report_that_cannot_be_collected_now_is_collected_later(
-    desk: Desk, kind: FaultKind, error: type[PlatformError], operation: str
+def test_a_report_that_cannot_be_collected_leaves_the_other_products_alone(
+    desk: Desk, operation: str, kind: FaultKind, status: int, error: type[PlatformError]
 ) -> None:
-    before = requests(desk)
-    fault(desk, kind, operation)
-    with refused(error):
-        desk.read(before)
+    requests = {product: desk.request(product) for product in NAMES}
+    fault(desk, kind, operation, match="SB-", status=status)
+    for _ in range(2):
+        with refused(error):
+            desk.collect(requests[SB.name])
+    assert all(collected(desk, requests[product]).rows for product in (SP.name, SD.name))
     desk.world.faults.clear()
-    assert len(desk.read(before).batches) == 3
+    assert collected(desk, requests[SB.name]).rows
+
+
+def test_a_status_that_amazon_does_not_document_is_an_invalid_reply(desk: Desk) -> None:
+    request = desk.request(SP.name)
+    fault(desk, FaultKind.BODY, "report-status", status=200, value={"status": "CANCELLED"})
+    with refused(InvalidReply, "status"):
+        desk.collect(request)
+
+
+# -- throttles --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [FaultKind.HTML, FaultKind.THROTTLE, FaultKind.LATE_THROTTLE])
+def test_a_throttle_of_a_report_type_stops_only_that_type_in_its_region(spread: Desk, kind: FaultKind) -> None:
+    sites = spread.world.accounts_of(spread.grant)
+    elsewhere = ours(next(site for site in sites if site.region != spread.site.region))
+    same = ours(next(site for site in sites[1:] if site.region == spread.site.region))
+    fault(spread, kind, "report-create", match=SB.report_type, status=429)
+    with refused(Throttled) as caught:
+        spread.request(SB.name)
+    assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ENDPOINT, 600)
+    assert spread.breaker.seconds_left(AMAZON) == 0
+    spread.world.faults.clear()
+    calls = spread.calls("report-create")
+    assert isinstance(spread.client, PreparesReports)
+    with refused(Throttled):
+        spread.client.request_report(spread.tokens, same, SB.name, WINDOW)
+    assert spread.calls("report-create") == calls
+    assert spread.client.request_report(spread.tokens, elsewhere, SB.name, WINDOW)
+    assert all(collected(spread, spread.request(product)) for product in (SP.name, SD.name))
+    assert len(spread.listed()) == 3
+    assert len(spread.client.list_accounts(spread.tokens).accounts) == 20
+
+
+@pytest.mark.parametrize(
+    ("operation", "match", "endpoint", "seconds"),
+    [
+        ("accounts", None, "/v2/profiles", 300),
+        ("campaigns", "/sb/", "/sb/v4/campaigns/list", 300),
+        ("campaigns", "/sd/", "/sd/campaigns/extended", 300),
+        ("report-status", None, "report status", 300),
+        ("report-download", None, "report download", 60),  # S3 names no wait
+    ],
+)
+def test_a_throttle_stops_the_endpoint_that_it_is_about(
+    desk: Desk, operation: str, match: str | None, endpoint: str, seconds: int
+) -> None:
+    request = desk.request(SB.name)
+    fault(desk, FaultKind.THROTTLE, operation, match=match, seconds=300)
+    ask = {
+        "accounts": lambda: desk.client.list_accounts(desk.tokens),
+        "campaigns": lambda: campaigns_of(desk, SB.name if match == "/sb/" else SD.name),
+    }.get(operation, lambda: desk.collect(request))
+    with refused(Throttled) as caught:
+        ask()
+    assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ENDPOINT, seconds)
+    stopped = ("/v2/profiles", "/sb/v4/campaigns/list", "/sd/campaigns/extended", "report status", "report download")
+    assert [name for name in stopped if is_stopped(desk, name)] == [endpoint]
+    calls = desk.calls(operation)
+    with refused(Throttled):
+        ask()
+    assert desk.calls(operation) == calls
+    assert len(campaigns_of(desk, SP.name).campaigns) == 4
+
+
+def test_a_throttled_login_stops_only_logins(desk: Desk) -> None:
+    fault(desk, FaultKind.THROTTLE, "token", seconds=300)
+    with refused(Throttled) as caught:
+        desk.client.renew(desk.tokens.tokens)
+    assert caught.value.scope is ThrottleScope.ENDPOINT
+    assert len(desk.listed()) == 12
+    with refused(Throttled):
+        desk.client.renew(desk.tokens.tokens)
+    assert desk.calls("token") == 1

@@ -87,8 +87,10 @@ class Amazon:
             "format": "GZIP_JSON",
         } | changes
         since = until - timedelta(days=days - 1)
-        body = {"startDate": str(since), "endDate": str(until), "configuration": configuration}
-        headers = self.headers() | {"Content-Type": REPORT_MEDIA}
+        return self.ask_for({"startDate": str(since), "endDate": str(until), "configuration": configuration})
+
+    def ask_for(self, body: Any, media: str = REPORT_MEDIA) -> requests.Response:
+        headers = self.headers() | {"Content-Type": media}
         return self.call("POST", "/reporting/reports", headers=headers, data=json.dumps(body))
 
     def poll(self, report_id: str) -> Any:
@@ -130,6 +132,7 @@ def test_an_oauth_client_accepts_a_renewed_token(amazon: Amazon) -> None:
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
         ({"client_id": "amzn1.application-oa2-client.other"}, 401, "invalid_client"),
         ({"client_secret": "wrong"}, 401, "invalid_client"),
+        ({"client_assertion": "x"}, 400, "invalid_request"),
     ],
 )
 def test_an_oauth_client_understands_each_refusal(
@@ -207,13 +210,46 @@ def test_lists_come_in_pages(amazon: Amazon) -> None:
     [
         {"maxResults": 101},
         {"maxResults": 0},
+        {"maxResults": True},
         {"nextToken": "page-1-forged"},
+        {"nextToken": 7},
         {"stateFilter": {"include": ["DELETED"]}},
+        {"stateFilter": {"include": [{}]}},
+        {"stateFilter": {"include": 7}},
+        {"stateFilter": {"include": ["ENABLED"], "exclude": []}},
         {"updatedSince": "2026-01-01"},
     ],
 )
 def test_a_list_request_that_amazon_does_not_know_is_refused(amazon: Amazon, body: dict[str, Any]) -> None:
     assert amazon.sp(**body)["code"] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("/v2/profiles", {"limit": 5}),
+        ("/sd/campaigns/extended", {"updatedSince": "2026-01-01"}),
+        ("/reporting/reports/1", {"verbose": "true"}),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused(amazon: Amazon, path: str, params: dict[str, Any]) -> None:
+    reply = amazon.call("GET", path, params=params)
+    assert reply.status_code == 400
+    assert f"Unknown query parameters: {next(iter(params))}" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("GET", "/v2/sp/campaigns", "Could not find resource for full path"),
+        ("PUT", "/sp/campaigns/list", "Method Not Found"),
+        ("DELETE", "/reporting/reports/1", "Method Not Found"),
+    ],
+)
+def test_unknown_paths_and_methods_have_the_gateways_answer(amazon: Amazon, method: str, path: str, words: str) -> None:
+    reply = amazon.call(method, path)
+    assert (reply.status_code, reply.json()["code"]) == (404, "NOT_FOUND")
+    assert words in reply.json()["details"]
 
 
 @pytest.mark.parametrize("params", [{"count": 101}, {"startIndex": -1}, {"stateFilter": "deleted"}])
@@ -294,7 +330,8 @@ def test_throttling_has_the_body_of_the_api_that_was_called(
 ) -> None:
     amazon.world.faults.add(Fault(FaultKind.THROTTLE, AMAZON, operation, seconds=17))
     reply = call(amazon)
-    assert (reply.status_code, reply.headers["Retry-After"]) == (429, "17")
+    wait = None if operation == "report-create" else "17"  # live, this one names no wait
+    assert (reply.status_code, reply.headers.get("Retry-After")) == (429, wait)
     assert body.items() <= reply.json().items()
 
 
@@ -334,6 +371,70 @@ def test_the_same_request_is_a_duplicate_until_it_is_done(amazon: Amazon) -> Non
     assert amazon.ask(days=19).status_code == amazon.ask("SB").status_code == 200
     assert amazon.poll(report_id)["status"] == "COMPLETED"
     assert amazon.ask().json()["reportId"] != report_id
+
+
+def test_a_request_of_another_time_unit_is_taken_for_the_same(amazon: Amazon) -> None:
+    columns = ["startDate", "endDate", "campaignId", "cost"]
+    summary = amazon.ask(timeUnit="SUMMARY", columns=columns).json()
+    assert amazon.ask().json()["detail"] == f"The Request is a duplicate of : {summary['reportId']}"
+    told = amazon.poll(summary["reportId"])["configuration"]
+    assert (told["timeUnit"], told["columns"]) == ("SUMMARY", columns)
+    daily = amazon.ask().json()["reportId"]  # the other one is done
+    days = _rows(amazon, daily)
+    for row in _rows(amazon, summary["reportId"]):
+        assert (row["startDate"], row["endDate"]) == ("2026-11-01", "2026-11-20")
+        spent = sum(Decimal(str(day["cost"])) for day in days if day["campaignId"] == row["campaignId"])
+        assert Decimal(str(row["cost"])) == spent
+
+
+def test_brands_campaigns_with_a_single_ad_group_are_listed_and_not_reported_on(amazon: Amazon) -> None:
+    listed = {row["campaignId"]: row["isMultiAdGroupsEnabled"] for row in amazon.sb(**ALL_STATES)["campaigns"]}
+    [single] = [id_ for id_, is_multi in listed.items() if not is_multi]
+    assert amazon.account.campaigns[single].state is CampaignStatus.ACTIVE
+    rows = _rows(amazon, amazon.ask("SB").json()["reportId"])
+    assert {str(row["campaignId"]) for row in rows} < listed.keys() - {single}
+
+
+def test_a_report_can_stay_pending(amazon: Amazon) -> None:
+    report_id = amazon.ask("SB").json()["reportId"]
+    amazon.world.faults.add(Fault(FaultKind.PENDING, AMAZON, "report-status", match="SB-"))
+    amazon.world.clock.advance(timedelta(hours=9))
+    assert amazon.poll(report_id)["status"] == "PENDING"
+    assert amazon.ask("SB").status_code == 425
+    assert amazon.poll(amazon.ask("SP").json()["reportId"])["status"] == "COMPLETED"
+
+
+def test_a_throttled_request_can_have_been_taken_all_the_same(amazon: Amazon) -> None:
+    amazon.world.faults.add(Fault(FaultKind.LATE_THROTTLE, AMAZON, "report-create", times=1))
+    assert amazon.ask().status_code == 429
+    again = amazon.ask()
+    assert again.status_code == 425
+    assert amazon.poll(again.json()["detail"].rpartition(" ")[2])["configuration"]["timeUnit"] == "DAILY"
+
+
+def test_a_throttle_of_one_report_type_can_be_a_page(amazon: Amazon) -> None:
+    amazon.world.faults.add(Fault(FaultKind.HTML, AMAZON, "report-create", match="sbCampaigns", status=429))
+    reply = amazon.ask("SB")
+    assert (reply.status_code, reply.headers.get("Retry-After")) == (429, None)
+    assert "<h1>429 Too Many Requests</h1>" in reply.text
+    assert amazon.ask("SP").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "body"),
+    [(FaultKind.STATUS, 400, b"<Error>"), (FaultKind.STATUS, 403, b"<Error>"), (FaultKind.TRUNCATED, 200, b"")],
+)
+def test_a_report_that_is_done_can_be_lost_in_storage(
+    amazon: Amazon, kind: FaultKind, status: int, body: bytes
+) -> None:
+    amazon.world.faults.add(Fault(kind, AMAZON, "report-download", match="SB-", status=status))
+    done = amazon.poll(amazon.ask("SB").json()["reportId"])
+    for _ in range(2):
+        reply = amazon.download(done["url"])
+        assert (done["status"], reply.status_code, body in reply.content) == ("COMPLETED", status, True)
+    if kind is FaultKind.TRUNCATED:
+        with pytest.raises(EOFError):
+            gzip.decompress(reply.content)
 
 
 def test_a_report_can_fail(amazon: Amazon) -> None:
@@ -377,6 +478,11 @@ def test_an_unknown_or_foreign_report_is_not_found(amazon: Amazon) -> None:
         ({"reportTypeId": "spSearchTerm"}, "reportTypeId is unknown or invalid"),
         ({"adProduct": "SPONSORED_TELEVISION"}, "reportTypeId is unknown or invalid"),
         ({"groupBy": ["adGroup"]}, "groupBy"),
+        ({"timeUnit": "HOURLY"}, "timeUnit must be one of"),
+        ({"timeUnit": "SUMMARY"}, "columns includes invalid values: (date)"),
+        ({"columns": ["date", {}]}, "columns includes invalid values: ({})"),
+        ({"columns": "date"}, "columns includes invalid values"),
+        ({"lookback": 7}, "unknown fields: (lookback)"),
         ({"days": 32}, "31 days"),
         ({"until": TODAY + timedelta(days=2)}, "up to today"),
         ({"until": TODAY - timedelta(days=80)}, "data retention start date"),
@@ -387,3 +493,12 @@ def test_a_report_that_amazon_does_not_make_is_refused(amazon: Amazon, options: 
     reply = amazon.ask(**options)
     assert (reply.status_code, reply.json()["code"]) == (400, "400")
     assert text in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [None, [], {"startDate": 7}, {"configuration": []}, {"since": "2026-11-01"}])
+def test_a_report_request_of_another_shape_is_refused(amazon: Amazon, body: Any) -> None:
+    assert amazon.ask_for(body).status_code == 400
+
+
+def test_a_report_request_of_another_media_type_is_refused(amazon: Amazon) -> None:
+    assert amazon.ask_for({}, media="text/plain").status_code == 415

@@ -1,0 +1,94 @@
+"""Meta's tokens in the sandbox: the exchange, the description of a token, and who makes a call."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime, timedelta
+
+from sandbox import meta_json as wire
+from sandbox.http import Call, Refusal, Reply
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sivera.values import PlatformName
+
+APP_TOKEN = f"{CLIENT_ID}|{CLIENT_SECRET}"
+DATA_ACCESS_DAYS = 90
+SCOPES = ["ads_read", "ads_management", "business_management"]
+EXPIRED, NOT_AUTHORIZED = 463, 458
+
+
+class MetaTokens:
+    """The access tokens of a world's grants."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def exchange(self, call: Call) -> Reply:
+        """Issue a fresh long-lived token for one that is still valid."""
+        query = call.query
+        wire.check_known(call, ("grant_type", "client_id", "client_secret", "fb_exchange_token"))
+        if query.get("grant_type") != "fb_exchange_token":
+            raise wire.refusal("Invalid grant_type", 1)
+        if "client_id" not in query:
+            raise wire.refusal("Missing client_id parameter.", 101)
+        if query["client_id"] != CLIENT_ID:
+            raise wire.refusal("Error validating application. Invalid application ID.", 101)
+        if query.get("client_secret") != CLIENT_SECRET:
+            raise wire.refusal("Error validating client secret.", 1)
+        if "fb_exchange_token" not in query:
+            raise wire.refusal("fb_exchange_token parameter not specified", 1)
+        token, seconds = self.world.issue_access(self._grant_of(query["fb_exchange_token"]))
+        lifetime = {} if seconds is None else {"expires_in": seconds}
+        return Reply({"access_token": token, "token_type": "bearer", **lifetime})
+
+    def debug(self, call: Call) -> Reply:
+        """Describe a token of the app."""
+        wire.check_known(call, ("input_token",))
+        inspector, text = _token(call), call.query.get("input_token")
+        if text is None:
+            raise wire.refusal("(#100) The parameter input_token is required")
+        if inspector != APP_TOKEN:
+            self._grant_of(inspector)
+        known = self.world.read_access(PlatformName.META, text)
+        data = {"app_id": CLIENT_ID, "type": "USER", "expires_at": known.expires if known else 0}
+        try:
+            grant = self._grant_of(text)
+        except Refusal as refusal:
+            error = refusal.reply.body["error"]
+            reason = {"code": error["code"], "message": error["message"], "subcode": error.get("error_subcode")}
+            return Reply({"data": {**data, "is_valid": False, "scopes": [], "error": reason}})
+        until = grant.data_access_ends or self.world.clock.now() + timedelta(days=DATA_ACCESS_DAYS)
+        more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": SCOPES}
+        return Reply({"data": {**data, "is_valid": True, **more}})
+
+    def _grant_of(self, text: str) -> Grant:
+        """Return the grant of a token that is valid now; refuse any other."""
+        grant = self.world.grant_of_access(PlatformName.META, text)
+        if grant is not None:
+            return grant
+        token = self.world.read_access(PlatformName.META, text)
+        known = self.world.grants.get(token.grant_id) if token else None
+        if token is None or known is None:
+            raise wire.refusal("Invalid OAuth access token - Cannot parse access token", 190)
+        if known.revoked:
+            message = f"Error validating access token: The user has not authorized application {CLIENT_ID}."
+            raise Refusal(wire.error(400, 190, message, NOT_AUTHORIZED))
+        ended = datetime.fromtimestamp(token.expires, UTC)
+        message = f"Error validating access token: Session has expired on {ended:%A, %d-%b-%y %H:%M:%S} UTC."
+        raise Refusal(wire.error(400, 190, message, EXPIRED))
+
+    def caller(self, call: Call) -> Grant:
+        """Return the grant of a call; check the proof if there is one."""
+        text = _token(call)
+        grant, proof = self._grant_of(text), call.query.get("appsecret_proof")
+        if proof is not None:
+            expected = hmac.new(CLIENT_SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+            if proof != expected:
+                raise wire.refusal("Invalid appsecret_proof provided in the API argument")
+        return grant
+
+
+def _token(call: Call) -> str:
+    kind, _, text = call.headers.get("authorization", "").partition(" ")
+    token = text if kind == "Bearer" else call.query.get("access_token")
+    if not token:
+        raise wire.refusal("An access token is required to request this resource.", 104)
+    return token
