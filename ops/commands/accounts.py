@@ -166,7 +166,7 @@ def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
     if row.held and part.kind is PartKind.CAMPAIGNS:
         yield f"Campaigns: {held_campaigns(row.held, account_id)}"
     elif row.held:
-        yield f"{str(part).capitalize()}: {held_days(row.held)}."
+        yield f"{str(part)[:1].upper()}{str(part)[1:]}: {held_days(row.held)}."
 
 
 def _find(engine: Engine, account_id: int) -> AdAccount:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -149,7 +149,8 @@ def _sync_part(
         return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again=True)
     except ReconnectRequired as error:
         if used is not None:
-            reader.tokens.reject(used, error)
+            with suppress(ReconnectRequired):  # the renewal has recorded it already
+                reader.tokens.reject(used, error)
         return reader, error
     except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
         return reader, error
@@ -158,8 +159,8 @@ def _sync_part(
 
 def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception) -> PartSync:
     """Record why a part was not read, and return it in words."""
-    if not isinstance(error, SiveraError | SQLAlchemyError):
-        logger.error("%s of account %d failed", str(part).capitalize(), reader.due.id, exc_info=error)
+    if not isinstance(error, SiveraError | OperationalError):
+        logger.error("Account %d: %s failed", reader.due.id, part, exc_info=error)
     reason, full = reason_for(error), reader.is_full
     outcome = Outcome.FAILED
     with suppress(SQLAlchemyError), Session(deps.engine) as session, session.begin():  # else only the run has it

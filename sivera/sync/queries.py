@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import Table, TextClause, bindparam, delete, false, func, or_, select, text, update
+from sqlalchemy import Table, TextClause, bindparam, delete, false, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Date, DateTime, Text
@@ -139,7 +139,10 @@ def _end_missing() -> TextClause:
         table.c.ad_product.is_not_distinct_from(bindparam("product", type_=Text)),
         ~select(rows.c.day).where(rows.c.campaign_id == table.c.campaign_id, rows.c.day == table.c.day).exists(),
     )
-    is_over = or_(table.c.spend == 0, table.c.missing_since <= bindparam("agreed", type_=DateTime(timezone=True)))
+    is_over = or_(
+        table.c.spend == literal_column("0"),
+        table.c.missing_since <= bindparam("agreed", type_=DateTime(timezone=True)),
+    )
     # A row is deleted or held, never both.
     deleted = delete(table).where(*mine, is_over).returning(table.c.day).cte("deleted")
     since = func.coalesce(table.c.missing_since, bindparam("at", type_=DateTime(timezone=True)))

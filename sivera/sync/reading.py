@@ -240,7 +240,8 @@ def _read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     collected, trouble = _collect(reader, client, part)
     today = reader.as_of.astimezone(reader.zone).date()
     windows = client.report_windows(part.product, reader.window(state), today)
-    for window in reports.windows_to_ask(windows, _requests(reader, part), reader.as_of):
+    known = _requests(reader, part)
+    for window in reports.windows_to_ask(windows, known, reader.as_of):
         report_id = client.request_report(reader.tokens, reader.account, part.product, window)
         request = values.ReportRequest(
             report_id=report_id, ad_product=part.product, window=window, requested_at=reader.as_of
@@ -251,9 +252,9 @@ def _read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     if not collected:
         if trouble is not None:
             raise trouble
-        if state.figures_as_of is not None and reader.as_of - state.figures_as_of >= rules.LASTING:
-            asked = f"has delivered no report of {part.product} since {state.figures_as_of:%Y-%m-%d %H:%M} UTC"
-            raise LeftAlone(reader.due.platform, asked)
+        since = reports.undelivered_since(known)
+        if since is not None and reader.as_of - since >= rules.LASTING:
+            raise LeftAlone(reader.due.platform, f"has delivered no report since {since:%Y-%m-%d %H:%M} UTC")
     left_out = [row for _, reading in collected for row in reading.left_out]
     with reader.storing(part) as (session, stored, now):
         after = rules.succeeded(stored, reader.as_of, now, full=reader.is_full, left_out=left_out)

@@ -12,7 +12,6 @@ from sivera.errors import (
     Unavailable,
 )
 from sivera.reasons import is_worth_a_retry, reason_for
-from sivera.sync.rules import RemovalsHeldError
 from sivera.values import PlatformName
 
 
@@ -25,7 +24,6 @@ from sivera.values import PlatformName
         (Misconfigured(PlatformName.META, "unknown client"), "sivera apps set meta"),
         (InvalidRequest(PlatformName.META, "unknown field"), "defect"),
         (ConfigurationError("the block is missing: save it"), "save it"),
-        (RemovalsHeldError(12, 30, 40), "sivera accounts approve-removals 12"),
         (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "The database failed"),
         (KeyError("hunter2"), "a defect"),
     ],
