@@ -60,6 +60,7 @@ class MetaBackend:
             route(self, "GET", f"/{VERSION}/act_{{account}}/insights", _insights_of, self._insights),
             route(self, "GET", f"/{VERSION}/", "objects", self._objects),
             route(self, "GET", f"/{VERSION}/{{object}}", "objects", self._object),
+            route(self, "GET", f"/{VERSION}/{{object}}/", "objects", self._object),  # the SDK's spelling
         ]
 
     def throttled(self, call: Call, seconds: float) -> Reply:
@@ -182,7 +183,7 @@ class MetaBackend:
             campaigns = [campaign for campaign in account.campaigns.values() if selection.takes(campaign)]
             found = self._rows(account, campaigns, days, after + 1)
         rows = [(position, shown.select((row,), known, fields)) for position, row in islice(found, limit + 1)]
-        return wire.page(call, rows, limit, headers, leads_to_empty=after < 0)
+        return wire.page(call, rows, limit, headers, ends_empty=after >= 0)
 
     def _totals(self, account: Account, days: Sequence[date], start: int) -> Iterator[tuple[int, shown.AccountRow]]:
         """Yield the days with spend of the account, from a position on."""

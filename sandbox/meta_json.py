@@ -162,19 +162,20 @@ def page(
     limit: int,
     headers: Mapping[str, str],
     *,
-    leads_to_empty: bool = False,
+    ends_empty: bool = False,
 ) -> Reply:
     """Return a page of the first `limit` rows, each given with its cursor's number; more rows mean another page.
 
     As on Meta, the last page has `cursors.after` but no `next`. The URL in `next` repeats the whole query, and with it
-    an access token in the query. With `leads_to_empty`, an empty page follows before the next rows.
+    an access token in the query. With `ends_empty`, an empty page follows the last rows, and it leads on once more.
     """
     shown = rows[:limit]
     body: dict[str, Any] = {"data": [row for _, row in shown]}
     if shown:
-        before, after = _cursor(shown[0][0]), _cursor(shown[-1][0], -1 if leads_to_empty else 0)
+        has_more = len(rows) > limit
+        before, after = _cursor(shown[0][0]), _cursor(shown[-1][0], -1 if ends_empty and not has_more else 0)
         body["paging"] = {"cursors": {"before": before, "after": after}}
-        if len(rows) > limit:
+        if has_more or ends_empty:
             body["paging"]["next"] = _next(call, after)
     return Reply(body, headers=headers)
 

@@ -23,7 +23,7 @@ from sivera.platforms.calling import Reply, seconds_from
 from sivera.values import PlatformName
 
 OK = 0
-EXPIRED, REVOKED = 40102, 40105
+PERMISSION_ERROR, EXPIRED, REVOKED = 40001, 40102, 40105
 ERRORS: dict[type[PlatformError], frozenset[int]] = {
     Throttled: frozenset({40100, 40132, 61000}),
     Unavailable: frozenset({20001, 40200, 40201, 40202, 40700}),
@@ -56,6 +56,8 @@ SENTENCES: dict[type[PlatformError], str] = {
 }
 LIKE_A_SECRET = re.compile(r"\S*://\S*|[0-9A-Za-z+/=-]{20,}")
 """Matches URLs, tokens and secrets; TikTok's ids have only 19 digits."""
+NO_ACCESS = re.compile(r"permission|advertiser.*(not exist|n't exist|been deleted)", re.IGNORECASE)
+"""Words about access that come with codes for parameters too, such as 40002."""
 MAX_QUOTE = 120
 THROTTLE_WAIT_SECONDS = 60.0
 """TikTok never names the wait; after a second, a minute is its shortest window for counting calls."""
@@ -77,7 +79,10 @@ def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> Platform
         return InvalidReply(PlatformName.TIKTOK, f"answered HTTP {reply.status} without a code that fits it")
     if code == OK:
         return None
-    return _error(kinds.get(code, InvalidRequest if 40000 <= code < 50000 else Unavailable), reply, str(code))
+    kind = kinds.get(code, InvalidRequest if 40000 <= code < 50000 else Unavailable)
+    if kind is InvalidRequest and NO_ACCESS.search(str(reply.body.get("message"))):
+        kind = kinds[PERMISSION_ERROR]
+    return _error(kind, reply, str(code))
 
 
 def _error(kind: type[PlatformError], reply: Reply, code: str) -> PlatformError:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -145,6 +146,13 @@ class Desk:
         assert len(found) == len(rows)
         return found
 
+    def totals(self, window: DateWindow = WINDOW) -> dict[date, Decimal]:
+        """Read what the account spent a day."""
+        assert isinstance(self.client, AnswersAtOnce)
+        read = self.client.read_totals(self.tokens, self.account, window)
+        assert {total.currency for total in read} <= {self.site.currency}
+        return {total.day: total.spend for total in read if total.spend}
+
     def truth(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], Figures]:
         """The world's figures of the account."""
         days = [window.since + timedelta(days=n) for n in range((window.until - window.since).days + 1)]
@@ -165,6 +173,12 @@ def ours(site: Account) -> AdAccount:
     return AdAccount(
         external_id=site.id, name=site.name, currency=site.currency, timezone=site.timezone, region=site.region
     )
+
+
+def spend_of(rows: dict[tuple[str, date], DailyMetrics]) -> dict[date, Decimal]:
+    """Return what the rows say was spent a day."""
+    days = {day for _, day in rows}
+    return {day: sum((row.spend for (_, on), row in rows.items() if on == day), Decimal(0)) for day in days}
 
 
 def figures_of(row: DailyMetrics) -> Figures:

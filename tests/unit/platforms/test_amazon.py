@@ -156,6 +156,20 @@ def test_pages_that_bring_nothing_new_end_a_listing_after_twenty(desk: Desk, emp
         assert desk.calls("campaigns") == MAX_EMPTY_PAGES
 
 
+DISPLAY_ROW = {"campaignId": 1, "name": "Brand", "state": "paused", "budget": 1, "budgetType": "daily"}
+FULL_PAGE = [DISPLAY_ROW | {"campaignId": number} for number in range(100)]
+
+
+@pytest.mark.parametrize(("body", "calls"), [(FULL_PAGE, 1 + MAX_EMPTY_PAGES), ({"campaigns": []}, 1)])
+def test_a_display_listing_of_another_shape_or_without_end_is_an_invalid_reply(
+    desk: Desk, body: Any, calls: int
+) -> None:
+    fault(desk, FaultKind.BODY, "campaigns", status=200, value=body)
+    with refused(InvalidReply):
+        campaigns_of(desk, SD.name)
+    assert desk.calls("campaigns") == calls
+
+
 def test_a_path_that_amazon_no_longer_has_is_our_mistake(desk: Desk) -> None:
     retired = {"code": "NOT_FOUND", "details": "Method Not Found"}
     fault(desk, FaultKind.BODY, "campaigns", status=404, value=retired)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +17,18 @@ from pydantic import SecretStr
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, LOCALES
-from sivera.errors import Misconfigured, PlatformError, ReconnectRequired, Throttled, Unavailable
+from sivera.errors import (
+    AccountInaccessible,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    ThrottleScope,
+    Unavailable,
+)
 from sivera.platforms.google import NAMES_PER_QUERY
-from sivera.values import BudgetKind, CampaignListing, Period
+from sivera.values import BudgetKind, CampaignListing, DateWindow, Period
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
     ACCOUNT,
@@ -75,6 +84,85 @@ def test_an_account_below_two_managers_is_reached_through_the_nearer_one(order: 
 
 def test_a_user_without_customers_has_no_accounts() -> None:
     assert answered(GOOGLE, {}).list_accounts(static(GOOGLE)).accounts == ()
+
+
+def refusal(status: int, category: str, code: str, **more: Any) -> Any:
+    error = {"errorCode": {category: code}, "message": "No."} | more
+    kind = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
+    return [{"error": {"code": status, "message": "No.", "details": [{"@type": kind, "errors": [error]}]}}]
+
+
+@pytest.mark.parametrize(
+    ("category", "code"), [("authorizationError", "USER_PERMISSION_DENIED"), ("requestError", "A_NEW_ONE")]
+)
+def test_a_customer_that_cannot_be_read_is_left_out_by_name(desk: Desk, category: str, code: str) -> None:
+    manager, direct = str(desk.grant.manager_id), desk.site.id
+    answer = refusal(403 if code.startswith("USER") else 400, category, code)
+    fault = Fault(FaultKind.BODY, GOOGLE, "accounts", match=f"customers/{manager}/", status=400, value=answer)
+    desk.world.faults.add(fault)
+    listing = desk.client.list_accounts(desk.tokens)
+    assert [account.external_id for account in listing.accounts] == [direct]
+    assert [row.id for row in listing.left_out] == [manager]
+    fault.match = None
+    if code == "A_NEW_ONE":
+        with refused(InvalidRequest, "No"):
+            desk.client.list_accounts(desk.tokens)
+    else:
+        listing = desk.client.list_accounts(desk.tokens)
+        assert (listing.accounts, [row.id for row in listing.left_out]) == ((), [manager, direct])
+
+
+def test_an_account_that_lost_its_direct_access_is_found_through_the_manager(desk: Desk) -> None:
+    [before] = [a for a in desk.client.list_accounts(desk.tokens).accounts if a.external_id == desk.site.id]
+    desk.grant.only_through_manager = True
+    with refused(AccountInaccessible):
+        desk.client.list_campaigns(desk.tokens, before)
+    listing = desk.client.list_accounts(desk.tokens)
+    [after] = [account for account in listing.accounts if account.external_id == desk.site.id]
+    assert (before.manager_id, after.manager_id, listing.left_out) == (None, desk.grant.manager_id, ())
+    assert desk.client.list_campaigns(desk.tokens, after).complete
+
+
+def test_an_account_with_an_odd_row_is_left_out_by_name(desk: Desk) -> None:
+    first, second, third = desk.world.accounts_of(desk.grant)
+    fault = Fault(FaultKind.ODD_ROW, GOOGLE, "accounts", match=second.id, value="Mars/Olympus")
+    fault.field = "customerClient.timeZone"
+    desk.world.faults.add(fault)
+    listing = desk.client.list_accounts(desk.tokens)
+    assert {account.external_id for account in listing.accounts} == {first.id, third.id}
+    [odd] = listing.left_out
+    assert (odd.id, "time zone" in odd.why) == (second.id, True)
+
+
+# -- what Google no longer answers ------------------------------------------------------------------------------------
+
+
+def test_the_page_in_place_of_a_retired_version_is_ours_to_mend(desk: Desk) -> None:
+    desk.world.faults.add(Fault(FaultKind.HTML, GOOGLE, status=404))
+    for _ in range(10):  # an answer, and so no outage
+        with refused(Misconfigured, "update sivera-jobs"):
+            desk.listed()
+
+
+def test_a_window_begins_when_google_still_has_figures(desk: Desk) -> None:
+    window = DateWindow(since=date(2020, 1, 1), until=date(2026, 11, 20))
+    [reading] = desk.read(window)
+    assert (reading.window.since, reading.window.until) == (date(2023, 11, 6), window.until)
+    assert {(row.campaign_id, row.day) for row in reading.rows} == desk.truth(reading.window).keys()
+    assert len(desk.totals(window)) > 100
+
+
+def test_a_throttle_of_an_account_leaves_the_others(desk: Desk) -> None:
+    quota = {"rateScope": "ACCOUNT", "retryDelay": "900s"}
+    answer = refusal(429, "quotaError", "RESOURCE_EXHAUSTED", details={"quotaErrorDetails": quota})
+    first, second, _ = desk.client.list_accounts(desk.tokens).accounts
+    desk.world.faults.add(Fault(FaultKind.BODY, GOOGLE, match=f"/{first.external_id}/", status=429, value=answer))
+    for _ in range(2):
+        with refused(Throttled) as caught:
+            desk.client.list_campaigns(desk.tokens, first)
+        assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ACCOUNT, 900)
+    assert desk.calls("campaigns") == 1
+    assert desk.client.list_campaigns(desk.tokens, second).complete
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------

@@ -5,8 +5,12 @@ from decimal import Decimal
 
 import pytest
 
+from sandbox.faults import Fault, FaultKind
+from sandbox.tiktok import unlisted_spend
 from sandbox.world import Figures
-from sivera.errors import GrantRevoked
+from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply, Unavailable
+from sivera.platforms.base import AnswersAtOnce
+from sivera.platforms.tiktok_pages import ReportCut
 from sivera.values import DateWindow
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
@@ -14,12 +18,15 @@ from tests.unit.platforms.desk import (
     SECRET,
     TIKTOK,
     TOKEN,
+    WINDOW,
     Network,
     answered,
     client_on,
     held,
     metrics,
+    questions,
     refused,
+    spend_of,
     static,
 )
 
@@ -55,3 +62,97 @@ def test_a_long_lived_token_is_proved_by_one_call(new_desk: NewDesk) -> None:
 def test_a_renewal_that_names_no_lifetime_lasts_a_day() -> None:
     renewed = answered(TIKTOK, {"code": 0, "data": {"access_token": "new"}}).renew(held(TOKEN, SECRET))
     assert renewed.expires_in == timedelta(days=1)
+
+
+# -- accounts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [0, 40001, 40002])
+def test_accounts_that_tiktok_does_not_describe_are_left_out_by_name(new_desk: NewDesk, code: int) -> None:
+    desk = new_desk(TIKTOK, accounts=130, campaigns=0)
+    sites = desk.world.accounts_of(desk.grant)
+    bad = {sites[3].id, sites[120].id}
+    for id_ in bad:
+        desk.world.account(TIKTOK, id_).info_code = code
+    listing = desk.client.list_accounts(desk.tokens)
+    assert [account.external_id for account in listing.accounts] == [s.id for s in sites if s.id not in bad]
+    assert {row.id for row in listing.left_out} == bad
+    assert all(("deleted" if code else "does not describe") in row.why for row in listing.left_out)
+    assert desk.calls("accounts") <= (2 if code == 0 else 2 + 2 * 7 + 2 * 5)
+
+
+def test_a_refusal_of_every_account_is_an_error(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK, accounts=3, campaigns=0)
+    for site in desk.world.accounts_of(desk.grant):
+        site.info_code = 40001
+    with refused(AccountInaccessible, "deleted"):
+        desk.client.list_accounts(desk.tokens)
+
+
+def test_a_grant_without_accounts_has_none() -> None:
+    assert answered(TIKTOK, {"code": 0, "data": {}}).list_accounts(static(TIKTOK)).accounts == ()
+
+
+# -- pages and reports ------------------------------------------------------------------------------------------------
+
+
+def test_a_report_without_rows_and_pages_without_rows_are_read(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK, campaigns=120)
+    tomorrow = UNTIL + timedelta(days=1)
+    [reading] = desk.read(DateWindow(since=tomorrow, until=tomorrow))
+    assert (reading.rows, reading.left_out, desk.calls("metrics")) == ((), (), 1)
+    window = DateWindow(since=UNTIL - timedelta(days=29), until=UNTIL)
+    for campaign in list(desk.site.campaigns)[:80]:
+        for day in (UNTIL - timedelta(days=n) for n in range(30)):
+            desk.world.restate(campaign, day, Figures(1, 1, Decimal(1), Decimal(0), Decimal(0)))
+    assert desk.rows(window).keys() == desk.truth(window).keys()
+    assert desk.calls("metrics") == 1 + 4  # the second of four pages has no list
+
+
+@pytest.mark.parametrize("operation", ["campaigns", "metrics"])
+def test_pages_that_bring_nothing_new_end_in_an_error(new_desk: NewDesk, operation: str) -> None:
+    desk = new_desk(TIKTOK)
+    desk.world.faults.add(Fault(FaultKind.EMPTY_PAGE, TIKTOK, operation))
+    with refused(InvalidReply, "nothing new on 20 pages"):
+        questions(TIKTOK, desk.tokens, desk.account)[operation](desk.client)
+    assert desk.calls() == 20
+
+
+def test_a_report_over_too_many_ads_is_read_in_parts_and_what_fits_none_is_named(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK, campaigns=130)
+    ids = list(desk.site.campaigns)
+    desk.site.ads = dict.fromkeys(ids[:100], 150) | {ids[110]: 10_000, ids[111]: 15_000}
+    assert desk.rows().keys() == desk.truth().keys()
+    assert desk.calls("metrics") == 1 + 2 + 2  # the whole, a hundred, and the thirty that are cut and halved
+    desk.site.ads[ids[111]] = 20_001
+    [reading] = desk.read()
+    assert [row.id for row in reading.left_out] == [ids[111]]
+    assert {(r.campaign_id, r.day) for r in reading.rows} == {key for key in desk.truth() if key[0] != ids[111]}
+    with refused(ReportCut, "20,000 ads"):
+        desk.totals()
+    desk.site.ads = dict.fromkeys(ids, 30_000)
+    with refused(ReportCut):
+        desk.read()
+
+
+def test_what_was_read_before_an_error_is_kept(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK)
+    window = DateWindow(since=UNTIL - timedelta(days=40), until=UNTIL)
+    desk.world.faults.add(Fault(FaultKind.STATUS, TIKTOK, "metrics", match=f"start_date={UNTIL - timedelta(days=10)}"))
+    read: list[DateWindow] = []
+    assert isinstance(desk.client, AnswersAtOnce)
+    with refused(Unavailable):
+        for reading in desk.client.read_metrics(desk.tokens, desk.account, window):
+            read.append(reading.window)  # noqa: PERF401 - it ends in an error
+    assert read == [DateWindow(since=window.since, until=window.since + timedelta(days=29))]
+
+
+def test_the_total_has_campaigns_that_tiktok_does_not_list(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK, accounts=5)
+    desk.grant.account_ids.reverse()  # the last of five accounts has a GMV Max campaign
+    unlisted = unlisted_spend(desk.site)
+    listed = spend_of(desk.rows())
+    assert unlisted > 0
+    assert {day: spend - listed.get(day, 0) for day, spend in desk.totals().items()} == {
+        WINDOW.since + timedelta(days=n): unlisted for n in range(20)
+    }
