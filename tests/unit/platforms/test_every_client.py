@@ -19,6 +19,7 @@ from sivera.errors import (
     ReconnectRequired,
     Throttled,
     ThrottleScope,
+    TimedOut,
     TokenRejected,
     Unavailable,
     Unreached,
@@ -390,7 +391,7 @@ FAULTS = [
     (Fault(FaultKind.TRUNCATED), InvalidReply),
     (Fault(FaultKind.MALFORMED), InvalidReply),
     (Fault(FaultKind.DISCONNECT), Unavailable),
-    (Fault(FaultKind.HANG), Unavailable),
+    (Fault(FaultKind.HANG), TimedOut),
 ]
 READ_SECONDS = 0.05
 """How long a client waits in vain for the answer to a call that hangs."""
