@@ -55,22 +55,14 @@ def today_in(timezone: str, now: datetime) -> date:
     return now.astimezone(ZoneInfo(timezone)).date()
 
 
-def is_stale(
-    synced_as_of: datetime | None,
-    reports_as_of: datetime | None,
-    created_at: datetime,
-    now: datetime,
-    stale_hours: int,
-) -> bool:
+def is_stale(synced_as_of: datetime, reports_as_of: datetime | None, now: datetime, stale_hours: int) -> bool:
     """Say whether an account's figures are too old to judge by.
 
     Figures from reports may be older by as long as a report may take: otherwise slow reports would be a warning each
     day. If no reports come at all, syncs say nothing about what was spent.
     """
-    most = timedelta(hours=stale_hours)
-    return now - (synced_as_of or created_at) > most or (
-        reports_as_of is not None and now - reports_as_of > most + REPORTS_LAG
-    )
+    oldest = now - timedelta(hours=stale_hours)
+    return synced_as_of < oldest or (reports_as_of is not None and reports_as_of + REPORTS_LAG < oldest)
 
 
 def reached(reading: Reading, thresholds: Iterable[int]) -> list[int]:
