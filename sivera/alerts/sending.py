@@ -87,13 +87,13 @@ def message_of(alert: Alert, channel: Channel, now: datetime) -> Message | None:
     An alert is sent when it opens, when its level rises, and once a day while it is open; a budget is not repeated,
     because it stays spent until its period ends. Its end is sent to a channel that took its beginning.
     """
-    taken = _time(alert.open_receipts.get(channel.value))
+    receipt = alert.open_receipts.get(channel)
+    taken = datetime.fromisoformat(receipt) if receipt else None
     began = f"{alert.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if alert.closed_at:
-        if taken is None or channel.value in alert.close_receipts:
+        if taken is None or channel in alert.close_receipts:
             return None
-        why = f" {alert.closed_because}" if alert.closed_because else ""
-        return _message(alert, "Over", f"It began at {began}, and is over.{why}")
+        return _message(alert, "Over", f"It began at {began}, and is over. {alert.closed_because or ''}".rstrip())
     is_news = taken is None or taken < alert.raised_at
     if is_news or (alert.kind != Kind.BUDGET and taken and now - taken >= REPEAT):
         return _message(alert, "Alert" if is_news else "Still", f"{alert.message}\nSince {began}.")
@@ -110,7 +110,3 @@ def _message(alert: Alert, start: str, text: str) -> Message:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -11,17 +11,15 @@ from sqlalchemy.orm import Session
 
 from sandbox.world import World
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
-from sivera.alerts.checking import AlertDependencies, CheckSummary, check_alerts
+from sivera.alerts.checking import CheckSummary, check_alerts
 from sivera.alerts.conditions import Condition, Kind, Links
-from sivera.alerts.job_rules import SILENCE
+from sivera.alerts.job_rules import OWN_JOB, SILENCE
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open, lock_alerts
 from sivera.clock import read_clock, utc_now
 from sivera.history.rules import Occurrence
 from sivera.values import PlatformName
 from tests.stage import Stage
-
-OWN_JOB = "check-alerts"
 
 
 @pytest.fixture
@@ -31,7 +29,7 @@ def world() -> World:
 
 
 def check(stage: Stage, occurrences: Sequence[Occurrence] | None = (), **options: int) -> CheckSummary:
-    return check_alerts(AlertDependencies(stage.engine, Links(), OWN_JOB), AlertOptions(**options), occurrences)
+    return check_alerts(stage.engine, Links(), AlertOptions(**options), occurrences)
 
 
 def execute(stage: Stage, statement: str, **parameters: object) -> None:

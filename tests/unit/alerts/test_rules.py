@@ -8,13 +8,13 @@ import pytest
 
 from sivera.alerts.conditions import MAX_REASON, BrokenGrant, Condition, Kind, Links, StaleAccount, plain
 from sivera.alerts.data_rules import grant_conditions, stale_conditions
-from sivera.alerts.job_rules import SILENCE, job_conditions
+from sivera.alerts.job_rules import OWN_JOB, SILENCE, job_conditions
 from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 LINKS = Links(ui_url="http://127.0.0.1:4200/")
-JOB, OWN_JOB = "sync-campaigns/all", "check-alerts"
+JOB = "sync-campaigns/all"
 RUN, OTHER = UUID(int=1), UUID(int=2)
 MOST = 3
 
@@ -51,7 +51,7 @@ def by_hand(of: Occurrence) -> Occurrence:
 
 
 def found(*occurrences: Occurrence, now: datetime = NOW) -> list[Condition]:
-    return list(job_conditions(occurrences, now, timedelta(minutes=15), LINKS, OWN_JOB))
+    return list(job_conditions(occurrences, now, timedelta(minutes=15), LINKS))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_many_accounts_of_a_platform_are_one_alert(
 
 
 def test_platforms_are_counted_apart_and_a_stale_account_is_named_with_its_remedy() -> None:
-    lacking = account(9, PlatformName.TIKTOK).model_copy(update={"error": "the platform is down."})
+    lacking = account(9, PlatformName.TIKTOK)._replace(error="the platform is down.")
     many, one = stale_conditions([*(account(id_) for id_ in range(1, 5)), lacking], set(), MOST, LINKS)
     assert (many.subject, many.title) == ("meta", "4 accounts of meta have old data")
     assert many.since == NOW - timedelta(hours=4)

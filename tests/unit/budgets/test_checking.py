@@ -224,7 +224,7 @@ def test_no_name_mentions_everybody(ledger: Ledger) -> None:
     ledger.spend(account, ledger.campaign(account, "100", name="<!channel>\nSale"), "3100", FIRST)
     ledger.execute("UPDATE ad_accounts SET name = '@everyone'")
     ledger.check()
-    (title,) = [event.title for event in ledger.events]
+    (title,) = [event.payload["title"] for event in ledger.events]
     assert "everyone" in title
     assert not any(mention in title for mention in ("@everyone", "@here", "<!", "\n"))
 
