@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -34,7 +35,6 @@ class Books:
     engine: Engine
     folder: Path
     now: datetime = NEXT_MORNING
-    seconds: float = 0.0
     _grants: dict[tuple[int, PlatformName], int] = field(default_factory=dict)
 
     def team(self, name: str = "Hanok", timezone: str = "UTC", language: str = "en") -> int:
@@ -120,7 +120,7 @@ class Books:
 
     def deps(self) -> ReportDependencies:
         files = DirFileSystem(path=str(self.folder), fs=PrivateFileSystem())
-        return ReportDependencies(self.engine, files, lambda: self.now, lambda: self.seconds)
+        return ReportDependencies(self.engine, files, lambda: self.now)
 
     def plan(self, **options: Any) -> ReportPlan:
         with Session(self.engine) as session:
@@ -131,9 +131,9 @@ class Books:
         plan = self.plan(**options)
         tally = ReportTally(plan)
         for team in plan.lacking:
-            tally.add(team, write_reports(self.deps(), team, 1.0))
+            tally.add(team, write_reports(self.deps(), team, math.inf))
         for team in tally.restating():
-            tally.add(team, revise_reports(self.deps(), team, 1.0))
+            tally.add(team, revise_reports(self.deps(), team, math.inf))
         return tally.summary()
 
     def written(self, **options: Any) -> tuple[list[int], list[int]]:

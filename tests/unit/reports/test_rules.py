@@ -75,7 +75,9 @@ def test_each_local_day_has_one_report_at_one_in_the_morning(zone: str, changes:
 
 def test_if_the_clocks_skip_one_o_clock_the_report_is_due_when_they_change() -> None:
     # London's clocks went from 01:00 to 02:00 on this day.
-    assert rules.due_at(date(2026, 3, 28), ZoneInfo("Europe/London")) == datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert rules.day_end(date(2026, 3, 28), ZoneInfo("Europe/London"), rules.DUE) == datetime(
+        2026, 3, 29, 1, tzinfo=UTC
+    )
 
 
 def test_a_day_that_has_just_ended_is_not_due_before_one() -> None:
@@ -113,20 +115,7 @@ def test_a_day_is_final_when_no_full_sync_reads_it_again() -> None:
         # The window of the last sync on the day before still begins with it.
         assert metrics_window(platform, SyncMode.FULL, None, final - timedelta(days=1)).since == DAY
         assert metrics_window(platform, SyncMode.FULL, None, final).since > DAY
-        # What that sync restated is in a report of the next morning.
-        assert rules.restated_since(final - timedelta(days=1), [platform], None) == DAY
-        assert rules.restated_since(final, [platform], None) > DAY
-
-
-def test_a_comparison_after_a_pause_begins_where_the_last_one_ended() -> None:
-    def since(compared: date | None) -> date:
-        return rules.restated_since(DAY, [PlatformName.META, PlatformName.TIKTOK], compared)
-
-    window = DAY - timedelta(days=27)
-    assert since(None) == since(DAY) == since(DAY - timedelta(days=1)) == window
-    assert since(DAY - timedelta(days=2)) == window - timedelta(days=1)
-    assert since(DAY - timedelta(days=40)) == window - timedelta(days=39)
-    assert since(date(2020, 1, 1)) == window - timedelta(days=92), "as far back as reports are made up"
+        assert final - DAY < rules.COMPARED, "what that sync restated is compared after it"
 
 
 SHOP = AccountFacts(
@@ -173,6 +162,8 @@ def test_the_digest_changes_with_what_the_report_says_and_only_then() -> None:
     assert digest == rules.digest(DAY, dict(reversed(digests.items())), missing)
     assert digest == rules.digest(DAY, digests, [missing[0]._replace(name="Store")])
     outside = (1, date(2026, 10, 31))
+    assert rules.compared_since(DAY) == date(2026, 11, 1)
+    assert rules.compared_since(date(2026, 11, 3)) == date(2026, 10, 27)
     assert digest == rules.digest(DAY, digests | {outside: "d"}, missing)
     for other in (digests | {(1, DAY): "A"}, digests | {(3, date(2026, 11, 1)): "e"}, {(1, DAY): "a", (2, DAY): "c"}):
         assert digest != rules.digest(DAY, other, missing)
