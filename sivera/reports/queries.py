@@ -1,10 +1,11 @@
 """SQL of reports: the teams, the figures, and which reports are written."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Text, and_, case, cast, func, literal, or_, select, update
+from sqlalchemy import Row, Text, and_, case, cast, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
@@ -83,12 +84,8 @@ def written_digests(session: Session, team_id: int, since: date, until: date) ->
 
 def day_digests(session: Session, team_id: int, since: date, until: date) -> dict[tuple[int, date], str]:
     """Return a digest of all rows of each account and day; a day without rows has none."""
-    row = func.concat_ws(
-        "|",
-        Metric.campaign_id,
-        Metric.currency,
-        *(cast(getattr(Metric, name), Text) for name in FIGURES),
-    )
+    figures = (cast(getattr(Metric, name), Text) for name in FIGURES)
+    row = func.concat_ws("|", Metric.campaign_id, Metric.currency, *figures)
     lines = func.string_agg(row, aggregate_order_by(literal("\n"), Metric.campaign_id.collate("C")))
     digest = func.encode(func.sha256(func.convert_to(lines, "UTF8")), "hex")
     rows = session.execute(
@@ -102,78 +99,62 @@ def day_digests(session: Session, team_id: int, since: date, until: date) -> dic
 
 def active_accounts(session: Session, team_id: int) -> list[AccountFacts]:
     """Return the accounts of a team that are not closed."""
+    account, grant = AdAccount, PlatformCredential
+    described = (account.id, account.platform, account.name, account.timezone)
     rows = session.execute(
-        select(AdAccount, PlatformCredential.status)
-        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
-        .where(AdAccount.team_id == team_id, AdAccount.status == "active")
+        select(*described, grant.status == "active", account.synced_as_of, account.reports_as_of, account.created_at)
+        .join(grant, grant.id == account.credential_id)
+        .where(account.team_id == team_id, account.status == "active")
     )
-    return [
-        AccountFacts(
-            id=account.id,
-            platform=PlatformName(account.platform),
-            name=account.name,
-            timezone=account.timezone,
-            is_connected=grant_status == "active",
-            synced_as_of=account.synced_as_of,
-            reports_as_of=account.reports_as_of,
-            connected_at=account.created_at,
-        )
-        for account, grant_status in rows
-    ]
+    return [AccountFacts._make(row)._replace(platform=PlatformName(row.platform)) for row in rows]
 
 
 def campaign_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
     """Return the figures of a team's campaigns in the periods of a day's report, by currency."""
     inside = {period: Metric.day.between(*covers(period, day)) for period in Period}
+    sums = [
+        func.coalesce(func.sum(getattr(Metric, name)).filter(inside[period]), 0)
+        for period in Period
+        for name in FIGURES
+    ]
+    name = func.coalesce(Campaign.name, Metric.campaign_id)
+    is_its_own = and_(Campaign.account_id == Metric.account_id, Campaign.external_id == Metric.campaign_id)
     statement = (
-        select(
-            Metric.currency,
-            AdAccount.platform,
-            AdAccount.id,
-            AdAccount.name,
-            Metric.campaign_id,
-            func.coalesce(Campaign.name, Metric.campaign_id),
-            *(_sum(name, inside[period]) for period in Period for name in FIGURES),
-        )
+        select(Metric.currency, AdAccount.platform, AdAccount.id, AdAccount.name, Metric.campaign_id, name, *sums)
         .join(AdAccount, AdAccount.id == Metric.account_id)
-        .outerjoin(
-            Campaign,
-            and_(
-                Campaign.account_id == Metric.account_id,
-                Campaign.external_id == Metric.campaign_id,
-            ),
-        )
+        .outerjoin(Campaign, is_its_own)
         .where(AdAccount.team_id == team_id, or_(*inside.values()))
         .group_by(AdAccount.id, Metric.campaign_id, Campaign.name, Metric.currency)
     )
-    names = ("platform", "account_id", "account", "campaign_id", "campaign")
-    found: dict[str, list[Line]] = {}
-    for currency, *values in session.execute(statement):
-        named, sums = values[: len(names)], iter(values[len(names) :])
-        periods = {period.value: {name: next(sums) for name in FIGURES} for period in Period}
-        line = Line.model_validate(dict(zip(names, named, strict=True)) | periods)
-        found.setdefault(currency, []).append(line)
+    found: dict[str, list[Line]] = defaultdict(list)
+    for currency, platform, account_id, account, campaign_id, campaign, *values in session.execute(statement):
+        rest = iter(values)
+        periods = {period.value: Figures(**{name: next(rest) for name in FIGURES}) for period in Period}
+        found[currency].append(
+            Line(
+                platform=PlatformName(platform),
+                account_id=account_id,
+                account=account,
+                campaign_id=campaign_id,
+                campaign=campaign,
+                **periods,
+            )
+        )
     return found
-
-
-def _sum(name: str, condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(getattr(Metric, name)).filter(condition), 0)
 
 
 def daily_sums(session: Session, team_id: int, day: date) -> list[Point]:
     """Return the sums of each currency, day and platform over the last days until a day, in this order."""
     keys = (Metric.currency, Metric.day, AdAccount.platform)
+    since = day - timedelta(days=CHART_DAYS - 1)
     rows = session.execute(
         select(*keys, func.sum(Metric.spend), func.sum(Metric.conversions))
         .join(AdAccount, AdAccount.id == Metric.account_id)
-        .where(
-            AdAccount.team_id == team_id,
-            Metric.day.between(day - timedelta(days=CHART_DAYS - 1), day),
-        )
+        .where(AdAccount.team_id == team_id, Metric.day.between(since, day))
         .group_by(*keys)
         .order_by(*keys)
     )
-    return [Point(currency, at, PlatformName(platform), *sums) for currency, at, platform, *sums in rows]
+    return [Point._make(row)._replace(platform=PlatformName(row.platform)) for row in rows]
 
 
 def list_reports(
