@@ -54,6 +54,7 @@ def test_a_failed_job_opens_one_alert_and_the_next_run_closes_it(stage: Stage) -
     assert events_of(first) == [(OPENED, "job-failed.sync-campaigns/all")]
     runs.append(occurrence(60, "failed"))
     assert check(stage, runs).sentence == "1 open, 0 of them new, 0 over"
+    assert check(stage, None).sentence == "1 open, 0 of them new, 0 over", "if the jobs are unknown, it stays"
     runs.append(occurrence(0, "ran"))
     last = check(stage, runs)
     assert events_of(last) == [(CLOSED, "job-failed.sync-campaigns/all")]
@@ -62,17 +63,6 @@ def test_a_failed_job_opens_one_alert_and_the_next_run_closes_it(stage: Stage) -
     assert datetime.fromisoformat(last.events[0].payload["since"]).utcoffset() == timedelta(0)
     assert check(stage, runs).events == ()
     assert check(stage, [*runs, occurrence(0, "failed")]).opened == first.opened, "it is news again"
-
-
-def test_if_the_jobs_are_unknown_their_alerts_stay_and_all_else_is_checked(stage: Stage, world: World) -> None:
-    failed = [occurrence(60, "failed")]
-    check(stage, failed)
-    stage.connect(world.add_grant(PlatformName.META, accounts=1))
-    execute(stage, "UPDATE platform_credentials SET status = 'revoked', status_since = now()")
-    summary = check(stage, None)
-    assert [name for name, _ in events_of(summary)] == [OPENED]
-    assert summary.still_open == 2
-    assert len(check(stage).closed) == 1
 
 
 def test_a_silence_is_over_once_a_check_ended_well_again(stage: Stage) -> None:
@@ -92,7 +82,7 @@ def test_a_revoked_grant_is_one_alert_and_its_accounts_are_not_stale(stage: Stag
         "UPDATE platform_credentials SET status = 'revoked', status_reason = 'its user took it away', "
         "status_since = now() - interval '5 hours'",
     )
-    summary = check(stage)
+    summary = check(stage, None)
     id_ = connection.credential_id
     assert summary.opened == (f"meta grant {id_} (main) of team Northwind Goods must be connected again",)
     assert events_of(summary) == [(OPENED, f"reauthorization-required.{id_}")]
@@ -174,20 +164,12 @@ def test_a_level_that_rises_is_news_and_one_that_falls_is_not(stage: Stage) -> N
     assert levels == [[80], [], [100], [], [80]]
     (alert,) = stage.rows("SELECT level, raised_at, opened_at, since FROM alerts")
     assert alert.raised_at > alert.opened_at
+    assert write(stage, budget(80, title="later")) == []
+    assert [row.title for row in stage.rows("SELECT title FROM alerts")] == ["later"], "it says what is so now"
+    assert (check(stage).closed, check(stage).still_open) == ((), 1), "another check is not responsible for it"
     (event,) = write(stage, reasons={"b": "Its period is over."})
     assert (event.name, event.payload["message"]) == (CLOSED, "Its period is over.")
     assert [row.closed_because for row in stage.rows("SELECT closed_because FROM alerts")] == ["Its period is over."]
-
-
-def test_an_open_alert_says_what_is_so_now(stage: Stage) -> None:
-    write(stage, budget(80))
-    assert write(stage, budget(80, title="later")) == []
-    assert [row.title for row in stage.rows("SELECT title FROM alerts")] == ["later"]
-
-
-def test_alerts_that_a_check_is_not_responsible_for_are_left_alone(stage: Stage) -> None:
-    write(stage, budget(80))
-    assert (check(stage).closed, check(stage).still_open) == ((), 1)
 
 
 def test_checks_at_once_open_and_close_once(stage: Stage) -> None:
