@@ -30,17 +30,11 @@ def write_changes(
 ) -> list[AlertEvent]:
     """Open an alert for each condition that has none, bring the others up to date, and close those that are over.
 
-    The transaction must hold `queries.lock_alerts` since before the open alerts were read.
+    The transaction must hold `queries.lock_alerts` since before the open alerts were read. `open_now` are those that
+    this check is responsible for, `found` all conditions of these kinds and subjects. `reasons` has why an alert is
+    over, by its subject.
 
-    Args:
-        session: In a transaction.
-        open_now: The open alerts that this check is responsible for: those without a condition are closed.
-        found: All conditions of these kinds and subjects.
-        now: What time it is.
-        reasons: Why an alert is over, by its subject, if there is more to say.
-
-    Returns:
-        An event for each alert that opened or rose, and for each that closed.
+    Returns an event for each alert that opened or rose, and for each that closed.
     """
     over = {(alert.kind, alert.subject): alert for alert in open_now}
     events = []

@@ -66,11 +66,7 @@ def check_alerts(
 ) -> CheckSummary:
     """Open an alert for each condition that has none, and close those that are over.
 
-    Args:
-        engine: The database.
-        links: The pages of the UI.
-        options: From when on something is worth an alert.
-        occurrences: What became of the jobs. None if that is not known: the alerts of jobs then stay as they are.
+    If it is not known what became of the jobs (`occurrences` is None), their alerts stay as they are.
     """
     with Session(engine) as session, session.begin():
         queries.lock_alerts(session)

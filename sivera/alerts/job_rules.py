@@ -27,11 +27,7 @@ def job_conditions(
 ) -> Iterator[Condition]:
     """Yield what is wrong with each deployment, and whether check-alerts was silent.
 
-    Args:
-        occurrences: The scheduled times and runs by hand of all deployments, in any order.
-        now: What time it is.
-        late: How long after its time a run that has not begun is missed.
-        links: Where the UI shows runs.
+    A run that has not begun `late` after its time is missed.
     """
     of_deployment: dict[str, list[Occurrence]] = defaultdict(list)
     for one in sorted(occurrences, key=lambda one: one.scheduled_at):

@@ -81,12 +81,7 @@ def running_days(since: date, until: date, first: date | None, last: date | None
 def period_limit(pacing: Pacing, amount: Decimal, day: date, first: date | None, last: date | None) -> Decimal:
     """Return what a platform may spend of a daily amount in the period that a day lies in.
 
-    Args:
-        pacing: The platform's rules.
-        amount: The amount a day.
-        day: The day.
-        first: The first day of the campaigns that draw on it; None: before the period.
-        last: Their last day; None: none is known.
+    `first` and `last` are the first and the last day of the campaigns that draw on it, if known.
     """
     since, until = days_of(pacing.span, day)
     length, running = (until - since).days + 1, running_days(since, until, first, last)

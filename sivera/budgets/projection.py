@@ -44,14 +44,8 @@ def project(
 ) -> Projection | None:
     """Project what is spent by the end of a period; None if it has no end, or fewer than seven days are known.
 
-    Args:
-        spent: What was spent in the period so far.
-        days: What was spent on each of the last 28 days and since; a missing day is zero.
-        partial: The first day with incomplete figures.
-        until: The last day of the period.
-        since: Its first day, if that may lie after `partial`.
-        most_a_day: The most that the platform spends on a day, if it keeps to a bound.
-        most: The same for the period.
+    `days` has what was spent on each of the last 28 days and since; a missing day is zero. `partial` is the first day
+    with incomplete figures. `most_a_day` and `most` are what the platform spends at most on a day and in the period.
     """
     known = _complete(days, partial)
     if until is None or len(known) < LEVEL_DAYS:

@@ -78,13 +78,8 @@ def reached(reading: Reading, thresholds: Iterable[int]) -> list[int]:
 def alert_level(reading: Reading, before: int | None, thresholds: Sequence[int], hysteresis: int) -> int | None:
     """Return the threshold at which the alert of a budget and period stands; None if there is to be no alert.
 
-    It falls only once spending is `hysteresis` points below a threshold, and never by figures that are incomplete.
-
-    Args:
-        reading: How much is spent.
-        before: The level of the open alert, None if there is none.
-        thresholds: The thresholds in percent.
-        hysteresis: In percentage points.
+    From the level `before`, it falls only once spending is `hysteresis` points below a threshold, and never by figures
+    that are incomplete.
     """
     kept = [percent for percent in (*thresholds, before) if before and percent and percent <= before]
     if reading.is_complete:

@@ -47,13 +47,7 @@ class Chart(NamedTuple):
 
 
 def render(report: Report, at: datetime, language: Language) -> str:
-    """Write a report as HTML.
-
-    Args:
-        report: What it says.
-        at: When it is written, in the team's time zone.
-        language: The team's language.
-    """
+    """Write a report as HTML; `at` is when it is written, in the team's time zone."""
     writer = Writer(language)
     return (
         _environment()

@@ -160,14 +160,7 @@ def daily_sums(session: Session, team_id: int, day: date) -> list[Point]:
 def list_reports(
     session: Session, team: str | None, most: int, day: date | None = None
 ) -> Sequence[Row[tuple[str, Report]]]:
-    """Return reports with their team's name, the last days first.
-
-    Args:
-        session: The database.
-        team: Only of the team of this name; None means all.
-        most: The most rows.
-        day: Only on this day; None means any.
-    """
+    """Return reports (of one team, of one day) with their team's name, the last days first."""
     statement = (
         select(Team.name, Report)
         .join(Team, Team.id == Report.team_id)

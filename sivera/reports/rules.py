@@ -94,14 +94,7 @@ def latest_due_day(now: datetime, zone: ZoneInfo) -> date:
 
 
 def days_to_write(latest: date, first: date, reported: Collection[date], make_up_days: int) -> tuple[date, ...]:
-    """Return the days that lack their report, the oldest first.
-
-    Args:
-        latest: The last day whose report is due.
-        first: The first day of which the team has figures.
-        reported: The days that have a report.
-        make_up_days: How many days before `latest` are made up.
-    """
+    """Return the days from the `first` with figures to the `latest` due that lack their report, the oldest first."""
     wanted = days_between(max(first, latest - make_up_days * DAY), latest)
     return tuple(day for day in wanted if day not in reported)
 

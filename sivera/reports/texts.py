@@ -100,11 +100,7 @@ PLATFORM_NAMES: Mapping[PlatformName, str] = {
 
 
 class Writer:
-    """Writes in a language; an undefined figure is a dash.
-
-    Args:
-        language: The language.
-    """
+    """Writes in a language; an undefined figure is a dash."""
 
     def __init__(self, language: Language) -> None:
         self.language = language

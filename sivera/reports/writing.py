@@ -77,12 +77,7 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
 
 
 def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
-    """Write the reports that a team lacks, the oldest first.
-
-    Args:
-        deps: What it needs from outside.
-        team: The team, and the days that lack a report.
-        until: The monotonic time after which no report is begun.
+    """Write the reports that a team lacks, the oldest first; none is begun after the monotonic time `until`.
 
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
@@ -94,7 +89,8 @@ def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> Team
 def revise_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
     """Write a team's reports again if their figures changed, the oldest first; then note that they agree.
 
-    Arguments and errors are those of `write_reports`.
+    Raises:
+        NotKeptError: A file could not be written; what was written before stays.
     """
     if time.monotonic() >= until:
         return TeamReports(team=team, left=True)
