@@ -57,7 +57,6 @@ class Ledger:
         currency: str = "USD",
         *,
         team: str = "Hanok",
-        synced: datetime | None = None,
     ) -> int:
         """Add an account that was connected long ago and synced in full, the last time just now."""
         team_id = self.team(team)
@@ -80,7 +79,7 @@ class Ledger:
             name=f"Account {self.campaigns}",
             currency=currency,
             timezone=timezone,
-            synced=synced or self.now,
+            synced=self.now,
             created=self.now - timedelta(days=400),
         )
 
