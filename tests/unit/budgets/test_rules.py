@@ -11,10 +11,8 @@ from pydantic import ValidationError
 
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import PACING, Period, Span, days_of, period_limit
-from sivera.budgets.page import budgets_page
 from sivera.budgets.projection import project
 from sivera.budgets.rules import Reading, alert_level, is_stale, reached, today_in
-from sivera.budgets.summary import Checked, CheckSummary
 from sivera.budgets.wording import decimals_of, format_money
 from sivera.reports.texts import Language, Writer
 from sivera.values import PlatformName
@@ -122,12 +120,8 @@ def test_half_of_a_daily_budget_s_month_is_news_only_ahead_of_the_pace(
     spent: int, pace: int, expected: list[int]
 ) -> None:
     assert reached(reading(spent, pace=pace), THRESHOLDS) == expected
-
-
-@pytest.mark.parametrize(("spent", "expected"), [(150, []), (199, []), (200, [100]), (219, [100]), (220, [100, 110])])
-def test_a_day_of_google_is_worth_an_alert_only_from_twice_the_budget_on(spent: int, expected: list[int]) -> None:
-    today = reading(spent, 200, pace=200, period=Period(Span.DAY, TODAY, TODAY))
-    assert reached(today, THRESHOLDS) == expected
+    of_a_day = reading(spent, pace=pace, period=Period(Span.DAY, TODAY, TODAY))
+    assert reached(of_a_day, THRESHOLDS) == [percent for percent in THRESHOLDS if 100 <= percent <= spent // 10]
 
 
 @pytest.mark.parametrize(
@@ -280,15 +274,6 @@ def test_money_has_the_decimals_of_its_currency(amount: str, currency: str, text
 def test_a_budget_has_the_decimals_of_a_report(currency: str) -> None:
     digits = Writer(Language.EN).money(Decimal("1234.56789"), currency).partition(".")[2]
     assert decimals_of(currency) == len(digits)
-
-
-def test_a_name_cannot_break_the_table() -> None:
-    evil = reading(10).model_copy(update={"name": "a | b\n| c `x` <img src=x> [l](http://e)"})
-    page = budgets_page("check-budgets", CheckSummary(parts={"google": Checked(worst=(evil,))}, failed={}), [])
-    (row,) = [line for line in page.splitlines() if "Seoul" in line]
-    assert row.replace("\\|", "").count("|") == 4
-    assert row.count("<") == row.count("\\<") == 1
-    assert "\\[l\\]" in row
 
 
 @pytest.mark.parametrize(

@@ -282,15 +282,6 @@ def test_a_place_that_takes_no_files_fails_with_a_remedy_and_leaves_no_row(books
     assert books.written() == ([23], [])
 
 
-def test_nobody_else_may_read_a_report(books: Books) -> None:
-    books.folder.mkdir(mode=0o755)
-    books.ran(books.account(books.team()), spend=10)
-    books.run(**TODAY)
-    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in books.folder.rglob("*")}
-    assert modes == {True: 0o700, False: 0o600}
-    assert books.folder.stat().st_mode & 0o777 == 0o755, "a folder that was there keeps its rights"
-
-
 # Names that people chose
 
 HOSTILE = (
