@@ -73,7 +73,6 @@ def found(*occurrences: Occurrence, now: datetime = NOW) -> list[Condition]:
         ([ran(11, outcome="running"), skipped(12)], [(Kind.JOB_SKIPPED, at(12))]),
         ([ran(10), skipped(11), skipped(12)], [(Kind.JOB_SKIPPED, at(11))]),
         ([ran(10), skipped(11), ran(12, outcome="running")], []),
-        ([ran(10), skipped(11), failed(12)], [(Kind.JOB_FAILED, at(12, 3))]),
         ([ran(11), skipped(12, skipped_by=None, message=ANOTHER_INSTANCE)], [(Kind.JOB_SKIPPED, at(12))]),
         # Cancelled by a person, or because its time was long past: nothing was in its way.
         ([ran(11), skipped(12, skipped_by=None)], []),

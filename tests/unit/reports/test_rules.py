@@ -66,18 +66,13 @@ def test_each_local_day_has_one_report_at_one_in_the_morning(zone: str, changes:
         assert (at.date(), at.time()) == (day + timedelta(days=1), time(1)), "and as soon as it is 01:00 there"
 
 
-def test_if_the_clocks_skip_one_o_clock_the_report_is_due_when_they_change() -> None:
-    # London's clocks went from 01:00 to 02:00 on this day.
-    assert rules.day_end(date(2026, 3, 28), ZoneInfo("Europe/London"), rules.DUE) == datetime(
-        2026, 3, 29, 1, tzinfo=UTC
-    )
-
-
-def test_a_day_that_has_just_ended_is_not_due_before_one() -> None:
-    seoul = ZoneInfo("Asia/Seoul")
-    one = datetime(2026, 11, 24, 1, tzinfo=seoul).astimezone(UTC)
+def test_a_report_is_due_at_one_or_when_the_clocks_skip_that() -> None:
+    seoul, one = ZoneInfo("Asia/Seoul"), datetime(2026, 11, 23, 16, tzinfo=UTC)
     assert rules.latest_due_day(one - timedelta(seconds=1), seoul) == date(2026, 11, 22)
     assert rules.latest_due_day(one, seoul) == DAY
+    # London's clocks went from 01:00 to 02:00 on this day.
+    changed = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert rules.day_end(date(2026, 3, 28), ZoneInfo("Europe/London"), rules.DUE) == changed
 
 
 def test_missed_days_are_made_up_in_order_within_bounds() -> None:
