@@ -43,11 +43,10 @@ class Message(NamedTuple):
 
 
 class Sent(Value):
-    """What became of a channel's messages in one check; those that are `left` come with the next one."""
+    """What became of a channel's messages in one check."""
 
     taken: int = 0
     refused: int = 0
-    left: int = 0
 
 
 def send_messages(engine: Engine, channels: Mapping[Channel, Send]) -> dict[Channel, Sent]:
@@ -60,9 +59,9 @@ def send_messages(engine: Engine, channels: Mapping[Channel, Send]) -> dict[Chan
 
 def _send_by(engine: Engine, channel: Channel, send: Send) -> Sent:
     with Session(engine) as session:
-        waiting = messages_of(session, channel)
+        waiting = messages_of(session, channel)[:MOST_AT_ONCE]
     until, taken, refused = time.monotonic() + MOST_SECONDS, 0, 0
-    for message in waiting[:MOST_AT_ONCE]:
+    for message in waiting:
         if time.monotonic() >= until:
             break
         if not send(message.title, message.body):
@@ -71,7 +70,7 @@ def _send_by(engine: Engine, channel: Channel, send: Send) -> Sent:
         taken += 1
         with Session(engine) as session, session.begin():
             queries.write_receipt(session, message.alert_id, channel, is_over=message.is_over)
-    return Sent(taken=taken, refused=refused, left=len(waiting) - taken - refused)
+    return Sent(taken=taken, refused=refused)
 
 
 def messages_of(session: Session, channel: Channel) -> list[Message]:
