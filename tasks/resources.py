@@ -9,16 +9,13 @@ from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_UI_URL
 from sqlalchemy import Engine
 
 from blocks.database import load_database_url
-from blocks.names import ALERTS_JOB, BACKUPS, REPORTS
+from blocks.names import BACKUPS, REPORTS
 from blocks.platform_app import load_platform_app
 from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
-from sivera.alerts.checking import AlertDependencies
-from sivera.alerts.conditions import Links
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
 from sivera.backups.checking import explain
@@ -131,11 +128,6 @@ def report_storage() -> Storage:
 def report_dependencies() -> ReportDependencies:
     """What reports need."""
     return ReportDependencies(engine(), report_storage().get_filesystem())
-
-
-def alert_dependencies() -> AlertDependencies:
-    """What a check for alerts needs."""
-    return AlertDependencies(engine(), Links(ui_url=PREFECT_UI_URL.value()), ALERTS_JOB)
 
 
 def backup_dependencies() -> BackupDependencies:

@@ -37,7 +37,6 @@ GROWS_WITH_THE_BUSINESS = {
     "report_requests": "what is outstanding: replaced by each sync",
     "report_arrivals": "a row an account and ad product",
     "team_budgets": "what teams mean to spend",
-    "budget_checks": "a row an account",
     "token_keys": "a row each time that a person changes the key",
 }
 """Tables that other changes remove."""
