@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from sandbox.world import World
 from sivera.errors import ReconnectRequired
 from sivera.grants.refreshing import RefreshOptions, plan_refresh
-from sivera.grants.renewal import LEASE, take_up_spool
+from sivera.grants.renewal import take_up_spool
+from sivera.grants.rules import LEASE
 from sivera.platforms.base import new_http_client
 from sivera.values import PlatformName
 from tests.stage import Stage
@@ -111,7 +112,7 @@ def resolve(stage: Stage, platform: PlatformName, id_: int, *, left: str, honour
     stage.age(LEASE)
     if not take_up_spool(stage.renewal_dependencies()) and left != "stored":
         with Session(stage.engine) as session:
-            assert plan_refresh(session, RefreshOptions()).due, "what is in doubt, or about to end, is due"
+            assert plan_refresh(session, RefreshOptions()), "what is in doubt, or about to end, is due"
     stage.tokens.cache_clear()
     try:
         token = stage.tokens(platform, id_).current()
