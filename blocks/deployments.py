@@ -1,12 +1,7 @@
 """Our deployments on a Prefect server."""
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
+from prefect.client.schemas.filters import DeploymentFilter, WorkPoolFilter
 from prefect.client.schemas.responses import DeploymentResponse
 
 from blocks.names import TAG, WORK_POOL
@@ -18,7 +13,7 @@ MOST = 200
 def our_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
     """Return the deployments that have our tag and are in our work pool."""
     return client.read_deployments(
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL])),
-        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),
+        work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [WORK_POOL]}}),
+        deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}}),
         limit=MOST,
     )

@@ -5,7 +5,7 @@ import os
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from sivera.crypto import NONCE_BYTES, Keyring, Place, UndecryptableError
+from sivera.crypto import NONCE_BYTES, Keyring, Place, UndecryptableError, _cipher
 from sivera.errors import ConfigurationError
 
 PLACE = Place("platform_credentials", "access_token", 7)
@@ -40,7 +40,7 @@ def test_each_column_has_a_key_of_its_own(keyring: Keyring) -> None:
     """The place that is bound in is not what tells the columns apart here: it is the same for both ciphers."""
     other = Place(PLACE.table, "refresh_token", PLACE.row_id)
     sealed = keyring.encrypt("t", other)[2 + len("k1") :]
-    ciphers = {place.column: keyring._keys.cipher("k1", place.column) for place in (PLACE, other)}
+    ciphers = {place.column: _cipher(keyring._keys.by_id["k1"], place.column) for place in (PLACE, other)}
     nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
     assert ciphers["refresh_token"].decrypt(nonce, ciphertext, str(other).encode()) == b"t"
     with pytest.raises(InvalidTag):
