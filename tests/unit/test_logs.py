@@ -25,16 +25,11 @@ def of_a_run() -> Iterator[None]:
 
 def test_fields_stand_behind_the_message_and_are_quoted_where_they_must(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "sivera.test")
+    logs.log(logger, logging.DEBUG, "Below the level")
     logs.log(logger, logging.INFO, "Account ended", account_id=17, name='한빛 "A"\n100% b=c', empty="", none=None)
     assert caplog.messages == [
         r'Account ended account_id=17 name="한빛 \"A\"\n100% b=c" empty="" none=None job=sync-campaigns run_id=r1'
     ]
-
-
-def test_what_is_below_the_level_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "sivera.test")
-    logs.log(logger, logging.DEBUG, "Account ended", account_id=17)
-    assert caplog.messages == []
 
 
 def test_json_has_the_fields_of_a_line_by_name(caplog: pytest.LogCaptureFixture) -> None:
