@@ -131,14 +131,8 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         return False
     owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
     with Session(deps.engine) as session, session.begin():
-        begun = queries.begin(
-            session,
-            grant.id,
-            generation=grant.generation,
-            owner=owner,
-            fingerprint=_fingerprint(grant.tokens),
-            run_id=deps.run_id(),
-        )
+        fingerprint = _fingerprint(grant.tokens)
+        begun = queries.begin(session, grant.id, grant.generation, owner, fingerprint, deps.run_id())
     if begun is None:
         return False
     called_at = time.monotonic()
@@ -203,10 +197,7 @@ def conclude(
             status, reason = rules.status_after(outcome, error)
             event = queries.mark(session, grant.id, grant.generation, status, reason, owner)
             outcome = outcome if event else Outcome.SUPERSEDED
-        if pause is None:
-            queries.release(session, grant.id, owner)
-        else:
-            queries.put_off(session, grant.id, owner, failures, pause)
+        queries.release(session, grant.id, owner, failures, pause)
         queries.finish(session, begun.attempt_id, outcome.value, duration_ms, code)
     if event:
         deps.notify(*event)

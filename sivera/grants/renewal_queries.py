@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, LargeBinary, Update, bindparam, func, or_, select, text, update
+from sqlalchemy import Interval, LargeBinary, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -72,7 +72,7 @@ _BEGIN = text("""
 
 
 def begin(
-    session: Session, credential_id: int, *, generation: int, owner: str, fingerprint: str, run_id: UUID | None
+    session: Session, credential_id: int, generation: int, owner: str, fingerprint: str, run_id: UUID | None
 ) -> Begun | None:
     """Take the right to renew a grant and write the journal. Return None if someone else has it or was faster.
 
@@ -123,21 +123,13 @@ def finish(session: Session, attempt_id: int, outcome: str, duration_ms: int, er
     )
 
 
-def release(session: Session, credential_id: int, owner: str) -> None:
-    """Give the lease back, if it is still the owner's."""
-    session.execute(_release(credential_id, owner))
-
-
-def put_off(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta) -> None:
-    """Give the lease back after a failure, and let the grant rest for a while."""
-    session.execute(_release(credential_id, owner).values(failures=failures, next_attempt_at=func.now() + pause))
-
-
-def _release(credential_id: int, owner: str) -> Update:
-    return (
+def release(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta | None) -> None:
+    """Give the lease back, if it is still the owner's. With a pause, keep the failures and let the grant rest."""
+    rest = {} if pause is None else {"failures": failures, "next_attempt_at": func.now() + pause}
+    session.execute(
         update(PlatformCredential)
         .where(PlatformCredential.id == credential_id, PlatformCredential.lease_owner == owner)
-        .values(lease_owner=None, lease_until=None)
+        .values(lease_owner=None, lease_until=None, **rest)
     )
 
 
