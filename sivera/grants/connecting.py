@@ -54,17 +54,8 @@ def connect(
     """Connect a team's grant with tokens that its platform has just given.
 
     Connecting the same team, platform and name again replaces the tokens and takes the grant back into use. A renewal
-    that is under way loses: its answer is refused.
-
-    Args:
-        engine: The database.
-        keyring: Encrypts the tokens.
-        client: The grant's platform.
-        team: The team that the grant belongs to.
-        tokens: The grant's tokens.
-        name: Tells a team's grants on one platform apart.
-        notify: Is told when the grant works again.
-        found: The ad accounts that it reaches; left out, the platform is asked.
+    that is under way loses: its answer is refused. `found` are the ad accounts that the grant reaches; left out, the
+    platform is asked. `notify` is told if the grant works again.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.

@@ -16,7 +16,6 @@ from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.errors import ConfigurationError
 from sivera.grants import queries
 from sivera.grants.renewal import TOKENS, seal, unseal
-from sivera.grants.rules import LEASE
 from sivera.models import PlatformCredential, TokenKeyCheck
 from sivera.values import Value
 
@@ -105,7 +104,7 @@ def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: 
         done |= changed
         with Session(engine) as session, session.begin():
             # A renewal that began earlier may still write with the old key, until its lease ends.
-            if not queries.leases_taken_before(session, begun_at, LEASE) and not changed:
+            if not queries.leases_taken_before(session, begun_at) and not changed:
                 queries.put_in_use(session, keyring.current)
                 if not undecryptable:
                     queries.retire_others(session, keyring.current)

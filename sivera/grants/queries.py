@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
+from sivera.grants.rules import LEASE, PROOF_EVERY
 from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
 
 KEYS_LOCK = 0x51_0E_4B
@@ -108,18 +109,11 @@ def replace_tokens(
     session.flush()
 
 
-def due_grants(
-    session: Session, windows: Mapping[str, timedelta], proof_every: timedelta, teams: Sequence[str]
-) -> Sequence[Row[Any]]:
+def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequence[str]) -> Sequence[Row[Any]]:
     """Return id, platform, team, name and generation of the grants to renew: in doubt first, then the soonest to end.
 
-    It leaves out grants that somebody is renewing now, and grants that rest after failures.
-
-    Args:
-        session: The database.
-        windows: The platforms, each with the time before its end from which a grant is due.
-        proof_every: How often a grant without an end is due.
-        teams: Only teams of these names; empty means all.
+    It leaves out grants that somebody is renewing now, and grants that rest after failures. `windows` names the
+    platforms, each with the time before its end from which a grant is due; no `teams` means all.
     """
     grant, now = PlatformCredential, func.now()
     window = case({name: literal(length, Interval) for name, length in windows.items()}, value=grant.platform)
@@ -135,7 +129,7 @@ def due_grants(
             or_(grant.lease_until.is_(None), grant.lease_until < now),
             or_(
                 grant.expires_at < now + window,
-                and_(grant.expires_at.is_(None), proven_at < now - proof_every),
+                and_(grant.expires_at.is_(None), proven_at < now - PROOF_EVERY),
                 _IN_DOUBT,
             ),
         )
@@ -190,10 +184,10 @@ def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int
     ).all()
 
 
-def leases_taken_before(session: Session, moment: datetime, longest: timedelta) -> int:
-    """Count the renewals under way that began before a moment; `longest` is how long a lease lasts."""
+def leases_taken_before(session: Session, moment: datetime) -> int:
+    """Count the renewals under way that began before a moment."""
     until = PlatformCredential.lease_until
-    is_early = and_(until > func.clock_timestamp(), until - longest <= moment)
+    is_early = and_(until > func.clock_timestamp(), until - LEASE <= moment)
     return session.scalars(select(func.count()).select_from(PlatformCredential).where(is_early)).one()
 
 

@@ -85,7 +85,7 @@ def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, .
     own = {platform: facts.window for platform, facts in rules.FACTS.items()}
     windows = own | {platform: timedelta(hours=hours) for platform, hours in options.window_hours.items()}
     asked = {platform.value: windows[platform] for platform in options.platforms or PlatformName}
-    rows = queries.due_grants(session, asked, rules.PROOF_EVERY, options.teams)
+    rows = queries.due_grants(session, asked, options.teams)
     return tuple(DueGrant.model_validate(row._asdict()) for row in rows)
 
 

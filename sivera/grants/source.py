@@ -26,12 +26,7 @@ PAUSED = "could not be renewed several times; it is left alone for some minutes"
 class GrantTokenSource:
     """The tokens of one grant. Threads may share it.
 
-    Args:
-        deps: What a renewal needs.
-        client: Calls the grant's platform.
-        credential_id: Which grant.
-        breaker: Ends the wait for another process's renewal when the run is over.
-        monotonic: A clock in seconds that never goes back.
+    The breaker ends the wait for another process's renewal when the run is over.
     """
 
     def __init__(

@@ -83,22 +83,6 @@ def test_a_rotation_that_was_interrupted_goes_on_and_the_tokens_still_work(stage
     assert world.faults.count(PlatformName.GOOGLE, "token") == 1
 
 
-def test_a_process_that_started_before_a_rotation_uses_the_new_key(stage: Stage, world: World) -> None:
-    connect(stage, 1)
-    stage.keyring = Keyring({"k1": OLD}, "k1", reload=both)
-    check_keyring(stage.engine, stage.keyring)
-    source = stage.tokens(PlatformName.GOOGLE, 1)
-    source.current()
-    rotate(stage.engine, both(), silent)
-    assert stage.keyring.key_ids == {"k1"}
-    source._held = None
-    assert source.current(), "it reads what it has no key for yet"
-    assert stage.keyring.current == "k2"
-    world.expire_access(1)
-    source.renewed(source.current())
-    assert key_ids(stage) == {"k2"}, "and writes with the new key"
-
-
 def test_a_renewal_that_began_before_writes_with_the_new_key_or_is_waited_for(stage: Stage) -> None:
     check_keyring(stage.engine, stage.keyring)
     connect(stage, 2)

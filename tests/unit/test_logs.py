@@ -9,7 +9,7 @@ import pytest
 
 from sivera import logs
 from sivera.errors import ConfigurationError
-from sivera.settings import LogFormat, Settings, read_settings
+from sivera.settings import Settings, read_settings
 
 logger = logging.getLogger("sivera.test")
 
@@ -53,10 +53,10 @@ def test_json_has_the_fields_of_a_line_by_name(caplog: pytest.LogCaptureFixture)
 
 
 def test_the_settings_are_read_whatever_their_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (Settings().log_level, Settings().log_format) == ("INFO", LogFormat.TEXT)
+    assert (Settings().log_level, Settings().log_format) == ("INFO", "text")
     monkeypatch.setenv("SIVERA_LOG_LEVEL", "warning")
     monkeypatch.setenv("SIVERA_LOG_FORMAT", "JSON")
-    assert (read_settings().log_level, read_settings().log_format) == ("WARNING", LogFormat.JSON)
+    assert (read_settings().log_level, read_settings().log_format) == ("WARNING", "json")
 
 
 @pytest.mark.parametrize("name", ["SIVERA_LOG_LEVEL", "SIVERA_LOG_FORMAT"])
