@@ -10,6 +10,7 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     and_,
+    bindparam,
     case,
     false,
     func,
@@ -32,6 +33,13 @@ KEYS_LOCK = 0x51_0E_4B
 """The number of an advisory lock."""
 
 SEALED = (PlatformCredential.access_token, PlatformCredential.refresh_token)
+
+# Made once: every account of a sync asks it.
+_READ = select(
+    PlatformCredential,
+    PlatformCredential.expires_at - func.clock_timestamp(),
+    PlatformCredential.next_attempt_at - func.clock_timestamp(),
+).where(PlatformCredential.id == bindparam("id"))
 
 _IN_DOUBT = (
     select(TokenRefreshLog.id)
@@ -71,13 +79,12 @@ def find_credential(session: Session, credential_id: int) -> tuple[PlatformCrede
     return None if found is None else (found[0], found[1])
 
 
-def read_credential(session: Session, id_: int) -> Row[Any]:
+def read_credential(session: Session, credential_id: int) -> Row[Any]:
     """Return a grant, the time until its token ends, and the time until it may be tried again.
 
     A time is negative if it has passed, and None if there is no such time.
     """
-    now, row = func.clock_timestamp(), PlatformCredential
-    return session.execute(select(row, row.expires_at - now, row.next_attempt_at - now).where(row.id == id_)).one()
+    return session.execute(_READ, {"id": credential_id}).one()
 
 
 def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential, str, int]]]:

@@ -114,13 +114,17 @@ def generation_of(session: Session, credential_id: int) -> int | None:
     return session.scalar(select(PlatformCredential.generation).where(PlatformCredential.id == credential_id))
 
 
+_FINISH = text("""
+    UPDATE token_refresh_logs
+    SET outcome = :outcome, error_code = :error_code, duration_ms = :duration_ms, finished_at = clock_timestamp()
+    WHERE id = :id
+""")
+
+
 def finish(session: Session, attempt_id: int, outcome: str, duration_ms: int, error_code: str | None = None) -> None:
     """Write the outcome of an attempt into the journal; `duration_ms` is how long the platform took."""
-    session.execute(
-        update(TokenRefreshLog)
-        .where(TokenRefreshLog.id == attempt_id)
-        .values(outcome=outcome, error_code=error_code, duration_ms=duration_ms, finished_at=func.clock_timestamp())
-    )
+    facts = {"outcome": outcome, "error_code": error_code, "duration_ms": duration_ms}
+    session.execute(_FINISH, {"id": attempt_id, **facts})
 
 
 def release(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta | None) -> None:

@@ -62,12 +62,11 @@ def renew_and_die(stage: Stage, http: httpx.Client, platform: PlatformName, cred
 @pytest.mark.parametrize(
     ("platform", "rotates", "leeway"),
     [
-        (PlatformName.GOOGLE, False, timedelta()),
         (PlatformName.META, False, timedelta()),
         (PlatformName.AMAZON, True, LEEWAY),
         (PlatformName.AMAZON, True, timedelta()),
     ],
-    ids=["google", "meta", "amazon-lenient", "amazon-strict"],
+    ids=["meta", "amazon-lenient", "amazon-strict"],
 )
 def test_a_kill_at_any_step_loses_no_token_that_its_platform_still_honours(
     stage: Stage, world: World, platform: PlatformName, rotates: bool, leeway: timedelta
