@@ -6,7 +6,6 @@ from pydantic import SecretStr, ValidationError
 from blocks.platform_app import PlatformApp
 from blocks.server import explain
 from sivera.platforms.base import AppCredentials
-from sivera.values import PlatformName
 
 
 def app(**changes: object) -> PlatformApp:
@@ -48,17 +47,6 @@ def test_refuses_a_base_url_and_says_how_to_fix_it(base_url: str, remedy: str) -
         app(base_url=base_url)
     assert explain(caught.value).startswith(f"base_url: {remedy}")
     assert "hidden" not in str(caught.value)
-
-
-def test_refuses_empty_keys() -> None:
-    with pytest.raises(ValidationError) as caught:
-        app(client_id="", client_secret="")
-    assert {detail["loc"] for detail in caught.value.errors()} == {("client_id",), ("client_secret",)}
-
-
-@pytest.mark.parametrize("platform", PlatformName)
-def test_gives_a_client_of_the_platform(platform: PlatformName) -> None:
-    assert app().get_client(platform).platform is platform
 
 
 def test_holds_the_credentials_that_it_is_made_of() -> None:
