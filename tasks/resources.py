@@ -75,10 +75,7 @@ def engine() -> Engine:
     return opened
 
 
-@_once
-def breaker() -> Breaker:
-    """The breaker of this process."""
-    return Breaker()
+breaker = _once(Breaker)
 
 
 @_once
@@ -93,12 +90,22 @@ def keyring() -> Keyring:
     return _load_keyring()
 
 
+def _load_keyring() -> Keyring:
+    loaded = load_keyring(reload=_load_keyring)
+    check_keyring(engine(), loaded)
+    return loaded
+
+
 @_once
 def renewal_dependencies() -> RenewalDependencies:
     """What a renewal needs. It first brings this machine's spool into the database."""
     deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id, notify)
     take_up_spool(deps)
     return deps
+
+
+def _run_id() -> UUID | None:
+    return UUID(flow_run.id) if flow_run.id else None
 
 
 @_once
@@ -154,16 +161,6 @@ def last_backup() -> datetime | None:
         logger.warning("The backups cannot be read: %s", explain(error))
         return None
     return found.finished_at if found else None
-
-
-def _load_keyring() -> Keyring:
-    loaded = load_keyring(reload=_load_keyring)
-    check_keyring(engine(), loaded)
-    return loaded
-
-
-def _run_id() -> UUID | None:
-    return UUID(flow_run.id) if flow_run.id else None
 
 
 def close() -> None:

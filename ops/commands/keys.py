@@ -7,7 +7,7 @@ from ops.commands.session import open_database
 from ops.commands.tables import print_table, say, to_minute
 from ops.stack.prefect_server import use_running_stack
 from sivera.grants import queries
-from sivera.grants.keys import Rotation, check_keyring, count_pending, only_rotation
+from sivera.grants.keys import only_rotation
 from sivera.grants.keys import rotate as rotate_keys
 
 keys = App(name="keys", help="The keys that encrypt tokens in the database.")
@@ -52,12 +52,10 @@ def rotate() -> None:
     with open_database() as engine, only_rotation(engine):
         block = load_token_key()
         keyring = block.get_keyring()
-        check_keyring(engine, keyring)
-        done = Rotation(grants=0, undecryptable=())
-        if pending := count_pending(engine, keyring):
-            say(f"Going on with the change to key {keyring.current}: {pending} grants are left.")
-            done = rotate_keys(engine, keyring, say)
-        if not done.grants:
+        done = rotate_keys(engine, keyring, say)
+        if done.grants:
+            say(f"That was the rest of an interrupted change to key {keyring.current}.")
+        else:
             block = block.with_new_key()
             # Every process must find the key before it is used.
             block.save(TOKEN_KEY, overwrite=True)

@@ -1,6 +1,7 @@
 """Connecting a team's grant: its ad accounts are listed at the platform, then everything is stored, or nothing."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -11,10 +12,10 @@ from sivera.crypto import Keyring
 from sivera.errors import PlatformError, SiveraError
 from sivera.grants import queries
 from sivera.grants.renewal import seal_tokens
-from sivera.grants.renewal_queries import Notify, notify_nobody, recover
+from sivera.grants.renewal_queries import Notify, recover
 from sivera.grants.rules import FACTS
 from sivera.platforms.base import PlatformClient, StaticToken, TokenSource
-from sivera.values import AdAccount, GrantTokens, PlatformName, Value
+from sivera.values import AdAccount, GrantTokens, Value
 
 
 class AccountsNotListed(SiveraError):
@@ -35,8 +36,6 @@ class Connection(Value):
     """A grant that was connected: its id, and the accounts it carries (our ids and the platform's)."""
 
     credential_id: int
-    team: str
-    platform: PlatformName
     account_ids: tuple[int, ...]
     external_ids: tuple[str, ...]
 
@@ -49,18 +48,34 @@ def connect(
     team: str,
     tokens: GrantTokens,
     name: str = "main",
-    notify: Notify = notify_nobody,
+    notify: Notify = lambda *_: None,
+    found: Sequence[AdAccount] | None = None,
 ) -> Connection:
     """Connect a team's grant with tokens that its platform has just given.
 
     Connecting the same team, platform and name again replaces the tokens and takes the grant back into use. A renewal
-    that is under way loses: its answer is refused.
+    that is under way loses: its answer is refused. `found` are the ad accounts that the grant reaches; left out, the
+    platform is asked. `notify` is told if the grant works again.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.
     """
-    found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
-    return _store(engine, keyring, client.platform, team, name, tokens, found, notify)
+    if found is None:
+        found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
+    with Session(engine) as session, session.begin():
+        credential = queries.ensure_credential(session, queries.ensure_team(session, team), client.platform, name)
+        sealed = seal_tokens(keyring, credential.id, tokens)
+        queries.replace_tokens(session, credential, sealed, tokens.expires_in)
+        event = recover(session, credential.id)
+        carried = account_queries.upsert_accounts(session, credential, found)
+        connection = Connection(
+            credential_id=credential.id,
+            account_ids=tuple(account.id for account in carried),
+            external_ids=tuple(account.external_id for account in carried),
+        )
+    if event:
+        notify(*event)
+    return connection
 
 
 def connect_token(
@@ -71,18 +86,12 @@ def connect_token(
     team: str,
     token: SecretStr,
     name: str = "main",
-    notify: Notify = notify_nobody,
+    notify: Notify = lambda *_: None,
 ) -> Connection:
     """Connect a grant with the one token that a person has. Renewing it first proves it and says when it ends.
 
-    Args:
-        engine: The database.
-        keyring: Encrypts the tokens.
-        client: The grant's platform.
-        team: The team that the grant belongs to.
-        token: The refresh token on platforms that have one (`FACTS`), else the access token.
-        name: Tells a team's grants on one platform apart.
-        notify: Is told when the grant works again.
+    The token is the refresh token on platforms that have one (`FACTS`), else the access token. The rest is as for
+    `connect`.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.
@@ -93,14 +102,14 @@ def connect_token(
     with Session(engine) as session, session.begin():
         queries.prove_writable(session)  # before a token is spent
     tokens = client.renew(pasted)
+    store = partial(connect, engine, keyring, client, team=team, tokens=tokens, name=name, notify=notify)
     try:
-        return connect(engine, keyring, client, team=team, tokens=tokens, name=name, notify=notify)
+        return store()
     except PlatformError as error:
         if tokens.refresh_token == pasted.refresh_token:
             raise
         # The person's token is spent, and nobody else has its successor.
-        stored = _store(engine, keyring, client.platform, team, name, tokens, (), notify)
-        raise AccountsNotListed(stored.credential_id, str(error)) from None
+        raise AccountsNotListed(store(found=()).credential_id, str(error)) from None
 
 
 def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int) -> Sequence[int]:
@@ -113,32 +122,3 @@ def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, creden
     with Session(engine) as session, session.begin():
         carried = account_queries.upsert_accounts(session, queries.get_credential(session, credential_id), found)
         return [account.id for account in carried]
-
-
-def _store(
-    engine: Engine,
-    keyring: Keyring,
-    platform: PlatformName,
-    team: str,
-    name: str,
-    tokens: GrantTokens,
-    found: Sequence[AdAccount],
-    notify: Notify,
-) -> Connection:
-    with Session(engine) as session, session.begin():
-        team_id = queries.ensure_team(session, team)
-        credential = queries.ensure_credential(session, team_id, platform.value, name)
-        sealed = seal_tokens(keyring, credential.id, tokens)
-        queries.replace_tokens(session, credential, sealed, tokens.expires_in)
-        event = recover(session, credential.id)
-        carried = account_queries.upsert_accounts(session, credential, found)
-        connection = Connection(
-            credential_id=credential.id,
-            team=team,
-            platform=platform,
-            account_ids=tuple(account.id for account in carried),
-            external_ids=tuple(account.external_id for account in carried),
-        )
-    if event:
-        notify(*event)
-    return connection
