@@ -9,13 +9,17 @@ from typing import ClassVar, TypeVar, cast
 import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.context import SettingsContext, get_settings_context
+from prefect.settings import PREFECT_API_URL
 from pydantic import ConfigDict, ValidationError
 
 from sivera.errors import ConfigurationError
 
 # Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
 PROBE_TIMEOUT = httpx.Timeout(8.0, connect=1.5)
+
+SERVER_SECONDS = 8.0
+"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
 
 # At the end of a process it warns about events that are still on their way: of no use at a terminal.
 logging.getLogger("EventsWorker").setLevel(logging.ERROR)
@@ -55,12 +59,26 @@ def connect() -> Iterator[SyncPrefectClient]:
         )
     with explain_failures():
         with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            impatient(),
             get_client(httpx_settings={"timeout": PROBE_TIMEOUT}, sync_client=True) as probe,
         ):
             probe.hello()
         with get_client(sync_client=True) as client:
             yield client
+
+
+@contextmanager
+def impatient(seconds: float = SERVER_SECONDS) -> Iterator[None]:
+    """Let Prefect's clients ask the server once and wait briefly: a server that is away must not hold up a run."""
+    # `temporary_settings` does the same in 20 ms: it reads all settings again.
+    context = get_settings_context()
+    api, client = context.settings.api, context.settings.client
+    changed = {
+        "api": api.model_copy(update={"request_timeout": seconds}),
+        "client": client.model_copy(update={"max_retries": 0}),
+    }
+    with SettingsContext(profile=context.profile, settings=context.settings.model_copy(update=changed)):
+        yield
 
 
 @contextmanager
