@@ -116,7 +116,7 @@ def host_of(url: str) -> str:
 
 
 def deliver(url: SecretStr, secret: SecretStr, message_id: str, message: Mapping[str, Any]) -> Outcome:
-    """Post a signed message as JSON. All attempts have the same id (without a dot), so that a receiver takes it once."""
+    """Post a signed message as JSON. All attempts have the same id (without a dot): a receiver takes it once."""
     body = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
     now = utc_now()
     headers = {

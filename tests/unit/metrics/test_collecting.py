@@ -22,43 +22,30 @@ NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 DAY = Window(since=NOW - timedelta(days=1), until=NOW)
 
 
+GRANTS = """
+    INSERT INTO teams (name) VALUES ('Hanok');
+    INSERT INTO platform_credentials (team_id, platform, name, expires_at)
+    SELECT 1, 'google', 'grant ' || n, now() + CAST(ends AS interval)
+    FROM unnest(ARRAY['-1 hour', '30 minutes', '5 hours', '3 days', '20 days', '60 days', NULL])
+         WITH ORDINALITY AS each (ends, n);
+    INSERT INTO platform_credentials (team_id, platform, name, status, refresh_token)
+    VALUES (1, 'meta', 'gone', 'revoked', '\\x00');
+    INSERT INTO ad_accounts (team_id, credential_id, platform, external_id, name, currency, timezone, status,
+                             last_synced_at, next_attempt_at)
+    SELECT 1, c.id, c.platform, n::text, 'a', 'EUR', 'UTC', state, now() - make_interval(hours => hours),
+           now() + make_interval(hours => rests)
+    FROM (VALUES ('grant 1', 'active', 1, NULL, 1), ('grant 1', 'active', 3, NULL, 2),
+                 ('grant 1', 'active', 11, 1, 3), ('grant 1', 'closed', 99, NULL, 4), ('gone', 'active', 99, NULL, 5)
+         ) AS a (name, state, hours, rests, n)
+    JOIN platform_credentials AS c USING (name)"""
+"""Grants of every time to their end, and accounts of every state."""
+
+
 @pytest.fixture
 def grants(engine: Engine) -> Engine:
-    """A database with grants of every time to their end, and accounts of every state."""
-    ends = ("-1 hour", "30 minutes", "5 hours", "3 days", "20 days", "60 days", None)
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO teams (name) VALUES ('Hanok')"))
-        for number, interval in enumerate(ends):
-            connection.execute(
-                text(
-                    "INSERT INTO platform_credentials (team_id, platform, name, expires_at) "
-                    "SELECT id, 'google', :name, now() + CAST(:ends AS interval) FROM teams"
-                ),
-                {"name": f"grant {number}", "ends": interval},
-            )
-        connection.execute(
-            text(
-                "INSERT INTO platform_credentials (team_id, platform, name, status, refresh_token) "
-                "SELECT id, 'meta', 'gone', 'revoked', '\\x00' FROM teams"
-            )
-        )
-        for grant, status, hours, rests, number in (
-            ("grant 0", "active", 1, None, 1),
-            ("grant 0", "active", 3, None, 2),
-            ("grant 0", "active", 11, 1, 3),
-            ("grant 0", "closed", 99, None, 4),
-            ("gone", "active", 99, None, 5),
-        ):
-            connection.execute(
-                text(
-                    "INSERT INTO ad_accounts (team_id, credential_id, platform, external_id, name, currency, timezone, "
-                    "status, last_synced_at, next_attempt_at) "
-                    "SELECT team_id, id, platform, :id, 'a', 'EUR', 'UTC', :status, "
-                    "now() - make_interval(hours => :hours), now() + make_interval(hours => :rests) "
-                    "FROM platform_credentials WHERE name = :grant"
-                ),
-                {"id": str(number), "status": status, "grant": grant, "hours": hours, "rests": rests},
-            )
+        for statement in GRANTS.split(";"):
+            connection.execute(text(statement))
     return engine
 
 
