@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Row, func, select, text
+from sqlalchemy import CursorResult, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -113,22 +113,16 @@ def read_latest(session: Session, before: datetime | None = None) -> Collection 
     at = session.scalar(newest if before is None else newest.where(MetricSample.at < before))
     if at is None:
         return None
-    rows = session.execute(
-        _SAMPLES.where(MetricSample.at == at, MetricSample.name.in_([metric.name for metric in of.EXPORTED])).order_by(
-            MetricSample.name, MetricSample.labels
-        )
-    )
-    return Collection(at=at, samples=tuple(_sample(row) for row in rows))
+    found = session.execute(_SAMPLES.where(MetricSample.at == at).order_by(MetricSample.name, MetricSample.labels))
+    samples = [Sample(name=name, labels=labels, value=value) for _, name, labels, value in found]
+    return Collection(at=at, samples=tuple(samples))
 
 
 def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple[datetime, Sample]]:
     """Return the samples of a metric since a time, the oldest first."""
-    rows = session.execute(
-        _SAMPLES.where(MetricSample.name == metric.name, MetricSample.at >= since).order_by(
-            MetricSample.at, MetricSample.labels
-        )
-    )
-    return [(row.at, _sample(row)) for row in rows]
+    of_metric = _SAMPLES.where(MetricSample.name == metric.name, MetricSample.at >= since)
+    found = session.execute(of_metric.order_by(MetricSample.at, MetricSample.labels))
+    return [(at, Sample(name=name, labels=labels, value=value)) for at, name, labels, value in found]
 
 
 def delete_old(session: Session, before: datetime, most: int) -> int:
@@ -161,7 +155,3 @@ def add_calls(session: Session, run_id: UUID, calls: Mapping[PlatformName, Calls
             },
         )
     )
-
-
-def _sample(row: Row[tuple[datetime, str, dict[str, str], float]]) -> Sample:
-    return Sample(name=row.name, labels=row.labels, value=row.value)
