@@ -124,14 +124,12 @@ def test_the_last_chunk_of_a_damaged_truncated_or_missing_file_is_withheld(tmp_p
     assert read("is gone from the storage") == 0
 
 
-def test_other_data_and_other_keys_are_mismatches_and_a_missing_key_is_inconclusive(vault: Vault) -> None:
+def test_other_data_and_a_damaged_file_are_mismatches_and_a_missing_key_is_inconclusive(vault: Vault) -> None:
     vault.fill()
     made = vault.backed_up()
     shape = made.shape.model_copy(update={"rows": {**made.shape.rows, "public.sessions": 99}, "revision": "0000"})
     said = reason(vault.check(made.model_copy(update={"shape": shape})), Outcome.MISMATCH)
     assert f"public.sessions 100 instead of 99, revision {made.shape.revision} instead of 0000" in said
-    said = reason(vault.check(made, another("k1")), Outcome.MISMATCH)
-    assert "the key 'k1' in the block token-key does not decrypt" in said
     assert "lacks 'k1'" in reason(vault.check(made, another("k2")), Outcome.INCONCLUSIVE)
     raw = vault.dump_file(made).read_bytes()
     vault.dump_file(made).write_bytes(flipped(raw, 40))
