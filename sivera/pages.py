@@ -51,7 +51,7 @@ def bars(
     counts: Mapping[tuple[str, str], float],
     *,
     bar: Sequence[str],
-    part: Mapping[str, str],
+    part: Mapping[str, str] | Mapping[PlatformName, str],
     count: str,
     horizontal: bool = False,
 ) -> str:

@@ -18,8 +18,8 @@ from sivera.alerts.queries import list_open, stale_accounts
 from sivera.clock import read_clock
 from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
-from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection, Sample
+from sivera.metrics.queries import measure
 from sivera.metrics.rules import COMPLETED
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls

@@ -133,10 +133,9 @@ def backup(outcome: Outcome, ago: timedelta, reason: str = "") -> Manifest:
         finished_at=NOW - ago,
         size=1,
         sha256="",
-        server_version="18",
         dump_version=18,
         key_ids=(),
-        shape=ShapeOfData(rows={}, constraints=0, indexes=0, revision=None),
+        shape=ShapeOfData(rows={}, revision=None),
         outcome=outcome,
         reason=reason,
     )
