@@ -10,7 +10,7 @@ from typing import Any, get_origin
 from prefect.flows import Flow
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ops.timetable import find_timetable, read_timetable
+from ops.timetable import read_timetable
 from sivera.errors import ConfigurationError
 
 MAIN_DEPLOYMENT = "all"
@@ -69,7 +69,7 @@ def read_jobs(timetable_path: Path | None = None) -> Mapping[str, Job]:
     Raises:
         ConfigurationError: The file is wrong, or lacks the deployment that a call would start.
     """
-    timetable, flows = read_timetable(timetable_path or find_timetable())
+    timetable, flows = read_timetable(timetable_path)
     main = {each.entrypoint: each for each in timetable.deployments if each.name == MAIN_DEPLOYMENT}
     if lacking := sorted(flow.name for entrypoint, flow in flows.items() if entrypoint not in main):
         raise ConfigurationError(

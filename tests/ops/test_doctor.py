@@ -35,9 +35,8 @@ from blocks.server import connect
 from blocks.setup import setup
 from blocks.token_key import TokenKey
 from ops.deploy import deploy
-from ops.doctor.examine import CHECKS, checks
-from ops.doctor.findings import Check, Verdict
-from ops.doctor.installation import Installation
+from ops.doctor.examine import CHECKS, examine
+from ops.doctor.findings import Finding, Installation, Verdict
 from ops.doctor.prefect_checks import check_channels
 from sandbox.server import serve
 from sandbox.world import World
@@ -58,11 +57,11 @@ def world() -> World:
     return World(seed=7)
 
 
-def look() -> dict[str, Check]:
-    return {check.name: check for check in checks(Installation())}
+def look() -> dict[str, Finding]:
+    return dict(examine(Installation()))
 
 
-def verdicts(found: dict[str, Check]) -> dict[str, Verdict]:
+def verdicts(found: dict[str, Finding]) -> dict[str, Verdict]:
     """The verdicts on what is not well."""
     return {name: check.verdict for name, check in found.items() if check.verdict is not OK}
 
