@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import socket
+from contextlib import suppress
 from typing import Annotated
 
 import uvicorn
@@ -45,7 +46,13 @@ def api(
         host: The address to listen on.
         port: The port to listen on; left out, it is 3000 or the next free one.
     """
-    _wait_for_secret()
+    for _ in range(BUSY_ATTEMPTS):
+        # A server that is starting may be busy.
+        with suppress(ServerBusyError):
+            load_cron_secret()
+            break
+    else:
+        load_cron_secret()
     jobs = read_jobs()
     if port is None:
         with free_port(API_PORT, say) as free:
@@ -59,17 +66,6 @@ def api(
         if not ipaddress.ip_address(address).is_loopback:
             say("Others can reach it, and HTTP shows them the secret on its way: put a proxy with TLS before it.")
         make_server(create_app(jobs)).run(sockets=[listener])
-
-
-def _wait_for_secret() -> None:
-    """Check that there is a secret; ask a busy server again, such as one that is starting."""
-    for _ in range(BUSY_ATTEMPTS):
-        try:
-            load_cron_secret()
-        except ServerBusyError:
-            continue
-        return
-    load_cron_secret()
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
