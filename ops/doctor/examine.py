@@ -52,13 +52,18 @@ def doctor(*, json: Flag = False) -> int:
     Args:
         json: Print the checks as one JSON object.
     """
+    return show(Installation(folder=use_running_stack() or FOLDER), as_json=json)
+
+
+def show(installation: Installation, *, as_json: bool) -> int:
+    """Make all checks and print them; return the exit code."""
     made = {}
-    for name, found in examine(Installation(folder=use_running_stack() or FOLDER)):
+    for name, found in examine(installation):
         made[name] = found
-        if not json:
+        if not as_json:
             say(line(name, found))
     code = exit_code(found.verdict for found in made.values())
-    if json:
+    if as_json:
         checks = [{"name": name, **found.model_dump()} for name, found in made.items()]
         say(json_format.dumps({"exit_code": code, "checks": checks}, ensure_ascii=False))
     return code

@@ -85,10 +85,12 @@ class Installation:
     Args:
         now: This machine's clock.
         folder: Where the local stack keeps its data.
+        timetable_path: Another file than the package's prefect.yaml.
     """
 
     now: Callable[[], datetime] = utc_now
     folder: Path = FOLDER
+    timetable_path: Path | None = None
     resources: ExitStack = field(default_factory=ExitStack)
     opened_client: SyncPrefectClient | None = None
     opened_engine: Engine | None = None

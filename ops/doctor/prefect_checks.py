@@ -172,7 +172,7 @@ def _load(blocks: Loads, optional: Collection[str]) -> tuple[list[str], list[Con
 
 def check_deployments(installation: Installation) -> Finding:
     """Compare what is deployed with prefect.yaml, and name what an operator switched off."""
-    timetable, flows = read_timetable()
+    timetable, flows = read_timetable(installation.timetable_path)
     listed = full_names(timetable, flows)
     deployed = installation.deployed
     both = {name: each for name, each in listed.items() if name in deployed}
