@@ -289,7 +289,7 @@ ROW = (
 
 
 def test_into_a_pipe_each_row_is_a_line_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(("a", "b", "c", "d", "e", "f"), [ROW] * 2, ["note " * 40], "empty")
+    print_table(("a", "b", "c", "d", "e", "f"), [ROW] * 2, "empty", ["note " * 40])
     (_, row, _, _, note) = capsys.readouterr().out.splitlines()
     assert row.split() == " ".join(ROW).replace("\x1b", "\ufffd").replace("\n", "\ufffd").split()
     assert note.split() == ["note"] * 40
@@ -300,7 +300,7 @@ def test_at_a_terminal_rows_are_folded_and_lose_nothing(monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.stdout", terminal)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")
-    print_table(("id", "team", "platform", "name", "platform's id", "last synced (UTC)"), [ROW], [], "empty")
+    print_table(("id", "team", "platform", "name", "platform's id", "last synced (UTC)"), [ROW], "empty")
     (_, *rows) = terminal.getvalue().splitlines()
     assert max(map(len, rows)) <= 100
     assert all(word in rows[0] for word in ("10000", "tiktok", "7100000000000000002", "never"))
