@@ -98,21 +98,22 @@ def test_an_account_whose_reports_do_not_come_is_an_alert_though_it_is_synced(st
     stage.connect(world.add_grant(PlatformName.AMAZON, accounts=1))
     execute(stage, "UPDATE platform_credentials SET status_since = now() - interval '2 days'")
     execute(stage, "UPDATE ad_accounts SET created_at = now() - interval '2 days', last_synced_at = now()")
-    for product, hours in (("SPONSORED_PRODUCTS", 1), ("SPONSORED_BRANDS", 10)):
+    for product, hours in (("SPONSORED_PRODUCTS", 1), ("SPONSORED_BRANDS", 20)):
         execute(
             stage,
-            "INSERT INTO report_arrivals SELECT id, :product, now() - interval '1 hour' * :hours FROM ad_accounts",
+            "INSERT INTO sync_parts (account_id, kind, ad_product, figures_as_of) "
+            "SELECT id, 'metrics', :product, now() - interval '1 hour' * :hours FROM ad_accounts",
             product=product,
             hours=hours,
         )
     assert check(stage).still_open == 0, "reports may take their time"
-    execute(stage, "UPDATE report_arrivals SET as_of = as_of - interval '2 hours'")
+    execute(stage, "UPDATE sync_parts SET figures_as_of = figures_as_of - interval '2 hours'")
     summary = check(stage)
     assert summary.opened[0].endswith("gets no reports of its metrics")
     assert "Its campaigns are synced, but their spending is not known." in summary.events[0].payload["message"]
-    execute(stage, "UPDATE report_arrivals SET as_of = now() - interval '4 hours'")
+    execute(stage, "UPDATE sync_parts SET figures_as_of = now() - interval '4 hours'")
     assert check(stage).closed == summary.opened
-    execute(stage, "UPDATE report_arrivals SET as_of = now() - interval '20 hours'")
+    execute(stage, "UPDATE sync_parts SET figures_as_of = now() - interval '30 hours'")
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now() - interval '4 hours'")
     assert check(stage).opened[0].endswith("was not synced"), "its sync itself stopped"
 

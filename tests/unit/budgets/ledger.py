@@ -93,8 +93,9 @@ class Ledger(Tables):
     def reported(self, account: int, as_of: datetime, product: str) -> None:
         """Store a report of an ad product that was asked for at a time."""
         self.execute(
-            """INSERT INTO report_arrivals (account_id, ad_product, as_of) VALUES (:account, :product, :as_of)
-               ON CONFLICT (account_id, ad_product) DO UPDATE SET as_of = excluded.as_of""",
+            """INSERT INTO sync_parts (account_id, kind, ad_product, figures_as_of)
+               VALUES (:account, 'metrics', :product, :as_of)
+               ON CONFLICT (account_id, kind, ad_product) DO UPDATE SET figures_as_of = excluded.figures_as_of""",
             account=account,
             product=product,
             as_of=as_of,

@@ -99,7 +99,8 @@ def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_
     away = books.account(team, name="Away", synced=NEXT_MORNING - timedelta(hours=9))
     late = books.account(team, PlatformName.AMAZON, name="Late")
     books.execute(
-        "INSERT INTO report_arrivals VALUES (:id, 'SPONSORED_PRODUCTS', :noon)",
+        "INSERT INTO sync_parts (account_id, kind, ad_product, figures_as_of) "
+        "VALUES (:id, 'metrics', 'SPONSORED_PRODUCTS', :noon)",
         id=late,
         noon=NEXT_MORNING - timedelta(hours=13),
     )
@@ -113,7 +114,7 @@ def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_
     assert [row.missing for row in books.rows("SELECT missing FROM reports")] == [2]
 
     books.next_day()
-    books.execute("UPDATE report_arrivals SET as_of = :now", now=books.now)
+    books.execute("UPDATE sync_parts SET figures_as_of = :now", now=books.now)
     books.ran(away, spend=20)
     assert books.written() == ([24], [23])
     assert MISSING not in books.page()
