@@ -125,7 +125,15 @@ def test_a_product_that_is_not_enabled_says_so_and_the_others_are_read(desk: Des
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", None), ("name", "\ud83d"), ("state", 7), ("budget", None), ("budget", {}), ("budget", True)],
+    [
+        ("name", None),
+        ("name", "\ud83d"),
+        ("state", 7),
+        ("state", "A\x00"),
+        ("budget", None),
+        ("budget", {}),
+        ("budget", True),
+    ],
 )
 @pytest.mark.parametrize("product", NAMES)
 def test_a_campaign_that_is_not_as_documented_is_left_out_and_named(

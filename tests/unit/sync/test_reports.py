@@ -52,8 +52,8 @@ def test_a_report_is_given_up_after_three_collections_or_four_hours(request_: Kn
     assert is_given_up(request_, NOW) is expected
 
 
-COLLECTED = {"collected": True}
-LOST = {"failed_collections": MOST_COLLECTIONS}
+COLLECTED: dict[str, Any] = {"collected": True}
+LOST: dict[str, Any] = {"failed_collections": MOST_COLLECTIONS}
 
 
 @pytest.mark.parametrize(
