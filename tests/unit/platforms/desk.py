@@ -28,6 +28,7 @@ from sivera.values import (
     AdAccount,
     Campaign,
     CampaignListing,
+    CampaignStatus,
     DailyMetrics,
     DateWindow,
     GrantTokens,
@@ -95,6 +96,12 @@ class Desk:
     @property
     def account(self) -> AdAccount:
         return ours(self.site)
+
+    @property
+    def listable(self) -> dict[str, Any]:
+        """The campaigns that the platform lists: Meta lists no deleted ones."""
+        every = self.site.campaigns
+        return {i: c for i, c in every.items() if self.platform is not META or c.state is not CampaignStatus.REMOVED}
 
     def change(self, campaign_id: str, **changes: Any) -> None:
         self.world.change_campaign(self.platform, self.site.id, campaign_id, **changes)
