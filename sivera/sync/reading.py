@@ -5,6 +5,7 @@ run of the same sync finds nothing to change.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -76,7 +77,9 @@ def _confirmed_deletions(reader: Reader, part: Part, listing: values.CampaignLis
         missing, total = queries.missing_campaigns(session, reader.due.id, part.product, _ids(listing))
     if not missing or not rules.too_many_removals(len(missing), total):
         return frozenset()
-    return reader.client.deleted_among(reader.tokens, reader.account, list(missing))
+    with suppress(PlatformError):  # then they are held
+        return reader.client.deleted_among(reader.tokens, reader.account, list(missing))
+    return frozenset()
 
 
 def _remove_missing(
