@@ -28,6 +28,7 @@ from sivera.values import (
     AdAccount,
     Campaign,
     CampaignListing,
+    CampaignStatus,
     DailyMetrics,
     DateWindow,
     GrantTokens,
@@ -95,6 +96,15 @@ class Desk:
     @property
     def account(self) -> AdAccount:
         return ours(self.site)
+
+    @property
+    def listable(self) -> set[str]:
+        """The campaigns that the platform lists: on Meta not the deleted ones."""
+        return {
+            id_
+            for id_, campaign in self.site.campaigns.items()
+            if self.platform is not META or campaign.state is not CampaignStatus.REMOVED
+        }
 
     def change(self, campaign_id: str, **changes: Any) -> None:
         self.world.change_campaign(self.platform, self.site.id, campaign_id, **changes)

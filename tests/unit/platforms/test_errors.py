@@ -233,12 +233,12 @@ BUSINESS = '{"1":[{"type":"ads_insights","estimated_time_to_regain_access":%s},{
         (4, {"X-App-Usage": '{"call_count":100}'}, 600, ThrottleScope.PLATFORM),
         (341, {}, 600, ThrottleScope.PLATFORM),
         (4, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 600, ThrottleScope.PLATFORM),
-        (80000, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 19 * 60, ThrottleScope.ACCOUNT),
-        (80004, {"X-Business-Use-Case-Usage": BUSINESS % '"soon"'}, 4 * 60, ThrottleScope.ACCOUNT),
-        (17, {"X-Ad-Account-Usage": '{"acc_id_util_pct":100,"reset_time_duration":45}'}, 45, ThrottleScope.ACCOUNT),
+        (80000, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 19 * 60, ThrottleScope.ACCOUNT_ENDPOINT),
+        (80004, {"X-Business-Use-Case-Usage": BUSINESS % '"soon"'}, 4 * 60, ThrottleScope.ACCOUNT_ENDPOINT),
+        (17, {"X-Ad-Account-Usage": '{"acc_id_util_pct":100,"reset_time_duration":45}'}, 45, ThrottleScope.USER),
         (613, {}, 300, ThrottleScope.ACCOUNT),
-        (32, {"X-Ad-Account-Usage": "not JSON", "X-Business-Use-Case-Usage": "[1]"}, 300, ThrottleScope.ACCOUNT),
-        (80014, {"X-Business-Use-Case-Usage": '{"1":{"a":1},"2":[3]}'}, 300, ThrottleScope.ACCOUNT),
+        (32, {"X-Ad-Account-Usage": "not JSON", "X-Business-Use-Case-Usage": "[1]"}, 300, ThrottleScope.USER),
+        (80014, {"X-Business-Use-Case-Usage": '{"1":{"a":1},"2":[3]}'}, 300, ThrottleScope.ACCOUNT_ENDPOINT),
     ],
 )
 def test_meta_says_who_waits_and_how_long(

@@ -56,7 +56,6 @@ def change(**changes: Any) -> list[Any]:
 META_ROW, AMAZON_ROW = ROWS["meta campaign"], ROWS["amazon campaign"]
 FIRST, SECOND, THIRD = (ROWS["tiktok campaign"] | {"campaign_id": number} for number in ("1", "2", "3"))
 NOTHING: dict[str, Any] = {"campaigns": []}
-FULL_PAGE = [ROWS["amazon display campaign"] | {"campaignId": number} for number in range(100)]
 
 ODD_STREAMS: list[Any] = [{}, {"results": []}, "text", [{}], ["text"], [{"results": {}}], None]
 ODD_CUSTOMERS: list[Any] = [[], {"resourceNames": "customers/1"}, {"resourceNames": ["people/1"]}, {"x": 1}]
@@ -73,9 +72,7 @@ LISTINGS: list[tuple[PlatformName, tuple[Any, ...]]] = [
     (META, ({"data": [], "paging": {"next": "http://meta.test/next"}},)),
     (META, (meta_page(after="a"), meta_page(after="b"), meta_page(after="a"))),
     (AMAZON, ({"campaigns": [AMAZON_ROW], "nextToken": "again"},)),
-    (AMAZON, (NOTHING, {"campaigns": [], "nextToken": "again"})),
-    (AMAZON, (NOTHING, NOTHING, FULL_PAGE)),
-    (AMAZON, (NOTHING, NOTHING, {"campaigns": []})),
+    (AMAZON, ({"campaigns": [], "nextToken": "again"},)),
     (AMAZON, ({"campaigns": [], "nextToken": 7},)),
     (AMAZON, ({"totalResults": 0},)),
     (TIKTOK, (ok(None),)),
