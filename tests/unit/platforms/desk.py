@@ -98,10 +98,13 @@ class Desk:
         return ours(self.site)
 
     @property
-    def listable(self) -> dict[str, Any]:
-        """The campaigns that the platform lists: Meta lists no deleted ones."""
-        every = self.site.campaigns
-        return {i: c for i, c in every.items() if self.platform is not META or c.state is not CampaignStatus.REMOVED}
+    def listable(self) -> set[str]:
+        """The campaigns that the platform lists: on Meta not the deleted ones."""
+        return {
+            id_
+            for id_, campaign in self.site.campaigns.items()
+            if self.platform is not META or campaign.state is not CampaignStatus.REMOVED
+        }
 
     def change(self, campaign_id: str, **changes: Any) -> None:
         self.world.change_campaign(self.platform, self.site.id, campaign_id, **changes)
