@@ -113,7 +113,7 @@ def floor(bench: Bench, profile: Path | None) -> tuple[int, float]:
 
 def _due(bench: Bench) -> tuple[DueGrant, ...]:
     with Session(bench.engine) as session:
-        return plan_refresh(session, RefreshOptions()).due
+        return plan_refresh(session, RefreshOptions())
 
 
 def _renewed_by(bench: Bench, run_id: str) -> int:

@@ -29,8 +29,8 @@ THREADS = 32
 """The same as `tasks.resources.THREADS`, which imports prefect."""
 ACCOUNTS_PER_GRANT = 100
 EMPTY = (
-    "TRUNCATE campaigns, campaign_daily_metrics, report_requests, sync_runs",
-    "UPDATE ad_accounts SET campaigns_cursor = NULL, synced_as_of = NULL, last_synced_at = NULL",
+    "TRUNCATE campaigns, campaign_daily_metrics, account_daily_totals, report_requests, sync_parts, sync_runs",
+    "UPDATE ad_accounts SET synced_as_of = NULL, last_synced_at = NULL",
 )
 
 

@@ -78,11 +78,7 @@ def find_channels(client: SyncPrefectClient) -> Iterator[tuple[Channel, BlockDoc
 
 
 def load_channels() -> dict[Channel, Callable[[str, str], bool]]:
-    """Return for each channel that is set a function that sends a title and a body, and says whether it was taken.
-
-    Raises:
-        ConfigurationError: The Prefect server does not answer.
-    """
+    """Return for each channel that is set a function that sends a title and a body, and says whether it was taken."""
     with connect() as client:
         channels = [channel for channel, _ in find_channels(client)]
     return {channel: _sender(channel) for channel in channels}
@@ -108,9 +104,7 @@ def _sender(channel: Channel) -> Callable[[str, str], bool]:
 def watchdog(block_ids: list[UUID], silence: timedelta = SILENCE) -> AutomationCore:
     """Return the automation that sends a message by each channel when no check has ended well for a while.
 
-    Args:
-        block_ids: The ids of the channels' blocks; nothing secret is in an automation.
-        silence: How long it waits after the last check that ended well.
+    It names the channels by the ids of their blocks: nothing secret is in an automation.
     """
     finished = f"sivera.{ALERTS_JOB}.finished"
     minutes = round(silence / timedelta(minutes=1))

@@ -12,20 +12,9 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 
 class AppriseUrl(AppriseNotificationBlock):
-    """A service that Apprise has a URL for, such as a mail server, a pager or a chat.
-
-    Example:
-        Send a message:
-        ```python
-        from blocks.apprise_url import AppriseUrl
-
-        AppriseUrl.load("alerts-url").notify("It is on fire.", subject="Alert")
-        ```
-    """
+    """Sends messages to any service that Apprise has a URL for, such as mailto:// or json://."""
 
     _block_type_name = "Apprise URL"
-    _block_type_slug = "apprise-url"
-    _description = "Sends messages to any service that Apprise has a URL for, such as mailto:// or json://."
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 

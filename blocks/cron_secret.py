@@ -4,13 +4,12 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Self
 
-from prefect.blocks.core import Block
-from pydantic import AwareDatetime, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
 
 from blocks.names import CRON_SECRET
-from blocks.server import load
+from blocks.server import StrictBlock, load
 
 MIN_LENGTH = 16
 """Shorter secrets can be guessed; an empty one would match a caller that sends nothing."""
@@ -18,25 +17,10 @@ MIN_LENGTH = 16
 REMEDY = "save one with `sivera secret set`"
 
 
-class CronSecret(Block):
-    """The secret that callers of the HTTP API send, and the one before it, which is accepted for a while.
-
-    Example:
-        Ask whether a caller sent it:
-        ```python
-        from datetime import UTC, datetime
-
-        from blocks.cron_secret import CronSecret
-
-        CronSecret.load("cron-secret").matches(b"what the caller sent", datetime.now(UTC))
-        ```
-    """
+class CronSecret(StrictBlock):
+    """The secret that callers of the HTTP API send, and the one before it, which is accepted for a while."""
 
     _block_type_name = "Cron Secret"
-    _block_type_slug = "cron-secret"
-    _description = "The secret that callers of the HTTP API send, and for a while the one before it."
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     # Prefect masks what is declared as a SecretStr, and nothing that is annotated with more.
     current: SecretStr = Field(description="The secret: 16 characters or more, as `sivera secret generate` prints.")
@@ -46,9 +30,9 @@ class CronSecret(Block):
     @field_validator("current", "previous")
     @classmethod
     def _check(cls, secret: SecretStr | None) -> SecretStr | None:
-        text = secret.get_secret_value() if secret is not None else None
-        if text is None:
+        if secret is None:
             return None
+        text = secret.get_secret_value()
         if len(text) < MIN_LENGTH:
             raise ValueError(f"it is shorter than {MIN_LENGTH} characters: make one with `sivera secret generate`")
         if not all("!" <= character <= "~" for character in text):
@@ -90,11 +74,7 @@ def generate_secret() -> SecretStr:
 
 
 def load_cron_secret() -> CronSecret:
-    """Load the secret of the HTTP API.
-
-    Raises:
-        ConfigurationError: It is missing or invalid, or the Prefect server does not answer.
-    """
+    """Load the secret of the HTTP API; see `blocks.server.load`."""
     return load(CronSecret, CRON_SECRET, REMEDY)
 
 

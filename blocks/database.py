@@ -28,9 +28,9 @@ def to_connector(url: str) -> Block:
     parsed = parse_url(url)
     if not parsed.database:
         raise ConfigurationError("the database URL names no database: add its name after the last slash")
-    for option, value in parsed.query.items():
-        if not isinstance(value, str):
-            raise ConfigurationError(f"the database URL gives the option '{option}' more than once: give it once")
+    query = {option: value for option, value in parsed.query.items() if isinstance(value, str)}
+    for option in parsed.query.keys() - query.keys():
+        raise ConfigurationError(f"the database URL gives the option '{option}' more than once: give it once")
     return DATABASE_BLOCK(
         connection_info=ConnectionComponents(
             driver=parsed.drivername,
@@ -39,27 +39,18 @@ def to_connector(url: str) -> Block:
             host=parsed.host,
             port=parsed.port,
             database=parsed.database,
-            query={option: str(value) for option, value in parsed.query.items()} or None,
+            query=query or None,
         )
     )
 
 
 def load_database_url() -> URL:
-    """Load the URL of the database, the password within it.
-
-    Raises:
-        ConfigurationError: The block is missing or is not of PostgreSQL, or the Prefect server does not answer.
-    """
+    """Load the URL of the database, the password within it; see `blocks.server.load`."""
     return _url_of(load(SqlAlchemyConnector, DATABASE, REMEDY))
 
 
 async def aload_database_url(client: PrefectClient) -> URL:
-    """Load it over a client that is open; see `load_database_url`.
-
-    Raises:
-        ConfigurationError: The block is missing or is not of PostgreSQL.
-        httpx.HTTPError: The Prefect server does not answer, or it refuses us.
-    """
+    """Load it over a client that is open; see `blocks.server.aload`."""
     return _url_of(await aload(client, SqlAlchemyConnector, DATABASE, REMEDY))
 
 

@@ -1,35 +1,21 @@
 """Blocks for the monitors outside of Prefect that are notified when runs end: a signed webhook, and ping URLs."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
-from blocks.server import BlockMissingError, load
+from blocks.server import BlockMissingError, StrictBlock, load
 from sivera import monitoring
 from sivera.monitoring import Outcome, check_secret, check_url, host_of
 
 
-class ResultWebhook(Block):
-    """A URL to which the result of every run is posted, signed as Standard Webhooks describes.
-
-    Example:
-        Post a message:
-        ```python
-        from blocks.monitoring import ResultWebhook
-
-        ResultWebhook.load("result-webhook").deliver("its id", {"type": "a.message"})
-        ```
-    """
+class ResultWebhook(StrictBlock):
+    """A URL to which the result of every run is posted, signed as Standard Webhooks describes."""
 
     _block_type_name = "Result Webhook"
-    _block_type_slug = "result-webhook"
-    _description = "A URL to which the result of every run is posted, signed."
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: SecretStr = Field(description="Where to post it; kept secret, since such a URL often is.")
     secret: SecretStr = Field(description="What it is signed with: whsec_ and 24 to 64 random bytes in base64.")
@@ -56,23 +42,11 @@ class ResultWebhook(Block):
         return monitoring.deliver(self.url, self.secret, message_id, message)
 
 
-class DeadMansPing(Block):
-    """The ping URL of each job.
-
-    Example:
-        Find the URL of a job:
-        ```python
-        from blocks.monitoring import DeadMansPing
-
-        url = DeadMansPing.load("dead-mans-ping").url_of("sync-campaigns", "all")
-        ```
-    """
+class DeadMansPing(StrictBlock):
+    """The URL that each job's runs ping, so that a monitor notices when they do not."""
 
     _block_type_name = "Dead-Man's Ping"
     _block_type_slug = "dead-mans-ping"
-    _description = "The URL that each job's runs ping, so that a monitor notices when they do not."
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     urls: SecretDict = Field(description="URLs by job, such as sync-campaigns, or by one of its deployments: job/name.")
 
@@ -99,11 +73,7 @@ class DeadMansPing(Block):
 
 
 def find_webhook() -> ResultWebhook | None:
-    """Load the webhook; None if there is none.
-
-    Raises:
-        ConfigurationError: It does not fit, or the Prefect server does not answer.
-    """
+    """Load the webhook; None if there is none. See `blocks.server.load`."""
     try:
         return load(ResultWebhook, RESULT_WEBHOOK, "set it with `sivera monitor set-webhook`")
     except BlockMissingError:
@@ -111,11 +81,7 @@ def find_webhook() -> ResultWebhook | None:
 
 
 def find_pings() -> DeadMansPing | None:
-    """Load the ping URLs; None if there are none.
-
-    Raises:
-        ConfigurationError: They do not fit, or the Prefect server does not answer.
-    """
+    """Load the ping URLs; None if there are none. See `blocks.server.load`."""
     try:
         return load(DeadMansPing, DEAD_MANS_PING, "set it with `sivera monitor set-ping`")
     except BlockMissingError:

@@ -1,38 +1,23 @@
 """Our application's registration with one ad platform, as a block."""
 
 import ipaddress
-from typing import ClassVar
+from typing import Self
 from urllib.parse import urlsplit
 
 from prefect.blocks.abstract import CredentialsBlock
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
-from blocks.server import load
+from blocks.server import StrictBlock, load
 from sivera.breaker import Breaker
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.values import PlatformName
 
 
-class PlatformApp(CredentialsBlock):
-    """The keys of our application on one ad platform; each document is named after its platform.
-
-    Example:
-        Load the application's keys and get a client:
-        ```python
-        from blocks.platform_app import PlatformApp
-        from sivera.values import PlatformName
-
-        client = PlatformApp.load("google").get_client(PlatformName.GOOGLE)
-        ```
-    """
+class PlatformApp(CredentialsBlock, StrictBlock):  # the configuration of the last base counts
+    """The keys of our application on one ad platform; each document is named after its platform."""
 
     _block_type_name = "Platform App"
-    _block_type_slug = "platform-app"
-    _description = "The keys of our application on one ad platform: google, meta, amazon or tiktok."
-
-    # Otherwise a misspelt field would be kept beside the others, unmasked.
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     client_id: str = Field(
         min_length=1, description="The application's id: client id, app id or client key, as the platform calls it."
@@ -60,36 +45,18 @@ class PlatformApp(CredentialsBlock):
         return value
 
     @classmethod
-    def of(cls, app: AppCredentials) -> "PlatformApp":
-        """Return the block that holds these credentials.
-
-        Raises:
-            pydantic.ValidationError: A field does not fit.
-        """
+    def of(cls, app: AppCredentials) -> Self:
+        """Return the block that holds these credentials."""
         return cls(**dict(app))
 
     def get_client(self, platform: PlatformName, breaker: Breaker | None = None) -> PlatformClient:
-        """Return a client of the platform over a connection pool of its own; it works for any grant.
-
-        Args:
-            platform: The platform that this document is named after.
-            breaker: Shared between the clients of a process, so that they wait together.
-        """
-        credentials = AppCredentials(
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            base_url=self.base_url,
-            developer_token=self.developer_token,
-        )
+        """Return a client of the platform, for any grant. Clients that share a breaker wait together."""
+        credentials = AppCredentials(**{name: getattr(self, name) for name in AppCredentials.model_fields})
         return open_client(platform, credentials, breaker)
 
 
 def load_platform_app(platform: PlatformName) -> PlatformApp:
-    """Load the keys of our application on a platform.
-
-    Raises:
-        ConfigurationError: They are missing or do not fit, or the Prefect server does not answer.
-    """
+    """Load the keys of our application on a platform; see `blocks.server.load`."""
     return load(PlatformApp, platform.value, f"save it with `sivera apps set {platform.value}`")
 
 

@@ -38,14 +38,14 @@ FROM_FILE = "_FILE"
 class Document:
     """A block document, and the variables that its fields come from.
 
-    `make` takes the values by field. The variable of a field is the document's `variable`, an underscore and the
-    field's name; a document of one value has the field ''. The fields in `objects` are JSON objects.
+    The variable of a field is the document's `variable`, an underscore and the field's name; a document of one value
+    has the field ''. `make` takes the values by field. The fields in `objects` are JSON objects.
     """
 
     name: str
     variable: str
     make: Callable[[dict[str, Any]], Block]
-    fields: tuple[str, ...] = ("",)
+    fields: Collection[str] = ("",)
     objects: tuple[str, ...] = ()
 
     def variable_of(self, field: str) -> str:
@@ -54,38 +54,29 @@ class Document:
 
 
 def _documents(jobs: Collection[str]) -> Iterator[Document]:
-    yield Document(DATABASE, "database_url", lambda values: to_connector(values[""]))
+    yield Document(DATABASE, "database_url", lambda given: to_connector(given[""]))
     for platform in PlatformName:
-        yield Document(
-            platform.value, platform.value, lambda values: PlatformApp(**values), tuple(PlatformApp.model_fields)
-        )
-    yield Document(TOKEN_KEY, "token_key", lambda values: TokenKey(**values), ("keys", "current"), ("keys",))
-    yield Document(CRON_SECRET, "cron_secret", lambda values: CronSecret(current=values[""]))
+        yield Document(platform, platform, lambda given: PlatformApp(**given), PlatformApp.model_fields)
+    yield Document(TOKEN_KEY, "token_key", lambda given: TokenKey(**given), ("keys", "current"), ("keys",))
+    yield Document(CRON_SECRET, "cron_secret", lambda given: CronSecret(current=given[""]))
     for place in (REPORTS, BACKUPS):
-        yield Document(place, place, lambda values: Storage(**values), ("url", "options"), ("options",))
-    yield Document(RESULT_WEBHOOK, "result_webhook", lambda values: ResultWebhook(**values), ("url", "secret"))
+        yield Document(place, place, lambda given: Storage(**given), ("url", "options"), ("options",))
+    yield Document(RESULT_WEBHOOK, "result_webhook", lambda given: ResultWebhook(**given), ("url", "secret"))
     # A variable's name has no dashes and no slash: the ping of a single deployment is set by `sivera monitor set-ping`.
     urls = {job.replace("-", "_"): job for job in jobs if "/" not in job}
     yield Document(
-        DEAD_MANS_PING,
-        "pings",
-        lambda values: DeadMansPing(urls={urls[field]: url for field, url in values.items()}),
-        tuple(urls),
+        DEAD_MANS_PING, "pings", lambda given: DeadMansPing(urls={urls[job]: url for job, url in given.items()}), urls
     )
     for channel in Channel:
         yield Document(document_name(channel), f"alerts_{channel.value}", partial(_channel_block, channel))
 
 
-def _channel_block(channel: Channel, values: dict[str, Any]) -> Block:
-    return to_block(channel, SecretStr(values[""]))
+def _channel_block(channel: Channel, given: dict[str, Any]) -> Block:
+    return to_block(channel, SecretStr(given[""]))
 
 
 def read_environment(environment: Mapping[str, str], jobs: Collection[str]) -> dict[str, Block]:
-    """Return the blocks, by document name, that variables beginning with `SIVERA_` give.
-
-    Args:
-        environment: The variables.
-        jobs: The names of the jobs, which pings can be for.
+    """Return the blocks, by document name, that variables beginning with `SIVERA_` give; `jobs` can have pings.
 
     Raises:
         ConfigurationError: Something does not fit: one line for each thing, without its value.

@@ -4,23 +4,33 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from pydantic import ValidationError
+from prefect.context import SettingsContext, get_settings_context
+from prefect.settings import PREFECT_API_URL
+from pydantic import ConfigDict, ValidationError
 
 from sivera.errors import ConfigurationError
 
 # Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
 PROBE_TIMEOUT = httpx.Timeout(8.0, connect=1.5)
 
+SERVER_SECONDS = 8.0
+"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
+
 # At the end of a process it warns about events that are still on their way: of no use at a terminal.
 logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 BlockT = TypeVar("BlockT", bound=Block)
+
+
+class StrictBlock(Block):
+    """A block that refuses a misspelt field, which would be kept unmasked beside the others."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class ServerBusyError(ConfigurationError):
@@ -49,7 +59,7 @@ def connect() -> Iterator[SyncPrefectClient]:
         )
     with explain_failures():
         with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            impatient(),
             get_client(httpx_settings={"timeout": PROBE_TIMEOUT}, sync_client=True) as probe,
         ):
             probe.hello()
@@ -58,12 +68,22 @@ def connect() -> Iterator[SyncPrefectClient]:
 
 
 @contextmanager
-def explain_failures() -> Iterator[None]:
-    """Turn what goes wrong between us and the Prefect server into a sentence.
+def impatient(seconds: float = SERVER_SECONDS) -> Iterator[None]:
+    """Let Prefect's clients ask the server once and wait briefly: a server that is away must not hold up a run."""
+    # `temporary_settings` does the same in 20 ms: it reads all settings again.
+    context = get_settings_context()
+    api, client = context.settings.api, context.settings.client
+    changed = {
+        "api": api.model_copy(update={"request_timeout": seconds}),
+        "client": client.model_copy(update={"max_retries": 0}),
+    }
+    with SettingsContext(profile=context.profile, settings=context.settings.model_copy(update=changed)):
+        yield
 
-    Raises:
-        ConfigurationError: It does not answer, refuses us, or fails a request.
-    """
+
+@contextmanager
+def explain_failures() -> Iterator[None]:
+    """Raise ConfigurationError if the Prefect server does not answer, refuses us, or fails a request."""
     url = without_credentials(PREFECT_API_URL.value() or "")
     try:
         yield
@@ -78,12 +98,7 @@ def explain_failures() -> Iterator[None]:
 
 
 def load(kind: type[BlockT], name: str, remedy: str) -> BlockT:
-    """Load a block document.
-
-    Args:
-        kind: The block's class.
-        name: The document's name.
-        remedy: What to do if it is missing, as the end of a sentence.
+    """Load a block document. `remedy` is what to do if it is missing, as the end of a sentence.
 
     Raises:
         ConfigurationError: It is missing or does not fit its class, or the Prefect server does not answer.
@@ -106,10 +121,8 @@ async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: st
 def explain(error: ValidationError) -> str:
     """Return what is wrong with which field, in one line, without the values: they can be secret."""
     return "; ".join(
-        ": ".join(
-            filter(None, (".".join(str(part) for part in detail["loc"]), detail["msg"].removeprefix("Value error, ")))
-        )
-        for detail in error.errors(include_input=False, include_context=False, include_url=False)
+        ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))))
+        for one in error.errors(include_input=False, include_context=False, include_url=False)
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 from prefect.automations import AutomationCore
 from prefect.blocks.core import Block
@@ -72,15 +73,9 @@ def setup(
 ) -> SetupSummary:
     """Make the Prefect server ready for our deployments; a second time changes nothing.
 
-    The token key, the cron secret and the places for files are made if they are missing, and never replaced. Work pool
-    and automations keep what an operator paused or switched off. The watchdog on check-alerts sends by the channels of
-    alerts that have a block; without a channel there is no watchdog.
-
-    Args:
-        database_url: The database's URL; without it, what is saved stays.
-        apps: The keys of our application by platform; those of other platforms stay as they are.
-        storage_dir: The folder in which places for files are made; None for that of `Settings`.
-        channels: The URLs of channels of alerts; those of other channels stay as they are.
+    What is not given stays as it is saved. The token key, the cron secret and the places for files (in `storage_dir`,
+    or that of `Settings`) are made if they are missing, and never replaced. Work pool and automations keep what an
+    operator paused or switched off. Without a channel of alerts there is no watchdog on check-alerts.
 
     Raises:
         ConfigurationError: A value does not fit (then nothing was changed), or the server does not answer.
@@ -89,11 +84,12 @@ def setup(
     with connect() as client:
         changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
         missing = tuple(_missing(client))
+
+    def by(kind: Change) -> tuple[str, ...]:
+        return tuple(name for name, change in changes.items() if change is kind)
+
     return SetupSummary(
-        created=tuple(name for name, change in changes.items() if change is Change.CREATED),
-        updated=tuple(name for name, change in changes.items() if change is Change.UPDATED),
-        missing=missing,
-        removed=tuple(name for name, change in changes.items() if change is Change.REMOVED),
+        created=by(Change.CREATED), updated=by(Change.UPDATED), missing=missing, removed=by(Change.REMOVED)
     )
 
 
@@ -108,29 +104,28 @@ def save_secrets(given: Mapping[str, Block]) -> dict[str, Change]:
             server does not answer.
     """
     with connect() as client:
-        blocks = {name: _beside_saved(client, name, block) for name, block in given.items()}
-        changes = {
-            f"{block.get_block_type_slug()}/{name}": _save(client, name, block) for name, block in blocks.items()
-        }
+        blocks = {name: _beside_saved(name, block) for name, block in given.items()}
+        changes = dict(_save(client, name, block) for name, block in blocks.items())
         if any(document_name(channel) in given for channel in Channel):
             changes |= dict(_make_watchdog(client))
     return changes
 
 
-def _beside_saved(client: SyncPrefectClient, name: str, given: Block) -> Block:
-    if not isinstance(given, TokenKey | CronSecret) or not _exists(client, type(given), name):
-        return given
-    try:
-        saved = type(given).load(name)
-    except RuntimeError:  # what is saved does not fit its class
-        return given
-    match given, saved:
-        case TokenKey(), TokenKey():
+def _beside_saved(name: str, given: Block) -> Block:
+    match given, _load(type(given), name):
+        case TokenKey(), TokenKey() as saved:
             return saved.with_keys_of(given)
-        case CronSecret(), CronSecret() if saved.current == given.current:
+        case CronSecret(), CronSecret() as saved if saved.current == given.current:
             return saved
         case _:
             return given
+
+
+def _load(kind: type[Block], name: str) -> Block | None:
+    try:
+        return cast("Block", kind.load(name))
+    except (RuntimeError, ValueError):  # what is saved does not fit its class, or nothing is saved
+        return None
 
 
 def _blocks(
@@ -153,14 +148,14 @@ def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: 
     for kind in BLOCK_TYPES:
         kind.register_type_and_schema()
     for name, block in blocks.items():
-        yield f"{block.get_block_type_slug()}/{name}", _save(client, name, block)
+        yield _save(client, name, block)
     defaults: dict[str, Block] = {
         TOKEN_KEY: TokenKey.generate(),
         CRON_SECRET: CronSecret.generate(),
         **{name: Storage(url=f"file://{(storage_dir / name).absolute()}") for name in STORAGES},
     }
     for name, block in defaults.items():
-        yield _make_default(client, name, block)
+        yield _save(client, name, block, replace=False)
     for lock in LOCKS:
         yield f"concurrency-limit/{lock}", _make_lock(client, lock)
     for automation in AUTOMATIONS:
@@ -200,29 +195,20 @@ def _make_work_pool(client: SyncPrefectClient) -> Change:
     return Change.UNCHANGED
 
 
-def _save(client: SyncPrefectClient, name: str, block: Block) -> Change:
-    exists = _exists(client, type(block), name)
-    if exists and _is_saved(name, block):
-        return Change.UNCHANGED
-    block.save(name, overwrite=True)
-    return Change.UPDATED if exists else Change.CREATED
+def _save(client: SyncPrefectClient, name: str, block: Block, *, replace: bool = True) -> tuple[str, Change]:
+    exists, change = _exists(client, type(block), name), Change.UNCHANGED
+    if not exists or (replace and not _is_saved(name, block)):
+        # Without overwrite the server takes only the first of two that are saved at the same time.
+        block.save(name, overwrite=replace)
+        change = Change.UPDATED if exists else Change.CREATED
+    return f"{block.get_block_type_slug()}/{name}", change
 
 
 def _is_saved(name: str, block: Block) -> bool:
-    try:
-        saved = type(block).load(name)
-    except RuntimeError:  # what is saved does not fit its class
-        return False
-    return all(getattr(saved, field) == getattr(block, field) for field in type(block).model_fields)
-
-
-def _make_default(client: SyncPrefectClient, name: str, block: Block) -> tuple[str, Change]:
-    full_name = f"{block.get_block_type_slug()}/{name}"
-    if _exists(client, type(block), name):
-        return full_name, Change.UNCHANGED
-    # Without overwrite the server takes only the first of two that are saved at the same time.
-    block.save(name, overwrite=False)
-    return full_name, Change.CREATED
+    saved = _load(type(block), name)
+    return saved is not None and all(
+        getattr(saved, field) == getattr(block, field) for field in type(block).model_fields
+    )
 
 
 def _make_lock(client: SyncPrefectClient, name: str) -> Change:
@@ -250,11 +236,10 @@ def _make_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Chang
 
 
 def _missing(client: SyncPrefectClient) -> Iterator[str]:
-    if not _exists(client, DATABASE_BLOCK, DATABASE):
-        yield f"{DATABASE_BLOCK.get_block_type_slug()}/{DATABASE}"
-    for platform in PlatformName:
-        if not _exists(client, PlatformApp, platform.value):
-            yield f"{PlatformApp.get_block_type_slug()}/{platform.value}"
+    kinds: dict[str, type[Block]] = {DATABASE: DATABASE_BLOCK, **dict.fromkeys(PlatformName, PlatformApp)}
+    for name, kind in kinds.items():
+        if not _exists(client, kind, name):
+            yield f"{kind.get_block_type_slug()}/{name}"
 
 
 def _exists(client: SyncPrefectClient, kind: type[Block], name: str) -> bool:

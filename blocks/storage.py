@@ -1,37 +1,19 @@
 """Places for files, as blocks: by default a folder of the machine, or anything that fsspec reaches, such as S3."""
 
-from typing import ClassVar
-
 from fsspec.core import url_to_fs
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from blocks.names import BACKUPS, REPORTS
-from blocks.server import load
+from blocks.server import StrictBlock, load
 from sivera.errors import ConfigurationError
 from sivera.files import PrivateFileSystem
 
 
-class Storage(Block):
-    """A place for files.
-
-    Example:
-        Read what is kept there:
-        ```python
-        from blocks.storage import Storage
-
-        Storage.load("reports").get_filesystem().ls("/")
-        ```
-    """
-
-    _block_type_name = "Storage"
-    _block_type_slug = "storage"
-    _description = "A place for files: a folder of the machine, or anything that fsspec reaches, such as S3."
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class Storage(StrictBlock):
+    """A place for files: a folder of the machine, or anything that fsspec reaches, such as S3."""
 
     url: str = Field(description="As file:///var/lib/sivera/reports or s3://bucket/reports. No credentials in it.")
     options: SecretDict = Field(
@@ -71,11 +53,7 @@ class Storage(Block):
 
 
 def load_storage(name: str) -> Storage:
-    """Load a place for files: `blocks.names.REPORTS` or `BACKUPS`.
-
-    Raises:
-        ConfigurationError: It is missing or invalid, or the Prefect server does not answer.
-    """
+    """Load a place for files: `blocks.names.REPORTS` or `BACKUPS`; see `blocks.server.load`."""
     return load(Storage, name, "run `sivera deploy`, which makes one in a local folder")
 
 

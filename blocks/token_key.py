@@ -4,37 +4,24 @@ import base64
 import binascii
 import secrets
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import Self
 
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from blocks.names import TOKEN_KEY
-from blocks.server import load
+from blocks.server import StrictBlock, load
 from sivera.crypto import KEY_BYTES, Keyring
 from sivera.errors import ConfigurationError
 
 
-class TokenKey(Block):
+class TokenKey(StrictBlock):
     """The keys that encrypt tokens in the database: several by id, one of them current.
 
     A token can be read only while the key that encrypted it is here: add keys, never replace them.
-
-    Example:
-        Load the keyring:
-        ```python
-        from blocks.token_key import TokenKey
-
-        keyring = TokenKey.load("token-key").get_keyring()
-        ```
     """
 
     _block_type_name = "Token Key"
-    _block_type_slug = "token-key"
-    _description = "The keys that encrypt the ad platforms' tokens in the database."
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     keys: SecretDict = Field(description="The keys by their id; each is 32 bytes, written as base64url.")
     current: str = Field(description="The id of the key that new values are encrypted with.")
@@ -74,11 +61,7 @@ class TokenKey(Block):
         return type(self)(keys=SecretDict({**theirs, **ours}), current=self.current)
 
     def get_keyring(self, reload: Callable[[], Keyring] | None = None) -> Keyring:
-        """Return the keyring that encrypts and decrypts with these keys.
-
-        Args:
-            reload: Loads the keyring again, once its keys have changed.
-        """
+        """Return the keyring of these keys; `reload` loads it again once its keys have changed."""
         return Keyring(self._decoded(), self.current, reload)
 
     def _decoded(self) -> dict[str, bytes]:
@@ -86,23 +69,12 @@ class TokenKey(Block):
 
 
 def load_keyring(reload: Callable[[], Keyring] | None = None) -> Keyring:
-    """Load the keyring that the tokens in the database are encrypted with.
-
-    Args:
-        reload: As of `TokenKey.get_keyring`.
-
-    Raises:
-        ConfigurationError: It is missing or does not fit, or the Prefect server does not answer.
-    """
+    """Load the keyring of the tokens in the database; see `TokenKey.get_keyring` and `blocks.server.load`."""
     return load_token_key().get_keyring(reload)
 
 
 def load_token_key() -> TokenKey:
-    """Load the keys that the tokens in the database are encrypted with.
-
-    Raises:
-        ConfigurationError: They are missing or do not fit, or the Prefect server does not answer.
-    """
+    """Load the keys of the tokens in the database; see `blocks.server.load`."""
     return load(TokenKey, TOKEN_KEY, "make it with `sivera deploy`, or restore it from your copy")
 
 

@@ -28,11 +28,8 @@ def backup_data(options: BackupOptions = BackupOptions()) -> State:  # noqa: B00
     made = dump(until)
     if isinstance(made, Manifest):
         made = check(made, until)
-        is_verified = made.outcome is Outcome.VERIFIED
-        dropped = drop_superfluous(options) if is_verified else []
-        summary = BackupSummary(verdict=made.verdict, manifest=made, dropped=tuple(dropped))
-    else:
-        summary = BackupSummary(verdict=made)
+    is_verified = made.outcome is Outcome.VERIFIED
+    summary = BackupSummary(made=made, dropped=tuple(drop_superfluous(options)) if is_verified else ())
     publish_summary(summary)
     show_summary(BACKUP_JOB, summary, backup_page, backup_charts, return_state=True)
-    return (Completed if summary.verdict.outcome is Outcome.VERIFIED else Failed)(message=summary.sentence)
+    return (Completed if is_verified else Failed)(message=summary.sentence)

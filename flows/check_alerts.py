@@ -19,6 +19,7 @@ def check_alerts(options: AlertOptions = AlertOptions()) -> State:  # noqa: B008
     Alerts on budgets are sent with the others. If the jobs cannot be checked, or a channel refuses a message, all else
     is done and the run ends Failed. If no check ends well for a while, the watchdog of the Prefect server says so.
     """
-    summary = check(options).with_sent(send_messages())
+    summary = check(options)
+    summary = summary.model_copy(update={"sent": send_messages()})
     publish_summary(summary)
     return (Completed if summary.success else Failed)(message=summary.sentence)

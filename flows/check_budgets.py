@@ -20,7 +20,7 @@ from tasks.progress import Progress
 
 @job(BUDGETS_JOB, timeout_seconds=300, words=BudgetOptions.words)
 def check_budgets(options: BudgetOptions = BudgetOptions()) -> State:  # noqa: B008 - frozen; Prefect shows it as a form
-    """Check the budgets of each platform and those that teams set; what has waited longest comes first.
+    """Check the budgets of each platform and those that teams set.
 
     A platform that fails never stops the others, and makes the run red; a spent budget is no failure. Spending is what
     the last sync of each account stored. The next check-alerts sends the alerts.

@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 from blocks.names import CLEANUP_JOB
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.page import cleanup_charts, cleanup_page
-from sivera.retention.summary import CleanupSummary
+from sivera.retention.rules import CleanupSummary
 from tasks.job import job
 from tasks.pages import show_summary
 from tasks.progress import Progress

@@ -47,9 +47,9 @@ def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
-    found = plan(options)
-    tally = RefreshTally(found)
-    work_off(REFRESH_JOB, renew_grant, found.due, tally, threads=THREADS, at_once=options.batch_size, until=until)
+    due = plan(options)
+    tally = RefreshTally(due)
+    work_off(REFRESH_JOB, renew_grant, due, tally, threads=THREADS, at_once=options.batch_size, until=until)
     down: Sequence[PlatformName] = ()
     try:
         down = judge_failures(tally)

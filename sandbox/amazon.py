@@ -50,7 +50,8 @@ class AmazonBackend:
     """Amazon's paths, encodings and errors over a world.
 
     `world.reports` maps each request to the id of the report in preparation. To make a report fail, set its `failure`
-    to a text; `world.report_seconds` is the time that each takes.
+    to a text; `world.report_seconds` is the time that each takes. Faults match the report type in a request
+    (`sbCampaigns`), and `SB-` in the id of a report.
     """
 
     platform = PlatformName.AMAZON

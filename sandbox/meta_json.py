@@ -15,6 +15,7 @@ from sivera.values import CampaignStatus
 DEFAULT_LIMIT = 25
 MAX_ROWS_TIMES_DAYS = 15_000
 """Meta refuses replies that are too large, by an unpublished rule; here the rule is `limit` times days."""
+MAX_DIGITS = 20
 TRACE = "A1b2C3d4E5f6G7h8I9j0K1l"
 
 STATUSES = {
@@ -71,7 +72,7 @@ def fields_of(call: Call, known: Collection[str], default: Sequence[str], node: 
 def limit_of(call: Call, days: int = 1) -> int:
     """Return the requested rows per page; refuse too many for one reply."""
     text = call.query.get("limit", str(DEFAULT_LIMIT))
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or not 0 < len(text) < MAX_DIGITS or int(text) < 1:
         raise refusal("(#100) Param limit must be an integer greater than zero")
     if int(text) * days > MAX_ROWS_TIMES_DAYS:
         raise too_much_data()
@@ -162,19 +163,20 @@ def page(
     limit: int,
     headers: Mapping[str, str],
     *,
-    leads_to_empty: bool = False,
+    ends_empty: bool = False,
 ) -> Reply:
     """Return a page of the first `limit` rows, each given with its cursor's number; more rows mean another page.
 
     As on Meta, the last page has `cursors.after` but no `next`. The URL in `next` repeats the whole query, and with it
-    an access token in the query. With `leads_to_empty`, an empty page follows before the next rows.
+    an access token in the query. With `ends_empty`, an empty page follows the last rows, and it leads on once more.
     """
     shown = rows[:limit]
     body: dict[str, Any] = {"data": [row for _, row in shown]}
     if shown:
-        before, after = _cursor(shown[0][0]), _cursor(shown[-1][0], -1 if leads_to_empty else 0)
+        has_more = len(rows) > limit
+        before, after = _cursor(shown[0][0]), _cursor(shown[-1][0], -1 if ends_empty and not has_more else 0)
         body["paging"] = {"cursors": {"before": before, "after": after}}
-        if len(rows) > limit:
+        if has_more or ends_empty:
             body["paging"]["next"] = _next(call, after)
     return Reply(body, headers=headers)
 

@@ -22,12 +22,12 @@ CONFIG: dict[str, Any] = {
 """The look of a chart, unless the chart says otherwise. The browser that shows it has the fonts, also for Korean."""
 
 
-def to_svg(chart: "TopLevelMixin") -> str:
-    """Draw a chart as an SVG document, which can stand within HTML. A chart may fetch nothing."""
+def to_svg(chart: "TopLevelMixin | dict[str, Any]") -> str:
+    """Draw a chart of Altair, or one of Vega-Lite, as an SVG document for use within HTML. It may fetch nothing."""
     import vl_convert  # noqa: PLC0415 - takes half a second and 80 MB for the first chart
 
-    drawn = chart.to_dict()
-    drawn["config"] = CONFIG | drawn["config"]
+    drawn = chart if isinstance(chart, dict) else chart.to_dict()
+    drawn["config"] = CONFIG | drawn.get("config", {})
     svg: str = vl_convert.vegalite_to_svg(drawn, allowed_base_urls=[])
     return svg
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -44,27 +45,11 @@ class Place:
         return f"{self.table}.{self.column} of row {self.row_id}"
 
 
-@dataclass(frozen=True)
-class _Keys:
+class _Keys(NamedTuple):
     """The keys at one time. It never changes, so threads can use it while another one is loaded."""
 
     by_id: Mapping[str, bytes]
     current: str
-
-    def __post_init__(self) -> None:
-        for key_id, key in self.by_id.items():
-            if len(key) != KEY_BYTES:
-                raise ConfigurationError(
-                    f"token key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}: fix it in the token-key block"
-                )
-        if self.current not in self.by_id:
-            raise ConfigurationError(
-                f"token key '{self.current}' is named as current but is not in the token-key block"
-            )
-
-    def cipher(self, key_id: str, column: str) -> AESGCM:
-        """The cipher of a column, which has its own key."""
-        return _derive(self.by_id[key_id], column)
 
 
 class Keyring:
@@ -80,6 +65,13 @@ class Keyring:
     """
 
     def __init__(self, keys: Mapping[str, bytes], current: str, reload: "Callable[[], Keyring] | None" = None) -> None:
+        for key_id, key in keys.items():
+            if len(key) != KEY_BYTES:
+                raise ConfigurationError(
+                    f"token key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}: fix it in the token-key block"
+                )
+        if current not in keys:
+            raise ConfigurationError(f"token key '{current}' is named as current but is not in the token-key block")
         self._keys = _Keys(dict(keys), current)
         self._reload, self._reloaded_at, self._lock = reload, -math.inf, threading.Lock()
 
@@ -119,7 +111,7 @@ class Keyring:
     def encrypt(self, plaintext: str, place: Place) -> bytes:
         """Encrypt a text for its place with the current key."""
         nonce, keys = os.urandom(NONCE_BYTES), self._keys
-        sealed = keys.cipher(keys.current, place.column).encrypt(nonce, plaintext.encode(), str(place).encode())
+        sealed = _cipher(keys.by_id[keys.current], place.column).encrypt(nonce, plaintext.encode(), str(place).encode())
         return _prefix(keys.current) + nonce + sealed
 
     def decrypt(self, ciphertext: bytes, place: Place) -> str:
@@ -137,7 +129,7 @@ class Keyring:
         start = 2 + len(key_id.encode())
         nonce, sealed = ciphertext[start : start + NONCE_BYTES], ciphertext[start + NONCE_BYTES :]
         try:
-            return keys.cipher(key_id, place.column).decrypt(nonce, sealed, str(place).encode()).decode()
+            return _cipher(keys.by_id[key_id], place.column).decrypt(nonce, sealed, str(place).encode()).decode()
         except (InvalidTag, ValueError):
             raise UndecryptableError(
                 f"{place} does not decrypt with token key '{key_id}': it is damaged or the key is a different one"
@@ -158,7 +150,8 @@ class Keyring:
 
 
 @lru_cache(maxsize=64)
-def _derive(key: bytes, column: str) -> AESGCM:
+def _cipher(key: bytes, column: str) -> AESGCM:
+    """The cipher of a column, which has its own key."""
     hkdf = HKDF(SHA256(), KEY_BYTES, salt=None, info=f"sivera/{column}".encode())
     return AESGCM(hkdf.derive(key))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sivera.settings import LogFormat, Settings
+from sivera.settings import Settings
 
 Fields = Mapping[str, object]
 
@@ -42,7 +42,7 @@ def identify(fields: Callable[[], Fields]) -> None:
 def configure(settings: Settings) -> None:
     """Apply the settings in this process: the level of our loggers, and the format of all lines on the console."""
     logging.getLogger(ROOT).setLevel(settings.log_level)
-    if settings.log_format is LogFormat.JSON:
+    if settings.log_format == "json":
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter())
 

@@ -7,7 +7,6 @@ https://healthchecks.io/docs/http_api/
 """
 
 import base64
-import binascii
 import json
 import logging
 import secrets
@@ -87,8 +86,8 @@ def check_secret(secret: SecretStr) -> None:
     """
     text = secret.get_secret_value()
     try:
-        length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX).encode("ascii"), validate=True))
-    except (binascii.Error, UnicodeEncodeError):
+        length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
+    except ValueError:
         length = 0
     if not text.startswith(SECRET_PREFIX) or length not in SECRET_BYTES:
         raise ValueError(f"it is not the secret of a webhook: write {SECRET_PREFIX} and 24 to 64 bytes in base64")
@@ -117,14 +116,7 @@ def host_of(url: str) -> str:
 
 
 def deliver(url: SecretStr, secret: SecretStr, message_id: str, message: Mapping[str, Any]) -> Outcome:
-    """Post a signed message. All attempts have the same id, so that a receiver takes it once.
-
-    Args:
-        url: Where to post it.
-        secret: A secret as `generate_secret` returns it.
-        message_id: Unique to the message; without a dot.
-        message: What to post, as JSON.
-    """
+    """Post a signed message as JSON. All attempts have the same id (without a dot): a receiver takes it once."""
     body = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
     now = utc_now()
     headers = {
@@ -137,14 +129,9 @@ def deliver(url: SecretStr, secret: SecretStr, message_id: str, message: Mapping
 
 
 def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "", seconds: float = PING_SECONDS) -> Outcome:
-    """Send a ping.
+    """Send a ping to the URL of a check, with a text to show beside it.
 
-    Args:
-        url: The URL of the check, without a signal.
-        signal: What it says.
-        run_id: Ties the signals of a run together, so that the monitor measures its duration.
-        text: Shown beside the ping; a long one is cut.
-        seconds: For all attempts.
+    `run_id` ties the signals of a run together, so that the monitor measures its duration.
     """
     parts = urlsplit(url.get_secret_value())
     query = "&".join(filter(None, (parts.query, f"rid={run_id}")))

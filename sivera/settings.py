@@ -1,6 +1,5 @@
 """Settings of the machine, from the environment."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,15 +10,8 @@ from sivera.errors import ConfigurationError
 from sivera.metrics.rules import DAILY_CALLS
 from sivera.values import PlatformName
 
-
-class LogFormat(StrEnum):
-    """How lines of a log are written to the console."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogFormat = Literal["text", "json"]
 
 
 class Settings(BaseSettings):
@@ -43,7 +35,7 @@ class Settings(BaseSettings):
         default="INFO", description="From which level on lines of ours are kept."
     )
     log_format: Annotated[LogFormat, BeforeValidator(str.lower)] = Field(
-        default=LogFormat.TEXT, description="How the lines of a flow's process are written to the console."
+        default="text", description="How the lines of a flow's process are written to the console."
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import Event, Resource
+from prefect.settings import PREFECT_UI_URL
 from sqlalchemy.orm import Session
 
 from blocks.alert_channels import load_channels
@@ -14,6 +15,7 @@ from blocks.names import ALERTS_JOB
 from sivera.alerts import checking, sending
 from sivera.alerts.changes import AlertEvent
 from sivera.alerts.checking import CheckSummary
+from sivera.alerts.conditions import Links
 from sivera.alerts.job_rules import LOOK_BACK
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open
@@ -37,7 +39,7 @@ def check(options: AlertOptions) -> CheckSummary:
         occurrences = read_history(utc_now() - LOOK_BACK)
     except ConfigurationError as error:
         trouble = f"the jobs were not checked: {error}"
-    summary = checking.check_alerts(resources.alert_dependencies(), options, occurrences)
+    summary = checking.check_alerts(resources.engine(), Links(ui_url=PREFECT_UI_URL.value()), options, occurrences)
     send_alert_events(summary.events)
     return summary.model_copy(update={"trouble": trouble})
 
@@ -69,7 +71,7 @@ def publish_summary(summary: CheckSummary) -> None:
         ALERTS_JOB,
         success=summary.success,
         processed=summary.still_open,
-        failed=sum(sent.refused for sent in summary.sent.values()),
+        failed=summary.refused,
         opened=len(summary.opened),
         closed=len(summary.closed),
     )

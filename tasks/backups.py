@@ -41,17 +41,17 @@ def backup_charts(_: Session) -> list[str]:
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: BackupSummary) -> None:
     """Show the tables of the backup, and announce how the run ended."""
-    manifest = summary.manifest
+    manifest, is_verified = summary.manifest, summary.made.outcome is Outcome.VERIFIED
     rows = manifest.shape.rows if manifest else {}
     tables = [{"table": name, "rows": count} for name, count in rows.items()]
     show_table(f"{BACKUP_JOB}-tables", f"{summary.sentence}.", tables)
     announce(
         BACKUP_JOB,
-        success=summary.verdict.outcome is Outcome.VERIFIED,
+        success=is_verified,
         processed=1,
-        failed=int(summary.verdict.outcome is not Outcome.VERIFIED),
-        outcome=summary.verdict.outcome.value,
-        reason=summary.verdict.reason,
+        failed=int(not is_verified),
+        outcome=summary.made.outcome.value,
+        reason=summary.made.reason,
         backup=manifest.name if manifest else None,
         size=manifest.size if manifest else None,
         dropped=list(summary.dropped),

@@ -17,6 +17,7 @@ from sivera.budgets.checking import CheckDependencies
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.page import budget_row
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
+from sivera.values import PlatformName
 from tasks import resources
 from tasks.alerts import send_alert_events
 from tasks.announcing import announce
@@ -34,9 +35,9 @@ OF_A_PART: dict[str, Any] = {
 
 @task(name="check-options", task_run_name="check-options", cache_policy=NO_CACHE)
 def check_options(options: BudgetOptions) -> list[str]:
-    """Refuse unknown teams, and return what to check; what has waited longest comes first."""
-    checking.check_teams_exist(_deps(), options)
-    return checking.parts_in_order(_deps(), options)
+    """Refuse unknown teams, and return what to check."""
+    checking.check_teams_exist(resources.engine(), options)
+    return [*(options.platforms or PlatformName), TEAMS]
 
 
 @task(task_run_name="{part}", **OF_A_PART)
@@ -59,7 +60,7 @@ def publish_summary(summary: CheckSummary) -> None:
     total = summary.total
     furthest = f"Of {total.budgets:,} budgets the {len(total.worst)} that are spent furthest."
     show_table("check-budgets-budgets", furthest, [budget_row(one) for one in total.worst])
-    failures = [one.model_dump() for one in total.failures]
+    failures = [{"subject": subject, "reason": reason} for subject, reason in total.failures.items()]
     show_table("check-budgets-failures", f"{len(failures)} budgets or accounts were not judged.", failures)
     announce(
         BUDGETS_JOB,
@@ -69,7 +70,7 @@ def publish_summary(summary: CheckSummary) -> None:
         opened=total.opened,
         closed=total.closed,
         stale=total.stale,
-        putOff=[part for part, found in summary.parts.items() if found.put_off],
+        putOff=summary.put_off,
         failures=failures,
     )
 

@@ -11,8 +11,8 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events import Event, RelatedResource, Resource
 
+from blocks.server import impatient
 from sivera.clock import utc_now
-from tasks.progress import impatient
 
 logger = logging.getLogger("sivera.events")
 

@@ -1,22 +1,13 @@
 """The runs of our jobs, read from the Prefect server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import count
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
-    FlowFilter,
-    FlowFilterId,
-    FlowRunFilter,
-    FlowRunFilterEndTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-)
-from prefect.client.schemas.objects import Flow, FlowRun, StateType
+from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter
+from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.names import TAG
@@ -26,11 +17,8 @@ from sivera.values import Value
 PAGE = 200
 """The most that the server lists at once."""
 
-SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
-WENT = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]))
-ENDED = FlowRunFilterState(
-    type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED])
-)
+SCHEDULED, WENT = ("SCHEDULED",), ("COMPLETED", "FAILED", "CRASHED")
+ENDED = (*WENT, "CANCELLED")
 
 
 def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
@@ -69,16 +57,15 @@ def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:
 
 def deployed_flows(client: SyncPrefectClient) -> list[Flow]:
     """Return the flows that have a deployment of ours, by name."""
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    ours = DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
     return client.read_flows(deployment_filter=ours, limit=PAGE, sort=FlowSort.NAME_ASC)
 
 
 def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
-    of_flow = FlowFilter(id=FlowFilterId(any_=[flow.id]))
+    of_flow = FlowFilter.model_validate({"id": {"any_": [flow.id]}})
 
-    def first(state: FlowRunFilterState, sort: FlowRunSort) -> FlowRun | None:
-        wanted = FlowRunFilter(state=state, tags=FlowRunFilterTags(all_=[TAG]))
-        found = client.read_flow_runs(flow_filter=of_flow, flow_run_filter=wanted, sort=sort, limit=1)
+    def first(states: Sequence[str], sort: FlowRunSort) -> FlowRun | None:
+        found = client.read_flow_runs(flow_filter=of_flow, flow_run_filter=_ours(states), sort=sort, limit=1)
         return found[0] if found else None
 
     last = first(WENT, FlowRunSort.END_TIME_DESC)
@@ -93,34 +80,29 @@ def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
 
 def to_job_run(job: str, run: FlowRun) -> JobRun:
     """Return the figures of a run that has ended."""
-    begun = run.start_time is not None and run.end_time is not None
+    begun_at, ended_at, due_at = run.start_time, run.end_time, run.expected_start_time
     assert run.state is not None  # noqa: S101 - the server gives every run one
-    assert run.end_time is not None  # noqa: S101 - and an end time to a run that has ended
-    late = (run.start_time - run.expected_start_time) if run.start_time and run.expected_start_time else None
+    assert ended_at is not None  # noqa: S101 - and an end time to a run that has ended
     return JobRun(
         job=job,
-        outcome=outcome_of(run),
-        ended_at=run.end_time,
-        duration_seconds=(run.end_time - run.start_time).total_seconds() if begun and run.start_time else 0.0,
-        queue_delay_seconds=max(0.0, late.total_seconds()) if late else 0.0,
+        outcome="timed_out" if run.state.name == "TimedOut" else run.state.type.value.lower(),
+        ended_at=ended_at,
+        duration_seconds=(ended_at - begun_at).total_seconds() if begun_at else 0.0,
+        queue_delay_seconds=max(0.0, (begun_at - due_at).total_seconds()) if begun_at and due_at else 0.0,
     )
-
-
-def outcome_of(run: FlowRun) -> str:
-    """Return how a run ended: `completed`, `failed`, `timed_out`, `crashed` or `cancelled`."""
-    assert run.state is not None  # noqa: S101 - the server gives every run one
-    return "timed_out" if run.state.name == "TimedOut" else run.state.type.value.lower()
 
 
 def _list(client: SyncPrefectClient, window: Window) -> Iterator[FlowRun]:
-    wanted = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[TAG]),
-        state=ENDED,
-        end_time=FlowRunFilterEndTime(after_=window.since, before_=window.until),
-    )
-    offset = 0
-    while page := client.read_flow_runs(
-        flow_run_filter=wanted, sort=FlowRunSort.END_TIME_DESC, limit=PAGE, offset=offset
-    ):
-        yield from page
-        offset += len(page)
+    wanted = _ours(ENDED, end_time={"after_": window.since, "before_": window.until})
+    for page in count():
+        found = client.read_flow_runs(
+            flow_run_filter=wanted, sort=FlowRunSort.END_TIME_DESC, limit=PAGE, offset=PAGE * page
+        )
+        yield from found
+        if len(found) < PAGE:
+            return
+
+
+def _ours(states: Sequence[str], **more: object) -> FlowRunFilter:
+    wanted = {"tags": {"all_": [TAG]}, "state": {"type": {"any_": states}}}
+    return FlowRunFilter.model_validate({**wanted, **more})

@@ -47,7 +47,7 @@ def forget(turn: Turn, options: CollectOptions) -> int:
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: CollectionSummary) -> None:
     """Show the samples as a table, and announce the result."""
-    show_table("collect-metrics-figures", f"{summary.sentence}.", list(summary.rows()))
+    show_table("collect-metrics-figures", f"{summary.sentence}.", summary.rows())
     announce(
         METRICS_JOB,
         success=True,

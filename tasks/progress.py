@@ -8,23 +8,13 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from blocks.server import SERVER_SECONDS, impatient
 
 StepT = TypeVar("StepT")
 
 UPDATE_SECONDS = 5.0
 """Each update is a call to the server, and the UI refreshes only every half minute."""
-
-
-SERVER_SECONDS = 8.0
-"""A busy server can stall for some seconds; a worker gives a run that it ends thirty."""
-
-
-@contextmanager
-def impatient(seconds: float = SERVER_SECONDS) -> Iterator[None]:
-    """Let Prefect's clients ask the server once and wait briefly: a server that is away must not hold up a run."""
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: seconds}):
-        yield
 
 
 @contextmanager

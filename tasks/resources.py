@@ -9,16 +9,13 @@ from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_UI_URL
 from sqlalchemy import Engine
 
 from blocks.database import load_database_url
-from blocks.names import ALERTS_JOB, BACKUPS, REPORTS
+from blocks.names import BACKUPS, REPORTS
 from blocks.platform_app import load_platform_app
 from blocks.storage import Storage, load_storage
 from blocks.token_key import load_keyring
-from sivera.alerts.checking import AlertDependencies
-from sivera.alerts.conditions import Links
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
 from sivera.backups.checking import explain
@@ -78,10 +75,7 @@ def engine() -> Engine:
     return opened
 
 
-@_once
-def breaker() -> Breaker:
-    """The breaker of this process."""
-    return Breaker()
+breaker = _once(Breaker)
 
 
 @_once
@@ -96,12 +90,22 @@ def keyring() -> Keyring:
     return _load_keyring()
 
 
+def _load_keyring() -> Keyring:
+    loaded = load_keyring(reload=_load_keyring)
+    check_keyring(engine(), loaded)
+    return loaded
+
+
 @_once
 def renewal_dependencies() -> RenewalDependencies:
     """What a renewal needs. It first brings this machine's spool into the database."""
     deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id, notify)
     take_up_spool(deps)
     return deps
+
+
+def _run_id() -> UUID | None:
+    return UUID(flow_run.id) if flow_run.id else None
 
 
 @_once
@@ -133,11 +137,6 @@ def report_dependencies() -> ReportDependencies:
     return ReportDependencies(engine(), report_storage().get_filesystem())
 
 
-def alert_dependencies() -> AlertDependencies:
-    """What a check for alerts needs."""
-    return AlertDependencies(engine(), Links(ui_url=PREFECT_UI_URL.value()), ALERTS_JOB)
-
-
 def backup_dependencies() -> BackupDependencies:
     """What a backup needs, for the run that asks. It is made even if a key is wrong or missing."""
     return BackupDependencies(load_database_url(), catalog(), load_keyring, UUID(flow_run.id))
@@ -162,16 +161,6 @@ def last_backup() -> datetime | None:
         logger.warning("The backups cannot be read: %s", explain(error))
         return None
     return found.finished_at if found else None
-
-
-def _load_keyring() -> Keyring:
-    loaded = load_keyring(reload=_load_keyring)
-    check_keyring(engine(), loaded)
-    return loaded
-
-
-def _run_id() -> UUID | None:
-    return UUID(flow_run.id) if flow_run.id else None
 
 
 def close() -> None:

@@ -11,7 +11,7 @@ from blocks.names import CLEANUP_JOB
 from sivera.logs import log
 from sivera.retention import cleaning
 from sivera.retention.options import CleanupOptions, Kind
-from sivera.retention.summary import CleanupPlan, CleanupSummary, KindResult
+from sivera.retention.rules import CleanupPlan, CleanupSummary, KindResult
 from tasks import resources
 from tasks.announcing import announce
 

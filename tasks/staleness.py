@@ -2,14 +2,8 @@
 
 from datetime import timedelta
 
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
@@ -43,13 +37,12 @@ def overtaken() -> State | None:
         own = client.read_flow_run(flow_run.id)
         if not (own.auto_scheduled and own.deployment_id and own.start_time):
             return None
-        others = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                deployment_id=FlowRunFilterDeploymentId(any_=[own.deployment_id]),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.COMPLETED])),
-                start_time=FlowRunFilterStartTime(after_=flow_run.scheduled_start_time, before_=own.start_time),
-            )
-        )
+        since_due = {
+            "deployment_id": {"any_": [own.deployment_id]},
+            "state": {"type": {"any_": ["RUNNING", "COMPLETED"]}},
+            "start_time": {"after_": flow_run.scheduled_start_time, "before_": own.start_time},
+        }
+        others = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(since_due))
     is_overtaken = any(other.id != own.id and other.parameters == own.parameters for other in others)
     return Cancelled(message=LONG_PAST) if is_overtaken else None
 

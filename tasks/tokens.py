@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from blocks.names import REFRESH_JOB
 from sivera.grants import refreshing
-from sivera.grants.refreshing import DueGrant, RefreshOptions, RefreshPlan, RefreshSummary, RefreshTally, Result
+from sivera.grants.refreshing import DueGrant, RefreshOptions, RefreshSummary, RefreshTally, Result
 from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.values import PlatformName
@@ -23,7 +23,7 @@ logger = logging.getLogger("sivera.grants")
 
 
 @task(name="plan-refresh", task_run_name="plan-refresh", cache_policy=NO_CACHE)
-def plan(options: RefreshOptions) -> RefreshPlan:
+def plan(options: RefreshOptions) -> tuple[DueGrant, ...]:
     """Check the keys, empty the spool, and find the grants to renew."""
     resources.renewal_dependencies()
     with Session(resources.engine()) as session:

@@ -22,6 +22,7 @@ from prefect.settings import (
     PREFECT_API_KEY,
     PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
     PREFECT_LOGGING_TO_API_BATCH_INTERVAL,
     temporary_settings,
@@ -33,6 +34,10 @@ START_SECONDS = 300
 STOP_SECONDS = 15
 
 SETTINGS = {
+    # In memory Prefect shares one connection. Of several on a file one may fail with "database is locked", and the
+    # client waits seconds before it asks again, or wait a minute for a lock.
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true"
+    "&check_same_thread=false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
@@ -185,6 +190,8 @@ def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) 
         {
             # Each of Prefect's clients reads all certificates, which takes 30 ms; no test asks by HTTPS.
             PREFECT_API_SSL_CERT_FILE: str(one_certificate),
+            # The end of each run waits up to a second for the thread that sends them.
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             PREFECT_LOGGING_TO_API_BATCH_INTERVAL: 0.1,
             PREFECT_API_URL: prefect_server.api_url,
             PREFECT_API_AUTH_STRING: prefect_server.auth_string,

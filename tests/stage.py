@@ -108,9 +108,9 @@ class Stage:
             rows = due_accounts(session, AccountFilter(), self.now())
         return [DueAccount(id=row.id, platform=PlatformName(row.platform), name=row.name) for row in rows]
 
-    def sync(self, due: DueAccount, mode: SyncMode = SyncMode.FULL) -> AccountSync:
+    def sync(self, due: DueAccount, mode: SyncMode = SyncMode.FULL, **how: Any) -> AccountSync:
         """Sync an account."""
-        return sync_account(self.deps(), due, mode)
+        return sync_account(self.deps(), due, mode, **how)
 
     def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
         """Ask the database."""

@@ -26,10 +26,9 @@ class Healthy(Value):
     success: Literal[True] = True
 
 
-class Started(Value):
+class Started(Healthy):
     """The run was created; it has not ended yet."""
 
-    success: Literal[True] = True
     run: Run
 
 
@@ -72,30 +71,10 @@ class JobEntry(Value):
     last_result: Result | None
 
 
-class Listing(Value):
+class Listing(Healthy):
     """All jobs."""
 
-    success: Literal[True] = True
     jobs: tuple[JobEntry, ...]
-
-
-class Refusal(Value):
-    """Why the call was refused."""
-
-    success: Literal[False] = False
-    message: str
-
-
-class UnknownPath(Refusal):
-    """There is nothing at that path; `jobs` are the names of the jobs."""
-
-    jobs: tuple[str, ...]
-
-
-class Overlap(Refusal):
-    """The job is running already, as `run`."""
-
-    run: Run
 
 
 class Misfit(Value):
@@ -105,32 +84,32 @@ class Misfit(Value):
     message: str
 
 
-class Invalid(Refusal):
-    """The parameters do not fit the job's options; nothing was started."""
+class Refusal(Value):
+    """Why the call was refused. 404 names the `jobs`, 409 the `run` that is under way, 422 the `errors`."""
 
-    errors: tuple[Misfit, ...]
+    success: Literal[False] = False
+    message: str
+    jobs: tuple[str, ...] | None = None
+    run: Run | None = None
+    errors: tuple[Misfit, ...] | None = None
 
 
 class RefusedError(Exception):
-    """Raised to answer with a refusal."""
+    """Raised to answer with a refusal; `more` are fields of `Refusal`."""
 
-    def __init__(self, status: int, body: Refusal, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, body, headers)
-        self.status, self.body, self.headers = status, body, headers
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(status, message)
+        self._status, self._headers = status, headers
+        self._body = Refusal(message=message, **more)
 
     def response(self) -> JSONResponse:
         """Return it as an answer."""
-        return to_json(self.body, self.status, self.headers)
+        return JSONResponse(self._body.model_dump(mode="json", exclude_none=True), self._status, self._headers)
 
 
 def unavailable(message: str) -> RefusedError:
     """Return the refusal that asks the caller to try again in a moment."""
-    return RefusedError(503, Refusal(message=message), {"Retry-After": "5"})
-
-
-def to_json(body: Value, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return a value as a JSON answer."""
-    return JSONResponse(body.model_dump(mode="json"), status, headers)
+    return RefusedError(503, message, {"Retry-After": "5"})
 
 
 @contextmanager
@@ -148,4 +127,4 @@ def refusing_misfits(where: str = "") -> Iterator[None]:
             for each in error.errors(include_input=False, include_context=False, include_url=False)
         )
         sentence = "; ".join(": ".join(filter(None, (each.where, each.message))) for each in found)
-        raise RefusedError(422, Invalid(message=f"The parameters do not fit ({sentence}).", errors=found)) from None
+        raise RefusedError(422, f"The parameters do not fit ({sentence}).", errors=found) from None

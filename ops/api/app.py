@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_origin
+from typing import get_origin
 
+import anyio.to_thread
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
+from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,28 +21,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ops.api.answers import (
-    Healthy,
-    Listing,
-    Refusal,
-    RefusedError,
-    Started,
-    UnknownPath,
-    refusing_misfits,
-    to_json,
-    unavailable,
-)
+from blocks.database import aload_database_url
+from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
 from ops.api.guard import Guard, SecretKeeper
 from ops.api.jobs import Job
-from ops.api.metrics import Figures
 from ops.api.openapi import describe
 from ops.api.runs import Runs, to_run
+from sivera.clock import read_clock
+from sivera.database import open_engine
 from sivera.errors import ConfigurationError
-from sivera.metrics.exposition import CONTENT_TYPE
+from sivera.metrics.exposition import CONTENT_TYPE, to_text
+from sivera.metrics.queries import read_latest
+from sivera.values import Value
 
 HEALTH, OPENAPI, METRICS, JOBS = "/healthz", "/openapi.json", "/metrics", "/api/cron"
 
 PREFECT_TIMEOUT = httpx.Timeout(10.0, connect=1.5)
+STATEMENT_SECONDS = 5
 
 logger = logging.getLogger("sivera.api")
 
@@ -59,24 +58,21 @@ class Times:
 
 
 def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette:
-    """Return the HTTP API for the Prefect server that PREFECT_API_URL names.
-
-    Args:
-        jobs: By their names.
-        times: Other times than the usual ones.
-    """
+    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names."""
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
-    figures = Figures(client)
     keeper = SecretKeeper(client, times.secret_fresh)
-    api = _Api(jobs, keeper, Runs(client, times.event), figures)
+    api = _Api(jobs, client, keeper, Runs(client, times.event))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with client:
             yield
-        figures.close()
 
+    starts = [Route(f"{JOBS}/{name}", partial(api.start, job), methods=["POST"]) for name, job in jobs.items()]
+    for route in starts:
+        # Starlette would answer HEAD as GET, and start a run.
+        route.methods = {"GET", "POST"}
     handled = (HTTPException, RefusedError, ConfigurationError, httpx.HTTPError, Exception)
     app = Starlette(
         routes=[
@@ -84,7 +80,7 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
             Route(OPENAPI, api.read_openapi),
             Route(METRICS, api.read_metrics),
             Route(JOBS, api.list_jobs),
-            *(_start_route(f"{JOBS}/{name}", partial(api.start, job)) for name, job in jobs.items()),
+            *starts,
         ],
         middleware=[
             Middleware(Guard, keeper=keeper, open_paths=frozenset({HEALTH, OPENAPI}), delay_seconds=times.wrong_secret)
@@ -96,32 +92,26 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
     return app
 
 
-def _start_route(path: str, endpoint: partial[Any]) -> Route:
-    route = Route(path, endpoint, methods=["GET", "POST"])
-    # Starlette answers HEAD as GET, and would start a run.
-    route.methods = {"GET", "POST"}
-    return route
-
-
 @dataclass(frozen=True)
 class _Api:
     jobs: Mapping[str, Job]
+    client: PrefectClient
     keeper: SecretKeeper
     runs: Runs
-    figures: Figures
 
     async def read_health(self, _request: Request) -> Response:
         await self.keeper.secret()
-        return to_json(Healthy())
+        return _to_json(Healthy())
 
     async def read_openapi(self, _request: Request) -> Response:
         return JSONResponse(describe(self.jobs, HEALTH, METRICS, JOBS))
 
     async def read_metrics(self, _request: Request) -> Response:
-        return Response(await self.figures.read(), media_type=CONTENT_TYPE)
+        url = await aload_database_url(self.client)
+        return Response(await anyio.to_thread.run_sync(_read_figures, url), media_type=CONTENT_TYPE)
 
     async def list_jobs(self, _request: Request) -> Response:
-        return to_json(Listing(jobs=tuple([await self.runs.describe(job) for job in self.jobs.values()])))
+        return _to_json(Listing(jobs=tuple([await self.runs.describe(job) for job in self.jobs.values()])))
 
     async def start(self, job: Job, request: Request) -> Response:
         """Start a job. What the query says wins over the body, and both over the options of the deployment."""
@@ -136,7 +126,7 @@ class _Api:
             answer = await self.runs.wait(job, run, wait) if wait else Started(run=to_run(run))
         except asyncio.CancelledError:
             raise unavailable("The HTTP API is stopping; the run goes on.") from None
-        return to_json(answer, 202 if isinstance(answer, Started) else 200)
+        return _to_json(answer, 202 if isinstance(answer, Started) else 200)
 
     async def refuse(self, _request: Request, error: Exception) -> Response:
         """Answer in our own shape whatever goes wrong."""
@@ -144,13 +134,12 @@ class _Api:
             case RefusedError():
                 refused = error
             case HTTPException(status_code=404):
-                body = UnknownPath(message="There is no such job or path.", jobs=tuple(self.jobs))
-                refused = RefusedError(404, body)
+                refused = RefusedError(404, "There is no such job or path.", jobs=tuple(self.jobs))
             case HTTPException(status_code=405):
                 allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
-                refused = RefusedError(405, Refusal(message="This path does not take that method."), {"Allow": allowed})
+                refused = RefusedError(405, "This path does not take that method.", {"Allow": allowed})
             case HTTPException():
-                refused = RefusedError(error.status_code, Refusal(message=error.detail), error.headers)
+                refused = RefusedError(error.status_code, error.detail, error.headers)
             case ConfigurationError():
                 logger.error("%s", error)
                 refused = unavailable(str(error))
@@ -161,7 +150,7 @@ class _Api:
                 logger.error("The Prefect server %s", what)
                 refused = unavailable(f"The Prefect server {what}.")
             case _:
-                refused = RefusedError(500, Refusal(message="This is a defect of the HTTP API: see its log."))
+                refused = RefusedError(500, "This is a defect of the HTTP API: see its log.")
         return refused.response()
 
 
@@ -170,3 +159,20 @@ def _read_query(job: Job, request: Request) -> dict[str, str | list[str]]:
     lists = {name for name, field in job.query.model_fields.items() if get_origin(field.annotation) in (tuple, list)}
     query = request.query_params
     return {name: query.getlist(name) if name in lists else query[name] for name in query}
+
+
+def _read_figures(url: URL) -> bytes:
+    """Return the last collection in Prometheus' text format."""
+    engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    try:
+        with Session(engine) as session:
+            return to_text(read_latest(session), read_clock(session))
+    except SQLAlchemyError as error:
+        # Not its text, which holds the database's address.
+        raise unavailable(f"The database failed ({type(error).__name__}).") from None
+    finally:
+        engine.dispose()
+
+
+def _to_json(body: Value, status: int = 200) -> JSONResponse:
+    return JSONResponse(body.model_dump(mode="json"), status)

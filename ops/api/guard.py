@@ -8,24 +8,20 @@ from datetime import UTC, datetime
 
 import httpx
 from prefect.client.orchestration import PrefectClient
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blocks.cron_secret import REMEDY, CronSecret
 from blocks.names import CRON_SECRET
 from blocks.server import aload
-from ops.api.answers import Refusal, RefusedError, unavailable
+from ops.api.answers import RefusedError, unavailable
 from sivera.errors import ConfigurationError
 
 logger = logging.getLogger("sivera.api")
 
 
 class SecretKeeper:
-    """Reads the secret from the Prefect server, and keeps it for a few seconds: a rotation needs no restart.
-
-    Args:
-        client: Of the Prefect server.
-        fresh_seconds: How long a secret that was read is used.
-    """
+    """Reads the secret from the Prefect server, and keeps it for a few seconds: a rotation needs no restart."""
 
     def __init__(self, client: PrefectClient, fresh_seconds: float) -> None:
         self._client, self._fresh_seconds = client, fresh_seconds
@@ -44,32 +40,24 @@ class SecretKeeper:
                 self._found = await self._read()
                 self._read_at = time.monotonic()
             found = self._found
-        if isinstance(found, CronSecret):
-            return found
-        raise unavailable(found)
+        if isinstance(found, str):
+            raise unavailable(found)
+        return found
 
     async def _read(self) -> CronSecret | str:
         try:
             return await aload(self._client, CronSecret, CRON_SECRET, REMEDY)
         except ConfigurationError as error:
-            logger.error("The HTTP API refuses every call: %s", error)  # noqa: TRY400 - the sentence says it all
-            return "The secret of the HTTP API is missing or invalid: see its log."
+            said, reason = "The secret of the HTTP API is missing or invalid: see its log.", str(error)
         except httpx.HTTPError as error:
-            logger.error(  # noqa: TRY400 - the error's own words hold the server's address
-                "The HTTP API refuses every call: the Prefect server failed (%s)", type(error).__name__
-            )
-            return "The Prefect server does not answer."
+            # Not the error's own words: they hold the address of the server.
+            said, reason = "The Prefect server does not answer.", f"the Prefect server failed ({type(error).__name__})"
+        logger.error("The HTTP API refuses every call: %s", reason)
+        return said
 
 
 class Guard:
-    """Admits callers that send the secret.
-
-    Args:
-        app: What it protects.
-        keeper: Knows the secret.
-        open_paths: What everyone may see.
-        delay_seconds: How long the answer to a wrong secret is held back.
-    """
+    """Passes on calls that have the secret or are to one of `open_paths`; it holds the answer to a wrong one back."""
 
     def __init__(self, app: ASGIApp, keeper: SecretKeeper, open_paths: frozenset[str], delay_seconds: float) -> None:
         self._app, self._keeper, self._open_paths, self._delay_seconds = app, keeper, open_paths, delay_seconds
@@ -85,22 +73,12 @@ class Guard:
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope) -> None:
-        sent = _bearer(scope)
-        if sent is None:
-            raise _unauthorized("Send the header 'Authorization: Bearer SECRET'.")
-        secret = await self._keeper.secret()
-        if not secret.matches(sent, datetime.now(UTC)):
+        challenge = {"WWW-Authenticate": "Bearer"}
+        sent = Headers(scope=scope).getlist("authorization")
+        scheme, _, secret = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        if scheme.lower() != "bearer":
+            raise RefusedError(401, "Send the header 'Authorization: Bearer SECRET'.", challenge)
+        if not (await self._keeper.secret()).matches(secret.strip().encode("latin-1"), datetime.now(UTC)):
             logger.warning("A wrong secret from %s", scope["client"][0] if scope.get("client") else "unknown")
             await asyncio.sleep(self._delay_seconds)
-            raise _unauthorized("The secret is wrong.")
-
-
-def _bearer(scope: Scope) -> bytes | None:
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    found = [value for name, value in headers if name == b"authorization"]
-    scheme, _, sent = found[0].partition(b" ") if len(found) == 1 else (b"", b"", b"")
-    return sent.strip() if scheme.lower() == b"bearer" else None
-
-
-def _unauthorized(message: str) -> RefusedError:
-    return RefusedError(401, Refusal(message=message), {"WWW-Authenticate": "Bearer"})
+            raise RefusedError(401, "The secret is wrong.", challenge)

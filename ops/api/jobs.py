@@ -10,8 +10,7 @@ from typing import Any, get_origin
 from prefect.flows import Flow
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ops.timetable import find_timetable, read_timetable
-from sivera.errors import ConfigurationError
+from ops.timetable import read_timetable
 
 MAIN_DEPLOYMENT = "all"
 OPTIONS = "options"
@@ -61,23 +60,12 @@ class Job:
 
 
 def read_jobs(timetable_path: Path | None = None) -> Mapping[str, Job]:
-    """Return the job of each flow that the timetable deploys, by its name.
-
-    Args:
-        timetable_path: Another file than the package's prefect.yaml.
-
-    Raises:
-        ConfigurationError: The file is wrong, or lacks the deployment that a call would start.
-    """
-    timetable, flows = read_timetable(timetable_path or find_timetable())
-    main = {each.entrypoint: each for each in timetable.deployments if each.name == MAIN_DEPLOYMENT}
-    if lacking := sorted(flow.name for entrypoint, flow in flows.items() if entrypoint not in main):
-        raise ConfigurationError(
-            f"prefect.yaml has no deployment '{MAIN_DEPLOYMENT}' of {', '.join(lacking)}: add it, a call starts it"
-        )
+    """Return the job of each flow of which the timetable has the deployment 'all', by its name."""
+    timetable, flows = read_timetable(timetable_path)
     return {
-        flow.name: Job(flow.name, main[entrypoint].description.strip(), _options(flow))
-        for entrypoint, flow in flows.items()
+        flow.name: Job(flow.name, each.description.strip(), _options(flow))
+        for each in timetable.deployments
+        if each.name == MAIN_DEPLOYMENT and (flow := flows[each.entrypoint])
     }
 
 

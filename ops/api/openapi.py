@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ops.api.answers import Finished, Healthy, Invalid, Listing, Overlap, Refusal, Started
+from ops.api.answers import Finished, Healthy, Listing, Refusal, Started
 from ops.api.jobs import Job
 
 SECRET = "secret"  # noqa: S105 - the name of the security scheme
@@ -16,15 +16,8 @@ Schema = dict[str, Any]
 
 
 def describe(jobs: Mapping[str, Job], health: str, metrics: str, index: str) -> Schema:
-    """Return the OpenAPI document.
-
-    Args:
-        jobs: By their names.
-        health: The path that says whether jobs can be started.
-        metrics: The path of the figures.
-        index: The path that lists the jobs; each job is below it.
-    """
-    answers = (Healthy, Listing, Started, Finished, Refusal, Overlap, Invalid)
+    """Return the OpenAPI document for these paths; `index` lists the jobs, and each job is below it."""
+    answers = (Healthy, Listing, Started, Finished, Refusal)
     taken = {model for job in jobs.values() for model in (job.options, job.query)}
     refs, schemas = models_json_schema(
         [*((model, "serialization") for model in answers), *((model, "validation") for model in taken)],
@@ -39,8 +32,8 @@ def describe(jobs: Mapping[str, Job], health: str, metrics: str, index: str) -> 
     starts = guarded | {
         "200": answer(Finished, "With `wait`: the run has ended."),
         "202": answer(Started, "The run was created."),
-        "409": answer(Overlap, "The job is running already."),
-        "422": answer(Invalid, "The parameters do not fit; nothing was started."),
+        "409": answer(Refusal, "The job is running already."),
+        "422": answer(Refusal, "The parameters do not fit; nothing was started."),
     }
 
     def start(job: Job, method: str) -> Schema:

@@ -17,11 +17,8 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterNextScheduledStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
@@ -30,7 +27,6 @@ from blocks.server import without_credentials
 from ops.api.answers import (
     Finished,
     JobEntry,
-    Overlap,
     RefusedError,
     Result,
     Run,
@@ -42,11 +38,9 @@ from ops.api.jobs import OPTIONS, Job
 from ops.stack.runs import PAGE, UNDER_WAY, is_kept_out
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE
+from tasks.job_runs import SCHEDULED, WENT
 
 POLL_SECONDS = 0.5
-
-SCHEDULED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
-ENDED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]))
 
 CLOCK_MARGIN = timedelta(seconds=5)
 
@@ -57,10 +51,6 @@ class Runs:
     """The runs of jobs on a Prefect server.
 
     Any method raises httpx.HTTPError if the server does not answer, and ConfigurationError if it lacks a deployment.
-
-    Args:
-        client: Of the server.
-        event_seconds: How long to look for the event of a run that has ended.
     """
 
     def __init__(self, client: PrefectClient, event_seconds: float) -> None:
@@ -68,16 +58,15 @@ class Runs:
         self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self, job: Job, given: Mapping[str, Any]) -> FlowRun:
-        """Start a job and return its run.
-
-        Args:
-            job: Which job.
-            given: Options, as JSON types, that replace those of its deployment.
+        """Start a job with options, as JSON types, that replace those of its deployment; return its run.
 
         Raises:
             RefusedError: It is running already, or the options do not fit together.
         """
-        deployment = await self._deployment(job)
+        try:
+            deployment = await self._client.read_deployment_by_name(job.deployment)
+        except ObjectNotFound:
+            raise ConfigurationError(f"there is no deployment '{job.deployment}': run `sivera deploy`") from None
         parameters = {}
         if given:
             options = {**deployment.parameters.get(OPTIONS, {}), **given}
@@ -136,22 +125,26 @@ class Runs:
                 limit=1,
             ),
             self._client.read_flow_runs(
-                flow_filter=flow, flow_run_filter=FlowRunFilter(state=ENDED), sort=FlowRunSort.END_TIME_DESC, limit=1
+                flow_filter=flow, flow_run_filter=FlowRunFilter(state=WENT), sort=FlowRunSort.END_TIME_DESC, limit=1
             ),
         )
         return JobEntry(
             name=job.name,
             description=job.description,
-            schedules=tuple(entry for deployment in deployments for entry in _schedules(deployment)),
+            schedules=tuple(
+                ScheduleEntry(
+                    deployment=deployment.name,
+                    slug=each.slug,
+                    cron=getattr(each.schedule, "cron", None),
+                    timezone=getattr(each.schedule, "timezone", None),
+                    active=each.active and not deployment.paused,
+                )
+                for deployment in deployments
+                for each in deployment.schedules
+            ),
             next_run=following[0].next_scheduled_start_time if following else None,
             last_result=_result(last[0]) if last else None,
         )
-
-    async def _deployment(self, job: Job) -> DeploymentResponse:
-        try:
-            return await self._client.read_deployment_by_name(job.deployment)
-        except ObjectNotFound:
-            raise ConfigurationError(f"there is no deployment '{job.deployment}': run `sivera deploy`") from None
 
     async def _refuse_if_running(self, job: Job) -> None:
         # A run that is due counts as well: the server would cancel the one of the two that a worker takes second.
@@ -195,20 +188,7 @@ def _flow(job: Job) -> FlowFilter:
 
 
 def _overlap(run: FlowRun) -> RefusedError:
-    return RefusedError(409, Overlap(message=ANOTHER_INSTANCE, run=to_run(run)))
-
-
-def _schedules(deployment: DeploymentResponse) -> list[ScheduleEntry]:
-    return [
-        ScheduleEntry(
-            deployment=deployment.name,
-            slug=each.slug,
-            cron=getattr(each.schedule, "cron", None),
-            timezone=getattr(each.schedule, "timezone", None),
-            active=each.active and not deployment.paused,
-        )
-        for each in deployment.schedules
-    ]
+    return RefusedError(409, ANOTHER_INSTANCE, run=to_run(run))
 
 
 def _result(run: FlowRun) -> Result | None:

@@ -3,9 +3,12 @@
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated
 
 import uvicorn
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from starlette.types import ASGIApp
 
@@ -13,6 +16,7 @@ from blocks.cron_secret import load_cron_secret
 from blocks.server import ServerBusyError
 from ops.api.app import JOBS, create_app
 from ops.api.jobs import read_jobs
+from ops.commands.tables import say
 from ops.stack.processes import free_port
 from ops.stack.stack import API_PORT
 from sivera.errors import ConfigurationError
@@ -31,19 +35,24 @@ RETRIES = 1
 """Prefect's client would try five times, for a minute: a caller should hear of it sooner."""
 
 
-def run_api(host: str, port: int | None, say: Callable[[str], None]) -> None:
+def api(
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
+) -> None:
     """Serve the HTTP API until the process is told to stop.
 
     Args:
         host: The address to listen on.
-        port: The port to listen on; None is 3000, or the next free one.
-        say: Prints a line for a person.
-
-    Raises:
-        ConfigurationError: The secret is missing or invalid, the Prefect server does not answer, or the address is
-            taken.
+        port: The port to listen on; left out, it is 3000 or the next free one.
     """
-    _wait_for_secret()
+    for _ in range(BUSY_ATTEMPTS):
+        # A server that is starting may be busy.
+        with suppress(ServerBusyError):
+            load_cron_secret()
+            break
+    else:
+        load_cron_secret()
     jobs = read_jobs()
     if port is None:
         with free_port(API_PORT, say) as free:
@@ -57,17 +66,6 @@ def run_api(host: str, port: int | None, say: Callable[[str], None]) -> None:
         if not ipaddress.ip_address(address).is_loopback:
             say("Others can reach it, and HTTP shows them the secret on its way: put a proxy with TLS before it.")
         make_server(create_app(jobs)).run(sockets=[listener])
-
-
-def _wait_for_secret() -> None:
-    """Check that there is a secret; ask a busy server again, such as one that is starting."""
-    for _ in range(BUSY_ATTEMPTS):
-        try:
-            load_cron_secret()
-        except ServerBusyError:
-            continue
-        return
-    load_cron_secret()
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:

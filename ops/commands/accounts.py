@@ -1,17 +1,15 @@
-"""`sivera accounts`: the ad accounts, from the terminal. May not import prefect at its top: see `ops.cli`."""
+"""`sivera accounts`: the ad accounts. Listing them needs no Prefect, so none is imported here."""
 
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
-from sqlalchemy import Engine
+from cyclopts import App
 from sqlalchemy.orm import Session
 
-from ops.commands.session import Id, open_database
+from ops.commands.session import Flag, Id, open_resources, open_session
 from ops.commands.tables import print_table, say, to_minute
-from ops.stack.prefect_server import use_running_stack
 from sivera.accounts import queries
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
@@ -29,7 +27,7 @@ from sivera.values import OddRow
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-accounts = App(name="accounts", help="The ad accounts, and how their sync stands.")
+accounts = App(name="accounts")
 
 OVERDUE = timedelta(hours=2)
 """The job is hourly: two runs have left out an account that synced longer ago and has no trouble."""
@@ -41,8 +39,7 @@ PATIENCE_SECONDS = 60
 @accounts.command(name="list")
 def list_accounts() -> None:
     """List the ad accounts: whose, when each last synced, and why not."""
-    use_running_stack()
-    with open_database() as engine, Session(engine) as session:
+    with open_session() as session:
         found = queries.list_accounts(session)
         parts = parts_by_account(session)
     now = utc_now()
@@ -64,18 +61,13 @@ def list_accounts() -> None:
             )
             for account, team, *_ in found
         ],
-        notes=[f"Account {one.id} ({one.platform} {one.name}): {reason}" for one, reason in reasons if reason],
-        empty="There are no ad accounts. Connect a grant that reaches some: sivera credentials add --help",
+        "There are no ad accounts. Connect a grant that reaches some: sivera credentials add --help",
+        [f"Account {one.id} ({one.platform} {one.name}): {reason}" for one, reason in reasons if reason],
     )
 
 
 @accounts.command(name="sync")
-def sync_account(
-    id: Id,  # noqa: A002 - its name
-    /,
-    *,
-    full: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-) -> None:
+def sync_account(id: Id, /, *, full: Flag = False) -> None:  # noqa: A002 - its name
     """Sync one ad account now, in this terminal, beside whatever else runs; the run is seen in the UI too.
 
     Args:
@@ -84,14 +76,13 @@ def sync_account(
     """
     # The output says everything, and the UI shows the run's log. Prefect reads this when it is imported.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    use_running_stack()
     from prefect.utilities.urls import url_for  # noqa: PLC0415
 
     from flows.sync_campaigns import sync_campaigns  # noqa: PLC0415
 
-    with open_database() as engine:
-        account = _find(engine, id)
+    with open_resources() as engine:
         with Session(engine) as session:
+            account = _find(session, id)
             grant = get_credential(session, account.credential_id)
         if not account.status == grant.status == queries.ACTIVE:
             raise SiveraError(why_not(account, grant.status, grant.status_reason, utc_now(), ()))
@@ -106,6 +97,8 @@ def sync_account(
             waits_for_reports = has_open_requests(session, id)
         if summary is None:
             raise SiveraError(f"the run ended {state.name} before it had a result ({state.message})")
+        for one in summary.notes:
+            say(one.reason)
         say(_done(summary))
         if waits_for_reports:
             say("The platform is preparing reports of daily metrics; a later sync collects them.")
@@ -118,11 +111,9 @@ def approve_removals(id: Id, /) -> None:  # noqa: A002 - its name
     Args:
         id: Our id of the account, as `sivera accounts list` shows it.
     """
-    use_running_stack()
-    with open_database() as engine:
-        _find(engine, id)
-        with Session(engine) as session, session.begin():
-            held = approve_held(session, id)
+    with open_session() as session, session.begin():
+        _find(session, id)
+        held = approve_held(session, id)
     if not held:
         raise ConfigurationError(f"account {id} has no removals that wait: `sivera accounts list` says which do")
     say(f"The next full sync of account {id} removes the campaigns that vanished ({held} when last counted).")
@@ -166,12 +157,11 @@ def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
     if row.held and part.kind is PartKind.CAMPAIGNS:
         yield f"Campaigns: {held_campaigns(row.held, account_id)}"
     elif row.held:
-        yield f"{str(part).capitalize()}: {held_days(row.held)}."
+        yield f"{str(part)[:1].upper()}{str(part)[1:]}: {held_days(row.held)}."
 
 
-def _find(engine: Engine, account_id: int) -> AdAccount:
-    with Session(engine) as session:
-        account = queries.get_account(session, account_id)
+def _find(session: Session, account_id: int) -> AdAccount:
+    account = queries.get_account(session, account_id)
     if account is None:
         raise ConfigurationError(f"there is no account {account_id}: `sivera accounts list` shows them all")
     return account

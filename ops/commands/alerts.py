@@ -1,21 +1,22 @@
-"""`sivera alerts`: the open alerts, and the channels by which people are notified.
+"""`sivera alerts`: the open alerts, and the channels by which people are notified."""
 
-May not import prefect at its top; see `ops.cli`.
-"""
-
-import sys
 from pathlib import Path
 
 from cyclopts import App
+from sqlalchemy.orm import Session
 
-from ops.commands.session import read_secret
+from blocks.alert_channels import WATCHDOG, find_channels, load_channels
+from blocks.server import connect
+from blocks.setup import setup
+from ops.commands.session import open_resources, read_secret
 from ops.commands.tables import print_table, say, to_minute
-from ops.stack.prefect_server import use_running_stack
 from sivera.alerts.options import Channel
+from sivera.alerts.queries import list_open
+from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
 from sivera.secret_files import read_secret_file
 
-alerts = App(name="alerts", help="The open alerts, and the channels by which people are notified.")
+alerts = App(name="alerts")
 
 
 @alerts.command(name="set")
@@ -28,10 +29,6 @@ def set_channel(channel: Channel, /, *, file: Path | None = None) -> None:
         channel: The kind of channel; there is one of each.
         file: A file that holds the URL, in place of standard input.
     """
-    use_running_stack()
-    from blocks.server import connect  # noqa: PLC0415
-    from blocks.setup import setup  # noqa: PLC0415
-
     with connect():
         pass  # before a person pastes a secret
     name = f"the URL of the {channel.value} channel"
@@ -46,11 +43,6 @@ def remove(channel: Channel, /) -> None:
     Args:
         channel: The kind of channel.
     """
-    use_running_stack()
-    from blocks.alert_channels import find_channels  # noqa: PLC0415
-    from blocks.server import connect  # noqa: PLC0415
-    from blocks.setup import setup  # noqa: PLC0415
-
     with connect() as client:
         document = dict(find_channels(client)).get(channel)
         if document is None:
@@ -63,40 +55,27 @@ def remove(channel: Channel, /) -> None:
 @alerts.command(name="list")
 def list_alerts() -> None:
     """List the channels with the messages that they have not taken yet, and the open alerts."""
-    use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
-    from blocks.alert_channels import WATCHDOG, find_channels  # noqa: PLC0415
-    from blocks.server import connect  # noqa: PLC0415
-    from ops.commands.session import open_database  # noqa: PLC0415
-    from sivera.alerts.queries import list_open  # noqa: PLC0415
-    from sivera.alerts.sending import messages_of  # noqa: PLC0415
-
     with connect() as client:
         channels = dict(find_channels(client))
         watchdogs = client.read_automations_by_name(WATCHDOG)
-    with open_database() as engine, Session(engine) as session:
+    with open_resources() as engine, Session(engine) as session:
         found = list_open(session)
         waiting = {channel: len(messages_of(session, channel)) for channel in channels}
-    states = {channel.value: _state(waiting.get(channel)) for channel in Channel}
-    if not watchdogs:
-        states["watchdog"] = "missing: run `sivera deploy`" if channels else "not set"
-    else:
+    states = dict.fromkeys((channel.value for channel in Channel), "not set")
+    for channel, count in waiting.items():
+        states[channel.value] = f"on, but it has not taken {count} messages yet" if count else "on"
+    if watchdogs:
         states["watchdog"] = "on" if watchdogs[0].enabled else "switched off in the UI"
-    print_table(("channel", "state"), list(states.items()), [], empty="")
-    sys.stdout.write("\n")
+    else:
+        states["watchdog"] = "missing: run `sivera deploy`" if channels else "not set"
+    print_table(("channel", "state"), list(states.items()), "")
+    say("")
     print_table(
         ("since (UTC)", "kind", "what"),
         [(to_minute(alert.since), alert.kind, alert.title) for alert in found],
-        notes=[f"{alert.title}: {alert.message}" for alert in found],
-        empty="No alert is open.",
+        "No alert is open.",
+        [f"{alert.title}: {alert.message}" for alert in found],
     )
-
-
-def _state(waiting: int | None) -> str:
-    if waiting is None:
-        return "not set"
-    return f"on, but it has not taken {waiting} messages yet" if waiting else "on"
 
 
 @alerts.command
@@ -105,20 +84,16 @@ def test() -> int:
 
     The exit code is 0 if all did.
     """
-    use_running_stack()
-    from blocks.alert_channels import load_channels  # noqa: PLC0415
-
     channels = load_channels()
     if not channels:
         raise ConfigurationError("there is no channel: set one with `sivera alerts set slack`, discord or url")
-    code = 0
-    for channel, send in channels.items():
-        if send("Test: a message of `sivera alerts test`", "Alerts come by this channel."):
-            say(f"{channel.value}: the message was taken.")
-        else:
-            code = 1
-            say(
-                f"{channel.value}: the message was not taken: is the webhook still there? "
-                "Set it again with `sivera alerts set`."
-            )
-    return code
+    refused = [
+        channel.value
+        for channel, send in channels.items()
+        if not send("Test: a message of `sivera alerts test`", "Alerts come by this channel.")
+    ]
+    for channel in channels:
+        took = channel.value not in refused
+        remedy = ": is the webhook still there? Set it again with `sivera alerts set`."
+        say(f"{channel.value}: the message was {'taken.' if took else 'not taken' + remedy}")
+    return 1 if refused else 0

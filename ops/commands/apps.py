@@ -1,15 +1,17 @@
-"""`sivera apps`: the keys of our application on each platform. It may not import prefect at its top; see `ops.cli`."""
+"""`sivera apps`: the keys of our application on each platform."""
 
 from cyclopts import App
 
+from blocks.platform_app import load_platform_app
+from blocks.server import connect
+from blocks.setup import setup
 from ops.commands.session import read_secret
 from ops.commands.tables import say
-from ops.stack.prefect_server import use_running_stack
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName
 
-apps = App(name="apps", help="The keys of our application on each platform.")
+apps = App(name="apps")
 
 
 @apps.command(name="set")
@@ -21,11 +23,6 @@ def set_app(platform: PlatformName, /, *, client_id: str, base_url: str | None =
         client_id: The application's id there.
         base_url: Replaces the platform's hosts, for a sandbox; left out, it is the live platform.
     """
-    use_running_stack()
-    from blocks.platform_app import load_platform_app  # noqa: PLC0415
-    from blocks.server import connect  # noqa: PLC0415
-    from blocks.setup import setup  # noqa: PLC0415
-
     with connect():
         pass  # before a person pastes a secret
     secret = read_secret(f"the secret of our {platform.value} application")

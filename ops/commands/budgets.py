@@ -1,17 +1,16 @@
-"""`sivera budgets`: what teams mean to spend in a month.
-
-May not import prefect at its top; see `ops.cli`.
-"""
+"""`sivera budgets`: what teams mean to spend in a month. It needs no Prefect."""
 
 from cyclopts import App
 
-from ops.commands.session import Id, Name
+from ops.commands.session import Id, Name, open_session
 from ops.commands.tables import print_table, say
-from ops.stack.prefect_server import use_running_stack
+from sivera.budgets import queries
+from sivera.budgets.setting import set_team_budget
+from sivera.budgets.wording import format_money
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 
-budgets = App(name="budgets", help="What teams mean to spend in a month.")
+budgets = App(name="budgets")
 
 
 @budgets.command(name="set")
@@ -30,14 +29,7 @@ def set_budget(
         platform: Only for the team's accounts on this platform.
         account: Only for this account; our id, as `sivera accounts list` shows it.
     """
-    use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
-    from ops.commands.session import open_database  # noqa: PLC0415
-    from sivera.budgets.setting import set_team_budget  # noqa: PLC0415
-    from sivera.budgets.wording import format_money  # noqa: PLC0415
-
-    with open_database() as engine, Session(engine) as session, session.begin():
+    with open_session() as session, session.begin():
         written = set_team_budget(session, team, amount, currency, platform, account)
     what = f"account {account}" if account else platform.value if platform else "all its accounts"
     money = format_money(written.amount, written.currency)
@@ -47,14 +39,7 @@ def set_budget(
 @budgets.command(name="list")
 def list_budgets() -> None:
     """List the budgets that teams set: for which accounts, and how much a month."""
-    use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
-    from ops.commands.session import open_database  # noqa: PLC0415
-    from sivera.budgets import queries  # noqa: PLC0415
-    from sivera.budgets.wording import format_money  # noqa: PLC0415
-
-    with open_database() as engine, Session(engine) as session:
+    with open_session() as session:
         found = queries.list_team_budgets(session)
         counted = {budget.id: 0 for budget, *_ in found}
         currencies = {budget.id: budget.currency for budget, *_ in found}
@@ -72,12 +57,12 @@ def list_budgets() -> None:
             )
             for budget, team, account in found
         ],
-        notes=[
+        "No team has set a budget. Set one: sivera budgets set --help",
+        [
             f"Budget {budget.id}: none of its accounts is in {budget.currency}, so nothing is counted."
             for budget, *_ in found
             if not counted[budget.id]
         ],
-        empty="No team has set a budget. Set one: sivera budgets set --help",
     )
 
 
@@ -88,13 +73,7 @@ def remove_budget(id: Id, /) -> None:  # noqa: A002 - its name
     Args:
         id: Our id of the budget, as `sivera budgets list` shows it.
     """
-    use_running_stack()
-    from sqlalchemy.orm import Session  # noqa: PLC0415
-
-    from ops.commands.session import open_database  # noqa: PLC0415
-    from sivera.budgets import queries  # noqa: PLC0415
-
-    with open_database() as engine, Session(engine) as session, session.begin():
+    with open_session() as session, session.begin():
         removed = queries.remove_team_budget(session, id)
     if not removed:
         raise ConfigurationError(f"there is no budget {id}: `sivera budgets list` shows them all")

@@ -1,4 +1,4 @@
-"""`sivera credentials`: the grants of teams, from the terminal. It may not import prefect at its top; see `ops.cli`."""
+"""`sivera credentials`: the grants of teams. Listing them needs no Prefect, so none is imported here."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from cyclopts import App
 from sqlalchemy.orm import Session
 
-from ops.commands.session import Id, Name, open_database, read_secret
-from ops.commands.tables import print_table, printable, say, to_minute
-from ops.stack.prefect_server import use_running_stack
+from ops.commands.session import Id, Name, open_resources, open_session, read_secret
+from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
 from sivera.errors import (
@@ -27,7 +26,7 @@ from sivera.grants.renewal_queries import last_attempts
 from sivera.models import PlatformCredential, TokenRefreshLog
 from sivera.values import OddRow, PlatformName
 
-credentials = App(name="credentials", help="The grants with which teams let us read their ad accounts.")
+credentials = App(name="credentials")
 
 RENEWALS_SHOWN = 10
 
@@ -43,11 +42,10 @@ def add_credential(*, platform: PlatformName, team: Name, name: Name = "main") -
         team: The team that it belongs to; a new name makes a new team.
         name: Tells a team's grants on one platform apart. The same name again replaces the token.
     """
-    use_running_stack()
     from tasks import resources  # noqa: PLC0415
 
     kind = "refresh token" if rules.FACTS[platform].by_refresh_token else "access token"
-    with open_database() as engine:
+    with open_resources() as engine:
         with Session(engine) as session:
             new_team = account_queries.unknown_teams(session, [team])
             known = {(of, row.platform, row.name) for row, of, _ in queries.list_credentials(session)}
@@ -85,8 +83,7 @@ NOTHING_REACHED = (
 @credentials.command(name="list")
 def list_credentials() -> None:
     """List the grants: whose, whether they work, and how many ad accounts they carry."""
-    use_running_stack()
-    with open_database() as engine, Session(engine) as session:
+    with open_session() as session:
         found = queries.list_credentials(session)
     print_table(
         ("id", "team", "platform", "name", "status", "token ends (UTC)", "accounts"),
@@ -94,13 +91,13 @@ def list_credentials() -> None:
             (str(row.id), team, row.platform, row.name, row.status.replace("_", " "), _token_end(row), str(count))
             for row, team, count in found
         ],
-        notes=[
+        "There are no grants. Connect one: sivera credentials add --help",
+        [
             f"Grant {row.id} ({row.platform}, {team}): {(row.status_reason or row.status).rstrip('.')}. "
             f"Run: {_add_again(row, team)}"
             for row, team, _ in found
             if row.status != account_queries.ACTIVE
         ],
-        empty="There are no grants. Connect one: sivera credentials add --help",
     )
 
 
@@ -111,28 +108,24 @@ def show_credential(id: Id, /) -> None:  # noqa: A002 - its name
     Args:
         id: Our id of the grant, as `sivera credentials list` shows it.
     """
-    use_running_stack()
-    with open_database() as engine, Session(engine) as session:
+    with open_session() as session:
         grant, team = _find(session, id)
         attempts = last_attempts(session, id, RENEWALS_SHOWN)
         accounts = account_queries.accounts_of(session, id)
-        session.expunge_all()
     is_in_doubt = any(attempt.outcome is None for attempt in attempts)
     for name, value in facts(grant, team, utc_now(), is_in_doubt=is_in_doubt):
-        print(f"{name + ':':<14}{printable(value)}")  # noqa: T201
-    print()  # noqa: T201
+        say(f"{name + ':':<14}{value}")
+    say("")
     print_table(
         ("started (UTC)", "outcome", "code", "ms", "by run"),
         [_attempt(attempt) for attempt in attempts],
-        notes=[],
-        empty="It has not been renewed since it was connected.",
+        "It has not been renewed since it was connected.",
     )
-    print()  # noqa: T201
+    say("")
     print_table(
         ("account", "name", "platform's id", "status"),
         [(str(account.id), account.name, account.external_id, account.status) for account in accounts],
-        notes=[],
-        empty="It carries no ad account.",
+        "It carries no ad account.",
     )
 
 
@@ -143,10 +136,9 @@ def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
     Args:
         id: Our id of the grant, as `sivera credentials list` shows it.
     """
-    use_running_stack()
     from tasks import resources  # noqa: PLC0415
 
-    with open_database() as engine:
+    with open_resources() as engine:
         with Session(engine) as session:
             platform = PlatformName(_find(session, id)[0].platform)
         found = discover(engine, resources.client(platform), resources.tokens(platform, id), id)

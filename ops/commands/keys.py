@@ -1,26 +1,24 @@
-"""`sivera keys`: the keys that encrypt tokens, from the terminal. May not import prefect at its top: see `ops.cli`."""
+"""`sivera keys`: the keys that encrypt tokens."""
 
 from cyclopts import App
 from sqlalchemy.orm import Session
 
-from ops.commands.session import open_database
+from blocks.names import TOKEN_KEY
+from blocks.token_key import load_token_key
+from ops.commands.session import open_resources
 from ops.commands.tables import print_table, say, to_minute
-from ops.stack.prefect_server import use_running_stack
 from sivera.grants import queries
-from sivera.grants.keys import Rotation, check_keyring, count_pending, only_rotation
+from sivera.grants.keys import only_rotation
 from sivera.grants.keys import rotate as rotate_keys
 
-keys = App(name="keys", help="The keys that encrypt tokens in the database.")
+keys = App(name="keys")
 
 
 @keys.command(name="list")
 def list_keys() -> None:
     """List the keys by their ids, how many tokens each encrypts, and which one is current."""
-    use_running_stack()
-    from blocks.token_key import load_token_key  # noqa: PLC0415
-
     keyring = load_token_key().get_keyring()
-    with open_database() as engine, Session(engine) as session:
+    with open_resources() as engine, Session(engine) as session:
         checks = {check.id: check for check in queries.list_checks(session)}
         tokens = queries.tokens_by_key(session)
     print_table(
@@ -34,8 +32,7 @@ def list_keys() -> None:
             )
             for key_id in sorted(keyring.key_ids | checks.keys() | tokens.keys())
         ],
-        notes=[],
-        empty="There are no keys: make one with `sivera deploy`.",
+        "There are no keys: make one with `sivera deploy`.",
     )
 
 
@@ -45,19 +42,13 @@ def rotate() -> None:
 
     If an earlier rotation was interrupted, finish it and make no other key.
     """
-    use_running_stack()
-    from blocks.names import TOKEN_KEY  # noqa: PLC0415
-    from blocks.token_key import load_token_key  # noqa: PLC0415
-
-    with open_database() as engine, only_rotation(engine):
+    with open_resources() as engine, only_rotation(engine):
         block = load_token_key()
         keyring = block.get_keyring()
-        check_keyring(engine, keyring)
-        done = Rotation(grants=0, undecryptable=())
-        if pending := count_pending(engine, keyring):
-            say(f"Going on with the change to key {keyring.current}: {pending} grants are left.")
-            done = rotate_keys(engine, keyring, say)
-        if not done.grants:
+        done = rotate_keys(engine, keyring, say)
+        if done.grants:
+            say(f"That was the rest of an interrupted change to key {keyring.current}.")
+        else:
             block = block.with_new_key()
             # Every process must find the key before it is used.
             block.save(TOKEN_KEY, overwrite=True)

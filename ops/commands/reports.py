@@ -1,22 +1,18 @@
-"""`sivera reports`: which reports are written, and where they are.
-
-What imports prefect is imported inside the commands; see `ops.cli`.
-"""
+"""`sivera reports`: which reports are written, and where they are. Listing them needs no Prefect."""
 
 from datetime import date
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from sqlalchemy.orm import Session
 
+from ops.commands.session import open_session
 from ops.commands.tables import print_table, say, to_minute
-from ops.stack.prefect_server import use_running_stack
 from sivera.accounts.queries import unknown_teams
 from sivera.errors import ConfigurationError
 from sivera.reports import queries, rules
 
-reports = App(name="reports", help="The teams' daily reports, and where they are kept.")
+reports = App(name="reports")
 
 
 @reports.command(name="list")
@@ -28,14 +24,8 @@ def list_reports(
     Args:
         team: Only those of this team.
         most: The most rows to list.
-
-    Raises:
-        ConfigurationError: There is no such team.
     """
-    use_running_stack()
-    from ops.commands.session import open_database  # noqa: PLC0415
-
-    with open_database() as engine, Session(engine) as session:
+    with open_session() as session:
         if team is not None and unknown_teams(session, [team]):
             raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
         found = queries.list_reports(session, team, most)
@@ -51,8 +41,7 @@ def list_reports(
             )
             for name, report in found
         ],
-        notes=[],
-        empty="There are no reports. They are written after 01:00 in each team's time zone: generate-reports",
+        "There are no reports. They are written after 01:00 in each team's time zone: generate-reports",
     )
 
 
@@ -63,16 +52,11 @@ def show_report(team: str, day: date, /) -> None:
     Args:
         team: The team's name.
         day: The day that it is about, as 2026-11-23.
-
-    Raises:
-        ConfigurationError: There is no such report.
     """
-    use_running_stack()
     from blocks.names import REPORTS  # noqa: PLC0415
     from blocks.storage import load_storage  # noqa: PLC0415
-    from ops.commands.session import open_database  # noqa: PLC0415
 
-    with open_database() as engine, Session(engine) as session:
+    with open_session() as session:
         found = queries.list_reports(session, team, 1, day)
         place = load_storage(REPORTS).url.rstrip("/")
     if not found:

@@ -1,7 +1,4 @@
-"""`sivera restore`: list the backups, check one, or restore one.
-
-May not import prefect at its top; see `ops.cli`.
-"""
+"""`sivera restore`: list the backups, check one, or restore one."""
 
 import os
 import time
@@ -13,9 +10,13 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from ops.commands.session import Name, read_secret
+from blocks import storage as blocks
+from blocks.database import load_database_url
+from blocks.names import BACKUPS
+from blocks.server import explain
+from blocks.token_key import load_keyring
+from ops.commands.session import Flag, Name, read_secret
 from ops.commands.tables import print_table, say, to_minute
-from ops.stack.prefect_server import use_running_stack
 from sivera.backups import checking, restoring
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Outcome
@@ -24,7 +25,7 @@ from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 from sivera.settings import RESTORE_URL
 
-restore = App(name="restore", help="The backups of the database, and the way back from one.")
+restore = App(name="restore")
 
 Storage = Annotated[str | None, Parameter(show_default=False)]
 
@@ -60,12 +61,12 @@ def list_backups(*, storage: Storage = None) -> None:
             )
             for each in reversed(backups)
         ],
-        notes=[
+        "There are no backups.",
+        [
             *(f"{each.name}: {each.reason}" for each in backups if each.reason),
             *(f"{path} is gone from the storage" for path in gone),
             *unreadable,
         ],
-        empty="There are no backups.",
     )
 
 
@@ -81,9 +82,6 @@ def check(name: Name = "latest", *, storage: Storage = None) -> int:
         storage: The URL of the storage; by default that of the block storage/backups.
     """
     with _catalog(storage) as catalog:
-        from blocks.database import load_database_url  # noqa: PLC0415
-        from blocks.token_key import load_keyring  # noqa: PLC0415
-
         manifest = catalog.read(name)
         given = os.environ.get("SIVERA_DATABASE_URL")
         url = parse_url(given) if given else load_database_url()
@@ -97,7 +95,7 @@ def check(name: Name = "latest", *, storage: Storage = None) -> int:
 
 
 @restore.command
-def run(name: Name, *, storage: Storage = None, without_keys: Annotated[bool, Parameter(negative="")] = False) -> None:
+def run(name: Name, *, storage: Storage = None, without_keys: Flag = False) -> None:
     """Restore a backup into an empty database. Its URL is read from SIVERA_RESTORE_URL, or from standard input.
 
     Args:
@@ -106,8 +104,6 @@ def run(name: Name, *, storage: Storage = None, without_keys: Annotated[bool, Pa
         without_keys: Restore although keys to the stored tokens are missing: their accounts must be connected again.
     """
     with _catalog(storage) as catalog:
-        from blocks.token_key import load_keyring  # noqa: PLC0415
-
         manifest = catalog.read(name)
         given = os.environ.get(RESTORE_URL)
         url = parse_url(given or read_secret("the URL of an empty database").get_secret_value())
@@ -123,11 +119,6 @@ def run(name: Name, *, storage: Storage = None, without_keys: Annotated[bool, Pa
 @contextmanager
 def _catalog(storage: str | None) -> Iterator[Catalog]:
     """Yield the backups in a storage. Errors of the storage or the database get a sentence."""
-    use_running_stack()
-    from blocks import storage as blocks  # noqa: PLC0415
-    from blocks.names import BACKUPS  # noqa: PLC0415
-    from blocks.server import explain  # noqa: PLC0415
-
     try:
         block = blocks.Storage(url=storage) if storage else blocks.load_storage(BACKUPS)
         yield Catalog(block.get_filesystem())

@@ -1,9 +1,5 @@
-"""`sivera secret`: the secret that callers of the HTTP API send.
+"""`sivera secret`: the secret that callers of the HTTP API send. Nothing but a secret goes to the standard output."""
 
-Prefect takes seconds to import: nothing here may import it at the top.
-"""
-
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +7,18 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import SecretStr, ValidationError
 
+from blocks.cron_secret import CronSecret, generate_secret, load_cron_secret
+from blocks.names import CRON_SECRET
+from blocks.server import BlockError, connect, explain
 from ops.commands.session import read_secret
+from ops.commands.tables import say, say_aside
 from ops.stack.folder import CRON_SECRET_FILE, write_private
 from ops.stack.prefect_server import use_running_stack
 from sivera.errors import ConfigurationError
 
 MAX_GRACE = timedelta(days=30)
 
-secret = App(name="secret", help="The secret that callers of the HTTP API send.")
+secret = App(name="secret")
 
 
 def _check_grace(_type: object, grace: timedelta) -> None:
@@ -32,9 +32,7 @@ Grace = Annotated[timedelta, Parameter(validator=_check_grace, show_default=Fals
 @secret.command
 def generate() -> None:
     """Print a fresh random secret, and save nothing."""
-    from blocks.cron_secret import generate_secret  # noqa: PLC0415
-
-    sys.stdout.write(f"{generate_secret().get_secret_value()}\n")
+    say(generate_secret().get_secret_value())
 
 
 @secret.command(name="set")
@@ -44,12 +42,9 @@ def set_secret(*, grace: Grace = timedelta()) -> None:
     Args:
         grace: How long the secret before it is accepted as well, such as 1h; left out, it ends at once.
     """
-    folder = use_running_stack()
-    from blocks.server import connect  # noqa: PLC0415
-
     with connect():
         pass  # before a person pastes a secret
-    _save(folder, read_secret("the secret of the HTTP API"), grace)
+    _save(read_secret("the secret of the HTTP API"), grace)
 
 
 @secret.command
@@ -59,20 +54,13 @@ def rotate(*, grace: Grace = timedelta()) -> None:
     Args:
         grace: How long the secret before it is accepted as well, such as 1h; left out, it ends at once.
     """
-    folder = use_running_stack()
-    from blocks.cron_secret import generate_secret  # noqa: PLC0415
-
     fresh = generate_secret()
-    _save(folder, fresh, grace)
-    sys.stdout.write(f"{fresh.get_secret_value()}\n")
+    _save(fresh, grace)
+    say(fresh.get_secret_value())
 
 
-def _save(folder: Path | None, secret: SecretStr, grace: timedelta) -> None:
+def _save(secret: SecretStr, grace: timedelta) -> None:
     """Save a secret; the stack that runs here keeps a copy in its folder."""
-    from blocks.cron_secret import CronSecret, load_cron_secret  # noqa: PLC0415
-    from blocks.names import CRON_SECRET  # noqa: PLC0415
-    from blocks.server import BlockError, connect, explain  # noqa: PLC0415
-
     with connect():
         try:
             before = load_cron_secret()
@@ -84,22 +72,17 @@ def _save(folder: Path | None, secret: SecretStr, grace: timedelta) -> None:
         except ValidationError as error:
             raise ConfigurationError(f"the secret is invalid ({explain(error)})") from None
         block.save(CRON_SECRET, overwrite=True)
-    if folder:
+    if folder := use_running_stack():
         _keep_copy(folder / CRON_SECRET_FILE, secret)
     until = block.previous_until
     kept = f"the one before it until {until:%Y-%m-%d %H:%M} UTC" if until else "no other"
-    _say(f"Saved. Within seconds the HTTP API accepts it, and {kept}.")
+    say_aside(f"Saved. Within seconds the HTTP API accepts it, and {kept}.")
 
 
 def _keep_copy(file: Path, secret: SecretStr) -> None:
     try:
         write_private(file, secret.get_secret_value())
     except OSError as error:
-        _say(f"The copy in {file} could not be written ({error.strerror}), and is the old one.")
+        say_aside(f"The copy in {file} could not be written ({error.strerror}), and is the old one.")
     else:
-        _say(f"A copy is kept in {file}.")
-
-
-def _say(line: str) -> None:
-    # Nothing but a secret goes to the standard output.
-    sys.stderr.write(f"{line}\n")
+        say_aside(f"A copy is kept in {file}.")

@@ -1,9 +1,7 @@
-"""What commands share: the database, ids and names as arguments, and a secret from standard input.
-
-It imports prefect only when a command opens the database, because `use_running_stack` must come first.
-"""
+"""What commands share: the database, ids and names as arguments, and a secret from standard input."""
 
 import getpass
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,9 @@ from cyclopts.validators import Number
 from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
+from sivera.database import check, open_engine, parse_url
 from sivera.errors import ConfigurationError
 
 UNMIGRATED = ("42P01", "42703")
@@ -28,23 +28,49 @@ def _check_name(_type: object, name: str) -> None:
 
 Name = Annotated[str, Parameter(validator=_check_name)]
 Id = Annotated[int, Parameter(validator=Number(gte=1, lt=2**63))]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 @contextmanager
-def open_database() -> Iterator[Engine]:
-    """Yield the engine of the database that the block names, and close everything that the process opened."""
+def open_session() -> Iterator[Session]:
+    """Yield a session on the database of SIVERA_DATABASE_URL, else on that of the block: only this takes Prefect."""
+    if given := os.environ.get("SIVERA_DATABASE_URL"):
+        url = parse_url(given)
+    else:
+        from blocks.database import load_database_url  # noqa: PLC0415
+
+        url = load_database_url()
+    engine = open_engine(url, pool_size=1)
+    try:
+        check(engine)
+        with _explained(), Session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def open_resources() -> Iterator[Engine]:
+    """Yield the engine of `tasks.resources`, and close everything there when the body ends."""
     from tasks import resources  # noqa: PLC0415
 
     try:
-        yield resources.engine()
+        with _explained():
+            yield resources.engine()
+    finally:
+        resources.close()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in UNMIGRATED:
             raise ConfigurationError("the database is not migrated to this version: run `sivera migrate`") from None
         raise ConfigurationError(
             f"the database failed ({type(error.orig).__name__}): check that it works, and try again"
         ) from None
-    finally:
-        resources.close()
 
 
 def read_secret(what: str) -> SecretStr:

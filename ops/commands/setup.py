@@ -1,36 +1,35 @@
-"""`sivera setup`: saves the secrets of the jobs as blocks of the Prefect server. It imports prefect."""
+"""`sivera setup`, `deploy` and `migrate`: what brings a Prefect server and a database up to date."""
 
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from prefect.blocks.core import Block
 
 from blocks.names import CRON_SECRET
 from blocks.secrets import read_environment, read_text
 from blocks.setup import Change, save_secrets
+from ops import deploy as deploying
+from ops.commands.session import open_resources
+from ops.commands.tables import say
 from ops.stack.folder import CRON_SECRET_FILE, write_private
-from ops.timetable import find_timetable, read_timetable
+from ops.stack.prefect_server import use_running_stack
+from ops.timetable import full_names, read_timetable
+from sivera import database
 from sivera.errors import ConfigurationError
 
 STANDARD_INPUT = "-"
 
-Say = Callable[[str], None]
 
-
-def setup(source: str | None, folder: Path | None, say: Say) -> None:
-    """Save secrets as blocks, and print what changed.
+def setup(*, source: Annotated[str | None, Parameter(name="--from", allow_leading_hyphen=True)] = None) -> None:
+    """Save secrets as blocks, and print what changed. If anything does not fit, nothing is saved.
 
     Args:
-        source: A file, `-` for standard input, or None for the environment.
-        folder: The folder of the stack that runs here, which keeps a copy of the secret of its HTTP API.
-        say: Prints a line.
-
-    Raises:
-        ConfigurationError: Something does not fit (a line for each thing), or the server does not answer; nothing was
-            saved.
+        source: A file of such variables that only its owner can read; - is standard input.
     """
     jobs = job_names()
     blocks = read_environment(os.environ, jobs) if source is None else read_text(_text_of(source), jobs)
@@ -39,27 +38,41 @@ def setup(source: str | None, folder: Path | None, say: Say) -> None:
             "there is nothing to save: set variables such as SIVERA_DATABASE_URL, or name a file by --from; "
             "with --from, the environment is not read"
         )
-    _save(blocks, folder, say)
+    _save(blocks, use_running_stack())
 
 
-def save_environment(folder: Path | None, say: Say) -> None:
-    """Save the secrets that the environment gives, if any.
+def deploy() -> None:
+    """Bring the Prefect server up to date, and print what changed."""
+    save_environment(use_running_stack())
+    summary = deploying.deploy()
+    for what in ("created", "updated", "unchanged", "removed", "pruned", "kept_paused"):
+        names = [*getattr(summary.setup, what, ()), *getattr(summary, what, ())]
+        if names:
+            say(f"{what.replace('_', ' ')}: {', '.join(names)}")
+    for block in summary.setup.missing:
+        say(f"missing: {block}")
 
-    Raises:
-        ConfigurationError: As `setup`.
-    """
+
+def migrate() -> None:
+    """Migrate the database that the block names."""
+    with open_resources() as engine:
+        database.migrate(engine)
+    say("The database is at this version.")
+
+
+def save_environment(folder: Path | None) -> None:
+    """Save the secrets that the environment gives, if any; a stack's folder keeps a copy of the HTTP API's secret."""
     if blocks := read_environment(os.environ, job_names()):
-        _save(blocks, folder, say)
+        _save(blocks, folder)
 
 
 def job_names() -> set[str]:
     """Return the jobs and their deployments, these as 'job/name'."""
-    timetable, flows = read_timetable(find_timetable())
-    jobs = {flow.name for flow in flows.values()}
-    return jobs | {f"{flows[each.entrypoint].name}/{each.name}" for each in timetable.deployments}
+    timetable, flows = read_timetable()
+    return {flow.name for flow in flows.values()} | full_names(timetable, flows).keys()
 
 
-def _save(blocks: Mapping[str, Block], folder: Path | None, say: Say) -> None:
+def _save(blocks: Mapping[str, Block], folder: Path | None) -> None:
     changes = save_secrets(blocks)
     for kind in Change:
         if names := [name for name, change in changes.items() if change is kind]:

@@ -11,15 +11,15 @@ from prefect.client.orchestration import SyncPrefectClient
 from sqlalchemy.orm import Session
 
 from blocks.server import connect
-from ops.commands.session import open_database
-from ops.commands.tables import print_table, printable, to_minute
+from ops.commands.session import Flag, open_resources
+from ops.commands.tables import print_table, say, to_minute
 from sivera.alerts.conditions import Kind
 from sivera.alerts.queries import list_open, stale_accounts
 from sivera.clock import read_clock
 from sivera.grants.rules import WAITING
 from sivera.metrics import definitions as of
-from sivera.metrics.collecting import measure
 from sivera.metrics.definitions import Collection, Sample
+from sivera.metrics.queries import measure
 from sivera.metrics.rules import COMPLETED
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls
@@ -43,25 +43,25 @@ class Status(Value):
     figures: Collection
 
 
-def show_status(*, as_json: bool) -> int:
+def status(*, json: Flag = False) -> int:
     """Print how things stand; return 1 if something needs a person, else 0.
 
-    Raises:
-        ConfigurationError: The Prefect server or the database does not answer.
+    Args:
+        json: Print it as one JSON object.
     """
     with connect() as client:
-        status = read_status(client)
-    if as_json:
-        sys.stdout.write(f"{status.model_dump_json()}\n")
+        found = read_status(client)
+    if json:
+        sys.stdout.write(f"{found.model_dump_json()}\n")
     else:
-        _print(status)
-    return 1 if status.attention else 0
+        _print(found)
+    return 1 if found.attention else 0
 
 
 def read_status(client: SyncPrefectClient) -> Status:
     """Ask how things stand now."""
     jobs = job_statuses(client)
-    with open_database() as engine, Session(engine) as session:
+    with open_resources() as engine, Session(engine) as session:
         at = read_clock(session)
         samples = list(measure(session, read_daily_calls()))
         if backup_at := last_backup():
@@ -91,11 +91,10 @@ def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alert
 
 
 def _print(status: Status) -> None:
-    write = sys.stdout.write
-    write(f"{to_minute(status.at)} UTC: {'look at this' if status.attention else 'nothing needs you'}\n")
+    say(f"{to_minute(status.at)} UTC: {'look at this' if status.attention else 'nothing needs you'}")
     for sentence in status.attention:
-        write(f"  ! {printable(sentence)}\n")
-    write("\n")
+        say(f"  ! {sentence}")
+    say("")
     _table(("job", "last run", "outcome", "took", "began late by", "next"), [_job_row(job) for job in status.jobs])
     for table in tables(status.figures):
         _table(table.columns, table.rows)
@@ -103,9 +102,8 @@ def _print(status: Status) -> None:
 
 def _table(columns: Sequence[str], rows: Sequence[Row]) -> None:
     if rows:
-        written = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
-        print_table(columns, written, notes=(), empty="")
-        sys.stdout.write("\n")
+        print_table(columns, [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows], "")
+        say("")
 
 
 def _job_row(job: JobStatus) -> Sequence[str]:

@@ -11,14 +11,14 @@ PIPE_WIDTH = 10_000
 """In characters: no row is folded in a pipe."""
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], empty: str) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str, notes: Sequence[str] = ()) -> None:
     """Print rows below their column names, then the notes, a line each.
 
     Args:
         columns: Their names.
         rows: A text for each column.
-        notes: Remarks on single rows.
         empty: The sentence to print if there are no rows.
+        notes: Remarks on single rows.
     """
     # Names come from the platforms: they must not act as markup, emoji or commands of the terminal.
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, emoji=False, highlight=False)
@@ -43,6 +43,11 @@ def say(line: str) -> None:
     """Print a line at once, also into a pipe."""
     sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()
+
+
+def say_aside(line: str) -> None:
+    """Print a line to the error output, for commands that print nothing but a secret to the standard output."""
+    sys.stderr.write(f"{line}\n")
 
 
 def to_minute(when: datetime) -> str:

@@ -1,30 +1,23 @@
-"""`sivera teams`: where a team's day ends, and what language it reads.
-
-What imports prefect is imported inside the commands; see `ops.cli`.
-"""
+"""`sivera teams`: where a team's day ends, and what language it reads. It needs no Prefect."""
 
 from typing import Literal
 
 from cyclopts import App
-from sqlalchemy.orm import Session
 
+from ops.commands.session import open_session
 from ops.commands.tables import print_table, say
-from ops.stack.prefect_server import use_running_stack
 from sivera.accounts import queries as team_queries
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.reports.rules import find_zone
 
-teams = App(name="teams", help="The teams: where their day ends, and what language they read.")
+teams = App(name="teams")
 
 
 @teams.command(name="list")
 def list_teams() -> None:
     """List the teams: their time zone, their language, and what time it is there."""
-    use_running_stack()
-    from ops.commands.session import open_database  # noqa: PLC0415
-
-    with open_database() as engine, Session(engine) as session:
+    with open_session() as session:
         found = [(team, find_zone(team.timezone)) for team in team_queries.list_teams(session)]
     now = utc_now()
     print_table(
@@ -39,12 +32,12 @@ def list_teams() -> None:
             )
             for team, zone in found
         ],
-        notes=[
+        "There are no teams. Connect a grant, which makes one: sivera credentials add --help",
+        [
             f"Nobody knows the time zone of {team.name}: it gets no report. Run: sivera teams set"
             for team, zone in found
             if not zone
         ],
-        empty="There are no teams. Connect a grant, which makes one: sivera credentials add --help",
     )
 
 
@@ -56,18 +49,12 @@ def set_team(team: str, /, *, timezone: str | None = None, language: Literal["en
         team: The team's name.
         timezone: An IANA name, such as Asia/Seoul. A report is due at 01:00 there.
         language: English or Korean.
-
-    Raises:
-        ConfigurationError: There is nothing to change, no such team, or no such time zone; nothing was changed.
     """
-    use_running_stack()
-    from ops.commands.session import open_database  # noqa: PLC0415
-
     if timezone is None and language is None:
         raise ConfigurationError("there is nothing to change: give --timezone, --language or both")
     if timezone is not None and not find_zone(timezone):
         raise ConfigurationError(f"nobody knows the time zone '{timezone}': write an IANA name, such as Asia/Seoul")
-    with open_database() as engine, Session(engine) as session, session.begin():
+    with open_session() as session, session.begin():
         found = team_queries.change_team(session, team, timezone=timezone, language=language)
         if found is None:
             raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")

@@ -7,16 +7,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import URL
-
 from blocks.database import load_database_url
 from blocks.names import BACKUP_JOB, BACKUPS
 from blocks.platform_app import load_platform_app
 from blocks.storage import load_storage
 from blocks.token_key import load_keyring
 from ops.commands.tables import to_minute
-from ops.doctor.findings import Finding, Skipped, explain, fault, few, ok, warning
-from ops.doctor.installation import STATEMENT_SECONDS, Installation
+from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
 from sivera.alerts.queries import stale_accounts
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, Outcome
@@ -27,6 +24,8 @@ from sivera.grants.keys import require_keys
 from sivera.grants.queries import ending_grants, inactive_grants, platforms_in_use
 from sivera.units import duration
 from sivera.values import PlatformName
+
+STATEMENT_SECONDS = 5
 
 STALE = timedelta(hours=2)
 ENDING = timedelta(days=1)
@@ -43,21 +42,19 @@ LEAST_FREE_SHARE = 0.1
 
 
 def check_database(installation: Installation) -> Finding:
-    """Connect to the database."""
-    engine = open_engine(_database_url(installation), pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    """Connect to the database that the block names or, if the Prefect server is away, the environment."""
+    given = os.environ.get("SIVERA_DATABASE_URL")
+    if installation.opened_client:
+        url = load_database_url()
+    elif given:
+        url = parse_url(given)
+    else:
+        raise Skipped("needs the block sqlalchemy-connector/sivera-db, which names the database")
+    engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
     installation.resources.callback(engine.dispose)
     check(engine)
     installation.opened_engine = engine
     return ok(f"answers at {engine.url.render_as_string(hide_password=True)}")
-
-
-def _database_url(installation: Installation) -> URL:
-    """Return the URL of the block or, if the Prefect server is away, of the environment."""
-    if installation.opened_client:
-        return load_database_url()
-    if set_ := os.environ.get("SIVERA_DATABASE_URL"):
-        return parse_url(set_)
-    raise Skipped("needs the block sqlalchemy-connector/sivera-db, which names the database")
 
 
 def check_migrations(installation: Installation) -> Finding:

@@ -1,14 +1,19 @@
-"""All checks in their order. What goes wrong in one never stops the others."""
+"""`sivera doctor`: all checks in their order. What goes wrong in one never stops the others."""
 
-import sys
+import json as json_format
 from collections.abc import Callable, Iterator, Mapping
 
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from sqlalchemy.exc import DBAPIError
 
 from blocks.server import explain_failures
+from ops.commands.session import Flag
+from ops.commands.tables import say
 from ops.doctor import data_checks, prefect_checks
-from ops.doctor.findings import Check, Finding, Report, Skipped, Verdict, exit_code, explain, fault, line
-from ops.doctor.installation import STATEMENT_SECONDS, Installation
+from ops.doctor.data_checks import STATEMENT_SECONDS
+from ops.doctor.findings import Finding, Installation, Skipped, Verdict, explain, fault
+from ops.stack.folder import FOLDER
+from ops.stack.prefect_server import use_running_stack
 from sivera.errors import ConfigurationError
 
 Look = Callable[[Installation], Finding]
@@ -37,26 +42,38 @@ CHECKS: Mapping[str, Look] = {
 
 WIDTH = max(map(len, CHECKS))
 
+PATIENCE = {PREFECT_API_REQUEST_TIMEOUT: 5.0, PREFECT_CLIENT_MAX_RETRIES: 1}
+"""Seconds for each request to the Prefect server, of which a check makes a few. To be busy once is no fault."""
 
-def examine(installation: Installation, *, as_json: bool) -> int:
-    """Make all checks, print a line for each as it is made, or all as a JSON object; return the exit code."""
-    made = []
-    for check in checks(installation):
-        made.append(check)
+
+def doctor(*, json: Flag = False) -> int:
+    """Make all checks, and print a line for each as it is made; return the exit code.
+
+    Args:
+        json: Print the checks as one JSON object.
+    """
+    return show(Installation(folder=use_running_stack() or FOLDER), as_json=json)
+
+
+def show(installation: Installation, *, as_json: bool) -> int:
+    """Make all checks and print them; return the exit code."""
+    made = {}
+    for name, found in examine(installation):
+        made[name] = found
         if not as_json:
-            sys.stdout.write(f"{line(check, WIDTH)}\n")
-            sys.stdout.flush()
-    report = Report(exit_code=exit_code({check.verdict for check in made}), checks=tuple(made))
+            say(line(name, found))
+    code = exit_code(found.verdict for found in made.values())
     if as_json:
-        sys.stdout.write(f"{report.model_dump_json()}\n")
-    return report.exit_code
+        checks = [{"name": name, **found.model_dump()} for name, found in made.items()]
+        say(json_format.dumps({"exit_code": code, "checks": checks}, ensure_ascii=False))
+    return code
 
 
-def checks(installation: Installation) -> Iterator[Check]:
+def examine(installation: Installation) -> Iterator[tuple[str, Finding]]:
     """Make all checks, one after the other."""
-    with installation.examined():
+    with temporary_settings(PATIENCE), installation.resources:
         for name, look in CHECKS.items():
-            yield Check(name=name, **dict(make(look, installation)))
+            yield name, make(look, installation)
 
 
 def make(look: Look, installation: Installation) -> Finding:
@@ -73,3 +90,16 @@ def make(look: Look, installation: Installation) -> Finding:
         return fault(what, "see its log, and try again")
     except Exception as error:  # noqa: BLE001 - a defect in one check must not hide what the others find
         return fault(f"the check itself failed ({type(error).__name__})", "report it: it is a defect of Sivera Jobs")
+
+
+def exit_code(verdicts: Iterator[Verdict]) -> int:
+    """Return 0 if all is well, 1 if the worst is a warning, and 2 if there is a fault."""
+    return max(({Verdict.WARNING: 1, Verdict.FAULT: 2}.get(verdict, 0) for verdict in verdicts), default=0)
+
+
+def line(name: str, found: Finding) -> str:
+    """Return a finding as a line for a person."""
+    loud = found.verdict in (Verdict.WARNING, Verdict.FAULT)
+    verdict = found.verdict.upper() if loud else found.verdict.value
+    remedy = f" Remedy: {found.remedy}." if found.remedy else ""
+    return f"{verdict:<8} {name:<{WIDTH}} {found.text}.{remedy}"

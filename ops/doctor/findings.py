@@ -1,10 +1,22 @@
-"""What a check finds, and how it is printed."""
+"""What the doctor examines, and what a check finds there."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
-from ops.commands.tables import printable
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from ops.deploy import read_deployments
+from ops.stack.folder import FOLDER
+from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.values import Value
 
@@ -29,19 +41,6 @@ class Finding(Value):
     verdict: Verdict
     text: str
     remedy: str = ""
-
-
-class Check(Finding):
-    """A finding with the name of its check."""
-
-    name: str
-
-
-class Report(Value):
-    """All checks, and the worst verdict as the exit code."""
-
-    exit_code: int
-    checks: tuple[Check, ...]
 
 
 class Skipped(SiveraError):
@@ -73,30 +72,55 @@ def explain(errors: Iterable[ConfigurationError]) -> Finding:
     return fault("; ".join(wrong), "; ".join(dict.fromkeys(remedies)))
 
 
-def given(part: T | None, what: str) -> T:
-    """Return a part of the installation; `what` names it for a person.
-
-    Raises:
-        Skipped: It is not there.
-    """
-    if part is None:
-        raise Skipped(f"needs {what}")
-    return part
-
-
-def exit_code(verdicts: Collection[Verdict]) -> int:
-    """Return 0 if all is well, 1 if the worst is a warning, and 2 if there is a fault."""
-    return 2 if Verdict.FAULT in verdicts else int(Verdict.WARNING in verdicts)
-
-
 def few(items: Sequence[object]) -> str:
     """Return the first of them as a text, and how many more there are."""
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(map(str, items[:SHOWN])) + more
 
 
-def line(check: Check, width: int) -> str:
-    """Return a check as a line for a person, its name padded to a width."""
-    verdict = check.verdict.value if check.verdict in (Verdict.OK, Verdict.SKIPPED) else check.verdict.value.upper()
-    remedy = f" Remedy: {check.remedy}." if check.remedy else ""
-    return printable(f"{verdict:<8} {check.name:<{width}} {check.text}.{remedy}")
+@dataclass
+class Installation:
+    """What the checks look at. Those of the Prefect server and of the database open what later checks use.
+
+    Args:
+        now: This machine's clock.
+        folder: Where the local stack keeps its data.
+        timetable_path: Another file than the package's prefect.yaml.
+    """
+
+    now: Callable[[], datetime] = utc_now
+    folder: Path = FOLDER
+    timetable_path: Path | None = None
+    resources: ExitStack = field(default_factory=ExitStack)
+    opened_client: SyncPrefectClient | None = None
+    opened_engine: Engine | None = None
+    is_migrated: bool = False
+
+    @property
+    def client(self) -> SyncPrefectClient:
+        """The client of the Prefect server."""
+        return _given(self.opened_client, "the Prefect server")
+
+    @cached_property
+    def deployed(self) -> Mapping[str, DeploymentResponse]:
+        """Our deployments on the server, by 'flow/deployment'."""
+        return read_deployments(self.client)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine on the database."""
+        return _given(self.opened_engine, "the database")
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session on the database, if that has the tables of this version."""
+        engine = self.engine
+        _given(self.is_migrated or None, "a database of this version")
+        with Session(engine) as session:
+            yield session
+
+
+def _given(part: T | None, what: str) -> T:
+    if part is None:
+        raise Skipped(f"needs {what}")
+    return part

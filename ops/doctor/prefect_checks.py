@@ -1,11 +1,10 @@
 """The checks of the Prefect server: its worker, limits, automations, blocks, deployments and runs."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import requires
-from typing import Any
 
 import httpx
 from packaging.requirements import Requirement
@@ -18,7 +17,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType, WorkerStatus
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -35,9 +33,9 @@ from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, TAG, WORK_POOL
 from blocks.server import BlockMissingError, connect, load, without_credentials
 from blocks.storage import STORAGES, load_storage
-from ops.doctor.findings import Finding, Skipped, explain, fault, few, ok, warning
-from ops.doctor.installation import Installation
-from ops.timetable import BY_HAND, Deployment, find_timetable, read_timetable
+from ops.deploy import differences, switched_off
+from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
+from ops.timetable import full_names, read_timetable
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
@@ -51,7 +49,6 @@ LATE = timedelta(seconds=60)
 Loads = dict[str, Callable[[], object]]
 """What loads a block, by the block's name."""
 
-DEFAULT_QUEUE = "default"
 OURS = "sivera: "
 """How the names of our automations begin."""
 
@@ -175,71 +172,22 @@ def _load(blocks: Loads, optional: Collection[str]) -> tuple[list[str], list[Con
 
 def check_deployments(installation: Installation) -> Finding:
     """Compare what is deployed with prefect.yaml, and name what an operator switched off."""
-    timetable, flows = read_timetable(installation.timetable_path or find_timetable())
-    listed = {f"{flows[each.entrypoint].name}/{each.name}": each for each in timetable.deployments}
+    timetable, flows = read_timetable(installation.timetable_path)
+    listed = full_names(timetable, flows)
     deployed = installation.deployed
-    both = {name: (listed[name], deployed[name]) for name in listed if name in deployed}
+    both = {name: each for name, each in listed.items() if name in deployed}
     wrong = [f"{name} is not deployed" for name in listed if name not in deployed]
     wrong += [f"{name} is not in prefect.yaml" for name in deployed if name not in listed]
-    wrong += [f"{name} differs in {', '.join(drift)}" for name, pair in both.items() if (drift := differences(*pair))]
-    off = [each for name, pair in both.items() for each in switched_off(name, *pair)]
+    for name, each in both.items():
+        if drift := differences(flows[each.entrypoint], each, deployed[name]):
+            wrong.append(f"{name} differs in {', '.join(drift)}")
+    off = [part for name, each in both.items() for part in switched_off(name, each, deployed[name])]
     said = f"switched off: {few(off)}"
     if wrong:
         return fault("; ".join(wrong + [said] * bool(off)), "run `sivera deploy`")
     if off:
         return warning(said, "switch on in the UI what should run")
     return ok(f"all {len(deployed)} are as prefect.yaml says")
-
-
-def differences(listed: Deployment, deployed: DeploymentResponse) -> list[str]:
-    """Return what of a deployment differs from prefect.yaml; being switched off is no difference."""
-    wanted, found = _as_listed(listed), _as_deployed(deployed)
-    return [key for key in sorted(wanted.keys() | found.keys()) if wanted.get(key) != found.get(key)]
-
-
-def switched_off(name: str, listed: Deployment, deployed: DeploymentResponse) -> Iterator[str]:
-    """Yield the deployment and those of its schedules that prefect.yaml would run and an operator switched off."""
-    if deployed.paused and not listed.paused:
-        yield name
-    inactive = {each.slug for each in deployed.schedules if not each.active}
-    yield from (f"{name}/{each.slug}" for each in listed.schedules if each.active and each.slug in inactive)
-
-
-def _as_listed(listed: Deployment) -> Mapping[str, Any]:
-    limit, pool = listed.concurrency_limit, listed.work_pool
-    return {f"schedule {each.slug}": (each.cron, each.timezone, each.parameters) for each in listed.schedules} | {
-        "entrypoint": listed.entrypoint,
-        "description": listed.description,
-        "tags": set(listed.tags),
-        "parameters": listed.parameters,
-        "concurrency limit": (limit.limit, limit.collision_strategy, limit.grace_period_seconds),
-        "work pool": (pool.name, pool.work_queue_name or DEFAULT_QUEUE, pool.job_variables),
-    }
-
-
-def _as_deployed(deployed: DeploymentResponse) -> Mapping[str, Any]:
-    limit, options = deployed.global_concurrency_limit, deployed.concurrency_options
-    return {
-        f"schedule {each.slug}": (
-            getattr(each.schedule, "cron", None),
-            getattr(each.schedule, "timezone", None),
-            each.parameters,
-        )
-        for each in deployed.schedules
-        # Schedules that an operator made have no slug, or one that we gave them.
-        if each.slug and not each.slug.startswith(BY_HAND)
-    } | {
-        "entrypoint": deployed.entrypoint,
-        "description": deployed.description,
-        "tags": set(deployed.tags),
-        "parameters": deployed.parameters,
-        "concurrency limit": (
-            limit and limit.limit,
-            options and options.collision_strategy.value,
-            options and options.grace_period_seconds,
-        ),
-        "work pool": (deployed.work_pool_name, deployed.work_queue_name, deployed.job_variables),
-    }
 
 
 def check_runs(installation: Installation) -> Finding:

@@ -3,25 +3,28 @@
 May not import prefect at its top; see `ops.stack.prefect_server`.
 """
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import httpx
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
+from ops.commands.session import Flag
 from ops.stack.folder import DEMO_FOLDER
-from ops.stack.prefect_server import PrefectServer
 from ops.stack.processes import StackError
-from ops.stack.stack import HttpApi, Stack, prepare_database
+from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.crypto import Keyring
 from sivera.database import open_engine
@@ -38,14 +41,15 @@ if TYPE_CHECKING:
 DEPLOYMENT = "sync-campaigns/all"
 TEAMS = ("한빛 커머스", "Northwind Goods", "Lumen Studio")
 CONNECTIONS_AT_ONCE = 4
-NOTEWORTHY_SECONDS = 3
 SANDBOX_SECONDS = 60
 """How long the sandbox may take to answer: it starts beside the Prefect server, which needs both processors."""
 COLUMNS = ("accounts", "added", "changed", "unchanged", "removed", "metric_rows", "failed")
 
+Apps = Mapping[PlatformName, AppCredentials]
+
 
 class DemoResult(Value):
-    """What the demo's run did. `succeeded` where it did what it should: every account synced, none failed."""
+    """What the demo's run did. `succeeded` if it did what it should: every account synced, none failed."""
 
     succeeded: bool
     accounts: int
@@ -56,7 +60,7 @@ class DemoResult(Value):
 
 @dataclass(frozen=True)
 class Steps:
-    """Tells what is done and how long it took."""
+    """Prints what is done and how long it took."""
 
     console: Console
 
@@ -73,18 +77,37 @@ class Steps:
         self.say(f"{time.monotonic() - begun:6.1f} s  {name}")
 
 
-def run_demo(stack: Stack, accounts: int, console: Console) -> DemoResult:
-    """Fill a stack with the demo and run sync-campaigns on it, once; print what it did.
+def demo(
+    *,
+    exit: Flag = False,  # noqa: A002 - the flag's name
+    json: Flag = False,
+    accounts: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 12,
+) -> int:
+    """Start the stack with demo data and run the main job once; stay until Ctrl-C.
 
     Args:
-        stack: A stack in which nothing is started.
-        accounts: Ad accounts on each platform, shared by the demo's teams.
-        console: Where to print.
+        exit: End after the run; the exit code is 0 if it did what it should.
+        json: Print the result as a JSON object in the last line of the output, and all else to the error output.
+        accounts: Ad accounts on each platform.
+    """
+    steps = Steps(Console(stderr=json))
+    with open_stack(DEMO_FOLDER, steps.say) as stack:
+        result = run_demo(stack, accounts, steps)
+        if json:
+            sys.stdout.write(result.model_dump_json(exclude={"succeeded"}) + "\n")
+            sys.stdout.flush()
+        if not exit:
+            steps.say("Ctrl-C ends the demo; its data stays in .sivera/demo.")
+            stack.watch()
+    return 0 if result.succeeded else 1
+
+
+def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
+    """Fill a stack in which nothing is started with this many accounts a platform, and run sync-campaigns on it once.
 
     Raises:
         SiveraError: A part does not start, or ends, or refuses.
     """
-    steps = Steps(console)
     begun = time.monotonic()
     server = stack.start_server()
     with steps.step("PostgreSQL, migrated (the Prefect server starts meanwhile)"):
@@ -95,107 +118,62 @@ def run_demo(stack: Stack, accounts: int, console: Console) -> DemoResult:
         sandbox = stack.start_sandbox()
     with steps.step("Prefect server (its first start makes its database)"):
         stack.join_server(server)
-    demo = _Demo(stack, server, url, sandbox, accounts, steps)
-    http_api = demo.deploy()
-    result = demo.sync()
+    from blocks.setup import setup  # noqa: PLC0415
+    from blocks.token_key import load_keyring  # noqa: PLC0415
+    from ops.deploy import deploy  # noqa: PLC0415
+
+    apps = {
+        platform: AppCredentials(
+            client_id=CLIENT_ID, client_secret=SecretStr(CLIENT_SECRET), base_url=f"{sandbox}/{platform.value}"
+        )
+        for platform in PlatformName
+    }
+    database_url = url.render_as_string(hide_password=False)
+    with steps.step("Work pool, limits, blocks and automations"):
+        setup(database_url, apps, stack.storage_dir)
+        stack.start_worker(server)
+    expected = accounts * len(PlatformName)
+    with steps.step(f"{len(TEAMS)} teams connect {expected} ad accounts"):
+        _connect_teams(url, sandbox, load_keyring(), apps, accounts)
+    http_api = stack.start_http_api()
+    with steps.step("Deployments (the worker and the HTTP API start meanwhile)"):
+        deploy(database_url, apps)
+        stack.check()
+    run, summary = _sync(stack, url, expected, steps)
+    result = DemoResult(
+        succeeded=run.state_name == "Completed" and summary.synced == summary.accounts == expected,
+        accounts=summary.accounts,
+        failed=summary.failed,
+        platforms={name: summary.platforms[name] for name in PlatformName if name in summary.platforms},
+        run_url=server.run_url(run.id),
+    )
+    _print_result(summary, result, steps)
     if http_api:
         http_api.wait(steps.say)
     steps.say(f"{time.monotonic() - begun:6.1f} s  in all")
     return result
 
 
-@dataclass(frozen=True)
-class _Demo:
-    """A stack whose server, database and sandbox run; `accounts` are those on each platform."""
-
-    stack: Stack
-    server: PrefectServer
-    url: URL
-    sandbox: str
-    accounts: int
-    steps: Steps
-
-    @property
-    def expected(self) -> int:
-        """How many accounts the run should sync."""
-        return self.accounts * len(PlatformName)
-
-    def deploy(self) -> HttpApi | None:
-        """Bring the server up to date, connect the teams, and start the worker and the HTTP API."""
-        from blocks.setup import setup  # noqa: PLC0415
-        from blocks.token_key import load_keyring  # noqa: PLC0415
-        from ops.deploy import deploy  # noqa: PLC0415
-
-        apps = {
-            platform: AppCredentials(
-                client_id=CLIENT_ID, client_secret=SecretStr(CLIENT_SECRET), base_url=f"{self.sandbox}/{platform.value}"
-            )
-            for platform in PlatformName
-        }
-        database_url = self.url.render_as_string(hide_password=False)
-        with self.steps.step("Work pool, limits, blocks and automations"):
-            setup(database_url, apps, self.stack.storage_dir)
-            self.stack.start_worker(self.server)
-        with self.steps.step(f"{len(TEAMS)} teams connect {self.expected} ad accounts"):
-            self._connect_teams(load_keyring(), apps)
-        http_api = self.stack.start_http_api()
-        with self.steps.step("Deployments (the worker and the HTTP API start meanwhile)"):
-            deploy(database_url, apps)
-            self.stack.check()
-        return http_api
-
-    def sync(self) -> DemoResult:
-        """Run the main job through the worker, and print what it did."""
-        from ops.stack.runs import run_deployment  # noqa: PLC0415
-
-        def watch(run: "FlowRun", ended: int) -> None:
-            self.stack.check()
-            status.update(f"{DEPLOYMENT}: {run.state_name}, {ended} tasks ended of about {self.expected}")
-
-        begun = time.monotonic()
-        with self.steps.console.status(DEPLOYMENT) as status:
-            run = run_deployment(DEPLOYMENT, {"options": {"mode": "full"}}, watch)
-        self._say_times(run, time.monotonic() - begun)
-        summary = _read_summary(self.url, run)
-        result = DemoResult(
-            succeeded=run.state_name == "Completed" and summary.synced == summary.accounts == self.expected,
-            accounts=summary.accounts,
-            failed=summary.failed,
-            platforms={name: summary.platforms[name] for name in PlatformName if name in summary.platforms},
-            run_url=self.server.run_url(run.id),
-        )
-        _print_summary(summary, result, self.steps)
-        return result
-
-    def _connect_teams(self, keyring: Keyring, apps: Mapping[PlatformName, AppCredentials]) -> None:
-        share, rest = divmod(self.accounts, len(TEAMS))
-        shares = {team: share + (rank < rest) for rank, team in enumerate(TEAMS)}
-        # One after the other: the sandbox numbers them in this order, each time the same.
-        grants = [
-            (platform, team, _add_grant(self.sandbox, platform, shares[team]))
-            for platform in apps
-            for team in TEAMS
-            if shares[team]
+def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, accounts: int) -> None:
+    share, rest = divmod(accounts, len(TEAMS))
+    shares = {team: share + (rank < rest) for rank, team in enumerate(TEAMS)}
+    # One after the other: the sandbox numbers them in this order, each time the same.
+    grants = [
+        (platform, team, _add_grant(sandbox, platform, shares[team]))
+        for platform in apps
+        for team in TEAMS
+        if shares[team]
+    ]
+    clients = {platform: open_client(platform, app) for platform, app in apps.items()}
+    engine = open_engine(url)
+    with ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
+        connecting = [
+            pool.submit(connect, engine, keyring, clients[platform], team=team, tokens=tokens)
+            for platform, team, tokens in grants
         ]
-        clients = {platform: open_client(platform, app) for platform, app in apps.items()}
-        engine = open_engine(self.url)
-        with ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
-            connecting = [
-                pool.submit(connect, engine, keyring, clients[platform], team=team, tokens=tokens)
-                for platform, team, tokens in grants
-            ]
-        engine.dispose()
-        for connection in connecting:
-            connection.result()
-
-    def _say_times(self, run: "FlowRun", seconds: float) -> None:
-        waited = run.start_time - run.created if run.start_time and run.created else timedelta()
-        before = seconds - (waited + run.total_run_time).total_seconds()
-        if before > NOTEWORTHY_SECONDS:
-            self.steps.say(f"{before:6.1f} s  The timetable's own run went first")
-        self.steps.say(f"{waited.total_seconds():6.1f} s  The worker takes up {DEPLOYMENT} and starts its process")
-        message = run.state.message if run.state else None
-        self.steps.say(f"{run.total_run_time.total_seconds():6.1f} s  The run: {run.state_name}, {message}")
+    engine.dispose()
+    for connection in connecting:
+        connection.result()
 
 
 def _add_grant(sandbox: str, platform: PlatformName, accounts: int) -> GrantTokens:
@@ -211,21 +189,33 @@ def _add_grant(sandbox: str, platform: PlatformName, accounts: int) -> GrantToke
     )
 
 
-def _read_summary(url: URL, run: "FlowRun") -> SyncSummary:
+def _sync(stack: Stack, url: URL, expected: int, steps: Steps) -> "tuple[FlowRun, SyncSummary]":
+    """Run the main job through the worker; return the run and what it did."""
+    from ops.stack.runs import run_deployment  # noqa: PLC0415
+
+    def watch(run: "FlowRun", ended: int) -> None:
+        stack.check()
+        status.update(f"{DEPLOYMENT}: {run.state_name}, {ended} tasks ended of about {expected}")
+
+    with steps.console.status(DEPLOYMENT) as status:
+        run = run_deployment(DEPLOYMENT, {"options": {"mode": "full"}}, watch)
+    waited = run.start_time - run.created if run.start_time and run.created else timedelta()
+    message = run.state.message if run.state else None
+    steps.say(f"{waited.total_seconds():6.1f} s  The worker takes up {DEPLOYMENT} and starts its process")
+    steps.say(f"{run.total_run_time.total_seconds():6.1f} s  The run: {run.state_name}, {message}")
     engine = open_engine(url)
     with Session(engine) as session:
         summary = read_summary(session, run.id)
     engine.dispose()
     if summary is None:
-        message = run.state.message if run.state else None
         raise StackError(
             f"{DEPLOYMENT} ended {run.state_name} before it had a result ({message}): see the run '{run.name}' in the "
             f"Prefect UI, and {DEMO_FOLDER / 'logs' / 'prefect-worker.log'}"
         )
-    return summary
+    return run, summary
 
 
-def _print_summary(summary: SyncSummary, result: DemoResult, steps: Steps) -> None:
+def _print_result(summary: SyncSummary, result: DemoResult, steps: Steps) -> None:
     table = Table("platform", box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")

@@ -3,6 +3,7 @@
 May not import prefect: it takes seconds, and what is set here has to be set before.
 """
 
+import base64
 import os
 import secrets
 import shutil
@@ -13,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from cryptography.fernet import Fernet
 
 from ops.stack.folder import DEMO_FOLDER, FOLDER, Folder, is_running, write_private
-from ops.stack.processes import Child, child_process
+from ops.stack.processes import Child, answers, child_process
 from sivera.errors import ConfigurationError
 from sivera.settings import UNSAVED_VARIABLES
 
@@ -79,14 +79,10 @@ class PrefectServer:
     child: Child
 
     def wait(self) -> None:
-        """Return once it answers.
-
-        Raises:
-            StackError: It does not start.
-        """
+        """Return once it answers."""
         user, _, password = self.client["PREFECT_API_AUTH_STRING"].partition(":")
         # With the password: whoever else took the port in the meantime is not taken for ours.
-        self.child.wait_until(lambda: _answers(f"{self.url}/api/admin/version", (user, password)), START_SECONDS)
+        self.child.wait_until(lambda: answers(f"{self.url}/api/admin/version", (user, password)), START_SECONDS)
 
     def run_url(self, flow_run_id: object) -> str:
         """Return where the UI shows a flow run."""
@@ -103,7 +99,9 @@ def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Ite
     home = folder.path / "prefect"
     url = f"http://127.0.0.1:{port}"
     password, is_new = folder.secret("prefect-password", lambda: secrets.token_urlsafe(18))
-    encryption_key, _ = folder.secret("prefect-encryption-key", lambda: Fernet.generate_key().decode())
+    encryption_key, _ = folder.secret(
+        "prefect-encryption-key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    )
     if is_new:
         kept = os.path.relpath(folder.path / "prefect-password")
         say(f"The Prefect UI asks for user:password, which is {USER}:{password} (the password is kept in {kept}).")
@@ -212,10 +210,3 @@ def _profile(client: Mapping[str, str]) -> str:
 
 def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(OF_ANOTHER_SERVER)}
-
-
-def _answers(url: str, auth: tuple[str, str]) -> bool:
-    try:
-        return httpx.get(url, auth=auth, timeout=CHECK_SECONDS).status_code == 200
-    except (httpx.HTTPError, httpx.InvalidURL):
-        return False

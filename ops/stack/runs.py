@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
@@ -35,7 +34,7 @@ UNDER_WAY = FlowRunFilterState(
 Watch = Callable[[FlowRun, int], None]
 
 
-def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attempts: int = ATTEMPTS) -> FlowRun:
+def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch) -> FlowRun:
     """Run a deployment through a worker, and return the run once it has ended, however it has.
 
     If a scheduled run is under way, wait for it and try again.
@@ -44,7 +43,6 @@ def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attem
         name: The deployment, as 'flow/deployment'.
         parameters: Those of the flow that differ from the deployment's.
         watch: Called now and then with the run and the number of its tasks that have ended; an exception ends the wait.
-        attempts: How often to try.
 
     Raises:
         ConfigurationError: There is no such deployment, or the Prefect server does not answer.
@@ -54,12 +52,14 @@ def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch, attem
             deployment = client.read_deployment_by_name(name)
         except ObjectNotFound:
             raise ConfigurationError(f"there is no deployment '{name}': run `sivera deploy`") from None
-        for attempt in range(attempts):
+        of_flow = FlowFilter(id=FlowFilterId(any_=[deployment.flow_id]))
+        for attempt in range(ATTEMPTS):
             created = client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters))
             run = _follow(client, created, watch)
-            if not is_kept_out(run) or attempt == attempts - 1:
+            if not is_kept_out(run) or attempt == ATTEMPTS - 1:
                 break
-            _wait_for_others(client, deployment.flow_id, watch)
+            for other in client.read_flow_runs(flow_filter=of_flow, flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
+                _follow(client, other, watch)
         return run
 
 
@@ -68,12 +68,6 @@ def is_kept_out(run: FlowRun) -> bool:
     if run.state is None or not run.state.is_cancelled():
         return False
     return run.run_count == 0 or run.state.message == ANOTHER_INSTANCE
-
-
-def _wait_for_others(client: SyncPrefectClient, flow_id: UUID, watch: Watch) -> None:
-    flow = FlowFilter(id=FlowFilterId(any_=[flow_id]))
-    for other in client.read_flow_runs(flow_filter=flow, flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
-        _follow(client, other, watch)
 
 
 def put_to_rest(client: SyncPrefectClient) -> None:

@@ -6,16 +6,16 @@ May not import prefect at its top; see `ops.stack.prefect_server`.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import httpx
 from sqlalchemy import URL
 
 from blocks.names import WORK_POOL
+from ops.commands.tables import say
 from ops.stack.folder import CRON_SECRET_FILE, FOLDER, Folder, own_folder, write_private
 from ops.stack.postgres import embedded_postgres
 from ops.stack.prefect_server import (
@@ -26,7 +26,7 @@ from ops.stack.prefect_server import (
     prefect_worker,
     use_server,
 )
-from ops.stack.processes import Child, child_process, free_port
+from ops.stack.processes import Child, answers, child_process, free_port
 from sivera.database import migrate, open_engine, parse_url
 from sivera.errors import ConfigurationError
 
@@ -47,12 +47,8 @@ class HttpApi:
     secret_file: Path
 
     def wait(self, say: Callable[[str], None]) -> None:
-        """Return once it answers, and say how to call it.
-
-        Raises:
-            StackError: It does not start.
-        """
-        self.child.wait_until(lambda: _is_healthy(self.url), API_START_SECONDS)
+        """Return once it answers, and say how to call it."""
+        self.child.wait_until(lambda: answers(f"{self.url}/healthz"), API_START_SECONDS)
         say(f"The HTTP API is at {self.url}/api/cron; its secret is kept in {self.secret_file}. Try:")
         header = f"""printf 'Authorization: Bearer %s' "$(cat {self.secret_file})\""""
         say(f"  {header} | curl -sS -H @- {self.url}/api/cron")
@@ -68,7 +64,8 @@ class Stack:
     """
 
     def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
-        self.folder, self._resources, self._say = folder, resources, say
+        self.folder, self._say = folder, say
+        self._enter = resources.enter_context
         self.children: list[Child] = []
 
     @property
@@ -78,23 +75,18 @@ class Stack:
 
     def start_postgres(self, database: str = "sivera") -> URL:
         """Start PostgreSQL and return the URL of a database in it, made if need be."""
-        postgres = self._resources.enter_context(embedded_postgres(self.folder, database))
+        postgres = self._enter(embedded_postgres(self.folder, database))
         self.children.append(postgres.child)
         return postgres.url
 
     def start_server(self) -> PrefectServer:
         """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
-        port = self._resources.enter_context(free_port(SERVER_PORT, self._say))
-        server = self._resources.enter_context(prefect_server(self.folder, port, self._say))
+        server = self._enter(prefect_server(self.folder, self._enter(free_port(SERVER_PORT, self._say)), self._say))
         self.children.append(server.child)
         return server
 
     def join_server(self, server: PrefectServer) -> None:
-        """Let this process talk to our server, once it answers and what an earlier stack left running is put to rest.
-
-        Raises:
-            StackError: It does not start.
-        """
+        """Let this process talk to our server once it answers, and end the runs that an earlier stack left."""
         use_server(server.client)
         # Prefect takes seconds to import: here the server is still starting.
         from blocks.server import connect  # noqa: PLC0415
@@ -106,8 +98,7 @@ class Stack:
 
     def start_worker(self, server: PrefectServer | None) -> None:
         """Start a worker of our work pool, at our server or (None) at the one that the environment names."""
-        client = server.client if server else None
-        self.children.append(self._resources.enter_context(prefect_worker(self.folder, WORK_POOL, client)))
+        self.children.append(self._enter(prefect_worker(self.folder, WORK_POOL, server.client if server else None)))
 
     def start_http_api(self) -> HttpApi | None:
         """Start the HTTP API for the Prefect server that this process talks to; return None if its secret is invalid.
@@ -124,35 +115,34 @@ class Stack:
             return None
         secret_file = self.folder.path / CRON_SECRET_FILE
         write_private(secret_file, secret.current.get_secret_value())
-        port = self._resources.enter_context(free_port(API_PORT, self._say))
-        child = self._resources.enter_context(
-            child_process(
-                "the HTTP API",
-                [sys.executable, "-P", "-m", "ops.cli", "api", "--port", str(port)],
-                self.folder.log("api"),
-                environment={**os.environ, **CLIENT},
-                held=[self.folder.lock],
-                directory=self.folder.path,
-            )
-        )
-        self.children.append(child)
+        port = self._enter(free_port(API_PORT, self._say))
+        command = ["-m", "ops.cli", "api", "--port", str(port)]
+        child = self._start("the HTTP API", "api", command, {**os.environ, **CLIENT}, self.folder.path)
         return HttpApi(f"http://127.0.0.1:{port}", child, Path(os.path.relpath(secret_file)))
 
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""
-        port = self._resources.enter_context(free_port(SANDBOX_PORT, self._say))
-        child = self._resources.enter_context(
-            child_process(
-                "the sandbox",
-                [sys.executable, "-P", "-m", "sandbox", "--port", str(port), "--grants", "0"],
-                self.folder.log("sandbox"),
-                held=[self.folder.lock],
-            )
+        port = self._enter(free_port(SANDBOX_PORT, self._say))
+        child = self._start("the sandbox", "sandbox", ["-m", "sandbox", "--port", str(port), "--grants", "0"])
+        url = f"http://127.0.0.1:{port}"
+        child.wait_until(lambda: answers(f"{url}/control/calls", method="POST"), SANDBOX_START_SECONDS)
+        return url
+
+    def _start(
+        self,
+        name: str,
+        log: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> Child:
+        command = [sys.executable, "-P", *arguments]
+        log_file, held = self.folder.log(log), [self.folder.lock]
+        child = self._enter(
+            child_process(name, command, log_file, environment=environment, held=held, directory=directory)
         )
         self.children.append(child)
-        url = f"http://127.0.0.1:{port}"
-        child.wait_until(lambda: _is_up(url), SANDBOX_START_SECONDS)
-        return url
+        return child
 
     def check(self) -> None:
         """Raise StackError if any part of the stack has ended."""
@@ -177,16 +167,8 @@ def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
         yield Stack(folder, resources, say)
 
 
-def up(say: Callable[[str], None]) -> NoReturn:
-    """Run the stack for real credentials until interrupted.
-
-    SIVERA_DATABASE_URL and PREFECT_API_URL name a PostgreSQL and a Prefect server to use instead of our own. Secrets in
-    the environment are saved as blocks.
-
-    Raises:
-        ConfigurationError: What one of them names does not answer, or something is wrongly configured.
-        StackError: A part does not start, or ends.
-    """
+def up() -> NoReturn:
+    """Run the stack for real credentials until interrupted. Secrets in the environment are saved as blocks."""
     given_database, given_server = os.environ.get("SIVERA_DATABASE_URL"), os.environ.get("PREFECT_API_URL")
     if given_server:
         check_given_server(given_server)
@@ -203,7 +185,7 @@ def up(say: Callable[[str], None]) -> NoReturn:
         from ops.commands.setup import save_environment  # noqa: PLC0415
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
 
-        save_environment(None, say)
+        save_environment(None)
         deployed = deploy(database_url=url.render_as_string(hide_password=False), storage_dir=stack.storage_dir)
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
@@ -217,27 +199,9 @@ def up(say: Callable[[str], None]) -> NoReturn:
 
 
 def prepare_database(url: URL) -> None:
-    """Migrate a database.
-
-    Raises:
-        ConfigurationError: It does not answer within ten seconds.
-    """
+    """Migrate a database."""
     engine = open_engine(url)
     try:
         migrate(engine)
     finally:
         engine.dispose()
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=1).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def _is_up(url: str) -> bool:
-    try:
-        return httpx.post(f"{url}/control/calls", timeout=1).status_code == 200
-    except httpx.HTTPError:
-        return False

@@ -2,29 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from sivera.alerts.conditions import Condition
 from sivera.alerts.options import Channel
 from sivera.models import Alert
-from sivera.values import Value
 
 OPENED, CLOSED = "sivera.alert.opened", "sivera.alert.closed"
 
 
-class AlertEvent(Value):
+class AlertEvent(NamedTuple):
     """What automations of an operator can react to; `name` is OPENED or CLOSED."""
 
     name: str
     resource: str
-    payload: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        """The title of its alert."""
-        return str(self.payload["title"])
+    payload: dict[str, Any]
 
 
 def write_changes(
@@ -36,23 +30,26 @@ def write_changes(
 ) -> list[AlertEvent]:
     """Open an alert for each condition that has none, bring the others up to date, and close those that are over.
 
-    The transaction must hold `queries.lock_alerts` since before the open alerts were read.
+    The transaction must hold `queries.lock_alerts` since before the open alerts were read. `open_now` are those that
+    this check is responsible for, `found` all conditions of these kinds and subjects. `reasons` has why an alert is
+    over, by its subject.
 
-    Args:
-        session: In a transaction.
-        open_now: The open alerts that this check is responsible for: those without a condition are closed.
-        found: All conditions of these kinds and subjects.
-        now: What time it is.
-        reasons: Why an alert is over, by its subject, if there is more to say.
-
-    Returns:
-        An event for each alert that opened or rose, and for each that closed.
+    Returns an event for each alert that opened or rose, and for each that closed.
     """
     over = {(alert.kind, alert.subject): alert for alert in open_now}
     events = []
     for one in found:
         known = over.pop((one.kind.value, one.subject), None)
-        alert = known or _new(one, now)
+        alert = known or Alert(
+            kind=one.kind.value,
+            subject=one.subject,
+            since=one.since,
+            team_id=one.team_id,
+            account_id=one.account_id,
+            opened_at=now,
+            open_receipts=dict.fromkeys(Channel, now.isoformat()) if one.is_known else {},
+            close_receipts={},
+        )
         is_news = known is None or (one.level or 0) > (known.level or 0)
         alert.title, alert.message, alert.link = one.title, one.message, one.link
         alert.level, alert.details = one.level, dict(one.details)
@@ -67,30 +64,14 @@ def write_changes(
     return events
 
 
-def _new(one: Condition, now: datetime) -> Alert:
-    return Alert(
-        kind=one.kind.value,
-        subject=one.subject,
-        since=one.since,
-        team_id=one.team_id,
-        account_id=one.account_id,
-        opened_at=now,
-        open_receipts={channel.value: now.isoformat() for channel in Channel} if one.is_known else {},
-        close_receipts={},
-    )
-
-
 def _event(name: str, alert: Alert) -> AlertEvent:
-    payload: dict[str, Any] = {
+    payload = alert.details | {
         "kind": alert.kind,
         "subject": alert.subject,
         "title": alert.title,
-        "message": alert.message,
+        "message": alert.closed_because or alert.message,
         "since": alert.since.astimezone(UTC).isoformat(timespec="seconds"),
         "link": alert.link,
     }
-    if alert.level is not None:
-        payload["threshold"] = alert.level
-    if alert.closed_because:
-        payload["message"] = alert.closed_because
-    return AlertEvent(name=name, resource=f"sivera.alert.{alert.kind}.{alert.subject}", payload=alert.details | payload)
+    payload |= {} if alert.level is None else {"threshold": alert.level}
+    return AlertEvent(name, f"sivera.alert.{alert.kind}.{alert.subject}", payload)

@@ -1,17 +1,15 @@
 """One check: read the facts, let the rules decide, and open and close alerts, all in one transaction."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Self
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.alerts import queries
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
-from sivera.alerts.conditions import Condition, Kind, Links
-from sivera.alerts.data_rules import Open, grant_conditions, stale_conditions
+from sivera.alerts.conditions import Kind, Links
+from sivera.alerts.data_rules import grant_conditions, stale_conditions
 from sivera.alerts.job_rules import job_conditions
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.sending import Sent
@@ -21,15 +19,6 @@ from sivera.values import Value
 
 OF_DATA = (Kind.REAUTHORIZATION_REQUIRED, Kind.STALE_DATA)
 OF_JOBS = (Kind.JOB_FAILED, Kind.JOB_SKIPPED, Kind.JOB_MISSED, Kind.ALERTS_SILENT)
-
-
-@dataclass(frozen=True)
-class AlertDependencies:
-    """What a check needs from outside: the database, the address of the UI, and the name of its own job."""
-
-    engine: Engine
-    links: Links
-    job: str
 
 
 class CheckSummary(Value):
@@ -43,24 +32,25 @@ class CheckSummary(Value):
     trouble: str = ""
     sent: Mapping[Channel, Sent] = {}
 
-    def with_sent(self, sent: Mapping[Channel, Sent]) -> Self:
-        """Return the summary with what became of the messages."""
-        return self.model_copy(update={"sent": sent})
-
     @property
     def opened(self) -> tuple[str, ...]:
         """The titles of the alerts that this check opened."""
-        return tuple(event.title for event in self.events if event.name == OPENED)
+        return tuple(event.payload["title"] for event in self.events if event.name == OPENED)
 
     @property
     def closed(self) -> tuple[str, ...]:
         """The titles of the alerts that this check closed."""
-        return tuple(event.title for event in self.events if event.name == CLOSED)
+        return tuple(event.payload["title"] for event in self.events if event.name == CLOSED)
+
+    @property
+    def refused(self) -> int:
+        """How many messages channels did not take."""
+        return sum(sent.refused for sent in self.sent.values())
 
     @property
     def success(self) -> bool:
         """Whether everything was checked, and every message taken."""
-        return not self.trouble and not any(sent.refused for sent in self.sent.values())
+        return not self.trouble and not self.refused
 
     @property
     def sentence(self) -> str:
@@ -72,30 +62,22 @@ class CheckSummary(Value):
 
 
 def check_alerts(
-    deps: AlertDependencies, options: AlertOptions, occurrences: Sequence[Occurrence] | None
+    engine: Engine, links: Links, options: AlertOptions, occurrences: Sequence[Occurrence] | None
 ) -> CheckSummary:
     """Open an alert for each condition that has none, and close those that are over.
 
-    Args:
-        deps: What is needed from outside.
-        options: From when on something is worth an alert.
-        occurrences: What became of the jobs. None if that is not known: the alerts of jobs then stay as they are.
+    If it is not known what became of the jobs (`occurrences` is None), their alerts stay as they are.
     """
-    with Session(deps.engine) as session, session.begin():
+    with Session(engine) as session, session.begin():
         queries.lock_alerts(session)
         now = read_clock(session)
-        open_now = queries.open_of_kinds(session, OF_DATA if occurrences is None else OF_DATA + OF_JOBS)
-        already = {(alert.kind, alert.subject) for alert in open_now}
-        found = [*_data(session, deps, options, already)]
-        if occurrences is not None:
-            late = timedelta(minutes=options.late_minutes)
-            found += job_conditions(occurrences, now, late, deps.links, deps.job)
+        open_now = queries.list_open(session, OF_DATA if occurrences is None else OF_DATA + OF_JOBS)
+        already, most = {(alert.kind, alert.subject) for alert in open_now}, options.most_of_platform
+        stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
+        found = [
+            *grant_conditions(queries.broken_grants(session), already, most, links),
+            *stale_conditions(stale, already, most, links),
+            *job_conditions(occurrences or (), now, timedelta(minutes=options.late_minutes), links),
+        ]
         events = write_changes(session, open_now, found, now)
-        return CheckSummary(events=tuple(events), still_open=queries.count_open(session))
-
-
-def _data(session: Session, deps: AlertDependencies, options: AlertOptions, already: Open) -> Iterator[Condition]:
-    most = options.most_of_platform
-    yield from grant_conditions(queries.broken_grants(session), already, most, deps.links)
-    stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
-    yield from stale_conditions(stale, already, most, deps.links)
+        return CheckSummary(events=tuple(events), still_open=len(queries.list_open(session)))

@@ -1,14 +1,14 @@
 """What the rules of alerts work with: the facts that they read, and the conditions that they find."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from pydantic import AfterValidator
 
-from sivera.values import PlatformName, Value
+from sivera.values import Value
 
 MAX_REASON = 500
 """Characters of a run's or platform's reason that an alert repeats."""
@@ -70,29 +70,26 @@ class Links(Value):
 
     def run(self, run_id: UUID | None) -> str:
         """Return the page of a run, or that of all runs."""
-        return self._page(f"runs/flow-run/{run_id}" if run_id else "runs")
+        return self.page(f"runs/flow-run/{run_id}" if run_id else "runs")
 
-    def artifact(self, key: str) -> str:
-        """Return the page of the newest artifact of a key."""
-        return self._page(f"artifacts/key/{key}")
-
-    def _page(self, path: str) -> str:
+    def page(self, path: str) -> str:
+        """Return the page of a path."""
         return f"{self.ui_url.rstrip('/')}/{path}" if self.ui_url else ""
 
 
-class BrokenGrant(Value):
+class BrokenGrant(NamedTuple):
     """A grant that a human has to connect again, with the names of its active accounts."""
 
     id: int
     team: str
-    platform: PlatformName
+    platform: str
     name: str
     reason: str | None
     since: datetime
-    accounts: tuple[str, ...]
+    accounts: Sequence[str]
 
 
-class StaleAccount(Value):
+class StaleAccount(NamedTuple):
     """An account that should have been synced; `since` is its last sync, or when it was connected.
 
     One that `rests` failed several times, so its next sync is put off. One that `lacks_reports` is synced, but no
@@ -101,7 +98,7 @@ class StaleAccount(Value):
 
     id: int
     team: str
-    platform: PlatformName
+    platform: str
     name: str
     since: datetime
     error: str | None

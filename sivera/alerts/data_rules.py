@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Links, StaleAccount, sentence
-from sivera.values import PlatformName
 
 MOST_NAMES = 5
 """Accounts of a grant that a message names; it only counts the others."""
@@ -27,68 +26,63 @@ MESSAGES = {
 
 def grant_conditions(grants: Sequence[BrokenGrant], already: Open, most: int, links: Links) -> Iterator[Condition]:
     """Yield each grant that a human has to connect again, or one condition for the many of a platform."""
-    link = links.artifact("refresh-tokens-failures")
-    yield from _gather(((grant.platform, _grant(grant, link)) for grant in grants), already, most)
+    link = links.page("artifacts/key/refresh-tokens-failures")
+    found = [
+        (
+            grant.platform,
+            Condition(
+                kind=Kind.REAUTHORIZATION_REQUIRED,
+                subject=str(grant.id),
+                title=f"{grant.platform} grant {grant.id} ({grant.name}) of team {grant.team} must be connected again",
+                message=f"{sentence(grant.reason or 'It no longer works')} It has {_names(grant.accounts)}; nothing of "
+                "it is synced until then. A user of the team must log in again: `sivera credentials list` says how.",
+                since=grant.since,
+                link=link,
+            ),
+        )
+        for grant in grants
+    ]
+    yield from _gather(found, already, most)
 
 
 def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int, links: Links) -> Iterator[Condition]:
     """Yield each account with old data, or one condition for the many of a platform."""
-    link = links.artifact("sync-campaigns-failures")
-    yield from _gather(((account.platform, _account(account, link)) for account in accounts), already, most)
+    link = links.page("artifacts/key/sync-campaigns-failures")
+    found = []
+    for one in accounts:
+        what, why = "was not synced", "No run has got to it"
+        if one.lacks_reports:
+            what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
+        condition = Condition(
+            kind=Kind.STALE_DATA,
+            subject=f"account-{one.id}",
+            title=f"{one.platform} account {one.id} ({one.name}) of team {one.team} {what}",
+            message=f"{sentence(one.error or why)} To try at once: sivera accounts sync {one.id}",
+            since=one.since,
+            link=link,
+        )
+        found.append((one.platform, condition))
+    yield from _gather(found, already, most)
 
 
-def _gather(found: Iterable[tuple[PlatformName, Condition]], already: Open, most: int) -> Iterator[Condition]:
-    of_platform: dict[PlatformName, list[Condition]] = defaultdict(list)
+def _gather(found: Iterable[tuple[str, Condition]], already: Open, most: int) -> Iterator[Condition]:
+    of_platform: dict[str, list[Condition]] = defaultdict(list)
     for platform, condition in found:
         of_platform[platform].append(condition)
     for platform, conditions in of_platform.items():
         # What has an alert of its own keeps it until it is over: nobody is notified of the same thing twice.
+        yield from (one for one in conditions if (one.kind, one.subject) in already)
         new = [one for one in conditions if (one.kind, one.subject) not in already]
-        yield from (one for one in conditions if one not in new)
-        if new:
-            together = _together(platform, new)
-            # The platform's alert lasts until half as many are left as open it. If it lasted longer, it would hide
-            # whatever breaks next while a single one stays broken.
-            is_open = (together.kind, together.subject) in already
-            yield from [together] if len(new) > (most // 2 if is_open else most) else new
+        # The platform's alert lasts until half as many are left as open it. If it lasted longer, it would hide
+        # whatever breaks next while a single one stays broken.
+        is_open = (conditions[0].kind, platform) in already
+        yield from [_together(platform, new)] if len(new) > (most // 2 if is_open else most) else new
 
 
-def _together(platform: PlatformName, several: Sequence[Condition]) -> Condition:
+def _together(platform: str, several: Sequence[Condition]) -> Condition:
     first = min(several, key=lambda one: one.since)
-    return Condition(
-        kind=first.kind,
-        subject=platform.value,
-        title=TITLES[first.kind].format(count=len(several), platform=platform.value),
-        message=MESSAGES[first.kind],
-        since=first.since,
-        link=first.link,
-    )
-
-
-def _grant(grant: BrokenGrant, link: str) -> Condition:
-    return Condition(
-        kind=Kind.REAUTHORIZATION_REQUIRED,
-        subject=str(grant.id),
-        title=f"{grant.platform.value} grant {grant.id} ({grant.name}) of team {grant.team} must be connected again",
-        message=f"{sentence(grant.reason or 'It no longer works')} It has {_names(grant.accounts)}; nothing of it is "
-        "synced until then. A user of the team must log in again: `sivera credentials list` says how.",
-        since=grant.since,
-        link=link,
-    )
-
-
-def _account(account: StaleAccount, link: str) -> Condition:
-    what, why = "was not synced", "No run has got to it"
-    if account.lacks_reports:
-        what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
-    return Condition(
-        kind=Kind.STALE_DATA,
-        subject=f"account-{account.id}",
-        title=f"{account.platform.value} account {account.id} ({account.name}) of team {account.team} {what}",
-        message=f"{sentence(account.error or why)} To try at once: sivera accounts sync {account.id}",
-        since=account.since,
-        link=link,
-    )
+    title = TITLES[first.kind].format(count=len(several), platform=platform)
+    return first.model_copy(update={"subject": platform, "title": title, "message": MESSAGES[first.kind]})
 
 
 def _names(accounts: Sequence[str]) -> str:

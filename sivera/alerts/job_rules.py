@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from sivera.alerts.conditions import Condition, Kind, Links, sentence
 from sivera.history.rules import ANOTHER_INSTANCE, Occurrence, Outcome
 
+OWN_JOB = "check-alerts"
+"""It cannot report itself: a check that runs is not missed."""
+
 LOOK_BACK = timedelta(days=8)
 """What lies before that is over: the job may have been removed since. A weekly job has run once in this time."""
 
@@ -20,31 +23,25 @@ NOT_BEGUN = (Outcome.MISSED, Outcome.LATE, Outcome.WAITING)
 
 
 def job_conditions(
-    occurrences: Sequence[Occurrence], now: datetime, late: timedelta, links: Links, own_job: str
+    occurrences: Sequence[Occurrence], now: datetime, late: timedelta, links: Links
 ) -> Iterator[Condition]:
     """Yield what is wrong with each deployment, and whether check-alerts was silent.
 
-    Args:
-        occurrences: The scheduled times and runs by hand of all deployments, in any order.
-        now: What time it is.
-        late: How long after its time a run that has not begun is missed.
-        links: Where the UI shows runs.
-        own_job: The name of check-alerts, which cannot report itself: a check that runs is not missed.
+    A run that has not begun `late` after its time is missed.
     """
-    own: list[Occurrence] = []
-    others: dict[str, list[Occurrence]] = defaultdict(list)
-    for one in occurrences:
-        (own if one.job == own_job else others[one.deployment]).append(one)
-    yield from _silent(own, now, links)
-    for deployment, of_one in others.items():
-        times = sorted(of_one, key=lambda one: one.scheduled_at)
+    of_deployment: dict[str, list[Occurrence]] = defaultdict(list)
+    for one in sorted(occurrences, key=lambda one: one.scheduled_at):
+        if one.job != OWN_JOB:
+            of_deployment[one.deployment].append(one)
+    yield from _silent([one for one in occurrences if one.job == OWN_JOB], now, links)
+    for deployment, times in of_deployment.items():
         yield from _failed(deployment, times, links)
         # A run that began later, whoever started it, makes up for what was skipped or missed before it.
         begun = max((one.started_at or one.scheduled_at for one in times if one.has_begun), default=None)
         # Runs by hand do not count: whoever starts one sees that it is skipped, or waits.
         lacking = [one for one in times if one.schedule and (begun is None or one.scheduled_at > begun)]
         yield from _skipped(deployment, lacking, now, links)
-        yield from _missed(deployment, lacking, now, late, links)
+        yield from _missed(deployment, lacking, now - late, links)
 
 
 def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
@@ -52,8 +49,8 @@ def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
     if last and now - last > SILENCE:
         yield Condition(
             kind=Kind.ALERTS_SILENT,
-            subject="check-alerts",
-            title="check-alerts does not do its work",
+            subject=OWN_JOB,
+            title=f"{OWN_JOB} does not do its work",
             message="Its last runs did not end well, so people were not notified of everything.",
             since=last,
             link=links.run(None),
@@ -63,61 +60,57 @@ def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
 
 def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Iterator[Condition]:
     # In the order in which they ended: after a downtime that need not be the order of their times.
-    ended = [one for one in times if one.ended_well or one.outcome is Outcome.FAILED]
+    ended = sorted((one for one in times if one.ended_at), key=lambda one: one.ended_at or one.scheduled_at)
     streak: list[Occurrence] = []
-    for one in sorted(ended, key=lambda one: one.ended_at or one.scheduled_at):
-        streak = [] if one.ended_well else [*streak, one]
+    for one in ended:
+        if one.ended_well:
+            streak = []
+        elif one.outcome is Outcome.FAILED:
+            streak.append(one)
     if streak:
         first = streak[0]
         by_hand = "" if first.schedule else "No schedule started it: a person, the HTTP API or an automation did. "
+        reason = sentence(first.message or "Its last state has no message")
         yield Condition(
             kind=Kind.JOB_FAILED,
             subject=deployment,
             title=f"{deployment} failed",
-            message=f"{sentence(first.message or 'Its last state has no message')} {by_hand}"
-            f"See docs/operations.md#{first.job}.",
+            message=f"{reason} {by_hand}See docs/operations.md#{first.job}.",
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
         )
 
 
 def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
-    # Only if another run was in its way: a person who cancels a run knows.
-    skipped = [
-        one
-        for one in times
-        if one.outcome is Outcome.SKIPPED
-        and (one.skipped_by or one.message == ANOTHER_INSTANCE)
-        and now - (one.ended_at or one.scheduled_at) > SETTLING
-    ]
-    if skipped:
-        first = skipped[0]
-        yield Condition(
-            kind=Kind.JOB_SKIPPED,
-            subject=deployment,
-            title=f"{deployment} was skipped",
-            message=f"The run for {_text(first.scheduled_at)} was skipped, because another one was still running. "
-            "If that happens again and again, see docs/operations.md#overlap.",
-            since=first.scheduled_at,
-            link=links.run(first.skipped_by or first.run_id),
-        )
+    for one in times:
+        # Only if another run was in its way: a person who cancels a run knows.
+        was_in_the_way = one.skipped_by or one.message == ANOTHER_INSTANCE
+        if one.outcome is Outcome.SKIPPED and was_in_the_way and now - (one.ended_at or one.scheduled_at) > SETTLING:
+            yield Condition(
+                kind=Kind.JOB_SKIPPED,
+                subject=deployment,
+                title=f"{deployment} was skipped",
+                message=f"The run for {_text(one.scheduled_at)} was skipped, because another one was still running. "
+                "If that happens again and again, see docs/operations.md#overlap.",
+                since=one.scheduled_at,
+                link=links.run(one.skipped_by or one.run_id),
+            )
+            return
 
 
-def _missed(
-    deployment: str, times: Sequence[Occurrence], now: datetime, late: timedelta, links: Links
-) -> Iterator[Condition]:
-    missed = [one for one in times if one.outcome in NOT_BEGUN and not one.has_begun and now - one.scheduled_at > late]
-    if missed:
-        first = missed[0]
-        yield Condition(
-            kind=Kind.JOB_MISSED,
-            subject=deployment,
-            title=f"{deployment} has not run",
-            message=f"It should have run at {_text(first.scheduled_at)}, and has not begun. "
-            "Run `sivera doctor`: it says whether a worker runs, and what is switched off.",
-            since=first.scheduled_at,
-            link=links.run(first.run_id),
-        )
+def _missed(deployment: str, times: Sequence[Occurrence], before: datetime, links: Links) -> Iterator[Condition]:
+    for one in times:
+        if one.outcome in NOT_BEGUN and not one.has_begun and one.scheduled_at < before:
+            yield Condition(
+                kind=Kind.JOB_MISSED,
+                subject=deployment,
+                title=f"{deployment} has not run",
+                message=f"It should have run at {_text(one.scheduled_at)}, and has not begun. "
+                "Run `sivera doctor`: it says whether a worker runs, and what is switched off.",
+                since=one.scheduled_at,
+                link=links.run(one.run_id),
+            )
+            return
 
 
 def _text(moment: datetime) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import ColumnElement, Text, and_, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
@@ -13,7 +13,6 @@ from sivera.alerts.options import Channel
 from sivera.grants.rules import WAITING
 from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
-from sivera.values import PlatformName
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))")
 
@@ -23,27 +22,25 @@ END_IS_NEWS = timedelta(days=7)
 
 def broken_grants(session: Session) -> Sequence[BrokenGrant]:
     """Return the grants that a human has to connect again."""
+    grant = PlatformCredential
     names = func.array_agg(aggregate_order_by(AdAccount.name, AdAccount.id)).filter(AdAccount.id.is_not(None))
     found = session.execute(
-        select(PlatformCredential, Team.name, names)
-        .join(Team, Team.id == PlatformCredential.team_id)
-        .outerjoin(AdAccount, and_(AdAccount.credential_id == PlatformCredential.id, AdAccount.status == ACTIVE))
-        .where(PlatformCredential.status.in_(WAITING))
-        .group_by(PlatformCredential.id, Team.name)
-        .order_by(PlatformCredential.id)
-    )
-    return [
-        BrokenGrant(
-            id=grant.id,
-            team=team,
-            platform=PlatformName(grant.platform),
-            name=grant.name,
-            reason=grant.status_reason,
-            since=grant.status_since,
-            accounts=tuple(accounts or ()),
+        select(
+            grant.id,
+            Team.name,
+            grant.platform,
+            grant.name,
+            grant.status_reason,
+            grant.status_since,
+            func.coalesce(names, array([], type_=Text)),
         )
-        for grant, team, accounts in found
-    ]
+        .join(Team, Team.id == grant.team_id)
+        .outerjoin(AdAccount, and_(AdAccount.credential_id == grant.id, AdAccount.status == ACTIVE))
+        .where(grant.status.in_(WAITING))
+        .group_by(grant.id, Team.name)
+        .order_by(grant.id)
+    )
+    return [BrokenGrant._make(row) for row in found]
 
 
 def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
@@ -57,22 +54,20 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
     found = session.execute(
         select(
             AdAccount.id,
-            Team.name.label("team"),
+            Team.name,
             AdAccount.platform,
             AdAccount.name,
-            func.coalesce(func.least(AdAccount.last_synced_at, AdAccount.reports_as_of), AdAccount.created_at).label(
-                "since"
-            ),
-            AdAccount.last_error.label("error"),
-            func.coalesce(AdAccount.next_attempt_at > func.now(), False).label("rests"),
-            func.coalesce(is_synced & (reported < AdAccount.last_synced_at), False).label("lacks_reports"),
+            func.coalesce(func.least(AdAccount.last_synced_at, AdAccount.reports_as_of), AdAccount.created_at),
+            AdAccount.last_error,
+            func.coalesce(AdAccount.next_attempt_at > func.now(), False),
+            func.coalesce(is_synced & (reported < AdAccount.last_synced_at), False),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
         .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, last < func.now() - after)
         .order_by(AdAccount.id)
     )
-    return [StaleAccount.model_validate(row._asdict()) for row in found]
+    return [StaleAccount._make(row) for row in found]
 
 
 def lock_alerts(session: Session) -> None:
@@ -80,8 +75,8 @@ def lock_alerts(session: Session) -> None:
     session.execute(_LOCK)
 
 
-def open_of_kinds(session: Session, kinds: Collection[Kind]) -> Sequence[Alert]:
-    """Return the open alerts of these kinds."""
+def list_open(session: Session, kinds: Collection[Kind] = tuple(Kind)) -> Sequence[Alert]:
+    """Return the open alerts of these kinds, the oldest first."""
     return _open(session, Alert.kind.in_([kind.value for kind in kinds]))
 
 
@@ -93,16 +88,6 @@ def open_of_accounts(session: Session, account_ids: Collection[int]) -> Sequence
 def open_of_teams(session: Session, team_ids: Collection[int]) -> Sequence[Alert]:
     """Return the open alerts on budgets that these teams set."""
     return _open(session, Alert.account_id.is_(None), Alert.team_id.in_(team_ids))
-
-
-def list_open(session: Session) -> Sequence[Alert]:
-    """Return all open alerts, the oldest first."""
-    return _open(session)
-
-
-def count_open(session: Session) -> int:
-    """Return how many alerts are open."""
-    return session.scalar(select(func.count()).where(Alert.closed_at.is_(None))) or 0
 
 
 def _open(session: Session, *wanted: ColumnElement[bool]) -> Sequence[Alert]:

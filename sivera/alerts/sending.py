@@ -43,11 +43,10 @@ class Message(NamedTuple):
 
 
 class Sent(Value):
-    """What became of a channel's messages in one check; those that are `left` come with the next one."""
+    """What became of a channel's messages in one check."""
 
     taken: int = 0
     refused: int = 0
-    left: int = 0
 
 
 def send_messages(engine: Engine, channels: Mapping[Channel, Send]) -> dict[Channel, Sent]:
@@ -60,9 +59,9 @@ def send_messages(engine: Engine, channels: Mapping[Channel, Send]) -> dict[Chan
 
 def _send_by(engine: Engine, channel: Channel, send: Send) -> Sent:
     with Session(engine) as session:
-        waiting = messages_of(session, channel)
+        waiting = messages_of(session, channel)[:MOST_AT_ONCE]
     until, taken, refused = time.monotonic() + MOST_SECONDS, 0, 0
-    for message in waiting[:MOST_AT_ONCE]:
+    for message in waiting:
         if time.monotonic() >= until:
             break
         if not send(message.title, message.body):
@@ -71,7 +70,7 @@ def _send_by(engine: Engine, channel: Channel, send: Send) -> Sent:
         taken += 1
         with Session(engine) as session, session.begin():
             queries.write_receipt(session, message.alert_id, channel, is_over=message.is_over)
-    return Sent(taken=taken, refused=refused, left=len(waiting) - taken - refused)
+    return Sent(taken=taken, refused=refused)
 
 
 def messages_of(session: Session, channel: Channel) -> list[Message]:
@@ -87,13 +86,13 @@ def message_of(alert: Alert, channel: Channel, now: datetime) -> Message | None:
     An alert is sent when it opens, when its level rises, and once a day while it is open; a budget is not repeated,
     because it stays spent until its period ends. Its end is sent to a channel that took its beginning.
     """
-    taken = _time(alert.open_receipts.get(channel.value))
+    receipt = alert.open_receipts.get(channel)
+    taken = datetime.fromisoformat(receipt) if receipt else None
     began = f"{alert.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if alert.closed_at:
-        if taken is None or channel.value in alert.close_receipts:
+        if taken is None or channel in alert.close_receipts:
             return None
-        why = f" {alert.closed_because}" if alert.closed_because else ""
-        return _message(alert, "Over", f"It began at {began}, and is over.{why}")
+        return _message(alert, "Over", f"It began at {began}, and is over. {alert.closed_because or ''}".rstrip())
     is_news = taken is None or taken < alert.raised_at
     if is_news or (alert.kind != Kind.BUDGET and taken and now - taken >= REPEAT):
         return _message(alert, "Alert" if is_news else "Still", f"{alert.message}\nSince {began}.")
@@ -110,7 +109,3 @@ def _message(alert: Alert, start: str, text: str) -> Message:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -34,22 +34,25 @@ class BackupDependencies:
 
 
 class BackupSummary(Value):
-    """What a run did. `manifest` is None if no backup was made; `dropped` are those that are no longer kept."""
+    """What a run did: the backup, or the verdict why there is none; `dropped` are those that are no longer kept."""
 
-    verdict: Verdict
-    manifest: Manifest | None = None
+    made: Manifest | Verdict
     dropped: tuple[str, ...] = ()
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The backup, if one was made."""
+        return self.made if isinstance(self.made, Manifest) else None
 
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        if self.manifest is None:
-            return f"no backup was made: {self.verdict.reason}"
-        rows = sum(self.manifest.shape.rows.values())
-        made = f"{self.manifest.path}, {size(self.manifest.size)}, {rows:,} rows"
-        said = f"{self.verdict.outcome.value}: {self.verdict.reason or made}"
+        made, reason = self.manifest, self.made.reason
+        if made is None:
+            return f"no backup was made: {reason}"
+        what = f"{made.path}, {size(made.size)}, {sum(made.shape.rows.values()):,} rows"
         dropped = f"; no longer kept: {', '.join(self.dropped)}" if self.dropped else ""
-        return f"{said} ({made}){dropped}" if self.verdict.reason else f"{said}{dropped}"
+        return f"{made.outcome.value}: {f'{reason} ({what})' if reason else what}{dropped}"
 
 
 def dump(deps: BackupDependencies, until: float, progress: Progress) -> Manifest | Verdict:
@@ -58,7 +61,11 @@ def dump(deps: BackupDependencies, until: float, progress: Progress) -> Manifest
     No other run may be under way.
     """
     try:
-        _tidy(deps.catalog)
+        deps.catalog.remove_halves()
+        for each in deps.catalog.list()[0]:
+            if each.outcome is Outcome.RUNNING:
+                verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run ended before the check did")
+                deps.catalog.write(each.checked(verdict, utc_now()))
         manifest = dumping.dump(deps.run_id, deps.url, deps.catalog, until, progress)
     except Exception as error:  # noqa: BLE001 - whatever failed, the run says that there is no backup
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
@@ -71,13 +78,8 @@ def check(deps: BackupDependencies, manifest: Manifest, until: float, progress: 
     verdict = check_backup(manifest, deps.catalog, deps.url, deps.keyring, until, progress)
     checked = manifest.checked(verdict, utc_now())
     deps.catalog.write(checked)
-    log(
-        logger,
-        logging.INFO if verdict.outcome is Outcome.VERIFIED else logging.WARNING,
-        "Backup checked",
-        path=manifest.path,
-        **verdict.model_dump(exclude_defaults=True),
-    )
+    level = logging.INFO if verdict.outcome is Outcome.VERIFIED else logging.WARNING
+    log(logger, level, "Backup checked", path=manifest.path, outcome=verdict.outcome.value, reason=verdict.reason)
     return checked
 
 
@@ -90,12 +92,3 @@ def drop_superfluous(deps: BackupDependencies, options: BackupOptions) -> list[s
     for name in names:
         deps.catalog.remove(name)
     return names
-
-
-def _tidy(catalog: Catalog) -> None:
-    """Remove halves of backups that killed runs have left, and mark what they did not check."""
-    catalog.remove_halves()
-    for each in catalog.list()[0]:
-        if each.outcome is Outcome.RUNNING:
-            verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run ended before the check did")
-            catalog.write(each.checked(verdict, utc_now()))

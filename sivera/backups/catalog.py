@@ -2,19 +2,24 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import BinaryIO
 from uuid import UUID
 
 from fsspec import AbstractFileSystem
+from pydantic import ValidationError
 
-from sivera.backups.manifest import Manifest, Outcome, UnreadableManifest, parse, render
-from sivera.errors import ConfigurationError
+from sivera.backups.manifest import Manifest, Outcome
+from sivera.errors import ConfigurationError, SiveraError
 from sivera.files import DRAFT, whole_file
 
 OURS = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 """The names of backups. Other files in the storage are left alone."""
+
+
+class UnreadableManifest(SiveraError):
+    """A manifest is damaged, of another version, or of another backup."""
 
 
 def name_of(run_id: UUID, started_at: datetime) -> str:
@@ -37,7 +42,7 @@ class Catalog:
         found, unreadable = [], []
         for name in self._names(".json"):
             try:
-                found.append(parse(name, self._files.cat_file(f"{name}.json")))
+                found.append(self.read(name))
             except UnreadableManifest as error:
                 unreadable.append(str(error))
         return sorted(found, key=lambda each: each.started_at), unreadable
@@ -57,10 +62,16 @@ class Catalog:
             if latest := self.last_verified():
                 return latest
             raise ConfigurationError("no backup there is verified: see `sivera restore list`, and name one")
+        said = f"the manifest of backup {name}"
         try:
-            return parse(name, self._files.cat_file(f"{name}.json"))
+            found = Manifest.model_validate_json(self._files.cat_file(f"{name}.json"))
         except FileNotFoundError:
             raise ConfigurationError(f"there is no backup {name}: see `sivera restore list`") from None
+        except ValidationError:
+            raise UnreadableManifest(f"{said} cannot be read: it is damaged, or of another version") from None
+        if found.name != name:
+            raise UnreadableManifest(f"{said} is that of {found.name}: a file was renamed")
+        return found
 
     def holds(self, manifest: Manifest) -> bool:
         """Return whether the dump of a backup is there."""
@@ -69,13 +80,11 @@ class Catalog:
     def write(self, manifest: Manifest) -> None:
         """Write a manifest, whole or not at all."""
         with whole_file(self._files, f"{manifest.name}.json") as file:
-            file.write(render(manifest))
+            file.write(manifest.model_dump_json(indent=2).encode() + b"\n")
 
-    @contextmanager
-    def new_dump(self, name: str) -> Iterator[BinaryIO]:
+    def new_dump(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Yield a file for the dump. It gets its name when the body ends, and is removed if the body fails."""
-        with whole_file(self._files, f"{name}.dump") as file:
-            yield file
+        return whole_file(self._files, f"{name}.dump")
 
     def open_dump(self, manifest: Manifest) -> BinaryIO:
         """Open a dump for reading."""
@@ -88,9 +97,9 @@ class Catalog:
 
     def remove_halves(self) -> None:
         """Remove what killed runs have left: drafts, and dumps without a manifest."""
-        whole = set(self._names(".json"))
         drafts = [f"{name}{ending}{DRAFT}" for ending in (".dump", ".json") for name in self._names(f"{ending}{DRAFT}")]
-        self._remove(*drafts, *(f"{name}.dump" for name in self._names(".dump") if name not in whole))
+        halves = set(self._names(".dump")) - set(self._names(".json"))
+        self._remove(*drafts, *(f"{name}.dump" for name in halves))
 
     def _names(self, ending: str) -> Iterator[str]:
         self._files.invalidate_cache()

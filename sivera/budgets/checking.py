@@ -7,24 +7,27 @@ open the same one.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.accounts import queries as account_queries
+from sivera.accounts.queries import unknown_teams
 from sivera.alerts.changes import OPENED, AlertEvent, write_changes
 from sivera.alerts.conditions import Condition
 from sivera.alerts.queries import lock_alerts
-from sivera.budgets import platform_budgets, queries, team_budgets
+from sivera.budgets import queries
+from sivera.budgets.judging import Judged, judge_accounts, judge_teams
 from sivera.budgets.options import BudgetOptions
-from sivera.budgets.platform_budgets import Judged
+from sivera.budgets.pacing import Span
 from sivera.budgets.rules import alert_level
-from sivera.budgets.summary import TEAMS, Checked
+from sivera.budgets.summary import TEAMS, Checked, worst_first
 from sivera.budgets.wording import budget_condition
 from sivera.clock import read_clock, utc_now
 from sivera.errors import ConfigurationError
-from sivera.values import PlatformName
+
+AT_ONCE = 500
+"""Accounts or teams in one transaction."""
 
 NOT_SPENT = "Its period is over, or nothing is spent of it any more."
 
@@ -37,57 +40,41 @@ class CheckDependencies:
     link: str = ""
     send_events: Callable[[Sequence[AlertEvent]], None] = lambda _: None
     now: Callable[[], datetime] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
-    accounts_at_once: int = 500
-    teams_at_once: int = 50
 
 
-def check_teams_exist(deps: CheckDependencies, options: BudgetOptions) -> None:
+def check_teams_exist(engine: Engine, options: BudgetOptions) -> None:
     """Raise ConfigurationError if the options name a team that does not exist."""
-    with Session(deps.engine) as session:
-        if missing := account_queries.unknown_teams(session, options.teams):
+    with Session(engine) as session:
+        if missing := unknown_teams(session, options.teams):
             raise ConfigurationError(f"there is no team '{missing[0]}': `sivera accounts list` shows them all")
 
 
-def parts_in_order(deps: CheckDependencies, options: BudgetOptions) -> list[str]:
-    """Return the platforms to check, and TEAMS; the one that has waited longest for a check comes first."""
-    with Session(deps.engine) as session:
-        waiting = queries.waiting_since(session, TEAMS)
-    parts = [*(platform.value for platform in options.platforms or PlatformName), TEAMS]
-    return sorted(parts, key=lambda part: waiting.get(part, datetime.max.replace(tzinfo=UTC)))
-
-
 def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until: float) -> Checked:
-    """Check a platform's accounts or the teams' own budgets, until none is left or time is up.
-
-    Those that have waited longest come first.
-
-    Args:
-        deps: What it needs from outside.
-        options: Which teams, which thresholds.
-        part: A platform, or TEAMS.
-        until: The monotonic time after which nothing more is started.
-    """
-    is_teams = part == TEAMS
-    in_turn = team_budgets.in_turn if is_teams else platform_budgets.in_turn
-    judge = team_budgets.judge if is_teams else platform_budgets.judge
-    mark = queries.mark_teams if is_teams else queries.mark_accounts
-    size = deps.teams_at_once if is_teams else deps.accounts_at_once
+    """Check a platform's accounts or the teams' own budgets (the part TEAMS), until the monotonic time `until`."""
     with Session(deps.engine) as session:
-        ids = in_turn(session, part, options)
+        if part == TEAMS:
+            ids, judge = queries.team_ids(session, options.teams), judge_teams
+        else:
+            ids, judge = queries.account_ids(session, part, options.teams), judge_accounts
     found = Checked()
-    for first in range(0, len(ids), size):
-        if deps.monotonic() >= until:
+    for first in range(0, len(ids), AT_ONCE):
+        if time.monotonic() >= until:
             return found + Checked(put_off=True)
-        some = ids[first : first + size]
         with Session(deps.engine) as session, session.begin():
             lock_alerts(session)
-            judged = judge(session, deps.now(), options, some)
+            judged = judge(session, deps.now(), options, ids[first : first + AT_ONCE])
             events = _write(session, judged, options, deps.link)
-            mark(session, some)
         deps.send_events(events)
         opened = sum(event.name == OPENED for event in events)
-        found += judged.checked + Checked(opened=opened, closed=len(events) - opened)
+        found += Checked(
+            accounts=judged.accounts,
+            budgets=sum(one.period.span is not Span.DAY for one in judged.readings),
+            stale=judged.stale,
+            opened=opened,
+            closed=len(events) - opened,
+            worst=worst_first(judged.readings),
+            failures=judged.failures,
+        )
     return found
 
 
@@ -101,6 +88,5 @@ def _write(session: Session, judged: Judged, options: BudgetOptions, link: str) 
 def _conditions(judged: Judged, options: BudgetOptions, link: str, now: datetime) -> Iterator[Condition]:
     before = {alert.subject: alert.level for alert in judged.alerts}
     for one in judged.readings:
-        level = alert_level(one, before.get(one.subject), options.thresholds, options.hysteresis)
-        if level:
+        if level := alert_level(one, before.get(one.subject), options.thresholds, options.hysteresis):
             yield budget_condition(one, level, link, now)

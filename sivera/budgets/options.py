@@ -38,7 +38,7 @@ class BudgetOptions(BaseModel):
         default=255,
         ge=10,
         le=255,
-        description="Seconds after which nothing more is started; the next run starts with what is left.",
+        description="Seconds after which nothing more is started; the next run takes accounts in another order.",
     )
 
     def words(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from calendar import monthrange
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from sivera.values import PlatformName, Value
 
@@ -21,7 +22,7 @@ class Span(StrEnum):
     LIFETIME = "lifetime"
 
 
-class Period(Value):
+class Period(NamedTuple):
     """The days from `since` to `until`, both included; None if a lifetime has no known beginning or end."""
 
     span: Span
@@ -61,40 +62,28 @@ PACING: dict[PlatformName, Pacing] = {
     PlatformName.TIKTOK: Pacing(span=Span.WEEK, days=Decimal(7), day_factor=Decimal("1.25")),
 }
 
-_SUNDAY = 6
 
-
-def period_of(span: Span, day: date) -> Period:
-    """Return the day, the week (Sunday to Saturday) or the calendar month that a day lies in."""
-    since = until = day
+def days_of(span: Span, day: date) -> tuple[date, date]:
+    """Return the first and the last day of the day, week (Sunday to Saturday) or month that a day lies in."""
     if span is Span.WEEK:
-        since = day - timedelta(days=(day.weekday() - _SUNDAY) % 7)
-        until = since + timedelta(days=6)
-    elif span is Span.MONTH:
-        since, until = day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
-    elif span is Span.LIFETIME:
-        raise ValueError("a lifetime has the dates of its campaign")
-    return Period(span=span, since=since, until=until)
+        since = day - timedelta(days=day.isoweekday() % 7)
+        return since, since + timedelta(days=6)
+    if span is Span.MONTH:
+        return day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
+    return day, day
 
 
-def running_days(period: Period, first: date | None, last: date | None) -> int:
-    """Return how many days of a period lie between a first and a last day; None means no such bound."""
-    assert period.since  # noqa: S101 - a span of days has both
-    assert period.until  # noqa: S101
-    begins, ends = max(period.since, first or period.since), min(period.until, last or period.until)
-    return max(0, (ends - begins).days + 1)
+def running_days(since: date, until: date, first: date | None, last: date | None) -> int:
+    """Return how many days from `since` to `until` lie between a first and a last day; None means no such bound."""
+    return max(0, (min(until, last or until) - max(since, first or since)).days + 1)
 
 
-def period_limit(pacing: Pacing, amount: Decimal, period: Period, first: date | None, last: date | None) -> Decimal:
-    """Return what a platform may spend of a daily amount in a period of its span.
+def period_limit(pacing: Pacing, amount: Decimal, day: date, first: date | None, last: date | None) -> Decimal:
+    """Return what a platform may spend of a daily amount in the period that a day lies in.
 
-    Args:
-        pacing: The platform's rules.
-        amount: The amount a day.
-        period: Of the platform's span.
-        first: The first day of the campaigns that draw on it; None: before the period.
-        last: Their last day; None: none is known.
+    `first` and `last` are the first and the last day of the campaigns that draw on it, if known.
     """
-    length, running = running_days(period, None, None), running_days(period, first, last)
+    since, until = days_of(pacing.span, day)
+    length, running = (until - since).days + 1, running_days(since, until, first, last)
     whole = pacing.days or Decimal(length)
     return amount * (whole if running == length else min(whole, Decimal(running)))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
-from sivera.budgets.pacing import Period
 from sivera.values import Value
 
 HISTORY_DAYS = 28
@@ -33,45 +32,39 @@ class Projection(Value):
     high: Decimal
 
 
-class Bounds(Value):
-    """The most that a platform spends on a day, and over the period; None if it keeps to no bound."""
-
-    day: Decimal | None = None
-    period: Decimal | None = None
-
-
 def project(
-    spent: Decimal, days: Mapping[date, Decimal], partial: date, period: Period, bounds: Bounds
+    spent: Decimal,
+    days: Mapping[date, Decimal],
+    partial: date,
+    until: date | None,
+    *,
+    since: date | None = None,
+    most_a_day: Decimal | None = None,
+    most: Decimal | None = None,
 ) -> Projection | None:
     """Project what is spent by the end of a period; None if it has no end, or fewer than seven days are known.
 
-    Args:
-        spent: What was spent in the period so far.
-        days: What was spent on each of the last 28 days and since; a missing day is zero.
-        partial: The first day with incomplete figures.
-        period: The period; its beginning counts only if `partial` lies before it.
-        bounds: What the platform keeps to.
+    `days` has what was spent on each of the last 28 days and since; a missing day is zero. `partial` is the first day
+    with incomplete figures. `most_a_day` and `most` are what the platform spends at most on a day and in the period.
     """
     known = _complete(days, partial)
-    if period.until is None or len(known) < LEVEL_DAYS:
+    if until is None or len(known) < LEVEL_DAYS:
         return None
+    coming = _days(max(partial, since or partial), until)
     factors = _weekday_factors(known)
-    variance = _variance(known, factors)
     level = sum(list(known.values())[-LEVEL_DAYS:], ZERO) / LEVEL_DAYS
-    coming = _days(max(partial, period.since or partial), period.until)
-    expected = widest = spent
-    for day in coming:
-        begun = days.get(day, ZERO) if day == partial else ZERO
-        usual = level * factors[day.weekday()]
-        expected += max(ZERO, (usual if bounds.day is None else min(usual, bounds.day)) - begun)
-        widest += ZERO if bounds.day is None else max(ZERO, bounds.day - begun)
+    usual = [level * factors[day.weekday()] for day in coming]
+    bounds = usual if most_a_day is None else [most_a_day] * len(coming)
+    # What the partial day has spent already is part of `spent`.
+    begun = [days.get(day, ZERO) if day == partial else ZERO for day in coming]
+    expected = spent + sum(max(ZERO, min(pair) - so_far) for *pair, so_far in zip(usual, bounds, begun, strict=True))
     weight = sum((factors[day.weekday()] for day in coming), ZERO)
-    half = Z * (variance * (len(coming) + weight**2 / LEVEL_DAYS)).sqrt()
-    high = expected + half if bounds.day is None else min(expected + half, widest)
-    most = None if bounds.period is None else max(spent, bounds.period)
-    expected, low, high = (
-        amount if most is None else min(amount, most) for amount in (expected, max(spent, expected - half), high)
-    )
+    half = Z * (_variance(known, factors) * (len(coming) + weight**2 / LEVEL_DAYS)).sqrt()
+    low, high = max(spent, expected - half), expected + half
+    if most_a_day is not None:
+        high = min(high, spent + sum(max(ZERO, most_a_day - so_far) for so_far in begun))
+    if most is not None:
+        expected, low, high = (min(amount, max(spent, most)) for amount in (expected, low, high))
     return Projection(expected=expected, low=low, high=max(expected, high))
 
 
@@ -100,5 +93,4 @@ def _weekday_factors(known: Mapping[date, Decimal]) -> list[Decimal]:
 def _variance(known: Mapping[date, Decimal], factors: list[Decimal]) -> Decimal:
     mean = sum(known.values(), ZERO) / len(known)
     freedom = len(known) - (7 if len(known) >= HISTORY_DAYS else 1)
-    usual = [mean * factor for factor in factors]
-    return sum(((spend - usual[day.weekday()]) ** 2 for day, spend in known.items()), ZERO) / freedom
+    return sum(((spend - mean * factors[day.weekday()]) ** 2 for day, spend in known.items()), ZERO) / freedom

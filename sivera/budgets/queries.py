@@ -1,23 +1,21 @@
-"""Questions about budgets and what is spent of them, for hundreds of accounts in one statement.
+"""Questions about budgets and what is spent of them.
 
 Figures in another currency than the budget's are never added: a platform's budget with such figures `is_mixed`, and a
 team's budget leaves out such accounts.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, delete, exists, func, literal, or_, select, text, update
+from sqlalchemy import Row, and_, delete, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.alerts.conditions import Kind
-from sivera.models import AdAccount, Alert, BudgetCheck, Campaign, Team, TeamBudget
-
-_WAITS = func.coalesce(BudgetCheck.checked_at, AdAccount.created_at)
-_TEAM_WAITS = func.coalesce(TeamBudget.checked_at, TeamBudget.created_at)
+from sivera.budgets.summary import TEAMS
+from sivera.models import AdAccount, Alert, CampaignDailyMetric, Team, TeamBudget
 
 _IS_ABOUT = and_(
     TeamBudget.team_id == AdAccount.team_id,
@@ -25,193 +23,104 @@ _IS_ABOUT = and_(
     func.coalesce(TeamBudget.account_id, AdAccount.id) == AdAccount.id,
 )
 
-MAY_SPEND = ("active", "paused", "other")
-"""Campaigns of these statuses can spend again."""
-
 
 class Since(NamedTuple):
-    """Which days to read of an account; `id` is the account's own, or that of a team budget that counts it.
+    """Which days to read of an account: spending is added up from `period` on, and each day returned from `history`."""
 
-    Spending is added up from `period` on, and each day is returned from `history` on.
-    """
-
-    id: int
     account_id: int
     today: date
     period: date
     history: date
 
 
-def waiting_since(session: Session, teams: str) -> dict[str, datetime]:
-    """Return when the account that waits longest was last checked, by platform, and the same for team budgets.
-
-    Args:
-        session: To read with.
-        teams: The key that stands for team budgets.
-    """
-    of_platforms = select(AdAccount.platform, func.min(_WAITS)).outerjoin(BudgetCheck).group_by(AdAccount.platform)
-    of_teams = select(literal(teams), func.min(_TEAM_WAITS)).having(func.count() > 0).select_from(TeamBudget)
-    return {row[0]: row[1] for row in session.execute(of_platforms.union_all(of_teams))}
+def account_ids(session: Session, platform: str, teams: Sequence[str]) -> Sequence[int]:
+    """Return the ids of a platform's accounts, closed ones too; in random order, so that none is always the last."""
+    statement = select(AdAccount.id).join(Team, Team.id == AdAccount.team_id).where(AdAccount.platform == platform)
+    return session.scalars(
+        (statement.where(Team.name.in_(teams)) if teams else statement).order_by(func.random())
+    ).all()
 
 
-def accounts_in_turn(session: Session, platform: str, teams: Sequence[str]) -> Sequence[int]:
-    """Return the ids of a platform's accounts, closed ones too, those first that have waited longest for a check."""
-    statement = (
-        select(AdAccount.id)
-        .join(Team, Team.id == AdAccount.team_id)
-        .outerjoin(BudgetCheck)
-        .where(AdAccount.platform == platform)
-        .order_by(_WAITS, AdAccount.id)
-    )
-    return session.scalars(statement.where(Team.name.in_(teams)) if teams else statement).all()
+def team_ids(session: Session, names: Sequence[str]) -> Sequence[int]:
+    """Return the ids of the teams with a budget or an open alert on one, in random order."""
+    is_open = exists().where(Alert.team_id == Team.id, Alert.account_id.is_(None), Alert.closed_at.is_(None))
+    statement = select(Team.id).where(or_(exists().where(TeamBudget.team_id == Team.id), is_open))
+    return session.scalars(
+        (statement.where(Team.name.in_(names)) if names else statement).order_by(func.random())
+    ).all()
 
 
-def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, bool]]]:
-    """Return accounts by their ids, each with its team's name.
-
-    The last value says whether there is a budget to watch, of a campaign or of the team.
-    """
-    has_budget = or_(
-        exists().where(Campaign.account_id == AdAccount.id, Campaign.budget_amount > 0, Campaign.status.in_(MAY_SPEND)),
-        exists().where(_IS_ABOUT, TeamBudget.currency == AdAccount.currency),
-    )
+def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str]]]:
+    """Return accounts by their ids, each with its team's name."""
     return session.execute(
-        select(AdAccount, Team.name, has_budget)
+        select(AdAccount, Team.name)
         .join(Team, Team.id == AdAccount.team_id)
         .where(AdAccount.id.in_(ids))
         .order_by(AdAccount.id)
     ).all()
 
 
-def mark_accounts(session: Session, ids: Sequence[int]) -> None:
-    """Note that the budgets of accounts are checked now."""
-    checked = select(AdAccount.id, func.now()).where(AdAccount.id.in_(ids))
-    statement = insert(BudgetCheck).from_select(["account_id", "checked_at"], checked)
-    written = {"checked_at": statement.excluded.checked_at}
-    session.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=written))
-
-
-def teams_in_turn(session: Session, names: Sequence[str]) -> Sequence[int]:
-    """Return the ids of the teams with a budget or an open alert on one, those that have waited longest first."""
-    waits = select(func.min(_TEAM_WAITS)).where(TeamBudget.team_id == Team.id).scalar_subquery()
-    is_open = exists().where(Alert.team_id == Team.id, Alert.account_id.is_(None), Alert.closed_at.is_(None))
-    # A team without a budget comes first: its alerts only have to be closed.
-    statement = select(Team.id).where(or_(waits.is_not(None), is_open)).order_by(waits.nulls_first(), Team.id)
-    return session.scalars(statement.where(Team.name.in_(names)) if names else statement).all()
-
-
-def mark_teams(session: Session, ids: Sequence[int]) -> None:
-    """Note that the budgets that these teams set are checked now."""
-    session.execute(update(TeamBudget).where(TeamBudget.team_id.in_(ids)).values(checked_at=func.now()))
-
-
 # A shared budget is one row, however many campaigns draw on it. If they disagree for a moment, the last change counts.
-# Figures are read in two arms: with an OR no index could bound the days, and each check would read the whole history.
-# What a lifetime budget spent before the projection's days is one sum, so that years of days need not be sorted.
 # A lifetime budget is over after its last day, or when its campaign is removed; other budgets last until their period
-# ends.
+# ends. The figures of each budget are read by their own lower bound, so that an index can keep to it.
 _SPEND = text("""
     WITH asked AS (
         SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:todays AS date[]), CAST(:periods AS date[]),
                              CAST(:histories AS date[])) AS asked (account_id, today, period, history)
-    ), drawing AS (
-        SELECT asked.*, c.external_id, c.name, c.budget_kind, c.budget_amount, c.budget_currency, c.start_date,
-               c.end_date, c.changed_at, c.status = 'active' AS is_active,
+    ), budgets AS (
+        SELECT c.account_id, c.budget_kind,
                CASE c.budget_kind WHEN 'shared' THEN 'shared-' || c.budget_id
-                                  ELSE 'campaign-' || c.external_id END AS budget
+                                  ELSE 'campaign-' || c.external_id END AS budget,
+               array_agg(c.external_id ORDER BY c.external_id) AS campaigns,
+               (array_agg(c.name ORDER BY c.external_id))[1] AS name,
+               (array_agg(c.budget_amount ORDER BY c.changed_at DESC, c.external_id))[1] AS amount,
+               (array_agg(c.budget_currency ORDER BY c.changed_at DESC, c.external_id))[1] AS currency,
+               CASE WHEN count(c.start_date) = count(*) THEN min(c.start_date) END AS first_day,
+               CASE WHEN count(c.end_date) = count(*) THEN max(c.end_date) END AS last_day,
+               bool_or(c.status = 'active') AS is_active,
+               CASE c.budget_kind WHEN 'lifetime' THEN '-infinity' ELSE min(asked.period) END AS since,
+               min(asked.history) AS history
         FROM asked JOIN campaigns AS c USING (account_id)
         WHERE c.budget_amount > 0
           AND (c.budget_kind IN ('daily', 'shared')
                OR (c.budget_kind = 'lifetime' AND c.status IN ('active', 'paused', 'other')
                    AND (c.end_date IS NULL OR c.end_date >= asked.today)))
-    ), budgets AS (
-        SELECT account_id, budget, budget_kind, max(period) AS period,
-               (array_agg(name ORDER BY external_id))[1] AS name, count(*) AS campaigns,
-               (array_agg(budget_amount ORDER BY changed_at DESC, external_id))[1] AS amount,
-               (array_agg(budget_currency ORDER BY changed_at DESC, external_id))[1] AS currency,
-               CASE WHEN count(start_date) = count(*) THEN min(start_date) END AS first_day,
-               CASE WHEN count(end_date) = count(*) THEN max(end_date) END AS last_day,
-               bool_or(is_active) AS is_active
-        FROM drawing GROUP BY account_id, budget, budget_kind
-    ), figures AS (
-        SELECT d.account_id, d.budget, d.budget_kind, d.history, before.*
-        FROM drawing AS d, LATERAL (
-            SELECT min(m.day) AS day, sum(m.spend) AS spend, bool_or(m.currency <> d.budget_currency) AS is_mixed
+        GROUP BY c.account_id, c.budget_kind, budget
+    )
+    SELECT account_id, budget_kind, budget, cardinality(campaigns) AS campaigns, name, amount, currency, first_day,
+           last_day, is_active, figures.*
+    FROM budgets, LATERAL (
+        SELECT bool_or(is_mixed) AS is_mixed, coalesce(sum(spend) FILTER (WHERE day >= since), 0) AS spent,
+               coalesce(array_agg(day ORDER BY day) FILTER (WHERE day >= history), '{}') AS days,
+               coalesce(array_agg(spend ORDER BY day) FILTER (WHERE day >= history), '{}') AS spends
+        FROM (
+            SELECT m.day, sum(m.spend) AS spend, bool_or(m.currency <> budgets.currency) AS is_mixed
             FROM campaign_daily_metrics AS m
-            WHERE m.account_id = d.account_id AND m.campaign_id = d.external_id AND m.day < d.history
-        ) AS before
-        WHERE d.budget_kind = 'lifetime' AND before.day IS NOT NULL
-        UNION ALL
-        SELECT d.account_id, d.budget, d.budget_kind, d.history, m.day, m.spend, m.currency <> d.budget_currency
-        FROM drawing AS d
-        JOIN campaign_daily_metrics AS m ON m.account_id = d.account_id AND m.campaign_id = d.external_id
-        WHERE m.day >= CASE d.budget_kind WHEN 'lifetime' THEN d.history ELSE least(d.period, d.history) END
-    ), days AS (
-        SELECT account_id, budget, budget_kind, day, min(history) AS history, sum(spend) AS spend,
-               bool_or(is_mixed) AS is_mixed
-        FROM figures GROUP BY account_id, budget, budget_kind, day
-    )
-    SELECT b.account_id, b.budget, b.budget_kind, b.name, b.campaigns, b.amount, b.currency, b.first_day, b.last_day,
-           b.is_active, bool_or(d.is_mixed) AS is_mixed, min(d.day) AS known_from,
-           coalesce(sum(d.spend) FILTER (WHERE b.budget_kind = 'lifetime' OR d.day >= b.period), 0) AS spent,
-           coalesce(array_agg(d.day ORDER BY d.day) FILTER (WHERE d.day >= d.history), '{}') AS days,
-           coalesce(array_agg(d.spend ORDER BY d.day) FILTER (WHERE d.day >= d.history), '{}') AS spends
-    FROM budgets AS b JOIN days AS d USING (account_id, budget, budget_kind)
-    GROUP BY b.account_id, b.budget, b.budget_kind, b.name, b.campaigns, b.amount, b.currency, b.first_day, b.last_day,
-             b.is_active, b.period
-    ORDER BY b.account_id, b.budget
-""")
-
-# Account by account: for a plain join the planner would read every row of the table.
-_TEAM_SPEND = text("""
-    WITH asked AS (
-        SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:account_ids AS bigint[]), CAST(:periods AS date[]),
-                             CAST(:histories AS date[])) AS asked (id, account_id, period, history)
-    ), days AS (
-        SELECT asked.id, of_account.day, min(asked.period) AS period, min(asked.history) AS history,
-               sum(of_account.spend) AS spend
-        FROM asked
-        JOIN team_budgets AS b ON b.id = asked.id
-        CROSS JOIN LATERAL (
-            SELECT m.day, sum(m.spend) AS spend FROM campaign_daily_metrics AS m
-            WHERE m.account_id = asked.account_id AND m.currency = b.currency
-              AND m.day >= least(asked.period, asked.history)
+            WHERE m.account_id = budgets.account_id AND m.campaign_id = ANY (campaigns)
+              AND m.day >= least(since, history)
             GROUP BY m.day
-        ) AS of_account
-        GROUP BY asked.id, of_account.day
-    )
-    SELECT id, coalesce(sum(spend) FILTER (WHERE day >= period AND day < period + interval '1 month'), 0) AS spent,
-           coalesce(array_agg(day ORDER BY day) FILTER (WHERE day >= history), '{}') AS days,
-           coalesce(array_agg(spend ORDER BY day) FILTER (WHERE day >= history), '{}') AS spends
-    FROM days GROUP BY id
+        ) AS of_a_day
+        HAVING count(*) > 0
+    ) AS figures
+    ORDER BY account_id, budget
 """)
 
 
 def read_spend(session: Session, asked: Sequence[Since]) -> Sequence[Row[Any]]:
     """Return the platforms' budgets of these accounts with any known spending, each with its days."""
-    return session.execute(
-        _SPEND,
-        {
-            "ids": [one.account_id for one in asked],
-            "todays": [one.today for one in asked],
-            "periods": [one.period for one in asked],
-            "histories": [one.history for one in asked],
-        },
-    ).all()
+    names = ("ids", "todays", "periods", "histories")
+    return session.execute(_SPEND, {name: [one[at] for one in asked] for at, name in enumerate(names)}).all()
 
 
-def read_team_spend(session: Session, asked: Sequence[Since]) -> dict[int, Row[Any]]:
-    """Return what was spent of team budgets, in their currency, with its days; none without known spending."""
+def read_team_spend(session: Session, account_ids: Sequence[int], currency: str, since: date) -> dict[date, Decimal]:
+    """Return what some accounts spent in a currency on each day since a day; days without figures are left out."""
+    row = CampaignDailyMetric
     rows = session.execute(
-        _TEAM_SPEND,
-        {
-            "ids": [one.id for one in asked],
-            "account_ids": [one.account_id for one in asked],
-            "periods": [one.period for one in asked],
-            "histories": [one.history for one in asked],
-        },
+        select(row.day, func.sum(row.spend))
+        .where(row.account_id.in_(account_ids), row.currency == currency, row.day >= since)
+        .group_by(row.day)
     )
-    return {row.id: row for row in rows}
+    return {found.day: found[1] for found in rows}
 
 
 def list_team_budgets(
@@ -265,21 +174,12 @@ def remove_team_budget(session: Session, budget_id: int) -> bool:
 
 
 def thresholds_reached(session: Session) -> Sequence[Row[tuple[int | None, str, int]]]:
-    """Return threshold, platform (None for the teams' own budgets) and number of the budgets that have reached it."""
+    """Return threshold, part of a run and number of the budgets that have reached it, in order."""
+    part = func.coalesce(AdAccount.platform, TEAMS)
     return session.execute(
-        select(Alert.level, AdAccount.platform, func.count())
+        select(Alert.level, part, func.count())
         .outerjoin(AdAccount, AdAccount.id == Alert.account_id)
         .where(Alert.kind == Kind.BUDGET.value, Alert.closed_at.is_(None))
         .group_by(Alert.level, AdAccount.platform)
-    ).all()
-
-
-def alerts_by_day(session: Session, back: timedelta) -> Sequence[Row[tuple[date, int | None, int]]]:
-    """Return day in UTC, threshold and number of the alerts on budgets that opened or last rose on it, by the day."""
-    day = func.date(func.timezone("UTC", Alert.raised_at)).label("day")
-    return session.execute(
-        select(day, Alert.level, func.count())
-        .where(Alert.kind == Kind.BUDGET.value, Alert.raised_at > func.now() - back)
-        .group_by(day, Alert.level)
-        .order_by(day, Alert.level)
+        .order_by(Alert.level)
     ).all()

@@ -55,22 +55,14 @@ def today_in(timezone: str, now: datetime) -> date:
     return now.astimezone(ZoneInfo(timezone)).date()
 
 
-def is_stale(
-    synced_as_of: datetime | None,
-    reports_as_of: datetime | None,
-    created_at: datetime,
-    now: datetime,
-    stale_hours: int,
-) -> bool:
+def is_stale(synced_as_of: datetime, reports_as_of: datetime | None, now: datetime, stale_hours: int) -> bool:
     """Say whether an account's figures are too old to judge by.
 
     Figures from reports may be older by as long as a report may take: otherwise slow reports would be a warning each
     day. If no reports come at all, syncs say nothing about what was spent.
     """
-    most = timedelta(hours=stale_hours)
-    return now - (synced_as_of or created_at) > most or (
-        reports_as_of is not None and now - reports_as_of > most + REPORTS_LAG
-    )
+    oldest = now - timedelta(hours=stale_hours)
+    return synced_as_of < oldest or (reports_as_of is not None and reports_as_of + REPORTS_LAG < oldest)
 
 
 def reached(reading: Reading, thresholds: Iterable[int]) -> list[int]:
@@ -86,13 +78,8 @@ def reached(reading: Reading, thresholds: Iterable[int]) -> list[int]:
 def alert_level(reading: Reading, before: int | None, thresholds: Sequence[int], hysteresis: int) -> int | None:
     """Return the threshold at which the alert of a budget and period stands; None if there is to be no alert.
 
-    It falls only once spending is `hysteresis` points below a threshold, and never by figures that are incomplete.
-
-    Args:
-        reading: How much is spent.
-        before: The level of the open alert, None if there is none.
-        thresholds: The thresholds in percent.
-        hysteresis: In percentage points.
+    From the level `before`, it falls only once spending is `hysteresis` points below a threshold, and never by figures
+    that are incomplete.
     """
     kept = [percent for percent in (*thresholds, before) if before and percent and percent <= before]
     if reading.is_complete:

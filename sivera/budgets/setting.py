@@ -1,7 +1,7 @@
 """Setting what a team means to spend in a month."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
@@ -10,9 +10,6 @@ from sivera.budgets import queries
 from sivera.budgets.wording import decimals_of
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName, Value
-
-MOST = Decimal(10) ** 12
-"""More than anybody spends, and what the column holds."""
 
 
 class WrittenBudget(Value):
@@ -59,11 +56,9 @@ def parse_amount(text: str, currency: str) -> Decimal:
     Raises:
         ConfigurationError: It is none, is not positive, or has more decimals than the currency.
     """
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not (amount.is_finite() and 0 < amount < MOST):
+    # NUMERIC(20, 6) holds more than anybody spends.
+    amount = Decimal(text) if re.fullmatch(r"\d{1,12}(\.\d+)?", text, re.ASCII) else Decimal(0)
+    if not amount:
         raise ConfigurationError(f"'{text}' is no amount to spend: write a number above 0, such as 5000 or 1234.50")
     places = decimals_of(currency)
     if amount != round(amount, places):

@@ -14,18 +14,12 @@ MOST_ROWS = 100
 """How many budgets are shown: those that are spent furthest."""
 
 
-class CheckFailure(Value):
-    """A budget or an account that cannot be judged, and why."""
-
-    subject: str
-    reason: str
-
-
 class Checked(Value):
     """What the check of one part found.
 
-    `budgets` counts those with any spending, `stale` the accounts with budgets and figures too old to judge by,
+    `budgets` counts those with any spending, `stale` the accounts with figures too old to judge by,
     `opened` the alerts that opened or rose, and `closed` those that ended. `put_off` says that the deadline came first.
+    `failures` has why an account or budget cannot be judged.
     """
 
     accounts: int = 0
@@ -35,19 +29,19 @@ class Checked(Value):
     closed: int = 0
     put_off: bool = False
     worst: tuple[Reading, ...] = ()
-    failures: tuple[CheckFailure, ...] = ()
+    failures: Mapping[str, str] = {}
 
     def __add__(self, other: Self) -> "Checked":
+        counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
         return Checked(
-            accounts=self.accounts + other.accounts,
-            budgets=self.budgets + other.budgets,
-            stale=self.stale + other.stale,
-            opened=self.opened + other.opened,
-            closed=self.closed + other.closed,
+            **counts,
             put_off=self.put_off or other.put_off,
             worst=worst_first((*self.worst, *other.worst)),
-            failures=(*self.failures, *other.failures),
+            failures={**self.failures, **other.failures},
         )
+
+
+COUNTS = ("accounts", "budgets", "stale", "opened", "closed")
 
 
 def worst_first(readings: Sequence[Reading]) -> tuple[Reading, ...]:
@@ -58,7 +52,7 @@ def worst_first(readings: Sequence[Reading]) -> tuple[Reading, ...]:
 
 
 class CheckSummary(Value):
-    """What a run found, by its parts."""
+    """What a run found by its parts, and why parts of it failed."""
 
     parts: dict[str, Checked]
     failed: dict[str, str]
@@ -66,19 +60,23 @@ class CheckSummary(Value):
     @classmethod
     def of(cls, results: Mapping[str, object]) -> Self:
         """Return the summary of what the check of each part returned or raised."""
-        return cls(
-            parts={part: result for part, result in results.items() if isinstance(result, Checked)},
-            failed={
-                part: f"{part} was not checked ({type(result).__name__}): the task run says why"
-                for part, result in results.items()
-                if not isinstance(result, Checked)
-            },
-        )
+        parts = {part: result for part, result in results.items() if isinstance(result, Checked)}
+        failed = {
+            part: f"{part} was not checked ({type(result).__name__}): the task run says why"
+            for part, result in results.items()
+            if part not in parts
+        }
+        return cls(parts=parts, failed=failed)
 
     @property
     def total(self) -> Checked:
         """All parts together."""
         return sum(self.parts.values(), Checked())
+
+    @property
+    def put_off(self) -> list[str]:
+        """The parts that the deadline cut short."""
+        return [part for part, found in self.parts.items() if found.put_off]
 
     @property
     def success(self) -> bool:
@@ -94,6 +92,5 @@ class CheckSummary(Value):
         said += [f"{total.closed} alerts closed"] if total.closed else []
         said += [f"{total.stale} accounts with old spend data"] if total.stale else []
         said += [f"{len(total.failures)} not judged"] if total.failures else []
-        put_off = [part for part, found in self.parts.items() if found.put_off]
-        said += [f"put off to the next run: {', '.join(put_off)}"] if put_off else []
+        said += [f"put off to the next run: {', '.join(self.put_off)}"] if self.put_off else []
         return "; ".join([", ".join(said), *self.failed.values()])

@@ -5,7 +5,6 @@ Amounts have the decimals that reports use. Amounts in two currencies are never 
 
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
 
 from babel.numbers import get_currency_precision
 
@@ -33,6 +32,7 @@ def describe(reading: Reading) -> str:
 
 def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> Condition:
     """Return the condition that a budget has reached a threshold."""
+    period, projection = reading.period, reading.projection
     return Condition(
         kind=Kind.BUDGET,
         subject=reading.subject,
@@ -43,7 +43,18 @@ def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> 
         level=level,
         team_id=reading.team_id,
         account_id=reading.account_id,
-        details=_details(reading),
+        details={
+            "team": reading.team,
+            "account": reading.account_id,
+            "platform": reading.platform,
+            "percent": reading.percent,
+            "spent": str(reading.spent),
+            "budget": str(reading.limit),
+            "currency": reading.currency,
+            "periodSince": period.since and period.since.isoformat(),
+            "periodUntil": period.until and period.until.isoformat(),
+            "projected": projection and str(projection.expected),
+        },
     )
 
 
@@ -85,18 +96,3 @@ def period_text(period: Period) -> str:
         return f"{period.since}"
     since, until = period.since or "its beginning", period.until or "its end, which is open"
     return f"{since} to {until}"
-
-
-def _details(reading: Reading) -> dict[str, Any]:
-    return {
-        "team": reading.team,
-        "account": reading.account_id,
-        "platform": reading.platform.value if reading.platform else None,
-        "percent": reading.percent,
-        "spent": str(reading.spent),
-        "budget": str(reading.limit),
-        "currency": reading.currency,
-        "periodSince": reading.period.since.isoformat() if reading.period.since else None,
-        "periodUntil": reading.period.until.isoformat() if reading.period.until else None,
-        "projected": str(reading.projection.expected) if reading.projection else None,
-    }

@@ -1,5 +1,7 @@
 """Connecting a team's grant: its ad accounts are listed at the platform, then all is stored in one transaction."""
 
+from functools import partial
+
 from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -9,10 +11,10 @@ from sivera.crypto import Keyring
 from sivera.errors import PlatformError, SiveraError
 from sivera.grants import queries
 from sivera.grants.renewal import seal_tokens
-from sivera.grants.renewal_queries import Notify, notify_nobody, recover
+from sivera.grants.renewal_queries import Notify, recover
 from sivera.grants.rules import FACTS
 from sivera.platforms.base import PlatformClient, StaticToken
-from sivera.values import AccountListing, GrantTokens, OddRow, PlatformName, Value
+from sivera.values import AccountListing, GrantTokens, OddRow, Value
 
 
 class AccountsNotListed(SiveraError):
@@ -36,8 +38,6 @@ class Connection(Value):
     """
 
     credential_id: int
-    team: str
-    platform: PlatformName
     account_ids: tuple[int, ...]
     external_ids: tuple[str, ...]
     reached: int = 0
@@ -52,18 +52,37 @@ def connect(
     team: str,
     tokens: GrantTokens,
     name: str = "main",
-    notify: Notify = notify_nobody,
+    notify: Notify = lambda *_: None,
+    found: AccountListing | None = None,
 ) -> Connection:
     """Connect a team's grant with tokens that its platform has just given.
 
     Connecting the same team, platform and name again replaces the tokens and takes the grant back into use. A renewal
-    that is under way loses: its answer is refused.
+    that is under way loses: its answer is refused. `found` are the ad accounts that the grant reaches; left out, the
+    platform is asked. `notify` is told if the grant works again.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.
     """
-    found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
-    return _store(engine, keyring, client.platform, team, name, tokens, found, notify)
+    if found is None:
+        found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
+    with Session(engine) as session, session.begin():
+        credential = queries.ensure_credential(session, queries.ensure_team(session, team), client.platform, name)
+        sealed = seal_tokens(keyring, credential.id, tokens)
+        queries.replace_tokens(session, credential, sealed, tokens.expires_in)
+        event = recover(session, credential.id)
+        carried = account_queries.upsert_accounts(session, credential, found.accounts)
+        queries.record_discovery(session, credential.id, found.data_access_ends)
+        connection = Connection(
+            credential_id=credential.id,
+            account_ids=tuple(account.id for account in carried),
+            external_ids=tuple(account.external_id for account in carried),
+            reached=len(found.accounts),
+            left_out=found.left_out,
+        )
+    if event:
+        notify(*event)
+    return connection
 
 
 def connect_token(
@@ -74,18 +93,12 @@ def connect_token(
     team: str,
     token: SecretStr,
     name: str = "main",
-    notify: Notify = notify_nobody,
+    notify: Notify = lambda *_: None,
 ) -> Connection:
     """Connect a grant with the one token that a person has. Renewing it first proves it and says when it ends.
 
-    Args:
-        engine: The database.
-        keyring: Encrypts the tokens.
-        client: The grant's platform.
-        team: The team that the grant belongs to.
-        token: The refresh token on platforms that have one (`FACTS`), else the access token.
-        name: Tells a team's grants on one platform apart.
-        notify: Is told when the grant works again.
+    The token is the refresh token on platforms that have one (`FACTS`), else the access token. The rest is as for
+    `connect`.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.
@@ -96,43 +109,11 @@ def connect_token(
     with Session(engine) as session, session.begin():
         queries.prove_writable(session)  # before a token is spent
     tokens = client.renew(pasted)
+    store = partial(connect, engine, keyring, client, team=team, tokens=tokens, name=name, notify=notify)
     try:
-        return connect(engine, keyring, client, team=team, tokens=tokens, name=name, notify=notify)
+        return store()
     except PlatformError as error:
         if tokens.refresh_token == pasted.refresh_token:
             raise
         # The person's token is spent, and nobody else has its successor.
-        stored = _store(engine, keyring, client.platform, team, name, tokens, AccountListing(accounts=()), notify)
-        raise AccountsNotListed(stored.credential_id, str(error)) from None
-
-
-def _store(
-    engine: Engine,
-    keyring: Keyring,
-    platform: PlatformName,
-    team: str,
-    name: str,
-    tokens: GrantTokens,
-    found: AccountListing,
-    notify: Notify,
-) -> Connection:
-    with Session(engine) as session, session.begin():
-        team_id = queries.ensure_team(session, team)
-        credential = queries.ensure_credential(session, team_id, platform.value, name)
-        sealed = seal_tokens(keyring, credential.id, tokens)
-        queries.replace_tokens(session, credential, sealed, tokens.expires_in)
-        event = recover(session, credential.id)
-        carried = account_queries.upsert_accounts(session, credential, found.accounts)
-        queries.record_discovery(session, credential.id, found.data_access_ends)
-        connection = Connection(
-            credential_id=credential.id,
-            team=team,
-            platform=platform,
-            account_ids=tuple(account.id for account in carried),
-            external_ids=tuple(account.external_id for account in carried),
-            reached=len(found.accounts),
-            left_out=found.left_out,
-        )
-    if event:
-        notify(*event)
-    return connection
+        raise AccountsNotListed(store(found=AccountListing(accounts=())).credential_id, str(error)) from None

@@ -15,7 +15,7 @@ from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.errors import ConfigurationError
 from sivera.grants import queries
-from sivera.grants.renewal import LEASE, seal, unseal
+from sivera.grants.renewal import TOKENS, seal, unseal
 from sivera.models import PlatformCredential, TokenKeyCheck
 from sivera.values import Value
 
@@ -86,22 +86,11 @@ def only_rotation(engine: Engine) -> Iterator[None]:
         yield
 
 
-def count_pending(engine: Engine, keyring: Keyring) -> int:
-    """Count the grants that are encrypted with another key than the keyring's current one."""
-    with Session(engine) as session:
-        return queries.count_sealed_otherwise(session, keyring.prefix)
-
-
 def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: int = BATCH) -> Rotation:
     """Re-encrypt all tokens with the keyring's current key, while jobs run.
 
-    It can be interrupted and started again. At the end it retires the keys that nothing needs.
-
-    Args:
-        engine: The database.
-        keyring: All keys; the current one is the one to change to.
-        say: Takes lines about the progress.
-        batch: Grants in one transaction.
+    It can be interrupted and started again. At the end it retires the keys that nothing needs. `say` takes lines about
+    the progress; a transaction re-encrypts a `batch` of grants.
 
     Raises:
         ConfigurationError: The keyring is not the database's.
@@ -115,7 +104,7 @@ def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: 
         done |= changed
         with Session(engine) as session, session.begin():
             # A renewal that began earlier may still write with the old key, until its lease ends.
-            if not queries.leases_taken_before(session, begun_at, LEASE) and not changed:
+            if not queries.leases_taken_before(session, begun_at) and not changed:
                 queries.put_in_use(session, keyring.current)
                 if not undecryptable:
                     queries.retire_others(session, keyring.current)
@@ -141,12 +130,11 @@ def _pass(engine: Engine, keyring: Keyring, batch: int, say: Callable[[str], Non
 
 def _reseal(keyring: Keyring, row: PlatformCredential) -> bool:
     try:
-        access = unseal(keyring, row.id, "access_token", row.access_token)
-        refresh = unseal(keyring, row.id, "refresh_token", row.refresh_token)
+        plain = {column: unseal(keyring, row.id, column, getattr(row, column)) for column in TOKENS}
     except (UndecryptableError, ConfigurationError):
         return False
-    row.access_token = seal(keyring, row.id, "access_token", access)
-    row.refresh_token = seal(keyring, row.id, "refresh_token", refresh)
+    for column, token in plain.items():
+        setattr(row, column, seal(keyring, row.id, column, token))
     return True
 
 

@@ -1,36 +1,40 @@
 """The page of a run of refresh-tokens: its figures, its failures, and a chart of how long the grants still live."""
 
+from collections import Counter
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from sivera import pages
+from sivera.accounts.queries import ACTIVE
 from sivera.grants import queries
 from sivera.grants.refreshing import GrantFailure, RefreshCounts, RefreshSummary
 
 DAY = timedelta(days=1)
-BOUNDS = (timedelta(), DAY, 3 * DAY, 10 * DAY, 30 * DAY)
-LIVES = ("ended", "under 1 day", "1 to 3 days", "3 to 10 days", "10 to 30 days", "over 30 days")
-"""Between the bounds."""
-
-KINDS = {
-    "renewable": "renewable",
-    "endless": "no end",
-    "reauthorization_required": "to reconnect",
-    "revoked": "taken away",
-    "disabled": "disabled",
+LIVES = {
+    timedelta.min: "ended",
+    timedelta(): "under 1 day",
+    DAY: "1 to 3 days",
+    3 * DAY: "3 to 10 days",
+    10 * DAY: "10 to 30 days",
+    30 * DAY: "over 30 days",
 }
+"""The bars of grants that end: from which remaining life on, and their names."""
+
+RENEWABLE, ENDLESS = "renewable", "no end"
+WAITING = {"reauthorization_required": "to reconnect", "revoked": "taken away", "disabled": "disabled"}
+"""The bars of grants that do not work."""
 
 
 def refresh_page(job: str, summary: RefreshSummary, charts: list[str]) -> str:
     """Return the page of a run, as Markdown."""
-    columns = list(RefreshCounts.model_fields)
+    columns = ["platform", *(name.replace("_", " ") for name in RefreshCounts.model_fields)]
     counts = [(name, *one.model_dump().values()) for name, one in summary.platforms.items()]
     failures = [tuple(one.model_dump().values()) for one in summary.failures]
     return pages.page(
         job,
         summary.sentence,
-        *([pages.table(["platform", *(name.replace("_", " ") for name in columns)], counts)] if counts else []),
+        *([pages.table(columns, counts)] if counts else []),
         *pages.listing("Not renewed", ["grant", *list(GrantFailure.model_fields)[1:]], failures, f"{job}-failures"),
         *charts,
     )
@@ -38,16 +42,24 @@ def refresh_page(job: str, summary: RefreshSummary, charts: list[str]) -> str:
 
 def refresh_charts(session: Session) -> list[str]:
     """Draw how long the grants of each platform still live if nobody renews them."""
-    counts: dict[tuple[str, str], int] = {}
-    for platform, kind, place, count in queries.grants_by_life(session, BOUNDS):
-        counts[KINDS.get(kind, kind) if place is None else LIVES[place], platform] = count
-    colours = {name.value: colour for name, colour in pages.PLATFORM_COLOURS.items()}
+    counts = Counter(
+        (_bar(status, has_refresh, life), platform)
+        for platform, status, has_refresh, life in queries.list_lives(session)
+    )
     return [
         pages.bars(
             "Grants by days until they end",
-            {(bar, part): count for (bar, part), count in counts.items() if part in colours},
-            bar=[*LIVES, *dict.fromkeys(KINDS.values())],
-            part=colours,
+            counts,
+            bar=[*LIVES.values(), RENEWABLE, ENDLESS, *WAITING.values()],
+            part={name.value: colour for name, colour in pages.PLATFORM_COLOURS.items()},
             count="grants",
         )
     ]
+
+
+def _bar(status: str, has_refresh: bool, life: timedelta | None) -> str:
+    if status != ACTIVE:
+        return WAITING[status]
+    if has_refresh:
+        return RENEWABLE
+    return ENDLESS if life is None else LIVES[max(least for least in LIVES if least <= life)]

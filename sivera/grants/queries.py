@@ -18,14 +18,16 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     union,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
+from sivera.grants.rules import LEASE, PROOF_EVERY
 from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
 
 KEYS_LOCK = 0x51_0E_4B
@@ -33,6 +35,7 @@ KEYS_LOCK = 0x51_0E_4B
 
 SEALED = (PlatformCredential.access_token, PlatformCredential.refresh_token)
 
+# Made once: every account of a sync asks it.
 _READ = select(
     PlatformCredential,
     PlatformCredential.expires_at - func.clock_timestamp(),
@@ -77,15 +80,12 @@ def find_credential(session: Session, credential_id: int) -> tuple[PlatformCrede
     return None if found is None else (found[0], found[1])
 
 
-def read_credential(
-    session: Session, credential_id: int
-) -> tuple[PlatformCredential, timedelta | None, timedelta | None]:
+def read_credential(session: Session, credential_id: int) -> Row[Any]:
     """Return a grant, the time until its token ends, and the time until it may be tried again.
 
     A time is negative if it has passed, and None if there is no such time.
     """
-    found = session.execute(_READ, {"id": credential_id}).one()
-    return found[0], found[1], found[2]
+    return session.execute(_READ, {"id": credential_id}).one()
 
 
 def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential, str, int]]]:
@@ -153,77 +153,39 @@ def replace_tokens(
     session.flush()
 
 
-def due_grants(
-    session: Session,
-    *,
-    windows: Mapping[str, timedelta],
-    proof_every: timedelta,
-    platforms: Sequence[str],
-    teams: Sequence[str],
-) -> Sequence[Row[Any]]:
+def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequence[str]) -> Sequence[Row[Any]]:
     """Return id, platform, team, name and generation of the grants to renew: in doubt first, then the soonest to end.
 
-    It leaves out grants that somebody is renewing now, and grants that rest after failures.
-
-    Args:
-        session: The database.
-        windows: The time before its end from which a platform's grant is due.
-        proof_every: How often a grant without an end is due.
-        platforms: Only these; empty means all, also those that this version does not know.
-        teams: Only teams of these names; empty means all.
+    It leaves out grants that somebody is renewing now, and grants that rest after failures. `windows` names the
+    platforms, each with the time before its end from which a grant is due; no `teams` means all.
     """
-    window = case(
-        *((PlatformCredential.platform == name, literal(length, Interval)) for name, length in windows.items()),
-        else_=literal(timedelta(), Interval),
-    )
-    proven_at = func.coalesce(PlatformCredential.last_renewed_at, PlatformCredential.created_at)
-    statement = (
-        select(
-            PlatformCredential.id,
-            PlatformCredential.platform,
-            Team.name.label("team"),
-            PlatformCredential.name,
-            PlatformCredential.generation,
-        )
-        .join(Team, Team.id == PlatformCredential.team_id)
+    grant, now = PlatformCredential, func.now()
+    window = case({name: literal(length, Interval) for name, length in windows.items()}, value=grant.platform)
+    proven_at = func.coalesce(grant.last_renewed_at, grant.created_at)
+    return session.execute(
+        select(grant.id, grant.platform, Team.name.label("team"), grant.name, grant.generation)
+        .join(Team, Team.id == grant.team_id)
         .where(
-            PlatformCredential.status == "active",
-            or_(PlatformCredential.next_attempt_at.is_(None), PlatformCredential.next_attempt_at <= func.now()),
-            or_(PlatformCredential.lease_until.is_(None), PlatformCredential.lease_until < func.now()),
+            grant.status == ACTIVE,
+            grant.platform.in_(windows),
+            Team.name.in_(teams) if teams else true(),
+            or_(grant.next_attempt_at.is_(None), grant.next_attempt_at <= now),
+            or_(grant.lease_until.is_(None), grant.lease_until < now),
             or_(
-                PlatformCredential.expires_at < func.now() + window,
-                and_(PlatformCredential.expires_at.is_(None), proven_at < func.now() - proof_every),
+                grant.expires_at < now + window,
+                and_(grant.expires_at.is_(None), proven_at < now - PROOF_EVERY),
                 _IN_DOUBT,
             ),
         )
-        .order_by(_IN_DOUBT.desc(), PlatformCredential.expires_at.asc().nulls_last(), PlatformCredential.id)
-    )
-    if platforms:
-        statement = statement.where(PlatformCredential.platform.in_(platforms))
-    if teams:
-        statement = statement.where(Team.name.in_(teams))
-    return session.execute(statement).all()
+        .order_by(_IN_DOUBT.desc(), grant.expires_at.asc().nulls_last(), grant.id)
+    ).all()
 
 
-def grants_by_life(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, str, int | None, int]]]:
-    """Return platform, kind, place among the bounds and number of the grants, by their remaining life.
-
-    The kind is the status of a grant that does not work, else 'renewable' (held by a refresh token), 'endless' or
-    'ending'. Only 'ending' has a place: the number of bounds that its remaining life has reached.
-    """
-    kind: ColumnElement[str] = case(
-        (PlatformCredential.status != "active", PlatformCredential.status),
-        (PlatformCredential.refresh_token.is_not(None), "renewable"),
-        (PlatformCredential.expires_at.is_(None), "endless"),
-        else_="ending",
-    )
-    left = PlatformCredential.expires_at - func.now()
-    place = case((kind == "ending", case(*((left >= bound, n) for n, bound in _longest_first(bounds)), else_=0)))
-    found = select(PlatformCredential.platform, kind.label("kind"), place.label("place")).subquery()
+def list_lives(session: Session) -> Sequence[Row[Any]]:
+    """Return of each grant its platform, its status, whether it has a refresh token, and how long its token lives."""
+    grant = PlatformCredential
     return session.execute(
-        select(found.c.platform, found.c.kind, found.c.place, func.count()).group_by(
-            found.c.platform, found.c.kind, found.c.place
-        )
+        select(grant.platform, grant.status, grant.refresh_token.is_not(None), grant.expires_at - func.now())
     ).all()
 
 
@@ -250,33 +212,27 @@ def tokens_by_key(session: Session) -> Counter[str]:
     return found
 
 
-def count_sealed_otherwise(session: Session, prefix: bytes) -> int:
-    """Count the grants with a token that another key encrypted; the prefix of a ciphertext names its key."""
-    return session.execute(
-        select(func.count()).select_from(PlatformCredential).where(_sealed_otherwise(prefix))
-    ).scalar_one()
-
-
 def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
-    """Return such grants with an id above `after`, in the order of ids, locked."""
+    """Return grants with a token that another key encrypted, with an id above `after`, in the order of ids, locked.
+
+    The prefix of a ciphertext names its key.
+    """
+    begins = literal(prefix, LargeBinary)
+    otherwise = (func.substring(column, 1, len(prefix)) != begins for column in SEALED)  # NULL is not
     return session.scalars(
         select(PlatformCredential)
-        .where(PlatformCredential.id > after, _sealed_otherwise(prefix))
+        .where(PlatformCredential.id > after, or_(*otherwise))
         .order_by(PlatformCredential.id)
         .limit(most)
         .with_for_update(of=PlatformCredential)
     ).all()
 
 
-def leases_taken_before(session: Session, moment: datetime, longest: timedelta) -> int:
-    """Count the renewals under way that began before a moment; `longest` is how long a lease lasts."""
-    return session.execute(
-        select(func.count())
-        .select_from(PlatformCredential)
-        .where(
-            PlatformCredential.lease_until > func.clock_timestamp(), PlatformCredential.lease_until - longest <= moment
-        )
-    ).scalar_one()
+def leases_taken_before(session: Session, moment: datetime) -> int:
+    """Count the renewals under way that began before a moment."""
+    until = PlatformCredential.lease_until
+    is_early = and_(until > func.clock_timestamp(), until - LEASE <= moment)
+    return session.scalars(select(func.count()).select_from(PlatformCredential).where(is_early)).one()
 
 
 def lock_keys(session: Session) -> bool:
@@ -297,18 +253,6 @@ def retire_others(session: Session, key_id: str) -> None:
         .where(TokenKeyCheck.id != key_id, TokenKeyCheck.retired_at.is_(None))
         .values(retired_at=func.now())
     )
-
-
-def _longest_first(bounds: Sequence[timedelta]) -> list[tuple[int, timedelta]]:
-    return sorted(enumerate(bounds, 1), reverse=True)
-
-
-def _sealed_otherwise(prefix: bytes) -> ColumnElement[bool]:
-    def otherwise(column: InstrumentedAttribute[bytes | None]) -> ColumnElement[bool]:
-        begins = func.substring(column, 1, len(prefix))
-        return and_(column.is_not(None), begins != literal(prefix, LargeBinary))
-
-    return or_(*map(otherwise, SEALED))
 
 
 def platforms_in_use(session: Session) -> set[str]:

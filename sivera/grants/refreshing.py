@@ -1,6 +1,6 @@
 """The work of refresh-tokens: which grants are due, how each renewal ended, and what a run's failures mean."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import UTC, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -54,19 +54,12 @@ class DueGrant(Value):
 
 
 class GrantFailure(Value):
-    """Why a grant was not renewed, in words that a person can act on; `platform` as the row has it."""
+    """Why a grant was not renewed, in words that a person can act on."""
 
     id: int
     platform: str
     team: str
     reason: str
-
-
-class RefreshPlan(Value):
-    """The due grants of a run, and those of platforms that this version does not know."""
-
-    due: tuple[DueGrant, ...]
-    unknown: tuple[GrantFailure, ...]
 
 
 class Result(StrEnum):
@@ -81,7 +74,7 @@ class Result(StrEnum):
     """Its platform wants no calls at all now: this run tries it again, or puts it off."""
 
 
-def plan_refresh(session: Session, options: RefreshOptions) -> RefreshPlan:
+def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, ...]:
     """Find the grants that a run with these options renews, in order.
 
     Raises:
@@ -89,24 +82,11 @@ def plan_refresh(session: Session, options: RefreshOptions) -> RefreshPlan:
     """
     if missing := account_queries.unknown_teams(session, options.teams):
         raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
-    hours = {platform: timedelta(hours=hours) for platform, hours in options.window_hours.items()}
-    rows = queries.due_grants(
-        session,
-        windows={name.value: hours.get(name, facts.window) for name, facts in rules.FACTS.items()},
-        proof_every=rules.PROOF_EVERY,
-        platforms=[name.value for name in options.platforms],
-        teams=options.teams,
-    )
-    known = set(PlatformName)
-    unknown = "This version of Sivera Jobs does not know the platform: update it."
-    return RefreshPlan(
-        due=tuple(DueGrant.model_validate(row._asdict()) for row in rows if row.platform in known),
-        unknown=tuple(
-            GrantFailure(id=row.id, platform=row.platform, team=row.team, reason=unknown)
-            for row in rows
-            if row.platform not in known
-        ),
-    )
+    own = {platform: facts.window for platform, facts in rules.FACTS.items()}
+    windows = own | {platform: timedelta(hours=hours) for platform, hours in options.window_hours.items()}
+    asked = {platform.value: windows[platform] for platform in options.platforms or PlatformName}
+    rows = queries.due_grants(session, asked, options.teams)
+    return tuple(DueGrant.model_validate(row._asdict()) for row in rows)
 
 
 def renew_due(source: GrantTokenSource, grant: DueGrant) -> Result:
@@ -159,14 +139,10 @@ class RefreshSummary(Value):
 
 
 class RefreshTally:
-    """Adds up a run while its grants end, in any order.
+    """Adds up a run while its grants end, in any order. A grant that never ends counts as put off."""
 
-    Args:
-        plan: The work of the run. A grant that never ends counts as put off.
-    """
-
-    def __init__(self, plan: RefreshPlan) -> None:
-        self.plan = plan
+    def __init__(self, due: Sequence[DueGrant]) -> None:
+        self.due = due
         self._ended: dict[int, Result | Exception] = {}
 
     def add(self, grant: DueGrant, result: object) -> bool:
@@ -175,43 +151,39 @@ class RefreshTally:
         self._ended[grant.id] = ended
         return ended is Result.AGAIN
 
-    def may_work_later(self) -> tuple[DueGrant, ...]:
+    def may_work_later(self) -> list[DueGrant]:
         """The grants that their platform did not renew, although they need neither a human nor an operator."""
-        return tuple(grant for grant in self.plan.due if _may_work_later(self._ended.get(grant.id)))
+        return [grant for grant in self.due if _may_work_later(self._ended.get(grant.id))]
 
-    def renewed(self) -> tuple[DueGrant, ...]:
+    def renewed(self) -> list[DueGrant]:
         """The grants that were renewed."""
-        return tuple(grant for grant in self.plan.due if self._ended.get(grant.id) is Result.RENEWED)
+        return [grant for grant in self.due if self._ended.get(grant.id) is Result.RENEWED]
 
     def summary(self, down: Collection[PlatformName] = ()) -> RefreshSummary:
         """Return what the run did, given the platforms that are down."""
-        due, unknown = self.plan.due, self.plan.unknown
+        platforms = sorted({grant.platform for grant in self.due})
+        errors = [(grant, error) for grant in self.due if isinstance(error := self._ended.get(grant.id), Exception)]
         return RefreshSummary(
-            total=self._counts(due, unknown),
+            total=self._counts(self.due),
             platforms={
-                name: self._counts(
-                    [grant for grant in due if grant.platform == name], [one for one in unknown if one.platform == name]
-                )
-                for name in sorted({grant.platform.value for grant in due} | {one.platform for one in unknown})
+                name.value: self._counts([one for one in self.due if one.platform is name]) for name in platforms
             },
-            failures=unknown
-            + tuple(
-                GrantFailure(id=grant.id, platform=grant.platform.value, team=grant.team, reason=reason_for(ended))
-                for grant in due
-                if isinstance(ended := self._ended.get(grant.id), Exception)
+            failures=tuple(
+                GrantFailure(id=grant.id, platform=grant.platform.value, team=grant.team, reason=reason_for(error))
+                for grant, error in errors
             ),
             down=tuple(down),
         )
 
-    def _counts(self, due: Collection[DueGrant], unknown: Collection[GrantFailure]) -> RefreshCounts:
+    def _counts(self, due: Collection[DueGrant]) -> RefreshCounts:
         ended = [self._ended.get(grant.id) for grant in due]
         errors = [one for one in ended if isinstance(one, Exception)]
         waiting = sum(isinstance(error, ReconnectRequired) for error in errors)
         renewed, elsewhere = ended.count(Result.RENEWED), ended.count(Result.ELSEWHERE)
         return RefreshCounts(
-            due=len(due) + len(unknown),
+            due=len(due),
             renewed=renewed,
-            failed=len(errors) - waiting + len(unknown),
+            failed=len(errors) - waiting,
             reauthorization_required=waiting,
             elsewhere=elsewhere,
             put_off=len(due) - len(errors) - renewed - elsewhere,
@@ -223,26 +195,21 @@ def judge_failures(
 ) -> tuple[PlatformName, ...]:
     """Tell outages from grants that are at fault, and give each such grant a strike, at most one a day.
 
-    Args:
-        deps: The database, and whom to notify.
-        tally: What the run did.
-        silent: The platforms that left many calls in a row without an answer.
-
-    Returns the platforms that are down.
+    Return the platforms that are down. `silent` are those that left many calls in a row without an answer.
     """
     failing, renewed = tally.may_work_later(), tally.renewed()
     at_fault: list[int] = []
     down: list[PlatformName] = []
     events: list[renewals.Event | None] = []
     with Session(deps.engine) as session, session.begin():
-        for platform in sorted({grant.platform for grant in tally.plan.due}):
-            mine = [grant for grant in failing if grant.platform is platform]
-            served = _teams(grant for grant in renewed if grant.platform is platform)
-            if rules.is_outage(_teams(mine), served, is_silent=platform in silent):
+        for platform in sorted({grant.platform for grant in tally.due}):
+            failed = {grant.team for grant in failing if grant.platform is platform}
+            served = {grant.team for grant in renewed if grant.platform is platform}
+            if rules.is_outage(failed, served, is_silent=platform in silent):
                 events.append(renewals.open_outage(session, platform.value))
                 down.append(platform)
                 continue
-            at_fault += [grant.id for grant in mine]
+            at_fault += [grant.id for grant in failing if grant.platform is platform]
             if served and platform not in silent:
                 events.append(renewals.close_outage(session, platform.value))
         events += _strike(session, at_fault)
@@ -267,7 +234,3 @@ def _may_work_later(ended: Result | Exception | None) -> bool:
     # Not if our own database failed, or the platform was not called.
     called = isinstance(ended, Unavailable) and not (isinstance(ended, LeftAlone) and not ended.was_tried)
     return called or ended is Result.PUT_OFF
-
-
-def _teams(grants: Iterable[DueGrant]) -> set[str]:
-    return {grant.team for grant in grants}

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -40,8 +39,8 @@ from sivera.values import GrantTokens, PlatformName, Value
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=90)
-"""Longer than a renewal's slowest call and its write. After it, a successor takes over from a holder that died."""
+TOKENS = ("access_token", "refresh_token")
+"""The columns of tokens, which are also the fields of `GrantTokens`."""
 
 FOLLOW_SECONDS = 5.0
 """Together with the longest phases of a call (pool, connection, write, read) this is still within the lease."""
@@ -67,32 +66,39 @@ class RenewalDependencies:
     keyring: Keyring
     spool: Spool
     run_id: Callable[[], UUID | None] = lambda: None
-    notify: queries.Notify = queries.notify_nobody
+    notify: queries.Notify = lambda *_: None
     store_seconds: float = STORE_SECONDS
 
 
 class StoredGrant(Value):
-    """A grant as it was read: its tokens in plain, and what a renewal must find unchanged."""
+    """A grant as it was read: its tokens in plain, and what a renewal must find unchanged.
+
+    `ends_at` and `retry_at` are instants on this process's monotonic clock, computed from the database's clock. No
+    machine's wall clock is used: wall clocks differ, and they jump.
+    """
 
     id: int
     platform: PlatformName
     generation: int
     failures: int
     tokens: GrantTokens
+    ends_at: float
+    retry_at: float
+
+    @property
+    def access_token(self) -> str:
+        """The access token in plain."""
+        return self.tokens.access_token.get_secret_value()
 
 
 def seal(keyring: Keyring, credential_id: int, column: str, token: SecretStr | None) -> bytes | None:
     """Encrypt a token for its row and column."""
-    if token is None:
-        return None
-    return keyring.encrypt(token.get_secret_value(), Place(PlatformCredential.__tablename__, column, credential_id))
+    return None if token is None else keyring.encrypt(token.get_secret_value(), _place(credential_id, column))
 
 
 def seal_tokens(keyring: Keyring, credential_id: int, tokens: GrantTokens) -> dict[str, bytes | None]:
     """Encrypt the tokens of a grant, by their columns."""
-    return {
-        name: seal(keyring, credential_id, name, getattr(tokens, name)) for name in ("access_token", "refresh_token")
-    }
+    return {column: seal(keyring, credential_id, column, getattr(tokens, column)) for column in TOKENS}
 
 
 def unseal(keyring: Keyring, credential_id: int, column: str, sealed: bytes | None) -> SecretStr | None:
@@ -102,9 +108,11 @@ def unseal(keyring: Keyring, credential_id: int, column: str, sealed: bytes | No
         ConfigurationError: Its key is not in the keyring.
         UndecryptableError: It is damaged.
     """
-    if sealed is None:
-        return None
-    return SecretStr(keyring.decrypt(sealed, Place(PlatformCredential.__tablename__, column, credential_id)))
+    return None if sealed is None else SecretStr(keyring.decrypt(sealed, _place(credential_id, column)))
+
+
+def _place(credential_id: int, column: str) -> Place:
+    return Place(PlatformCredential.__tablename__, column, credential_id)
 
 
 def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
@@ -123,15 +131,8 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         return False
     owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
     with Session(deps.engine) as session, session.begin():
-        begun = queries.begin(
-            session,
-            grant.id,
-            generation=grant.generation,
-            owner=owner,
-            lease=LEASE,
-            fingerprint=_fingerprint(grant.tokens),
-            run_id=deps.run_id(),
-        )
+        fingerprint = _fingerprint(grant.tokens)
+        begun = queries.begin(session, grant.id, grant.generation, owner, fingerprint, deps.run_id())
     if begun is None:
         return False
     called_at = time.monotonic()
@@ -196,10 +197,7 @@ def conclude(
             status, reason = rules.status_after(outcome, error)
             event = queries.mark(session, grant.id, grant.generation, status, reason, owner)
             outcome = outcome if event else Outcome.SUPERSEDED
-        if pause is None:
-            queries.release(session, grant.id, owner)
-        else:
-            queries.put_off(session, grant.id, owner, failures, pause)
+        queries.release(session, grant.id, owner, failures, pause)
         queries.finish(session, begun.attempt_id, outcome.value, duration_ms, code)
     if event:
         deps.notify(*event)
@@ -209,7 +207,7 @@ def conclude(
 def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     """Write one file of the spool into the database. Return None if it stays because a successor's renewal decides."""
     with deps.spool.take(deps.keyring, path) as answer:
-        outcome = None if answer is None else _write(deps, answer)
+        outcome = _write(deps, answer) if answer else None
         if answer and outcome:
             deps.spool.remove(answer)
             logger.info("Took up the tokens of grant %s from the spool: %s", answer.credential_id, outcome.value)
@@ -218,9 +216,9 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
 
 def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
     """Load a key that became current meanwhile. Give up if the call could then outlive the lease."""
-    begun_at = time.monotonic()
+    until = time.monotonic() + FOLLOW_SECONDS
     keyring.follow(begun.key_id)
-    if time.monotonic() - begun_at > FOLLOW_SECONDS:
+    if time.monotonic() > until:
         raise Unreached(platform, "was not called: loading the token key took too long")
 
 
@@ -264,15 +262,7 @@ def _put(deps: RenewalDependencies, answer: Answer, held: ExitStack) -> bool:
 def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
     """Write an answer in one transaction. Return None if a successor holds the lease, and may yet be refused."""
     with Session(deps.engine) as session, session.begin():
-        status = queries.store_tokens(
-            session,
-            answer.credential_id,
-            generation=answer.generation,
-            owner=answer.owner,
-            sealed=seal_tokens(deps.keyring, answer.credential_id, answer.tokens),
-            as_of=answer.as_of,
-            expires_in=answer.tokens.expires_in,
-        )
+        status = queries.store_tokens(session, answer, seal_tokens(deps.keyring, answer.credential_id, answer.tokens))
         if status is None and queries.generation_of(session, answer.credential_id) == answer.generation:
             return None
         outcome = Outcome.SUPERSEDED if status is None else Outcome.RENEWED

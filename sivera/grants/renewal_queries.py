@@ -12,6 +12,9 @@ from sqlalchemy import Interval, LargeBinary, bindparam, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from sivera.accounts.queries import ACTIVE
+from sivera.grants.rules import LEASE
+from sivera.grants.spool import Answer
 from sivera.models import PlatformCredential, PlatformOutage, Team, TokenRefreshLog
 
 
@@ -23,19 +26,14 @@ class Event(NamedTuple):
     payload: Mapping[str, Any]
 
 
-Notify = Callable[[str, str, Mapping[str, Any]], None]
+Notify = Callable[[str, str, Mapping[str, Any]], object]
 """Takes name, resource and payload of an event, after the commit of the transaction that made it true."""
 
 
-def notify_nobody(_name: str, _resource: str, _payload: Mapping[str, Any]) -> None:
-    """Drop an event."""
-
-
 class Begun(NamedTuple):
-    """An attempt that holds the lease and has its journal row.
+    """An attempt that holds the lease and has its journal row; `at` is the database's time.
 
-    `at` is the database's time. `in_doubt` says that an earlier attempt with the same token was cut off. `key_id` is
-    the key that encrypts tokens by now.
+    `in_doubt` says that an earlier attempt with the same token was cut off. `key_id` is the key that encrypts by now.
     """
 
     attempt_id: int
@@ -74,28 +72,14 @@ _BEGIN = text("""
 
 
 def begin(
-    session: Session,
-    credential_id: int,
-    *,
-    generation: int,
-    owner: str,
-    lease: timedelta,
-    fingerprint: str,
-    run_id: UUID | None,
+    session: Session, credential_id: int, generation: int, owner: str, fingerprint: str, run_id: UUID | None
 ) -> Begun | None:
     """Take the right to renew a grant and write the journal. Return None if someone else has it or was faster.
 
     Attempts of an earlier holder that died are closed as in doubt.
     """
-    parameters = {
-        "id": credential_id,
-        "generation": generation,
-        "owner": owner,
-        "lease": lease,
-        "fingerprint": fingerprint,
-        "run_id": run_id,
-    }
-    row = session.execute(_BEGIN, parameters).one_or_none()
+    parameters = {"id": credential_id, "generation": generation, "owner": owner, "lease": LEASE}
+    row = session.execute(_BEGIN, {**parameters, "fingerprint": fingerprint, "run_id": run_id}).one_or_none()
     return None if row is None else Begun(*row)
 
 
@@ -116,22 +100,13 @@ _STORE = text("""
 )
 
 
-def store_tokens(
-    session: Session,
-    credential_id: int,
-    *,
-    generation: int,
-    owner: str,
-    sealed: Mapping[str, bytes | None],
-    as_of: datetime,
-    expires_in: timedelta | None,
-) -> str | None:
+def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | None]) -> str | None:
     """Write renewed tokens as the next generation. Return the grant's status, or None if the write is refused.
 
     It is refused if the grant has another generation, or a successor holds the lease (compare-and-swap).
     """
-    parameters = {"id": credential_id, "generation": generation, "owner": owner, "as_of": as_of, **sealed}
-    return session.execute(_STORE, parameters | {"expires_in": expires_in}).scalar()
+    facts = {"id": answer.credential_id, "expires_in": answer.tokens.expires_in, "as_of": answer.as_of}
+    return session.execute(_STORE, {**facts, **sealed, "generation": answer.generation, "owner": answer.owner}).scalar()
 
 
 def generation_of(session: Session, credential_id: int) -> int | None:
@@ -141,38 +116,25 @@ def generation_of(session: Session, credential_id: int) -> int | None:
 
 _FINISH = text("""
     UPDATE token_refresh_logs
-    SET outcome = :outcome, error_code = :error_code, finished_at = clock_timestamp(), duration_ms = :duration_ms
+    SET outcome = :outcome, error_code = :error_code, duration_ms = :duration_ms, finished_at = clock_timestamp()
     WHERE id = :id
 """)
 
 
 def finish(session: Session, attempt_id: int, outcome: str, duration_ms: int, error_code: str | None = None) -> None:
     """Write the outcome of an attempt into the journal; `duration_ms` is how long the platform took."""
-    session.execute(
-        _FINISH, {"id": attempt_id, "outcome": outcome, "error_code": error_code, "duration_ms": duration_ms}
-    )
+    facts = {"outcome": outcome, "error_code": error_code, "duration_ms": duration_ms}
+    session.execute(_FINISH, {"id": attempt_id, **facts})
 
 
-def release(session: Session, credential_id: int, owner: str, **values: object) -> None:
-    """Give the lease back, if it is still the owner's, and change what is given."""
+def release(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta | None) -> None:
+    """Give the lease back, if it is still the owner's. With a pause, keep the failures and let the grant rest."""
+    rest = {} if pause is None else {"failures": failures, "next_attempt_at": func.now() + pause}
     session.execute(
         update(PlatformCredential)
         .where(PlatformCredential.id == credential_id, PlatformCredential.lease_owner == owner)
-        .values(lease_owner=None, lease_until=None, **values)
+        .values(lease_owner=None, lease_until=None, **rest)
     )
-
-
-def put_off(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta) -> None:
-    """Give the lease back after a failure, and let the grant rest for a while."""
-    release(session, credential_id, owner, failures=failures, next_attempt_at=func.now() + pause)
-
-
-_MARK = (
-    update(PlatformCredential)
-    .where(PlatformCredential.status == "active")
-    .values(status_since=func.now(), lease_owner=None, lease_until=None)
-    .returning(PlatformCredential.id)
-)
 
 
 def mark(
@@ -184,28 +146,32 @@ def mark(
     holds its lease: then the outcome of that renewal counts. Only comparing generations can tell: a platform answers
     `invalid_grant` also for a token that somebody else has just renewed.
     """
-    free = or_(PlatformCredential.lease_until.is_(None), PlatformCredential.lease_until < func.now())
-    marked = session.execute(
-        _MARK.where(
-            PlatformCredential.id == credential_id,
-            PlatformCredential.generation == generation,
-            free if owner is None else PlatformCredential.lease_owner == owner,
-        ).values(status=status, status_reason=reason)
+    grant = PlatformCredential
+    free = or_(grant.lease_until.is_(None), grant.lease_until < func.now())
+    changed = session.execute(
+        update(grant)
+        .where(
+            grant.id == credential_id,
+            grant.generation == generation,
+            grant.status == ACTIVE,
+            free if owner is None else grant.lease_owner == owner,
+        )
+        .values(status=status, status_reason=reason, status_since=func.now(), lease_owner=None, lease_until=None)
+        .returning(grant.id)
     ).scalar()
-    if marked is None:
-        return None
-    return _event(session, credential_id, "sivera.grant.reauthorization-required", status, reason)
+    name = "sivera.grant.reauthorization-required"
+    return None if changed is None else _event(session, credential_id, name, status, reason)
 
 
 def recover(session: Session, credential_id: int) -> Event | None:
     """Take a grant back into use, and return the event of it; None if it was active."""
-    recovered = session.execute(
+    changed = session.execute(
         update(PlatformCredential)
-        .where(PlatformCredential.id == credential_id, PlatformCredential.status != "active")
-        .values(status="active", status_reason=None, status_since=func.now())
+        .where(PlatformCredential.id == credential_id, PlatformCredential.status != ACTIVE)
+        .values(status=ACTIVE, status_reason=None, status_since=func.now())
         .returning(PlatformCredential.id)
     ).scalar()
-    return None if recovered is None else _event(session, credential_id, "sivera.grant.recovered", "active", None)
+    return None if changed is None else _event(session, credential_id, "sivera.grant.recovered", ACTIVE, None)
 
 
 def _event(session: Session, credential_id: int, name: str, status: str, reason: str | None) -> Event:
@@ -220,16 +186,9 @@ def _event(session: Session, credential_id: int, name: str, status: str, reason:
 
 def lock_failing(session: Session, credential_ids: Sequence[int]) -> Sequence[PlatformCredential]:
     """Return those of the grants that are active and have failed since their last renewal, locked, by id."""
-    return session.scalars(
-        select(PlatformCredential)
-        .where(
-            PlatformCredential.id.in_(credential_ids),
-            PlatformCredential.status == "active",
-            PlatformCredential.failures > 0,
-        )
-        .order_by(PlatformCredential.id)
-        .with_for_update()
-    ).all()
+    grant = PlatformCredential
+    is_failing = (grant.id.in_(credential_ids), grant.status == ACTIVE, grant.failures > 0)
+    return session.scalars(select(grant).where(*is_failing).order_by(grant.id).with_for_update()).all()
 
 
 def open_outage(session: Session, platform: str) -> Event | None:

@@ -1,6 +1,5 @@
 """The facts and decisions of renewing grants: pure functions, facts in, decision out."""
 
-from collections.abc import Collection
 from datetime import date, timedelta
 from enum import StrEnum
 
@@ -42,6 +41,9 @@ FACTS: dict[PlatformName, RenewalFacts] = {
     # Tokens of advertisers do not end and are only proven; those of the tt_user flow live for a day, and rotate.
     PlatformName.TIKTOK: RenewalFacts(rotates=True),
 }
+
+LEASE = timedelta(seconds=90)
+"""Longer than a renewal's slowest call and its write. After it, a successor takes over from a holder that died."""
 
 EXPIRY_MARGIN = timedelta(minutes=5)
 """An access token with less life left is renewed before it is used."""
@@ -103,10 +105,7 @@ STRUCK_OUT_REASON = (
 def outcome_of(error: Exception, *, rotates: bool, in_doubt: bool) -> Outcome:  # noqa: PLR0911 - a table by type
     """Return what an error of a renewal means.
 
-    Args:
-        error: What the client raised.
-        rotates: The call may have spent the token.
-        in_doubt: An earlier attempt with the same token was cut off.
+    `rotates` says that the call may have spent the token, `in_doubt` that an earlier attempt with it was cut off.
     """
     match error:
         case ReconnectRequired() if rotates and in_doubt:
@@ -138,19 +137,19 @@ def pause_after(error: Exception, failures: int) -> timedelta | None:
 
     None if the failure says nothing about the grant, because the platform throttles our whole application.
     """
-    if isinstance(error, Throttled):
-        if error.scope is ThrottleScope.PLATFORM:
-            return None
-        return max(backoff(failures), timedelta(seconds=error.retry_after))
-    return backoff(failures)
+    if not isinstance(error, Throttled):
+        return backoff(failures)
+    if error.scope is ThrottleScope.PLATFORM:
+        return None
+    return max(backoff(failures), timedelta(seconds=error.retry_after))
 
 
 def backoff(failures: int) -> timedelta:
     """Return how long a grant rests after this many failures in a row: not at all at first, later up to an hour."""
     if failures <= IMMEDIATE_RETRIES:
         return timedelta()
-    doubled: timedelta = FIRST_BACKOFF * 4 ** min(failures - IMMEDIATE_RETRIES - 1, 5)
-    return min(doubled, LONGEST_BACKOFF)
+    longer: timedelta = FIRST_BACKOFF * 4 ** min(failures - IMMEDIATE_RETRIES - 1, 5)
+    return min(longer, LONGEST_BACKOFF)
 
 
 def earns_strike(last_strike_on: date | None, today: date) -> bool:
@@ -158,15 +157,11 @@ def earns_strike(last_strike_on: date | None, today: date) -> bool:
     return last_strike_on is None or last_strike_on < today
 
 
-def is_outage(failed_teams: Collection[str], renewed_teams: Collection[str], *, is_silent: bool) -> bool:
+def is_outage(failed_teams: set[str], renewed_teams: set[str], *, is_silent: bool) -> bool:
     """Whether a run's failures on one platform are the platform's and not the grants'.
 
-    Args:
-        failed_teams: The teams with grants that failed, and may work later.
-        renewed_teams: The teams with grants that were renewed.
-        is_silent: The platform left many calls in a row without an answer.
+    `failed_teams` have grants that failed and may work later. `is_silent` says that many calls in a row had no answer.
     """
     if is_silent and not renewed_teams:
         return True
-    failed = set(failed_teams)
-    return len(failed) >= OUTAGE_TEAMS and 2 * len(failed) > len(failed | set(renewed_teams))
+    return len(failed_teams) >= OUTAGE_TEAMS and 2 * len(failed_teams) > len(failed_teams | renewed_teams)

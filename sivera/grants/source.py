@@ -4,7 +4,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -14,9 +13,8 @@ from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
 from sivera.errors import LeftAlone, ReconnectRequired, Throttled, Unavailable
 from sivera.grants import queries, renewal, rules
-from sivera.grants.renewal import LEASE, RenewalDependencies, StoredGrant, unseal
+from sivera.grants.renewal import RenewalDependencies, StoredGrant, unseal
 from sivera.grants.renewal_queries import mark
-from sivera.models import PlatformCredential
 from sivera.platforms.base import PlatformClient
 from sivera.values import GrantTokens
 
@@ -25,31 +23,10 @@ POLL_SECONDS = 0.25
 PAUSED = "could not be renewed several times; it is left alone for some minutes"
 
 
-@dataclass(frozen=True)
-class _Held:
-    """A grant in memory. Its instants are on this process's monotonic clock, computed from the database's.
-
-    No machine's wall clock is used: wall clocks differ, and they jump.
-    """
-
-    grant: StoredGrant
-    ends_at: float
-    retry_at: float
-
-    @property
-    def token(self) -> str:
-        return self.grant.tokens.access_token.get_secret_value()
-
-
 class GrantTokenSource:
     """The tokens of one grant. Threads may share it.
 
-    Args:
-        deps: What a renewal needs.
-        client: Calls the grant's platform.
-        credential_id: Which grant.
-        breaker: Ends the wait for another process's renewal when the run is over.
-        monotonic: A clock in seconds that never goes back.
+    The breaker ends the wait for another process's renewal when the run is over.
     """
 
     def __init__(
@@ -63,7 +40,7 @@ class GrantTokenSource:
         self._deps, self._client, self._id = deps, client, credential_id
         self._breaker, self._monotonic = breaker or Breaker(), monotonic
         self._lock = threading.Lock()
-        self._held: _Held | None = None
+        self._held: StoredGrant | None = None
 
     def current(self) -> str:
         """Return an access token that stays valid for a call.
@@ -77,25 +54,25 @@ class GrantTokenSource:
             if not self._lasts(held, rules.EXPIRY_MARGIN):
                 held = self._read()  # another process may have renewed it
             if self._lasts(held, rules.EXPIRY_MARGIN):
-                return held.token
+                return held.access_token
             try:
                 self._renew(held)
             except (Unavailable, Throttled):
                 if not self._lasts(held, rules.CALL_MARGIN):
                     raise
-                return held.token
-            return self._read().token
+                return held.access_token
+            return self._read().access_token
 
     def renewed(self, rejected: str) -> str:
         """Return a token newer than one that the platform refused. Only the first thread that asks renews it."""
         with self._lock:
             held = self._held
-            if held is None or held.token == rejected:
+            if held is None or held.access_token == rejected:
                 held = self._read()  # another process may have renewed it
-            if held.token == rejected:
+            if held.access_token == rejected:
                 self._renew(held)
                 held = self._read()
-            return held.token
+            return held.access_token
 
     def reject(self, rejected: str, error: ReconnectRequired) -> bool:
         """Record that a human must reconnect the grant, unless it no longer has the rejected token.
@@ -104,11 +81,11 @@ class GrantTokenSource:
         """
         with self._lock:
             held = self._read()
-            if held.token != rejected:
+            if held.access_token != rejected:
                 return False
             status, reason = rules.status_after(rules.outcome_of(error, rotates=False, in_doubt=False), error)
             with Session(self._deps.engine) as session, session.begin():
-                event = mark(session, self._id, held.grant.generation, status, reason)
+                event = mark(session, self._id, held.generation, status, reason)
         if event:
             self._deps.notify(*event)
         return event is not None
@@ -122,50 +99,45 @@ class GrantTokenSource:
         """
         with self._lock:
             held = self._read()
-            return held.grant.generation == generation and self._renew(held)
+            return held.generation == generation and self._renew(held)
 
-    def _read(self) -> _Held:
+    def _read(self) -> StoredGrant:
         asked_at = self._monotonic()
         with Session(self._deps.engine) as session:
             row, ends_in, retry_in = queries.read_credential(session, self._id)
         if row.status != ACTIVE:
             raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
-        self._held = _Held(
-            grant=StoredGrant(
-                id=row.id,
-                platform=self._client.platform,
-                generation=row.generation,
-                failures=row.failures,
-                tokens=self._open(row),
-            ),
+        keyring = self._deps.keyring
+        access = unseal(keyring, row.id, "access_token", row.access_token)
+        if access is None:
+            raise UndecryptableError(f"grant {row.id} has no access token")
+        refresh = unseal(keyring, row.id, "refresh_token", row.refresh_token)
+        self._held = StoredGrant(
+            id=row.id,
+            platform=self._client.platform,
+            generation=row.generation,
+            failures=row.failures,
+            tokens=GrantTokens(access_token=access, refresh_token=refresh),
             ends_at=math.inf if ends_in is None else asked_at + ends_in.total_seconds(),
             retry_at=-math.inf if retry_in is None else asked_at + retry_in.total_seconds(),
         )
         return self._held
 
-    def _open(self, row: PlatformCredential) -> GrantTokens:
-        access = unseal(self._deps.keyring, row.id, "access_token", row.access_token)
-        if access is None:
-            raise UndecryptableError(f"grant {row.id} has no access token")
-        return GrantTokens(
-            access_token=access, refresh_token=unseal(self._deps.keyring, row.id, "refresh_token", row.refresh_token)
-        )
-
-    def _lasts(self, held: _Held, margin: timedelta) -> bool:
+    def _lasts(self, held: StoredGrant, margin: timedelta) -> bool:
         return held.ends_at - self._monotonic() >= margin.total_seconds()
 
-    def _renew(self, stale: _Held) -> bool:
+    def _renew(self, stale: StoredGrant) -> bool:
         """Renew the grant, or wait until another process has. Return whether this process renewed it."""
         self._held = None  # from here on it is out of date
-        deadline = self._monotonic() + LEASE.total_seconds()
+        deadline = self._monotonic() + rules.LEASE.total_seconds()
         while True:
             self._breaker.check(self._client.platform)
             if stale.retry_at > self._monotonic():
                 raise LeftAlone(self._client.platform, PAUSED)
-            if renewal.renew(self._deps, self._client, stale.grant):
+            if renewal.renew(self._deps, self._client, stale):
                 return True
             fresh = self._read()
-            if fresh.grant.generation != stale.grant.generation:
+            if fresh.generation != stale.generation:
                 return False
             stale = fresh
             if self._monotonic() > deadline:

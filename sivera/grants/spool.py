@@ -8,7 +8,7 @@ goes there once the database has failed. If a process dies before the rename, it
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
@@ -57,27 +57,20 @@ class Answer(Value):
 
 
 class Spool:
-    """A folder of answers that wait for the database.
-
-    Args:
-        folder: Where. If it is missing it is made, for its owner alone.
-    """
+    """A folder of answers that wait for the database."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def prove_writable(self) -> None:
-        """Make the folder.
+        """Make the folder, for its owner alone.
 
         Raises:
             ConfigurationError: It cannot be written to, so nothing should be renewed.
         """
-        try:
+        with suppress(OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            writable = os.access(self.folder, os.W_OK | os.X_OK)
-        except OSError:
-            writable = False
-        if not writable:
+        if not os.access(f"{self.folder}/", os.W_OK | os.X_OK):
             raise ConfigurationError(
                 f"the folder {self.folder}, which keeps renewed tokens while the database is away, cannot be written "
                 "to: fix its permissions, or name another one in SIVERA_SPOOL_DIR"
@@ -128,38 +121,26 @@ class Spool:
         Raises:
             SpoolError: It cannot be read.
         """
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            yield None
-            return
-        except OSError as error:
-            raise SpoolError(path, str(error)) from None
-        with file:
-            yield _read(keyring, path, file)
+        answer: Answer | None = None
+        with ExitStack() as held:
+            try:
+                file = held.enter_context(path.open("rb"))
+                flock(file, LOCK_EX | LOCK_NB)
+                if path.exists():  # its holder may have removed it just now
+                    content = keyring.decrypt(file.read(), _place(int(path.name.partition("-")[0])))
+                    answer = Answer.model_validate_json(content)
+            except (FileNotFoundError, BlockingIOError):
+                pass
+            except ValidationError:
+                raise SpoolError(path, "it is damaged") from None
+            except (SiveraError, OSError) as error:
+                # The holder of a draft that does not decrypt has yet to write it, or died over it.
+                if not (isinstance(error, UndecryptableError) and path.suffix == DRAFT):
+                    raise SpoolError(path, str(error)) from None
+            yield answer
 
     def _path(self, answer: Answer) -> Path:
         return self.folder / f"{answer.credential_id}-{answer.attempt_id}.tokens"
-
-
-def _read(keyring: Keyring, path: Path, file: BinaryIO) -> Answer | None:
-    try:
-        flock(file, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return None
-    if not path.exists():
-        return None  # its holder has just removed it
-    try:
-        content = keyring.decrypt(file.read(), _place(int(path.name.partition("-")[0])))
-        return Answer.model_validate_json(content)
-    except UndecryptableError as error:
-        if path.suffix == DRAFT:
-            return None  # its holder has yet to write it, or died over it
-        raise SpoolError(path, str(error)) from None
-    except ValidationError:
-        raise SpoolError(path, "it is damaged") from None
-    except (SiveraError, OSError) as error:
-        raise SpoolError(path, str(error)) from None
 
 
 def _place(credential_id: int) -> Place:

@@ -97,21 +97,35 @@ class Occurrence(Value):
 
 def history(schedules: Iterable[Schedule], runs: Sequence[Run], now: datetime) -> list[Occurrence]:
     """Return what became of each run, and of each scheduled time that has no run; the newest first."""
-    found = [_with_run(run, runs, now) for run in runs]
+    found = [_of_run(run, runs, now) for run in runs]
     with_run = {(run.deployment, run.scheduled_at) for run in runs}
-    found += [
-        _without_run(schedule, when, now)
-        for schedule in schedules
-        for when in schedule.times
-        if (schedule.deployment, when) not in with_run
-    ]
+    for schedule in schedules:
+        for when in schedule.times:
+            if (schedule.deployment, when) not in with_run:
+                is_missed = now - when > LATE_AFTER
+                found.append(
+                    Occurrence(
+                        deployment=schedule.deployment,
+                        scheduled_at=when,
+                        job=schedule.job,
+                        schedule=schedule.slug,
+                        outcome=Outcome.MISSED if is_missed else Outcome.WAITING,
+                        message=NEVER_MADE if is_missed else None,
+                    )
+                )
     found.sort(key=lambda one: one.deployment)
     return sorted(found, key=lambda one: one.scheduled_at, reverse=True)
 
 
-def _with_run(run: Run, runs: Iterable[Run], now: datetime) -> Occurrence:
+def _of_run(run: Run, runs: Iterable[Run], now: datetime) -> Occurrence:
     outcome = outcome_of(run, now)
     is_over = run.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+    message = (run.message or "")[:MESSAGE_LENGTH]
+    if run.state == "SCHEDULED" and run.started_at is None:
+        message = ""  # Prefect's words about waiting add nothing to the outcome.
+    elif outcome is Outcome.FAILED and run.state_name != "Failed":
+        # The message alone does not say that a run crashed, timed out or was cancelled.
+        message = f"{run.state_name}: {message}" if message else run.state_name
     return Occurrence(
         deployment=run.deployment,
         scheduled_at=run.scheduled_at,
@@ -122,19 +136,7 @@ def _with_run(run: Run, runs: Iterable[Run], now: datetime) -> Occurrence:
         skipped_by=blocker(run, runs) if outcome is Outcome.SKIPPED else None,
         started_at=run.started_at,
         ended_at=(run.ended_at or run.changed_at) if is_over else None,
-        message=_message(run, outcome),
-    )
-
-
-def _without_run(schedule: Schedule, when: datetime, now: datetime) -> Occurrence:
-    is_missed = now - when > LATE_AFTER
-    return Occurrence(
-        deployment=schedule.deployment,
-        scheduled_at=when,
-        job=schedule.job,
-        schedule=schedule.slug,
-        outcome=Outcome.MISSED if is_missed else Outcome.WAITING,
-        message=NEVER_MADE if is_missed else None,
+        message=message or None,
     )
 
 
@@ -159,25 +161,11 @@ def blocker(run: Run, runs: Iterable[Run]) -> UUID | None:
     """Return the run that was under way when this one was skipped, or None if it is not known."""
     if not run.was_skipped or run.message == LONG_PAST:
         return None
-    at = run.changed_at
-    found = []
+    at, found = run.changed_at, []
     for other in runs:
         # A deployment's limit sees the deployment's own runs; a job's lock sees all runs of the job.
         is_rival = other.job == run.job if run.message == ANOTHER_INSTANCE else other.deployment == run.deployment
         began = other.changed_at if other.state == "PENDING" else other.started_at
-        if other.id == run.id or not is_rival or began is None or other.was_skipped:
-            continue
-        if began <= at + START and (other.ended_at is None or other.ended_at >= at):
-            # The earliest of those that had begun; if none had, the one that was about to.
-            found.append((max(began - at, timedelta()), began, other.id))
-    return min(found)[2] if found else None
-
-
-def _message(run: Run, outcome: Outcome) -> str | None:
-    if run.state == "SCHEDULED" and run.started_at is None:
-        return None  # Prefect's words about waiting add nothing to the outcome.
-    said = (run.message or "")[:MESSAGE_LENGTH]
-    # The message alone does not say that a run crashed, timed out or was cancelled.
-    if outcome is Outcome.FAILED and run.state_name != "Failed":
-        said = f"{run.state_name}: {said}" if said else run.state_name
-    return said or None
+        if is_rival and not other.was_skipped and began and began <= at + START and (other.ended_at or at) >= at:
+            found.append((began, other.id))
+    return min(found)[1] if found else None

@@ -1,15 +1,16 @@
 """The work of collect-metrics: measure, store the samples, and delete old ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.clock import read_clock
+from sivera.metrics import definitions as of
 from sivera.metrics import queries
-from sivera.metrics.definitions import BACKUP_AGE, COLLECTED_AT, RUNS_UNTIL, Collection, Sample
-from sivera.metrics.rules import JobRuns, Used, Window, quotas_left, run_samples, samples_of, window
+from sivera.metrics.definitions import Collection
+from sivera.metrics.rules import JobRuns, Window, run_samples, samples_of, window
 from sivera.values import PlatformName, Value
 
 BATCH = 5_000
@@ -36,19 +37,23 @@ class CollectionSummary(Value):
         deleted = f", {self.deleted} old samples deleted" if self.deleted else ""
         return f"{len(self.collection.samples)} samples, {self.runs} runs counted{deleted}"
 
-    def rows(self) -> Iterator[dict[str, object]]:
-        """Yield the samples as rows of a table."""
-        for sample in self.collection.samples:
-            labels = ", ".join(f"{label}={value}" for label, value in sample.labels.items())
-            yield {"metric": sample.name, "labels": labels, "value": round(sample.value, 3)}
+    def rows(self) -> list[dict[str, object]]:
+        """Return the samples as rows of a table."""
+        return [
+            {
+                "metric": sample.name,
+                "labels": ", ".join(f"{label}={value}" for label, value in sample.labels.items()),
+                "value": round(sample.value, 3),
+            }
+            for sample in self.collection.samples
+        ]
 
 
 def begin(engine: Engine, settle: timedelta) -> Turn:
     """Read the time, and where the last collection ended."""
     with Session(engine) as session:
         at = read_clock(session)
-        previous = queries.read_latest(session, before=at)
-    return Turn(at=at, window=window(previous, at, settle))
+        return Turn(at=at, window=window(queries.read_latest(session, before=at), at, settle))
 
 
 def collect(
@@ -61,28 +66,16 @@ def collect(
     """Measure, and store the samples. The same turn a second time replaces the first."""
     with Session(engine) as session, session.begin():
         samples = [
-            Sample(name=COLLECTED_AT.name, value=turn.at.timestamp()),
-            Sample(name=RUNS_UNTIL.name, value=turn.window.until.timestamp()),
+            of.COLLECTED_AT.sample(turn.at.timestamp()),
+            of.RUNS_UNTIL.sample(turn.window.until.timestamp()),
             *run_samples(queries.read_latest(session, before=turn.at), found),
-            *measure(session, daily_calls),
-            *([Sample(name=BACKUP_AGE.name, value=(turn.at - backup_at).total_seconds())] if backup_at else []),
+            *queries.measure(session, daily_calls),
+            *([of.BACKUP_AGE.sample((turn.at - backup_at).total_seconds())] if backup_at else []),
         ]
         queries.write(session, turn.at, samples)
         for run in found.runs:
-            queries.write(session, run.ended_at, tuple(samples_of(run)))
+            queries.write(session, run.ended_at, samples_of(run))
     return Collection(at=turn.at, samples=tuple(samples))
-
-
-def measure(session: Session, daily_calls: Mapping[PlatformName, int]) -> Iterator[Sample]:
-    """Yield the current state."""
-    yield from queries.measure(session)
-    used = {
-        PlatformName(row.platform): Used(
-            platform=PlatformName(row.platform), calls_of_day=row.calls, used_percent=row.used_percent
-        )
-        for row in queries.read_usage(session)
-    }
-    yield from quotas_left(used, daily_calls)
 
 
 def forget(engine: Engine, before: datetime) -> int:

@@ -1,5 +1,6 @@
 """The page of a run of collect-metrics: the figures that `sivera status` prints, and charts of how they changed."""
 
+from collections import Counter
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -7,17 +8,16 @@ from sqlalchemy.orm import Session
 from sivera import pages
 from sivera.charts import to_markdown_image, to_svg
 from sivera.metrics.collecting import CollectionSummary
-from sivera.metrics.definitions import RUN_DURATION, SYNC_AGE, Collection
+from sivera.metrics.definitions import EXPIRY_BUCKETS, GRANTS_BY_EXPIRY, RUN_DURATION, SYNC_AGE, Collection
 from sivera.metrics.queries import read_series
-from sivera.metrics.tables import last_runs, tables
+from sivera.metrics.tables import tables
 
 
 def metrics_page(job: str, summary: CollectionSummary, charts: list[str]) -> str:
     """Return the page of a run, as Markdown."""
-    figures = summary.collection
     shown = [
         f"### {table.title}\n\n{pages.table(table.columns, table.rows)}"
-        for table in (last_runs(figures), *tables(figures))
+        for table in tables(summary.collection)
         if table.rows
     ]
     return pages.page(job, summary.sentence, *shown, *charts)
@@ -25,7 +25,20 @@ def metrics_page(job: str, summary: CollectionSummary, charts: list[str]) -> str
 
 def metrics_charts(collection: Collection, back: timedelta, session: Session) -> list[str]:
     """Draw the age of the data, when grants end, and how long runs took."""
-    from sivera.metrics.pictures import draw  # noqa: PLC0415 - altair takes a second to load
+    from sivera.metrics import pictures  # noqa: PLC0415 - altair takes a second to load
 
-    series = {metric.name: read_series(session, metric, collection.at - back) for metric in (SYNC_AGE, RUN_DURATION)}
-    return [f"### {title}\n\n{to_markdown_image(to_svg(chart), title)}" for title, chart in draw(collection, series)]
+    since = collection.at - back
+    charts = {
+        "Age of the data that nine of ten accounts stay below, in minutes": pictures.ages(
+            read_series(session, SYNC_AGE, since)
+        ),
+        "How long runs took, in seconds": pictures.durations(read_series(session, RUN_DURATION, since)),
+    }
+    grants: Counter[tuple[str, str]] = Counter()
+    for (platform, _, bucket), count in collection.values(GRANTS_BY_EXPIRY).items():
+        grants[bucket, platform] += round(count)
+    title = "Working grants by when the access token ends"
+    return [
+        *(f"### {title}\n\n{to_markdown_image(to_svg(chart), title)}" for title, chart in charts.items()),
+        pages.bars(title, grants, bar=EXPIRY_BUCKETS, part=pages.PLATFORM_COLOURS, count="grants"),
+    ]

@@ -1,91 +1,44 @@
-"""The charts of collect-metrics: the age of the data, when grants end, and how long runs took."""
+"""The charts of collect-metrics over time: the age of the data, and how long runs took."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import altair as alt
 
-from sivera.metrics.definitions import EXPIRY_BUCKETS, GRANTS_BY_EXPIRY, RUN_DURATION, SYNC_AGE, Collection, Sample
+from sivera.metrics.definitions import Sample
 from sivera.pages import PLATFORM_COLOURS, WIDTH
-
-HEIGHT = 200
-PLATFORMS = {name.value: colour for name, colour in PLATFORM_COLOURS.items()}
 
 Series = Sequence[tuple[datetime, Sample]]
 
 
-def draw(collection: Collection, series: Mapping[str, Series]) -> Iterator[tuple[str, alt.Chart]]:
-    """Yield charts, each with its title.
-
-    Args:
-        collection: The current figures.
-        series: The samples of `SYNC_AGE` and `RUN_DURATION` to show, by the metric's name.
-    """
-    yield "Age of the data that nine of ten accounts stay below, in minutes", _sync_age(series[SYNC_AGE.name])
-    yield "Working grants by when the access token ends", _grants(collection)
-    yield "How long runs took, in seconds", _durations(series[RUN_DURATION.name])
-
-
-def _sync_age(series: Series) -> alt.Chart:
+def ages(series: Series) -> alt.Chart:
+    """Draw the age that nine of ten accounts of each platform stay below."""
     rows = [
         {"at": at.isoformat(), "platform": sample.labels["platform"], "minutes": sample.value / 60}
         for at, sample in series
         if sample.labels["quantile"] == "0.9"
     ]
-    chart: alt.Chart = _chart(rows).mark_line(point=True).encode(x=_time(), y=_amount("minutes"), color=_platform())
-    return chart
+    scale = alt.Scale(domain=list(PLATFORM_COLOURS), range=list(PLATFORM_COLOURS.values()))
+    return _over_time(_chart(rows).mark_line(point=True), "minutes", "platform", scale)
 
 
-def _grants(collection: Collection) -> alt.Chart:
-    rows = [
-        {"platform": platform, "ends within": bucket, "grants": value}
-        for (platform, _, bucket), value in collection.values(GRANTS_BY_EXPIRY).items()
-    ]
-    chart: alt.Chart = (
-        _chart(rows)
-        .mark_bar()
-        .encode(
-            x=alt.X("ends within:N", sort=list(EXPIRY_BUCKETS), axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("sum(grants):Q", title="grants"),
-            color=_platform(),
-        )
-    )
-    return chart
-
-
-def _durations(series: Series) -> alt.Chart:
+def durations(series: Series) -> alt.Chart:
+    """Draw a point for each run of each job; its shape is the outcome."""
     rows = [{"at": at.isoformat(), **sample.labels, "seconds": sample.value} for at, sample in series]
-    chart: alt.Chart = (
-        _chart(rows)
-        .mark_point(filled=True)
-        .encode(
-            x=_time(),
-            y=_amount("seconds"),
-            color=alt.Color("job:N", title=None, legend=_legend()),
-            shape=alt.Shape("outcome:N", title=None, legend=alt.Legend(orient="bottom")),
-        )
-    )
-    return chart
+    chart: alt.Chart = _over_time(_chart(rows).mark_point(filled=True), "seconds", "job", alt.Scale())
+    return chart.encode(shape=alt.Shape("outcome:N", title=None, legend=alt.Legend(orient="bottom")))
 
 
 def _chart(rows: list[dict[str, object]]) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=HEIGHT)
+    return alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=200)
 
 
-def _time() -> alt.X:
+def _over_time(chart: alt.Chart, amount: str, part: str, colours: alt.Scale) -> alt.Chart:
     axis = alt.Axis(format="%a %H:%M", tickCount=8, labelOverlap="greedy")
-    return alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"), axis=axis)
-
-
-def _platform() -> alt.Color:
-    scale = alt.Scale(domain=list(PLATFORMS), range=list(PLATFORMS.values()))
-    return alt.Color("platform:N", title=None, legend=_legend(), scale=scale)
-
-
-def _legend() -> alt.Legend:
-    # Beside the chart, it would be wider than the UI's column.
-    return alt.Legend(orient="top", columns=3)
-
-
-def _amount(field: str) -> alt.Y:
-    return alt.Y(f"{field}:Q", title=field, scale=alt.Scale(zero=True))
+    encoded: alt.Chart = chart.encode(
+        x=alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"), axis=axis),
+        y=alt.Y(f"{amount}:Q", title=amount, scale=alt.Scale(zero=True)),
+        # Beside the chart, the legend would be wider than the UI's column.
+        color=alt.Color(f"{part}:N", title=None, legend=alt.Legend(orient="top", columns=3), scale=colours),
+    )
+    return encoded

@@ -3,12 +3,12 @@
 To add a gauge, add a line to `QUESTIONS`: the column `value` is its value, every other column a label of that name.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Row, func, select, text
+from sqlalchemy import CursorResult, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -55,6 +55,17 @@ QUESTIONS: Mapping[str, str] = {
         FROM platform_calls, unnest(ARRAY['api', 'login'], ARRAY[api, login]) AS each (kind, counted)
         GROUP BY 1, 2""",
     of.THROTTLES.name: "SELECT platform, sum(throttled) AS value FROM platform_calls GROUP BY 1",
+    of.QUOTA_LEFT.name: """
+        SELECT platform, quota, greatest(0, least(1, remaining)) AS value FROM (
+            SELECT known.platform, 'calls_a_day' AS quota,
+                   1 - CAST((SELECT coalesce(sum(api), 0) FROM platform_calls AS calls
+                             WHERE calls.platform = known.platform AND at > now() - interval '24 hours') AS float)
+                       / CAST(known.calls AS float) AS remaining
+            FROM jsonb_each_text(CAST(:daily_calls AS jsonb)) AS known (platform, calls)
+            UNION ALL
+            (SELECT DISTINCT ON (platform) platform, 'said_by_platform', 1 - used_percent / 100 FROM platform_calls
+             WHERE used_percent IS NOT NULL AND at > now() - interval '1 hour' ORDER BY platform, at DESC)
+        ) AS quotas""",
     of.TABLE_ROWS.name: f"""
         SELECT whole.relname AS "table",
                sum(CASE WHEN part.reltuples < 0 THEN pg_stat_get_live_tuples(part.oid) ELSE part.reltuples END) AS value
@@ -69,30 +80,19 @@ QUESTIONS: Mapping[str, str] = {
 # Columns, not objects: labels are part of the primary key, and SQLAlchemy cannot use a dictionary as an identity.
 _SAMPLES = select(MetricSample.at, MetricSample.name, MetricSample.labels, MetricSample.value)
 
-_USAGE = text("""
-    SELECT platform,
-           coalesce(sum(api) FILTER (WHERE at > now() - interval '24 hours'), 0) AS calls,
-           (array_agg(used_percent ORDER BY at DESC)
-            FILTER (WHERE used_percent IS NOT NULL AND at > now() - interval '1 hour'))[1] AS used_percent
-    FROM platform_calls GROUP BY 1""")
-
 _DELETE_OLD = text("""
     DELETE FROM metric_samples
     WHERE ctid = ANY (ARRAY(SELECT ctid FROM metric_samples WHERE at < :before ORDER BY at LIMIT :most))""")
 
 
-def measure(session: Session) -> Iterator[Sample]:
+def measure(session: Session, daily_calls: Mapping[PlatformName, int]) -> Iterator[Sample]:
     """Yield the current state: one sample for each row of each question."""
+    parameters = {"daily_calls": json.dumps(daily_calls)}
     for name, question in QUESTIONS.items():
-        for row in session.execute(text(question)).mappings():
+        for row in session.execute(text(question), parameters).mappings():
             if row["value"] is not None:
                 labels = {label: str(value) for label, value in row.items() if label != "value"}
                 yield Sample(name=name, labels=labels, value=float(row["value"]))
-
-
-def read_usage(session: Session) -> Sequence[Row[Any]]:
-    """Return each platform's calls of the last day, and the used percentage that it reported in the last hour."""
-    return session.execute(_USAGE).all()
 
 
 def write(session: Session, at: datetime, samples: Sequence[Sample]) -> None:
@@ -113,22 +113,16 @@ def read_latest(session: Session, before: datetime | None = None) -> Collection 
     at = session.scalar(newest if before is None else newest.where(MetricSample.at < before))
     if at is None:
         return None
-    rows = session.execute(
-        _SAMPLES.where(MetricSample.at == at, MetricSample.name.in_([metric.name for metric in of.EXPORTED])).order_by(
-            MetricSample.name, MetricSample.labels
-        )
-    )
-    return Collection(at=at, samples=tuple(_sample(row) for row in rows))
+    found = session.execute(_SAMPLES.where(MetricSample.at == at).order_by(MetricSample.name, MetricSample.labels))
+    samples = [Sample(name=name, labels=labels, value=value) for _, name, labels, value in found]
+    return Collection(at=at, samples=tuple(samples))
 
 
 def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple[datetime, Sample]]:
     """Return the samples of a metric since a time, the oldest first."""
-    rows = session.execute(
-        _SAMPLES.where(MetricSample.name == metric.name, MetricSample.at >= since).order_by(
-            MetricSample.at, MetricSample.labels
-        )
-    )
-    return [(row.at, _sample(row)) for row in rows]
+    of_metric = _SAMPLES.where(MetricSample.name == metric.name, MetricSample.at >= since)
+    found = session.execute(of_metric.order_by(MetricSample.at, MetricSample.labels))
+    return [(at, Sample(name=name, labels=labels, value=value)) for at, name, labels, value in found]
 
 
 def delete_old(session: Session, before: datetime, most: int) -> int:
@@ -161,7 +155,3 @@ def add_calls(session: Session, run_id: UUID, calls: Mapping[PlatformName, Calls
             },
         )
     )
-
-
-def _sample(row: Row[tuple[datetime, str, dict[str, str], float]]) -> Sample:
-    return Sample(name=row.name, labels=row.labels, value=row.value)

@@ -1,7 +1,6 @@
 """The figures of a collection as tables: `sivera status` prints them, and collect-metrics shows them."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
@@ -41,24 +40,6 @@ def tables(figures: Collection) -> list[Table]:
         Table("Working grants", ("token ends within", *of.EXPIRY_BUCKETS), list(_expiry(figures))),
         Table("Database", ("largest tables", "rows, about", "size"), list(_sizes(figures))),
     ]
-
-
-def last_runs(figures: Collection) -> Table:
-    """Return how each job's last counted run went."""
-    durations, delays, outcomes = (
-        figures.values(metric) for metric in (of.LAST_RUN_DURATION, of.LAST_RUN_QUEUE_DELAY, of.LAST_RUN_SUCCESS)
-    )
-    rows = [
-        (
-            job,
-            f"{datetime.fromtimestamp(ended_at, UTC):%Y-%m-%d %H:%M}",
-            "well" if outcomes.get((job,)) else "not well",
-            duration(durations.get((job,), 0)),
-            duration(delays.get((job,), 0)),
-        )
-        for (job,), ended_at in sorted(figures.values(of.LAST_RUN_TIMESTAMP).items())
-    ]
-    return Table("Last runs", ("job", "ended (UTC)", "how", "took", "began late by"), rows)
 
 
 def words(name: str) -> str:

@@ -10,7 +10,7 @@ from sivera.models.accounts import (
 )
 from sivera.models.alerts import Alert
 from sivera.models.base import Base
-from sivera.models.budgets import BudgetCheck, TeamBudget
+from sivera.models.budgets import TeamBudget
 from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
 from sivera.models.jobs import CleanupRun, SyncRun
 from sivera.models.metrics import MetricSample, PlatformCall
@@ -22,7 +22,6 @@ __all__ = [
     "AdAccount",
     "Alert",
     "Base",
-    "BudgetCheck",
     "Campaign",
     "CampaignDailyMetric",
     "CleanupRun",

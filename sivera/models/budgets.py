@@ -1,4 +1,4 @@
-"""What teams mean to spend, and when budgets were last checked."""
+"""What teams mean to spend."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 class TeamBudget(Base):
     """What a team means to spend in a calendar month, on all its accounts of the currency or only on some of them.
 
-    `platform` and `account_id` say on which; at most one of the two is set. `checked_at` is when it was last checked.
+    `platform` and `account_id` say on which; at most one of the two is set.
     """
 
     __tablename__ = "team_budgets"
@@ -32,13 +32,3 @@ class TeamBudget(Base):
     amount: Mapped[Decimal]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    checked_at: Mapped[datetime | None]
-
-
-class BudgetCheck(Base):
-    """When the budgets of an account were last checked; beside `ad_accounts`, so that no check waits for a sync."""
-
-    __tablename__ = "budget_checks"
-
-    account_id: Mapped[int] = mapped_column(ForeignKey("ad_accounts.id", ondelete="CASCADE"), primary_key=True)
-    checked_at: Mapped[datetime]

@@ -173,9 +173,9 @@ def optional(row: Any, name: str, *kinds: type) -> Any:
 
 
 def text(row: Any, name: str) -> str:
-    """Return a required text that is not empty; else InvalidReply."""
+    """Return a required text that is not empty; else InvalidReply. The database takes no zero bytes."""
     value: str = field(row, name, str)
-    if not value:
+    if not value or "\x00" in value:
         raise invalid(name)
     return value
 

@@ -165,15 +165,6 @@ class PreparesReports(Protocol):
         ...
 
 
-@runtime_checkable
-class ConfirmsDeletions(Protocol):
-    """A platform that says of a campaign that no listing has whether it was deleted."""
-
-    def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Sequence[str]) -> frozenset[str]:
-        """Return those campaigns that are deleted or gone."""
-        ...
-
-
 class ReportLost(Unavailable):
     """This report will never be ready."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from sivera.reports.rules import MissingAccount, Period, final_on
 from sivera.values import PlatformName, Value
@@ -40,10 +40,6 @@ class Figures(Value):
     def roas(self) -> Decimal | None:
         """Value of conversions by spend."""
         return ratio(self.conversion_value, self.spend)
-
-    def __add__(self, other: Self) -> "Figures":
-        """Add figures of the same currency."""
-        return Figures(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
 
 
 def ratio(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
@@ -110,8 +106,12 @@ def _group(lines: Iterable[Line], *names: str) -> tuple[Line, ...]:
 
 
 def _add(lines: Sequence[Line], **names: object) -> Line:
-    sums = {period.value: sum((getattr(line, period) for line in lines), Figures()) for period in Period}
-    return Line.model_validate(names | sums)
+    periods = {period.value: _sum([getattr(line, period) for line in lines]) for period in Period}
+    return Line.model_validate(names | periods)
+
+
+def _sum(figures: Sequence[Figures]) -> Figures:
+    return Figures(**{name: sum(getattr(one, name) for one in figures) for name in Figures.model_fields})
 
 
 def _by_spend(lines: Iterable[Line]) -> tuple[Line, ...]:

@@ -1,18 +1,18 @@
 """The page of a report: one HTML file that needs nothing else, neither network nor script."""
 
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import cache, partial
+from math import floor, log10
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from sivera.charts import to_svg
-from sivera.reports.figures import Figures, Point, Report, Section, change
-from sivera.reports.rules import CHART_DAYS, days_between
+from sivera.pages import PLATFORM_COLOURS
+from sivera.reports.figures import Figures, Report, Section, change
+from sivera.reports.rules import CHART_DAYS
 from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer
-from sivera.values import PlatformName
 
 MOST_LINES = 50
 """Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
@@ -25,12 +25,6 @@ MONEY = ("spend", "cpc", "cpa")
 PATTERNS = {"ctr": "#,##0.00%", "roas": "#,##0%"}
 MORE_IS_BAD = ("cpc", "cpa")
 
-CHART_WIDTH, CHART_HEIGHT = 330, 150
-"""In pixels: the texts are readable at the width of a phone."""
-
-COLORS = dict(zip(PlatformName, ("#3b6fb6", "#e08a3c", "#4f9d69", "#8a63b8"), strict=True))
-"""Colors that most people with a color vision deficiency can tell apart."""
-
 
 class Delta(NamedTuple):
     """A change as it is written, and whether it is `good`, `bad` or neither (an empty text)."""
@@ -39,14 +33,21 @@ class Delta(NamedTuple):
     mood: str
 
 
-def render(report: Report, at: datetime, language: Language) -> str:
-    """Write a report as HTML.
+class Chart(NamedTuple):
+    """Stacked bars. Heights are shares of the highest tick.
 
-    Args:
-        report: What it says.
-        at: When it is written, in the team's time zone.
-        language: The team's language.
+    `bars` are day, bottom, height and colour; `ticks` height and label; `days` day and label; days count from 0.
     """
+
+    title: str
+    bars: list[tuple[int, float, float, str]]
+    ticks: list[tuple[float, str]]
+    days: list[tuple[int, str]]
+    colours: dict[str, str]
+
+
+def render(report: Report, at: datetime, language: Language) -> str:
+    """Write a report as HTML; `at` is when it is written, in the team's time zone."""
     writer = Writer(language)
     return (
         _environment()
@@ -95,52 +96,22 @@ def _change(writer: Writer, now: Figures, before: Figures, measure: str) -> Delt
     return Delta(text, "bad" if (share > 0) == (measure in MORE_IS_BAD) else "good")
 
 
-def _charts(report: Report, writer: Writer, section: Section) -> Iterator[tuple[str, Markup]]:
+def _charts(report: Report, writer: Writer, section: Section) -> Iterator[Chart]:
+    """Yield a chart for each measure that has figures: a bar for each of the last days, stacked by platform."""
     points = [point for point in report.points if point.currency == section.currency]
+    first = report.day - timedelta(days=CHART_DAYS - 1)
+    days = [(n, writer.short_day(first + timedelta(days=n))) for n in range(CHART_DAYS - 1, -1, -7)]
+    colours = {PLATFORM_NAMES[name]: PLATFORM_COLOURS[name] for name in sorted({point.platform for point in points})}
     for measure in ("spend", "conversions"):
-        if any(getattr(point, measure) for point in points):
-            svg = _draw(points, measure, report.day, writer)
-            # It holds numbers, days and platforms, and no name that a person chose.
-            yield writer.text(f"chart_{measure}", days=CHART_DAYS), Markup(svg)  # noqa: S704
-
-
-def _draw(points: Sequence[Point], measure: str, day: date, writer: Writer) -> str:
-    """Draw a bar for each of the last days until `day`, stacked by platform."""
-    import altair as alt  # noqa: PLC0415 - takes half a second, which a flow should not wait for at its start
-
-    rows = [
-        {"day": writer.short_day(one.day), "platform": PLATFORM_NAMES[one.platform], measure: getattr(one, measure)}
-        for one in points
-    ]
-    days = [writer.short_day(one) for one in days_between(day - timedelta(days=CHART_DAYS - 1), day)]
-    colors = {PLATFORM_NAMES[name]: COLORS[name] for name in sorted({point.platform for point in points})}
-    chart = (
-        alt.Chart(alt.InlineData([row | {measure: float(row[measure])} for row in rows]))
-        .mark_bar()
-        .encode(
-            x=alt.X(
-                "day:N",
-                title=None,
-                scale=alt.Scale(domain=days),
-                axis=alt.Axis(values=days[::-7], labelAngle=0, labelOverlap=False, ticks=False),
-            ),
-            # SI prefixes, as in 1.2M: the axis is as wide for yen as for dollars.
-            y=alt.Y(f"{measure}:Q", title=None, axis=alt.Axis(format="~s", tickCount=4, domain=False)),
-            color=alt.Color(
-                "platform:N",
-                title=None,
-                scale=alt.Scale(domain=list(colors), range=list(colors.values())),
-                legend=alt.Legend(orient="top") if len(colors) > 1 else None,
-            ),
-        )
-        .properties(
-            width=CHART_WIDTH,
-            height=CHART_HEIGHT,
-            background="transparent",
-            padding={"left": 8, "right": 24, "top": 5, "bottom": 5},
-        )
-        .configure_view(stroke=None)
-        .configure_axis(labelFontSize=11, gridColor="#e4e7eb", labelColor="#52606d")
-        .configure_legend(labelFontSize=11, labelColor="#52606d")
-    )
-    return to_svg(chart)
+        found = [((one.day - first).days, one.platform, float(getattr(one, measure))) for one in points]
+        heights: dict[int, float] = defaultdict(float)
+        bars = []
+        for at, platform, value in found:
+            bars.append((at, heights[at], value, PLATFORM_COLOURS[platform]))
+            heights[at] += value
+        if (highest := max(heights.values(), default=0)) > 0:
+            step = 10 ** floor(log10(highest))
+            top = next(step * n for n in (1, 2, 4, 10) if step * n >= highest)
+            ticks = [(share, writer.compact(top * share)) for share in (0, 0.5, 1)]
+            bars = [(at, below / top, value / top, colour) for at, below, value, colour in bars]
+            yield Chart(writer.text(f"chart_{measure}", days=CHART_DAYS), bars, ticks, days, colours)

@@ -1,14 +1,16 @@
 """SQL of reports: the teams, the figures, and which reports are written."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Text, and_, case, cast, func, literal, or_, select, update
+from sqlalchemy import Row, Text, and_, case, cast, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
-from sivera.models import AdAccount, Campaign, CampaignDailyMetric, PlatformCredential, Report, Team
+from sivera.models import AdAccount, Campaign, PlatformCredential, Report, Team
+from sivera.models import CampaignDailyMetric as Metric
 from sivera.reports.figures import Figures, Line, Point
 from sivera.reports.rules import CHART_DAYS, AccountFacts, Period, covers
 from sivera.values import PlatformName
@@ -17,21 +19,28 @@ FIGURES = tuple(Figures.model_fields)
 
 
 class ReportTeam(NamedTuple):
-    """A team and its reports since a day; `restated_through` was the last day due when they were last compared."""
+    """A team, the first day with figures, and its reports since a day.
+
+    `restated_through` was the last day due when its reports were last compared with the figures.
+    """
 
     id: int
     name: str
     timezone: str
     language: str
     restated_through: date | None
+    first_day: date | None
     reported: Sequence[date]
 
 
 def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> list[ReportTeam]:
     """Return the teams (of these names; none means all) with the days since a day that have a report, by id."""
+    # Account by account, each by its index: a join would read every row of the team.
+    first = select(func.min(Metric.day)).where(Metric.account_id == AdAccount.id).scalar_subquery()
+    first_of_team = select(func.min(first)).where(AdAccount.team_id == Team.id).scalar_subquery()
     days = func.array_remove(func.array_agg(Report.day), None)
     statement = (
-        select(Team.id, Team.name, Team.timezone, Team.language, Team.reports_restated_through, days)
+        select(Team.id, Team.name, Team.timezone, Team.language, Team.reports_restated_through, first_of_team, days)
         .outerjoin(Report, and_(Report.team_id == Team.id, Report.day >= since))
         .group_by(Team.id)
         .order_by(Team.id)
@@ -39,19 +48,6 @@ def teams_with_reported_days(session: Session, names: Sequence[str], since: date
     if names:
         statement = statement.where(Team.name.in_(names))
     return [ReportTeam._make(row) for row in session.execute(statement)]
-
-
-def first_days(session: Session, team_ids: Sequence[int]) -> dict[int, date]:
-    """Return the first day of which each team has figures; teams without any are left out."""
-    first = (
-        select(func.min(CampaignDailyMetric.day))
-        .where(CampaignDailyMetric.account_id == AdAccount.id)
-        .scalar_subquery()
-    )
-    rows = session.execute(
-        select(AdAccount.team_id, func.min(first)).where(AdAccount.team_id.in_(team_ids)).group_by(AdAccount.team_id)
-    )
-    return {team_id: day for team_id, day in rows if day is not None}
 
 
 def note_restated(session: Session, team_id: int, latest: date) -> None:
@@ -88,110 +84,83 @@ def written_digests(session: Session, team_id: int, since: date, until: date) ->
 
 def day_digests(session: Session, team_id: int, since: date, until: date) -> dict[tuple[int, date], str]:
     """Return a digest of all rows of each account and day; a day without rows has none."""
-    row = func.concat_ws(
-        "|",
-        CampaignDailyMetric.campaign_id,
-        CampaignDailyMetric.currency,
-        *(cast(getattr(CampaignDailyMetric, name), Text) for name in FIGURES),
-    )
-    lines = func.string_agg(row, aggregate_order_by(literal("\n"), CampaignDailyMetric.campaign_id.collate("C")))
+    figures = (cast(getattr(Metric, name), Text) for name in FIGURES)
+    row = func.concat_ws("|", Metric.campaign_id, Metric.currency, *figures)
+    lines = func.string_agg(row, aggregate_order_by(literal("\n"), Metric.campaign_id.collate("C")))
     digest = func.encode(func.sha256(func.convert_to(lines, "UTF8")), "hex")
     rows = session.execute(
-        select(CampaignDailyMetric.account_id, CampaignDailyMetric.day, digest)
-        .join(AdAccount, AdAccount.id == CampaignDailyMetric.account_id)
-        .where(AdAccount.team_id == team_id, CampaignDailyMetric.day.between(since, until))
-        .group_by(CampaignDailyMetric.account_id, CampaignDailyMetric.day)
+        select(Metric.account_id, Metric.day, digest)
+        .join(AdAccount, AdAccount.id == Metric.account_id)
+        .where(AdAccount.team_id == team_id, Metric.day.between(since, until))
+        .group_by(Metric.account_id, Metric.day)
     )
     return {(account_id, day): found for account_id, day, found in rows}
 
 
 def active_accounts(session: Session, team_id: int) -> list[AccountFacts]:
     """Return the accounts of a team that are not closed."""
+    account, grant = AdAccount, PlatformCredential
+    described = (account.id, account.platform, account.name, account.timezone)
     rows = session.execute(
-        select(AdAccount, PlatformCredential.status)
-        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
-        .where(AdAccount.team_id == team_id, AdAccount.status == "active")
+        select(*described, grant.status == "active", account.synced_as_of, account.reports_as_of, account.created_at)
+        .join(grant, grant.id == account.credential_id)
+        .where(account.team_id == team_id, account.status == "active")
     )
-    return [
-        AccountFacts(
-            id=account.id,
-            platform=PlatformName(account.platform),
-            name=account.name,
-            timezone=account.timezone,
-            is_connected=grant_status == "active",
-            synced_as_of=account.synced_as_of,
-            reports_as_of=account.reports_as_of,
-            connected_at=account.created_at,
-        )
-        for account, grant_status in rows
-    ]
+    return [AccountFacts._make(row)._replace(platform=PlatformName(row.platform)) for row in rows]
 
 
 def campaign_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
     """Return the figures of a team's campaigns in the periods of a day's report, by currency."""
-    inside = {period: CampaignDailyMetric.day.between(*covers(period, day)) for period in Period}
+    inside = {period: Metric.day.between(*covers(period, day)) for period in Period}
+    sums = [
+        func.coalesce(func.sum(getattr(Metric, name)).filter(inside[period]), 0)
+        for period in Period
+        for name in FIGURES
+    ]
+    name = func.coalesce(Campaign.name, Metric.campaign_id)
+    is_its_own = and_(Campaign.account_id == Metric.account_id, Campaign.external_id == Metric.campaign_id)
     statement = (
-        select(
-            CampaignDailyMetric.currency,
-            AdAccount.platform,
-            AdAccount.id,
-            AdAccount.name,
-            CampaignDailyMetric.campaign_id,
-            func.coalesce(Campaign.name, CampaignDailyMetric.campaign_id),
-            *(_sum(name, inside[period]) for period in Period for name in FIGURES),
-        )
-        .join(AdAccount, AdAccount.id == CampaignDailyMetric.account_id)
-        .outerjoin(
-            Campaign,
-            and_(
-                Campaign.account_id == CampaignDailyMetric.account_id,
-                Campaign.external_id == CampaignDailyMetric.campaign_id,
-            ),
-        )
+        select(Metric.currency, AdAccount.platform, AdAccount.id, AdAccount.name, Metric.campaign_id, name, *sums)
+        .join(AdAccount, AdAccount.id == Metric.account_id)
+        .outerjoin(Campaign, is_its_own)
         .where(AdAccount.team_id == team_id, or_(*inside.values()))
-        .group_by(AdAccount.id, CampaignDailyMetric.campaign_id, Campaign.name, CampaignDailyMetric.currency)
+        .group_by(AdAccount.id, Metric.campaign_id, Campaign.name, Metric.currency)
     )
-    names = ("platform", "account_id", "account", "campaign_id", "campaign")
-    found: dict[str, list[Line]] = {}
-    for currency, *values in session.execute(statement):
-        named, sums = values[: len(names)], iter(values[len(names) :])
-        periods = {period.value: {name: next(sums) for name in FIGURES} for period in Period}
-        line = Line.model_validate(dict(zip(names, named, strict=True)) | periods)
-        found.setdefault(currency, []).append(line)
+    found: dict[str, list[Line]] = defaultdict(list)
+    for currency, platform, account_id, account, campaign_id, campaign, *values in session.execute(statement):
+        rest = iter(values)
+        periods = {period.value: Figures(**{name: next(rest) for name in FIGURES}) for period in Period}
+        found[currency].append(
+            Line(
+                platform=PlatformName(platform),
+                account_id=account_id,
+                account=account,
+                campaign_id=campaign_id,
+                campaign=campaign,
+                **periods,
+            )
+        )
     return found
-
-
-def _sum(name: str, condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(getattr(CampaignDailyMetric, name)).filter(condition), 0)
 
 
 def daily_sums(session: Session, team_id: int, day: date) -> list[Point]:
     """Return the sums of each currency, day and platform over the last days until a day, in this order."""
-    keys = (CampaignDailyMetric.currency, CampaignDailyMetric.day, AdAccount.platform)
+    keys = (Metric.currency, Metric.day, AdAccount.platform)
+    since = day - timedelta(days=CHART_DAYS - 1)
     rows = session.execute(
-        select(*keys, func.sum(CampaignDailyMetric.spend), func.sum(CampaignDailyMetric.conversions))
-        .join(AdAccount, AdAccount.id == CampaignDailyMetric.account_id)
-        .where(
-            AdAccount.team_id == team_id,
-            CampaignDailyMetric.day.between(day - timedelta(days=CHART_DAYS - 1), day),
-        )
+        select(*keys, func.sum(Metric.spend), func.sum(Metric.conversions))
+        .join(AdAccount, AdAccount.id == Metric.account_id)
+        .where(AdAccount.team_id == team_id, Metric.day.between(since, day))
         .group_by(*keys)
         .order_by(*keys)
     )
-    return [Point(currency, at, PlatformName(platform), *sums) for currency, at, platform, *sums in rows]
+    return [Point._make(row)._replace(platform=PlatformName(row.platform)) for row in rows]
 
 
 def list_reports(
     session: Session, team: str | None, most: int, day: date | None = None
 ) -> Sequence[Row[tuple[str, Report]]]:
-    """Return reports with their team's name, the last days first.
-
-    Args:
-        session: The database.
-        team: Only of the team of this name; None means all.
-        most: The most rows.
-        day: Only on this day; None means any.
-    """
+    """Return reports (of one team, of one day) with their team's name, the last days first."""
     statement = (
         select(Team.name, Report)
         .join(Team, Team.id == Report.team_id)

@@ -15,10 +15,11 @@ DUE = time(1)
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
-LONGEST_UNCOMPARED = timedelta(days=92)
-"""The most that a comparison catches up on after a pause; missing reports are made up as far back."""
-
 CHART_DAYS = 28
+
+COMPARED = timedelta(days=max(RESTATEMENT_DAYS.values()) + 14)
+"""How far back reports are compared with the figures: as far as a platform restates them, after a pause of two weeks
+too."""
 
 
 class Period(StrEnum):
@@ -80,31 +81,20 @@ def find_zone(name: str) -> ZoneInfo | None:
         return None
 
 
-def day_end(day: date, zone: ZoneInfo) -> datetime:
-    """Return the instant (UTC) at which a day of a time zone is over."""
-    return datetime.combine(day + DAY, time(0), zone).astimezone(UTC)
-
-
-def due_at(day: date, zone: ZoneInfo) -> datetime:
-    """Return the instant (UTC) from which a day's report is due. If the clocks skip 01:00, that is when they change."""
-    return datetime.combine(day + DAY, DUE, zone).astimezone(UTC)
+def day_end(day: date, zone: ZoneInfo, after: time = time(0)) -> datetime:
+    """Return the instant (UTC) at which a day of a time zone is over, or that of a local time after it."""
+    return datetime.combine(day + DAY, after, zone).astimezone(UTC)
 
 
 def latest_due_day(now: datetime, zone: ZoneInfo) -> date:
     """Return the last day whose report is due."""
     yesterday = now.astimezone(zone).date() - DAY
-    return yesterday if due_at(yesterday, zone) <= now else yesterday - DAY
+    # If the clocks skip 01:00, a report is due when they change.
+    return yesterday if day_end(yesterday, zone, DUE) <= now else yesterday - DAY
 
 
 def days_to_write(latest: date, first: date, reported: Collection[date], make_up_days: int) -> tuple[date, ...]:
-    """Return the days that lack their report, the oldest first.
-
-    Args:
-        latest: The last day whose report is due.
-        first: The first day of which the team has figures.
-        reported: The days that have a report.
-        make_up_days: How many days before `latest` are made up.
-    """
+    """Return the days from the `first` with figures to the `latest` due that lack their report, the oldest first."""
     wanted = days_between(max(first, latest - make_up_days * DAY), latest)
     return tuple(day for day in wanted if day not in reported)
 
@@ -116,35 +106,17 @@ def days_between(since: date, until: date) -> Iterator[date]:
 
 def covers(period: Period, day: date) -> tuple[date, date]:
     """Return the first and the last day that a period of a day's report covers."""
-    match period:
-        case Period.DAY_BEFORE:
-            return day - DAY, day - DAY
-        case Period.WEEK_BEFORE:
-            return day - WEEK, day - WEEK
-        case Period.MONTH_TO_DATE:
-            return day.replace(day=1), day
-        case Period.DAY:
-            return day, day
+    return {
+        Period.DAY: (day, day),
+        Period.DAY_BEFORE: (day - DAY, day - DAY),
+        Period.WEEK_BEFORE: (day - WEEK, day - WEEK),
+        Period.MONTH_TO_DATE: (day.replace(day=1), day),
+    }[period]
 
 
 def final_on(day: date, platform: PlatformName) -> date:
     """Return the day from which the platform no longer restates the figures of a day."""
     return day + timedelta(days=RESTATEMENT_DAYS[platform])
-
-
-def restated_since(latest: date, platforms: Iterable[PlatformName], compared: date | None) -> date:
-    """Return the first day whose figures any of the platforms could have restated since the last comparison.
-
-    A full sync on the day after `compared` still read that day again.
-
-    Args:
-        latest: The last day whose report is due.
-        platforms: The platforms of the team's accounts.
-        compared: What `latest` was at the last comparison; None if there was none.
-    """
-    longest = max((RESTATEMENT_DAYS[platform] for platform in platforms), default=1)
-    first = max(min(latest, (compared or latest) + DAY), latest - LONGEST_UNCOMPARED)
-    return first - timedelta(days=longest - 1)
 
 
 def missing_accounts(accounts: Iterable[AccountFacts], day: date, now: datetime) -> tuple[MissingAccount, ...]:
@@ -172,17 +144,18 @@ def _why(account: AccountFacts, day: date, now: datetime) -> Why | None:
     return Why.DAY_NOT_OVER if now < end else Why.NOT_SYNCED
 
 
+def compared_since(day: date) -> date:
+    """Return the first day that a day's report looks back to."""
+    return min(since for since, _ in (covers(period, day) for period in Period))
+
+
 def digest(day: date, digests: Digests, missing: Sequence[MissingAccount]) -> str:
-    """Return a digest of a day's report: of its figures and of what is missing.
+    """Return a digest of a day's report: of the figures that it looks at and of what is missing.
 
     Names of accounts and campaigns do not count: a new name alone does not change a report.
     """
-    spans = [covers(period, day) for period in Period]
-    lines = sorted(
-        f"{at} {account} {found}"
-        for (account, at), found in digests.items()
-        if any(since <= at <= until for since, until in spans)
-    )
+    since = compared_since(day)
+    lines = sorted(f"{at} {account} {found}" for (account, at), found in digests.items() if since <= at <= day)
     lines += [f"missing {account.id} {account.why.value}" for account in missing]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -4,9 +4,10 @@ import csv
 import io
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
-from sivera.reports.figures import Figures, Line, Report, Section
+from sivera.reports.figures import Figures, Report
 from sivera.reports.rules import Period
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas")
@@ -35,30 +36,25 @@ def to_csv(report: Report) -> bytes:
 
 def _rows(report: Report) -> Iterator[dict[str, Any]]:
     for section in report.sections:
-        for level, line in _lines(section):
-            names = {
-                "currency": harmless(section.currency),
-                "level": level,
-                "platform": line.platform,
-                "account_id": line.account_id,
-                "account": harmless(line.account),
-                # Excel would round a long number; with the platform before it, it is a text.
-                "campaign_id": f"{line.platform}:{line.campaign_id}" if line.campaign_id else "",
-                "campaign": harmless(line.campaign),
-            }
-            for period in Period:
+        levels = ("total", (section.total,)), ("platform", section.platforms)
+        for level, lines in (*levels, ("account", section.accounts), ("campaign", section.campaigns)):
+            for line, period in product(lines, Period):
                 figures: Figures = getattr(line, period)
-                yield {**names, "period": period, **{name: _number(getattr(figures, name)) for name in MEASURES}}
+                yield {
+                    "period": period,
+                    "currency": harmless(section.currency),
+                    "level": level,
+                    "platform": line.platform,
+                    "account_id": line.account_id,
+                    "account": harmless(line.account),
+                    # Excel would round a long number; with the platform before it, it is a text.
+                    "campaign_id": f"{line.platform}:{line.campaign_id}" if line.campaign_id else "",
+                    "campaign": harmless(line.campaign),
+                    **{name: _number(getattr(figures, name)) for name in MEASURES},
+                }
     for one in report.missing:
         named = {"platform": one.platform, "account_id": one.id, "account": harmless(one.name)}
         yield {"level": "missing", **named, "why": one.why}
-
-
-def _lines(section: Section) -> Iterator[tuple[str, Line]]:
-    yield "total", section.total
-    for level in ("platform", "account", "campaign"):
-        for line in getattr(section, f"{level}s"):
-            yield level, line
 
 
 def harmless(text: str) -> str:

@@ -101,11 +101,7 @@ class ReportSummary(Value):
 
 
 class ReportTally:
-    """Adds up a run while its teams end, in any order.
-
-    Args:
-        plan: What the run has to do.
-    """
+    """Adds up a run while its teams end, in any order."""
 
     def __init__(self, plan: ReportPlan) -> None:
         self._plan = plan

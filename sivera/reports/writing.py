@@ -26,9 +26,6 @@ from sivera.reports.spreadsheet import to_csv
 from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure, TeamReports
 from sivera.reports.texts import Language
 
-COMPARED_DAYS = 31
-"""How far a report looks back at most: from the end of a month to its beginning, or by a week."""
-
 
 class NotKeptError(SiveraError):
     """A file could not be written to the place for reports."""
@@ -36,12 +33,11 @@ class NotKeptError(SiveraError):
 
 @dataclass(frozen=True)
 class ReportDependencies:
-    """What reports need from outside: the database, a place for files, the time, and a clock that never goes back."""
+    """What reports need from outside: the database, a place for files, and the time."""
 
     engine: Engine
     files: AbstractFileSystem
     now: Callable[[], datetime] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
 
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
@@ -54,43 +50,34 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
         raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
     # The last day due lies up to two days back, in zones behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
-    failures: list[TeamFailure] = []
-    found: list[tuple[queries.ReportTeam, date, bool]] = []
+    due, failures = [], []
     for team in queries.teams_with_reported_days(session, options.teams, since):
         zone = rules.find_zone(team.timezone)
         if zone is None:
             reason = f"nobody knows its time zone '{team.timezone}': sivera teams set NAME --timezone ZONE"
             failures.append(TeamFailure(team=team.name, reason=reason))
-            continue
-        latest = rules.latest_due_day(now, zone)
-        restates = options.check_restated or team.restated_through is None or team.restated_through < latest
-        if restates or latest not in team.reported:
-            found.append((team, latest, restates))
-    first = queries.first_days(session, [team.id for team, *_ in found])
-    due = [
-        DueTeam(
-            id=team.id,
-            name=team.name,
-            timezone=team.timezone,
-            language=Language(team.language),
-            latest=latest,
-            days=rules.days_to_write(latest, first[team.id], team.reported, options.make_up_days),
-            restates=restates,
-            restated_through=team.restated_through,
-        )
-        for team, latest, restates in found
-        if team.id in first
-    ]
-    return ReportPlan(due=tuple(team for team in due if team.days or team.restates), failures=tuple(failures))
+        elif team.first_day:
+            latest = rules.latest_due_day(now, zone)
+            restates = options.check_restated or (team.restated_through or date.min) < latest
+            days = rules.days_to_write(latest, team.first_day, team.reported, options.make_up_days)
+            if days or restates:
+                due.append(
+                    DueTeam(
+                        id=team.id,
+                        name=team.name,
+                        timezone=team.timezone,
+                        language=Language(team.language),
+                        latest=latest,
+                        days=days,
+                        restates=restates,
+                        restated_through=team.restated_through,
+                    )
+                )
+    return ReportPlan(due=tuple(due), failures=tuple(failures))
 
 
 def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
-    """Write the reports that a team lacks, the oldest first.
-
-    Args:
-        deps: What it needs from outside.
-        team: The team, and the days that lack a report.
-        until: The monotonic time after which no report is begun.
+    """Write the reports that a team lacks, the oldest first; none is begun after the monotonic time `until`.
 
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
@@ -102,15 +89,10 @@ def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> Team
 def revise_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
     """Write a team's reports again if their figures changed, the oldest first; then note that they agree.
 
-    Args:
-        deps: What it needs from outside.
-        team: The team.
-        until: The monotonic time after which no report is begun.
-
     Raises:
         NotKeptError: A file could not be written; what was written before stays.
     """
-    if deps.monotonic() >= until:
+    if time.monotonic() >= until:
         return TeamReports(team=team, left=True)
     written, left = _write_all(deps, team, _changed_days(deps, team), until)
     if not left:
@@ -121,11 +103,11 @@ def revise_reports(deps: ReportDependencies, team: DueTeam, until: float) -> Tea
 
 def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
     """Yield the days with reports that do not agree with the figures any more."""
+    since = team.latest - rules.COMPARED
     with Session(deps.engine) as session:
         accounts = queries.active_accounts(session, team.id)
-        since = rules.restated_since(team.latest, [one.platform for one in accounts], team.restated_through)
         written = queries.written_digests(session, team.id, since, team.latest)
-        digests = queries.day_digests(session, team.id, since - timedelta(days=COMPARED_DAYS), team.latest)
+        digests = queries.day_digests(session, team.id, rules.compared_since(since), team.latest)
     now = deps.now()
     for day, digest in written.items():
         if digest != rules.digest(day, digests, rules.missing_accounts(accounts, day, now)):
@@ -138,7 +120,7 @@ def _write_all(
     """Return the days that were written, and whether the deadline left any."""
     written: list[date] = []
     for day in days:
-        if deps.monotonic() >= until:
+        if time.monotonic() >= until:
             return tuple(written), True
         if _write(deps, team, day):
             written.append(day)
@@ -177,7 +159,7 @@ def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> Report:
         Session(connection) as session,
     ):
         accounts = queries.active_accounts(session, team.id)
-        digests = queries.day_digests(session, team.id, day - timedelta(days=COMPARED_DAYS), day)
+        digests = queries.day_digests(session, team.id, rules.compared_since(day), day)
         lines = queries.campaign_lines(session, team.id, day)
         points = queries.daily_sums(session, team.id, day)
     missing = rules.missing_accounts(accounts, day, deps.now())

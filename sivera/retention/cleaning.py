@@ -6,6 +6,7 @@ next run continues.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,16 +17,14 @@ from sqlalchemy.orm import Session
 from sivera.clock import read_clock
 from sivera.retention import queries, rules
 from sivera.retention.options import CleanupOptions, Kind
-from sivera.retention.summary import CleanupPlan, KindResult
+from sivera.retention.rules import CleanupPlan, KindResult
 
 BATCH_SIZE = 2_000
 """Rows. A batch takes some 20 ms: nobody waits longer for a row of it."""
 
 STATEMENT_SECONDS = 2.0
-"""Longest time for a statement of a batch, when the disk is cold or somebody has locked the table."""
-
-COUNT_SECONDS = 1.0
-"""Longest time to count what a run leaves. All kinds together must stay below the flow's timeout."""
+"""Longest time for a statement of a batch, when the disk is cold or somebody has locked the table. To count what a run
+leaves may take half of it: the counts of all kinds together must stay below the flow's timeout."""
 
 
 @dataclass(frozen=True)
@@ -38,95 +37,65 @@ class CleanupDependencies:
     batch_size: int = BATCH_SIZE
     statement_seconds: float = STATEMENT_SECONDS
 
+    @contextmanager
+    def transaction(self, seconds: float | None = None) -> Iterator[Session]:
+        """Begin a transaction with a time limit for each statement."""
+        with Session(self.engine) as session, session.begin():
+            queries.prepare(session, seconds or self.statement_seconds)
+            yield session
+
 
 def plan_cleanup(deps: CleanupDependencies, options: CleanupOptions) -> CleanupPlan:
-    """Decide by the database's clock which rows are deleted, or refuse because the clock is wrong."""
+    """Decide by the database's clock which rows are deleted."""
     with Session(deps.engine) as session:
-        now, last_run = read_clock(session), queries.last_run(session)
-    return CleanupPlan(
-        dry_run=options.dry_run, cutoffs=rules.cutoffs(options, now), refused=rules.clock_refusal(now, last_run)
-    )
+        return rules.plan(options, read_clock(session), queries.last_run(session))
 
 
 def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> KindResult:
-    """Delete the rows of a kind that are due, or count them in a dry run.
+    """Delete the rows of a kind that are due, or count them in a dry run; no batch starts after the monotonic `end`.
 
     If the database fails, only this kind fails, and the result says so.
-
-    Args:
-        deps: The database and the clock.
-        plan: Which rows are deleted.
-        kind: The kind.
-        end: The monotonic time at which the whole run stops.
     """
-    begun = deps.monotonic()
-    until = rules.end_of(kind, begun, end)
-    deleted, remaining, failed = 0, None, None
-    refused = plan.refused
+    cutoff, deleted, remaining, failed, refused = plan.cutoffs[kind], 0, None, None, plan.refused
     try:
-        refused = refused or _refusal(deps, plan, kind)
         if not refused:
-            for count in _batches(deps, plan, kind, until):
+            with deps.transaction() as session:
+                refused = rules.would_empty(kind, cutoff) if queries.would_empty(session, kind, cutoff) else None
+        if not refused:
+            for count in _batches(deps, plan, kind, end):
                 deleted += count
-            remaining = _count(deps, plan, kind, until)
-        with Session(deps.engine) as session, session.begin():
-            queries.prepare(session, deps.statement_seconds)
-            queries.record(
-                session,
-                deps.run_id,
-                kind,
-                plan.cutoffs[kind],
-                dry_run=plan.dry_run,
-                remaining=remaining,
-                refused=refused,
-            )
+            remaining = _count(deps, plan, kind, end)
+        with deps.transaction() as session:
+            queries.record(session, deps.run_id, plan, kind, remaining=remaining, refused=refused)
     except SQLAlchemyError as error:
         # Not its text, which holds the statement and its values.
         cause = type(getattr(error, "orig", None) or error).__name__
         failed = f"the database failed ({cause}); the next run continues"
-    return KindResult(
-        kind=kind,
-        cutoff=plan.cutoffs[kind],
-        deleted=deleted,
-        remaining=remaining,
-        duration_ms=round((deps.monotonic() - begun) * 1000),
-        refused=refused,
-        failed=failed,
-    )
+    return KindResult(kind=kind, cutoff=cutoff, deleted=deleted, remaining=remaining, refused=refused, failed=failed)
 
 
-def _refusal(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind) -> str | None:
-    with Session(deps.engine) as session:
-        queries.prepare(session, deps.statement_seconds)
-        written_at, keeps_any = queries.read_freshness(session, kind, plan.cutoffs[kind])
-    return rules.everything_refusal(kind, plan.cutoffs[kind], written_at, keeps_any=keeps_any)
-
-
-def _batches(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> Iterator[int]:
+def _batches(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> Iterator[int]:
     """Delete batch after batch, and yield how many rows each deleted."""
-    after, cutoff = queries.EVER, plan.cutoffs[kind]
-    while not plan.dry_run and deps.monotonic() < until:
-        with Session(deps.engine) as session, session.begin():
-            queries.prepare(session, deps.statement_seconds)
-            batch = queries.delete_batch(session, kind, cutoff, after, deps.batch_size)
-            if batch.last is None:
+    after = queries.EVER
+    while not plan.dry_run and deps.monotonic() < end:
+        with deps.transaction() as session:
+            deleted, newest = queries.delete_batch(session, kind, plan.cutoffs[kind], after, deps.batch_size)
+            if newest is None:
                 return
-            queries.record(session, deps.run_id, kind, cutoff, dry_run=False, deleted=batch.deleted)
-        yield batch.deleted
+            queries.record(session, deps.run_id, plan, kind, deleted=deleted)
+        yield deleted
         # Index entries of deleted rows stay until a vacuum: do not read them again for each batch.
-        after = batch.last
+        after = newest
 
 
-def _count(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, until: float) -> int | None:
+def _count(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> int | None:
     """Count the rows that are still due; return None if that takes too long."""
-    seconds, children_from = COUNT_SECONDS, queries.EVER
+    seconds, children_from = deps.statement_seconds / 2, queries.EVER
     if plan.dry_run:
-        seconds = max(seconds, until - deps.monotonic())
         # A real run would have deleted the expired children already.
-        children_from = plan.cutoffs[Kind.OAUTH_STATES]
+        seconds, children_from = max(seconds, end - deps.monotonic()), plan.cutoffs[Kind.OAUTH_STATES]
     try:
-        with Session(deps.engine) as session:
-            queries.prepare(session, seconds)
+        with deps.transaction(seconds) as session:
             return queries.count_due(session, kind, plan.cutoffs[kind], children_from)
     except OperationalError:
         return None

@@ -1,6 +1,7 @@
 """The options of cleanup-expired-tokens. The Prefect UI shows them as a form."""
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +20,10 @@ class Kind(StrEnum):
     TOKEN_REFRESH_LOGS = "token_refresh_logs"  # noqa: S105 - the name of a table, not a token
 
 
+def _kept(what: str, days: int, least: int = 30, most: int = 3650) -> Any:
+    return Field(default=days, ge=least, le=most, description=f"Days that {what}.")
+
+
 class CleanupOptions(BaseModel):
     """How many days each kind is kept, in an option of its name, and whether rows are deleted or only counted.
 
@@ -28,38 +33,18 @@ class CleanupOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dry_run: bool = Field(default=True, description="Only count the rows that would be deleted.")
-    oauth_states_days: int = Field(default=0, ge=0, le=30, description="Days that an expired OAuth state is kept.")
-    sessions_days: int = Field(default=0, ge=0, le=365, description="Days that an expired session is kept.")
-    token_refresh_logs_days: int = Field(
-        default=30, ge=7, le=3650, description="Days that the log of a token renewal is kept."
-    )
-    alerts_days: int = Field(default=400, ge=30, le=3650, description="Days that an alert is kept after it was closed.")
-    platform_outages_days: int = Field(
-        default=400, ge=30, le=3650, description="Days that a platform's outage is kept after it ended."
-    )
-    cleanup_runs_days: int = Field(
-        default=400, ge=30, le=3650, description="Days that the record of a cleanup is kept."
-    )
-    sync_runs_days: int = Field(
-        default=400, ge=30, le=3650, description="Days that the summary of a sync-campaigns run is kept."
-    )
-    platform_calls_days: int = Field(
-        default=90,
-        ge=7,
-        le=3650,
-        description="Days that the calls of each run are kept. Only the sum of older ones stays.",
-    )
-    reports_days: int = Field(
-        default=1100, ge=200, le=3650, description="Days that the record of a report is kept. Its files stay."
-    )
+    oauth_states_days: int = _kept("an expired OAuth state is kept", 0, least=0, most=30)
+    sessions_days: int = _kept("an expired session is kept", 0, least=0, most=365)
+    token_refresh_logs_days: int = _kept("the log of a token renewal is kept", 30, least=7)
+    alerts_days: int = _kept("an alert is kept after it was closed", 400)
+    platform_outages_days: int = _kept("a platform's outage is kept after it ended", 400)
+    cleanup_runs_days: int = _kept("the record of a cleanup is kept", 400)
+    sync_runs_days: int = _kept("the summary of a sync-campaigns run is kept", 400)
+    platform_calls_days: int = _kept("the calls of each run are kept. Only the sum of older ones stays", 90, least=7)
+    reports_days: int = _kept("the record of a report is kept. Its files stay", 1100, least=200)
     deadline_seconds: int = Field(
         default=45, ge=5, le=45, description="Seconds after which no batch starts. The next run deletes the rest."
     )
-
-    def days(self, kind: Kind) -> int:
-        """Return how many days a kind is kept."""
-        days: int = getattr(self, f"{kind.value}_days")
-        return days
 
     def words(self) -> tuple[str, ...]:
         """Return the words that distinguish a run with these options from others."""

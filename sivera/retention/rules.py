@@ -1,51 +1,108 @@
-"""The decisions of the cleanup as pure functions."""
+"""The decisions of the cleanup as pure functions, what it is to do, and what it did."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Self
 
 from sivera.retention.options import CleanupOptions, Kind
-from sivera.retention.tables import TABLES
+from sivera.values import Value
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far a clock may be set back."""
 
 
-def cutoffs(options: CleanupOptions, now: datetime) -> dict[Kind, datetime]:
-    """Return the time before which the rows of each kind are deleted."""
-    return {kind: now - timedelta(days=options.days(kind)) for kind in Kind}
+class CleanupPlan(Value):
+    """The cutoff of each kind: older rows are deleted. If `refused` gives a reason, nothing is."""
+
+    dry_run: bool
+    cutoffs: dict[Kind, datetime]
+    refused: str | None = None
 
 
-def end_of(kind: Kind, now: float, end: float) -> float:
-    """Return when a kind stops that starts now: each takes half of the time left at most, and the last takes all."""
-    return end if kind is list(Kind)[-1] else now + (end - now) / 2
+class KindResult(Value):
+    """What a run did with one kind.
 
-
-def clock_refusal(now: datetime, last_run: datetime | None) -> str | None:
-    """Return why the database's clock cannot be right, or None."""
-    if last_run is None or last_run - now <= CLOCK_TOLERANCE:
-        return None
-    return (
-        f"the database's clock says {_text(now)}, but the last run was at {_text(last_run)}: set the clock. If it was "
-        "wrong at that run, delete the rows of cleanup_runs whose started_at is in the future"
-    )
-
-
-def everything_refusal(kind: Kind, cutoff: datetime, written_at: datetime | None, *, keeps_any: bool) -> str | None:
-    """Return why a cutoff that leaves no row cannot be right, or None.
-
-    A row that was written after the cutoff, or too shortly before it to have expired, must stay. If none does, the
-    clock is wrong or the application writes wrong times.
-
-    Args:
-        kind: The kind.
-        cutoff: Its cutoff.
-        written_at: When its newest row was written, if there is one.
-        keeps_any: Whether any row stays.
+    `remaining` counts the rows that are still due; None if they were not counted. `refused` says why nothing was
+    deleted, `failed` why the work stopped.
     """
-    if keeps_any or written_at is None or written_at <= cutoff - TABLES[kind].shortest_life:
-        return None
+
+    kind: Kind
+    cutoff: datetime
+    deleted: int = 0
+    remaining: int | None = None
+    refused: str | None = None
+    failed: str | None = None
+
+    @property
+    def left(self) -> str:
+        """The rows that are still due, in words; empty if there are none, or if the run failed."""
+        if self.remaining == 0 or self.refused or self.failed:
+            return ""
+        return f"{self.kind.value} (not counted)" if self.remaining is None else f"{self.remaining} {self.kind.value}"
+
+
+class CleanupSummary(Value):
+    """What a run did."""
+
+    dry_run: bool
+    kinds: tuple[KindResult, ...]
+
+    @classmethod
+    def of(cls, plan: CleanupPlan, results: Mapping[Kind, object]) -> Self:
+        """Return the summary of what the cleanup of each kind returned or raised."""
+        defect = "unexpected {}: a defect; the task run's log has the traceback"
+        kinds = [
+            found
+            if isinstance(found, KindResult)
+            else KindResult(kind=kind, cutoff=plan.cutoffs[kind], failed=defect.format(type(found).__name__))
+            for kind, found in results.items()
+        ]
+        return cls(dry_run=plan.dry_run, kinds=tuple(kinds))
+
+    @property
+    def deleted(self) -> int:
+        """How many rows were deleted."""
+        return sum(one.deleted for one in self.kinds)
+
+    @property
+    def failures(self) -> tuple[KindResult, ...]:
+        """The kinds that were refused or failed."""
+        return tuple(one for one in self.kinds if one.refused or one.failed)
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        if len({one.refused for one in self.kinds}) == 1 and (reason := self.kinds[0].refused):
+            return f"refused: {reason}"
+        left = ", ".join(filter(None, (one.left for one in self.kinds)))
+        if self.dry_run:
+            parts = [f"dry run, nothing deleted; due: {left or 'nothing'}"]
+        else:
+            gone = ", ".join(f"{one.deleted} {one.kind.value}" for one in self.kinds if one.deleted)
+            parts = [f"deleted {gone or 'nothing'}", *([f"left for the next run: {left}"] if left else [])]
+        parts += [f"refused {one.kind.value}: {one.refused}" for one in self.kinds if one.refused]
+        parts += [f"failed {one.kind.value}: {one.failed}" for one in self.kinds if one.failed]
+        return "; ".join(parts)
+
+
+def plan(options: CleanupOptions, now: datetime, last_run: datetime | None) -> CleanupPlan:
+    """Decide which rows are deleted; refuse if the database's clock is behind the last run."""
+    days: dict[Kind, int] = {kind: getattr(options, f"{kind.value}_days") for kind in Kind}
+    refused = None
+    if last_run and last_run - now > CLOCK_TOLERANCE:
+        refused = (
+            f"the database's clock says {_text(now)}, but the last run was at {_text(last_run)}: set the clock. If it "
+            "was wrong at that run, delete the rows of cleanup_runs whose started_at is in the future"
+        )
+    cutoffs = {kind: now - timedelta(days=count) for kind, count in days.items()}
+    return CleanupPlan(dry_run=options.dry_run, cutoffs=cutoffs, refused=refused)
+
+
+def would_empty(kind: Kind, cutoff: datetime) -> str:
+    """Return why a cutoff is refused that leaves no row, although one is fresh: a clock or the application is wrong."""
     return (
-        f"every row of {kind.value} would be deleted, although one was written at {_text(written_at)} and the cutoff "
-        f"is {_text(cutoff)}: check the clocks, and the times that the application writes"
+        f"every row of {kind.value} would be deleted, although the newest cannot have expired by the cutoff "
+        f"{_text(cutoff)}: check the clocks, and the times that the application writes"
     )
 
 

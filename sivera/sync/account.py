@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -21,7 +21,8 @@ from sivera.reasons import is_worth_a_retry, reason_for
 from sivera.sync import part_queries, rules
 from sivera.sync.parts import Part, PartKind, PartState, parts_of
 from sivera.sync.plan import DueAccount, SyncMode
-from sivera.sync.reading import OvertakenError, Reader, read_part
+from sivera.sync.reader import OvertakenError, Reader
+from sivera.sync.reading import read_part
 from sivera.sync.summary import AccountSync, Outcome, PartSync
 
 logger = logging.getLogger("sivera.sync")
@@ -149,7 +150,8 @@ def _sync_part(
         return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again=True)
     except ReconnectRequired as error:
         if used is not None:
-            reader.tokens.reject(used, error)
+            with suppress(ReconnectRequired):  # the renewal has recorded it already
+                reader.tokens.reject(used, error)
         return reader, error
     except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
         return reader, error
@@ -158,8 +160,8 @@ def _sync_part(
 
 def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception) -> PartSync:
     """Record why a part was not read, and return it in words."""
-    if not isinstance(error, SiveraError | SQLAlchemyError):
-        logger.error("%s of account %d failed", str(part).capitalize(), reader.due.id, exc_info=error)
+    if not isinstance(error, SiveraError | OperationalError):
+        logger.error("Account %d: %s failed", reader.due.id, part, exc_info=error)
     reason, full = reason_for(error), reader.is_full
     outcome = Outcome.FAILED
     with suppress(SQLAlchemyError), Session(deps.engine) as session, session.begin():  # else only the run has it

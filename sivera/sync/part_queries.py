@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import Row, Table, and_, bindparam, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Row, Table, Text, and_, bindparam, delete, select, update
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -67,7 +68,10 @@ def lock_part(session: Session, account_id: int, part: Part) -> PartState | None
 
 
 _KEY = ("account_id", "kind", "ad_product")
-_INSERT = insert(_PARTS).values({name: bindparam(name, type_=_PARTS.c[name].type) for name in (*_KEY, *STATE)})
+_VALUES: dict[str, ColumnElement[Any]] = {
+    name: bindparam(name, type_=_PARTS.c[name].type) for name in (*_KEY, *STATE) if name != "left_out_rows"
+}
+_INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam("left_out_rows", type_=Text), JSONB)})
 _WRITE = precompiled(
     _INSERT.on_conflict_do_update(index_elements=_KEY, set_={name: _INSERT.excluded[name] for name in STATE})
 )

@@ -25,7 +25,7 @@ class Part(Value):
     product: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind.value} of {self.product}" if self.product else self.kind.value
+        return f"{self.kind.value} of {self.product.replace('_', ' ').title()}" if self.product else self.kind.value
 
 
 class PartState(Value):

@@ -38,6 +38,14 @@ def windows_to_ask(windows: Iterable[DateWindow], requests: Sequence[KnownReques
     return [window for window in windows if _is_due(window, requests, now)]
 
 
+def undelivered_since(requests: Sequence[KnownRequest]) -> datetime | None:
+    """Return when the first of the reports that were requested since the last delivery was requested."""
+    delivered = max((one.requested_at for one in requests if one.collected), default=None)
+    return min(
+        (one.requested_at for one in requests if delivered is None or one.requested_at > delivered), default=None
+    )
+
+
 def _is_due(window: DateWindow, requests: Sequence[KnownRequest], now: datetime) -> bool:
     covering = [
         one for one in requests if one.window.since <= window.since and one.window.until >= window.until - NEW_DAY

@@ -37,6 +37,9 @@ REMOVALS_SHARE = 5
 AGREES_AFTER = timedelta(minutes=50)
 """A second complete reading that comes this much later confirms what vanished from the first; the job is hourly."""
 
+HELD_DAYS = 3
+"""The first days of a window may have left it before the reading that confirms them."""
+
 LASTING = timedelta(hours=24)
 """What has been put off for this long has failed."""
 
@@ -55,7 +58,9 @@ def metrics_window(
     An incremental sync reads all days that may still change if days are held, and it closes the gap after a pause.
     """
     restated = RESTATEMENT_DAYS[platform]
-    days = lookback_days or (restated if mode is SyncMode.FULL or state.held else RECENT_DAYS)
+    days = lookback_days or (restated if mode is SyncMode.FULL else RECENT_DAYS)
+    if not lookback_days and state.held:
+        days = restated + HELD_DAYS
     if not lookback_days and state.covered_until is not None and state.covered_until < today:
         days = max(days, min((today - state.covered_until).days + RECENT_DAYS, LONGEST_CATCH_UP))
     return DateWindow(since=today - timedelta(days=days - 1), until=today)

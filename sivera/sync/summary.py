@@ -84,18 +84,22 @@ def describe(reasons: Mapping[str, str], of: int) -> str:
         of: The number of all parts.
     """
     parts: dict[str, list[str]] = {}
-    for part, reason in reasons.items():
+    for part, reason in sorted(reasons.items()):
         parts.setdefault(reason, []).append(part)
     if len(parts) == 1 and len(reasons) == of:
         return next(iter(parts))
-    return " ".join(f"{' and '.join(names).capitalize()}: {reason}" for reason, names in parts.items())
+    return " ".join(f"{_begin(', '.join(names))}: {reason}" for reason, names in parts.items())
+
+
+def _begin(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def left_out(part: Part, rows: Sequence[OddRow]) -> str:
     """Say which rows were left out, and why."""
     named = ", ".join(f"{row.id or 'a row without id'} ({row.why})" for row in rows[:MOST_NAMED])
     more = f", and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-    return f"{str(part).capitalize()}: left out {named}{more}."
+    return f"{_begin(str(part))}: left out {named}{more}."
 
 
 def held_campaigns(held: int, account_id: int) -> str:
@@ -114,7 +118,7 @@ def held_days(held: int) -> str:
 def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
     for one in parts:
         if one.note:
-            yield f"{str(one.part).capitalize()}: {one.note}"
+            yield f"{_begin(str(one.part))}: {one.note}"
         if one.left_out:
             yield left_out(one.part, one.left_out)
 

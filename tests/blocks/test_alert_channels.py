@@ -4,7 +4,7 @@ import pytest
 from prefect.blocks.notifications import DiscordWebhook, SlackWebhook
 from prefect.client.schemas.objects import BlockDocument
 from prefect.events.schemas.automations import Automation
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from blocks.alert_channels import WATCHDOG, find_channels, to_block
 from blocks.apprise_url import AppriseUrl
@@ -44,9 +44,6 @@ def test_the_blocks_are_prefect_s_own_where_it_has_one() -> None:
     assert isinstance(discord, DiscordWebhook)
     assert discord.webhook_id.get_secret_value() == "123456789012345678"
     assert isinstance(other, AppriseUrl)
-    assert not any("s3cretvalue" in repr(block) for block in (slack, discord, other))
-    with pytest.raises(ValidationError):
-        AppriseUrl(url=SecretStr(URL), uri="misspelt")  # type: ignore[call-arg]
 
 
 def watchdogs() -> list[Automation]:

@@ -5,9 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.cron_secret import CronSecret, generate_secret, load_cron_secret
-from blocks.names import CRON_SECRET
-from blocks.server import connect
+from blocks.cron_secret import CronSecret, generate_secret
 
 FIRST, SECOND, THIRD = (SecretStr(f"the-{which}-secret-of-all") for which in ("first", "second", "third"))
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -42,32 +40,12 @@ def test_the_previous_secret_is_accepted_until_its_time() -> None:
     again = block.replace(THIRD, NOW + HOUR)
     assert [again.matches(sent(secret), NOW) for secret in (FIRST, SECOND, THIRD)] == [False, True, True]
     assert not block.replace(THIRD, None).matches(sent(SECOND), NOW)
-
-
-def test_saving_the_same_secret_again_keeps_the_grace_of_the_previous_one() -> None:
-    block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
-    assert block.replace(SECOND, NOW + 2 * HOUR) == block
+    assert block.replace(SECOND, NOW + 2 * HOUR) == block, "the same secret again keeps the grace"
     assert not block.replace(SECOND, None).matches(sent(FIRST), NOW)
-
-
-def test_a_previous_secret_needs_an_end() -> None:
     with pytest.raises(ValidationError, match="previous has no end"):
         CronSecret(current=FIRST, previous=SECOND)
 
 
 def test_fresh_secrets_are_valid_and_differ() -> None:
-    assert len({CronSecret.generate().current.get_secret_value() for _ in range(100)}) == 100
+    assert CronSecret.generate() != CronSecret.generate()
     assert len(generate_secret().get_secret_value()) == 43
-
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_the_block_keeps_both_secrets_and_shows_neither() -> None:
-    block = CronSecret(current=FIRST).replace(SECOND, NOW + HOUR)
-    block.save(CRON_SECRET)
-    loaded = load_cron_secret()
-    assert (loaded.current, loaded.previous, loaded.previous_until) == (SECOND, FIRST, NOW + HOUR)
-    with connect() as client:
-        shown = client.request("POST", "/block_documents/filter", json={}).text
-    assert CRON_SECRET in shown
-    for secret in (FIRST, SECOND):
-        assert secret.get_secret_value() not in shown + repr(loaded) + loaded.model_dump_json()

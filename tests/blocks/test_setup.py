@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate, WorkPoolCreate, WorkPoolUpdate
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
 from blocks.automations import AUTOMATIONS
@@ -19,8 +20,6 @@ from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName
 
-pytestmark = pytest.mark.usefixtures("clean_prefect")
-
 DATABASE_URL = "postgresql://ana:s3cret-value@db.example.com:5433/sivera?sslmode=require"
 APP = AppCredentials(client_id="id", client_secret=SecretStr("s3cret-value"), developer_token=SecretStr("d3v-value"))
 APPS = dict.fromkeys(PlatformName, APP)
@@ -31,11 +30,6 @@ DOCUMENTS = (
     "platform-app/amazon",
     "platform-app/tiktok",
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_database_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SIVERA_DATABASE_URL", raising=False)
 
 
 def everything() -> dict[str, Any]:
@@ -52,7 +46,8 @@ def everything() -> dict[str, Any]:
         }
 
 
-def test_makes_everything_once_and_a_second_time_changes_nothing() -> None:
+@pytest.mark.usefixtures("clean_prefect")
+def test_makes_everything_once_and_then_changes_only_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     first = setup(DATABASE_URL, APPS)
     made = everything()
     made_once = {f"token-key/{TOKEN_KEY}", f"cron-secret/{CRON_SECRET}", f"storage/{REPORTS}", f"storage/{BACKUPS}"}
@@ -74,11 +69,6 @@ def test_makes_everything_once_and_a_second_time_changes_nothing() -> None:
     )
     assert load_platform_app(PlatformName.META).client_secret.get_secret_value() == "s3cret-value"
 
-
-def test_a_changed_value_replaces_the_old_one_entirely_and_the_environment_none(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    setup(DATABASE_URL, APPS)
     monkeypatch.setenv("SIVERA_DATABASE_URL", "postgresql://ana@elsewhere/sivera")
     setup()
     assert load_database_url().host == "db.example.com"
@@ -90,7 +80,8 @@ def test_a_changed_value_replaces_the_old_one_entirely_and_the_environment_none(
     assert load_platform_app(PlatformName.META).developer_token == SecretStr("d3v-value")
 
 
-def test_keeps_the_token_key_and_each_place_of_files_that_is_saved(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("clean_prefect")
+def test_keeps_what_is_saved_or_paused_and_restores_the_rest(tmp_path: Path) -> None:
     mine = TokenKey.generate()
     mine.save(TOKEN_KEY)
     assert f"token-key/{TOKEN_KEY}" not in setup(storage_dir=tmp_path).created
@@ -102,9 +93,6 @@ def test_keeps_the_token_key_and_each_place_of_files_that_is_saved(tmp_path: Pat
     assert setup(storage_dir=tmp_path) == SetupSummary(created=(), updated=(), missing=DOCUMENTS)
     assert load_storage(REPORTS).url == elsewhere
 
-
-def test_keeps_what_an_operator_paused_and_mends_the_rest() -> None:
-    setup()
     silent = AUTOMATIONS[0]
     with connect() as client:
         client.update_work_pool(WORK_POOL, WorkPoolUpdate(is_paused=True, concurrency_limit=3))
@@ -113,15 +101,19 @@ def test_keeps_what_an_operator_paused_and_mends_the_rest() -> None:
         client.update_automation(
             automation.id, silent.model_copy(update={"enabled": False, "description": "Mine.", "tags": []})
         )
-        assert setup().updated == (f"concurrency-limit/{LOCKS[0]}", f"automation/{silent.name}")
+        assert setup(storage_dir=tmp_path).updated == (f"concurrency-limit/{LOCKS[0]}", f"automation/{silent.name}")
 
         pool = client.read_work_pool(WORK_POOL)
         assert (pool.is_paused, pool.concurrency_limit) == (True, 3)
         assert client.read_global_concurrency_limit_by_name(LOCKS[0]).limit == 1
-        mended = client.read_automations_by_name(silent.name)
-        assert [(each.id, each.enabled, each.description) for each in mended] == [
+        restored = client.read_automations_by_name(silent.name)
+        assert [(each.id, each.enabled, each.description) for each in restored] == [
             (automation.id, False, silent.description)
         ]
+        client.delete_work_pool(WORK_POOL)
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="docker"))
+        with pytest.raises(ConfigurationError, match="'docker', and our jobs run in a 'process' pool"):
+            setup()
 
 
 @pytest.mark.parametrize(
@@ -135,20 +127,10 @@ def test_keeps_what_an_operator_paused_and_mends_the_rest() -> None:
         ),
     ],
 )
-def test_a_value_that_does_not_fit_changes_nothing(
+def test_a_value_that_does_not_fit_is_refused_before_the_server_is_asked(
     database_url: str | None, apps: dict[PlatformName, AppCredentials], sentence: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigurationError) as caught:
         setup(database_url, apps)
     assert str(caught.value).startswith(sentence)
     assert "hidden" not in str(caught.value)
-    with connect() as client:
-        assert client.request("POST", "/block_documents/filter", json={}).json() == []
-        assert client.read_work_pools() == []
-
-
-def test_refuses_a_work_pool_of_another_type() -> None:
-    with connect() as client:
-        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="docker"))
-    with pytest.raises(ConfigurationError, match="'docker', and our jobs run in a 'process' pool"):
-        setup()

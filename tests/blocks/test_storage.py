@@ -11,20 +11,13 @@ from sivera.errors import ConfigurationError
 from sivera.files import whole_file
 
 
-def test_files_lie_below_the_place(tmp_path: Path) -> None:
-    options = SecretDict({"auto_mkdir": True})
-    filesystem = Storage(url=f"file://{tmp_path}/한글 폴더", options=options).get_filesystem()
-    filesystem.pipe("a/b.csv", b"1")
-    assert (tmp_path / "한글 폴더" / "a" / "b.csv").read_bytes() == b"1"
-    assert filesystem.find("/") == ["a/b.csv"]
-
-
-def test_only_the_owner_may_read_files_on_the_machine(tmp_path: Path) -> None:
-    filesystem = Storage(url=f"file://{tmp_path}/kept/reports").get_filesystem()
+def test_files_lie_below_the_place_and_only_the_owner_may_read_them(tmp_path: Path) -> None:
+    filesystem = Storage(url=f"file://{tmp_path}/한글 폴더/reports").get_filesystem()
     with whole_file(filesystem, "team/2026/a.csv") as file:
         file.write(b"1")
+    assert filesystem.find("/") == ["team/2026/a.csv"]
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
-    assert modes == {"kept": 0o700, "reports": 0o700, "team": 0o700, "2026": 0o700, "a.csv": 0o600}
+    assert modes == {"한글 폴더": 0o700, "reports": 0o700, "team": 0o700, "2026": 0o700, "a.csv": 0o600}
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

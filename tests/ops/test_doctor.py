@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +13,9 @@ from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitUpdate,
     WorkPoolUpdate,
 )
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterNextScheduledStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelled, Failed, Pending, Running, Scheduled
+from prefect.states import Failed, Pending, Running, Scheduled
 from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.applications import Starlette
@@ -35,9 +30,8 @@ from blocks.server import connect
 from blocks.setup import setup
 from blocks.token_key import TokenKey
 from ops.deploy import deploy
-from ops.doctor.examine import CHECKS, checks
-from ops.doctor.findings import Check, Verdict
-from ops.doctor.installation import Installation
+from ops.doctor.examine import CHECKS, examine, show
+from ops.doctor.findings import Finding, Installation, Verdict
 from ops.doctor.prefect_checks import check_channels
 from sandbox.server import serve
 from sandbox.world import World
@@ -45,7 +39,7 @@ from sivera.alerts.options import Channel
 from sivera.clock import utc_now
 from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
-from tests.ops.commands import Sivera
+from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.prefect_server import PrefectServer, free_port
 from tests.stage import Stage
 
@@ -58,24 +52,18 @@ def world() -> World:
     return World(seed=7)
 
 
-def look() -> dict[str, Check]:
-    return {check.name: check for check in checks(Installation())}
+# No run comes due, and so late, while the test runs.
+RARE = {"slug": "rare", "cron": "0 0 29 2 *", "timezone": "UTC"}
+TIMETABLE = timetable(ALL | {"schedules": [RARE]}, SPLIT)
 
 
-def verdicts(found: dict[str, Check]) -> dict[str, Verdict]:
-    """The verdicts on what is not well."""
-    return {name: check.verdict for name, check in found.items() if check.verdict is not OK}
+def look(timetable_path: Path | None = None) -> dict[str, Finding]:
+    return dict(examine(Installation(timetable_path=timetable_path)))
 
 
-def end_what_is_due() -> None:
-    """End the runs that are due: of the jobs' own timetable, one is every few minutes."""
-    due = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=utc_now()),
-    )
-    with connect() as client:
-        for run in client.read_flow_runs(flow_run_filter=due):
-            client.set_flow_run_state(run.id, Cancelled(), force=True)
+def named(found: dict[str, Finding], verdict: Verdict) -> set[str]:
+    """The checks with this verdict."""
+    return {name for name, each in found.items() if each.verdict is verdict}
 
 
 def rewrite(client: SyncPrefectClient, kind: str, name: str, **data: Any) -> None:
@@ -86,9 +74,10 @@ def rewrite(client: SyncPrefectClient, kind: str, name: str, **data: Any) -> Non
 
 
 def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once(
-    ready: Stage, prefect_api: PrefectServer, sivera: Sivera
+    ready: Stage, prefect_api: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deploy()
+    path = write(tmp_path, TIMETABLE)
+    deploy(timetable_path=path)
     setup(channels={Channel.URL: SecretStr("json://127.0.0.1:9/s3cret-path")})
     ResultWebhook(url=SecretStr("https://example.com/s3cret-path"), secret=generate_secret()).save(RESULT_WEBHOOK)
     with connect() as client:
@@ -96,8 +85,8 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
         client.send_worker_heartbeat(WORK_POOL, "a-worker", heartbeat_interval_seconds=3600)
     for platform in (PlatformName.GOOGLE, PlatformName.META):
         ready.connect(ready.world.add_grant(platform, accounts=2))
-    end_what_is_due()
-    code, out, _ = sivera("doctor", "--json")
+    code = show(Installation(timetable_path=path), as_json=True)
+    out = capsys.readouterr().out
     said = json.loads(out)
     assert [each for each in said["checks"] if each["verdict"] != "ok"] == []
     assert (code, said["exit_code"]) == (0, 0)
@@ -111,64 +100,50 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
         break_much(client)
     with ready.engine.begin() as connection:
         connection.execute(text("UPDATE platform_credentials SET status = 'revoked' WHERE platform = 'meta'"))
-    code, out, _ = sivera("doctor")
-    assert code == 2
+    assert show(Installation(timetable_path=path), as_json=False) == 2
+    out = capsys.readouterr().out
     lines = {line.split()[1]: line for line in out.splitlines()}
     assert list(lines) == list(CHECKS)
-    assert {name for name, line in lines.items() if line.startswith("ok ")} == {
-        "server",
-        "password",
-        "database",
-        "migrations",
-        "clock",
-        "accounts",
-        "disk",
-    }
-    assert {name for name, line in lines.items() if line.startswith("WARNING ")} == {
-        "worker",
-        "automations",
-        "runs",
-        "grants",
-    }
+    well = {"server", "password", "database", "migrations", "clock", "accounts", "disk"}
+    assert {name for name, line in lines.items() if line.startswith("ok ")} == well
+    unwell = {name for name, line in lines.items() if line.startswith("WARNING ")}
+    assert unwell == {"worker", "automations", "runs", "grants"}
     assert all(" Remedy: " in line for line in lines.values() if line.startswith(("WARNING ", "FAULT ")))
-    assert lines["worker"].endswith("is paused, and no run starts. Remedy: resume it in the UI.")
-    assert f"switched off, or not 1: {LOCKS[0]}." in lines["limits"]
-    assert f"switched off: {AUTOMATIONS[0].name}." in lines["automations"]
-    for part in (
-        "sync-campaigns/google is not deployed",
-        "sync-campaigns/old is not in prefect.yaml",
-        "sync-campaigns/all differs in concurrency limit, tags",
-        "switched off: sync-campaigns/all.",
-    ):
-        assert part in lines["deployments"]
-    for part in ("failed of sync-campaigns (It broke.)", "1 runs are late, the first by", "nobody-takes-it"):
-        assert part in lines["runs"]
-    for part in ("cron-secret does not fit", "nosuch://place/backups", "result-webhook does not fit"):
-        assert part in lines["blocks"]
-    assert "apprise-url/alerts-url does not fit" in lines["channels"]
-    assert "the block token-key lacks the key" in lines["token-key"]
-    assert "platform-app/google is missing" in lines["platform-apps"]
+    for name, parts in BROKEN.items():
+        assert [part for part in parts if part not in lines[name]] == []
     assert "tiktok" not in lines["platform-apps"], "nobody uses it"
-    assert "nosuch://place/backups" in lines["backups"]
     assert "s3cret" not in out
 
     setup(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
     with connect() as client:
         client.delete_work_pool(WORK_POOL)
         client.delete_global_concurrency_limit_by_name(LOCKS[0])
-    found = look()
+    found = look(path)
     assert (found["limits"].text, found["limits"].remedy) == (f"missing: {LOCKS[0]}", "run `sivera deploy`")
     assert found["worker"].text == "the work pool sivera does not exist"
     assert "does not answer" in found["database"].text
-    assert {name for name, verdict in verdicts(found).items() if verdict is SKIPPED} == {
-        "migrations",
-        "clock",
-        "token-key",
-        "platform-apps",
-        "grants",
-        "accounts",
-    } - ({"token-key"} if found["token-key"].verdict is FAULT else set())
+    assert named(found, SKIPPED) == {"migrations", "clock", "token-key", "platform-apps", "grants", "accounts"}
     assert "s3cret" not in str(found)
+
+
+BROKEN = {
+    "worker": ["is paused, and no run starts. Remedy: resume it in the UI."],
+    "limits": [f"switched off, or not 1: {LOCKS[0]}."],
+    "automations": [f"switched off: {AUTOMATIONS[0].name}."],
+    "deployments": [
+        "example/split is not deployed",
+        "example/old is not in prefect.yaml",
+        "example/all differs in concurrency limit, tags",
+        "switched off: example/all.",
+    ],
+    "runs": ["failed of example (It broke.)", "1 runs are late, the first by", "nobody-takes-it"],
+    "blocks": ["cron-secret does not fit", "nosuch://place/backups", "result-webhook does not fit"],
+    "channels": ["apprise-url/alerts-url does not fit"],
+    "token-key": ["the block token-key lacks the key"],
+    "platform-apps": ["platform-app/google is missing"],
+    "backups": ["nosuch://place/backups"],
+}
+"""What the doctor says of an installation after `break_much`."""
 
 
 def check_untaken_message(stage: Stage) -> None:
@@ -187,7 +162,7 @@ def break_much(client: SyncPrefectClient) -> None:
     (automation,) = client.read_automations_by_name(AUTOMATIONS[0].name)
     client.pause_automation(automation.id)
 
-    deployment = client.read_deployment_by_name("sync-campaigns/all")
+    deployment = client.read_deployment_by_name("example/all")
     failed = client.create_flow_run_from_deployment(deployment.id)
     states: list[State[Any]] = [Pending(), Running(), Failed(message="It broke.")]
     for state in states:
@@ -196,7 +171,7 @@ def break_much(client: SyncPrefectClient) -> None:
     client.create_flow_run_from_deployment(deployment.id, name="nobody-takes-it", state=overdue)
     client.pause_deployment(deployment.id)
     client.update_deployment(deployment.id, DeploymentUpdate(tags=["sivera", "mine"], concurrency_limit=2))
-    client.delete_deployment(client.read_deployment_by_name("sync-campaigns/google").id)
+    client.delete_deployment(client.read_deployment_by_name("example/split").id)
     client.create_deployment(deployment.flow_id, "old", work_pool_name=WORK_POOL, tags=["sivera"])
 
     rewrite(client, "cron-secret", CRON_SECRET, current="s3cret")
@@ -222,10 +197,10 @@ def test_a_server_that_is_away_hides_nothing_of_the_database(
     assert found["server"].remedy.startswith("start it with `sivera up`")
     assert found["worker"].text == "needs the Prefect server"
     well = {"database", "migrations", "clock", "grants", "accounts", "disk"}
-    assert {name for name, check in found.items() if check.verdict is OK} == well
+    assert named(found, OK) == well
     assert blind["database"].verdict is SKIPPED
     assert blind["grants"].text == "needs the database"
-    assert {name for name, check in blind.items() if check.verdict is OK} == {"disk"}
+    assert named(blind, OK) == {"disk"}
 
 
 async def answer(request: Request) -> JSONResponse:

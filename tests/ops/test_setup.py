@@ -11,6 +11,8 @@ from blocks.database import load_database_url
 from blocks.platform_app import load_platform_app
 from blocks.server import connect
 from blocks.token_key import TokenKey, load_token_key
+from ops.commands.setup import save_environment
+from ops.stack.folder import CRON_SECRET_FILE
 from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
 from tests.unit.test_secret_variables import AS_FILE, CANARY, KEY, VARIABLES, WEBHOOK_SECRET
@@ -98,15 +100,17 @@ def test_token_keys_are_only_added(sivera: Sivera, private: Path) -> None:
 
 
 def test_deploy_saves_what_the_environment_and_its_files_give(
-    sivera: Sivera, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SIVERA_CRON_SECRET", VARIABLES["SIVERA_CRON_SECRET"])
     monkeypatch.setenv("SIVERA_ALERTS_SLACK", "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue")
     (tmp_path / "discord").write_text(f"https://discord.com/api/webhooks/123456789012345678/{CANARY}\n")
     monkeypatch.setenv("SIVERA_ALERTS_DISCORD_FILE", str(tmp_path / "discord"))
-    answer = hidden(sivera("deploy"))
-    assert (answer.code, answer.err) == (0, "")
-    assert "s3cretvalue" not in answer.out
+    save_environment(tmp_path)
+    out = capsys.readouterr().out
+    for secret in (CANARY, "s3cretvalue"):
+        assert secret not in out
     for document in ("cron-secret/cron-secret", "slack-webhook/alerts-slack", "discord-webhook/alerts-discord"):
-        assert document in answer.out
+        assert document in out
     assert load_cron_secret().current.get_secret_value() == VARIABLES["SIVERA_CRON_SECRET"]
+    assert (tmp_path / CRON_SECRET_FILE).read_text() == VARIABLES["SIVERA_CRON_SECRET"]

@@ -101,50 +101,34 @@ def test_a_broken_data_folder_is_told_with_the_end_of_the_log(tmp_path: Path) ->
 def test_the_folder_is_for_its_owner_and_one_stack(tmp_path: Path) -> None:
     path = tmp_path / "a" / ".sivera"
     assert not is_running(path)
-    with own_folder(path):
+    with own_folder(path) as folder:
         assert {mode(path), mode(path / "logs"), mode(path / "prefect")} == {"0o700"}
-        assert mode(path / "lock") == "0o600"
+        assert folder.secret("key", lambda: "first") == ("first", True)
+        assert folder.secret("key", lambda: "second") == ("first", False)
+        assert {mode(path / "lock"), mode(path / "key")} == {"0o600"}
         assert is_running(path)
         with pytest.raises(StackError, match=rf"already running in {path} \(process {os.getpid()}\)"), own_folder(path):
             pass
     assert not is_running(path)
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / ".sivera").write_text("a file")
     with pytest.raises(StackError, match=r"cannot be made .*run this in a folder that you can write to"):
         own_folder(tmp_path / ".sivera").__enter__()
 
 
-def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
-    with own_folder(tmp_path / ".sivera") as folder:
-        assert folder.secret("key", lambda: "first") == ("first", True)
-        assert folder.secret("key", lambda: "second") == ("first", False)
-        assert mode(folder.path / "key") == "0o600"
-
-
-def test_a_taken_port_is_named_and_another_one_used() -> None:
-    said: list[str] = []
-    with free_port(FREE_PORTS, lambda _: None) as taken:
-        listener = socket.create_server(("127.0.0.1", taken))
-    with listener, free_port(taken, said.append) as port:
-        pass
-    assert said == [f"port {taken} is taken, using {port}"]
-    with socket.create_server(("127.0.0.1", port)):
-        pass
-    said.clear()
-    with free_port(port, said.append) as again:
-        assert again == port
-    assert said == []
-
-
-def test_two_that_look_for_a_port_before_either_listens_get_two() -> None:
+def test_a_port_that_somebody_has_or_looks_for_is_named_and_another_one_used() -> None:
     said: list[str] = []
     with free_port(FREE_PORTS, said.append) as first, free_port(FREE_PORTS, said.append) as second:
         assert first != second
         assert said[-1] == f"port {FREE_PORTS} is taken, using {second}"
-        with socket.create_server(("127.0.0.1", first)), socket.create_server(("127.0.0.1", second)):
+        listener = socket.create_server(("127.0.0.1", second))
+    said.clear()
+    with listener, free_port(second, said.append) as third:
+        assert said == [f"port {second} is taken, using {third}"]
+        with socket.create_server(("127.0.0.1", third)):
             pass
+    said.clear()
+    with free_port(third, said.append) as again:
+        assert (again, said) == (third, [])
 
 
 def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:

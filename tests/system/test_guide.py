@@ -173,7 +173,8 @@ class How:
 
 
 def alone(guide: Guide) -> None:
-    """Wait for the runs that are under way or were just asked for."""
+    """Drop the runs that were just asked for, and wait for those under way."""
+    guide.demo.drop_waiting_runs()
     guide.demo.wait_until_idle()
 
 

@@ -5,21 +5,18 @@ import os
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from sivera.crypto import NONCE_BYTES, Keyring, Place, UndecryptableError
+from sivera.crypto import NONCE_BYTES, Keyring, Place, UndecryptableError, _cipher
 from sivera.errors import ConfigurationError
 
 PLACE = Place("platform_credentials", "access_token", 7)
 OLD, NEW = os.urandom(32), os.urandom(32)
 
 
-def test_what_is_encrypted_comes_back(keyring: Keyring) -> None:
+def test_what_is_encrypted_comes_back_and_never_looks_the_same_twice(keyring: Keyring) -> None:
     sealed = keyring.encrypt("tökén", PLACE)
     assert "tökén".encode() not in sealed
     assert keyring.decrypt(sealed, PLACE) == "tökén"
-
-
-def test_the_same_text_never_looks_the_same_twice(keyring: Keyring) -> None:
-    assert keyring.encrypt("t", PLACE) != keyring.encrypt("t", PLACE)
+    assert keyring.encrypt("tökén", PLACE) != sealed
 
 
 @pytest.mark.parametrize(
@@ -40,19 +37,20 @@ def test_each_column_has_a_key_of_its_own(keyring: Keyring) -> None:
     """The place that is bound in is not what tells the columns apart here: it is the same for both ciphers."""
     other = Place(PLACE.table, "refresh_token", PLACE.row_id)
     sealed = keyring.encrypt("t", other)[2 + len("k1") :]
-    ciphers = {place.column: keyring._keys.cipher("k1", place.column) for place in (PLACE, other)}
+    ciphers = {place.column: _cipher(keyring._keys.by_id["k1"], place.column) for place in (PLACE, other)}
     nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
     assert ciphers["refresh_token"].decrypt(nonce, ciphertext, str(other).encode()) == b"t"
     with pytest.raises(InvalidTag):
         ciphers["access_token"].decrypt(nonce, ciphertext, str(other).encode())
 
 
-@pytest.mark.parametrize("position", [0, 1, 2, 5, 20, -1])
-def test_a_flipped_bit_is_noticed(keyring: Keyring, position: int) -> None:
-    sealed = bytearray(keyring.encrypt("t", PLACE))
-    sealed[position] ^= 1
-    with pytest.raises((UndecryptableError, ConfigurationError)):
-        keyring.decrypt(bytes(sealed), PLACE)
+def test_a_flipped_bit_is_noticed(keyring: Keyring) -> None:
+    sealed = keyring.encrypt("t", PLACE)
+    for position in range(len(sealed)):
+        damaged = bytearray(sealed)
+        damaged[position] ^= 1
+        with pytest.raises((UndecryptableError, ConfigurationError)):
+            keyring.decrypt(bytes(damaged), PLACE)
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x01", b"\x02\x02k1", b"\x01\x02k", b"\x01\x02k1short", b"plain text"])
@@ -61,23 +59,15 @@ def test_what_is_no_ciphertext_is_said_to_be_none(keyring: Keyring, damaged: byt
         keyring.decrypt(damaged, PLACE)
 
 
-def test_an_older_key_still_decrypts_and_the_current_one_encrypts() -> None:
+def test_an_older_key_still_decrypts_and_a_missing_or_another_one_is_named() -> None:
     sealed = Keyring({"old": OLD}, "old").encrypt("t", PLACE)
     both = Keyring({"old": OLD, "new": NEW}, "new")
     assert both.decrypt(sealed, PLACE) == "t"
     assert Keyring.key_id(both.encrypt("t", PLACE), PLACE) == "new"
-
-
-def test_a_missing_key_is_named() -> None:
-    sealed = Keyring({"old": OLD}, "old").encrypt("t", PLACE)
     with pytest.raises(ConfigurationError, match="'old'"):
         Keyring({"new": NEW}, "new").decrypt(sealed, PLACE)
-
-
-def test_another_key_of_the_same_id_is_noticed() -> None:
-    sealed = Keyring({"k": OLD}, "k").encrypt("t", PLACE)
     with pytest.raises(UndecryptableError, match="a different one"):
-        Keyring({"k": NEW}, "k").decrypt(sealed, PLACE)
+        Keyring({"old": NEW}, "old").decrypt(sealed, PLACE)
 
 
 def test_a_keyring_checks_its_keys_and_shows_none() -> None:

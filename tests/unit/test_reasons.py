@@ -12,7 +12,6 @@ from sivera.errors import (
     Unavailable,
 )
 from sivera.reasons import is_worth_a_retry, reason_for
-from sivera.sync.rules import RemovalsHeldError
 from sivera.values import PlatformName
 
 
@@ -22,10 +21,9 @@ from sivera.values import PlatformName
         (Unavailable(PlatformName.META, "did not answer in time"), "next run tries again"),
         (ReconnectRequired(PlatformName.META, "the token is gone", "190"), "connect the account again"),
         (AccountInaccessible(PlatformName.META, "no permission", "10"), "Ask the team"),
-        (Misconfigured(PlatformName.META, "unknown client"), "sivera apps set meta"),
-        (InvalidRequest(PlatformName.META, "unknown field"), "defect"),
+        (Misconfigured(PlatformName.META, "unknown client"), "sivera check meta"),
+        (InvalidRequest(PlatformName.META, "unknown field"), "sivera check meta"),
         (ConfigurationError("the block is missing: save it"), "save it"),
-        (RemovalsHeldError(12, 30, 40), "sivera accounts approve-removals 12"),
         (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "The database failed"),
         (KeyError("hunter2"), "a defect"),
     ],

@@ -296,15 +296,6 @@ def upgrade() -> None:
         "uq_alerts_open", "alerts", ["kind", "subject"], unique=True, postgresql_where=sa.text("closed_at IS NULL")
     )
     op.create_table(
-        "budget_checks",
-        sa.Column("account_id", sa.BigInteger(), nullable=False),
-        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["ad_accounts.id"], name="fk_budget_checks_account_id_ad_accounts", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("account_id", name="pk_budget_checks"),
-    )
-    op.create_table(
         "campaign_daily_metrics",
         sa.Column("account_id", sa.BigInteger(), nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -422,7 +413,6 @@ def upgrade() -> None:
         sa.Column("amount", sa.Numeric(precision=20, scale=6), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "platform IN ('google', 'meta', 'amazon', 'tiktok')", name=op.f("ck_team_budgets_platform_is_known")
         ),
@@ -453,7 +443,6 @@ def downgrade() -> None:
     op.drop_table("account_daily_totals")
     op.drop_table("campaigns")
     op.drop_table("campaign_daily_metrics")
-    op.drop_table("budget_checks")
     op.drop_table("alerts")
     op.drop_table("token_refresh_logs")
     op.drop_table("oauth_states")

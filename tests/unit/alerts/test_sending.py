@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from sivera.alerts.conditions import Kind
@@ -72,15 +70,11 @@ def test_what_the_messages_say() -> None:
     over = message_of(alert(closed_at=NOW, open_receipts=receipt(HOUR), closed_because="So."), Channel.SLACK, NOW)
     assert over
     assert over.body == "It began at 2026-11-24 11:30 UTC, and is over. So.\nhttp://ui/run"
-
-
-@given(st.text(max_size=3000), st.text(max_size=3000), st.booleans())
-def test_a_whole_message_fits_discord_with_its_link(title: str, message: str, is_over: bool) -> None:
-    more = {"closed_at": NOW, "closed_because": message, "open_receipts": receipt(HOUR)} if is_over else {}
-    found = message_of(alert(title=title, message=message, **more), Channel.SLACK, NOW)
-    assert found
-    assert len(f"{found.title}\r\n{found.body}") <= MAX_MESSAGE
-    assert found.body.endswith("\nhttp://ui/run")
+    for long in ({"title": "t" * 3000}, {"message": "m" * 3000}, {"title": "t" * 3000, "message": "m" * 3000}):
+        found = message_of(alert(**long), Channel.SLACK, NOW)
+        assert found
+        assert len(f"{found.title}\r\n{found.body}") <= MAX_MESSAGE, "it fits Discord"
+        assert found.body.endswith("\nhttp://ui/run"), "with its link"
 
 
 @dataclass
@@ -140,7 +134,7 @@ def test_one_check_sends_a_chat_no_more_than_it_takes_and_budgets_last(engine: E
     add(engine, *(f"budget {n:02}" for n in range(MOST_AT_ONCE)), kind=Kind.BUDGET.value)
     add(engine, "a job")
     slack = Chat()
-    assert send(engine, slack=slack) == {"slack": Sent(taken=MOST_AT_ONCE, left=1)}
+    assert send(engine, slack=slack) == {"slack": Sent(taken=MOST_AT_ONCE)}
     assert slack.seen[0] == "Alert: a job"
     assert send(engine, slack=slack) == {"slack": Sent(taken=1)}
     assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 1

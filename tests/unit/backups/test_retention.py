@@ -4,41 +4,45 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sivera.backups.manifest import Manifest, Outcome, ShapeOfData
+from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.options import BackupOptions
 from sivera.backups.retention import superfluous
 
 SUNDAY = datetime(2026, 11, 22, 3, tzinfo=UTC)
 
 
-def made(at: datetime, outcome: Outcome = Outcome.VERIFIED) -> Manifest:
-    return Manifest(
-        name=f"{at:%Y-%m-%d %H}",
-        run_id=UUID(int=0),
-        started_at=at,
-        finished_at=at,
-        size=1,
-        sha256="",
-        server_version="18",
-        dump_version=18,
-        key_ids=(),
-        shape=ShapeOfData(rows={}, constraints=0, indexes=0, revision="0009"),
-        outcome=outcome,
+def backup(at: datetime = SUNDAY, **facts: object) -> Manifest:
+    """A backup as its manifest says."""
+    return Manifest.model_validate(
+        {
+            "name": f"{at:%Y-%m-%d %H}",
+            "run_id": UUID(int=0),
+            "started_at": at,
+            "finished_at": at,
+            "size": 1,
+            "sha256": "",
+            "dump_version": 18,
+            "key_ids": (),
+            "shape": {"rows": {}, "revision": "0001"},
+            "outcome": Outcome.VERIFIED,
+        }
+        | facts
     )
 
 
-def kept(backups: Iterable[Manifest], **options: int) -> list[str]:
+def kept(backups: Iterable[Manifest], daily: int, weekly: int = 0, monthly: int = 0) -> list[str]:
     given = list(backups)
-    gone = superfluous(given, BackupOptions(**options))
+    gone = superfluous(given, BackupOptions(keep_daily=daily, keep_weekly=weekly, keep_monthly=monthly))
     return sorted(each.name for each in given if each not in gone)
 
 
 def test_the_last_of_each_day_week_and_month_is_kept() -> None:
-    days = [made(SUNDAY - timedelta(days=n)) for n in range(80)]
-    assert kept(days, keep_daily=3, keep_weekly=3, keep_monthly=3) == [
+    days = [backup(SUNDAY - timedelta(days=n)) for n in range(80)]
+    assert kept(days, 3, 3, 3) == [
         "2026-09-30 03",
         "2026-10-31 03",
         "2026-11-08 03",  # a Sunday, the last day of an ISO week
@@ -47,20 +51,15 @@ def test_the_last_of_each_day_week_and_month_is_kept() -> None:
         "2026-11-21 03",
         "2026-11-22 03",
     ]
-    hours = [made(SUNDAY + timedelta(hours=n)) for n in range(5)]
-    assert kept(hours, keep_daily=7) == ["2026-11-22 07"]
+    assert kept([backup(SUNDAY + timedelta(hours=n)) for n in range(5)], 7) == ["2026-11-22 07"]
 
 
-def test_weeks_without_a_backup_do_not_count_and_a_leap_of_the_clock_drops_nothing() -> None:
-    old = [made(SUNDAY - timedelta(weeks=n)) for n in (0, 20, 40)]
-    assert len(kept(old, keep_daily=1, keep_weekly=3, keep_monthly=0)) == 3
-    ahead = [*old, made(SUNDAY + timedelta(days=4000))]
-    assert len(kept(ahead, keep_daily=1, keep_weekly=4, keep_monthly=0)) == 4
-
-
-def test_a_verified_one_is_kept_before_others_of_its_day() -> None:
-    day = [made(SUNDAY), made(SUNDAY + timedelta(hours=1), Outcome.MISMATCH)]
-    assert kept(day, keep_daily=1, keep_weekly=0, keep_monthly=0) == ["2026-11-22 03"]
+@pytest.mark.parametrize(("ahead", "weekly"), [([], 3), ([4000], 4)])
+def test_weeks_without_a_backup_do_not_count_and_a_leap_of_the_clock_drops_nothing(
+    ahead: list[int], weekly: int
+) -> None:
+    days = [0, -140, -280, *ahead]
+    assert len(kept([backup(SUNDAY + timedelta(days=n)) for n in days], 1, weekly)) == len(days)
 
 
 @given(
@@ -72,8 +71,13 @@ def test_a_verified_one_is_kept_before_others_of_its_day() -> None:
 def test_the_last_verified_one_is_never_dropped(
     backups: dict[int, Outcome], daily: int, weekly: int, monthly: int
 ) -> None:
-    given = [made(SUNDAY + timedelta(hours=7 * n), outcome) for n, outcome in backups.items()]
-    names = kept(given, keep_daily=daily, keep_weekly=weekly, keep_monthly=monthly)
+    given = [backup(SUNDAY + timedelta(hours=7 * n), outcome=outcome) for n, outcome in backups.items()]
+    names = kept(given, daily, weekly, monthly)
     verified = [each for each in given if each.outcome is Outcome.VERIFIED]
     assert not verified or max(verified, key=lambda each: each.started_at).name in names
     assert names
+
+
+def test_a_verified_one_is_kept_before_others_of_its_day() -> None:
+    day = [backup(), backup(SUNDAY + timedelta(hours=1), outcome=Outcome.MISMATCH)]
+    assert kept(day, 1) == ["2026-11-22 03"]

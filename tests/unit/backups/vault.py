@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import s3fs
 from fsspec.implementations.dirfs import DirFileSystem
 from pydantic import SecretStr
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import URL, Engine, make_url, text
 
 from sivera.backups import backing_up
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
+from sivera.backups.checking import check_backup
 from sivera.backups.dumping import Progress
 from sivera.backups.manifest import Manifest, Verdict
 from sivera.crypto import Keyring
@@ -24,13 +24,6 @@ from sivera.database import open_engine
 from sivera.files import PrivateFileSystem
 from sivera.grants.keys import check_keyring
 from sivera.grants.renewal import seal
-from tests.buckets import credentials
-
-PLACE = "sivera/backups"
-"""Where backups lie in a bucket."""
-
-PART = 5 * 2**20
-"""The smallest part of an upload that S3 takes."""
 
 A_DAY = 86_400.0
 
@@ -50,15 +43,17 @@ def catalog_in(folder: Path) -> Catalog:
 
 @dataclass
 class Vault:
-    """Backs a database up into a folder."""
+    """Backs a database up."""
 
     engine: Engine
     keyring: Keyring
     folder: Path
+    remote: DirFileSystem | None = None
+    """Is used instead of the folder."""
 
     @property
     def catalog(self) -> Catalog:
-        return catalog_in(self.folder)
+        return Catalog(self.remote) if self.remote else catalog_in(self.folder)
 
     def deps(self, keyring: Keyring | None = None) -> BackupDependencies:
         """Return what a new run has."""
@@ -97,8 +92,15 @@ class Vault:
         assert isinstance(made, Manifest), made
         return made
 
-    def check(self, made: Manifest, keyring: Keyring | None = None, progress: Progress = nothing) -> Verdict:
-        return backing_up.check(self.deps(keyring), made, deadline(), progress).verdict
+    def check(self, made: Manifest, keyring: Keyring | None = None, progress: Progress = nothing) -> Manifest:
+        return backing_up.check(self.deps(keyring), made, deadline(), progress)
+
+    def judge(
+        self, made: Manifest, seconds: float = A_DAY, progress: Progress = nothing, url: URL | None = None
+    ) -> Verdict:
+        """Check a backup without writing the verdict."""
+        url = url or self.engine.url
+        return check_backup(made, self.catalog, url, lambda: self.keyring, deadline(seconds), progress)
 
     def dump_file(self, made: Manifest) -> Path:
         return self.folder / made.path
@@ -107,7 +109,6 @@ class Vault:
         return sorted(path.name for path in self.folder.iterdir())
 
     def scratches(self) -> list[str]:
-        """Return the scratch databases."""
         return [str(row[0]) for row in self.rows("SELECT datname FROM pg_database WHERE datname LIKE 'sivera_check%'")]
 
 
@@ -147,19 +148,6 @@ def dump_on_full_disk(url: str, folder: str, run_id: str) -> None:
     verdict = backing_up.dump(deps, deadline(), nothing)
     assert isinstance(verdict, Verdict)
     assert verdict.reason == "the storage failed (File too large)", verdict.reason
-
-
-def dump_to_bucket_and_stop(url: str, server: str, run_id: str) -> None:
-    """Start a backup in a process that is to be killed, and stop when a part of the dump was uploaded."""
-    there = s3fs.S3FileSystem(**credentials(server), default_block_size=PART, skip_instance_cache=True)
-    catalog = Catalog(DirFileSystem(path=PLACE, fs=there))
-    deps = BackupDependencies(open_engine(url).url, catalog, _no_keyring, UUID(run_id))
-
-    def stop(_: float) -> None:
-        if there.list_multipart_uploads("sivera"):
-            signal.pause()
-
-    backing_up.dump(deps, deadline(), stop)
 
 
 def _no_keyring() -> Keyring:

@@ -2,19 +2,16 @@
 
 import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
-
-from sqlalchemy import Engine, Row, text
 
 from sivera.alerts.changes import AlertEvent
 from sivera.budgets.checking import CheckDependencies, check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS, CheckSummary
 from sivera.values import PlatformName
+from tests.unit.tables import Tables
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LONG = 60.0
@@ -22,33 +19,12 @@ DEFAULT = BudgetOptions()
 
 
 @dataclass
-class Ledger:
+class Ledger(Tables):
     """Writes accounts and their spending, and checks the budgets at a time that a test chooses."""
 
-    engine: Engine
     now: datetime = NOW
     campaigns: int = field(default=0)
     events: list[AlertEvent] = field(default_factory=list)
-
-    def execute(self, statement: str, **parameters: object) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text(statement), parameters)
-
-    def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
-        with self.engine.connect() as connection:
-            return connection.execute(text(query), parameters).all()
-
-    def id_of(self, statement: str, **parameters: object) -> int:
-        with self.engine.begin() as connection:
-            found: int = connection.execute(text(statement), parameters).scalar_one()
-        return found
-
-    def team(self, name: str = "Hanok") -> int:
-        return self.id_of(
-            """INSERT INTO teams (name) VALUES (:name)
-               ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id""",
-            name=name,
-        )
 
     def account(
         self,
@@ -57,31 +33,19 @@ class Ledger:
         currency: str = "USD",
         *,
         team: str = "Hanok",
-        synced: datetime | None = None,
     ) -> int:
         """Add an account that was connected long ago and synced in full, the last time just now."""
-        team_id = self.team(team)
-        credential = self.id_of(
-            """INSERT INTO platform_credentials (team_id, platform, name) VALUES (:team, :platform, 'main')
-               ON CONFLICT (team_id, platform, name) DO UPDATE SET name = 'main' RETURNING id""",
-            team=team_id,
-            platform=platform.value,
-        )
         self.campaigns += 1
-        return self.id_of(
-            """INSERT INTO ad_accounts (team_id, credential_id, platform, external_id, name, currency, timezone,
-                                        synced_as_of, last_full_sync_at, created_at)
-               VALUES (:team, :credential, :platform, :external, :name, :currency, :timezone,
-                       :synced, :synced, :created) RETURNING id""",
-            team=team_id,
-            credential=credential,
-            platform=platform.value,
-            external=str(self.campaigns),
+        return self.add_account(
+            self.team(team),
+            platform,
+            external_id=str(self.campaigns),
             name=f"Account {self.campaigns}",
             currency=currency,
             timezone=timezone,
-            synced=synced or self.now,
-            created=self.now - timedelta(days=400),
+            synced_as_of=self.now,
+            last_full_sync_at=self.now,
+            created_at=self.now - timedelta(days=400),
         )
 
     def campaign(self, account: int, amount: str | None, kind: str = "daily", **more: object) -> str:
@@ -129,8 +93,9 @@ class Ledger:
     def reported(self, account: int, as_of: datetime, product: str) -> None:
         """Store a report of an ad product that was asked for at a time."""
         self.execute(
-            """INSERT INTO report_arrivals (account_id, ad_product, as_of) VALUES (:account, :product, :as_of)
-               ON CONFLICT (account_id, ad_product) DO UPDATE SET as_of = excluded.as_of""",
+            """INSERT INTO sync_parts (account_id, kind, ad_product, figures_as_of)
+               VALUES (:account, 'metrics', :product, :as_of)
+               ON CONFLICT (account_id, kind, ad_product) DO UPDATE SET figures_as_of = excluded.figures_as_of""",
             account=account,
             product=product,
             as_of=as_of,
@@ -143,13 +108,15 @@ class Ledger:
 
     def budget(self, amount: str, currency: str = "USD", **scope: object) -> int:
         given = {"team": self.team(), "platform": None, "account": None} | scope
-        return self.id_of(
+        self.execute(
             """INSERT INTO team_budgets (team_id, platform, account_id, currency, amount)
-               VALUES (:team, :platform, :account, :currency, CAST(:amount AS numeric)) RETURNING id""",
+               VALUES (:team, :platform, :account, :currency, CAST(:amount AS numeric))""",
             currency=currency,
             amount=amount,
             **given,
         )
+        (last,) = self.rows("SELECT max(id) AS id FROM team_budgets")
+        return int(last.id)
 
     def deps(self) -> CheckDependencies:
         return CheckDependencies(self.engine, "http://ui/run", self.events.extend, lambda: self.now)

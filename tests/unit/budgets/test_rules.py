@@ -10,19 +10,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sivera.budgets.options import BudgetOptions
-from sivera.budgets.pacing import PACING, Period, Span, period_limit, period_of
-from sivera.budgets.page import budgets_page
-from sivera.budgets.projection import Bounds, project
-from sivera.budgets.rules import Reading, alert_level, is_stale, reached, today_in
-from sivera.budgets.summary import Checked, CheckSummary
+from sivera.budgets.pacing import PACING, Period, Span, days_of, period_limit
+from sivera.budgets.projection import project
+from sivera.budgets.rules import Reading, alert_level, is_stale, reached
 from sivera.budgets.wording import decimals_of, format_money
 from sivera.reports.texts import Language, Writer
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-NOVEMBER = period_of(Span.MONTH, date(2026, 11, 20))
+NOVEMBER = Period(Span.MONTH, date(2026, 11, 1), date(2026, 11, 30))
 THRESHOLDS = (50, 80, 100, 110)
+TODAY, END = date(2026, 11, 20), date(2026, 11, 30)
 amounts = st.decimals(min_value=0, max_value=10**6, places=2, allow_nan=False)
 
 
@@ -48,16 +47,14 @@ def reading(spent: int | Decimal, limit: int = 1000, *, pace: int | None = None,
     ("span", "day", "since", "until"),
     [
         (Span.DAY, date(2026, 11, 20), date(2026, 11, 20), date(2026, 11, 20)),
-        (Span.WEEK, date(2026, 11, 20), date(2026, 11, 15), date(2026, 11, 21)),
         (Span.WEEK, date(2026, 11, 21), date(2026, 11, 15), date(2026, 11, 21)),
         (Span.WEEK, date(2026, 11, 22), date(2026, 11, 22), date(2026, 11, 28)),
-        (Span.MONTH, date(2026, 11, 30), date(2026, 11, 1), date(2026, 11, 30)),
         (Span.MONTH, date(2028, 2, 29), date(2028, 2, 1), date(2028, 2, 29)),
         (Span.MONTH, date(2026, 12, 31), date(2026, 12, 1), date(2026, 12, 31)),
     ],
 )
 def test_a_period_is_the_one_that_the_day_lies_in(span: Span, day: date, since: date, until: date) -> None:
-    assert period_of(span, day) == Period(span=span, since=since, until=until)
+    assert days_of(span, day) == (since, until)
 
 
 @pytest.mark.parametrize(
@@ -78,32 +75,7 @@ def test_what_a_platform_may_spend_of_a_daily_budget(
     platform: PlatformName, first: date | None, last: date | None, days: str
 ) -> None:
     pacing = PACING[platform]
-    period = period_of(pacing.span, date(2026, 11, 20))
-    assert period_limit(pacing, Decimal(10), period, first, last) == 10 * Decimal(days)
-
-
-def test_every_platform_has_its_rules() -> None:
-    assert PACING.keys() == set(PlatformName)
-    assert PACING[PlatformName.GOOGLE].day_factor == 2
-    assert PACING[PlatformName.META].day_factor == Decimal("1.75")
-
-
-@pytest.mark.parametrize(
-    ("now", "timezone", "today"),
-    [
-        ("2026-11-30T15:00Z", "Asia/Seoul", date(2026, 12, 1)),
-        ("2026-11-30T14:59Z", "Asia/Seoul", date(2026, 11, 30)),
-        ("2026-12-01T07:59Z", "America/Los_Angeles", date(2026, 11, 30)),
-        ("2026-12-01T08:00Z", "America/Los_Angeles", date(2026, 12, 1)),
-        # The day on which clocks go forward there has 23 hours, the one on which they go back 25.
-        ("2026-03-09T06:59Z", "America/Los_Angeles", date(2026, 3, 8)),
-        ("2026-03-09T07:00Z", "America/Los_Angeles", date(2026, 3, 9)),
-        ("2026-11-02T07:59Z", "America/Los_Angeles", date(2026, 11, 1)),
-        ("2026-11-02T08:00Z", "America/Los_Angeles", date(2026, 11, 2)),
-    ],
-)
-def test_the_account_s_time_zone_says_which_day_it_is(now: str, timezone: str, today: date) -> None:
-    assert today_in(timezone, datetime.fromisoformat(now)) == today
+    assert period_limit(pacing, Decimal(10), date(2026, 11, 20), first, last) == 10 * Decimal(days)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +85,6 @@ def test_the_account_s_time_zone_says_which_day_it_is(now: str, timezone: str, t
         (499, []),
         (500, [50]),
         (Decimal("799.999999"), [50]),
-        (800, [50, 80]),
-        (Decimal("999.999999"), [50, 80]),
         (1000, [50, 80, 100]),
         (1100, [50, 80, 100, 110]),
         (9000, [50, 80, 100, 110]),
@@ -134,12 +104,8 @@ def test_half_of_a_daily_budget_s_month_is_news_only_ahead_of_the_pace(
     spent: int, pace: int, expected: list[int]
 ) -> None:
     assert reached(reading(spent, pace=pace), THRESHOLDS) == expected
-
-
-@pytest.mark.parametrize(("spent", "expected"), [(150, []), (199, []), (200, [100]), (219, [100]), (220, [100, 110])])
-def test_a_day_of_google_is_worth_an_alert_only_from_twice_the_budget_on(spent: int, expected: list[int]) -> None:
-    today = reading(spent, 200, pace=200, period=period_of(Span.DAY, date(2026, 11, 20)))
-    assert reached(today, THRESHOLDS) == expected
+    of_a_day = reading(spent, pace=pace, period=Period(Span.DAY, TODAY, TODAY))
+    assert reached(of_a_day, THRESHOLDS) == [percent for percent in THRESHOLDS if 100 <= percent <= spent // 10]
 
 
 @pytest.mark.parametrize(
@@ -164,11 +130,9 @@ def test_an_alert_rises_at_a_threshold_and_falls_below_it_less_the_hysteresis(
     spent: int, before: int | None, level: int | None
 ) -> None:
     assert alert_level(reading(spent), before, THRESHOLDS, 5) == level
-
-
-def test_incomplete_figures_raise_an_alert_and_never_lower_it() -> None:
-    incomplete = reading(850).model_copy(update={"is_complete": False})
-    assert [alert_level(incomplete, before, THRESHOLDS, 5) for before in (None, 50, 100)] == [80, 80, 100]
+    incomplete = reading(spent).model_copy(update={"is_complete": False})
+    kept = max(level or 0, before or 0) or None
+    assert alert_level(incomplete, before, THRESHOLDS, 5) == kept, "incomplete figures never lower it"
 
 
 @given(
@@ -189,21 +153,17 @@ def test_whatever_is_spent_the_level_is_right_and_never_flaps_at_one_amount(
 
 
 @pytest.mark.parametrize(
-    ("synced", "reports", "created", "expected"),
+    ("synced", "reports", "expected"),
     [
-        (NOW - timedelta(hours=6), None, NOW - 9 * DAY, False),
-        (NOW - timedelta(hours=6, seconds=1), None, NOW - 9 * DAY, True),
-        (None, None, NOW - timedelta(hours=1), False),
-        (None, None, NOW - timedelta(hours=7), True),
-        (NOW, NOW - timedelta(hours=14), NOW - 9 * DAY, False),
-        (NOW, NOW - timedelta(hours=14, seconds=1), NOW - 9 * DAY, True),
-        (NOW - timedelta(hours=7), NOW, NOW - 9 * DAY, True),
+        (NOW - timedelta(hours=6), None, False),
+        (NOW - timedelta(hours=6, seconds=1), None, True),
+        (NOW, NOW - timedelta(hours=24), False),
+        (NOW, NOW - timedelta(hours=24, seconds=1), True),
+        (NOW - timedelta(hours=7), NOW, True),
     ],
 )
-def test_figures_are_stale_after_the_limit(
-    synced: datetime | None, reports: datetime | None, created: datetime, expected: bool
-) -> None:
-    assert is_stale(synced, reports, created, NOW, 6) is expected
+def test_figures_are_stale_after_the_limit(synced: datetime, reports: datetime | None, expected: bool) -> None:
+    assert is_stale(synced, reports, NOW, 6) is expected
 
 
 def history(spends: list[Decimal], partial: date) -> dict[date, Decimal]:
@@ -211,13 +171,8 @@ def history(spends: list[Decimal], partial: date) -> dict[date, Decimal]:
     return {partial - (len(spends) - n) * DAY: spend for n, spend in enumerate(spends)}
 
 
-TODAY = date(2026, 11, 20)
-
-
 def test_an_even_spending_goes_on_without_doubt() -> None:
-    found = project(
-        Decimal(1930), history([Decimal(100)] * 28, TODAY) | {TODAY: Decimal(30)}, TODAY, NOVEMBER, Bounds()
-    )
+    found = project(Decimal(1930), history([Decimal(100)] * 28, TODAY) | {TODAY: Decimal(30)}, TODAY, END)
     assert found
     assert {found.expected, found.low, found.high} == {Decimal(3000)}
 
@@ -225,7 +180,7 @@ def test_an_even_spending_goes_on_without_doubt() -> None:
 def test_each_weekday_is_expected_as_it_was() -> None:
     # Twice as much on Saturdays and Sundays.
     known = {TODAY - n * DAY: Decimal(200 if (TODAY - n * DAY).weekday() >= 5 else 100) for n in range(1, 29)}
-    found = project(Decimal(0), known, TODAY, NOVEMBER, Bounds())
+    found = project(Decimal(0), known, TODAY, END)
     assert found
     # Friday 20 to Monday 30: seven working days and two weekends.
     assert round(found.expected, 6) == 7 * 100 + 4 * 200
@@ -234,28 +189,29 @@ def test_each_weekday_is_expected_as_it_was() -> None:
 
 def test_less_than_a_week_is_too_little_to_project_from_and_a_budget_without_end_has_none() -> None:
     known = history([Decimal(100)] * 6, TODAY)
-    assert project(Decimal(600), known, TODAY, NOVEMBER, Bounds()) is None
+    assert project(Decimal(600), known, TODAY, END) is None
     known = history([Decimal(100)] * 7, TODAY)
-    assert project(Decimal(700), known, TODAY, NOVEMBER, Bounds()) is not None
-    open_end = Period(span=Span.LIFETIME, since=date(2026, 11, 1), until=None)
-    assert project(Decimal(700), known, TODAY, open_end, Bounds()) is None
+    assert project(Decimal(700), known, TODAY, END) is not None
+    assert project(Decimal(700), known, TODAY, None) is None
 
 
 def test_what_the_platform_never_does_is_cut_off() -> None:
     known = history([Decimal(n % 2 * 300) for n in range(28)], TODAY)
-    free = project(Decimal(2000), known, TODAY, NOVEMBER, Bounds())
-    bound = project(Decimal(2000), known, TODAY, NOVEMBER, Bounds(day=Decimal(100), period=Decimal(3040)))
+    free = project(Decimal(2000), known, TODAY, END)
+    bound = project(Decimal(2000), known, TODAY, END, most_a_day=Decimal(100), most=Decimal(3040))
     assert free
     assert bound
     assert free.expected > 3500
     assert bound.expected == bound.high == 3040
-    stopped = project(Decimal(2000), known, TODAY, NOVEMBER, Bounds(day=Decimal(0)))
+    stopped = project(Decimal(2000), known, TODAY, END, most_a_day=Decimal(0))
     assert stopped
     assert stopped.expected == stopped.low == stopped.high == 2000
 
 
 def test_an_old_partial_day_leaves_the_whole_new_period_to_come() -> None:
-    found = project(Decimal(0), history([Decimal(10)] * 28, date(2026, 10, 31)), date(2026, 10, 31), NOVEMBER, Bounds())
+    found = project(
+        Decimal(0), history([Decimal(10)] * 28, date(2026, 10, 31)), date(2026, 10, 31), END, since=date(2026, 11, 1)
+    )
     assert found
     assert found.expected == 300
 
@@ -270,7 +226,7 @@ def test_an_old_partial_day_leaves_the_whole_new_period_to_come() -> None:
 def test_the_expected_amount_lies_in_its_interval_and_nothing_is_unspent(
     spends: list[Decimal], today: Decimal, spent: Decimal, day: Decimal | None, most: Decimal | None
 ) -> None:
-    found = project(spent, history(spends, TODAY) | {TODAY: today}, TODAY, NOVEMBER, Bounds(day=day, period=most))
+    found = project(spent, history(spends, TODAY) | {TODAY: today}, TODAY, END, most_a_day=day, most=most)
     if found:
         assert spent <= found.low <= found.expected <= found.high
         assert most is None or found.high <= max(spent, most)
@@ -280,7 +236,7 @@ def test_four_of_five_outcomes_lie_in_the_interval() -> None:
     dice, inside = random.Random(3), 0
     for _ in range(600):
         month = [Decimal(str(round(max(0.0, dice.gauss(100, 20)), 2))) for _ in range(28 + 11)]
-        found = project(Decimal(0), history(month[:28], TODAY), TODAY, NOVEMBER, Bounds())
+        found = project(Decimal(0), history(month[:28], TODAY), TODAY, END)
         assert found
         inside += found.low <= sum(month[28:]) <= found.high
     assert 0.75 <= inside / 600 <= 0.88
@@ -291,49 +247,18 @@ def test_four_of_five_outcomes_lie_in_the_interval() -> None:
     [
         ("1234567.5", "USD", "1,234,567.50 USD"),
         ("1234567", "KRW", "1,234,567 KRW"),
-        ("999.6", "JPY", "1,000 JPY"),
-        ("0.0005", "KWD", "0.000 KWD"),
         ("12.3456", "BHD", "12.346 BHD"),
-        ("0", "EUR", "0.00 EUR"),
     ],
 )
-def test_money_has_the_decimals_of_its_currency(amount: str, currency: str, text: str) -> None:
+def test_money_has_the_decimals_of_its_currency_as_in_a_report(amount: str, currency: str, text: str) -> None:
     assert format_money(Decimal(amount), currency) == text
-
-
-@pytest.mark.parametrize("currency", ["USD", "KRW", "IQD", "RSD", "CLF", "KWD", "UYI"])
-def test_a_budget_has_the_decimals_of_a_report(currency: str) -> None:
     digits = Writer(Language.EN).money(Decimal("1234.56789"), currency).partition(".")[2]
     assert decimals_of(currency) == len(digits)
 
 
-def test_a_name_cannot_break_the_table() -> None:
-    evil = reading(10).model_copy(update={"name": "a | b\n| c `x` <img src=x> [l](http://e)"})
-    page = budgets_page("check-budgets", CheckSummary(parts={"google": Checked(worst=(evil,))}, failed={}), [])
-    (row,) = [line for line in page.splitlines() if "Seoul" in line]
-    assert row.replace("\\|", "").count("|") == 4
-    assert row.count("<") == row.count("\\<") == 1
-    assert "\\[l\\]" in row
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"thresholds": []},
-        {"thresholds": [0]},
-        {"thresholds": [1001]},
-        {"thresholds": list(range(1, 12))},
-        {"hysteresis": -1},
-        {"stale_hours": 0},
-        {"deadline_seconds": 300},
-        {"platforms": ["bing"]},
-        {"unknown": 1},
-    ],
-)
-def test_options_that_do_not_fit_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+def test_thresholds_are_sorted_and_an_option_that_does_not_fit_is_refused() -> None:
+    assert BudgetOptions(thresholds=(110, 50, 110)).thresholds == (50, 110)
+    wrong = {"thresholds": [0], "deadline_seconds": 300, "platforms": ["bing"], "unknown": 1}
+    with pytest.raises(ValidationError) as refused:
         BudgetOptions.model_validate(wrong)
-
-
-def test_thresholds_are_sorted_and_each_once() -> None:
-    assert BudgetOptions.model_validate({"thresholds": [110, 50, 110]}).thresholds == (50, 110)
+    assert {error["loc"][0] for error in refused.value.errors()} == wrong.keys()

@@ -26,7 +26,7 @@ def renew_all(stage: Stage, http: httpx.Client, planned: Barrier) -> None:
     """
     of_its_own(stage, http)
     with Session(stage.engine) as session:
-        due = plan_refresh(session, RefreshOptions()).due
+        due = plan_refresh(session, RefreshOptions())
     first = planned.wait(60) // 2 * 2 * GRANTS // PROCESSES
     with ThreadPoolExecutor(THREADS) as pool:
         list(

@@ -25,14 +25,14 @@ def new_source(stage: Stage, platform: PlatformName, credential_id: int) -> Gran
     return GrantTokenSource(stage.renewal_dependencies(), stage.client(platform), credential_id)
 
 
-@pytest.mark.parametrize(("early", "renewals"), [(timedelta(seconds=20), 1), (timedelta(seconds=-20), 0)])
-def test_a_token_that_ends_within_the_margin_is_renewed_before_use(
-    stage: Stage, world: World, early: timedelta, renewals: int
-) -> None:
-    connection = stage.connect(world.add_grant(PlatformName.GOOGLE))
-    stage.pass_time(HOUR - EXPIRY_MARGIN + early)
-    stage.tokens(PlatformName.GOOGLE, connection.credential_id).current()
-    assert world.faults.count(PlatformName.GOOGLE, "token") == renewals
+def test_a_token_that_ends_within_the_margin_is_renewed_before_use(stage: Stage, world: World) -> None:
+    id_ = stage.connect(world.add_grant(PlatformName.GOOGLE)).credential_id
+    stage.pass_time(HOUR - EXPIRY_MARGIN - timedelta(seconds=20))
+    new_source(stage, PlatformName.GOOGLE, id_).current()
+    assert world.faults.count(PlatformName.GOOGLE, "token") == 0
+    stage.pass_time(timedelta(seconds=40))
+    new_source(stage, PlatformName.GOOGLE, id_).current()
+    assert world.faults.count(PlatformName.GOOGLE, "token") == 1
 
 
 def test_a_token_that_ends_while_it_is_held_is_renewed(stage: Stage, world: World) -> None:
@@ -99,27 +99,14 @@ def test_threads_whose_token_is_refused_renew_it_once(stage: Stage, world: World
     assert world.faults.count(PlatformName.GOOGLE, "token") == 1
 
 
-def test_while_a_renewal_fails_the_token_serves_as_long_as_it_outlives_a_call(stage: Stage, world: World) -> None:
-    connection = stage.connect(world.add_grant(PlatformName.AMAZON))
-    world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "token"))
-    stage.pass_time(HOUR - CALL_MARGIN - timedelta(seconds=30))
-    assert new_source(stage, PlatformName.AMAZON, connection.credential_id).current()
-    assert world.faults.count(PlatformName.AMAZON, "token") == 1
-    stage.pass_time(timedelta(seconds=31))
-    with pytest.raises(Unavailable):
-        new_source(stage, PlatformName.AMAZON, connection.credential_id).current()
-
-
 def test_a_grant_that_fails_again_and_again_is_left_alone_for_a_while(stage: Stage, world: World) -> None:
     connection = stage.connect(world.add_grant(PlatformName.AMAZON))
     stage.pass_time(2 * HOUR)
     world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "token"))
-    source = stage.tokens(PlatformName.AMAZON, connection.credential_id)
     for calls in (1, 2, 3, 3, 3):
         with pytest.raises(Unavailable):
-            source.current()
+            new_source(stage, PlatformName.AMAZON, connection.credential_id).current()
         assert world.faults.count(PlatformName.AMAZON, "token") == calls
-        source = new_source(stage, PlatformName.AMAZON, connection.credential_id)
     stage.pass_time(timedelta(minutes=1))
     world.faults.clear()
     assert new_source(stage, PlatformName.AMAZON, connection.credential_id).current()
@@ -127,7 +114,7 @@ def test_a_grant_that_fails_again_and_again_is_left_alone_for_a_while(stage: Sta
     assert tuple(row) == (0, None, "active")
 
 
-def test_pages_of_accounts_do_not_ask_a_platform_that_cannot_renew_again_and_again(stage: Stage, world: World) -> None:
+def test_while_a_renewal_fails_the_token_serves_as_long_as_it_outlives_a_call(stage: Stage, world: World) -> None:
     connection = stage.connect(world.add_grant(PlatformName.AMAZON))
     world.faults.add(Fault(FaultKind.STATUS, PlatformName.AMAZON, "token"))
     stage.pass_time(HOUR - EXPIRY_MARGIN + timedelta(minutes=1))
@@ -135,7 +122,12 @@ def test_pages_of_accounts_do_not_ask_a_platform_that_cannot_renew_again_and_aga
     for _ in range(10):
         assert source.current(), "the token still lasts"
     assert world.faults.count(PlatformName.AMAZON, "token") == 3
-    stage.age(timedelta(minutes=2))
+    stage.age(EXPIRY_MARGIN - timedelta(minutes=1) - CALL_MARGIN - timedelta(seconds=20))
+    assert source.current(), "the token outlives a call"
+    stage.age(timedelta(seconds=40))
+    with pytest.raises(Unavailable):
+        source.current()
+    stage.age(timedelta(minutes=4))
     with pytest.raises(LeftAlone, match="answered HTTP 503") as failed:
         source.renew(1)
     assert failed.value.was_tried

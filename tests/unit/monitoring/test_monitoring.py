@@ -47,9 +47,8 @@ def test_a_delivery_is_signed(receiver: Receiver) -> None:
         Webhook(generate_secret().get_secret_value()).verify(got.body, got.headers)
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_receiver_in_trouble_gets_the_same_message_again(receiver: Receiver, status: int) -> None:
-    receiver.answers = [(status, {}), (status, {})]
+def test_a_receiver_in_trouble_gets_the_same_message_again(receiver: Receiver) -> None:
+    receiver.answers = [(429, {}), (503, {})]
     outcome = post(receiver)
     assert (outcome.status, outcome.attempts) == (200, 3)
     assert {got.headers["webhook-id"] for got in receiver.received} == {ID}
@@ -72,7 +71,7 @@ def test_a_receiver_that_is_away_or_silent_costs_seconds_and_shows_no_url(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         away = SecretStr(f"http://127.0.0.1:{taken.getsockname()[1]}/T0P-secret")
-        outcome = ping(away, Signal.FAIL, uuid4(), "s3cret", seconds=1.5)
+        outcome = ping(away, Signal.FAIL, uuid4(), "s3cret", seconds=1.0)
     assert (outcome.status, outcome.trouble) == (None, "ConnectError")
     assert outcome.attempts > 1
     receiver.silent = True

@@ -125,7 +125,15 @@ def test_a_product_that_is_not_enabled_says_so_and_the_others_are_read(desk: Des
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", None), ("name", "\ud83d"), ("state", 7), ("budget", None), ("budget", {}), ("budget", True)],
+    [
+        ("name", None),
+        ("name", "\ud83d"),
+        ("state", 7),
+        ("state", "A\x00"),
+        ("budget", None),
+        ("budget", {}),
+        ("budget", True),
+    ],
 )
 @pytest.mark.parametrize("product", NAMES)
 def test_a_campaign_that_is_not_as_documented_is_left_out_and_named(
@@ -154,6 +162,20 @@ def test_pages_that_bring_nothing_new_end_a_listing_after_twenty(desk: Desk, emp
         with refused(InvalidReply, "20 pages"):
             campaigns_of(desk, SP.name)
         assert desk.calls("campaigns") == MAX_EMPTY_PAGES
+
+
+DISPLAY_ROW = {"campaignId": 1, "name": "Brand", "state": "paused", "budget": 1, "budgetType": "daily"}
+FULL_PAGE = [DISPLAY_ROW | {"campaignId": number} for number in range(100)]
+
+
+@pytest.mark.parametrize(("body", "calls"), [(FULL_PAGE, 1 + MAX_EMPTY_PAGES), ({"campaigns": []}, 1)])
+def test_a_display_listing_of_another_shape_or_without_end_is_an_invalid_reply(
+    desk: Desk, body: Any, calls: int
+) -> None:
+    fault(desk, FaultKind.BODY, "campaigns", status=200, value=body)
+    with refused(InvalidReply):
+        campaigns_of(desk, SD.name)
+    assert desk.calls("campaigns") == calls
 
 
 def test_a_path_that_amazon_no_longer_has_is_our_mistake(desk: Desk) -> None:

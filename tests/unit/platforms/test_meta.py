@@ -2,19 +2,51 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
+import httpx
 import pytest
 
 from sandbox.faults import Fault, FaultKind, Quota
-from sandbox.world import CLIENT_SECRET, Grant, World
-from sivera.errors import InvalidRequest, Misconfigured, ReconnectRequired, Throttled, ThrottleScope
+from sandbox.world import CLIENT_SECRET, Figures, Grant, World
+from sivera.errors import (
+    AccountInaccessible,
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    ReconnectRequired,
+    Throttled,
+    ThrottleScope,
+    Unavailable,
+)
+from sivera.platforms.base import MAX_EMPTY_PAGES, AnswersAtOnce, ConfirmsDeletions
+from sivera.platforms.meta import MetaAds
 from sivera.platforms.meta_errors import TooMuchData
-from sivera.values import Budget, BudgetKind, CampaignStatus, DateWindow
+from sivera.values import Budget, BudgetKind, CampaignStatus, DateWindow, Period
+from tests.conftest import NOW
 from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import META, Desk, held, ours, refused
+from tests.unit.platforms.desk import (
+    ACCOUNT,
+    META,
+    WINDOW,
+    Desk,
+    Network,
+    answered,
+    client_on,
+    figures_of,
+    held,
+    ours,
+    questions,
+    refused,
+    spend_of,
+    static,
+)
+
+DAY = date(2026, 11, 18)
 
 
 @pytest.fixture
@@ -41,15 +73,17 @@ class ElsewhereRenewed:
         return self.current()
 
 
-def test_a_token_is_in_the_header_with_a_proof_and_never_in_the_url(desk: Desk) -> None:
+def test_a_token_is_in_the_header_with_a_proof_and_in_no_url_but_that_of_its_description(desk: Desk) -> None:
     desk.client.list_accounts(desk.tokens)
     desk.listed()
     desk.rows()
     token = desk.tokens.current()
     proof = hmac.new(CLIENT_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
-    urls = [text for _, _, text in desk.world.faults.log]
-    assert len(urls) >= 3
-    assert all(f"appsecret_proof={proof}" in url and token not in url for url in urls)
+    urls = {operation: text for _, operation, text in desk.world.faults.log}
+    assert token in urls.pop("debug")
+    assert urls.keys() == {"accounts", "campaigns", "metrics"}
+    assert all(f"appsecret_proof={proof}" in url and token not in url for url in urls.values())
+    assert not [text for _, _, text in desk.world.faults.log if CLIENT_SECRET in text]
 
 
 def test_a_proof_of_another_app_is_our_mistake(desk: Desk) -> None:
@@ -98,25 +132,232 @@ def test_changes_since_a_cursor_reach_back_ten_minutes(desk: Desk) -> None:
     first, second, third, *_ = desk.site.campaigns
     desk.change(first, name="before the overlap")
     desk.world.clock.advance(timedelta(minutes=11))
-    desk.change(second, state=CampaignStatus.REMOVED)
+    desk.change(second, state=CampaignStatus.ARCHIVED)
     desk.world.clock.advance(timedelta(minutes=9))
     cursor = desk.world.clock.now()
     desk.change(third, name="at the cursor")
-    listing = desk.client.list_campaigns(desk.tokens, desk.account, cursor)
+    listing = desk.client.list_campaigns(desk.tokens, desk.account, changed=Period(since=cursor, until=cursor))
     assert {c.external_id for c in listing.campaigns} == {second, third}
+    assert not listing.complete
 
 
-def test_too_much_data_is_asked_for_in_smaller_pages(desk: Desk) -> None:
+# -- deleted campaigns ------------------------------------------------------------------------------------------------
+
+
+def test_missing_campaigns_are_deleted_if_meta_says_so_or_no_longer_knows_them(new_desk: NewDesk) -> None:
+    desk = new_desk(META, campaigns=120)
+    alive = list(desk.listed())
+    missing = [id_ for id_ in desk.site.campaigns if id_ not in alive]
+    gone = [alive.pop(), alive.pop(), alive.pop(), "77"]
+    for id_ in gone[:3]:
+        desk.world.hard_delete_campaign(META, desk.site.id, id_)
+    assert isinstance(desk.client, ConfirmsDeletions)
+    asked = [*alive, *gone, *missing]
+    assert desk.client.deleted_among(desk.tokens, desk.account, asked) == {*gone, *missing}
+    assert desk.calls("objects") == 4  # of 50, 50 and 21; one of them twice
+    assert desk.client.deleted_among(desk.tokens, desk.account, ()) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 100, "error_subcode": 33, "message": "Unsupported get request."},
+        {"code": 803, "message": "(#803) Some of the aliases you requested do not exist"},
+        {"code": 100, "message": "Some of the aliases you requested do not exist"},
+    ],
+)
+def test_an_absent_campaign_is_found_if_meta_does_not_name_it(error: dict[str, Any]) -> None:
+    def answer(request: httpx.Request) -> Any:
+        ids = request.url.params["ids"].split(",")
+        return {"error": error} if "3" in ids else {id_: {"id": id_, "effective_status": "PAUSED"} for id_ in ids}
+
+    network = Network(answer)
+    client = client_on(META, network)
+    assert isinstance(client, ConfirmsDeletions)
+    assert client.deleted_among(static(META), ACCOUNT, "12345") == {"3"}
+    assert len(network.requests) <= 7
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"code": 200, "message": "no permission"}}, AccountInaccessible),
+        ({"error": {"code": 2, "message": "trouble"}}, Unavailable),
+        ({"unexpected": []}, InvalidReply),
+        ([], InvalidReply),
+        ({"1": 7}, InvalidReply),
+    ],
+)
+def test_trouble_confirms_no_deletion(body: Any, kind: type[PlatformError]) -> None:
+    client = answered(META, body)
+    assert isinstance(client, ConfirmsDeletions)
+    with refused(kind):
+        client.deleted_among(static(META), ACCOUNT, ["1", "2"])
+
+
+def test_what_a_reply_does_not_mention_is_not_deleted() -> None:
+    client = answered(META, {"1": {"id": "1", "effective_status": "DELETED"}})
+    assert isinstance(client, ConfirmsDeletions)
+    assert client.deleted_among(static(META), ACCOUNT, ["1", "2"]) == {"1"}
+
+
+@pytest.mark.parametrize(("refused_filter", "filters"), [("DELETED", 1), ("filtering", 2)])
+def test_insights_are_read_without_deleted_campaigns_if_meta_refuses_them(
+    desk: Desk, refused_filter: str, filters: int
+) -> None:
+    deleted = next(c.id for c in desk.site.campaigns.values() if c.state is CampaignStatus.REMOVED)
+    desk.world.restate(deleted, DAY, Figures(10, 1, Decimal(5), Decimal(0), Decimal(0)))
+    [reading] = desk.read()
+    assert (deleted in {row.campaign_id for row in reading.rows}, reading.without_deleted) == (True, False)
+    body = {"error": {"code": 100, "error_subcode": 1815001, "message": "Invalid parameter"}}
+    desk.world.faults.add(Fault(FaultKind.BODY, META, "metrics", match=refused_filter, status=400, value=body))
+    calls = desk.calls("metrics")
+    [reading] = desk.read()
+    assert reading.rows
+    assert (deleted in {row.campaign_id for row in reading.rows}, reading.without_deleted) == (False, True)
+    assert desk.calls("metrics") == calls + 1 + filters
+
+
+# -- parts of a window ------------------------------------------------------------------------------------------------
+
+
+def test_too_much_data_is_asked_for_in_fewer_days_and_smaller_pages(desk: Desk) -> None:
     window = DateWindow(since=date(2026, 9, 22), until=date(2026, 11, 20))  # 60 days: the sandbox allows 250 rows
-    rows = desk.rows(window)
-    assert len(rows) > 500
-    assert desk.calls("metrics") == 1 + -(-len(rows) // 250)
+    readings = desk.read(window)
+    assert [reading.window.since for reading in readings] == [date(2026, 10, 22), window.since]
+    assert {(r.campaign_id, r.day) for reading in readings for r in reading.rows} == desk.truth(window).keys()
 
 
-def test_too_much_data_in_the_smallest_page_is_an_error(desk: Desk) -> None:
+@pytest.mark.parametrize("longest", [7, 1])
+def test_days_are_halved_until_meta_answers_and_what_was_read_is_kept(desk: Desk, longest: int) -> None:
+    desk.world.longest_insights = longest
+    assert {key: figures_of(row) for key, row in desk.rows().items()} == desk.truth()
+    assert desk.totals() == spend_of(desk.rows())
+    assert isinstance(desk.client, AnswersAtOnce)
+    reading = desk.client.read_metrics(desk.tokens, desk.account, WINDOW)
+    assert next(reading).window.until == WINDOW.until
+    desk.world.longest_insights = 0
     with refused(TooMuchData, "so much data"):
-        desk.rows(DateWindow(since=date(2024, 1, 1), until=date(2026, 11, 20)))
-    assert desk.calls("metrics") == 6  # 500, 250, 125, 62, 31, 25
+        next(reading)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ReadTimeout("slow"),
+        {"error": {"code": 1, "error_subcode": 1504018, "message": "timed out"}},
+    ],
+)
+def test_a_slow_answer_is_asked_for_in_fewer_days(trouble: Any) -> None:
+    network = Network(trouble, {"data": []})
+    client = client_on(META, network)
+    assert isinstance(client, AnswersAtOnce)
+    windows = [reading.window for reading in client.read_metrics(static(META), ACCOUNT, WINDOW)]
+    assert [(window.since.day, window.until.day) for window in windows] == [(11, 20), (1, 10)]
+
+
+def test_too_much_data_in_the_smallest_page_of_a_day_is_an_error(desk: Desk) -> None:
+    desk.world.longest_insights = 0
+    with refused(TooMuchData, "so much data"):
+        desk.rows()
+    assert desk.calls("metrics") == 6  # of 20, 10, 5, 2, 1 and 1 days, with 500, 250, 125, 62, 31 and 25 rows
+    network = Network({"error": {"code": 1, "message": "Please reduce the amount of data"}}, status=500)
+    for question, calls in (("campaigns", 3), ("accounts", 3)):
+        before = len(network.requests)
+        with refused(TooMuchData):
+            questions(META)[question](client_on(META, network))
+        assert len(network.requests) - before == calls  # with 100, 50 and 25 rows
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("question", ["accounts", "campaigns", "metrics", "totals"])
+@pytest.mark.parametrize("cursor", ["c{}", "same"])
+@pytest.mark.parametrize("rows", [[], [{"id": "1", "account_id": "1", "campaign_id": "1", "date_start": "2026-11-18"}]])
+def test_pages_that_bring_nothing_new_are_an_error_after_twenty(question: str, cursor: str, rows: list[Any]) -> None:
+    def answer(_: httpx.Request) -> Any:
+        return {"data": rows, "paging": {"cursors": {"after": cursor.format(len(network.requests))}, "next": "x"}}
+
+    network = Network(answer)
+    with refused(InvalidReply, "without anything new"):
+        questions(META)[question](client_on(META, network))
+    assert len(network.requests) == MAX_EMPTY_PAGES + len(rows)
+
+
+def test_empty_pages_are_followed_to_the_rows_behind_them(desk: Desk) -> None:
+    desk.world.faults.add(Fault(FaultKind.EMPTY_PAGE, META, times=MAX_EMPTY_PAGES - 1))
+    assert len(desk.listed()) == len(desk.listable)
+    desk.world.faults.add(Fault(FaultKind.EMPTY_PAGE, META, times=MAX_EMPTY_PAGES - 1))
+    assert desk.rows().keys() == desk.truth().keys()
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_with_an_empty_name_is_left_out_by_name(new_desk: NewDesk) -> None:
+    desk = new_desk(META, accounts=3)
+    odd, *good = desk.grant.account_ids
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "accounts", match=odd, field="name", value=""))
+    listing = desk.client.list_accounts(desk.tokens)
+    assert [account.external_id for account in listing.accounts] == good
+    assert [(row.id, "name" in row.why) for row in listing.left_out] == [(odd, True)]
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "accounts", match=good[0], value=None))
+    with refused(InvalidReply, "2 of 3 rows"):
+        desk.client.list_accounts(desk.tokens)
+
+
+def test_an_odd_total_is_an_error(desk: Desk) -> None:
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "totals", match="2026-11-18", field="spend", value="many"))
+    with refused(InvalidReply, "spend"):
+        desk.totals()
+
+
+def test_a_team_chooses_which_action_is_its_conversion(desk: Desk) -> None:
+    assert isinstance(desk.client, MetaAds)
+    [reading] = desk.client.read_metrics(desk.tokens, desk.account, WINDOW, actions=["link_click"])
+    assert {row.conversions - row.clicks for row in reading.rows} == {0}
+    [reading] = desk.client.read_metrics(desk.tokens, desk.account, WINDOW, actions=["purchase"])
+    assert 0 < sum(row.conversions for row in reading.rows) < sum(row.conversions for row in desk.rows().values())
+
+
+# -- data access ------------------------------------------------------------------------------------------------------
+
+
+def test_the_end_of_the_data_access_is_read_with_the_accounts(desk: Desk) -> None:
+    ends = NOW + timedelta(days=9)
+    desk.grant.data_access_ends = ends
+    assert desk.client.list_accounts(desk.tokens).data_access_ends == ends
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.STATUS, META, "debug", status=400),
+        Fault(FaultKind.THROTTLE, META, "debug"),
+        Fault(FaultKind.DISCONNECT, META, "debug"),
+        Fault(FaultKind.MALFORMED, META, "debug"),
+        Fault(FaultKind.BODY, META, "debug", status=200, value={"data": {"data_access_expires_at": 10**20}}),
+        Fault(FaultKind.BODY, META, "debug", status=200, value={"data": {"data_access_expires_at": 0, "scopes": []}}),
+    ],
+    ids=lambda fault: fault.kind.value,
+)
+def test_a_token_that_is_not_described_costs_no_account(desk: Desk, fault: Fault) -> None:
+    desk.world.faults.add(replace(fault))
+    listing = desk.client.list_accounts(desk.tokens)
+    assert (len(listing.accounts), listing.data_access_ends) == (2, None)
+
+
+def test_a_user_who_lets_us_read_no_ads_must_allow_it(new_desk: NewDesk) -> None:
+    desk = new_desk(META, accounts=0)
+    assert desk.client.list_accounts(desk.tokens).accounts == ()
+    body = {"data": {"is_valid": True, "scopes": ["public_profile"]}}
+    desk.world.faults.add(Fault(FaultKind.BODY, META, "debug", status=200, value=body))
+    with refused(ReconnectRequired, "permission"):
+        desk.client.list_accounts(desk.tokens)
+
+
+# -- refusals and throttles -------------------------------------------------------------------------------------------
 
 
 def test_insights_older_than_meta_keeps_are_an_invalid_request(desk: Desk) -> None:
@@ -128,8 +369,12 @@ def test_a_throttled_account_stops_no_other(desk: Desk) -> None:
     desk.world.faults.add(Fault(FaultKind.THROTTLE, META, match=desk.site.id, seconds=90))
     with refused(Throttled) as caught:
         desk.listed()
-    assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ACCOUNT, 120)
+    assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ACCOUNT_ENDPOINT, 120)
     assert desk.breaker.seconds_left(META) == 0
+    desk.world.faults.clear()
+    with refused(Throttled):
+        desk.listed()
+    assert desk.rows()
     other = ours(desk.world.accounts_of(desk.grant)[1])
     assert desk.client.list_campaigns(desk.tokens, other).complete
 

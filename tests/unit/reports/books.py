@@ -2,23 +2,23 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fsspec.implementations.dirfs import DirFileSystem
-from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
 from sivera.files import PrivateFileSystem
-from sivera.models import AdAccount, Campaign, CampaignDailyMetric, PlatformCredential, Team
+from sivera.models import Campaign, CampaignDailyMetric
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import paths
 from sivera.reports.summary import ReportPlan, ReportSummary, ReportTally
 from sivera.reports.writing import ReportDependencies, plan_reports, revise_reports, write_reports
 from sivera.values import PlatformName
+from tests.unit.tables import Tables
 
 DAY = date(2026, 11, 23)
 """A Monday: the day of the report, unless a test says otherwise."""
@@ -28,21 +28,11 @@ ONE_DAY = timedelta(days=1)
 
 
 @dataclass
-class Books:
+class Books(Tables):
     """Writes books, and has reports of them written below a folder; its clock stands still until a test moves it."""
 
-    engine: Engine
     folder: Path
     now: datetime = NEXT_MORNING
-    seconds: float = 0.0
-    _grants: dict[tuple[int, PlatformName], int] = field(default_factory=dict)
-
-    def team(self, name: str = "Hanok", timezone: str = "UTC", language: str = "en") -> int:
-        with Session(self.engine) as session, session.begin():
-            team = Team(name=name, timezone=timezone, language=language)
-            session.add(team)
-            session.flush()
-            return team.id
 
     def account(
         self,
@@ -52,28 +42,17 @@ class Books:
         name: str = "Shop",
         timezone: str = "UTC",
         synced: datetime | None = NEXT_MORNING,
-        connected: datetime = datetime(2026, 1, 1, tzinfo=UTC),
     ) -> int:
-        with Session(self.engine) as session, session.begin():
-            if (team_id, platform) not in self._grants:
-                grant = PlatformCredential(team_id=team_id, platform=platform.value, name="main")
-                session.add(grant)
-                session.flush()
-                self._grants[team_id, platform] = grant.id
-            account = AdAccount(
-                team_id=team_id,
-                credential_id=self._grants[team_id, platform],
-                platform=platform.value,
-                external_id=name,
-                name=name,
-                currency="USD",
-                timezone=timezone,
-                synced_as_of=synced,
-                created_at=connected,
-            )
-            session.add(account)
-            session.flush()
-            return account.id
+        return self.add_account(
+            team_id,
+            platform,
+            external_id=name,
+            name=name,
+            currency="USD",
+            timezone=timezone,
+            synced_as_of=synced,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
 
     def campaign(self, account_id: int, campaign_id: str, name: str) -> None:
         with Session(self.engine) as session, session.begin():
@@ -120,7 +99,7 @@ class Books:
 
     def deps(self) -> ReportDependencies:
         files = DirFileSystem(path=str(self.folder), fs=PrivateFileSystem())
-        return ReportDependencies(self.engine, files, lambda: self.now, lambda: self.seconds)
+        return ReportDependencies(self.engine, files, lambda: self.now)
 
     def plan(self, **options: Any) -> ReportPlan:
         with Session(self.engine) as session:
@@ -131,9 +110,9 @@ class Books:
         plan = self.plan(**options)
         tally = ReportTally(plan)
         for team in plan.lacking:
-            tally.add(team, write_reports(self.deps(), team, 1.0))
+            tally.add(team, write_reports(self.deps(), team, math.inf))
         for team in tally.restating():
-            tally.add(team, revise_reports(self.deps(), team, 1.0))
+            tally.add(team, revise_reports(self.deps(), team, math.inf))
         return tally.summary()
 
     def written(self, **options: Any) -> tuple[list[int], list[int]]:
@@ -145,14 +124,6 @@ class Books:
         """Let days pass, and a sync of every account."""
         self.now += days * ONE_DAY
         self.execute("UPDATE ad_accounts SET synced_as_of = :now", now=self.now)
-
-    def execute(self, statement: str, **values: object) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text(statement), values)
-
-    def rows(self, query: str) -> Sequence[Row[Any]]:
-        with self.engine.connect() as connection:
-            return connection.execute(text(query)).all()
 
     def files(self) -> list[str]:
         return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())

@@ -30,8 +30,7 @@ def write_and_die(database_url: str, folder: str, now: str, last: int) -> None:
             step()
 
     engine = open_engine(database_url)
-    for moment in ("before_cursor_execute", "after_cursor_execute"):
-        event.listen(engine, moment, statement)
+    event.listen(engine, "before_cursor_execute", statement)
     event.listen(engine, "commit", step)
     sys.addaudithook(audit)
     Books(engine, Path(folder), datetime.fromisoformat(now)).run(make_up_days=0)

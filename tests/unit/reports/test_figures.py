@@ -15,19 +15,9 @@ def line(spend: str, before: str = "0", **more: object) -> Line:
     return Line.model_validate(dict.fromkeys(Period, NONE) | named | periods | more)
 
 
-def test_ratios() -> None:
-    figures = Figures(
-        impressions=2000, clicks=50, spend=Decimal(25), conversions=Decimal("2.5"), conversion_value=Decimal(100)
-    )
-    assert (figures.ctr, figures.cpc, figures.cpa, figures.roas) == (
-        Decimal("0.025"),
-        Decimal("0.5"),
-        Decimal(10),
-        Decimal(4),
-    )
-
-
-def test_a_division_by_zero_is_undefined() -> None:
+def test_ratios_and_changes_are_undefined_if_they_would_divide_by_zero() -> None:
+    some = Figures(impressions=2000, clicks=50, spend=Decimal(25), conversions=Decimal("2.5"), conversion_value=100)
+    assert [some.ctr, some.cpc, some.cpa, some.roas] == [Decimal(n) for n in ("0.025", "0.5", "10", "4")]
     assert (NONE.ctr, NONE.cpc, NONE.cpa, NONE.roas) == (None, None, None, None)
     assert change(5, 0) is None
     assert change(None, Decimal(1)) is None

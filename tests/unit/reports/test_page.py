@@ -23,7 +23,7 @@ from sivera.values import PlatformName
 DAY = date(2026, 11, 23)
 ONE_DAY = timedelta(days=1)
 PLATFORMS = tuple(PlatformName)
-CAMPAIGNS, ACCOUNTS = 3000, 500
+CAMPAIGNS, ACCOUNTS = 1000, 200
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PHONE_PIXELS = 390
 KIB = 1024
@@ -90,15 +90,23 @@ def test_the_page_of_a_big_team_says_how_much_more_there_is(language: Language) 
     assert len(re.findall(r'<th scope="row">한빛 커머스', page)) == 2 * MOST_LINES
     assert len(re.findall(r"<li>\w+ Ads · 계정", page)) == MOST_MISSING
     more = {
-        Language.EN: ("2,950 more are in the CSV", "450 more are in the CSV", "490 more are in the CSV"),
-        Language.KO: ("그 밖의 2,950개까지 전체는", "그 밖의 450개까지 전체는", "그 밖에 490개가 더 있습니다"),
+        Language.EN: ("950 more are in the CSV", "150 more are in the CSV", "190 more are in the CSV"),
+        Language.KO: ("그 밖의 950개까지 전체는", "그 밖의 150개까지 전체는", "그 밖에 190개가 더 있습니다"),
     }
     assert [page.count(text) for text in more[language]] == [2, 2, 1]
 
 
 def test_a_page_that_shows_all_does_not_mention_more() -> None:
     page = page_of(big_report(MOST_LINES, MOST_MISSING), Language.EN)
-    assert "more, all in the CSV" not in page
+    assert "more are in the CSV" not in page
+
+
+def test_figures_are_provisional_while_their_platform_restates_them() -> None:
+    report = big_report(4, 4)
+    assert [name for name, _ in report.provisional(DAY)] == sorted(PLATFORMS)
+    after = DAY + 14 * ONE_DAY
+    assert report.provisional(after) == [("google", DAY + 30 * ONE_DAY), ("meta", DAY + 28 * ONE_DAY)]
+    assert report.provisional(DAY + 30 * ONE_DAY) == []
 
 
 def test_the_table_of_a_big_team_holds_all() -> None:

@@ -17,6 +17,7 @@ from facebook_business.api import FacebookAdsApi
 from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
+from sandbox import meta_fields
 from sandbox import meta_json as wire
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Account, Figures, Grant, World
@@ -25,7 +26,8 @@ from sivera.values import BudgetKind, CampaignStatus, PlatformName
 from tests.conftest import PATIENCE_SECONDS
 
 META = PlatformName.META
-ALL = ["ACTIVE", "PAUSED", "ARCHIVED", "DELETED", "IN_PROCESS", "WITH_ISSUES"]
+LISTED = ["ACTIVE", "PAUSED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES"]
+ALL = [*LISTED, "DELETED"]
 HIDDEN = (CampaignStatus.ARCHIVED, CampaignStatus.REMOVED)
 INSIGHTS = {"level": "campaign", "time_increment": "1", "time_range": '{"since":"2026-11-18","until":"2026-11-20"}'}
 ACCOUNTS, EXCHANGE = "/v26.0/me/adaccounts", "/v26.0/oauth/access_token"
@@ -94,15 +96,16 @@ def test_the_sdk_lists_accounts(sdk: FacebookAdsApi, world: World, grant: Grant)
 
 
 @pytest.mark.parametrize("ask", ["effective_status", "filtering"])
-def test_the_sdk_lists_campaigns_of_all_statuses_over_pages(
+def test_the_sdk_lists_campaigns_of_all_statuses_but_deleted_over_pages(
     sdk: FacebookAdsApi, world: World, account: Account, ask: str
 ) -> None:
-    rules = {"field": "campaign.effective_status", "operator": "IN", "value": ALL}
-    params: dict[str, Any] = {"effective_status": ALL} if ask == "effective_status" else {"filtering": [rules]}
+    rules = {"field": "campaign.effective_status", "operator": "IN", "value": LISTED}
+    params: dict[str, Any] = {"effective_status": LISTED} if ask == "effective_status" else {"filtering": [rules]}
     fields = list(meta_json.CAMPAIGN_FIELDS)
     listed = list(AdAccount(f"act_{account.id}", api=sdk).get_campaigns(fields=fields, params=params))
-    assert [campaign["id"] for campaign in listed] == list(account.campaigns)
-    assert {campaign["effective_status"] for campaign in listed} == {"ACTIVE", "PAUSED", "ARCHIVED", "DELETED"}
+    alive = [campaign.id for campaign in account.campaigns.values() if campaign.state is not CampaignStatus.REMOVED]
+    assert [campaign["id"] for campaign in listed] == alive
+    assert {campaign["effective_status"] for campaign in listed} == {"ACTIVE", "PAUSED", "ARCHIVED"}
     assert world.faults.count(META, "campaigns") == 3  # of 25, Meta's default
 
 
@@ -119,7 +122,25 @@ def test_the_sdk_reads_insights_over_pages(sdk: FacebookAdsApi, world: World, ac
         if (figures := world.figures(account, campaign, day)) != ZERO
     }
     assert {(r["campaign_id"], r["date_start"]): (r["impressions"], r["spend"]) for r in rows} == expected
-    assert world.faults.count(META, "metrics") == -(-len(expected) // 100) > 1
+    # The last page is empty. It leads to another one, but the SDK ends at an empty page.
+    assert world.faults.count(META, "metrics") == 1 + -(-len(expected) // 100) > 2
+    totals = AdAccount(f"act_{account.id}", api=sdk).get_insights(
+        fields=list(meta_json.TOTAL_FIELDS),
+        params={"level": "account", "time_increment": 1, "time_range": window, "limit": 100},
+    )
+    assert {row["date_start"]: Decimal(row["spend"]) for row in totals} == {
+        str(day): world.account_spend(account, day)
+        for day in (date(2026, 11, 1) + timedelta(days=n) for n in range(20))
+    }
+
+
+def test_the_sdk_reads_a_deleted_campaign_by_its_id(sdk: FacebookAdsApi, account: Account) -> None:
+    deleted = next(c for c in account.campaigns.values() if c.state is CampaignStatus.REMOVED)
+    campaign = Campaign(deleted.id, api=sdk).api_get(fields=["name", "effective_status"])
+    assert (campaign["name"], campaign["effective_status"]) == (deleted.name, "DELETED")
+    with pytest.raises(FacebookRequestError) as caught:
+        Campaign("23850000000009999", api=sdk).api_get(fields=["name"])
+    assert (caught.value.api_error_code(), caught.value.api_error_subcode()) == (100, 33)
 
 
 def test_the_sdk_exchanges_and_debugs_tokens(sdk: FacebookAdsApi, world: World, token: str) -> None:
@@ -146,10 +167,11 @@ def test_the_sdk_understands_the_errors(sdk: FacebookAdsApi, world: World, accou
 @pytest.mark.parametrize(
     ("known", "ours"),
     [
-        (AdAccount.Field, {*meta_json.ACCOUNT_FIELDS, *wire.ACCOUNT_FIELDS}),
-        (Campaign.Field, {*meta_json.CAMPAIGN_FIELDS, *wire.CAMPAIGN_FIELDS}),
-        (AdsInsights.Field, {*meta_json.INSIGHT_FIELDS, *wire.INSIGHT_FIELDS}),
-        (Campaign.EffectiveStatus, {*meta_json.EFFECTIVE_STATUSES, *wire.EFFECTIVE_STATUSES}),
+        (AdAccount.Field, {*meta_json.ACCOUNT_FIELDS, *meta_fields.ACCOUNT_FIELDS}),
+        (Campaign.Field, {*meta_json.CAMPAIGN_FIELDS, *meta_fields.CAMPAIGN_FIELDS}),
+        (AdsInsights.Field, {*meta_json.INSIGHT_FIELDS, *meta_fields.INSIGHT_FIELDS}),
+        (AdsInsights.Field, {*meta_json.TOTAL_FIELDS, *meta_fields.TOTAL_FIELDS}),
+        (Campaign.EffectiveStatus, {*meta_json.LISTED_STATUSES, meta_json.DELETED, *wire.EFFECTIVE_STATUSES}),
         (AdAccount.Currency, meta_json.OFFSET_ONE),
     ],
 )
@@ -235,6 +257,23 @@ def test_deleted_and_archived_campaigns_are_hidden_by_default(
         assert (hidden.id in [row["campaign_id"] for row in rows]) is expected
 
 
+def test_several_objects_are_read_at_once_if_all_of_them_exist(
+    http: httpx.Client, world: World, account: Account, token: str
+) -> None:
+    foreign = world.accounts_of(world.add_grant(META, campaigns=1))[0]
+    ids, absent = list(account.campaigns)[6:8], f"77,{next(iter(foreign.campaigns))}"
+    ask = {"fields": "effective_status"}
+    found = http.get("/v26.0/", params={**ask, "ids": ",".join(ids)}, headers=bearer(token)).json()
+    assert found == {id_: {"id": id_, "effective_status": status} for id_, status in zip(ids, ALL[2::3], strict=True)}
+    reply = http.get("/v26.0/", params={**ask, "ids": f"{ids[0]},{absent}"}, headers=bearer(token))
+    assert error_of(reply) == (404, 803, None)
+    assert reply.json()["error"]["message"].endswith(f": {absent}")
+    for wrong in ({}, {"ids": ",".join(map(str, range(51)))}, {"ids": ids[0], "fields": "nonsense"}):
+        assert error_of(http.get("/v26.0/", params=wrong, headers=bearer(token))) == (400, 100, None)
+    assert error_of(http.get("/v26.0/somebody", headers=bearer(token))) == (404, 803, None)
+    assert error_of(http.get(f"/v26.0/{'9' * 5000}", headers=bearer(token))) == (400, 100, 33)
+
+
 def test_the_filter_of_updated_time_is_strict(http: httpx.Client, world: World, account: Account, token: str) -> None:
     changed = world.change_campaign(META, account.id, next(iter(account.campaigns)), name="New name")
     at = int(changed.updated.timestamp())
@@ -281,19 +320,33 @@ def test_only_requested_fields_are_sent_with_times_in_the_accounts_zone(
     row = rows_of(http, account, "campaigns", token, fields="start_time,updated_time", limit=1)[0]
     assert row.keys() == {"id", "start_time", "updated_time"}
     assert row["start_time"].endswith("T00:00:00+0900")
-    rows = rows_of(http, account, "insights", token, **INSIGHTS, fields="spend")
+    reply = http.get(act(account, "insights"), params={**INSIGHTS, "fields": "spend"}, headers=bearer(token))
+    assert "app_id_util_pct" in reply.headers["x-fb-ads-insights-throttle"]
+    rows = reply.json()["data"]
     assert {name for row in rows for name in row} == {"date_start", "date_stop", "spend"}
 
 
 BAD_PARAMETER, TOO_MUCH = (400, 100, None), (500, 1, None)
+DELETED_REFUSED = (400, 100, 1815001)
 WRONG_REQUESTS: list[tuple[str, dict[str, str], tuple[int, int, int | None]]] = [
     ("campaigns", {"fields": "no_such_field"}, BAD_PARAMETER),
     ("campaigns", {"limit": "0"}, BAD_PARAMETER),
     ("campaigns", {"limit": "many"}, BAD_PARAMETER),
+    ("campaigns", {"limit": "9" * 5000}, BAD_PARAMETER),
+    ("insights", {"time_range": '{"since":"2026-11-20","until":"9999-12-31"}'}, TOO_MUCH),
     ("campaigns", {"limit": "20000"}, TOO_MUCH),
     ("campaigns", {"after": "nonsense"}, BAD_PARAMETER),
     ("campaigns", {"effective_status": '["GONE"]'}, BAD_PARAMETER),
     ("campaigns", {"effective_status": "[]"}, BAD_PARAMETER),
+    ("campaigns", {"effective_status": '["ACTIVE","DELETED"]'}, DELETED_REFUSED),
+    (
+        "campaigns",
+        {"filtering": '[{"field":"campaign.effective_status","operator":"IN","value":["DELETED"]}]'},
+        DELETED_REFUSED,
+    ),
+    ("campaigns", {"date_preset": "today"}, BAD_PARAMETER),
+    ("insights", {"breakdowns": "age"}, BAD_PARAMETER),
+    ("insights", {"level": "account", "fields": "campaign_id"}, BAD_PARAMETER),
     ("campaigns", {"effective_status": "ACTIVE"}, BAD_PARAMETER),
     ("campaigns", {"filtering": '[{"field":"campaign.name","operator":"IN","value":[]}]'}, BAD_PARAMETER),
     ("insights", {"level": "ad"}, BAD_PARAMETER),

@@ -13,7 +13,7 @@ WINDOW = DateWindow(since=date(2026, 11, 7), until=date(2026, 11, 20))
 MOMENT = timedelta(seconds=1)
 
 
-def asked(ago: timedelta, window: DateWindow = WINDOW, **changes: Any) -> KnownRequest:
+def asked(ago: timedelta, window: DateWindow = WINDOW, /, **changes: Any) -> KnownRequest:
     """An open request; it is over at once if it was collected, failed three times, or `is_over`."""
     is_over = changes.pop("is_over", bool(changes))
     when = NOW - ago
@@ -52,8 +52,8 @@ def test_a_report_is_given_up_after_three_collections_or_four_hours(request_: Kn
     assert is_given_up(request_, NOW) is expected
 
 
-COLLECTED = {"collected": True}
-LOST = {"failed_collections": MOST_COLLECTIONS}
+COLLECTED: dict[str, Any] = {"collected": True}
+LOST: dict[str, Any] = {"failed_collections": MOST_COLLECTIONS}
 
 
 @pytest.mark.parametrize(

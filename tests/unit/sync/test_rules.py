@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from sivera.sync import rules
+from sivera.sync.parts import PartState
 from sivera.sync.plan import SyncMode
 from sivera.values import PlatformName
 
@@ -13,11 +14,11 @@ TODAY = date(2026, 11, 20)
 
 
 def test_an_incremental_run_reads_the_last_days_and_a_full_one_all_that_may_still_change() -> None:
-    recent = rules.metrics_window(PlatformName.META, SyncMode.INCREMENTAL, None, TODAY)
+    recent = rules.metrics_window(PlatformName.META, SyncMode.INCREMENTAL, None, TODAY, PartState())
     assert (recent.since, recent.until) == (date(2026, 11, 18), TODAY)
-    full = rules.metrics_window(PlatformName.META, SyncMode.FULL, None, TODAY)
+    full = rules.metrics_window(PlatformName.META, SyncMode.FULL, None, TODAY, PartState())
     assert (full.until - full.since).days + 1 == 28
-    asked = rules.metrics_window(PlatformName.META, SyncMode.FULL, 1, TODAY)
+    asked = rules.metrics_window(PlatformName.META, SyncMode.FULL, 1, TODAY, PartState())
     assert (asked.since, asked.until) == (TODAY, TODAY)
 
 
@@ -31,7 +32,9 @@ def test_the_slow_lane_begins_with_the_third_failure_and_slows_down_to_a_day(fai
 
 @pytest.mark.parametrize(
     ("missing", "total", "held"),
-    [(20, 20, False), (21, 104, True), (21, 105, False), (21, 21, True), (0, 0, False), (500, 10_000, False)],
+    [(20, 99, False), (21, 104, True), (21, 105, False), (21, 21, True), (1, 1, True), (500, 10_000, False)],
 )
-def test_more_than_twenty_and_more_than_a_fifth_need_a_human(missing: int, total: int, *, held: bool) -> None:
+def test_all_or_more_than_twenty_and_more_than_a_fifth_need_confirmation(
+    missing: int, total: int, *, held: bool
+) -> None:
     assert rules.too_many_removals(missing, total) is held

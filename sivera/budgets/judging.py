@@ -1,0 +1,266 @@
+"""What is spent of budgets: of the platforms', by account, and of those that teams set for a calendar month.
+
+If what is known of a budget is too old or cannot be added up, its alerts stay as they are.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from sivera.accounts.queries import ACTIVE
+from sivera.alerts.queries import open_of_accounts, open_of_teams
+from sivera.budgets import queries, rules
+from sivera.budgets.options import BudgetOptions
+from sivera.budgets.pacing import PACING, Period, Span, days_of, period_limit, running_days
+from sivera.budgets.projection import HISTORY_DAYS, project
+from sivera.budgets.queries import Since
+from sivera.budgets.rules import Reading, today_in
+from sivera.logs import log
+from sivera.models import AdAccount, Alert, TeamBudget
+from sivera.sync.rules import RECENT_DAYS, RESTATEMENT_DAYS
+from sivera.values import BudgetKind, PlatformName
+
+logger = logging.getLogger("sivera.budgets")
+
+HISTORY = timedelta(days=HISTORY_DAYS)
+NOTHING = Decimal(0)
+
+
+@dataclass
+class Judged:
+    """What is known of some budgets, and the open alerts that it decides.
+
+    `accounts` counts those that are not closed, `stale` those with figures too old to judge by. `failures` says why an
+    account or budget cannot be judged.
+    """
+
+    readings: list[Reading] = field(default_factory=list)
+    alerts: Sequence[Alert] = ()
+    accounts: int = 0
+    stale: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An account that is checked. `today` is the day there, `partial` the first day with incomplete figures."""
+
+    account: AdAccount
+    team: str
+    today: date
+    partial: date
+    is_stale: bool
+
+    @classmethod
+    def at(cls, account: AdAccount, team: str, now: datetime, stale_hours: int) -> "Watched":
+        """Return an account as it is at a time.
+
+        Raises:
+            ZoneInfoNotFoundError, ValueError: Its time zone is unknown.
+        """
+        today, as_of = today_in(account.timezone, now), account.metrics_as_of
+        partial = min(today, today_in(account.timezone, as_of)) if as_of else today
+        synced = account.synced_as_of or account.created_at
+        return cls(account, team, today, partial, rules.is_stale(synced, account.reports_as_of, now, stale_hours))
+
+    @property
+    def platform(self) -> PlatformName:
+        """Its platform."""
+        return PlatformName(self.account.platform)
+
+    @property
+    def known_from(self) -> date:
+        """The first day that was copied whole: the first sync reads some days back, and a full one more."""
+        days = RESTATEMENT_DAYS[self.platform] if self.account.last_full_sync_at else RECENT_DAYS
+        return today_in(self.account.timezone, self.account.created_at) - timedelta(days=days - 2)
+
+    def since(self) -> Since:
+        """Return the days to ask for."""
+        since, _ = days_of(PACING[self.platform].span, self.today)
+        return Since(self.account.id, self.today, since, self.partial - HISTORY)
+
+
+def judge_accounts(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
+    """Judge the platforms' budgets of some accounts."""
+    judged = Judged()
+    watched: dict[int, Watched] = {}
+    for account, team in queries.read_accounts(session, ids):
+        if account.status != ACTIVE:
+            continue
+        judged.accounts += 1
+        try:
+            watched[account.id] = Watched.at(account, team, now, options.stale_hours)
+        except (KeyError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+            reason = f"its time zone '{account.timezone}' is unknown: connect its grant again, which reads it again"
+            judged.failures[f"account-{account.id}"] = reason
+    stale = [f"account-{one.account.id}" for one in watched.values() if one.is_stale]
+    for row in queries.read_spend(session, [one.since() for one in watched.values() if not one.is_stale]):
+        if row.is_mixed:
+            reason = f"its figures are in other currencies than its budget ({row.currency}), and are never added"
+            judged.failures[f"account-{row.account_id}.{row.budget}"] = reason
+        else:
+            judged.readings += _readings(watched[row.account_id], row)
+    judged.stale = len(stale)
+    judged.alerts = _without(open_of_accounts(session, ids), (*stale, *judged.failures))
+    _log(watched.values(), judged)
+    return judged
+
+
+def _without(alerts: Sequence[Alert], subjects: Sequence[str]) -> list[Alert]:
+    return [alert for alert in alerts if not alert.subject.startswith(tuple(f"{subject}." for subject in subjects))]
+
+
+def _log(watched: Iterable[Watched], judged: Judged) -> None:
+    budgets = Counter(one.account_id for one in judged.readings)
+    for one in watched:
+        of = {"account_id": one.account.id, "platform": one.account.platform, "name": one.account.name}
+        said = {"outcome": "not judged"} if one.is_stale else {"outcome": "judged", "budgets": budgets[one.account.id]}
+        log(logger, logging.INFO, "Account checked", **of, **said)
+    for subject, reason in judged.failures.items():
+        log(logger, logging.WARNING, "Not judged", subject=subject, reason=reason)
+
+
+def _readings(watched: Watched, row: Row[Any]) -> Iterator[Reading]:
+    """Yield how much of a platform's budget is spent: in its period, and for a daily one also today."""
+    account, today, days = watched.account, watched.today, dict(zip(row.days, row.spends, strict=True))
+    reading = partial(
+        Reading,
+        team_id=account.team_id,
+        account_id=account.id,
+        platform=watched.platform,
+        team=watched.team,
+        account=account.name,
+        name=f"shared by {row.campaigns} campaigns" if row.budget_kind == BudgetKind.SHARED else row.name,
+        budget=row.budget_kind,
+        currency=row.currency,
+        as_of=account.metrics_as_of,
+    )
+    subject = f"account-{account.id}.{row.budget}"
+    if row.budget_kind == BudgetKind.LIFETIME:
+        period, limit, pace, most_a_day = Period(Span.LIFETIME, row.first_day, row.last_day), row.amount, None, None
+    else:
+        pacing = PACING[watched.platform]
+        since, until = days_of(pacing.span, today)
+        period = Period(pacing.span, since, until)
+        limit = period_limit(pacing, row.amount, today, row.first_day, row.last_day)
+        pace = row.amount * running_days(since, today, row.first_day, row.last_day)
+        most_a_day = None if pacing.day_factor is None else row.amount * pacing.day_factor
+    if limit > 0:
+        begins = max((day for day in (period.since, row.first_day) if day), default=date.min)
+        ends = min((day for day in (period.until, row.last_day) if day), default=None)
+        is_cut = begins < watched.known_from
+        yield reading(
+            subject=f"{subject}.{period.key}",
+            period=period,
+            limit=limit,
+            spent=row.spent,
+            pace=pace,
+            at_least=is_cut,
+            note=f"What was spent before {watched.known_from} is not known" if is_cut else "",
+            projection=project(
+                row.spent,
+                days,
+                watched.partial,
+                ends,
+                since=period.since,
+                # If no campaign runs on a budget, nothing more of it is spent.
+                most_a_day=most_a_day if row.is_active else NOTHING,
+                most=limit,
+            ),
+        )
+    if most_a_day and (spent := days.get(today)):
+        period = Period(Span.DAY, today, today)
+        day_subject = f"{subject}.{period.key}"
+        yield reading(subject=day_subject, period=period, limit=most_a_day, spent=spent, pace=most_a_day)
+
+
+def judge_teams(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
+    """Judge the budgets that some teams set."""
+    judged = Judged()
+    scopes = {budget.id: _Scope(budget, team, name) for budget, team, name in queries.list_team_budgets(session, ids)}
+    for budget_id, account in queries.accounts_of_team_budgets(session, list(scopes)):
+        scopes[budget_id].add(account, now, options.stale_hours)
+    judged.readings = [scope.reading(session) for scope in scopes.values() if scope.watched and not scope.is_unknown]
+    unknown = [scope.subject for scope in scopes.values() if scope.is_unknown]
+    judged.alerts = _without(open_of_teams(session, ids), unknown)
+    return judged
+
+
+@dataclass
+class _Scope:
+    """A team's budget and its accounts. The spending of all `counted` is added up, also of closed ones.
+
+    If only some have fresh figures, what is known is a lower bound: it may open an alert, and never closes one.
+    """
+
+    budget: TeamBudget
+    team: str
+    account: str | None
+    counted: list[int] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
+    fresh: list[Watched] = field(default_factory=list)
+    stale: int = 0
+    foreign: int = 0
+
+    @property
+    def subject(self) -> str:
+        """How the subjects of its alerts begin."""
+        return f"team-{self.budget.team_id}.budget-{self.budget.id}"
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether all figures are too old to judge by."""
+        return bool(self.stale and not self.fresh)
+
+    def add(self, account: AdAccount, now: datetime, stale_hours: int) -> None:
+        """Sort an account in."""
+        is_active = account.status == ACTIVE
+        if account.currency != self.budget.currency:
+            self.foreign += is_active
+            return
+        self.counted.append(account.id)
+        with suppress(KeyError, ValueError):  # its time zone is unknown; the check of its own budgets says so
+            self.watched.append(one := Watched.at(account, self.team, now, stale_hours))
+            if is_active and not one.is_stale:
+                self.fresh.append(one)
+                return
+        self.stale += is_active
+
+    def reading(self, session: Session) -> Reading:
+        """Return how much of the budget is spent."""
+        # A month begins when the one before is over for each of the accounts.
+        since, until = days_of(Span.MONTH, min(one.today for one in self.watched))
+        period = Period(Span.MONTH, since, until)
+        partial_day = min((one.partial for one in self.fresh), default=since)
+        oldest = min(since, partial_day - HISTORY)
+        days = queries.read_team_spend(session, self.counted, self.budget.currency, oldest)
+        spent = sum((spend for day, spend in days.items() if since <= day <= until), NOTHING)
+        notes = [f"{self.stale} of its accounts have old spend data"] if self.stale else []
+        notes += [f"{self.foreign} accounts in other currencies are not counted"] if self.foreign else []
+        return Reading(
+            subject=f"{self.subject}.{period.key}",
+            team_id=self.budget.team_id,
+            team=self.team,
+            account=self.account or self.budget.platform or "all accounts",
+            name=f"monthly budget {self.budget.id}",
+            budget="set by the team",
+            period=period,
+            currency=self.budget.currency,
+            limit=self.budget.amount,
+            spent=spent,
+            is_complete=not self.stale,
+            at_least=bool(self.stale),
+            note=". ".join(notes),
+            as_of=min((one.account.metrics_as_of for one in self.fresh if one.account.metrics_as_of), default=None),
+            # No platform keeps to it, so nothing bounds it.
+            projection=project(spent, days, partial_day, until, since=since),
+        )
