@@ -239,7 +239,7 @@ def answered(platform: PlatformName, *answers: Any, status: int = 200) -> Platfo
 Question = Callable[[PlatformClient], object]
 
 
-def metrics(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> object:
+def metrics(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> Any:
     """Ask for metrics at once, or for a report of them."""
     if isinstance(client, AnswersAtOnce):
         return [row for reading in client.read_metrics(tokens, account, window) for row in reading.rows]
