@@ -73,11 +73,11 @@ def sync_account(
         Exception: An error that may pass, of an attempt that is not the last.
     """
     ended = {} if ended is None else ended
-    reader, states = _load(deps, due, mode, lookback_days)
+    reader = _load(deps, due, mode, lookback_days)
     passing: list[Exception] = []
     stop: Exception | None = None
     for part in parts_of(reader.client, mode):
-        state = states.get(part, PartState())
+        state = reader.states.get(part, PartState())
         if part in ended or _lacks_product(ended, part) or (not even_resting and rules.rests(state, reader.as_of)):
             continue
         reader, done = _sync_part(deps, reader, part, state, stop)
@@ -94,21 +94,18 @@ def sync_account(
     for part in [part for part, done in ended.items() if done.again_after is not None]:
         del ended[part]
     with Session(deps.engine) as session, session.begin():
-        part_queries.sum_up(session, due.id)
+        part_queries.sum_up(session, due.id, reader.states)
     return result
 
 
-def _load(
-    deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None
-) -> tuple[Reader, dict[Part, PartState]]:
+def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None) -> Reader:
     with Session(deps.engine) as session:
         rows = part_queries.read_target(session, due.id)
     if not rows:
         raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
     first = rows[0]
-    reader = Reader(
+    return Reader(
         engine=deps.engine,
-        clock=deps.clock,
         due=due,
         account=values.AdAccount.model_validate({name: getattr(first, name) for name in values.AdAccount.model_fields}),
         client=deps.client_for(due.platform),
@@ -117,11 +114,12 @@ def _load(
         mode=mode,
         lookback_days=lookback_days,
         as_of=deps.clock(first.now),
+        states={
+            Part(kind=PartKind(row.kind), product=row.ad_product): part_queries.state_of(row)
+            for row in rows
+            if row.kind
+        },
     )
-    parts = {
-        Part(kind=PartKind(row.kind), product=row.ad_product): part_queries.state_of(row) for row in rows if row.kind
-    }
-    return reader, parts
 
 
 def _lacks_product(ended: Mapping[Part, PartSync], part: Part) -> bool:
@@ -147,7 +145,7 @@ def _sync_part(
                 deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id
             ):
                 raise
-            reader, _ = _load(deps, reader.due, reader.mode, reader.lookback_days)
+            reader = _load(deps, reader.due, reader.mode, reader.lookback_days)
             result = read_part(reader, part, state)
     except OvertakenError:
         return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
@@ -171,14 +169,17 @@ def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception
         if isinstance(error, ProductNotEnabled):
             outcome = Outcome.NOT_ENABLED
             part_queries.forget_product(session, reader.due.id, part.product)
-        elif (found := part_queries.lock_part(session, reader.due.id, part)) is not None:
-            state, now = found[0], deps.clock(found[1])
+            for kind in PartKind:
+                reader.states.pop(Part(kind=kind, product=part.product), None)
+        else:
+            state = reader.states.get(part, PartState())
             if isinstance(error, Throttled):
-                after = rules.put_off(state, reason, now, full=full)
+                after = rules.put_off(state, reason, reader.as_of, full=full)
                 outcome = Outcome.FAILED if after.failures > state.failures else Outcome.PUT_OFF
             else:
-                after = rules.failed(state, reason, now, full=full)
-            part_queries.write_part(session, reader.due.id, part, after)
+                after = rules.failed(state, reason, reader.as_of, full=full)
+            with suppress(OvertakenError):  # a newer sync knows better
+                reader.write(session, part, after)
             reason = after.error or reason
     again = error.retry_after if isinstance(error, Throttled) and error.scope in SHARED else None
     return PartSync(

@@ -1,11 +1,11 @@
 """Questions about the parts of an account's sync: how each stands, and the reports that are outstanding."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, Text, and_, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, Table, Text, bindparam, delete, func, or_, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
@@ -43,41 +43,36 @@ def state_of(row: Row[Any]) -> PartState:
     return PartState.model_validate(found)
 
 
-_IS_PART = and_(
-    _PARTS.c.account_id == _ACCOUNTS.c.id,
-    _PARTS.c.kind == bindparam("kind"),
-    _PARTS.c.ad_product == bindparam("product"),
-)
-_LOCK = precompiled(
-    select(_NOW, *_STATE)
-    .select_from(_ACCOUNTS.outerjoin(_PARTS, _IS_PART))
-    .where(_ACCOUNTS.c.id == bindparam("account"))
-    .with_for_update(of=_ACCOUNTS)
-)
-
-
-def lock_part(session: Session, account_id: int, part: Part) -> tuple[PartState, datetime] | None:
-    """Lock an account, and return the state of a part of it and the time; None if the account is gone."""
-    row = session.execute(_LOCK, {"account": account_id, "kind": part.kind, "product": part.product}).one_or_none()
-    return None if row is None else (state_of(row), row.now)
-
-
 _KEY = ("account_id", "kind", "ad_product")
 _VALUES: dict[str, ColumnElement[Any]] = {
     name: bindparam(name, type_=_PARTS.c[name].type) for name in (*_KEY, *STATE) if name != "left_out_rows"
 }
 _INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam("left_out_rows", type_=Text), JSONB)})
+_KNOWN = bindparam("known", type_=_PARTS.c.as_of.type)
 _WRITE = precompiled(
-    _INSERT.on_conflict_do_update(index_elements=_KEY, set_={name: _INSERT.excluded[name] for name in STATE})
+    _INSERT.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={name: _INSERT.excluded[name] for name in STATE},
+        where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
+    ).returning(_PARTS.c.account_id)
 )
 
 
-def write_part(session: Session, account_id: int, part: Part, state: PartState) -> None:
-    """Write the state of a part."""
+def write_part(session: Session, account_id: int, part: Part, state: PartState, known: datetime | None) -> bool:
+    """Write the state of a part, unless a sync that began later was faster. Return whether it was written.
+
+    Args:
+        session: Its transaction also writes what was read.
+        account_id: Our id of the account.
+        part: The part.
+        state: Its new state.
+        known: Its `as_of` when the sync began: if it is the same still, no other sync was there, whatever its value.
+    """
     row = state.model_dump()
     rows = row["left_out_rows"]
     row["left_out_rows"] = None if rows is None else orjson.dumps(rows).decode()
-    session.execute(_WRITE, row | {"account_id": account_id, "kind": part.kind, "ad_product": part.product})
+    row |= {"account_id": account_id, "kind": part.kind, "ad_product": part.product, "known": known}
+    return session.scalar(_WRITE, row) is not None
 
 
 def forget_product(session: Session, account_id: int, product: str) -> None:
@@ -88,9 +83,6 @@ def forget_product(session: Session, account_id: int, product: str) -> None:
     )
 
 
-_STATES = precompiled(
-    select(_PARTS.c.kind, _PARTS.c.ad_product, *_STATE).where(_PARTS.c.account_id == bindparam("account"))
-)
 _SUM_UP = precompiled(
     update(_ACCOUNTS)
     .where(_ACCOUNTS.c.id == bindparam("account"))
@@ -98,12 +90,8 @@ _SUM_UP = precompiled(
 )
 
 
-def sum_up(session: Session, account_id: int) -> None:
+def sum_up(session: Session, account_id: int, states: Mapping[Part, PartState]) -> None:
     """Write the columns of an account that sum up its parts."""
-    states = {
-        Part(kind=PartKind(row.kind), product=row.ad_product): state_of(row)
-        for row in session.execute(_STATES, {"account": account_id})
-    }
     session.execute(_SUM_UP, {"account": account_id, **account_state(states)})
 
 
@@ -123,10 +111,8 @@ def has_open_requests(session: Session, account_id: int) -> bool:
 
 def approve_removals(session: Session, account_id: int) -> int:
     """Let the next full sync remove the campaigns that are held. Return how many there are."""
-    listings = and_(SyncPart.account_id == account_id, SyncPart.kind == PartKind.CAMPAIGNS, SyncPart.held > 0)
-    return sum(
-        session.scalars(update(SyncPart).where(listings).values(approved=SyncPart.held).returning(SyncPart.held))
-    )
+    held = (SyncPart.account_id == account_id, SyncPart.kind == PartKind.CAMPAIGNS, SyncPart.held > 0)
+    return sum(session.scalars(update(SyncPart).where(*held).values(approved=SyncPart.held).returning(SyncPart.held)))
 
 
 def read_requests(session: Session, account_id: int, product: str) -> list[KnownRequest]:

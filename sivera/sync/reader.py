@@ -1,7 +1,5 @@
 """The sync of one account under way: what is read, and the transaction that stores it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,10 +23,13 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True)
 class Reader:
-    """The sync of one account under way. `as_of` is when it began, on the database's clock, like everything stored."""
+    """The sync of one account under way.
+
+    `as_of` is when it began, on the database's clock, like everything stored. `states` has the state of each part that
+    was synced before.
+    """
 
     engine: Engine
-    clock: Callable[[datetime], datetime]
     due: DueAccount
     account: values.AdAccount
     client: PlatformClient
@@ -37,6 +38,7 @@ class Reader:
     mode: SyncMode
     lookback_days: int | None
     as_of: datetime
+    states: dict[Part, PartState]
 
     @property
     def is_full(self) -> bool:
@@ -59,18 +61,13 @@ class Reader:
         today = self.as_of.astimezone(self.zone).date()
         return rules.metrics_window(self.due.platform, self.mode, self.lookback_days, today, state)
 
-    @contextmanager
-    def storing(self, part: Part) -> Iterator[tuple[Session, PartState, datetime]]:
-        """Open the transaction that stores what was read of a part; yield it, the part's state and the time.
+    def write(self, session: Session, part: Part, state: PartState) -> None:
+        """Write the new state of a part, in the transaction that stores what was read.
 
         Raises:
             OvertakenError: What is stored is newer.
         """
-        with Session(self.engine) as session, session.begin():
-            found = part_queries.lock_part(session, self.due.id, part)
-            if found is None:
-                raise OvertakenError
-            state, now = found[0], self.clock(found[1])
-            if state.as_of is not None and self.as_of < state.as_of <= now:
-                raise OvertakenError
-            yield session, state, now
+        known = self.states.get(part, PartState()).as_of
+        if not part_queries.write_part(session, self.due.id, part, state, known):
+            raise OvertakenError
+        self.states[part] = state

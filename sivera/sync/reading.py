@@ -17,7 +17,7 @@ from sivera.platforms.base import (
     ConfirmsDeletions,
     PreparesReports,
 )
-from sivera.sync import part_queries, queries, rules
+from sivera.sync import queries, rules
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reader import Reader
 from sivera.sync.report_reading import read_reports
@@ -47,16 +47,16 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
     changed = None if since is None or since > reader.as_of else values.Period(since=since, until=reader.as_of)
     listing = reader.client.list_campaigns(reader.tokens, reader.account, part.product, changed)
     gone = _confirmed_deletions(reader, part, listing) if changed is None else frozenset()
-    with reader.storing(part) as (session, stored, now):
+    now = reader.as_of
+    with Session(reader.engine) as session, session.begin():
         added, changed_, removed = queries.upsert_campaigns(session, reader.due.id, listing.campaigns, now)
         unchanged = len(listing.campaigns) - added - changed_ - removed
-        held, approved = stored.held, stored.approved
+        held, approved = state.held, state.approved
         if changed is None and listing.complete:
-            ended, held = _remove_missing(session, reader.due.id, part, stored, listing, gone, now)
+            ended, held = _remove_missing(session, reader.due.id, part, state, listing, gone, now)
             removed, approved = removed + ended, 0  # an approval is for one listing
-        after = rules.succeeded(stored, reader.as_of, now, full=reader.is_full, left_out=listing.left_out)
-        after = after.model_copy(update={"held": held, "approved": approved})
-        part_queries.write_part(session, reader.due.id, part, after)
+        after = rules.succeeded(state, now, full=reader.is_full, left_out=listing.left_out)
+        reader.write(session, part, after.model_copy(update={"held": held, "approved": approved}))
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
@@ -150,13 +150,14 @@ def _store_metrics(
     left_out: list[values.OddRow],
     held: int,
 ) -> queries.Replaced:
-    with reader.storing(part) as (session, stored, now):
+    now = reader.as_of
+    with Session(reader.engine) as session, session.begin():
         replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(stored, reading.window)
+        after = rules.covering(reader.states.get(part, PartState()), reading.window)
         if is_last:
-            after = rules.succeeded(after, reader.as_of, now, full=reader.is_full, left_out=left_out)
-            after = after.model_copy(update={"held": held + replaced.held, "figures_as_of": reader.as_of})
-        part_queries.write_part(session, reader.due.id, part, after)
+            after = rules.succeeded(after, now, full=reader.is_full, left_out=left_out)
+            after = after.model_copy(update={"held": held + replaced.held, "figures_as_of": now})
+        reader.write(session, part, after)
     return replaced
 
 
@@ -164,10 +165,9 @@ def _read_totals(reader: Reader, part: Part, state: PartState) -> PartSync:
     assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - only such a platform has this part
     window = reader.window(state)
     totals = reader.client.read_totals(reader.tokens, reader.account, window)
-    with reader.storing(part) as (session, stored, now):
-        queries.write_totals(session, reader.due.id, window, totals, now)
-        after = rules.succeeded(stored, reader.as_of, now, full=True, left_out=())
-        part_queries.write_part(session, reader.due.id, part, after)
+    with Session(reader.engine) as session, session.begin():
+        queries.write_totals(session, reader.due.id, window, totals, reader.as_of)
+        reader.write(session, part, rules.succeeded(state, reader.as_of, full=True, left_out=()))
     return PartSync(part=part, outcome=Outcome.SYNCED)
 
 

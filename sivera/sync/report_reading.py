@@ -43,17 +43,17 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
         if since is not None and reader.as_of - since >= rules.LASTING:
             raise LeftAlone(reader.due.platform, f"has delivered no report since {since:%Y-%m-%d %H:%M} UTC")
     left_out = [row for _, reading in collected for row in reading.left_out]
-    with reader.storing(part) as (session, stored, now):
-        after = rules.succeeded(stored, reader.as_of, now, full=reader.is_full, left_out=left_out)
+    with Session(reader.engine) as session, session.begin():
         # Until the first report has arrived, its age is counted from the request.
-        after = after.model_copy(update={"figures_as_of": stored.figures_as_of or reader.as_of})
-        part_queries.write_part(session, reader.due.id, part, after)
+        state = reader.states.get(part, PartState(figures_as_of=reader.as_of))
+        state = rules.succeeded(state, reader.as_of, full=reader.is_full, left_out=left_out)
+        reader.write(session, part, state)
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
         metric_rows=sum(replaced.written for replaced, _ in collected),
         left_out=tuple(left_out),
-        note=held_days(after.held) if after.held else "",
+        note=held_days(state.held) if state.held else "",
     )
 
 
@@ -99,13 +99,14 @@ def _store_report(
         window = reading.window.model_copy(update={"until": min(until, reading.window.until)})
         rows = tuple(row for row in reading.rows if row.day <= window.until)
         reading = reading.model_copy(update={"window": window, "rows": rows})
-    with reader.storing(part) as (session, stored, now):
+    now = reader.as_of
+    with Session(reader.engine) as session, session.begin():
         replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(stored, reading.window)
+        after = rules.covering(reader.states.get(part, PartState()), reading.window)
         if until is None:
             as_of = rules.report_as_of(request.window, request.requested_at, reader.zone)
-            newest = max(as_of, stored.figures_as_of or as_of)
+            newest = max(as_of, after.figures_as_of or as_of)
             after = after.model_copy(update={"figures_as_of": newest, "held": replaced.held})
-        part_queries.write_part(session, reader.due.id, part, after)
+        reader.write(session, part, after)
         part_queries.end_request(session, reader.due.id, request.report_id, now, collected=True)
     return replaced
