@@ -21,7 +21,8 @@ from sivera.reasons import is_worth_a_retry, reason_for
 from sivera.sync import part_queries, rules
 from sivera.sync.parts import Part, PartKind, PartState, parts_of
 from sivera.sync.plan import DueAccount, SyncMode
-from sivera.sync.reading import OvertakenError, Reader, read_part
+from sivera.sync.reader import OvertakenError, Reader
+from sivera.sync.reading import read_part
 from sivera.sync.summary import AccountSync, Outcome, PartSync
 
 logger = logging.getLogger("sivera.sync")

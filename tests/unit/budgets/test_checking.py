@@ -189,7 +189,7 @@ def test_figures_are_old_if_reports_do_not_come_though_the_account_is_synced(led
     subject = f"account-{account}.campaign-{campaign}.month"
     ledger.check()
     ledger.execute("UPDATE campaign_daily_metrics SET spend = 1")
-    ledger.go_to(NOW + timedelta(hours=15))
+    ledger.go_to(NOW + timedelta(hours=25))
     ledger.reported(account, ledger.now, "SPONSORED_PRODUCTS")
     assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
     assert ledger.open() == {subject: 80}

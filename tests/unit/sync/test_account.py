@@ -375,7 +375,7 @@ def test_a_reply_that_would_erase_days_with_spend_is_held(stage: Stage, world: W
     before = stage.contents()["metrics"]
     (account,) = world.accounts_of(next(iter(world.grants.values())))
     for campaign in account.campaigns.values():
-        for n in range(40):
+        for n in range(-1, 40):
             world.restate(campaign.id, account.today(stage.now()) - timedelta(days=n), ZERO)
     held = stage.sync(due)
     assert (held.outcome, stage.contents()["metrics"]) == (Outcome.SYNCED, before)
