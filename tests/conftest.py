@@ -1,6 +1,7 @@
 """What all tests share: a sandbox world over real HTTP, and real PostgreSQL."""
 
 import base64
+import os
 import shutil
 import signal
 import tempfile
@@ -69,6 +70,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         room = item.path.relative_to(root).parts[0]
         item.add_marker(pytest.mark.xdist_group("system" if room == "system" else str(item.path.relative_to(root))))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are processors: tests of whole stacks wait more than they compute."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 class Stageable:
