@@ -4,7 +4,6 @@ import json as json_format
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +13,7 @@ from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, PlatformError, SiveraError
 from sivera.grants import queries
-from sivera.platforms.checking import Check, Checker, Verdict, exit_code, open_recorded
+from sivera.platforms.checking import Check, Checker, exit_code, open_recorded
 from sivera.values import AdAccount, PlatformName
 
 
@@ -79,20 +78,21 @@ def _account(row: object) -> AdAccount:
 
 
 def _line(one: Check) -> str:
-    sent = one.exchange
-    where = f": {sent.method} {sent.path}" if sent else ""
-    took = f", {sent.seconds:.1f} s" if sent and sent.seconds is not None else ""
-    code = f" ({one.code})" if one.code else ""
-    why = f". {one.why[:1].upper()}{one.why[1:]}{code}" if one.why else ""
-    return f"{one.verdict:<11}{one.step}{where}{took}{why}"
+    said = f"{one.verdict:<11}{one.step}"
+    if sent := one.exchange:
+        said += f": {sent.method} {sent.path}"
+        said += f", rows: {sent.rows}" if sent.rows and not sent.is_refused else ""
+        said += f", {sent.seconds:.1f} s" if sent.seconds is not None else ""
+    if one.left_out:
+        said += f". Rows left out: {one.left_out}, first {one.row or 'one without an id'}"
+    if one.why:
+        said += f". {one.why[:1].upper()}{one.why[1:]}" + (f" ({one.code})" if one.code else "")
+    return said
 
 
 def _save(path: Path, platform: PlatformName, checks: Sequence[Check]) -> None:
     """Write the checks without the platform's words, which can hold names; ours begin with 'sent'."""
-    told: list[dict[str, Any]] = []
-    for one in checks:
-        is_ours = one.verdict in (Verdict.UNEXPECTED, Verdict.SLOW) and one.why.startswith(("sent ", "took "))
-        told.append(asdict(one) | {"why": one.why if is_ours else ""})
+    told = [asdict(one) | {"row": None, "why": one.why if one.why.startswith("sent ") else ""} for one in checks]
     try:
         path.write_text(json_format.dumps({"platform": platform, "checks": told}, indent=1) + "\n")
     except OSError as error:

@@ -61,7 +61,7 @@ class Check:
     """A kind of request of a step, and what became of it: `why` is a sentence, `code` the platform's.
 
     `exchange` is the request of the kind that failed, or else had most rows; None if none was sent. `left_out` counts
-    the rows that were odd.
+    the rows that were odd, and `row` names the first of them.
     """
 
     step: str
@@ -71,6 +71,7 @@ class Check:
     exchange: Exchange | None = None
     requests: int = 0
     left_out: int = 0
+    row: str | None = None
 
 
 class _NeverWaits(Breaker):
@@ -191,13 +192,13 @@ def _check(step: str, exchanges: Sequence[Exchange], error: PlatformError | None
     elif len(refused) == len(exchanges):
         verdict, why = Verdict.REFUSED, f"answered HTTP {refused[0]}; the jobs go on without it"
     elif odd:
-        verdict, why = Verdict.UNEXPECTED, f"left out {odd[0].id or 'a row without an id'}: {odd[0].why}"
+        verdict, why = Verdict.UNEXPECTED, odd[0].why
     elif max(exchange.seconds or 0 for exchange in exchanges) > SLOW_SECONDS:
         verdict, why = Verdict.SLOW, f"took over {SLOW_SECONDS:g} seconds; we wait {READ_TIMEOUT_SECONDS:g}"
     elif refused:
         why = f"{len(refused)} of {len(exchanges)} were answered HTTP {refused[0]}"
     shown = exchanges[-1] if error is not None else max(exchanges, key=lambda exchange: exchange.rows)
-    return Check(step, verdict, why, code, shown, len(exchanges), len(odd))
+    return Check(step, verdict, why, code, shown, len(exchanges), len(odd), odd[0].id if odd else None)
 
 
 def _verdict_on(error: PlatformError) -> Verdict:

@@ -6,6 +6,7 @@ So a record can be shown to anyone: it has no id, no name, no token and no amoun
 import gzip
 import re
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,7 +78,9 @@ class Recorder:
 def exchange_of(request: httpx.Request, base: str = "") -> Exchange:
     """Describe a request by the names in it."""
     headers = [name for name, value in request.headers.items() if _is_ours(name, value)]
-    parameters = {name for name, _ in parse_qsl(request.url.query.decode())} | set(_body_names(request))
+    parameters = {name for name, _ in parse_qsl(request.url.query.decode(), keep_blank_values=True)} | set(
+        _body_names(request)
+    )
     if request.method == "GET" and not headers and "client_id" not in parameters:
         return Exchange("GET", SIGNED_URL, [], [])  # nothing in it is ours
     path = REGION.sub("", request.url.path.removeprefix(base))
@@ -111,7 +114,7 @@ def body_of(content: bytes) -> Any:
     """Parse a body, also a file of gzip; None if it is no JSON."""
     try:
         return orjson.loads(gzip.decompress(content) if content[:2] == GZIP else content)
-    except (OSError, EOFError, orjson.JSONDecodeError):
+    except (OSError, EOFError, zlib.error, orjson.JSONDecodeError):
         return None
 
 
@@ -137,14 +140,13 @@ def types_of(body: Any) -> dict[str, str]:
 
 
 def rows_in(body: Any) -> int:
-    """Count the rows of the first list in a reply, or in its parts."""
-    if isinstance(body, dict):
-        return next((count for inner in body.values() if (count := rows_in(inner))), 0)
-    if not isinstance(body, list):
-        return 0
-    return sum(rows_in(inner) for inner in body) if any(map(_is_chunk, body)) else len(body)
-
-
-def _is_chunk(row: Any) -> bool:
-    """Whether it is a part of Google's stream, which is a list of lists."""
-    return isinstance(row, dict) and "fieldMask" in row
+    """Count the objects in the first list of objects in a reply; a part of Google's stream has a list of its own."""
+    match body:
+        case dict():
+            return next((count for inner in body.values() if (count := rows_in(inner))), 0)
+        case [{"fieldMask": _}, *_]:
+            return sum(map(rows_in, body))
+        case list():
+            return sum(isinstance(row, dict) for row in body)
+        case _:
+            return 0

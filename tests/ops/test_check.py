@@ -47,7 +47,8 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     sivera: Sivera, ready: Stage, tmp_path: Path
 ) -> None:
     old = ready.connect(ready.world.add_grant(PlatformName.META, campaigns=3), team="Hanok").credential_id
-    new = ready.connect(ready.world.add_grant(PlatformName.META, campaigns=3), team="Northwind").credential_id
+    meta = ready.world.add_grant(PlatformName.META, campaigns=3)
+    new = ready.connect(meta, team="Northwind").credential_id
     error = {"error": {"code": 100, "message": "(#100) No perms for Northwind", "type": "OAuthException"}}
     ready.world.faults.add(Fault(FaultKind.BODY, PlatformName.META, "campaigns", status=400, value=error))
     file = tmp_path / "meta.json"
@@ -62,6 +63,16 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     assert "accepted" in {one["verdict"] for one in found["checks"]}
     assert "Northwind" not in file.read_text()
     assert '"code": "100"' in file.read_text()
+
+    ready.world.faults.clear()
+    (site, *_) = ready.world.accounts_of(meta)
+    (campaign, *_) = site.campaigns
+    ready.world.faults.add(Fault(FaultKind.ODD_ROW, PlatformName.META, "campaigns", match=campaign, field="name"))
+    said = sivera("check", "meta", "--save", str(file)).out
+    assert f"Rows left out: 1, first {campaign}. Sent a reply in which name is missing" in said
+    assert "in which name is missing" in file.read_text()
+    assert campaign not in file.read_text()
+    ready.world.faults.add(Fault(FaultKind.BODY, PlatformName.META, "campaigns", status=400, value=error))
 
     said = sivera("check", "meta", "--grant", str(old)).out
     assert "\nrefused    campaigns: GET /v26.0/act_{id}/campaigns, " in said

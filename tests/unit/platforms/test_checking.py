@@ -97,7 +97,7 @@ def test_a_row_without_a_field_is_unexpected(new_desk: NewDesk, platform: Platfo
     checks = checked(desk)
     (odd, *_) = [check for check in checks if check.verdict is Verdict.UNEXPECTED]
     assert odd.step.startswith("campaigns")
-    assert odd.left_out == 1
+    assert (odd.left_out, odd.row) == (1, first)
     assert field.rpartition(".")[2] in odd.why
     assert exit_code(checks) == 1
 
@@ -122,6 +122,14 @@ def test_a_product_that_the_account_lacks_is_skipped(new_desk: NewDesk) -> None:
     checks = checked(desk)
     assert {check.verdict for check in checks if "DISPLAY" in check.step} == {Verdict.SKIPPED}
     assert exit_code(checks) == 0
+
+
+def test_a_second_check_takes_over_the_report_of_the_first(new_desk: NewDesk) -> None:
+    desk = new_desk(AMAZON)
+    desk.world.report_seconds = 3600
+    for _ in range(2):
+        checks = checked(desk)
+        assert {check.verdict for check in checks} == {Verdict.ACCEPTED}, checks
 
 
 def test_without_a_network_or_an_account_the_platform_is_not_tried(desk: Desk) -> None:
