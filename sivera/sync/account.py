@@ -11,7 +11,6 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.clock import read_clock
 from sivera.crypto import UndecryptableError
 from sivera.errors import AccountInaccessible, ReconnectRequired, SiveraError, Throttled, ThrottleScope
 from sivera.grants.discovering import rediscover
@@ -38,14 +37,14 @@ SHARED = (ThrottleScope.PLATFORM, ThrottleScope.ENDPOINT)
 class SyncDependencies:
     """What the sync of an account needs from outside.
 
-    `client_for` and `tokens_for` give the platform's client and the grant's token source. `now` is the database's
-    clock: the clocks of machines differ, and what is compared later must not.
+    `client_for` and `tokens_for` give the platform's client and the grant's token source. All times are the database's:
+    the clocks of machines differ, and what is compared later must not. `clock` lets tests move them.
     """
 
     engine: Engine
     client_for: Callable[[values.PlatformName], PlatformClient]
     tokens_for: Callable[[values.PlatformName, int], GrantTokenSource]
-    now: Callable[[Session], datetime] = read_clock
+    clock: Callable[[datetime], datetime] = lambda now: now
 
 
 def sync_account(
@@ -104,13 +103,12 @@ def _load(
 ) -> tuple[Reader, dict[Part, PartState]]:
     with Session(deps.engine) as session:
         rows = part_queries.read_target(session, due.id)
-        now = deps.now(session)
     if not rows:
         raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
     first = rows[0]
     reader = Reader(
         engine=deps.engine,
-        now=deps.now,
+        clock=deps.clock,
         due=due,
         account=values.AdAccount.model_validate({name: getattr(first, name) for name in values.AdAccount.model_fields}),
         client=deps.client_for(due.platform),
@@ -118,7 +116,7 @@ def _load(
         credential_id=first.credential_id,
         mode=mode,
         lookback_days=lookback_days,
-        as_of=now,
+        as_of=deps.clock(first.now),
     )
     parts = {
         Part(kind=PartKind(row.kind), product=row.ad_product): part_queries.state_of(row) for row in rows if row.kind
@@ -173,8 +171,8 @@ def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception
         if isinstance(error, ProductNotEnabled):
             outcome = Outcome.NOT_ENABLED
             part_queries.forget_product(session, reader.due.id, part.product)
-        elif (state := part_queries.lock_part(session, reader.due.id, part)) is not None:
-            now = deps.now(session)
+        elif (found := part_queries.lock_part(session, reader.due.id, part)) is not None:
+            state, now = found[0], deps.clock(found[1])
             if isinstance(error, Throttled):
                 after = rules.put_off(state, reason, now, full=full)
                 outcome = Outcome.FAILED if after.failures > state.failures else Outcome.PUT_OFF

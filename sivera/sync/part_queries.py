@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, Text, and_, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Row, Table, Text, and_, bindparam, delete, func, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
@@ -22,21 +22,18 @@ DESCRIBED = ("credential_id", *values.AdAccount.model_fields)
 REQUESTS_KEPT = timedelta(days=2)
 
 _PARTS = cast("Table", SyncPart.__table__)
-_TARGET = (
-    select(
-        *(getattr(AdAccount, name) for name in DESCRIBED if name != "status"),
-        AdAccount.status,
-        SyncPart.kind,
-        SyncPart.ad_product,
-        *(getattr(SyncPart, name) for name in STATE),
-    )
-    .outerjoin(SyncPart, SyncPart.account_id == AdAccount.id)
-    .where(AdAccount.id == bindparam("account"))
+_ACCOUNTS = cast("Table", AdAccount.__table__)
+_NOW = func.clock_timestamp().label("now")
+_STATE = [_PARTS.c[name] for name in STATE]
+_TARGET = precompiled(
+    select(_NOW, *(_ACCOUNTS.c[name] for name in DESCRIBED), _PARTS.c.kind, _PARTS.c.ad_product, *_STATE)
+    .select_from(_ACCOUNTS.outerjoin(_PARTS, _PARTS.c.account_id == _ACCOUNTS.c.id))
+    .where(_ACCOUNTS.c.id == bindparam("account"))
 )
 
 
 def read_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
-    """Return an account and the state of its parts, a row a part; one row if it has none, none if it is gone."""
+    """Return the time, an account and the state of its parts: a row a part, one if it has none, none if it is gone."""
     return session.execute(_TARGET, {"account": account_id}).all()
 
 
@@ -46,25 +43,23 @@ def state_of(row: Row[Any]) -> PartState:
     return PartState.model_validate(found)
 
 
-_LOCK = (
-    select(AdAccount.id, *(getattr(SyncPart, name) for name in STATE))
-    .outerjoin(
-        SyncPart,
-        and_(
-            SyncPart.account_id == AdAccount.id,
-            SyncPart.kind == bindparam("kind"),
-            SyncPart.ad_product == bindparam("product"),
-        ),
-    )
-    .where(AdAccount.id == bindparam("account"))
-    .with_for_update(of=AdAccount)
+_IS_PART = and_(
+    _PARTS.c.account_id == _ACCOUNTS.c.id,
+    _PARTS.c.kind == bindparam("kind"),
+    _PARTS.c.ad_product == bindparam("product"),
+)
+_LOCK = precompiled(
+    select(_NOW, *_STATE)
+    .select_from(_ACCOUNTS.outerjoin(_PARTS, _IS_PART))
+    .where(_ACCOUNTS.c.id == bindparam("account"))
+    .with_for_update(of=_ACCOUNTS)
 )
 
 
-def lock_part(session: Session, account_id: int, part: Part) -> PartState | None:
-    """Lock an account and return the state of a part of it; None if the account is gone."""
+def lock_part(session: Session, account_id: int, part: Part) -> tuple[PartState, datetime] | None:
+    """Lock an account, and return the state of a part of it and the time; None if the account is gone."""
     row = session.execute(_LOCK, {"account": account_id, "kind": part.kind, "product": part.product}).one_or_none()
-    return None if row is None else state_of(row)
+    return None if row is None else (state_of(row), row.now)
 
 
 _KEY = ("account_id", "kind", "ad_product")
@@ -93,8 +88,13 @@ def forget_product(session: Session, account_id: int, product: str) -> None:
     )
 
 
-_STATES = select(SyncPart.kind, SyncPart.ad_product, *(getattr(SyncPart, name) for name in STATE)).where(
-    SyncPart.account_id == bindparam("account")
+_STATES = precompiled(
+    select(_PARTS.c.kind, _PARTS.c.ad_product, *_STATE).where(_PARTS.c.account_id == bindparam("account"))
+)
+_SUM_UP = precompiled(
+    update(_ACCOUNTS)
+    .where(_ACCOUNTS.c.id == bindparam("account"))
+    .values({name: bindparam(name, type_=_ACCOUNTS.c[name].type) for name in account_state({})})
 )
 
 
@@ -104,10 +104,7 @@ def sum_up(session: Session, account_id: int) -> None:
         Part(kind=PartKind(row.kind), product=row.ad_product): state_of(row)
         for row in session.execute(_STATES, {"account": account_id})
     }
-    mine = AdAccount.id == account_id
-    session.execute(
-        update(AdAccount).where(mine).values(account_state(states)), execution_options={"synchronize_session": False}
-    )
+    session.execute(_SUM_UP, {"account": account_id, **account_state(states)})
 
 
 def parts_by_account(session: Session) -> dict[int, list[SyncPart]]:
@@ -150,7 +147,7 @@ def read_requests(session: Session, account_id: int, product: str) -> list[Known
 
 
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
-    """Remember a request, and forget those that ended long ago."""
+    """Remember a request."""
     row = {
         "account_id": account_id,
         "report_id": request.report_id,
@@ -160,13 +157,13 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
         "requested_at": request.requested_at,
     }
     session.execute(insert(ReportRequest).values(row).on_conflict_do_nothing())
-    old = request.requested_at - REQUESTS_KEPT
-    session.execute(delete(ReportRequest).where(ReportRequest.account_id == account_id, ReportRequest.ended_at < old))
 
 
 def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:
-    """Record that a request ended: it was collected, or given up."""
+    """Record that a request ended: it was collected, or given up. Forget those that ended long ago."""
     _change_request(session, account_id, report_id, ended_at=now, collected=collected)
+    is_old = ReportRequest.ended_at < now - REQUESTS_KEPT
+    session.execute(delete(ReportRequest).where(ReportRequest.account_id == account_id, is_old))
 
 
 def leave_request(

@@ -28,7 +28,7 @@ class Reader:
     """The sync of one account under way. `as_of` is when it began, on the database's clock, like everything stored."""
 
     engine: Engine
-    now: Callable[[Session], datetime]
+    clock: Callable[[datetime], datetime]
     due: DueAccount
     account: values.AdAccount
     client: PlatformClient
@@ -67,8 +67,10 @@ class Reader:
             OvertakenError: What is stored is newer.
         """
         with Session(self.engine) as session, session.begin():
-            state = part_queries.lock_part(session, self.due.id, part)
-            now = self.now(session)
-            if state is None or (state.as_of is not None and self.as_of < state.as_of <= now):
+            found = part_queries.lock_part(session, self.due.id, part)
+            if found is None:
+                raise OvertakenError
+            state, now = found[0], self.clock(found[1])
+            if state.as_of is not None and self.as_of < state.as_of <= now:
                 raise OvertakenError
             yield session, state, now

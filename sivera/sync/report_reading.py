@@ -1,5 +1,6 @@
 """Metrics that a platform prepares as reports: one run requests them, a later run collects and stores them."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from sqlalchemy.orm import Session
@@ -20,10 +21,13 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     """
     client = reader.client
     assert isinstance(client, PreparesReports)  # noqa: S101 - only such a platform comes here
-    collected, trouble = _collect(reader, client, part)
+    known = _requests(reader, part)
+    is_open = [one for one in known if one.ended_at is None]
+    collected, trouble = _collect(reader, client, part, is_open)
+    if is_open:
+        known = _requests(reader, part)
     today = reader.as_of.astimezone(reader.zone).date()
     windows = client.report_windows(part.product, reader.window(state), today)
-    known = _requests(reader, part)
     for window in reports.windows_to_ask(windows, known, reader.as_of):
         report_id = client.request_report(reader.tokens, reader.account, part.product, window)
         request = values.ReportRequest(
@@ -59,7 +63,7 @@ def _requests(reader: Reader, part: Part) -> list[reports.KnownRequest]:
 
 
 def _collect(
-    reader: Reader, client: PreparesReports, part: Part
+    reader: Reader, client: PreparesReports, part: Part, requests: Sequence[reports.KnownRequest]
 ) -> tuple[list[tuple[queries.Replaced, values.MetricsReading]], PlatformError | None]:
     """Collect the reports that are ready, the newest first; an older one adds the days that no newer one has.
 
@@ -68,7 +72,7 @@ def _collect(
     collected: list[tuple[queries.Replaced, values.MetricsReading]] = []
     trouble: PlatformError | None = None
     until: date | None = None
-    for request in reversed([one for one in _requests(reader, part) if one.ended_at is None]):
+    for request in reversed(requests):
         is_over, is_failure = until is not None and request.window.since > until, False
         if not is_over:
             try:

@@ -392,7 +392,7 @@ def test_a_fetch_that_began_earlier_never_overwrites_a_later_one(
     sync_twice(stage, due)
     stored = stage.contents()
     clock = iter([stage.now() - timedelta(minutes=5)])
-    late = replace(stage.deps(), now=lambda _: next(clock, stage.now()))
+    late = replace(stage.deps(), clock=lambda _: next(clock, stage.now()))
     world.change_campaign(account.platform, account.id, active(account).id, name="Renamed")
     result = sync_account(late, due, SyncMode.FULL)
     assert (result.outcome, result.again_after) == (Outcome.PUT_OFF, 0)
