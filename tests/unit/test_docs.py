@@ -35,8 +35,9 @@ from tasks.job import AnotherInstanceError
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 ENGLISH, KOREAN = ROOT / "docs" / "operations.md", ROOT / "docs" / "operations.ko.md"
+PLATFORMS = ROOT / "docs" / "platforms.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-DOCUMENTS = [*ROOT.glob("*.md"), ENGLISH, KOREAN, *DECISIONS, *(ROOT / "benchmarks").glob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), ENGLISH, KOREAN, PLATFORMS, *DECISIONS, *(ROOT / "benchmarks").glob("*.md")]
 
 BLOCK = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.MULTILINE | re.DOTALL)
 REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md|yaml|toml))")
