@@ -18,7 +18,7 @@ from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient, ProductNotEnabled
 from sivera.reasons import is_worth_a_retry, reason_for
 from sivera.sync import part_queries, rules
-from sivera.sync.parts import Part, PartKind, PartState, parts_of
+from sivera.sync.parts import Part, PartKind, parts_of
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.sync.reader import OvertakenError, Reader
 from sivera.sync.reading import read_part
@@ -76,11 +76,14 @@ def sync_account(
     reader = _load(deps, due, mode, lookback_days)
     passing: list[Exception] = []
     stop: Exception | None = None
-    for part in parts_of(reader.client, mode):
-        state = reader.states.get(part, PartState())
-        if part in ended or _lacks_product(ended, part) or (not even_resting and rules.rests(state, reader.as_of)):
+    parts = [part for part in parts_of(reader.client, mode) if part not in ended]
+    if not even_resting:
+        parts = [part for part in parts if not rules.rests(reader.state(part), reader.as_of)]
+    reader.last = parts[-1] if parts else None
+    for part in parts:
+        if _lacks_product(ended, part):
             continue
-        reader, done = _sync_part(deps, reader, part, state, stop)
+        reader, done = _sync_part(deps, reader, part, stop)
         if isinstance(done, PartSync):
             ended[part] = done
         elif is_worth_a_retry(done) and not is_last:
@@ -93,8 +96,9 @@ def sync_account(
     result = AccountSync.of(due, _unless_it_has_no_product(ended))
     for part in [part for part, done in ended.items() if done.again_after is not None]:
         del ended[part]
-    with Session(deps.engine) as session, session.begin():
-        part_queries.sum_up(session, due.id, reader.states)
+    if not reader.is_summed_up:
+        with Session(deps.engine) as session, session.begin():
+            part_queries.sum_up(session, due.id, reader.states)
     return result
 
 
@@ -129,16 +133,16 @@ def _lacks_product(ended: Mapping[Part, PartSync], part: Part) -> bool:
 
 
 def _sync_part(
-    deps: SyncDependencies, reader: Reader, part: Part, state: PartState, stop: Exception | None
+    deps: SyncDependencies, reader: Reader, part: Part, stop: Exception | None
 ) -> tuple[Reader, PartSync | Exception]:
     """Read and store a part. Return the reader for the next part, and what was done or what went wrong."""
     if stop is not None:
         return reader, stop
-    used = None
+    used, failures = None, reader.state(part).failures
     try:
         used = reader.tokens.current()
         try:
-            result = read_part(reader, part, state)
+            result = read_part(reader, part)
         except AccountInaccessible as error:
             # Perhaps only the way to the account has changed.
             if isinstance(error, ProductNotEnabled) or not rediscover(
@@ -146,7 +150,7 @@ def _sync_part(
             ):
                 raise
             reader = _load(deps, reader.due, reader.mode, reader.lookback_days)
-            result = read_part(reader, part, state)
+            result = read_part(reader, part)
     except OvertakenError:
         return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
     except ReconnectRequired as error:
@@ -156,7 +160,7 @@ def _sync_part(
         return reader, error
     except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
         return reader, error
-    return reader, result.model_copy(update={"recovered": state.failures >= rules.SLOW_LANE_AFTER})
+    return reader, result.model_copy(update={"recovered": failures >= rules.SLOW_LANE_AFTER})
 
 
 def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception) -> PartSync:
@@ -172,7 +176,7 @@ def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception
             for kind in PartKind:
                 reader.states.pop(Part(kind=kind, product=part.product), None)
         else:
-            state = reader.states.get(part, PartState())
+            state = reader.state(part)
             if isinstance(error, Throttled):
                 after = rules.put_off(state, reason, reader.as_of, full=full)
                 outcome = Outcome.FAILED if after.failures > state.failures else Outcome.PUT_OFF

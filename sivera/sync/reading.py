@@ -24,14 +24,14 @@ from sivera.sync.report_reading import read_reports
 from sivera.sync.summary import Outcome, PartSync, held_campaigns, held_days
 
 
-def read_part(reader: Reader, part: Part, state: PartState) -> PartSync:
+def read_part(reader: Reader, part: Part) -> PartSync:
     """Read and store a part of an account.
 
     Raises:
         SiveraError: The part failed; what was stored of it before stays.
         OvertakenError: A newer sync was faster.
     """
-    read = _READ[part.kind]
+    read, state = _READ[part.kind], reader.state(part)
     if part.kind is PartKind.METRICS and isinstance(reader.client, PreparesReports):
         read = read_reports
     result = read(reader, part, state)
@@ -153,7 +153,7 @@ def _store_metrics(
     now = reader.as_of
     with Session(reader.engine) as session, session.begin():
         replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(reader.states.get(part, PartState()), reading.window)
+        after = rules.covering(reader.state(part), reading.window)
         if is_last:
             after = rules.succeeded(after, now, full=reader.is_full, left_out=left_out)
             after = after.model_copy(update={"held": held + replaced.held, "figures_as_of": now})

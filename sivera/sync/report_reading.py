@@ -44,9 +44,9 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
             raise LeftAlone(reader.due.platform, f"has delivered no report since {since:%Y-%m-%d %H:%M} UTC")
     left_out = [row for _, reading in collected for row in reading.left_out]
     with Session(reader.engine) as session, session.begin():
+        state = rules.succeeded(reader.state(part), reader.as_of, full=reader.is_full, left_out=left_out)
         # Until the first report has arrived, its age is counted from the request.
-        state = reader.states.get(part, PartState(figures_as_of=reader.as_of))
-        state = rules.succeeded(state, reader.as_of, full=reader.is_full, left_out=left_out)
+        state = state.model_copy(update={"figures_as_of": state.figures_as_of or reader.as_of})
         reader.write(session, part, state)
     return PartSync(
         part=part,
@@ -102,7 +102,7 @@ def _store_report(
     now = reader.as_of
     with Session(reader.engine) as session, session.begin():
         replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(reader.states.get(part, PartState()), reading.window)
+        after = rules.covering(reader.state(part), reading.window)
         if until is None:
             as_of = rules.report_as_of(request.window, request.requested_at, reader.zone)
             newest = max(as_of, after.figures_as_of or as_of)
