@@ -119,7 +119,7 @@ class Ledger(Tables):
         return int(last.id)
 
     def deps(self) -> CheckDependencies:
-        return CheckDependencies(self.engine, "http://ui/run", self.events.extend, lambda: self.now)
+        return CheckDependencies(self.engine, "http://ui/run", self.events.extend, lambda _: self.now)
 
     def check(self, options: BudgetOptions = DEFAULT) -> CheckSummary:
         """Check everything, as a run of the flow."""

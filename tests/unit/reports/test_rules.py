@@ -116,6 +116,11 @@ SHOP = AccountFacts(
     synced_as_of=DAWN,
     reports_as_of=None,
     connected_at=datetime(2026, 1, 1, tzinfo=UTC),
+    is_active=True,
+    currency="USD",
+    covered_since=date(2026, 1, 1),
+    covered_until=date(2026, 12, 31),
+    lacks_product=False,
 )
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 
