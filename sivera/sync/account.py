@@ -110,6 +110,7 @@ def _load(
         client=deps.client_for(due.platform),
         tokens=deps.tokens_for(due.platform, first.credential_id),
         credential_id=first.credential_id,
+        conversion=first.meta_conversion,
         mode=mode,
         lookback_days=lookback_days,
         as_of=now,

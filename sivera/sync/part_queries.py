@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.models import AdAccount, ReportRequest, SyncPart
+from sivera.models import AdAccount, ReportRequest, SyncPart, Team
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reports import KnownRequest, is_given_up
 from sivera.sync.rules import account_state
@@ -28,8 +28,10 @@ _TARGET = (
         AdAccount.status,
         SyncPart.kind,
         SyncPart.ad_product,
+        Team.meta_conversion,
         *(getattr(SyncPart, name) for name in STATE),
     )
+    .join(Team, Team.id == AdAccount.team_id)
     .outerjoin(SyncPart, SyncPart.account_id == AdAccount.id)
     .where(AdAccount.id == bindparam("account"))
 )

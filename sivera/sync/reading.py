@@ -20,6 +20,7 @@ from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import (
     AnswersAtOnce,
     ConfirmsDeletions,
+    CountsActions,
     PlatformClient,
     PreparesReports,
     ReportLost,
@@ -36,7 +37,10 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True)
 class Reader:
-    """The sync of one account under way. `as_of` is when it began, on the database's clock, like everything stored."""
+    """The sync of one account under way. `as_of` is when it began, on the database's clock, like everything stored.
+
+    `conversion` is the action that the team counts as a conversion, on a platform where it may choose.
+    """
 
     engine: Engine
     now: Callable[[Session], datetime]
@@ -45,6 +49,7 @@ class Reader:
     client: PlatformClient
     tokens: GrantTokenSource
     credential_id: int
+    conversion: str | None
     mode: SyncMode
     lookback_days: int | None
     as_of: datetime
@@ -174,7 +179,11 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
     written = held = 0
     left_out: list[values.OddRow] = []
     reading = None
-    readings = reader.client.read_metrics(reader.tokens, reader.account, reader.window(state))
+    client, asked = reader.client, (reader.tokens, reader.account, reader.window(state))
+    if reader.conversion and isinstance(client, CountsActions):
+        readings = client.read_metrics(*asked, (reader.conversion,))
+    else:
+        readings = client.read_metrics(*asked)
     while True:
         failure: Exception | None = None
         try:
