@@ -77,6 +77,7 @@ def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until
             closed=len(events) - opened,
             worst=worst_first(judged.readings),
             failures=judged.failures,
+            unreported=judged.unreported,
         )
     return found
 

@@ -157,8 +157,8 @@ def test_whatever_is_spent_the_level_is_right_and_never_flaps_at_one_amount(
     [
         (NOW - timedelta(hours=6), None, False),
         (NOW - timedelta(hours=6, seconds=1), None, True),
-        (NOW, NOW - timedelta(hours=14), False),
-        (NOW, NOW - timedelta(hours=14, seconds=1), True),
+        (NOW, NOW - timedelta(hours=24), False),
+        (NOW, NOW - timedelta(hours=24, seconds=1), True),
         (NOW - timedelta(hours=7), NOW, True),
     ],
 )

@@ -4,14 +4,17 @@ import math
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy.orm import Session
 
+from sivera.reports.options import ReportOptions
 from sivera.reports.summary import ReportTally
 from sivera.reports.texts import CONVERSIONS, PURCHASES, TEXTS, UNDEFINED, Language
-from sivera.reports.writing import NotKeptError, revise_reports, write_reports
+from sivera.reports.writing import NotKeptError, ReportDependencies, plan_reports, revise_reports, write_reports
 from sivera.values import PlatformName
 from tests.unit.grants.processes import run
 from tests.unit.reports.books import DAY, NEXT_MORNING, ONE_DAY, Books
@@ -271,6 +274,27 @@ def test_a_report_says_what_a_conversion_is_and_adds_none_up_over_platforms(book
 
 
 # Which reports are written, and when
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_the_clock_of_a_machine_does_not_matter(books: Books, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + days * ONE_DAY
+
+    now = datetime.now(UTC)
+    # There it is noon, so that no report falls due within this test.
+    zone = f"Etc/GMT{(now.hour - 12):+d}"
+    yesterday = now.astimezone(ZoneInfo(zone)).date() - ONE_DAY
+    books.ran(books.account(books.team(timezone=zone), timezone=zone, synced=now), yesterday, 10)
+    monkeypatch.setattr("sivera.clock.datetime", Wrong)
+    deps = ReportDependencies(books.engine, books.deps().files)
+    with Session(books.engine) as session:
+        (team,) = plan_reports(session, ReportOptions(), deps.now(session)).due
+    assert write_reports(deps, team, math.inf).reports == (yesterday,)
+    assert f"Written {yesterday + ONE_DAY:%B} {(yesterday + ONE_DAY).day}, " in words(books.page(yesterday))
+    assert MISSING not in books.page(yesterday)
 
 
 def test_a_restated_day_is_written_again_in_place_and_nothing_else_is(books: Books) -> None:
