@@ -2,7 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from sivera.budgets.options import BudgetOptions
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 from tests.unit.budgets.ledger import DEFAULT, NOW, Ledger, without_period
+from tests.unit.tables import machine_clock
 
 FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
 DAY = timedelta(days=1)
@@ -208,12 +209,7 @@ def test_a_budget_of_campaigns_without_reports_cannot_be_judged_and_is_no_failur
 
 @pytest.mark.parametrize("days", [-2, 2])
 def test_the_clock_of_a_machine_does_not_matter(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime.now(tz) + days * DAY
-
-    monkeypatch.setattr("sivera.clock.datetime", Wrong)
+    monkeypatch.setattr("sivera.clock.datetime", machine_clock(days))
     ledger.now = datetime.now(UTC)
     account = ledger.account()
     ledger.spend(account, ledger.campaign(account, "100"), "70", ledger.now.date())

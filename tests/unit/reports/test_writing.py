@@ -4,7 +4,7 @@ import math
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from sivera.values import PlatformName
 from tests.unit.grants.processes import run
 from tests.unit.reports.books import DAY, NEXT_MORNING, ONE_DAY, Books
 from tests.unit.reports.killed import write_and_die
+from tests.unit.tables import machine_clock
 
 TODAY = {"make_up_days": 0}
 MISSING, _ = TEXTS["missing"]
@@ -278,17 +279,12 @@ def test_a_report_says_what_a_conversion_is_and_adds_none_up_over_platforms(book
 
 @pytest.mark.parametrize("days", [-2, 2])
 def test_the_clock_of_a_machine_does_not_matter(books: Books, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime.now(tz) + days * ONE_DAY
-
     now = datetime.now(UTC)
     # There it is noon, so that no report falls due within this test.
     zone = f"Etc/GMT{(now.hour - 12):+d}"
     yesterday = now.astimezone(ZoneInfo(zone)).date() - ONE_DAY
     books.ran(books.account(books.team(timezone=zone), timezone=zone, synced=now), yesterday, 10)
-    monkeypatch.setattr("sivera.clock.datetime", Wrong)
+    monkeypatch.setattr("sivera.clock.datetime", machine_clock(days))
     deps = ReportDependencies(books.engine, books.deps().files)
     with Session(books.engine) as session:
         (team,) = plan_reports(session, ReportOptions(), deps.now(session)).due
