@@ -263,7 +263,8 @@ class _Scope:
         oldest = min(since, partial_day - HISTORY)
         days = queries.read_team_spend(session, self.counted, self.budget.currency, oldest)
         spent = sum((spend for day, spend in days.items() if since <= day <= until), NOTHING)
-        known_from = [one.known_from for one in self.watched]
+        # Of an account that was closed when it was connected, nothing is ever read.
+        known_from = [one.known_from for one in self.watched if one.known_from or one.account.status == ACTIVE]
         lacking = _unknown_before(since, known_from)
         if unreported := queries.count_unreported(session, self.counted):
             lacking.append(f"The platforms report no figures of {unreported} campaigns")
@@ -287,6 +288,11 @@ class _Scope:
             as_of=min((one.account.metrics_as_of for one in self.fresh if one.account.metrics_as_of), default=None),
             # No platform keeps to it, so nothing bounds it.
             projection=project(
-                spent, days, partial_day, until, since=since, known_from=max(day or date.max for day in known_from)
+                spent,
+                days,
+                partial_day,
+                until,
+                since=since,
+                known_from=max((day or date.max for day in known_from), default=date.min),
             ),
         )
