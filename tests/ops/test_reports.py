@@ -19,7 +19,7 @@ def books(ready: Stage, tmp_path: Path) -> Books:
     return Books(ready.engine, tmp_path / "reports")
 
 
-def test_a_team_s_zone_language_and_conversion_are_set_and_unknown_ones_are_refused(sivera: Sivera, books: Books) -> None:
+def test_what_is_known_of_a_team_is_set_and_unknown_values_are_refused(sivera: Sivera, books: Books) -> None:
     books.team("한빛 커머스")
     assert "en" in sivera("teams", "list").out
     said = sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Seoul", "--language", "ko").out
