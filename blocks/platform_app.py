@@ -51,8 +51,11 @@ class PlatformApp(CredentialsBlock, StrictBlock):  # the configuration of the la
 
     def get_client(self, platform: PlatformName, breaker: Breaker | None = None) -> PlatformClient:
         """Return a client of the platform, for any grant. Clients that share a breaker wait together."""
-        credentials = AppCredentials(**{name: getattr(self, name) for name in AppCredentials.model_fields})
-        return open_client(platform, credentials, breaker)
+        return open_client(platform, self.credentials(), breaker)
+
+    def credentials(self) -> AppCredentials:
+        """Return the credentials that the block holds."""
+        return AppCredentials(**{name: getattr(self, name) for name in AppCredentials.model_fields})
 
 
 def load_platform_app(platform: PlatformName) -> PlatformApp:

@@ -25,6 +25,9 @@ app = App(
 STARTERS = ("demo", "up")
 """What does not work on a Prefect server that runs already: of the stack in this folder, or the environment's."""
 
+TELLING = ("check", "doctor")
+"""Commands that tell by the exit code 1 what they have found: that they failed is 2."""
+
 app.command(
     "ops.stack.demo:demo",
     name="demo",
@@ -82,6 +85,13 @@ app.command(
     "The exit code is 0 if nothing needs a person, and 1 if something does or the question fails.",
 )
 app.command(
+    "ops.commands.check:check",
+    name="check",
+    help="Send each read-only request of the jobs to a platform once, and print which of them it takes.\n\n"
+    "It uses the newest grant that works, stores nothing, and shows no token. The exit code is 0 if the platform takes "
+    "all of them, 1 if it refuses one or answers in an unexpected way, and 2 if it could not be tried.",
+)
+app.command(
     "ops.commands.credentials:credentials",
     name="credentials",
     help="The grants with which teams let us read their ad accounts.",
@@ -136,8 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from sivera.errors import SiveraError  # noqa: PLC0415
 
         is_ours = isinstance(error, SiveraError)
-        # To the doctor, 1 is a warning.
-        code = 2 if command == "doctor" else 1
+        code = 2 if command in TELLING else 1
         _fail(str(error) if is_ours else f"an unexpected {type(error).__name__}; {_keep_traceback()}", code)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -153,8 +153,11 @@ class MetaBackend:
         return Reply(objects, headers=self._usage())
 
     def _find(self, grant: Grant, object_id: str) -> tuple[Campaign, Account] | None:
-        found = self.world.find_campaign(self.platform, object_id) if object_id.isdecimal() else None
-        if found is None or found[0].closed or found[0].id not in grant.account_ids:
+        is_id = object_id.isdecimal() and len(object_id) < wire.MAX_DIGITS
+        found = self.world.find_campaign(self.platform, object_id) if is_id else None
+        if found is None or found[0].closed:
+            return None
+        if found[0].grant_id != grant.id and found[0].id not in grant.account_ids:
             return None
         return found[1], found[0]
 
@@ -169,10 +172,11 @@ class MetaBackend:
         if (account.today(self.world.clock.now()) - since).days > OLDEST_INSIGHTS_DAYS:
             message = "(#3018) The start date of the time range cannot be beyond 37 months from the current date"
             raise wire.refusal(message, 3018)
-        days = [since + timedelta(days=offset) for offset in range((until - since).days + 1)]
-        if len(days) > self.world.longest_insights:
+        count = (until - since).days + 1
+        if count > self.world.longest_insights:
             raise wire.too_much_data()
-        limit, after, selection = wire.limit_of(call, len(days)), wire.after_of(call), wire.selection_of(call)
+        limit, after, selection = wire.limit_of(call, count), wire.after_of(call), wire.selection_of(call)
+        days = [since + timedelta(days=offset) for offset in range(count)]
         headers = self._usage(account.id) | {INSIGHTS_THROTTLE: self._insights_throttle()}
         if wire.is_before_empty_page(call):
             return replace(self.empty_page(call), headers=headers)

@@ -15,6 +15,7 @@ from sivera.values import CampaignStatus
 DEFAULT_LIMIT = 25
 MAX_ROWS_TIMES_DAYS = 15_000
 """Meta refuses replies that are too large, by an unpublished rule; here the rule is `limit` times days."""
+MAX_DIGITS = 20
 TRACE = "A1b2C3d4E5f6G7h8I9j0K1l"
 
 STATUSES = {
@@ -71,7 +72,7 @@ def fields_of(call: Call, known: Collection[str], default: Sequence[str], node: 
 def limit_of(call: Call, days: int = 1) -> int:
     """Return the requested rows per page; refuse too many for one reply."""
     text = call.query.get("limit", str(DEFAULT_LIMIT))
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or not 0 < len(text) < MAX_DIGITS or int(text) < 1:
         raise refusal("(#100) Param limit must be an integer greater than zero")
     if int(text) * days > MAX_ROWS_TIMES_DAYS:
         raise too_much_data()

@@ -1,7 +1,8 @@
 """The order in which a run takes its work: platforms take turns, and one that wants no calls waits."""
 
+import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from sivera.breaker import Breaker
@@ -28,20 +29,28 @@ class WorkQueue(Generic[ItemT]):
         breaker: Says which platforms want no calls now.
         share: The most items of one platform that are out at once while other platforms can be called. A slow or
             silent platform must not occupy every thread.
+        monotonic: A clock in seconds that never goes back.
     """
 
-    def __init__(self, items: Iterable[ItemT], breaker: Breaker, share: int) -> None:
-        self._breaker, self._share = breaker, share
+    def __init__(
+        self, items: Iterable[ItemT], breaker: Breaker, share: int, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._breaker, self._share, self._monotonic = breaker, share, monotonic
+        self._later: list[tuple[float, ItemT]] = []
         self._lanes: dict[PlatformName | None, deque[ItemT]] = {}
         self._out: Counter[PlatformName | None] = Counter()
         for item in items:
             self._lanes.setdefault(item.platform, deque()).append(item)
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        return sum(map(len, self._lanes.values())) + len(self._later)
 
     def take(self, most: int) -> list[ItemT]:
         """Return at most this many items of platforms that may be called; the platforms take turns."""
+        now = self._monotonic()
+        for each in [each for each in self._later if each[0] <= now]:
+            self._later.remove(each)
+            self._lanes[each[1].platform].appendleft(each[1])
         taken: list[ItemT] = []
         while len(taken) < most and (ready := self._ready()):
             for platform in ready[: most - len(taken)]:
@@ -59,11 +68,13 @@ class WorkQueue(Generic[ItemT]):
             return callable_
         return [name for name in callable_ if self._out[name] < self._share]
 
-    def put_back(self, item: ItemT) -> None:
-        """Take an item again later, before those that were not tried yet."""
-        self._lanes[item.platform].appendleft(item)
+    def put_back(self, item: ItemT, seconds: float = 0.0) -> None:
+        """Take an item again after this many seconds, before those that were not tried yet."""
+        self._later.append((self._monotonic() + seconds, item))
 
     def seconds_to_wait(self) -> float:
         """Seconds until some item can be taken: 0 if one can be taken now, infinity if none is left."""
-        waits = (self._breaker.seconds_left(platform) for platform, lane in self._lanes.items() if lane)
+        waits = [self._breaker.seconds_left(platform) for platform, lane in self._lanes.items() if lane]
+        now = self._monotonic()
+        waits += [max(0.0, at - now, self._breaker.seconds_left(item.platform)) for at, item in self._later]
         return min(waits, default=float("inf"))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, StringConstraints
 
 
 def _clean(text: str) -> str:
@@ -19,6 +19,10 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e
 
 Name = Annotated[str, AfterValidator(_clean)]
 """A text that people chose, without characters that could take over a terminal, a chat or a page."""
+
+
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$")]
+"""A text that a program chose, such as an id or a status."""
 
 
 class Value(BaseModel):
@@ -75,8 +79,8 @@ class Budget(Value):
 
     kind: BudgetKind
     amount: Decimal | None = None
-    currency: str
-    budget_id: str | None = None
+    currency: Word
+    budget_id: Word | None = None
 
 
 class AdAccount(Value):
@@ -86,13 +90,13 @@ class AdAccount(Value):
     it is reached; `region` the Amazon region that lists it (`na`, `eu`, `fe`).
     """
 
-    external_id: str
+    external_id: Word
     name: Name
-    currency: str
-    timezone: str
+    currency: Word
+    timezone: Word
     status: AccountStatus = AccountStatus.ACTIVE
-    manager_id: str | None = None
-    region: str | None = None
+    manager_id: Word | None = None
+    region: Word | None = None
 
 
 class Campaign(Value):
@@ -101,11 +105,11 @@ class Campaign(Value):
     If the platform reports no figures of the campaign, `is_reported` is false: then a day without a row is unknown.
     """
 
-    external_id: str
+    external_id: Word
     name: Name
     status: CampaignStatus
-    native_status: str
-    ad_product: str | None = None
+    native_status: Word
+    ad_product: Word | None = None
     budget: Budget
     start_date: date | None = None
     end_date: date | None = None
@@ -116,14 +120,14 @@ class Campaign(Value):
 class DailyMetrics(Value):
     """What one campaign did on one day of its account's time zone; money in major units of `currency`."""
 
-    campaign_id: str
+    campaign_id: Word
     day: date
     impressions: int
     clicks: int
     spend: Decimal
     conversions: Decimal
     conversion_value: Decimal
-    currency: str
+    currency: Word
 
 
 class DateWindow(Value):

@@ -85,9 +85,9 @@ def sync_account(
             raise
         _log(logging.WARNING, "Account failed", account, reason=reason_for(error))
         return failed(error)
-    if not result.again:
+    if result.again_after is None:
         del _ended[key]
-    counts = result.model_dump(exclude={"account", "again"}, exclude_defaults=True)
+    counts = result.model_dump(exclude={"account", "again_after"}, exclude_defaults=True)
     if result.outcome is Outcome.FAILED:
         _log(logging.WARNING, "Account failed", account, **counts)
         return Failed(message=result.reason, data=result)

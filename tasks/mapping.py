@@ -45,8 +45,11 @@ ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
 class Tally(Protocol[ItemT_contra]):
     """Adds up a run."""
 
-    def add(self, item: ItemT_contra, result: object, /) -> bool:
-        """Take what an item's task returned or raised. Return whether this run should try the item again."""
+    def add(self, item: ItemT_contra, result: object, /) -> float | None:
+        """Take what an item's task returned or raised.
+
+        Return the seconds after which this run should try the item again, or None if it should not.
+        """
         ...
 
 
@@ -122,8 +125,8 @@ def work_off(
     progress = Progress(job, total=len(items))
     with _counted_calls():
         for item, result in _map(task, queue, at_once, until, constants):
-            if tally.add(item, result):
-                queue.put_back(item)
+            if (seconds := tally.add(item, result)) is not None:
+                queue.put_back(item, seconds)
             else:
                 progress.advance()
 

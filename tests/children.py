@@ -13,6 +13,10 @@ def take_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+# Some images of Python forbid to write bytecode. Then each process compiles all of Prefect, which takes two seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 AT_START = dict(os.environ)
 """The environment before any test: Prefect's command line, called in this process, does not keep it."""
 

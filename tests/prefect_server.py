@@ -15,6 +15,7 @@ import certifi
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.context import SettingsContext, get_settings_context
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
@@ -25,6 +26,7 @@ from prefect.settings import (
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
     PREFECT_LOGGING_TO_API_BATCH_INTERVAL,
+    Settings,
     temporary_settings,
 )
 
@@ -178,14 +180,12 @@ def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
             process.wait(STOP_SECONDS)
 
 
-@pytest.fixture
-def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrefectServer]:
-    """The server, with this test's Prefect settings pointing at it."""
-    monkeypatch.setenv("DO_NOT_TRACK", "1")
+@pytest.fixture(scope="session")
+def client_settings(prefect_server: PrefectServer) -> Settings:
+    """Prefect's settings in this process for tests that use the server. To make them takes 20 ms."""
+    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
     one_certificate = prefect_server.home / "certificate.pem"
-    if not one_certificate.exists():
-        first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
-        one_certificate.write_text(first + end)
+    one_certificate.write_text(first + end)
     with temporary_settings(
         {
             # Each of Prefect's clients reads all certificates, which takes 30 ms; no test asks by HTTPS.
@@ -198,7 +198,17 @@ def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) 
             PREFECT_HOME: prefect_server.home,
         },
         restore_defaults={PREFECT_API_KEY},
-    ):
+    ) as settings:
+        return settings
+
+
+@pytest.fixture
+def prefect_api(
+    prefect_server: PrefectServer, client_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PrefectServer]:
+    """The server, with this test's Prefect settings pointing at it."""
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    with SettingsContext(profile=get_settings_context().profile, settings=client_settings):
         yield prefect_server
 
 

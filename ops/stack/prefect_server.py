@@ -105,8 +105,10 @@ def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Ite
     if is_new:
         kept = os.path.relpath(folder.path / "prefect-password")
         say(f"The Prefect UI asks for user:password, which is {USER}:{password} (the password is kept in {kept}).")
-    client = _client_settings(home, f"{url}/api", f"{USER}:{password}")
-    write_private(home / "profiles.toml", _profile(client))
+    access = {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": f"{USER}:{password}"}
+    lines = [f'{name} = "{value}"' for name, value in (CLIENT | access).items() if name.startswith("PREFECT_")]
+    write_private(home / "profiles.toml", "\n".join(['active = "sivera"', "[profiles.sivera]", *lines, ""]))
+    client = CLIENT | access | {"PREFECT_HOME": str(home)}
     # Nothing that held a slot is alive: it ended with the server, at the latest.
     shutil.rmtree(home / "concurrency_leases", ignore_errors=True)
     settings = {
@@ -196,16 +198,6 @@ def check_given_server(url: str) -> None:
             "no Prefect server answers at the address in PREFECT_API_URL: start it, correct the address (it ends in "
             "/api), or unset the variable to let `sivera up` start a server of its own"
         ) from None
-
-
-def _client_settings(home: Path, api_url: str, auth: str) -> dict[str, str]:
-    return CLIENT | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth}
-
-
-def _profile(client: Mapping[str, str]) -> str:
-    kept = [name for name in client if name.startswith("PREFECT_") and name != "PREFECT_HOME"]
-    lines = [f'{name} = "{client[name]}"' for name in kept]
-    return "\n".join(['active = "sivera"', "", "[profiles.sivera]", *lines, ""])
 
 
 def _inherited() -> dict[str, str]:

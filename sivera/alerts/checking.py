@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from sivera.alerts import queries
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
 from sivera.alerts.conditions import Kind, Links
-from sivera.alerts.data_rules import grant_conditions, stale_conditions
+from sivera.alerts.data_rules import ENDS_SOON, ending_conditions, grant_conditions, stale_conditions
 from sivera.alerts.job_rules import job_conditions
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.sending import Sent
@@ -17,7 +17,7 @@ from sivera.clock import read_clock
 from sivera.history.rules import Occurrence
 from sivera.values import Value
 
-OF_DATA = (Kind.REAUTHORIZATION_REQUIRED, Kind.STALE_DATA)
+OF_DATA = (Kind.REAUTHORIZATION_REQUIRED, Kind.ACCESS_ENDS, Kind.STALE_DATA)
 OF_JOBS = (Kind.JOB_FAILED, Kind.JOB_SKIPPED, Kind.JOB_MISSED, Kind.ALERTS_SILENT)
 
 
@@ -76,6 +76,7 @@ def check_alerts(
         stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
         found = [
             *grant_conditions(queries.broken_grants(session), already, most, links),
+            *ending_conditions(queries.ending_grants(session, ENDS_SOON), already, most, links),
             *stale_conditions(stale, already, most, links),
             *job_conditions(occurrences or (), now, timedelta(minutes=options.late_minutes), links),
         ]

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     JOB_SKIPPED = "job-skipped"
     JOB_MISSED = "job-missed"
     REAUTHORIZATION_REQUIRED = "reauthorization-required"
+    ACCESS_ENDS = "access-ends"
     STALE_DATA = "stale-data"
     ALERTS_SILENT = "alerts-silent"
     BUDGET = "budget"
@@ -89,11 +90,21 @@ class BrokenGrant(NamedTuple):
     accounts: Sequence[str]
 
 
+class EndingGrant(NamedTuple):
+    """A working grant to which its platform gives no data any more from `ends` on."""
+
+    id: int
+    team: str
+    platform: str
+    name: str
+    ends: datetime
+
+
 class StaleAccount(NamedTuple):
     """An account that should have been synced; `since` is its last sync, or when it was connected.
 
     One that `rests` failed several times, so its next sync is put off. One that `lacks_reports` is synced, but no
-    report of its spending has come since then.
+    report of its spending has come since then. One that `lacks_full` is synced, but not in full.
     """
 
     id: int
@@ -104,3 +115,4 @@ class StaleAccount(NamedTuple):
     error: str | None
     rests: bool = False
     lacks_reports: bool = False
+    lacks_full: bool = False

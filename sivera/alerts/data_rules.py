@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import timedelta
 
-from sivera.alerts.conditions import BrokenGrant, Condition, Kind, Links, StaleAccount, sentence
+from sivera.alerts.conditions import BrokenGrant, Condition, EndingGrant, Kind, Links, StaleAccount, sentence
 
 MOST_NAMES = 5
 """Accounts of a grant that a message names; it only counts the others."""
@@ -11,11 +12,17 @@ MOST_NAMES = 5
 Open = Collection[tuple[str, str]]
 """Kind and subject of the open alerts."""
 
+ENDS_SOON = timedelta(days=10)
+"""A grant with data access that ends within this time is worth an alert."""
+
 TITLES = {
+    Kind.ACCESS_ENDS: "{count} grants of {platform} soon get no data any more",
     Kind.REAUTHORIZATION_REQUIRED: "{count} grants of {platform} must be connected again",
     Kind.STALE_DATA: "{count} accounts of {platform} have old data",
 }
 MESSAGES = {
+    Kind.ACCESS_ENDS: "Run `sivera credentials list`: it names them and their teams. A user of each team must log in "
+    "again.",
     Kind.REAUTHORIZATION_REQUIRED: "Run `sivera credentials list`: it names them, their teams, and why. If the "
     "platform revoked them all at once, look at the application's console there first.",
     Kind.STALE_DATA: "The platform is down, throttles us or prepares no reports, or the job does not run. Run "
@@ -45,19 +52,44 @@ def grant_conditions(grants: Sequence[BrokenGrant], already: Open, most: int, li
     yield from _gather(found, already, most)
 
 
+def ending_conditions(grants: Sequence[EndingGrant], already: Open, most: int, links: Links) -> Iterator[Condition]:
+    """Yield each grant that soon gets no data any more, or one condition for the many of a platform."""
+    link = links.page("artifacts/key/refresh-tokens-failures")
+    found = [
+        (
+            grant.platform,
+            Condition(
+                kind=Kind.ACCESS_ENDS,
+                subject=str(grant.id),
+                title=f"{grant.platform} grant {grant.id} ({grant.name}) of team {grant.team} gets no data from "
+                f"{grant.ends:%Y-%m-%d} on",
+                message="Its token still works, but the platform's permission to read data ends then. A user of the "
+                f"team must log in again before: `sivera credentials show {grant.id}` says more.",
+                since=grant.ends - ENDS_SOON,
+                link=link,
+            ),
+        )
+        for grant in grants
+    ]
+    yield from _gather(found, already, most)
+
+
 def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int, links: Links) -> Iterator[Condition]:
     """Yield each account with old data, or one condition for the many of a platform."""
     link = links.page("artifacts/key/sync-campaigns-failures")
     found = []
     for one in accounts:
         what, why = "was not synced", "No run has got to it"
-        if one.lacks_reports:
+        if one.lacks_full:
+            what, why = "had no good full sync for two days", "Its hourly syncs work, and its full ones fail"
+        elif one.lacks_reports:
             what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
         condition = Condition(
             kind=Kind.STALE_DATA,
             subject=f"account-{one.id}",
             title=f"{one.platform} account {one.id} ({one.name}) of team {one.team} {what}",
-            message=f"{sentence(one.error or why)} To try at once: sivera accounts sync {one.id}",
+            message=f"{sentence(one.error or why)} To try at once: sivera accounts sync {one.id}"
+            + (" --full" if one.lacks_full else ""),
             since=one.since,
             link=link,
         )

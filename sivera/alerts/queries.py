@@ -3,18 +3,21 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Text, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Text, and_, case, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
-from sivera.alerts.conditions import BrokenGrant, Kind, StaleAccount
+from sivera.alerts.conditions import BrokenGrant, EndingGrant, Kind, StaleAccount
 from sivera.alerts.options import Channel
 from sivera.grants.rules import WAITING
 from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))")
+
+FULL_AFTER = timedelta(hours=48)
+"""Full syncs are daily: without a good one for so long, what vanished and what changed late is not known."""
 
 END_IS_NEWS = timedelta(days=7)
 """How long a channel that does not take the end of an alert is sent it."""
@@ -43,13 +46,26 @@ def broken_grants(session: Session) -> Sequence[BrokenGrant]:
     return [BrokenGrant._make(row) for row in found]
 
 
-def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
-    """Return the accounts that should be synced and were not for so long, or only without their reports."""
-    reported = AdAccount.reports_as_of + REPORTS_LAG
-    # A grant that was broken for a day and is connected again: its accounts have their time from then on.
-    last = func.greatest(
-        func.least(AdAccount.last_synced_at, reported), AdAccount.created_at, PlatformCredential.status_since
+def ending_grants(session: Session, within: timedelta) -> Sequence[EndingGrant]:
+    """Return the working grants to which their platform gives no data any more within this time."""
+    ends = PlatformCredential.data_access_ends_at
+    found = session.execute(
+        select(PlatformCredential.id, Team.name, PlatformCredential.platform, PlatformCredential.name, ends)
+        .join(Team, Team.id == PlatformCredential.team_id)
+        .where(PlatformCredential.status == ACTIVE, ends < func.now() + within)
+        .order_by(PlatformCredential.id)
     )
+    return [EndingGrant._make(row) for row in found]
+
+
+def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
+    """Return the accounts that were not synced for so long, or only without their reports, or not in full for days."""
+    reported = AdAccount.reports_as_of + REPORTS_LAG
+    synced = func.coalesce(AdAccount.last_synced_at, AdAccount.created_at)
+    # A grant that was broken for a day and is connected again: its accounts have their time from then on.
+    begun = func.greatest(AdAccount.created_at, PlatformCredential.status_since)
+    is_late = func.greatest(func.least(synced, reported), begun) < func.now() - after
+    full_at = func.greatest(AdAccount.last_full_sync_at, begun)
     is_synced = AdAccount.last_synced_at >= func.now() - after
     found = session.execute(
         select(
@@ -57,14 +73,16 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
             Team.name,
             AdAccount.platform,
             AdAccount.name,
-            func.coalesce(func.least(AdAccount.last_synced_at, AdAccount.reports_as_of), AdAccount.created_at),
+            case((is_late, func.least(synced, AdAccount.reports_as_of)), else_=full_at),
             AdAccount.last_error,
             func.coalesce(AdAccount.next_attempt_at > func.now(), False),
             func.coalesce(is_synced & (reported < AdAccount.last_synced_at), False),
+            ~is_late,
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
-        .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, last < func.now() - after)
+        .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
+        .where(or_(is_late, full_at < func.now() - FULL_AFTER))
         .order_by(AdAccount.id)
     )
     return [StaleAccount._make(row) for row in found]

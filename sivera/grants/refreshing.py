@@ -145,11 +145,11 @@ class RefreshTally:
         self.due = due
         self._ended: dict[int, Result | Exception] = {}
 
-    def add(self, grant: DueGrant, result: object) -> bool:
-        """Take what a grant's renewal returned or raised. Return whether this run should try the grant again."""
+    def add(self, grant: DueGrant, result: object) -> float | None:
+        """Take what a grant's renewal returned or raised. Return 0 if this run should try the grant again."""
         ended = result if isinstance(result, Result | Exception) else TypeError(f"the renewal ended as {result!r}")
         self._ended[grant.id] = ended
-        return ended is Result.AGAIN
+        return 0.0 if ended is Result.AGAIN else None
 
     def may_work_later(self) -> list[DueGrant]:
         """The grants that their platform did not renew, although they need neither a human nor an operator."""

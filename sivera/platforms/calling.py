@@ -26,6 +26,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 25.0
 """Short enough that a call sent at a run's deadline still ends within the run's time limit."""
 MAX_CONNECTIONS = 64
+LONGEST_WAIT_SECONDS = 24 * 3600.0
+"""Nobody waits longer, whatever a header says."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Caller:
         try:
             return orjson.loads(content)
         except orjson.JSONDecodeError:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 # It takes half a surrogate pair in one name, which `read_rows` leaves out with its row.
                 return json.loads(content)
             if status in (404, 429):
@@ -145,6 +147,6 @@ def new_http_client() -> httpx.Client:
 def seconds_from(headers: Mapping[str, str], name: str = "Retry-After", default: float = 60.0) -> float:
     """Read a header of seconds (RFC 9110, 10.2.3); return the default if it is absent or a date."""
     try:
-        return max(0.0, float(headers[name]))
+        return min(max(0.0, float(headers[name])), LONGEST_WAIT_SECONDS)
     except (KeyError, ValueError):
         return default

@@ -114,7 +114,7 @@ class ReportTally:
         """Return the teams with reports to compare now. A team that failed, or still lacks a report, is left out."""
         return tuple(team for team in self._plan.restating if self._steps_left[team.id] == 1)
 
-    def add(self, team: DueTeam, result: object) -> bool:
+    def add(self, team: DueTeam, result: object) -> None:
         """Take what a team's task returned or raised; no team is taken twice in a run."""
         if isinstance(result, TeamReports):
             self._done.append(result)
@@ -123,7 +123,6 @@ class ReportTally:
             error = result if isinstance(result, Exception) else TypeError(f"the reports ended as {result!r}")
             self._failures.append(TeamFailure(team=team.name, reason=reason_for(error)))
             del self._steps_left[team.id]
-        return False
 
     def summary(self) -> ReportSummary:
         """Return what the run did so far. A team with a step that has not ended is put off."""

@@ -11,7 +11,6 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.clock import read_clock
 from sivera.crypto import UndecryptableError
 from sivera.errors import AccountInaccessible, ReconnectRequired, SiveraError, Throttled, ThrottleScope
 from sivera.grants.discovering import rediscover
@@ -21,7 +20,8 @@ from sivera.reasons import is_worth_a_retry, reason_for
 from sivera.sync import part_queries, rules
 from sivera.sync.parts import Part, PartKind, PartState, parts_of
 from sivera.sync.plan import DueAccount, SyncMode
-from sivera.sync.reading import OvertakenError, Reader, read_part
+from sivera.sync.reader import OvertakenError, Reader
+from sivera.sync.reading import read_part
 from sivera.sync.summary import AccountSync, Outcome, PartSync
 
 logger = logging.getLogger("sivera.sync")
@@ -29,19 +29,22 @@ logger = logging.getLogger("sivera.sync")
 OF_THE_GRANT = (ReconnectRequired, UndecryptableError)
 """With such an error no other part of the account can be read either."""
 
+SHARED = (ThrottleScope.PLATFORM, ThrottleScope.ENDPOINT)
+"""A 'slow down' that another account may have caused: the same run tries again once it is over."""
+
 
 @dataclass(frozen=True)
 class SyncDependencies:
     """What the sync of an account needs from outside.
 
-    `client_for` and `tokens_for` give the platform's client and the grant's token source. `now` is the database's
-    clock: the clocks of machines differ, and what is compared later must not.
+    `client_for` and `tokens_for` give the platform's client and the grant's token source. All times are the database's:
+    the clocks of machines differ, and what is compared later must not. `clock` lets tests move them.
     """
 
     engine: Engine
     client_for: Callable[[values.PlatformName], PlatformClient]
     tokens_for: Callable[[values.PlatformName, int], GrantTokenSource]
-    now: Callable[[Session], datetime] = read_clock
+    clock: Callable[[datetime], datetime] = lambda now: now
 
 
 def sync_account(
@@ -70,11 +73,11 @@ def sync_account(
         Exception: An error that may pass, of an attempt that is not the last.
     """
     ended = {} if ended is None else ended
-    reader, states = _load(deps, due, mode, lookback_days)
+    reader = _load(deps, due, mode, lookback_days)
     passing: list[Exception] = []
     stop: Exception | None = None
     for part in parts_of(reader.client, mode):
-        state = states.get(part, PartState())
+        state = reader.states.get(part, PartState())
         if part in ended or _lacks_product(ended, part) or (not even_resting and rules.rests(state, reader.as_of)):
             continue
         reader, done = _sync_part(deps, reader, part, state, stop)
@@ -88,23 +91,21 @@ def sync_account(
     if passing:
         raise passing[0]
     result = AccountSync.of(due, _unless_it_has_no_product(ended))
+    for part in [part for part, done in ended.items() if done.again_after is not None]:
+        del ended[part]
     with Session(deps.engine) as session, session.begin():
-        part_queries.sum_up(session, due.id)
+        part_queries.sum_up(session, due.id, reader.states)
     return result
 
 
-def _load(
-    deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None
-) -> tuple[Reader, dict[Part, PartState]]:
+def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None) -> Reader:
     with Session(deps.engine) as session:
         rows = part_queries.read_target(session, due.id)
-        now = deps.now(session)
     if not rows:
         raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
     first = rows[0]
-    reader = Reader(
+    return Reader(
         engine=deps.engine,
-        now=deps.now,
         due=due,
         account=values.AdAccount.model_validate({name: getattr(first, name) for name in values.AdAccount.model_fields}),
         client=deps.client_for(due.platform),
@@ -113,12 +114,13 @@ def _load(
         conversion=first.meta_conversion,
         mode=mode,
         lookback_days=lookback_days,
-        as_of=now,
+        as_of=deps.clock(first.now),
+        states={
+            Part(kind=PartKind(row.kind), product=row.ad_product): part_queries.state_of(row)
+            for row in rows
+            if row.kind
+        },
     )
-    parts = {
-        Part(kind=PartKind(row.kind), product=row.ad_product): part_queries.state_of(row) for row in rows if row.kind
-    }
-    return reader, parts
 
 
 def _lacks_product(ended: Mapping[Part, PartSync], part: Part) -> bool:
@@ -144,10 +146,10 @@ def _sync_part(
                 deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id
             ):
                 raise
-            reader, _ = _load(deps, reader.due, reader.mode, reader.lookback_days)
+            reader = _load(deps, reader.due, reader.mode, reader.lookback_days)
             result = read_part(reader, part, state)
     except OvertakenError:
-        return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again=True)
+        return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
     except ReconnectRequired as error:
         if used is not None:
             with suppress(ReconnectRequired):  # the renewal has recorded it already
@@ -168,17 +170,22 @@ def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception
         if isinstance(error, ProductNotEnabled):
             outcome = Outcome.NOT_ENABLED
             part_queries.forget_product(session, reader.due.id, part.product)
-        elif (state := part_queries.lock_part(session, reader.due.id, part)) is not None:
-            now = deps.now(session)
+            for kind in PartKind:
+                reader.states.pop(Part(kind=kind, product=part.product), None)
+        else:
+            state = reader.states.get(part, PartState())
             if isinstance(error, Throttled):
-                after = rules.put_off(state, reason, now, full=full)
+                after = rules.put_off(state, reason, reader.as_of, full=full)
                 outcome = Outcome.FAILED if after.failures > state.failures else Outcome.PUT_OFF
             else:
-                after = rules.failed(state, reason, now, full=full)
-            part_queries.write_part(session, reader.due.id, part, after)
+                after = rules.failed(state, reason, reader.as_of, full=full)
+            with suppress(OvertakenError):  # a newer sync knows better
+                reader.write(session, part, after)
             reason = after.error or reason
-    again = outcome is Outcome.PUT_OFF and isinstance(error, Throttled) and error.scope is ThrottleScope.PLATFORM
-    return PartSync(part=part, outcome=outcome, reason=reason, again=again)
+    again = error.retry_after if isinstance(error, Throttled) and error.scope in SHARED else None
+    return PartSync(
+        part=part, outcome=outcome, reason=reason, again_after=again if outcome is Outcome.PUT_OFF else None
+    )
 
 
 def _unless_it_has_no_product(ended: Mapping[Part, PartSync]) -> list[PartSync]:

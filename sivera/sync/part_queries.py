@@ -1,11 +1,11 @@
 """Questions about the parts of an account's sync: how each stands, and the reports that are outstanding."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, Text, and_, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Row, Table, Text, bindparam, delete, func, or_, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
@@ -22,23 +22,23 @@ DESCRIBED = ("credential_id", *values.AdAccount.model_fields)
 REQUESTS_KEPT = timedelta(days=2)
 
 _PARTS = cast("Table", SyncPart.__table__)
-_TARGET = (
-    select(
-        *(getattr(AdAccount, name) for name in DESCRIBED if name != "status"),
-        AdAccount.status,
-        SyncPart.kind,
-        SyncPart.ad_product,
-        Team.meta_conversion,
-        *(getattr(SyncPart, name) for name in STATE),
+_ACCOUNTS, _TEAMS = cast("Table", AdAccount.__table__), cast("Table", Team.__table__)
+_NOW = func.clock_timestamp().label("now")
+_STATE = [_PARTS.c[name] for name in STATE]
+_DESCRIBED = (*(_ACCOUNTS.c[name] for name in DESCRIBED), _TEAMS.c.meta_conversion)
+_TARGET = precompiled(
+    select(_NOW, *_DESCRIBED, _PARTS.c.kind, _PARTS.c.ad_product, *_STATE)
+    .select_from(
+        _ACCOUNTS.join(_TEAMS, _TEAMS.c.id == _ACCOUNTS.c.team_id).outerjoin(
+            _PARTS, _PARTS.c.account_id == _ACCOUNTS.c.id
+        )
     )
-    .join(Team, Team.id == AdAccount.team_id)
-    .outerjoin(SyncPart, SyncPart.account_id == AdAccount.id)
-    .where(AdAccount.id == bindparam("account"))
+    .where(_ACCOUNTS.c.id == bindparam("account"))
 )
 
 
 def read_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
-    """Return an account and the state of its parts, a row a part; one row if it has none, none if it is gone."""
+    """Return the time, an account and the state of its parts: a row a part, one if it has none, none if it is gone."""
     return session.execute(_TARGET, {"account": account_id}).all()
 
 
@@ -48,43 +48,36 @@ def state_of(row: Row[Any]) -> PartState:
     return PartState.model_validate(found)
 
 
-_LOCK = (
-    select(AdAccount.id, *(getattr(SyncPart, name) for name in STATE))
-    .outerjoin(
-        SyncPart,
-        and_(
-            SyncPart.account_id == AdAccount.id,
-            SyncPart.kind == bindparam("kind"),
-            SyncPart.ad_product == bindparam("product"),
-        ),
-    )
-    .where(AdAccount.id == bindparam("account"))
-    .with_for_update(of=AdAccount)
-)
-
-
-def lock_part(session: Session, account_id: int, part: Part) -> PartState | None:
-    """Lock an account and return the state of a part of it; None if the account is gone."""
-    row = session.execute(_LOCK, {"account": account_id, "kind": part.kind, "product": part.product}).one_or_none()
-    return None if row is None else state_of(row)
-
-
 _KEY = ("account_id", "kind", "ad_product")
 _VALUES: dict[str, ColumnElement[Any]] = {
     name: bindparam(name, type_=_PARTS.c[name].type) for name in (*_KEY, *STATE) if name != "left_out_rows"
 }
 _INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam("left_out_rows", type_=Text), JSONB)})
+_KNOWN = bindparam("known", type_=_PARTS.c.as_of.type)
 _WRITE = precompiled(
-    _INSERT.on_conflict_do_update(index_elements=_KEY, set_={name: _INSERT.excluded[name] for name in STATE})
+    _INSERT.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={name: _INSERT.excluded[name] for name in STATE},
+        where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
+    ).returning(_PARTS.c.account_id)
 )
 
 
-def write_part(session: Session, account_id: int, part: Part, state: PartState) -> None:
-    """Write the state of a part."""
+def write_part(session: Session, account_id: int, part: Part, state: PartState, known: datetime | None) -> bool:
+    """Write the state of a part, unless a sync that began later was faster. Return whether it was written.
+
+    Args:
+        session: Its transaction also writes what was read.
+        account_id: Our id of the account.
+        part: The part.
+        state: Its new state.
+        known: Its `as_of` when the sync began: if it is the same still, no other sync was there, whatever its value.
+    """
     row = state.model_dump()
     rows = row["left_out_rows"]
     row["left_out_rows"] = None if rows is None else orjson.dumps(rows).decode()
-    session.execute(_WRITE, row | {"account_id": account_id, "kind": part.kind, "ad_product": part.product})
+    row |= {"account_id": account_id, "kind": part.kind, "ad_product": part.product, "known": known}
+    return session.scalar(_WRITE, row) is not None
 
 
 def forget_product(session: Session, account_id: int, product: str) -> None:
@@ -95,21 +88,16 @@ def forget_product(session: Session, account_id: int, product: str) -> None:
     )
 
 
-_STATES = select(SyncPart.kind, SyncPart.ad_product, *(getattr(SyncPart, name) for name in STATE)).where(
-    SyncPart.account_id == bindparam("account")
+_SUM_UP = precompiled(
+    update(_ACCOUNTS)
+    .where(_ACCOUNTS.c.id == bindparam("account"))
+    .values({name: bindparam(name, type_=_ACCOUNTS.c[name].type) for name in account_state({})})
 )
 
 
-def sum_up(session: Session, account_id: int) -> None:
+def sum_up(session: Session, account_id: int, states: Mapping[Part, PartState]) -> None:
     """Write the columns of an account that sum up its parts."""
-    states = {
-        Part(kind=PartKind(row.kind), product=row.ad_product): state_of(row)
-        for row in session.execute(_STATES, {"account": account_id})
-    }
-    mine = AdAccount.id == account_id
-    session.execute(
-        update(AdAccount).where(mine).values(account_state(states)), execution_options={"synchronize_session": False}
-    )
+    session.execute(_SUM_UP, {"account": account_id, **account_state(states)})
 
 
 def parts_by_account(session: Session) -> dict[int, list[SyncPart]]:
@@ -128,10 +116,8 @@ def has_open_requests(session: Session, account_id: int) -> bool:
 
 def approve_removals(session: Session, account_id: int) -> int:
     """Let the next full sync remove the campaigns that are held. Return how many there are."""
-    listings = and_(SyncPart.account_id == account_id, SyncPart.kind == PartKind.CAMPAIGNS, SyncPart.held > 0)
-    return sum(
-        session.scalars(update(SyncPart).where(listings).values(approved=SyncPart.held).returning(SyncPart.held))
-    )
+    held = (SyncPart.account_id == account_id, SyncPart.kind == PartKind.CAMPAIGNS, SyncPart.held > 0)
+    return sum(session.scalars(update(SyncPart).where(*held).values(approved=SyncPart.held).returning(SyncPart.held)))
 
 
 def read_requests(session: Session, account_id: int, product: str) -> list[KnownRequest]:
@@ -152,7 +138,7 @@ def read_requests(session: Session, account_id: int, product: str) -> list[Known
 
 
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
-    """Remember a request, and forget those that ended long ago."""
+    """Remember a request."""
     row = {
         "account_id": account_id,
         "report_id": request.report_id,
@@ -162,13 +148,13 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
         "requested_at": request.requested_at,
     }
     session.execute(insert(ReportRequest).values(row).on_conflict_do_nothing())
-    old = request.requested_at - REQUESTS_KEPT
-    session.execute(delete(ReportRequest).where(ReportRequest.account_id == account_id, ReportRequest.ended_at < old))
 
 
 def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:
-    """Record that a request ended: it was collected, or given up."""
+    """Record that a request ended: it was collected, or given up. Forget those that ended long ago."""
     _change_request(session, account_id, report_id, ended_at=now, collected=collected)
+    is_old = ReportRequest.ended_at < now - REQUESTS_KEPT
+    session.execute(delete(ReportRequest).where(ReportRequest.account_id == account_id, is_old))
 
 
 def leave_request(

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Table, TextClause, bindparam, delete, false, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Date, DateTime, Text
+from sqlalchemy.types import Boolean, Date, DateTime, Text
 
 from sivera import values
 from sivera.models import Campaign, CampaignDailyMetric, SyncRun
@@ -133,11 +133,21 @@ _UPSERT_METRICS = upsert(
 def _end_missing() -> TextClause:
     table = cast("Table", CampaignDailyMetric.__table__)
     rows = incoming(table, ("campaign_id", "day"))
+    is_listed = (
+        select(Campaign.external_id)
+        .where(
+            Campaign.account_id == table.c.account_id,
+            Campaign.external_id == table.c.campaign_id,
+            Campaign.status != literal_column(f"'{REMOVED}'"),
+        )
+        .exists()
+    )
     mine = (
         table.c.account_id == bindparam("account"),
         table.c.day.between(bindparam("since", type_=Date), bindparam("until", type_=Date)),
         table.c.ad_product.is_not_distinct_from(bindparam("product", type_=Text)),
         ~select(rows.c.day).where(rows.c.campaign_id == table.c.campaign_id, rows.c.day == table.c.day).exists(),
+        or_(bindparam("deleted_too", type_=Boolean), is_listed),
     )
     is_over = or_(
         table.c.spend == literal_column("0"),
@@ -180,6 +190,7 @@ def replace_window(
     if not reading.left_out:
         window = {"since": reading.window.since, "until": reading.window.until}
         of_product = {"account": account_id, "product": product or None, "agreed": agreed, "at": now}
+        of_product["deleted_too"] = not reading.without_deleted
         ended, held = session.execute(_END_MISSING, shared | window | of_product).one()
     row = {"account_id": account_id, "ad_product": product or None, "missing_since": None, "now": now}
     written = session.execute(_UPSERT_METRICS, shared | row).all()

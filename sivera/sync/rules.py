@@ -99,10 +99,10 @@ def too_many_removals(missing: int, total: int) -> bool:
     return missing == total or (missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total)
 
 
-def succeeded(state: PartState, as_of: datetime, now: datetime, *, full: bool, left_out: Sequence[OddRow]) -> PartState:
+def succeeded(state: PartState, now: datetime, *, full: bool, left_out: Sequence[OddRow]) -> PartState:
     """Return the state of a part after a success; that of a `full` sync also ends the failures of full syncs."""
     update: dict[str, object] = {
-        "as_of": as_of,
+        "as_of": now,
         "last_attempt_at": now,
         "last_ok_at": now,
         "failures": 0,

@@ -15,7 +15,8 @@ class Outcome(StrEnum):
 
     SYNCED = "synced"
     PUT_OFF = "put_off"
-    """Its platform asked to slow down, or a newer sync was faster. It is tried `again` in this run, or in the next."""
+    """Its platform asked to slow down, or a newer sync was faster: this run tries it `again_after` some seconds, or the
+    next run does."""
     FAILED = "failed"
     NOT_ENABLED = "not_enabled"
     """The account does not have the ad product."""
@@ -35,7 +36,7 @@ class PartSync(Value):
     removed: int = 0
     metric_rows: int = 0
     recovered: bool = False
-    again: bool = False
+    again_after: float | None = None
 
 
 class AccountSync(Value):
@@ -52,7 +53,7 @@ class AccountSync(Value):
     removed: int = 0
     metric_rows: int = 0
     recovered: bool = False
-    again: bool = False
+    again_after: float | None = None
 
     @classmethod
     def of(cls, account: DueAccount, parts: Collection[PartSync]) -> "AccountSync":
@@ -65,7 +66,7 @@ class AccountSync(Value):
             notes=tuple(_notes(parts)),
             left_out=sum(len(part.left_out) for part in parts),
             recovered=Outcome.FAILED not in outcomes and any(part.recovered for part in parts),
-            again=any(part.again for part in parts),
+            again_after=max((part.again_after for part in parts if part.again_after is not None), default=None),
             **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
         )
 
@@ -185,7 +186,7 @@ class DiscoveryTally:
         self.changes: list[AccountChange] = []
         self.not_listed: list[str] = []
 
-    def add(self, grant: DueGrant, result: object) -> bool:
+    def add(self, grant: DueGrant, result: object) -> None:
         """Take what the discovery of a grant's accounts returned or raised. No run tries it twice."""
         whose = f"grant {grant.id} ({grant.platform.value}, {grant.team})"
         match result:
@@ -196,7 +197,6 @@ class DiscoveryTally:
                 self.not_listed.append(f"{whose}: {reason_for(result)}")
             case _:
                 self.not_listed.append(f"{whose}: the discovery ended as {result!r}.")
-        return False
 
 
 class SyncTally:
@@ -213,13 +213,16 @@ class SyncTally:
         self._failures: list[AccountFailure] = []
         self._tried_again: set[int] = set()
 
-    def add(self, account: DueAccount, result: object) -> bool:
-        """Take what an account's sync returned or raised. Return whether this run should try the account again."""
+    def add(self, account: DueAccount, result: object) -> float | None:
+        """Take what an account's sync returned or raised.
+
+        Return the seconds after which this run should try the account again, which happens once at most.
+        """
         match result:
             case AccountSync(outcome=Outcome.PUT_OFF):
-                if result.again and account.id not in self._tried_again:
+                if result.again_after is not None and account.id not in self._tried_again:
                     self._tried_again.add(account.id)
-                    return True
+                    return result.again_after
                 self._ended.append(result)
             case AccountSync():
                 self._ended.append(result)
@@ -229,7 +232,7 @@ class SyncTally:
                 self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
             case _:
                 self._failures.append(AccountFailure(account=account, reason=f"The sync ended as {result!r}."))
-        return False
+        return None
 
     def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
         """Return what the run did so far, also with the accounts that it `discovered`."""

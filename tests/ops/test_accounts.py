@@ -1,12 +1,8 @@
 """`sivera credentials`, `accounts` and `apps` as a person uses them: a real Prefect server, sandbox and PostgreSQL."""
 
 import io
-import os
 import shlex
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -25,7 +21,7 @@ from sivera.models import AdAccount
 from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera, add, pasted, refusal
-from tests.prefect_server import PrefectServer, free_port
+from tests.prefect_server import free_port
 from tests.stage import Stage
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -35,20 +31,6 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 def world() -> World:
     """A world that lives in the machine's time, as the commands do."""
     return World(seed=7)
-
-
-def in_a_process(folder: Path, server: PrefectServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in its own process, as at a prompt: Prefect's log must not get into its output."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIVERA_"))}
-    return subprocess.run(  # noqa: S603 - our own command line
-        [sys.executable, "-P", "-m", "ops.cli", *arguments],
-        cwd=folder,
-        env=inherited | server.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, ready: Stage) -> None:
@@ -124,18 +106,15 @@ def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str], says: s
     assert "geheim" not in answer.err
 
 
-def test_a_failed_sync_says_its_reason_once_and_the_list_keeps_it(
-    sivera: Sivera, ready: Stage, tmp_path: Path, prefect_server: PrefectServer
-) -> None:
+def test_a_failed_sync_says_its_reason_once_and_the_list_keeps_it(sivera: Sivera, ready: Stage) -> None:
     connection = ready.connect(ready.world.add_grant(PlatformName.GOOGLE))
     id_ = str(connection.account_ids[0])
     ready.world.faults.add(Fault(FaultKind.STATUS, PlatformName.GOOGLE, status=500))
-    done = in_a_process(tmp_path, prefect_server, "accounts", "sync", id_)
-    reason = refusal(done.returncode, done.stderr)
+    answer = sivera("accounts", "sync", id_)
+    reason = refusal(answer.code, answer.err)
     assert "The platform may be in trouble" in reason
-    assert len(done.stdout.splitlines()) == 2
+    assert len(answer.out.splitlines()) == 2
     assert reason in sivera("accounts", "list").out
-
     ready.world.faults.clear()
     assert sivera("accounts", "sync", id_).code == 0
     assert "Account" not in sivera("accounts", "list").out

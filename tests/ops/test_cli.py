@@ -1,51 +1,26 @@
 """The `sivera` command at its deps: help, and one clear line where it cannot do what it is asked for."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from ops.cli import main
 from ops.stack.folder import own_folder
+from tests.ops.commands import Sivera, refusal
 from tests.prefect_server import PrefectServer, free_port
-
-Command = Callable[..., str]
 
 OURS = ("PREFECT_", "SIVERA_")
 NO_SERVER = "no Prefect server answers at the address in PREFECT_API_URL"
 
 
-@pytest.fixture
-def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Runs the command in an empty folder, checks its exit code, and returns the one line that it says."""
-    before, on_sigterm = os.environ.copy(), signal.getsignal(signal.SIGTERM)
+@pytest.fixture(autouse=True)
+def _nothing_of_ours_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(OURS)]:
-        del os.environ[name]
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, code: int) -> str:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == code
-        return only_line(capsys.readouterr().err)
-
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
-    signal.signal(signal.SIGTERM, on_sigterm)
-
-
-def only_line(said: str) -> str:
-    assert said.startswith("sivera: ")
-    assert said.endswith("\n")
-    assert said.count("\n") == 1, said
-    return said.removeprefix("sivera: ").removesuffix("\n")
+        monkeypatch.delenv(name)
 
 
 def run_fresh(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -70,24 +45,15 @@ def test_help_lists_every_command_without_importing_what_takes_long(tmp_path: Pa
     assert commands <= {words[0] for words in described if len(words) > 1}
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out == f"{version('sivera-jobs')}\n"
+def test_version(sivera: Sivera) -> None:
+    assert sivera("--version") == (0, f"{version('sivera-jobs')}\n", "")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
-        (["nope"], "nope"),
-        (["demo", "--exot"], "--exot"),
-        (["demo", "--accounts", "0"], "--accounts"),
-        (["demo", "--accounts", "many"], "--accounts"),
-    ],
-)
-def test_a_wrong_argument_is_named(refusal: Command, arguments: list[str], names: str) -> None:
-    assert names in refusal(*arguments, code=2)
+@pytest.mark.parametrize("arguments", [["nope"], ["demo", "--exot"], ["demo", "--accounts", "0"]])
+def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str]) -> None:
+    answer = sivera(*arguments)
+    assert answer.code == 2
+    assert (arguments[1:] or arguments)[0] in answer.refusal
 
 
 @pytest.mark.parametrize(
@@ -101,28 +67,29 @@ def test_a_wrong_argument_is_named(refusal: Command, arguments: list[str], names
     ],
 )
 def test_up_names_what_does_not_answer_within_ten_seconds(
-    refusal: Command, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+    sivera: Sivera, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
 ) -> None:
     port = str(free_port())
     monkeypatch.setenv(variable, value.replace("{port}", port))
     begun = time.monotonic()
-    line = refusal("up", code=1)
+    line = sivera("up").refusal
     assert time.monotonic() - begun < 20  # ten, and patience for a busy machine
     assert says.replace("{port}", port) in line
     assert "geheim" not in line
     assert not Path(".sivera").exists()
 
 
-def test_a_second_stack_in_a_folder_is_refused(refusal: Command) -> None:
+def test_a_second_stack_in_a_folder_is_refused(sivera: Sivera) -> None:
     folder = Path(".sivera", "demo").absolute()
     with own_folder(folder):
-        line = refusal("demo", "--exit", code=1)
-    assert line.startswith(f"a stack is already running in {folder} (process {os.getpid()})")
+        answer = sivera("demo", "--exit")
+    assert answer.refusal.startswith(f"a stack is already running in {folder} (process {os.getpid()})")
 
 
-def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(refusal: Command) -> None:
+def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(sivera: Sivera) -> None:
     Path(".sivera", "prefect-password").mkdir(parents=True)
-    line = refusal("up", code=1)
+    answer = sivera("up")
+    line = refusal(answer.code, answer.err)
     assert line == "an unexpected IsADirectoryError; its traceback is in .sivera/logs/error.log"
     assert "Traceback (most recent call last)" in Path(".sivera", "logs", "error.log").read_text()
 
@@ -132,11 +99,27 @@ def test_up_says_when_the_prefect_server_wants_a_password(
 ) -> None:
     given = {"PREFECT_API_URL": prefect_server.api_url, "SIVERA_DATABASE_URL": database_url}
     done = run_fresh(tmp_path, "-m", "ops.cli", "up", **given)
-    assert done.returncode == 1
-    assert "set PREFECT_API_AUTH_STRING" in only_line(done.stderr)
+    assert "set PREFECT_API_AUTH_STRING" in refusal(done.returncode, done.stderr)
 
 
 def test_a_command_that_needs_a_server_says_how_to_get_one(tmp_path: Path) -> None:
     done = run_fresh(tmp_path, "-m", "ops.cli", "deploy")
-    assert done.returncode == 1
-    assert "start a server with `sivera up`" in only_line(done.stderr)
+    assert "start a server with `sivera up`" in refusal(done.returncode, done.stderr)
+
+
+ASK_THE_DATABASE = """
+import sys
+from ops.cli import main
+for noun in ("accounts", "credentials", "teams", "budgets", "reports"):
+    try:
+        main([noun, "list"])
+    except SystemExit as ended:
+        assert ended.code == 0, noun
+    assert "prefect" not in sys.modules, noun
+"""
+
+
+def test_commands_that_only_ask_the_database_do_without_prefect(tmp_path: Path, database_url: str) -> None:
+    done = run_fresh(tmp_path, "-c", ASK_THE_DATABASE, SIVERA_DATABASE_URL=database_url)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 5

@@ -174,7 +174,10 @@ def test_the_server_gets_its_secrets_by_files_and_environment_alone(
         password = (folder.path / "prefect-password").read_text()
         key = (folder.path / "prefect-encryption-key").read_text()
         assert [line for line in said if password in line] == [said[-1]]
-        processes = psutil.Process(server.child.process.pid), *psutil.Process(server.child.process.pid).children()
+        shim = psutil.Process(server.child.process.pid)
+        # For a moment after its start, the system shows neither the environment nor the arguments of a process.
+        server.child.wait_until(lambda: bool(shim.environ() and shim.children()), END_SECONDS)
+        processes = shim, *shim.children()
         assert not any(password in word or key in word for each in processes for word in each.cmdline())
         environment = processes[0].environ()
         assert environment["PREFECT_SERVER_API_AUTH_STRING"] == f"admin:{password}"

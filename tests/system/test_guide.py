@@ -200,6 +200,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera apps set ": How("Saved our application's keys", stdin=lambda _: CLIENT_SECRET),
     r"uv run sivera budgets set ": How("Northwind Goods"),
     r"uv run sivera budgets list": How("Northwind Goods"),
+    r"uv run sivera check ": How(r"^accepted +ad accounts: "),
     r"uv run sivera credentials add ": How("Connected google grant", stdin=Guide.new_google_token),
     r"uv run sivera credentials list": How("Northwind Goods"),
     r"uv run sivera credentials show ": How("next due:"),

@@ -63,6 +63,16 @@ def test_an_account_that_is_put_back_comes_first() -> None:
     assert [a.id for a in queue.take(3)] == [0, 1, 2]
 
 
+def test_an_account_that_is_put_back_for_a_while_holds_nobody_up() -> None:
+    clock = HandClock()
+    queue = WorkQueue(accounts(PlatformName.GOOGLE, 2), Breaker(clock), share=10, monotonic=clock)
+    first, *_ = queue.take(1)
+    queue.put_back(first, 5)
+    assert ([a.id for a in queue.take(3)], queue.seconds_to_wait(), len(queue)) == ([1], 5, 1)
+    clock.seconds += 5
+    assert (queue.seconds_to_wait(), [a.id for a in queue.take(3)]) == (0, [0])
+
+
 def test_when_a_run_is_over_nothing_is_taken_or_waited_for() -> None:
     clock = HandClock()
     breaker = Breaker(clock)

@@ -97,7 +97,11 @@ def test_a_revoked_grant_is_one_alert_and_its_accounts_are_not_stale(stage: Stag
 def test_an_account_whose_reports_do_not_come_is_an_alert_though_it_is_synced(stage: Stage, world: World) -> None:
     stage.connect(world.add_grant(PlatformName.AMAZON, accounts=1))
     execute(stage, "UPDATE platform_credentials SET status_since = now() - interval '2 days'")
-    execute(stage, "UPDATE ad_accounts SET created_at = now() - interval '2 days', last_synced_at = now()")
+    execute(
+        stage,
+        "UPDATE ad_accounts "
+        "SET created_at = now() - interval '2 days', last_synced_at = now(), last_full_sync_at = now()",
+    )
     for product, hours in (("SPONSORED_PRODUCTS", 1), ("SPONSORED_BRANDS", 20)):
         execute(
             stage,
@@ -139,6 +143,38 @@ def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(st
     execute(stage, f"UPDATE ad_accounts SET last_synced_at = now() WHERE id <> {left}")  # noqa: S608 - our own
     summary = check(stage)
     assert (len(summary.closed), len(summary.opened)) == (1, 1), "the last one has its own"
+
+
+def test_an_account_without_a_good_full_sync_for_two_days_is_stale_though_hourly_syncs_work(
+    stage: Stage, world: World
+) -> None:
+    (id_,) = stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1)).account_ids
+    execute(stage, "UPDATE platform_credentials SET status_since = now() - interval '9 days'")
+    execute(
+        stage,
+        "UPDATE ad_accounts SET created_at = now() - interval '9 days', last_synced_at = now(), "
+        "last_full_sync_at = now() - interval '47 hours', last_error = 'Campaigns: google: refused'",
+    )
+    assert check(stage).still_open == 0
+    execute(stage, "UPDATE ad_accounts SET last_full_sync_at = now() - interval '49 hours'")
+    summary = check(stage)
+    assert summary.opened[0].endswith("had no good full sync for two days")
+    message = summary.events[0].payload["message"]
+    assert message == f"Campaigns: google: refused. To try at once: sivera accounts sync {id_} --full"
+    execute(stage, "UPDATE ad_accounts SET last_full_sync_at = now()")
+    assert check(stage).closed == summary.opened
+
+
+def test_a_grant_that_soon_gets_no_data_says_so(stage: Stage, world: World) -> None:
+    stage.connect(world.add_grant(PlatformName.META), team="Northwind Goods")
+    execute(stage, "UPDATE platform_credentials SET data_access_ends_at = now() + interval '11 days'")
+    assert check(stage).still_open == 0
+    execute(stage, "UPDATE platform_credentials SET data_access_ends_at = now() + interval '9 days'")
+    (title,) = check(stage).opened
+    assert title.startswith("meta grant ")
+    assert "of team Northwind Goods gets no data from" in title
+    execute(stage, "UPDATE platform_credentials SET data_access_ends_at = now() + interval '90 days'")
+    assert check(stage).closed == (title,)
 
 
 def write(stage: Stage, *conditions: Condition, reasons: dict[str, str] | None = None) -> list[AlertEvent]:

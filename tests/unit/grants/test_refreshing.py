@@ -203,13 +203,13 @@ class TestPoisonedRows:
 
 def test_what_became_of_each_grant_is_counted_once() -> None:
     tally = RefreshTally(GRANTS)
-    assert tally.add(GRANTS[0], Result.AGAIN)
+    assert tally.add(GRANTS[0], Result.AGAIN) == 0
     for grant, result in zip(
         GRANTS,
         (Result.RENEWED, Result.ELSEWHERE, Result.PUT_OFF, UndecryptableError("damaged"), object()),
         strict=False,
     ):
-        assert not tally.add(grant, result)
+        assert tally.add(grant, result) is None
     total = tally.summary().total
     assert (total.due, total.renewed, total.elsewhere, total.put_off, total.failed) == (6, 1, 1, 2, 2)
     assert tally.summary().sentence == (

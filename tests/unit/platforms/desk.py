@@ -98,10 +98,13 @@ class Desk:
         return ours(self.site)
 
     @property
-    def listable(self) -> dict[str, Any]:
-        """The campaigns that the platform lists: Meta lists no deleted ones."""
-        every = self.site.campaigns
-        return {i: c for i, c in every.items() if self.platform is not META or c.state is not CampaignStatus.REMOVED}
+    def listable(self) -> set[str]:
+        """The campaigns that the platform lists: on Meta not the deleted ones."""
+        return {
+            id_
+            for id_, campaign in self.site.campaigns.items()
+            if self.platform is not META or campaign.state is not CampaignStatus.REMOVED
+        }
 
     def change(self, campaign_id: str, **changes: Any) -> None:
         self.world.change_campaign(self.platform, self.site.id, campaign_id, **changes)
@@ -236,7 +239,7 @@ def answered(platform: PlatformName, *answers: Any, status: int = 200) -> Platfo
 Question = Callable[[PlatformClient], object]
 
 
-def metrics(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> object:
+def metrics(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> Any:
     """Ask for metrics at once, or for a report of them."""
     if isinstance(client, AnswersAtOnce):
         return [row for reading in client.read_metrics(tokens, account, window) for row in reading.rows]

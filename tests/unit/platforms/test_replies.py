@@ -143,6 +143,7 @@ def test_a_row_of_tiktok_without_a_campaign_is_left_out() -> None:
 
 
 ADVERTISER = ROWS["tiktok account"]
+ODD_ADVERTISERS: list[Any] = [["text"], {}, [{"name": "A"}]]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ ADVERTISER = ROWS["tiktok account"]
         (GOOGLE, ({"resourceNames": ["customers/1"]}, stream({"customerClient": None}))),
         (GOOGLE, ({"resourceNames": ["customers/1"]}, stream({"customerClient": ROWS["google account"]}))),
         (AMAZON, ({"profiles": []},)),
-        *((TIKTOK, (ok({"list": [ADVERTISER]}), ok({"list": details}))) for details in (["text"], {}, [{"name": "A"}])),
+        *((TIKTOK, (ok({"list": [ADVERTISER]}), ok({"list": details}))) for details in ODD_ADVERTISERS),
     ],
 )
 def test_accounts_of_another_shape_are_an_invalid_reply(platform: PlatformName, bodies: tuple[Any, ...]) -> None:

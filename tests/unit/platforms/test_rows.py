@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sivera.errors import InvalidReply
 from sivera.platforms import amazon_json, amazon_reports, google_json, meta_json, tiktok_json
@@ -350,5 +351,5 @@ ANY_JSON = st.recursive(
 @given(data=st.data())
 def test_whatever_a_field_holds_the_row_is_read_or_refused(what: str, data: st.DataObject) -> None:
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(ROWS[what])), ANY_JSON, min_size=1, max_size=3))
-    with suppress(InvalidReply):
+    with suppress(InvalidReply, ValidationError):  # `read_rows` leaves out the row for either
         assert isinstance(read(what, **changes), Value)

@@ -121,13 +121,14 @@ def test_pages_that_bring_nothing_new_end_in_an_error(new_desk: NewDesk, operati
 def test_a_report_over_too_many_ads_is_read_in_parts_and_what_fits_none_is_named(new_desk: NewDesk) -> None:
     desk = new_desk(TIKTOK, campaigns=130)
     ids = list(desk.site.campaigns)
-    desk.site.ads = dict.fromkeys(ids[:100], 150) | {ids[110]: 10_000, ids[111]: 15_000}
+    desk.site.ads = dict.fromkeys(ids[:100], 150) | {ids[100]: 10_000, ids[129]: 15_000}
     assert desk.rows().keys() == desk.truth().keys()
-    assert desk.calls("metrics") == 1 + 2 + 2  # the whole, a hundred, and the thirty that are cut and halved
-    desk.site.ads[ids[111]] = 20_001
+    # The whole, two pages of a hundred campaigns, and the thirty that are cut and halved.
+    assert desk.calls("metrics") == 1 + 2 + 1 + 2
+    desk.site.ads[ids[129]] = 20_001
     [reading] = desk.read()
-    assert [row.id for row in reading.left_out] == [ids[111]]
-    assert {(r.campaign_id, r.day) for r in reading.rows} == {key for key in desk.truth() if key[0] != ids[111]}
+    assert [row.id for row in reading.left_out] == [ids[129]]
+    assert {(r.campaign_id, r.day) for r in reading.rows} == {key for key in desk.truth() if key[0] != ids[129]}
     with refused(ReportCut, "20,000 ads"):
         desk.totals()
     desk.site.ads = dict.fromkeys(ids, 30_000)

@@ -271,6 +271,7 @@ def test_several_objects_are_read_at_once_if_all_of_them_exist(
     for wrong in ({}, {"ids": ",".join(map(str, range(51)))}, {"ids": ids[0], "fields": "nonsense"}):
         assert error_of(http.get("/v26.0/", params=wrong, headers=bearer(token))) == (400, 100, None)
     assert error_of(http.get("/v26.0/somebody", headers=bearer(token))) == (404, 803, None)
+    assert error_of(http.get(f"/v26.0/{'9' * 5000}", headers=bearer(token))) == (400, 100, 33)
 
 
 def test_the_filter_of_updated_time_is_strict(http: httpx.Client, world: World, account: Account, token: str) -> None:
@@ -319,7 +320,9 @@ def test_only_requested_fields_are_sent_with_times_in_the_accounts_zone(
     row = rows_of(http, account, "campaigns", token, fields="start_time,updated_time", limit=1)[0]
     assert row.keys() == {"id", "start_time", "updated_time"}
     assert row["start_time"].endswith("T00:00:00+0900")
-    rows = rows_of(http, account, "insights", token, **INSIGHTS, fields="spend")
+    reply = http.get(act(account, "insights"), params={**INSIGHTS, "fields": "spend"}, headers=bearer(token))
+    assert "app_id_util_pct" in reply.headers["x-fb-ads-insights-throttle"]
+    rows = reply.json()["data"]
     assert {name for row in rows for name in row} == {"date_start", "date_stop", "spend"}
 
 
@@ -329,6 +332,8 @@ WRONG_REQUESTS: list[tuple[str, dict[str, str], tuple[int, int, int | None]]] = 
     ("campaigns", {"fields": "no_such_field"}, BAD_PARAMETER),
     ("campaigns", {"limit": "0"}, BAD_PARAMETER),
     ("campaigns", {"limit": "many"}, BAD_PARAMETER),
+    ("campaigns", {"limit": "9" * 5000}, BAD_PARAMETER),
+    ("insights", {"time_range": '{"since":"2026-11-20","until":"9999-12-31"}'}, TOO_MUCH),
     ("campaigns", {"limit": "20000"}, TOO_MUCH),
     ("campaigns", {"after": "nonsense"}, BAD_PARAMETER),
     ("campaigns", {"effective_status": '["GONE"]'}, BAD_PARAMETER),

@@ -210,8 +210,8 @@ def test_a_report_has_rows_of_zeros_and_by_default_no_deleted_campaigns(world: W
     assert max(day for _, day in reported()) <= account.today(world.clock.now()).isoformat()
     assert (deleted.id, "2026-11-17") not in reported()
     assert (deleted.id, "2026-11-17") in reported(filtering=ALL_ROWS)
-    one = [*ALL_ROWS, {"field_name": "campaign_ids", "filter_type": "IN", "filter_value": json.dumps([deleted.id])}]
-    assert {campaign for campaign, _ in reported(filtering=one)} == {deleted.id}
+    named = [*ALL_ROWS, {"field_name": "campaign_ids", "filter_type": "IN", "filter_value": json.dumps([deleted.id])}]
+    assert {campaign for campaign, _ in reported(filtering=named)} == {deleted.id}
     past = ask(METRICS, {**REPORT, "start_date": "2026-12-01", "end_date": "2026-12-01"})["data"]
     assert (past.keys(), past["page_info"]["total_number"]) == ({"page_info"}, 0)
 
