@@ -39,6 +39,8 @@ LOAD = (
               now() - interval '1 day' * :days
        FROM generate_series(0, :accounts - 1) AS n
        JOIN platform_credentials AS c ON c.id = 1 + n % (SELECT count(*) FROM platform_credentials)""",
+    """INSERT INTO sync_parts (account_id, kind, ad_product, covered_since, covered_until)
+       SELECT id, 'metrics', '', current_date - :days, current_date + 1 FROM ad_accounts""",
     # On Google and Amazon two of three campaigns share a budget; elsewhere the third has a lifetime budget.
     """INSERT INTO campaigns (account_id, external_id, name, status, native_status, budget_kind, budget_amount,
                               budget_currency, budget_id, start_date, end_date)

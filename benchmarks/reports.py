@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from benchmarks.bench import Bench, open_bench, say, tell
-from sivera.clock import utc_now
+from sivera.clock import read_clock
 from sivera.files import PrivateFileSystem
 from sivera.reports.options import ReportOptions
 from sivera.reports.writing import ReportDependencies, plan_reports, revise_reports, write_reports
@@ -38,6 +38,8 @@ LOAD = (
        SELECT team_id, id, (ARRAY['google', 'meta', 'amazon', 'tiktok'])[n % 4 + 1], n::text, 'Account ' || n, 'UTC',
               'USD', now() + interval '2 days'
        FROM platform_credentials, generate_series(0, :accounts - 1) AS n""",
+    """INSERT INTO sync_parts (account_id, kind, ad_product, covered_since, covered_until)
+       SELECT id, 'metrics', '', current_date - :days, current_date + 2 FROM ad_accounts""",
     """INSERT INTO campaigns (account_id, external_id, name, status, native_status, budget_kind, budget_currency)
        SELECT id, n::text, 'Campaign ' || n, 'active', 'ENABLED', 'daily', 'USD'
        FROM ad_accounts, generate_series(1, :campaigns) AS n""",
@@ -104,7 +106,7 @@ def floor(bench: Bench, folder: Path) -> tuple[float, float]:
     """Write and compare every report in a plain pool; return the seconds of each."""
     deps = ReportDependencies(bench.engine, DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
     with Session(bench.engine) as session:
-        plan = plan_reports(session, ONE_DAY, utc_now())
+        plan = plan_reports(session, ONE_DAY, read_clock(session))
     with ThreadPoolExecutor(THREADS) as pool:
         begun = time.monotonic()
         written = list(pool.map(lambda team: write_reports(deps, team, math.inf), plan.lacking))

@@ -48,15 +48,16 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
     resources.breaker().stop_at(until)
     started_at = utc_now()
     discovered = DiscoveryTally()
-    work_off(
-        SYNC_JOB,
-        discover_accounts,
-        grants_to_discover(options),
-        discovered,
-        threads=resources.THREADS,
-        at_once=options.batch_size,
-        until=min(until, time.monotonic() + DISCOVERY_SECONDS),
-    )
+    if grants := grants_to_discover(options):
+        work_off(
+            SYNC_JOB,
+            discover_accounts,
+            grants,
+            discovered,
+            threads=resources.THREADS,
+            at_once=options.batch_size,
+            until=min(until, time.monotonic() + DISCOVERY_SECONDS),
+        )
     found = plan(options)
     tally = SyncTally(options.mode, found)
     work_off(

@@ -61,7 +61,9 @@ def publish_summary(summary: CheckSummary) -> None:
     furthest = f"Of {total.budgets:,} budgets the {len(total.worst)} that are spent furthest."
     show_table("check-budgets-budgets", furthest, [budget_row(one) for one in total.worst])
     failures = [{"subject": subject, "reason": reason} for subject, reason in total.failures.items()]
-    show_table("check-budgets-failures", f"{len(failures)} budgets or accounts were not judged.", failures)
+    unknown = [{"subject": subject, "reason": reason} for subject, reason in total.unreported.items()]
+    not_judged = [*failures, *unknown]
+    show_table("check-budgets-failures", f"{len(not_judged)} budgets or accounts were not judged.", not_judged)
     announce(
         BUDGETS_JOB,
         success=summary.success,

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
 from blocks.names import REPORTS_JOB
-from sivera.clock import utc_now
+from sivera.clock import read_clock
 from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.reports import writing
@@ -31,7 +31,7 @@ def plan(options: ReportOptions) -> ReportPlan:
     """Check that the place for reports is known, and find the teams with reports to write or to compare."""
     resources.report_dependencies()
     with Session(resources.engine()) as session:
-        return plan_reports(session, options, utc_now())
+        return plan_reports(session, options, read_clock(session))
 
 
 @task(name="write-reports", task_run_name="{team.name}", **OF_ONE_ITEM)

@@ -1,16 +1,16 @@
 """Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 import orjson
-from sqlalchemy import Row, Select, Table, case, func, literal, null, or_, select, update
+from sqlalchemy import Row, Select, Subquery, Table, case, func, literal, literal_column, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.models import AdAccount, PlatformCredential, Team
+from sivera.models import AccountDailyTotal, AdAccount, PlatformCredential, SyncPart, Team
 from sivera.upsert import incoming
 from sivera.values import PlatformName
 
@@ -18,6 +18,15 @@ ACTIVE = "active"
 
 DESCRIBED = tuple(values.AdAccount.model_fields)
 """The columns that a platform describes an account with."""
+
+
+NOISE, NOISE_SHARE = "0.01", "0.005"
+"""Platforms round, and sum an account at another moment than its campaigns: so small a difference means nothing."""
+
+IS_UNATTRIBUTED = AccountDailyTotal.unattributed > func.greatest(
+    literal_column(NOISE), AccountDailyTotal.spend * literal_column(NOISE_SHARE)
+)
+"""Whether a day has spend that no campaign has: more than a cent and than half a percent of the account's spend."""
 
 
 class AccountFilter(NamedTuple):
@@ -160,9 +169,28 @@ def list_teams(session: Session) -> Sequence[Team]:
     return session.scalars(select(Team).order_by(Team.name)).all()
 
 
-def change_team(session: Session, name: str, *, timezone: str | None, language: str | None) -> Team | None:
-    """Change what is given of a team, and return it; None if there is no team of that name."""
-    changes = {key: value for key, value in (("timezone", timezone), ("language", language)) if value is not None}
+def coverage() -> Subquery:
+    """Return the days of which an account's figures were read, by `account_id`.
+
+    On a platform with ad products these are the days that were read of each of them. If one was never read,
+    `lacks_product` is true.
+    """
+    is_read = SyncPart.covered_since.is_not(None)
+    return (
+        select(
+            SyncPart.account_id,
+            func.max(SyncPart.covered_since).label("since"),
+            func.min(SyncPart.covered_until).label("until"),
+            (~func.bool_and(is_read)).label("lacks_product"),
+        )
+        .where(SyncPart.kind == "metrics")
+        .group_by(SyncPart.account_id)
+        .subquery("coverage")
+    )
+
+
+def change_team(session: Session, name: str, changes: Mapping[str, str | None]) -> Team | None:
+    """Change these columns of a team, and return it; None if there is no team of that name."""
     if changes:
         session.execute(update(Team).where(Team.name == name).values(changes))
     return session.scalars(

@@ -23,7 +23,7 @@ from sivera.budgets.pacing import Span
 from sivera.budgets.rules import alert_level
 from sivera.budgets.summary import TEAMS, Checked, worst_first
 from sivera.budgets.wording import budget_condition
-from sivera.clock import read_clock, utc_now
+from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
 
 AT_ONCE = 500
@@ -34,12 +34,15 @@ NOT_SPENT = "Its period is over, or nothing is spent of it any more."
 
 @dataclass(frozen=True)
 class CheckDependencies:
-    """What a check needs from outside. `link` leads to its run; `send_events` is called after each transaction."""
+    """What a check needs from outside. `link` leads to its run; `send_events` is called after each transaction.
+
+    `now` is the database's clock, like that of the stored times that it is compared with.
+    """
 
     engine: Engine
     link: str = ""
     send_events: Callable[[Sequence[AlertEvent]], None] = lambda _: None
-    now: Callable[[], datetime] = utc_now
+    now: Callable[[Session], datetime] = read_clock
 
 
 def check_teams_exist(engine: Engine, options: BudgetOptions) -> None:
@@ -62,7 +65,7 @@ def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until
             return found + Checked(put_off=True)
         with Session(deps.engine) as session, session.begin():
             lock_alerts(session)
-            judged = judge(session, deps.now(), options, ids[first : first + AT_ONCE])
+            judged = judge(session, deps.now(session), options, ids[first : first + AT_ONCE])
             events = _write(session, judged, options, deps.link)
         deps.send_events(events)
         opened = sum(event.name == OPENED for event in events)
@@ -74,6 +77,7 @@ def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until
             closed=len(events) - opened,
             worst=worst_first(judged.readings),
             failures=judged.failures,
+            unreported=judged.unreported,
         )
     return found
 

@@ -26,12 +26,12 @@ from sivera.budgets.queries import Since
 from sivera.budgets.rules import Reading, today_in
 from sivera.logs import log
 from sivera.models import AdAccount, Alert, TeamBudget
-from sivera.sync.rules import RECENT_DAYS, RESTATEMENT_DAYS
 from sivera.values import BudgetKind, PlatformName
 
 logger = logging.getLogger("sivera.budgets")
 
 HISTORY = timedelta(days=HISTORY_DAYS)
+NOT_REPORTED = "its platform reports no figures of it, so that nobody can tell what is spent"
 NOTHING = Decimal(0)
 
 
@@ -40,7 +40,8 @@ class Judged:
     """What is known of some budgets, and the open alerts that it decides.
 
     `accounts` counts those that are not closed, `stale` those with figures too old to judge by. `failures` says why an
-    account or budget cannot be judged.
+    account or budget cannot be judged, `unreported` which budgets nobody can judge: their platform does not report on
+    them.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -48,20 +49,26 @@ class Judged:
     accounts: int = 0
     stale: int = 0
     failures: dict[str, str] = field(default_factory=dict)
+    unreported: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Watched:
-    """An account that is checked. `today` is the day there, `partial` the first day with incomplete figures."""
+    """An account that is checked.
+
+    `today` is the day there, `partial` the first day with incomplete figures, and `known_from` the first of which all
+    figures were read; None if there is none.
+    """
 
     account: AdAccount
     team: str
     today: date
     partial: date
+    known_from: date | None
     is_stale: bool
 
     @classmethod
-    def at(cls, account: AdAccount, team: str, now: datetime, stale_hours: int) -> "Watched":
+    def at(cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int) -> "Watched":
         """Return an account as it is at a time.
 
         Raises:
@@ -70,18 +77,13 @@ class Watched:
         today, as_of = today_in(account.timezone, now), account.metrics_as_of
         partial = min(today, today_in(account.timezone, as_of)) if as_of else today
         synced = account.synced_as_of or account.created_at
-        return cls(account, team, today, partial, rules.is_stale(synced, account.reports_as_of, now, stale_hours))
+        is_stale = rules.is_stale(synced, account.reports_as_of, now, stale_hours)
+        return cls(account, team, today, partial, known_from, is_stale)
 
     @property
     def platform(self) -> PlatformName:
         """Its platform."""
         return PlatformName(self.account.platform)
-
-    @property
-    def known_from(self) -> date:
-        """The first day that was copied whole: the first sync reads some days back, and a full one more."""
-        days = RESTATEMENT_DAYS[self.platform] if self.account.last_full_sync_at else RECENT_DAYS
-        return today_in(self.account.timezone, self.account.created_at) - timedelta(days=days - 2)
 
     def since(self) -> Since:
         """Return the days to ask for."""
@@ -93,24 +95,27 @@ def judge_accounts(session: Session, now: datetime, options: BudgetOptions, ids:
     """Judge the platforms' budgets of some accounts."""
     judged = Judged()
     watched: dict[int, Watched] = {}
+    covered = queries.covered_since(session, ids)
     for account, team in queries.read_accounts(session, ids):
         if account.status != ACTIVE:
             continue
         judged.accounts += 1
         try:
-            watched[account.id] = Watched.at(account, team, now, options.stale_hours)
+            watched[account.id] = Watched.at(account, team, covered.get(account.id), now, options.stale_hours)
         except (KeyError, ValueError):  # ZoneInfoNotFoundError is a KeyError
             reason = f"its time zone '{account.timezone}' is unknown: connect its grant again, which reads it again"
             judged.failures[f"account-{account.id}"] = reason
     stale = [f"account-{one.account.id}" for one in watched.values() if one.is_stale]
     for row in queries.read_spend(session, [one.since() for one in watched.values() if not one.is_stale]):
-        if row.is_mixed:
+        if not row.known_days:
+            judged.unreported[f"account-{row.account_id}.{row.budget}"] = f"{row.name}: {NOT_REPORTED}"
+        elif row.is_mixed:
             reason = f"its figures are in other currencies than its budget ({row.currency}), and are never added"
             judged.failures[f"account-{row.account_id}.{row.budget}"] = reason
         else:
             judged.readings += _readings(watched[row.account_id], row)
     judged.stale = len(stale)
-    judged.alerts = _without(open_of_accounts(session, ids), (*stale, *judged.failures))
+    judged.alerts = _without(open_of_accounts(session, ids), (*stale, *judged.failures, *judged.unreported))
     _log(watched.values(), judged)
     return judged
 
@@ -125,8 +130,9 @@ def _log(watched: Iterable[Watched], judged: Judged) -> None:
         of = {"account_id": one.account.id, "platform": one.account.platform, "name": one.account.name}
         said = {"outcome": "not judged"} if one.is_stale else {"outcome": "judged", "budgets": budgets[one.account.id]}
         log(logger, logging.INFO, "Account checked", **of, **said)
-    for subject, reason in judged.failures.items():
-        log(logger, logging.WARNING, "Not judged", subject=subject, reason=reason)
+    for level, reasons in ((logging.WARNING, judged.failures), (logging.INFO, judged.unreported)):
+        for subject, reason in reasons.items():
+            log(logger, level, "Not judged", subject=subject, reason=reason)
 
 
 def _readings(watched: Watched, row: Row[Any]) -> Iterator[Reading]:
@@ -157,21 +163,24 @@ def _readings(watched: Watched, row: Row[Any]) -> Iterator[Reading]:
     if limit > 0:
         begins = max((day for day in (period.since, row.first_day) if day), default=date.min)
         ends = min((day for day in (period.until, row.last_day) if day), default=None)
-        is_cut = begins < watched.known_from
+        notes = _unknown_before(begins, [watched.known_from])
+        if row.unreported:
+            notes.append(f"The platform reports no figures of {row.unreported} of its campaigns")
         yield reading(
             subject=f"{subject}.{period.key}",
             period=period,
             limit=limit,
             spent=row.spent,
             pace=pace,
-            at_least=is_cut,
-            note=f"What was spent before {watched.known_from} is not known" if is_cut else "",
+            at_least=bool(notes),
+            note=". ".join(notes),
             projection=project(
                 row.spent,
                 days,
                 watched.partial,
                 ends,
                 since=period.since,
+                known_from=watched.known_from or date.max,
                 # If no campaign runs on a budget, nothing more of it is spent.
                 most_a_day=most_a_day if row.is_active else NOTHING,
                 most=limit,
@@ -183,12 +192,22 @@ def _readings(watched: Watched, row: Row[Any]) -> Iterator[Reading]:
         yield reading(subject=day_subject, period=period, limit=most_a_day, spent=spent, pace=most_a_day)
 
 
+def _unknown_before(begins: date, known_from: Iterable[date | None]) -> list[str]:
+    """Say what is not known of a period that begins on a day, by the days from which each account is known."""
+    days = list(known_from)
+    unread, late = days.count(None), [day for day in days if day and day > begins]
+    said = [f"What was spent before {max(late)} is not known"] if late else []
+    return said + ["Not all of the figures were read yet"] * bool(unread)
+
+
 def judge_teams(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
     """Judge the budgets that some teams set."""
     judged = Judged()
     scopes = {budget.id: _Scope(budget, team, name) for budget, team, name in queries.list_team_budgets(session, ids)}
-    for budget_id, account in queries.accounts_of_team_budgets(session, list(scopes)):
-        scopes[budget_id].add(account, now, options.stale_hours)
+    found = queries.accounts_of_team_budgets(session, list(scopes))
+    covered = queries.covered_since(session, [account.id for _, account in found])
+    for budget_id, account in found:
+        scopes[budget_id].add(account, covered.get(account.id), now, options.stale_hours)
     judged.readings = [scope.reading(session) for scope in scopes.values() if scope.watched and not scope.is_unknown]
     unknown = [scope.subject for scope in scopes.values() if scope.is_unknown]
     judged.alerts = _without(open_of_teams(session, ids), unknown)
@@ -221,7 +240,7 @@ class _Scope:
         """Whether all figures are too old to judge by."""
         return bool(self.stale and not self.fresh)
 
-    def add(self, account: AdAccount, now: datetime, stale_hours: int) -> None:
+    def add(self, account: AdAccount, known_from: date | None, now: datetime, stale_hours: int) -> None:
         """Sort an account in."""
         is_active = account.status == ACTIVE
         if account.currency != self.budget.currency:
@@ -229,7 +248,7 @@ class _Scope:
             return
         self.counted.append(account.id)
         with suppress(KeyError, ValueError):  # its time zone is unknown; the check of its own budgets says so
-            self.watched.append(one := Watched.at(account, self.team, now, stale_hours))
+            self.watched.append(one := Watched.at(account, self.team, known_from, now, stale_hours))
             if is_active and not one.is_stale:
                 self.fresh.append(one)
                 return
@@ -244,7 +263,13 @@ class _Scope:
         oldest = min(since, partial_day - HISTORY)
         days = queries.read_team_spend(session, self.counted, self.budget.currency, oldest)
         spent = sum((spend for day, spend in days.items() if since <= day <= until), NOTHING)
+        # Of an account that was closed when it was connected, nothing is ever read.
+        known_from = [one.known_from for one in self.watched if one.known_from or one.account.status == ACTIVE]
+        lacking = _unknown_before(since, known_from)
+        if unreported := queries.count_unreported(session, self.counted):
+            lacking.append(f"The platforms report no figures of {unreported} campaigns")
         notes = [f"{self.stale} of its accounts have old spend data"] if self.stale else []
+        notes += lacking
         notes += [f"{self.foreign} accounts in other currencies are not counted"] if self.foreign else []
         return Reading(
             subject=f"{self.subject}.{period.key}",
@@ -258,9 +283,16 @@ class _Scope:
             limit=self.budget.amount,
             spent=spent,
             is_complete=not self.stale,
-            at_least=bool(self.stale),
+            at_least=bool(self.stale or lacking),
             note=". ".join(notes),
             as_of=min((one.account.metrics_as_of for one in self.fresh if one.account.metrics_as_of), default=None),
             # No platform keeps to it, so nothing bounds it.
-            projection=project(spent, days, partial_day, until, since=since),
+            projection=project(
+                spent,
+                days,
+                partial_day,
+                until,
+                since=since,
+                known_from=max((day or date.max for day in known_from), default=date.min),
+            ),
         )

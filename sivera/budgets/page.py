@@ -19,7 +19,7 @@ def budgets_page(job: str, summary: CheckSummary, charts: list[str]) -> str:
         for part, found in summary.parts.items()
     ]
     worst = [(describe(one), f"{spent_text(one)} of {limit_text(one)}", one.percent) for one in total.worst]
-    failures = [*total.failures.items(), *summary.failed.items()]
+    failures = [*total.failures.items(), *summary.failed.items(), *total.unreported.items()]
     return pages.page(
         job,
         summary.sentence,

@@ -39,15 +39,17 @@ def project(
     until: date | None,
     *,
     since: date | None = None,
+    known_from: date = date.min,
     most_a_day: Decimal | None = None,
     most: Decimal | None = None,
 ) -> Projection | None:
     """Project what is spent by the end of a period; None if it has no end, or fewer than seven days are known.
 
     `days` has what was spent on each of the last 28 days and since; a missing day is zero. `partial` is the first day
-    with incomplete figures. `most_a_day` and `most` are what the platform spends at most on a day and in the period.
+    with incomplete figures, `known_from` the first of which all figures were read. `most_a_day` and `most` are what the
+    platform spends at most on a day and in the period.
     """
-    known = _complete(days, partial)
+    known = _complete(days, partial, known_from)
     if until is None or len(known) < LEVEL_DAYS:
         return None
     coming = _days(max(partial, since or partial), until)
@@ -72,9 +74,9 @@ def _days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def _complete(days: Mapping[date, Decimal], partial: date) -> dict[date, Decimal]:
+def _complete(days: Mapping[date, Decimal], partial: date, known_from: date) -> dict[date, Decimal]:
     """Return the complete days in order, from the first of the last 28 with any spending."""
-    oldest = partial - timedelta(days=HISTORY_DAYS)
+    oldest = max(partial - timedelta(days=HISTORY_DAYS), known_from)
     first = min((day for day, amount in days.items() if oldest <= day < partial and amount), default=partial)
     return {day: days.get(day, ZERO) for day in _days(first, partial - timedelta(days=1))}
 

@@ -9,13 +9,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, delete, exists, func, or_, select, text
+from sqlalchemy import Row, and_, delete, exists, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from sivera.accounts.queries import IS_UNATTRIBUTED, coverage
 from sivera.alerts.conditions import Kind
 from sivera.budgets.summary import TEAMS
-from sivera.models import AdAccount, Alert, CampaignDailyMetric, Team, TeamBudget
+from sivera.models import AccountDailyTotal, AdAccount, Alert, Campaign, CampaignDailyMetric, Team, TeamBudget
 
 _IS_ABOUT = and_(
     TeamBudget.team_id == AdAccount.team_id,
@@ -60,9 +61,19 @@ def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[Ad
     ).all()
 
 
+def covered_since(session: Session, ids: Sequence[int]) -> dict[int, date]:
+    """Return the first day of which all figures of an account were read, by its id; accounts without one are absent."""
+    found = coverage()
+    rows = session.execute(
+        select(found.c.account_id, found.c.since).where(found.c.account_id.in_(ids), ~found.c.lacks_product)
+    )
+    return {row.account_id: row.since for row in rows}
+
+
 # A shared budget is one row, however many campaigns draw on it. If they disagree for a moment, the last change counts.
 # A lifetime budget is over after its last day, or when its campaign is removed; other budgets last until their period
-# ends. The figures of each budget are read by their own lower bound, so that an index can keep to it.
+# ends. The figures of each budget are read by their own lower bound, so that an index can keep to it. Of campaigns that
+# the platform does not report on, a missing day is unknown: a budget of only such campaigns has no figures at all.
 _SPEND = text("""
     WITH asked AS (
         SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:todays AS date[]), CAST(:periods AS date[]),
@@ -78,6 +89,7 @@ _SPEND = text("""
                CASE WHEN count(c.start_date) = count(*) THEN min(c.start_date) END AS first_day,
                CASE WHEN count(c.end_date) = count(*) THEN max(c.end_date) END AS last_day,
                bool_or(c.status = 'active') AS is_active,
+               count(*) FILTER (WHERE NOT c.is_reported) AS unreported,
                CASE c.budget_kind WHEN 'lifetime' THEN '-infinity' ELSE min(asked.period) END AS since,
                min(asked.history) AS history
         FROM asked JOIN campaigns AS c USING (account_id)
@@ -88,9 +100,10 @@ _SPEND = text("""
         GROUP BY c.account_id, c.budget_kind, budget
     )
     SELECT account_id, budget_kind, budget, cardinality(campaigns) AS campaigns, name, amount, currency, first_day,
-           last_day, is_active, figures.*
+           last_day, is_active, unreported, figures.*
     FROM budgets, LATERAL (
-        SELECT bool_or(is_mixed) AS is_mixed, coalesce(sum(spend) FILTER (WHERE day >= since), 0) AS spent,
+        SELECT count(*) AS known_days, bool_or(is_mixed) AS is_mixed,
+               coalesce(sum(spend) FILTER (WHERE day >= since), 0) AS spent,
                coalesce(array_agg(day ORDER BY day) FILTER (WHERE day >= history), '{}') AS days,
                coalesce(array_agg(spend ORDER BY day) FILTER (WHERE day >= history), '{}') AS spends
         FROM (
@@ -100,27 +113,40 @@ _SPEND = text("""
               AND m.day >= least(since, history)
             GROUP BY m.day
         ) AS of_a_day
-        HAVING count(*) > 0
     ) AS figures
+    WHERE known_days > 0 OR (is_active AND unreported > 0)
     ORDER BY account_id, budget
 """)
 
 
 def read_spend(session: Session, asked: Sequence[Since]) -> Sequence[Row[Any]]:
-    """Return the platforms' budgets of these accounts with any known spending, each with its days."""
+    """Return the platforms' budgets of these accounts with spending that is known or cannot be, each with its days."""
     names = ("ids", "todays", "periods", "histories")
     return session.execute(_SPEND, {name: [one[at] for one in asked] for at, name in enumerate(names)}).all()
 
 
 def read_team_spend(session: Session, account_ids: Sequence[int], currency: str, since: date) -> dict[date, Decimal]:
-    """Return what some accounts spent in a currency on each day since a day; days without figures are left out."""
-    row = CampaignDailyMetric
-    rows = session.execute(
-        select(row.day, func.sum(row.spend))
-        .where(row.account_id.in_(account_ids), row.currency == currency, row.day >= since)
-        .group_by(row.day)
-    )
-    return {found.day: found[1] for found in rows}
+    """Return what some accounts spent in a currency on each day since a day; days without figures are left out.
+
+    Spend that no campaign has counts too.
+    """
+    days: dict[date, Decimal] = {}
+    row, total = CampaignDailyMetric, AccountDailyTotal
+    for table, spend, counts in ((row, row.spend, true()), (total, total.unattributed, IS_UNATTRIBUTED)):
+        rows = session.execute(
+            select(table.day, func.sum(spend))
+            .where(table.account_id.in_(account_ids), table.currency == currency, table.day >= since, counts)
+            .group_by(table.day)
+        )
+        for day, spent in rows:
+            days[day] = days.get(day, Decimal(0)) + spent
+    return days
+
+
+def count_unreported(session: Session, account_ids: Sequence[int]) -> int:
+    """Count the active campaigns of some accounts that their platform does not report on."""
+    is_one = (Campaign.account_id.in_(account_ids), Campaign.status == "active", Campaign.is_reported.is_(False))
+    return session.scalar(select(func.count()).select_from(Campaign).where(*is_one)) or 0
 
 
 def list_team_budgets(

@@ -19,7 +19,7 @@ class Checked(Value):
 
     `budgets` counts those with any spending, `stale` the accounts with figures too old to judge by,
     `opened` the alerts that opened or rose, and `closed` those that ended. `put_off` says that the deadline came first.
-    `failures` has why an account or budget cannot be judged.
+    `failures` has why an account or budget was not judged, `unreported` the budgets that nobody can judge.
     """
 
     accounts: int = 0
@@ -30,6 +30,7 @@ class Checked(Value):
     put_off: bool = False
     worst: tuple[Reading, ...] = ()
     failures: Mapping[str, str] = {}
+    unreported: Mapping[str, str] = {}
 
     def __add__(self, other: Self) -> "Checked":
         counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
@@ -38,6 +39,7 @@ class Checked(Value):
             put_off=self.put_off or other.put_off,
             worst=worst_first((*self.worst, *other.worst)),
             failures={**self.failures, **other.failures},
+            unreported={**self.unreported, **other.unreported},
         )
 
 
@@ -92,5 +94,6 @@ class CheckSummary(Value):
         said += [f"{total.closed} alerts closed"] if total.closed else []
         said += [f"{total.stale} accounts with old spend data"] if total.stale else []
         said += [f"{len(total.failures)} not judged"] if total.failures else []
+        said += [f"{len(total.unreported)} cannot be judged"] if total.unreported else []
         said += [f"put off to the next run: {', '.join(self.put_off)}"] if self.put_off else []
         return "; ".join([", ".join(said), *self.failed.values()])

@@ -13,6 +13,7 @@ class Team(Base):
     """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) is its language.
 
     `reports_restated_through` is the last day due for a report when its reports were last compared with the figures.
+    `meta_conversion` is the action that it counts as a conversion on Meta; null means purchases.
     """
 
     __tablename__ = "teams"
@@ -23,6 +24,7 @@ class Team(Base):
     timezone: Mapped[str] = mapped_column(server_default="UTC")
     language: Mapped[str] = mapped_column(server_default="en")
     reports_restated_through: Mapped[date | None]
+    meta_conversion: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

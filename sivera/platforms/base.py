@@ -136,6 +136,19 @@ class AnswersAtOnce(Protocol):
 
 
 @runtime_checkable
+class CountsActions(Protocol):
+    """A platform that answers with metrics at once, and on which a team may choose what counts as a conversion."""
+
+    counts_actions: ClassVar[bool]
+
+    def read_metrics(
+        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ...
+    ) -> Iterator[MetricsReading]:
+        """Read the daily metrics of the window; the first of the `actions` that a row has is its conversion."""
+        ...
+
+
+@runtime_checkable
 class ConfirmsDeletions(Protocol):
     """A platform that lists no deleted campaigns, but tells of each one by its id whether it is deleted."""
 

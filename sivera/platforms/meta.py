@@ -89,6 +89,7 @@ class MetaAds:
 
     platform: ClassVar[PlatformName] = PlatformName.META
     products: ClassVar[tuple[str, ...]] = ("",)
+    counts_actions: ClassVar[bool] = True
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
         self._app, self._http, self._breaker = app, http, breaker

@@ -1,10 +1,11 @@
 """The figures of a report. Money is in major units; amounts of two currencies are never added."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from sivera.reports.coverage import Known, LateAccount, States
 from sivera.reports.rules import MissingAccount, Period, final_on
 from sivera.values import PlatformName, Value
 
@@ -12,14 +13,32 @@ MOVERS = 5
 ZERO = Decimal(0)
 
 
+SUMS = ("impressions", "clicks", "spend", "conversions", "conversion_value")
+
+OF_ONE_PLATFORM = ("cpa", "roas")
+"""Each platform counts conversions its own way, so these say nothing of several platforms together."""
+
+
 class Figures(Value):
-    """What was spent in a period, and what came of it. A ratio with a denominator of zero is None."""
+    """What was spent in a period, and what came of it. A ratio with a denominator of zero is None.
+
+    `spend` includes what is `unattributed`: spend that no campaign has. Ratios leave it out, since nobody knows what
+    came of it. If only a part of the period is known, that may be from a day on (`since`).
+    """
 
     impressions: int = 0
     clicks: int = 0
     spend: Decimal = ZERO
     conversions: Decimal = ZERO
     conversion_value: Decimal = ZERO
+    unattributed: Decimal = ZERO
+    known: Known = Known.WHOLE
+    since: date | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is anything to show."""
+        return self.known in (Known.WHOLE, Known.PART)
 
     @property
     def ctr(self) -> Decimal | None:
@@ -29,17 +48,17 @@ class Figures(Value):
     @property
     def cpc(self) -> Decimal | None:
         """Spend by clicks."""
-        return ratio(self.spend, self.clicks)
+        return ratio(self.spend - self.unattributed, self.clicks)
 
     @property
     def cpa(self) -> Decimal | None:
         """Spend by conversions."""
-        return ratio(self.spend, self.conversions)
+        return ratio(self.spend - self.unattributed, self.conversions)
 
     @property
     def roas(self) -> Decimal | None:
         """Value of conversions by spend."""
-        return ratio(self.conversion_value, self.spend)
+        return ratio(self.conversion_value, self.spend - self.unattributed)
 
 
 def ratio(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
@@ -52,14 +71,25 @@ def change(now: Decimal | int | None, before: Decimal | int | None) -> Decimal |
     return None if now is None or before is None else ratio(Decimal(now) - Decimal(before), abs(Decimal(before)))
 
 
+def comparable(now: Figures, before: Figures) -> bool:
+    """Whether all of both periods is known."""
+    return now.known is before.known is Known.WHOLE
+
+
 class Line(Value):
-    """The figures of a campaign, an account, a platform or a whole currency, by `Period`."""
+    """The figures of a campaign, an account, a platform or a whole currency, by `Period`.
+
+    One line of an account may hold the spend that no campaign has. `is_reported` says whether the platform reports
+    figures of the campaign.
+    """
 
     platform: PlatformName | None = None
     account_id: int | None = None
     account: str = ""
     campaign_id: str | None = None
     campaign: str = ""
+    is_reported: bool = True
+    is_unattributed: bool = False
     day: Figures
     day_before: Figures
     week_before: Figures
@@ -67,8 +97,34 @@ class Line(Value):
 
     @property
     def moved(self) -> Decimal:
-        """How much more it spent than on the same weekday a week before."""
-        return self.day.spend - self.week_before.spend
+        """How much more it spent than on the same weekday a week before, as far as they can be compared."""
+        is_campaign = self.is_reported and not self.is_unattributed
+        if is_campaign and comparable(self.day, self.week_before):
+            return self.day.spend - self.week_before.spend
+        return ZERO
+
+    def marked(self, states: States) -> "Line":
+        """Return the line with how much of its figures is known."""
+        return self.model_copy(update={period: self._marked(period, states) for period in Period})
+
+    def _marked(self, period: Period, states: States) -> Figures:
+        figures: Figures = getattr(self, period)
+        known, since = states[period]
+        if not self.is_reported:
+            known, since = Known.NOT_REPORTED, None
+        elif known is Known.NOT_READ and any(getattr(figures, name) for name in SUMS):
+            known = Known.PART  # read before a pause that was too long to catch up on
+        return figures.model_copy(update={"known": known, "since": since})
+
+
+NAMES = ("platform", "account_id", "account", "campaign_id", "campaign")
+
+
+def to_line(names: Sequence[object], periods: Mapping[Period, Figures] | None = None, **more: bool) -> Line:
+    """Return a line with these names, in the order of NAMES; without figures all are zero."""
+    figures = periods or dict.fromkeys(Period, Figures())
+    named = dict(zip(NAMES, names, strict=False))
+    return Line.model_validate(named | more | {period.value: found for period, found in figures.items()})
 
 
 class Section(Value):
@@ -81,18 +137,40 @@ class Section(Value):
     campaigns: tuple[Line, ...]
     rising: tuple[Line, ...]
     falling: tuple[Line, ...]
+    gaps: tuple[date, ...] = ()
+
+    @property
+    def is_of_one_platform(self) -> bool:
+        """Whether its conversions mean one thing: each platform counts its own way."""
+        return len(self.platforms) == 1
+
+    @property
+    def unreported(self) -> int:
+        """How many campaigns its sums are without."""
+        return sum(not line.is_reported for line in self.campaigns)
 
 
-def to_section(currency: str, campaigns: Sequence[Line]) -> Section:
-    """Add up the campaigns of a currency; there is at least one."""
+def to_section(
+    currency: str, campaigns: Sequence[Line], quiet: Sequence[Line] = (), gaps: tuple[date, ...] = ()
+) -> Section:
+    """Add up the campaigns of a currency; there is at least one.
+
+    Args:
+        currency: The currency.
+        campaigns: A line for each campaign, and for the unattributed spend of each account.
+        quiet: A line for each account without any; it says how much of its figures is known.
+        gaps: The days of the charts on which figures lack.
+    """
     ordered = _by_spend(campaigns)
     moved = sorted(ordered, key=lambda line: line.moved)
+    added = (*ordered, *quiet)
     return Section(
         currency=currency,
-        total=_add(ordered),
-        platforms=_group(ordered, "platform"),
-        accounts=_group(ordered, "platform", "account_id", "account"),
+        total=_add(added),
+        platforms=_group(added, "platform"),
+        accounts=_group(added, "platform", "account_id", "account"),
         campaigns=ordered,
+        gaps=gaps,
         rising=tuple(line for line in moved[: -MOVERS - 1 : -1] if line.moved > 0),
         falling=tuple(line for line in moved[:MOVERS] if line.moved < 0),
     )
@@ -111,7 +189,21 @@ def _add(lines: Sequence[Line], **names: object) -> Line:
 
 
 def _sum(figures: Sequence[Figures]) -> Figures:
-    return Figures(**{name: sum(getattr(one, name) for one in figures) for name in Figures.model_fields})
+    sums = {name: sum(getattr(one, name) for one in figures) for name in (*SUMS, "unattributed")}
+    known, since = _together(figures)
+    return Figures(**sums, known=known, since=since)
+
+
+def _together(figures: Sequence[Figures]) -> tuple[Known, date | None]:
+    """Return how much is known of a sum. Campaigns that are not reported are not in it: the report says so."""
+    reported = [one for one in figures if one.known is not Known.NOT_REPORTED]
+    odd = [one for one in reported if one.known is not Known.WHOLE]
+    if not odd:
+        return (Known.WHOLE if reported else Known.NOT_REPORTED), None
+    if all(one.known is Known.NOT_READ for one in reported):
+        return Known.NOT_READ, None
+    sinces = [one.since for one in odd if one.since]
+    return Known.PART, max(sinces) if len(sinces) == len(odd) else None
 
 
 def _by_spend(lines: Iterable[Line]) -> tuple[Line, ...]:
@@ -138,6 +230,8 @@ class Report(Value):
     sections: tuple[Section, ...]
     points: tuple[Point, ...]
     missing: tuple[MissingAccount, ...]
+    late: tuple[LateAccount, ...] = ()
+    meta_conversion: str | None = None
 
     def provisional(self, today: date) -> list[tuple[PlatformName, date]]:
         """Return the platforms that may still restate the day, each with the day from which they do not."""

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sivera.pages import PLATFORM_COLOURS
-from sivera.reports.figures import Figures, Report, Section, change
-from sivera.reports.rules import CHART_DAYS
-from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer
+from sivera.reports.coverage import Known
+from sivera.reports.figures import OF_ONE_PLATFORM, Figures, Report, Section, change, comparable
+from sivera.reports.rules import CHART_DAYS, chart_since
+from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer, conversion_text
 
 MOST_LINES = 50
 """Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
@@ -36,7 +37,8 @@ class Delta(NamedTuple):
 class Chart(NamedTuple):
     """Stacked bars. Heights are shares of the highest tick.
 
-    `bars` are day, bottom, height and colour; `ticks` height and label; `days` day and label; days count from 0.
+    `bars` are day, bottom, height and colour; `ticks` height and label; `days` day and label; `gaps` are the days on
+    which figures lack. Days count from 0.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Chart(NamedTuple):
     ticks: list[tuple[float, str]]
     days: list[tuple[int, str]]
     colours: dict[str, str]
+    gaps: list[int]
 
 
 def render(report: Report, at: datetime, language: Language) -> str:
@@ -58,10 +61,14 @@ def render(report: Report, at: datetime, language: Language) -> str:
             t=writer.text,
             writer=writer,
             measures=MEASURES,
+            measures_of=_measures_of,
             value=partial(_value, writer),
+            note=partial(_note, writer),
             change=partial(_change, writer),
             charts=partial(_charts, report, writer),
             platform=PLATFORM_NAMES.__getitem__,
+            conversion=partial(conversion_text, writer, report.meta_conversion),
+            platforms=sorted({line.platform for one in report.sections for line in one.platforms if line.platform}),
             provisional=report.provisional(at.date()),
             most_lines=MOST_LINES,
             most_missing=MOST_MISSING,
@@ -81,7 +88,23 @@ def _environment() -> Environment:
     )
 
 
-def _value(writer: Writer, figures: Figures, measure: str, currency: str) -> str:
+def _measures_of(section: Section) -> tuple[str, ...]:
+    """Return the measures of all of a currency."""
+    return tuple(name for name in MEASURES if section.is_of_one_platform or name not in OF_ONE_PLATFORM)
+
+
+def _note(writer: Writer, figures: Figures) -> str:
+    """Say which part of a period is known, if only a part is."""
+    if figures.known is not Known.PART:
+        return ""
+    return writer.text("since", day=writer.short_day(figures.since)) if figures.since else writer.text("part")
+
+
+def _value(writer: Writer, figures: Figures, measure: str, currency: str, *, only_spend: bool = False) -> str:
+    if not figures.is_shown:
+        return writer.text(figures.known.value)
+    if only_spend and measure != "spend":
+        return writer.text("not_reported")
     value = getattr(figures, measure)
     if measure in MONEY:
         return writer.money(value, currency)
@@ -89,6 +112,8 @@ def _value(writer: Writer, figures: Figures, measure: str, currency: str) -> str
 
 
 def _change(writer: Writer, now: Figures, before: Figures, measure: str) -> Delta:
+    if not comparable(now, before):
+        return Delta(writer.text("not_comparable"), "")
     share = change(getattr(now, measure), getattr(before, measure))
     text = writer.number(share, "+#,##0.0%;-#,##0.0%")
     if not share or measure == "spend":
@@ -99,7 +124,8 @@ def _change(writer: Writer, now: Figures, before: Figures, measure: str) -> Delt
 def _charts(report: Report, writer: Writer, section: Section) -> Iterator[Chart]:
     """Yield a chart for each measure that has figures: a bar for each of the last days, stacked by platform."""
     points = [point for point in report.points if point.currency == section.currency]
-    first = report.day - timedelta(days=CHART_DAYS - 1)
+    first = chart_since(report.day)
+    gaps = [(day - first).days for day in section.gaps]
     days = [(n, writer.short_day(first + timedelta(days=n))) for n in range(CHART_DAYS - 1, -1, -7)]
     colours = {PLATFORM_NAMES[name]: PLATFORM_COLOURS[name] for name in sorted({point.platform for point in points})}
     for measure in ("spend", "conversions"):
@@ -114,4 +140,4 @@ def _charts(report: Report, writer: Writer, section: Section) -> Iterator[Chart]
             top = next(step * n for n in (1, 2, 4, 10) if step * n >= highest)
             ticks = [(share, writer.compact(top * share)) for share in (0, 0.5, 1)]
             bars = [(at, below / top, value / top, colour) for at, below, value, colour in bars]
-            yield Chart(writer.text(f"chart_{measure}", days=CHART_DAYS), bars, ticks, days, colours)
+            yield Chart(writer.text(f"chart_{measure}", days=CHART_DAYS), bars, ticks, days, colours, gaps)

@@ -1,21 +1,22 @@
 """SQL of reports: the teams, the figures, and which reports are written."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Row, Text, and_, case, cast, func, literal, or_, select, update
+from sqlalchemy import Date, Row, Text, and_, case, cast, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
+from sivera.accounts.queries import ACTIVE, IS_UNATTRIBUTED, coverage
+from sivera.models import AccountDailyTotal as Total
 from sivera.models import AdAccount, Campaign, PlatformCredential, Report, Team
 from sivera.models import CampaignDailyMetric as Metric
-from sivera.reports.figures import Figures, Line, Point
-from sivera.reports.rules import CHART_DAYS, AccountFacts, Period, covers
-from sivera.values import PlatformName
-
-FIGURES = tuple(Figures.model_fields)
+from sivera.reports.figures import NAMES, SUMS, Figures, Line, Point, to_line
+from sivera.reports.rules import AccountFacts, Period, Unreported, chart_since, covers
+from sivera.values import CampaignStatus, PlatformName
 
 
 class ReportTeam(NamedTuple):
@@ -29,6 +30,7 @@ class ReportTeam(NamedTuple):
     timezone: str
     language: str
     restated_through: date | None
+    meta_conversion: str | None
     first_day: date | None
     reported: Sequence[date]
 
@@ -39,8 +41,9 @@ def teams_with_reported_days(session: Session, names: Sequence[str], since: date
     first = select(func.min(Metric.day)).where(Metric.account_id == AdAccount.id).scalar_subquery()
     first_of_team = select(func.min(first)).where(AdAccount.team_id == Team.id).scalar_subquery()
     days = func.array_remove(func.array_agg(Report.day), None)
+    described = (Team.id, Team.name, Team.timezone, Team.language, Team.reports_restated_through, Team.meta_conversion)
     statement = (
-        select(Team.id, Team.name, Team.timezone, Team.language, Team.reports_restated_through, first_of_team, days)
+        select(*described, first_of_team, days)
         .outerjoin(Report, and_(Report.team_id == Team.id, Report.day >= since))
         .group_by(Team.id)
         .order_by(Team.id)
@@ -84,7 +87,7 @@ def written_digests(session: Session, team_id: int, since: date, until: date) ->
 
 def day_digests(session: Session, team_id: int, since: date, until: date) -> dict[tuple[int, date], str]:
     """Return a digest of all rows of each account and day; a day without rows has none."""
-    figures = (cast(getattr(Metric, name), Text) for name in FIGURES)
+    figures = (cast(getattr(Metric, name), Text) for name in SUMS)
     row = func.concat_ws("|", Metric.campaign_id, Metric.currency, *figures)
     lines = func.string_agg(row, aggregate_order_by(literal("\n"), Metric.campaign_id.collate("C")))
     digest = func.encode(func.sha256(func.convert_to(lines, "UTF8")), "hex")
@@ -94,67 +97,125 @@ def day_digests(session: Session, team_id: int, since: date, until: date) -> dic
         .where(AdAccount.team_id == team_id, Metric.day.between(since, until))
         .group_by(Metric.account_id, Metric.day)
     )
-    return {(account_id, day): found for account_id, day, found in rows}
+    digests = {(account_id, day): found for account_id, day, found in rows}
+    totals = session.execute(
+        select(Total.account_id, Total.day, Total.currency, Total.unattributed)
+        .join(AdAccount, AdAccount.id == Total.account_id)
+        .where(AdAccount.team_id == team_id, Total.day.between(since, until), IS_UNATTRIBUTED)
+    )
+    for account_id, day, currency, unattributed in totals:
+        digests[account_id, day] = f"{digests.get((account_id, day), '')} {unattributed} {currency}"
+    return digests
 
 
-def active_accounts(session: Session, team_id: int) -> list[AccountFacts]:
-    """Return the accounts of a team that are not closed."""
-    account, grant = AdAccount, PlatformCredential
+def accounts_of_team(session: Session, team_id: int) -> list[AccountFacts]:
+    """Return the accounts of a team, closed ones too."""
+    account, grant, covered = AdAccount, PlatformCredential, coverage()
     described = (account.id, account.platform, account.name, account.timezone)
+    read = (account.synced_as_of, account.reports_as_of, account.created_at)
+    days = (covered.c.since, covered.c.until, func.coalesce(covered.c.lacks_product, False))
     rows = session.execute(
-        select(*described, grant.status == "active", account.synced_as_of, account.reports_as_of, account.created_at)
+        select(*described, grant.status == "active", *read, account.status == ACTIVE, account.currency, *days)
         .join(grant, grant.id == account.credential_id)
-        .where(account.team_id == team_id, account.status == "active")
+        .outerjoin(covered, covered.c.account_id == account.id)
+        .where(account.team_id == team_id)
     )
     return [AccountFacts._make(row)._replace(platform=PlatformName(row.platform)) for row in rows]
+
+
+def unreported_campaigns(session: Session, team_id: int) -> list[Unreported]:
+    """Return the campaigns of a team that their platform does not report on, and that are not removed."""
+    begun = func.coalesce(Campaign.start_date, cast(Campaign.first_seen_at, Date))
+    named = (AdAccount.platform, AdAccount.id, AdAccount.name, Campaign.external_id, Campaign.name)
+    rows = session.execute(
+        select(*named, AdAccount.currency, begun, Campaign.end_date)
+        .join(AdAccount, AdAccount.id == Campaign.account_id)
+        .where(
+            AdAccount.team_id == team_id,
+            AdAccount.status == ACTIVE,
+            Campaign.is_reported.is_(False),
+            Campaign.status != CampaignStatus.REMOVED.value,
+        )
+    )
+    return [Unreported._make(row) for row in rows]
 
 
 def campaign_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
     """Return the figures of a team's campaigns in the periods of a day's report, by currency."""
     inside = {period: Metric.day.between(*covers(period, day)) for period in Period}
     sums = [
-        func.coalesce(func.sum(getattr(Metric, name)).filter(inside[period]), 0)
-        for period in Period
-        for name in FIGURES
+        func.coalesce(func.sum(getattr(Metric, name)).filter(inside[period]), 0) for period in Period for name in SUMS
     ]
+    is_reported = func.coalesce(Campaign.is_reported, True)
     name = func.coalesce(Campaign.name, Metric.campaign_id)
     is_its_own = and_(Campaign.account_id == Metric.account_id, Campaign.external_id == Metric.campaign_id)
     statement = (
-        select(Metric.currency, AdAccount.platform, AdAccount.id, AdAccount.name, Metric.campaign_id, name, *sums)
+        select(Metric.currency, is_reported, AdAccount.platform, AdAccount.id, AdAccount.name, Metric.campaign_id, name)
+        .add_columns(*sums)
         .join(AdAccount, AdAccount.id == Metric.account_id)
         .outerjoin(Campaign, is_its_own)
         .where(AdAccount.team_id == team_id, or_(*inside.values()))
-        .group_by(AdAccount.id, Metric.campaign_id, Campaign.name, Metric.currency)
+        .group_by(AdAccount.id, Metric.campaign_id, Campaign.name, Campaign.is_reported, Metric.currency)
     )
     found: dict[str, list[Line]] = defaultdict(list)
-    for currency, platform, account_id, account, campaign_id, campaign, *values in session.execute(statement):
-        rest = iter(values)
-        periods = {period.value: Figures(**{name: next(rest) for name in FIGURES}) for period in Period}
-        found[currency].append(
-            Line(
-                platform=PlatformName(platform),
-                account_id=account_id,
-                account=account,
-                campaign_id=campaign_id,
-                campaign=campaign,
-                **periods,
-            )
-        )
+    for currency, reported, *rest in session.execute(statement):
+        values = iter(rest[len(NAMES) :])
+        periods = {period: Figures(**{name: next(values) for name in SUMS}) for period in Period}
+        found[currency].append(to_line(rest, periods, is_reported=reported))
+    return found
+
+
+def unattributed_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
+    """Return what a team's accounts spent in those periods that no campaign has, by currency."""
+    inside = {period: Total.day.between(*covers(period, day)) for period in Period}
+    sums = [func.coalesce(func.sum(Total.unattributed).filter(inside[period]), 0) for period in Period]
+    statement = (
+        select(Total.currency, AdAccount.platform, AdAccount.id, AdAccount.name, *sums)
+        .join(AdAccount, AdAccount.id == Total.account_id)
+        .where(AdAccount.team_id == team_id, or_(*inside.values()), IS_UNATTRIBUTED)
+        .group_by(AdAccount.id, Total.currency)
+    )
+    found: dict[str, list[Line]] = defaultdict(list)
+    for currency, platform, account_id, account, *spent in session.execute(statement):
+        periods = {
+            period: Figures(spend=spend, unattributed=spend) for period, spend in zip(Period, spent, strict=True)
+        }
+        found[currency].append(to_line((platform, account_id, account), periods, is_unattributed=True))
     return found
 
 
 def daily_sums(session: Session, team_id: int, day: date) -> list[Point]:
-    """Return the sums of each currency, day and platform over the last days until a day, in this order."""
-    keys = (Metric.currency, Metric.day, AdAccount.platform)
-    since = day - timedelta(days=CHART_DAYS - 1)
-    rows = session.execute(
-        select(*keys, func.sum(Metric.spend), func.sum(Metric.conversions))
-        .join(AdAccount, AdAccount.id == Metric.account_id)
-        .where(AdAccount.team_id == team_id, Metric.day.between(since, day))
-        .group_by(*keys)
-        .order_by(*keys)
-    )
-    return [Point._make(row)._replace(platform=PlatformName(row.platform)) for row in rows]
+    """Return the sums of each currency, day and platform over the days of the charts, in this order.
+
+    Spend that no campaign has counts too.
+    """
+    sums: dict[tuple[str, date, str], tuple[Decimal, Decimal]] = {}
+    for key, spend, conversions in _sums_of_days(session, team_id, day):
+        before = sums.get(key, (Decimal(0), Decimal(0)))
+        sums[key] = (before[0] + spend, before[1] + conversions)
+    return [
+        Point(currency, on, PlatformName(platform), *sums[currency, on, platform])
+        for currency, on, platform in sorted(sums)
+    ]
+
+
+def _sums_of_days(
+    session: Session, team_id: int, day: date
+) -> Iterator[tuple[tuple[str, date, str], Decimal, Decimal]]:
+    for table, spend, conversions in (
+        (Metric, Metric.spend, Metric.conversions),
+        (Total, case((IS_UNATTRIBUTED, Total.unattributed), else_=0), literal(0)),
+    ):
+        keys = (table.currency, table.day, AdAccount.platform)
+        rows = session.execute(
+            select(*keys, func.sum(spend), func.sum(conversions))
+            .join(AdAccount, AdAccount.id == table.account_id)
+            .where(AdAccount.team_id == team_id, table.day.between(chart_since(day), day))
+            .group_by(*keys)
+        )
+        for currency, on, platform, *found in rows:
+            if any(found):
+                yield (currency, on, platform), *found
 
 
 def list_reports(

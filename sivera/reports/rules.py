@@ -42,10 +42,12 @@ class Why(StrEnum):
 
 
 class AccountFacts(NamedTuple):
-    """What is known of an active account of a team.
+    """What is known of an account of a team.
 
     `synced_as_of` is when the fetch of the stored figures began. `reports_as_of` is the age of the oldest figures that
-    a platform sends as reports, later than a sync; None if the platform answers at once.
+    a platform sends as reports, later than a sync; None if the platform answers at once. `covered_since` and
+    `covered_until` bound the days of which figures were read. If it `lacks_product`, nothing was read of one of its ad
+    products.
     """
 
     id: int
@@ -56,6 +58,24 @@ class AccountFacts(NamedTuple):
     synced_as_of: datetime | None
     reports_as_of: datetime | None
     connected_at: datetime
+    is_active: bool
+    currency: str
+    covered_since: date | None
+    covered_until: date | None
+    lacks_product: bool
+
+
+class Unreported(NamedTuple):
+    """A campaign that its platform does not report on; it may run from `begun` to `ended` (None: no such day)."""
+
+    platform: str
+    account_id: int
+    account: str
+    campaign_id: str
+    campaign: str
+    currency: str
+    begun: date
+    ended: date | None
 
 
 class MissingAccount(NamedTuple):
@@ -121,7 +141,8 @@ def final_on(day: date, platform: PlatformName) -> date:
 
 def missing_accounts(accounts: Iterable[AccountFacts], day: date, now: datetime) -> tuple[MissingAccount, ...]:
     """Return the accounts with incomplete figures of a day, by id."""
-    found = ((account, _why(account, day, now)) for account in sorted(accounts))
+    active = sorted((account for account in accounts if account.is_active), key=lambda account: account.id)
+    found = ((account, _why(account, day, now)) for account in active)
     return tuple(MissingAccount(*account[:4], why) for account, why in found if why)
 
 
@@ -144,19 +165,36 @@ def _why(account: AccountFacts, day: date, now: datetime) -> Why | None:
     return Why.DAY_NOT_OVER if now < end else Why.NOT_SYNCED
 
 
+def chart_since(day: date) -> date:
+    """Return the first day of a report's charts."""
+    return day - timedelta(days=CHART_DAYS - 1)
+
+
+def running(campaigns: Iterable[Unreported], day: date) -> Iterator[Unreported]:
+    """Yield the campaigns that may have run within the periods of a day's report."""
+    since = compared_since(day)
+    return (one for one in campaigns if one.begun <= day and (one.ended is None or one.ended >= since))
+
+
 def compared_since(day: date) -> date:
     """Return the first day that a day's report looks back to."""
     return min(since for since, _ in (covers(period, day) for period in Period))
 
 
-def digest(day: date, digests: Digests, missing: Sequence[MissingAccount]) -> str:
-    """Return a digest of a day's report: of the figures that it looks at and of what is missing.
+def digest(
+    day: date,
+    digests: Digests,
+    missing: Sequence[MissingAccount],
+    unknown: Sequence[str] = (),
+) -> str:
+    """Return a digest of a day's report: of the figures that it looks at, and of what is missing or `unknown`.
 
     Names of accounts and campaigns do not count: a new name alone does not change a report.
     """
     since = compared_since(day)
     lines = sorted(f"{at} {account} {found}" for (account, at), found in digests.items() if since <= at <= day)
     lines += [f"missing {account.id} {account.why.value}" for account in missing]
+    lines += unknown
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

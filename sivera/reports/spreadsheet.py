@@ -7,12 +7,12 @@ from decimal import Decimal
 from itertools import product
 from typing import Any
 
-from sivera.reports.figures import Figures, Report
+from sivera.reports.figures import OF_ONE_PLATFORM, Figures, Line, Report, Section
 from sivera.reports.rules import Period
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas")
 NAMES = ("platform", "account_id", "account", "campaign_id", "campaign")
-COLUMNS = ("day", "period", "currency", "level", *NAMES, *MEASURES, "why")
+COLUMNS = ("day", "period", "currency", "level", *NAMES, *MEASURES, "known", "since", "why")
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, full-width signs too (OWASP, "CSV Injection")."""
@@ -21,10 +21,12 @@ DECIMALS = Decimal("0.000001")
 
 
 def to_csv(report: Report) -> bytes:
-    """Write a report as CSV: a row for each line and period, and one of the level `missing` for each missing account.
+    """Write a report as CSV: a row for each line and period, and one for each account that is missing or begins late.
+
+    `known` says how much of a period was read; `since` from which day on all of it was.
 
     It is UTF-8 with a byte order mark, which Excel needs. Numbers are plain, with a point and no separators;
-    what is undefined is empty.
+    what is undefined or unknown is empty.
     """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS)
@@ -43,18 +45,34 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
                 yield {
                     "period": period,
                     "currency": harmless(section.currency),
-                    "level": level,
+                    "level": "unattributed" if line.is_unattributed else level,
                     "platform": line.platform,
                     "account_id": line.account_id,
                     "account": harmless(line.account),
                     # Excel would round a long number; with the platform before it, it is a text.
                     "campaign_id": f"{line.platform}:{line.campaign_id}" if line.campaign_id else "",
                     "campaign": harmless(line.campaign),
-                    **{name: _number(getattr(figures, name)) for name in MEASURES},
+                    **_measures(section, line, figures),
                 }
     for one in report.missing:
         named = {"platform": one.platform, "account_id": one.id, "account": harmless(one.name)}
         yield {"level": "missing", **named, "why": one.why}
+    for late in report.late:
+        named = {"platform": late.platform, "account_id": late.id, "account": harmless(late.name)}
+        yield {"level": "late", **named, "since": late.since}
+
+
+def _measures(section: Section, line: Line, figures: Figures) -> dict[str, object]:
+    """Return the cells of a line; those of what nobody knows stay empty."""
+    shown: tuple[str, ...] = MEASURES if figures.is_shown else ()
+    if line.is_unattributed:
+        shown = shown[:1]
+    if line is section.total and not section.is_of_one_platform:
+        shown = tuple(name for name in shown if name not in OF_ONE_PLATFORM)
+    return {name: _number(getattr(figures, name)) for name in shown} | {
+        "known": figures.known,
+        "since": figures.since or "",
+    }
 
 
 def harmless(text: str) -> str:

@@ -30,6 +30,7 @@ class DueTeam(Value):
     days: tuple[date, ...]
     restates: bool
     restated_through: date | None
+    meta_conversion: str | None = None
 
     @property
     def platform(self) -> PlatformName | None:

@@ -37,6 +37,27 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "not_synced": ("not read since the day ended", "하루가 끝난 뒤 아직 읽지 않음"),
     "preparing": ("the platform is still preparing the figures", "플랫폼이 수치를 아직 준비하는 중"),
+    "late": ("Figures that begin later", "수치가 늦게 시작하는 계정"),
+    "late_intro": (
+        "Nothing was read of the days before. They are not zero: sums lack them, and nothing is compared with them.",
+        "그 전의 날은 읽지 않았습니다. 0이 아니라 알 수 없는 값이므로 합계에 들어 있지 않고, 비교하지도 않습니다.",
+    ),
+    "figures_since": ("figures since {day}", "{day}부터의 수치"),
+    "since": ("complete since {day}", "{day}부터 완전"),
+    "part": ("incomplete", "불완전"),
+    "not_read": ("not read", "읽지 않음"),
+    "not_reported": ("unknown", "알 수 없음"),
+    "not_comparable": ("not comparable", "비교 불가"),
+    "gap": ("not all was read", "모두 읽지는 않은 날"),
+    "unattributed": ("Unattributed", "캠페인 미귀속"),
+    "unreported": (
+        "The platforms report no figures of {count} campaigns; the sums are without them.",
+        "플랫폼이 수치를 보고하지 않는 캠페인 {count}개는 합계에 들어 있지 않습니다.",
+    ),
+    "conversions_intro": (
+        "Each platform counts conversions its own way, so CPA and ROAS are not given for several platforms together:",
+        "전환을 세는 방법이 플랫폼마다 달라서, 여러 플랫폼을 합한 CPA와 ROAS는 싣지 않습니다.",
+    ),
     "provisional": ("Provisional figures", "잠정 수치"),
     "provisional_intro": (
         "The platforms still correct the figures of the day, conversions above all:",
@@ -90,6 +111,36 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 }
 """Each text in English and in Korean."""
 
+PURCHASES = "purchase, omni_purchase, offsite_conversion.fb_pixel_purchase"
+CONVERSIONS: Mapping[PlatformName, tuple[str, str]] = {
+    PlatformName.GOOGLE: (
+        (
+            "the conversion actions that the account counts, on the day of the click, within 30 days of it unless an "
+            "action says otherwise."
+        ),
+        "계정이 집계하는 전환 액션을 클릭한 날에 셉니다. 액션에서 달리 정하지 않았다면 클릭 후 30일 안의 전환입니다.",
+    ),
+    PlatformName.META: (
+        (
+            "the first of these actions that a row has: {actions}. Each ad set has its own attribution setting (since "
+            "June 2025), so campaigns are not strictly comparable."
+        ),
+        (
+            "행에 있는 다음 액션 중 첫째: {actions}. 2025년 6월부터 광고 세트마다 기여 설정이 다르므로 캠페인끼리 "
+            "엄밀히 비교할 수는 없습니다."
+        ),
+    ),
+    PlatformName.AMAZON: (
+        "purchases within 14 days of a click; of Sponsored Brands and Display also after a view.",
+        "클릭 후 14일 안의 구매. Sponsored Brands와 Display는 조회 후의 구매도 셉니다.",
+    ),
+    PlatformName.TIKTOK: (
+        "payments completed on websites (complete_payment), within the attribution window that is set on TikTok.",
+        "웹사이트에서 완료한 결제(complete_payment)를 TikTok에서 정한 기여 기간 안에서 셉니다.",
+    ),
+}
+"""What a conversion is on each platform, and when it counts, in English and in Korean."""
+
 
 PLATFORM_NAMES: Mapping[PlatformName, str] = {
     PlatformName.GOOGLE: "Google Ads",
@@ -97,6 +148,11 @@ PLATFORM_NAMES: Mapping[PlatformName, str] = {
     PlatformName.AMAZON: "Amazon Ads",
     PlatformName.TIKTOK: "TikTok Ads",
 }
+
+
+def conversion_text(writer: "Writer", meta_conversion: str | None, platform: PlatformName) -> str:
+    """Say what a conversion is on a platform; on Meta a team may have chosen another action."""
+    return writer.choose(CONVERSIONS[platform]).format(actions=meta_conversion or PURCHASES)
 
 
 class Writer:
@@ -108,7 +164,11 @@ class Writer:
 
     def text(self, key: str, **values: object) -> str:
         """Return a text with its values filled in."""
-        return TEXTS[key][self._at].format(**values)
+        return self.choose(TEXTS[key]).format(**values)
+
+    def choose(self, texts: tuple[str, str]) -> str:
+        """Return the text of the language."""
+        return texts[self._at]
 
     def number(self, number: Decimal | int | None, pattern: str = "#,##0.##") -> str:
         """Write a number after a pattern of CLDR; by default whole, or with up to two decimals."""

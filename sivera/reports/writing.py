@@ -5,7 +5,7 @@ process that is killed leaves files with an old row or none, so that the next ru
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,13 +15,14 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import unknown_teams
-from sivera.clock import utc_now
+from sivera.clock import read_clock
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.files import whole_file
-from sivera.reports import queries, rules
-from sivera.reports.figures import Report, to_section
+from sivera.reports import coverage, queries, rules
+from sivera.reports.figures import Line, Report, Section, to_line, to_section
 from sivera.reports.options import ReportOptions
 from sivera.reports.page import render
+from sivera.reports.rules import AccountFacts, MissingAccount, Unreported
 from sivera.reports.spreadsheet import to_csv
 from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure, TeamReports
 from sivera.reports.texts import Language
@@ -33,11 +34,11 @@ class NotKeptError(SiveraError):
 
 @dataclass(frozen=True)
 class ReportDependencies:
-    """What reports need from outside: the database, a place for files, and the time."""
+    """What reports need from outside: the database, its clock, and a place for files."""
 
     engine: Engine
     files: AbstractFileSystem
-    now: Callable[[], datetime] = utc_now
+    now: Callable[[Session], datetime] = read_clock
 
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
@@ -71,6 +72,7 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
                         days=days,
                         restates=restates,
                         restated_through=team.restated_through,
+                        meta_conversion=team.meta_conversion,
                     )
                 )
     return ReportPlan(due=tuple(due), failures=tuple(failures))
@@ -105,12 +107,14 @@ def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
     """Yield the days with reports that do not agree with the figures any more."""
     since = team.latest - rules.COMPARED
     with Session(deps.engine) as session:
-        accounts = queries.active_accounts(session, team.id)
+        accounts = queries.accounts_of_team(session, team.id)
         written = queries.written_digests(session, team.id, since, team.latest)
         digests = queries.day_digests(session, team.id, rules.compared_since(since), team.latest)
-    now = deps.now()
+        unreported = queries.unreported_campaigns(session, team.id)
+        now = deps.now(session)
     for day, digest in written.items():
-        if digest != rules.digest(day, digests, rules.missing_accounts(accounts, day, now)):
+        missing = rules.missing_accounts(accounts, day, now)
+        if digest != rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)):
             yield day
 
 
@@ -129,8 +133,8 @@ def _write_all(
 
 def _write(deps: ReportDependencies, team: DueTeam, day: date) -> bool:
     """Write a report in place of what is there; return False if another run has written the same."""
-    report = read_report(deps, team, day)
-    page = render(report, deps.now().astimezone(ZoneInfo(team.timezone)), team.language).encode()
+    report, now = read_report(deps, team, day)
+    page = render(report, now.astimezone(ZoneInfo(team.timezone)), team.language).encode()
     contents = zip(rules.paths(team.id, day), (page, to_csv(report)), strict=True)
     with Session(deps.engine) as session, session.begin():
         is_new = queries.record_report(session, team.id, day, report.digest, len(report.missing))
@@ -151,24 +155,61 @@ def _put(files: AbstractFileSystem, path: str, content: bytes) -> None:
         ) from None
 
 
-def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> Report:
-    """Read what a team's report on a day says."""
+def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Report, datetime]:
+    """Read what a team's report on a day says, and return it with the time."""
     # One snapshot: the digest belongs to the figures beside it, even while a sync writes.
     with (
         deps.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
         Session(connection) as session,
     ):
-        accounts = queries.active_accounts(session, team.id)
+        now = deps.now(session)
+        accounts = queries.accounts_of_team(session, team.id)
         digests = queries.day_digests(session, team.id, rules.compared_since(day), day)
+        unreported = queries.unreported_campaigns(session, team.id)
         lines = queries.campaign_lines(session, team.id, day)
+        for currency, more in queries.unattributed_lines(session, team.id, day).items():
+            lines[currency] += more
         points = queries.daily_sums(session, team.id, day)
-    missing = rules.missing_accounts(accounts, day, deps.now())
-    return Report(
+    missing = rules.missing_accounts(accounts, day, now)
+    report = Report(
         team=team.name,
         timezone=team.timezone,
         day=day,
-        digest=rules.digest(day, digests, missing),
-        sections=tuple(to_section(currency, lines[currency]) for currency in sorted(lines)),
+        digest=rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)),
+        sections=_sections(lines, accounts, day, missing, tuple(rules.running(unreported, day))),
         points=tuple(points),
         missing=missing,
+        late=coverage.late_accounts(accounts, day),
+        meta_conversion=team.meta_conversion,
     )
+    return report, now
+
+
+def _sections(
+    lines: Mapping[str, list[Line]],
+    accounts: Sequence[AccountFacts],
+    day: date,
+    missing: Sequence[MissingAccount],
+    unreported: Sequence[Unreported],
+) -> tuple[Section, ...]:
+    """Add up the lines of each currency, and say how much of the figures is known."""
+    states, gaps = coverage.states_of(accounts, day, missing), coverage.gaps(accounts, day, missing)
+    currencies = sorted(lines.keys() | {one.currency for one in unreported})
+    sections = []
+    for currency in currencies:
+        found = lines.get(currency, [])
+        with_figures = {(line.account_id, line.campaign_id) for line in found}
+        found += [
+            to_line(one, is_reported=False)
+            for one in unreported
+            if one.currency == currency and (one.account_id, one.campaign_id) not in with_figures
+        ]
+        known = [line.marked(states[line.account_id]) for line in found if line.account_id is not None]
+        has_lines = {line.account_id for line in known}
+        quiet = [
+            to_line((one.platform, one.id, one.name)).marked(states[one.id])
+            for one in accounts
+            if one.is_active and one.currency == currency and one.id not in has_lines and coverage.lacks(states[one.id])
+        ]
+        sections.append(to_section(currency, known, quiet, gaps.get(currency, ())))
+    return tuple(sections)

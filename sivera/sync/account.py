@@ -115,6 +115,7 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
         client=deps.client_for(due.platform),
         tokens=deps.tokens_for(due.platform, first.credential_id),
         credential_id=first.credential_id,
+        conversion=first.meta_conversion,
         mode=mode,
         lookback_days=lookback_days,
         as_of=deps.clock(first.now),

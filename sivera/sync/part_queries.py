@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.models import AdAccount, ReportRequest, SyncPart
+from sivera.models import AdAccount, ReportRequest, SyncPart, Team
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reports import KnownRequest, is_given_up
 from sivera.sync.rules import account_state
@@ -22,12 +22,17 @@ DESCRIBED = ("credential_id", *values.AdAccount.model_fields)
 REQUESTS_KEPT = timedelta(days=2)
 
 _PARTS = cast("Table", SyncPart.__table__)
-_ACCOUNTS = cast("Table", AdAccount.__table__)
+_ACCOUNTS, _TEAMS = cast("Table", AdAccount.__table__), cast("Table", Team.__table__)
 _NOW = func.clock_timestamp().label("now")
 _STATE = [_PARTS.c[name] for name in STATE]
+_DESCRIBED = (*(_ACCOUNTS.c[name] for name in DESCRIBED), _TEAMS.c.meta_conversion)
 _TARGET = precompiled(
-    select(_NOW, *(_ACCOUNTS.c[name] for name in DESCRIBED), _PARTS.c.kind, _PARTS.c.ad_product, *_STATE)
-    .select_from(_ACCOUNTS.outerjoin(_PARTS, _PARTS.c.account_id == _ACCOUNTS.c.id))
+    select(_NOW, *_DESCRIBED, _PARTS.c.kind, _PARTS.c.ad_product, *_STATE)
+    .select_from(
+        _ACCOUNTS.join(_TEAMS, _TEAMS.c.id == _ACCOUNTS.c.team_id).outerjoin(
+            _PARTS, _PARTS.c.account_id == _ACCOUNTS.c.id
+        )
+    )
     .where(_ACCOUNTS.c.id == bindparam("account"))
 )
 

@@ -26,8 +26,12 @@ class Reader:
     """The sync of one account under way.
 
     `as_of` is when it began, on the database's clock, like everything stored. `states` has the state of each part that
+<<<<<<< HEAD
     was synced before. The account is summed up in the transaction of its `last` part: each transaction costs a sync
     a tenth of its time.
+=======
+    was synced before. `conversion` is the action that the team counts as a conversion, where it may choose.
+>>>>>>> g
     """
 
     engine: Engine
@@ -36,6 +40,7 @@ class Reader:
     client: PlatformClient
     tokens: GrantTokenSource
     credential_id: int
+    conversion: str | None
     mode: SyncMode
     lookback_days: int | None
     as_of: datetime

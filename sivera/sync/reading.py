@@ -15,6 +15,7 @@ from sivera.errors import PlatformError
 from sivera.platforms.base import (
     AnswersAtOnce,
     ConfirmsDeletions,
+    CountsActions,
     PreparesReports,
 )
 from sivera.sync import queries, rules
@@ -115,7 +116,11 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
     written = held = 0
     left_out: list[values.OddRow] = []
     reading = None
-    readings = reader.client.read_metrics(reader.tokens, reader.account, reader.window(state))
+    client, asked = reader.client, (reader.tokens, reader.account, reader.window(state))
+    if reader.conversion and isinstance(client, CountsActions):
+        readings = client.read_metrics(*asked, (reader.conversion,))
+    else:
+        readings = client.read_metrics(*asked)
     while True:
         failure: Exception | None = None
         try:

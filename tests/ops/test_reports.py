@@ -19,21 +19,28 @@ def books(ready: Stage, tmp_path: Path) -> Books:
     return Books(ready.engine, tmp_path / "reports")
 
 
-def test_a_team_s_zone_and_language_are_set_and_unknown_ones_are_refused(sivera: Sivera, books: Books) -> None:
+def test_what_is_known_of_a_team_is_set_and_unknown_values_are_refused(sivera: Sivera, books: Books) -> None:
     books.team("한빛 커머스")
     assert "en" in sivera("teams", "list").out
     said = sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Seoul", "--language", "ko").out
-    assert said == "The day of 한빛 커머스 ends in Asia/Seoul; its reports are written in 'ko'.\n"
+    zone, counts = said.splitlines()
+    assert zone == "The day of 한빛 커머스 ends in Asia/Seoul; its reports are written in 'ko'."
+    assert counts == "On Meta it counts purchases."
     assert sivera("teams", "set", "한빛 커머스", "--timezone", "Asia/Tokyo").code == 0
     for arguments, refusal in (
         (("한빛 커머스", "--timezone", "Asia/Soul"), "nobody knows the time zone 'Asia/Soul'"),
         (("Hanok", "--language", "ko"), "there is no team 'Hanok'"),
         (("한빛 커머스",), "there is nothing to change"),
+        (("한빛 커머스", "--meta-conversion", "Lead!"), "'Lead!' is no action type of Meta"),
     ):
         assert refusal in sivera("teams", "set", *arguments).refusal
     assert sivera("teams", "set", "한빛 커머스", "--language", "fr").code == 2
-    (row,) = books.rows("SELECT timezone, language FROM teams")
-    assert tuple(row) == ("Asia/Tokyo", "ko")
+    assert "On Meta it counts lead." in sivera("teams", "set", "한빛 커머스", "--meta-conversion", "lead").out
+    assert "lead" in sivera("teams", "list").out
+    (row,) = books.rows("SELECT timezone, language, meta_conversion FROM teams")
+    assert tuple(row) == ("Asia/Tokyo", "ko", "lead")
+    assert sivera("teams", "set", "한빛 커머스", "--meta-conversion", "purchases").code == 0
+    assert books.rows("SELECT meta_conversion FROM teams")[0].meta_conversion is None
 
 
 def test_reports_are_listed_and_shown_with_their_place(sivera: Sivera, books: Books) -> None:

@@ -37,7 +37,8 @@ README = ROOT / "README.md"
 ENGLISH, KOREAN = ROOT / "docs" / "operations.md", ROOT / "docs" / "operations.ko.md"
 PLATFORMS = ROOT / "docs" / "platforms.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-DOCUMENTS = [*ROOT.glob("*.md"), ENGLISH, KOREAN, PLATFORMS, *DECISIONS, *(ROOT / "benchmarks").glob("*.md")]
+DATA = sorted((ROOT / "docs").glob("data*.md"))
+DOCUMENTS = [*ROOT.glob("*.md"), ENGLISH, KOREAN, PLATFORMS, *DATA, *DECISIONS, *(ROOT / "benchmarks").glob("*.md")]
 
 BLOCK = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.MULTILINE | re.DOTALL)
 REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md|yaml|toml))")

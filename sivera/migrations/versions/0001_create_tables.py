@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("timezone", sa.Text(), server_default="UTC", nullable=False),
         sa.Column("language", sa.Text(), server_default="en", nullable=False),
         sa.Column("reports_restated_through", sa.Date(), nullable=True),
+        sa.Column("meta_conversion", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("language IN ('en', 'ko')", name=op.f("ck_teams_language_is_known")),
         sa.PrimaryKeyConstraint("id", name="pk_teams"),

@@ -36,7 +36,7 @@ class Ledger(Tables):
     ) -> int:
         """Add an account that was connected long ago and synced in full, the last time just now."""
         self.campaigns += 1
-        return self.add_account(
+        account = self.add_account(
             self.team(team),
             platform,
             external_id=str(self.campaigns),
@@ -46,6 +46,19 @@ class Ledger(Tables):
             synced_as_of=self.now,
             last_full_sync_at=self.now,
             created_at=self.now - timedelta(days=400),
+        )
+        self.cover(account, date(2025, 1, 1))
+        return account
+
+    def cover(self, account: int, since: date | None, product: str = "") -> None:
+        """Let all figures since a day have been read."""
+        self.execute(
+            """INSERT INTO sync_parts (account_id, kind, ad_product, covered_since, covered_until)
+               VALUES (:account, 'metrics', :product, :since, :since)
+               ON CONFLICT (account_id, kind, ad_product) DO UPDATE SET covered_since = excluded.covered_since""",
+            account=account,
+            product=product,
+            since=since,
         )
 
     def campaign(self, account: int, amount: str | None, kind: str = "daily", **more: object) -> str:
@@ -93,8 +106,8 @@ class Ledger(Tables):
     def reported(self, account: int, as_of: datetime, product: str) -> None:
         """Store a report of an ad product that was asked for at a time."""
         self.execute(
-            """INSERT INTO sync_parts (account_id, kind, ad_product, figures_as_of)
-               VALUES (:account, 'metrics', :product, :as_of)
+            """INSERT INTO sync_parts (account_id, kind, ad_product, figures_as_of, covered_since, covered_until)
+               VALUES (:account, 'metrics', :product, :as_of, '2025-01-01', '2026-12-31')
                ON CONFLICT (account_id, kind, ad_product) DO UPDATE SET figures_as_of = excluded.figures_as_of""",
             account=account,
             product=product,
@@ -119,7 +132,7 @@ class Ledger(Tables):
         return int(last.id)
 
     def deps(self) -> CheckDependencies:
-        return CheckDependencies(self.engine, "http://ui/run", self.events.extend, lambda: self.now)
+        return CheckDependencies(self.engine, "http://ui/run", self.events.extend, lambda _: self.now)
 
     def check(self, options: BudgetOptions = DEFAULT) -> CheckSummary:
         """Check everything, as a run of the flow."""

@@ -1,5 +1,6 @@
 """The check of budgets on a real database: what is added up, and which alerts open and close."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -9,11 +10,12 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from sivera.alerts.changes import CLOSED, OPENED
-from sivera.budgets.checking import AT_ONCE, check_part, check_teams_exist
+from sivera.budgets.checking import AT_ONCE, CheckDependencies, check_part, check_teams_exist
 from sivera.budgets.options import BudgetOptions
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
-from tests.unit.budgets.ledger import DEFAULT, NOW, Ledger
+from tests.unit.budgets.ledger import DEFAULT, NOW, Ledger, without_period
+from tests.unit.tables import machine_clock
 
 FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
 DAY = timedelta(days=1)
@@ -130,16 +132,90 @@ def test_a_lifetime_budget_counts_from_its_beginning_and_is_over_at_its_end(ledg
     assert ledger.news()[1:] == [(CLOSED, subject, 100)]
 
 
-def test_what_was_spent_before_an_account_was_connected_is_not_known_and_said(ledger: Ledger) -> None:
+def test_what_was_spent_before_the_first_day_that_was_read_is_not_known_and_said(ledger: Ledger) -> None:
     account = ledger.account(PlatformName.META)
     campaign = ledger.campaign(account, "100", "lifetime", start=date(2026, 3, 1))
     ledger.spend(account, campaign, "9", date(2026, 11, 1), date(2026, 11, 10))
-    ledger.execute("UPDATE ad_accounts SET created_at = :at", at=NOW - 20 * DAY)
+    ledger.cover(account, date(2026, 10, 5))
     (shown,) = ledger.check().total.worst
     assert shown.at_least
     (event,) = ledger.events
     assert event.payload["message"].startswith("At least 90.00 USD of 100.00 USD (90 %)")
     assert "What was spent before 2026-10-05 is not known" in event.payload["message"]
+
+
+def test_a_product_that_was_never_read_makes_spending_a_lower_bound(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    ledger.spend(account, ledger.campaign(account, "100"), "100", FIRST, TODAY)
+    ledger.budget("4000")
+    assert not any(shown.at_least for shown in ledger.check().total.worst)
+    ledger.cover(account, None, "SPONSORED_BRANDS")
+    shown = ledger.check().total.worst
+    assert [(one.at_least, one.note) for one in shown] == [(True, "Not all of the figures were read yet")] * 2
+    assert {one.projection for one in shown} == {None}, "days that were not read are no zeros"
+
+
+def test_a_projection_takes_no_day_that_was_not_read_for_zero(ledger: Ledger) -> None:
+    account = ledger.account()
+    campaign = ledger.campaign(account, "100")
+    ledger.spend(account, campaign, "70", FIRST - 20 * DAY)
+    ledger.cover(account, TODAY - 8 * DAY)
+    ledger.spend(account, campaign, "70", TODAY - 8 * DAY, TODAY - DAY)
+    (shown,) = ledger.check().total.worst
+    assert shown.note == "What was spent before 2026-11-12 is not known"
+    assert shown.projection
+    assert shown.projection.low == shown.projection.high == 8 * 70 + 11 * 70
+
+
+def test_spend_that_no_campaign_has_counts_for_a_team_and_for_no_campaign(ledger: Ledger) -> None:
+    account = ledger.account()
+    campaign = ledger.campaign(account, "100")
+    ledger.spend(account, campaign, "100", FIRST, TODAY)
+    for day, unattributed in ((FIRST, "50"), (FIRST + DAY, "0.50"), (FIRST + 2 * DAY, "-9"), (FIRST - DAY, "1000")):
+        ledger.execute(
+            """INSERT INTO account_daily_totals (account_id, day, spend, unattributed, currency)
+               VALUES (:account, :day, 100, CAST(:unattributed AS numeric), 'USD')""",
+            account=account,
+            day=day,
+            unattributed=unattributed,
+        )
+    budgets = [ledger.budget("2050"), ledger.budget("2050", account=account), ledger.budget("9000", platform="google")]
+    summary = ledger.check()
+    assert ledger.spent(summary) == {
+        f"account-{account}.campaign-{campaign}.month": 2000,
+        **{f"team-{ledger.team()}.budget-{budget}.month": 2050 for budget in budgets},
+    }, "half a percent and what is negative are noise"
+
+
+def test_a_budget_of_campaigns_without_reports_cannot_be_judged_and_is_no_failure(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    alone = ledger.campaign(account, "100")
+    mixed = [ledger.campaign(account, "100", "shared", budget="7") for _ in range(2)]
+    ledger.spend(account, mixed[0], "1600", FIRST)
+    team = ledger.budget("1600")
+    ledger.execute("UPDATE campaigns SET is_reported = false WHERE external_id IN (:a, :b)", a=alone, b=mixed[1])
+    summary = ledger.check()
+    assert summary.success
+    assert summary.sentence == "2 budgets of 1 accounts checked, 1 alerts opened, 1 cannot be judged"
+    assert "reports no figures" in summary.total.unreported[f"account-{account}.campaign-{alone}"]
+    notes = {without_period(one.subject): (one.at_least, one.note) for one in summary.total.worst}
+    assert notes == {
+        f"account-{account}.shared-7.month": (True, "The platform reports no figures of 1 of its campaigns"),
+        f"team-{ledger.team()}.budget-{team}.month": (True, "The platforms report no figures of 2 campaigns"),
+    }
+    ledger.execute("UPDATE campaigns SET status = 'paused'")
+    assert ledger.check().total.unreported == {}
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_the_clock_of_a_machine_does_not_matter(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    monkeypatch.setattr("sivera.clock.datetime", machine_clock(days))
+    ledger.now = datetime.now(UTC)
+    account = ledger.account()
+    ledger.spend(account, ledger.campaign(account, "100"), "70", ledger.now.date())
+    found = check_part(CheckDependencies(ledger.engine), DEFAULT, PlatformName.GOOGLE, math.inf)
+    (shown,) = found.worst
+    assert (found.stale, shown.spent, shown.period.since) == (0, Decimal(70), ledger.now.date().replace(day=1))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy.orm import Session
 
 from sivera.files import PrivateFileSystem
-from sivera.models import Campaign, CampaignDailyMetric
+from sivera.models import AccountDailyTotal, Campaign, CampaignDailyMetric, SyncPart
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import paths
 from sivera.reports.summary import ReportPlan, ReportSummary, ReportTally
@@ -42,8 +42,10 @@ class Books(Tables):
         name: str = "Shop",
         timezone: str = "UTC",
         synced: datetime | None = NEXT_MORNING,
+        covered: tuple[date, date] | None = (date(2026, 1, 1), date(2027, 12, 31)),
     ) -> int:
-        return self.add_account(
+        """Add an account of which the figures of these days were read."""
+        account = self.add_account(
             team_id,
             platform,
             external_id=name,
@@ -53,8 +55,22 @@ class Books(Tables):
             synced_as_of=synced,
             created_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
+        self.cover(account, *covered or (None, None))
+        return account
 
-    def campaign(self, account_id: int, campaign_id: str, name: str) -> None:
+    def cover(self, account_id: int, since: date | None, until: date | None, product: str = "") -> None:
+        """Let the figures of these days have been read."""
+        with Session(self.engine) as session, session.begin():
+            read = {"covered_since": since, "covered_until": until}
+            session.merge(SyncPart(account_id=account_id, kind="metrics", ad_product=product, **read))
+
+    def total(self, account_id: int, day: date, spend: float | str, unattributed: float | str) -> None:
+        """Write what an account spent on a day, and how much of it no campaign has."""
+        with Session(self.engine) as session, session.begin():
+            amounts = {"spend": str(spend), "unattributed": str(unattributed), "currency": "USD"}
+            session.merge(AccountDailyTotal(account_id=account_id, day=day, **amounts))
+
+    def campaign(self, account_id: int, campaign_id: str, name: str, **columns: object) -> None:
         with Session(self.engine) as session, session.begin():
             session.add(
                 Campaign(
@@ -65,6 +81,7 @@ class Books(Tables):
                     native_status="ENABLED",
                     budget_kind="lower_level",
                     budget_currency="USD",
+                    **columns,
                 )
             )
 
@@ -99,7 +116,7 @@ class Books(Tables):
 
     def deps(self) -> ReportDependencies:
         files = DirFileSystem(path=str(self.folder), fs=PrivateFileSystem())
-        return ReportDependencies(self.engine, files, lambda: self.now)
+        return ReportDependencies(self.engine, files, lambda _: self.now)
 
     def plan(self, **options: Any) -> ReportPlan:
         with Session(self.engine) as session:

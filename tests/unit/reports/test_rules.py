@@ -9,6 +9,7 @@ import pytest
 
 from ops.timetable import find_timetable, read_timetable
 from sivera.reports import rules
+from sivera.reports.coverage import Known, State, state_of
 from sivera.reports.rules import AccountFacts, MissingAccount, Period, Why
 from sivera.sync.parts import PartState
 from sivera.sync.plan import SyncMode
@@ -116,6 +117,11 @@ SHOP = AccountFacts(
     synced_as_of=DAWN,
     reports_as_of=None,
     connected_at=datetime(2026, 1, 1, tzinfo=UTC),
+    is_active=True,
+    currency="USD",
+    covered_since=date(2026, 1, 1),
+    covered_until=date(2026, 12, 31),
+    lacks_product=False,
 )
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -142,6 +148,27 @@ MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 def test_why_the_figures_of_an_account_are_incomplete(facts: dict[str, Any], why: Why | None) -> None:
     found = rules.missing_accounts([SHOP._replace(**facts)], DAY, DAWN)
     assert [one.why for one in found] == ([why] if why else [])
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        ({}, State(Known.WHOLE)),
+        ({"covered_since": DAY - timedelta(days=2)}, State(Known.WHOLE)),
+        ({"covered_since": DAY}, State(Known.PART, DAY)),
+        ({"covered_since": DAY + timedelta(days=1)}, State(Known.NOT_READ)),
+        ({"covered_since": None, "covered_until": None}, State(Known.NOT_READ)),
+        ({"covered_until": DAY - timedelta(days=1)}, State(Known.PART)),
+        ({"covered_until": DAY - timedelta(days=3)}, State(Known.NOT_READ)),
+        ({"covered_until": DAY - timedelta(days=3), "is_active": False}, State(Known.WHOLE)),
+        ({"lacks_product": True}, State(Known.PART)),
+        ({"lacks_product": True, "covered_since": DAY}, State(Known.PART)),
+    ],
+)
+def test_how_much_of_three_days_is_known(facts: dict[str, Any], state: State) -> None:
+    assert state_of(SHOP._replace(**facts), DAY - timedelta(days=2), DAY) == state
+    if state.known is Known.WHOLE:
+        assert state_of(SHOP._replace(**facts), DAY - timedelta(days=2), DAY, is_missing=True) == State(Known.PART)
 
 
 def test_the_digest_changes_with_what_the_report_says_and_only_then() -> None:

@@ -6,16 +6,20 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy.orm import Session
 
+from sivera.reports.options import ReportOptions
 from sivera.reports.summary import ReportTally
-from sivera.reports.texts import TEXTS, UNDEFINED, Language
-from sivera.reports.writing import NotKeptError, revise_reports, write_reports
+from sivera.reports.texts import CONVERSIONS, PURCHASES, TEXTS, UNDEFINED, Language
+from sivera.reports.writing import NotKeptError, ReportDependencies, plan_reports, revise_reports, write_reports
 from sivera.values import PlatformName
 from tests.unit.grants.processes import run
 from tests.unit.reports.books import DAY, NEXT_MORNING, ONE_DAY, Books
 from tests.unit.reports.killed import write_and_die
+from tests.unit.tables import machine_clock
 
 TODAY = {"make_up_days": 0}
 MISSING, _ = TEXTS["missing"]
@@ -99,8 +103,7 @@ def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_
     away = books.account(team, name="Away", synced=NEXT_MORNING - timedelta(hours=9))
     late = books.account(team, PlatformName.AMAZON, name="Late")
     books.execute(
-        "INSERT INTO sync_parts (account_id, kind, ad_product, figures_as_of) "
-        "VALUES (:id, 'metrics', 'SPONSORED_PRODUCTS', :noon)",
+        "UPDATE sync_parts SET ad_product = 'SPONSORED_PRODUCTS', figures_as_of = :noon WHERE account_id = :id",
         id=late,
         noon=NEXT_MORNING - timedelta(hours=13),
     )
@@ -122,7 +125,172 @@ def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_
     assert [row.missing for row in books.rows("SELECT missing FROM reports")] == [0, 0]
 
 
+# What is not known is not zero
+
+
+def periods(books: Books, level: str = "total", **of: str) -> dict[str, tuple[str, str, str]]:
+    """Spend, how much is known of it, and since when, by the period of a line in the table."""
+    rows = [row for row in books.table() if row["level"] == level and of.items() <= row.items()]
+    return {row["period"]: (row["spend"], row["known"], row["since"]) for row in rows}
+
+
+@pytest.mark.parametrize("platform", [PlatformName.GOOGLE, PlatformName.AMAZON])
+def test_days_that_were_never_read_are_missing_and_nothing_is_compared_with_them(
+    books: Books, platform: PlatformName
+) -> None:
+    team = books.team()
+    old = books.account(team, name="Old")
+    for back in range(28):
+        books.ran(old, DAY - back * ONE_DAY, 1)
+    new = books.account(team, platform, name="New", covered=(date(2026, 11, 18), date(2026, 11, 24)))
+    books.ran(new, DAY, 10)
+    books.ran(new, DAY - ONE_DAY, 5)
+    books.run(**TODAY)
+    assert periods(books, "account", account="New") == {
+        "day": ("10", "whole", ""),
+        "day_before": ("5", "whole", ""),
+        "week_before": ("", "not_read", ""),
+        "month_to_date": ("15", "part", "2026-11-18"),
+    }
+    assert periods(books) == {
+        "day": ("11", "whole", ""),
+        "day_before": ("6", "whole", ""),
+        "week_before": ("1", "part", ""),
+        "month_to_date": ("38", "part", "2026-11-18"),
+    }
+    text, page = words(books.page()), books.page()
+    assert f"Ads · New: {TEXTS['figures_since'][0].format(day='November 18, 2026')}" in text
+    assert "Month to date (complete since Nov 18) $38.00" in text
+    assert "Old: " not in text
+    assert text.count("not comparable") > 5, "the week before"
+    assert "+83.3%" in text, "the day before is known of both"
+    assert page.count('class="gap" x=') == 22, "the days of the chart before the 18th"
+    assert TEXTS["gap"][0] in text
+    (late,) = [row for row in books.table() if row["level"] == "late"]
+    assert (late["account"], late["since"]) == ("New", "2026-11-18")
+    movers = text.partition("Spent more")[2].partition("By campaign")[0]
+    assert "No campaign Spent less No campaign" in movers, "what was not read has not moved"
+
+    books.cover(new, date(2026, 10, 1), date(2026, 11, 24))
+    assert books.written(check_restated=True, **TODAY) == ([], [23])
+    assert periods(books)["month_to_date"] == ("38", "whole", "")
+    assert "not comparable" not in words(books.page())
+    assert TEXTS["gap"][0] not in words(books.page())
+
+
+def test_a_day_that_an_account_has_not_read_is_not_read_and_one_of_which_a_product_lacks_is_incomplete(
+    books: Books,
+) -> None:
+    team = books.team()
+    asleep = books.account(team, name="Asleep", covered=(date(2026, 1, 1), date(2026, 11, 20)), synced=NEXT_MORNING)
+    books.ran(asleep, date(2026, 11, 2), 7)
+    amazon = books.account(team, PlatformName.AMAZON, name="Half")
+    books.cover(amazon, None, None, "SPONSORED_BRANDS")
+    books.ran(amazon, DAY, 3)
+    books.run(**TODAY)
+    assert periods(books, "account", account="Asleep")["day"] == ("", "not_read", "")
+    assert periods(books, "account", account="Asleep")["month_to_date"] == ("7", "part", "")
+    assert periods(books, "account", account="Half")["day"] == ("3", "part", "")
+    assert periods(books)["day"] == ("3", "part", "")
+    assert "$3.00 incomplete" in words(books.page())
+
+
+def test_an_account_without_spend_makes_a_sum_incomplete_until_it_was_read(books: Books) -> None:
+    team = books.team()
+    books.ran(books.account(team, name="Here"), spend=10)
+    books.account(team, name="Quiet", covered=(date(2026, 11, 20), date(2026, 11, 24)))
+    books.account(team, name="Never read", covered=None)
+    books.run(**TODAY)
+    assert periods(books)["month_to_date"] == ("10", "part", "2026-11-20")
+    assert periods(books)["day"] == ("10", "whole", ""), "one that was never read is on no side"
+
+
+def test_spend_that_no_campaign_has_is_a_line_of_its_own(books: Books) -> None:
+    google = books.account(books.team())
+    books.ran(google, DAY, 100, clicks=50, conversions=4, value=200)
+    books.ran(google, DAY - ONE_DAY, 100)
+    books.total(google, DAY, 120, 20)
+    for back, noise in enumerate(("0.50", "-3", "0.01"), 1):
+        books.total(google, DAY - back * ONE_DAY, "100.5" if back == 1 else "0.01", noise)
+    books.run(**TODAY)
+    assert periods(books)["day"][0] == "120"
+    assert periods(books)["month_to_date"][0] == "220", "half a percent, a cent and less are noise"
+    assert {period: found[0] for period, found in periods(books, "unattributed").items()} == {
+        "day": "20",
+        "day_before": "0",
+        "week_before": "0",
+        "month_to_date": "20",
+    }
+    (total, one) = (
+        next(row for row in books.table() if (row["level"], row["period"]) == (level, "day"))
+        for level in ("total", "unattributed")
+    )
+    assert (total["cpc"], total["cpa"], total["roas"]) == ("2", "25", "2"), "nobody knows what came of the rest"
+    assert (one["clicks"], one["cpa"], one["campaign_id"], one["account"]) == ("", "", "", "Shop")
+    text = words(books.page())
+    assert "Unattributed Google Ads · Shop $20.00" in text
+    assert "Unattributed" not in text.partition("Top movers")[2].partition("By campaign")[0]
+
+    books.total(google, DAY, 130, 30)
+    assert books.written(check_restated=True, **TODAY) == ([], [23])
+
+
+def test_a_campaign_without_reports_is_unknown_and_never_zero(books: Books) -> None:
+    amazon = books.account(books.team(), PlatformName.AMAZON)
+    books.ran(amazon, DAY, 10)
+    unreported = {"is_reported": False, "start_date": date(2026, 11, 1)}
+    books.campaign(amazon, "b1", "One ad group", **unreported)
+    books.campaign(amazon, "b2", "Tomorrow", is_reported=False, start_date=DAY + ONE_DAY)
+    books.campaign(amazon, "b3", "Long over", is_reported=False, start_date=date(2026, 1, 1), end_date=date(2026, 2, 1))
+    books.run(**TODAY)
+    assert set(periods(books, "campaign", campaign="One ad group").values()) == {("", "not_reported", "")}
+    assert periods(books)["day"] == ("10", "whole", "")
+    text = words(books.page())
+    assert "One ad group Amazon Ads · Shop unknown" in text
+    assert "report no figures of 1 campaigns" in text
+    assert "Tomorrow" not in text
+    assert "Long over" not in text
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_report_says_what_a_conversion_is_and_adds_none_up_over_platforms(books: Books, language: str) -> None:
+    team = books.team(language=language)
+    for platform in PlatformName:
+        books.ran(books.account(team, platform), spend=10, conversions=2, value=30)
+    books.run(**TODAY)
+    text = words(books.page())
+    is_korean = language == "ko"
+    said = [texts[is_korean].format(actions=PURCHASES) for texts in CONVERSIONS.values()]
+    assert [one for one in said if one not in text] == []
+    by_level = {(row["level"], row["platform"]): row for row in books.table() if row["period"] == "day"}
+    total = by_level["total", ""]
+    assert (total["conversions"], total["cpa"], total["roas"]) == ("8", "", "")
+    assert {by_level["platform", name]["cpa"] for name in PlatformName} == {"5"}
+    tiles = text.partition(TEXTS["by_platform"][is_korean])[0]
+    assert "CPA" not in tiles.partition("USD")[2]
+    books.execute("UPDATE teams SET meta_conversion = 'lead'")
+    books.execute("DELETE FROM reports")
+    books.run(**TODAY)
+    assert CONVERSIONS[PlatformName.META][is_korean].format(actions="lead") in words(books.page())
+
+
 # Which reports are written, and when
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_the_clock_of_a_machine_does_not_matter(books: Books, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    now = datetime.now(UTC)
+    # There it is noon, so that no report falls due within this test.
+    zone = f"Etc/GMT{(now.hour - 12):+d}"
+    yesterday = now.astimezone(ZoneInfo(zone)).date() - ONE_DAY
+    books.ran(books.account(books.team(timezone=zone), timezone=zone, synced=now), yesterday, 10)
+    monkeypatch.setattr("sivera.clock.datetime", machine_clock(days))
+    deps = ReportDependencies(books.engine, books.deps().files)
+    with Session(books.engine) as session:
+        (team,) = plan_reports(session, ReportOptions(), deps.now(session)).due
+    assert write_reports(deps, team, math.inf).reports == (yesterday,)
+    assert f"Written {yesterday + ONE_DAY:%B} {(yesterday + ONE_DAY).day}, " in words(books.page(yesterday))
+    assert MISSING not in books.page(yesterday)
 
 
 def test_a_restated_day_is_written_again_in_place_and_nothing_else_is(books: Books) -> None:

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
@@ -106,6 +107,25 @@ def test_a_full_sync_copies_what_the_platform_has_and_the_next_changes_nothing(
     assert (again.added, again.changed, again.removed, again.metric_rows) == (0, 0, 0, 0)
     assert again.unchanged == len(campaigns)
     assert stage.rows("SELECT max(changed_at) AS at, count(*) FROM campaigns") == written
+
+
+def test_a_team_says_which_action_of_meta_is_a_conversion(stage: Stage, world: World) -> None:
+    stage.connect(world.add_grant(PlatformName.META, accounts=1, campaigns=3))
+    (due,) = stage.due()
+    counts = []
+    for action in (None, "link_click", "lead"):
+        with stage.engine.begin() as connection:
+            connection.execute(text("UPDATE teams SET meta_conversion = :action"), {"action": action})
+        stage.sync(due)
+        (row,) = stage.rows(
+            "SELECT sum(conversions) AS conversions, sum(clicks) AS clicks, sum(conversion_value) AS value "
+            "FROM campaign_daily_metrics"
+        )
+        counts.append(row)
+    purchases, clicks, leads = counts
+    assert 0 < purchases.conversions < purchases.clicks
+    assert (clicks.conversions, clicks.value) == (clicks.clicks, 0)
+    assert (leads.conversions, leads.clicks) == (0, clicks.clicks)
 
 
 def test_an_incremental_sync_brings_what_changed_since(

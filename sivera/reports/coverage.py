@@ -1,0 +1,124 @@
+"""What was never read is not zero: how much of a report's periods is known, of each account."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from enum import StrEnum
+from typing import NamedTuple
+
+from sivera.reports.rules import (
+    AccountFacts,
+    MissingAccount,
+    Period,
+    Unreported,
+    chart_since,
+    compared_since,
+    covers,
+    days_between,
+    running,
+)
+from sivera.values import PlatformName
+
+
+class Known(StrEnum):
+    """How much of a period's figures was read; of some campaigns a platform reports nothing."""
+
+    WHOLE = "whole"
+    PART = "part"
+    NOT_READ = "not_read"
+    NOT_REPORTED = "not_reported"
+
+
+class State(NamedTuple):
+    """How much is known of a period, and from which day on all of it is, if it only lacks its beginning."""
+
+    known: Known
+    since: date | None = None
+
+
+class LateAccount(NamedTuple):
+    """An account with figures that begin only within the time that a report looks at."""
+
+    id: int
+    platform: PlatformName
+    name: str
+    since: date
+
+
+def state_of(account: AccountFacts, since: date, until: date, *, is_missing: bool = False) -> State:
+    """Return how much is known of the days from `since` to `until`.
+
+    If the account `is_missing`, its figures of the last of these days are not complete.
+    """
+    first, last = account.covered_since, account.covered_until
+    if first is None or last is None:
+        return State(Known.NOT_READ)
+    if not account.is_active:
+        last = date.max  # it spends nothing any more
+    if first > until or last < since:
+        return State(Known.NOT_READ)
+    is_open = last < until or account.lacks_product or is_missing
+    if first <= since and not is_open:
+        return State(Known.WHOLE)
+    return State(Known.PART, None if is_open or first <= since else first)
+
+
+States = Mapping[Period, State]
+
+
+def states_of(
+    accounts: Iterable[AccountFacts], day: date, missing: Sequence[MissingAccount]
+) -> dict[int, dict[Period, State]]:
+    """Return how much is known of each period of a day's report, by account."""
+    lacking = {account.id for account in missing}
+    spans = {period: covers(period, day) for period in Period}
+    return {
+        account.id: {
+            period: state_of(account, *span, is_missing=account.id in lacking and span[1] == day)
+            for period, span in spans.items()
+        }
+        for account in accounts
+    }
+
+
+def lacks(states: States) -> bool:
+    """Whether only a part of a report's periods is known. If nothing is, an account is on no side of a comparison."""
+    known = {state.known for state in states.values()}
+    return known not in ({Known.WHOLE}, {Known.NOT_READ})
+
+
+def late_accounts(accounts: Iterable[AccountFacts], day: date) -> tuple[LateAccount, ...]:
+    """Return the active accounts with figures that begin within the time that a day's report looks at, by id."""
+    since = min(compared_since(day), chart_since(day))
+    return tuple(
+        LateAccount(account.id, account.platform, account.name, account.covered_since)
+        for account in sorted(accounts, key=lambda account: account.id)
+        if account.is_active and account.covered_since is not None and account.covered_since > since
+    )
+
+
+def gaps(accounts: Iterable[AccountFacts], day: date, missing: Sequence[MissingAccount]) -> dict[str, tuple[date, ...]]:
+    """Return the days of a report's charts on which figures of some account lack, by currency.
+
+    Accounts of which none of these days was read do not count: they are named elsewhere.
+    """
+    lacking = {account.id for account in missing}
+    since = chart_since(day)
+    found: dict[str, set[date]] = {}
+    for account in accounts:
+        if state_of(account, since, day).known is not Known.NOT_READ:
+            found.setdefault(account.currency, set()).update(
+                each
+                for each in days_between(since, day)
+                if state_of(account, each, each).known is not Known.WHOLE or (each == day and account.id in lacking)
+            )
+    return {currency: tuple(sorted(days)) for currency, days in found.items()}
+
+
+def describe(
+    accounts: Sequence[AccountFacts], day: date, missing: Sequence[MissingAccount], unreported: Iterable[Unreported]
+) -> list[str]:
+    """Return what of a day's report is not known, as lines for its digest."""
+    lines = [f"late {account.id} {account.since}" for account in late_accounts(accounts, day)]
+    for account, states in sorted(states_of(accounts, day, missing).items()):
+        lines += [f"{known} {account} {period}" for period, (known, _) in states.items() if known is not Known.WHOLE]
+    return lines + sorted(f"unreported {one.account_id} {one.campaign_id}" for one in running(unreported, day))

@@ -1,0 +1,91 @@
+"""The pages for analysts: every column of the tables that they name, and queries that run."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from sivera.models import Base
+from sivera.sync.rules import RESTATEMENT_DAYS
+from sivera.values import PlatformName
+from tests.unit.tables import Tables
+from tests.unit.test_docs import ROOT, blocks
+
+TABLES = (
+    "teams",
+    "ad_accounts",
+    "sync_parts",
+    "campaigns",
+    "campaign_daily_metrics",
+    "account_daily_totals",
+    "team_budgets",
+    "reports",
+    "alerts",
+)
+PAGES = [ROOT / "docs" / name for name in ("data.md", "data.ko.md")]
+
+each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+
+
+def columns(page: str) -> dict[str, list[str]]:
+    """The columns that a page describes, by table."""
+    sections = re.findall(r"^## `(\w+)`$(.*?)(?=^## |^<a )", page, re.MULTILINE | re.DOTALL)
+    return {table: re.findall(r"^\| `(\w+)` \| \S.* \|$", section, re.MULTILINE) for table, section in sections}
+
+
+@each_page
+def test_each_column_is_described_and_nothing_else(path: Path) -> None:
+    models = {name: [column.name for column in Base.metadata.tables[name].columns] for name in TABLES}
+    assert columns(path.read_text()) == models
+
+
+@each_page
+def test_a_column_that_may_be_null_says_when(path: Path) -> None:
+    page = path.read_text()
+    for table, section in re.findall(r"^## `(\w+)`$(.*?)(?=^## |^<a )", page, re.MULTILINE | re.DOTALL):
+        for column in Base.metadata.tables[table].columns:
+            (row,) = re.findall(rf"^\| `{column.name}` \|.*$", section, re.MULTILINE)
+            assert ("NULL" in row) is bool(column.nullable), f"{table}.{column.name}"
+
+
+@each_page
+def test_the_days_that_still_change_are_those_that_are_read_again(path: Path) -> None:
+    for platform, days in RESTATEMENT_DAYS.items():
+        assert re.search(rf"^\| {platform.value} \|.*\| {days} \|$", path.read_text(), re.MULTILINE)
+
+
+@each_page
+def test_the_queries_run(path: Path, engine: Engine) -> None:
+    queries = blocks(path.read_text(), "sql")
+    assert len(queries) == 5
+    assert queries == blocks(PAGES[0].read_text(), "sql")
+    with engine.connect() as connection:
+        for query in queries:
+            assert connection.execute(text(query.replace("::date", "\\:\\:date"))).all() == []
+
+
+def test_a_day_that_was_not_read_is_null_and_a_campaign_without_reports_is_never_idle(engine: Engine) -> None:
+    tables = Tables(engine)
+    account = tables.add_account(
+        tables.team(), PlatformName.AMAZON, external_id="1", name="Shop", currency="USD", timezone="UTC"
+    )
+    tables.execute(
+        """INSERT INTO sync_parts (account_id, kind, ad_product, covered_since, covered_until)
+           VALUES (:id, 'metrics', 'SPONSORED_PRODUCTS', current_date - 20, current_date),
+                  (:id, 'metrics', 'SPONSORED_BRANDS', current_date - 10, current_date)""",
+        id=account,
+    )
+    tables.execute(
+        """INSERT INTO campaigns (account_id, external_id, name, status, native_status, budget_kind, budget_currency,
+                                  is_reported)
+           VALUES (:id, 'a', 'Reported', 'active', 'ENABLED', 'daily', 'USD', true),
+                  (:id, 'b', 'Unreported', 'active', 'ENABLED', 'daily', 'USD', false)""",
+        id=account,
+    )
+    _, _, by_day, _, idle = (query.replace("::date", "\\:\\:date") for query in blocks(PAGES[0].read_text(), "sql"))
+    spend = {
+        name: [row.spend for row in tables.rows(by_day) if row.name == name] for name in ("Reported", "Unreported")
+    }
+    assert spend == {"Reported": [None] * 18 + [0] * 10, "Unreported": [None] * 28}
+    assert [row.campaign for row in tables.rows(idle)] == ["Reported"]
