@@ -26,12 +26,8 @@ class Reader:
     """The sync of one account under way.
 
     `as_of` is when it began, on the database's clock, like everything stored. `states` has the state of each part that
-<<<<<<< HEAD
-    was synced before. The account is summed up in the transaction of its `last` part: each transaction costs a sync
-    a tenth of its time.
-=======
-    was synced before. `conversion` is the action that the team counts as a conversion, where it may choose.
->>>>>>> g
+    was synced before. `conversion` is the action that the team counts as a conversion, where it may choose. The account
+    is summed up in the transaction of its `last` part: each transaction costs a sync a tenth of its time.
     """
 
     engine: Engine
