@@ -6,7 +6,7 @@ from itertools import count
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter
+from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter, FlowRunFilterState
 from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
@@ -19,6 +19,11 @@ PAGE = 200
 
 SCHEDULED, WENT = ("SCHEDULED",), ("COMPLETED", "FAILED", "CRASHED")
 ENDED = (*WENT, "CANCELLED")
+
+
+def in_state(types: Sequence[str]) -> FlowRunFilterState:
+    """Return the filter of runs in a state of one of these types."""
+    return FlowRunFilterState.model_validate({"type": {"any_": types}})
 
 
 def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:

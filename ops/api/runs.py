@@ -38,7 +38,7 @@ from ops.api.jobs import OPTIONS, Job
 from ops.stack.runs import PAGE, UNDER_WAY, is_kept_out
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE
-from tasks.job_runs import SCHEDULED, WENT
+from tasks.job_runs import SCHEDULED, WENT, in_state
 
 POLL_SECONDS = 0.5
 
@@ -120,12 +120,15 @@ class Runs:
             self._client.read_deployments(flow_filter=flow, limit=PAGE),
             self._client.read_flow_runs(
                 flow_filter=flow,
-                flow_run_filter=FlowRunFilter(state=SCHEDULED),
+                flow_run_filter=FlowRunFilter(state=in_state(SCHEDULED)),
                 sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
                 limit=1,
             ),
             self._client.read_flow_runs(
-                flow_filter=flow, flow_run_filter=FlowRunFilter(state=WENT), sort=FlowRunSort.END_TIME_DESC, limit=1
+                flow_filter=flow,
+                flow_run_filter=FlowRunFilter(state=in_state(WENT)),
+                sort=FlowRunSort.END_TIME_DESC,
+                limit=1,
             ),
         )
         return JobEntry(
@@ -152,7 +155,7 @@ class Runs:
         due = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + CLOCK_MARGIN)
         for wanted in (
             FlowRunFilter(state=UNDER_WAY),
-            FlowRunFilter(state=SCHEDULED, next_scheduled_start_time=due),
+            FlowRunFilter(state=in_state(SCHEDULED), next_scheduled_start_time=due),
         ):
             if found := await self._client.read_flow_runs(flow_filter=_flow(job), flow_run_filter=wanted, limit=1):
                 raise _overlap(found[0])

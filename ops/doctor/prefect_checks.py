@@ -39,7 +39,7 @@ from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
 from sivera.metrics.rules import COMPLETED
 from sivera.units import duration
-from tasks.job_runs import PAGE, SCHEDULED, job_statuses
+from tasks.job_runs import PAGE, SCHEDULED, in_state, job_statuses
 
 LATE = timedelta(seconds=60)
 """A worker looks for runs every ten seconds at the latest."""
@@ -195,7 +195,7 @@ def check_runs(installation: Installation) -> Finding:
     failed = [f"{job.name} ({job.message})" for job in statuses if job.last and job.last.outcome != COMPLETED]
     due = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[TAG]),
-        state=SCHEDULED,
+        state=in_state(SCHEDULED),
         next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=now - LATE),
     )
     late = installation.client.read_flow_runs(flow_run_filter=due, limit=PAGE)

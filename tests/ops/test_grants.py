@@ -61,7 +61,9 @@ def test_accounts_that_came_later_are_discovered(sivera: Sivera, ready: Stage, w
     grant, more = world.add_grant(PlatformName.META), world.add_grant(PlatformName.META, accounts=2)
     id_ = str(ready.connect(grant).credential_id)
     grant.account_ids.extend(more.account_ids)
-    assert sivera("credentials", "discover", id_).out == f"Grant {id_} carries 3 ad accounts, 2 of them new.\n"
+    said, *new = sivera("credentials", "discover", id_).out.splitlines()
+    assert said == f"Grant {id_} carries 3 ad accounts, 2 of them new."
+    assert [line.rpartition(": ")[2] for line in new] == ["new.", "new."]
     assert all(external_id in sivera("credentials", "show", id_).out for external_id in more.account_ids)
 
 
