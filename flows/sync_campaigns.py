@@ -9,7 +9,6 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from blocks.names import SYNC_JOB, lock_name
-from sivera.clock import utc_now
 from sivera.sync.page import sync_charts, sync_page
 from sivera.sync.plan import SyncOptions
 from sivera.sync.summary import DiscoveryTally, SyncTally
@@ -46,7 +45,6 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
     """
     until = time.monotonic() + options.deadline_seconds
     resources.breaker().stop_at(until)
-    started_at = utc_now()
     discovered = DiscoveryTally()
     if grants := grants_to_discover(options):
         work_off(
@@ -73,6 +71,6 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
         even_resting=bool(options.account_ids),
     )
     summary = tally.summary(discovered)
-    publish_summary(summary, started_at)
+    publish_summary(summary, found.at)
     show_summary(SYNC_JOB, summary, sync_page, sync_charts, return_state=True)
     return (Failed if summary.failed else Completed)(message=summary.sentence)

@@ -77,6 +77,7 @@ class Breaker:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._open_until: dict[tuple[PlatformName | None, ThrottleScope, str], float] = {}
+        self._words: dict[PlatformName, str] = {}
         self._unanswered: dict[PlatformName, int] = {}
         self._calls = dict.fromkeys(PlatformName, Calls())
         self._end = math.inf
@@ -88,6 +89,7 @@ class Breaker:
         seconds: float,
         scope: ThrottleScope = ThrottleScope.PLATFORM,
         subject: Subject = ANYTHING,
+        words: str = "",
     ) -> None:
         """Leave what the scope names alone for this many seconds. This never shortens an earlier wait.
 
@@ -100,6 +102,7 @@ class Breaker:
             until = self._monotonic() + max(seconds, SHORTEST_SECONDS)
             key = (platform, scope, name)
             self._open_until[key] = max(until, self._open_until.get(key, until))
+            self._words[platform] = words
 
     def stop_at(self, moment: float) -> None:
         """Allow no call to any platform after a moment of the monotonic clock: the run's deadline."""
@@ -145,7 +148,8 @@ class Breaker:
         """Raise Throttled if this call must not be made now."""
         seconds, scope = self._wait(platform, subject)
         if seconds > 0:
-            why = "put off: the platform asked us to slow down, is down, or the run is over"
+            words = self._words.get(platform)
+            why = "put off: " + (f"it {words}" if words else "the platform is down, or the run is over")
             raise Throttled(platform, why, None, seconds, scope)
 
     def _wait(self, platform: PlatformName | None, subject: Subject) -> tuple[float, ThrottleScope]:

@@ -83,6 +83,7 @@ def sync_account(
     except Exception as error:
         if is_tried_again(error):
             raise
+        _ended.pop(key, None)
         _log(logging.WARNING, "Account failed", account, reason=reason_for(error))
         return failed(error)
     if result.again_after is None:

@@ -87,7 +87,7 @@ class Caller:
             raise
         except Throttled as error:
             self.breaker.count(self.platform, throttled=1)
-            self.breaker.open(self.platform, error.retry_after, error.scope, subject)
+            self.breaker.open(self.platform, error.retry_after, error.scope, subject, error.message)
             raise
         self.breaker.record(self.platform, answered=True)
         return reply

@@ -1,7 +1,7 @@
 """The sync of one ad account, part by part: what fails is recorded with its reason, and the other parts go on."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +12,20 @@ from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.crypto import UndecryptableError
-from sivera.errors import AccountInaccessible, ReconnectRequired, SiveraError, Throttled, ThrottleScope
+from sivera.errors import (
+    AccountInaccessible,
+    ConfigurationError,
+    ReconnectRequired,
+    SiveraError,
+    Throttled,
+    ThrottleScope,
+)
 from sivera.grants.discovering import rediscover
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient, ProductNotEnabled
 from sivera.reasons import is_worth_a_retry, reason_for
 from sivera.sync import part_queries, rules
-from sivera.sync.parts import Part, PartKind, parts_of
+from sivera.sync.parts import Part, PartKind, PartState, parts_of
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.sync.reader import OvertakenError, Reader
 from sivera.sync.reading import read_part
@@ -69,7 +76,7 @@ def sync_account(
         even_resting: Take parts that are in the slow lane too.
 
     Raises:
-        AccountInaccessible: The account is no longer in our database.
+        ConfigurationError: The account is no longer in our database.
         Exception: An error that may pass, of an attempt that is not the last.
     """
     ended = {} if ended is None else ended
@@ -77,11 +84,12 @@ def sync_account(
     passing: list[Exception] = []
     stop: Exception | None = None
     parts = [part for part in parts_of(reader.client, mode) if part not in ended]
-    if not even_resting:
-        parts = [part for part in parts if not rules.rests(reader.state(part), reader.as_of)]
+    resting = [] if even_resting else [part for part in parts if rules.rests(reader.state(part), reader.as_of)]
+    ended |= {part: _rest(part, reader.state(part)) for part in resting}
+    parts = [part for part in parts if part not in resting]
     reader.last = parts[-1] if parts else None
     for part in parts:
-        if _lacks_product(ended, part):
+        if _is_pointless(ended, part):
             continue
         reader, done = _sync_part(deps, reader, part, stop)
         if isinstance(done, PartSync):
@@ -93,7 +101,12 @@ def sync_account(
             ended[part] = _record(deps, reader, part, done)
     if passing:
         raise passing[0]
-    result = AccountSync.of(due, _unless_it_has_no_product(ended))
+    lacking = [part for part, done in ended.items() if done.outcome is Outcome.NOT_ENABLED]
+    if lacking and len(lacking) == len(ended):
+        ended = {part: _fail(deps, reader, part, done.reason) for part, done in ended.items()}
+    else:
+        _forget(deps, reader, lacking)
+    result = AccountSync.of(due, [done for done in ended.values() if done.outcome is not Outcome.NOT_ENABLED])
     for part in [part for part, done in ended.items() if done.again_after is not None]:
         del ended[part]
     if not reader.is_summed_up:
@@ -106,7 +119,9 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
     with Session(deps.engine) as session:
         rows = part_queries.read_target(session, due.id)
     if not rows:
-        raise AccountInaccessible(due.platform, f"account {due.id} is no longer in our database")
+        raise ConfigurationError(
+            f"account {due.id} is no longer in our database: `sivera accounts list` shows them all"
+        )
     first = rows[0]
     return Reader(
         engine=deps.engine,
@@ -127,10 +142,19 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
     )
 
 
-def _lacks_product(ended: Mapping[Part, PartSync], part: Part) -> bool:
-    """Whether the account does not have the ad product of a part."""
+def _is_pointless(ended: Mapping[Part, PartSync], part: Part) -> bool:
+    """Whether the account does not have the ad product of a part, or totals have no new metrics to be compared with."""
     listing = ended.get(Part(kind=PartKind.CAMPAIGNS, product=part.product))
-    return listing is not None and listing.outcome is Outcome.NOT_ENABLED
+    if listing is not None and listing.outcome is Outcome.NOT_ENABLED:
+        return True
+    metrics = ended.get(Part(kind=PartKind.METRICS))
+    return part.kind is PartKind.TOTALS and (metrics is None or metrics.outcome is not Outcome.SYNCED)
+
+
+def _rest(part: Part, state: PartState) -> PartSync:
+    until = f"{state.next_attempt_at:%Y-%m-%d %H:%M} UTC"
+    note = f"left out until {until}, after {state.failures} failures in a row. {state.error or ''}"
+    return PartSync(part=part, outcome=Outcome.RESTING, note=note.rstrip())
 
 
 def _sync_part(
@@ -168,31 +192,40 @@ def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception
     """Record why a part was not read, and return it in words."""
     if not isinstance(error, SiveraError | OperationalError):
         logger.error("Account %d: %s failed", reader.due.id, part, exc_info=error)
-    reason, full = reason_for(error), reader.is_full
-    outcome = Outcome.FAILED
-    with suppress(SQLAlchemyError), Session(deps.engine) as session, session.begin():  # else only the run has it
-        if isinstance(error, ProductNotEnabled):
-            outcome = Outcome.NOT_ENABLED
+    reason = reason_for(error)
+    if isinstance(error, Throttled):
+        return _put_off(deps, reader, part, error, reason)
+    if isinstance(error, ProductNotEnabled) and part.kind is PartKind.CAMPAIGNS:
+        return PartSync(part=part, outcome=Outcome.NOT_ENABLED, reason=reason)
+    return _fail(deps, reader, part, reason)
+
+
+def _fail(deps: SyncDependencies, reader: Reader, part: Part, reason: str) -> PartSync:
+    _write(deps, reader, part, rules.failed(reader.state(part), reason, reader.as_of, full=reader.is_full))
+    return PartSync(part=part, outcome=Outcome.FAILED, reason=reason)
+
+
+def _forget(deps: SyncDependencies, reader: Reader, lacking: Sequence[Part]) -> None:
+    """Expect nothing more of the ad products that an account does not have."""
+    for part in lacking:
+        with suppress(SQLAlchemyError), Session(deps.engine) as session, session.begin():
             part_queries.forget_product(session, reader.due.id, part.product)
-            for kind in PartKind:
-                reader.states.pop(Part(kind=kind, product=part.product), None)
-        else:
-            state = reader.state(part)
-            if isinstance(error, Throttled):
-                after = rules.put_off(state, reason, reader.as_of, full=full)
-                outcome = Outcome.FAILED if after.failures > state.failures else Outcome.PUT_OFF
-            else:
-                after = rules.failed(state, reason, reader.as_of, full=full)
-            with suppress(OvertakenError):  # a newer sync knows better
-                reader.write(session, part, after)
-            reason = after.error or reason
-    again = error.retry_after if isinstance(error, Throttled) and error.scope in SHARED else None
-    return PartSync(
-        part=part, outcome=outcome, reason=reason, again_after=again if outcome is Outcome.PUT_OFF else None
-    )
+        for kind in PartKind:
+            if reader.states.pop(Part(kind=kind, product=part.product), None):
+                reader.is_summed_up = False
 
 
-def _unless_it_has_no_product(ended: Mapping[Part, PartSync]) -> list[PartSync]:
-    """Return the parts that the account has. If it has no product at all, that is its failure."""
-    found = [part for part in ended.values() if part.outcome is not Outcome.NOT_ENABLED]
-    return found or [part.model_copy(update={"outcome": Outcome.FAILED}) for part in ended.values()]
+def _put_off(deps: SyncDependencies, reader: Reader, part: Part, error: Throttled, reason: str) -> PartSync:
+    before = reader.state(part)
+    after = rules.put_off(before, reason, reader.as_of, full=reader.is_full)
+    _write(deps, reader, part, after)
+    if after.failures > before.failures:
+        return PartSync(part=part, outcome=Outcome.FAILED, reason=after.error or reason)
+    again = error.retry_after if error.scope in SHARED else None
+    return PartSync(part=part, outcome=Outcome.PUT_OFF, reason=reason, again_after=again)
+
+
+def _write(deps: SyncDependencies, reader: Reader, part: Part, state: PartState) -> None:
+    # If the database is away, only the run has the reason; and a newer sync knows better.
+    with suppress(SQLAlchemyError, OvertakenError), Session(deps.engine) as session, session.begin():
+        reader.write(session, part, state)

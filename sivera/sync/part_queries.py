@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, Text, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, Text, bindparam, case, delete, func, or_, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
@@ -53,17 +53,19 @@ _VALUES: dict[str, ColumnElement[Any]] = {
     name: bindparam(name, type_=_PARTS.c[name].type) for name in (*_KEY, *STATE) if name != "left_out_rows"
 }
 _INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam("left_out_rows", type_=Text), JSONB)})
+# An approval that came since the sync began is for the next one.
+_APPROVED = case((_PARTS.c.approved == bindparam("seen"), _INSERT.excluded.approved), else_=_PARTS.c.approved)
 _KNOWN = bindparam("known", type_=_PARTS.c.as_of.type)
 _WRITE = precompiled(
     _INSERT.on_conflict_do_update(
         index_elements=_KEY,
-        set_={name: _INSERT.excluded[name] for name in STATE},
+        set_={name: _INSERT.excluded[name] for name in STATE} | {"approved": _APPROVED},
         where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
     ).returning(_PARTS.c.account_id)
 )
 
 
-def write_part(session: Session, account_id: int, part: Part, state: PartState, known: datetime | None) -> bool:
+def write_part(session: Session, account_id: int, part: Part, state: PartState, known: PartState) -> bool:
     """Write the state of a part, unless a sync that began later was faster. Return whether it was written.
 
     Args:
@@ -71,12 +73,13 @@ def write_part(session: Session, account_id: int, part: Part, state: PartState, 
         account_id: Our id of the account.
         part: The part.
         state: Its new state.
-        known: Its `as_of` when the sync began: if it is the same still, no other sync was there, whatever its value.
+        known: Its state when the sync began: if `as_of` is the same still, no other sync was there, whatever its value.
     """
     row = state.model_dump()
     rows = row["left_out_rows"]
     row["left_out_rows"] = None if rows is None else orjson.dumps(rows).decode()
-    row |= {"account_id": account_id, "kind": part.kind, "ad_product": part.product, "known": known}
+    row |= {"account_id": account_id, "kind": part.kind, "ad_product": part.product}
+    row |= {"known": known.as_of, "seen": known.approved}
     return session.scalar(_WRITE, row) is not None
 
 

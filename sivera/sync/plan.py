@@ -62,11 +62,15 @@ class DueAccount(Value):
 
 
 class SyncPlan(Value):
-    """The work of a run. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane."""
+    """The work of a run, and when it was planned.
+
+    `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane.
+    """
 
     due: tuple[DueAccount, ...]
     waiting: tuple[DueAccount, ...]
     resting: int
+    at: datetime
 
 
 def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan:
@@ -84,6 +88,7 @@ def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan
         due=_accounts(queries.due_accounts(session, wanted, now)),
         waiting=_accounts(queries.waiting_accounts(session, wanted)),
         resting=queries.count_resting(session, wanted, now),
+        at=now,
     )
 
 

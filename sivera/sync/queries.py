@@ -215,6 +215,23 @@ _WRITE_TOTALS = text(
 )
 
 
+_LOWER_UNATTRIBUTED = text(
+    """
+    UPDATE account_daily_totals AS t SET unattributed = greatest(0, t.spend - m.spend)
+    FROM (
+        SELECT day, sum(spend) AS spend FROM campaign_daily_metrics
+        WHERE account_id = :account AND day BETWEEN :since AND :until GROUP BY day
+    ) AS m
+    WHERE t.account_id = :account AND t.day = m.day AND t.unattributed > greatest(0, t.spend - m.spend)
+    """
+)
+
+
+def lower_unattributed(session: Session, account_id: int, window: values.DateWindow) -> None:
+    """Take from what no campaign had what campaigns have by now, until the totals are read again."""
+    session.execute(_LOWER_UNATTRIBUTED, {"account": account_id, "since": window.since, "until": window.until})
+
+
 def write_totals(
     session: Session, account_id: int, window: values.DateWindow, totals: Sequence[values.DailyTotal], now: datetime
 ) -> None:

@@ -1,7 +1,7 @@
 """The sync of one account under way: what is read, and the transaction that stores it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -60,14 +60,18 @@ class Reader:
                 "grant again, which reads the time zone again, or correct it in ad_accounts"
             ) from None
 
+    @property
+    def today(self) -> date:
+        """The day in the account's time zone."""
+        return self.as_of.astimezone(self.zone).date()
+
     def state(self, part: Part) -> PartState:
         """Return the state of a part; a part that was never synced is new."""
         return self.states.get(part, PartState())
 
     def window(self, state: PartState) -> values.DateWindow:
         """Return the days to read."""
-        today = self.as_of.astimezone(self.zone).date()
-        return rules.metrics_window(self.due.platform, self.mode, self.lookback_days, today, state)
+        return rules.metrics_window(self.due.platform, self.mode, self.lookback_days, self.today, state)
 
     def write(self, session: Session, part: Part, state: PartState) -> None:
         """Write the new state of a part, in the transaction that stores what was read.
@@ -75,8 +79,7 @@ class Reader:
         Raises:
             OvertakenError: What is stored is newer.
         """
-        known = self.state(part).as_of
-        if not part_queries.write_part(session, self.due.id, part, state, known):
+        if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part)):
             raise OvertakenError
         self.states[part] = state
         if part == self.last:

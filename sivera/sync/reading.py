@@ -6,7 +6,7 @@ run of the same sync finds nothing to change.
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy.orm import Session
 
@@ -53,7 +53,7 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
         added, changed_, removed = queries.upsert_campaigns(session, reader.due.id, listing.campaigns, now)
         unchanged = len(listing.campaigns) - added - changed_ - removed
         held, approved = state.held, state.approved
-        if changed is None and listing.complete:
+        if changed is None and (listing.complete or (approved and listing.left_out)):
             ended, held = _remove_missing(session, reader.due.id, part, state, listing, gone, now)
             removed, approved = removed + ended, 0  # an approval is for one listing
         after = rules.succeeded(state, now, full=reader.is_full, left_out=listing.left_out)
@@ -108,7 +108,7 @@ def _remove_missing(
 
 
 def _ids(listing: values.CampaignListing) -> list[str]:
-    return [campaign.external_id for campaign in listing.campaigns]
+    return [*(campaign.external_id for campaign in listing.campaigns), *(row.id for row in listing.left_out if row.id)]
 
 
 def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
@@ -116,6 +116,7 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
     written = held = 0
     left_out: list[values.OddRow] = []
     reading = None
+    since, until = date.max, date.min
     client, asked = reader.client, (reader.tokens, reader.account, reader.window(state))
     if reader.conversion and isinstance(client, CountsActions):
         readings = client.read_metrics(*asked, (reader.conversion,))
@@ -125,12 +126,14 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
         failure: Exception | None = None
         try:
             following = next(readings, None)
-        except PlatformError as error:
+        except Exception as error:  # noqa: BLE001 - what was read before is stored, then it is raised
             following, failure = None, error
         if reading is not None:
             left_out += reading.left_out
+            since, until = min(since, reading.window.since), max(until, reading.window.until)
             is_last = following is None and failure is None
-            replaced = _store_metrics(reader, part, reading, is_last=is_last, left_out=left_out, held=held)
+            read = values.DateWindow(since=since, until=until) if is_last else None
+            replaced = _store_metrics(reader, part, reading, read, left_out=left_out, held=held)
             written, held = written + replaced.written, held + replaced.held
         if failure is not None:
             raise failure
@@ -150,15 +153,18 @@ def _store_metrics(
     reader: Reader,
     part: Part,
     reading: values.MetricsReading,
+    whole: values.DateWindow | None,
     *,
-    is_last: bool,
     left_out: list[values.OddRow],
     held: int,
 ) -> queries.Replaced:
     now = reader.as_of
     with Session(reader.engine) as session, session.begin():
         replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(reader.state(part), reading.window)
+        window, is_last = whole or reading.window, whole is not None
+        after = rules.covering(reader.state(part), window, reader.today, replace=is_last)
+        if replaced.written and Part(kind=PartKind.TOTALS) in reader.states:
+            queries.lower_unattributed(session, reader.due.id, reading.window)
         if is_last:
             after = rules.succeeded(after, now, full=reader.is_full, left_out=left_out)
             after = after.model_copy(update={"held": held + replaced.held, "figures_as_of": now})

@@ -1,12 +1,12 @@
 """Metrics that a platform prepares as reports: one run requests them, a later run collects and stores them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.errors import InvalidRequest, LeftAlone, PlatformError, Throttled, Unavailable
+from sivera.errors import LeftAlone, PlatformError, ReconnectRequired, Throttled
 from sivera.platforms.base import PreparesReports, ReportLost
 from sivera.sync import part_queries, queries, reports, rules
 from sivera.sync.parts import Part, PartState
@@ -26,8 +26,8 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     collected, trouble = _collect(reader, client, part, is_open)
     if is_open:
         known = _requests(reader, part)
-    today = reader.as_of.astimezone(reader.zone).date()
-    windows = client.report_windows(part.product, reader.window(state), today)
+    window = reports.with_given_up(reader.window(state), known)
+    windows = client.report_windows(part.product, window, reader.today)
     for window in reports.windows_to_ask(windows, known, reader.as_of):
         report_id = client.request_report(reader.tokens, reader.account, part.product, window)
         request = values.ReportRequest(
@@ -44,7 +44,8 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
             raise LeftAlone(reader.due.platform, f"has delivered no report since {since:%Y-%m-%d %H:%M} UTC")
     left_out = [row for _, reading in collected for row in reading.left_out]
     with Session(reader.engine) as session, session.begin():
-        state = rules.succeeded(reader.state(part), reader.as_of, full=reader.is_full, left_out=left_out)
+        # Only a report of all days that may still change makes it full.
+        state = rules.succeeded(reader.state(part), reader.as_of, full=False, left_out=left_out)
         # Until the first report has arrived, its age is counted from the request.
         state = state.model_copy(update={"figures_as_of": state.figures_as_of or reader.as_of})
         reader.write(session, part, state)
@@ -53,8 +54,15 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
         outcome=Outcome.SYNCED,
         metric_rows=sum(replaced.written for replaced, _ in collected),
         left_out=tuple(left_out),
-        note=held_days(state.held) if state.held else "",
+        note="; ".join(_notes(state, trouble)),
     )
+
+
+def _notes(state: PartState, trouble: PlatformError | None) -> Iterator[str]:
+    if state.held:
+        yield held_days(state.held)
+    if trouble is not None:
+        yield f"another report could not be collected: {trouble.message}"
 
 
 def _requests(reader: Reader, part: Part) -> list[reports.KnownRequest]:
@@ -79,7 +87,9 @@ def _collect(
                 reading = client.collect_report(reader.tokens, reader.account, request)
             except ReportLost as error:
                 trouble, is_over = error, True
-            except (Unavailable, Throttled, InvalidRequest) as error:
+            except ReconnectRequired:
+                raise
+            except PlatformError as error:
                 trouble, is_failure = error, not isinstance(error, Throttled)
             else:
                 if reading is not None:
@@ -102,11 +112,13 @@ def _store_report(
     now = reader.as_of
     with Session(reader.engine) as session, session.begin():
         replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(reader.state(part), reading.window)
+        after = rules.covering(reader.state(part), reading.window, reader.today, replace=until is None)
         if until is None:
             as_of = rules.report_as_of(request.window, request.requested_at, reader.zone)
-            newest = max(as_of, after.figures_as_of or as_of)
+            newest = max(as_of, min(after.figures_as_of or as_of, now))
             after = after.model_copy(update={"figures_as_of": newest, "held": replaced.held})
+        if (request.window.until - request.window.since).days + 1 >= rules.RESTATEMENT_DAYS[reader.due.platform]:
+            after = after.model_copy(update={"last_full_at": now, "full_failures": 0, "full_error": None})
         reader.write(session, part, after)
         part_queries.end_request(session, reader.due.id, request.report_id, now, collected=True)
     return replaced

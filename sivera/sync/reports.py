@@ -38,6 +38,17 @@ def windows_to_ask(windows: Iterable[DateWindow], requests: Sequence[KnownReques
     return [window for window in windows if _is_due(window, requests, now)]
 
 
+def with_given_up(window: DateWindow, requests: Sequence[KnownRequest]) -> DateWindow:
+    """Return a window with the days before it that were requested and given up, and that no later report has."""
+    lost = [one for one in requests if one.ended_at is not None and not one.collected]
+    since = [one.window.since for one in lost if not any(_replaces(other, one) for other in requests)]
+    return window.model_copy(update={"since": min([window.since, *since])})
+
+
+def _replaces(later: KnownRequest, lost: KnownRequest) -> bool:
+    return later.collected and later.requested_at >= lost.requested_at and later.window.since <= lost.window.since
+
+
 def undelivered_since(requests: Sequence[KnownRequest]) -> datetime | None:
     """Return when the first of the reports that were requested since the last delivery was requested."""
     delivered = max((one.requested_at for one in requests if one.collected), default=None)

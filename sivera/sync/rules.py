@@ -66,13 +66,19 @@ def metrics_window(
     return DateWindow(since=today - timedelta(days=days - 1), until=today)
 
 
-def covering(state: PartState, window: DateWindow) -> PartState:
-    """Return the state of a part once the figures of a window were read: earlier days stay covered without a gap."""
+def covering(state: PartState, window: DateWindow, today: date, *, replace: bool) -> PartState:
+    """Return the state of a part once the figures of a window were read.
+
+    Days that were covered before stay so if the window adjoins them. If it leaves a gap, it counts only if it is to
+    `replace` them: a part of a reading does not, since another part may fill the gap.
+    """
     since, until, day = window.since, window.until, timedelta(days=1)
     if state.covered_since is not None and state.covered_until is not None:
-        adjoins = since <= state.covered_until + day and until >= state.covered_since - day
-        if adjoins:
-            since, until = min(since, state.covered_since), max(until, state.covered_until)
+        known_until = min(state.covered_until, today)  # no day is covered before it has come
+        if since <= known_until + day and until >= state.covered_since - day:
+            since, until = min(since, state.covered_since), max(until, known_until)
+        elif not replace:
+            return state
     return state.model_copy(update={"covered_since": since, "covered_until": until})
 
 
@@ -112,7 +118,8 @@ def succeeded(state: PartState, now: datetime, *, full: bool, left_out: Sequence
         "left_out": len(left_out),
         "left_out_rows": tuple(left_out[:MOST_ROWS_NAMED]) or None,
     }
-    if full:
+    # The first sync is no full one, but nobody needs an alert about it until the next night's.
+    if full or state.last_full_at is None:
         update |= {"last_full_at": now, "full_failures": 0, "full_error": None}
     return state.model_copy(update=update)
 
@@ -133,7 +140,7 @@ def failed(state: PartState, reason: str, now: datetime, *, full: bool) -> PartS
 
 def put_off(state: PartState, reason: str, now: datetime, *, full: bool) -> PartState:
     """Return the state of a part that its platform has put off: what has been put off for a day has failed."""
-    since = state.put_off_since or now
+    since = min(state.put_off_since or now, now)
     state = state.model_copy(update={"last_attempt_at": now, "put_off_since": since, "error": reason})
     if now - since < LASTING:
         return state
@@ -148,7 +155,7 @@ def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
     main = [state for part, state in parts.items() if part.kind is not PartKind.TOTALS]
     reasons = {str(part): reason for part, state in parts.items() if (reason := state.error or state.full_error)}
     return {
-        "synced_as_of": _furthest_behind(state.as_of for state in main),
+        "synced_as_of": _furthest_behind(s.as_of for part, s in parts.items() if part.kind is PartKind.METRICS),
         "last_synced_at": _furthest_behind(state.last_ok_at for state in main),
         "last_full_sync_at": _furthest_behind(state.last_full_at for state in main),
         "last_attempt_at": max((state.last_attempt_at for state in main if state.last_attempt_at), default=None),

@@ -18,6 +18,8 @@ class Outcome(StrEnum):
     """Its platform asked to slow down, or a newer sync was faster: this run tries it `again_after` some seconds, or the
     next run does."""
     FAILED = "failed"
+    RESTING = "resting"
+    """The part is in the slow lane."""
     NOT_ENABLED = "not_enabled"
     """The account does not have the ad product."""
 
@@ -61,7 +63,7 @@ class AccountSync(Value):
         outcomes = {part.outcome for part in parts}
         return cls(
             account=account,
-            outcome=next((one for one in (Outcome.FAILED, Outcome.PUT_OFF) if one in outcomes), Outcome.SYNCED),
+            outcome=next((one for one in WORST_FIRST if one in outcomes), Outcome.PUT_OFF),
             reason=describe({str(part.part): part.reason for part in parts if part.reason}, of=len(parts)),
             notes=tuple(_notes(parts)),
             left_out=sum(len(part.left_out) for part in parts),
@@ -70,6 +72,9 @@ class AccountSync(Value):
             **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
         )
 
+
+WORST_FIRST = (Outcome.FAILED, Outcome.PUT_OFF, Outcome.SYNCED)
+"""An account of which nothing was read, because all of its parts rest, is put off."""
 
 SUMMED = ("added", "changed", "unchanged", "removed", "metric_rows")
 """The counts of a part that add up to those of its account, and of its platform."""
@@ -209,7 +214,7 @@ class SyncTally:
 
     def __init__(self, mode: SyncMode, plan: SyncPlan) -> None:
         self._mode, self._plan = mode, plan
-        self._ended: list[AccountSync] = []
+        self._ended: dict[int, AccountSync] = {}
         self._failures: list[AccountFailure] = []
         self._tried_again: set[int] = set()
 
@@ -219,15 +224,13 @@ class SyncTally:
         Return the seconds after which this run should try the account again, which happens once at most.
         """
         match result:
-            case AccountSync(outcome=Outcome.PUT_OFF):
-                if result.again_after is not None and account.id not in self._tried_again:
-                    self._tried_again.add(account.id)
-                    return result.again_after
-                self._ended.append(result)
             case AccountSync():
-                self._ended.append(result)
+                self._ended[account.id] = result  # of a second attempt, in place of the first
                 if result.outcome is Outcome.FAILED:
                     self._failures.append(AccountFailure(account=account, reason=result.reason))
+                elif result.outcome is Outcome.PUT_OFF and account.id not in self._tried_again:
+                    self._tried_again.add(account.id)
+                    return result.again_after
             case Exception():
                 self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
             case _:
@@ -237,7 +240,7 @@ class SyncTally:
     def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
         """Return what the run did so far, also with the accounts that it `discovered`."""
         due, waiting = self._plan.due, self._plan.waiting
-        synced, failed = sum(one.outcome is Outcome.SYNCED for one in self._ended), len(self._failures)
+        synced, failed = sum(one.outcome is Outcome.SYNCED for one in self._ended.values()), len(self._failures)
         return SyncSummary(
             mode=self._mode,
             accounts=len(due),
@@ -251,16 +254,18 @@ class SyncTally:
                 for platform in sorted({account.platform for account in (*due, *waiting)})
             },
             failures=tuple(self._failures),
-            notes=tuple(AccountFailure(account=one.account, reason=note) for one in self._ended for note in one.notes),
+            notes=tuple(
+                AccountFailure(account=one.account, reason=note) for one in self._ended.values() for note in one.notes
+            ),
             waiting_accounts=waiting,
-            recovered=tuple(one.account for one in self._ended if one.recovered),
+            recovered=tuple(one.account for one in self._ended.values() if one.recovered),
             changes=tuple(discovered.changes) if discovered else (),
             not_listed=tuple(discovered.not_listed) if discovered else (),
         )
 
     def _counts(self, platform: PlatformName) -> PlatformCounts:
         due = sum(account.platform is platform for account in self._plan.due)
-        ended = [one for one in self._ended if one.account.platform is platform]
+        ended = [one for one in self._ended.values() if one.account.platform is platform]
         synced = sum(one.outcome is Outcome.SYNCED for one in ended)
         failed = sum(failure.account.platform is platform for failure in self._failures)
         return PlatformCounts(

@@ -63,7 +63,7 @@ def see_run(page: Page, of: Demo) -> None:
     """Its name, its figures, the graph of its task runs, and its log."""
     page.goto(f"{ui(of)}/v2/runs/flow-run/{demo_run(of)}")
     expect(page.get_by_text("sync-campaigns", exact=False).filter(has_text=" full").first).to_be_visible()
-    expect(page.get_by_text("Task runs").filter(has_text=str(4 * ACCOUNTS + 3)).first).to_be_visible()
+    expect(page.get_by_text("Task runs").filter(has_text=str(4 * ACCOUNTS + 4)).first).to_be_visible()
     graph = page.locator("canvas").first
     expect(graph).to_be_visible()
     for attempt in Retrying(wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_MS / 1_000), reraise=True):

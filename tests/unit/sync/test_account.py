@@ -226,6 +226,7 @@ def test_a_part_that_fails_withholds_nothing_of_the_others(
     stage.breaker = Breaker()
     stage.client.cache_clear()
     assert stage.sync(due).outcome is Outcome.SYNCED
+    stage.sync(due)  # Amazon's metrics are read in full once the report has arrived
     (row,) = stage.rows("SELECT consecutive_failures, last_error FROM ad_accounts")
     assert tuple(row) == (0, None)
 
@@ -300,6 +301,52 @@ def test_a_part_in_the_slow_lane_rests_while_the_other_is_synced(stage: Stage, w
     assert (result.outcome, world.faults.count(due.platform, "metrics")) == (Outcome.SYNCED, calls)
     assert stage.rows("SELECT last_error FROM ad_accounts")[0].last_error.startswith("Metrics: ")
     assert stage.sync(due, even_resting=True).outcome is Outcome.FAILED, "asked for by its id"
+
+
+@pytest.mark.parametrize("platform", [PlatformName.AMAZON], indirect=True)
+def test_a_profile_without_any_ad_product_fails_and_rests_at_last(
+    stage: Stage, account: Account, due: DueAccount
+) -> None:
+    account.products = ()
+    for failures in (1, 2, 3):
+        result = stage.sync(due)
+        assert (result.outcome, "not" in result.reason) == (Outcome.FAILED, True)
+        (row,) = stage.rows("SELECT consecutive_failures, last_error FROM ad_accounts")
+        assert row.consecutive_failures == failures
+        assert row.last_error
+    assert stage.due() == []
+
+
+@pytest.mark.parametrize("platform", [PlatformName.AMAZON], indirect=True)
+def test_a_poll_that_is_refused_is_given_up_and_asked_for_again(stage: Stage, world: World, due: DueAccount) -> None:
+    stage.sync(due)
+    world.faults.add(Fault(FaultKind.STATUS, due.platform, "report-status", status=403))
+    for _ in range(3):
+        stage.pass_time(timedelta(minutes=30))
+        assert stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).outcome is Outcome.FAILED
+    world.faults.clear()
+    stage.pass_time(timedelta(minutes=30))
+    assert stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).metric_rows > 0
+    (row,) = stage.rows("SELECT min(covered_until - covered_since) AS days FROM sync_parts WHERE kind = 'metrics'")
+    assert row.days == 13, "what was asked for again has all the days of the lost report"
+
+
+@pytest.mark.parametrize("platform", [PlatformName.TIKTOK], indirect=True)
+def test_spend_outside_campaigns_is_stored_and_never_counted_twice(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    day = account.today(stage.now()) - timedelta(days=1)
+    stage.sync(due)
+    (before,) = stage.rows("SELECT spend, unattributed FROM account_daily_totals WHERE day = :day", day=day)
+    (campaign,) = stage.rows(
+        "SELECT campaign_id AS id, spend FROM campaign_daily_metrics WHERE day = :day ORDER BY spend DESC LIMIT 1",
+        day=day,
+    )
+    world.restate(campaign.id, day, replace(FIGURES, spend=campaign.spend + before.unattributed + 5))
+    stage.pass_time(timedelta(hours=1))
+    stage.sync(due, SyncMode.INCREMENTAL)
+    (after,) = stage.rows("SELECT unattributed FROM account_daily_totals WHERE day = :day", day=day)
+    assert after.unattributed == 0
 
 
 @pytest.mark.parametrize("platform", [PlatformName.GOOGLE], indirect=True)
