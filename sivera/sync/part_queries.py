@@ -141,7 +141,10 @@ def read_requests(session: Session, account_id: int, product: str) -> list[Known
 
 
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
-    """Remember a request."""
+    """Remember a request.
+
+    A platform that takes it for a duplicate may name a report that was given up: that one is open again.
+    """
     row = {
         "account_id": account_id,
         "report_id": request.report_id,
@@ -150,7 +153,15 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
         "until": request.window.until,
         "requested_at": request.requested_at,
     }
-    session.execute(insert(ReportRequest).values(row).on_conflict_do_nothing())
+    session.execute(
+        insert(ReportRequest)
+        .values(row)
+        .on_conflict_do_update(
+            index_elements=["account_id", "report_id"],
+            set_={"requested_at": request.requested_at, "failed_collections": 0, "ended_at": None},
+            where=ReportRequest.collected.is_(False),
+        )
+    )
 
 
 def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:
