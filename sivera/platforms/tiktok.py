@@ -18,7 +18,7 @@ from sivera.breaker import Breaker, Subject
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest
 from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
-from sivera.platforms.rows import read_rows
+from sivera.platforms.rows import read_rows, totals_of
 from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
 from sivera.platforms.tiktok_json import (
     COUNT_METRIC,
@@ -173,7 +173,7 @@ class TikTokAds:
         totals: list[DailyTotal] = []
         for span in _spans(window):
             rows = self._report(tokens, account, span, TOTALS, day_of)
-            totals += (total_of(span, account.currency, row) for row in rows.values())
+            totals += totals_of(self.platform, rows.values(), partial(total_of, span, account.currency))
         return tuple(totals)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:

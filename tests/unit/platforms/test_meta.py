@@ -307,10 +307,13 @@ def test_an_account_with_an_empty_name_is_left_out_by_name(new_desk: NewDesk) ->
         desk.client.list_accounts(desk.tokens)
 
 
-def test_an_odd_total_is_an_error(desk: Desk) -> None:
-    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "totals", match="2026-11-18", field="spend", value="many"))
-    with refused(InvalidReply, "spend"):
-        desk.totals()
+def test_a_campaign_without_an_end_that_a_calendar_has_is_left_out_by_name(desk: Desk) -> None:
+    desk.site.timezone = "Asia/Seoul"
+    odd, end = next(iter(desk.listable)), "9999-12-31T23:59:59+0000"
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "campaigns", match=odd, field="stop_time", value=end))
+    [listing] = desk.listings()
+    assert {campaign.external_id for campaign in listing.campaigns} == desk.listable - {odd}
+    assert [(row.id, "stop_time" in row.why) for row in listing.left_out] == [(odd, True)]
 
 
 def test_a_team_chooses_which_action_is_its_conversion(desk: Desk) -> None:
