@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -241,6 +242,23 @@ def test_days_are_halved_until_meta_answers_and_what_was_read_is_kept(desk: Desk
         next(reading)
 
 
+def test_a_day_that_meta_cannot_answer_for_costs_no_other_day() -> None:
+    bad = date(2026, 11, 18)
+
+    def answer(request: httpx.Request) -> Any:
+        days = json.loads(request.url.params["time_range"])
+        has_bad = days["since"] <= str(bad) <= days["until"]
+        return {"error": {"code": 1, "message": "Please reduce the amount of data"}} if has_bad else {"data": []}
+
+    client, read = client_on(META, Network(answer)), list[date]()
+    assert isinstance(client, AnswersAtOnce)
+    with refused(TooMuchData):
+        for reading in client.read_metrics(static(META), ACCOUNT, WINDOW):
+            days = (reading.window.until - reading.window.since).days
+            read += (reading.window.until - timedelta(days=n) for n in range(days + 1))
+    assert read == [day for n in range(20) if (day := WINDOW.until - timedelta(days=n)) != bad]
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -260,7 +278,8 @@ def test_too_much_data_in_the_smallest_page_of_a_day_is_an_error(desk: Desk) -> 
     desk.world.longest_insights = 0
     with refused(TooMuchData, "so much data"):
         desk.rows()
-    assert desk.calls("metrics") == 6  # of 20, 10, 5, 2, 1 and 1 days, with 500, 250, 125, 62, 31 and 25 rows
+    # Of 20, 10, 5, 2, 1 and 1 days, with 500, 250, 125, 62, 31 and 25 rows, of another day, of two and of one of them.
+    assert desk.calls("metrics") == 6 + 2 + 1 + 1
     network = Network({"error": {"code": 1, "message": "Please reduce the amount of data"}}, status=500)
     for question, calls in (("campaigns", 3), ("accounts", 3)):
         before = len(network.requests)
