@@ -182,7 +182,7 @@ class CampaignListing(Value):
 class MetricsReading(Value):
     """Everything a platform has for a window: a day that a campaign lacks is zero, unless rows were left out.
 
-    With `without_deleted`, the platform refused to report on deleted campaigns: what they lack is unknown.
+    With `without_deleted`, the platform reported only on campaigns that it lists: what others lack is unknown.
     """
 
     window: DateWindow

@@ -69,7 +69,7 @@ CAMPAIGNS_PER_PAGE = 100
 INSIGHTS_PER_PAGE = 500
 OBJECTS_PER_CALL = 50
 
-INSIGHT_STATUSES: tuple[tuple[str, ...], ...] = ((*LISTED_STATUSES, DELETED), LISTED_STATUSES, ())
+INSIGHT_STATUSES: tuple[tuple[str, ...], ...] = ((*LISTED_STATUSES, DELETED), LISTED_STATUSES)
 """The campaigns to report on, by effective status. Without a filter, Meta leaves out deleted and archived ones.
 
 That a filter may name deleted ones is documented. If Meta refuses it all the same, the next is asked for.
