@@ -22,7 +22,7 @@ Messages are sentences for a person. They never hold a URL, a header or a token:
 from enum import StrEnum
 from typing import ClassVar
 
-from sivera.values import PlatformName
+from sivera.values import UNPRINTABLE, PlatformName
 
 
 class SiveraError(Exception):
@@ -31,6 +31,11 @@ class SiveraError(Exception):
 
 class ConfigurationError(SiveraError):
     """A setting, block, key or database of ours is missing or wrong; the message names it and the remedy."""
+
+
+def _cleaned(text: str) -> str:
+    """Return one line of printable text: a platform's words are shown in terminals and stored in the database."""
+    return UNPRINTABLE.sub("", " ".join(text.split())).encode(errors="replace").decode()
 
 
 class ThrottleScope(StrEnum):
@@ -57,10 +62,10 @@ class PlatformError(SiveraError):
     """
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None) -> None:
-        super().__init__(platform, message, code)
         self.platform = platform
-        self.message = message
-        self.code = code
+        self.message = _cleaned(message)
+        self.code = None if code is None else _cleaned(code)
+        super().__init__(platform, self.message, self.code)
 
     def __repr__(self) -> str:
         # Prefect's log shows it at every retry.
@@ -83,7 +88,7 @@ class Throttled(PlatformError):
         scope: ThrottleScope = ThrottleScope.PLATFORM,
     ) -> None:
         super().__init__(platform, message, code)
-        self.args = (platform, message, code, retry_after, scope)
+        self.args = (*self.args, retry_after, scope)
         self.retry_after = retry_after
         self.scope = scope
 
@@ -113,7 +118,7 @@ class LeftAlone(Unavailable):
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None, was_tried: bool = False) -> None:
         super().__init__(platform, message, code)
-        self.args = (platform, message, code, was_tried)
+        self.args = (*self.args, was_tried)
         self.was_tried = was_tried
 
 

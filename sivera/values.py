@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 
 def _clean(text: str) -> str:
@@ -23,6 +23,10 @@ Name = Annotated[str, AfterValidator(_clean)]
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$")]
 """A text that a program chose, such as an id or a status."""
+
+Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Figure = Annotated[Decimal, Field(gt=1 - 10**14, lt=10**14 - 1)]
+"""The database takes no larger ones: one would fail the write of all its neighbours."""
 
 
 class Value(BaseModel):
@@ -78,7 +82,7 @@ class Budget(Value):
     """A campaign's budget; `amount` is in major units of `currency` (ISO 4217) and absent at a lower level."""
 
     kind: BudgetKind
-    amount: Decimal | None = None
+    amount: Figure | None = None
     currency: Word
     budget_id: Word | None = None
 
@@ -122,11 +126,11 @@ class DailyMetrics(Value):
 
     campaign_id: Word
     day: date
-    impressions: int
-    clicks: int
-    spend: Decimal
-    conversions: Decimal
-    conversion_value: Decimal
+    impressions: Count
+    clicks: Count
+    spend: Figure
+    conversions: Figure
+    conversion_value: Figure
     currency: Word
 
 
@@ -140,7 +144,8 @@ class DateWindow(Value):
 class OddRow(Value):
     """A row of a reply that was left out, because it is not as documented.
 
-    `id` is the platform's id of the thing, None if the row has none; `why` says what is wrong with the row.
+    `id` is the platform's id of the thing, None if the row has none. `why` is a predicate, such as "sent a row without
+    a name" or "cannot be read: ...".
     """
 
     id: str | None
@@ -177,7 +182,7 @@ class CampaignListing(Value):
 class MetricsReading(Value):
     """Everything a platform has for a window: a day that a campaign lacks is zero, unless rows were left out.
 
-    With `without_deleted`, the platform refused to report on deleted campaigns: what they lack is unknown.
+    With `without_deleted`, the platform reported only on campaigns that it lists: what others lack is unknown.
     """
 
     window: DateWindow
@@ -190,8 +195,8 @@ class DailyTotal(Value):
     """What an account spent on a day of its time zone, also in campaigns that the platform does not report on."""
 
     day: date
-    spend: Decimal
-    currency: str
+    spend: Figure
+    currency: Word
 
 
 class ReportRequest(Value):

@@ -229,6 +229,6 @@ def _time(row: Any, name: str) -> datetime | None:
         if isinstance(value, int):
             return datetime.fromtimestamp(value / 1000 if value >= EPOCH_MS_FROM else value, UTC)
         when = datetime.fromisoformat(value)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise invalid(name) from None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)

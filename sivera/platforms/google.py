@@ -29,7 +29,7 @@ from sivera.platforms.google_json import (
     total_of,
     zone_of,
 )
-from sivera.platforms.rows import read_rows
+from sivera.platforms.rows import read_rows, totals_of
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -154,13 +154,14 @@ class GoogleAds:
         window = _kept(window)
         rows = self._ask(tokens, account, METRICS_QUERY.format(since=window.since, until=window.until))
         found, odd = read_rows(self.platform, rows, partial(metrics_of, account.currency), _campaign_id)
-        yield MetricsReading(window=window, rows=tuple(found), left_out=odd)
+        last = {(row.campaign_id, row.day): row for row in found}
+        yield MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
         """Read what the account spent on each day of the window."""
         window = _kept(window)
         rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
-        return tuple(total_of(account.currency, row) for row in rows)
+        return totals_of(self.platform, rows, partial(total_of, account.currency))
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""

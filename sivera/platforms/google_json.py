@@ -36,6 +36,7 @@ STATUSES = {
 CLOSED_STATUSES = frozenset({"CANCELED", "CLOSED", "SUSPENDED"})
 
 _INT64 = re.compile(r"-?[0-9]{1,19}")
+_MAX_INT64 = 2**63 - 1
 
 
 def account_of(row: Any, manager_id: str | None) -> AdAccount:
@@ -136,7 +137,7 @@ def _optional_text(row: Any, resource: str, name: str) -> str | None:
 def integer_of(row: Any, resource: str, name: str) -> int:
     """Read an int64, which JSON carries as text."""
     text = text_of(row, resource, name)
-    if not _INT64.fullmatch(text):
+    if not _INT64.fullmatch(text) or abs(int(text)) > _MAX_INT64:
         raise invalid(f"sent a {resource}.{name} that is not a whole number")
     return int(text)
 

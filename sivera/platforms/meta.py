@@ -41,7 +41,7 @@ from sivera.platforms.meta_json import (
     total_of,
 )
 from sivera.platforms.meta_pages import Pager, Question, Rows, body_of, in_parts
-from sivera.platforms.rows import read_rows
+from sivera.platforms.rows import read_rows, totals_of
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -69,7 +69,7 @@ CAMPAIGNS_PER_PAGE = 100
 INSIGHTS_PER_PAGE = 500
 OBJECTS_PER_CALL = 50
 
-INSIGHT_STATUSES: tuple[tuple[str, ...], ...] = ((*LISTED_STATUSES, DELETED), LISTED_STATUSES, ())
+INSIGHT_STATUSES: tuple[tuple[str, ...], ...] = ((*LISTED_STATUSES, DELETED), LISTED_STATUSES)
 """The campaigns to report on, by effective status. Without a filter, Meta leaves out deleted and archived ones.
 
 That a filter may name deleted ones is documented. If Meta refuses it all the same, the next is asked for.
@@ -209,8 +209,8 @@ class MetaAds:
             question = _insights(account, part, "account", TOTAL_FIELDS, ("date_start",))
             return self._account.rows(tokens, question, limit, fewest)
 
-        parts = in_parts(read, window, INSIGHTS_PER_PAGE)
-        totals = [total_of(object_of(row), part) for part, listed in parts for row in listed.rows]
+        rows = [row for _, listed in in_parts(read, window, INSIGHTS_PER_PAGE) for row in listed.rows]
+        totals = totals_of(self.platform, rows, lambda row: total_of(object_of(row), window))
         return tuple(sorted(totals, key=lambda total: total.day))
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:

@@ -223,4 +223,7 @@ def _time(row: Row, field: str) -> datetime | None:
 
 def _day(row: Row, field: str, timezone: str) -> date | None:
     moment = _time(row, field)
-    return moment.astimezone(ZoneInfo(timezone)).date() if moment else None
+    try:
+        return moment.astimezone(ZoneInfo(timezone)).date() if moment else None
+    except OverflowError:
+        raise invalid(field) from None

@@ -12,7 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from sivera.breaker import Subject
-from sivera.errors import InvalidReply, TimedOut
+from sivera.errors import InvalidReply, PlatformError, TimedOut
 from sivera.platforms.base import MAX_EMPTY_PAGES, MAX_PAGES, TokenSource
 from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.meta_errors import TooMuchData, app_usage
@@ -21,6 +21,8 @@ from sivera.values import DateWindow, PlatformName
 
 FEWEST_PER_PAGE = 25
 """Meta's own default. If it cannot answer with so few rows, it cannot answer."""
+MOST_UNANSWERED = 3
+"""After this many days that Meta cannot answer for, it is asked for no other."""
 
 
 @dataclass(frozen=True)
@@ -119,23 +121,28 @@ def in_parts(
     """Read the days of a window, the newest first, in parts that are as long as Meta answers.
 
     `read` takes a window, the rows of a page, and those of the smallest page. Each part is yielded as soon as it is
-    there.
+    there. A day that Meta cannot answer for is an error only after the other days.
     """
-    todo = [window]
+    todo, errors = [window], list[PlatformError]()
     while todo:
         part = todo.pop()
         is_one_day = part.since >= part.until
         try:
             rows = read(part, limit, FEWEST_PER_PAGE if is_one_day else limit)
-        except (TooMuchData, TimedOut):
+        except (TooMuchData, TimedOut) as error:
             if is_one_day:
-                raise
+                errors.append(error)
+                if len(errors) == MOST_UNANSWERED:
+                    break
+                continue
             middle = part.since + (part.until - part.since) // 2
             todo.append(DateWindow(since=part.since, until=middle))
             todo.append(DateWindow(since=middle + timedelta(days=1), until=part.until))
             limit = max(FEWEST_PER_PAGE, limit // 2)
         else:
             yield part, rows
+    if errors:
+        raise errors[0]
 
 
 def body_of(reply: Reply) -> Row:

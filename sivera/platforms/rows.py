@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from sivera.errors import InvalidReply
-from sivera.values import OddRow, PlatformName
+from sivera.errors import InvalidReply, PlatformError
+from sivera.values import UNPRINTABLE, DailyTotal, OddRow, PlatformName
 
 RowT = TypeVar("RowT")
 
@@ -36,6 +36,8 @@ def read_rows(
         except ValidationError as error:
             fields = ", ".join(str(each["loc"][0]) for each in error.errors() if each["loc"])
             odd.append(OddRow(id=_name_of(row, id_of), why=f"sent a row with an impossible {fields or 'value'}"))
+        except (ValueError, ArithmeticError):
+            odd.append(OddRow(id=_name_of(row, id_of), why="sent a row with an impossible value"))
     if len(odd) > len(good):
         raise InvalidReply(
             platform,
@@ -47,9 +49,25 @@ def read_rows(
 def _name_of(row: Any, id_of: Callable[[Any], object]) -> str | None:
     try:
         name = id_of(row)
-    except (InvalidReply, LookupError, TypeError, AttributeError):
+        text = str(name) if isinstance(name, str | int) else ""
+    except (InvalidReply, LookupError, TypeError, AttributeError, ValueError):
         return None
-    return str(name)[:64].encode(errors="replace").decode() if isinstance(name, str | int) else None
+    return UNPRINTABLE.sub("", text)[:64].encode(errors="replace").decode() or None
+
+
+def totals_of(platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], DailyTotal]) -> tuple[DailyTotal, ...]:
+    """Return what rows say that an account spent a day; an odd row is left out, and the last one of a day counts.
+
+    Raises:
+        InvalidReply: Most of the rows are odd.
+    """
+    totals, _ = read_rows(platform, rows, read, lambda _: None)
+    return tuple({total.day: total for total in totals}.values())
+
+
+def unread(id_: str, error: PlatformError) -> OddRow:
+    """Return the name of a thing that an error kept from being read."""
+    return OddRow(id=id_, why=f"cannot be read: {error.message}")
 
 
 def zone_named(name: str) -> ZoneInfo | None:

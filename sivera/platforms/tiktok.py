@@ -18,7 +18,7 @@ from sivera.breaker import Breaker, Subject
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest
 from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
-from sivera.platforms.rows import read_rows
+from sivera.platforms.rows import read_rows, totals_of
 from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
 from sivera.platforms.tiktok_json import (
     COUNT_METRIC,
@@ -158,11 +158,12 @@ class TikTokAds:
             InvalidReply: Also if a report has fewer rows than TikTok counts: a missing day would be read as zero.
         """
         for span in _spans(window):
-            rows, cut = self._daily(tokens, account, span)
+            rows, cut, in_parts = self._daily(tokens, account, span)
             of_campaigns = [row for identity, row in rows.items() if not identity.startswith(NO_CAMPAIGN)]
             read = partial(metrics_of, span, account.currency)
             found, odd = read_rows(self.platform, of_campaigns, read, campaign_and_day)
-            yield MetricsReading(window=span, rows=tuple(filter(_says_something, found)), left_out=(*odd, *cut))
+            told = tuple(filter(_says_something, found))
+            yield MetricsReading(window=span, rows=told, left_out=(*odd, *cut), without_deleted=in_parts)
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
         """Read what the account spent on each day of the window.
@@ -173,7 +174,7 @@ class TikTokAds:
         totals: list[DailyTotal] = []
         for span in _spans(window):
             rows = self._report(tokens, account, span, TOTALS, day_of)
-            totals += (total_of(span, account.currency, row) for row in rows.values())
+            totals += totals_of(self.platform, rows.values(), partial(total_of, span, account.currency))
         return tuple(totals)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
@@ -220,10 +221,15 @@ class TikTokAds:
         params = {"advertiser_id": account.external_id, "fields": fields, "filtering": DELETED_CAMPAIGNS_TOO}
         return self._api.pages(tokens, CAMPAIGNS_PATH, params, campaign_id_of)
 
-    def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[dict[str, Any], list[OddRow]]:
-        """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report."""
+    def _daily(
+        self, tokens: TokenSource, account: AdAccount, span: DateWindow
+    ) -> tuple[dict[str, Any], list[OddRow], bool]:
+        """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report.
+
+        The last says whether it was read in parts, of the campaigns that TikTok lists: it reports on some others too.
+        """
         try:
-            return self._report(tokens, account, span, REPORT | _filter(), campaign_and_day), []
+            return self._report(tokens, account, span, REPORT | _filter(), campaign_and_day), [], False
         except ReportCut:
             campaigns, all_arrived = self._campaigns(tokens, account, CAMPAIGN_ID_ONLY)
         if not all_arrived:
@@ -243,7 +249,7 @@ class TikTokAds:
                 cut.append(OddRow(id=some[0], why=error.message))
                 if len(cut) > len(ids) // 2:
                     raise
-        return rows, cut
+        return rows, cut, True
 
     def _report(
         self,

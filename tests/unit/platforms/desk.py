@@ -247,7 +247,7 @@ def metrics(client: PlatformClient, tokens: TokenSource, account: AdAccount, win
     return client.request_report(tokens, account, client.products[0], window)
 
 
-def totals(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> object:
+def totals(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> Any:
     """Ask for the account's spend, where the platform tells it."""
     return client.read_totals(tokens, account, window) if isinstance(client, AnswersAtOnce) else ()
 

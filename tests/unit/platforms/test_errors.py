@@ -1,5 +1,6 @@
 """The error bodies of the four platforms: each becomes the type that says who must act, without any secret."""
 
+import pickle
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from sivera.errors import (
     GrantRevoked,
     InvalidReply,
     InvalidRequest,
+    LeftAlone,
     Misconfigured,
     PlatformError,
     ReconnectRequired,
@@ -33,6 +35,7 @@ from sivera.platforms import tiktok_errors as tiktok
 from sivera.platforms.base import ProductNotEnabled
 from sivera.platforms.calling import Reply
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Question
+from sivera.values import PlatformName
 from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
 
 Kind = type[PlatformError]
@@ -407,6 +410,14 @@ def test_other_replies_of_tiktok(status: int, body: Any, kind: Kind) -> None:
 
 
 # -- all four ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [InvalidRequest, Throttled, LeftAlone])
+def test_an_error_is_one_line_of_printable_text(make: Kind) -> None:
+    error = pickle.loads(pickle.dumps(make(PlatformName.META, "said\n no\x00\x1b[31m \ud83d\u202e", "4\x000\ud83d")))  # noqa: S301 - ours
+    assert (error.message, error.code, type(error)) == ("said no[31m ?", "40?", make)
+    assert str(error) == "meta: said no[31m ? (40?)"
+
 
 ERRORS: dict[str, tuple[ErrorOf, Callable[[str], Any]]] = {
     "google": (google.ads_error, lambda said: failure(400, "queryError", "UNRECOGNIZED_FIELD", message=said)),

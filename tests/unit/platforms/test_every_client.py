@@ -275,6 +275,54 @@ def test_odd_figures_are_left_out_by_name(desk: Desk, value: Any) -> None:
     assert all(odd in str(row.id) and "clicks" in row.why for row in left_out)
 
 
+SPEND = {GOOGLE: "metrics.costMicros", META: "spend", TIKTOK: "metrics.spend"}
+
+
+@pytest.mark.parametrize("platform", SPEND, ids=str)
+def test_an_odd_total_is_left_out_and_mostly_odd_ones_are_an_error(new_desk: NewDesk, platform: PlatformName) -> None:
+    desk = new_desk(platform)
+    whole = desk.totals()
+    day = f"{DAY} 00:00:00" if platform is TIKTOK else str(DAY)
+    odd = Fault(FaultKind.ODD_ROW, platform, match=day, field=SPEND[platform], value="many")
+    desk.world.faults.add(odd)
+    assert desk.totals() == {day: spend for day, spend in whole.items() if day != DAY}
+    odd.match = None
+    with refused(InvalidReply, r"metrics|costMicros|spend"):
+        desk.totals()
+
+
+IDS = {GOOGLE: "campaign.id", META: "id", AMAZON: "campaignId", TIKTOK: "campaign_id"}
+
+
+def test_the_name_of_an_odd_row_is_printable(desk: Desk) -> None:
+    odd = list(desk.site.campaigns)[1]
+    value = "\x00\u202e77\x1b\ud83d"
+    rule = Fault(FaultKind.ODD_ROW, desk.platform, "campaigns", match=odd, field=IDS[desk.platform], value=value)
+    desk.world.faults.add(rule)
+    listings = desk.listings()
+    assert {c.external_id for listing in listings for c in listing.campaigns} == desk.listable - {odd}
+    assert [row.id for listing in listings for row in listing.left_out] == ["77?"]
+
+
+TOO_LARGE = {
+    GOOGLE: [("metrics.conversions", 1e300), ("metrics.clicks", "9" * 19)],
+    META: [("spend", "100000000000000"), ("clicks", "9" * 19)],
+    AMAZON: [("cost", 10**14), ("clicks", 10**19)],
+    TIKTOK: [("metrics.spend", "100000000000000"), ("metrics.clicks", "9" * 19)],
+}
+
+
+@pytest.mark.parametrize("figure", [0, 1])
+def test_a_figure_that_is_too_large_for_the_database_is_odd(desk: Desk, figure: int) -> None:
+    odd = next(campaign for campaign, _ in desk.truth())
+    name, value = TOO_LARGE[desk.platform][figure]
+    operation = "report-download" if desk.platform is AMAZON else "metrics"
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, desk.platform, operation, match=odd, field=name, value=value))
+    readings = desk.read()
+    assert {row.campaign_id for reading in readings for row in reading.rows} == {c for c, _ in desk.truth()} - {odd}
+    assert all(odd in str(row.id) for reading in readings for row in reading.left_out)
+
+
 # -- tokens -----------------------------------------------------------------------------------------------------------
 
 LIFETIME = {GOOGLE: timedelta(seconds=3599), META: timedelta(days=60), AMAZON: timedelta(hours=1), TIKTOK: None}

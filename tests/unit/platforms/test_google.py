@@ -40,10 +40,13 @@ from tests.unit.platforms.desk import (
     app_at,
     client_on,
     held,
+    metrics,
     ours,
     refused,
     static,
+    totals,
 )
+from tests.unit.platforms.test_rows import ROWS
 
 
 @pytest.fixture
@@ -163,6 +166,16 @@ def test_a_throttle_of_an_account_leaves_the_others(desk: Desk) -> None:
         assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ACCOUNT, 900)
     assert desk.calls("campaigns") == 1
     assert desk.client.list_campaigns(desk.tokens, second).complete
+
+
+def test_of_two_rows_of_a_campaign_and_day_the_last_counts() -> None:
+    rows = [
+        {"campaign": {"id": "1"}, "segments": {"date": "2026-11-01"}, "metrics": ROWS["google metrics"] | {"clicks": n}}
+        for n in "67"
+    ]
+    client = answered(GOOGLE, [{"results": rows, "fieldMask": "x"}])
+    assert [row.clicks for row in metrics(client, static(GOOGLE), ACCOUNT)] == [7]
+    assert [total.day.day for total in totals(client, static(GOOGLE), ACCOUNT)] == [1]
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------

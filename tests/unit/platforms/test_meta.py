@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -201,21 +202,22 @@ def test_what_a_reply_does_not_mention_is_not_deleted() -> None:
     assert client.deleted_among(static(META), ACCOUNT, ["1", "2"]) == {"1"}
 
 
-@pytest.mark.parametrize(("refused_filter", "filters"), [("DELETED", 1), ("filtering", 2)])
-def test_insights_are_read_without_deleted_campaigns_if_meta_refuses_them(
-    desk: Desk, refused_filter: str, filters: int
-) -> None:
+def test_insights_are_read_without_deleted_campaigns_if_meta_refuses_them(desk: Desk) -> None:
     deleted = next(c.id for c in desk.site.campaigns.values() if c.state is CampaignStatus.REMOVED)
     desk.world.restate(deleted, DAY, Figures(10, 1, Decimal(5), Decimal(0), Decimal(0)))
     [reading] = desk.read()
     assert (deleted in {row.campaign_id for row in reading.rows}, reading.without_deleted) == (True, False)
     body = {"error": {"code": 100, "error_subcode": 1815001, "message": "Invalid parameter"}}
-    desk.world.faults.add(Fault(FaultKind.BODY, META, "metrics", match=refused_filter, status=400, value=body))
+    desk.world.faults.add(Fault(FaultKind.BODY, META, "metrics", match="DELETED", status=400, value=body))
     calls = desk.calls("metrics")
     [reading] = desk.read()
     assert reading.rows
     assert (deleted in {row.campaign_id for row in reading.rows}, reading.without_deleted) == (False, True)
-    assert desk.calls("metrics") == calls + 1 + filters
+    assert desk.calls("metrics") == calls + 2
+    # Without any filter, Meta would leave out archived campaigns, and their days would be taken for zeros.
+    desk.world.faults.add(Fault(FaultKind.BODY, META, "metrics", match="filtering", status=400, value=body))
+    with refused(InvalidRequest):
+        desk.read()
 
 
 # -- parts of a window ------------------------------------------------------------------------------------------------
@@ -241,6 +243,23 @@ def test_days_are_halved_until_meta_answers_and_what_was_read_is_kept(desk: Desk
         next(reading)
 
 
+def test_a_day_that_meta_cannot_answer_for_costs_no_other_day() -> None:
+    bad = date(2026, 11, 18)
+
+    def answer(request: httpx.Request) -> Any:
+        days = json.loads(request.url.params["time_range"])
+        has_bad = days["since"] <= str(bad) <= days["until"]
+        return {"error": {"code": 1, "message": "Please reduce the amount of data"}} if has_bad else {"data": []}
+
+    client, read = client_on(META, Network(answer)), list[date]()
+    assert isinstance(client, AnswersAtOnce)
+    with refused(TooMuchData):
+        for reading in client.read_metrics(static(META), ACCOUNT, WINDOW):
+            days = (reading.window.until - reading.window.since).days
+            read += (reading.window.until - timedelta(days=n) for n in range(days + 1))
+    assert read == [day for n in range(20) if (day := WINDOW.until - timedelta(days=n)) != bad]
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -260,7 +279,8 @@ def test_too_much_data_in_the_smallest_page_of_a_day_is_an_error(desk: Desk) -> 
     desk.world.longest_insights = 0
     with refused(TooMuchData, "so much data"):
         desk.rows()
-    assert desk.calls("metrics") == 6  # of 20, 10, 5, 2, 1 and 1 days, with 500, 250, 125, 62, 31 and 25 rows
+    # Of 20, 10, 5, 2, 1 and 1 days, with 500, 250, 125, 62, 31 and 25 rows, of another day, of two and of one of them.
+    assert desk.calls("metrics") == 6 + 2 + 1 + 1
     network = Network({"error": {"code": 1, "message": "Please reduce the amount of data"}}, status=500)
     for question, calls in (("campaigns", 3), ("accounts", 3)):
         before = len(network.requests)
@@ -307,10 +327,13 @@ def test_an_account_with_an_empty_name_is_left_out_by_name(new_desk: NewDesk) ->
         desk.client.list_accounts(desk.tokens)
 
 
-def test_an_odd_total_is_an_error(desk: Desk) -> None:
-    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "totals", match="2026-11-18", field="spend", value="many"))
-    with refused(InvalidReply, "spend"):
-        desk.totals()
+def test_a_campaign_without_an_end_that_a_calendar_has_is_left_out_by_name(desk: Desk) -> None:
+    desk.site.timezone = "Asia/Seoul"
+    odd, end = next(iter(desk.listable)), "9999-12-31T23:59:59+0000"
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "campaigns", match=odd, field="stop_time", value=end))
+    [listing] = desk.listings()
+    assert {campaign.external_id for campaign in listing.campaigns} == desk.listable - {odd}
+    assert [(row.id, "stop_time" in row.why) for row in listing.left_out] == [(odd, True)]
 
 
 def test_a_team_chooses_which_action_is_its_conversion(desk: Desk) -> None:
