@@ -54,7 +54,7 @@ class Discovery(Value):
 
 
 def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Sequence[str]) -> list[DueGrant]:
-    """Return the working grants with accounts that were not listed for a day, the longest first."""
+    """Return the working grants with accounts that were not listed for a day, those first that wait longest."""
     return [
         DueGrant(id=row.id, platform=PlatformName(row.platform), team=row.team, name=row.name)
         for row in queries.undiscovered_grants(session, EVERY, [one.value for one in platforms], teams)
@@ -69,6 +69,8 @@ def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, creden
     Raises:
         PlatformError: The platform does not list them; nothing was changed.
     """
+    with Session(engine) as session, session.begin():
+        queries.record_asking(session, credential_id)
     listing = client.list_accounts(tokens)
     with Session(engine) as session, session.begin():
         grant = queries.get_credential(session, credential_id)

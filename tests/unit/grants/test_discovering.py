@@ -1,0 +1,50 @@
+"""Discovering the ad accounts of grants, in a real PostgreSQL and a sandbox over real HTTP."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
+from sivera.errors import PlatformError
+from sivera.grants.discovering import AGAIN_AFTER, Discovery, discover, due_grants
+from sivera.grants.queries import claim_discovery
+from sivera.values import PlatformName
+from tests.stage import Stage
+
+GOOGLE, META, AMAZON, TIKTOK = PlatformName.GOOGLE, PlatformName.META, PlatformName.AMAZON, PlatformName.TIKTOK
+
+
+def find(stage: Stage, platform: PlatformName, id_: int) -> Discovery:
+    return discover(stage.engine, stage.client(platform), stage.tokens(platform, id_), id_)
+
+
+def change(stage: Stage, columns: str, table: str = "platform_credentials", where: str = "true") -> None:
+    with stage.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {table} SET {columns} WHERE {where}"))  # noqa: S608 - ours
+
+
+def due(stage: Stage) -> Sequence[int]:
+    with Session(stage.engine) as session:
+        return [grant.id for grant in due_grants(session, (), ())]
+
+
+def test_a_grant_that_cannot_be_listed_stays_due_and_lets_the_others_go_first(stage: Stage, world: World) -> None:
+    broken, good = (stage.connect(world.add_grant(platform)).credential_id for platform in (META, TIKTOK))
+    assert due(stage) == []
+    change(stage, "accounts_read_at = now() - interval '1 day'")
+    assert due(stage) == [broken, good]
+    with Session(stage.engine) as session, session.begin():
+        assert claim_discovery(session, broken, AGAIN_AFTER)
+        assert not claim_discovery(session, broken, AGAIN_AFTER)
+    assert due(stage) == [good, broken], "a claim alone lists nothing"
+    world.faults.add(Fault(FaultKind.STATUS, META, "accounts"))
+    find(stage, TIKTOK, good)
+    with pytest.raises(PlatformError):
+        find(stage, META, broken)
+    assert due(stage) == [broken]
+    world.faults.clear()
+    find(stage, META, broken)
+    assert due(stage) == []
