@@ -134,9 +134,10 @@ def record_asking(session: Session, credential_id: int) -> None:
 
 
 def record_discovery(session: Session, credential_id: int, data_access_ends: datetime | None) -> None:
-    """Record that the accounts of a grant were listed."""
+    """Record that the accounts of a grant were listed. The end of data access stays if it lacks one."""
     mine = update(PlatformCredential).where(PlatformCredential.id == credential_id)
-    session.execute(mine.values(accounts_read_at=func.now(), data_access_ends_at=data_access_ends))
+    ends_at = func.coalesce(data_access_ends, PlatformCredential.data_access_ends_at)
+    session.execute(mine.values(accounts_read_at=func.now(), data_access_ends_at=ends_at))
 
 
 def _not_since(at: InstrumentedAttribute[datetime | None], every: timedelta) -> ColumnElement[bool]:
@@ -157,6 +158,7 @@ def replace_tokens(
     credential.expires_at = None if expires_in is None else func.now() + expires_in
     credential.generation += 1
     credential.lease_owner = credential.lease_until = credential.next_attempt_at = credential.last_strike_on = None
+    credential.data_access_ends_at = None
     credential.failures = credential.strikes = 0
     credential.last_renewed_at = func.now()
     session.flush()

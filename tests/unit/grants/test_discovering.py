@@ -1,6 +1,7 @@
 """Discovering the ad accounts of grants, in a real PostgreSQL and a sandbox over real HTTP."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -48,3 +49,21 @@ def test_a_grant_that_cannot_be_listed_stays_due_and_lets_the_others_go_first(st
     world.faults.clear()
     find(stage, META, broken)
     assert due(stage) == []
+
+
+def test_a_listing_that_does_not_say_when_data_access_ends_changes_nothing_about_it(stage: Stage, world: World) -> None:
+    grant = world.add_grant(META)
+    grant.data_access_ends = stage.now() + timedelta(days=5)
+    id_ = stage.connect(grant).credential_id
+
+    def ends() -> datetime | None:
+        (row,) = stage.rows("SELECT data_access_ends_at FROM platform_credentials")
+        found: datetime | None = row.data_access_ends_at
+        return found
+
+    assert ends() == grant.data_access_ends
+    world.faults.add(Fault(FaultKind.STATUS, META, "debug"))
+    find(stage, META, id_)
+    assert ends() == grant.data_access_ends
+    stage.connect(grant)
+    assert ends() is None, "what was true of the old login says nothing about the new one"
