@@ -1,16 +1,18 @@
 """Discovering which ad accounts a grant reaches now, once a day and whenever one can no longer be read."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.accounts import queries as account_queries
-from sivera.errors import PlatformError
+from sivera.errors import PlatformError, ReconnectRequired
 from sivera.grants import queries
+from sivera.grants.source import GrantTokenSource
 from sivera.models import AdAccount
-from sivera.platforms.base import PlatformClient, TokenSource
+from sivera.platforms.base import PlatformClient
 from sivera.values import OddRow, PlatformName, Value
 
 EVERY = timedelta(hours=20)
@@ -61,17 +63,24 @@ def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Seque
     ]
 
 
-def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int) -> Discovery:
+def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int) -> Discovery:
     """Find the ad accounts that a grant reaches now, and store what is new about them.
 
     An account that the platform no longer lists stays as it is: its sync says what is wrong with it.
 
     Raises:
-        PlatformError: The platform does not list them; nothing was changed.
+        PlatformError: The platform does not list them; nothing was changed. If a human must connect the grant again,
+            that is recorded.
     """
     with Session(engine) as session, session.begin():
         queries.record_asking(session, credential_id)
-    listing = client.list_accounts(tokens)
+    used = tokens.current()
+    try:
+        listing = client.list_accounts(tokens)
+    except ReconnectRequired as error:
+        with suppress(ReconnectRequired):  # the renewal has recorded it already
+            tokens.reject(used, error)
+        raise
     with Session(engine) as session, session.begin():
         grant = queries.get_credential(session, credential_id)
         before = {one.external_id: _facts(one) for one in account_queries.accounts_of(session, credential_id)}
@@ -88,7 +97,7 @@ def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, creden
 
 
 def rediscover(
-    engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int, account_id: int
+    engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int, account_id: int
 ) -> bool:
     """Discover the accounts of a grant that can no longer read one. Return whether that one has changed."""
     with Session(engine) as session, session.begin():

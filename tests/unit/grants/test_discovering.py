@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
-from sivera.errors import PlatformError
+from sivera.errors import PlatformError, ReconnectRequired
 from sivera.grants.discovering import AGAIN_AFTER, Discovery, discover, due_grants
 from sivera.grants.queries import claim_discovery
 from sivera.values import PlatformName
@@ -67,3 +67,18 @@ def test_a_listing_that_does_not_say_when_data_access_ends_changes_nothing_about
     assert ends() == grant.data_access_ends
     stage.connect(grant)
     assert ends() is None, "what was true of the old login says nothing about the new one"
+
+
+@pytest.mark.parametrize("platform", PlatformName)
+def test_a_grant_that_must_be_connected_again_waits_for_a_human(
+    stage: Stage, world: World, platform: PlatformName
+) -> None:
+    grant = world.add_grant(platform)
+    id_ = stage.connect(grant).credential_id
+    change(stage, "accounts_read_at = NULL")
+    world.revoke_grant(grant.id)
+    with pytest.raises(ReconnectRequired):
+        find(stage, platform, id_)
+    assert stage.rows("SELECT 1 FROM platform_credentials WHERE status = 'active'") == []
+    assert len(stage.events) == 1
+    assert due(stage) == []
