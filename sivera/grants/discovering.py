@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from threading import Lock
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sivera import values
 from sivera.accounts import queries as account_queries
 from sivera.errors import PlatformError, ReconnectRequired
 from sivera.grants import queries
@@ -20,6 +22,9 @@ EVERY = timedelta(hours=20)
 
 AGAIN_AFTER = timedelta(hours=1)
 """A grant with an account that cannot be read is discovered again, but not by each of its accounts."""
+
+_ASKING: dict[int, Lock] = {}
+"""Held while the accounts of a grant are asked for because one cannot be read."""
 
 WATCHED = {
     "name": "renamed",
@@ -97,24 +102,31 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
 
 
 def rediscover(
-    engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int, account_id: int
+    engine: Engine,
+    client: PlatformClient,
+    tokens: GrantTokenSource,
+    credential_id: int,
+    account_id: int,
+    known: values.AdAccount,
 ) -> bool:
-    """Discover the accounts of a grant that can no longer read one. Return whether that one has changed."""
-    with Session(engine) as session, session.begin():
-        before = account_queries.get_account(session, account_id)
-        known = before and _facts(before)
-        is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)
-    if is_due:
-        try:
-            discover(engine, client, tokens, credential_id)
-        except PlatformError:
-            return False  # the account's own error says more
+    """Discover the accounts of a grant that can no longer read one. Return whether that one is not as `known`.
+
+    Of several accounts that fail at once the first one asks, and the others wait for what it finds.
+    """
+    with _ASKING.setdefault(credential_id, Lock()):
+        with Session(engine) as session, session.begin():
+            is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)
+        if is_due:
+            try:
+                discover(engine, client, tokens, credential_id)
+            except PlatformError:
+                return False  # the account's own error says more
     with Session(engine) as session:
         now = account_queries.get_account(session, account_id)
-        return now is not None and _facts(now) != known
+        return now is not None and _facts(now) != _facts(known)
 
 
-def _facts(account: AdAccount) -> dict[str, str | None]:
+def _facts(account: AdAccount | values.AdAccount) -> dict[str, str | None]:
     return {name: getattr(account, name) for name in (*WATCHED, "status", "region")}
 
 

@@ -1,6 +1,7 @@
 """Discovering the ad accounts of grants, in a real PostgreSQL and a sandbox over real HTTP."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,10 +10,12 @@ from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
+from sivera.accounts.queries import accounts_of
 from sivera.errors import PlatformError, ReconnectRequired
-from sivera.grants.discovering import AGAIN_AFTER, Discovery, discover, due_grants
+from sivera.grants.discovering import AGAIN_AFTER, Discovery, discover, due_grants, rediscover
 from sivera.grants.queries import claim_discovery
-from sivera.values import PlatformName
+from sivera.sync.summary import Outcome
+from sivera.values import AdAccount, PlatformName
 from tests.stage import Stage
 
 GOOGLE, META, AMAZON, TIKTOK = PlatformName.GOOGLE, PlatformName.META, PlatformName.AMAZON, PlatformName.TIKTOK
@@ -82,3 +85,34 @@ def test_a_grant_that_must_be_connected_again_waits_for_a_human(
     assert stage.rows("SELECT 1 FROM platform_credentials WHERE status = 'active'") == []
     assert len(stage.events) == 1
     assert due(stage) == []
+
+
+def test_all_accounts_that_fail_at_once_learn_what_the_first_one_finds(stage: Stage, world: World) -> None:
+    grant = world.add_grant(META, accounts=3)
+    id_ = stage.connect(grant).credential_id
+    with Session(stage.engine) as session:
+        rows = accounts_of(session, id_)
+    known = {row.id: AdAccount.model_validate(row, from_attributes=True) for row in rows}
+    first, second, _ = world.accounts_of(grant)
+    first.timezone = second.timezone = "Asia/Tokyo"
+    world.faults.latency_seconds = 0.2
+
+    def ask(account_id: int) -> bool:
+        client, tokens = stage.client(META), stage.tokens(META, id_)
+        return rediscover(stage.engine, client, tokens, id_, account_id, known[account_id])
+
+    with ThreadPoolExecutor() as pool:
+        changed = list(pool.map(ask, known))
+    assert changed == [True, True, False]
+    assert ask(rows[0].id), "also later, since it still works with what it had read"
+    assert world.faults.calls[META, "accounts"] == 2, "once to connect, and once now"
+
+
+def test_access_that_is_left_only_through_the_manager_is_found_within_the_sync(stage: Stage, world: World) -> None:
+    grant = world.add_grant(GOOGLE)
+    stage.connect(grant)
+    (account,) = stage.due()
+    grant.only_through_manager = True
+    assert stage.sync(account).outcome is Outcome.SYNCED
+    (row,) = stage.rows("SELECT manager_id FROM ad_accounts")
+    assert row.manager_id == grant.manager_id
