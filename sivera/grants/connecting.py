@@ -72,7 +72,8 @@ def connect(
         queries.replace_tokens(session, credential, sealed, tokens.expires_in)
         event = recover(session, credential.id)
         carried = account_queries.upsert_accounts(session, credential, found.accounts)
-        queries.record_discovery(session, credential.id, found.data_access_ends)
+        if found.accounts:  # else the next run asks again
+            queries.record_discovery(session, credential.id, found.data_access_ends)
         connection = Connection(
             credential_id=credential.id,
             account_ids=tuple(account.id for account in carried),

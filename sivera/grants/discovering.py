@@ -1,16 +1,20 @@
 """Discovering which ad accounts a grant reaches now, once a day and whenever one can no longer be read."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from threading import Lock
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sivera import values
 from sivera.accounts import queries as account_queries
-from sivera.errors import PlatformError
+from sivera.errors import PlatformError, ReconnectRequired
 from sivera.grants import queries
+from sivera.grants.source import GrantTokenSource
 from sivera.models import AdAccount
-from sivera.platforms.base import PlatformClient, TokenSource
+from sivera.platforms.base import PlatformClient
 from sivera.values import OddRow, PlatformName, Value
 
 EVERY = timedelta(hours=20)
@@ -18,6 +22,9 @@ EVERY = timedelta(hours=20)
 
 AGAIN_AFTER = timedelta(hours=1)
 """A grant with an account that cannot be read is discovered again, but not by each of its accounts."""
+
+_ASKING: dict[int, Lock] = {}
+"""Held while the accounts of a grant are asked for because one cannot be read."""
 
 WATCHED = {
     "name": "renamed",
@@ -54,22 +61,31 @@ class Discovery(Value):
 
 
 def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Sequence[str]) -> list[DueGrant]:
-    """Return the working grants with accounts that were not listed for a day, the longest first."""
+    """Return the working grants with accounts that were not listed for a day, those first that wait longest."""
     return [
         DueGrant(id=row.id, platform=PlatformName(row.platform), team=row.team, name=row.name)
         for row in queries.undiscovered_grants(session, EVERY, [one.value for one in platforms], teams)
     ]
 
 
-def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int) -> Discovery:
+def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int) -> Discovery:
     """Find the ad accounts that a grant reaches now, and store what is new about them.
 
     An account that the platform no longer lists stays as it is: its sync says what is wrong with it.
 
     Raises:
-        PlatformError: The platform does not list them; nothing was changed.
+        PlatformError: The platform does not list them; nothing was changed. If a human must connect the grant again,
+            that is recorded.
     """
-    listing = client.list_accounts(tokens)
+    with Session(engine) as session, session.begin():
+        queries.record_asking(session, credential_id)
+    used = tokens.current()
+    try:
+        listing = client.list_accounts(tokens)
+    except ReconnectRequired as error:
+        with suppress(ReconnectRequired):  # the renewal has recorded it already
+            tokens.reject(used, error)
+        raise
     with Session(engine) as session, session.begin():
         grant = queries.get_credential(session, credential_id)
         before = {one.external_id: _facts(one) for one in account_queries.accounts_of(session, credential_id)}
@@ -86,24 +102,31 @@ def discover(engine: Engine, client: PlatformClient, tokens: TokenSource, creden
 
 
 def rediscover(
-    engine: Engine, client: PlatformClient, tokens: TokenSource, credential_id: int, account_id: int
+    engine: Engine,
+    client: PlatformClient,
+    tokens: GrantTokenSource,
+    credential_id: int,
+    account_id: int,
+    known: values.AdAccount,
 ) -> bool:
-    """Discover the accounts of a grant that can no longer read one. Return whether that one has changed."""
-    with Session(engine) as session, session.begin():
-        before = account_queries.get_account(session, account_id)
-        known = before and _facts(before)
-        is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)
-    if is_due:
-        try:
-            discover(engine, client, tokens, credential_id)
-        except PlatformError:
-            return False  # the account's own error says more
+    """Discover the accounts of a grant that can no longer read one. Return whether that one is not as `known`.
+
+    Of several accounts that fail at once the first one asks, and the others wait for what it finds.
+    """
+    with _ASKING.setdefault(credential_id, Lock()):
+        with Session(engine) as session, session.begin():
+            is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)
+        if is_due:
+            try:
+                discover(engine, client, tokens, credential_id)
+            except PlatformError:
+                return False  # the account's own error says more
     with Session(engine) as session:
         now = account_queries.get_account(session, account_id)
-        return now is not None and _facts(now) != known
+        return now is not None and _facts(now) != _facts(known)
 
 
-def _facts(account: AdAccount) -> dict[str, str | None]:
+def _facts(account: AdAccount | values.AdAccount) -> dict[str, str | None]:
     return {name: getattr(account, name) for name in (*WATCHED, "status", "region")}
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sivera.accounts.queries import ACTIVE
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
@@ -102,12 +102,15 @@ def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential,
 def undiscovered_grants(
     session: Session, every: timedelta, platforms: Sequence[str], teams: Sequence[str]
 ) -> Sequence[Row[Any]]:
-    """Return id, platform, team and name of the working grants with accounts that were not listed for this long."""
+    """Return id, platform, team and name of the working grants with accounts that were not listed for this long.
+
+    First those that were not asked for longest: one that cannot be listed must not keep the others waiting.
+    """
     statement = (
         select(PlatformCredential.id, PlatformCredential.platform, Team.name.label("team"), PlatformCredential.name)
         .join(Team, Team.id == PlatformCredential.team_id)
-        .where(PlatformCredential.status == ACTIVE, _not_discovered_for(every))
-        .order_by(PlatformCredential.accounts_read_at.asc().nulls_first(), PlatformCredential.id)
+        .where(PlatformCredential.status == ACTIVE, _not_since(PlatformCredential.accounts_read_at, every))
+        .order_by(PlatformCredential.accounts_asked_at.asc().nulls_first(), PlatformCredential.id)
     )
     if platforms:
         statement = statement.where(PlatformCredential.platform.in_(platforms))
@@ -118,19 +121,26 @@ def undiscovered_grants(
 
 def claim_discovery(session: Session, credential_id: int, every: timedelta) -> bool:
     """Whether the caller is the first that wants to list the accounts of a grant within this time."""
-    claimed = update(PlatformCredential).where(PlatformCredential.id == credential_id, _not_discovered_for(every))
-    statement = claimed.values(accounts_read_at=func.now()).returning(PlatformCredential.id)
+    asked_at = PlatformCredential.accounts_asked_at
+    claimed = update(PlatformCredential).where(PlatformCredential.id == credential_id, _not_since(asked_at, every))
+    statement = claimed.values(accounts_asked_at=func.now()).returning(PlatformCredential.id)
     return session.scalar(statement) is not None
 
 
-def record_discovery(session: Session, credential_id: int, data_access_ends: datetime | None) -> None:
-    """Record that the accounts of a grant were listed."""
+def record_asking(session: Session, credential_id: int) -> None:
+    """Record that the accounts of a grant are being asked for."""
     mine = update(PlatformCredential).where(PlatformCredential.id == credential_id)
-    session.execute(mine.values(accounts_read_at=func.now(), data_access_ends_at=data_access_ends))
+    session.execute(mine.values(accounts_asked_at=func.now()))
 
 
-def _not_discovered_for(every: timedelta) -> ColumnElement[bool]:
-    at = PlatformCredential.accounts_read_at
+def record_discovery(session: Session, credential_id: int, data_access_ends: datetime | None) -> None:
+    """Record that the accounts of a grant were listed. The end of data access stays if it lacks one."""
+    mine = update(PlatformCredential).where(PlatformCredential.id == credential_id)
+    ends_at = func.coalesce(data_access_ends, PlatformCredential.data_access_ends_at)
+    session.execute(mine.values(accounts_read_at=func.now(), data_access_ends_at=ends_at))
+
+
+def _not_since(at: InstrumentedAttribute[datetime | None], every: timedelta) -> ColumnElement[bool]:
     # A time ahead of the database's clock is no time of ours.
     return or_(at.is_(None), at <= func.now() - every, at > func.now())
 
@@ -148,6 +158,7 @@ def replace_tokens(
     credential.expires_at = None if expires_in is None else func.now() + expires_in
     credential.generation += 1
     credential.lease_owner = credential.lease_until = credential.next_attempt_at = credential.last_strike_on = None
+    credential.data_access_ends_at = None
     credential.failures = credential.strikes = 0
     credential.last_renewed_at = func.now()
     session.flush()

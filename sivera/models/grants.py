@@ -38,8 +38,9 @@ class PlatformCredential(Base):
     counts the days (UTC; the last is `last_strike_on`) on which refresh-tokens could not renew it although its platform
     worked.
 
-    `accounts_read_at` is when its ad accounts were last listed. `data_access_ends_at` is when the platform stops giving
-    it data although its token works; null if the platform does not say.
+    `accounts_asked_at` is when its ad accounts were last asked for, `accounts_read_at` when they were last listed.
+    `data_access_ends_at` is when the platform stops giving it data although its token works; null if the platform does
+    not say.
     """
 
     __tablename__ = "platform_credentials"
@@ -70,6 +71,7 @@ class PlatformCredential(Base):
     next_attempt_at: Mapped[datetime | None]
     strikes: Mapped[int] = mapped_column(server_default="0")
     last_strike_on: Mapped[date | None]
+    accounts_asked_at: Mapped[datetime | None]
     accounts_read_at: Mapped[datetime | None]
     data_access_ends_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -171,7 +171,7 @@ def _sync_part(
         except AccountInaccessible as error:
             # Perhaps only the way to the account has changed.
             if isinstance(error, ProductNotEnabled) or not rediscover(
-                deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id
+                deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id, reader.account
             ):
                 raise
             reader = _load(deps, reader.due, reader.mode, reader.lookback_days)

@@ -126,6 +126,7 @@ def upgrade() -> None:
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("strikes", sa.Integer(), server_default="0", nullable=False),
         sa.Column("last_strike_on", sa.Date(), nullable=True),
+        sa.Column("accounts_asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("accounts_read_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("data_access_ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -1,0 +1,118 @@
+"""Discovering the ad accounts of grants, in a real PostgreSQL and a sandbox over real HTTP."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
+from sivera.accounts.queries import accounts_of
+from sivera.errors import PlatformError, ReconnectRequired
+from sivera.grants.discovering import AGAIN_AFTER, Discovery, discover, due_grants, rediscover
+from sivera.grants.queries import claim_discovery
+from sivera.sync.summary import Outcome
+from sivera.values import AdAccount, PlatformName
+from tests.stage import Stage
+
+GOOGLE, META, AMAZON, TIKTOK = PlatformName.GOOGLE, PlatformName.META, PlatformName.AMAZON, PlatformName.TIKTOK
+
+
+def find(stage: Stage, platform: PlatformName, id_: int) -> Discovery:
+    return discover(stage.engine, stage.client(platform), stage.tokens(platform, id_), id_)
+
+
+def change(stage: Stage, columns: str, table: str = "platform_credentials", where: str = "true") -> None:
+    with stage.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {table} SET {columns} WHERE {where}"))  # noqa: S608 - ours
+
+
+def due(stage: Stage) -> Sequence[int]:
+    with Session(stage.engine) as session:
+        return [grant.id for grant in due_grants(session, (), ())]
+
+
+def test_a_grant_that_cannot_be_listed_stays_due_and_lets_the_others_go_first(stage: Stage, world: World) -> None:
+    broken, good = (stage.connect(world.add_grant(platform)).credential_id for platform in (META, TIKTOK))
+    assert due(stage) == []
+    change(stage, "accounts_read_at = now() - interval '1 day'")
+    assert due(stage) == [broken, good]
+    with Session(stage.engine) as session, session.begin():
+        assert claim_discovery(session, broken, AGAIN_AFTER)
+        assert not claim_discovery(session, broken, AGAIN_AFTER)
+    assert due(stage) == [good, broken], "a claim alone lists nothing"
+    world.faults.add(Fault(FaultKind.STATUS, META, "accounts"))
+    find(stage, TIKTOK, good)
+    with pytest.raises(PlatformError):
+        find(stage, META, broken)
+    assert due(stage) == [broken]
+    world.faults.clear()
+    find(stage, META, broken)
+    assert due(stage) == []
+
+
+def test_a_listing_that_does_not_say_when_data_access_ends_changes_nothing_about_it(stage: Stage, world: World) -> None:
+    grant = world.add_grant(META)
+    grant.data_access_ends = stage.now() + timedelta(days=5)
+    id_ = stage.connect(grant).credential_id
+
+    def ends() -> datetime | None:
+        (row,) = stage.rows("SELECT data_access_ends_at FROM platform_credentials")
+        found: datetime | None = row.data_access_ends_at
+        return found
+
+    assert ends() == grant.data_access_ends
+    world.faults.add(Fault(FaultKind.STATUS, META, "debug"))
+    find(stage, META, id_)
+    assert ends() == grant.data_access_ends
+    stage.connect(grant)
+    assert ends() is None, "what was true of the old login says nothing about the new one"
+
+
+@pytest.mark.parametrize("platform", PlatformName)
+def test_a_grant_that_must_be_connected_again_waits_for_a_human(
+    stage: Stage, world: World, platform: PlatformName
+) -> None:
+    grant = world.add_grant(platform)
+    id_ = stage.connect(grant).credential_id
+    change(stage, "accounts_read_at = NULL")
+    world.revoke_grant(grant.id)
+    with pytest.raises(ReconnectRequired):
+        find(stage, platform, id_)
+    assert stage.rows("SELECT 1 FROM platform_credentials WHERE status = 'active'") == []
+    assert len(stage.events) == 1
+    assert due(stage) == []
+
+
+def test_all_accounts_that_fail_at_once_learn_what_the_first_one_finds(stage: Stage, world: World) -> None:
+    grant = world.add_grant(META, accounts=3)
+    id_ = stage.connect(grant).credential_id
+    with Session(stage.engine) as session:
+        rows = accounts_of(session, id_)
+    known = {row.id: AdAccount.model_validate(row, from_attributes=True) for row in rows}
+    first, second, _ = world.accounts_of(grant)
+    first.timezone = second.timezone = "Asia/Tokyo"
+    world.faults.latency_seconds = 0.2
+
+    def ask(account_id: int) -> bool:
+        client, tokens = stage.client(META), stage.tokens(META, id_)
+        return rediscover(stage.engine, client, tokens, id_, account_id, known[account_id])
+
+    with ThreadPoolExecutor() as pool:
+        changed = list(pool.map(ask, known))
+    assert changed == [True, True, False]
+    assert ask(rows[0].id), "also later, since it still works with what it had read"
+    assert world.faults.calls[META, "accounts"] == 2, "once to connect, and once now"
+
+
+def test_access_that_is_left_only_through_the_manager_is_found_within_the_sync(stage: Stage, world: World) -> None:
+    grant = world.add_grant(GOOGLE)
+    stage.connect(grant)
+    (account,) = stage.due()
+    grant.only_through_manager = True
+    assert stage.sync(account).outcome is Outcome.SYNCED
+    (row,) = stage.rows("SELECT manager_id FROM ad_accounts")
+    assert row.manager_id == grant.manager_id
