@@ -143,7 +143,7 @@ def read_requests(session: Session, account_id: int, product: str) -> list[Known
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
     """Remember a request.
 
-    A platform that takes it for a duplicate may name a report that was given up: that one is open again.
+    A platform that takes it for a duplicate may name a report that was given up: that one is open again, as old as it is.
     """
     row = {
         "account_id": account_id,
@@ -158,7 +158,7 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
         .values(row)
         .on_conflict_do_update(
             index_elements=["account_id", "report_id"],
-            set_={"requested_at": request.requested_at, "failed_collections": 0, "ended_at": None},
+            set_={"failed_collections": 0, "ended_at": None},
             where=ReportRequest.collected.is_(False),
         )
     )
