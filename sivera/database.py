@@ -1,5 +1,6 @@
 """Access to PostgreSQL: engines and migrations."""
 
+from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -22,6 +23,12 @@ VERSION_TABLE = "sivera_alembic_version"
 
 MIGRATION_LOCK = 0x51_0E_7A
 """An advisory lock's number, so that two processes that migrate at once take turns."""
+
+
+@cache
+def reading(engine: Engine) -> Engine:
+    """Return an engine on the same connections for a single question: no round trips to begin and end a transaction."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def parse_url(url: str) -> URL:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.crypto import UndecryptableError
+from sivera.database import reading
 from sivera.errors import (
     AccountInaccessible,
     ConfigurationError,
@@ -116,7 +117,7 @@ def sync_account(
 
 
 def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days: int | None) -> Reader:
-    with Session(deps.engine) as session:
+    with Session(reading(deps.engine)) as session:
         rows = part_queries.read_target(session, due.id)
     if not rows:
         raise ConfigurationError(

@@ -123,11 +123,19 @@ def approve_removals(session: Session, account_id: int) -> int:
     return sum(session.scalars(update(SyncPart).where(*held).values(approved=SyncPart.held).returning(SyncPart.held)))
 
 
-def read_requests(session: Session, account_id: int, product: str) -> list[KnownRequest]:
-    """Return the requests for reports of an ad product, the oldest first, also those that ended lately."""
-    mine = select(ReportRequest).where(ReportRequest.account_id == account_id, ReportRequest.ad_product == product)
-    return [
-        KnownRequest(
+_REQUESTED = cast("Table", ReportRequest.__table__)
+_REQUESTS = precompiled(
+    select(_REQUESTED)
+    .where(_REQUESTED.c.account_id == bindparam("account"))
+    .order_by(_REQUESTED.c.requested_at, _REQUESTED.c.report_id)
+)
+
+
+def read_requests(session: Session, account_id: int) -> dict[str, list[KnownRequest]]:
+    """Return an account's requests for reports by ad product, the oldest first, also those that ended lately."""
+    found: dict[str, list[KnownRequest]] = {}
+    for row in session.execute(_REQUESTS, {"account": account_id}):
+        request = KnownRequest(
             report_id=row.report_id,
             ad_product=row.ad_product,
             window=values.DateWindow(since=row.since, until=row.until),
@@ -136,14 +144,14 @@ def read_requests(session: Session, account_id: int, product: str) -> list[Known
             ended_at=row.ended_at,
             collected=row.collected,
         )
-        for row in session.scalars(mine.order_by(ReportRequest.requested_at))
-    ]
+        found.setdefault(row.ad_product, []).append(request)
+    return found
 
 
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
     """Remember a request.
 
-    A platform that takes it for a duplicate may name a report that was given up: that one is open again, as old as it is.
+    A platform that takes it for a duplicate may name a report that was given up: that one is open again.
     """
     row = {
         "account_id": account_id,

@@ -9,12 +9,14 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.database import reading
 from sivera.errors import ConfigurationError
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient
 from sivera.sync import part_queries, rules
 from sivera.sync.parts import Part, PartState
 from sivera.sync.plan import DueAccount, SyncMode
+from sivera.sync.reports import KnownRequest
 
 
 class OvertakenError(Exception):
@@ -43,6 +45,7 @@ class Reader:
     states: dict[Part, PartState]
     last: Part | None = None
     is_summed_up: bool = False
+    _requests: dict[str, list[KnownRequest]] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -64,6 +67,13 @@ class Reader:
     def today(self) -> date:
         """The day in the account's time zone."""
         return self.as_of.astimezone(self.zone).date()
+
+    def requests(self, product: str, *, again: bool = False) -> list[KnownRequest]:
+        """Return the requests for reports of an ad product, as they were when the first was read, or as they are now."""
+        if self._requests is None or again:
+            with Session(reading(self.engine)) as session:
+                self._requests = part_queries.read_requests(session, self.due.id)
+        return self._requests.get(product, [])
 
     def state(self, part: Part) -> PartState:
         """Return the state of a part; a part that was never synced is new."""

@@ -21,29 +21,27 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     """
     client = reader.client
     assert isinstance(client, PreparesReports)  # noqa: S101 - only such a platform comes here
-    known = _requests(reader, part)
+    known = reader.requests(part.product)
     is_open = [one for one in known if one.ended_at is None]
     collected, trouble = _collect(reader, client, part, is_open)
     if is_open:
-        known = _requests(reader, part)
+        known = reader.requests(part.product, again=True)
     window = reports.with_given_up(reader.window(state), known)
     windows = client.report_windows(part.product, window, reader.today)
+    asked: values.ReportRequest | None = None
     for window in reports.windows_to_ask(windows, known, reader.as_of):
+        _remember(reader, asked)
         report_id = client.request_report(reader.tokens, reader.account, part.product, window)
-        request = values.ReportRequest(
+        asked = values.ReportRequest(
             report_id=report_id, ad_product=part.product, window=window, requested_at=reader.as_of
         )
-        # At once: whatever fails after this, a later run collects it.
-        with Session(reader.engine) as session, session.begin():
-            part_queries.add_request(session, reader.due.id, request)
-    if not collected:
-        if trouble is not None:
-            raise trouble
-        since = reports.undelivered_since(known)
-        if since is not None and reader.as_of - since >= rules.LASTING:
-            raise LeftAlone(reader.due.platform, f"has delivered no report since {since:%Y-%m-%d %H:%M} UTC")
+    if not collected and (failure := trouble or _overdue(reader, known)):
+        _remember(reader, asked)
+        raise failure
     left_out = [row for _, reading in collected for row in reading.left_out]
     with Session(reader.engine) as session, session.begin():
+        if asked is not None:
+            part_queries.add_request(session, reader.due.id, asked)
         # Only a report of all days that may still change makes it full.
         state = rules.succeeded(reader.state(part), reader.as_of, full=False, left_out=left_out)
         # Until the first report has arrived, its age is counted from the request.
@@ -65,9 +63,18 @@ def _notes(state: PartState, trouble: PlatformError | None) -> Iterator[str]:
         yield f"another report could not be collected: {trouble.message}"
 
 
-def _requests(reader: Reader, part: Part) -> list[reports.KnownRequest]:
-    with Session(reader.engine) as session:
-        return part_queries.read_requests(session, reader.due.id, part.product)
+def _remember(reader: Reader, asked: values.ReportRequest | None) -> None:
+    """Store a request before anything else can fail: a later run collects it."""
+    if asked is not None:
+        with Session(reader.engine) as session, session.begin():
+            part_queries.add_request(session, reader.due.id, asked)
+
+
+def _overdue(reader: Reader, known: Sequence[reports.KnownRequest]) -> PlatformError | None:
+    since = reports.undelivered_since(known)
+    if since is None or reader.as_of - since < rules.LASTING:
+        return None
+    return LeftAlone(reader.due.platform, f"has delivered no report since {since:%Y-%m-%d %H:%M} UTC")
 
 
 def _collect(
