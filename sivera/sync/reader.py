@@ -69,7 +69,7 @@ class Reader:
         return self.as_of.astimezone(self.zone).date()
 
     def requests(self, product: str, *, again: bool = False) -> list[KnownRequest]:
-        """Return the requests for reports of an ad product, as they were when the first was read, or as they are now."""
+        """Return the requests for reports of an ad product, as they were when first read, or as they are now."""
         if self._requests is None or again:
             with Session(reading(self.engine)) as session:
                 self._requests = part_queries.read_requests(session, self.due.id)
