@@ -138,12 +138,13 @@ class Caller:
                 return json.loads(content)
             if status == 429:
                 return None  # a gateway's page: the status says it all, and the wait is in the headers
-            if status == 404:
+            is_cut = content.lstrip()[:1] in (b"{", b"[")
+            if status == 404 and not is_cut:
                 raise Misconfigured(self.platform, RETIRED, str(status)) from None
             if status == 408 or status >= 500:
                 raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
             what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"
-            kind = InvalidRequest if 400 <= status < 500 else InvalidReply
+            kind = InvalidRequest if 400 <= status < 500 and not is_cut else InvalidReply
             raise kind(self.platform, f"answered HTTP {status} with {what}", str(status)) from None
 
 
