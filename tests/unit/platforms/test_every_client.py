@@ -305,7 +305,7 @@ def test_the_name_of_an_odd_row_is_printable(desk: Desk) -> None:
     assert [row.id for listing in listings for row in listing.left_out] == ["77?"]
 
 
-TOO_LARGE = {
+TOO_LARGE: dict[PlatformName, list[tuple[str, Any]]] = {
     GOOGLE: [("metrics.conversions", 1e300), ("metrics.clicks", "9" * 19)],
     META: [("spend", "100000000000000"), ("clicks", "9" * 19)],
     AMAZON: [("cost", 10**14), ("clicks", 10**19)],
