@@ -38,7 +38,7 @@ from sivera.platforms.base import (
     TokenSource,
 )
 from sivera.platforms.calling import Caller, Reply
-from sivera.platforms.rows import read_rows
+from sivera.platforms.rows import read_rows, unread
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -46,7 +46,6 @@ from sivera.values import (
     DateWindow,
     GrantTokens,
     MetricsReading,
-    OddRow,
     Period,
     PlatformName,
     ReportRequest,
@@ -129,8 +128,8 @@ class AmazonAds:
             raise [*failures.values(), *refusals][0]
         rows, odd = read_rows(PLATFORM, found, lambda row: read.account_of(*row), lambda row: row[0].get("profileId"))
         accounts = {account.external_id: account for account in rows}
-        unread = (OddRow(id=f"region {region}", why=str(failure)) for region, failure in failures.items())
-        return AccountListing(accounts=tuple(accounts.values()), left_out=(*odd, *unread))
+        missing = (unread(f"region {region}", failure) for region, failure in failures.items())
+        return AccountListing(accounts=tuple(accounts.values()), left_out=(*odd, *missing))
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None

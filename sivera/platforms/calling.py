@@ -15,7 +15,17 @@ import httpx
 import orjson
 
 from sivera.breaker import ANYTHING, Breaker, Subject
-from sivera.errors import InvalidReply, PlatformError, Throttled, TimedOut, TokenRejected, Unavailable, Unreached
+from sivera.errors import (
+    InvalidReply,
+    InvalidRequest,
+    Misconfigured,
+    PlatformError,
+    Throttled,
+    TimedOut,
+    TokenRejected,
+    Unavailable,
+    Unreached,
+)
 from sivera.platforms.base import TokenSource
 from sivera.values import PlatformName
 
@@ -28,6 +38,8 @@ READ_TIMEOUT_SECONDS = 25.0
 MAX_CONNECTIONS = 64
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """Nobody waits longer, whatever a header says."""
+RETIRED = "no longer serves this version of its API: update sivera-jobs"
+"""The meaning of a page in place of an answer under HTTP 404."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Caller:
         platform: The platform.
         http: The pooled client of this process; its timeouts limit every call.
         error_of: Turns a reply into the error that it means, or None for a success.
-        breaker: Checked before each call and opened by a platform-wide 'slow down'; it also counts the calls.
+        breaker: Checked before each call, and opened by a 'slow down' for what that names; it also counts the calls.
         is_login: The requests are for tokens, which do not count towards the quota of the platform's API.
     """
 
@@ -82,12 +94,12 @@ class Caller:
         self.breaker.check(self.platform, subject)
         try:
             reply = self._exchange(request)
-        except Unavailable as error:
-            self.breaker.record(self.platform, answered=not error.is_silence)
-            raise
-        except Throttled as error:
-            self.breaker.count(self.platform, throttled=1)
-            self.breaker.open(self.platform, error.retry_after, error.scope, subject, error.message)
+        except PlatformError as error:
+            # A refusal is an answer too.
+            self.breaker.record(self.platform, answered=not (isinstance(error, Unavailable) and error.is_silence))
+            if isinstance(error, Throttled):
+                self.breaker.count(self.platform, throttled=1)
+                self.breaker.open(self.platform, error.retry_after, error.scope, subject, error.message)
             raise
         self.breaker.record(self.platform, answered=True)
         return reply
@@ -124,12 +136,16 @@ class Caller:
             with suppress(ValueError, RecursionError):
                 # It takes half a surrogate pair in one name, which `read_rows` leaves out with its row.
                 return json.loads(content)
-            if status in (404, 429):
+            if status == 429:
                 return None  # a gateway's page: the status says it all, and the wait is in the headers
-            if status >= 500:
+            is_cut = content.lstrip()[:1] in (b"{", b"[")
+            if status == 404 and not is_cut:
+                raise Misconfigured(self.platform, RETIRED, str(status)) from None
+            if status == 408 or status >= 500:
                 raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
             what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"
-            raise InvalidReply(self.platform, f"answered HTTP {status} with {what}", str(status)) from None
+            kind = InvalidRequest if 400 <= status < 500 and not is_cut else InvalidReply
+            raise kind(self.platform, f"answered HTTP {status} with {what}", str(status)) from None
 
 
 def new_http_client() -> httpx.Client:

@@ -29,7 +29,7 @@ from sivera.platforms.google_json import (
     total_of,
     zone_of,
 )
-from sivera.platforms.rows import read_rows, totals_of
+from sivera.platforms.rows import read_rows, totals_of, unread
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -121,7 +121,7 @@ class GoogleAds:
             try:
                 found += [(customer_id, row) for row in self._search(tokens, customer_id, ACCOUNT_QUERY)]
             except (AccountInaccessible, InvalidRequest) as error:
-                left_out.append(OddRow(id=customer_id, why=error.message))
+                left_out.append(unread(customer_id, error))
                 refusal = error
         if not found and isinstance(refusal, InvalidRequest):
             raise refusal
@@ -173,7 +173,8 @@ class GoogleAds:
             "client_secret": self._app.client_secret.get_secret_value(),
             "refresh_token": tokens.refresh_token.get_secret_value(),
         }
-        body = self._oauth.send(self._http.build_request("POST", self._token_url, data=form)).body
+        request = self._http.build_request("POST", self._token_url, data=form)
+        body = self._oauth.send(request, Subject(endpoint="token")).body
         access, lifetime, refresh = (member(body, key) for key in ("access_token", "expires_in", "refresh_token"))
         if not isinstance(access, str) or not access:
             raise invalid("sent no access_token")

@@ -106,7 +106,7 @@ OAUTH_VERDICTS: dict[str, Verdict] = {
 }
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)s")
-_LINK = re.compile(r"\S*://\S*")
+_LINK_OR_SECRET = re.compile(r"\S*://\S*|[\w./|=-]{40,}")
 
 
 def ads_error(reply: Reply) -> PlatformError | None:
@@ -120,14 +120,13 @@ def ads_error(reply: Reply) -> PlatformError | None:
     codes = [code for failure in failures for code in _texts(failure.get("errorCode"))]
     codes += [reason for detail in details if isinstance(reason := detail.get("reason"), str)]
     code = next((code for code in codes if code in ADS_VERDICTS), codes[0] if codes else None)
-    kind, sentence = ADS_VERDICTS.get(code or "") or _verdict_of_status(reply.status)
-    if reply.status == 404 and reply.body is None:
-        kind, sentence = _OUTDATED  # the page in place of a version that was retired some time ago
+    listed = ADS_VERDICTS.get(code or "")
+    kind, sentence = listed or _verdict_of_status(reply.status)
     if kind is Throttled:
         return _throttled(sentence, code, failures)
-    if kind is InvalidRequest:
+    if listed in (None, _NO_ACCESS):
         words = next((failure.get("message") for failure in failures), member(error, "message"))
-        sentence = f"{sentence}: {_LINK.sub('', str(words))[:120]}" if words else sentence
+        sentence = f"{sentence}: {_LINK_OR_SECRET.sub('', str(words))[:110]}" if words else sentence
     return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
 
 
@@ -164,7 +163,7 @@ def oauth_error(reply: Reply) -> PlatformError | None:
     code = next((text for text in (subtype, name) if isinstance(text, str)), str(reply.status))
     if reply.status == 429:
         wait = seconds_from(reply.headers, default=DEFAULT_WAIT_SECONDS)
-        return Throttled(PlatformName.GOOGLE, "too many renewals", code, wait)
+        return Throttled(PlatformName.GOOGLE, "too many renewals", code, wait, ThrottleScope.ENDPOINT)
     if reply.status == 408 or reply.status >= 500:
         return Unavailable(PlatformName.GOOGLE, "the token endpoint is in trouble", code)
     kind, sentence = OAUTH_VERDICTS.get(str(name)) or (InvalidRequest, "the token endpoint refused the request")

@@ -24,7 +24,7 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.calling import Reply
+from sivera.platforms.calling import Reply, seconds_from
 from sivera.values import PlatformName
 
 THROTTLES: dict[int, ThrottleScope] = {
@@ -83,16 +83,16 @@ URL_OR_SECRET = re.compile(r"https?://\S+|[\w|.=-]{24,}")
 
 
 @dataclass(frozen=True)
-class Question:
-    """The subject of a call; it decides what a rejected token or a missing permission means."""
+class Meanings:
+    """What a rejected token and a missing permission mean: it depends on what a call is about."""
 
     token: type[PlatformError]
     permission: type[PlatformError]
 
 
-ABOUT_ACCOUNT = Question(token=TokenRejected, permission=AccountInaccessible)
-ABOUT_USER = Question(token=TokenRejected, permission=ReconnectRequired)
-ABOUT_TOKEN = Question(token=ReconnectRequired, permission=ReconnectRequired)
+ABOUT_ACCOUNT = Meanings(token=TokenRejected, permission=AccountInaccessible)
+ABOUT_USER = Meanings(token=TokenRejected, permission=ReconnectRequired)
+ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ReconnectRequired)
 
 
 class TooMuchData(Unavailable):
@@ -101,20 +101,24 @@ class TooMuchData(Unavailable):
     is_silence: ClassVar[bool] = False
 
 
-def error_of(question: Question, reply: Reply) -> PlatformError | None:
+def error_of(meanings: Meanings, reply: Reply) -> PlatformError | None:
     """Return the error that a reply means, whatever its HTTP status; None for a success."""
     error = reply.body.get("error") if isinstance(reply.body, dict) else None
     if isinstance(error, dict):
-        return _error(question, error, reply)
-    if reply.status >= 500:
+        return _error(meanings, error, reply)
+    if reply.status == 429:
+        wait = seconds_from(reply.headers, default=APP_WAIT_SECONDS)
+        return Throttled(PlatformName.META, "allows no more calls for now", str(reply.status), wait)
+    if reply.status == 408 or reply.status >= 500:
         return Unavailable(PlatformName.META, f"answered HTTP {reply.status}", str(reply.status))
     if error is not None or reply.status != 200:
-        return InvalidReply(PlatformName.META, f"answered HTTP {reply.status} without saying why", str(reply.status))
+        kind = InvalidRequest if reply.status >= 400 else InvalidReply
+        return kind(PlatformName.META, f"answered HTTP {reply.status} without saying why", str(reply.status))
     return None
 
 
 def _error(  # noqa: PLR0911 - one arm for each kind of error
-    question: Question, error: Mapping[str, Any], reply: Reply
+    meanings: Meanings, error: Mapping[str, Any], reply: Reply
 ) -> PlatformError:
     code, subcode, said = (error.get(field) for field in ("code", "error_subcode", "message"))
     code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
@@ -130,10 +134,10 @@ def _error(  # noqa: PLR0911 - one arm for each kind of error
     if code in TRANSIENT or error.get("is_transient") is True or reply.status >= 500:
         return Unavailable(PlatformName.META, f"is in trouble, try again{_quote(said)}", name)
     if code in SESSION:
-        return _session_error(question, subcode, name)
+        return _session_error(meanings, subcode, name)
     words_of_permission = any(phrase in said.lower() for phrase in PERMISSION_PHRASES)
     if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT or words_of_permission:
-        return _permission_error(question, name)
+        return _permission_error(meanings, said, name)
     return InvalidRequest(PlatformName.META, f"refuses our request{_quote(said)}", name)
 
 
@@ -142,21 +146,21 @@ def _throttled(scope: ThrottleScope, headers: Mapping[str, str], code: str) -> T
     return Throttled(PlatformName.META, message, code, _wait_seconds(headers, scope), scope)
 
 
-def _session_error(question: Question, subcode: int | None, code: str) -> PlatformError:
+def _session_error(meanings: Meanings, subcode: int | None, code: str) -> PlatformError:
     if subcode in ENDED_SESSIONS:
         reason = ENDED_SESSIONS[subcode]
         kind = GrantRevoked if subcode == APP_REMOVED else ReconnectRequired
         return kind(PlatformName.META, f"has ended the session, because {reason}: connect the account again", code)
     # Meta's own text may quote the token.
-    return question.token(PlatformName.META, "rejects the access token: it has expired or was revoked", code)
+    return meanings.token(PlatformName.META, "rejects the access token: it has expired or was revoked", code)
 
 
-def _permission_error(question: Question, code: str) -> PlatformError:
-    if question.permission is AccountInaccessible:
-        what = "does not let this user read the account: it is closed, or the permission was removed"
-    else:
-        what = "has no permission of the user to read ads: connect the account again and allow it"
-    return question.permission(PlatformName.META, what, code)
+def _permission_error(meanings: Meanings, said: str, code: str) -> PlatformError:
+    if meanings.permission is AccountInaccessible:
+        words = _quote(said) or ": it is closed, or the permission was removed"
+        return AccountInaccessible(PlatformName.META, f"does not let this user read the account{words}", code)
+    what = "has no permission of the user to read ads: connect the account again and allow it"
+    return meanings.permission(PlatformName.META, what + _quote(said), code)
 
 
 def _quote(said: str) -> str:

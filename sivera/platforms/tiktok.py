@@ -18,7 +18,7 @@ from sivera.breaker import Breaker, Subject
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest
 from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
-from sivera.platforms.rows import read_rows, totals_of
+from sivera.platforms.rows import read_rows, totals_of, unread
 from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
 from sivera.platforms.tiktok_json import (
     COUNT_METRIC,
@@ -131,8 +131,8 @@ class TikTokAds:
             raise refused[ids[0]]
         read, odd_rows = read_rows(self.platform, rows, account_of, _advertiser_id)
         accounts = {account.external_id: account for account in read}
-        why = {row.id: row.why for row in odd_rows} | {id_: error.message for id_, error in refused.items()}
-        missing = [OddRow(id=id_, why=why.get(id_, NOT_DESCRIBED)) for id_ in ids if id_ not in accounts]
+        named = {row.id: row for row in odd_rows} | {id_: unread(id_, error) for id_, error in refused.items()}
+        missing = [named.get(id_) or OddRow(id=id_, why=NOT_DESCRIBED) for id_ in ids if id_ not in accounts]
         return AccountListing(
             accounts=tuple(accounts[id_] for id_ in ids if id_ in accounts), left_out=(*odd, *missing)
         )
@@ -234,10 +234,10 @@ class TikTokAds:
             campaigns, all_arrived = self._campaigns(tokens, account, CAMPAIGN_ID_ONLY)
         if not all_arrived:
             raise InvalidReply(self.platform, "sent fewer campaigns than it counts")
-        ids = [campaign_id_of(row) for row in campaigns.values()]
+        ids, odd = read_rows(self.platform, campaigns.values(), campaign_id_of, campaign_id_of)
         waiting = [ids[start : start + CAMPAIGNS_PER_REPORT] for start in range(0, len(ids), CAMPAIGNS_PER_REPORT)]
         rows: dict[str, Any] = {}
-        cut: list[OddRow] = []
+        cut = list(odd)
         while waiting:
             some = waiting.pop()
             try:

@@ -72,9 +72,11 @@ def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> Platform
     """
     if reply.status == 429:
         return _error(Throttled, reply, str(reply.status))
-    if reply.status >= 500:
+    if reply.status == 408 or reply.status >= 500:
         return _error(Unavailable, reply, str(reply.status))
     code = reply.body.get("code") if isinstance(reply.body, dict) else None
+    if type(code) is not int and reply.status >= 400:
+        return _error(InvalidRequest, reply, str(reply.status))
     if type(code) is not int or (code == OK and reply.status != 200):
         return InvalidReply(PlatformName.TIKTOK, f"answered HTTP {reply.status} without a code that fits it")
     if code == OK:

@@ -91,6 +91,8 @@ def test_a_region_that_fails_is_named_and_the_others_are_listed(spread: Desk, ki
     assert {account.region for account in listing.accounts} == {"na", "fe"}
     [unread] = listing.left_out
     assert unread.id == "region eu"
+    assert unread.why.startswith("cannot be read: ")
+    assert "amazon:" not in unread.why
     fault(spread, FaultKind.STATUS, "accounts", status=503)
     with refused(Unavailable):
         spread.client.list_accounts(spread.tokens)

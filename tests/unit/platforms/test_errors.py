@@ -34,7 +34,7 @@ from sivera.platforms import meta_errors as meta
 from sivera.platforms import tiktok_errors as tiktok
 from sivera.platforms.base import ProductNotEnabled
 from sivera.platforms.calling import Reply
-from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Question
+from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Meanings
 from sivera.values import PlatformName
 from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
 
@@ -107,7 +107,6 @@ def test_failures_of_google_ads(status: int, kind: Kind, code: str) -> None:
         (400, {"error": "a shape of tomorrow"}, InvalidRequest),
         (400, {"error": {"details": ["text", {"errors": ["text", {"errorCode": "text"}]}]}}, InvalidRequest),
         (404, {"error": {"code": 404, "message": "Not found."}}, InvalidRequest),
-        (404, None, Misconfigured),
         (302, None, InvalidReply),
         (429, gateway_error(429, "RATE_LIMIT_EXCEEDED"), Throttled),
         (503, {"error": {"code": 503, "message": "Unavailable.", "status": "UNAVAILABLE"}}, Unavailable),
@@ -159,7 +158,7 @@ def test_google_auth_agrees_on_which_refusals_are_worth_another_try(status: int,
 
 # -- Meta -------------------------------------------------------------------------------------------------------------
 
-META_ERRORS: list[tuple[dict[str, Any], int, Question, Kind]] = [
+META_ERRORS: list[tuple[dict[str, Any], int, Meanings, Kind]] = [
     ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 400, ABOUT_ACCOUNT, TokenRejected),
     ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 401, ABOUT_USER, TokenRejected),
     ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 400, ABOUT_TOKEN, ReconnectRequired),
@@ -205,12 +204,12 @@ META_ERRORS: list[tuple[dict[str, Any], int, Question, Kind]] = [
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "question", "kind"),
+    ("error", "status", "meanings", "kind"),
     META_ERRORS,
     ids=[f"{e.get('code')} {e.get('message', '')}"[:40] for e, _, _, _ in META_ERRORS],
 )
-def test_errors_of_meta(error: dict[str, Any], status: int, question: Question, kind: Kind) -> None:
-    assert type(found_in(partial(meta.error_of, question), status, {"error": error})) is kind
+def test_errors_of_meta(error: dict[str, Any], status: int, meanings: Meanings, kind: Kind) -> None:
+    assert type(found_in(partial(meta.error_of, meanings), status, {"error": error})) is kind
 
 
 @pytest.mark.parametrize(
@@ -218,7 +217,9 @@ def test_errors_of_meta(error: dict[str, Any], status: int, question: Question, 
     [
         (503, None, Unavailable),
         (503, {"error": "gateway"}, Unavailable),
-        (400, None, InvalidReply),
+        (400, None, InvalidRequest),
+        (408, None, Unavailable),
+        (429, None, Throttled),
         (301, {"data": []}, InvalidReply),
         (200, {"error": "gateway"}, InvalidReply),
     ],
@@ -393,7 +394,10 @@ def test_every_code_of_the_sdk_has_a_type_and_ours_are_the_sdks() -> None:
         (200, refused(40000, "You have no permission for this"), AccountInaccessible),
         (200, refused(1), Unavailable),
         (400, refused(40105), TokenRejected),
-        (403, {"message": "Forbidden"}, InvalidReply),
+        (403, {"message": "Forbidden"}, InvalidRequest),
+        (403, None, InvalidRequest),
+        (408, None, Unavailable),
+        (429, None, Throttled),
         (404, refused(0), InvalidReply),
         (200, {"code": "0", "data": {}}, InvalidReply),
         (200, {"code": True, "data": {}}, InvalidReply),
@@ -436,7 +440,23 @@ def test_a_refused_request_repeats_the_platforms_words_without_links_and_in_shor
     assert "The field campaign.start_date is unknown" in str(error)
 
 
-@pytest.mark.parametrize("platform", ["meta", "amazon", "tiktok"])
+@pytest.mark.parametrize(
+    ("error_of", "status", "body"),
+    [
+        (google.ads_error, 403, failure(403, "authorizationError", "A_CODE_OF_TOMORROW", message="Not for you.")),
+        (google.ads_error, 403, failure(403, "authorizationError", "USER_PERMISSION_DENIED", message="Not for you.")),
+        (google.ads_error, 401, failure(401, "authenticationError", "A_CODE_OF_TOMORROW", message="Not for you.")),
+        (partial(meta.error_of, ABOUT_ACCOUNT), 403, {"error": {"code": 200, "message": "Not for you."}}),
+        (partial(meta.error_of, ABOUT_USER), 403, {"error": {"code": 10, "message": "Not for you."}}),
+        (amazon.error_of, 403, {"code": "403", "details": "Not for you."}),
+        (tiktok_call, 200, refused(40001, "Not for you.")),
+    ],
+)
+def test_a_refused_permission_repeats_the_platforms_words(error_of: ErrorOf, status: int, body: Any) -> None:
+    assert "Not for you" in str(found_in(error_of, status, body))
+
+
+@pytest.mark.parametrize("platform", ERRORS)
 def test_a_refused_request_repeats_no_token(platform: str) -> None:
     error_of, body = ERRORS[platform]
     token = "Atza|abc" if platform == "amazon" else TOKEN

@@ -10,10 +10,11 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sandbox.faults import ABSENT, Fault, FaultKind
 from sandbox.world import ZERO, Figures
-from sivera.breaker import Breaker
+from sivera.breaker import OUTAGE_AFTER, Breaker
 from sivera.errors import (
     AccountInaccessible,
     InvalidReply,
+    InvalidRequest,
     Misconfigured,
     PlatformError,
     ReconnectRequired,
@@ -304,7 +305,7 @@ def test_the_name_of_an_odd_row_is_printable(desk: Desk) -> None:
     assert [row.id for listing in listings for row in listing.left_out] == ["77?"]
 
 
-TOO_LARGE = {
+TOO_LARGE: dict[PlatformName, list[tuple[str, Any]]] = {
     GOOGLE: [("metrics.conversions", 1e300), ("metrics.clicks", "9" * 19)],
     META: [("spend", "100000000000000"), ("clicks", "9" * 19)],
     AMAZON: [("cost", 10**14), ("clicks", 10**19)],
@@ -434,6 +435,10 @@ FAULTS = [
     (Fault(FaultKind.STATUS, status=500), Unavailable),
     (Fault(FaultKind.STATUS, status=503), Unavailable),
     (Fault(FaultKind.HTML, status=502), Unavailable),
+    (Fault(FaultKind.HTML, status=403), InvalidRequest),
+    (Fault(FaultKind.HTML, status=404), Misconfigured),
+    (Fault(FaultKind.HTML, status=408), Unavailable),
+    (Fault(FaultKind.HTML, status=429), Throttled),
     (Fault(FaultKind.HTML, status=200), InvalidReply),
     (Fault(FaultKind.TRUNCATED), InvalidReply),
     (Fault(FaultKind.MALFORMED), InvalidReply),
@@ -475,6 +480,20 @@ def test_a_throttled_platform_is_left_alone_by_every_account(
     with refused(Throttled):
         desk.client.list_accounts(desk.tokens)
     assert desk.calls() == 1
+
+
+def test_a_refusal_between_failures_is_an_answer_and_so_no_outage(desk: Desk) -> None:
+    desk.site.closed = True
+    desk.world.faults.add(Fault(FaultKind.STATUS, desk.platform, times=OUTAGE_AFTER - 1, status=503))
+    for _ in range(OUTAGE_AFTER - 1):
+        with refused(Unavailable):
+            desk.listings()
+    with refused(AccountInaccessible):
+        desk.listings()
+    desk.world.faults.add(Fault(FaultKind.STATUS, desk.platform, status=503))
+    with refused(Unavailable):
+        desk.listings()
+    assert desk.breaker.silent() == frozenset()
 
 
 @pytest.mark.parametrize("platform", list(PlatformName), ids=str)

@@ -105,7 +105,7 @@ def test_a_customer_that_cannot_be_read_is_left_out_by_name(desk: Desk, category
     desk.world.faults.add(fault)
     listing = desk.client.list_accounts(desk.tokens)
     assert [account.external_id for account in listing.accounts] == [direct]
-    assert [row.id for row in listing.left_out] == [manager]
+    assert [(row.id, row.why[:16]) for row in listing.left_out] == [(manager, "cannot be read: ")]
     fault.match = ":searchStream"
     if code == "A_NEW_ONE":
         with refused(InvalidRequest, "No"):
@@ -176,6 +176,16 @@ def test_of_two_rows_of_a_campaign_and_day_the_last_counts() -> None:
     client = answered(GOOGLE, [{"results": rows, "fieldMask": "x"}])
     assert [row.clicks for row in metrics(client, static(GOOGLE), ACCOUNT)] == [7]
     assert [total.day.day for total in totals(client, static(GOOGLE), ACCOUNT)] == [1]
+
+
+def test_a_throttled_renewal_puts_off_no_call_but_renewals(desk: Desk) -> None:
+    desk.world.faults.add(Fault(FaultKind.THROTTLE, GOOGLE, "token", seconds=300))
+    for _ in range(2):
+        with refused(Throttled) as caught:
+            desk.client.renew(desk.tokens.tokens)
+        assert caught.value.scope is ThrottleScope.ENDPOINT
+    assert desk.calls("token") == 1
+    assert desk.listed()
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------

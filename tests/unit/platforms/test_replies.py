@@ -142,6 +142,13 @@ def test_a_row_of_tiktok_without_a_campaign_is_left_out() -> None:
     assert [row.campaign_id for row in read] == ["1"]
 
 
+@pytest.mark.parametrize("platform", list(PlatformName), ids=str)
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_refusal_that_is_cut_off_is_an_invalid_reply(platform: PlatformName, status: int) -> None:
+    with refused(InvalidReply):
+        questions(platform)["campaigns"](answered(platform, b'{"error": {"code": 19', status=status))
+
+
 ADVERTISER = ROWS["tiktok account"]
 ODD_ADVERTISERS: list[Any] = [["text"], {}, [{"name": "A"}]]
 

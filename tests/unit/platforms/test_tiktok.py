@@ -78,6 +78,7 @@ def test_accounts_that_tiktok_does_not_describe_are_left_out_by_name(new_desk: N
     assert [account.external_id for account in listing.accounts] == [s.id for s in sites if s.id not in bad]
     assert {row.id for row in listing.left_out} == bad
     assert all(("deleted" if code else "does not describe") in row.why for row in listing.left_out)
+    assert all(row.why.startswith("cannot be read: " if code else "is granted") for row in listing.left_out)
     assert desk.calls("accounts") <= (2 if code == 0 else 2 + 2 * 7 + 2 * 5)
 
 
@@ -123,10 +124,8 @@ def test_a_report_over_too_many_ads_is_read_in_parts_and_what_fits_none_is_named
     ids = list(desk.site.campaigns)
     desk.site.ads = dict.fromkeys(ids[:100], 150) | {ids[100]: 10_000, ids[129]: 15_000}
     [reading] = desk.read()
-    assert ({(row.campaign_id, row.day) for row in reading.rows}, reading.without_deleted) == (
-        desk.truth().keys(),
-        True,
-    )
+    assert {(row.campaign_id, row.day) for row in reading.rows} == desk.truth().keys()
+    assert reading.without_deleted
     # The whole, two pages of a hundred campaigns, and the thirty that are cut and halved.
     assert desk.calls("metrics") == 1 + 2 + 1 + 2
     desk.site.ads[ids[129]] = 20_001
@@ -138,6 +137,16 @@ def test_a_report_over_too_many_ads_is_read_in_parts_and_what_fits_none_is_named
     desk.site.ads = dict.fromkeys(ids, 30_000)
     with refused(ReportCut):
         desk.read()
+
+
+def test_a_campaign_without_an_id_costs_a_report_in_parts_no_other(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK, campaigns=30)
+    odd, *good = desk.site.campaigns
+    desk.site.ads = dict.fromkeys(desk.site.campaigns, 1_000)
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, TIKTOK, "campaigns", match=odd, field="campaign_id"))
+    [reading] = desk.read()
+    assert {row.campaign_id for row in reading.rows} == {id_ for id_, _ in desk.truth()} & set(good)
+    assert [row.id for row in reading.left_out] == [None]
 
 
 def test_what_was_read_before_an_error_is_kept(new_desk: NewDesk) -> None:
