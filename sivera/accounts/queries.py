@@ -103,7 +103,10 @@ def get_account(session: Session, account_id: int) -> AdAccount | None:
 def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
     """Return the accounts that a grant carries, by id."""
     return session.scalars(
-        select(AdAccount).where(AdAccount.credential_id == credential_id).order_by(AdAccount.id)
+        select(AdAccount)
+        .where(AdAccount.credential_id == credential_id)
+        .order_by(AdAccount.id)
+        .execution_options(populate_existing=True)
     ).all()
 
 
@@ -128,7 +131,8 @@ def upsert_accounts(
         statement.on_conflict_do_update(
             index_elements=["team_id", "platform", "external_id"],
             # Connecting again fixes what put the account into the slow lane.
-            set_={name: statement.excluded[name] for name in changed} | {"next_attempt_at": None},
+            set_={name: statement.excluded[name] for name in changed}
+            | {"next_attempt_at": None, "unlisted_since": None},
             where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
         ),
         {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},

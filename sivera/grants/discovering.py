@@ -1,11 +1,11 @@
 """Discovering which ad accounts a grant reaches now, once a day and whenever one can no longer be read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from threading import Lock
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -26,12 +26,8 @@ AGAIN_AFTER = timedelta(hours=1)
 _ASKING: dict[int, Lock] = {}
 """Held while the accounts of a grant are asked for because one cannot be read."""
 
-WATCHED = {
-    "name": "renamed",
-    "currency": "another currency",
-    "timezone": "another time zone",
-    "manager_id": "another way",
-}
+WATCHED = {"name": "name", "currency": "currency", "timezone": "time zone", "manager_id": "manager account"}
+"""What may change about an account, in words."""
 
 
 class DueGrant(Value):
@@ -71,7 +67,7 @@ def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Seque
 def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int) -> Discovery:
     """Find the ad accounts that a grant reaches now, and store what is new about them.
 
-    An account that the platform no longer lists stays as it is: its sync says what is wrong with it.
+    An account that the platform no longer lists stays as it is, and is named once: its sync says what is wrong with it.
 
     Raises:
         PlatformError: The platform does not list them; nothing was changed. If a human must connect the grant again,
@@ -91,12 +87,13 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
         before = {one.external_id: _facts(one) for one in account_queries.accounts_of(session, credential_id)}
         carried = account_queries.upsert_accounts(session, grant, listing.accounts)
         queries.record_discovery(session, credential_id, listing.data_access_ends)
-        listed = {account.external_id for account in listing.accounts}
         changes = [
             AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=what)
             for one in carried
-            for what in _changes(before.get(one.external_id), _facts(one), is_listed=one.external_id in listed)
+            for what in _changes(before.get(one.external_id), _facts(one))
         ]
+        if not listing.left_out:  # else what is absent may only have been left out
+            changes += _unlisted(client.platform, carried, {account.external_id for account in listing.accounts})
         ids = tuple(account.id for account in carried)
     return Discovery(account_ids=ids, changes=tuple(changes), left_out=listing.left_out)
 
@@ -130,14 +127,19 @@ def _facts(account: AdAccount | values.AdAccount) -> dict[str, str | None]:
     return {name: getattr(account, name) for name in (*WATCHED, "status", "region")}
 
 
-def _changes(
-    before: Mapping[str, str | None] | None, now: Mapping[str, str | None], *, is_listed: bool
-) -> Iterator[str]:
+def _unlisted(platform: PlatformName, carried: Sequence[AdAccount], listed: Collection[str]) -> Iterator[AccountChange]:
+    for one in carried:
+        if one.external_id not in listed and one.unlisted_since is None:
+            one.unlisted_since = func.now()
+            yield AccountChange(
+                account_id=one.id, platform=platform, name=one.name, what="no longer listed by its grant"
+            )
+
+
+def _changes(before: Mapping[str, str | None] | None, now: Mapping[str, str | None]) -> Iterator[str]:
     if before is None:
         yield "new"
         return
-    if not is_listed:
-        yield "no longer listed by its grant"
     if before["status"] != now["status"]:
         yield "closed" if now["status"] == "closed" else "open again"
     for name, what in WATCHED.items():
