@@ -130,14 +130,20 @@ def upsert_accounts(
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["team_id", "platform", "external_id"],
-            # Connecting again fixes what put the account into the slow lane.
-            set_={name: statement.excluded[name] for name in changed}
-            | {"next_attempt_at": None, "unlisted_since": None},
+            set_={name: statement.excluded[name] for name in changed} | {"unlisted_since": None},
             where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
         ),
         {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},
     )
     return accounts_of(session, credential.id)
+
+
+def leave_slow_lane(session: Session, credential_id: int) -> None:
+    """Let the next run take all accounts of a grant, with all their parts."""
+    mine = AdAccount.credential_id == credential_id
+    session.execute(update(AdAccount).where(mine).values(next_attempt_at=None, consecutive_failures=0))
+    parts = update(SyncPart).where(SyncPart.account_id.in_(select(AdAccount.id).where(mine)))
+    session.execute(parts.values(next_attempt_at=None, failures=0))
 
 
 def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, str | None]]]:

@@ -161,3 +161,24 @@ def test_an_account_that_was_left_out_is_not_called_unlisted(stage: Stage, world
     found = find(stage, AMAZON, id_)
     assert (found.changes, [row.id for row in found.left_out]) == ((), ["region na"])
     assert stage.rows("SELECT 1 FROM ad_accounts WHERE unlisted_since IS NOT NULL") == []
+
+
+def test_only_connecting_again_ends_the_rest_of_accounts_and_their_parts(stage: Stage, world: World) -> None:
+    grant, other = world.add_grant(META), world.add_grant(TIKTOK)
+    id_ = stage.connect(grant).credential_id
+    stage.connect(other)
+    for account in stage.due():
+        stage.sync(account)
+    change(stage, "next_attempt_at = now() + interval '2 hours', failures = 3", "sync_parts")
+    change(stage, "next_attempt_at = now() + interval '2 hours', consecutive_failures = 3", "ad_accounts")
+
+    def resting() -> list[int]:
+        parts = stage.rows("SELECT account_id FROM sync_parts WHERE next_attempt_at > now() AND failures = 3")
+        rows = stage.rows("SELECT id FROM ad_accounts WHERE next_attempt_at > now() AND consecutive_failures = 3")
+        assert {row.account_id for row in parts} == {row.id for row in rows}
+        return sorted(row.id for row in rows)
+
+    find(stage, META, id_)
+    assert resting() == [1, 2]
+    stage.connect(grant)
+    assert resting() == [2]
