@@ -5,7 +5,22 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 import orjson
-from sqlalchemy import Row, Select, Subquery, Table, case, func, literal, literal_column, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    Table,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,6 +30,9 @@ from sivera.upsert import incoming
 from sivera.values import PlatformName
 
 ACTIVE = "active"
+
+SLOW_LANE_LONGEST = timedelta(hours=24)
+"""The longest rest of an account or a part. A time further ahead is no time of ours."""
 
 DESCRIBED = tuple(values.AdAccount.model_fields)
 """The columns that a platform describes an account with."""
@@ -52,6 +70,10 @@ def _chosen(wanted: AccountFilter) -> Select[tuple[int, str, str]]:
     return statement
 
 
+def _rests(now: datetime) -> ColumnElement[bool]:
+    return and_(AdAccount.next_attempt_at > now, AdAccount.next_attempt_at <= now + SLOW_LANE_LONGEST)
+
+
 def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequence[Row[tuple[int, str, str]]]:
     """Return id, platform and name of the accounts to sync, least recently synced first, platforms taking turns.
 
@@ -61,7 +83,7 @@ def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequ
     oldest = (AdAccount.last_synced_at.asc().nulls_first(), AdAccount.id)
     statement = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
     if not wanted.account_ids:
-        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), AdAccount.next_attempt_at <= now))
+        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~_rests(now)))
     turn = func.row_number().over(partition_by=AdAccount.platform, order_by=oldest)
     return session.execute(statement.order_by(turn, *oldest)).all()
 
@@ -76,9 +98,7 @@ def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tu
 def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int:
     """Count the accounts that are not due because they are in the slow lane."""
     resting = (
-        _chosen(wanted)
-        .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, AdAccount.next_attempt_at > now)
-        .subquery()
+        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, _rests(now)).subquery()
     )
     return session.scalar(select(func.count()).select_from(resting)) or 0
 
