@@ -1,6 +1,6 @@
 """Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
@@ -156,6 +156,17 @@ def upsert_accounts(
         {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},
     )
     return accounts_of(session, credential.id)
+
+
+def mark_unlisted(session: Session, credential_id: int, listed: Collection[str]) -> Sequence[AdAccount]:
+    """Mark the accounts of a grant that are not `listed`, and return those that were not marked yet."""
+    found = [
+        one for one in accounts_of(session, credential_id) if one.external_id not in listed and not one.unlisted_since
+    ]
+    for one in found:
+        one.unlisted_since = func.now()
+    session.flush()
+    return found
 
 
 def leave_slow_lane(session: Session, credential_id: int) -> None:

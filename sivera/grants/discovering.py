@@ -1,11 +1,11 @@
 """Discovering which ad accounts a grant reaches now, once a day and whenever one can no longer be read."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from threading import Lock
 
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -28,6 +28,9 @@ _ASKING: dict[int, Lock] = {}
 
 WATCHED = {"name": "name", "currency": "currency", "timezone": "time zone", "manager_id": "manager account"}
 """What may change about an account, in words."""
+
+
+UNLISTED = "no longer listed by its grant"
 
 
 class DueGrant(Value):
@@ -93,7 +96,11 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
             for what in _changes(before.get(one.external_id), _facts(one))
         ]
         if not listing.left_out:  # else what is absent may only have been left out
-            changes += _unlisted(client.platform, carried, {account.external_id for account in listing.accounts})
+            listed = {account.external_id for account in listing.accounts}
+            changes += [
+                AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=UNLISTED)
+                for one in account_queries.mark_unlisted(session, credential_id, listed)
+            ]
         ids = tuple(account.id for account in carried)
     return Discovery(account_ids=ids, changes=tuple(changes), left_out=listing.left_out)
 
@@ -125,15 +132,6 @@ def rediscover(
 
 def _facts(account: AdAccount | values.AdAccount) -> dict[str, str | None]:
     return {name: getattr(account, name) for name in (*WATCHED, "status", "region")}
-
-
-def _unlisted(platform: PlatformName, carried: Sequence[AdAccount], listed: Collection[str]) -> Iterator[AccountChange]:
-    for one in carried:
-        if one.external_id not in listed and one.unlisted_since is None:
-            one.unlisted_since = func.now()
-            yield AccountChange(
-                account_id=one.id, platform=platform, name=one.name, what="no longer listed by its grant"
-            )
 
 
 def _changes(before: Mapping[str, str | None] | None, now: Mapping[str, str | None]) -> Iterator[str]:
