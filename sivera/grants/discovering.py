@@ -20,6 +20,9 @@ from sivera.values import OddRow, PlatformName, Value
 EVERY = timedelta(hours=20)
 """A grant is due again after this time: once a day, in whichever run comes first."""
 
+PATIENCE = timedelta(hours=24)
+"""A grant that was due for so long, and still cannot be listed, is a failure."""
+
 AGAIN_AFTER = timedelta(hours=1)
 """A grant with an account that cannot be read is discovered again, but not by each of its accounts."""
 
@@ -34,12 +37,16 @@ UNLISTED = "no longer listed by its grant"
 
 
 class DueGrant(Value):
-    """A grant with ad accounts to discover: our id, and what a person recognises it by."""
+    """A grant with ad accounts to discover: our id, and what a person recognises it by.
+
+    One that `is_overdue` should have been listed a day ago.
+    """
 
     id: int
     platform: PlatformName
     team: str
     name: str
+    is_overdue: bool = False
 
 
 class AccountChange(Value):
@@ -62,7 +69,13 @@ class Discovery(Value):
 def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Sequence[str]) -> list[DueGrant]:
     """Return the working grants with accounts that were not listed for a day, those first that wait longest."""
     return [
-        DueGrant(id=row.id, platform=PlatformName(row.platform), team=row.team, name=row.name)
+        DueGrant(
+            id=row.id,
+            platform=PlatformName(row.platform),
+            team=row.team,
+            name=row.name,
+            is_overdue=row.age > EVERY + PATIENCE,
+        )
         for row in queries.undiscovered_grants(session, EVERY, [one.value for one in platforms], teams)
     ]
 

@@ -182,3 +182,20 @@ def test_only_connecting_again_ends_the_rest_of_accounts_and_their_parts(stage: 
     assert resting() == [1, 2]
     stage.connect(grant)
     assert resting() == [2]
+
+
+def test_a_grant_is_overdue_a_day_after_it_was_due(stage: Stage, world: World) -> None:
+    def is_overdue() -> bool:
+        with Session(stage.engine) as session:
+            (grant,) = due_grants(session, (), ())
+        return grant.is_overdue
+
+    stage.connect(world.add_grant(META))
+    change(stage, "accounts_read_at = now() - interval '43 hours', created_at = now() - interval '9 days'")
+    assert not is_overdue()
+    change(stage, "accounts_read_at = now() - interval '45 hours', status_since = now() - interval '9 days'")
+    assert is_overdue()
+    change(stage, "accounts_read_at = NULL")
+    assert is_overdue()
+    change(stage, "status_since = now() - interval '1 hour'")
+    assert not is_overdue(), "connected again"
