@@ -73,4 +73,4 @@ def sync_campaigns(options: SyncOptions = SyncOptions()) -> State:  # noqa: B008
     summary = tally.summary(discovered)
     publish_summary(summary, found.at)
     show_summary(SYNC_JOB, summary, sync_page, sync_charts, return_state=True)
-    return (Failed if summary.failed else Completed)(message=summary.sentence)
+    return (Completed if summary.success else Failed)(message=summary.sentence)

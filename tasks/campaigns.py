@@ -122,7 +122,7 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
         )
         announce(
             SYNC_JOB,
-            success=summary.failed == 0,
+            success=summary.success,
             processed=summary.synced + summary.failed,
             failed=summary.failed,
             **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),

@@ -132,6 +132,8 @@ def why_not(
             f"{grant_reason or grant_status}"
         )
     said = [account.last_error] if account.last_error else []
+    if account.unlisted_since:
+        said.append(f"Its grant has not listed it since {to_minute(account.unlisted_since)} UTC.")
     said += [sentence for part in parts for sentence in _remarks(part, account.id)]
     if account.next_attempt_at and account.next_attempt_at > now:
         said.append(f"Runs leave it out until {to_minute(account.next_attempt_at)} UTC.")

@@ -1,11 +1,26 @@
 """Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 import orjson
-from sqlalchemy import Row, Select, Subquery, Table, case, func, literal, literal_column, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    Table,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,6 +30,9 @@ from sivera.upsert import incoming
 from sivera.values import PlatformName
 
 ACTIVE = "active"
+
+SLOW_LANE_LONGEST = timedelta(hours=24)
+"""The longest rest of an account or a part. A time further ahead is no time of ours."""
 
 DESCRIBED = tuple(values.AdAccount.model_fields)
 """The columns that a platform describes an account with."""
@@ -52,6 +70,10 @@ def _chosen(wanted: AccountFilter) -> Select[tuple[int, str, str]]:
     return statement
 
 
+def _rests(now: datetime) -> ColumnElement[bool]:
+    return and_(AdAccount.next_attempt_at > now, AdAccount.next_attempt_at <= now + SLOW_LANE_LONGEST)
+
+
 def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequence[Row[tuple[int, str, str]]]:
     """Return id, platform and name of the accounts to sync, least recently synced first, platforms taking turns.
 
@@ -61,7 +83,7 @@ def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequ
     oldest = (AdAccount.last_synced_at.asc().nulls_first(), AdAccount.id)
     statement = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
     if not wanted.account_ids:
-        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), AdAccount.next_attempt_at <= now))
+        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~_rests(now)))
     turn = func.row_number().over(partition_by=AdAccount.platform, order_by=oldest)
     return session.execute(statement.order_by(turn, *oldest)).all()
 
@@ -76,9 +98,7 @@ def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tu
 def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int:
     """Count the accounts that are not due because they are in the slow lane."""
     resting = (
-        _chosen(wanted)
-        .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, AdAccount.next_attempt_at > now)
-        .subquery()
+        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, _rests(now)).subquery()
     )
     return session.scalar(select(func.count()).select_from(resting)) or 0
 
@@ -103,7 +123,10 @@ def get_account(session: Session, account_id: int) -> AdAccount | None:
 def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
     """Return the accounts that a grant carries, by id."""
     return session.scalars(
-        select(AdAccount).where(AdAccount.credential_id == credential_id).order_by(AdAccount.id)
+        select(AdAccount)
+        .where(AdAccount.credential_id == credential_id)
+        .order_by(AdAccount.id)
+        .execution_options(populate_existing=True)
     ).all()
 
 
@@ -127,13 +150,31 @@ def upsert_accounts(
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["team_id", "platform", "external_id"],
-            # Connecting again fixes what put the account into the slow lane.
-            set_={name: statement.excluded[name] for name in changed} | {"next_attempt_at": None},
+            set_={name: statement.excluded[name] for name in changed} | {"unlisted_since": None},
             where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
         ),
         {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},
     )
     return accounts_of(session, credential.id)
+
+
+def mark_unlisted(session: Session, credential_id: int, listed: Collection[str]) -> Sequence[AdAccount]:
+    """Mark the accounts of a grant that are not `listed`, and return those that were not marked yet."""
+    found = [
+        one for one in accounts_of(session, credential_id) if one.external_id not in listed and not one.unlisted_since
+    ]
+    for one in found:
+        one.unlisted_since = func.now()
+    session.flush()
+    return found
+
+
+def leave_slow_lane(session: Session, credential_id: int) -> None:
+    """Let the next run take all accounts of a grant, with all their parts."""
+    mine = AdAccount.credential_id == credential_id
+    session.execute(update(AdAccount).where(mine).values(next_attempt_at=None, consecutive_failures=0))
+    parts = update(SyncPart).where(SyncPart.account_id.in_(select(AdAccount.id).where(mine)))
+    session.execute(parts.values(next_attempt_at=None, failures=0))
 
 
 def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, str | None]]]:

@@ -24,7 +24,8 @@ REPEAT = timedelta(days=1)
 """After so long an alert that is still open is repeated, so that nobody forgets it."""
 
 MOST_AT_ONCE = 20
-"""Messages that one check sends by one channel: a chat refuses more within a minute."""
+"""Messages that a channel takes in one check: a chat refuses more within a minute. Those that it refuses do not count,
+because else the same ones, refused again and again, would keep all others waiting."""
 
 MOST_SECONDS = 30.0
 """How long one check tries one channel: a service that does not answer must not keep the others waiting."""
@@ -59,10 +60,10 @@ def send_messages(engine: Engine, channels: Mapping[Channel, Send]) -> dict[Chan
 
 def _send_by(engine: Engine, channel: Channel, send: Send) -> Sent:
     with Session(engine) as session:
-        waiting = messages_of(session, channel)[:MOST_AT_ONCE]
+        waiting = messages_of(session, channel)
     until, taken, refused = time.monotonic() + MOST_SECONDS, 0, 0
     for message in waiting:
-        if time.monotonic() >= until:
+        if taken == MOST_AT_ONCE or time.monotonic() >= until:
             break
         if not send(message.title, message.body):
             refused += 1

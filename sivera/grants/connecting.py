@@ -72,6 +72,8 @@ def connect(
         queries.replace_tokens(session, credential, sealed, tokens.expires_in)
         event = recover(session, credential.id)
         carried = account_queries.upsert_accounts(session, credential, found.accounts)
+        # Connecting again fixes what put them into the slow lane.
+        account_queries.leave_slow_lane(session, credential.id)
         if found.accounts:  # else the next run asks again
             queries.record_discovery(session, credential.id, found.data_access_ends)
         connection = Connection(

@@ -20,27 +20,33 @@ from sivera.values import OddRow, PlatformName, Value
 EVERY = timedelta(hours=20)
 """A grant is due again after this time: once a day, in whichever run comes first."""
 
+PATIENCE = timedelta(hours=24)
+"""A grant that was due for so long, and still cannot be listed, is a failure."""
+
 AGAIN_AFTER = timedelta(hours=1)
 """A grant with an account that cannot be read is discovered again, but not by each of its accounts."""
 
 _ASKING: dict[int, Lock] = {}
 """Held while the accounts of a grant are asked for because one cannot be read."""
 
-WATCHED = {
-    "name": "renamed",
-    "currency": "another currency",
-    "timezone": "another time zone",
-    "manager_id": "another way",
-}
+WATCHED = {"name": "name", "currency": "currency", "timezone": "time zone", "manager_id": "manager account"}
+"""What may change about an account, in words."""
+
+
+UNLISTED = "no longer listed by its grant"
 
 
 class DueGrant(Value):
-    """A grant with ad accounts to discover: our id, and what a person recognises it by."""
+    """A grant with ad accounts to discover: our id, and what a person recognises it by.
+
+    One that `is_overdue` should have been listed a day ago.
+    """
 
     id: int
     platform: PlatformName
     team: str
     name: str
+    is_overdue: bool = False
 
 
 class AccountChange(Value):
@@ -63,7 +69,13 @@ class Discovery(Value):
 def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Sequence[str]) -> list[DueGrant]:
     """Return the working grants with accounts that were not listed for a day, those first that wait longest."""
     return [
-        DueGrant(id=row.id, platform=PlatformName(row.platform), team=row.team, name=row.name)
+        DueGrant(
+            id=row.id,
+            platform=PlatformName(row.platform),
+            team=row.team,
+            name=row.name,
+            is_overdue=row.age > EVERY + PATIENCE,
+        )
         for row in queries.undiscovered_grants(session, EVERY, [one.value for one in platforms], teams)
     ]
 
@@ -71,7 +83,7 @@ def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Seque
 def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int) -> Discovery:
     """Find the ad accounts that a grant reaches now, and store what is new about them.
 
-    An account that the platform no longer lists stays as it is: its sync says what is wrong with it.
+    An account that the platform no longer lists stays as it is, and is named once: its sync says what is wrong with it.
 
     Raises:
         PlatformError: The platform does not list them; nothing was changed. If a human must connect the grant again,
@@ -91,12 +103,17 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
         before = {one.external_id: _facts(one) for one in account_queries.accounts_of(session, credential_id)}
         carried = account_queries.upsert_accounts(session, grant, listing.accounts)
         queries.record_discovery(session, credential_id, listing.data_access_ends)
-        listed = {account.external_id for account in listing.accounts}
         changes = [
             AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=what)
             for one in carried
-            for what in _changes(before.get(one.external_id), _facts(one), is_listed=one.external_id in listed)
+            for what in _changes(before.get(one.external_id), _facts(one))
         ]
+        if not listing.left_out:  # else what is absent may only have been left out
+            listed = {account.external_id for account in listing.accounts}
+            changes += [
+                AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=UNLISTED)
+                for one in account_queries.mark_unlisted(session, credential_id, listed)
+            ]
         ids = tuple(account.id for account in carried)
     return Discovery(account_ids=ids, changes=tuple(changes), left_out=listing.left_out)
 
@@ -130,14 +147,10 @@ def _facts(account: AdAccount | values.AdAccount) -> dict[str, str | None]:
     return {name: getattr(account, name) for name in (*WATCHED, "status", "region")}
 
 
-def _changes(
-    before: Mapping[str, str | None] | None, now: Mapping[str, str | None], *, is_listed: bool
-) -> Iterator[str]:
+def _changes(before: Mapping[str, str | None] | None, now: Mapping[str, str | None]) -> Iterator[str]:
     if before is None:
         yield "new"
         return
-    if not is_listed:
-        yield "no longer listed by its grant"
     if before["status"] != now["status"]:
         yield "closed" if now["status"] == "closed" else "open again"
     for name, what in WATCHED.items():

@@ -102,12 +102,17 @@ def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential,
 def undiscovered_grants(
     session: Session, every: timedelta, platforms: Sequence[str], teams: Sequence[str]
 ) -> Sequence[Row[Any]]:
-    """Return id, platform, team and name of the working grants with accounts that were not listed for this long.
+    """Return the working grants with accounts that were not listed for this long: id, platform, team, name and age.
+
+    The age is the time since the last listing, or since the grant was connected (again).
 
     First those that were not asked for longest: one that cannot be listed must not keep the others waiting.
     """
+    grant = PlatformCredential
+    listed_at = func.greatest(grant.accounts_read_at, grant.created_at, grant.status_since)  # leaves out NULL
+    age = (func.now() - listed_at).label("age")
     statement = (
-        select(PlatformCredential.id, PlatformCredential.platform, Team.name.label("team"), PlatformCredential.name)
+        select(grant.id, grant.platform, Team.name.label("team"), grant.name, age)
         .join(Team, Team.id == PlatformCredential.team_id)
         .where(PlatformCredential.status == ACTIVE, _not_since(PlatformCredential.accounts_read_at, every))
         .order_by(PlatformCredential.accounts_asked_at.asc().nulls_first(), PlatformCredential.id)

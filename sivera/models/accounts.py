@@ -55,6 +55,7 @@ class AdAccount(Base):
 
     `synced_as_of` and `last_synced_at` are those of the part that is furthest behind; `consecutive_failures` those of
     the part that fails most. `next_attempt_at` keeps an account in the slow lane if all its parts are there.
+    `unlisted_since` is when a whole listing of its grant first lacked it; null if the last one has it.
     `reports_as_of` is the `figures_as_of` of the ad product with the oldest reports; null if the platform answers at
     once. `held` counts the campaigns that wait to be confirmed as removed.
     """
@@ -78,6 +79,7 @@ class AdAccount(Base):
     manager_id: Mapped[str | None]
     region: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default="active")
+    unlisted_since: Mapped[datetime | None]
     synced_as_of: Mapped[datetime | None]
     last_attempt_at: Mapped[datetime | None]
     last_synced_at: Mapped[datetime | None]

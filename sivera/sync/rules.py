@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 
+from sivera.accounts.queries import SLOW_LANE_LONGEST
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.plan import SyncMode
 from sivera.sync.summary import describe
@@ -27,7 +28,6 @@ SLOW_LANE_AFTER = 3
 """After this many failures in a row a part of an account is in the slow lane."""
 
 SLOW_LANE_FIRST = timedelta(hours=2)
-SLOW_LANE_LONGEST = timedelta(hours=24)
 SLOW_LANE_LEEWAY = timedelta(minutes=30)
 """The job is hourly, and a run plans some seconds earlier in its hour than the previous run recorded the failure."""
 

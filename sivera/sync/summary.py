@@ -153,7 +153,10 @@ class PlatformCounts(Value):
 
 
 class SyncSummary(Value):
-    """What a run did. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane."""
+    """What a run did. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane.
+
+    `overdue` counts the grants with accounts that could not be listed for a day beyond their time.
+    """
 
     mode: SyncMode
     accounts: int
@@ -169,6 +172,12 @@ class SyncSummary(Value):
     recovered: tuple[DueAccount, ...] = ()
     changes: tuple[AccountChange, ...] = ()
     not_listed: tuple[str, ...] = ()
+    overdue: int = 0
+
+    @property
+    def success(self) -> bool:
+        """Whether no account failed, and no grant is overdue to be listed."""
+        return not self.failed and not self.overdue
 
     @property
     def sentence(self) -> str:
@@ -179,6 +188,7 @@ class SyncSummary(Value):
         parts += [f"{self.waiting} waiting for a human to reconnect"] if self.waiting else []
         parts += [f"{self.resting} in the slow lane"] if self.resting else []
         parts += [f"the accounts of {len(self.not_listed)} grants could not be listed"] if self.not_listed else []
+        parts += [f"{self.overdue} of them for more than a day beyond their time"] if self.overdue else []
         odd = sum(counts.left_out for counts in self.platforms.values())
         parts += [f"{odd} odd rows left out"] if odd else []
         return ", ".join(parts)
@@ -190,10 +200,12 @@ class DiscoveryTally:
     def __init__(self) -> None:
         self.changes: list[AccountChange] = []
         self.not_listed: list[str] = []
+        self.overdue = 0
 
     def add(self, grant: DueGrant, result: object) -> None:
         """Take what the discovery of a grant's accounts returned or raised. No run tries it twice."""
         whose = f"grant {grant.id} ({grant.platform.value}, {grant.team})"
+        self.overdue += grant.is_overdue and not isinstance(result, Discovery)
         match result:
             case Discovery():
                 self.changes += result.changes
@@ -261,6 +273,7 @@ class SyncTally:
             recovered=tuple(one.account for one in self._ended.values() if one.recovered),
             changes=tuple(discovered.changes) if discovered else (),
             not_listed=tuple(discovered.not_listed) if discovered else (),
+            overdue=discovered.overdue if discovered else 0,
         )
 
     def _counts(self, platform: PlatformName) -> PlatformCounts:

@@ -1,9 +1,12 @@
 """sync-campaigns as a flow: a real Prefect server, the sandbox over real HTTP, real PostgreSQL."""
 
+from datetime import timedelta
+
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from blocks.names import SYNC_JOB, lock_name
@@ -128,3 +131,20 @@ def test_a_lock_or_an_account_that_does_not_exist_is_named() -> None:
     state = run(FULL)
     assert state.is_failed()
     assert "the concurrency limit sync-campaigns-meta does not exist: run `sivera deploy`" in (state.message or "")
+
+
+def test_a_grant_that_could_not_be_listed_for_long_makes_the_run_red(ready: Stage) -> None:
+    ready.connect(ready.world.add_grant(PlatformName.META, campaigns=4))
+    ready.world.faults.add(Fault(FaultKind.BODY, PlatformName.META, "accounts", status=400, value={"odd": 1}))
+    for hours, name in ((43, "Completed"), (45, "Failed")):
+        with ready.engine.begin() as connection:
+            ago = {"ago": timedelta(hours=hours)}
+            connection.execute(text("UPDATE platform_credentials SET accounts_read_at = now() - :ago"), ago)
+            connection.execute(text("UPDATE platform_credentials SET status_since = accounts_read_at"))
+            connection.execute(text("UPDATE platform_credentials SET created_at = accounts_read_at"))
+        state = run(FULL)
+        assert state.name == name
+        assert (state.message or "").startswith("1 of 1 accounts synced, the accounts of 1 grants could not be listed")
+        assert ("1 of them for more than a day beyond their time" in (state.message or "")) is (name == "Failed")
+        (finished,) = events("sivera.sync-campaigns.finished", state)
+        assert finished["success"] is (name == "Completed")

@@ -237,6 +237,7 @@ def test_a_database_that_does_not_serve_is_named(sivera: Sivera, postgres: str) 
         ({"last_error": "meta: failed.", "next_attempt_at": NOW - timedelta(minutes=1)}, "meta: failed."),
         ({"last_synced_at": None, "last_error": "meta: failed."}, "meta: failed."),
         ({"next_attempt_at": NOW + timedelta(hours=2)}, "Runs leave it out until 2026-11-24 14:00 UTC."),
+        ({"unlisted_since": NOW - timedelta(hours=2)}, "Its grant has not listed it since 2026-11-24 10:00 UTC."),
         ({"reports_as_of": NOW - REPORTS_LAG - OVERDUE}, ""),
         ({"reports_as_of": NOW - timedelta(days=2)}, f"its last report is of {NOW - timedelta(days=2):%Y-%m-%d %H:%M}"),
         ({"reports_as_of": NOW - timedelta(days=2), "last_synced_at": NOW - timedelta(days=1)}, "No run has come to"),

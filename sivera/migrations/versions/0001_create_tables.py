@@ -188,6 +188,7 @@ def upgrade() -> None:
         sa.Column("manager_id", sa.Text(), nullable=True),
         sa.Column("region", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), server_default="active", nullable=False),
+        sa.Column("unlisted_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("synced_as_of", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_synced_at", sa.DateTime(timezone=True), nullable=True),

@@ -138,3 +138,10 @@ def test_one_check_sends_a_chat_no_more_than_it_takes_and_budgets_last(engine: E
     assert slack.seen[0] == "Alert: a job"
     assert send(engine, slack=slack) == {"slack": Sent(taken=1)}
     assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 1
+
+
+def test_messages_that_are_always_refused_do_not_block_the_others(engine: Engine) -> None:
+    add(engine, *(f"bad {n:02}" for n in range(MOST_AT_ONCE)), "good")
+    slack = Chat(refuses="bad")
+    assert send(engine, slack=slack) == {"slack": Sent(taken=1, refused=MOST_AT_ONCE)}
+    assert slack.seen[-1] == "Alert: good"

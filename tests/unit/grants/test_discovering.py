@@ -116,3 +116,86 @@ def test_access_that_is_left_only_through_the_manager_is_found_within_the_sync(s
     assert stage.sync(account).outcome is Outcome.SYNCED
     (row,) = stage.rows("SELECT manager_id FROM ad_accounts")
     assert row.manager_id == grant.manager_id
+
+
+def news(found: Discovery) -> list[tuple[int, str]]:
+    return [(change.account_id, change.what) for change in found.changes]
+
+
+def test_what_is_new_about_an_account_is_said_once(stage: Stage, world: World) -> None:
+    grant = world.add_grant(META, accounts=2)
+    id_ = stage.connect(grant).credential_id
+    assert news(find(stage, META, id_)) == []
+    first, second = world.accounts_of(grant)
+    first.closed, old = True, second.name
+    second.name, second.currency, second.timezone = "Renamed", "CHF", "Asia/Tokyo"
+    world.add_grant(META)
+    (third,) = world.accounts_of(world.grants[2])
+    grant.account_ids.append(third.id)
+    [closed, renamed, *others, (new, what)] = news(find(stage, META, id_))
+    assert (closed, renamed) == ((1, "closed"), (2, f"its name was {old} and is Renamed"))
+    assert [what.partition(" was ")[0] for _, what in others] == ["its currency", "its time zone"]
+    assert what == "new"
+    assert news(find(stage, META, id_)) == []
+    first.closed = False
+    assert news(find(stage, META, id_)) == [(1, "open again")]
+    grant.account_ids.remove(third.id)
+    assert news(find(stage, META, id_)) == [(new, "no longer listed by its grant")]
+    assert news(find(stage, META, id_)) == [], "said once, not every day"
+    grant.account_ids.append(third.id)
+    find(stage, META, id_)
+    grant.account_ids.remove(third.id)
+    assert news(find(stage, META, id_)) == [(new, "no longer listed by its grant")], "again, since it was back"
+
+
+def test_an_account_that_was_left_out_is_not_called_unlisted(stage: Stage, world: World) -> None:
+    grant = world.add_grant(META, accounts=3)
+    id_ = stage.connect(grant).credential_id
+    world.faults.add(Fault(FaultKind.ODD_ROW, META, "accounts", match=grant.account_ids[0], field="currency", value=7))
+    found = find(stage, META, id_)
+    assert (found.changes, [row.id for row in found.left_out]) == ((), [grant.account_ids[0]])
+
+    amazon = world.add_grant(AMAZON, accounts=3)
+    id_ = stage.connect(amazon).credential_id
+    world.faults.add(Fault(FaultKind.STATUS, AMAZON, "accounts", times=1))
+    found = find(stage, AMAZON, id_)
+    assert (found.changes, [row.id for row in found.left_out]) == ((), ["region na"])
+    assert stage.rows("SELECT 1 FROM ad_accounts WHERE unlisted_since IS NOT NULL") == []
+
+
+def test_only_connecting_again_ends_the_rest_of_accounts_and_their_parts(stage: Stage, world: World) -> None:
+    grant, other = world.add_grant(META), world.add_grant(TIKTOK)
+    id_ = stage.connect(grant).credential_id
+    stage.connect(other)
+    for account in stage.due():
+        stage.sync(account)
+    change(stage, "next_attempt_at = now() + interval '2 hours', failures = 3", "sync_parts")
+    change(stage, "next_attempt_at = now() + interval '2 hours', consecutive_failures = 3", "ad_accounts")
+
+    def resting() -> list[int]:
+        parts = stage.rows("SELECT account_id FROM sync_parts WHERE next_attempt_at > now() AND failures = 3")
+        rows = stage.rows("SELECT id FROM ad_accounts WHERE next_attempt_at > now() AND consecutive_failures = 3")
+        assert {row.account_id for row in parts} == {row.id for row in rows}
+        return sorted(row.id for row in rows)
+
+    find(stage, META, id_)
+    assert resting() == [1, 2]
+    stage.connect(grant)
+    assert resting() == [2]
+
+
+def test_a_grant_is_overdue_a_day_after_it_was_due(stage: Stage, world: World) -> None:
+    def is_overdue() -> bool:
+        with Session(stage.engine) as session:
+            (grant,) = due_grants(session, (), ())
+        return grant.is_overdue
+
+    stage.connect(world.add_grant(META))
+    change(stage, "accounts_read_at = now() - interval '43 hours', created_at = now() - interval '9 days'")
+    assert not is_overdue()
+    change(stage, "accounts_read_at = now() - interval '45 hours', status_since = now() - interval '9 days'")
+    assert is_overdue()
+    change(stage, "accounts_read_at = NULL")
+    assert is_overdue()
+    change(stage, "status_since = now() - interval '1 hour'")
+    assert not is_overdue(), "connected again"

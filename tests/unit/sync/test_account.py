@@ -15,7 +15,7 @@ from sivera.errors import Unavailable
 from sivera.sync.account import sync_account
 from sivera.sync.part_queries import approve_removals
 from sivera.sync.parts import Part, PartKind
-from sivera.sync.plan import DueAccount, SyncMode
+from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.rules import AGREES_AFTER
 from sivera.sync.summary import Outcome, PartSync
 from sivera.values import CampaignStatus, PlatformName
@@ -288,6 +288,17 @@ def test_failures_lead_to_the_slow_lane_and_recovery_is_said_once(stage: Stage, 
     assert not stage.sync(due).recovered
     (row,) = stage.rows("SELECT consecutive_failures, last_error, next_attempt_at FROM ad_accounts")
     assert tuple(row) == (0, None, None)
+
+
+@pytest.mark.parametrize("platform", [PlatformName.META], indirect=True)
+def test_an_account_rests_no_longer_than_the_slow_lane_reaches(stage: Stage, due: DueAccount) -> None:
+    for hours, rests in ((24, True), (25, False)):
+        with stage.engine.begin() as connection:
+            at = {"at": stage.now() + timedelta(hours=hours)}
+            connection.execute(text("UPDATE ad_accounts SET next_attempt_at = :at"), at)
+        with Session(stage.engine) as session:
+            found = plan_sync(session, SyncOptions(), stage.now())
+        assert (list(found.due), found.resting) == (([], 1) if rests else ([due], 0))
 
 
 @pytest.mark.parametrize("platform", [PlatformName.META], indirect=True)
