@@ -24,7 +24,21 @@ class Outcome(StrEnum):
     """The account does not have the ad product."""
 
 
-class PartSync(Value):
+class Counts(Value):
+    """Campaigns by what became of them, and the days of metrics that were written."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    metric_rows: int = 0
+
+
+SUMMED = tuple(Counts.model_fields)
+"""The counts of a part that add up to those of its account, and of its platform."""
+
+
+class PartSync(Counts):
     """What the sync of a part did. `note` says what a person should know although it did not fail."""
 
     part: Part
@@ -32,16 +46,11 @@ class PartSync(Value):
     reason: str = ""
     note: str = ""
     left_out: tuple[OddRow, ...] = ()
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    metric_rows: int = 0
     recovered: bool = False
     again_after: float | None = None
 
 
-class AccountSync(Value):
+class AccountSync(Counts):
     """What the sync of an account did. `reason` says what failed, `notes` what else a person should know."""
 
     account: DueAccount
@@ -49,11 +58,6 @@ class AccountSync(Value):
     reason: str = ""
     notes: tuple[str, ...] = ()
     left_out: int = 0
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    metric_rows: int = 0
     recovered: bool = False
     again_after: float | None = None
 
@@ -75,9 +79,6 @@ class AccountSync(Value):
 
 WORST_FIRST = (Outcome.FAILED, Outcome.PUT_OFF, Outcome.SYNCED)
 """An account of which nothing was read, because all of its parts rest, is put off."""
-
-SUMMED = ("added", "changed", "unchanged", "removed", "metric_rows")
-"""The counts of a part that add up to those of its account, and of its platform."""
 
 MOST_NAMED = 3
 
@@ -136,7 +137,7 @@ class AccountFailure(Value):
     reason: str
 
 
-class PlatformCounts(Value):
+class PlatformCounts(Counts):
     """What a run did on one platform. `metric_rows` counts the days written; the rest are accounts or campaigns."""
 
     accounts: int = 0
@@ -144,11 +145,6 @@ class PlatformCounts(Value):
     failed: int = 0
     put_off: int = 0
     waiting: int = 0
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    metric_rows: int = 0
     left_out: int = 0
 
 
