@@ -1,7 +1,7 @@
 """A job that ends in each way, for tests of what all jobs have in common. Run as a program, it never ends."""
 
+import signal
 import sys
-import threading
 
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
@@ -30,7 +30,9 @@ def example_job(options: ExampleOptions = ExampleOptions()) -> State:  # noqa: B
     if options.never_ends:
         sys.stdout.write("begun\n")
         sys.stdout.flush()
-        threading.Event().wait()
+        while True:
+            # No lock: a signal in the middle of one leaves it in a state from which the process may not end.
+            signal.pause()
     if FAILURES:
         raise RuntimeError(FAILURES.pop())
     announce(NAME, success=True, processed=3, failed=0, deleted=2)
