@@ -46,8 +46,8 @@ ABSENT: Any = object()
 class Fault:
     """A rule: calls of this platform and operation that contain `match` go wrong; with `times`, only the first ones.
 
-    For an odd row, `match` is an id in the row, and `field` a name or a dotted path (`budget.budgetType`) whose value
-    becomes `value`, or which is left out if there is no `value`. Without `field`, that happens to the row itself.
+    For an odd row, `match` is an id in the row, and `field` a name or a dotted path (`budget.budgetType`). The field
+    gets `value`, or is left out if there is no `value`. Without `field`, that happens to the row itself.
     """
 
     kind: FaultKind

@@ -97,7 +97,7 @@ class MetaBackend:
         return wire.error(400, 2500, f"(#2500) Unknown path components: /{path}")
 
     def empty_page(self, call: Call) -> Reply:
-        """Return a page without rows whose cursor is new, and leads to where the call would have begun."""
+        """Return a page without rows. Its cursor is new, and leads to the rows that the call asked for."""
         return wire.empty_page(call)
 
     # -- accounts, campaigns and figures --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def spoil(content: bytes, rules: list[Fault], note: Callable[[Fault], None]) -> bytes:
-    """Return an answer's bytes with the rows that the rules concern made odd; `note` is told of each rule applied."""
+    """Return an answer's bytes with its matching rows made odd; `note` is called with each rule that was applied."""
     zipped = content.startswith(GZIP_MAGIC)
     try:
         body = json.loads(gzip.decompress(content) if zipped else content)

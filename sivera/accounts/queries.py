@@ -170,7 +170,7 @@ def mark_unlisted(session: Session, credential_id: int, listed: Collection[str])
 
 
 def leave_slow_lane(session: Session, credential_id: int) -> None:
-    """Let the next run take all accounts of a grant, with all their parts."""
+    """Take all accounts of a grant, and all their parts, out of the slow lane."""
     mine = AdAccount.credential_id == credential_id
     session.execute(update(AdAccount).where(mine).values(next_attempt_at=None, consecutive_failures=0))
     parts = update(SyncPart).where(SyncPart.account_id.in_(select(AdAccount.id).where(mine)))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sivera.alerts.conditions import BrokenGrant, Condition, EndingGrant, Kind, Links, StaleAccount, sentence
 
@@ -33,19 +33,15 @@ MESSAGES = {
 
 def grant_conditions(grants: Sequence[BrokenGrant], already: Open, most: int, links: Links) -> Iterator[Condition]:
     """Yield each grant that a human has to connect again, or one condition for the many of a platform."""
-    link = links.page("artifacts/key/refresh-tokens-failures")
     found = [
-        (
-            grant.platform,
-            Condition(
-                kind=Kind.REAUTHORIZATION_REQUIRED,
-                subject=str(grant.id),
-                title=f"{grant.platform} grant {grant.id} ({grant.name}) of team {grant.team} must be connected again",
-                message=f"{sentence(grant.reason or 'It no longer works')} It has {_names(grant.accounts)}; nothing of "
-                "it is synced until then. A user of the team must log in again: `sivera credentials list` says how.",
-                since=grant.since,
-                link=link,
-            ),
+        _of_grant(
+            Kind.REAUTHORIZATION_REQUIRED,
+            grant,
+            "must be connected again",
+            f"{sentence(grant.reason or 'It no longer works')} It has {_names(grant.accounts)}; nothing of it is "
+            "synced until then. A user of the team must log in again: `sivera credentials list` says how.",
+            grant.since,
+            links,
         )
         for grant in grants
     ]
@@ -54,24 +50,34 @@ def grant_conditions(grants: Sequence[BrokenGrant], already: Open, most: int, li
 
 def ending_conditions(grants: Sequence[EndingGrant], already: Open, most: int, links: Links) -> Iterator[Condition]:
     """Yield each grant that soon gets no data any more, or one condition for the many of a platform."""
-    link = links.page("artifacts/key/refresh-tokens-failures")
     found = [
-        (
-            grant.platform,
-            Condition(
-                kind=Kind.ACCESS_ENDS,
-                subject=str(grant.id),
-                title=f"{grant.platform} grant {grant.id} ({grant.name}) of team {grant.team} gets no data from "
-                f"{grant.ends:%Y-%m-%d} on",
-                message="Its token still works, but the platform's permission to read data ends then. A user of the "
-                f"team must log in again before: `sivera credentials show {grant.id}` says more.",
-                since=grant.ends - ENDS_SOON,
-                link=link,
-            ),
+        _of_grant(
+            Kind.ACCESS_ENDS,
+            grant,
+            f"gets no data from {grant.ends:%Y-%m-%d} on",
+            "Its token still works, but the platform's permission to read data ends then. A user of the team must log "
+            f"in again before: `sivera credentials show {grant.id}` says more.",
+            grant.ends - ENDS_SOON,
+            links,
         )
         for grant in grants
     ]
     yield from _gather(found, already, most)
+
+
+def _of_grant(
+    kind: Kind, grant: BrokenGrant | EndingGrant, what: str, message: str, since: datetime, links: Links
+) -> tuple[str, Condition]:
+    """Return a grant's platform, and the condition that says what is wrong with the grant."""
+    condition = Condition(
+        kind=kind,
+        subject=str(grant.id),
+        title=f"{grant.platform} grant {grant.id} ({grant.name}) of team {grant.team} {what}",
+        message=message,
+        since=since,
+        link=links.page("artifacts/key/refresh-tokens-failures"),
+    )
+    return grant.platform, condition
 
 
 def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int, links: Links) -> Iterator[Condition]:

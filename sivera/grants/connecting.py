@@ -59,7 +59,7 @@ def connect(
 
     Connecting the same team, platform and name again replaces the tokens and takes the grant back into use. A renewal
     that is under way loses: its answer is refused. `found` are the ad accounts that the grant reaches; left out, the
-    platform is asked. `notify` is told if the grant works again.
+    platform is asked. `notify` is called if the grant works again.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.

@@ -82,7 +82,7 @@ class _NeverWaits(Breaker):
 
 
 def open_recorded(platform: PlatformName, app: AppCredentials) -> tuple[PlatformClient, Recorder]:
-    """Return a client whose requests are recorded, and their record."""
+    """Return a client, and the record of the requests that it sends."""
     http = new_http_client()
     return CLIENTS[platform](app, http, _NeverWaits()), Recorder(http, app.base_url)
 
