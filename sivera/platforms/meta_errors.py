@@ -19,10 +19,12 @@ from sivera.errors import (
     Misconfigured,
     PlatformError,
     ReconnectRequired,
+    ScopeMissing,
     Throttled,
     ThrottleScope,
     TokenRejected,
     Unavailable,
+    WrongRedirect,
 )
 from sivera.platforms.calling import Reply, seconds_from
 from sivera.values import PlatformName
@@ -56,6 +58,13 @@ DELETED_REFUSED = 1815001
 """The subcode of a request for deleted objects where Meta does not list any."""
 NO_ALIAS = 803
 NO_ALIAS_PHRASE = "aliases you requested do not exist"
+
+CODE_REFUSALS: dict[int, tuple[type[PlatformError], str]] = {
+    36007: (ReconnectRequired, "says that the code of the consent has expired"),
+    36008: (WrongRedirect, "says that the redirect is not the one of the consent"),
+    36009: (ReconnectRequired, "says that the code of the consent was used before"),
+}
+"""Subcodes of the exchange of a code (seen live by many; no page lists them)."""
 
 APP_REMOVED = 458
 ENDED_SESSIONS = {
@@ -91,8 +100,8 @@ class Meanings:
 
 
 ABOUT_ACCOUNT = Meanings(token=TokenRejected, permission=AccountInaccessible)
-ABOUT_USER = Meanings(token=TokenRejected, permission=ReconnectRequired)
-ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ReconnectRequired)
+ABOUT_USER = Meanings(token=TokenRejected, permission=ScopeMissing)
+ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ScopeMissing)
 
 
 class TooMuchData(Unavailable):
@@ -124,6 +133,9 @@ def _error(  # noqa: PLR0911 - one arm for each kind of error
     code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
     said = said if isinstance(said, str) else ""
     name = str(code) if subcode is None else f"{code}/{subcode}"
+    if subcode in CODE_REFUSALS:
+        kind, sentence = CODE_REFUSALS[subcode]
+        return kind(PlatformName.META, sentence, name)
     if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
         return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", name)
     if code in THROTTLES:
