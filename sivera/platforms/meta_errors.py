@@ -59,12 +59,9 @@ DELETED_REFUSED = 1815001
 NO_ALIAS = 803
 NO_ALIAS_PHRASE = "aliases you requested do not exist"
 
-CODE_REFUSALS: dict[int, tuple[type[PlatformError], str]] = {
-    36007: (ReconnectRequired, "says that the code of the consent has expired"),
-    36008: (WrongRedirect, "says that the redirect is not the one of the consent"),
-    36009: (ReconnectRequired, "says that the code of the consent was used before"),
-}
-"""Subcodes of the exchange of a code (seen live by many; no page lists them)."""
+CODE_REFUSED = frozenset({36007, 36008, 36009})
+CODE_PHRASE = "verification code"
+"""Refusals of a consent's code: expired, of another redirect, used (seen live by many; no page lists them)."""
 
 APP_REMOVED = 458
 ENDED_SESSIONS = {
@@ -133,9 +130,9 @@ def _error(  # noqa: PLR0911 - one arm for each kind of error
     code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
     said = said if isinstance(said, str) else ""
     name = str(code) if subcode is None else f"{code}/{subcode}"
-    if subcode in CODE_REFUSALS:
-        kind, sentence = CODE_REFUSALS[subcode]
-        return kind(PlatformName.META, sentence, name)
+    if subcode in CODE_REFUSED or CODE_PHRASE in said.lower():
+        kind = WrongRedirect if "redirect_uri" in said else ReconnectRequired
+        return kind(PlatformName.META, f"does not take the code of the consent{_quote(said)}", name)
     if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
         return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", name)
     if code in THROTTLES:
