@@ -33,9 +33,8 @@ from blocks.database import to_connector
 from blocks.names import CRON_SECRET, DATABASE
 from blocks.server import connect
 from ops.api.app import Times, create_app
+from ops.api.connections import NO_STORE
 from ops.api.jobs import read_jobs
-from ops.api.runs import to_run
-from ops.api.server import NO_STORE
 from ops.deploy import deploy
 from ops.stack.stack import open_stack
 from sivera.sync.plan import SyncOptions
@@ -573,10 +572,3 @@ def test_an_api_that_ends_tells_who_waits_that_the_run_goes_on(deployed: Prefect
             call = pool.submit(httpx.post, f"{url}{JOB}?wait=300", headers=headers, timeout=WAIT_SECONDS)
             new_run()
         assert "the run goes on" in check(call.result(), 503)["message"]
-
-
-def test_the_address_of_a_run_holds_no_password(deployed: PrefectServer) -> None:
-    run = FlowRun(id=UUID(int=1), name="a run", flow_id=UUID(int=2))
-    port = urlsplit(deployed.api_url).port
-    with temporary_settings({PREFECT_API_URL: f"http://admin:geheim@127.0.0.1:{port}/api"}):
-        assert to_run(run).url == f"http://127.0.0.1:{port}/runs/flow-run/{run.id}"
