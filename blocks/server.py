@@ -1,7 +1,6 @@
 """Access to the Prefect server. What is missing or does not answer becomes one sentence with its remedy."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, TypeVar, cast
@@ -10,10 +9,12 @@ import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.context import SettingsContext, get_settings_context
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from pydantic import ConfigDict, ValidationError
 
 from sivera.errors import ConfigurationError
+from sivera.links import Links, without_credentials
+from sivera.proxies import reason_of, suspect
 
 # Prefect's client tries to connect four times, with pauses of 1.5 s in all: 1.5 s each keeps the answer under 10 s.
 PROBE_TIMEOUT = httpx.Timeout(8.0, connect=1.5)
@@ -88,11 +89,12 @@ def explain_failures() -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as error:
-        raise ConfigurationError(_refusal(url, error.response.status_code)) from None
+        raise ConfigurationError(_refusal(url, error.response.status_code) + suspect(url)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         kind = ServerBusyError if isinstance(error, httpx.ReadTimeout) else ConfigurationError
+        why = reason_of(error, url, "PREFECT_API_SSL_CERT_FILE")
         raise kind(
-            f"the Prefect server at {url} does not answer ({type(error).__name__}): "
+            f"the Prefect server at {url} does not answer ({why}): "
             "start it with `sivera up`, or set PREFECT_API_URL to that of a server that runs"
         ) from None
 
@@ -126,9 +128,9 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def without_credentials(url: str) -> str:
-    """Return a URL without user, password and query."""
-    return re.sub(r"^([a-z]+://)?[^/]*@", r"\1", url.partition("?")[0])
+def links() -> Links:
+    """Return the pages of the server's UI: below PREFECT_UI_URL, or where its API is."""
+    return Links(ui_url=PREFECT_UI_URL.value() or "")
 
 
 @contextmanager

@@ -130,10 +130,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     command, *_ = arguments = [*(sys.argv[1:] if arguments is None else arguments), ""]
     try:
-        if command in app and not command.startswith("-") and command not in STARTERS:
-            from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
+        if command in app and not command.startswith("-"):
+            from ops.network import prepare_network, split_server_password  # noqa: PLC0415
 
-            use_running_stack()
+            prepare_network()
+            if command != "demo":
+                split_server_password()
+            if command not in STARTERS:
+                from ops.stack.prefect_server import use_running_stack  # noqa: PLC0415
+
+                use_running_stack()
         code = app(arguments[:-1], print_error=False, exit_on_error=False)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

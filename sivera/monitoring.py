@@ -22,6 +22,7 @@ from standardwebhooks import Webhook
 from tenacity import Retrying, retry_if_result, stop_before_delay, wait_exponential, wait_random
 
 from sivera.clock import utc_now
+from sivera.proxies import reason_of
 from sivera.values import Value
 
 # httpx logs every URL at INFO.
@@ -158,4 +159,4 @@ def _attempt(http: httpx.Client, url: str, request: Mapping[str, Any]) -> Outcom
         with http.stream("POST", url, **request) as response:
             return Outcome(status=response.status_code)
     except httpx.HTTPError as error:
-        return Outcome(trouble=type(error).__name__)
+        return Outcome(trouble=reason_of(error, url))

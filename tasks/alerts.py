@@ -7,15 +7,14 @@ from datetime import UTC
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import Event, Resource
-from prefect.settings import PREFECT_UI_URL
 from sqlalchemy.orm import Session
 
 from blocks.alert_channels import load_channels
 from blocks.names import ALERTS_JOB
+from blocks.server import links
 from sivera.alerts import checking, sending
 from sivera.alerts.changes import AlertEvent
 from sivera.alerts.checking import CheckSummary
-from sivera.alerts.conditions import Links
 from sivera.alerts.job_rules import LOOK_BACK
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open
@@ -39,7 +38,7 @@ def check(options: AlertOptions) -> CheckSummary:
         occurrences = read_history(utc_now() - LOOK_BACK)
     except ConfigurationError as error:
         trouble = f"the jobs were not checked: {error}"
-    summary = checking.check_alerts(resources.engine(), Links(ui_url=PREFECT_UI_URL.value()), options, occurrences)
+    summary = checking.check_alerts(resources.engine(), links(), options, occurrences)
     send_alert_events(summary.events)
     return summary.model_copy(update={"trouble": trouble})
 

@@ -8,10 +8,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
 from prefect.states import Failed
-from prefect.utilities.urls import url_for
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from blocks.names import BUDGETS_JOB
+from blocks.server import links
 from sivera.budgets import checking
 from sivera.budgets.checking import CheckDependencies
 from sivera.budgets.options import BudgetOptions
@@ -79,5 +79,5 @@ def publish_summary(summary: CheckSummary) -> None:
 
 def _deps() -> CheckDependencies:
     run = flow_run.id
-    link = url_for("flow-run", obj_id=UUID(run)) if run else None
-    return CheckDependencies(resources.engine(), link or "", send_alert_events)
+    link = links().run(UUID(run)) if run else ""
+    return CheckDependencies(resources.engine(), link, send_alert_events)

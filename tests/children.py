@@ -21,8 +21,16 @@ AT_START = dict(os.environ)
 """The environment before any test: Prefect's command line, called in this process, does not keep it."""
 
 
+def ignore_interrupts() -> None:
+    """Let a new process ignore SIGINT, as a shell does for what a script starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def start_sivera(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
-    """Start a `sivera` command in a folder. Its standard output is a pipe; its errors go to the file `said`."""
+    """Start a `sivera` command in a folder, in the background of a script: it can be ended, and not interrupted.
+
+    Its standard output is a pipe; its errors go to the file `said`.
+    """
     with (folder / "said").open("a") as said:
         return subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-P", "-m", "ops.cli", *arguments],
@@ -32,7 +40,7 @@ def start_sivera(folder: Path, environment: Mapping[str, str], *arguments: str) 
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            preexec_fn=take_interrupts,  # noqa: PLW1509 - it calls nothing that takes a lock
+            preexec_fn=ignore_interrupts,  # noqa: PLW1509 - it calls nothing that takes a lock
         )
 
 

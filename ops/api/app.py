@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -32,6 +32,7 @@ from sivera.database import open_engine
 from sivera.errors import ConfigurationError
 from sivera.metrics.exposition import CONTENT_TYPE, to_text
 from sivera.metrics.queries import read_latest
+from sivera.proxies import reason_of
 from sivera.values import Value
 
 HEALTH, OPENAPI, METRICS, JOBS = "/healthz", "/openapi.json", "/metrics", "/api/cron"
@@ -73,7 +74,7 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
     for route in starts:
         # Starlette would answer HEAD as GET, and start a run.
         route.methods = {"GET", "POST"}
-    handled = (HTTPException, RefusedError, ConfigurationError, httpx.HTTPError, Exception)
+    handled = (HTTPException, ClientDisconnect, RefusedError, ConfigurationError, httpx.HTTPError, Exception)
     app = Starlette(
         routes=[
             Route(HEALTH, api.read_health),
@@ -138,6 +139,8 @@ class _Api:
             case HTTPException(status_code=405):
                 allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
                 refused = RefusedError(405, "This path does not take that method.", {"Allow": allowed})
+            case ClientDisconnect():
+                refused = RefusedError(400, "The request was cut off.")  # heard by nobody, and no defect of ours
             case HTTPException():
                 refused = RefusedError(error.status_code, error.detail, error.headers)
             case ConfigurationError():
@@ -146,7 +149,8 @@ class _Api:
             case httpx.HTTPError():
                 # Not the error's own words: they hold the address of the server.
                 status = f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else None
-                what = f"failed ({status})" if status else f"does not answer ({type(error).__name__})"
+                why = reason_of(error, str(self.client.api_url), "PREFECT_API_SSL_CERT_FILE")
+                what = f"failed ({status})" if status else f"does not answer ({why})"
                 logger.error("The Prefect server %s", what)
                 refused = unavailable(f"The Prefect server {what}.")
             case _:

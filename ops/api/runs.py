@@ -21,9 +21,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from prefect.utilities.urls import url_for
 
-from blocks.server import without_credentials
+from blocks.server import links
 from ops.api.answers import (
     Finished,
     JobEntry,
@@ -181,9 +180,7 @@ class Runs:
 
 def to_run(run: FlowRun) -> Run:
     """Return what the API says about a run."""
-    # Prefect derives it from the address of its API, which may hold the password.
-    url = url_for("flow-run", obj_id=run.id)
-    return Run(id=run.id, name=run.name, url=without_credentials(url) if url else None)
+    return Run(id=run.id, name=run.name, url=links().run(run.id) or None)
 
 
 def _flow(job: Job) -> FlowFilter:

@@ -3,7 +3,7 @@
 import ipaddress
 import logging
 import socket
-from contextlib import suppress
+import time
 from typing import Annotated
 
 import uvicorn
@@ -15,19 +15,16 @@ from starlette.types import ASGIApp
 from blocks.cron_secret import load_cron_secret
 from blocks.server import ServerBusyError
 from ops.api.app import JOBS, create_app
+from ops.api.connections import NO_STORE, Connection
 from ops.api.jobs import read_jobs
 from ops.commands.tables import say
 from ops.stack.processes import free_port
 from ops.stack.stack import API_PORT
 from sivera.errors import ConfigurationError
 
-NO_STORE = "no-cache, no-store, must-revalidate"
-
 BACKLOG = 128
-BUSY_ATTEMPTS = 10
-MAX_CONNECTIONS = 500
-"""One more is answered 503 at once."""
-
+BUSY_SECONDS = 80
+"""A server that is starting may be busy for so long."""
 END_SECONDS = 2
 """How long open calls may take when the process is told to end; the runs that they wait for go on."""
 
@@ -46,13 +43,14 @@ def api(
         host: The address to listen on.
         port: The port to listen on; left out, it is 3000 or the next free one.
     """
-    for _ in range(BUSY_ATTEMPTS):
-        # A server that is starting may be busy.
-        with suppress(ServerBusyError):
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
             load_cron_secret()
             break
-    else:
-        load_cron_secret()
+        except ServerBusyError:
+            if time.monotonic() > until:
+                raise
     jobs = read_jobs()
     if port is None:
         with free_port(API_PORT, say) as free:
@@ -68,21 +66,20 @@ def api(
         make_server(create_app(jobs)).run(sockets=[listener])
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
+def make_server(app: ASGIApp, connection: type[Connection] = Connection) -> uvicorn.Server:
     """Return an HTTP server for the API."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=connection,
             log_config=None,
             log_level="warning",
             # It would log the query, into which somebody may write the secret.
             access_log=False,
             server_header=False,
-            # Also for what uvicorn answers itself, to a request that is not HTTP.
             headers=[("Cache-Control", NO_STORE)],
             ws="none",
             lifespan="on",
-            limit_concurrency=MAX_CONNECTIONS,
             # Longer than proxies keep an idle connection (nginx: 60 s), or they may use one that is being closed.
             timeout_keep_alive=75,
             timeout_graceful_shutdown=END_SECONDS,

@@ -76,8 +76,7 @@ def sync_account(id: Id, /, *, full: Flag = False) -> None:  # noqa: A002 - its 
     """
     # The output says everything, and the UI shows the run's log. Prefect reads this when it is imported.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    from prefect.utilities.urls import url_for  # noqa: PLC0415
-
+    from blocks.server import links  # noqa: PLC0415
     from flows.sync_campaigns import sync_campaigns  # noqa: PLC0415
 
     with open_resources() as engine:
@@ -91,7 +90,7 @@ def sync_account(id: Id, /, *, full: Flag = False) -> None:  # noqa: A002 - its 
         options = SyncOptions(mode=mode, account_ids=(id,), deadline_seconds=PATIENCE_SECONDS)
         state: State = sync_campaigns(options, return_state=True)
         run_id = state.state_details.flow_run_id
-        say(f"The run in the Prefect UI: {url_for('flow-run', obj_id=run_id)}")
+        say(f"The run in the Prefect UI: {links().run(run_id)}")
         with Session(engine) as session:
             summary = read_summary(session, run_id) if run_id else None
             waits_for_reports = has_open_requests(session, id)

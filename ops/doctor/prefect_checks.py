@@ -29,7 +29,7 @@ from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import load_cron_secret
 from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, TAG, WORK_POOL
-from blocks.server import BlockMissingError, connect, load, without_credentials
+from blocks.server import BlockMissingError, connect, load
 from blocks.storage import STORAGES, load_storage
 from ops.deploy import differences, switched_off
 from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
@@ -37,6 +37,7 @@ from ops.timetable import full_names, read_timetable
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
+from sivera.links import without_credentials
 from sivera.metrics.rules import COMPLETED
 from sivera.units import duration
 from tasks.job_runs import PAGE, SCHEDULED, in_state, job_statuses

@@ -118,6 +118,7 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         sandbox = stack.start_sandbox()
     with steps.step("Prefect server (its first start makes its database)"):
         stack.join_server(server)
+    from blocks.server import links  # noqa: PLC0415
     from blocks.setup import setup  # noqa: PLC0415
     from blocks.token_key import load_keyring  # noqa: PLC0415
     from ops.deploy import deploy  # noqa: PLC0415
@@ -145,7 +146,7 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         accounts=summary.accounts,
         failed=summary.failed,
         platforms={name: summary.platforms[name] for name in PlatformName if name in summary.platforms},
-        run_url=server.run_url(run.id),
+        run_url=links().run(run.id),
     )
     _print_result(summary, result, steps)
     if http_api:

@@ -89,7 +89,8 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _lock(path: Path, lock: int) -> None:
-    for _ in range(ENDING_SECONDS * 10):
+    until = time.monotonic() + ENDING_SECONDS
+    while time.monotonic() < until:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -84,10 +84,6 @@ class PrefectServer:
         # With the password: whoever else took the port in the meantime is not taken for ours.
         self.child.wait_until(lambda: answers(f"{self.url}/api/admin/version", (user, password)), START_SECONDS)
 
-    def run_url(self, flow_run_id: object) -> str:
-        """Return where the UI shows a flow run."""
-        return f"{self.url}/runs/flow-run/{flow_run_id}"
-
 
 @contextmanager
 def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Iterator[PrefectServer]:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class Child:
         Raises:
             StackError: The child ended before, or is not ready in time.
         """
-        for _ in range(round(seconds / POLL_SECONDS)):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
             self.check()
             if ready():
                 return

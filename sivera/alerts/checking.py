@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 
 from sivera.alerts import queries
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
-from sivera.alerts.conditions import Kind, Links
+from sivera.alerts.conditions import Kind
 from sivera.alerts.data_rules import ENDS_SOON, ending_conditions, grant_conditions, stale_conditions
 from sivera.alerts.job_rules import job_conditions
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.sending import Sent
 from sivera.clock import read_clock
 from sivera.history.rules import Occurrence
+from sivera.links import Links
 from sivera.values import Value
 
 OF_DATA = (Kind.REAUTHORIZATION_REQUIRED, Kind.ACCESS_ENDS, Kind.STALE_DATA)

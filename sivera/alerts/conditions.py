@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
-from uuid import UUID
 
 from pydantic import AfterValidator
 
@@ -62,20 +61,6 @@ class Condition(Value):
     account_id: int | None = None
     details: Mapping[str, Any] = {}
     is_known: bool = False
-
-
-class Links(Value):
-    """Pages of the Prefect UI; empty if the server has no UI."""
-
-    ui_url: str | None = None
-
-    def run(self, run_id: UUID | None) -> str:
-        """Return the page of a run, or that of all runs."""
-        return self.page(f"runs/flow-run/{run_id}" if run_id else "runs")
-
-    def page(self, path: str) -> str:
-        """Return the page of a path."""
-        return f"{self.ui_url.rstrip('/')}/{path}" if self.ui_url else ""
 
 
 class BrokenGrant(NamedTuple):

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import BrokenGrant, Condition, EndingGrant, Kind, Links, StaleAccount, sentence
+from sivera.alerts.conditions import BrokenGrant, Condition, EndingGrant, Kind, StaleAccount, sentence
+from sivera.links import Links
 
 MOST_NAMES = 5
 """Accounts of a grant that a message names; it only counts the others."""

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import Condition, Kind, Links, sentence
+from sivera.alerts.conditions import Condition, Kind, sentence
 from sivera.history.rules import ANOTHER_INSTANCE, Occurrence, Outcome
+from sivera.links import Links
 
 OWN_JOB = "check-alerts"
 """It cannot report itself: a check that runs is not missed."""

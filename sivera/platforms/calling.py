@@ -27,6 +27,7 @@ from sivera.errors import (
     Unreached,
 )
 from sivera.platforms.base import TokenSource
+from sivera.proxies import reason_of, suspect
 from sivera.values import PlatformName
 
 # httpx writes the URL of every request at INFO, and some platforms put secrets into URLs.
@@ -36,6 +37,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 25.0
 """Short enough that a call sent at a run's deadline still ends within the run's time limit."""
 MAX_CONNECTIONS = 64
+PROXY_REFUSED = 407
+"""No platform answers so: a proxy wants a user and a password (RFC 9110, 15.5.8)."""
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """Nobody waits longer, whatever a header says."""
 RETIRED = "no longer serves this version of its API: update sivera-jobs"
@@ -108,26 +111,28 @@ class Caller:
         """Send a request and return status, headers and the body's bytes; raise only if no answer came."""
         try:
             response = self.http.send(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise Unreached(self.platform, f"cannot be reached ({type(error).__name__})") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            raise Unreached(self.platform, f"cannot be reached ({reason_of(error, str(request.url))})") from None
         except httpx.TimeoutException:
             raise TimedOut(self.platform, "did not answer in time") from None
         except httpx.DecodingError:
             raise InvalidReply(self.platform, "sent a body that cannot be decompressed") from None
         except httpx.HTTPError as error:
-            # The exception's text may contain the URL, and the URL a secret: use only its type.
-            raise Unavailable(self.platform, f"connection failed ({type(error).__name__})") from None
+            # The exception's text may contain the URL, and the URL a secret.
+            raise Unavailable(self.platform, f"connection failed ({reason_of(error, str(request.url))})") from None
+        if response.status_code == PROXY_REFUSED:
+            raise Unreached(self.platform, f"cannot be reached (HTTP {PROXY_REFUSED}{suspect(str(request.url))})")
         return response.status_code, response.headers, response.content
 
     def _exchange(self, request: httpx.Request) -> Reply:
         self.breaker.count(self.platform, api=not self.is_login, login=self.is_login)
         status, headers, content = self.send_raw(request)
-        reply = Reply(status, headers, self._parse(status, content))
+        reply = Reply(status, headers, self._parse(status, content, request.url))
         if (error := self.error_of(reply)) is not None:
             raise error
         return reply
 
-    def _parse(self, status: int, content: bytes) -> Any:
+    def _parse(self, status: int, content: bytes, url: httpx.URL) -> Any:
         if not content:
             return None
         try:
@@ -138,14 +143,15 @@ class Caller:
                 return json.loads(content)
             if status == 429:
                 return None  # a gateway's page: the status says it all, and the wait is in the headers
+            suspected = suspect(str(url))
             is_cut = content.lstrip()[:1] in (b"{", b"[")
             if status == 404 and not is_cut:
-                raise Misconfigured(self.platform, RETIRED, str(status)) from None
+                raise Misconfigured(self.platform, RETIRED + suspected, str(status)) from None
             if status == 408 or status >= 500:
-                raise Unavailable(self.platform, f"answered HTTP {status}", str(status)) from None
+                raise Unavailable(self.platform, f"answered HTTP {status}{suspected}", str(status)) from None
             what = "HTML" if content.lstrip()[:1] == b"<" else f"{len(content)} bytes that are not JSON"
             kind = InvalidRequest if 400 <= status < 500 and not is_cut else InvalidReply
-            raise kind(self.platform, f"answered HTTP {status} with {what}", str(status)) from None
+            raise kind(self.platform, f"answered HTTP {status} with {what}{suspected}", str(status)) from None
 
 
 def new_http_client() -> httpx.Client:

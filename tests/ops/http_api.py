@@ -10,6 +10,7 @@ from functools import partial
 import httpx
 from starlette.types import ASGIApp
 
+from ops.api.connections import Connection
 from ops.api.server import make_server
 
 WAIT_SECONDS = 110
@@ -17,10 +18,10 @@ END_SECONDS = 60
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
+def serving(app: ASGIApp, connection: type[Connection] = Connection) -> Iterator[str]:
     """Serve the API on a free port of the loopback, as `sivera api` does; yield its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = make_server(app)
+        server = make_server(app, connection)
         # Prefect keeps the settings of a test in its context, which a thread has to be given.
         run = partial(copy_context().run, server.run, sockets=[listener])
         thread = threading.Thread(target=run, daemon=True)

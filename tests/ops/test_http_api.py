@@ -33,9 +33,8 @@ from blocks.database import to_connector
 from blocks.names import CRON_SECRET, DATABASE
 from blocks.server import connect
 from ops.api.app import Times, create_app
+from ops.api.connections import NO_STORE
 from ops.api.jobs import read_jobs
-from ops.api.runs import to_run
-from ops.api.server import NO_STORE
 from ops.deploy import deploy
 from ops.stack.stack import open_stack
 from sivera.sync.plan import SyncOptions
@@ -282,18 +281,16 @@ def test_without_the_secret_nobody_learns_even_which_paths_exist(url: str) -> No
 def test_the_answer_to_a_wrong_secret_is_held_back_and_holds_up_nobody_else(deployed: PrefectServer) -> None:
     assert deployed
     with (
+        ThreadPoolExecutor(1) as pool,
         serving(create_app(JOBS, Times(wrong_secret=2))) as url,
         calling(url, OTHER) as guesser,
         calling(url, SECRET) as api,
-        ThreadPoolExecutor(1) as pool,
     ):
         check(api.get("/healthz"), 200)
-        begun = time.monotonic()
         guess = pool.submit(guesser.get, JOB)
         check(api.get("/healthz"), 200)
         assert not guess.done()
         check(guess.result(), 401)
-        assert time.monotonic() - begun >= 2
 
 
 def test_an_unknown_path_or_method_is_refused_and_never_redirected(api: httpx.Client) -> None:
@@ -478,41 +475,35 @@ def test_prometheus_reads_the_last_collection(api: httpx.Client, database_url: s
     assert answer.headers["retry-after"] == "5"
 
 
-@pytest.fixture
-def documented(deployed: PrefectServer, database_url: str) -> Iterator[schemathesis.BaseSchema]:
-    """The OpenAPI document of an API with two jobs that are running: no call starts a run that would be waited for."""
+# The API runs in a thread of this process: what it calls may ask `random` while an example is drawn here.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
+def test_the_api_does_what_its_openapi_document_says(deployed: PrefectServer, database_url: str) -> None:
     assert deployed
     to_connector(database_url).save(DATABASE, overwrite=True)
     jobs = {name: JOBS[name] for name in ("sync-campaigns", "refresh-tokens")}
-    with serving(create_app(jobs, Times(wrong_secret=0, secret_fresh=3600))) as url, calling(url, SECRET) as api:
-        for name in jobs:
-            check(api.post(f"/api/cron/{name}"), 202)
-        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
-
-
-# The API runs in a thread of this process: what it calls may ask `random` while an example is drawn here.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
-@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
-def test_the_api_does_what_its_openapi_document_says(
-    documented: schemathesis.BaseSchema, mode: schemathesis.GenerationMode
-) -> None:
     tried = []
-    for operation in documented.get_all_operations():
-        assert isinstance(operation, Ok)
-        found = operation.ok()
 
-        @given(found.as_strategy(generation_mode=mode))
+    def try_operation(operation: Any, mode: schemathesis.GenerationMode) -> None:
+        @given(operation.as_strategy(generation_mode=mode))
         @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         def try_it(case: schemathesis.Case[Any]) -> None:
             answer = case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"}, timeout=WAIT_SECONDS)
             assert answer.headers["cache-control"] == [NO_STORE]
             tried.append(answer.status_code)
 
-        # What takes nothing cannot be called wrongly.
-        if mode is schemathesis.GenerationMode.POSITIVE or list(found.iter_parameters()):
-            try_it()
-    assert len(tried) > 10
-    assert 422 in tried or mode is schemathesis.GenerationMode.POSITIVE
+        try_it()
+
+    with serving(create_app(jobs, Times(wrong_secret=0, secret_fresh=3600))) as url, calling(url, SECRET) as api:
+        for name in jobs:
+            check(api.post(f"/api/cron/{name}"), 202)  # no call starts a run that would be waited for
+        for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
+            assert isinstance(found, Ok)
+            operation = found.ok()
+            try_operation(operation, schemathesis.GenerationMode.POSITIVE)
+            if list(operation.iter_parameters()):  # what takes nothing cannot be called wrongly
+                try_operation(operation, schemathesis.GenerationMode.NEGATIVE)
+    assert len(tried) > 20
+    assert {200, 409, 422} <= set(tried)
 
 
 def test_each_flow_of_the_timetable_is_a_job(tmp_path: Path) -> None:
@@ -542,27 +533,24 @@ def test_the_api_starts_only_with_a_secret_and_an_address(
 
 def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServer, sivera: Sivera) -> None:
     assert deployed
-    code, fresh, err = sivera("secret", "generate")
-    assert (code, err, len(fresh.strip())) == (0, "", 43)
+    fresh = sivera("secret", "generate").out.strip()
+    assert len(fresh) == 43
+    assert "shorter than 16 characters" in sivera("secret", "set", stdin="too-short").refusal
     assert load_cron_secret().current == SecretStr(SECRET)
 
-    short = sivera("secret", "set", stdin="too-short")
-    assert "shorter than 16 characters" in short.refusal
-    assert load_cron_secret().current == SecretStr(SECRET)
-
-    code, out, err = sivera("secret", "set", stdin=fresh)
-    assert (code, out) == (0, "")
-    assert err.endswith("the HTTP API accepts it, and no other.\n")
+    answer = sivera("secret", "set", stdin=fresh)
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.endswith("the HTTP API accepts it, and no other.\n")
     block = load_cron_secret()
-    assert (block.current, block.previous) == (SecretStr(fresh.strip()), None)
+    assert (block.current, block.previous) == (SecretStr(fresh), None)
 
-    _, rotated, err = sivera("secret", "rotate", "--grace", "1h")
+    answer = sivera("secret", "rotate", "--grace", "1h")
     block = load_cron_secret()
-    assert block.current.get_secret_value() == rotated.strip() != fresh.strip()
-    assert block.previous == SecretStr(fresh.strip())
+    assert block.current.get_secret_value() == answer.out.strip() != fresh
+    assert block.previous == SecretStr(fresh)
     assert block.previous_until
     assert timedelta(minutes=59) < block.previous_until - datetime.now(UTC) <= timedelta(hours=1)
-    assert "the one before it until" in err
+    assert "the one before it until" in answer.err
 
 
 def test_an_api_that_ends_tells_who_waits_that_the_run_goes_on(deployed: PrefectServer) -> None:
@@ -573,10 +561,3 @@ def test_an_api_that_ends_tells_who_waits_that_the_run_goes_on(deployed: Prefect
             call = pool.submit(httpx.post, f"{url}{JOB}?wait=300", headers=headers, timeout=WAIT_SECONDS)
             new_run()
         assert "the run goes on" in check(call.result(), 503)["message"]
-
-
-def test_the_address_of_a_run_holds_no_password(deployed: PrefectServer) -> None:
-    run = FlowRun(id=UUID(int=1), name="a run", flow_id=UUID(int=2))
-    port = urlsplit(deployed.api_url).port
-    with temporary_settings({PREFECT_API_URL: f"http://admin:geheim@127.0.0.1:{port}/api"}):
-        assert to_run(run).url == f"http://127.0.0.1:{port}/runs/flow-run/{run.id}"

@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from ops.stack.postgres import LONGEST_SOCKET_PATH, embedded_postgres
 from ops.stack.prefect_server import CLIENT, OF_ANOTHER_SERVER, TUNING, WORKER, prefect_server
 from ops.stack.processes import StackError, child_process, free_port
 from ops.stack.runs import put_to_rest
+from tests.children import ignore_interrupts, take_interrupts
 from tests.leftovers import processes_of, still_alive
 
 END_SECONDS = 60
@@ -37,10 +39,16 @@ def mode(path: Path) -> str:
 
 
 @contextmanager
-def owner(path: Path, part: str) -> Iterator[subprocess.Popen[str]]:
+def owner(path: Path, part: str, *, ignores_interrupts: bool = False) -> Iterator[subprocess.Popen[str]]:
     """A process of its own that owns part of a stack."""
+    before = ignore_interrupts if ignores_interrupts else take_interrupts
     program = Path(__file__).with_name("owner.py")
-    process = subprocess.Popen([sys.executable, program, path, part], stdout=subprocess.PIPE, text=True)  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, program, path, part],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,  # noqa: PLW1509 - it calls nothing that takes a lock
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
@@ -50,9 +58,14 @@ def owner(path: Path, part: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_descendant_outlives_its_owner_however_that_ends(tmp_path: Path, how: signal.Signals) -> None:
-    with owner(tmp_path / ".sivera", "tree") as process:
+@pytest.mark.parametrize(
+    ("how", "in_background"),
+    [(signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)],
+)
+def test_no_descendant_outlives_its_owner_however_that_ends(
+    tmp_path: Path, how: signal.Signals, in_background: bool
+) -> None:
+    with owner(tmp_path / ".sivera", "tree", ignores_interrupts=in_background) as process:
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) == 3  # the shim, the child, and a grandchild with a session of its own that ignores SIGTERM
         process.send_signal(how)
@@ -142,10 +155,17 @@ def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Pat
     assert log.with_name("child.log.1").read_text() == "a reason\n"
 
 
-def test_a_child_that_is_never_ready_is_told(tmp_path: Path) -> None:
+def test_a_child_that_is_never_ready_is_told_after_seconds_however_long_a_question_takes(tmp_path: Path) -> None:
     log = tmp_path / "child.log"
+    asked = []
+
+    def ask() -> bool:
+        asked.append(threading.Event().wait(0.4))
+        return False
+
     with child_process("the child", ["sleep", "600"], log) as child, pytest.raises(StackError) as error:
-        child.wait_until(lambda: False, 0.3)
+        child.wait_until(ask, 0.3)
+    assert len(asked) == 1
     assert str(error.value) == f"the child is not ready after 0 seconds. It wrote nothing to {log}."
     assert child.process.returncode == 128 + signal.SIGTERM
 

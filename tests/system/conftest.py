@@ -34,7 +34,7 @@ from sqlalchemy import Engine
 from tenacity import Retrying, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from ops.api.jobs import read_jobs
-from ops.cli import main
+from ops.cli import TERMINATED, main
 from ops.stack.folder import DEMO_FOLDER
 from sivera.clock import utc_now
 from sivera.database import open_engine
@@ -49,6 +49,8 @@ MONITOR_CANARY = "canary-of-a-monitor-7"
 WEBHOOK_PASSWORD = "canary-of-webhook-7"
 WEBHOOK = f"json://somebody:{WEBHOOK_PASSWORD}@127.0.0.1:9/hook"
 """Nobody takes the alerts there, so a run also says that a message could not be sent."""
+DEAD_PROXY = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+"""Nothing of the demo needs a proxy: all of it is on this machine."""
 START_SECONDS = 400
 END_SECONDS = 60
 RUN_SECONDS = 300
@@ -75,7 +77,9 @@ class Demo:
 
     def start(self) -> None:
         """Start it, and wait for the end of its run."""
-        self.process = start_sivera(self.folder, environment(), "demo", "--json", "--accounts", str(ACCOUNTS))
+        self.process = start_sivera(
+            self.folder, environment() | DEAD_PROXY, "demo", "--json", "--accounts", str(ACCOUNTS)
+        )
         assert self.process.stdout
         line = self.process.stdout.readline()
         assert line, self.said
@@ -93,11 +97,14 @@ class Demo:
     def end(self) -> None:
         """End it as a service manager does."""
         self.forget()
+        stack = processes_of(self.folder)
         self.process.terminate()
         try:
             self.process.communicate(timeout=END_SECONDS)
         finally:
             self.process.kill()
+        assert self.process.returncode == TERMINATED
+        assert still_alive(stack, END_SECONDS) == []
 
     def kill(self) -> list[psutil.Process]:
         """Kill it, and return what is still alive of its processes after a while."""

@@ -5,6 +5,7 @@ prefect.yaml ─▶ flows ─▶ tasks ─▶ blocks ─▶ sivera        ops ma
 
 import ast
 import io
+import re
 import tokenize
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,7 @@ TRANSACTION = ("begin", "begin_nested", "commit", "rollback")
 
 CLIENTS = "sivera/platforms/"
 REGISTRY = "sivera/platforms/__init__.py"
-CLIENT_MAY_KNOW = ("sivera.platforms", "sivera.breaker", "sivera.clock", "sivera.errors", "sivera.values")
+CLIENT_MAY_KNOW = tuple(f"sivera.{name}" for name in ("platforms", "breaker", "clock", "errors", "proxies", "values"))
 SANDBOX = "sandbox/"
 NAMES_PLATFORMS = {
     "sivera/grants/rules.py": "how grants of each platform live",
@@ -178,6 +179,14 @@ def test_a_query_leaves_the_transaction_to_its_caller() -> None:
         for node in module.nodes
         if isinstance(node, ast.Attribute) and node.attr in TRANSACTION
     ]
+
+
+def test_one_module_builds_links_to_the_ui_and_one_function_knows_where_it_is() -> None:
+    others = modules("", but=("sivera/links.py", "sandbox/"))
+    assert not [found for module in others for found in module.imports_of("prefect.utilities.urls")]
+    page = re.compile(r"(runs/(flow|task)-run|deployments/deployment|work-pools/work-pool|blocks/block)/")
+    assert not [module.path for module in others if page.search(module.source)]
+    assert [module.path for module in others if re.search(r"UI_URL\b|ui_url\b", module.source)] == ["blocks/server.py"]
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 from sandbox.world import World
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
 from sivera.alerts.checking import CheckSummary, check_alerts
-from sivera.alerts.conditions import Condition, Kind, Links
+from sivera.alerts.conditions import Condition, Kind
 from sivera.alerts.job_rules import OWN_JOB, SILENCE
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open, lock_alerts
 from sivera.clock import read_clock, utc_now
 from sivera.history.rules import Occurrence
+from sivera.links import Links
 from sivera.values import PlatformName
 from tests.stage import Stage
 

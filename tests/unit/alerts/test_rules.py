@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from sivera.alerts.conditions import MAX_REASON, BrokenGrant, Condition, Kind, Links, StaleAccount
+from sivera.alerts.conditions import MAX_REASON, BrokenGrant, Condition, Kind, StaleAccount
 from sivera.alerts.data_rules import grant_conditions, stale_conditions
 from sivera.alerts.job_rules import OWN_JOB, SILENCE, job_conditions
 from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence
+from sivera.links import Links
 from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

@@ -1,0 +1,71 @@
+"""The connections to the HTTP API: uvicorn bounds neither their number nor the time in which a request arrives."""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+NO_STORE = "no-cache, no-store, must-revalidate"
+
+
+class Connection(H11Protocol):
+    """A connection of uvicorn's that is closed if there are too many, or if a request takes too long to arrive."""
+
+    most: ClassVar = 500
+    """How many are open at once, busy or idle. Systems let a process open 1,024 files."""
+    request_seconds: ClassVar = 10.0
+    """How long a request may take to arrive, from the connection or its first byte on to the end of its body."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, or refuse it."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open.", ("Retry-After", "5"))
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and begin or end the time that a request may take."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _watch(self) -> None:
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
+            self._unwatch()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.request_seconds, self._give_up)
+
+    def _unwatch(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if self.conn.their_state is h11.SEND_BODY and self.cycle.response_started:
+            self.transport.abort()  # it was refused, and goes on sending its body
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to arrive.")
+
+    def _refuse(self, status: HTTPStatus, message: str, *headers: tuple[str, str]) -> None:
+        body = json.dumps({"success": False, "message": message})
+        every = (
+            *(("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Cache-Control", NO_STORE)),
+            *(("Connection", "close"), *headers),
+        )
+        head = "".join(f"{name}: {value}\r\n" for name, value in every)
+        self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{body}".encode())
+        self.transport.close()

@@ -1,0 +1,79 @@
+"""What the environment says of the network, made safe for this process and its children.
+
+May not import prefect, which reads the environment when it is imported.
+"""
+
+import os
+import ssl
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from sivera.errors import ConfigurationError
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+"""The variables that name a proxy; each is also read in capitals."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def prepare_network() -> None:
+    """Let no client use a proxy to this machine.
+
+    Raises:
+        ConfigurationError: A proxy or the file of certificates will not do; httpx would fail even where it needs none.
+    """
+    given = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    # Brackets around an IPv6 address make httpx fail.
+    spared = dict.fromkeys([*filter(None, (each.strip(" []") for each in given.split(","))), *LOOPBACK])
+    # urllib, and with it the client of websockets, takes the star only where it is alone.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*" if "*" in spared else ",".join(spared)
+    for name in (spelt for each in PROXIES for spelt in (each, each.upper()) if os.environ.get(spelt)):
+        _check_proxy(name, os.environ[name])
+    if certificates := os.environ.get("SSL_CERT_FILE"):
+        try:
+            ssl.create_default_context(cafile=certificates)
+        except OSError as error:
+            raise ConfigurationError(
+                f"SSL_CERT_FILE names {certificates}, from which no certificates can be read ({error.strerror}): "
+                "correct it, or unset it"
+            ) from None
+
+
+def split_server_password() -> None:
+    """Move user and password from PREFECT_API_URL to PREFECT_API_AUTH_STRING, by which Prefect authenticates.
+
+    Its websockets would not take them from the URL, and what shows the URL would show them.
+
+    Raises:
+        ConfigurationError: It is no address of a server.
+    """
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ConfigurationError(
+            "PREFECT_API_URL is not an address like https://HOST/api: correct it; user and password belong into "
+            "PREFECT_API_AUTH_STRING, as user:password"
+        )
+    if parts.username is not None:
+        os.environ["PREFECT_API_URL"] = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        access = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", access)
+
+
+def _check_proxy(variable: str, url: str) -> None:
+    import httpx  # noqa: PLC0415 - most environments name no proxy
+
+    try:
+        is_proxy = bool(httpx.Proxy(url if "://" in url else f"http://{url}").url.host)
+    except (ValueError, httpx.InvalidURL):
+        is_proxy = False
+    if not is_proxy:
+        raise ConfigurationError(
+            f"{variable} is not the address of a proxy: write it like http://HOST:PORT, and percent-encode user and "
+            "password"
+        )

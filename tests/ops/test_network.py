@@ -1,0 +1,216 @@
+"""The network around us: proxies, certificates, and a Prefect server whose address holds a password."""
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.request import proxy_bypass
+from uuid import UUID
+
+import anyio
+import httpx
+import pytest
+from prefect.events.clients import PrefectEventsClient
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_UI_URL,
+    temporary_settings,
+)
+
+from blocks.server import connect, links
+from ops.network import PROXIES, prepare_network, split_server_password
+from sivera.breaker import Breaker
+from sivera.errors import ConfigurationError, PlatformError, Unreached
+from sivera.platforms.calling import Caller, new_http_client
+from sivera.values import PlatformName
+from tests.ops.commands import Sivera
+from tests.prefect_server import PrefectServer
+
+DEAD = "http://127.0.0.1:9"
+NAMES = [spelt for name in PROXIES for spelt in (name, name.upper())]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that names no proxy, and is put back at the end."""
+    for name in (*NAMES, "no_proxy", "NO_PROXY", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@contextmanager
+def answering(answer: bytes, host: str = "127.0.0.1") -> Iterator[str]:
+    """A server or proxy that gives every call this answer; yield its URL."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = listener.accept()
+                with caller:
+                    caller.recv(65536)
+                    caller.sendall(answer)
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def html(status: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".encode()
+
+
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+SPARED = (None, "", ".corp.example, 10.0.0.0/8", "[::1],corp.example", "*", "localhost")
+
+
+@pytest.mark.parametrize(("name", "spared"), list(zip(NAMES, SPARED, strict=True)))
+def test_no_call_to_this_machine_uses_a_proxy(environment: pytest.MonkeyPatch, name: str, spared: str | None) -> None:
+    environment.setenv(name, DEAD if "http" in name.lower() else "socks5://127.0.0.1:9")
+    if spared is not None:
+        environment.setenv("NO_PROXY", spared)
+    prepare_network()
+    with httpx.Client() as client:
+        for host in ("127.0.0.1", "::1") if has_ipv6() else ("127.0.0.1",):
+            with answering(html("200 OK"), host) as url:
+                assert client.get(url).text == "<html>"
+                assert client.get(url.replace("127.0.0.1", "localhost")).text == "<html>"
+                # The client of websockets asks this.
+                assert proxy_bypass(f"{host}:80")
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
+    assert (spared or "").rpartition(",")[2].strip() in os.environ["NO_PROXY"]
+
+
+PLATFORM_FAILURES = {
+    "nobody listens": ("https", None, "cannot be reached (ConnectError: the proxy in HTTPS_PROXY is used)"),
+    "it wants a password": (
+        "https",
+        "407 Proxy Authentication Required",
+        "cannot be reached (ProxyError: the proxy in HTTPS_PROXY answered 407 Proxy Authentication Required)",
+    ),
+    "it cannot go on": ("https", "502 Bad Gateway", "cannot be reached (ProxyError: the proxy in HTTPS_PROXY answered"),
+    "it wants a password for HTTP": ("http", "407 Proxy Authentication Required", "cannot be reached (HTTP 407; the"),
+    "a page of its own": ("http", "502 Bad Gateway", "answered HTTP 502; the proxy in HTTP_PROXY may have answered"),
+    "a page of its own, blocked": ("http", "403 Forbidden", "answered HTTP 403 with HTML; the proxy in HTTP_PROXY may"),
+}
+
+
+@pytest.mark.parametrize(("scheme", "status", "said"), PLATFORM_FAILURES.values(), ids=PLATFORM_FAILURES)
+def test_a_call_to_a_platform_uses_the_proxy_and_names_it_when_it_fails(
+    environment: pytest.MonkeyPatch, scheme: str, status: str | None, said: str
+) -> None:
+    with answering(html(status or "")) as url:
+        environment.setenv(f"{scheme.upper()}_PROXY", url if status else DEAD)
+        prepare_network()
+        caller = Caller(PlatformName.META, new_http_client(), lambda _: None, Breaker())
+        with pytest.raises(PlatformError) as caught:
+            caller.send(httpx.Request("GET", f"{scheme}://ads.example/?access_token=hidden"))
+    assert str(caught.value).startswith(f"meta: {said}")
+    assert "hidden" not in str(caught.value)
+    assert isinstance(caught.value, Unreached) is ("cannot be reached" in said)
+
+
+UNFIT = [
+    ("HTTP_PROXY", "ftp://127.0.0.1:9"),
+    ("https_proxy", "http://user:pa/ss@127.0.0.1:9"),
+    ("ALL_PROXY", "http://"),
+    ("SSL_CERT_FILE", "/no/such/file"),
+    ("SSL_CERT_FILE", __file__),
+    ("PREFECT_API_URL", "127.0.0.1:4200/api"),
+    ("PREFECT_API_URL", "http://admin:pa/ss@127.0.0.1/api"),
+    ("PREFECT_API_URL", "http://admin:pa?s@127.0.0.1/api"),
+    ("PREFECT_API_URL", "http://127.0.0.1:port/api"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), UNFIT)
+def test_a_variable_that_will_not_do_is_named_without_what_may_be_secret(
+    environment: pytest.MonkeyPatch, sivera: Sivera, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    refusal = sivera("status").refusal
+    assert name in refusal
+    assert not re.search("pa[/?]s", refusal)
+
+
+ADDRESSES = {
+    "http://admin:s3cret@host/api": ("http://host/api", "admin:s3cret"),
+    "https://admin:s%40cret%2F@host:8443/prefect/api/": ("https://host:8443/prefect/api/", "admin:s@cret/"),
+    "http://admin:p@ss@[::1]:4200/api": ("http://[::1]:4200/api", "admin:p@ss"),
+    "http://admin@host/api": ("http://host/api", "admin:"),
+    "http://host/api": ("http://host/api", None),
+}
+
+
+@pytest.mark.parametrize(("url", "split"), ADDRESSES.items())
+def test_a_password_leaves_the_address_of_the_prefect_server(
+    environment: pytest.MonkeyPatch, url: str, split: tuple[str, str | None]
+) -> None:
+    environment.setenv("PREFECT_API_URL", url)
+    split_server_password()
+    assert (os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING")) == split
+    environment.setenv("PREFECT_API_URL", url)
+    environment.setenv("PREFECT_API_AUTH_STRING", "of:its-own")
+    split_server_password()
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "of:its-own"
+
+
+def test_a_server_takes_the_password_of_its_address(
+    environment: pytest.MonkeyPatch, prefect_api: PrefectServer
+) -> None:
+    environment.setenv("PREFECT_API_URL", prefect_api.api_url.replace("//", f"//{prefect_api.auth_string}@"))
+    split_server_password()
+    given = {
+        PREFECT_API_URL: os.environ["PREFECT_API_URL"],
+        PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"],
+    }
+    with temporary_settings(given), connect() as client:
+        assert client.read_flows() is not None
+        # Without this its websockets would be refused, and events and task runs be lost.
+        anyio.run(open_events)
+
+
+async def open_events() -> None:
+    async with PrefectEventsClient():
+        pass
+
+
+PAGES = {
+    "http://admin:s3cret@host/api": "http://host",
+    "http://admin:s3/cr?et@host/api": "http://host",
+    "https://ADMIN:s3cret@host:8443/prefect/api/": "https://host:8443/prefect",
+    "http://[::1]:4200/api": "http://[::1]:4200",
+    "http://localhost:4200/api": "http://localhost:4200",
+}
+
+
+@pytest.mark.parametrize(("url", "start"), PAGES.items())
+def test_links_to_the_ui_hold_no_password(url: str, start: str) -> None:
+    with temporary_settings({PREFECT_API_URL: url}):
+        assert links().run(UUID(int=1)) == f"{start}/runs/flow-run/{UUID(int=1)}"
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_UI_URL: "https://admin:s3cret@ui.example/"}):
+        assert links().page("runs") == "https://ui.example/runs"
+
+
+def test_a_proxy_before_the_prefect_server_is_named(environment: pytest.MonkeyPatch) -> None:
+    with answering(html("502 Bad Gateway")) as url, temporary_settings({PREFECT_API_URL: "http://prefect.example/api"}):
+        environment.setenv("HTTP_PROXY", url)
+        with pytest.raises(ConfigurationError, match=r"failed .HTTP 502.*; the proxy in HTTP_PROXY"), connect():
+            pass
+        environment.setenv("HTTP_PROXY", DEAD)
+        with (
+            pytest.raises(ConfigurationError, match="ConnectError: the proxy in HTTP_PROXY is used"),
+            connect(),
+        ):
+            pass
