@@ -62,7 +62,7 @@ class OwnPostgres:
             host=str(self.folder), port=self.port, user=SUPERUSER, dbname=database, autocommit=True
         ) as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement)
 
     def url(self, database: str, port: int | None = None) -> URL:
         """The URL with which our role comes to a database."""
