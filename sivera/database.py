@@ -1,13 +1,7 @@
-"""Access to PostgreSQL: engines and migrations."""
+"""Access to PostgreSQL: URLs and engines."""
 
 from functools import cache
-from importlib.resources import files
-from typing import NamedTuple
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
@@ -20,9 +14,6 @@ SECRET_OPTIONS = frozenset({"password", "sslpassword"})
 """Options of libpq that would stand in plain text wherever the URL is shown with its password hidden."""
 VERSION_TABLE = "sivera_alembic_version"
 """Our own: a web application may keep its Alembic version in the same database."""
-
-MIGRATION_LOCK = 0x51_0E_7A
-"""An advisory lock's number, so that two processes that migrate at once take turns."""
 
 
 @cache
@@ -97,50 +88,6 @@ def check(engine: Engine) -> None:
         raise ConfigurationError(
             f"PostgreSQL at {where} does not answer ({cause}): is it running, and is the URL right?"
         ) from None
-
-
-class Revisions(NamedTuple):
-    """The database's revision (None before the first migration), the newest, and whether we know the former."""
-
-    current: str | None
-    newest: str | None
-    is_known: bool
-
-
-def read_revisions(engine: Engine) -> Revisions:
-    """Return the revisions of the database and of this version."""
-    scripts = ScriptDirectory(str(files("sivera.migrations")))
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
-    known = {script.revision for script in scripts.walk_revisions()}
-    return Revisions(current, scripts.get_current_head(), current is None or current in known)
-
-
-def migrate(engine: Engine) -> None:
-    """Bring the database to the newest revision. A second time changes nothing.
-
-    Raises:
-        ConfigurationError: The database does not answer, or a newer version migrated it.
-    """
-    check(engine)
-    revisions = read_revisions(engine)
-    if not revisions.is_known:
-        raise ConfigurationError(
-            f"the database is at revision {revisions.current}, which this version does not know: install the version "
-            "that migrated it, or restore a backup from before"
-        )
-    config = Config()
-    config.set_main_option("script_location", str(files("sivera.migrations")))
-    with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": MIGRATION_LOCK})
-        connection.commit()
-        try:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        finally:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": MIGRATION_LOCK})
-            connection.commit()
 
 
 def read_size(session: Session) -> int:

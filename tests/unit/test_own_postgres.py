@@ -2,7 +2,8 @@
 
 from sqlalchemy import URL, text
 
-from sivera.database import migrate, open_engine
+from sivera.database import open_engine
+from sivera.migrating import migrate
 
 
 def test_it_migrates(own_database: URL) -> None:
