@@ -101,7 +101,7 @@ def _parse_query(query: str) -> dict[str, str]:
 
 def to_conninfo(url: URL) -> str:
     """Return where a database is in the words of libpq, for PostgreSQL's own programs; without the password."""
-    options: dict[str, Any] = url.translate_connect_args(username="user", database="dbname") | url.query
+    options: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
     options.pop("password", None)
     return psycopg.conninfo.make_conninfo("", **options)
 
