@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from sivera.database_errors import POOL_REFUSAL, explain, place_of, sentence
+from sivera.database_errors import POOL_REFUSAL, explain, place_of, read_only, sentence
 from sivera.errors import ConfigurationError
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -209,6 +209,14 @@ def check(engine: Engine) -> None:
             connection.execute(text("SELECT 1"))
     except (OperationalError, ProgrammingError) as error:
         raise ConfigurationError(sentence(error)) from None
+
+
+def check_writes(engine: Engine) -> None:
+    """Raise ConfigurationError, naming the remedy, if the database does not answer or takes no writes."""
+    check(engine)
+    with engine.connect() as connection:
+        if connection.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
+            raise ConfigurationError(read_only(place_of(engine.url)))
 
 
 def read_size(session: Session) -> int:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -79,7 +80,7 @@ def test_an_error_is_one_sentence_with_the_remedy(
     ],
 )
 def test_a_refused_connection_is_one_sentence_with_the_remedy(
-    own_postgres: OwnPostgres, own_database: URL, before: str, change: dict[str, str], said: str
+    own_postgres: OwnPostgres, own_database: URL, before: str, change: dict[str, Any], said: str
 ) -> None:
     own_postgres.run(before)
     try:
@@ -185,7 +186,7 @@ def test_options_of_the_url_are_kept_and_joined_with_ours(own_postgres: OwnPostg
         with opened(_url_of(to_connector(written))) as engine:
             check(engine)
         assert describe(parsed) == f"127.0.0.1:9,127.0.0.1:{url.port}/{name}"
-        arguments = [BINARIES / "psql", "-XAtc", "SELECT current_database()", to_conninfo(parsed)]
+        arguments = [str(BINARIES / "psql"), "-XAtc", "SELECT current_database()", to_conninfo(parsed)]
         said = subprocess.run(  # noqa: S603
             arguments, env={"PGPASSWORD": PASSWORD}, capture_output=True, text=True, check=True
         )
