@@ -22,7 +22,8 @@ from sandbox.app import create_app
 from sandbox.server import serve
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.crypto import Keyring
-from sivera.database import migrate, open_engine
+from sivera.database import open_engine
+from sivera.migrating import migrate
 from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
@@ -32,7 +33,7 @@ from tests.stage import Stage
 if TYPE_CHECKING:
     from tests.prefect_server import PrefectServer  # a plugin: pytest imports it first, to rewrite its asserts
 
-pytest_plugins = ["tests.prefect_server"]
+pytest_plugins = ["tests.prefect_server", "tests.own_postgres"]
 
 # A shell that starts pytest in the background lets it ignore SIGINT, and what tests start would ignore it as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,6 +45,9 @@ settings.load_profile("patient")
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """When it is in tests, unless they move the clock."""
+
+READ_ONLY = "ALTER DATABASE test_sivera SET default_transaction_read_only = on"
+"""What providers do when a disk is full; it holds for new connections."""
 
 PATIENCE_SECONDS = 60.0
 """So long a client of a test waits for a server that is to answer: a busy machine may stand still for seconds."""
@@ -62,13 +66,16 @@ ROOMS = ("system", "flows", "ops", "tasks", "blocks", "unit")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the rooms whose tests take longest, so that no worker waits for another at the end.
 
-    One worker runs a whole file, and another one all of tests/system, where files share a stack.
+    One worker runs a whole file, and another one all of tests/system, where files share a stack. What needs Debian's
+    PostgreSQL is a group of its own.
     """
     root = Path(__file__).parent
     items.sort(key=lambda item: ROOMS.index(item.path.relative_to(root).parts[0]))
     for item in items:
         room = item.path.relative_to(root).parts[0]
-        item.add_marker(pytest.mark.xdist_group("system" if room == "system" else str(item.path.relative_to(root))))
+        is_own = "own_postgres" in getattr(item, "fixturenames", ())
+        group = "own_postgres" if is_own else "system" if room == "system" else str(item.path.relative_to(root))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_xdist_auto_num_workers() -> int:

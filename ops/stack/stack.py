@@ -27,7 +27,7 @@ from ops.stack.prefect_server import (
     use_server,
 )
 from ops.stack.processes import Child, answers, child_process, free_port
-from sivera.database import migrate, open_engine, parse_url
+from sivera.database import open_engine, parse_url
 from sivera.errors import ConfigurationError
 
 SERVER_PORT = 4200
@@ -186,7 +186,7 @@ def up() -> NoReturn:
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
 
         save_environment(None)
-        deployed = deploy(database_url=url.render_as_string(hide_password=False), storage_dir=stack.storage_dir)
+        deployed = deploy(database_url=url, storage_dir=stack.storage_dir)
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
@@ -200,6 +200,8 @@ def up() -> NoReturn:
 
 def prepare_database(url: URL) -> None:
     """Migrate a database."""
+    from sivera.migrating import migrate  # noqa: PLC0415 - Alembic
+
     engine = open_engine(url)
     try:
         migrate(engine)

@@ -1,0 +1,210 @@
+"""A PostgreSQL as operators bring it: Debian's, over TLS alone, with scram, another time zone and a role of few rights.
+
+`own_postgres` is the server of a session, `own_database` the URL of an empty database in it, and `pgbouncer` runs a
+pool before it. Tests that ask for them run on one worker, and are skipped where Debian's packages are missing.
+"""
+
+import ipaddress
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import URL
+
+from ops.stack.child import identity
+from ops.stack.processes import child_process
+
+BINARIES = max(
+    Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]), default=Path()
+).parent
+PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+
+START_SECONDS = 60
+SUPERUSER = "postgres"
+USER, PASSWORD, SCHEMA = "jobs", "Winter@2026!/#?:%pw", "ads"
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "ssl": "on",
+    "TimeZone": "Asia/Seoul",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+}
+RULES = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
+
+
+@dataclass(frozen=True)
+class OwnPostgres:
+    """The server. `folder` holds its socket, by which the superuser comes in, and its certificate."""
+
+    port: int
+    folder: Path
+    system_user: str | None
+
+    def run(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as the superuser, each on its own."""
+        with psycopg.connect(
+            host=str(self.folder), port=self.port, user=SUPERUSER, dbname=database, autocommit=True
+        ) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def url(self, database: str, port: int | None = None) -> URL:
+        """The URL with which our role comes to a database."""
+        return URL.create(
+            "postgresql", USER, PASSWORD, "127.0.0.1", port or self.port, database, {"sslmode": "require"}
+        )
+
+    @contextmanager
+    def database(self, name: str = "shop", options: str = "") -> Iterator[URL]:
+        """Make a database in which our role owns its schema and nothing else; yield its URL."""
+        quoted = Identifier(name).as_string()
+        self.run(f"CREATE DATABASE {quoted} {options}")
+        try:
+            self.run(
+                f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {USER}",
+                f"ALTER ROLE {USER} IN DATABASE {quoted} SET search_path = {SCHEMA}",
+                database=name,
+            )
+            yield self.url(name)
+        finally:
+            self.run(f"DROP DATABASE {quoted} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def own_postgres() -> Iterator[OwnPostgres]:
+    """The server; `initdb` takes two seconds."""
+    if not BINARIES.name:
+        pytest.skip("no PostgreSQL of Debian: `apt-get install postgresql`, see 'Work on it' in README.md")
+    user = SUPERUSER if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="sivera-own-") as path:
+        folder = Path(path)
+        if user:
+            shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
+        data = folder / "data"
+        subprocess.run(  # noqa: S603 - Debian's own
+            [BINARIES / "initdb", "-D", data, "-U", SUPERUSER, "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            check=True,
+            **identity(user),
+        )
+        (data / "pg_hba.conf").write_text(RULES)
+        make_certificate(folder)
+        for name in ("server.crt", "server.key"):
+            shutil.copy(folder / name, data / name)
+            (data / name).chmod(0o600)
+            if user:
+                for each in (folder / name, data / name):
+                    shutil.chown(each, user, pwd.getpwnam(user).pw_gid)
+        port = free_port()
+        settings = SETTINGS | {"port": str(port), "unix_socket_directories": path}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        server = OwnPostgres(port, folder, user)
+        with child_process(
+            "PostgreSQL", [BINARIES / "postgres", "-D", data, *options], folder / "postgres.log", user=user
+        ) as child:
+            child.wait_until(lambda: answers(server), START_SECONDS)
+            server.run(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(USER), PASSWORD).as_string())
+            yield server
+
+
+@pytest.fixture
+def own_database(own_postgres: OwnPostgres) -> Iterator[URL]:
+    """The URL of an empty database in which our role owns its schema and nothing else."""
+    with own_postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def pgbouncer(own_postgres: OwnPostgres) -> Callable[..., AbstractContextManager[int]]:
+    """Run PgBouncer in transaction mode before the server, with settings such as `ignore_startup_parameters`."""
+    if not Path(PGBOUNCER).exists():
+        pytest.skip("no PgBouncer: `apt-get install pgbouncer`, see 'Work on it' in README.md")
+
+    @contextmanager
+    def run(**settings: str) -> Iterator[int]:
+        folder, port = own_postgres.folder, free_port()
+        users, file = folder / "users.txt", folder / "pgbouncer.ini"
+        users.write_text(f'"{USER}" "{PASSWORD}"\n')
+        given = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": str(port),
+            "unix_socket_dir": "",
+            "auth_type": "scram-sha-256",
+            "auth_file": str(users),
+            "pool_mode": "transaction",
+            "client_tls_sslmode": "require",
+            "client_tls_cert_file": str(folder / "server.crt"),
+            "client_tls_key_file": str(folder / "server.key"),
+            "server_tls_sslmode": "require",
+            # One for all: what one session leaves behind, the next one finds.
+            "default_pool_size": "1",
+        } | settings
+        lines = [
+            "[databases]",
+            f"* = host=127.0.0.1 port={own_postgres.port}",
+            "[pgbouncer]",
+            *(f"{name} = {value}" for name, value in given.items()),
+        ]
+        file.write_text("\n".join(lines))
+        with child_process(
+            "PgBouncer", [PGBOUNCER, file], folder / "pgbouncer.log", user=own_postgres.system_user
+        ) as child:
+            child.wait_until(lambda: listens(port), START_SECONDS)
+            yield port
+
+    return run
+
+
+def make_certificate(folder: Path) -> None:
+    """Write a self-signed certificate of 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    (folder / "server.key").chmod(0o600)
+
+
+def answers(server: OwnPostgres) -> bool:
+    try:
+        server.run("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
