@@ -17,6 +17,12 @@ def _clean(text: str) -> str:
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that override the direction of a text (Unicode, UAX 9)."""
 
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without what controls a terminal or the direction of a text."""
+    return "".join(character if character.isprintable() else " " * character.isspace() for character in text)
+
+
 Name = Annotated[str, AfterValidator(_clean)]
 """A text that people chose, without characters that could take over a terminal, a chat or a page."""
 

@@ -3,7 +3,6 @@
 May not import prefect at its top; see `ops.stack.prefect_server`.
 """
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag
+from ops.commands.tables import printable, say_json
 from ops.stack.folder import DEMO_FOLDER
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
@@ -65,8 +65,8 @@ class Steps:
     console: Console
 
     def say(self, line: str) -> None:
-        """Print a line as it is."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        """Print a line; names in it are no markup."""
+        self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -94,8 +94,7 @@ def demo(
     with open_stack(DEMO_FOLDER, steps.say) as stack:
         result = run_demo(stack, accounts, steps)
         if json:
-            sys.stdout.write(result.model_dump_json(exclude={"succeeded"}) + "\n")
-            sys.stdout.flush()
+            say_json(result.model_dump_json(exclude={"succeeded"}))
         if not exit:
             steps.say("Ctrl-C ends the demo; its data stays in .sivera/demo.")
             stack.watch()

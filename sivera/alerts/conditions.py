@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator
 
-from sivera.values import Value
+from sivera.values import Value, one_line
 
 MAX_REASON = 500
 """Of a run's or platform's reason, what an alert repeats."""
@@ -72,11 +72,7 @@ def plain(text: str) -> str:
     return _MARKUP.sub(lambda found: _LIKENESS[found.group()], text)
 
 
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-Line = Annotated[str, AfterValidator(_one_line)]
+Line = Annotated[str, AfterValidator(one_line)]
 
 
 class Condition(Value):
