@@ -16,7 +16,7 @@ OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "
 
 PLATFORM_COLOURS = dict(zip(PlatformName, OKABE_ITO, strict=False))
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:@-]|(?<=\w)\.(?=[^\W\d]))")
 
 
 def escape(text: object) -> str:
