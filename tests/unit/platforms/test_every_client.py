@@ -9,7 +9,7 @@ import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sandbox.faults import ABSENT, Fault, FaultKind
-from sandbox.world import ZERO, Figures
+from sandbox.figures import ZERO, Figures
 from sivera.breaker import OUTAGE_AFTER, Breaker
 from sivera.errors import (
     AccountInaccessible,

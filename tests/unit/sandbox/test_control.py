@@ -82,6 +82,13 @@ CASES = {
         False,
         lambda desk: desk.world.revoke_grant(desk.grant.id),
     ),
+    "tell_stories": Case(
+        lambda _: {},
+        lambda desk: any(grant.data_access_ends for grant in desk.world.grants.values()),
+        False,
+        True,
+        lambda desk: [desk.world.add_grant(platform) for platform in PlatformName] and None,
+    ),
     "remove_campaign": Case(lambda desk: desk.of_account | {"campaign_id": CAMPAIGN}, Desk.ids, [CAMPAIGN], []),
     "hard_delete_campaign": Case(
         lambda desk: desk.of_account | {"campaign_id": CAMPAIGN},
