@@ -1,6 +1,5 @@
 """What happens to the teams of the demo: a few things that a person would want to know of."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -20,8 +19,8 @@ LOGIN_ENDS = timedelta(days=6)
 def tell_stories(world: World) -> None:
     """Let things happen to the newest accounts of the world, as of now.
 
-    On Google a campaign runs away since yesterday. On Meta a campaign was paused two days ago, and the data access of
-    one grant ends soon. On TikTok a campaign of three weeks has spent most of its lifetime budget.
+    On Google a campaign runs away since yesterday. On TikTok one was paused two days ago. On Meta one has spent most of
+    its lifetime budget in three weeks, and the data access of a grant ends soon.
     """
     account, campaign = _largest(world, PlatformName.GOOGLE, BudgetKind.DAILY)
     today = account.today(world.clock.now())
@@ -30,14 +29,12 @@ def tell_stories(world: World) -> None:
     for day in (today - timedelta(days=1), today):
         world.restate(campaign.id, day, much)
 
-    account, campaign = _largest(world, PlatformName.META, BudgetKind.DAILY)
+    account, campaign = _largest(world, PlatformName.TIKTOK, BudgetKind.DAILY)
     world.change_campaign(account.platform, account.id, campaign.id, state=CampaignStatus.PAUSED)
     stopped = account.today(world.clock.now()) - timedelta(days=2)
     world.change_campaign(account.platform, account.id, campaign.id, stopped=stopped)
-    last = list(_grants(world, PlatformName.META))[-1]
-    last.data_access_ends = world.clock.now() + LOGIN_ENDS
 
-    account, campaign = _largest(world, PlatformName.TIKTOK, BudgetKind.LIFETIME)
+    account, campaign = _largest(world, PlatformName.META, BudgetKind.LIFETIME)
     today = account.today(world.clock.now())
     begun = today - timedelta(days=20)
     days = (begun + timedelta(days=n) for n in range(21))
@@ -51,16 +48,20 @@ def tell_stories(world: World) -> None:
         end=today + timedelta(days=4),
         budget=(spent / GONE).quantize(Decimal(1)),
     )
+    _grants(world, PlatformName.META)[-1].data_access_ends = world.clock.now() + LOGIN_ENDS
 
 
-def _grants(world: World, platform: PlatformName) -> Iterator[Grant]:
-    return (grant for grant in world.grants.values() if grant.platform is platform)
+def _grants(world: World, platform: PlatformName) -> list[Grant]:
+    return [grant for grant in world.grants.values() if grant.platform is platform]
 
 
 def _largest(world: World, platform: PlatformName, kind: BudgetKind) -> tuple[Account, Campaign]:
-    """Return the running campaign with the largest budget of a kind in the first account that has one."""
-    for account in world.accounts[platform].values():
-        running = [c for c in account.campaigns.values() if c.state is CampaignStatus.ACTIVE and c.budget_kind is kind]
-        if running:
-            return account, max(running, key=lambda campaign: campaign.budget)
-    raise ValueError(f"{platform.value} has no running campaign with a {kind.value} budget.")
+    """Return the running campaign with the largest budget of a kind, and its account: of the second grant, if any."""
+    grant = _grants(world, platform)[:2][-1]
+    running = [
+        (account, campaign)
+        for account in world.accounts_of(grant)
+        for campaign in account.campaigns.values()
+        if campaign.state is CampaignStatus.ACTIVE and campaign.budget_kind is kind
+    ]
+    return max(running, key=lambda one: one[1].budget)

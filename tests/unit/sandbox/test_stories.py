@@ -81,7 +81,7 @@ def test_few_budgets_are_worth_an_alert_and_each_has_a_story(now: datetime, acco
     world = demo_world(now, accounts)
     found = list(alerts(world))
     assert (PlatformName.GOOGLE, Span.DAY, [100, 110]) in found
-    assert (PlatformName.TIKTOK, Span.LIFETIME, [50, 80]) in found
+    assert (PlatformName.META, Span.LIFETIME, [50, 80]) in found
     # Whether the one that runs away is ahead of its month's pace as well depends on the day.
     assert len(found) - ((PlatformName.GOOGLE, Span.MONTH, [50]) in found) == 2
     ends = [grant.platform for grant in world.grants.values() if grant.data_access_ends]
@@ -92,7 +92,7 @@ def test_a_campaign_that_was_paused_has_no_figures_since() -> None:
     world = demo_world(DAYS[0])
     paused = [
         (account, c)
-        for account in world.accounts[PlatformName.META].values()
+        for account in world.accounts[PlatformName.TIKTOK].values()
         for c in account.campaigns.values()
         if c.state is CampaignStatus.PAUSED and c.stopped and c.stopped != date.min
     ]
