@@ -7,6 +7,7 @@ The Prefect server uses it too, for the watchdog on check-alerts. It finds the b
 from typing import ClassVar
 
 from apprise import Apprise
+from apprise.common import NotifyFormat, OverflowMode
 from prefect.blocks.notifications import AppriseNotificationBlock
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
@@ -30,3 +31,10 @@ class AppriseUrl(AppriseNotificationBlock):
         if text.split() != [text] or Apprise.instantiate(text, suppress_exceptions=True) is None:
             raise ValueError("Apprise does not know it: its documentation lists the URLs by service")
         return url
+
+    def _start_apprise_client(self, url: SecretStr) -> None:
+        """Our messages are plain text, in mails too; what takes less than a chat, gets them in parts."""
+        super()._start_apprise_client(url)
+        for service in self._apprise_client:
+            service.notify_format = NotifyFormat.TEXT
+            service.overflow_mode = OverflowMode.SPLIT

@@ -1,5 +1,6 @@
 """The `sivera` command. A command's module is imported when it runs: Prefect takes seconds, and help should not."""
 
+import io
 import os
 import signal
 import sys
@@ -128,7 +129,11 @@ app.command(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: with one line and 1 or 2 if it fails, with 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    command, *_ = arguments = [*(sys.argv[1:] if arguments is None else arguments), ""]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character gets a question mark
+            stream.reconfigure(errors="replace")
+    given = [os.fsencode(word).decode("utf-8", "replace") for word in sys.argv[1:]] if arguments is None else arguments
+    command, *_ = arguments = [*given, ""]
     try:
         if command in app and not command.startswith("-"):
             from ops.network import prepare_network, split_server_password  # noqa: PLC0415
@@ -159,7 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(line: str, code: int) -> NoReturn:
-    sys.stderr.write(f"sivera: {line}\n")
+    from ops.commands.tables import printable  # noqa: PLC0415
+
+    sys.stderr.write("\n".join(map(printable, f"sivera: {line}".splitlines())) + "\n")
     sys.exit(code)
 
 
@@ -168,7 +175,7 @@ def _keep_traceback() -> str:
     try:
         for folder in (log.parents[1], log.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(traceback.format_exc())
     except OSError as error:
         return f"its traceback cannot be written to {log} ({error.strerror})"

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sandbox.amazon_json import SB, SD, SP, iso, member, number, state
-from sandbox.world import ZERO, Account, Figures, World
+from sandbox.figures import ZERO, Figures
+from sandbox.world import Account, World
 from sivera.values import PlatformName
 
 DIMENSIONS = ("campaignId", "campaignName", "campaignStatus", "impressions", "clicks", "cost")

@@ -17,6 +17,7 @@ from sandbox.faults import Fault
 from sandbox.google import GoogleBackend
 from sandbox.http import Backend, routes_of
 from sandbox.meta import MetaBackend
+from sandbox.stories import tell_stories
 from sandbox.tiktok import TikTokBackend
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
 from sivera.values import PlatformName
@@ -52,6 +53,7 @@ class Control:
             for action in (
                 self.add_grant,
                 self.tokens,
+                self.tell_stories,
                 world.remove_campaign,
                 world.hard_delete_campaign,
                 world.restate,
@@ -84,10 +86,19 @@ class Control:
         campaigns: int = 8,
         rotates: bool = False,
         leeway_seconds: float = 0,
+        brand: str = "",
+        currency: str = "",
     ) -> dict[str, Any]:
         """Add a grant with new accounts; return its tokens."""
         leeway = timedelta(seconds=leeway_seconds)
-        return self._tokens(self.world.add_grant(platform, accounts, campaigns, rotates=rotates, leeway=leeway))
+        grant = self.world.add_grant(
+            platform, accounts, campaigns, rotates=rotates, leeway=leeway, brand=brand, currency=currency
+        )
+        return self._tokens(grant)
+
+    def tell_stories(self) -> None:
+        """Let a few things happen that open alerts; see `sandbox.stories`."""
+        tell_stories(self.world)
 
     def tokens(self, grant_id: int) -> dict[str, Any]:
         """Issue tokens of a grant, as after a login; a revoked grant works again."""

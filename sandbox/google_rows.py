@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sandbox.world import ZERO, Account, Campaign, Figures, World
+from sandbox.figures import ZERO, Figures
+from sandbox.world import Account, Campaign, World
 from sivera.values import BudgetKind, CampaignStatus
 
 MICROS = 1_000_000

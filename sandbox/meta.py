@@ -15,9 +15,10 @@ from starlette.routing import Route
 from sandbox import meta_fields as shown
 from sandbox import meta_json as wire
 from sandbox.faults import FaultKind
+from sandbox.figures import ZERO
 from sandbox.http import Call, Refusal, Reply, route
 from sandbox.meta_tokens import CONSENT, EXPIRED, VERSION, MetaTokens
-from sandbox.world import ZERO, Account, Campaign, Grant, World
+from sandbox.world import Account, Campaign, Grant, World
 from sivera.values import PlatformName
 
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sandbox.figures import Figures
 from sandbox.meta_json import STATUSES
-from sandbox.world import Account, Campaign, Figures
+from sandbox.world import Account, Campaign
 from sivera.values import BudgetKind, CampaignStatus
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})

@@ -12,9 +12,10 @@ from typing import Any
 from starlette.routing import Route
 
 from sandbox import tiktok_json as wire
+from sandbox.figures import WHOLE_CURRENCIES, ZERO, Figures
 from sandbox.http import Call, Reply, route
 from sandbox.tiktok_login import CONSENT, TikTokLogin
-from sandbox.world import WHOLE_CURRENCIES, ZERO, Account, Campaign, Figures, Grant, World
+from sandbox.world import Account, Campaign, Grant, World
 from sivera.values import CampaignStatus, PlatformName
 
 BASE = "/open_api/v1.3"

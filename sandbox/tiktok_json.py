@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import orjson
 
+from sandbox.figures import Figures
 from sandbox.http import Call, Refusal, Reply, json_parameter
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Figures
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign
 from sivera.values import BudgetKind, CampaignStatus
 
 REQUEST_ID = "20261120120000010203040506070809"

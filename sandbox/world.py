@@ -4,15 +4,14 @@ Everything derives from a seed: two worlds of one seed are equal, whatever is as
 changes the world through the methods of `World`; each platform's file only encodes it.
 """
 
-import hashlib
-import random
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from sandbox.faults import Faults
+from sandbox.figures import WHOLE_CURRENCIES, ZERO, Figures, Habits, make_figures, make_habits, make_rng
 from sandbox.tokens import Token, TokenKind, read, sign
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 
@@ -31,7 +30,6 @@ LOCALES = (
     ("Australia/Sydney", "AUD"),
 )
 REGION_OF_CURRENCY = {"USD": "na", "EUR": "eu", "KRW": "fe", "JPY": "fe", "TWD": "fe", "AUD": "fe"}
-WHOLE_CURRENCIES = frozenset({"KRW", "JPY", "TWD"})
 
 PRODUCTS: dict[PlatformName, tuple[str, ...]] = {
     PlatformName.GOOGLE: ("SEARCH", "PERFORMANCE_MAX", "DISPLAY"),
@@ -51,6 +49,9 @@ ACCESS_LIFETIME: dict[PlatformName, timedelta | None] = {
     PlatformName.AMAZON: timedelta(hours=1),
     PlatformName.TIKTOK: timedelta(days=1),  # for grants with a refresh token; TikTok's other tokens do not expire
 }
+
+DAYS_OF_LIFETIME = 1_500
+"""For how many days a lifetime budget lasts at least: whenever the sandbox is started, little of it is spent."""
 
 NEVER_RAN = date.min
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -93,27 +94,10 @@ class Campaign:
     created: datetime
     updated: datetime
     start: date
+    habits: Habits
     end: date | None = None
     stopped: date | None = None
     single_ad_group: bool = False
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a campaign did on one day; money in major units."""
-
-    impressions: int
-    clicks: int
-    spend: Decimal
-    conversions: Decimal
-    conversion_value: Decimal
-
-    def __add__(self, other: "Figures") -> "Figures":
-        """Return the sums."""
-        return Figures(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
-
-
-ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 
 
 @dataclass
@@ -219,10 +203,13 @@ class World:
         *,
         rotates: bool = False,
         leeway: timedelta = timedelta(),
+        brand: str = "",
+        currency: str = "",
     ) -> Grant:
         """Add a grant with new accounts, each with `campaigns` campaigns.
 
-        With `rotates`, an old refresh token is accepted for `leeway` after its successor was issued.
+        With `rotates`, an old refresh token is accepted for `leeway` after its successor was issued. Without a `brand`
+        and a `currency`, each account has its own.
 
         Raises:
             ValueError: The platform has no refresh tokens that could rotate.
@@ -235,7 +222,7 @@ class World:
             grant.manager_id = f"{9_000_000_000 + grant.id}"
         self.grants[grant.id] = grant
         for _ in range(accounts):
-            account = self._make_account(grant, campaigns)
+            account = self._make_account(grant, campaigns, brand, currency)
             self.accounts[platform][account.id] = account
             grant.account_ids.append(account.id)
         return grant
@@ -330,7 +317,7 @@ class World:
         last = min(campaign.end or date.max, campaign.stopped or date.max, account.today(self.clock.now()))
         if not campaign.start <= day <= last:
             return ZERO
-        return _make_figures(self.seed, campaign.id, day, account.currency)
+        return make_figures(self.seed, campaign.id, campaign.habits, day, account.currency)
 
     def spent_elsewhere(self, account: Account, day: date) -> Decimal:
         """Return what an account spent on a day outside its campaigns."""
@@ -411,15 +398,15 @@ class World:
     def _sign(self, platform: PlatformName, token: Token) -> str:
         return sign(token, TOKEN_PREFIX[platform][token.kind], self._secret)
 
-    def _make_account(self, grant: Grant, campaigns: int) -> Account:
+    def _make_account(self, grant: Grant, campaigns: int, brand: str, currency: str) -> Account:
         index = len(self.accounts[grant.platform])
-        rng = _rng(self.seed, grant.platform, index)
-        timezone, currency = rng.choice(LOCALES)
+        rng = make_rng(self.seed, grant.platform, index)
+        timezone, currency = rng.choice([one for one in LOCALES if currency in ("", one[1])])
         products = PRODUCTS[grant.platform]
         return Account(
             platform=grant.platform,
             id=_ACCOUNT_ID[grant.platform](index),
-            name=f"{rng.choice(_BRANDS)} {grant.platform.value.title()} {index + 1}",
+            name=f"{brand or rng.choice(_BRANDS)} {grant.platform.value.title()} {index + 1}",
             timezone=timezone,
             currency=currency,
             grant_id=grant.id,
@@ -462,16 +449,10 @@ _STATES = (
 )
 
 
-def _rng(*parts: object) -> random.Random:
-    """Return a generator that depends only on its parts (Python's own hash changes from run to run)."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return random.Random(int.from_bytes(digest, "big"))
-
-
 def _make_campaign(account: Account, index: int) -> Campaign:
     platform = account.platform
     number = _CAMPAIGN_ID_BASE[platform] + account.index * 10_000 + index
-    rng = _rng(account.seed, platform, account.id, index)
+    rng = make_rng(account.seed, platform, account.id, index)
     state = _STATES[index % len(_STATES)]
     if platform is PlatformName.AMAZON and state is CampaignStatus.REMOVED:
         state = CampaignStatus.ARCHIVED  # nothing is ever deleted there
@@ -480,31 +461,21 @@ def _make_campaign(account: Account, index: int) -> Campaign:
     kind = _BUDGET_KINDS[platform][index % len(_BUDGET_KINDS[platform])]
     unit = Decimal(1000) if account.currency in WHOLE_CURRENCIES else Decimal(1)
     created = EPOCH + timedelta(minutes=rng.randrange(60 * 24 * 100))
-    shared = kind is BudgetKind.SHARED
+    # Campaigns that share a budget must agree on it, and have to share it.
+    daily, sharing = (50, 4) if kind is BudgetKind.SHARED else (rng.randrange(5, 200), 1)
+    days = DAYS_OF_LIFETIME if kind is BudgetKind.LIFETIME else 1
     return Campaign(
         id=str(number),
         name=f"{_THEMES[index % len(_THEMES)]} {index + 1}",
         state=state,
         product=account.products[index % len(account.products)],
         budget_kind=kind,
-        # Campaigns that share a budget must agree on it.
-        budget=Decimal(50) * unit if shared else Decimal(rng.randrange(5, 200)) * unit,
-        budget_id=str(70_000_000_000 + account.index * 10_000 + (9_999 if shared else index)),
+        budget=daily * days * unit,
+        budget_id=str(70_000_000_000 + account.index * 10_000 + (9_999 if sharing > 1 else index)),
         created=created,
         updated=created,
         start=created.date(),
+        habits=make_habits(rng, daily * 100 // sharing),
         stopped=None if state is CampaignStatus.ACTIVE else NEVER_RAN,
         single_ad_group=platform is PlatformName.AMAZON and index % 12 == 10,  # one of Sponsored Brands
     )
-
-
-def _make_figures(seed: int, campaign_id: str, day: date, currency: str) -> Figures:
-    rng = _rng(seed, campaign_id, day)
-    impressions = rng.randrange(0, 20_000)
-    if impressions < 1_000:
-        return ZERO  # platforms leave such days out
-    clicks = impressions * rng.randrange(5, 60) // 1000
-    cents = clicks * rng.randrange(20, 180)
-    conversions = clicks * rng.randrange(0, 80) // 1000
-    unit = Decimal(10) if currency in WHOLE_CURRENCIES else Decimal("0.01")
-    return Figures(impressions, clicks, cents * unit, Decimal(conversions), conversions * 4_900 * unit)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from sivera.charts import to_markdown_image, to_svg
-from sivera.values import PlatformName
+from sivera.values import PlatformName, one_line
 
 WIDTH = 510
 """The width of the bars in pixels: with its axis, a chart then fills the UI's column on a usual screen."""
@@ -16,12 +16,12 @@ OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "
 
 PLATFORM_COLOURS = dict(zip(PlatformName, OKABE_ITO, strict=False))
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:@-]|(?<=\w)\.(?=[^\W\d]))")
 
 
 def escape(text: object) -> str:
     """Escape a text for Markdown: names are written by people whom we do not know."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    return _SPECIAL.sub(r"\\\1", " ".join(one_line(str(text)).split()))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

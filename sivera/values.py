@@ -8,17 +8,24 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
+)
+"""Control characters, and those that override the direction of a text (Unicode, UAX 9)."""
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without what controls a terminal or the direction of a text."""
+    return UNPRINTABLE.sub("", text.replace("\n", " ").replace("\t", " "))
+
 
 def _clean(text: str) -> str:
     text.encode()  # half of a surrogate pair is no text
-    return UNPRINTABLE.sub("", text)
+    return one_line(text)
 
-
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and those that override the direction of a text (Unicode, UAX 9)."""
 
 Name = Annotated[str, AfterValidator(_clean)]
-"""A text that people chose, without characters that could take over a terminal, a chat or a page."""
+"""A text that people chose, on one line, without characters that could take over a terminal, a chat or a page."""
 
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$")]

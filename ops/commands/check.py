@@ -95,7 +95,7 @@ def _save(path: Path, platform: PlatformName, checks: Sequence[Check]) -> None:
     """Write the checks without the platform's words, which can hold names; ours begin with 'sent'."""
     told = [asdict(one) | {"row": None, "why": one.why if one.why.startswith("sent ") else ""} for one in checks]
     try:
-        path.write_text(json_format.dumps({"platform": platform, "checks": told}, indent=1) + "\n")
+        path.write_text(json_format.dumps({"platform": platform, "checks": told}, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written ({error.strerror})") from None
     say_aside(f"Wrote {path}.")

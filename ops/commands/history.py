@@ -1,6 +1,5 @@
 """`sivera history`: what became of each scheduled time and of each run by hand."""
 
-import sys
 from datetime import timedelta
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from cyclopts.validators import Number
 from pydantic import TypeAdapter
 
 from ops.commands.session import Flag
-from ops.commands.tables import print_table, to_minute
+from ops.commands.tables import print_table, say_json, to_minute
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from sivera.history.rules import Occurrence, Outcome
@@ -45,7 +44,7 @@ def history(
         if job in (None, one.job) and outcome in (None, one.outcome)
     ]
     if json:
-        sys.stdout.write(TypeAdapter(list[Occurrence]).dump_json(found).decode() + "\n")
+        say_json(TypeAdapter(list[Occurrence]).dump_json(found).decode())
         return
     print_table(
         ("scheduled (UTC)", "deployment", "outcome", "began", "took", "run", "message"),
@@ -66,7 +65,7 @@ def history(
 
 
 def _message(one: Occurrence) -> str:
-    said = (one.message or "").split("\n")[0]
+    said = (one.message or "").partition("\n")[0]
     by_hand = "" if one.schedule else "By hand. "
     skipped_by = f" By run {one.skipped_by}." if one.skipped_by else ""
     return f"{by_hand}{said}{skipped_by}"

@@ -3,7 +3,6 @@
 It asks the Prefect server and the database, and does not need collect-metrics to run.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from blocks.server import connect
 from ops.commands.session import Flag, open_resources
-from ops.commands.tables import print_table, say, to_minute
+from ops.commands.tables import print_table, say, say_json, to_minute
 from sivera.alerts.conditions import Kind
 from sivera.alerts.queries import list_open, stale_accounts
 from sivera.clock import read_clock
@@ -52,7 +51,7 @@ def status(*, json: Flag = False) -> int:
     with connect() as client:
         found = read_status(client)
     if json:
-        sys.stdout.write(f"{found.model_dump_json()}\n")
+        say_json(found.model_dump_json())
     else:
         _print(found)
     return 1 if found.attention else 0

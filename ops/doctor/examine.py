@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blocks.server import explain_failures
 from ops.commands.session import Flag
-from ops.commands.tables import say
+from ops.commands.tables import say, say_json
 from ops.doctor import data_checks, prefect_checks
 from ops.doctor.findings import Finding, Installation, Skipped, Verdict, explain, fault
 from ops.stack.folder import FOLDER
@@ -65,7 +65,7 @@ def show(installation: Installation, *, as_json: bool) -> int:
     code = exit_code(found.verdict for found in made.values())
     if as_json:
         checks = [{"name": name, **found.model_dump()} for name, found in made.items()]
-        say(json_format.dumps({"exit_code": code, "checks": checks}, ensure_ascii=False))
+        say_json(json_format.dumps({"exit_code": code, "checks": checks}, ensure_ascii=False))
     return code
 
 

@@ -3,7 +3,6 @@
 May not import prefect at its top; see `ops.stack.prefect_server`.
 """
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag
+from ops.commands.tables import printable, say_json
 from ops.stack.folder import DEMO_FOLDER
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 DEPLOYMENT = "sync-campaigns/all"
-TEAMS = ("한빛 커머스", "Northwind Goods", "Lumen Studio")
+TEAMS = {"한빛 커머스": ("한빛", "KRW"), "Northwind Goods": ("Northwind", "USD"), "Lumen Studio": ("Lumen", "EUR")}
+"""The demo's teams, with the brand and the currency of their ad accounts."""
 CONNECTIONS_AT_ONCE = 4
 SANDBOX_SECONDS = 60
 """How long the sandbox may take to answer: it starts beside the Prefect server, which needs both processors."""
@@ -65,8 +66,8 @@ class Steps:
     console: Console
 
     def say(self, line: str) -> None:
-        """Print a line as it is."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        """Print a line; names in it are no markup."""
+        self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -94,8 +95,7 @@ def demo(
     with open_stack(DEMO_FOLDER, steps.say) as stack:
         result = run_demo(stack, accounts, steps)
         if json:
-            sys.stdout.write(result.model_dump_json(exclude={"succeeded"}) + "\n")
-            sys.stdout.flush()
+            say_json(result.model_dump_json(exclude={"succeeded"}))
         if not exit:
             steps.say("Ctrl-C ends the demo; its data stays in .sivera/demo.")
             stack.watch()
@@ -159,11 +159,12 @@ def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, account
     shares = {team: share + (rank < rest) for rank, team in enumerate(TEAMS)}
     # One after the other: the sandbox numbers them in this order, each time the same.
     grants = [
-        (platform, team, _add_grant(sandbox, platform, shares[team]))
+        (platform, team, _add_grant(sandbox, platform, shares[team], *TEAMS[team]))
         for platform in apps
         for team in TEAMS
         if shares[team]
     ]
+    httpx.post(f"{sandbox}/control/tell_stories", timeout=SANDBOX_SECONDS).raise_for_status()
     clients = {platform: open_client(platform, app) for platform, app in apps.items()}
     engine = open_engine(url)
     with ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
@@ -176,9 +177,9 @@ def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, account
         connection.result()
 
 
-def _add_grant(sandbox: str, platform: PlatformName, accounts: int) -> GrantTokens:
+def _add_grant(sandbox: str, platform: PlatformName, accounts: int, brand: str, currency: str) -> GrantTokens:
     """Add a grant to the sandbox and log in to it."""
-    wanted = {"platform": platform.value, "accounts": accounts}
+    wanted = {"platform": platform.value, "accounts": accounts, "brand": brand, "currency": currency}
     grant = httpx.post(f"{sandbox}/control/add_grant", json=wanted, timeout=SANDBOX_SECONDS)
     tokens = grant.raise_for_status().json()
     seconds = tokens["expires_in"]

@@ -38,7 +38,7 @@ class Folder:
         """Return a secret that only the owner can read, and whether it was made just now."""
         path = self.path / name
         if path.exists():
-            return path.read_text(), False
+            return path.read_text("utf-8"), False
         secret = make()
         write_private(path, secret)
         return secret, True
@@ -83,7 +83,7 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     draft.replace(path)
 

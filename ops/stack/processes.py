@@ -57,9 +57,13 @@ class Child:
         raise StackError(f"{self.name} is not ready after {seconds:.0f} seconds. {self._tail()}")
 
     def _tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        lines = self.log.read_text("utf-8", "replace").splitlines()[-TAIL_LINES:]
         shown = "".join(f"\n  {line}" for line in lines)
         return f"The end of {self.log}:{shown}" if shown else f"It wrote nothing to {self.log}."
+
+
+UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+"""What a child writes and reads is UTF-8, also if our terminal is not."""
 
 
 @contextmanager
@@ -94,7 +98,12 @@ def child_process(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment,
+            # Its log and what it reads are UTF-8, whatever the terminal is.
+            env={
+                **(os.environ if environment is None else environment),
+                "PYTHONUTF8": "1",
+                "PYTHONIOENCODING": "utf-8",
+            },
             cwd=directory,
             start_new_session=True,  # Ctrl-C at a terminal must reach us alone: the order of the end is ours
             pass_fds=held,

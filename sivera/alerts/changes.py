@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from sivera.alerts.conditions import Condition
+from sivera.alerts.conditions import Condition, plain
 from sivera.alerts.options import Channel
 from sivera.models import Alert
 
@@ -68,8 +68,8 @@ def _event(name: str, alert: Alert) -> AlertEvent:
     payload = alert.details | {
         "kind": alert.kind,
         "subject": alert.subject,
-        "title": alert.title,
-        "message": alert.closed_because or alert.message,
+        "title": plain(alert.title),  # an automation may send it to a chat
+        "message": plain(alert.closed_because or alert.message),
         "since": alert.since.astimezone(UTC).isoformat(timespec="seconds"),
         "link": alert.link,
     }

@@ -1,5 +1,6 @@
 """What the rules of alerts work with: the facts that they read, and the conditions that they find."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -7,10 +8,13 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator
 
-from sivera.values import Value
+from sivera.values import Value, one_line
 
 MAX_REASON = 500
-"""Characters of a run's or platform's reason that an alert repeats."""
+"""Of a run's or platform's reason, what an alert repeats."""
+
+MAX_NAME = 60
+"""Of the name of a team, an account or anything else, what an alert repeats. Platforms allow up to 255 characters."""
 
 
 class Kind(StrEnum):
@@ -26,20 +30,48 @@ class Kind(StrEnum):
     BUDGET = "budget"
 
 
-def plain(text: str) -> str:
-    """Return a text on one line, in which no chat finds a mention of everybody."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    # An invisible word joiner: without it Discord and Slack notify everybody at `@everyone` and `<!channel>`.
-    return printable.replace("@", "@\u2060").replace("<", "<\u2060")
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many UTF-16 units, by which chats count: an emoji is two."""
+    units = text.encode("utf-16-le")
+    return text if len(units) <= 2 * most else f"{units[: 2 * most - 2].decode('utf-16-le', 'ignore')}…"
+
+
+def short(name: str) -> str:
+    """Return a name as alerts write it: cut, so that the rest of the message is not."""
+    return cut(name, MAX_NAME)
 
 
 def sentence(reason: str) -> str:
     """Return a run's or platform's reason as a sentence that is not too long."""
-    text = reason[:MAX_REASON].rstrip(".")
+    text = cut(reason, MAX_REASON).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 
 
-Plain = Annotated[str, AfterValidator(plain)]
+_MARKUP = re.compile(
+    r"""[*~<>@`\\]
+    | \A[#+-]  # a heading or a list
+    | ](?=[(\[])  # a link
+    | \|(?=\|)  # a spoiler
+    | (?<![^\W_])_ | _(?![^\W_])  # emphasis, but not within a word
+    | &(?=\#?\w+;)  # an entity
+    | :(?=//|[\w+-]*[^\W\d][\w+-]*:)  # an address, or the name of an emoji
+    | (?<=[^\W_])\.(?=(?!md\b)[^\W\d_]{2})  # the name of a host, but not of the guide
+    """,
+    re.VERBOSE,
+)
+_LIKENESS = dict(zip("*~<>@`\\#+-]|_&:.", "∗∼‹›＠'∖＃＋−］│ˍ＆∶․", strict=True))  # noqa: RUF001 - they look like it
+
+
+def plain(text: str) -> str:
+    """Return a text in which no service finds markup, a mention or a link, as long and as legible as before.
+
+    Names and reasons come from people whom we do not know. Each service escapes in another way, and some in none; so
+    the characters that mean something are replaced by others that look alike.
+    """
+    return _MARKUP.sub(lambda found: _LIKENESS[found.group()], text)
+
+
+Line = Annotated[str, AfterValidator(one_line)]
 
 
 class Condition(Value):
@@ -52,8 +84,8 @@ class Condition(Value):
 
     kind: Kind
     subject: str
-    title: Plain
-    message: Plain
+    title: Line
+    message: Line
     since: datetime
     link: str = ""
     level: int | None = None

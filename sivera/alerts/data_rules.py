@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import BrokenGrant, Condition, EndingGrant, Kind, StaleAccount, sentence
+from sivera.alerts.conditions import BrokenGrant, Condition, EndingGrant, Kind, StaleAccount, sentence, short
 from sivera.links import Links
 
 MOST_NAMES = 5
@@ -73,7 +73,7 @@ def _of_grant(
     condition = Condition(
         kind=kind,
         subject=str(grant.id),
-        title=f"{grant.platform} grant {grant.id} ({grant.name}) of team {grant.team} {what}",
+        title=f"{grant.platform} grant {grant.id} ({short(grant.name)}) of team {short(grant.team)} {what}",
         message=message,
         since=since,
         link=links.page("artifacts/key/refresh-tokens-failures"),
@@ -94,7 +94,7 @@ def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int,
         condition = Condition(
             kind=Kind.STALE_DATA,
             subject=f"account-{one.id}",
-            title=f"{one.platform} account {one.id} ({one.name}) of team {one.team} {what}",
+            title=f"{one.platform} account {one.id} ({short(one.name)}) of team {short(one.team)} {what}",
             message=f"{sentence(one.error or why)} To try at once: sivera accounts sync {one.id}"
             + (" --full" if one.lacks_full else ""),
             since=one.since,
@@ -128,4 +128,4 @@ def _names(accounts: Sequence[str]) -> str:
     if not accounts:
         return "no active account"
     more = len(accounts) - MOST_NAMES
-    return f"the accounts {', '.join(accounts[:MOST_NAMES])}{f' and {more} more' if more > 0 else ''}"
+    return f"the accounts {', '.join(map(short, accounts[:MOST_NAMES]))}{f' and {more} more' if more > 0 else ''}"

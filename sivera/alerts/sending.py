@@ -9,14 +9,14 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.alerts import queries
-from sivera.alerts.conditions import Kind
+from sivera.alerts.conditions import Kind, cut, plain
 from sivera.alerts.options import Channel
 from sivera.clock import read_clock
 from sivera.models import Alert
 from sivera.values import Value
 
 MAX_MESSAGE = 2_000
-"""Characters that Discord takes in all."""
+"""What Discord takes in all. No other chat takes less; see `blocks.apprise_url` for what is no chat."""
 
 MAX_TITLE = 250
 
@@ -101,12 +101,8 @@ def message_of(alert: Alert, channel: Channel, now: datetime) -> Message | None:
 
 
 def _message(alert: Alert, start: str, text: str) -> Message:
-    title = _cut(f"{start}: {alert.title}", MAX_TITLE)
+    title = cut(plain(f"{start}: {alert.title}"), MAX_TITLE)
     link = f"\n{alert.link}" if alert.link else ""
     # Two characters stand between title and body.
-    body = _cut(text, MAX_MESSAGE - len(title) - len(link) - 2) + link
+    body = cut(plain(text), MAX_MESSAGE - len(title.encode("utf-16-le")) // 2 - len(link) - 2) + link
     return Message(alert.id, alert.closed_at is not None, title, body)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

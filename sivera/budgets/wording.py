@@ -3,12 +3,13 @@
 Amounts have the decimals that reports use. Amounts in two currencies are never added.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from babel.numbers import get_currency_precision
 
-from sivera.alerts.conditions import Condition, Kind
+from sivera.alerts.conditions import Condition, Kind, short
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
 
@@ -24,10 +25,11 @@ def format_money(amount: Decimal, currency: str) -> str:
     return f"{amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):,.{places}f} {currency}"
 
 
-def describe(reading: Reading) -> str:
-    """Name a budget with its team, account and period."""
-    account = f"{reading.platform.value} {reading.account}" if reading.platform else reading.account
-    return f"{reading.team}: {account}, {reading.name} ({reading.period.span.value})"
+def describe(reading: Reading, name: Callable[[str], str] = str) -> str:
+    """Name a budget with its team, account and period, each name as `name` writes it."""
+    account = name(reading.account)
+    account = f"{reading.platform.value} {account}" if reading.platform else account
+    return f"{name(reading.team)}: {account}, {name(reading.name)} ({reading.period.span.value})"
 
 
 def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> Condition:
@@ -36,7 +38,7 @@ def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> 
     return Condition(
         kind=Kind.BUDGET,
         subject=reading.subject,
-        title=f"{level} % of a budget is spent. {describe(reading)}",
+        title=f"{level} % of a budget is spent. {describe(reading, short)}",
         message=spent_message(reading),
         since=now,
         link=link,

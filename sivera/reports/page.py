@@ -8,12 +8,14 @@ from math import floor, log10
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from sivera.pages import PLATFORM_COLOURS
 from sivera.reports.coverage import Known
 from sivera.reports.figures import OF_ONE_PLATFORM, Figures, Report, Section, change, comparable
 from sivera.reports.rules import CHART_DAYS, chart_since
 from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer, conversion_text
+from sivera.values import one_line
 
 MOST_LINES = 50
 """Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
@@ -79,13 +81,20 @@ def render(report: Report, at: datetime, language: Language) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("sivera.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["name"] = _name
+    return environment
+
+
+def _name(text: str) -> Markup:
+    """Return a name that neither is markup nor changes the direction of the text around it."""
+    return Markup("<bdi>{}</bdi>").format(one_line(text))
 
 
 def _measures_of(section: Section) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from sivera.reports.figures import OF_ONE_PLATFORM, Figures, Line, Report, Section
 from sivera.reports.rules import Period
+from sivera.values import one_line
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas")
 NAMES = ("platform", "account_id", "account", "campaign_id", "campaign")
 COLUMNS = ("day", "period", "currency", "level", *NAMES, *MEASURES, "known", "since", "why")
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA_STARTS = ("=", "+", "-", "@", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, full-width signs too (OWASP, "CSV Injection")."""
 
 DECIMALS = Decimal("0.000001")
@@ -76,8 +77,9 @@ def _measures(section: Section, line: Line, figures: Figures) -> dict[str, objec
 
 
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) or text.startswith(FORMULA_STARTS) else text
+    """Return a text on one line that no spreadsheet takes for a formula."""
+    text = one_line(text)
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
 def _number(number: Decimal | int | None) -> str:

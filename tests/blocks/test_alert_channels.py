@@ -1,5 +1,9 @@
 """The channels of alerts: their URLs, their blocks, and the watchdog on a real Prefect server."""
 
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
 import pytest
 from prefect.blocks.notifications import DiscordWebhook, SlackWebhook
 from prefect.client.schemas.objects import BlockDocument
@@ -10,14 +14,27 @@ from blocks.alert_channels import WATCHDOG, find_channels, to_block
 from blocks.apprise_url import AppriseUrl
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
+from sivera.alerts.conditions import BrokenGrant, Links, plain
+from sivera.alerts.data_rules import grant_conditions
 from sivera.alerts.options import Channel
+from sivera.alerts.sending import message_of
 from sivera.errors import ConfigurationError
+from sivera.models import Alert
+from sivera.values import PlatformName
+from tests.chats import Chats, chats
 
 SLACK = "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue"
 DISCORD = "https://discord.com/api/webhooks/123456789012345678/s3cretvalue"
 URL = "json://user:s3cretvalue@127.0.0.1:9/hook"
 CHANNELS = {Channel.SLACK: SecretStr(SLACK), Channel.DISCORD: SecretStr(DISCORD), Channel.URL: SecretStr(URL)}
 CHANGE = f"automation/{WATCHDOG}"
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
+    """What stands for the services."""
+    with chats(tmp_path_factory.mktemp("chats")) as receiver:
+        yield receiver
 
 
 @pytest.mark.parametrize(
@@ -44,6 +61,63 @@ def test_the_blocks_are_prefect_s_own_where_it_has_one() -> None:
     assert isinstance(discord, DiscordWebhook)
     assert discord.webhook_id.get_secret_value() == "123456789012345678"
     assert isinstance(other, AppriseUrl)
+
+
+MARKUP = re.compile(
+    r"""[*~`<>@\\]|]\(|://|\|\||\b_|_\b|&\w+;|\bevil\.example|:\w+:|^[#+-]|[\x00-\x09\x0b-\x1f]""", re.MULTILINE
+)
+"""What one service or another reads as more than text."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "[Reconnect here](https://evil.example)",
+        "![x](http://evil.example/a.png)",
+        "*b* **b** ~s~ ~~s~~ _e_ __e__ a_ `c` ```c``` ||s||",
+        "<!channel> <!here|x> !channel> <@U123> <#C1> <https://evil.example|text> <script>",
+        "@everyone @here @channel a@evil.example",
+        "&lt;!channel&gt; &amp;lt; &#60;",
+        "two\nlines\r\n# heading",
+        "www.evil.example discord.evil.example/x evil.example HTTPS://evil.example",
+        ":fire: \\*x\\*",
+        "\x1b[2J",
+    ],
+)
+def test_a_name_is_plain_text_in_every_chat(name: str, services: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", services.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(services.authority))
+    services.messages.clear()
+    since = datetime(2026, 11, 24, tzinfo=UTC)
+    grant = BrokenGrant(7, name, PlatformName.GOOGLE, name, name, since, [name])
+    (one,) = grant_conditions([grant], set(), 3, Links(ui_url="http://ui"))
+    columns = one.model_dump(include={"title", "message", "link", "since"})
+    message = message_of(Alert(id=1, kind=one.kind, open_receipts={}, **columns), Channel.URL, since)
+    assert message
+    hooks = [f"json://127.0.0.1:{services.port}/hook?format={way}" for way in ("text", "markdown", "html")]
+    urls = [(Channel.SLACK, SLACK), (Channel.DISCORD, DISCORD), *((Channel.URL, hook) for hook in hooks)]
+    for channel, url in urls:
+        to_block(channel, SecretStr(url)).notify(message.body, message.title)
+    assert len(services.messages) == len(urls)
+    for sent in services.messages:
+        text, _, link = sent.text.replace("\r", "").rpartition("\n")
+        assert text.count("\n") == 2
+        assert link == "http://ui/artifacts/key/refresh-tokens-failures"
+        assert not MARKUP.findall(text)
+        assert "must be connected again" in text
+        assert "A user of the team must log in again: 'sivera credentials list' says how." in text
+
+
+def test_an_ordinary_name_stays_as_it_is() -> None:
+    name = "[KR] Brand_Search - Q4 | A&B #1 (new), v1.2 30:70"
+    assert plain(name) == name
+
+
+@pytest.mark.parametrize(
+    "url", ["mailto://u:p@example.com", "tgram://123456789:abcdefg_hijklmnop/lead2gold/?format=html"]
+)
+def test_other_services_get_plain_text_too(url: str) -> None:
+    assert [one.notify_format for one in to_block(Channel.URL, SecretStr(url))._apprise_client] == ["text"]
 
 
 def watchdogs() -> list[Automation]:

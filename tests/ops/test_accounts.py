@@ -271,7 +271,7 @@ ROW = (
 def test_into_a_pipe_each_row_is_a_line_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("a", "b", "c", "d", "e", "f"), [ROW] * 2, "empty", ["note " * 40])
     (_, row, _, _, note) = capsys.readouterr().out.splitlines()
-    assert row.split() == " ".join(ROW).replace("\x1b", "\ufffd").replace("\n", "\ufffd").split()
+    assert row.split() == " ".join(ROW).replace("\x1b", "").replace("\n", " ").split()
     assert note.split() == ["note"] * 40
 
 

@@ -49,13 +49,28 @@ def test_any_chart_can_become_a_picture_in_markdown() -> None:
     assert svg_of(image).tag == "{http://www.w3.org/2000/svg}svg"
 
 
-@pytest.mark.parametrize("name", ["a|b", "<img src=x>", "[x](javascript:y)", "`c`", "&lt;", "*b*", "a\nb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a|b",
+        "<img src=x>",
+        "[x](javascript:y)",
+        "`c`",
+        "&lt;",
+        "*b*",
+        "a\nb",
+        "a@evil.example",
+        "https://evil.example",
+        "www.evil.example",
+        "![i](x)",
+    ],
+)
 def test_a_name_stays_text_in_one_cell(name: str) -> None:
     line = pages.table(["name", "n"], [(name, 1234567)]).splitlines()[-1]
     cell, number = line.removeprefix("| ").removesuffix(" |").rsplit(" | ", 1)
     assert number == "1,234,567"
     assert cell.replace("\\", "") == name.replace("\n", " ")
-    assert all(cell[at - 1] == "\\" for at, character in enumerate(cell) if character in "|<>[]()`&*")
+    assert all(cell[at - 1] == "\\" for at, character in enumerate(cell) if character in "|<>[]()`&*@:!.")
 
 
 def test_a_long_list_says_where_the_rest_is() -> None:

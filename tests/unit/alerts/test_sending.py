@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from sivera.alerts.conditions import Kind
+from sivera.alerts.conditions import BrokenGrant, Kind, Links
+from sivera.alerts.data_rules import grant_conditions
 from sivera.alerts.options import Channel
-from sivera.alerts.sending import MAX_MESSAGE, MOST_AT_ONCE, Sent, message_of, send_messages
+from sivera.alerts.sending import MAX_MESSAGE, MOST_AT_ONCE, Message, Sent, message_of, send_messages
 from sivera.models import Alert
+from sivera.values import PlatformName
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -73,8 +75,25 @@ def test_what_the_messages_say() -> None:
     for long in ({"title": "t" * 3000}, {"message": "m" * 3000}, {"title": "t" * 3000, "message": "m" * 3000}):
         found = message_of(alert(**long), Channel.SLACK, NOW)
         assert found
-        assert len(f"{found.title}\r\n{found.body}") <= MAX_MESSAGE, "it fits Discord"
+        assert units(found) <= MAX_MESSAGE, "it fits Discord"
         assert found.body.endswith("\nhttp://ui/run"), "with its link"
+
+
+def units(message: Message) -> int:
+    return len(f"{message.title}\r\n{message.body}".encode("utf-16-le")) // 2
+
+
+@pytest.mark.parametrize("letter", ["n", "@", "_", "\U0001f525", "한"])
+def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -> None:
+    name = letter * 255
+    grant = BrokenGrant(7, name, PlatformName.AMAZON, name, name * 3, NOW, [name] * 7)
+    (one,) = grant_conditions([grant], set(), 3, Links(ui_url="http://ui"))
+    found = message_of(alert(title=one.title, message=one.message, link=one.link), Channel.DISCORD, NOW)
+    assert found
+    assert units(found) <= MAX_MESSAGE
+    assert found.title.endswith("must be connected again")
+    assert "'sivera credentials list' says how.\nSince 2026" in found.body
+    assert found.body.endswith("\nhttp://ui/artifacts/key/refresh-tokens-failures")
 
 
 @dataclass

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Account, Figures, Grant, World
+from sandbox.figures import ZERO, Figures
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
 from sivera.breaker import Breaker
 from sivera.errors import PlatformError
 from sivera.platforms import CLIENTS, open_client

@@ -9,7 +9,7 @@ import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sandbox.faults import ABSENT, Fault, FaultKind
-from sandbox.world import ZERO, Figures
+from sandbox.figures import ZERO, Figures
 from sivera.breaker import OUTAGE_AFTER, Breaker
 from sivera.errors import (
     AccountInaccessible,
@@ -304,6 +304,17 @@ def test_an_odd_total_is_left_out_and_mostly_odd_ones_are_an_error(new_desk: New
 
 
 IDS = {GOOGLE: "campaign.id", META: "id", AMAZON: "campaignId", TIKTOK: "campaign_id"}
+
+
+def test_what_is_stored_of_a_name_is_text_on_one_line(desk: Desk) -> None:
+    campaign = next(iter(desk.site.campaigns))
+    name = "\x00a\x1b[2J\r\n\u202eb\u2066\tc\u061c 가\u0301 \U0001f468\u200d\U0001f469"
+    desk.world.change_campaign(desk.platform, desk.site.id, campaign, name=name)
+    desk.site.name = name
+    names = [c.name for listing in desk.listings() for c in listing.campaigns if c.external_id == campaign]
+    assert {*names, *(account.name for account in desk.client.list_accounts(desk.tokens).accounts)} == {
+        "a[2J b c 가\u0301 \U0001f468\u200d\U0001f469"
+    }
 
 
 def test_the_name_of_an_odd_row_is_printable(desk: Desk) -> None:

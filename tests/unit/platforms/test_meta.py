@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from sandbox.faults import Fault, FaultKind, Quota
-from sandbox.world import CLIENT_SECRET, Figures, Grant, World
+from sandbox.figures import Figures
+from sandbox.world import CLIENT_SECRET, Grant, World
 from sivera.errors import (
     AccountInaccessible,
     InvalidReply,

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from sandbox.faults import Fault, FaultKind
+from sandbox.figures import Figures
 from sandbox.tiktok import unlisted_spend
-from sandbox.world import Figures
 from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply, Unavailable
 from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.tiktok_pages import ReportCut

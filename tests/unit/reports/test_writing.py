@@ -1,5 +1,6 @@
 """Reports as they are written: real PostgreSQL, real files."""
 
+import html
 import math
 import re
 import signal
@@ -15,7 +16,7 @@ from sivera.reports.options import ReportOptions
 from sivera.reports.summary import ReportTally
 from sivera.reports.texts import CONVERSIONS, PURCHASES, TEXTS, UNDEFINED, Language
 from sivera.reports.writing import NotKeptError, ReportDependencies, plan_reports, revise_reports, write_reports
-from sivera.values import PlatformName
+from sivera.values import UNPRINTABLE, PlatformName
 from tests.unit.grants.processes import run
 from tests.unit.reports.books import DAY, NEXT_MORNING, ONE_DAY, Books
 from tests.unit.reports.killed import write_and_die
@@ -466,6 +467,7 @@ HOSTILE = (
     "  =1+1",
     "\uff1d1+1",
     'it\'s, "quoted"\nand broken',
+    "\u202etxet \x1b[2J\u2066\u061c",
 )
 
 
@@ -502,6 +504,9 @@ def test_a_name_is_text_and_nothing_else(hostile: Books) -> None:
     assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "{{ 7 * 7 }}" in page
+    assert f"<h1><bdi>{html.escape(HOSTILE[0])}</bdi></h1>" in page
+    assert page.count("<bdi>txet [2J</bdi>") > 0
+    assert not UNPRINTABLE.search(page)
     policy = next(a["content"] for tag, a in elements.found if tag == "meta" and "content" in a and "http-equiv" in a)
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
     assert not re.search(r"""(?:src|href)=["'](?!#)""", page), "the page needs nothing else"
@@ -509,7 +514,7 @@ def test_a_name_is_text_and_nothing_else(hostile: Books) -> None:
 
 def test_no_cell_is_a_formula(hostile: Books) -> None:
     rows = hostile.table()
-    assert {row["campaign"] for row in rows} >= {f"'{name}" for name in HOSTILE[4:11]}
+    assert {row["campaign"] for row in rows} >= {f"'{name}".replace("\t", " ") for name in HOSTILE[4:11]} | {"txet [2J"}
     assert {row["campaign_id"] for row in rows} >= {"google:=1+1"}
     numbers = {"spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas"}
     for row in rows:

@@ -66,6 +66,11 @@ class Case:
     arrange: Callable[[Desk], None] = lambda _: None
 
 
+def _add_grants(desk: Desk) -> None:
+    for platform in PlatformName:
+        desk.world.add_grant(platform)
+
+
 FIGURES = {"impressions": 9, "clicks": 2, "spend": "1.25", "conversions": 0, "conversion_value": 0}
 
 CASES = {
@@ -81,6 +86,13 @@ CASES = {
         True,
         False,
         lambda desk: desk.world.revoke_grant(desk.grant.id),
+    ),
+    "tell_stories": Case(
+        lambda _: {},
+        lambda desk: any(grant.data_access_ends for grant in desk.world.grants.values()),
+        False,
+        True,
+        _add_grants,
     ),
     "remove_campaign": Case(lambda desk: desk.of_account | {"campaign_id": CAMPAIGN}, Desk.ids, [CAMPAIGN], []),
     "hard_delete_campaign": Case(

@@ -20,7 +20,8 @@ from facebook_business.session import FacebookSession
 from sandbox import meta_fields
 from sandbox import meta_json as wire
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Account, Figures, Grant, World
+from sandbox.figures import ZERO, Figures
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
 from sivera.platforms import meta, meta_json
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 from tests.conftest import PATIENCE_SECONDS

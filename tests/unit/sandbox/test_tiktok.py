@@ -12,7 +12,8 @@ import pytest
 from business_api_client.tiktok_business.tiktok_exceptions import TiktokSDKError
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, ZERO, Figures, Grant, World
+from sandbox.figures import ZERO, Figures
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import PATIENCE_SECONDS
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from sandbox.app import create_app
+from sandbox.figures import ZERO, Figures
 from sandbox.server import KEEP_ALIVE_SECONDS, _server
-from sandbox.world import ZERO, Account, Campaign, Figures, World
+from sandbox.world import Account, Campaign, World
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import NOW
 

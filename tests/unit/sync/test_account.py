@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import ZERO, Account, Campaign, Figures, Grant, World
+from sandbox.figures import ZERO, Figures
+from sandbox.world import Account, Campaign, Grant, World
 from sivera.breaker import Breaker
 from sivera.errors import Unavailable
 from sivera.sync.account import sync_account

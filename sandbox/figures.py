@@ -1,0 +1,79 @@
+"""What campaigns of the sandbox do on a day: they keep within their budgets, have weekdays, and sell more in winter."""
+
+import hashlib
+import random
+from dataclasses import astuple, dataclass
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+WHOLE_CURRENCIES = frozenset({"KRW", "JPY", "TWD"})
+
+WEEKDAYS = (90, 88, 88, 90, 94, 82, 78)
+"""From Monday on, percent of a usual day."""
+MONTHS = (84, 84, 86, 88, 90, 88, 84, 84, 90, 94, 100, 98)
+"""From January on. On no day does a campaign spend more than its daily budget, if nobody restates its figures."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a campaign did on one day; money in major units."""
+
+    impressions: int
+    clicks: int
+    spend: Decimal
+    conversions: Decimal
+    conversion_value: Decimal
+
+    def __add__(self, other: "Figures") -> "Figures":
+        """Return the sums."""
+        return Figures(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def times(self, factor: int) -> "Figures":
+        """Return all of it as many times."""
+        return Figures(*(mine * factor for mine in astuple(self)))
+
+
+ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
+
+
+class Habits(NamedTuple):
+    """How a campaign usually does: what it spends on a day, on a click and earns by a conversion, in cents.
+
+    Of 1,000 impressions, `clicks` are clicked on; of 1,000 clicks, `conversions` convert.
+    """
+
+    day: int
+    click: int
+    clicks: int
+    conversions: int
+    value: int
+
+
+def make_habits(rng: random.Random, day: int) -> Habits:
+    """Return the habits of a campaign that spends so many cents on a day."""
+    return Habits(day, rng.randrange(20, 160), rng.randrange(5, 60), rng.randrange(10, 70), rng.randrange(1_500, 9_000))
+
+
+def make_figures(seed: int, campaign_id: str, habits: Habits, day: date, currency: str) -> Figures:
+    """Return what a campaign does on a day, always the same."""
+    rng = make_rng(seed, campaign_id, day)
+    share = WEEKDAYS[day.weekday()] * MONTHS[day.month - 1] * rng.randrange(85, 106)
+    clicks = habits.day * share // (habits.click * 1_000_000)
+    if not clicks or not rng.randrange(20):
+        return ZERO  # platforms leave such days out
+    unit = Decimal(10) if currency in WHOLE_CURRENCIES else Decimal("0.01")
+    conversions = clicks * habits.conversions * rng.randrange(60, 141) // 100_000
+    return Figures(
+        impressions=clicks * 1000 // habits.clicks + rng.randrange(100),
+        clicks=clicks,
+        spend=(clicks * habits.click - rng.randrange(habits.click)) * unit,
+        conversions=Decimal(conversions),
+        conversion_value=conversions * habits.value * unit,
+    )
+
+
+def make_rng(*parts: object) -> random.Random:
+    """Return a generator that depends only on its parts (Python's own hash changes from run to run)."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return random.Random(int.from_bytes(digest, "big"))

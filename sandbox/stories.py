@@ -1,0 +1,67 @@
+"""What happens to the teams of the demo: a few things that a person would want to know of."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from sandbox.figures import ZERO
+from sandbox.world import Account, Campaign, Grant, World
+from sivera.values import BudgetKind, CampaignStatus, PlatformName
+
+MANY_TIMES = Decimal("2.5")
+"""How often a campaign that runs away spends its daily budget. Google may spend it twice on one day."""
+
+GONE = Decimal("0.86")
+"""The share of the nearly spent budget that is gone."""
+
+LOGIN_ENDS = timedelta(days=6)
+
+
+def tell_stories(world: World) -> None:
+    """Let things happen to the newest accounts of the world, as of now.
+
+    On Google a campaign runs away since yesterday. On TikTok one was paused two days ago. On Meta one has spent most of
+    its lifetime budget in three weeks, and the data access of a grant ends soon.
+    """
+    account, campaign = _largest(world, PlatformName.GOOGLE, BudgetKind.DAILY)
+    today = account.today(world.clock.now())
+    usual = next(made for n in range(2, 9) if (made := world.figures(account, campaign, today - timedelta(n))) != ZERO)
+    much = usual.times(int(campaign.budget * MANY_TIMES / usual.spend) + 1)
+    for day in (today - timedelta(days=1), today):
+        world.restate(campaign.id, day, much)
+
+    account, campaign = _largest(world, PlatformName.TIKTOK, BudgetKind.DAILY)
+    world.change_campaign(account.platform, account.id, campaign.id, state=CampaignStatus.PAUSED)
+    stopped = account.today(world.clock.now()) - timedelta(days=2)
+    world.change_campaign(account.platform, account.id, campaign.id, stopped=stopped)
+
+    account, campaign = _largest(world, PlatformName.META, BudgetKind.LIFETIME)
+    today = account.today(world.clock.now())
+    begun = today - timedelta(days=20)
+    days = (begun + timedelta(days=n) for n in range(21))
+    spent = sum((world.figures(account, campaign, day).spend for day in days), Decimal(0))
+    world.change_campaign(
+        account.platform,
+        account.id,
+        campaign.id,
+        created=world.clock.now() - timedelta(days=21),
+        start=begun,
+        end=today + timedelta(days=4),
+        budget=(spent / GONE).quantize(Decimal(1)),
+    )
+    _grants(world, PlatformName.META)[-1].data_access_ends = world.clock.now() + LOGIN_ENDS
+
+
+def _grants(world: World, platform: PlatformName) -> list[Grant]:
+    return [grant for grant in world.grants.values() if grant.platform is platform]
+
+
+def _largest(world: World, platform: PlatformName, kind: BudgetKind) -> tuple[Account, Campaign]:
+    """Return the running campaign with the largest budget of a kind, and its account: of the second grant, if any."""
+    grant = _grants(world, platform)[:2][-1]
+    running = [
+        (account, campaign)
+        for account in world.accounts_of(grant)
+        for campaign in account.campaigns.values()
+        if campaign.state is CampaignStatus.ACTIVE and campaign.budget_kind is kind
+    ]
+    return max(running, key=lambda one: one[1].budget)
