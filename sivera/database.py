@@ -2,14 +2,16 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from select import POLLIN, poll
+from typing import Any, NamedTuple
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from sivera.errors import ConfigurationError
@@ -66,11 +68,10 @@ def open_engine(
 
     Nothing is connected yet; see `check`.
     """
-    return create_engine(
+    engine = create_engine(
         parse_url(url) if isinstance(url, str) else url,
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=True,
         # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,
         connect_args={
@@ -84,6 +85,25 @@ def open_engine(
             "options": f"-c statement_timeout={statement_seconds}s -c timezone=UTC",
         },
     )
+    event.listen(engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Let the pool connect again if the server has closed this connection, which its keepalives notice too.
+
+    That is known here already: a ping (`pool_pre_ping`) would be a round trip for each transaction.
+    """
+    socket = poll()
+    try:
+        socket.register(connection.fileno(), POLLIN)
+        if not socket.poll(0):
+            return
+        connection.pgconn.consume_input()  # a notice, perhaps, and nothing after it
+    except psycopg.Error:
+        raise InvalidatePoolError from None
+    if socket.poll(0):
+        raise InvalidatePoolError
 
 
 def check(engine: Engine) -> None:

@@ -5,7 +5,21 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, Text, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
@@ -56,16 +70,32 @@ _INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam(
 # An approval that came since the sync began is for the next one.
 _APPROVED = case((_PARTS.c.approved == bindparam("seen"), _INSERT.excluded.approved), else_=_PARTS.c.approved)
 _KNOWN = bindparam("known", type_=_PARTS.c.as_of.type)
-_WRITE = precompiled(
-    _INSERT.on_conflict_do_update(
-        index_elements=_KEY,
-        set_={name: _INSERT.excluded[name] for name in STATE} | {"approved": _APPROVED},
-        where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
-    ).returning(_PARTS.c.account_id)
+_WRITE_PART = _INSERT.on_conflict_do_update(
+    index_elements=_KEY,
+    set_={name: _INSERT.excluded[name] for name in STATE} | {"approved": _APPROVED},
+    where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
+).returning(_PARTS.c.account_id)
+_WRITE = precompiled(_WRITE_PART)
+
+
+def _sums(prefix: str) -> dict[str, ColumnElement[Any]]:
+    return {name: bindparam(f"{prefix}{name}", type_=_ACCOUNTS.c[name].type) for name in account_state({})}
+
+
+_WRITTEN = _WRITE_PART.cte("written")
+_WRITE_AND_SUM_UP = precompiled(
+    update(_ACCOUNTS).where(_ACCOUNTS.c.id == _WRITTEN.c.account_id).values(_sums("sum_")).returning(_ACCOUNTS.c.id)
 )
 
 
-def write_part(session: Session, account_id: int, part: Part, state: PartState, known: PartState) -> bool:
+def write_part(
+    session: Session,
+    account_id: int,
+    part: Part,
+    state: PartState,
+    known: PartState,
+    summed: Mapping[Part, PartState] | None = None,
+) -> bool:
     """Write the state of a part, unless a sync that began later was faster. Return whether it was written.
 
     Args:
@@ -74,13 +104,17 @@ def write_part(session: Session, account_id: int, part: Part, state: PartState, 
         part: The part.
         state: Its new state.
         known: Its state when the sync began: if `as_of` is the same still, no other sync was there, whatever its value.
+        summed: The states of all parts, to sum the account up with the same statement; None leaves that for later.
     """
     row = state.model_dump()
     rows = row["left_out_rows"]
     row["left_out_rows"] = None if rows is None else orjson.dumps(rows).decode()
     row |= {"account_id": account_id, "kind": part.kind, "ad_product": part.product}
     row |= {"known": known.as_of, "seen": known.approved}
-    return session.scalar(_WRITE, row) is not None
+    if summed is None:
+        return session.scalar(_WRITE, row) is not None
+    row |= {f"sum_{name}": value for name, value in account_state(summed).items()}
+    return session.scalar(_WRITE_AND_SUM_UP, row) is not None
 
 
 def forget_product(session: Session, account_id: int, product: str) -> None:
@@ -91,11 +125,7 @@ def forget_product(session: Session, account_id: int, product: str) -> None:
     )
 
 
-_SUM_UP = precompiled(
-    update(_ACCOUNTS)
-    .where(_ACCOUNTS.c.id == bindparam("account"))
-    .values({name: bindparam(name, type_=_ACCOUNTS.c[name].type) for name in account_state({})})
-)
+_SUM_UP = precompiled(update(_ACCOUNTS).where(_ACCOUNTS.c.id == bindparam("account")).values(_sums("")))
 
 
 def sum_up(session: Session, account_id: int, states: Mapping[Part, PartState]) -> None:
@@ -148,6 +178,18 @@ def read_requests(session: Session, account_id: int) -> dict[str, list[KnownRequ
     return found
 
 
+_ASKED = ("account_id", "report_id", "ad_product", "since", "until", "requested_at")
+_ADD_REQUEST = precompiled(
+    insert(_REQUESTED)
+    .values({name: bindparam(name, type_=_REQUESTED.c[name].type) for name in _ASKED})
+    .on_conflict_do_update(
+        index_elements=["account_id", "report_id"],
+        set_={"failed_collections": literal_column("0"), "ended_at": null()},
+        where=_REQUESTED.c.collected.is_(False),
+    )
+)
+
+
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
     """Remember a request.
 
@@ -161,15 +203,7 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
         "until": request.window.until,
         "requested_at": request.requested_at,
     }
-    session.execute(
-        insert(ReportRequest)
-        .values(row)
-        .on_conflict_do_update(
-            index_elements=["account_id", "report_id"],
-            set_={"failed_collections": 0, "ended_at": None},
-            where=ReportRequest.collected.is_(False),
-        )
-    )
+    session.execute(_ADD_REQUEST, row)
 
 
 def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:

@@ -35,8 +35,8 @@ CAMPAIGN_COLUMNS = (
 )
 
 # Whatever is listed is not missing any more.
-_UPSERT_CAMPAIGNS = upsert(
-    Campaign, key=("external_id",), columns=CAMPAIGN_COLUMNS, given=("missing_since",), returning=("status",)
+_UPSERT_CAMPAIGNS = precompiled(
+    upsert(Campaign, key=("external_id",), columns=CAMPAIGN_COLUMNS, given=("missing_since",), returning=("status",))
 )
 
 
@@ -122,15 +122,15 @@ def hold_campaigns(session: Session, account_id: int, ids: Sequence[str], now: d
 
 
 _METRICS = TypeAdapter(Sequence[values.DailyMetrics])
-_UPSERT_METRICS = upsert(
-    CampaignDailyMetric,
-    key=("campaign_id", "day"),
-    columns=tuple(values.DailyMetrics.model_fields),
-    given=("ad_product", "missing_since"),
-)
+_METRICS_OF: dict[str, tuple[str, ...]] = {
+    "key": ("campaign_id", "day"),
+    "columns": tuple(values.DailyMetrics.model_fields),
+    "given": ("ad_product", "missing_since"),
+}
+_UPSERT_METRICS = precompiled(upsert(CampaignDailyMetric, **_METRICS_OF))
 
 
-def _end_missing() -> TextClause:
+def _replace() -> TextClause:
     table = cast("Table", CampaignDailyMetric.__table__)
     rows = incoming(table, ("campaign_id", "day"))
     is_listed = (
@@ -143,9 +143,9 @@ def _end_missing() -> TextClause:
         .exists()
     )
     mine = (
-        table.c.account_id == bindparam("account"),
+        table.c.account_id == bindparam("account_id"),
         table.c.day.between(bindparam("since", type_=Date), bindparam("until", type_=Date)),
-        table.c.ad_product.is_not_distinct_from(bindparam("product", type_=Text)),
+        table.c.ad_product.is_not_distinct_from(bindparam("ad_product", type_=Text)),
         ~select(rows.c.day).where(rows.c.campaign_id == table.c.campaign_id, rows.c.day == table.c.day).exists(),
         or_(bindparam("deleted_too", type_=Boolean), is_listed),
     )
@@ -155,7 +155,7 @@ def _end_missing() -> TextClause:
     )
     # A row is deleted or held, never both.
     deleted = delete(table).where(*mine, is_over).returning(table.c.day).cte("deleted")
-    since = func.coalesce(table.c.missing_since, bindparam("at", type_=DateTime(timezone=True)))
+    since = func.coalesce(table.c.missing_since, bindparam("now", type_=DateTime(timezone=True)))
     held = (
         update(table)
         .where(*mine, func.coalesce(is_over, false()).is_(False))
@@ -163,11 +163,12 @@ def _end_missing() -> TextClause:
         .returning(table.c.day)
         .cte("held")
     )
-    counts = (select(func.count()).select_from(cte).scalar_subquery() for cte in (deleted, held))
+    written = upsert(CampaignDailyMetric, **_METRICS_OF).cte("written")
+    counts = (select(func.count()).select_from(cte).scalar_subquery() for cte in (deleted, held, written))
     return precompiled(select(*counts))
 
 
-_END_MISSING = _end_missing()
+_REPLACE = _replace()
 
 
 class Replaced(NamedTuple):
@@ -185,16 +186,14 @@ def replace_window(
     A day with spend is deleted only if an earlier reading, not later than `agreed`, already lacked it; until then it is
     held. If rows were left out of the reading, nothing is deleted.
     """
-    shared = {"rows": _METRICS.dump_json(reading.rows).decode()}
-    ended = held = 0
-    if not reading.left_out:
-        window = {"since": reading.window.since, "until": reading.window.until}
-        of_product = {"account": account_id, "product": product or None, "agreed": agreed, "at": now}
-        of_product["deleted_too"] = not reading.without_deleted
-        ended, held = session.execute(_END_MISSING, shared | window | of_product).one()
-    row = {"account_id": account_id, "ad_product": product or None, "missing_since": None, "now": now}
-    written = session.execute(_UPSERT_METRICS, shared | row).all()
-    return Replaced(written=len(written) + ended, held=held)
+    row: dict[str, object] = {"account_id": account_id, "ad_product": product or None, "missing_since": None}
+    row |= {"rows": _METRICS.dump_json(reading.rows).decode(), "now": now}
+    if reading.left_out:
+        return Replaced(written=len(session.execute(_UPSERT_METRICS, row).all()), held=0)
+    row |= {"since": reading.window.since, "until": reading.window.until, "agreed": agreed}
+    row |= {"deleted_too": not reading.without_deleted}
+    deleted, held, written = session.execute(_REPLACE, row).one()
+    return Replaced(written=written + deleted, held=held)
 
 
 _TOTALS = TypeAdapter(Sequence[values.DailyTotal])

@@ -89,9 +89,8 @@ class Reader:
         Raises:
             OvertakenError: What is stored is newer.
         """
-        if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part)):
+        summed = self.states | {part: state} if part == self.last else None
+        if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part), summed=summed):
             raise OvertakenError
         self.states[part] = state
-        if part == self.last:
-            part_queries.sum_up(session, self.due.id, self.states)
-            self.is_summed_up = True
+        self.is_summed_up = self.is_summed_up or summed is not None
