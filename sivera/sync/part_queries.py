@@ -206,26 +206,33 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
     session.execute(_ADD_REQUEST, row)
 
 
+_OF_ACCOUNT = _REQUESTED.c.account_id == bindparam("account")
+_END_REQUEST = precompiled(
+    update(_REQUESTED)
+    .add_cte(delete(_REQUESTED).where(_OF_ACCOUNT, _REQUESTED.c.ended_at < bindparam("forgotten")).cte("forgotten"))
+    .where(_OF_ACCOUNT, _REQUESTED.c.report_id == bindparam("report"))
+    .values(ended_at=bindparam("now"), collected=bindparam("collected"))
+)
+
+
 def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:
     """Record that a request ended: it was collected, or given up. Forget those that ended long ago."""
-    _change_request(session, account_id, report_id, ended_at=now, collected=collected)
-    is_old = ReportRequest.ended_at < now - REQUESTS_KEPT
-    session.execute(delete(ReportRequest).where(ReportRequest.account_id == account_id, is_old))
+    row = {"account": account_id, "report": report_id, "now": now, "collected": collected}
+    session.execute(_END_REQUEST, row | {"forgotten": now - REQUESTS_KEPT})
 
 
 def leave_request(
     session: Session, account_id: int, request: KnownRequest, now: datetime, *, failed: bool, over: bool
-) -> None:
-    """Record that a report was not collected, and whether that was a failure; end it if it is over or given up."""
+) -> KnownRequest:
+    """Record that a report was not collected, and whether that was a failure; end it if it is over or given up.
+
+    Return the request as it is now.
+    """
     request = request.model_copy(update={"failed_collections": request.failed_collections + failed})
     if over or is_given_up(request, now):
         end_request(session, account_id, request.report_id, now, collected=False)
-    elif failed:
-        _change_request(session, account_id, request.report_id, failed_collections=request.failed_collections)
-
-
-def _change_request(session: Session, account_id: int, report_id: str, **changes: object) -> None:
-    mine = (ReportRequest.account_id == account_id, ReportRequest.report_id == report_id)
-    session.execute(
-        update(ReportRequest).where(*mine).values(changes), execution_options={"synchronize_session": False}
-    )
+        return request.model_copy(update={"ended_at": now})
+    if failed:
+        mine = (_REQUESTED.c.account_id == account_id, _REQUESTED.c.report_id == request.report_id)
+        session.execute(update(_REQUESTED).where(*mine).values(failed_collections=request.failed_collections))
+    return request

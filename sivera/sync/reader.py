@@ -68,9 +68,9 @@ class Reader:
         """The day in the account's time zone."""
         return self.as_of.astimezone(self.zone).date()
 
-    def requests(self, product: str, *, again: bool = False) -> list[KnownRequest]:
-        """Return the requests for reports of an ad product, as they were when first read, or as they are now."""
-        if self._requests is None or again:
+    def requests(self, product: str) -> list[KnownRequest]:
+        """Return the requests for reports of an ad product, as they were when first read."""
+        if self._requests is None:
             with Session(reading(self.engine)) as session:
                 self._requests = part_queries.read_requests(session, self.due.id)
         return self._requests.get(product, [])
