@@ -166,7 +166,8 @@ class AccountDailyTotal(Base):
     """What an account spent on a day of its time zone, as its platform sums it.
 
     `unattributed` is what no campaign of ours has: spend in campaigns that the platform does not list or report on. It
-    was computed when both were read.
+    was computed when both were read. `missing_since` is when a complete reading first lacked a day with spend: it
+    becomes zero once a second reading agrees.
     """
 
     __tablename__ = "account_daily_totals"
@@ -176,6 +177,7 @@ class AccountDailyTotal(Base):
     spend: Mapped[Decimal]
     unattributed: Mapped[Decimal]
     currency: Mapped[str]
+    missing_since: Mapped[datetime | None]
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -207,9 +207,23 @@ _WRITE_TOTALS = text(
         WHERE account_id = :account AND day BETWEEN :since AND :until GROUP BY day
     ) AS m ON m.day = t.day
     ON CONFLICT (account_id, day) DO UPDATE
-    SET spend = excluded.spend, unattributed = excluded.unattributed, currency = excluded.currency, changed_at = :now
+    SET spend = excluded.spend, unattributed = excluded.unattributed, currency = excluded.currency,
+        missing_since = NULL, changed_at = :now
     WHERE (account_daily_totals.spend, account_daily_totals.unattributed, account_daily_totals.currency)
         IS DISTINCT FROM (excluded.spend, excluded.unattributed, excluded.currency)
+        OR account_daily_totals.missing_since IS NOT NULL
+    """
+)
+_END_TOTALS = text(
+    """
+    UPDATE account_daily_totals AS t
+    SET spend = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.spend END,
+        unattributed = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.unattributed END,
+        missing_since = CASE WHEN t.missing_since <= :agreed THEN NULL ELSE coalesce(t.missing_since, :now) END,
+        changed_at = CASE WHEN t.missing_since <= :agreed THEN :now ELSE t.changed_at END
+    WHERE t.account_id = :account AND t.day BETWEEN :since AND :until AND t.spend <> 0
+        AND t.day NOT IN (SELECT day FROM json_to_recordset(CAST(:rows AS json)) AS listed (day date))
+    RETURNING t.missing_since IS NOT NULL
     """
 )
 
@@ -232,12 +246,22 @@ def lower_unattributed(session: Session, account_id: int, window: values.DateWin
 
 
 def write_totals(
-    session: Session, account_id: int, window: values.DateWindow, totals: Sequence[values.DailyTotal], now: datetime
-) -> None:
-    """Write what an account spent on each day, and how much of it no stored campaign has."""
-    rows = _TOTALS.dump_json(totals).decode()
+    session: Session,
+    account_id: int,
+    window: values.DateWindow,
+    reading: values.TotalsReading,
+    now: datetime,
+    agreed: datetime,
+) -> int:
+    """Write what an account spent on each day, and how much of it no stored campaign has.
+
+    A day that the reading lacks becomes zero if an earlier reading, not later than `agreed`, already lacked it. If rows
+    were left out, no day does. Return how many days are held until then.
+    """
+    rows = _TOTALS.dump_json(reading.days).decode()
     mine = {"account": account_id, "since": window.since, "until": window.until, "rows": rows, "now": now}
     session.execute(_WRITE_TOTALS, mine)
+    return 0 if reading.left_out else sum(session.scalars(_END_TOTALS, mine | {"agreed": agreed}))
 
 
 def record_run(session: Session, run_id: UUID, summary: SyncSummary, started_at: datetime) -> None:

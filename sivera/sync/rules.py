@@ -55,10 +55,11 @@ def metrics_window(
 ) -> DateWindow:
     """Return the days to read again, today (in the account's time zone) included.
 
-    An incremental sync reads all days that may still change if days are held, and it closes the gap after a pause.
+    An incremental sync reads all days that may still change if days are held or if it is the first one, and it closes
+    the gap after a pause.
     """
     restated = RESTATEMENT_DAYS[platform]
-    days = lookback_days or (restated if mode is SyncMode.FULL else RECENT_DAYS)
+    days = lookback_days or (restated if mode is SyncMode.FULL or state.covered_since is None else RECENT_DAYS)
     if not lookback_days and state.held:
         days = restated + HELD_DAYS
     if not lookback_days and state.covered_until is not None and state.covered_until < today:

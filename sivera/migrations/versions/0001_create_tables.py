@@ -354,6 +354,7 @@ def upgrade() -> None:
         sa.Column("spend", sa.Numeric(precision=20, scale=6), nullable=False),
         sa.Column("unattributed", sa.Numeric(precision=20, scale=6), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("missing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"],
