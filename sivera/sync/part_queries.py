@@ -28,7 +28,7 @@ from sivera import values
 from sivera.models import AdAccount, ReportRequest, SyncPart, Team
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reports import KnownRequest, is_given_up
-from sivera.sync.rules import account_state
+from sivera.sync.rules import NO_TROUBLE, account_state
 from sivera.upsert import precompiled
 
 STATE = tuple(PartState.model_fields)
@@ -64,7 +64,9 @@ def state_of(row: Row[Any]) -> PartState:
 
 _KEY = ("account_id", "kind", "ad_product")
 _VALUES: dict[str, ColumnElement[Any]] = {
-    name: bindparam(name, type_=_PARTS.c[name].type) for name in (*_KEY, *STATE) if name != "left_out_rows"
+    name: bindparam(name, type_=_PARTS.c[name].type)
+    for name in (*_KEY, *STATE)
+    if name not in ("left_out_rows", "not_enabled_since")
 }
 _INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam("left_out_rows", type_=Text), JSONB)})
 # An approval that came since the sync began is for the next one.
@@ -117,9 +119,10 @@ def write_part(
     return session.scalar(_WRITE_AND_SUM_UP, row) is not None
 
 
-def forget_product(session: Session, account_id: int, product: str) -> None:
-    """Forget the parts of an ad product that the account does not have."""
-    session.execute(delete(SyncPart).where(SyncPart.account_id == account_id, SyncPart.ad_product == product))
+def expect_nothing(session: Session, account_id: int, product: str, now: datetime) -> None:
+    """Mark the parts of an ad product that the account does not have, until one of them is written again."""
+    mine = (SyncPart.account_id == account_id, SyncPart.ad_product == product, SyncPart.not_enabled_since.is_(None))
+    session.execute(update(SyncPart).where(*mine).values({**NO_TROUBLE, "not_enabled_since": now}))
     session.execute(
         delete(ReportRequest).where(ReportRequest.account_id == account_id, ReportRequest.ad_product == product)
     )
@@ -134,9 +137,10 @@ def sum_up(session: Session, account_id: int, states: Mapping[Part, PartState]) 
 
 
 def parts_by_account(session: Session) -> dict[int, list[SyncPart]]:
-    """Return the parts of every account, by our id of the account."""
+    """Return the parts of every account, by our id of the account, without ad products that it does not have."""
     found: dict[int, list[SyncPart]] = {}
-    for part in session.scalars(select(SyncPart).order_by(SyncPart.account_id, SyncPart.kind, SyncPart.ad_product)):
+    expected = select(SyncPart).where(SyncPart.not_enabled_since.is_(None))
+    for part in session.scalars(expected.order_by(SyncPart.account_id, SyncPart.kind, SyncPart.ad_product)):
         found.setdefault(part.account_id, []).append(part)
     return found
 

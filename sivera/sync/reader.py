@@ -89,6 +89,7 @@ class Reader:
         Raises:
             OvertakenError: What is stored is newer.
         """
+        state = state.model_copy(update={"not_enabled_since": None})
         summed = self.states | {part: state} if part == self.last else None
         if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part), summed=summed):
             raise OvertakenError

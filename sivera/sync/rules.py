@@ -106,6 +106,21 @@ def too_many_removals(missing: int, total: int) -> bool:
     return missing == total or (missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total)
 
 
+NO_TROUBLE: Mapping[str, object] = {
+    "failures": 0,
+    "full_failures": 0,
+    "next_attempt_at": None,
+    "put_off_since": None,
+    "error": None,
+    "full_error": None,
+    "left_out": 0,
+    "left_out_rows": None,
+    "held": 0,
+    "approved": 0,
+}
+"""The columns of a part that say that nothing is wrong with it."""
+
+
 def succeeded(state: PartState, now: datetime, *, full: bool, left_out: Sequence[OddRow]) -> PartState:
     """Return the state of a part after a success; that of a `full` sync also ends the failures of full syncs."""
     update: dict[str, object] = {
@@ -153,6 +168,7 @@ def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
 
     The totals add their failures only: hourly syncs do not read them.
     """
+    parts = {part: state for part, state in parts.items() if state.not_enabled_since is None}
     main = [state for part, state in parts.items() if part.kind is not PartKind.TOTALS]
     reasons = {str(part): reason for part, state in parts.items() if (reason := state.error or state.full_error)}
     return {

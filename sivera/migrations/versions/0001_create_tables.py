@@ -386,6 +386,7 @@ def upgrade() -> None:
         sa.Column("left_out_rows", postgresql.JSONB(astext_type=Text()), nullable=True),
         sa.Column("held", sa.Integer(), server_default="0", nullable=False),
         sa.Column("approved", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("not_enabled_since", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["account_id"], ["ad_accounts.id"], name="fk_sync_parts_account_id_ad_accounts", ondelete="CASCADE"
         ),

@@ -13,7 +13,7 @@ from sandbox.world import ZERO, Account, Campaign, Figures, Grant, World
 from sivera.breaker import Breaker
 from sivera.errors import Unavailable
 from sivera.sync.account import sync_account
-from sivera.sync.part_queries import approve_removals
+from sivera.sync.part_queries import approve_removals, parts_by_account
 from sivera.sync.parts import Part, PartKind
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.rules import AGREES_AFTER
@@ -635,4 +635,18 @@ def test_nothing_is_expected_of_a_product_that_an_account_has_not(
     account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
     stage.pass_time(timedelta(hours=1))
     stage.sync(due)
-    assert [row.ad_product for row in stage.rows(products)] == ["SPONSORED_BRANDS", "SPONSORED_PRODUCTS"]
+    expected = products.replace("ORDER", "AND not_enabled_since IS NULL ORDER")
+    assert [row.ad_product for row in stage.rows(expected)] == ["SPONSORED_BRANDS", "SPONSORED_PRODUCTS"]
+    with Session(stage.engine) as session:
+        assert {part.ad_product for part in parts_by_account(session)[due.id]} == set(account.products)
+    covered = "SELECT covered_since FROM sync_parts WHERE kind = 'metrics' AND ad_product = 'SPONSORED_DISPLAY'"
+    (before,) = stage.rows(covered)
+    account.products = tuple(names)
+    stage.pass_time(timedelta(days=20))
+    for hours in (0, 1):
+        stage.pass_time(timedelta(hours=hours))
+        stage.sync(due, SyncMode.INCREMENTAL)
+    assert stage.rows(covered) == [before], "what was read before it was switched off counts"
+    assert [row.ad_product for row in stage.rows(expected)] == names
+    (row,) = stage.rows("SELECT max(covered_until) AS until FROM sync_parts WHERE ad_product = 'SPONSORED_DISPLAY'")
+    assert row.until == account.today(stage.now())
