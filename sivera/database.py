@@ -2,13 +2,14 @@
 
 import re
 from functools import cache
+from select import POLLIN, poll
 from typing import Any
 from urllib.parse import unquote
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import InvalidatePoolError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from sivera.database_errors import POOL_REFUSAL, explain, place_of, read_only, sentence
@@ -130,7 +131,6 @@ def open_engine(
         url.difference_update_query(["options"]),
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=True,
         # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,
         connect_args={name: value for name, value in defaults.items() if name not in url.query},
@@ -168,7 +168,25 @@ def open_engine(
         if error and (said := explain(error)):
             error.args, error.statement, error.code = (said,), None, None
 
+    event.listen(engine, "checkout", _refuse_closed)
     return engine
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Let the pool connect again if the server has closed this connection, which its keepalives notice too.
+
+    That is known here already: a ping (`pool_pre_ping`) would be a round trip for each transaction.
+    """
+    socket = poll()
+    try:
+        socket.register(connection.fileno(), POLLIN)
+        if not socket.poll(0):
+            return
+        connection.pgconn.consume_input()  # a notice, perhaps, and nothing after it
+    except psycopg.Error:
+        raise InvalidatePoolError from None
+    if socket.poll(0):
+        raise InvalidatePoolError
 
 
 def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) -> psycopg.Connection | None:

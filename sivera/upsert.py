@@ -1,6 +1,7 @@
 """The upsert of every copied table: many rows of one account in one statement; unchanged rows stay untouched."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ClauseElement
 
 
@@ -37,7 +39,7 @@ def upsert(
     columns: Sequence[str],
     given: Sequence[str] = (),
     returning: Sequence[str] = (),
-) -> TextClause:
+) -> ReturningInsert[Any]:
     """Return the statement that inserts new rows of an account and updates those that differ.
 
     It takes `account_id`, `rows`, `given` and `now`. For each row that it wrote it returns whether the row is new
@@ -58,15 +60,13 @@ def upsert(
         ["account_id", *given, *columns], select(*constants, *(rows.c[name] for name in columns))
     )
     compared = [name for name in (*given, *columns) if name not in key]
-    return precompiled(
-        statement.on_conflict_do_update(
-            index_elements=["account_id", *key],
-            set_={name: statement.excluded[name] for name in compared} | {"changed_at": bindparam("now")},
-            where=tuple_(*(table.c[name] for name in compared)).is_distinct_from(
-                tuple_(*(statement.excluded[name] for name in compared))
-            ),
-        ).returning(literal_column("(xmax = 0)").label("inserted"), *(table.c[name] for name in returning))
-    )
+    return statement.on_conflict_do_update(
+        index_elements=["account_id", *key],
+        set_={name: statement.excluded[name] for name in compared} | {"changed_at": bindparam("now")},
+        where=tuple_(*(table.c[name] for name in compared)).is_distinct_from(
+            tuple_(*(statement.excluded[name] for name in compared))
+        ),
+    ).returning(literal_column("(xmax = 0)").label("inserted"), *(table.c[name] for name in returning))
 
 
 def precompiled(statement: ClauseElement) -> TextClause:

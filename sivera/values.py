@@ -206,6 +206,16 @@ class DailyTotal(Value):
     currency: Word
 
 
+class TotalsReading(Value):
+    """What an account spent on each day of a window, and the odd rows that were left out.
+
+    A day without spend may be absent.
+    """
+
+    days: tuple[DailyTotal, ...]
+    left_out: tuple[OddRow, ...] = ()
+
+
 class ReportRequest(Value):
     """A report that a platform prepares for us and that a later run collects."""
 

@@ -224,7 +224,7 @@ def coverage() -> Subquery:
             func.min(SyncPart.covered_until).label("until"),
             (~func.bool_and(is_read)).label("lacks_product"),
         )
-        .where(SyncPart.kind == "metrics")
+        .where(SyncPart.kind == "metrics", SyncPart.not_enabled_since.is_(None))
         .group_by(SyncPart.account_id)
         .subquery("coverage")
     )

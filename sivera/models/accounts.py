@@ -23,7 +23,8 @@ class SyncPart(Base):
     does not hide. `next_attempt_at` keeps a part that failed repeatedly in the slow lane. `put_off_since` is when
     the platform began to put the part off. `left_out` counts the odd rows of the last reading, `left_out_rows` names
     the first of them. `held` counts campaigns or days that vanished from one complete reading, and stay until a second
-    one agrees or a person has approved (`approved`).
+    one agrees or a person has approved (`approved`). Since `not_enabled_since` the account does not have the ad product:
+    what was read before stays, and nothing is expected of the part.
     """
 
     __tablename__ = "sync_parts"
@@ -48,6 +49,7 @@ class SyncPart(Base):
     left_out_rows: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
     held: Mapped[int] = mapped_column(server_default="0")
     approved: Mapped[int] = mapped_column(server_default="0")
+    not_enabled_since: Mapped[datetime | None]
 
 
 class AdAccount(Base):
@@ -91,6 +93,7 @@ class AdAccount(Base):
     reports_as_of: Mapped[datetime | None] = column_property(
         select(func.min(SyncPart.figures_as_of))
         .where(SyncPart.account_id == id, SyncPart.kind == "metrics", SyncPart.ad_product != "")  # noqa: A003 - above
+        .where(SyncPart.not_enabled_since.is_(None))
         .correlate_except(SyncPart)
         .scalar_subquery()
     )
@@ -166,7 +169,8 @@ class AccountDailyTotal(Base):
     """What an account spent on a day of its time zone, as its platform sums it.
 
     `unattributed` is what no campaign of ours has: spend in campaigns that the platform does not list or report on. It
-    was computed when both were read.
+    was computed when both were read. `missing_since` is when a complete reading first lacked a day with spend: it
+    becomes zero once a second reading agrees.
     """
 
     __tablename__ = "account_daily_totals"
@@ -176,6 +180,7 @@ class AccountDailyTotal(Base):
     spend: Mapped[Decimal]
     unattributed: Mapped[Decimal]
     currency: Mapped[str]
+    missing_since: Mapped[datetime | None]
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

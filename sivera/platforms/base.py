@@ -19,13 +19,13 @@ from sivera.values import (
     AccountListing,
     AdAccount,
     CampaignListing,
-    DailyTotal,
     DateWindow,
     GrantTokens,
     MetricsReading,
     Period,
     PlatformName,
     ReportRequest,
+    TotalsReading,
     Value,
 )
 
@@ -167,7 +167,7 @@ class AnswersAtOnce(Protocol):
         """
         ...
 
-    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day of the window; days without spend may be absent."""
         ...
 

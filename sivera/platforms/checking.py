@@ -126,7 +126,11 @@ class Checker:
                 lambda: list(client.read_metrics(self.tokens, account, window)),
                 lambda readings: [row for reading in readings for row in reading.left_out],
             )
-            yield from self._try("totals of a day", lambda: client.read_totals(self.tokens, account, window))
+            yield from self._try(
+                "totals of a day",
+                lambda: client.read_totals(self.tokens, account, window),
+                lambda totals: totals.left_out,
+            )
 
     def _campaigns(self, account: AdAccount, product: str, now: datetime) -> Iterator[Check]:
         about = f"campaigns of {product}" if product else "campaigns"

@@ -20,6 +20,7 @@ from sivera.platforms.google_errors import ads_error, oauth_error
 from sivera.platforms.google_json import (
     account_of,
     campaign_of,
+    day_of,
     integer_of,
     invalid,
     member,
@@ -34,13 +35,13 @@ from sivera.values import (
     AccountListing,
     AdAccount,
     CampaignListing,
-    DailyTotal,
     DateWindow,
     GrantTokens,
     MetricsReading,
     OddRow,
     Period,
     PlatformName,
+    TotalsReading,
 )
 
 API_URL = "https://googleads.googleapis.com"
@@ -155,11 +156,11 @@ class GoogleAds:
         last = {(row.campaign_id, row.day): row for row in found}
         yield MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
 
-    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day of the window."""
         window = _kept(window)
         rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
-        return totals_of(self.platform, rows, partial(total_of, account.currency))
+        return totals_of(self.platform, rows, partial(total_of, account.currency), day_of)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""

@@ -102,6 +102,11 @@ def metrics_of(currency: str, row: Any) -> DailyMetrics:
     )
 
 
+def day_of(row: Any) -> str:
+    """Read the day of a row, as text."""
+    return text_of(row, "segments", "date")
+
+
 def total_of(currency: str, row: Any) -> DailyTotal:
     """Read a row of customer, segmented by date."""
     return DailyTotal(

@@ -47,12 +47,12 @@ from sivera.values import (
     AdAccount,
     CampaignListing,
     DailyMetrics,
-    DailyTotal,
     DateWindow,
     GrantTokens,
     MetricsReading,
     Period,
     PlatformName,
+    TotalsReading,
 )
 
 LIVE_HOST = "https://graph.facebook.com"
@@ -203,7 +203,7 @@ class MetaAds:
             yield MetricsReading(window=part, rows=tuple(rows), left_out=left_out, without_deleted=without_deleted)
         self._pause_if_busy(usage)
 
-    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day of the window; days without spend are absent."""
 
         def read(part: DateWindow, limit: int, fewest: int) -> Rows:
@@ -211,8 +211,9 @@ class MetaAds:
             return self._account.rows(tokens, question, limit, fewest)
 
         rows = [row for _, listed in in_parts(read, window, INSIGHTS_PER_PAGE) for row in listed.rows]
-        totals = totals_of(self.platform, rows, lambda row: total_of(object_of(row), window))
-        return tuple(sorted(totals, key=lambda total: total.day))
+        return totals_of(
+            self.platform, rows, lambda row: total_of(object_of(row), window), lambda row: row["date_start"]
+        )
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the access token for one of sixty days, which Meta allows only while the old one is valid.

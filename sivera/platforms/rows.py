@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from sivera.errors import InvalidReply, PlatformError
-from sivera.values import UNPRINTABLE, DailyTotal, OddRow, PlatformName
+from sivera.values import UNPRINTABLE, DailyTotal, OddRow, PlatformName, TotalsReading
 
 RowT = TypeVar("RowT")
 
@@ -55,14 +55,16 @@ def _name_of(row: Any, id_of: Callable[[Any], object]) -> str | None:
     return UNPRINTABLE.sub("", text)[:64].encode(errors="replace").decode() or None
 
 
-def totals_of(platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], DailyTotal]) -> tuple[DailyTotal, ...]:
-    """Return what rows say that an account spent a day; an odd row is left out, and the last one of a day counts.
+def totals_of(
+    platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], DailyTotal], day_of: Callable[[Any], object]
+) -> TotalsReading:
+    """Return what rows say that an account spent a day; the last row of a day counts. An odd row is left out.
 
     Raises:
         InvalidReply: Most of the rows are odd.
     """
-    totals, _ = read_rows(platform, rows, read, lambda _: None)
-    return tuple({total.day: total for total in totals}.values())
+    totals, odd = read_rows(platform, rows, read, day_of)
+    return TotalsReading(days=tuple({total.day: total for total in totals}.values()), left_out=odd)
 
 
 def unread(id_: str, error: PlatformError) -> OddRow:

@@ -39,13 +39,13 @@ from sivera.values import (
     AdAccount,
     CampaignListing,
     DailyMetrics,
-    DailyTotal,
     DateWindow,
     GrantTokens,
     MetricsReading,
     OddRow,
     Period,
     PlatformName,
+    TotalsReading,
 )
 
 LIVE_HOST = "https://business-api.tiktok.com"
@@ -168,17 +168,16 @@ class TikTokAds:
             told = tuple(filter(_says_something, found))
             yield MetricsReading(window=span, rows=told, left_out=(*odd, *cut), without_deleted=in_parts)
 
-    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> tuple[DailyTotal, ...]:
+    def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day of the window.
 
         Raises:
             ReportCut: The account has too many ads for its total.
         """
-        totals: list[DailyTotal] = []
+        rows: list[Any] = []
         for span in _spans(window):
-            rows = self._report(tokens, account, span, TOTALS, day_of)
-            totals += totals_of(self.platform, rows.values(), partial(total_of, span, account.currency))
-        return tuple(totals)
+            rows += self._report(tokens, account, span, TOTALS, day_of).values()
+        return totals_of(self.platform, rows, partial(total_of, window, account.currency), day_of)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Refresh a grant with a refresh token; any other has a token that does not expire, so prove that it works."""

@@ -105,7 +105,7 @@ def sync_account(
     if lacking and len(lacking) == len(ended):
         ended = {part: _fail(deps, reader, part, done.reason) for part, done in ended.items()}
     else:
-        _forget(deps, reader, lacking)
+        _expect_nothing(deps, reader, lacking)
     result = AccountSync.of(due, [done for done in ended.values() if done.outcome is not Outcome.NOT_ENABLED])
     for part in [part for part, done in ended.items() if done.again_after is not None]:
         del ended[part]
@@ -205,11 +205,11 @@ def _fail(deps: SyncDependencies, reader: Reader, part: Part, reason: str) -> Pa
     return PartSync(part=part, outcome=Outcome.FAILED, reason=reason)
 
 
-def _forget(deps: SyncDependencies, reader: Reader, lacking: Sequence[Part]) -> None:
-    """Expect nothing more of the ad products that an account does not have."""
+def _expect_nothing(deps: SyncDependencies, reader: Reader, lacking: Sequence[Part]) -> None:
+    """Expect nothing of the ad products that an account does not have; what was read of them stays."""
     for part in lacking:
         with suppress(SQLAlchemyError), Session(deps.engine) as session, session.begin():
-            part_queries.forget_product(session, reader.due.id, part.product)
+            part_queries.expect_nothing(session, reader.due.id, part.product, reader.as_of)
         for kind in PartKind:
             if reader.states.pop(Part(kind=kind, product=part.product), None):
                 reader.is_summed_up = False

@@ -5,7 +5,21 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, Text, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
@@ -14,7 +28,7 @@ from sivera import values
 from sivera.models import AdAccount, ReportRequest, SyncPart, Team
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reports import KnownRequest, is_given_up
-from sivera.sync.rules import account_state
+from sivera.sync.rules import NO_TROUBLE, account_state
 from sivera.upsert import precompiled
 
 STATE = tuple(PartState.model_fields)
@@ -50,22 +64,40 @@ def state_of(row: Row[Any]) -> PartState:
 
 _KEY = ("account_id", "kind", "ad_product")
 _VALUES: dict[str, ColumnElement[Any]] = {
-    name: bindparam(name, type_=_PARTS.c[name].type) for name in (*_KEY, *STATE) if name != "left_out_rows"
+    name: bindparam(name, type_=_PARTS.c[name].type)
+    for name in (*_KEY, *STATE)
+    if name not in ("left_out_rows", "not_enabled_since")
 }
 _INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam("left_out_rows", type_=Text), JSONB)})
 # An approval that came since the sync began is for the next one.
 _APPROVED = case((_PARTS.c.approved == bindparam("seen"), _INSERT.excluded.approved), else_=_PARTS.c.approved)
 _KNOWN = bindparam("known", type_=_PARTS.c.as_of.type)
-_WRITE = precompiled(
-    _INSERT.on_conflict_do_update(
-        index_elements=_KEY,
-        set_={name: _INSERT.excluded[name] for name in STATE} | {"approved": _APPROVED},
-        where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
-    ).returning(_PARTS.c.account_id)
+_WRITE_PART = _INSERT.on_conflict_do_update(
+    index_elements=_KEY,
+    set_={name: _INSERT.excluded[name] for name in STATE} | {"approved": _APPROVED},
+    where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
+).returning(_PARTS.c.account_id)
+_WRITE = precompiled(_WRITE_PART)
+
+
+def _sums(prefix: str) -> dict[str, ColumnElement[Any]]:
+    return {name: bindparam(f"{prefix}{name}", type_=_ACCOUNTS.c[name].type) for name in account_state({})}
+
+
+_WRITTEN = _WRITE_PART.cte("written")
+_WRITE_AND_SUM_UP = precompiled(
+    update(_ACCOUNTS).where(_ACCOUNTS.c.id == _WRITTEN.c.account_id).values(_sums("sum_")).returning(_ACCOUNTS.c.id)
 )
 
 
-def write_part(session: Session, account_id: int, part: Part, state: PartState, known: PartState) -> bool:
+def write_part(
+    session: Session,
+    account_id: int,
+    part: Part,
+    state: PartState,
+    known: PartState,
+    summed: Mapping[Part, PartState] | None = None,
+) -> bool:
     """Write the state of a part, unless a sync that began later was faster. Return whether it was written.
 
     Args:
@@ -74,28 +106,29 @@ def write_part(session: Session, account_id: int, part: Part, state: PartState, 
         part: The part.
         state: Its new state.
         known: Its state when the sync began: if `as_of` is the same still, no other sync was there, whatever its value.
+        summed: The states of all parts, to sum the account up with the same statement; None leaves that for later.
     """
     row = state.model_dump()
     rows = row["left_out_rows"]
     row["left_out_rows"] = None if rows is None else orjson.dumps(rows).decode()
     row |= {"account_id": account_id, "kind": part.kind, "ad_product": part.product}
     row |= {"known": known.as_of, "seen": known.approved}
-    return session.scalar(_WRITE, row) is not None
+    if summed is None:
+        return session.scalar(_WRITE, row) is not None
+    row |= {f"sum_{name}": value for name, value in account_state(summed).items()}
+    return session.scalar(_WRITE_AND_SUM_UP, row) is not None
 
 
-def forget_product(session: Session, account_id: int, product: str) -> None:
-    """Forget the parts of an ad product that the account does not have."""
-    session.execute(delete(SyncPart).where(SyncPart.account_id == account_id, SyncPart.ad_product == product))
+def expect_nothing(session: Session, account_id: int, product: str, now: datetime) -> None:
+    """Mark the parts of an ad product that the account does not have, until one of them is written again."""
+    mine = (SyncPart.account_id == account_id, SyncPart.ad_product == product, SyncPart.not_enabled_since.is_(None))
+    session.execute(update(SyncPart).where(*mine).values({**NO_TROUBLE, "not_enabled_since": now}))
     session.execute(
         delete(ReportRequest).where(ReportRequest.account_id == account_id, ReportRequest.ad_product == product)
     )
 
 
-_SUM_UP = precompiled(
-    update(_ACCOUNTS)
-    .where(_ACCOUNTS.c.id == bindparam("account"))
-    .values({name: bindparam(name, type_=_ACCOUNTS.c[name].type) for name in account_state({})})
-)
+_SUM_UP = precompiled(update(_ACCOUNTS).where(_ACCOUNTS.c.id == bindparam("account")).values(_sums("")))
 
 
 def sum_up(session: Session, account_id: int, states: Mapping[Part, PartState]) -> None:
@@ -104,9 +137,10 @@ def sum_up(session: Session, account_id: int, states: Mapping[Part, PartState]) 
 
 
 def parts_by_account(session: Session) -> dict[int, list[SyncPart]]:
-    """Return the parts of every account, by our id of the account."""
+    """Return the parts of every account, by our id of the account, without ad products that it does not have."""
     found: dict[int, list[SyncPart]] = {}
-    for part in session.scalars(select(SyncPart).order_by(SyncPart.account_id, SyncPart.kind, SyncPart.ad_product)):
+    expected = select(SyncPart).where(SyncPart.not_enabled_since.is_(None))
+    for part in session.scalars(expected.order_by(SyncPart.account_id, SyncPart.kind, SyncPart.ad_product)):
         found.setdefault(part.account_id, []).append(part)
     return found
 
@@ -148,6 +182,18 @@ def read_requests(session: Session, account_id: int) -> dict[str, list[KnownRequ
     return found
 
 
+_ASKED = ("account_id", "report_id", "ad_product", "since", "until", "requested_at")
+_ADD_REQUEST = precompiled(
+    insert(_REQUESTED)
+    .values({name: bindparam(name, type_=_REQUESTED.c[name].type) for name in _ASKED})
+    .on_conflict_do_update(
+        index_elements=["account_id", "report_id"],
+        set_={"failed_collections": literal_column("0"), "ended_at": null()},
+        where=_REQUESTED.c.collected.is_(False),
+    )
+)
+
+
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
     """Remember a request.
 
@@ -161,37 +207,36 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
         "until": request.window.until,
         "requested_at": request.requested_at,
     }
-    session.execute(
-        insert(ReportRequest)
-        .values(row)
-        .on_conflict_do_update(
-            index_elements=["account_id", "report_id"],
-            set_={"failed_collections": 0, "ended_at": None},
-            where=ReportRequest.collected.is_(False),
-        )
-    )
+    session.execute(_ADD_REQUEST, row)
+
+
+_OF_ACCOUNT = _REQUESTED.c.account_id == bindparam("account")
+_END_REQUEST = precompiled(
+    update(_REQUESTED)
+    .add_cte(delete(_REQUESTED).where(_OF_ACCOUNT, _REQUESTED.c.ended_at < bindparam("forgotten")).cte("forgotten"))
+    .where(_OF_ACCOUNT, _REQUESTED.c.report_id == bindparam("report"))
+    .values(ended_at=bindparam("now"), collected=bindparam("collected"))
+)
 
 
 def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:
     """Record that a request ended: it was collected, or given up. Forget those that ended long ago."""
-    _change_request(session, account_id, report_id, ended_at=now, collected=collected)
-    is_old = ReportRequest.ended_at < now - REQUESTS_KEPT
-    session.execute(delete(ReportRequest).where(ReportRequest.account_id == account_id, is_old))
+    row = {"account": account_id, "report": report_id, "now": now, "collected": collected}
+    session.execute(_END_REQUEST, row | {"forgotten": now - REQUESTS_KEPT})
 
 
 def leave_request(
     session: Session, account_id: int, request: KnownRequest, now: datetime, *, failed: bool, over: bool
-) -> None:
-    """Record that a report was not collected, and whether that was a failure; end it if it is over or given up."""
+) -> KnownRequest:
+    """Record that a report was not collected, and whether that was a failure; end it if it is over or given up.
+
+    Return the request as it is now.
+    """
     request = request.model_copy(update={"failed_collections": request.failed_collections + failed})
     if over or is_given_up(request, now):
         end_request(session, account_id, request.report_id, now, collected=False)
-    elif failed:
-        _change_request(session, account_id, request.report_id, failed_collections=request.failed_collections)
-
-
-def _change_request(session: Session, account_id: int, report_id: str, **changes: object) -> None:
-    mine = (ReportRequest.account_id == account_id, ReportRequest.report_id == report_id)
-    session.execute(
-        update(ReportRequest).where(*mine).values(changes), execution_options={"synchronize_session": False}
-    )
+        return request.model_copy(update={"ended_at": now})
+    if failed:
+        mine = (_REQUESTED.c.account_id == account_id, _REQUESTED.c.report_id == request.report_id)
+        session.execute(update(_REQUESTED).where(*mine).values(failed_collections=request.failed_collections))
+    return request

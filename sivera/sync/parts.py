@@ -48,6 +48,7 @@ class PartState(Value):
     left_out_rows: tuple[OddRow, ...] | None = None
     held: int = 0
     approved: int = 0
+    not_enabled_since: datetime | None = None
 
 
 def parts_of(client: PlatformClient, mode: SyncMode) -> Iterator[Part]:

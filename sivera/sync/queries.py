@@ -35,8 +35,8 @@ CAMPAIGN_COLUMNS = (
 )
 
 # Whatever is listed is not missing any more.
-_UPSERT_CAMPAIGNS = upsert(
-    Campaign, key=("external_id",), columns=CAMPAIGN_COLUMNS, given=("missing_since",), returning=("status",)
+_UPSERT_CAMPAIGNS = precompiled(
+    upsert(Campaign, key=("external_id",), columns=CAMPAIGN_COLUMNS, given=("missing_since",), returning=("status",))
 )
 
 
@@ -122,15 +122,15 @@ def hold_campaigns(session: Session, account_id: int, ids: Sequence[str], now: d
 
 
 _METRICS = TypeAdapter(Sequence[values.DailyMetrics])
-_UPSERT_METRICS = upsert(
-    CampaignDailyMetric,
-    key=("campaign_id", "day"),
-    columns=tuple(values.DailyMetrics.model_fields),
-    given=("ad_product", "missing_since"),
-)
+_METRICS_OF: dict[str, tuple[str, ...]] = {
+    "key": ("campaign_id", "day"),
+    "columns": tuple(values.DailyMetrics.model_fields),
+    "given": ("ad_product", "missing_since"),
+}
+_UPSERT_METRICS = precompiled(upsert(CampaignDailyMetric, **_METRICS_OF))
 
 
-def _end_missing() -> TextClause:
+def _replace() -> TextClause:
     table = cast("Table", CampaignDailyMetric.__table__)
     rows = incoming(table, ("campaign_id", "day"))
     is_listed = (
@@ -143,9 +143,9 @@ def _end_missing() -> TextClause:
         .exists()
     )
     mine = (
-        table.c.account_id == bindparam("account"),
+        table.c.account_id == bindparam("account_id"),
         table.c.day.between(bindparam("since", type_=Date), bindparam("until", type_=Date)),
-        table.c.ad_product.is_not_distinct_from(bindparam("product", type_=Text)),
+        table.c.ad_product.is_not_distinct_from(bindparam("ad_product", type_=Text)),
         ~select(rows.c.day).where(rows.c.campaign_id == table.c.campaign_id, rows.c.day == table.c.day).exists(),
         or_(bindparam("deleted_too", type_=Boolean), is_listed),
     )
@@ -155,7 +155,7 @@ def _end_missing() -> TextClause:
     )
     # A row is deleted or held, never both.
     deleted = delete(table).where(*mine, is_over).returning(table.c.day).cte("deleted")
-    since = func.coalesce(table.c.missing_since, bindparam("at", type_=DateTime(timezone=True)))
+    since = func.coalesce(table.c.missing_since, bindparam("now", type_=DateTime(timezone=True)))
     held = (
         update(table)
         .where(*mine, func.coalesce(is_over, false()).is_(False))
@@ -163,11 +163,12 @@ def _end_missing() -> TextClause:
         .returning(table.c.day)
         .cte("held")
     )
-    counts = (select(func.count()).select_from(cte).scalar_subquery() for cte in (deleted, held))
+    written = upsert(CampaignDailyMetric, **_METRICS_OF).cte("written")
+    counts = (select(func.count()).select_from(cte).scalar_subquery() for cte in (deleted, held, written))
     return precompiled(select(*counts))
 
 
-_END_MISSING = _end_missing()
+_REPLACE = _replace()
 
 
 class Replaced(NamedTuple):
@@ -185,16 +186,14 @@ def replace_window(
     A day with spend is deleted only if an earlier reading, not later than `agreed`, already lacked it; until then it is
     held. If rows were left out of the reading, nothing is deleted.
     """
-    shared = {"rows": _METRICS.dump_json(reading.rows).decode()}
-    ended = held = 0
-    if not reading.left_out:
-        window = {"since": reading.window.since, "until": reading.window.until}
-        of_product = {"account": account_id, "product": product or None, "agreed": agreed, "at": now}
-        of_product["deleted_too"] = not reading.without_deleted
-        ended, held = session.execute(_END_MISSING, shared | window | of_product).one()
-    row = {"account_id": account_id, "ad_product": product or None, "missing_since": None, "now": now}
-    written = session.execute(_UPSERT_METRICS, shared | row).all()
-    return Replaced(written=len(written) + ended, held=held)
+    row: dict[str, object] = {"account_id": account_id, "ad_product": product or None, "missing_since": None}
+    row |= {"rows": _METRICS.dump_json(reading.rows).decode(), "now": now}
+    if reading.left_out:
+        return Replaced(written=len(session.execute(_UPSERT_METRICS, row).all()), held=0)
+    row |= {"since": reading.window.since, "until": reading.window.until, "agreed": agreed}
+    row |= {"deleted_too": not reading.without_deleted}
+    deleted, held, written = session.execute(_REPLACE, row).one()
+    return Replaced(written=written + deleted, held=held)
 
 
 _TOTALS = TypeAdapter(Sequence[values.DailyTotal])
@@ -208,9 +207,23 @@ _WRITE_TOTALS = text(
         WHERE account_id = :account AND day BETWEEN :since AND :until GROUP BY day
     ) AS m ON m.day = t.day
     ON CONFLICT (account_id, day) DO UPDATE
-    SET spend = excluded.spend, unattributed = excluded.unattributed, currency = excluded.currency, changed_at = :now
+    SET spend = excluded.spend, unattributed = excluded.unattributed, currency = excluded.currency,
+        missing_since = NULL, changed_at = :now
     WHERE (account_daily_totals.spend, account_daily_totals.unattributed, account_daily_totals.currency)
         IS DISTINCT FROM (excluded.spend, excluded.unattributed, excluded.currency)
+        OR account_daily_totals.missing_since IS NOT NULL
+    """
+)
+_END_TOTALS = text(
+    """
+    UPDATE account_daily_totals AS t
+    SET spend = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.spend END,
+        unattributed = CASE WHEN t.missing_since <= :agreed THEN 0 ELSE t.unattributed END,
+        missing_since = CASE WHEN t.missing_since <= :agreed THEN NULL ELSE coalesce(t.missing_since, :now) END,
+        changed_at = CASE WHEN t.missing_since <= :agreed THEN :now ELSE t.changed_at END
+    WHERE t.account_id = :account AND t.day BETWEEN :since AND :until AND t.spend <> 0
+        AND t.day NOT IN (SELECT day FROM json_to_recordset(CAST(:rows AS json)) AS listed (day date))
+    RETURNING t.missing_since IS NOT NULL
     """
 )
 
@@ -233,12 +246,22 @@ def lower_unattributed(session: Session, account_id: int, window: values.DateWin
 
 
 def write_totals(
-    session: Session, account_id: int, window: values.DateWindow, totals: Sequence[values.DailyTotal], now: datetime
-) -> None:
-    """Write what an account spent on each day, and how much of it no stored campaign has."""
-    rows = _TOTALS.dump_json(totals).decode()
+    session: Session,
+    account_id: int,
+    window: values.DateWindow,
+    reading: values.TotalsReading,
+    now: datetime,
+    agreed: datetime,
+) -> int:
+    """Write what an account spent on each day, and how much of it no stored campaign has.
+
+    A day that the reading lacks becomes zero if an earlier reading, not later than `agreed`, already lacked it. If rows
+    were left out, no day does. Return how many days are held until then.
+    """
+    rows = _TOTALS.dump_json(reading.days).decode()
     mine = {"account": account_id, "since": window.since, "until": window.until, "rows": rows, "now": now}
     session.execute(_WRITE_TOTALS, mine)
+    return 0 if reading.left_out else sum(session.scalars(_END_TOTALS, mine | {"agreed": agreed}))
 
 
 def record_run(session: Session, run_id: UUID, summary: SyncSummary, started_at: datetime) -> None:

@@ -68,9 +68,9 @@ class Reader:
         """The day in the account's time zone."""
         return self.as_of.astimezone(self.zone).date()
 
-    def requests(self, product: str, *, again: bool = False) -> list[KnownRequest]:
-        """Return the requests for reports of an ad product, as they were when first read, or as they are now."""
-        if self._requests is None or again:
+    def requests(self, product: str) -> list[KnownRequest]:
+        """Return the requests for reports of an ad product, as they were when first read."""
+        if self._requests is None:
             with Session(reading(self.engine)) as session:
                 self._requests = part_queries.read_requests(session, self.due.id)
         return self._requests.get(product, [])
@@ -89,9 +89,9 @@ class Reader:
         Raises:
             OvertakenError: What is stored is newer.
         """
-        if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part)):
+        state = state.model_copy(update={"not_enabled_since": None})
+        summed = self.states | {part: state} if part == self.last else None
+        if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part), summed=summed):
             raise OvertakenError
         self.states[part] = state
-        if part == self.last:
-            part_queries.sum_up(session, self.due.id, self.states)
-            self.is_summed_up = True
+        self.is_summed_up = self.is_summed_up or summed is not None

@@ -175,11 +175,12 @@ def _store_metrics(
 def _read_totals(reader: Reader, part: Part, state: PartState) -> PartSync:
     assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - only such a platform has this part
     window = reader.window(state)
-    totals = reader.client.read_totals(reader.tokens, reader.account, window)
+    reading, now = reader.client.read_totals(reader.tokens, reader.account, window), reader.as_of
     with Session(reader.engine) as session, session.begin():
-        queries.write_totals(session, reader.due.id, window, totals, reader.as_of)
-        reader.write(session, part, rules.succeeded(state, reader.as_of, full=True, left_out=()))
-    return PartSync(part=part, outcome=Outcome.SYNCED)
+        held = queries.write_totals(session, reader.due.id, window, reading, now, now - rules.AGREES_AFTER)
+        after = rules.succeeded(state, now, full=True, left_out=reading.left_out)
+        reader.write(session, part, after.model_copy(update={"held": held}))
+    return PartSync(part=part, outcome=Outcome.SYNCED, left_out=reading.left_out, note=held_days(held) if held else "")
 
 
 _READ: dict[PartKind, Callable[[Reader, Part, PartState], PartSync]] = {

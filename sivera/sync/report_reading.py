@@ -22,10 +22,7 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     client = reader.client
     assert isinstance(client, PreparesReports)  # noqa: S101 - only such a platform comes here
     known = reader.requests(part.product)
-    is_open = [one for one in known if one.ended_at is None]
-    collected, trouble = _collect(reader, client, part, is_open)
-    if is_open:
-        known = reader.requests(part.product, again=True)
+    collected, known, trouble = _collect(reader, client, part, known)
     window = reports.with_given_up(reader.window(state), known)
     windows = client.report_windows(part.product, window, reader.today)
     asked: values.ReportRequest | None = None
@@ -79,15 +76,16 @@ def _overdue(reader: Reader, known: Sequence[reports.KnownRequest]) -> PlatformE
 
 def _collect(
     reader: Reader, client: PreparesReports, part: Part, requests: Sequence[reports.KnownRequest]
-) -> tuple[list[tuple[queries.Replaced, values.MetricsReading]], PlatformError | None]:
+) -> tuple[list[tuple[queries.Replaced, values.MetricsReading]], list[reports.KnownRequest], PlatformError | None]:
     """Collect the reports that are ready, the newest first; an older one adds the days that no newer one has.
 
-    Return what was collected, and what went wrong with a report that was not.
+    Return what was collected, the requests as they are now, and what went wrong with a report that was not collected.
     """
+    known = [one for one in requests if one.ended_at is not None]
     collected: list[tuple[queries.Replaced, values.MetricsReading]] = []
     trouble: PlatformError | None = None
     until: date | None = None
-    for request in reversed(requests):
+    for request in reversed([one for one in requests if one.ended_at is None]):
         is_over, is_failure = until is not None and request.window.since > until, False
         if not is_over:
             try:
@@ -101,11 +99,13 @@ def _collect(
             else:
                 if reading is not None:
                     collected.append((_store_report(reader, part, request, reading, until), reading))
+                    known.append(request.model_copy(update={"ended_at": reader.as_of, "collected": True}))
                     until = request.window.since - timedelta(days=1)
                     continue
+        how = {"failed": is_failure, "over": is_over}
         with Session(reader.engine) as session, session.begin():
-            part_queries.leave_request(session, reader.due.id, request, reader.as_of, failed=is_failure, over=is_over)
-    return collected, trouble
+            known.append(part_queries.leave_request(session, reader.due.id, request, reader.as_of, **how))
+    return collected, known, trouble
 
 
 def _store_report(

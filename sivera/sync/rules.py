@@ -55,10 +55,11 @@ def metrics_window(
 ) -> DateWindow:
     """Return the days to read again, today (in the account's time zone) included.
 
-    An incremental sync reads all days that may still change if days are held, and it closes the gap after a pause.
+    An incremental sync reads all days that may still change if days are held or if it is the first one, and it closes
+    the gap after a pause.
     """
     restated = RESTATEMENT_DAYS[platform]
-    days = lookback_days or (restated if mode is SyncMode.FULL else RECENT_DAYS)
+    days = lookback_days or (restated if mode is SyncMode.FULL or state.covered_since is None else RECENT_DAYS)
     if not lookback_days and state.held:
         days = restated + HELD_DAYS
     if not lookback_days and state.covered_until is not None and state.covered_until < today:
@@ -103,6 +104,21 @@ def rests(state: PartState, now: datetime) -> bool:
 def too_many_removals(missing: int, total: int) -> bool:
     """Whether this many missing campaigns need confirmation: all of them, or over 20 that are more than a fifth."""
     return missing == total or (missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total)
+
+
+NO_TROUBLE: Mapping[str, object] = {
+    "failures": 0,
+    "full_failures": 0,
+    "next_attempt_at": None,
+    "put_off_since": None,
+    "error": None,
+    "full_error": None,
+    "left_out": 0,
+    "left_out_rows": None,
+    "held": 0,
+    "approved": 0,
+}
+"""The columns of a part that say that nothing is wrong with it."""
 
 
 def succeeded(state: PartState, now: datetime, *, full: bool, left_out: Sequence[OddRow]) -> PartState:
@@ -152,6 +168,7 @@ def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
 
     The totals add their failures only: hourly syncs do not read them.
     """
+    parts = {part: state for part, state in parts.items() if state.not_enabled_since is None}
     main = [state for part, state in parts.items() if part.kind is not PartKind.TOTALS]
     reasons = {str(part): reason for part, state in parts.items() if (reason := state.error or state.full_error)}
     return {

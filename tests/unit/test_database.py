@@ -42,6 +42,16 @@ def test_a_server_that_does_not_answer_is_named_within_seconds() -> None:
             assert "hunter2" not in str(caught.value)
 
 
+def test_connections_that_the_server_has_closed_are_replaced(engine: Engine, superuser: Engine) -> None:
+    with engine.connect(), engine.connect():
+        pass
+    with superuser.connect() as connection:
+        end_all = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'test_sivera'"
+        assert connection.execute(text(end_all)).scalars().all() == [True, True]
+    with engine.connect() as first, engine.connect() as second:
+        assert first.scalar(text("SELECT 1")) == second.scalar(text("SELECT 1")) == 1
+
+
 def test_migrations_and_models_agree_and_an_older_version_says_so(engine: Engine) -> None:
     migrate(engine)  # a second time: nothing to do
     with engine.begin() as connection:

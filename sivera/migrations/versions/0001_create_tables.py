@@ -369,6 +369,7 @@ def upgrade() -> None:
         sa.Column("spend", sa.Numeric(precision=20, scale=6), nullable=False),
         sa.Column("unattributed", sa.Numeric(precision=20, scale=6), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("missing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"],
@@ -400,6 +401,7 @@ def upgrade() -> None:
         sa.Column("left_out_rows", postgresql.JSONB(astext_type=Text()), nullable=True),
         sa.Column("held", sa.Integer(), server_default="0", nullable=False),
         sa.Column("approved", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("not_enabled_since", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["account_id"], ["ad_accounts.id"], name="fk_sync_parts_account_id_ad_accounts", ondelete="CASCADE"
         ),

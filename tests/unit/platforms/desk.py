@@ -161,8 +161,8 @@ class Desk:
         """Read what the account spent a day."""
         assert isinstance(self.client, AnswersAtOnce)
         read = self.client.read_totals(self.tokens, self.account, window)
-        assert {total.currency for total in read} <= {self.site.currency}
-        return {total.day: total.spend for total in read if total.spend}
+        assert {total.currency for total in read.days} <= {self.site.currency}
+        return {total.day: total.spend for total in read.days if total.spend}
 
     def truth(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], Figures]:
         """The world's figures of the account."""
@@ -250,7 +250,7 @@ def metrics(client: PlatformClient, tokens: TokenSource, account: AdAccount, win
 
 def totals(client: PlatformClient, tokens: TokenSource, account: AdAccount, window: DateWindow = WINDOW) -> Any:
     """Ask for the account's spend, where the platform tells it."""
-    return client.read_totals(tokens, account, window) if isinstance(client, AnswersAtOnce) else ()
+    return client.read_totals(tokens, account, window).days if isinstance(client, AnswersAtOnce) else ()
 
 
 def questions(

@@ -14,7 +14,7 @@ from sandbox.world import Account, Campaign, Grant, World
 from sivera.breaker import Breaker
 from sivera.errors import Unavailable
 from sivera.sync.account import sync_account
-from sivera.sync.part_queries import approve_removals
+from sivera.sync.part_queries import approve_removals, parts_by_account
 from sivera.sync.parts import Part, PartKind
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.rules import AGREES_AFTER
@@ -30,6 +30,13 @@ NAMES = {
     PlatformName.TIKTOK: "campaign_name",
 }
 """The field with a campaign's name."""
+
+TOTALS = {
+    PlatformName.GOOGLE: ("metrics.costMicros", "{}"),
+    PlatformName.META: ("spend", "{}"),
+    PlatformName.TIKTOK: ("metrics.spend", "{} 00:00:00"),
+}
+"""The field with an account's spend, and how its row names the day."""
 
 FIGURES = Figures(1234, 56, Decimal("78.00"), Decimal(9), Decimal("1011.00"))
 
@@ -467,6 +474,37 @@ def test_a_reply_that_would_erase_days_with_spend_is_held(stage: Stage, world: W
     assert stage.contents()["metrics"] == [], "the second reading agrees, over all days that are held"
 
 
+# TikTok does not leave the day out: it says zero.
+@pytest.mark.parametrize("platform", [PlatformName.GOOGLE, PlatformName.META], indirect=True)
+def test_a_day_that_vanishes_from_the_account_s_total_becomes_zero_once_a_second_reading_agrees(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    stage.sync(due)
+    day = account.today(stage.now()) - timedelta(days=1)
+    total = "SELECT spend, unattributed, missing_since FROM account_daily_totals WHERE day = :day"
+    (before,) = stage.rows(total, day=day)
+    for campaign in account.campaigns.values():
+        world.restate(campaign.id, day, ZERO)
+    held = stage.sync(due)
+    assert any(note.startswith("Totals: the reply lacks 1 days with spend") for note in held.notes), held
+    assert stage.rows(total, day=day) == [(before.spend, before.unattributed, stage.now())]
+    stage.pass_time(timedelta(hours=1))
+    stage.sync(due)
+    assert before.spend > 0
+    assert stage.rows(total, day=day) == [(0, 0, None)]
+
+
+@pytest.mark.parametrize("platform", [PlatformName.GOOGLE, PlatformName.META, PlatformName.TIKTOK], indirect=True)
+def test_an_odd_total_is_left_out_and_named(stage: Stage, world: World, account: Account, due: DueAccount) -> None:
+    day = account.today(stage.now()) - timedelta(days=1)
+    field, at = TOTALS[due.platform]
+    world.faults.add(Fault(FaultKind.ODD_ROW, due.platform, match=at.format(day), field=field, value="many"))
+    result = stage.sync(due)
+    assert (result.outcome, result.left_out > 0) == (Outcome.SYNCED, True), result
+    assert any(note.startswith(f"Totals: left out {day}") for note in result.notes), result.notes
+    assert not stage.rows("SELECT 1 FROM account_daily_totals WHERE day = :day", day=day)
+
+
 @pytest.mark.parametrize("platform", [PlatformName.META], indirect=True)
 def test_a_fetch_that_began_earlier_never_overwrites_a_later_one(stage: Stage, world: World, due: DueAccount) -> None:
     sync_twice(stage, due)
@@ -598,4 +636,18 @@ def test_nothing_is_expected_of_a_product_that_an_account_has_not(
     account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
     stage.pass_time(timedelta(hours=1))
     stage.sync(due)
-    assert [row.ad_product for row in stage.rows(products)] == ["SPONSORED_BRANDS", "SPONSORED_PRODUCTS"]
+    expected = products.replace("ORDER", "AND not_enabled_since IS NULL ORDER")
+    assert [row.ad_product for row in stage.rows(expected)] == ["SPONSORED_BRANDS", "SPONSORED_PRODUCTS"]
+    with Session(stage.engine) as session:
+        assert {part.ad_product for part in parts_by_account(session)[due.id]} == set(account.products)
+    covered = "SELECT covered_since FROM sync_parts WHERE kind = 'metrics' AND ad_product = 'SPONSORED_DISPLAY'"
+    (before,) = stage.rows(covered)
+    account.products = tuple(names)
+    stage.pass_time(timedelta(days=20))
+    for hours in (0, 1):
+        stage.pass_time(timedelta(hours=hours))
+        stage.sync(due, SyncMode.INCREMENTAL)
+    assert stage.rows(covered) == [before], "what was read before it was switched off counts"
+    assert [row.ad_product for row in stage.rows(expected)] == names
+    (row,) = stage.rows("SELECT max(covered_until) AS until FROM sync_parts WHERE ad_product = 'SPONSORED_DISPLAY'")
+    assert row.until == account.today(stage.now())
