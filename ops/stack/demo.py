@@ -128,7 +128,7 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         )
         for platform in PlatformName
     }
-    database_url = url.render_as_string(hide_password=False)
+    database_url = stack.keep_database_url(url)
     with steps.step("Work pool, limits, blocks and automations"):
         setup(database_url, apps, stack.storage_dir)
         stack.start_worker(server)

@@ -6,8 +6,6 @@ Amounts have the decimals that reports use. Amounts in two currencies are never 
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from babel.numbers import get_currency_precision
-
 from sivera.alerts.conditions import Condition, Kind
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
@@ -15,6 +13,8 @@ from sivera.budgets.rules import Reading
 
 def decimals_of(currency: str) -> int:
     """Return how many decimals a currency is written with (CLDR, by Babel)."""
+    from babel.numbers import get_currency_precision  # noqa: PLC0415 - most runs write no amounts
+
     return int(get_currency_precision(currency))
 
 

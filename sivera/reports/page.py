@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache, partial
 from math import floor, log10
-from typing import NamedTuple
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, NamedTuple
 
 from sivera.pages import PLATFORM_COLOURS
 from sivera.reports.coverage import Known
 from sivera.reports.figures import OF_ONE_PLATFORM, Figures, Report, Section, change, comparable
 from sivera.reports.rules import CHART_DAYS, chart_since
 from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer, conversion_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MOST_LINES = 50
 """Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
@@ -78,7 +79,9 @@ def render(report: Report, at: datetime, language: Language) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most runs write no report
+
     return Environment(
         loader=PackageLoader("sivera.reports", "templates"),
         autoescape=True,
