@@ -28,8 +28,8 @@ from sivera.backups.manifest import Manifest, Outcome
 from sivera.backups.programs import find_programs
 from sivera.crypto import Keyring
 from sivera.database import open_engine
-from sivera.files import PrivateFileSystem
 from sivera.grants.keys import check_keyring
+from sivera.private_files import PrivateFileSystem
 
 SECONDS = 7200
 

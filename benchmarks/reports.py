@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.bench import Bench, open_bench, say, tell
 from sivera.clock import read_clock
-from sivera.files import PrivateFileSystem
+from sivera.private_files import PrivateFileSystem
 from sivera.reports.options import ReportOptions
 from sivera.reports.writing import ReportDependencies, plan_reports, revise_reports, write_reports
 

@@ -6,8 +6,6 @@ The Prefect server uses it too, for the watchdog on check-alerts. It finds the b
 
 from typing import ClassVar
 
-from apprise import Apprise
-from apprise.common import NotifyFormat, OverflowMode
 from prefect.blocks.notifications import AppriseNotificationBlock
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
@@ -26,6 +24,8 @@ class AppriseUrl(AppriseNotificationBlock):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: SecretStr) -> SecretStr:
+        from apprise import Apprise  # noqa: PLC0415 - most runs send no message
+
         text = url.get_secret_value()
         # Apprise takes what follows a space as part of the path.
         if text.split() != [text] or Apprise.instantiate(text, suppress_exceptions=True) is None:
@@ -34,6 +34,8 @@ class AppriseUrl(AppriseNotificationBlock):
 
     def _start_apprise_client(self, url: SecretStr) -> None:
         """Our messages are plain text, in mails too; what takes less than a chat, gets them in parts."""
+        from apprise.common import NotifyFormat, OverflowMode  # noqa: PLC0415 - most runs send no message
+
         super()._start_apprise_client(url)
         for service in self._apprise_client:
             service.notify_format = NotifyFormat.TEXT

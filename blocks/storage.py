@@ -1,15 +1,16 @@
 """Places for files, as blocks: by default a folder of the machine, or anything that fsspec reaches, such as S3."""
 
-from fsspec.core import url_to_fs
-from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
+from typing import TYPE_CHECKING
+
 from prefect.types import SecretDict
 from pydantic import Field, field_validator
 
 from blocks.names import BACKUPS, REPORTS
 from blocks.server import StrictBlock, load
 from sivera.errors import ConfigurationError
-from sivera.files import PrivateFileSystem
+
+if TYPE_CHECKING:
+    from fsspec.implementations.dirfs import DirFileSystem
 
 
 class Storage(StrictBlock):
@@ -31,17 +32,17 @@ class Storage(StrictBlock):
             raise ValueError("it holds credentials, which the UI would show: write them into options")
         return url
 
-    def get_filesystem(self) -> DirFileSystem:
+    def get_filesystem(self) -> "DirFileSystem":
         """Return a file system whose root is the place.
 
         Raises:
             ConfigurationError: The kind of URL is unknown here, or the options do not fit.
         """
+        from sivera.private_files import open_place  # noqa: PLC0415 - most runs keep no files
+
         options = self.options.get_secret_value()
         try:
-            filesystem, root = url_to_fs(self.url, **options)
-            if isinstance(filesystem, LocalFileSystem):
-                filesystem = PrivateFileSystem(**options)
+            return open_place(self.url, options)
         except (ImportError, ValueError, TypeError) as error:
             # The text of the error may quote the options.
             kind = self.url.partition("://")[0]
@@ -49,7 +50,6 @@ class Storage(StrictBlock):
                 f"files at '{self.url}' cannot be reached ({type(error).__name__}): is the fsspec package for "
                 f"'{kind}' installed, such as s3fs for s3, and do the block's options fit it?"
             ) from None
-        return DirFileSystem(path=root, fs=filesystem)
 
 
 def load_storage(name: str) -> Storage:

@@ -4,34 +4,17 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from fsspec import AbstractFileSystem
-from fsspec.implementations.local import LocalFileSystem
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 DRAFT = ".part"
 """The ending of a file that is not whole yet."""
 
 
-class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
-    """The files of this machine. A folder is created with its first file, and only we can enter it."""
-
-    def __init__(self, **options: object) -> None:
-        super().__init__(**{**options, "auto_mkdir": True})
-
-    def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Create a folder and those above it; existing ones keep their permissions."""
-        folder = Path(self._strip_protocol(path))
-        if exist_ok and folder.is_dir():
-            return
-        for above in reversed(folder.parents):
-            above.mkdir(mode=0o700, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=exist_ok)
-
-
 @contextmanager
-def whole_file(files: AbstractFileSystem, path: str) -> Iterator[BinaryIO]:
+def whole_file(files: "AbstractFileSystem", path: str) -> Iterator[BinaryIO]:
     """Yield a file to write to. It replaces `path` when the body ends, and is removed if the body fails.
 
     Raises:

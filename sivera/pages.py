@@ -76,7 +76,6 @@ def bars(
     amount = {"field": "count", "type": "quantitative", "axis": numbers}
     colour = {"domain": list(part), "range": list(part.values())}
     legend = {"orient": "top"}
-    # In Vega-Lite's own words: to load Altair, which writes them, would take each run half a second.
     chart = {
         "data": {"values": rows},
         "mark": "bar",

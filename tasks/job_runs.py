@@ -1,7 +1,6 @@
 """The runs of our jobs, read from the Prefect server."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from itertools import count
 from uuid import UUID
 
@@ -11,8 +10,7 @@ from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.names import TAG
-from sivera.metrics.rules import JobRun, JobRuns, Window
-from sivera.values import Value
+from sivera.metrics.rules import JobRun, JobRuns, JobStatus, Window
 
 PAGE = 200
 """The most that the server lists at once."""
@@ -40,15 +38,6 @@ def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
                 names[run.flow_id] = client.read_flow(run.flow_id).name
             found.append(to_job_run(names[run.flow_id], run))
     return JobRuns(jobs=tuple(flow.name for flow in deployed_flows(client)), runs=tuple(found))
-
-
-class JobStatus(Value):
-    """A job: its last run that was not cancelled, that run's message, and when the next one is due."""
-
-    name: str
-    last: JobRun | None
-    message: str | None
-    next_at: datetime | None
 
 
 def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:

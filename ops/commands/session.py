@@ -10,9 +10,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
 
+from ops.stack.folder import DATABASE_URL_FILE
+from ops.stack.prefect_server import use_running_stack
 from sivera.database import check, open_engine, parse_url
 from sivera.errors import ConfigurationError
 
@@ -29,20 +31,24 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 @contextmanager
 def open_session() -> Iterator[Session]:
-    """Yield a session on the database of SIVERA_DATABASE_URL, else on that of the block: only this takes Prefect."""
-    if given := os.environ.get("SIVERA_DATABASE_URL"):
-        url = parse_url(given)
-    else:
-        from blocks.database import load_database_url  # noqa: PLC0415
-
-        url = load_database_url()
-    engine = open_engine(url, pool_size=1)
+    """Yield a session on the database of SIVERA_DATABASE_URL, else of the stack that runs here, else of the block."""
+    engine = open_engine(_find_url(), pool_size=1)
     try:
         check(engine)
         with Session(engine) as session:
             yield session
     finally:
         engine.dispose()
+
+
+def _find_url() -> URL:
+    if given := os.environ.get("SIVERA_DATABASE_URL"):
+        return parse_url(given)
+    if (folder := use_running_stack()) and (file := folder / DATABASE_URL_FILE).exists():
+        return parse_url(file.read_text())
+    from blocks.database import load_database_url  # noqa: PLC0415 - the only way that takes Prefect, and seconds
+
+    return load_database_url()
 
 
 @contextmanager

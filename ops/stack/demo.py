@@ -129,6 +129,7 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         )
         for platform in PlatformName
     }
+    stack.keep_database_url(url)
     with steps.step("Work pool, limits, blocks and automations"):
         setup(url, apps, stack.storage_dir)
         stack.start_worker(server)

@@ -19,6 +19,9 @@ DEMO_FOLDER = FOLDER / "demo"
 CRON_SECRET_FILE = "cron-secret"  # noqa: S105 - the name of a file
 """The file in a stack's folder with the secret of the HTTP API, for callers on this machine."""
 
+DATABASE_URL_FILE = "database-url"
+"""The file in a stack's folder with the URL of the block, for commands that need nothing else of Prefect."""
+
 ENDING_SECONDS = 20
 """How long the children of a stack that was killed may take to end: their grace, and some."""
 

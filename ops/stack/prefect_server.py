@@ -51,7 +51,7 @@ CLIENT = {
 }
 """What holds for everything that runs flows or talks to a server."""
 
-WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "3"}
 """How the worker beside our own server works, unless the environment says otherwise: a run by hand starts at once."""
 
 OF_ANOTHER_SERVER = (
@@ -132,6 +132,8 @@ def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) 
     """Run a process worker of a work pool; `client` are our server's settings, None where the environment names one."""
     environment = {**os.environ, **CLIENT} if client is None else {**WORKER, **_inherited(), **client}
     environment |= spool_of(folder.path)
+    # Where the `python3` of prefect.yaml is found.
+    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", os.defpath)))
     # Prefect makes folders in the temporary one, which all users share, and leaves them there.
     temporary = folder.path / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)

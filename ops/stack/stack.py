@@ -16,7 +16,7 @@ from sqlalchemy import URL
 
 from blocks.names import WORK_POOL
 from ops.commands.tables import say
-from ops.stack.folder import CRON_SECRET_FILE, FOLDER, Folder, own_folder, write_private
+from ops.stack.folder import CRON_SECRET_FILE, DATABASE_URL_FILE, FOLDER, Folder, own_folder, write_private
 from ops.stack.postgres import embedded_postgres
 from ops.stack.prefect_server import (
     CLIENT,
@@ -78,6 +78,10 @@ class Stack:
         postgres = self._enter(embedded_postgres(self.folder, database))
         self.children.append(postgres.child)
         return postgres.url
+
+    def keep_database_url(self, url: URL) -> None:
+        """Keep the URL of the database in the folder, for commands that need nothing of Prefect."""
+        write_private(self.folder.path / DATABASE_URL_FILE, url.render_as_string(hide_password=False))
 
     def start_server(self) -> PrefectServer:
         """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
@@ -186,6 +190,7 @@ def up() -> NoReturn:
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
 
         save_environment(None)
+        stack.keep_database_url(url)
         deployed = deploy(database_url=url, storage_dir=stack.storage_dir)
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")

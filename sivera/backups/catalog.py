@@ -4,15 +4,17 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
 
-from fsspec import AbstractFileSystem
 from pydantic import ValidationError
 
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.files import DRAFT, whole_file
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 OURS = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 """The names of backups. Other files in the storage are left alone."""
@@ -34,7 +36,7 @@ class Catalog:
         filesystem: Its root is the place for backups.
     """
 
-    def __init__(self, filesystem: AbstractFileSystem) -> None:
+    def __init__(self, filesystem: "AbstractFileSystem") -> None:
         self._files = filesystem
 
     def list(self) -> tuple[list[Manifest], list[str]]:

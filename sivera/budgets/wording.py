@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from babel.numbers import get_currency_precision
-
 from sivera.alerts.conditions import Condition, Kind, short
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
@@ -16,6 +14,8 @@ from sivera.budgets.rules import Reading
 
 def decimals_of(currency: str) -> int:
     """Return how many decimals a currency is written with (CLDR, by Babel)."""
+    from babel.numbers import get_currency_precision  # noqa: PLC0415 - most runs write no amounts
+
     return int(get_currency_precision(currency))
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from sivera import pages
 from sivera.charts import to_markdown_image, to_svg
+from sivera.metrics import pictures
 from sivera.metrics.collecting import CollectionSummary
 from sivera.metrics.definitions import EXPIRY_BUCKETS, GRANTS_BY_EXPIRY, RUN_DURATION, SYNC_AGE, Collection
 from sivera.metrics.queries import read_series
@@ -25,8 +26,6 @@ def metrics_page(job: str, summary: CollectionSummary, charts: list[str]) -> str
 
 def metrics_charts(collection: Collection, back: timedelta, session: Session) -> list[str]:
     """Draw the age of the data, when grants end, and how long runs took."""
-    from sivera.metrics import pictures  # noqa: PLC0415 - altair takes a second to load
-
     since = collection.at - back
     charts = {
         "Age of the data that nine of ten accounts stay below, in minutes": pictures.ages(

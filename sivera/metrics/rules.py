@@ -32,6 +32,15 @@ class JobRun(Value):
     queue_delay_seconds: float = 0.0
 
 
+class JobStatus(Value):
+    """A job: its last run that was not cancelled, that run's message, and when the next one is due."""
+
+    name: str
+    last: JobRun | None
+    message: str | None
+    next_at: datetime | None
+
+
 class JobRuns(Value):
     """The jobs that are deployed, and their runs that ended within a window."""
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache, partial
 from math import floor, log10
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sivera.pages import PLATFORM_COLOURS
@@ -16,6 +15,9 @@ from sivera.reports.figures import OF_ONE_PLATFORM, Figures, Report, Section, ch
 from sivera.reports.rules import CHART_DAYS, chart_since
 from sivera.reports.texts import PLATFORM_NAMES, UNDEFINED, Language, Writer, conversion_text
 from sivera.values import one_line
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MOST_LINES = 50
 """Accounts and campaigns of a currency: a page of thousands of rows does not open on a phone. The CSV file has all."""
@@ -80,7 +82,9 @@ def render(report: Report, at: datetime, language: Language) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most runs write no report
+
     environment = Environment(
         loader=PackageLoader("sivera.reports", "templates"),
         autoescape=True,

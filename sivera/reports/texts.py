@@ -5,9 +5,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from babel.dates import format_date, format_skeleton
-from babel.numbers import format_compact_decimal, format_currency, format_decimal, get_currency_name
-
 from sivera.values import PlatformName
 
 UNDEFINED = "\N{EN DASH}"
@@ -159,7 +156,10 @@ class Writer:
     """Writes in a language; an undefined figure is a dash."""
 
     def __init__(self, language: Language) -> None:
-        self.language = language
+        from babel import dates, numbers  # noqa: PLC0415 - most runs write no report
+
+        self._dates, self._numbers = dates, numbers
+        self.language, self._locale = language, language.value
         self._at = list(Language).index(language)
 
     def text(self, key: str, **values: object) -> str:
@@ -172,27 +172,29 @@ class Writer:
 
     def number(self, number: Decimal | int | None, pattern: str = "#,##0.##") -> str:
         """Write a number after a pattern of CLDR; by default whole, or with up to two decimals."""
-        return UNDEFINED if number is None else str(format_decimal(number, pattern, locale=self.language.value))
+        return UNDEFINED if number is None else str(self._numbers.format_decimal(number, pattern, locale=self._locale))
 
     def money(self, amount: Decimal | None, currency: str) -> str:
         """Write an amount in major units with as many decimals as its currency has."""
-        return UNDEFINED if amount is None else str(format_currency(amount, currency, locale=self.language.value))
+        return (
+            UNDEFINED if amount is None else str(self._numbers.format_currency(amount, currency, locale=self._locale))
+        )
 
     def compact(self, number: float) -> str:
         """Write a number of an axis, such as 1.2M."""
-        return str(format_compact_decimal(number, fraction_digits=1, locale=self.language.value))
+        return str(self._numbers.format_compact_decimal(number, fraction_digits=1, locale=self._locale))
 
     def currency(self, code: str) -> str:
         """Write a currency's name; its code if Babel does not know it."""
-        return str(get_currency_name(code, locale=self.language.value))
+        return str(self._numbers.get_currency_name(code, locale=self._locale))
 
     def day(self, day: date, form: str = "long") -> str:
         """Write a day in a form of CLDR: `full` has its weekday too."""
-        return str(format_date(day, form, locale=self.language.value))
+        return str(self._dates.format_date(day, form, locale=self._locale))
 
     def short_day(self, day: date) -> str:
         """Write a day without year and weekday, such as Nov 23."""
-        return str(format_skeleton("MMMd", day, locale=self.language.value))
+        return str(self._dates.format_skeleton("MMMd", day, locale=self._locale))
 
     def instant(self, when: datetime) -> str:
         """Write a time to the minute, in its own time zone."""

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from fsspec import AbstractFileSystem
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,9 @@ from sivera.reports.spreadsheet import to_csv
 from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure, TeamReports
 from sivera.reports.texts import Language
 
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
 
 class NotKeptError(SiveraError):
     """A file could not be written to the place for reports."""
@@ -37,7 +40,7 @@ class ReportDependencies:
     """What reports need from outside: the database, its clock, and a place for files."""
 
     engine: Engine
-    files: AbstractFileSystem
+    files: "AbstractFileSystem"
     now: Callable[[Session], datetime] = read_clock
 
 
@@ -144,7 +147,7 @@ def _write(deps: ReportDependencies, team: DueTeam, day: date) -> bool:
     return is_new
 
 
-def _put(files: AbstractFileSystem, path: str, content: bytes) -> None:
+def _put(files: "AbstractFileSystem", path: str, content: bytes) -> None:
     try:
         with whole_file(files, path) as file:
             file.write(content)

@@ -14,11 +14,12 @@ from blocks.alert_channels import WATCHDOG, find_channels, to_block
 from blocks.apprise_url import AppriseUrl
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
-from sivera.alerts.conditions import BrokenGrant, Links, plain
+from sivera.alerts.conditions import BrokenGrant, plain
 from sivera.alerts.data_rules import grant_conditions
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import message_of
 from sivera.errors import ConfigurationError
+from sivera.links import Links
 from sivera.models import Alert
 from sivera.values import PlatformName
 from tests.chats import Chats, chats

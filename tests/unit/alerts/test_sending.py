@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from sivera.alerts.conditions import BrokenGrant, Kind, Links
+from sivera.alerts.conditions import BrokenGrant, Kind
 from sivera.alerts.data_rules import grant_conditions
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import MAX_MESSAGE, MOST_AT_ONCE, Message, Sent, message_of, send_messages
+from sivera.links import Links
 from sivera.models import Alert
 from sivera.values import PlatformName
 

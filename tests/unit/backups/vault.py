@@ -21,9 +21,9 @@ from sivera.backups.dumping import Progress
 from sivera.backups.manifest import Manifest, Verdict
 from sivera.crypto import Keyring
 from sivera.database import open_engine
-from sivera.files import PrivateFileSystem
 from sivera.grants.keys import check_keyring
 from sivera.grants.renewal import seal
+from sivera.private_files import PrivateFileSystem
 
 A_DAY = 86_400.0
 

@@ -11,8 +11,8 @@ from typing import Any
 from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy.orm import Session
 
-from sivera.files import PrivateFileSystem
 from sivera.models import AccountDailyTotal, Campaign, CampaignDailyMetric, SyncPart
+from sivera.private_files import PrivateFileSystem
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import paths
 from sivera.reports.summary import ReportPlan, ReportSummary, ReportTally
