@@ -75,6 +75,7 @@ class GoogleBackend:
         stream = f"{customers}/{{customer_id}}/googleAds:searchStream"
         return [
             route(self, "POST", "/token", "token", self.token),
+            route(self, "POST", "/revoke", "revoke", self.revoke),
             route(self, "GET", f"{customers}:listAccessibleCustomers", "accounts", self.accessible_customers),
             route(self, "POST", stream, _operation, self.search_stream),
         ]
@@ -84,7 +85,7 @@ class GoogleBackend:
     def throttled(self, call: Call, seconds: float) -> Reply:
         """Return 'quota exhausted'; the token endpoint names the wait in a header."""
         wait = math.ceil(seconds)
-        if call.url.endswith("/token"):
+        if call.url.endswith(("/token", "/revoke")):
             return _oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
         quota = {"rateScope": "DEVELOPER", "rateName": "Requests per project", "retryDelay": f"{wait}s"}
         message, details = f"Too many requests. Retry in {wait} seconds.", {"quotaErrorDetails": quota}
@@ -92,7 +93,7 @@ class GoogleBackend:
 
     def broken(self, call: Call, status: int) -> Reply:
         """Return an internal error with this status."""
-        if call.url.endswith("/token"):
+        if call.url.endswith(("/token", "/revoke")):
             return _oauth_error(status, "internal_failure", "Backend Error")
         return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
 
@@ -113,17 +114,24 @@ class GoogleBackend:
         """Renew an access token (RFC 6749, section 6)."""
         if (error := _client_error(call)) is not None:
             return error
-        grant = self.world.grant_of_refresh(self.platform, call.form["refresh_token"])
-        if grant is None:
+        if (grant := self.world.grant_of_refresh(self.platform, call.form["refresh_token"])) is None:
             return _oauth_error(400, "invalid_grant", "Token has been expired or revoked.")
         if grant.needs_login:
             return _oauth_error(400, "invalid_grant", "reauth related error (invalid_rapt)", subtype="invalid_rapt")
         access, seconds = self.world.issue_access(grant)
         rotated = {"refresh_token": self.world.issue_refresh(grant)} if grant.rotates else {}
-        return Reply(
-            {"access_token": access, "expires_in": seconds, "scope": SCOPE, "token_type": "Bearer"} | rotated,
-            headers={"Cache-Control": "no-store"},
-        )
+        answer = {"access_token": access, "expires_in": seconds, "scope": SCOPE, "token_type": "Bearer"}
+        return Reply(answer | rotated, headers={"Cache-Control": "no-store"})
+
+    def revoke(self, call: Call) -> Reply:
+        """Revoke a grant by its access or refresh token."""
+        if not _is_form(call) or call.form.keys() != {"token"}:
+            return _oauth_error(400, "invalid_request", "Bad Request")
+        token = self.platform, call.form["token"]
+        if (grant := self.world.grant_of_refresh(*token) or self.world.grant_of_access(*token)) is None:
+            return _oauth_error(400, "invalid_token", "Token expired or revoked")
+        self.world.revoke_grant(grant.id)
+        return Reply({})
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -266,13 +274,16 @@ def _manager(grant: Grant) -> Account:
     )
 
 
+def _is_form(call: Call) -> bool:
+    return call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+
+
 def _client_error(call: Call) -> Reply | None:
     """Return the token endpoint's error about the form or our application, if any."""
     form = call.form
     unknown, kind = sorted(form.keys() - TOKEN_FIELDS), form.get("grant_type", "")
-    is_form = call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     checks = (
-        (is_form, 400, "invalid_request", "The request must be form encoded."),
+        (_is_form(call), 400, "invalid_request", "The request must be form encoded."),
         (not unknown, 400, "invalid_request", f"Unknown parameter: {unknown}"),
         (kind == "refresh_token", 400, "unsupported_grant_type", f"Invalid grant_type: {kind}"),
         (form.get("client_id") == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),

@@ -59,6 +59,12 @@ class MetaTokens:
         more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": SCOPES}
         return Reply({"data": {**data, "is_valid": True, **more}})
 
+    def revoke(self, call: Call) -> Reply:
+        """Take back all that the user has allowed the app."""
+        wire.check_known(call, ())
+        self.world.revoke_grant(self.caller(call).id)
+        return Reply({"success": True})
+
     def _grant_of(self, text: str) -> Grant:
         """Return the grant of a token that is valid now; refuse any other."""
         grant = self.world.grant_of_access(PlatformName.META, text)

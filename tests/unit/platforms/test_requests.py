@@ -11,13 +11,13 @@ from pydantic import SecretStr
 
 from sivera.breaker import Breaker
 from sivera.platforms import CLIENTS
-from sivera.platforms.base import AnswersAtOnce
+from sivera.platforms.base import AnswersAtOnce, Revokes
 from sivera.platforms.calling import new_http_client
 from sivera.platforms.checking import Checker
 from sivera.platforms.recording import Exchange, Recorder
 from sivera.values import Period, PlatformName
 from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Desk, app_at
+from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Desk, app_at, held
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "platforms.md"
 TITLES = {GOOGLE: "Google Ads", META: "Meta", AMAZON: "Amazon Ads", TIKTOK: "TikTok"}
@@ -93,6 +93,10 @@ def sent_by(desk: Desk) -> list[Exchange]:
         list(client.read_metrics(desk.tokens, account, WINDOW))
         client.read_totals(desk.tokens, account, WINDOW)
     client.renew(desk.tokens.tokens)
+    if isinstance(client, Revokes):
+        client.revoke(desk.new_tokens())
+        desk.world.log_in(desk.grant.id)
+        client.revoke(held(desk.new_tokens().access_token.get_secret_value()))
     client.close()
     return sent + recorder.exchanges
 
