@@ -120,10 +120,10 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
         for id_, platform in platform_of.items():
             say(f"- grant {id_}: {revocation(platform, client_for(platform))}")
         for table, count in counts.items():
-            say(f"- {count:,} rows of {table}")
+            say(f"- {count:,}{' or more' if count == queries.COUNTED else ''} rows of {table}")
         say(f"- the files of its reports, in {folder(found.id)} of the block storage/reports")
         confirm(team, yes=yes)
-        for id_, ending in let_go(deps, client_for, found.id).items():
+        for id_, ending in let_go(deps, client_for, found.id):
             say(f"Disconnected grant {id_}. {what_is_left(platform_of[id_], ending)}")
         delete_team(engine, files, found.id)
     kept = BackupOptions()

@@ -6,7 +6,7 @@ writes about an account goes with the account, or is refused by its foreign key.
 there, and the same call goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fsspec import AbstractFileSystem
 from sqlalchemy import Engine
@@ -25,16 +25,17 @@ BATCH = 5_000
 
 def let_go(
     deps: RenewalDependencies, client_for: Callable[[PlatformName], PlatformClient | None], team_id: int
-) -> dict[int, Ending]:
-    """Disconnect all grants of a team. Return how each ended that was connected.
+) -> Iterator[tuple[int, Ending]]:
+    """Disconnect all grants of a team. Yield the id of each that was connected, and how it ended.
 
     Raises:
         NotDisconnectedError: One could not be; those before it are.
     """
     with Session(deps.engine) as session:
         grants = queries.grants_of(session, team_id)
-    connected = [grant for grant in grants if grant.status != DISCONNECTED]
-    return {grant.id: disconnect(deps, client_for(PlatformName(grant.platform)), grant.id) for grant in connected}
+    for grant in grants:
+        if grant.status != DISCONNECTED:
+            yield grant.id, disconnect(deps, client_for(PlatformName(grant.platform)), grant.id)
 
 
 def delete_team(engine: Engine, files: AbstractFileSystem, team_id: int, batch: int = BATCH) -> None:

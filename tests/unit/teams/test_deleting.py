@@ -109,7 +109,7 @@ def test_no_row_and_no_file_of_a_team_is_left(stage: Stage, files: DirFileSystem
     assert all(before.values()), "the fixture has a row of each table that refers to teams"
     with Session(stage.engine) as session:
         assert queries.count_rows(session, team) == {table.name: len(rows) for table, rows in before.items()}
-    let_go(stage.renewal_dependencies(), stage.client, team)
+    list(let_go(stage.renewal_dependencies(), stage.client, team))
     delete_team(stage.engine, files, team, batch=3)
     with stage.engine.connect() as connection:
         for table, rows in before.items():
@@ -133,7 +133,7 @@ def test_a_sync_that_is_under_way_brings_nothing_back(stage: Stage, world: World
     class Late(GoogleAds):
         def list_campaigns(self, *about: Any) -> CampaignListing:
             found = super().list_campaigns(*about)
-            let_go(stage.renewal_dependencies(), stage.client, 1)
+            list(let_go(stage.renewal_dependencies(), stage.client, 1))
             delete_team(stage.engine, files, 1)
             return found
 
@@ -153,8 +153,9 @@ def test_what_fails_on_the_way_is_done_by_a_second_call(
     stage.connect(world.add_grant(META), "Hanok")
     world.faults.add(Fault(FaultKind.STATUS, META, "revoke", status=503, times=1))
     with pytest.raises(NotDisconnectedError):
-        let_go(stage.renewal_dependencies(), stage.client, team)
-    assert [*let_go(stage.renewal_dependencies(), stage.client, team)] == [3], "the others were let go before"
+        list(let_go(stage.renewal_dependencies(), stage.client, team))
+    ended = dict(let_go(stage.renewal_dependencies(), stage.client, team))
+    assert [*ended] == [3], "the others were let go before"
 
     class Broken(DirFileSystem):  # type: ignore[misc]
         def rm(self, *_: Any, **__: Any) -> None:
