@@ -32,6 +32,7 @@ from sivera.platforms.tiktok_json import (
     metrics_of,
     total_of,
 )
+from sivera.platforms.tiktok_login import TikTokLogin
 from sivera.platforms.tiktok_pages import Api, ReportCut, data_of, filter_of
 from sivera.values import (
     AccountListing,
@@ -55,8 +56,7 @@ CAMPAIGNS_PATH = "/campaign/get/"
 REPORT_PATH = "/report/integrated/get/"
 REFRESH_PATH = "/tt_user/oauth2/refresh_token/"
 REVOKE_PATH = "/oauth2/revoke_token/"
-REVOKE_USER_PATH = "/tt_user/oauth2/revoke/"
-"""For grants with a refresh token."""
+REVOKE_USER_PATH = "/tt_user/oauth2/revoke/"  # of a grant with a refresh token
 
 ACCOUNTS_PER_CALL = 100
 CAMPAIGNS_PER_REPORT = 100
@@ -110,9 +110,11 @@ class TikTokAds:
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
         self._app, self._http = app, http
-        base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
+        host = (app.base_url or LIVE_HOST).rstrip("/")
+        base = host + BASE_PATH
         self._api = Api(base, Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker))
         self._oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker, is_login=True)
+        self.login = TikTokLogin(app, self._oauth, host, base)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,4 +1,4 @@
-"""Questions about all that belongs to a team. The foreign keys of the tables say what that is."""
+"""Questions about what belongs to a team: rows that refer to it by foreign keys, or by its name in a column `team`."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, cast
@@ -18,7 +18,7 @@ _TEAMS = cast("Table", Team.__table__)
 def _reaching() -> list[Table]:
     found = [_TEAMS]
     for table in Base.metadata.sorted_tables:  # parents first
-        if any(key.column.table in found for key in table.foreign_keys):
+        if "team" in table.c or any(key.column.table in found for key in table.foreign_keys):
             found.append(table)
     return found
 
@@ -36,8 +36,9 @@ def _of_team(table: Table, team_id: int) -> ColumnElement[bool]:
     """Return which rows of a table refer to a team, also by way of other tables."""
     if table is _TEAMS:
         return _TEAMS.c.id == team_id
-    keys = (key for key in table.foreign_keys if key.column.table in TABLES)
-    return or_(*(key.parent.in_(select(key.column).where(_of_team(key.column.table, team_id))) for key in keys))
+    keys = [(key.parent, key.column) for key in table.foreign_keys if key.column.table in TABLES]
+    keys += [(table.c.team, _TEAMS.c.name)] if "team" in table.c else []
+    return or_(*(column.in_(select(to).where(_of_team(to.table, team_id))) for column, to in keys))
 
 
 def find_team(session: Session, name: str) -> Team | None:

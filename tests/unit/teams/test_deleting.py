@@ -1,4 +1,4 @@
-"""Deleting a team leaves nothing of it. The foreign keys of all tables are followed, so no new one is forgotten."""
+"""Deleting a team leaves nothing of it. The keys of all tables are followed, so that no new one is forgotten."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -33,6 +33,8 @@ MORE = (
     "INSERT INTO sessions (token_hash, team_id, expires_at) VALUES ('s' || :team, :team, now())",
     """INSERT INTO oauth_states (state_hash, session_id, platform, expires_at)
        SELECT 'o' || :team, id, 'meta', now() FROM sessions WHERE team_id = :team""",
+    """INSERT INTO oauth_states (state_hash, team, platform, expires_at)
+       SELECT 'n' || id, name, 'meta', now() FROM teams WHERE id = :team""",
     "INSERT INTO team_budgets (team_id, currency, amount) VALUES (:team, 'USD', 5)",
     "INSERT INTO team_budgets (team_id, account_id, currency, amount) VALUES (:team, :account, 'USD', 5)",
     "INSERT INTO reports (team_id, day, digest, missing) VALUES (:team, '2026-11-20', '', 0)",
@@ -57,10 +59,11 @@ def rows_of(stage: Stage, team_id: int) -> dict[Table, set[Any]]:
     with stage.engine.connect() as connection:
         found[teams] = set(connection.execute(select(teams).where(teams.c.id == team_id)))
         for table in Base.metadata.sorted_tables:
-            for key in table.foreign_keys:
-                if (parent := key.column.table) in found:
-                    referred = [row._mapping[key.column.name] for row in found[parent]]
-                    mine = connection.execute(select(table).where(key.parent.in_(referred)))
+            keys = [(key.parent, key.column) for key in table.foreign_keys]
+            for column, to in [*keys, *([(table.c.team, teams.c.name)] if "team" in table.c else [])]:
+                if to.table in found:
+                    referred = [row._mapping[to.name] for row in found[to.table]]
+                    mine = connection.execute(select(table).where(column.in_(referred)))
                     found.setdefault(table, set()).update(_hashable(row) for row in mine)
     return found
 
