@@ -61,7 +61,7 @@ def list_accounts() -> None:
             )
             for account, team, *_ in found
         ],
-        "There are no ad accounts. Connect a grant that reaches some: sivera credentials add --help",
+        "There are no ad accounts. Connect a grant that reaches some: sivera credentials connect --help",
         [f"Account {one.id} ({one.platform} {one.name}): {reason}" for one, reason in reasons if reason],
     )
 

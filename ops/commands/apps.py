@@ -35,4 +35,4 @@ def set_app(platform: PlatformName, /, *, client_id: str, base_url: str | None =
     setup(apps={platform: app})
     where = f"{platform.value} at {base_url}" if base_url else f"the live {platform.value}"
     say(f"Saved our application's keys for {where}; runs that begin from now on use them.")
-    say(f"To check them: sivera credentials add --platform {platform.value} --team TEAM")
+    say(f"To check them: sivera credentials connect --platform {platform.value} --team TEAM")

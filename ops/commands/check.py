@@ -68,7 +68,8 @@ def _find_grant(session: Session, platform: PlatformName, wanted: int | None) ->
         raise ConfigurationError(f"grant {wanted} does not work: `sivera credentials list` says why")
     if not working:
         raise ConfigurationError(
-            f"{platform.value} has no grant that works. Connect one: sivera credentials add --platform {platform.value}"
+            f"{platform.value} has no grant that works. "
+            f"Connect one: sivera credentials connect --platform {platform.value}"
         )
     return wanted or max(working)
 

@@ -21,7 +21,7 @@ from sivera.errors import (
     TokenRejected,
 )
 from sivera.grants import queries, rules
-from sivera.grants.connecting import connect_token
+from sivera.grants.connecting import Connection, connect_token
 from sivera.grants.disconnecting import disconnect
 from sivera.grants.discovering import discover
 from sivera.grants.renewal_queries import last_attempts
@@ -31,6 +31,12 @@ from sivera.values import OddRow, PlatformName
 credentials = App(name="credentials")
 
 RENEWALS_SHOWN = 10
+
+credentials.command(
+    "ops.commands.connect:connect",
+    name="connect",
+    help="Connect a grant: open the platform's consent page, store what its user allows, and find its ad accounts.",
+)
 
 
 @credentials.command(name="add")
@@ -62,6 +68,11 @@ def add_credential(*, platform: PlatformName, team: Name, name: Name = "main") -
     did = "Replaced the token of" if (team, platform.value, name) in known else "Connected"
     whose = f"the new team {team}" if new_team else f"team {team}"
     say(f"{did} {platform.value} grant {connection.credential_id} ({name}) of {whose}.")
+    say_carried(connection)
+
+
+def say_carried(connection: Connection) -> None:
+    """Say how many ad accounts a new grant carries, and which were left out."""
     if count := len(connection.account_ids):
         carried = "1 ad account" if count == 1 else f"{count} ad accounts"
         say(f"It carries {carried}; the next run syncs what is new. See: sivera accounts list")
@@ -93,10 +104,10 @@ def list_credentials() -> None:
             (str(row.id), team, row.platform, row.name, row.status.replace("_", " "), _token_end(row), str(count))
             for row, team, count in found
         ],
-        "There are no grants. Connect one: sivera credentials add --help",
+        "There are no grants. Connect one: sivera credentials connect --help",
         [
             f"Grant {row.id} ({row.platform}, {team}): {(row.status_reason or row.status).rstrip('.')}. "
-            f"Run: {_add_again(row, team)}"
+            f"Run: {_connect_again(row, team)}"
             for row, team, _ in found
             if row.status in rules.WAITING
         ],
@@ -192,7 +203,7 @@ def facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: b
     if grant.status_reason:
         said.append(("reason", grant.status_reason))
     if grant.status != account_queries.ACTIVE:
-        said.append(("remedy", _add_again(grant, team)))
+        said.append(("remedy", _connect_again(grant, team)))
     said.append(("token ends", f"{to_minute(grant.expires_at)} UTC" if grant.expires_at else "never"))
     said.append(("renewed", f"{to_minute(grant.last_renewed_at)} UTC" if grant.last_renewed_at else "never"))
     if grant.data_access_ends_at:
@@ -210,9 +221,9 @@ def _find(session: Session, credential_id: int) -> tuple[PlatformCredential, str
     return found
 
 
-def _add_again(grant: PlatformCredential, team: str) -> str:
+def _connect_again(grant: PlatformCredential, team: str) -> str:
     names = f"--team {shlex.quote(team)} --name {shlex.quote(grant.name)}"
-    return f"sivera credentials add --platform {grant.platform} {names}"
+    return f"sivera credentials connect --platform {grant.platform} {names}"
 
 
 def _next_due(grant: PlatformCredential, now: datetime, *, is_in_doubt: bool) -> str:

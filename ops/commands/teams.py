@@ -46,7 +46,7 @@ def list_teams() -> None:
             )
             for team, zone in found
         ],
-        "There are no teams. Connect a grant, which makes one: sivera credentials add --help",
+        "There are no teams. Connect a grant, which makes one: sivera credentials connect --help",
         [
             f"Nobody knows the time zone of {team.name}: it gets no report. Run: sivera teams set"
             for team, zone in found

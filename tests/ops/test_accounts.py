@@ -34,8 +34,8 @@ def world() -> World:
 
 
 def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, ready: Stage) -> None:
-    assert "credentials add" in sivera("credentials", "list").out
-    assert "credentials add" in sivera("accounts", "list").out
+    assert "credentials connect" in sivera("credentials", "list").out
+    assert "credentials connect" in sivera("accounts", "list").out
     grant = ready.world.add_grant(PlatformName.META, accounts=2, campaigns=4)
     token = pasted(ready, grant)
 

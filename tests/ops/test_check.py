@@ -26,7 +26,7 @@ def world() -> World:
 
 
 def test_each_request_has_a_line_and_nothing_is_stored(sivera: Sivera, ready: Stage, tmp_path: Path) -> None:
-    assert "Connect one: sivera credentials add --platform meta" in sivera("check", "meta").refusal
+    assert "Connect one: sivera credentials connect --platform meta" in sivera("check", "meta").refusal
     assert sivera("check", "meta").code == 2
     for platform in PlatformName:
         grant = ready.world.add_grant(platform, campaigns=6)

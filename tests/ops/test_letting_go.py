@@ -51,10 +51,10 @@ def test_a_grant_is_let_go_when_that_is_confirmed(
     assert f"Disconnected grant {id_}. meta has ended our access." in capsys.readouterr().out
     assert grant.revoked
     assert sivera("credentials", "disconnect", id_, "--yes").refusal == f"grant {id_} is disconnected already"
-    assert "Run: sivera credentials add" not in sivera("credentials", "list").out
+    assert "Run: sivera credentials connect" not in sivera("credentials", "list").out
     shown = sivera("credentials", "show", id_).out
     assert "status:       disconnected since" in shown
-    assert "remedy:       sivera credentials add --platform meta" in shown
+    assert "remedy:       sivera credentials connect --platform meta" in shown
 
     done = sivera("credentials", "disconnect", amazon, "--yes").out
     assert "- amazon has no call to end our access: its user has to, at https://www.amazon.com/ap/adam" in done

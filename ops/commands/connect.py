@@ -1,0 +1,88 @@
+"""`sivera credentials connect`: a grant by a consent in the browser, in the place of a token that is pasted."""
+
+import webbrowser
+from contextlib import closing
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from ops.commands.credentials import say_carried
+from ops.commands.session import Flag, Name, open_resources, read_secret
+from ops.commands.tables import print_table, say
+from ops.loopback import PORT, Loopback
+from sivera.accounts import queries as account_queries
+from sivera.grants import consent
+from sivera.values import PlatformName
+
+if TYPE_CHECKING:
+    from sivera.grants.consent import Connected
+
+
+def connect(
+    *,
+    platform: PlatformName,
+    team: Name,
+    name: Name = "main",
+    region: str = "",
+    no_browser: Flag = False,
+    redirect_uri: str = "",
+) -> None:
+    """Connect a grant: open the platform's consent page, and store what its user allows, with all its ad accounts.
+
+    Args:
+        platform: The platform of the grant.
+        team: The team that it belongs to; a new name makes a new team.
+        name: Tells a team's grants on one platform apart. The same name again replaces the tokens.
+        region: Where the user has an account: on Amazon na, eu or fe.
+        no_browser: Print the link, for a browser elsewhere, and read the address that the browser was sent to.
+        redirect_uri: The redirect, as it is registered at the platform. If it is not one of this machine, the address
+            that the browser was sent to is read.
+    """
+    from tasks import resources  # noqa: PLC0415
+
+    with open_resources() as engine:
+        keyring, client = resources.keyring(), resources.client(platform)
+        redirect = redirect_uri or f"http://{client.login.loopback}:{PORT}/{platform.value}"
+
+        def begin() -> str:
+            return consent.begin(engine, keyring, client, team=team, name=name, region=region, redirect_uri=redirect)
+
+        def finish(answer_url: str) -> "Connected":
+            return consent.finish(engine, keyring, resources.client, answer_url, notify=resources.notify)
+
+        if no_browser or urlsplit(redirect).hostname not in consent.LOOPBACK:
+            page = begin()
+            say(f"Allow the access at this page, in any browser: {page}")
+            say(f"The browser is then sent to {redirect}, where it may find nothing. Copy the address from it.")
+            connected = finish(read_secret("the address that the browser was sent to").get_secret_value())
+        else:
+            with closing(Loopback(redirect)) as loopback:
+                page = begin()
+                how = "in the browser" if webbrowser.open(page) else "at this page, in a browser of this machine"
+                say(f"Allow the access {how}: {page}")
+                say(f"The answer comes to {redirect}, which our application at the platform has to know.")
+                connected = loopback.take(finish, _words, consent.STATE_LIFE.total_seconds())
+        _show(engine, connected)
+
+
+def _words(connected: "Connected") -> str:
+    grant = f"{connected.platform.value} grant {connected.connection.credential_id} ({connected.name})"
+    return f"Connected {grant} of team {connected.team}."
+
+
+def _show(engine: Engine, connected: "Connected") -> None:
+    say(_words(connected))
+    with Session(engine) as session:
+        accounts = account_queries.accounts_of(session, connected.connection.credential_id)
+    if accounts:
+        print_table(
+            ("account", "name", "platform's id", "currency", "time zone", "status"),
+            [
+                (str(each.id), each.name, each.external_id, each.currency, each.timezone, each.status)
+                for each in accounts
+            ],
+            "",
+        )
+    say_carried(connected.connection)

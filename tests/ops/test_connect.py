@@ -1,0 +1,148 @@
+"""`sivera credentials connect` as a person uses it: the consent page, the redirect to this machine, and the table."""
+
+import io
+import re
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import httpx
+import pytest
+
+from ops.cli import main
+from ops.loopback import Loopback
+from sandbox.world import World
+from sivera.errors import ConfigurationError
+from sivera.grants.refusals import ConsentRefused, Refusal
+from sivera.values import PlatformName
+from tests.conftest import PATIENCE_SECONDS
+from tests.consents import answered
+from tests.ops.commands import Sivera
+from tests.stage import Stage
+
+
+class Person(webbrowser.BaseBrowser):
+    """The browser of this machine: whoever sits at it decides, and sees a page."""
+
+    def __init__(self) -> None:
+        super().__init__("person")
+        self.decide: Callable[[str], str] = answered
+        self.seen: Future[httpx.Response] = Future()
+
+    def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
+        """Follow the redirect in another thread: the command waits for it."""
+        threading.Thread(target=self._follow, args=(url,), daemon=True).start()
+        return True
+
+    def _follow(self, url: str) -> None:
+        redirect = httpx.URL(self.decide(url))
+        stranger = redirect.copy_with(query=b"code=1&state=of-another")
+        assert "Not connected" in httpx.get(stranger, timeout=PATIENCE_SECONDS).text
+        assert httpx.get(redirect.copy_with(path="/favicon.ico"), timeout=PATIENCE_SECONDS).status_code == 404
+        self.seen.set_result(httpx.get(redirect, timeout=PATIENCE_SECONDS))
+
+
+@pytest.fixture
+def person() -> Person:
+    """The browser that `webbrowser` finds first."""
+    person = Person()
+    webbrowser.register("person", None, person, preferred=True)
+    return person
+
+
+@pytest.fixture
+def redirect() -> str:
+    """A redirect to a free port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}/back"
+
+
+def command(platform: PlatformName, *more: str) -> list[str]:
+    return ["credentials", "connect", "--platform", platform.value, "--team", "Northwind Goods", *more]
+
+
+def test_a_consent_in_the_browser_connects_and_ends_with_a_table(
+    sivera: Sivera, ready: Stage, world: World, person: Person, redirect: str
+) -> None:
+    for platform in PlatformName:
+        person.seen = Future()
+        answer = sivera(*command(platform, "--redirect-uri", redirect))
+        assert answer.code == 0, answer.err
+        grant = max(world.grants.values(), key=lambda each: each.id)
+        assert f"Connected {platform.value} grant {grant.id} (main) of team Northwind Goods." in answer.out
+        assert "It carries 2 ad accounts; the next run syncs what is new." in answer.out
+        for account in world.accounts_of(grant):
+            assert re.search(rf"{re.escape(account.name)} +{account.id} +{account.currency}", answer.out)
+        page = person.seen.result(PATIENCE_SECONDS)
+        assert "Connected" in page.text
+        assert "Northwind Goods" in page.text
+        assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+        secret = httpx.URL(page.url).params[ready.client(platform).login.code_name]
+        assert secret not in answer.out + answer.err
+
+
+def test_a_refusal_is_told_to_the_terminal_and_to_the_browser(
+    sivera: Sivera, ready: Stage, person: Person, redirect: str
+) -> None:
+    person.decide = lambda page: answered(page, "deny")
+    answer = sivera(*command(PlatformName.META, "--redirect-uri", redirect))
+    assert (answer.code, answer.err) == (
+        1,
+        "sivera: The access was denied on the consent page. Begin again, and allow it. (meta: Permissions error)\n",
+    )
+    page = person.seen.result(PATIENCE_SECONDS)
+    assert "Not connected" in page.text
+    assert "The access was denied" in page.text
+    assert ready.rows("SELECT 1 FROM teams") == []
+
+
+@pytest.mark.parametrize(
+    "more", [("--no-browser", "--name", "second"), ("--redirect-uri", "https://app.example/back")], ids=" ".join
+)
+def test_without_a_browser_the_address_is_pasted_back(
+    ready: Stage,
+    world: World,
+    more: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world.redirects.add("https://app.example/back")
+
+    class Paste(io.StringIO):
+        def read(self, size: int | None = -1, /) -> str:
+            (page,) = re.findall(r"any browser: (\S+)", capsys.readouterr().out)
+            return answered(page) + "\n"
+
+    monkeypatch.setattr("sys.stdin", Paste())
+    with pytest.raises(SystemExit) as ended:
+        main(command(PlatformName.AMAZON, *more))
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    assert "Connected amazon grant" in said.out
+    assert "code=" not in said.out + said.err
+    assert len(ready.rows("SELECT 1 FROM teams")) == 1
+
+
+def test_a_wrong_address_that_is_pasted_connects_nothing(sivera: Sivera, ready: Stage) -> None:
+    assert ready.rows("SELECT 1 FROM teams") == []
+    paste = "http://localhost:8910/amazon?code=AN&state=made-up"
+    answer = sivera(*command(PlatformName.AMAZON, "--no-browser"), stdin=paste)
+    assert answer.code == 1
+    assert answer.err == "sivera: This answer belongs to no consent that was begun here. Begin again.\n"
+    assert sivera(*command(PlatformName.AMAZON, "--region", "moon"), stdin="").refusal.startswith(
+        "amazon has no region"
+    )
+
+
+def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: str) -> None:
+    loopback = Loopback(redirect)
+    assert loopback.address == "127.0.0.1"
+    with pytest.raises(ConfigurationError, match="free that port"):
+        Loopback(redirect)
+    with pytest.raises(ConsentRefused) as refused:
+        loopback.take(str, str, seconds=0)
+    assert refused.value.why is Refusal.STATE_EXPIRED
+    loopback.close()
