@@ -77,6 +77,7 @@ class GoogleBackend:
             route(self, "GET", CONSENT.path, "consent", self._login.consent.show),
             route(self, "POST", CONSENT.path, "consent", self._login.consent.decide),
             route(self, "POST", "/token", "token", self._login.token),
+            route(self, "POST", "/revoke", "revoke", self._login.revoke),
             route(self, "GET", f"{customers}:listAccessibleCustomers", "accounts", self.accessible_customers),
             route(self, "POST", stream, _operation, self.search_stream),
         ]
@@ -86,7 +87,7 @@ class GoogleBackend:
     def throttled(self, call: Call, seconds: float) -> Reply:
         """Return 'quota exhausted'; the token endpoint names the wait in a header."""
         wait = math.ceil(seconds)
-        if call.url.endswith("/token"):
+        if call.url.endswith(("/token", "/revoke")):
             return oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
         quota = {"rateScope": "DEVELOPER", "rateName": "Requests per project", "retryDelay": f"{wait}s"}
         message, details = f"Too many requests. Retry in {wait} seconds.", {"quotaErrorDetails": quota}
@@ -94,7 +95,7 @@ class GoogleBackend:
 
     def broken(self, call: Call, status: int) -> Reply:
         """Return an internal error with this status."""
-        if call.url.endswith("/token"):
+        if call.url.endswith(("/token", "/revoke")):
             return oauth_error(status, "internal_failure", "Backend Error")
         return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
 

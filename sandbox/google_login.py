@@ -43,6 +43,16 @@ class GoogleLogin:
             return error
         return self._redeemed(call) if call.form["grant_type"] == "authorization_code" else self._renewed(call)
 
+    def revoke(self, call: Call) -> Reply:
+        """Revoke a grant by its access or refresh token."""
+        if not _is_form(call) or call.form.keys() != {"token"}:
+            return oauth_error(400, "invalid_request", "Bad Request")
+        token = PlatformName.GOOGLE, call.form["token"]
+        if (grant := self.world.grant_of_refresh(*token) or self.world.grant_of_access(*token)) is None:
+            return oauth_error(400, "invalid_token", "Token expired or revoked")
+        self.world.revoke_grant(grant.id)
+        return Reply({})
+
     def _renewed(self, call: Call) -> Reply:
         grant = self.world.grant_of_refresh(PlatformName.GOOGLE, call.form["refresh_token"])
         if grant is None:
@@ -67,14 +77,17 @@ class GoogleLogin:
         return Reply(body | more, headers={"Cache-Control": "no-store"})
 
 
+def _is_form(call: Call) -> bool:
+    return call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+
+
 def _client_error(call: Call) -> Reply | None:
     """Return the token endpoint's error about the form or our application, if any."""
     form = call.form
     kind = form.get("grant_type", "")
     unknown, needed = sorted(form.keys() - TOKEN_FIELDS.get(kind, form.keys())), NEEDED.get(kind, "")
-    is_form = call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     checks = (
-        (is_form, 400, "invalid_request", "The request must be form encoded."),
+        (_is_form(call), 400, "invalid_request", "The request must be form encoded."),
         (kind in NEEDED, 400, "unsupported_grant_type", f"Invalid grant_type: {kind}"),
         (not unknown, 400, "invalid_request", f"Unknown parameter: {unknown}"),
         (form.get("client_id") == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),

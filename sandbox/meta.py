@@ -55,6 +55,7 @@ class MetaBackend:
             route(self, "GET", CONSENT.path, "consent", self._tokens.consent.show),
             route(self, "POST", CONSENT.path, "consent", self._tokens.consent.decide),
             route(self, "GET", f"/{VERSION}/oauth/access_token", "token", self._tokens.exchange),
+            route(self, "DELETE", f"/{VERSION}/me/permissions", "revoke", self._tokens.revoke),
             route(self, "GET", f"/{VERSION}/debug_token", "debug", self._tokens.debug),
             route(self, "GET", "/debug_token", "debug", self._tokens.debug),
             route(self, "GET", f"/{VERSION}/me/adaccounts", "accounts", self._accounts),

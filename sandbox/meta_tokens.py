@@ -91,6 +91,12 @@ class MetaTokens:
         more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": scopes}
         return Reply({"data": {**data, "is_valid": True, **more}})
 
+    def revoke(self, call: Call) -> Reply:
+        """Take back all that the user has allowed the app."""
+        wire.check_known(call, ())
+        self.world.revoke_grant(self.caller(call).id)
+        return Reply({"success": True})
+
     def _redeemed(self, call: Call) -> Grant:
         try:
             return self.consent.redeem(call.query["code"], call.query.get("redirect_uri", ""))

@@ -58,6 +58,8 @@ class TikTokBackend:
             route(self, "POST", CONSENT.path, "consent", self._login.consent.decide),
             route(self, "POST", f"{BASE}/oauth2/access_token/", "token", self._login.redeem),
             route(self, "POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._login.refresh),
+            route(self, "POST", f"{BASE}/tt_user/oauth2/revoke/", "revoke", self._revoke),
+            route(self, "POST", f"{BASE}/oauth2/revoke_token/", "revoke", self._revoke),
             route(self, "GET", f"{BASE}/oauth2/advertiser/get/", "validate", self._granted),
             route(self, "GET", f"{BASE}/advertiser/info/", "accounts", self._advertisers),
             route(self, "GET", f"{BASE}/campaign/get/", "campaigns", self._campaigns),
@@ -84,8 +86,17 @@ class TikTokBackend:
 
     # -- permissions ----------------------------------------------------------------------------------------------
 
+    def _revoke(self, call: Call) -> Reply:
+        id_, secret = ("client_id", "client_secret") if "/tt_user/" in call.url else ("app_id", "secret")
+        body = wire.body_of(call, (id_, secret, "access_token"))
+        wire.check_app(body[id_], body[secret])
+        self.world.revoke_grant(self._grant_of(body["access_token"]).id)
+        return wire.ok({})
+
     def _grant(self, call: Call) -> Grant:
-        text = call.headers.get("access-token")
+        return self._grant_of(call.headers.get("access-token"))
+
+    def _grant_of(self, text: str | None) -> Grant:
         if not text:
             raise wire.refusal(wire.TOKEN_EMPTY, "Access token is empty.")
         grant = self.world.grant_of_access(self.platform, text)

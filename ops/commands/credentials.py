@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from cyclopts import App
 from sqlalchemy.orm import Session
 
-from ops.commands.session import Id, Name, open_resources, open_session, read_secret
+from ops.commands.letting_go import revocation, what_is_left
+from ops.commands.session import Flag, Id, Name, confirm, open_resources, open_session, read_secret
 from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
@@ -21,6 +22,7 @@ from sivera.errors import (
 )
 from sivera.grants import queries, rules
 from sivera.grants.connecting import Connection, connect_token
+from sivera.grants.disconnecting import disconnect
 from sivera.grants.discovering import discover
 from sivera.grants.renewal_queries import last_attempts
 from sivera.models import PlatformCredential, TokenRefreshLog
@@ -107,7 +109,7 @@ def list_credentials() -> None:
             f"Grant {row.id} ({row.platform}, {team}): {(row.status_reason or row.status).rstrip('.')}. "
             f"Run: {_connect_again(row, team)}"
             for row, team, _ in found
-            if row.status != account_queries.ACTIVE
+            if row.status in rules.WAITING
         ],
     )
 
@@ -158,6 +160,36 @@ def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
     for change in found.changes:
         say(f"Account {change.account_id} ({change.name}): {change.what}.")
     _say_left_out(found.left_out)
+
+
+@credentials.command(name="disconnect")
+def disconnect_credential(id: Id, /, *, yes: Flag = False, without_revoking: Flag = False) -> None:  # noqa: A002 - its name
+    """Let a grant go: it is revoked at its platform, and its tokens are forgotten. Its accounts and figures stay.
+
+    Connecting the same team, platform and name again brings it back.
+
+    Args:
+        id: Our id of the grant, as `sivera credentials list` shows it.
+        yes: Do not ask.
+        without_revoking: Forget the tokens without asking the platform, such as when it refuses our application.
+    """
+    from tasks import resources  # noqa: PLC0415
+
+    with open_resources() as engine:
+        with Session(engine) as session:
+            grant, team = _find(session, id)
+            accounts = len(account_queries.accounts_of(session, id))
+        if grant.status == rules.DISCONNECTED:
+            raise ConfigurationError(f"grant {id} is disconnected already")
+        platform = PlatformName(grant.platform)
+        say(f"This lets go of {platform.value} grant {id} ({grant.name}) of team {team}:")
+        client = None if without_revoking else resources.client(platform)
+        say(f"- {revocation(platform, client)}")
+        say(f"- its tokens are forgotten, and its {accounts} ad accounts are not synced any more")
+        say("- its accounts, campaigns and metrics stay")
+        confirm("yes", yes=yes)
+        ending = disconnect(resources.renewal_dependencies(), client, id)
+    say(f"Disconnected grant {id}. {what_is_left(platform, ending)}")
 
 
 def facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: bool) -> list[tuple[str, str]]:

@@ -62,6 +62,22 @@ def open_resources() -> Iterator[Engine]:
         resources.close()
 
 
+def confirm(word: str, *, yes: bool) -> None:
+    """Go on if the caller has said yes, or a person at the terminal types this word.
+
+    Raises:
+        ConfigurationError: Nobody confirmed it.
+    """
+    if yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfigurationError("nothing was done, because nobody is there to confirm it: give --yes")
+    sys.stdout.write(f"Type {word} to go on: ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip() != word:
+        raise ConfigurationError(f"nothing was done, because '{word}' was not typed")
+
+
 def read_secret(what: str) -> SecretStr:
     """Read a secret from standard input; at a terminal, ask for it and do not show it.
 

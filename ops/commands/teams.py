@@ -1,16 +1,25 @@
-"""`sivera teams`: where a team's day ends, what language it reads, what it counts. It needs no Prefect."""
+"""`sivera teams`: where a team's day ends, what language it reads, what it counts. Only deleting one needs Prefect."""
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 from cyclopts import App
+from sqlalchemy.orm import Session
 
-from ops.commands.session import open_session
+from ops.commands.letting_go import revocation, what_is_left
+from ops.commands.session import Flag, confirm, open_resources, open_session
 from ops.commands.tables import print_table, say
 from sivera.accounts import queries as team_queries
+from sivera.backups.options import BackupOptions
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
-from sivera.reports.rules import find_zone
+from sivera.grants.rules import DISCONNECTED
+from sivera.platforms.base import PlatformClient
+from sivera.reports.rules import find_zone, folder
+from sivera.teams import queries
+from sivera.teams.deleting import delete_team, let_go
+from sivera.values import PlatformName
 
 teams = App(name="teams")
 
@@ -81,3 +90,48 @@ def set_team(
             raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
         say(f"The day of {found.name} ends in {found.timezone}; its reports are written in '{found.language}'.")
         say(f"On Meta it counts {found.meta_conversion or PURCHASES}.")
+
+
+@teams.command(name="delete")
+def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -> None:
+    """Delete a team with everything of it: its grants are revoked, its rows and the files of its reports are deleted.
+
+    Args:
+        team: The team's name.
+        yes: Do not ask for the name again.
+        without_revoking: Forget tokens without asking the platforms, such as when one refuses our application.
+    """
+    from tasks import resources  # noqa: PLC0415
+
+    with open_resources() as engine:
+        with Session(engine) as session:
+            found = queries.find_team(session, team)
+            if found is None:
+                raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
+            grants = [grant for grant in queries.grants_of(session, found.id) if grant.status != DISCONNECTED]
+            counts = queries.count_rows(session, found.id)
+        platform_of = {grant.id: PlatformName(grant.platform) for grant in grants}
+        client_for: Callable[[PlatformName], PlatformClient | None] = (
+            (lambda _: None) if without_revoking else resources.client
+        )
+        files = resources.report_storage().get_filesystem()
+        deps = resources.renewal_dependencies()
+        say(f"This deletes team {team} for good:")
+        for id_, platform in platform_of.items():
+            say(f"- grant {id_}: {revocation(platform, client_for(platform))}")
+        for table, count in counts.items():
+            say(f"- {count:,}{' or more' if count == queries.COUNTED else ''} rows of {table}")
+        say(f"- the files of its reports, in {folder(found.id)} of the block storage/reports")
+        confirm(team, yes=yes)
+        for id_, ending in let_go(deps, client_for, found.id):
+            say(f"Disconnected grant {id_}. {what_is_left(platform_of[id_], ending)}")
+        delete_team(engine, files, found.id)
+    kept = BackupOptions()
+    say(f"Deleted team {team}.")
+    say(
+        f"Backups still hold it until they are dropped: {kept.keep_daily} daily, {kept.keep_weekly} weekly and "
+        f"{kept.keep_monthly} monthly ones are kept unless backup-data has other options. `sivera restore list` names "
+        "them. To end that now, make a new backup and delete the files of the older ones. If you restore one, delete "
+        "the team again."
+    )
+    say("Pages and logs of runs in the Prefect UI may name it until the server drops them.")

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.grants.rules import WAITING
 from sivera.models import AccountDailyTotal, AdAccount, PlatformCredential, SyncPart, Team
 from sivera.upsert import incoming
 from sivera.values import PlatformName
@@ -91,7 +92,7 @@ def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequ
 def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tuple[int, str, str]]]:
     """Return id, platform and name of the accounts with a grant that waits for a human."""
     return session.execute(
-        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status != ACTIVE).order_by(AdAccount.id)
+        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status.in_(WAITING)).order_by(AdAccount.id)
     ).all()
 
 

@@ -1,6 +1,7 @@
 """Grants: a team connects one, the jobs keep it alive, and callers get an access token that is valid for their call.
 
 connecting   a team connects a grant, or connects it again
+disconnecting   a grant is let go: revoked at the platform, its tokens forgotten
 source       the access token of a grant, renewed just before it is used
 renewal      the only way to renew a grant: lease, journal, call, write
 spool        renewed tokens on disk until the database has them

@@ -22,7 +22,7 @@ LIVES = {
 """The bars of grants that end: from which remaining life on, and their names."""
 
 RENEWABLE, ENDLESS = "renewable", "no end"
-WAITING = {"reauthorization_required": "to reconnect", "revoked": "taken away", "disabled": "disabled"}
+WAITING = {"reauthorization_required": "to reconnect", "revoked": "taken away", "disconnected": "disconnected"}
 """The bars of grants that do not work."""
 
 

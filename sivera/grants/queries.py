@@ -27,7 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sivera.accounts.queries import ACTIVE
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
-from sivera.grants.rules import LEASE, PROOF_EVERY
+from sivera.grants.rules import LEASE, PROOF_EVERY, WAITING
 from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
 
 KEYS_LOCK = 0x51_0E_4B
@@ -80,12 +80,12 @@ def find_credential(session: Session, credential_id: int) -> tuple[PlatformCrede
     return None if found is None else (found[0], found[1])
 
 
-def read_credential(session: Session, credential_id: int) -> Row[Any]:
-    """Return a grant, the time until its token ends, and the time until it may be tried again.
+def read_credential(session: Session, credential_id: int) -> Row[Any] | None:
+    """Return a grant, the time until its token ends, and the time until it may be tried again; None if it is gone.
 
     A time is negative if it has passed, and None if there is no such time.
     """
-    return session.execute(_READ, {"id": credential_id}).one()
+    return session.execute(_READ, {"id": credential_id}).one_or_none()
 
 
 def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential, str, int]]]:
@@ -290,7 +290,7 @@ def ending_grants(session: Session, within: timedelta) -> Sequence[int]:
 
 
 def inactive_grants(session: Session) -> Sequence[int]:
-    """Return the ids of the grants that do not work."""
+    """Return the ids of the grants that a human has to connect again."""
     return session.scalars(
-        select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE).order_by(PlatformCredential.id)
+        select(PlatformCredential.id).where(PlatformCredential.status.in_(WAITING)).order_by(PlatformCredential.id)
     ).all()

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
-from sivera.grants.rules import LEASE
+from sivera.grants.rules import DISCONNECTED, LEASE
 from sivera.grants.spool import Answer
 from sivera.models import PlatformCredential, PlatformOutage, Team, TokenRefreshLog
 
@@ -135,6 +135,36 @@ def release(session: Session, credential_id: int, owner: str, failures: int, pau
         .where(PlatformCredential.id == credential_id, PlatformCredential.lease_owner == owner)
         .values(lease_owner=None, lease_until=None, **rest)
     )
+
+
+def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential | None:
+    """Take the lease of a grant in any state, so that nobody renews it, and return the grant; None if one does."""
+    grant = PlatformCredential
+    return session.scalars(
+        update(grant)
+        .where(grant.id == credential_id, or_(grant.lease_until.is_(None), grant.lease_until < func.now()))
+        .values(lease_owner=owner, lease_until=func.now() + LEASE)
+        .returning(grant)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def forget_tokens(session: Session, credential_id: int, owner: str, reason: str) -> bool:
+    """Disconnect a grant. Return whether it was: not if its lease has ended, or somebody has connected it again.
+
+    A renewal that is under way all the same has an older generation, so that its tokens are refused.
+    """
+    times = ("expires_at", "data_access_ends_at", "lease_until", "next_attempt_at", "last_strike_on")
+    emptied = ("access_token", "refresh_token", "lease_owner", *times)
+    grant = PlatformCredential
+    forgotten = session.execute(
+        update(grant)
+        .where(grant.id == credential_id, grant.lease_owner == owner)
+        .values(**dict.fromkeys(emptied), generation=grant.generation + 1, failures=0, strikes=0)
+        .values(status=DISCONNECTED, status_reason=reason, status_since=func.now(), updated_at=func.now())
+        .returning(grant.id)
+    )
+    return forgotten.scalar() is not None
 
 
 def mark(

@@ -24,7 +24,10 @@ class RenewalFacts(Value):
         window: How long before its end refresh-tokens renews a grant.
         by_refresh_token: A refresh token holds the grant; otherwise the access token itself is long-lived.
         rotates: A renewal may spend the refresh token that it uses, and give a new one.
+        consents: The page on which a user sees what applications may do, and can end it.
     """
+
+    consents: str
 
     window: timedelta = timedelta(hours=24)
     by_refresh_token: bool = False
@@ -33,13 +36,15 @@ class RenewalFacts(Value):
 
 FACTS: dict[PlatformName, RenewalFacts] = {
     # Access tokens live for one hour. The refresh token stays the same (RFC 6749, section 6; google-auth keeps it).
-    PlatformName.GOOGLE: RenewalFacts(by_refresh_token=True),
+    PlatformName.GOOGLE: RenewalFacts(consents="https://myaccount.google.com/connections", by_refresh_token=True),
     # Sixty days, and an expired token cannot be exchanged any more ("get-long-lived"): ten days leave forty chances.
-    PlatformName.META: RenewalFacts(window=timedelta(days=10)),
+    PlatformName.META: RenewalFacts(
+        consents="https://www.facebook.com/settings?tab=business_tools", window=timedelta(days=10)
+    ),
     # Access tokens live for one hour. The answer carries a refresh token, the same or another one.
-    PlatformName.AMAZON: RenewalFacts(by_refresh_token=True, rotates=True),
+    PlatformName.AMAZON: RenewalFacts(consents="https://www.amazon.com/ap/adam", by_refresh_token=True, rotates=True),
     # Tokens of advertisers do not end and are only proven; those of the tt_user flow live for a day, and rotate.
-    PlatformName.TIKTOK: RenewalFacts(rotates=True),
+    PlatformName.TIKTOK: RenewalFacts(consents="https://business.tiktok.com", rotates=True),
 }
 
 LEASE = timedelta(seconds=90)
@@ -91,7 +96,10 @@ TRY_AGAIN = frozenset({Outcome.FAILED, Outcome.IN_DOUBT, Outcome.THROTTLED})
 ASK_A_HUMAN = frozenset({Outcome.REAUTHORIZATION_REQUIRED, Outcome.REVOKED, Outcome.ROTATION_LOST})
 
 WAITING = ("reauthorization_required", "revoked")
-"""The states of a grant that waits for a human. Tokens that arrive late end them; a disabled grant stays disabled."""
+"""The states of a grant that waits for a human. Tokens that arrive late end them."""
+
+DISCONNECTED = "disconnected"
+"""The state of a grant that we let go: it has no tokens, and waits for nobody."""
 
 ROTATION_LOST_REASON = (
     "a renewal was cut off before its answer was stored, and the platform no longer takes the token that it used; "

@@ -104,7 +104,10 @@ class GrantTokenSource:
     def _read(self) -> StoredGrant:
         asked_at = self._monotonic()
         with Session(self._deps.engine) as session:
-            row, ends_in, retry_in = queries.read_credential(session, self._id)
+            found = queries.read_credential(session, self._id)
+        if found is None:
+            raise ReconnectRequired(self._client.platform, "the connection was deleted")
+        row, ends_in, retry_in = found
         if row.status != ACTIVE:
             raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
         keyring = self._deps.keyring

@@ -106,6 +106,11 @@ class Spool:
         for path in (final, final.with_suffix(DRAFT)):
             path.unlink(missing_ok=True)
 
+    def forget(self, credential_id: int) -> None:
+        """Delete all answers of a grant."""
+        for path in self.waiting(credential_id):
+            path.unlink(missing_ok=True)
+
     def waiting(self, credential_id: int | None = None) -> list[Path]:
         """Return the waiting files, of one grant or of all, the earliest attempts first."""
         numbered = [(match, path) for path in self.folder.glob("*") if (match := FILE_NAME.fullmatch(path.name))]

@@ -39,6 +39,7 @@ QUESTIONS: Mapping[str, str] = {
     of.ACCOUNTS.name: f"""
         SELECT a.platform,
                CASE WHEN a.status <> 'active' THEN a.status
+                    WHEN c.status = 'disconnected' THEN c.status
                     WHEN c.status <> 'active' THEN 'waiting'
                     WHEN a.next_attempt_at > now() THEN 'slow_lane'
                     ELSE 'active' END AS state,

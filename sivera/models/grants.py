@@ -48,7 +48,7 @@ class PlatformCredential(Base):
         UniqueConstraint("team_id", "platform", "name"),
         CheckConstraint(PLATFORM_IS_KNOWN, name="platform_is_known"),
         CheckConstraint(
-            "status IN ('active', 'reauthorization_required', 'revoked', 'disabled')", name="status_is_known"
+            "status IN ('active', 'reauthorization_required', 'revoked', 'disconnected')", name="status_is_known"
         ),
         Index("ix_platform_credentials_due", "expires_at", postgresql_where=text("status = 'active'")),
     )

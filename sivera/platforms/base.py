@@ -195,6 +195,19 @@ class ConfirmsDeletions(Protocol):
 
 
 @runtime_checkable
+class Revokes(Protocol):
+    """A platform with a call that takes back what a user has allowed our application."""
+
+    def revoke(self, tokens: GrantTokens) -> None:
+        """End the grant at the platform. Tokens that the user gave us in other grants may end with it.
+
+        Raises:
+            TokenRejected, ReconnectRequired: The platform does not take the tokens any more.
+        """
+        ...
+
+
+@runtime_checkable
 class PreparesReports(Protocol):
     """A platform that prepares metrics as reports: one run requests them, a later run collects them."""
 

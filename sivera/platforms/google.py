@@ -20,12 +20,12 @@ from sivera.platforms.google_errors import ads_error, oauth_error
 from sivera.platforms.google_json import (
     account_of,
     campaign_of,
+    change_of,
     day_of,
     integer_of,
     invalid,
     member,
     metrics_of,
-    text_of,
     total_of,
     zone_of,
 )
@@ -45,6 +45,7 @@ from sivera.values import (
 )
 
 API_URL = "https://googleads.googleapis.com"
+REVOKE_URL = "https://oauth2.googleapis.com/revoke"
 API_VERSION = "v26"
 
 CHANGE_LIMIT = 10_000
@@ -79,13 +80,6 @@ TOTALS_QUERY = (
     "SELECT segments.date, metrics.cost_micros FROM customer WHERE segments.date BETWEEN '{since}' AND '{until}'"
 )
 
-CHANGED: dict[str, tuple[str, str]] = {
-    "CAMPAIGN": ("campaign", "campaign.resource_name"),
-    "CAMPAIGN_BUDGET": ("campaignBudget", "campaign.campaign_budget"),
-}
-"""For each kind of change: the cell with the changed resource, and the field that finds its campaigns."""
-
-_RESOURCE_NAME = re.compile(r"customers/[0-9]+/[A-Za-z]+/[0-9]+")
 _CUSTOMER_NAME = re.compile(r"customers/([0-9]+)")
 
 
@@ -170,6 +164,12 @@ class GoogleAds:
         renewed = tokens_of(body)
         return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})
 
+    def revoke(self, tokens: GrantTokens) -> None:
+        """Take back what the user allowed our Cloud project; a refresh token ends with its access tokens."""
+        form = {"token": (tokens.refresh_token or tokens.access_token).get_secret_value()}
+        url = f"{self._app.base_url}/revoke" if self._app.base_url else REVOKE_URL
+        self.login.oauth.send(self._http.build_request("POST", url, data=form), Subject(endpoint="revoke"))
+
     def _accessible_customers(self, tokens: TokenSource) -> tuple[str, ...]:
         """Return the ids of the customers, including managers, that the grant's user can access directly."""
         url = f"{self._customers_url}:listAccessibleCustomers"
@@ -203,7 +203,7 @@ class GoogleAds:
             return None
         names: dict[str, dict[str, None]] = {}
         try:
-            for field, name in map(_change_of, rows):
+            for field, name in map(change_of, rows):
                 names.setdefault(field, {})[name] = None
         except InvalidReply:
             return None  # what an odd row stands for is unknown
@@ -260,17 +260,6 @@ def _way_to(found: tuple[str, Any]) -> tuple[int, str, AdAccount]:
 
 def _campaign_id(row: Any) -> object:
     return row["campaign"]["id"]
-
-
-def _change_of(row: Any) -> tuple[str, str]:
-    """Return the field that finds the campaigns of a changed resource, and the resource's name."""
-    cell, field = CHANGED.get(text_of(row, "changeStatus", "resourceType"), ("", ""))
-    if not field:
-        raise invalid("sent a changeStatus.resourceType that was not requested")
-    name = text_of(row, "changeStatus", cell)
-    if not _RESOURCE_NAME.fullmatch(name):
-        raise invalid(f"sent a changeStatus.{cell} that is not a resource name")
-    return field, name
 
 
 def _kept(window: DateWindow) -> DateWindow:

@@ -99,6 +99,8 @@ ADS_VERDICTS: dict[str, Verdict] = {
 
 OAUTH_VERDICTS: dict[str, Verdict] = {
     "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired; connect the Google account again"),
+    # From the endpoint that revokes a token.
+    "invalid_token": (ReconnectRequired, "the grant has ended already"),
     "invalid_client": (Misconfigured, "the client id or secret is wrong; correct them"),
     "unauthorized_client": (Misconfigured, "our OAuth client may not use this grant; check client id and secret"),
     "redirect_uri_mismatch": (WrongRedirect, "our OAuth client has not registered this redirect"),

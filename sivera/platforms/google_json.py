@@ -35,6 +35,13 @@ STATUSES = {
 }
 CLOSED_STATUSES = frozenset({"CANCELED", "CLOSED", "SUSPENDED"})
 
+CHANGED: dict[str, tuple[str, str]] = {
+    "CAMPAIGN": ("campaign", "campaign.resource_name"),
+    "CAMPAIGN_BUDGET": ("campaignBudget", "campaign.campaign_budget"),
+}
+"""For each kind of change: the cell with the changed resource, and the field that finds its campaigns."""
+
+_RESOURCE_NAME = re.compile(r"customers/[0-9]+/[A-Za-z]+/[0-9]+")
 _INT64 = re.compile(r"-?[0-9]{1,19}")
 _MAX_INT64 = 2**63 - 1
 
@@ -86,6 +93,17 @@ def _budget(row: Any, currency: str) -> Budget:
         currency=currency,
         budget_id=text_of(row, "campaignBudget", "id"),
     )
+
+
+def change_of(row: Any) -> tuple[str, str]:
+    """Return the field that finds the campaigns of a changed resource, and the resource's name."""
+    cell, field = CHANGED.get(text_of(row, "changeStatus", "resourceType"), ("", ""))
+    if not field:
+        raise invalid("sent a changeStatus.resourceType that was not requested")
+    name = text_of(row, "changeStatus", cell)
+    if not _RESOURCE_NAME.fullmatch(name):
+        raise invalid(f"sent a changeStatus.{cell} that is not a resource name")
+    return field, name
 
 
 def metrics_of(currency: str, row: Any) -> DailyMetrics:

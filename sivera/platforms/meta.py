@@ -59,6 +59,7 @@ LIVE_HOST = "https://graph.facebook.com"
 BASE_PATH = "/v26.0"
 DEBUG_PATH = "/debug_token"
 ACCOUNTS_PATH = "/me/adaccounts"
+PERMISSIONS_PATH = "/me/permissions"
 CAMPAIGNS_PATH = "/act_{account_id}/campaigns"
 INSIGHTS_PATH = "/act_{account_id}/insights"
 OBJECTS_PATH = "/"
@@ -219,12 +220,15 @@ class MetaAds:
         """Exchange the access token for one of sixty days, which Meta allows only while the old one is valid.
 
         A token that never expires is exchanged for another, which proves that it works.
-
-        Raises:
-            ReconnectRequired: The token has expired or was revoked.
         """
         renewed = self.login.exchange(tokens.access_token)
         return renewed.model_copy(update={"refresh_token": tokens.refresh_token})
+
+    def revoke(self, tokens: GrantTokens) -> None:
+        """Take back all that the user allowed our application."""
+        request = self._user.request("DELETE", PERMISSIONS_PATH, {}, tokens.access_token.get_secret_value())
+        if body_of(self._oauth.send(request)).get("success") is not True:
+            raise invalid("success")
 
     def _data_access(self, tokens: TokenSource) -> tuple[datetime | None, bool]:
         """Return when the grant's data access ends (None if Meta does not say), and whether it may read ads."""

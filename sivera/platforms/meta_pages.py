@@ -59,7 +59,7 @@ class Pager:
 
     def ask(self, tokens: TokenSource, question: Question, **more: str) -> Reply:
         """Send one request."""
-        build = partial(self._request, question.path, {**question.params, **more})
+        build = partial(self.request, "GET", question.path, {**question.params, **more})
         return self.caller.call(tokens, build, question.subject)
 
     def rows(self, tokens: TokenSource, question: Question, limit: int, fewest: int = FEWEST_PER_PAGE) -> "Rows":
@@ -97,10 +97,11 @@ class Pager:
                 break
         raise InvalidReply(PlatformName.META, "sends page after page without anything new, and no last one")
 
-    def _request(self, path: str, params: Mapping[str, str], token: str) -> httpx.Request:
+    def request(self, method: str, path: str, params: Mapping[str, str], token: str) -> httpx.Request:
+        """Return a request with an access token, and the proof that it comes from our application."""
         proof = hmac.new(self.secret.get_secret_value().encode(), token.encode(), hashlib.sha256).hexdigest()
         return self.http.build_request(
-            "GET",
+            method,
             self.base + path,
             params={**params, "appsecret_proof": proof},
             headers={"Authorization": f"Bearer {token}"},

@@ -6,7 +6,7 @@ the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`) 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
@@ -33,7 +33,7 @@ from sivera.platforms.tiktok_json import (
     total_of,
 )
 from sivera.platforms.tiktok_login import TikTokLogin
-from sivera.platforms.tiktok_pages import Api, ReportCut, data_of
+from sivera.platforms.tiktok_pages import Api, ReportCut, data_of, filter_of
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -55,6 +55,8 @@ ACCOUNTS_PATH = "/advertiser/info/"
 CAMPAIGNS_PATH = "/campaign/get/"
 REPORT_PATH = "/report/integrated/get/"
 REFRESH_PATH = "/tt_user/oauth2/refresh_token/"
+REVOKE_PATH = "/oauth2/revoke_token/"
+REVOKE_USER_PATH = "/tt_user/oauth2/revoke/"  # of a grant with a refresh token
 
 ACCOUNTS_PER_CALL = 100
 CAMPAIGNS_PER_REPORT = 100
@@ -201,6 +203,15 @@ class TikTokAds:
             expires_in=timedelta(seconds=seconds),
         )
 
+    def revoke(self, tokens: GrantTokens) -> None:
+        """End the access token, and the refresh token if there is one."""
+        path, id_, secret = REVOKE_PATH, "app_id", "secret"
+        if tokens.refresh_token is not None:
+            path, id_, secret = REVOKE_USER_PATH, "client_id", "client_secret"
+        body = {id_: self._app.client_id, secret: self._app.client_secret.get_secret_value()}
+        body["access_token"] = tokens.access_token.get_secret_value()
+        self._oauth.send(self._http.build_request("POST", self._api.base + path, json=body))
+
     def _granted_accounts(self, token: str) -> httpx.Request:
         params = {"app_id": self._app.client_id, "secret": self._app.client_secret.get_secret_value()}
         return self._api.request(GRANTED_ACCOUNTS_PATH, params, token)
@@ -231,7 +242,7 @@ class TikTokAds:
         The last says whether it was read in parts, of the campaigns that TikTok lists: it reports on some others too.
         """
         try:
-            return self._report(tokens, account, span, REPORT | _filter(), campaign_and_day), [], False
+            return self._report(tokens, account, span, REPORT | filter_of(), campaign_and_day), [], False
         except ReportCut:
             campaigns, all_arrived = self._campaigns(tokens, account, CAMPAIGN_ID_ONLY)
         if not all_arrived:
@@ -243,7 +254,7 @@ class TikTokAds:
         while waiting:
             some = waiting.pop()
             try:
-                rows |= self._report(tokens, account, span, REPORT | _filter(some), campaign_and_day)
+                rows |= self._report(tokens, account, span, REPORT | filter_of(some), campaign_and_day)
             except ReportCut as error:
                 if len(some) > 1:
                     waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
@@ -277,15 +288,6 @@ def _spans(window: DateWindow) -> Iterator[DateWindow]:
         until = min(window.until, since + timedelta(days=DAYS_PER_REPORT - 1))
         yield DateWindow(since=since, until=until)
         since = until + timedelta(days=1)
-
-
-def _filter(campaign_ids: Sequence[str] = ()) -> dict[str, str]:
-    """Return the filter of a report: deleted campaigns too, and only these ones if some are named."""
-    wanted = {"campaign_status": ["STATUS_ALL"]} | ({"campaign_ids": list(campaign_ids)} if campaign_ids else {})
-    rules = [
-        {"field_name": name, "filter_type": "IN", "filter_value": json.dumps(values)} for name, values in wanted.items()
-    ]
-    return {"filtering": json.dumps(rules)}
 
 
 def _advertiser_id(row: Any) -> str:

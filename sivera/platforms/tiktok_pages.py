@@ -1,6 +1,7 @@
 """The calls to TikTok's API, and its listings page by page."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -70,6 +71,15 @@ class Api:
 def data_of(reply: Reply) -> Record:
     """Return the data of a reply."""
     return Record(reply.body).record("data")
+
+
+def filter_of(campaign_ids: Sequence[str] = ()) -> dict[str, str]:
+    """Return the filter of a report: deleted campaigns too, and only these ones if some are named."""
+    wanted = {"campaign_status": ["STATUS_ALL"]} | ({"campaign_ids": list(campaign_ids)} if campaign_ids else {})
+    rules = [
+        {"field_name": name, "filter_type": "IN", "filter_value": json.dumps(values)} for name, values in wanted.items()
+    ]
+    return {"filtering": json.dumps(rules)}
 
 
 def _identity_of(row: Any, identity: Callable[[Any], str]) -> str:

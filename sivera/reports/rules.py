@@ -198,7 +198,12 @@ def digest(
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def folder(team_id: int) -> str:
+    """Return the folder of a team's reports within the place for reports."""
+    return f"team-{team_id}"
+
+
 def paths(team_id: int, day: date) -> tuple[str, str]:
     """Return the paths of a report's page and table within the place for reports."""
-    stem = f"team-{team_id}/{day:%Y/%m}/{day}"
+    stem = f"{folder(team_id)}/{day:%Y/%m}/{day}"
     return f"{stem}.html", f"{stem}.csv"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class NotKeptError(SiveraError):
-    """A file could not be written to the place for reports."""
+    """A file could not be written to the place for reports, or not be deleted from it."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,23 @@ def _put(files: "AbstractFileSystem", path: str, content: bytes) -> None:
         raise NotKeptError(
             f"the report could not be kept as {path} ({type(error).__name__}): see that the place in the block "
             "storage/reports exists and has room"
+        ) from None
+
+
+def delete_files(files: "AbstractFileSystem", team_id: int) -> None:
+    """Delete all files of a team's reports.
+
+    Raises:
+        NotKeptError: The place failed.
+    """
+    folder = rules.folder(team_id)
+    try:
+        if files.exists(folder):
+            files.rm(folder, recursive=True)
+    except Exception as error:  # noqa: BLE001 - as above
+        raise NotKeptError(
+            f"the reports in {folder} could not be deleted ({type(error).__name__}): see that the place in the block "
+            "storage/reports works, and try again"
         ) from None
 
 

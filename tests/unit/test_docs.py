@@ -7,16 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
+import httpx
 import pytest
 from cyclopts import App
+from pydantic import SecretStr
 
 from blocks.alert_channels import WATCHDOG
 from blocks.automations import AUTOMATIONS
 from ops.cli import app
+from ops.loopback import PORT
 from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.conditions import Kind
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.backups.options import BackupOptions
+from sivera.breaker import Breaker
 from sivera.budgets.options import BudgetOptions
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
@@ -24,6 +28,8 @@ from sivera.grants.rules import FACTS, Outcome
 from sivera.metrics.definitions import EACH_RUN, EXPORTED
 from sivera.metrics.options import CollectOptions
 from sivera.models import Base
+from sivera.platforms import CLIENTS
+from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
@@ -36,9 +42,13 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 ENGLISH, KOREAN = ROOT / "docs" / "operations.md", ROOT / "docs" / "operations.ko.md"
 PLATFORMS = ROOT / "docs" / "platforms.md"
+GOING_LIVE, GOING_LIVE_KOREAN = ROOT / "docs" / "going-live.md", ROOT / "docs" / "going-live.ko.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DATA = sorted((ROOT / "docs").glob("data*.md"))
-DOCUMENTS = [*ROOT.glob("*.md"), ENGLISH, KOREAN, PLATFORMS, *DATA, *DECISIONS, *(ROOT / "benchmarks").glob("*.md")]
+DOCUMENTS = [
+    *(*ROOT.glob("*.md"), ENGLISH, KOREAN, GOING_LIVE, GOING_LIVE_KOREAN, PLATFORMS, *DATA, *DECISIONS),
+    *(ROOT / "benchmarks").glob("*.md"),
+]
 
 BLOCK = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.MULTILINE | re.DOTALL)
 REPOSITORY_PATH = re.compile(r"(?!\.sivera)[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(py|md|yaml|toml))")
@@ -189,12 +199,13 @@ def test_the_guide_knows_each_option_limit_table_and_message(path: Path) -> None
     assert str(AnotherInstanceError()) in spans(text)
 
 
-def test_both_languages_say_the_same() -> None:
-    english, korean = ENGLISH.read_text(), KOREAN.read_text()
+@pytest.mark.parametrize("pair", [(ENGLISH, KOREAN), (GOING_LIVE, GOING_LIVE_KOREAN)], ids=lambda pair: pair[0].stem)
+def test_both_languages_say_the_same(pair: tuple[Path, Path]) -> None:
+    english, korean = (path.read_text() for path in pair)
 
     def shape(text: str) -> list[str]:
-        """Headings by their depth, anchors by their name, tables by their columns."""
-        lines = re.findall(r'^#+ |^<a id="[\w-]+">|^\|.*\|$', prose(text), re.MULTILINE)
+        """Headings by their depth, anchors by their name, tables by their columns, and the points of lists."""
+        lines = re.findall(r'^#+ |^<a id="[\w-]+">|^\|.*\|$|^(?:-|\d\.) ', prose(text), re.MULTILINE)
         return ["|" * line.count("|") if line.startswith("|") else line for line in lines]
 
     assert shape(korean) == shape(english)
@@ -209,3 +220,17 @@ def test_the_decisions_are_numbered_and_each_says_why_what_and_what_follows() ->
         title, *sections = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
         assert title.startswith(f"{number}. ")
         assert sections == ["Context", "Decision", "Consequences"]
+
+
+def test_going_live_knows_each_platform_and_the_readme_leads_there() -> None:
+    text = GOING_LIVE.read_text()
+    assert {f"docs/{path.name}" for path in (GOING_LIVE, GOING_LIVE_KOREAN)} <= set(
+        re.findall(r"\]\(([^)#]+)\)", README.read_text())
+    )
+    assert {platform.value for platform in PlatformName} <= anchors(text)
+    for platform in PlatformName:
+        section = text.partition(f'<a id="{platform.value}"></a>')[2].partition("<a id=")[0]
+        assert re.findall(r"^\*\*([\w ]+)\.\*\*", section, re.MULTILINE) == ["Register", "Traps", "First run"]
+        client = CLIENTS[platform](AppCredentials(client_id="", client_secret=SecretStr("")), httpx.Client(), Breaker())
+        assert f"http://{client.login.loopback}:{PORT}/{platform.value}" in spans(text)
+        assert len(re.findall(r"^\|.*\| [^|]*(?:documented|seen|assumed)[^|]*\|$", section, re.MULTILINE)) >= 4

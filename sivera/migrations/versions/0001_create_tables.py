@@ -135,7 +135,7 @@ def upgrade() -> None:
             "platform IN ('google', 'meta', 'amazon', 'tiktok')", name=op.f("ck_platform_credentials_platform_is_known")
         ),
         sa.CheckConstraint(
-            "status IN ('active', 'reauthorization_required', 'revoked', 'disabled')",
+            "status IN ('active', 'reauthorization_required', 'revoked', 'disconnected')",
             name=op.f("ck_platform_credentials_status_is_known"),
         ),
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name="fk_platform_credentials_team_id_teams"),

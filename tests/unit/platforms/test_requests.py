@@ -13,14 +13,14 @@ from pydantic import SecretStr
 from sivera.breaker import Breaker
 from sivera.grants.consent import challenge_of
 from sivera.platforms import CLIENTS
-from sivera.platforms.base import AnswersAtOnce
+from sivera.platforms.base import AnswersAtOnce, Revokes
 from sivera.platforms.calling import new_http_client
 from sivera.platforms.checking import Checker
 from sivera.platforms.recording import Exchange, Recorder
 from sivera.values import Period, PlatformName
 from tests.consents import REDIRECT, answered
 from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Desk, app_at
+from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Desk, app_at, held
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "platforms.md"
 TITLES = {GOOGLE: "Google Ads", META: "Meta", AMAZON: "Amazon Ads", TIKTOK: "TikTok"}
@@ -99,6 +99,10 @@ def sent_by(desk: Desk) -> list[Exchange]:
     login = client.login
     page = login.consent_url(REDIRECT, "state", challenge_of("verifier"), login.regions[0])
     login.redeem(httpx.URL(answered(page)).params[login.code_name], REDIRECT, "verifier", login.regions[0])
+    if isinstance(client, Revokes):
+        client.revoke(desk.new_tokens())
+        desk.world.log_in(desk.grant.id)
+        client.revoke(held(desk.new_tokens().access_token.get_secret_value()))
     client.close()
     return sent + recorder.exchanges
 

@@ -1,0 +1,1 @@
+"""Teams: deleting one with everything of it."""

@@ -1,0 +1,55 @@
+"""Deleting a team with everything of it: its grants are let go, then its rows and the files of its reports go.
+
+The many rows go first, in batches, so that no other writer waits. The team itself goes last, in one transaction with
+the rest. It first locks the team, so that a sync or a report that is still at work can add nothing; what such a one
+writes about an account goes with the account, or is refused by its foreign key. If something fails, the team is still
+there, and the same call goes on.
+"""
+
+from collections.abc import Callable, Iterator
+
+from fsspec import AbstractFileSystem
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from sivera.grants.disconnecting import Ending, disconnect
+from sivera.grants.renewal import RenewalDependencies
+from sivera.grants.rules import DISCONNECTED
+from sivera.platforms.base import PlatformClient
+from sivera.reports.writing import delete_files
+from sivera.teams import queries
+from sivera.values import PlatformName
+
+BATCH = 5_000
+
+
+def let_go(
+    deps: RenewalDependencies, client_for: Callable[[PlatformName], PlatformClient | None], team_id: int
+) -> Iterator[tuple[int, Ending]]:
+    """Disconnect all grants of a team. Yield the id of each that was connected, and how it ended.
+
+    Raises:
+        NotDisconnectedError: One could not be; those before it are.
+    """
+    with Session(deps.engine) as session:
+        grants = queries.grants_of(session, team_id)
+    for grant in grants:
+        if grant.status != DISCONNECTED:
+            yield grant.id, disconnect(deps, client_for(PlatformName(grant.platform)), grant.id)
+
+
+def delete_team(engine: Engine, files: AbstractFileSystem, team_id: int, batch: int = BATCH) -> None:
+    """Delete a team, all rows that refer to it, and the files of its reports. Its grants are disconnected already.
+
+    Raises:
+        NotKeptError: The files could not be deleted: the team is still there.
+    """
+    for table in queries.LEAVES:
+        deleted = batch
+        while deleted == batch:
+            with Session(engine) as session, session.begin():
+                deleted = queries.delete_some(session, table, team_id, batch)
+    with Session(engine) as session, session.begin():
+        queries.lock_team(session, team_id)
+        queries.delete_rest(session, team_id)
+        delete_files(files, team_id)

@@ -1,0 +1,107 @@
+"""Questions about what belongs to a team: rows that refer to it by foreign keys, or by its name in a column `team`."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from sivera.alerts.conditions import Kind
+from sivera.models import AdAccount, Alert, Base, PlatformCredential, SyncRun, Team
+
+COUNTED = 1_000_000
+"""More rows of a table are not counted: it takes too long."""
+
+_TEAMS = cast("Table", Team.__table__)
+
+
+def _reaching() -> list[Table]:
+    found = [_TEAMS]
+    for table in Base.metadata.sorted_tables:  # parents first
+        if "team" in table.c or any(key.column.table in found for key in table.foreign_keys):
+            found.append(table)
+    return found
+
+
+TABLES: Sequence[Table] = tuple(reversed(_reaching()))
+"""The tables with rows of teams, those that refer to others first. The last is that of the teams."""
+
+LEAVES: Sequence[Table] = tuple(
+    table for table in TABLES if not any(key.column.table is table for other in TABLES for key in other.foreign_keys)
+)
+"""Those to which none refers."""
+
+
+def _of_team(table: Table, team_id: int) -> ColumnElement[bool]:
+    """Return which rows of a table refer to a team, also by way of other tables."""
+    if table is _TEAMS:
+        return _TEAMS.c.id == team_id
+    keys = [(key.parent, key.column) for key in table.foreign_keys if key.column.table in TABLES]
+    keys += [(table.c.team, _TEAMS.c.name)] if "team" in table.c else []
+    return or_(*(column.in_(select(to).where(_of_team(to.table, team_id))) for column, to in keys))
+
+
+def find_team(session: Session, name: str) -> Team | None:
+    """Return a team by its name, or None."""
+    return session.scalars(select(Team).where(Team.name == name)).one_or_none()
+
+
+def lock_team(session: Session, team_id: int) -> None:
+    """Wait for the transactions that write rows which refer to a team itself, and let none begin."""
+    session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
+
+
+def grants_of(session: Session, team_id: int) -> Sequence[PlatformCredential]:
+    """Return the grants of a team, by id."""
+    mine = PlatformCredential.team_id == team_id
+    return session.scalars(select(PlatformCredential).where(mine).order_by(PlatformCredential.id)).all()
+
+
+def count_rows(session: Session, team_id: int) -> dict[str, int]:
+    """Count the rows of a team in each table that has some, up to `COUNTED`."""
+    counts = {}
+    for table in TABLES:
+        rows = select(literal(1)).select_from(table).where(_of_team(table, team_id)).limit(COUNTED).subquery()
+        counts[table.name] = session.scalar(select(func.count()).select_from(rows)) or 0
+    return {name: count for name, count in counts.items() if count}
+
+
+def delete_some(session: Session, table: Table, team_id: int, most: int) -> int:
+    """Delete up to so many rows of a team from a table, except those that others work on, and return how many."""
+    key = tuple(table.primary_key)
+    batch = select(*key).where(_of_team(table, team_id)).limit(most).with_for_update(skip_locked=True, of=table)
+    deleted = delete(table).where(tuple_(*key).in_(batch)).returning(key[0])
+    return len(session.execute(deleted).all())
+
+
+def delete_rest(session: Session, team_id: int) -> None:
+    """Delete a team and all rows that refer to it."""
+    accounts = set(session.scalars(select(AdAccount.id).where(AdAccount.team_id == team_id)))
+    grants = {grant.id for grant in grants_of(session, team_id)}
+    _forget_in_runs(session, accounts, grants)
+    # Alerts on grants and accounts name them in their text.
+    on_grant = and_(
+        Alert.kind.in_([Kind.REAUTHORIZATION_REQUIRED.value, Kind.ACCESS_ENDS.value]),
+        Alert.subject.in_([str(id_) for id_ in grants]),
+    )
+    on_account = and_(Alert.kind == Kind.STALE_DATA.value, Alert.subject.in_([f"account-{id_}" for id_ in accounts]))
+    session.execute(delete(Alert).where(or_(on_grant, on_account)))
+    for table in TABLES:
+        session.execute(delete(table).where(_of_team(table, team_id)))
+
+
+def _forget_in_runs(session: Session, accounts: Collection[int], grants: Collection[int]) -> None:
+    """Take what names these accounts or grants out of what the runs of sync-campaigns did. The counts stay."""
+    named = tuple(f"grant {id_} (" for id_ in grants)
+
+    def is_other(entry: Any) -> bool:
+        if isinstance(entry, str):
+            return not entry.startswith(named)
+        account = entry.get("account", entry)
+        return account.get("account_id", account.get("id")) not in accounts
+
+    for run in session.scalars(select(SyncRun).execution_options(yield_per=500)):
+        run.summary = {
+            name: list(filter(is_other, value)) if isinstance(value, list) else value
+            for name, value in run.summary.items()
+        }

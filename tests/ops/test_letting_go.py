@@ -1,0 +1,87 @@
+"""`sivera credentials disconnect` and `sivera teams delete` as a person uses them: the plan, the question, the deed."""
+
+import os
+
+import pytest
+
+from blocks.names import REPORTS
+from blocks.storage import load_storage
+from ops.cli import main
+from sandbox.world import World
+from sivera.reports.rules import paths
+from sivera.values import PlatformName
+from tests.conftest import NOW
+from tests.ops.commands import Sivera
+from tests.stage import Stage
+
+
+def answer_at_a_terminal(word: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """Type a word at a terminal that asks for it, and return the exit code."""
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "r") as terminal:
+        os.write(ours, f"{word}\n".encode())
+        monkeypatch.setattr("sys.stdin", terminal)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+    os.close(ours)
+    return ended.value.code
+
+
+def test_a_grant_is_let_go_when_that_is_confirmed(
+    sivera: Sivera, ready: Stage, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grant, other = world.add_grant(PlatformName.META, accounts=2), world.add_grant(PlatformName.AMAZON)
+    id_, amazon = (str(ready.connect(one).credential_id) for one in (grant, other))
+    asked = sivera("credentials", "disconnect", id_)
+    assert asked.out.splitlines() == [
+        f"This lets go of meta grant {id_} (main) of team Hanok:",
+        "- meta is asked to end our access; other grants of the same user may end with it",
+        "- its tokens are forgotten, and its 2 ad accounts are not synced any more",
+        "- its accounts, campaigns and metrics stay",
+    ]
+    assert (asked.code, asked.err) == (
+        1,
+        "sivera: nothing was done, because nobody is there to confirm it: give --yes\n",
+    )
+    assert answer_at_a_terminal("no", monkeypatch, "credentials", "disconnect", id_) == 1
+    assert "nothing was done, because 'yes' was not typed" in capsys.readouterr().err
+    assert not grant.revoked
+
+    assert answer_at_a_terminal("yes", monkeypatch, "credentials", "disconnect", id_) == 0
+    assert f"Disconnected grant {id_}. meta has ended our access." in capsys.readouterr().out
+    assert grant.revoked
+    assert sivera("credentials", "disconnect", id_, "--yes").refusal == f"grant {id_} is disconnected already"
+    assert "Run: sivera credentials connect" not in sivera("credentials", "list").out
+    shown = sivera("credentials", "show", id_).out
+    assert "status:       disconnected since" in shown
+    assert "remedy:       sivera credentials connect --platform meta" in shown
+
+    done = sivera("credentials", "disconnect", amazon, "--yes").out
+    assert "- amazon has no call to end our access: its user has to, at https://www.amazon.com/ap/adam" in done
+    assert "Left to do: its user removes our application at https://www.amazon.com/ap/adam" in done
+
+
+def test_a_team_is_deleted_when_its_name_is_typed(
+    sivera: Sivera, ready: Stage, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grant = world.add_grant(PlatformName.GOOGLE, accounts=3)
+    ready.connect(grant, "Hanok Goods")
+    files, (page, _) = load_storage(REPORTS).get_filesystem(), paths(1, NOW.date())
+    files.makedirs(page.rpartition("/")[0])
+    files.pipe_file(page, b"figures")
+    assert sivera("teams", "delete", "Nobody", "--yes").refusal.startswith("there is no team 'Nobody'")
+    plan = sivera("teams", "delete", "Hanok Goods")
+    assert "- grant 1: google is asked to end our access" in plan.out
+    assert "- 3 rows of ad_accounts" in plan.out
+    assert "give --yes" in plan.err
+    assert answer_at_a_terminal("hanok goods", monkeypatch, "teams", "delete", "Hanok Goods") == 1
+    assert "because 'Hanok Goods' was not typed" in capsys.readouterr().err
+    assert not grant.revoked
+
+    assert answer_at_a_terminal("Hanok Goods", monkeypatch, "teams", "delete", "Hanok Goods") == 0
+    said = capsys.readouterr().out
+    assert "Deleted team Hanok Goods." in said
+    assert "7 daily, 5 weekly and 12 monthly ones are kept" in said
+    assert grant.revoked
+    assert ready.rows("SELECT 1 FROM teams") == []
+    assert not files.exists(page)

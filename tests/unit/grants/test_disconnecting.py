@@ -1,0 +1,109 @@
+"""Letting a grant go: the platform first, then the tokens; the figures stay, and connecting again brings it back."""
+
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from sqlalchemy.orm import Session
+
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
+from sivera.accounts.queries import AccountFilter, waiting_accounts
+from sivera.alerts.queries import broken_grants, ending_grants, stale_accounts
+from sivera.errors import ReconnectRequired
+from sivera.grants import queries
+from sivera.grants.disconnecting import Ending, NotDisconnectedError, disconnect
+from sivera.grants.rules import LEASE
+from sivera.grants.source import GrantTokenSource
+from sivera.platforms.base import PlatformClient
+from sivera.values import PlatformName
+from tests.stage import Stage
+from tests.unit.grants.test_renewal import Interrupted
+
+GOOGLE, META, AMAZON, TIKTOK = PlatformName
+
+
+def row(stage: Stage) -> dict[str, object]:
+    (found,) = stage.rows("SELECT * FROM platform_credentials")
+    return dict(found._mapping)
+
+
+@pytest.mark.parametrize(
+    ("platform", "rotates", "ending"),
+    [
+        (GOOGLE, False, Ending.REVOKED),
+        (META, False, Ending.REVOKED),
+        (AMAZON, True, Ending.LEFT),
+        (TIKTOK, False, Ending.REVOKED),
+        (TIKTOK, True, Ending.REVOKED),
+    ],
+)
+def test_a_disconnected_grant_has_no_tokens_and_keeps_its_figures(
+    stage: Stage, world: World, platform: PlatformName, rotates: bool, ending: Ending
+) -> None:
+    grant = world.add_grant(platform, rotates=rotates)
+    id_ = stage.connect(grant).credential_id
+    (due,) = stage.due()
+    stage.sync(due)
+    before = stage.contents()
+    stage.pass_time(timedelta(days=2))  # the access tokens of most platforms have ended
+    assert disconnect(stage.renewal_dependencies(), stage.client(platform), id_) is ending
+    assert grant.revoked is (ending is Ending.REVOKED)
+    found = row(stage)
+    assert found["status"] == "disconnected"
+    assert not {"access_token", "refresh_token", "expires_at", "lease_owner"} & {k for k, v in found.items() if v}
+    assert stage.contents() == before
+    assert stage.due() == []
+    with Session(stage.engine) as session:
+        assert queries.due_grants(session, {platform.value: timedelta(days=999)}, ()) == []
+        assert not [*queries.inactive_grants(session), *waiting_accounts(session, AccountFilter())]
+        alerts = broken_grants(session), ending_grants(session, timedelta(days=999)), stale_accounts(session, LEASE)
+        assert alerts == ([], [], [])
+    with pytest.raises(ReconnectRequired, match="disconnected"):
+        GrantTokenSource(stage.renewal_dependencies(), stage.client(platform), id_).current()
+
+    assert stage.connect(world.log_in(grant.id)).credential_id == id_
+    assert stage.due() == [due]
+
+
+def test_a_platform_that_does_not_answer_leaves_the_grant_as_it_was(stage: Stage, world: World) -> None:
+    grant = world.add_grant(META)
+    id_, before = stage.connect(grant).credential_id, row(stage)
+    world.faults.add(Fault(FaultKind.STATUS, META, "revoke", status=503))
+    with pytest.raises(NotDisconnectedError, match=r"was not revoked, and stays as it was \(meta: is in trouble"):
+        disconnect(stage.renewal_dependencies(), stage.client(META), id_)
+    assert row(stage) == before
+    assert stage.tokens(META, id_).current()
+
+    assert disconnect(stage.renewal_dependencies(), None, id_) is Ending.LEFT
+    assert not grant.revoked
+    assert row(stage)["access_token"] is None
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, META, TIKTOK])
+def test_what_the_user_has_revoked_needs_no_revocation(stage: Stage, world: World, platform: PlatformName) -> None:
+    grant = world.add_grant(platform)
+    id_ = stage.connect(grant).credential_id
+    world.revoke_grant(grant.id)
+    assert disconnect(stage.renewal_dependencies(), stage.client(platform), id_) is Ending.ENDED
+    assert row(stage)["status"] == "disconnected"
+
+
+def test_a_renewal_under_way_writes_no_tokens_back(stage: Stage, world: World) -> None:
+    id_ = stage.connect(world.add_grant(AMAZON, rotates=True)).credential_id
+    deps = stage.renewal_dependencies()
+
+    def meanwhile() -> None:
+        with pytest.raises(NotDisconnectedError, match="is being renewed just now"):
+            disconnect(deps, None, id_)
+        stage.age(LEASE + timedelta(seconds=1))
+        (stage.spool / f"{id_}-99.tokens").write_bytes(b"of another attempt")
+        assert disconnect(deps, None, id_) is Ending.LEFT
+
+    client = cast("PlatformClient", Interrupted(stage.client(AMAZON), meanwhile))
+    generation = int(str(row(stage)["generation"]))
+    with pytest.raises(ReconnectRequired, match="disconnected"):
+        GrantTokenSource(deps, client, id_).renew(generation)
+    assert row(stage)["status"] == "disconnected"
+    assert row(stage)["refresh_token"] is None
+    assert list(stage.spool.iterdir()) == []
