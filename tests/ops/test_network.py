@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.request import proxy_bypass
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from sivera.breaker import Breaker
 from sivera.errors import ConfigurationError, PlatformError, Unreached
 from sivera.platforms.calling import Caller, new_http_client
 from sivera.values import PlatformName
+from tests.chats import SLACK, chats
 from tests.ops.commands import Sivera
 from tests.prefect_server import PrefectServer
 
@@ -36,7 +38,7 @@ NAMES = [spelt for name in PROXIES for spelt in (name, name.upper())]
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment that names no proxy, and is put back at the end."""
-    for name in (*NAMES, "no_proxy", "NO_PROXY", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+    for name in (*NAMES, "no_proxy", "NO_PROXY", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return monkeypatch
@@ -110,15 +112,28 @@ PLATFORM_FAILURES = {
 def test_a_call_to_a_platform_uses_the_proxy_and_names_it_when_it_fails(
     environment: pytest.MonkeyPatch, scheme: str, status: str | None, said: str
 ) -> None:
+    request = httpx.Request("GET", f"{scheme}://ads.example/?access_token=hidden")
     with answering(html(status or "")) as url:
         environment.setenv(f"{scheme.upper()}_PROXY", url if status else DEAD)
         prepare_network()
-        caller = Caller(PlatformName.META, new_http_client(), lambda _: None, Breaker())
-        with pytest.raises(PlatformError) as caught:
-            caller.send(httpx.Request("GET", f"{scheme}://ads.example/?access_token=hidden"))
+        with new_http_client() as http, pytest.raises(PlatformError) as caught:
+            Caller(PlatformName.META, http, lambda _: None, Breaker()).send(request)
     assert str(caught.value).startswith(f"meta: {said}")
     assert "hidden" not in str(caught.value)
     assert isinstance(caught.value, Unreached) is ("cannot be reached" in said)
+
+
+def test_a_proxy_that_opens_tls_needs_its_certificates_named(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    request = httpx.Request("POST", f"https://{SLACK}/hook", content=b"{}")
+    with chats(tmp_path) as receiver:
+        environment.setenv("HTTPS_PROXY", receiver.url)
+        prepare_network()
+        with new_http_client() as http, pytest.raises(Unreached, match=r"not trusted; name .* in SSL_CERT_FILE"):
+            Caller(PlatformName.META, http, lambda _: None, Breaker()).send(request)
+        environment.setenv("SSL_CERT_FILE", str(receiver.authority))
+        prepare_network()
+        with new_http_client() as http:
+            assert http.send(request).status_code == 200
 
 
 UNFIT = [
