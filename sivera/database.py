@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
@@ -141,6 +142,12 @@ def migrate(engine: Engine) -> None:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": MIGRATION_LOCK})
             connection.commit()
+
+
+def connection_string(url: URL) -> str:
+    """Return what leads PostgreSQL's own programs to the same database, without the password."""
+    _, arguments = url.get_dialect()().create_connect_args(url)
+    return make_conninfo("", **{name: value for name, value in arguments.items() if name != "password"})
 
 
 def read_size(session: Session) -> int:
