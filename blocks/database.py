@@ -17,7 +17,7 @@ DATABASE_BLOCK: type[Block] = SqlAlchemyConnector
 REMEDY = "set SIVERA_DATABASE_URL and run `sivera deploy`"
 
 
-def to_connector(url: str) -> Block:
+def to_connector(url: URL | str) -> Block:
     """Return the block for a URL of PostgreSQL, with the password in its own masked field.
 
     A Unix socket's directory is given as libpq's option: `postgresql://user@/database?host=/run/postgresql`.
@@ -28,9 +28,6 @@ def to_connector(url: str) -> Block:
     parsed = parse_url(url)
     if not parsed.database:
         raise ConfigurationError("the database URL names no database: add its name after the last slash")
-    query = {option: value for option, value in parsed.query.items() if isinstance(value, str)}
-    for option in parsed.query.keys() - query.keys():
-        raise ConfigurationError(f"the database URL gives the option '{option}' more than once: give it once")
     return DATABASE_BLOCK(
         connection_info=ConnectionComponents(
             driver=parsed.drivername,
@@ -39,7 +36,7 @@ def to_connector(url: str) -> Block:
             host=parsed.host,
             port=parsed.port,
             database=parsed.database,
-            query=query or None,
+            query=dict(parsed.query) or None,
         )
     )
 
@@ -56,4 +53,4 @@ async def aload_database_url(client: PrefectClient) -> URL:
 
 def _url_of(connector: Any) -> URL:
     info = connector.connection_info
-    return parse_url(info if isinstance(info, str) else info.create_url().render_as_string(hide_password=False))
+    return parse_url(info if isinstance(info, str) else info.create_url())

@@ -1,60 +1,115 @@
-"""Access to PostgreSQL: engines and migrations."""
+"""Access to PostgreSQL: URLs and engines."""
 
+import re
 from functools import cache
-from importlib.resources import files
-from typing import NamedTuple
+from typing import Any
+from urllib.parse import unquote
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Engine, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+import psycopg
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from sivera.database_errors import POOL_REFUSAL, explain, place_of, sentence
 from sivera.errors import ConfigurationError
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 60
-SECRET_OPTIONS = frozenset({"password", "sslpassword"})
+SECRET_OPTIONS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 """Options of libpq that would stand in plain text wherever the URL is shown with its password hidden."""
 VERSION_TABLE = "sivera_alembic_version"
 """Our own: a web application may keep its Alembic version in the same database."""
 
-MIGRATION_LOCK = 0x51_0E_7A
-"""An advisory lock's number, so that two processes that migrate at once take turns."""
+FORM = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+URL_PARTS = re.compile(
+    r"(?P<scheme>[a-z]+)(?:\+\w+)?://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?P<hosts>[^/?@]*)(?:/(?P<database>[^?@]*))?(?:\?(?P<query>[^@]*))?",
+    re.IGNORECASE,
+)
+"""An @ ends the password and stands nowhere else: what follows a second one would be shown as the host."""
+HOST = re.compile(r"(?:\[(?P<v6>[\w.:%]+)\]|(?P<name>[\w.%-]*))(?::(?P<port>\d{1,5})?)?")
+
+DEFAULTS = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "client_encoding": "utf8",
+    # Notices within half a minute that a server is gone.
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 30_000,
+    "application_name": "sivera-jobs",
+}
+"""Options of libpq, where the URL gives no others."""
+
+PROBE = "sivera.direct"
+"""A setting of ours that comes with a connection. A pool that drops it drops the others, too."""
 
 
-@cache
-def reading(engine: Engine) -> Engine:
-    """Return an engine on the same connections for a single question: no round trips to begin and end a transaction."""
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
-
-
-def parse_url(url: str) -> URL:
-    """Return a database URL with our driver.
+def parse_url(url: URL | str) -> URL:
+    """Return a database URL with our driver. Several hosts become the options `host` and `port`, joined by commas.
 
     Raises:
         ConfigurationError: It is not a URL of PostgreSQL. The message never shows it, because it can hold a password.
     """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+    if isinstance(url, URL):
+        return url.set(drivername="postgresql+psycopg")
+    parts = URL_PARTS.fullmatch(url.strip())
+    if parts and parts["scheme"].lower() not in ("postgresql", "postgres"):
         raise ConfigurationError(
-            "the database URL cannot be read: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-        ) from None
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise ConfigurationError(
-            f"the database URL is of '{parsed.get_backend_name()}', and Sivera Jobs keeps its data in PostgreSQL: "
-            "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            f"the database URL is of '{parts['scheme']}', and Sivera Jobs keeps its data in PostgreSQL: {FORM}"
         )
-    for option in SECRET_OPTIONS & parsed.query.keys():
+    hosts = [HOST.fullmatch(each) for each in parts["hosts"].split(",")] if parts else [None]
+    if not parts or not all(hosts) or "\0" in unquote(url):
         raise ConfigurationError(
-            f"the database URL has '{option}' among its options, where everyone can read it: "
-            "write the password before the host, as in postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            f"the database URL cannot be read: {FORM}, and percent-encode special characters within the user, the "
+            "password and the names (@ is %40, / is %2F, : is %3A)"
         )
-    return parsed.set(drivername="postgresql+psycopg")
+    query = _parse_query(parts["query"] or "")
+    named = [(unquote(host["v6"] or host["name"]), host["port"] or "") for host in hosts if host]
+    if len(named) > 1:
+        query |= {"host": ",".join(host for host, _ in named), "port": ",".join(port or "5432" for _, port in named)}
+        named = [("", "")]
+    (host, port), *_ = named
+    user, password, database = (unquote(parts[name] or "") or None for name in ("user", "password", "database"))
+    return URL.create("postgresql+psycopg", user, password, host or None, int(port) if port else None, database, query)
+
+
+def _parse_query(query: str) -> dict[str, str]:
+    known = {each.keyword.decode() for each in psycopg.pq.Conninfo.get_defaults()} - {"service", "dbname"}
+    options: dict[str, str] = {}
+    for pair in filter(None, query.split("&")):
+        name, value = map(unquote, pair.partition("=")[::2])
+        if name in SECRET_OPTIONS:
+            raise ConfigurationError(
+                f"the database URL has '{name}' among its options, where everyone can read it: write the password "
+                "before the host, as in postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            )
+        if name not in known:
+            shown = f"the option '{name}'" if re.fullmatch("[a-z_]{1,40}", name) else "an option"
+            raise ConfigurationError(
+                f"the database URL has {shown}, which PostgreSQL's client does not know: take it out, or correct it"
+            )
+        if name in options and name not in ("host", "port"):
+            raise ConfigurationError(f"the database URL gives the option '{name}' more than once: give it once")
+        if name == "host" and re.fullmatch(r"[\w.-]+:\d+", value):  # as SQLAlchemy writes several hosts
+            value, _, port = value.partition(":")
+            options["port"] = ",".join(filter(None, [options.get("port"), port]))
+        options[name] = f"{options[name]},{value}" if name in options else value
+    return options
+
+
+def to_conninfo(url: URL) -> str:
+    """Return where a database is in the words of libpq, for PostgreSQL's own programs; without the password."""
+    options: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
+    options.pop("password", None)
+    return psycopg.conninfo.make_conninfo("", **options)
+
+
+def describe(url: URL) -> str:
+    """Return where a database is, for a person: nothing of it could be secret."""
+    place = place_of(url)
+    return f"{place.server}/{place.database}"
 
 
 def open_engine(
@@ -63,28 +118,90 @@ def open_engine(
     statement_seconds: int = STATEMENT_TIMEOUT_SECONDS,
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
 ) -> Engine:
-    """Return an engine with a bounded number of connections and a time limit for each statement.
+    """Return an engine with a bounded number of connections, a time limit for each statement, and sessions in UTC.
 
+    It also works behind a pool of transactions, such as PgBouncer, that refuses or drops what comes with a connection.
     Nothing is connected yet; see `check`.
     """
-    return create_engine(
-        parse_url(url) if isinstance(url, str) else url,
+    url = parse_url(url)
+    options = str(url.query.get("options", ""))
+    defaults = DEFAULTS | {"connect_timeout": connect_seconds}
+    engine = create_engine(
+        url.difference_update_query(["options"]),
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
         # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,
-        connect_args={
-            "connect_timeout": connect_seconds,
-            # Notices within half a minute that a server is gone.
-            "keepalives_idle": 20,
-            "keepalives_interval": 5,
-            "keepalives_count": 2,
-            "tcp_user_timeout": 30_000,
-            "application_name": "sivera-jobs",
-            "options": f"-c statement_timeout={statement_seconds}s -c timezone=UTC",
-        },
+        connect_args={name: value for name, value in defaults.items() if name not in url.query},
     )
+    ours = f"-c statement_timeout={statement_seconds}s {options} -c timezone=UTC -c {PROBE}=1"
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> Any:
+        pooled = engine.get_execution_options().get("pooled")
+        connection = None if pooled else _connect_directly(parameters, ours, probe=pooled is None)
+        engine.update_execution_options(pooled=connection is None)
+        if connection is None:
+            if options:
+                raise ConfigurationError(
+                    f"the pool at {describe(url)} takes no options: take `options` out of the URL and set them by "
+                    f"`ALTER ROLE ... SET`, or name PostgreSQL itself instead of the pool"
+                )
+            # The next transaction may be in another session of the server.
+            connection = psycopg.connect(**parameters, prepare_threshold=None)
+        return connection
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if is_pooled(engine):
+            connection.exec_driver_sql(
+                # Another client of the pool, such as pg_dump, may have left its search path.
+                "SET LOCAL search_path TO DEFAULT; "
+                f"SELECT set_config('statement_timeout', '{statement_seconds}s', true), "
+                "set_config('timezone', 'UTC', true)"
+            )
+
+    @event.listens_for(engine, "handle_error")
+    def explained(context: ExceptionContext) -> None:
+        # Prefect, logs and pages show its text. An error that we cannot explain keeps its statement.
+        error = context.sqlalchemy_exception
+        context.original_exception.place = place_of(url, engine.dialect.default_schema_name)  # type: ignore[attr-defined]
+        if error and (said := explain(error)):
+            error.args, error.statement, error.code = (said,), None, None
+
+    return engine
+
+
+def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) -> psycopg.Connection | None:
+    """Connect with settings of ours; return None if a pool takes none."""
+    try:
+        connection = psycopg.connect(**parameters, options=options)
+    except psycopg.OperationalError as error:
+        if POOL_REFUSAL in str(error):
+            return None
+        raise
+    if probe and connection.execute(f"SELECT current_setting('{PROBE}', true)").fetchone() != ("1",):
+        connection.close()
+        return None
+    connection.rollback()
+    return connection
+
+
+def is_pooled(engine: Engine) -> bool:
+    """Return whether a pool of transactions is between here and the database, as far as is known yet."""
+    return bool(engine.get_execution_options().get("pooled"))
+
+
+def reading(engine: Engine) -> Engine:
+    """Return an engine on the same connections for a single question: no round trips to begin and end a transaction."""
+    # Behind a pool the time limit comes with a transaction.
+    return engine if is_pooled(engine) else _in_autocommit(engine)
+
+
+@cache
+def _in_autocommit(engine: Engine) -> Engine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def check(engine: Engine) -> None:
@@ -93,61 +210,7 @@ def check(engine: Engine) -> None:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
     except (OperationalError, ProgrammingError) as error:
-        where = engine.url.render_as_string(hide_password=True)
-        cause = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
-        raise ConfigurationError(
-            f"PostgreSQL at {where} does not answer ({cause}): is it running, and is the URL right?"
-        ) from None
-
-
-class Revisions(NamedTuple):
-    """The database's revision (None before the first migration), the newest, and whether we know the former."""
-
-    current: str | None
-    newest: str | None
-    is_known: bool
-
-
-def read_revisions(engine: Engine) -> Revisions:
-    """Return the revisions of the database and of this version."""
-    scripts = ScriptDirectory(str(files("sivera.migrations")))
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
-    known = {script.revision for script in scripts.walk_revisions()}
-    return Revisions(current, scripts.get_current_head(), current is None or current in known)
-
-
-def migrate(engine: Engine) -> None:
-    """Bring the database to the newest revision. A second time changes nothing.
-
-    Raises:
-        ConfigurationError: The database does not answer, or a newer version migrated it.
-    """
-    check(engine)
-    revisions = read_revisions(engine)
-    if not revisions.is_known:
-        raise ConfigurationError(
-            f"the database is at revision {revisions.current}, which this version does not know: install the version "
-            "that migrated it, or restore a backup from before"
-        )
-    config = Config()
-    config.set_main_option("script_location", str(files("sivera.migrations")))
-    with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": MIGRATION_LOCK})
-        connection.commit()
-        try:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        finally:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": MIGRATION_LOCK})
-            connection.commit()
-
-
-def connection_string(url: URL) -> str:
-    """Return what leads PostgreSQL's own programs to the same database, without the password."""
-    _, arguments = url.get_dialect()().create_connect_args(url)
-    return make_conninfo("", **{name: value for name, value in arguments.items() if name != "password"})
+        raise ConfigurationError(sentence(error)) from None
 
 
 def read_size(session: Session) -> int:

@@ -22,7 +22,8 @@ from sandbox.app import create_app
 from sandbox.server import serve
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.crypto import Keyring
-from sivera.database import migrate, open_engine
+from sivera.database import open_engine
+from sivera.migrating import migrate
 from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName

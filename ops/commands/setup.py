@@ -19,7 +19,6 @@ from ops.commands.tables import say
 from ops.stack.folder import CRON_SECRET_FILE, write_private
 from ops.stack.prefect_server import use_running_stack
 from ops.timetable import full_names, read_timetable
-from sivera import database
 from sivera.errors import ConfigurationError
 
 STANDARD_INPUT = "-"
@@ -55,8 +54,10 @@ def deploy() -> None:
 
 def migrate() -> None:
     """Migrate the database that the block names."""
+    from sivera import migrating  # noqa: PLC0415 - Alembic
+
     with open_resources() as engine:
-        database.migrate(engine)
+        migrating.migrate(engine)
     say("The database is at this version.")
 
 

@@ -18,10 +18,11 @@ from sivera.alerts.queries import stale_accounts
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
-from sivera.database import check, open_engine, parse_url, read_data_directory, read_revisions, read_size
+from sivera.database import check, open_engine, parse_url, read_data_directory, read_size
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 from sivera.grants.queries import ending_grants, inactive_grants, platforms_in_use
+from sivera.migrating import read_revisions
 from sivera.units import duration
 from sivera.values import PlatformName
 

@@ -16,6 +16,7 @@ from sivera.backups.programs import OutOfTime
 from sivera.backups.restoring import require_ours, restore_and_compare
 from sivera.crypto import Keyring
 from sivera.database import open_engine
+from sivera.database_errors import sentence, state_of
 from sivera.errors import ConfigurationError, SiveraError
 
 logger = logging.getLogger("sivera.backups")
@@ -97,11 +98,8 @@ def _empty(url: URL, tables: Iterable[queries.Table]) -> None:
 def explain(error: Exception) -> str:
     """Return what went wrong, without the values that errors of a database hold."""
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
         # Statements are cancelled at the deadline.
-        if state == QUERY_CANCELED:
-            return str(OutOfTime())
-        return f"the database failed ({type(error.orig).__name__}{f', {state}' if state else ''})"
+        return str(OutOfTime()) if state_of(error) == QUERY_CANCELED else sentence(error)
     if is_of_storage(error):
         return f"the storage failed ({getattr(error, 'strerror', None) or type(error).__name__})"
     if isinstance(error, SiveraError):

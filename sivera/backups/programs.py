@@ -16,7 +16,7 @@ from typing import IO
 from sqlalchemy import URL
 
 from sivera.backups.queries import SET_BY_PG_RESTORE, Table, quoted
-from sivera.database import connection_string
+from sivera.database import to_conninfo
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.settings import read_settings
 from sivera.values import Value
@@ -152,7 +152,7 @@ def _write(pipe: IO[bytes], block: bytes, last: bool = False) -> None:
 @contextmanager
 def _run(command: Sequence[Path | str], until: float, url: URL | None = None) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     if url is not None:
-        command = [*command, "--no-password", f"--dbname={connection_string(url)}"]
+        command = [*command, "--no-password", f"--dbname={to_conninfo(url)}"]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(  # noqa: S603 - no shell
             command, env=_environment(url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors

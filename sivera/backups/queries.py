@@ -48,8 +48,7 @@ def server_version(session: Session) -> int:
 
 
 def our_tables(session: Session) -> list[Table]:
-    """Return our tables. In a pool of connections, another client may have left its search path: ours is set anew."""
-    session.execute(text("SET LOCAL search_path TO DEFAULT"))
+    """Return our tables."""
     return [(row[0], row[1]) for row in session.execute(TABLES, {"names": list(OURS)})]
 
 

@@ -1,1 +1,1 @@
-"""Alembic's revisions of the database, run by `sivera.database.migrate`."""
+"""Alembic's revisions of the database, run by `sivera.migrating.migrate`."""

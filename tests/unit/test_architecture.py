@@ -23,7 +23,14 @@ PREFECT = ("prefect", "prefect_sqlalchemy", "prefect_redis")
 DATABASE = ("sqlalchemy", "psycopg", "alembic")
 HTTP = ("httpx", "requests", "urllib", "http", "aiohttp")
 
-SQL_PLACES = ("sivera/models/", "sivera/database.py", "sivera/clock.py", "sivera/upsert.py", "sivera/migrations/")
+SQL_PLACES = (
+    "sivera/models/",
+    "sivera/database.py",
+    "sivera/migrating.py",
+    "sivera/migrations/",
+    "sivera/clock.py",
+    "sivera/upsert.py",
+)
 """Beside each subject's `queries.py`."""
 NO_SQL = ("sqlalchemy.Engine", "sqlalchemy.Row", "sqlalchemy.URL", "sqlalchemy.orm.Session", "sqlalchemy.exc")
 """What the rest may import of SQLAlchemy: what carries a question or its answer, and what goes wrong."""
@@ -168,6 +175,13 @@ def test_sql_is_only_where_it_belongs() -> None:
     assert not [found for module in others for found in module.imports_of("sqlalchemy", but=NO_SQL)]
     assert {module.path for module in others if module.imports_of("psycopg", "alembic")} == MAKES_DATABASES.keys()
     assert not [module.path for module in others if ".exec_driver_sql(" in module.source]
+
+
+def test_only_who_migrates_loads_alembic() -> None:
+    loaders = {module.path for module in modules("", but=("sivera/migrations/",)) if module.imports_of("alembic")}
+    assert loaders == {"sivera/migrating.py"}
+    users = {module.path for module in MODULES if module.imports_of("sivera.migrating")}
+    assert users == {"ops/commands/setup.py", "ops/doctor/data_checks.py", "ops/stack/stack.py"}
 
 
 def test_a_query_leaves_the_transaction_to_its_caller() -> None:

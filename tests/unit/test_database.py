@@ -13,12 +13,11 @@ from sivera.database import (
     CONNECT_TIMEOUT_SECONDS,
     VERSION_TABLE,
     check,
-    migrate,
     open_engine,
     parse_url,
-    read_revisions,
 )
 from sivera.errors import ConfigurationError
+from sivera.migrating import migrate, read_revisions
 from sivera.models import Base
 
 SECONDS = 30

@@ -1,13 +1,193 @@
 """Sivera Jobs on a PostgreSQL that is not ours: TLS, scram, a role of few rights, a pool, another time zone."""
 
-from sqlalchemy import URL, text
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from urllib.parse import quote
 
-from sivera.database import migrate, open_engine
+import pytest
+from sqlalchemy import URL, Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from blocks.database import _url_of, to_connector
+from sivera.clock import read_clock
+from sivera.database import check, describe, is_pooled, open_engine, parse_url, reading, to_conninfo
+from sivera.database_errors import sentence
+from sivera.errors import ConfigurationError
+from sivera.migrating import migrate, read_revisions
+from tests.own_postgres import BINARIES, PASSWORD, OwnPostgres
+
+RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a secret' USING ERRCODE = '{}'; END $$"
 
 
-def test_it_migrates(own_database: URL) -> None:
-    engine = open_engine(own_database.render_as_string(hide_password=False))
-    migrate(engine)
-    with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM ads.teams")) == 0
+@contextmanager
+def opened(url: URL | str, statement_seconds: int = 60) -> Iterator[Engine]:
+    engine = open_engine(url, pool_size=2, statement_seconds=statement_seconds)
+    yield engine
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("before", "statement", "said"),
+    [
+        (
+            "ALTER DATABASE shop SET default_transaction_read_only = on",
+            "CREATE TABLE t (x int)",
+            "shop takes no writes: .* `ALTER DATABASE shop RESET default_transaction_read_only`",
+        ),
+        ("CREATE TABLE public.t ()", "TABLE public.t", "`GRANT SELECT, .* ON ALL TABLES IN SCHEMA ads TO jobs`"),
+        ("CREATE SCHEMA web", "CREATE TABLE web.t ()", "`GRANT USAGE, CREATE ON SCHEMA web TO jobs`"),
+        ("CREATE TABLE ads.theirs ()", "ALTER TABLE theirs ADD x int", "`ALTER TABLE theirs OWNER TO jobs`"),
+        ("SELECT", "SELECT pg_sleep(60)", "took too long for a statement: see in pg_stat_activity"),
+        ("SELECT", "SELECT pg_terminate_backend(pg_backend_pid())", "connection .* was lost: see that it runs"),
+        ("SELECT", "TABLE missing", "is not migrated to this version.*: run `sivera migrate`"),
+        ("SELECT", RAISE.format("53100"), "disk .* is full: make room on it"),
+        ("SELECT", RAISE.format("53200"), "out of memory: give it more"),
+        ("SELECT", RAISE.format("55P03"), "holds a lock for too long: find it in pg_locks"),
+        ("SELECT", RAISE.format("XX001"), r"server failed \(XX001\): see its log"),
+    ],
+)
+def test_an_error_is_one_sentence_with_the_remedy(
+    own_postgres: OwnPostgres, own_database: URL, before: str, statement: str, said: str
+) -> None:
+    own_postgres.run(before, database="shop")
+    with (
+        opened(own_database, statement_seconds=1) as engine,
+        pytest.raises(DBAPIError, match=said) as caught,
+        engine.begin() as connection,
+    ):
+        connection.execute(text(statement))
+    assert str(caught.value) == sentence(caught.value)
+    assert not {"\n", "a secret", statement} & set(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "said"),
+    [
+        ("ALTER ROLE jobs CONNECTION LIMIT 0", {}, "takes no more connections: close"),
+        ("REVOKE CONNECT ON DATABASE shop FROM public", {}, "run `GRANT CONNECT ON DATABASE shop TO jobs`"),
+        ("SELECT", {"password": "hunter2"}, "refuses the user jobs or its password: correct them"),
+        ("SELECT", {"database": "shops"}, "has no database shops: create it"),
+        ("SELECT", {"query": {"sslmode": "disable"}}, "only encrypted connections: add sslmode=require"),
+        ("SELECT", {"query": {"sslmode": "verify-full"}}, "not trusted: name its authority by sslrootcert"),
+        ("SELECT", {"query": {"sslmode": "maybe"}}, "'sslmode' of the database URL has a value that does not fit"),
+        ("SELECT", {"query": {"connect_timeout": "x"}}, "'connect_timeout' of the database URL has a value that"),
+        ("SELECT", {"query": {"options": "-c nothing=1"}}, "'nothing' of the database URL has a value that does not"),
+        ("SELECT", {"port": 9}, "127.0.0.1:9/shop does not answer: see that it runs"),
+    ],
+)
+def test_a_refused_connection_is_one_sentence_with_the_remedy(
+    own_postgres: OwnPostgres, own_database: URL, before: str, change: dict[str, str], said: str
+) -> None:
+    own_postgres.run(before)
+    try:
+        with opened(own_database.set(**change)) as engine, pytest.raises(ConfigurationError, match=said) as caught:
+            check(engine)
+    finally:
+        own_postgres.run("ALTER ROLE jobs CONNECTION LIMIT -1")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (
+            "ALTER SCHEMA ads OWNER TO postgres; GRANT USAGE ON SCHEMA ads TO jobs",
+            "`GRANT USAGE, CREATE ON SCHEMA ads TO",
+        ),
+        ("DROP SCHEMA ads", "`CREATE SCHEMA jobs AUTHORIZATION jobs`"),
+        ("CREATE TABLE ads.teams (); CREATE VIEW ads.campaigns AS SELECT 1", "names of ours, campaigns, teams: give"),
+    ],
+)
+def test_a_migration_that_cannot_be_made_names_the_remedy_and_changes_nothing(
+    own_postgres: OwnPostgres, own_database: URL, before: str, said: str
+) -> None:
+    own_postgres.run(before, database="shop")
+    with opened(own_database) as engine:
+        with pytest.raises((ConfigurationError, DBAPIError), match=said):
+            migrate(engine)
+        assert read_revisions(engine).current is None
+
+
+def test_a_database_that_cannot_hold_every_name_is_refused_before_the_first_table(own_postgres: OwnPostgres) -> None:
+    for encoding in ("SQL_ASCII", "EUC_KR"):
+        options = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
+        with own_postgres.database("old", options) as url, opened(url) as engine:
+            with pytest.raises(ConfigurationError, match=f"old keeps text as {encoding}.*ENCODING 'UTF8'"):
+                migrate(engine)
+            assert read_revisions(engine).current is None
+
+
+def test_another_application_s_revision_does_not_matter_and_ours_is_missed(
+    own_postgres: OwnPostgres, own_database: URL
+) -> None:
+    theirs = "CREATE TABLE ads.alembic_version AS SELECT 'abc' AS version_num"
+    own_postgres.run(theirs, "GRANT SELECT ON ads.alembic_version TO jobs", database="shop")
+    with opened(own_database) as engine:
+        migrate(engine)
+        with engine.begin() as connection:
+            assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "abc"
+            connection.execute(text("DROP TABLE sivera_alembic_version"))
+        with pytest.raises(ConfigurationError, match=r"has all tables .*, and not .*sivera_alembic_version"):
+            migrate(engine)
+
+
+Pool = Callable[..., AbstractContextManager[int]]
+
+
+@pytest.mark.parametrize("settings", [{}, {"ignore_startup_parameters": "options"}], ids=["refused", "ignored"])
+def test_behind_a_pool_of_transactions_nothing_relies_on_the_session(
+    own_database: URL, pgbouncer: Pool, settings: dict[str, str]
+) -> None:
+    with pgbouncer(**settings) as port, opened(own_database.set(port=port), statement_seconds=1) as engine:
+        migrate(engine)
+        assert is_pooled(engine)
+        for each in (engine, reading(engine)):
+            with Session(each) as session:
+                assert read_clock(session).utcoffset() == timedelta()
+                assert session.scalar(text("SHOW timezone")) == "UTC"
+        for _ in range(10):  # psycopg would prepare the statement, in one session of the server
+            with Session(engine) as session:
+                assert session.scalar(text("SELECT count(*) FROM teams WHERE id > :id"), {"id": 1}) == 0
+                assert not session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+        with pytest.raises(DBAPIError, match="took too long"), Session(engine) as session:
+            session.execute(text("SELECT pg_sleep(60)"))
+        with opened(own_database.set(port=port)) as another, Session(another) as session:
+            assert session.scalar(text("SHOW statement_timeout")) == "1min"
+        with (
+            opened(own_database.set(port=port).update_query_dict({"options": "-csearch_path=x"})) as other,
+            pytest.raises(ConfigurationError, match=rf"pool at 127.0.0.1:{port}/shop takes no options: take"),
+        ):
+            check(other)
+
+
+def test_options_of_the_url_are_kept_and_joined_with_ours(own_postgres: OwnPostgres) -> None:
+    name = "{name}"
+    with own_postgres.database(name) as url:
+        own_postgres.run("CREATE SCHEMA jobs AUTHORIZATION jobs", database=name)
+        written = (
+            f"postgresql://jobs:{quote(PASSWORD, safe='')}@127.0.0.1:9,127.0.0.1:{url.port}/{quote(name, safe='')}"
+            "?sslmode=require&options=-csearch_path%3Djobs%20-c%20TimeZone=Asia/Seoul&connect_timeout=7"
+            "&target_session_attrs=read-write&application_name=mine"
+        )
+        parsed = parse_url(written)
+        with opened(parsed) as engine, engine.connect() as connection:
+            shown = (
+                "SELECT current_schema(), current_setting('application_name'), current_setting('statement_timeout'),"
+            )
+            found = connection.execute(text(f"{shown} current_setting('TimeZone'), current_database()")).one()
+            assert found == ("jobs", "mine", "1min", "UTC", name)
+            driver = connection.connection.driver_connection
+            assert driver
+            assert driver.info.get_parameters()["connect_timeout"] == "7"
+        with opened(_url_of(to_connector(written))) as engine:
+            check(engine)
+        assert describe(parsed) == f"127.0.0.1:9,127.0.0.1:{url.port}/{name}"
+        arguments = [BINARIES / "psql", "-XAtc", "SELECT current_database()", to_conninfo(parsed)]
+        said = subprocess.run(  # noqa: S603
+            arguments, env={"PGPASSWORD": PASSWORD}, capture_output=True, text=True, check=True
+        )
+        assert said.stdout == f"{name}\n"
+        assert PASSWORD not in to_conninfo(parsed)

@@ -13,9 +13,10 @@ from sivera.backups.manifest import Manifest, Mismatch, Outcome
 from sivera.backups.programs import ProgramFailed
 from sivera.backups.restoring import restore, restore_and_compare
 from sivera.crypto import Keyring
-from sivera.database import migrate, open_engine
+from sivera.database import open_engine
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.keys import check_keyring
+from sivera.migrating import migrate
 from tests.unit.backups.test_backups import BIG, another, flipped, reason
 from tests.unit.backups.vault import Vault, at, beside, deadline
 

@@ -1,0 +1,184 @@
+"""What an error of the database means for an operator: one sentence with the remedy.
+
+It shows neither the statement with its values, nor the driver's words, which can hold parts of a URL.
+"""
+
+import re
+from typing import NamedTuple
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+POOL_REFUSAL = "unsupported startup parameter"
+"""PgBouncer's words for settings that come with a connection."""
+
+
+class Place(NamedTuple):
+    """Where an error happened: the server and database as a person calls them, the role, and its schema."""
+
+    server: str
+    database: str
+    user: str
+    schema: str
+
+
+def place_of(url: URL, schema: str | None = None) -> Place:
+    """Return the place that a URL names, without what could be secret."""
+    hosts = str(url.host or url.query.get("host", "")).split(",")
+    ports = str(url.port or url.query.get("port", "")).split(",")
+    ports += ports[-1:] * (len(hosts) - len(ports))
+    named = [f"[{host}]" if ":" in host else host for host in hosts]
+    server = ",".join(f"{host}:{port}" if port else host for host, port in zip(named, ports, strict=False))
+    user = str(url.username or url.query.get("user", ""))
+    return Place(server or "this machine", url.database or user, user or "the URL's user", schema or "public")
+
+
+UNKNOWN_PLACE = Place("the server", "the database", "the URL's user", "public")
+
+MANY_CONNECTIONS = "{server} takes no more connections: close some of other programs, or raise max_connections"
+LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, and its log"
+STARTING = "PostgreSQL at {server} is starting or stopping: try again in a minute, and see its log if that lasts"
+REFUSED = (
+    "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
+    "percent-encoded (@ is %40)"
+)
+READ_ONLY = (
+    "the database {database} takes no writes: make room on its disk if that is full, then run `ALTER DATABASE "
+    "{database_} RESET default_transaction_read_only`; if {server} is a standby, name the primary in the URL"
+)
+NO_SCHEMA = (
+    "the user {user} may use no schema of its search_path in the database {database}: run `CREATE SCHEMA {user_} "
+    "AUTHORIZATION {user_}`, or `GRANT USAGE, CREATE ON SCHEMA` with the schema that it should use"
+)
+NO_DATABASE = "PostgreSQL at {server} has no database {database}: create it, or correct the URL"
+UNMIGRATED = "the database {database} is not migrated to this version, or hides its tables: run `sivera migrate`"
+WAITED = "another session of the database holds a lock for too long: find it in pg_locks and end it, or try again later"
+IDLE = "PostgreSQL ended an idle transaction: run `ALTER ROLE {user_} SET idle_in_transaction_session_timeout = 0`"
+LACKING = "the database's server lacks memory or other resources ({state}): see its log, and give it more"
+FAILING = "the database's server failed ({state}): see its log"
+
+STATES: tuple[tuple[str, str], ...] = (
+    ("25006", READ_ONLY),
+    ("53100", "the disk of the database's server {server} is full: make room on it"),
+    ("53200", "the database's server {server} is out of memory: give it more, or lower its work_mem"),
+    ("53300", MANY_CONNECTIONS),
+    ("57014", "the database took too long for a statement: see in pg_stat_activity what it is busy with"),
+    ("57P03", STARTING),
+    ("25P", IDLE),
+    ("28", REFUSED),
+    ("3D000", NO_DATABASE),
+    ("3F000", NO_SCHEMA),
+    ("42P01", UNMIGRATED),
+    ("42703", UNMIGRATED),
+    ("55P03", WAITED),
+    ("40", WAITED),
+    ("53", LACKING),
+    ("54", LACKING),
+    ("08", LOST),
+    ("57", LOST),
+    ("58", FAILING),
+    ("F0", FAILING),
+    ("XX", FAILING),
+)
+"""By the beginning of a SQLSTATE; see 'PostgreSQL Error Codes' in PostgreSQL's manual."""
+
+WORDS: tuple[tuple[str, str], ...] = (
+    ("database .* does not exist|no such database", NO_DATABASE),
+    (
+        "permission denied for database|CONNECT privilege",
+        "the user {user} may not connect to {database}: run `GRANT CONNECT ON DATABASE {database_} TO {user_}`",
+    ),
+    ("too many|connection slots|no more connections", MANY_CONNECTIONS),
+    (
+        "no encryption|SSL off|SSL required|TLS required|requires SSL",
+        "PostgreSQL at {server} takes only encrypted connections: add sslmode=require to the URL",
+    ),
+    (
+        "pg_hba.conf",
+        "PostgreSQL at {server} lets {user} into {database} from no such machine: add a line for it to pg_hba.conf",
+    ),
+    (
+        "does not support SSL|doesn't support SSL",
+        "PostgreSQL at {server} has no TLS, and sslmode asks for it: switch it on there, or leave sslmode out",
+    ),
+    (
+        "certificate|SSL error|tlsv1|sslrootcert",
+        "the certificate of PostgreSQL at {server} is not trusted: name its authority by sslrootcert in the URL",
+    ),
+    ("starting up|shutting down|recovery mode|not yet accepting", STARTING),
+    (
+        "read-only|hot standby|in recovery",
+        "no server of {server} is of the kind that target_session_attrs asks for: see which of them is the primary",
+    ),
+    ("authentication|password|role .* does not exist|not permitted to log in|no such user|login", REFUSED),
+    ("resolve|translate host|hostname", "the host of PostgreSQL at {server} is not known: correct it in the URL"),
+)
+"""By the words of an error while connecting, which has no SQLSTATE; PostgreSQL's and PgBouncer's."""
+
+MISFIT = re.compile(r'(?:invalid|bad value for) "?(\w+)"?(?: value)?:|connection option "(\w+)"|parameter "([\w.]+)"')
+"""The words for an option of the URL with a value that does not fit."""
+
+DENIED = re.compile(r"(?:permission denied for|must be (?P<owner>owner) of) (?P<kind>\w+) (?P<name>[^\n]+)")
+GRANTS = {
+    "schema": "GRANT USAGE, CREATE ON SCHEMA {name_} TO {user_}",
+    "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema_} TO {user_}",
+    "database": "GRANT CREATE ON DATABASE {database_} TO {user_}",
+    "owner": "ALTER TABLE {name_} OWNER TO {user_}",
+}
+"""What to run, by the kind of thing that is denied."""
+GRANT_TABLES = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema_} TO {user_}"
+
+
+def state_of(error: BaseException) -> str:
+    """Return the SQLSTATE of an error of SQLAlchemy's; empty if there is none, as while connecting."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def explain(error: SQLAlchemyError, place: Place | None = None) -> str | None:
+    """Return what is wrong and the remedy, as 'what is wrong: the remedy'; None if it can only be a defect of ours.
+
+    Args:
+        error: What SQLAlchemy raised.
+        place: Where; left out, where an engine of `sivera.database` met it.
+    """
+    if not isinstance(error, DBAPIError):
+        return None
+    place = place or getattr(error.orig, "place", None) or UNKNOWN_PLACE
+    state, words = state_of(error), str(error.orig)
+    names = place._asdict()
+    template: str | None
+    if state == "42501":
+        template = "the user {user} lacks a right in the database {database}: run `" + GRANT_TABLES + "`"
+        if found := DENIED.search(words):
+            names["name"] = found["name"]
+            template = template.replace(GRANT_TABLES, GRANTS.get(found["owner"] or found["kind"], GRANT_TABLES))
+    elif state:
+        template = next((text for start, text in STATES if state.startswith(start)), None)
+    elif error.connection_invalidated:
+        template = LOST
+    else:
+        template = _unconnected(words)
+    if template is None:
+        return None
+    return template.format(state=state, **names, **{f"{name}_": _quoted(value) for name, value in names.items()})
+
+
+def sentence(error: SQLAlchemyError) -> str:
+    """Return what is wrong and the remedy, whatever it is; see `explain`."""
+    state = state_of(error)
+    kind = f"{type(error).__name__}{f', {state}' if state else ''}"
+    return explain(error) or f"the database failed ({kind}): report it with the traceback in the log, it is a defect"
+
+
+def _unconnected(words: str) -> str:
+    for pattern, template in WORDS:
+        if re.search(pattern, words):
+            return template
+    if found := MISFIT.search(words):
+        name = next(filter(None, found.groups()))
+        return f"the option '{name}' of the database URL has a value that does not fit: correct it"
+    return "PostgreSQL at {server}/{database} does not answer: see that it runs and that the URL is right"
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"{}"'.format(name.replace('"', '""'))

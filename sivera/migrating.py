@@ -1,0 +1,94 @@
+"""Migrations: bring the database to this version. Only who migrates imports Alembic, which takes 0.25 seconds."""
+
+from importlib.resources import files
+from typing import NamedTuple
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+
+from sivera.database import VERSION_TABLE, check
+from sivera.errors import ConfigurationError
+from sivera.models import Base
+
+MIGRATION_LOCK = 0x51_0E_7A
+"""An advisory lock's number, so that two processes that migrate at once take turns."""
+
+
+class Revisions(NamedTuple):
+    """The database's revision (None before the first migration), the newest, and whether we know the former."""
+
+    current: str | None
+    newest: str | None
+    is_known: bool
+
+
+def read_revisions(engine: Engine) -> Revisions:
+    """Return the revisions of the database and of this version."""
+    scripts = ScriptDirectory(str(files("sivera.migrations")))
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    return Revisions(current, scripts.get_current_head(), current is None or current in known)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the database to the newest revision. A second time changes nothing, and needs no right to make tables.
+
+    Raises:
+        ConfigurationError: The database does not answer, will not do, or a newer version migrated it.
+        SQLAlchemyError: The database failed; a right is missing, for example. Nothing has changed.
+    """
+    check(engine)
+    revisions = read_revisions(engine)
+    if not revisions.is_known:
+        raise ConfigurationError(
+            f"the database is at revision {revisions.current}, which this version does not know: install the newer "
+            "version of sivera-jobs that migrated it"
+        )
+    if revisions.current == revisions.newest:
+        return
+    config = Config()
+    config.set_main_option("script_location", str(files("sivera.migrations")))
+    with engine.begin() as connection:
+        # Until the transaction ends: behind a pool, another one may be in another session.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+        _check_schema(connection, is_new=revisions.current is None)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _check_schema(connection: Connection, *, is_new: bool) -> None:
+    """Raise ConfigurationError if tables cannot be made, before the first one is."""
+    encoding, schema, database = connection.execute(
+        text("SELECT current_setting('server_encoding'), current_schema(), current_database()")
+    ).one()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"the database {database} keeps text as {encoding}, which cannot hold every name: make another with "
+            "`CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
+        )
+    # Another process may have migrated it while this one waited for the lock.
+    if not is_new or inspect(connection).has_table(VERSION_TABLE):
+        return
+    ours = [table.name for table in Base.metadata.sorted_tables]
+    found = connection.scalars(
+        text(
+            "SELECT relname FROM pg_class WHERE relname = ANY(:names) AND relnamespace = (SELECT oid FROM pg_namespace "
+            "WHERE nspname = current_schema())"
+        ),
+        {"names": ours},
+    ).all()
+    if len(found) == len(ours):
+        raise ConfigurationError(
+            f"the schema {schema} of the database {database} has all tables of Sivera Jobs, and not the one with "
+            f"their revision, {VERSION_TABLE}: restore that from a backup, or restore all into an empty database"
+        )
+    if found:
+        raise ConfigurationError(
+            f"the schema {schema} of the database {database} has other tables with names of ours, "
+            f"{', '.join(sorted(found))}: give Sivera Jobs a schema of its own by `CREATE SCHEMA`, and name it by "
+            "`ALTER ROLE ... SET search_path`"
+        )
