@@ -69,7 +69,7 @@ class Benchmark:
         self.url, self.folder = url, folder
         self.engine = open_engine(url)
         self.keyring = Keyring({"k1": bytes(32)}, "k1")
-        self.programs = find_programs(18)
+        self.programs = find_programs(url, 18)
 
     def run(self, rows: int, rounds: int, profile: Path | None) -> dict[str, Any]:
         """Measure the one and the other by turns; return the figures."""

@@ -12,6 +12,6 @@ def utc_now() -> datetime:
 
 
 def read_clock(session: Session) -> datetime:
-    """Return the database's time. It moves on within a transaction."""
+    """Return the database's time, in UTC whatever the session's zone is. It moves on within a transaction."""
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
-    return now
+    return now.astimezone(UTC)

@@ -2,9 +2,12 @@
 
 A ciphertext is one version byte, the key id (its length in one byte, then its bytes), a 12-byte nonce (NIST SP 800-38D,
 8.2.2) and the output of AES-GCM. The place (table, column and row) is its associated data, so a value that is copied
-to another row or column does not decrypt. Each column has its own key, derived with HKDF (RFC 5869).
+to another row or column does not decrypt. Each column has its own key, derived with HKDF (RFC 5869), and so has each
+purpose for which `authenticate` is used.
 """
 
+import hashlib
+import hmac
 import math
 import os
 import threading
@@ -135,6 +138,10 @@ class Keyring:
                 f"{place} does not decrypt with token key '{key_id}': it is damaged or the key is a different one"
             ) from None
 
+    def authenticate(self, message: bytes, purpose: str, key_id: str) -> str:
+        """Return the HMAC-SHA-256 (RFC 2104) of a message, in hexadecimal. Each purpose has its own key."""
+        return hmac.new(_derive(self._keys.by_id[key_id], purpose), message, hashlib.sha256).hexdigest()
+
     @staticmethod
     def key_id(ciphertext: bytes, place: Place) -> str:
         """Return the id of the key that a ciphertext needs.
@@ -152,8 +159,11 @@ class Keyring:
 @lru_cache(maxsize=64)
 def _cipher(key: bytes, column: str) -> AESGCM:
     """The cipher of a column, which has its own key."""
-    hkdf = HKDF(SHA256(), KEY_BYTES, salt=None, info=f"sivera/{column}".encode())
-    return AESGCM(hkdf.derive(key))
+    return AESGCM(_derive(key, column))
+
+
+def _derive(key: bytes, purpose: str) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"sivera/{purpose}".encode()).derive(key)
 
 
 def _prefix(key_id: str) -> bytes:

@@ -156,6 +156,8 @@ def open_engine(
     def begin(connection: Connection) -> None:
         if is_pooled(engine):
             connection.exec_driver_sql(
+                # Another client of the pool, such as pg_dump, may have left its search path.
+                "SET LOCAL search_path TO DEFAULT; "
                 f"SELECT set_config('statement_timeout', '{statement_seconds}s', true), "
                 "set_config('timezone', 'UTC', true)"
             )

@@ -45,7 +45,7 @@ def list_backups(*, storage: Storage = None) -> None:
     """
     with _catalog(storage) as catalog:
         backups, unreadable = catalog.list()
-        gone = [each.path for each in backups if not catalog.holds(each)]
+        gone = [each.path for each in backups if catalog.size_of_dump(each) is None]
     print_table(
         ("name", "made (UTC)", "MiB", "rows", "revision", "keys", "last check", "outcome"),
         [
@@ -95,13 +95,15 @@ def check(name: Name = "latest", *, storage: Storage = None) -> int:
 
 
 @restore.command
-def run(name: Name, *, storage: Storage = None, without_keys: Flag = False) -> None:
+def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trust_storage: Flag = False) -> None:
     """Restore a backup into an empty database. Its URL is read from SIVERA_RESTORE_URL, or from standard input.
 
     Args:
         name: The backup's name, or 'latest' for the newest that was verified.
         storage: The URL of the storage; by default that of the block storage/backups.
         without_keys: Restore although keys to the stored tokens are missing: their accounts must be connected again.
+        trust_storage: Restore without any key, if all are lost. Nothing then proves that the backup is ours: whoever
+            can write to the storage can have SQL run by the URL's user, who may be no superuser.
     """
     with _catalog(storage) as catalog:
         manifest = catalog.read(name)
@@ -110,8 +112,9 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False) -> N
         say(f"Restoring {manifest.name}, made at {to_minute(manifest.started_at)} UTC, into {url.database}.")
         if manifest.outcome is not Outcome.VERIFIED:
             say(f"Warning: it is {manifest.outcome.value}, not verified: {manifest.reason or 'it was never checked'}")
-        keyring = None if without_keys else load_keyring
-        restoring.restore(manifest, catalog, url, keyring, time.monotonic() + SECONDS)
+        keyring = None if trust_storage else load_keyring()
+        until = time.monotonic() + SECONDS
+        restoring.restore(manifest, catalog, url, keyring, until, without_keys=without_keys)
     say(f"Restored: {sum(manifest.shape.rows.values())} rows, at revision {manifest.shape.revision}.")
     say("Next: name this database in SIVERA_DATABASE_URL, then `sivera migrate`, `sivera deploy` and `sivera doctor`.")
 

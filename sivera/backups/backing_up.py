@@ -66,10 +66,10 @@ def dump(deps: BackupDependencies, until: float, progress: Progress) -> Manifest
             if each.outcome is Outcome.RUNNING:
                 verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run ended before the check did")
                 deps.catalog.write(each.checked(verdict, utc_now()))
-        manifest = dumping.dump(deps.run_id, deps.url, deps.catalog, until, progress)
+        manifest = dumping.dump(deps.run_id, deps.url, deps.catalog, deps.keyring(), until, progress)
     except Exception as error:  # noqa: BLE001 - whatever failed, the run says that there is no backup
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
-    log(logger, logging.INFO, "Backup dumped", path=manifest.path, size=manifest.size, sha256=manifest.sha256)
+    log(logger, logging.INFO, "Backup dumped", path=manifest.path, size=manifest.size)
     return manifest
 
 

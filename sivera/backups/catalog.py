@@ -75,9 +75,12 @@ class Catalog:
             raise UnreadableManifest(f"{said} is that of {found.name}: a file was renamed")
         return found
 
-    def holds(self, manifest: Manifest) -> bool:
-        """Return whether the dump of a backup is there."""
-        return bool(self._files.exists(manifest.path))
+    def size_of_dump(self, manifest: Manifest) -> int | None:
+        """Return the size of a backup's dump, in bytes; None if it is gone."""
+        try:
+            return int(self._files.size(manifest.path))
+        except FileNotFoundError:
+            return None
 
     def write(self, manifest: Manifest) -> None:
         """Write a manifest, whole or not at all."""

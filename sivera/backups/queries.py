@@ -1,27 +1,43 @@
 """SQL of backups: the snapshot, what is in it, and scratch databases."""
 
-from sqlalchemy import Connection, func, select, table, text
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnClause, Connection, Engine, TextClause, column, func, select, table, text
 from sqlalchemy.orm import Session
 
+from sivera.database import VERSION_TABLE
 from sivera.grants import queries as keys
+from sivera.models import Base
+
+Table = tuple[str, str]
+"""Schema and name."""
+
+OURS = (*Base.metadata.tables, VERSION_TABLE)
+"""Beside them, a database may have extensions and tables of others."""
 
 SCRATCH_LOCK = 0x51_0E_7B
 """The number of an advisory lock: checks that restore from the same database take turns."""
 
-# Tables of extensions are not dumped.
 TABLES = text("""
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_') AND NOT EXISTS (
-        SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY 1, 2
+    WHERE c.oid IN (SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name) ORDER BY 1, 2
 """)
+
+# pg_restore 17 sets transaction_timeout, which older servers do not know. The rest is faster, and safe: an incomplete
+# restore is rolled back.
+BEGIN = """BEGIN;
+SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout';
+SET LOCAL synchronous_commit = off;
+SET LOCAL maintenance_work_mem = '256MB';
+"""
+SET_BY_PG_RESTORE = b"SET transaction_timeout = 0;\n"
 
 
 def export_snapshot(session: Session, lock_wait: str) -> str:
     """Start a transaction that sees one moment and may stay idle; return the name by which others can read it."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    session.execute(select(func.set_config("lock_timeout", lock_wait, False)))
-    session.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", False)))
+    session.execute(select(func.set_config("lock_timeout", lock_wait, True)))
+    session.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
     name: str = session.execute(select(func.pg_export_snapshot())).scalar_one()
     return name
 
@@ -31,9 +47,14 @@ def server_version(session: Session) -> int:
     return int(session.execute(select(func.current_setting("server_version_num"))).scalar_one()) // 10_000
 
 
-def tables(session: Session) -> list[tuple[str, str]]:
-    """Return schema and name of every table that a dump holds."""
-    return [(row[0], row[1]) for row in session.execute(TABLES)]
+def our_tables(session: Session) -> list[Table]:
+    """Return our tables."""
+    return [(row[0], row[1]) for row in session.execute(TABLES, {"names": list(OURS)})]
+
+
+def existing(session: Session, tables: Iterable[Table]) -> list[Table]:
+    """Return which of these tables there are."""
+    return [(row[0], row[1]) for row in session.execute(TABLES, {"names": [quoted(*each) for each in tables]})]
 
 
 def count_rows(session: Session, schema: str, name: str) -> int:
@@ -41,12 +62,19 @@ def count_rows(session: Session, schema: str, name: str) -> int:
     return session.execute(select(func.count()).select_from(table(name, schema=schema))).scalar_one()
 
 
-def revision(session: Session) -> str | None:
-    """Return the revision that the database is migrated to; None if it was never migrated."""
-    if session.scalar(select(func.to_regclass("sivera_alembic_version"))) is None:
-        return None
-    found: str | None = session.scalar(text("SELECT version_num FROM sivera_alembic_version"))
-    return found
+def revision(session: Session, tables: Iterable[Table]) -> str | None:
+    """Return the revision that these tables are migrated to; None if the version table is not among them."""
+    version: ColumnClause[str] = column("version_num")
+    for schema, name in tables:
+        if name == VERSION_TABLE:
+            return session.scalar(select(version).select_from(table(name, schema=schema)))
+    return None
+
+
+def use_schemas(session: Session, tables: Iterable[Table]) -> None:
+    """Let the rest of the transaction find these tables by their names."""
+    path = ", ".join(sorted({quoted(schema) for schema, _ in tables}))
+    session.execute(select(func.set_config("search_path", path, True)))
 
 
 def keys_needed(session: Session) -> list[str]:
@@ -60,31 +88,71 @@ def sentinels(session: Session) -> dict[str, str]:
     return {check.id: check.sentinel.hex() for check in keys.list_checks(session)}
 
 
-def database_size(session: Session) -> int:
-    """Return the size of this database, in bytes."""
-    size: int = session.scalars(select(func.pg_database_size(func.current_database()))).one()
-    return size
+def size_of(session: Session, tables: Iterable[Table]) -> int:
+    """Return the size of these tables with their indexes, in bytes."""
+    return sum(session.scalars(select(func.pg_total_relation_size(quoted(*each)))).one() for each in tables)
 
 
-def analyze(session: Session) -> None:
-    """Give the planner statistics of the tables."""
-    session.execute(text("ANALYZE"))
+def analyze(session: Session, tables: Iterable[Table]) -> None:
+    """Give the planner statistics of these tables."""
+    session.execute(_literal(f"ANALYZE {', '.join(quoted(*each) for each in tables)}"))
+
+
+def is_superuser(session: Session) -> bool:
+    """Return whether this session's user may do anything on the server."""
+    return bool(session.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")))
+
+
+def begin_restore(session: Session, tables: Iterable[Table]) -> str:
+    """Return the statements before those of pg_restore, which makes tables but not the schemas that they are in."""
+    wanted = {schema for schema, _ in tables}
+    there = set(session.scalars(text("SELECT nspname FROM pg_namespace")))
+    return BEGIN + "".join(f"CREATE SCHEMA {quoted(schema)};\n" for schema in sorted(wanted - there))
+
+
+def drop_tables(session: Session, tables: Iterable[Table]) -> None:
+    """Drop those of these tables that there are."""
+    if found := existing(session, tables):
+        session.execute(_literal(f"DROP TABLE {', '.join(quoted(*each) for each in found)}"))
 
 
 def lock_scratch(connection: Connection) -> bool:
-    """Return whether the scratch database is ours for as long as this connection lives."""
-    return bool(connection.scalar(select(func.pg_try_advisory_lock(SCRATCH_LOCK))))
+    """Return whether the scratch database is ours until this transaction ends."""
+    connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(SCRATCH_LOCK))))
 
 
-def create_database(connection: Connection, name: str) -> None:
-    """Create an empty database. This cannot run in a transaction."""
-    connection.execute(text(f"CREATE DATABASE {_quoted(connection, name)} TEMPLATE template0 ENCODING 'UTF8'"))
+def may_create_databases(connection: Connection) -> bool:
+    """Return whether this user may create databases."""
+    return bool(connection.scalar(text("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")))
 
 
-def drop_database(connection: Connection, name: str) -> None:
-    """Drop a database, if there is one, and end its connections. This cannot run in a transaction."""
-    connection.execute(text(f"DROP DATABASE IF EXISTS {_quoted(connection, name)} WITH (FORCE)"))
+def has_database(connection: Connection, name: str) -> bool:
+    """Return whether the server has a database of this name."""
+    return bool(connection.scalar(text("SELECT true FROM pg_database WHERE datname = :name"), {"name": name}))
 
 
-def _quoted(connection: Connection, name: str) -> str:
-    return connection.dialect.identifier_preparer.quote_identifier(name)
+def create_database(engine: Engine, name: str) -> None:
+    """Create an empty database."""
+    _run_alone(engine, f"CREATE DATABASE {quoted(name)} TEMPLATE template0 ENCODING 'UTF8'")
+
+
+def drop_database(engine: Engine, name: str) -> None:
+    """Drop a database, if there is one, and end its connections."""
+    _run_alone(engine, f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
+
+
+def quoted(*names: str) -> str:
+    """Return a name, and what it is in, as SQL and the patterns of pg_dump take it."""
+    return ".".join(f'"{each.replace(chr(34), chr(34) * 2)}"' for each in names)
+
+
+def _run_alone(engine: Engine, statement: str) -> None:
+    # Not in a transaction.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(_literal(statement))
+
+
+def _literal(statement: str) -> TextClause:
+    # A colon in a name begins no parameter.
+    return text(statement.replace(":", r"\:"))

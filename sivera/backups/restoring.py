@@ -1,16 +1,16 @@
-"""Restore a backup into an empty database, all or nothing, and compare that with the manifest."""
+"""Restore a backup, all or nothing, and compare that with the manifest."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 
 from sqlalchemy import URL
 
 from sivera.backups import programs, queries
 from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import Progress, open_session, read_shape
-from sivera.backups.manifest import Manifest, ShapeOfData
+from sivera.backups.manifest import Manifest, Mismatch, ShapeOfData
 from sivera.crypto import Keyring, UndecryptableError
-from sivera.errors import ConfigurationError, SiveraError
+from sivera.errors import ConfigurationError
 from sivera.grants.keys import decrypts
 from sivera.models import TokenKeyCheck
 
@@ -18,43 +18,44 @@ SHOWN = 5
 """How many differences or tables a message names."""
 
 
-class Mismatch(SiveraError):
-    """A backup is not what its manifest says."""
-
-
 def restore(
-    manifest: Manifest, catalog: Catalog, url: URL, get_keyring: Callable[[], Keyring] | None, until: float
+    manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring | None, until: float, *, without_keys: bool = False
 ) -> None:
-    """Restore a backup into an empty database until a monotonic deadline, and compare that with the manifest.
+    """Restore a backup into a database without our tables until a monotonic deadline, and compare it with the manifest.
 
-    Without `get_keyring` it is restored although keys to the stored tokens are missing.
+    Without a keyring, nothing proves that the backup is ours. It holds SQL that is then run, so no superuser may do
+    this. `without_keys` restores although keys to the stored tokens are missing.
 
     Raises:
-        ConfigurationError: The database is not empty or does not answer, or a key is missing. Nothing was changed.
-        Mismatch: The backup is damaged, or a key has changed, and nothing was changed; or the restored database differs
-            from what was backed up.
+        ConfigurationError: The database has tables of ours or does not answer, or a key is missing. Nothing was done.
+        Mismatch: The backup is damaged or not ours, or a key has changed, and nothing was changed; or the restored
+            database differs from what was backed up.
         SiveraError: The restore failed and was rolled back.
     """
-    if get_keyring:
-        require_keys(manifest.sentinels, get_keyring(), manifest.key_ids)
+    if keyring:
+        require_ours(manifest, keyring, without_keys=without_keys)
     with open_session(url, until) as session:
-        found = queries.tables(session)
-    if found:
-        names = ", ".join(f"{schema}.{name}" for schema, name in found[:SHOWN])
-        raise ConfigurationError(
-            f"the database {url.database} is not empty: it has {len(found)} tables, such as {names}. "
-            "Create a new one and name that; nothing was changed"
-        )
-    restore_and_compare(manifest, catalog, url, get_keyring, until)
+        if keyring is None and queries.is_superuser(session):
+            raise ConfigurationError(
+                f"{url.username} is a superuser, and nothing proves that the backup is ours: name a role without that "
+                "right, which owns the database; nothing was changed"
+            )
+        if found := queries.existing(session, manifest.shape.tables):
+            names = ", ".join(f"{schema}.{name}" for schema, name in found[:SHOWN])
+            raise ConfigurationError(
+                f"the database {url.database} is not empty: it has {len(found)} tables of ours, such as {names}. "
+                "Create a new one and name that; nothing was changed"
+            )
+    restore_and_compare(manifest, catalog, url, None if without_keys else keyring, until)
     with open_session(url, until) as session, session.begin():
-        queries.analyze(session)
+        queries.analyze(session, manifest.shape.tables)
 
 
 def restore_and_compare(
     manifest: Manifest,
     catalog: Catalog,
     url: URL,
-    get_keyring: Callable[[], Keyring] | None,
+    keyring: Keyring | None,
     until: float,
     progress: Progress = lambda _: None,
 ) -> None:
@@ -65,37 +66,37 @@ def restore_and_compare(
         ConfigurationError: The database does not answer, or a key is missing.
         SiveraError: The restore failed and was rolled back.
     """
+    tables = manifest.shape.tables
     with open_session(url, until) as session:
-        chosen = programs.find_programs(max(manifest.dump_version, queries.server_version(session)))
-    programs.restore(chosen, url, read_dump(manifest, catalog, progress), until)
+        chosen = programs.find_programs(url, queries.server_version(session))
+        begin = queries.begin_restore(session, tables)
+    programs.restore(chosen, url, read_dump(manifest, catalog, progress), manifest.dump_version, begin, until)
     with open_session(url, until) as session:
-        if differences := differing(manifest.shape, read_shape(session)):
+        if differences := differing(manifest.shape, read_shape(session, tables)):
             raise Mismatch(f"what was restored is not what was backed up: {', '.join(differences[:SHOWN])}")
-        if get_keyring and manifest.key_ids:
-            require_keys(queries.sentinels(session), get_keyring(), manifest.key_ids)
+        if keyring and manifest.key_ids:
+            queries.use_schemas(session, tables)
+            require_keys(queries.sentinels(session), keyring, manifest.key_ids)
 
 
 def read_dump(manifest: Manifest, catalog: Catalog, progress: Progress) -> Iterator[bytes]:
-    """Yield a dump in chunks; the last one only if all of them are what was written, so that no other is restored.
+    """Yield a dump in chunks, and each only if it is what was written: no other SQL is ever run.
 
     Raises:
         Mismatch: The dump is missing or damaged.
     """
-    if not catalog.holds(manifest):
+    size = catalog.size_of_dump(manifest)
+    if size is None:
         raise Mismatch(f"{manifest.path} is gone from the storage")
-    size, digest, last = 0, hashlib.sha256(), b""
-    with catalog.open_dump(manifest) as file:
-        while chunk := file.read(programs.CHUNK):
-            yield last
-            last = chunk
-            size += len(chunk)
-            digest.update(chunk)
-            progress(min(size / max(manifest.size, 1), 0.99))
     if size != manifest.size:
         raise Mismatch(f"{manifest.path} has {size} bytes, but {manifest.size} were written")
-    if digest.hexdigest() != manifest.sha256:
-        raise Mismatch(f"{manifest.path} is damaged: its SHA-256 has changed since it was written")
-    yield last
+    with catalog.open_dump(manifest) as file:
+        for number, digest in enumerate(manifest.chunks, 1):
+            chunk = file.read(manifest.chunk_size)
+            if sha256(chunk).hexdigest() != digest:
+                raise Mismatch(f"{manifest.path} is damaged: its SHA-256 has changed since it was written")
+            yield chunk
+            progress(min(number / len(manifest.chunks), 0.99))
 
 
 def differing(wanted: ShapeOfData, found: ShapeOfData) -> list[str]:
@@ -108,6 +109,19 @@ def differing(wanted: ShapeOfData, found: ShapeOfData) -> list[str]:
     ]
 
 
+def require_ours(manifest: Manifest, keyring: Keyring, *, without_keys: bool = False) -> None:
+    """Check that a backup is ours and, unless `without_keys`, that the keyring has its keys.
+
+    Raises:
+        Mismatch: A key has changed, or the manifest was changed or forged.
+        ConfigurationError: A key is missing.
+    """
+    # First the keys: where one has changed, that is why the MAC does not fit.
+    if not without_keys:
+        require_keys(manifest.sentinels, keyring, manifest.key_ids)
+    manifest.require_ours(keyring)
+
+
 def require_keys(sentinels: Mapping[str, str], keyring: Keyring, key_ids: Sequence[str]) -> None:
     """Check that a keyring has the keys of a backup, by decrypting the sentinel of each.
 
@@ -118,12 +132,14 @@ def require_keys(sentinels: Mapping[str, str], keyring: Keyring, key_ids: Sequen
     for key_id in sorted(set(key_ids) & keyring.key_ids & sentinels.keys()):
         try:
             decrypts(keyring, TokenKeyCheck(id=key_id, sentinel=bytes.fromhex(sentinels[key_id])))
-        except UndecryptableError:
+        except (UndecryptableError, ValueError):
             raise Mismatch(
-                f"the key '{key_id}' in the block token-key does not decrypt the backup: it is another key of that id"
+                f"the key '{key_id}' in the block token-key does not decrypt the backup: it is another key of that id, "
+                "or the manifest was changed"
             ) from None
     if missing := sorted(set(key_ids) - keyring.key_ids):
         names = ", ".join(f"'{each}'" for each in missing)
         raise ConfigurationError(
-            f"the block token-key lacks {names}, which tokens in the backup are encrypted with: add it from your copy"
+            f"the block token-key lacks {names}, which tokens in the backup are encrypted with: add it from your "
+            "copy. If it is lost, see --without-keys"
         )

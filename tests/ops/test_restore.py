@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks.names import BACKUPS
 from blocks.storage import Storage
@@ -50,10 +51,13 @@ def test_a_backup_is_listed_checked_and_restored(folder: Path, sivera: Sivera, p
 def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database(
     folder: Path, sivera: Sivera, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     storage = f"--storage=file://{folder}"
-    assert "verified" in sivera("restore", "list", storage).out
-    with beside(postgres, "test_target") as url:
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        beside(postgres, "test_target", owner="clerk") as url,
+    ):
+        assert "verified" in sivera("restore", "list", storage).out
         monkeypatch.setenv("SIVERA_RESTORE_URL", url)
-        assert sivera("restore", "run", "latest", storage, "--without-keys").code == 0
+        assert "127.0.0.1:9" in sivera("restore", "run", "latest", storage, "--without-keys").err
+        assert sivera("restore", "run", "latest", storage, "--trust-storage").code == 0
     assert "names no place" in sivera("restore", "list", "--storage", "backups").err

@@ -1,20 +1,23 @@
 """Restoring a backup into an empty database."""
 
+import hashlib
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from sivera.backups.manifest import Manifest
+from sivera.backups.manifest import Manifest, Mismatch, Outcome
 from sivera.backups.programs import ProgramFailed
-from sivera.backups.restoring import Mismatch, restore, restore_and_compare
+from sivera.backups.restoring import restore, restore_and_compare
 from sivera.crypto import Keyring
 from sivera.database import open_engine
-from sivera.errors import ConfigurationError
+from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.keys import check_keyring
 from sivera.migrating import migrate
-from tests.unit.backups.test_backups import BIG, another, flipped
+from tests.unit.backups.test_backups import BIG, another, flipped, reason
 from tests.unit.backups.vault import Vault, at, beside, deadline
 
 
@@ -32,8 +35,8 @@ def target(postgres: str) -> Iterator[Vault]:
         engine.dispose()
 
 
-def to(vault: Vault, made: Manifest, target: Vault, keyring: Keyring | None) -> None:
-    restore(made, vault.catalog, target.engine.url, (lambda: keyring) if keyring else None, deadline())
+def to(vault: Vault, made: Manifest, target: Vault, keyring: Keyring | None, *, without_keys: bool = False) -> None:
+    restore(made, vault.catalog, target.engine.url, keyring, deadline(), without_keys=without_keys)
 
 
 def tables(vault: Vault) -> int:
@@ -72,5 +75,36 @@ def test_nothing_changes_if_a_restore_is_refused_or_ended(vault: Vault, target: 
     with pytest.raises(ProgramFailed):
         restore_and_compare(made, vault.catalog, url, None, deadline(), at(0.5, lambda: vault.rows(end)))
     assert tables(target) == 0
-    to(vault, made, target, None)
+    with pytest.raises(ConfigurationError, match="postgres is a superuser, and nothing proves"):
+        to(vault, made, target, None)
+    to(vault, made, target, vault.keyring, without_keys=True)
     assert tables(target) == tables(vault)
+
+
+def test_a_backup_that_is_not_proven_to_be_ours_is_refused_before_anything_is_run(vault: Vault, target: Vault) -> None:
+    made = vault.backed_up()
+    path = vault.folder / f"{made.name}.json"
+    written = json.loads(path.read_text())
+
+    def refused(expected: str, keyring: Keyring = vault.keyring, **changes: object) -> None:
+        path.write_text(json.dumps(written | changes))
+        changed = vault.catalog.read(made.name)
+        for without_keys in (False, True):
+            with pytest.raises(SiveraError, match=expected):
+                to(vault, changed, target, keyring, without_keys=without_keys)
+        assert re.search(expected, vault.judge(changed, keyring=keyring).reason)
+        assert tables(target) == 0
+
+    forged = "was changed or forged: its MAC does not fit the key 'k1'"
+    # As somebody does who writes to the storage and knows all but the key.
+    vault.dump_file(made).write_bytes(b"PGDMP" + bytes(made.size - 5))
+    digests = (hashlib.sha256(vault.dump_file(made).read_bytes()).hexdigest(),)
+    refused(forged, chunks=digests)
+    refused(forged, mac=made.model_copy(update={"chunks": digests}).signed(another("k1")).mac)
+    refused(forged, shape={"rows": {"public.sessions": 0}, "revision": "0001"})
+    refused("has no MAC", mac="")
+    refused("lacks 'k2', which proves", mac_key_id="k2")
+    assert vault.catalog.read(made.name).mac == made.mac
+    checked = vault.check(made)
+    assert "damaged" in reason(checked, Outcome.MISMATCH)
+    checked.require_ours(vault.keyring)

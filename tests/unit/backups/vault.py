@@ -19,11 +19,12 @@ from sivera.backups.catalog import Catalog
 from sivera.backups.checking import check_backup
 from sivera.backups.dumping import Progress
 from sivera.backups.manifest import Manifest, Verdict
-from sivera.crypto import Keyring
+from sivera.crypto import KEY_BYTES, Keyring
 from sivera.database import open_engine
 from sivera.grants.keys import check_keyring
 from sivera.grants.renewal import seal
 from sivera.private_files import PrivateFileSystem
+from tests.conftest import run_alone
 
 A_DAY = 86_400.0
 
@@ -96,11 +97,16 @@ class Vault:
         return backing_up.check(self.deps(keyring), made, deadline(), progress)
 
     def judge(
-        self, made: Manifest, seconds: float = A_DAY, progress: Progress = nothing, url: URL | None = None
+        self,
+        made: Manifest,
+        seconds: float = A_DAY,
+        progress: Progress = nothing,
+        url: URL | None = None,
+        keyring: Keyring | None = None,
     ) -> Verdict:
         """Check a backup without writing the verdict."""
-        url = url or self.engine.url
-        return check_backup(made, self.catalog, url, lambda: self.keyring, deadline(seconds), progress)
+        url, keyring = url or self.engine.url, keyring or self.keyring
+        return check_backup(made, self.catalog, url, lambda: keyring, deadline(seconds), progress)
 
     def dump_file(self, made: Manifest) -> Path:
         return self.folder / made.path
@@ -125,30 +131,35 @@ def at(share: float, do: Callable[[], object]) -> Progress:
 
 
 @contextmanager
-def beside(postgres: str, name: str) -> Iterator[str]:
-    """Yield the URL of an empty database."""
+def beside(postgres: str, name: str, owner: str = "") -> Iterator[str]:
+    """Yield the URL of an empty database; `owner` is a new role without rights on the server."""
     engine = open_engine(postgres)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        yield make_url(postgres).set(database=name).render_as_string(hide_password=False)
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    run_alone(engine, *([f"CREATE ROLE {owner} LOGIN"] if owner else []), f"CREATE DATABASE {name}")
+    try:
+        url = make_url(postgres).set(database=name)
+        if owner:
+            run_alone(engine, f"ALTER DATABASE {name} OWNER TO {owner}")
+            url = url.set(username=owner)
+        yield url.render_as_string(hide_password=False)
+    finally:
+        run_alone(engine, f"DROP DATABASE {name} WITH (FORCE)", *([f"DROP ROLE {owner}"] if owner else []))
+        engine.dispose()
 
 
 def dump_and_stop(url: str, folder: str, run_id: str) -> None:
     """Start a backup in a process that is to be killed, and stop in the middle of the dump."""
-    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
+    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _keyring, UUID(run_id))
     backing_up.dump(deps, deadline(), lambda _: signal.pause())
 
 
 def dump_on_full_disk(url: str, folder: str, run_id: str) -> None:
     """Make a backup in a process that may write 20,000 bytes to a file at most; say which verdict came of it."""
-    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _no_keyring, UUID(run_id))
+    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _keyring, UUID(run_id))
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     verdict = backing_up.dump(deps, deadline(), nothing)
     assert isinstance(verdict, Verdict)
     assert verdict.reason == "the storage failed (File too large)", verdict.reason
 
 
-def _no_keyring() -> Keyring:
-    raise AssertionError
+def _keyring() -> Keyring:
+    return Keyring({"k1": bytes(KEY_BYTES)}, "k1")
