@@ -127,7 +127,7 @@ def test_every_job_variable_is_one_that_holds_no_secret() -> None:
                     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
                     "PREFECT_LOGGING_EXTRA_LOGGERS": "sivera",
                     "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
-                }
+                },
             },
             sort_keys=True,
         )
