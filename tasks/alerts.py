@@ -1,19 +1,16 @@
 """The steps of check-alerts."""
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import Event, Resource
 from sqlalchemy.orm import Session
 
 from blocks.alert_channels import load_channels
 from blocks.names import ALERTS_JOB
 from blocks.server import links
 from sivera.alerts import checking, sending
-from sivera.alerts.changes import AlertEvent
 from sivera.alerts.checking import CheckSummary
 from sivera.alerts.job_rules import LOOK_BACK
 from sivera.alerts.options import AlertOptions, Channel
@@ -23,7 +20,7 @@ from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
 from tasks import resources
 from tasks.announcing import announce
-from tasks.events import send_events
+from tasks.events import send_alert_events
 from tasks.history import read_history
 from tasks.pages import show_table
 
@@ -73,19 +70,4 @@ def publish_summary(summary: CheckSummary) -> None:
         failed=summary.refused,
         opened=len(summary.opened),
         closed=len(summary.closed),
-    )
-
-
-def send_alert_events(events: Sequence[AlertEvent]) -> None:
-    """Send the events of alerts that opened, rose or closed, for automations of an operator."""
-    send_events(
-        [
-            Event(
-                event=each.name,
-                occurred=utc_now(),
-                resource=Resource({"prefect.resource.id": each.resource}),
-                payload=dict(each.payload),
-            )
-            for each in events
-        ]
     )

@@ -1,16 +1,21 @@
 """The steps of backup-data."""
 
+from uuid import UUID
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from sqlalchemy.orm import Session
 
+from blocks.database import load_database_url
 from blocks.names import BACKUP_JOB
+from blocks.token_key import load_keyring
 from sivera.backups import backing_up, page
-from sivera.backups.backing_up import BackupSummary
+from sivera.backups.backing_up import BackupDependencies, BackupSummary
 from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
-from tasks import resources
 from tasks.announcing import announce
+from tasks.catalog import catalog
 from tasks.pages import show_table
 from tasks.progress import Progress
 
@@ -18,24 +23,24 @@ from tasks.progress import Progress
 @task(name="dump", task_run_name="dump", cache_policy=NO_CACHE, persist_result=False)
 def dump(until: float) -> Manifest | Verdict:
     """Stream a dump to the storage."""
-    return backing_up.dump(resources.backup_dependencies(), until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
+    return backing_up.dump(_deps(), until, Progress(f"{BACKUP_JOB}-dump", 1).reach)
 
 
 @task(name="check-backup", task_run_name="check", cache_policy=NO_CACHE)
 def check(manifest: Manifest, until: float) -> Manifest:
     """Restore the dump into a scratch database, and compare that with the manifest."""
-    return backing_up.check(resources.backup_dependencies(), manifest, until, Progress(f"{BACKUP_JOB}-check", 1).reach)
+    return backing_up.check(_deps(), manifest, until, Progress(f"{BACKUP_JOB}-check", 1).reach)
 
 
 @task(name="drop-superfluous", task_run_name="drop superfluous", cache_policy=NO_CACHE)
 def drop_superfluous(options: BackupOptions) -> list[str]:
     """Drop the backups that are no longer kept."""
-    return backing_up.drop_superfluous(resources.backup_dependencies(), options)
+    return backing_up.drop_superfluous(_deps(), options)
 
 
 def backup_charts(_: Session) -> list[str]:
     """Draw charts of the last backups, which are not in the database."""
-    return page.backup_charts(resources.catalog())
+    return page.backup_charts(catalog())
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
@@ -56,3 +61,8 @@ def publish_summary(summary: BackupSummary) -> None:
         size=manifest.size if manifest else None,
         dropped=list(summary.dropped),
     )
+
+
+def _deps() -> BackupDependencies:
+    """Return what a backup needs. It is made even if a key is wrong or missing."""
+    return BackupDependencies(load_database_url(), catalog(), load_keyring, UUID(flow_run.id))

@@ -20,8 +20,8 @@ from sivera.budgets.summary import TEAMS, Checked, CheckSummary
 from sivera.database_errors import sentence
 from sivera.values import PlatformName
 from tasks import resources
-from tasks.alerts import send_alert_events
 from tasks.announcing import announce
+from tasks.events import send_alert_events
 from tasks.naming import tag_task_run
 from tasks.pages import show_table
 

@@ -16,18 +16,18 @@ from sivera.grants.discovering import Discovery, DueGrant, discover, due_grants
 from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.sync import account as account_sync
+from sivera.sync.account import SyncDependencies
 from sivera.sync.parts import Part
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, SyncPlan, plan_sync
 from sivera.sync.queries import record_run
 from sivera.sync.summary import AccountSync, Outcome, PartSync, SyncSummary
-from tasks import resources
+from tasks import grants, resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, RETRIES, failed, is_tried_again
 from tasks.naming import tag_task_run
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.sync")
-
 
 _ended: dict[tuple[str, int], dict[Part, PartSync]] = {}
 """The parts of an account that a run has done, by run and account: a second attempt does only the rest."""
@@ -47,7 +47,7 @@ def discover_accounts(grant: DueGrant) -> Discovery | State:
     """List the ad accounts of a grant again, and store what is new about them."""
     tag_task_run(grant.platform)
     try:
-        client, tokens = resources.client(grant.platform), resources.tokens(grant.platform, grant.id)
+        client, tokens = grants.client(grant.platform), grants.tokens(grant.platform, grant.id)
         return discover(resources.engine(), client, tokens, grant.id)
     except Exception as error:
         if is_tried_again(error):
@@ -72,7 +72,7 @@ def sync_account(
     key = (str(flow_run.id), account.id)
     try:
         result = account_sync.sync_account(
-            resources.sync_dependencies(),
+            _deps(),
             account,
             mode,
             lookback_days,
@@ -127,3 +127,8 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
             failed=summary.failed,
             **summary.model_dump(mode="json", include={"mode", "put_off", "waiting", "resting", "platforms"}),
         )
+
+
+@resources.once
+def _deps() -> SyncDependencies:
+    return SyncDependencies(resources.engine(), grants.client, grants.tokens)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -13,6 +13,9 @@ from prefect.events import Event, RelatedResource, Resource
 
 from blocks.server import impatient
 from sivera.clock import utc_now
+
+if TYPE_CHECKING:
+    from sivera.alerts.changes import AlertEvent
 
 logger = logging.getLogger("sivera.events")
 
@@ -55,11 +58,25 @@ def emit(
         related=[RelatedResource({"prefect.resource.id": id_, "prefect.resource.role": role}) for id_, role in related],
         payload=dict(payload),
     )
-    send_events([event])
+    _send([event])
 
 
-def send_events(events: Sequence[Event]) -> None:
-    """Send events to the Prefect server. If the server does not take them, log a warning."""
+def send_alert_events(events: Sequence["AlertEvent"]) -> None:
+    """Send the events of alerts that opened, rose or closed, for automations of an operator."""
+    _send(
+        [
+            Event(
+                event=each.name,
+                occurred=utc_now(),
+                resource=Resource({"prefect.resource.id": each.resource}),
+                payload=dict(each.payload),
+            )
+            for each in events
+        ]
+    )
+
+
+def _send(events: Sequence[Event]) -> None:
     try:
         for first in range(0, len(events), MOST_AT_ONCE):
             some = [event.model_dump(mode="json") for event in events[first : first + MOST_AT_ONCE]]

@@ -15,6 +15,7 @@ from sivera.metrics.rules import JobRuns
 from sivera.settings import read_daily_calls
 from tasks import resources
 from tasks.announcing import announce
+from tasks.catalog import last_backup
 from tasks.job_runs import ended_runs
 from tasks.pages import show_table
 
@@ -35,7 +36,7 @@ def read_runs(turn: Turn) -> JobRuns:
 @task(name="collect", task_run_name="collect", cache_policy=NO_CACHE)
 def collect(turn: Turn, found: JobRuns) -> Collection:
     """Measure the current state, and store the samples."""
-    return collecting.collect(resources.engine(), turn, found, read_daily_calls(), resources.last_backup())
+    return collecting.collect(resources.engine(), turn, found, read_daily_calls(), last_backup())
 
 
 @task(name="forget", task_run_name="forget", cache_policy=NO_CACHE)

@@ -9,7 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
-from blocks.names import REPORTS_JOB
+from blocks.names import REPORTS, REPORTS_JOB
+from blocks.storage import Storage, load_storage
 from sivera.clock import read_clock
 from sivera.logs import log
 from sivera.reasons import reason_for
@@ -26,10 +27,20 @@ from tasks.pages import show_table
 logger = logging.getLogger("sivera.reports")
 
 
+@resources.once
+def _storage() -> Storage:
+    return load_storage(REPORTS)
+
+
+@resources.once
+def _deps() -> ReportDependencies:
+    return ReportDependencies(resources.engine(), _storage().get_filesystem())
+
+
 @task(name="plan-reports", task_run_name="plan-reports", cache_policy=NO_CACHE)
 def plan(options: ReportOptions) -> ReportPlan:
     """Check that the place for reports is known, and find the teams with reports to write or to compare."""
-    resources.report_dependencies()
+    _deps()
     with Session(resources.engine()) as session:
         return plan_reports(session, options, read_clock(session))
 
@@ -50,7 +61,7 @@ def _run(
     step: Callable[[ReportDependencies, DueTeam, float], TeamReports], team: DueTeam, deadline: float
 ) -> TeamReports | State:
     try:
-        result = step(resources.report_dependencies(), team, deadline)
+        result = step(_deps(), team, deadline)
     except Exception as error:
         if is_tried_again(error):
             raise
@@ -64,7 +75,7 @@ def _run(
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
 def publish_summary(summary: ReportSummary) -> None:
     """Show where the reports are and which teams have none, and announce the result."""
-    place = resources.report_storage().url.rstrip("/")
+    place = _storage().url.rstrip("/")
     table = [
         {"team": team.team.name, "day": day.isoformat(), "page": f"{place}/{page}", "table": f"{place}/{table}"}
         for team in summary.written

@@ -1,15 +1,18 @@
 """The steps of cleanup-expired-tokens."""
 
 import logging
+from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from blocks.names import CLEANUP_JOB
 from sivera.logs import log
 from sivera.retention import cleaning
+from sivera.retention.cleaning import CleanupDependencies
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.rules import CleanupPlan, CleanupSummary, KindResult
 from tasks import resources
@@ -21,13 +24,13 @@ logger = logging.getLogger("sivera.retention")
 @task(name="plan-cleanup", task_run_name="plan-cleanup", cache_policy=NO_CACHE)
 def plan(options: CleanupOptions) -> CleanupPlan:
     """Check the database's clock, and decide which rows are deleted."""
-    return cleaning.plan_cleanup(resources.cleanup_dependencies(), options)
+    return cleaning.plan_cleanup(_deps(), options)
 
 
 @task(name="clean", task_run_name="{kind.value}", cache_policy=NO_CACHE, persist_result=False)
 def clean(plan: CleanupPlan, kind: Kind, end: float) -> KindResult | State:
     """Delete the rows of one kind that are due, or count them."""
-    result = cleaning.clean(resources.cleanup_dependencies(), plan, kind, end)
+    result = cleaning.clean(_deps(), plan, kind, end)
     reason = result.refused or result.failed
     counts = result.model_dump(exclude_none=True)
     log(logger, logging.WARNING if reason else logging.INFO, "Kind ended", **counts)
@@ -48,3 +51,7 @@ def publish_summary(summary: CleanupSummary) -> None:
             for one in summary.kinds
         },
     )
+
+
+def _deps() -> CleanupDependencies:
+    return CleanupDependencies(resources.engine(), UUID(flow_run.id))

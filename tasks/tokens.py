@@ -13,7 +13,7 @@ from sivera.grants.refreshing import DueGrant, RefreshOptions, RefreshSummary, R
 from sivera.logs import log
 from sivera.reasons import reason_for
 from sivera.values import PlatformName
-from tasks import resources
+from tasks import grants, resources
 from tasks.announcing import announce
 from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
 from tasks.naming import tag_task_run
@@ -25,7 +25,7 @@ logger = logging.getLogger("sivera.grants")
 @task(name="plan-refresh", task_run_name="plan-refresh", cache_policy=NO_CACHE)
 def plan(options: RefreshOptions) -> tuple[DueGrant, ...]:
     """Check the keys, empty the spool, and find the grants to renew."""
-    resources.renewal_dependencies()
+    grants.renewal_dependencies()
     with Session(resources.engine()) as session:
         return refreshing.plan_refresh(session, options)
 
@@ -35,7 +35,7 @@ def renew_grant(grant: DueGrant) -> Result | State:
     """Renew one grant."""
     tag_task_run(grant.platform)
     try:
-        result = refreshing.renew_due(resources.tokens(grant.platform, grant.id), grant)
+        result = refreshing.renew_due(grants.tokens(grant.platform, grant.id), grant)
     except Exception as error:
         if is_tried_again(error):
             raise
@@ -53,7 +53,7 @@ def _log(level: int, grant: DueGrant, outcome: str, **fields: object) -> None:
 @task(name="judge-failures", task_run_name="judge-failures", cache_policy=NO_CACHE)
 def judge_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
     """Tell outages from grants that are at fault, and return the platforms that are down."""
-    return refreshing.judge_failures(resources.renewal_dependencies(), tally, resources.breaker().silent())
+    return refreshing.judge_failures(grants.renewal_dependencies(), tally, resources.breaker().silent())
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)

@@ -27,7 +27,7 @@ from sivera.migrating import migrate
 from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
-from tasks import resources
+from tasks import grants, resources
 from tests.stage import Stage
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def ready(
     storage = tmp_path_factory.getbasetemp() / "storage"
     shutil.rmtree(storage, ignore_errors=True)
     prefect_api.restore(lambda: setup(database_url, applications(stage.sandbox), storage))
-    stage.keyring = resources.keyring()
+    stage.keyring = grants.keyring()
     yield stage
     resources.close()
 

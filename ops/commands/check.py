@@ -30,13 +30,13 @@ def check(platform: PlatformName, /, *, grant: Id | None = None, json: Flag = Fa
         save: Write a file that tells shapes, codes and counts, to send to us: no ids, names, tokens or amounts.
     """
     from blocks.platform_app import load_platform_app  # noqa: PLC0415
-    from tasks import resources  # noqa: PLC0415
+    from tasks import grants  # noqa: PLC0415
 
     with open_resources() as engine:
         with Session(engine) as session:
             credential_id = _find_grant(session, platform, grant)
             known = [_account(row) for row in account_queries.accounts_of(session, credential_id)]
-        tokens = resources.tokens(platform, credential_id)
+        tokens = grants.tokens(platform, credential_id)
         try:
             tokens.current()
         except PlatformError as error:

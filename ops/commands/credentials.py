@@ -50,19 +50,17 @@ def add_credential(*, platform: PlatformName, team: Name, name: Name = "main") -
         team: The team that it belongs to; a new name makes a new team.
         name: Tells a team's grants on one platform apart. The same name again replaces the token.
     """
-    from tasks import resources  # noqa: PLC0415
+    from tasks import grants  # noqa: PLC0415
 
     kind = "refresh token" if rules.FACTS[platform].by_refresh_token else "access token"
     with open_resources() as engine:
         with Session(engine) as session:
             new_team = account_queries.unknown_teams(session, [team])
             known = {(of, row.platform, row.name) for row, of, _ in queries.list_credentials(session)}
-        keyring, client = resources.keyring(), resources.client(platform)
+        keyring, client = grants.keyring(), grants.client(platform)
         token = read_secret(f"the {kind} of the {platform.value} grant")
         try:
-            connection = connect_token(
-                engine, keyring, client, team=team, token=token, name=name, notify=resources.notify
-            )
+            connection = connect_token(engine, keyring, client, team=team, token=token, name=name, notify=grants.notify)
         except PlatformError as error:
             raise SiveraError(f"{str(error).rstrip('.')}. Nothing was stored: {_remedy(error, kind)}") from None
     did = "Replaced the token of" if (team, platform.value, name) in known else "Connected"
@@ -149,12 +147,12 @@ def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
     Args:
         id: Our id of the grant, as `sivera credentials list` shows it.
     """
-    from tasks import resources  # noqa: PLC0415
+    from tasks import grants  # noqa: PLC0415
 
     with open_resources() as engine:
         with Session(engine) as session:
             platform = PlatformName(_find(session, id)[0].platform)
-        found = discover(engine, resources.client(platform), resources.tokens(platform, id), id)
+        found = discover(engine, grants.client(platform), grants.tokens(platform, id), id)
     new = sum(change.what == "new" for change in found.changes)
     say(f"Grant {id} carries {len(found.account_ids)} ad accounts, {new} of them new.")
     for change in found.changes:

@@ -60,8 +60,8 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
 
 def _read_all() -> Status:
     from blocks.server import connect  # noqa: PLC0415
+    from tasks.catalog import last_backup  # noqa: PLC0415
     from tasks.job_runs import job_statuses  # noqa: PLC0415
-    from tasks.resources import last_backup  # noqa: PLC0415
 
     with connect() as client:
         jobs = job_statuses(client)

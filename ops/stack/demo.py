@@ -134,11 +134,12 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         setup(url, apps, stack.storage_dir)
         stack.start_worker(server)
     expected = accounts * len(PlatformName)
-    with steps.step(f"{len(TEAMS)} teams connect {expected} ad accounts"):
-        _connect_teams(url, sandbox, load_keyring(), apps, accounts)
     http_api = stack.start_http_api()
-    with steps.step("Deployments (the worker and the HTTP API start meanwhile)"):
+    name = f"Deployments; {len(TEAMS)} teams connect {expected} ad accounts (worker and HTTP API start meanwhile)"
+    with steps.step(name), ThreadPoolExecutor(1) as beside:
+        connecting = beside.submit(_connect_teams, url, sandbox, load_keyring(), apps, accounts)
         deploy(url, apps)
+        connecting.result()
         stack.check()
     run, summary = _sync(stack, url, expected, steps)
     result = DemoResult(

@@ -16,7 +16,7 @@ from sandbox.world import World
 from sivera.grants.connecting import connect_token
 from sivera.grants.refreshing import RefreshOptions
 from sivera.values import PlatformName
-from tasks import resources
+from tasks import grants, resources
 from tests.flows.runs import artifacts, events, events_where, flow_run_id, recorded_names
 from tests.stage import Stage
 
@@ -101,9 +101,7 @@ def test_one_grant_fails_and_the_others_are_renewed(ready: Stage) -> None:
     ready.world.log_in(gone.id)
     token = ready.issue(gone).refresh_token
     assert token
-    connect_token(
-        ready.engine, ready.keyring, ready.client(AMAZON), team="Team 0", token=token, notify=resources.notify
-    )
+    connect_token(ready.engine, ready.keyring, ready.client(AMAZON), team="Team 0", token=token, notify=grants.notify)
     assert run().is_completed()
     assert len(published("sivera.grant.recovered", resource)) == 1
     assert len(published("sivera.grant.reauthorization-required", resource)) == 1

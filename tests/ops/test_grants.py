@@ -11,7 +11,7 @@ from sivera.errors import ReconnectRequired
 from sivera.grants.source import GrantTokenSource
 from sivera.models import PlatformCredential
 from sivera.values import PlatformName
-from tasks import resources
+from tasks import grants, resources
 from tests.ops.commands import Sivera
 from tests.stage import Stage
 
@@ -100,7 +100,7 @@ def test_keys_are_rotated_and_listed(sivera: Sivera, ready: Stage, world: World)
     assert [old, "0", "retired"] in listed
     resources.close()
     for id_ in ids:
-        assert resources.tokens(PlatformName.GOOGLE, id_).current()
+        assert grants.tokens(PlatformName.GOOGLE, id_).current()
 
 
 def words(table: str) -> list[list[str]]:

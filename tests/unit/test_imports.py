@@ -9,7 +9,7 @@ from ops.timetable import read_timetable
 USED_WITHIN = {"vl_convert", "altair", "fsspec", "apprise", "jinja2", "babel"}
 """What is imported where a run uses it: most runs draw, write and send nothing."""
 
-MOST_MODULES = 500
+MOST_MODULES = 430
 """Beside Prefect's 1,100; 200 are ours, and 150 of SQLAlchemy, which takes a third of the time."""
 
 IMPORT_EACH = """
@@ -36,5 +36,5 @@ def test_the_module_of_a_flow_loads_little_beside_prefect() -> None:
     )
     loaded = dict(json.loads(line) for line in done.stdout.splitlines())
     assert sorted(loaded) == names
-    assert {name: USED_WITHIN & set(modules) for name, modules in loaded.items()} == {name: set() for name in names}
+    assert [name for name, modules in loaded.items() if USED_WITHIN & set(modules)] == []
     assert max(map(len, loaded.values())) <= MOST_MODULES, {name: len(modules) for name, modules in loaded.items()}

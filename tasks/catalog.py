@@ -1,0 +1,28 @@
+"""The backups in the storage."""
+
+import logging
+from datetime import datetime
+
+from blocks.names import BACKUPS
+from blocks.storage import load_storage
+from sivera.backups.catalog import Catalog
+from sivera.backups.checking import explain
+from tasks.resources import once
+
+logger = logging.getLogger("sivera.backups")
+
+
+@once
+def catalog() -> Catalog:
+    """The backups in the storage."""
+    return Catalog(load_storage(BACKUPS).get_filesystem())
+
+
+def last_backup() -> datetime | None:
+    """When the last verified backup was made; None if there is none, or the storage fails."""
+    try:
+        found = catalog().last_verified()
+    except Exception as error:  # noqa: BLE001 - each kind of storage raises its own
+        logger.warning("The backups cannot be read: %s", explain(error))
+        return None
+    return found.finished_at if found else None

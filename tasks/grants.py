@@ -1,0 +1,61 @@
+"""The platforms and their tokens, for the jobs and commands that call a platform."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from prefect.runtime import flow_run
+
+from blocks.platform_app import load_platform_app
+from blocks.token_key import load_keyring
+from sivera.crypto import Keyring
+from sivera.grants.keys import check_keyring
+from sivera.grants.renewal import RenewalDependencies, take_up_spool
+from sivera.grants.source import GrantTokenSource
+from sivera.grants.spool import Spool
+from sivera.platforms.base import PlatformClient
+from sivera.settings import Settings
+from sivera.values import PlatformName
+from tasks.events import emit
+from tasks.resources import breaker, engine, once
+
+
+@once
+def client(platform: PlatformName) -> PlatformClient:
+    """The client of a platform."""
+    return load_platform_app(platform).get_client(platform, breaker())
+
+
+@once
+def keyring() -> Keyring:
+    """The keys of the stored tokens, checked against the database."""
+    return _load_keyring()
+
+
+def _load_keyring() -> Keyring:
+    loaded = load_keyring(reload=_load_keyring)
+    check_keyring(engine(), loaded)
+    return loaded
+
+
+@once
+def renewal_dependencies() -> RenewalDependencies:
+    """What a renewal needs. It first brings this machine's spool into the database."""
+    deps = RenewalDependencies(engine(), keyring(), Spool(Settings().spool_dir), _run_id, notify)
+    take_up_spool(deps)
+    return deps
+
+
+def _run_id() -> UUID | None:
+    return UUID(flow_run.id) if flow_run.id else None
+
+
+@once
+def tokens(platform: PlatformName, credential_id: int) -> GrantTokenSource:
+    """The tokens of a grant."""
+    return GrantTokenSource(renewal_dependencies(), client(platform), credential_id, breaker())
+
+
+def notify(name: str, resource: str, payload: Mapping[str, Any]) -> None:
+    """Send an event of ours to the Prefect server; see `tasks.events.emit`."""
+    emit(name, {"prefect.resource.id": resource}, payload)
