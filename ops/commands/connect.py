@@ -40,17 +40,17 @@ def connect(
         redirect_uri: The redirect, as it is registered at the platform. If it is not one of this machine, the address
             that the browser was sent to is read.
     """
-    from tasks import resources  # noqa: PLC0415
+    from tasks import grants  # noqa: PLC0415
 
     with open_resources() as engine:
-        keyring, client = resources.keyring(), resources.client(platform)
+        keyring, client = grants.keyring(), grants.client(platform)
         redirect = redirect_uri or f"http://{client.login.loopback}:{PORT}/{platform.value}"
 
         def begin() -> str:
             return consent.begin(engine, keyring, client, team=team, name=name, region=region, redirect_uri=redirect)
 
         def finish(answer_url: str) -> "Connected":
-            return consent.finish(engine, keyring, resources.client, answer_url, notify=resources.notify)
+            return consent.finish(engine, keyring, grants.client, answer_url, notify=grants.notify)
 
         if no_browser or urlsplit(redirect).hostname not in consent.LOOPBACK:
             page = begin()

@@ -171,7 +171,7 @@ def disconnect_credential(id: Id, /, *, yes: Flag = False, without_revoking: Fla
         yes: Do not ask.
         without_revoking: Forget the tokens without asking the platform, such as when it refuses our application.
     """
-    from tasks import resources  # noqa: PLC0415
+    from tasks import grants  # noqa: PLC0415
 
     with open_resources() as engine:
         with Session(engine) as session:
@@ -181,12 +181,12 @@ def disconnect_credential(id: Id, /, *, yes: Flag = False, without_revoking: Fla
             raise ConfigurationError(f"grant {id} is disconnected already")
         platform = PlatformName(grant.platform)
         say(f"This lets go of {platform.value} grant {id} ({grant.name}) of team {team}:")
-        client = None if without_revoking else resources.client(platform)
+        client = None if without_revoking else grants.client(platform)
         say(f"- {revocation(platform, client)}")
         say(f"- its tokens are forgotten, and its {accounts} ad accounts are not synced any more")
         say("- its accounts, campaigns and metrics stay")
         confirm("yes", yes=yes)
-        ending = disconnect(resources.renewal_dependencies(), client, id)
+        ending = disconnect(grants.renewal_dependencies(), client, id)
     say(f"Disconnected grant {id}. {what_is_left(platform, ending)}")
 
 

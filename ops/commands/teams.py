@@ -101,7 +101,9 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
         yes: Do not ask for the name again.
         without_revoking: Forget tokens without asking the platforms, such as when one refuses our application.
     """
-    from tasks import resources  # noqa: PLC0415
+    from blocks.names import REPORTS  # noqa: PLC0415
+    from blocks.storage import load_storage  # noqa: PLC0415
+    from tasks.grants import client, renewal_dependencies  # noqa: PLC0415
 
     with open_resources() as engine:
         with Session(engine) as session:
@@ -111,11 +113,9 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
             grants = [grant for grant in queries.grants_of(session, found.id) if grant.status != DISCONNECTED]
             counts = queries.count_rows(session, found.id)
         platform_of = {grant.id: PlatformName(grant.platform) for grant in grants}
-        client_for: Callable[[PlatformName], PlatformClient | None] = (
-            (lambda _: None) if without_revoking else resources.client
-        )
-        files = resources.report_storage().get_filesystem()
-        deps = resources.renewal_dependencies()
+        client_for: Callable[[PlatformName], PlatformClient | None] = (lambda _: None) if without_revoking else client
+        files = load_storage(REPORTS).get_filesystem()
+        deps = renewal_dependencies()
         say(f"This deletes team {team} for good:")
         for id_, platform in platform_of.items():
             say(f"- grant {id_}: {revocation(platform, client_for(platform))}")
