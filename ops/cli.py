@@ -60,9 +60,10 @@ app.command(
     "operator paused stays paused. Secrets in the environment are saved first, as by `sivera setup`.",
 )
 app.command(
-    "ops.commands.setup:migrate",
+    "ops.commands.migrate:migrate",
     name="migrate",
-    help="Bring the database that the block sivera-db names to this version; `sivera up` and `sivera demo` do it too.",
+    help="Bring the database of SIVERA_DATABASE_URL, else of the block sivera-db, to this version; `sivera up` and "
+    "`sivera demo` do it too.",
 )
 app.command(
     "ops.api.server:api",

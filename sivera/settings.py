@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     )
     postgres_bin_dir: Path | None = Field(
         default=None,
-        description="The folder of other pg_dump and pg_restore than those that come with this package.",
+        description="The folder of pg_dump, pg_restore and psql, if they are in no usual place.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field(
         default="INFO", description="From which level on lines of ours are kept."

@@ -32,6 +32,14 @@ Storage = Annotated[str | None, Parameter(show_default=False)]
 SECONDS = 86_400
 """How long a restore by hand may take."""
 
+NEXT = (
+    "Next, in this order:",
+    "1. Set SIVERA_DATABASE_URL to its URL; in the PostgreSQL of `sivera up`, rename it to `sivera` instead.",
+    "2. `sivera migrate`",
+    "3. `sivera deploy`",
+    "4. `sivera doctor`; if all is well there, resume the work pool.",
+)
+
 MEBIBYTE = 2**20
 EXIT_CODES = {Outcome.VERIFIED: 0, Outcome.INCONCLUSIVE: 1, Outcome.MISMATCH: 2}
 
@@ -55,7 +63,7 @@ def list_backups(*, storage: Storage = None) -> None:
                 f"{each.size / MEBIBYTE:.1f}",
                 str(sum(each.shape.rows.values())),
                 each.shape.revision or "",
-                ", ".join(each.key_ids),
+                ", ".join(each.needed_keys),
                 to_minute(each.checked_at) if each.checked_at else "",
                 each.outcome.value,
             )
@@ -116,7 +124,8 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trus
         until = time.monotonic() + SECONDS
         restoring.restore(manifest, catalog, url, keyring, until, without_keys=without_keys)
     say(f"Restored: {sum(manifest.shape.rows.values())} rows, at revision {manifest.shape.revision}.")
-    say("Next: name this database in SIVERA_DATABASE_URL, then `sivera migrate`, `sivera deploy` and `sivera doctor`.")
+    for line in NEXT:
+        say(line)
 
 
 @contextmanager

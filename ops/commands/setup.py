@@ -1,4 +1,4 @@
-"""`sivera setup`, `deploy` and `migrate`: what brings a Prefect server and a database up to date."""
+"""`sivera setup` and `deploy`: what brings a Prefect server up to date."""
 
 import os
 import stat
@@ -15,11 +15,11 @@ from blocks.names import CRON_SECRET, DATABASE
 from blocks.secrets import read_environment, read_text
 from blocks.setup import Change, save_secrets
 from ops import deploy as deploying
-from ops.commands.session import open_resources
 from ops.commands.tables import say
 from ops.stack.folder import CRON_SECRET_FILE, DATABASE_URL_FILE, write_private
 from ops.stack.prefect_server import use_running_stack
 from ops.timetable import full_names, read_timetable
+from sivera.backups import dumping
 from sivera.errors import ConfigurationError
 
 STANDARD_INPUT = "-"
@@ -54,15 +54,15 @@ def deploy() -> None:
             say(f"{what.replace('_', ' ')}: {', '.join(names)}")
     for block in summary.setup.missing:
         say(f"missing: {block}")
+    say(f"backups: {_find_programs()}")
 
 
-def migrate() -> None:
-    """Migrate the database that the block names."""
-    from sivera import migrating  # noqa: PLC0415 - Alembic
-
-    with open_resources() as engine:
-        migrating.migrate(engine)
-    say("The database is at this version.")
+def _find_programs() -> str:
+    """Say which pg_dump makes backups, or what to do about it; a deploy does not need the database."""
+    try:
+        return f"{dumping.find_programs(load_database_url())} reaches the database"
+    except ConfigurationError as error:
+        return str(error)
 
 
 def save_environment(folder: Path | None) -> None:

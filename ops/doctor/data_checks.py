@@ -16,6 +16,7 @@ from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
 from sivera.alerts.queries import stale_accounts
 from sivera.backups.catalog import Catalog
+from sivera.backups.dumping import find_programs
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
 from sivera.database import (
@@ -78,6 +79,11 @@ def check_migrations(installation: Installation) -> Finding:
         return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
     installation.is_migrated = True
     return ok(at)
+
+
+def check_pg_dump(installation: Installation) -> Finding:
+    """Let the pg_dump that makes backups reach the database."""
+    return ok(f"{find_programs(installation.engine.url)} reaches it")
 
 
 def check_clock(installation: Installation) -> Finding:

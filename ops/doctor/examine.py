@@ -29,6 +29,7 @@ CHECKS: Mapping[str, Look] = {
     "blocks": prefect_checks.check_blocks,
     "database": data_checks.check_database,
     "migrations": data_checks.check_migrations,
+    "pg_dump": data_checks.check_pg_dump,
     "clock": data_checks.check_clock,
     "channels": prefect_checks.check_channels,
     "token-key": data_checks.check_token_key,

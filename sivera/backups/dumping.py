@@ -40,6 +40,16 @@ def open_session(url: URL, until: float) -> Iterator[Session]:
         engine.dispose()
 
 
+def find_programs(url: URL) -> programs.Programs:
+    """Return the programs that back a database up, having reached it with them.
+
+    Raises:
+        ConfigurationError: There are none, or the database does not answer.
+    """
+    with open_session(url, time.monotonic() + programs.TRY_SECONDS) as session:
+        return programs.find_programs(url, queries.server_version(session))
+
+
 def dump(
     run_id: UUID, url: URL, catalog: Catalog, keyring: Keyring, until: float, progress: Progress = lambda _: None
 ) -> Manifest:

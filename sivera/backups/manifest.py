@@ -81,6 +81,11 @@ class Manifest(Verdict):
         """Where the dump lies within the storage."""
         return f"{self.name}.dump"
 
+    @property
+    def needed_keys(self) -> tuple[str, ...]:
+        """The ids of the keys that a restore needs: those of the tokens in it, and that of its MAC."""
+        return tuple(sorted({*self.key_ids, self.mac_key_id} - {""}))
+
     def checked(self, verdict: Verdict, at: datetime) -> Self:
         """Return the same backup after a check."""
         return self.model_copy(update={"outcome": verdict.outcome, "reason": verdict.reason, "checked_at": at})

@@ -31,7 +31,7 @@ def backup_page(job: str, summary: BackupSummary, charts: list[str]) -> str:
             "rows": f"{sum(rows.values()):,} in {len(rows)} tables",
             "dumped in": duration(made.finished_at - made.started_at),
             "checked in": duration(made.checked_at - made.finished_at) if made.checked_at else "",
-            "keys that a restore needs": ", ".join(made.key_ids),
+            "keys that a restore needs": ", ".join(made.needed_keys),
         }
     facts["no longer kept"] = ", ".join(summary.dropped)
     return pages.page(

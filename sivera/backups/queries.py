@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnClause, Connection, Engine, TextClause, column, func, select, table, text
+from sqlalchemy import ColumnClause, Connection, Engine, TextClause, column, delete, func, select, table, text
 from sqlalchemy.orm import Session
 
 from sivera.database import VERSION_TABLE
 from sivera.grants import queries as keys
-from sivera.models import Base
+from sivera.models import Base, TokenKeyCheck
 
 Table = tuple[str, str]
 """Schema and name."""
@@ -86,6 +86,11 @@ def keys_needed(session: Session) -> list[str]:
 def sentinels(session: Session) -> dict[str, str]:
     """Return, by key id, the known text that is encrypted with each key, in hexadecimal."""
     return {check.id: check.sentinel.hex() for check in keys.list_checks(session)}
+
+
+def forget_keys(session: Session, known: frozenset[str]) -> None:
+    """Let tokens of other keys than the known ones count as damaged: each stops its own grant, and nothing else."""
+    session.execute(delete(TokenKeyCheck).where(TokenKeyCheck.id.not_in(known)))
 
 
 def size_of(session: Session, tables: Iterable[Table]) -> int:

@@ -24,7 +24,8 @@ def restore(
     """Restore a backup into a database without our tables until a monotonic deadline, and compare it with the manifest.
 
     Without a keyring, nothing proves that the backup is ours. It holds SQL that is then run, so no superuser may do
-    this. `without_keys` restores although keys to the stored tokens are missing.
+    this. `without_keys` restores although keys to the stored tokens are missing. In both cases the missing keys are
+    forgotten: else no job would run until they are back.
 
     Raises:
         ConfigurationError: The database has tables of ours or does not answer, or a key is missing. Nothing was done.
@@ -49,6 +50,9 @@ def restore(
     restore_and_compare(manifest, catalog, url, None if without_keys else keyring, until)
     with open_session(url, until) as session, session.begin():
         queries.analyze(session, manifest.shape.tables)
+        if without_keys or keyring is None:
+            queries.use_schemas(session, manifest.shape.tables)
+            queries.forget_keys(session, keyring.key_ids if keyring else frozenset())
 
 
 def restore_and_compare(

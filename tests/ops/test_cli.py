@@ -143,3 +143,20 @@ def test_commands_that_only_ask_the_database_import_nothing_slow(
             write_private(stack.path / DATABASE_URL_FILE, database_url)
             done = run_fresh(tmp_path, "-c", ASK_THE_DATABASE)
     assert done.returncode == 0, done.stderr
+
+
+MIGRATE = """
+import sys
+from ops.cli import main
+try:
+    main(["migrate"])
+except SystemExit as ended:
+    assert ended.code == 0
+assert "prefect" not in sys.modules
+"""
+
+
+def test_the_database_is_migrated_before_a_prefect_server_runs(tmp_path: Path, database_url: str) -> None:
+    done = run_fresh(tmp_path, "-c", MIGRATE, SIVERA_DATABASE_URL=database_url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("The database ")

@@ -104,7 +104,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     out = capsys.readouterr().out
     lines = {line.split()[1]: line for line in out.splitlines()}
     assert list(lines) == list(CHECKS)
-    well = {"server", "password", "database", "migrations", "clock", "accounts", "disk"}
+    well = {"server", "password", "database", "migrations", "pg_dump", "clock", "accounts", "disk"}
     assert {name for name, line in lines.items() if line.startswith("ok ")} == well
     unwell = {name for name, line in lines.items() if line.startswith("WARNING ")}
     assert unwell == {"worker", "automations", "runs", "grants"}
@@ -122,7 +122,8 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     assert (found["limits"].text, found["limits"].remedy) == (f"missing: {LOCKS[0]}", "run `sivera deploy`")
     assert found["worker"].text == "the work pool sivera does not exist"
     assert "does not answer" in found["database"].text
-    assert named(found, SKIPPED) == {"migrations", "clock", "token-key", "platform-apps", "grants", "accounts"}
+    unseen = {"migrations", "pg_dump", "clock", "token-key", "platform-apps", "grants", "accounts"}
+    assert named(found, SKIPPED) == unseen
     assert "s3cret" not in str(found)
 
 
@@ -196,7 +197,7 @@ def test_a_server_that_is_away_hides_nothing_of_the_database(
     assert "hidden" not in found["server"].text
     assert found["server"].remedy.startswith("start it with `sivera up`")
     assert found["worker"].text == "needs the Prefect server"
-    well = {"database", "migrations", "clock", "grants", "accounts", "disk"}
+    well = {"database", "migrations", "pg_dump", "clock", "grants", "accounts", "disk"}
     assert named(found, OK) == well
     assert blind["database"].verdict is SKIPPED
     assert blind["grants"].text == "needs the database"

@@ -45,7 +45,8 @@ def test_the_demo_syncs_through_the_worker_and_a_second_one_changes_nothing(demo
 def deploy_again(sivera: Sivera) -> None:
     answer = sivera("deploy")
     assert (answer.code, answer.err) == (0, "")
-    assert [line.partition(":")[0] for line in answer.out.splitlines()] == ["unchanged"]
+    assert [line.partition(":")[0] for line in answer.out.splitlines()] == ["unchanged", "backups"]
+    assert answer.out.endswith(" reaches the database\n")
 
 
 def check_run(demo: Demo, run_url: str) -> None:

