@@ -14,6 +14,11 @@ def without_credentials(url: str) -> str:
     return re.sub(r"^([a-z]+://)?.*@", r"\1", url, flags=re.IGNORECASE).partition("?")[0]
 
 
+def hide_credentials(text: str) -> str:
+    """Return a text in which no URL holds a user and a password: Prefect's errors repeat the address of its server."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
 class Links(Value):
     """Pages of the Prefect UI; empty if the server has no UI."""
 

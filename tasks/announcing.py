@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from blocks.monitoring import ResultWebhook, find_pings, find_webhook
 from blocks.names import SUCCESS
 from sivera.errors import ConfigurationError
+from sivera.links import hide_credentials
 from sivera.logs import log
 from sivera.monitoring import Signal, ping
 from tasks.events import emit, server_once
@@ -105,7 +106,7 @@ def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> d
     result = {"job": job, "success": False, "totalProcessed": 0, "failed": 0} | _results.pop(run.id, {})
     result["success"] = bool(result["success"]) and state.is_completed()
     result["state"] = "Cancelled" if state.is_cancelling() else state.name
-    result["message"] = (state.message or "")[:MAX_MESSAGE]
+    result["message"] = hide_credentials(state.message or "")[:MAX_MESSAGE]
     ended_at = state.timestamp.astimezone(UTC)
     message_id = _message_id(run)
     labels = {

@@ -22,6 +22,7 @@ from blocks.deployments import our_deployments
 from blocks.server import connect
 from sivera.clock import utc_now
 from sivera.history.rules import Occurrence, Run, Schedule, history
+from sivera.links import hide_credentials
 from tasks.job_runs import deployed_flows
 
 PAGE = 200
@@ -125,7 +126,7 @@ def _to_run(run: FlowRun, deployment: DeploymentResponse, jobs: dict[UUID, str])
         scheduled_at=_utc(run.expected_start_time or run.state.timestamp),
         state=run.state.type.value,
         state_name=run.state.name or run.state.type.value,
-        message=run.state.message,
+        message=hide_credentials(run.state.message or "") or None,
         changed_at=_utc(run.state.timestamp),
         # Prefect gives a run that never began a start time too: that of its end.
         started_at=_utc(run.start_time) if run.start_time and run.run_count else None,

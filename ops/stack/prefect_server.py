@@ -18,6 +18,7 @@ import httpx
 from ops.stack.folder import DEMO_FOLDER, FOLDER, Folder, is_running, write_private
 from ops.stack.processes import Child, answers, child_process
 from sivera.errors import ConfigurationError
+from sivera.proxies import reason_of
 from sivera.settings import UNSAVED_VARIABLES
 
 USER = "admin"
@@ -201,10 +202,10 @@ def check_given_server(url: str) -> None:
     """
     try:
         httpx.get(f"{url.rstrip('/')}/health", timeout=CHECK_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            "no Prefect server answers at the address in PREFECT_API_URL: start it, correct the address (it ends in "
-            "/api), or unset the variable to let `sivera up` start a server of its own"
+            f"no Prefect server answers at the address in PREFECT_API_URL ({reason_of(error, url)}): start it, correct "
+            "the address (it ends in /api), or unset the variable to let `sivera up` start a server of its own"
         ) from None
 
 

@@ -72,7 +72,6 @@ def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str]) -> None
     ("variable", "value", "says"),
     [
         ("PREFECT_API_URL", "http://127.0.0.1:{port}/api", NO_SERVER),
-        ("PREFECT_API_URL", "http://[/api", NO_SERVER),
         ("SIVERA_DATABASE_URL", "postgresql://u:geheim@127.0.0.1:{port}/x", "127.0.0.1:{port}/x does not answer"),
         ("SIVERA_DATABASE_URL", "mysql://u:geheim@127.0.0.1/x", "PostgreSQL"),
         ("SIVERA_DATABASE_URL", "geheim", "the database URL cannot be read"),

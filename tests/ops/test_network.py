@@ -146,6 +146,7 @@ UNFIT = [
     ("PREFECT_API_URL", "http://admin:pa/ss@127.0.0.1/api"),
     ("PREFECT_API_URL", "http://admin:pa?s@127.0.0.1/api"),
     ("PREFECT_API_URL", "http://127.0.0.1:port/api"),
+    ("PREFECT_API_URL", "http://[/api"),
 ]
 
 

@@ -47,7 +47,7 @@ def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
     now = utc_now()
     runs = schedule_runs("example/all", now - 7 * HOUR, now - HOUR)[-5:]
     ran, failed, skipped, by_person, late = runs
-    set_states(failed, Pending(), Running(), Failed(name="TimedOut", message="over 300 seconds"))
+    set_states(failed, Pending(), Running(), Failed(name="TimedOut", message="at http://admin:s3cret@host/api"))
     set_states(ran, Pending(), Running())
     set_states(skipped, Cancelled(message=FULL))
     set_states(ran, Completed())
@@ -57,7 +57,7 @@ def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
     found: dict[object, Occurrence] = {one.run_id: one for one in read_history(now - 8 * HOUR)}
     assert {found[run.id].outcome for run in (ran, late)} == {Outcome.LATE}
     assert (found[ran.id].ended_at is None, found[late.id].ended_at is None) == (False, True)
-    assert (found[failed.id].outcome, found[failed.id].message) == (Outcome.FAILED, "TimedOut: over 300 seconds")
+    assert (found[failed.id].outcome, found[failed.id].message) == (Outcome.FAILED, "TimedOut: at http://host/api")
     assert (found[skipped.id].outcome, found[skipped.id].message) == (Outcome.SKIPPED, FULL)
     assert (found[skipped.id].skipped_by, found[by_person.id].outcome) == (ran.id, Outcome.SKIPPED)
     assert {found[run.id].schedule for run in runs} <= {"hourly", "daily"}
