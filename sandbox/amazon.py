@@ -1,4 +1,4 @@
-"""Amazon's side of the sandbox: Login with Amazon, regional profiles, three campaign APIs and prepared reports.
+"""Amazon's side of the sandbox: regional profiles, three campaign APIs and prepared reports.
 
 Paths, media types, limits and errors are those of the Amazon Ads API: Sponsored Products v3, Sponsored Brands v4,
 Sponsored Display v1 and Reporting v3. Two undocumented things are our choice: the words that refuse a client id, and
@@ -32,9 +32,10 @@ from sandbox.amazon_json import (
     state,
     storage_error,
 )
+from sandbox.amazon_login import CONSENT, TOKEN_PATH, AmazonLogin
 from sandbox.amazon_reports import REPORT_TYPES, Report, described, read_report_request, report_rows
 from sandbox.http import Call, Handler, Refusal, Reply, route
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Grant, World
+from sandbox.world import CLIENT_ID, Account, Campaign, Grant, World
 from sivera.values import PlatformName
 
 PRODUCT_NAMES = {SP: "Sponsored Products", SB: "Sponsored Brands", SD: "Sponsored Display"}
@@ -43,7 +44,6 @@ SB_MEDIA = "application/vnd.sbcampaignresource.v4+json"
 REPORT_MEDIA = ("application/vnd.createasyncreportrequest.v3+json", "application/json")
 REGIONS = ("na", "eu", "fe")
 URL_SECONDS = 3600
-TOKEN_FIELDS = frozenset({"grant_type", "client_id", "client_secret", "refresh_token", "redirect_uri", "scope"})
 
 
 class AmazonBackend:
@@ -58,11 +58,14 @@ class AmazonBackend:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._login = AmazonLogin(world)
 
     def routes(self) -> list[Route]:
-        """Return the routes: one token endpoint, the others in each region."""
+        """Return the routes, all of them in each region."""
         paths: tuple[tuple[str, str, str, Handler], ...] = (
-            ("POST", "/auth/o2/token", "token", self.token),
+            ("GET", f"/{{region}}{CONSENT.path}", "consent", self._login.consent.show),
+            ("POST", f"/{{region}}{CONSENT.path}", "consent", self._login.consent.decide),
+            ("POST", f"/{{region}}{TOKEN_PATH}", "token", self._login.token),
             ("GET", "/{region}/v2/profiles", "accounts", self.profiles),
             ("POST", "/{region}/sp/campaigns/list", "campaigns", self.sp_campaigns),
             ("POST", "/{region}/sb/v4/campaigns/list", "campaigns", self.sb_campaigns),
@@ -100,32 +103,7 @@ class AmazonBackend:
         token = call.json.get("nextToken") if isinstance(call.json, dict) else None
         return Reply({"campaigns": [], "totalResults": 0, "nextToken": token or self._signed("page-0")})
 
-    # -- Login with Amazon and profiles -------------------------------------------------------------------------------
-
-    def token(self, call: Call) -> Reply:
-        """Renew an access token (RFC 6749, section 6)."""
-        form = call.form
-        if "application/x-www-form-urlencoded" not in call.headers.get("content-type", ""):
-            raise Refusal(error(call, 400, "The Content-Type must be that of a form", "invalid_request"))
-        if unknown := form.keys() - TOKEN_FIELDS:
-            raise Refusal(error(call, 400, f"Unknown parameters : {', '.join(sorted(unknown))}", "invalid_request"))
-        for name in ("grant_type", "client_id", "client_secret"):
-            if not form.get(name):
-                raise Refusal(error(call, 400, f"The request is missing a parameter : {name}", "invalid_request"))
-        if form["grant_type"] != "refresh_token":
-            raise Refusal(error(call, 400, "The grant type is not supported", "unsupported_grant_type"))
-        if (form["client_id"], form["client_secret"]) != (CLIENT_ID, CLIENT_SECRET):
-            raise Refusal(error(call, 401, "Client authentication failed", "invalid_client"))
-        if not form.get("refresh_token"):
-            raise Refusal(error(call, 400, "The request is missing a parameter : refresh_token", "invalid_request"))
-        grant = self.world.grant_of_refresh(self.platform, form["refresh_token"])
-        if grant is None:
-            text = "The request has an invalid grant parameter : refresh_token"
-            raise Refusal(error(call, 400, text, "invalid_grant"))
-        access, seconds = self.world.issue_access(grant)
-        body = {"access_token": access, "token_type": "bearer", "expires_in": seconds}
-        body["refresh_token"] = self.world.issue_refresh(grant)
-        return Reply(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
+    # -- profiles -----------------------------------------------------------------------------------------------------
 
     def profiles(self, call: Call) -> Reply:
         """List the grant's profiles in the called region."""

@@ -1,4 +1,4 @@
-"""Google's side of the sandbox: the OAuth token endpoint, the account list, and GAQL over a grant's accounts.
+"""Google's side of the sandbox: the account list, and GAQL over a grant's accounts.
 
 Every grant has a manager account above its ad accounts. Its user has direct access to the manager and to the first ad
 account, like an advertiser who kept a login when an agency took over. `gaql` parses a query, `google_query` checks and
@@ -14,15 +14,14 @@ from typing import Any
 from starlette.routing import Route
 
 from sandbox.gaql import QueryRefused
+from sandbox.google_login import CONSENT, GoogleLogin, oauth_error
 from sandbox.google_query import plan
 from sandbox.google_rows import Target
 from sandbox.http import Call, Refusal, Reply, route
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
+from sandbox.world import Account, Grant, World
 from sivera.values import PlatformName
 
 API_VERSION = "v26"
-TOKEN_FIELDS = {"grant_type", "client_id", "client_secret", "refresh_token", "scope"}
-SCOPE = "https://www.googleapis.com/auth/adwords"
 CHUNK_ROWS = 100
 """The rows in a chunk of `searchStream`; Google's own chunks are larger and of no fixed size."""
 OPERATIONS = {"customer_client": "accounts", "change_status": "changes"}
@@ -67,6 +66,7 @@ class GoogleBackend:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._login = GoogleLogin(world)
         self._request_numbers = count(1)
 
     def routes(self) -> list[Route]:
@@ -74,7 +74,9 @@ class GoogleBackend:
         customers = f"/{API_VERSION}/customers"
         stream = f"{customers}/{{customer_id}}/googleAds:searchStream"
         return [
-            route(self, "POST", "/token", "token", self.token),
+            route(self, "GET", CONSENT.path, "consent", self._login.consent.show),
+            route(self, "POST", CONSENT.path, "consent", self._login.consent.decide),
+            route(self, "POST", "/token", "token", self._login.token),
             route(self, "GET", f"{customers}:listAccessibleCustomers", "accounts", self.accessible_customers),
             route(self, "POST", stream, _operation, self.search_stream),
         ]
@@ -85,7 +87,7 @@ class GoogleBackend:
         """Return 'quota exhausted'; the token endpoint names the wait in a header."""
         wait = math.ceil(seconds)
         if call.url.endswith("/token"):
-            return _oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
+            return oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
         quota = {"rateScope": "DEVELOPER", "rateName": "Requests per project", "retryDelay": f"{wait}s"}
         message, details = f"Too many requests. Retry in {wait} seconds.", {"quotaErrorDetails": quota}
         return self._failure(call, 429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", message, details)
@@ -93,7 +95,7 @@ class GoogleBackend:
     def broken(self, call: Call, status: int) -> Reply:
         """Return an internal error with this status."""
         if call.url.endswith("/token"):
-            return _oauth_error(status, "internal_failure", "Backend Error")
+            return oauth_error(status, "internal_failure", "Backend Error")
         return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
@@ -106,24 +108,6 @@ class GoogleBackend:
     def empty_page(self, call: Call) -> Reply:
         """Return a stream of one chunk without rows: streams have no pages."""
         return Reply([{"fieldMask": "", "requestId": self._request_id()}])
-
-    # -- tokens ---------------------------------------------------------------------------------------------------
-
-    def token(self, call: Call) -> Reply:
-        """Renew an access token (RFC 6749, section 6)."""
-        if (error := _client_error(call)) is not None:
-            return error
-        grant = self.world.grant_of_refresh(self.platform, call.form["refresh_token"])
-        if grant is None:
-            return _oauth_error(400, "invalid_grant", "Token has been expired or revoked.")
-        if grant.needs_login:
-            return _oauth_error(400, "invalid_grant", "reauth related error (invalid_rapt)", subtype="invalid_rapt")
-        access, seconds = self.world.issue_access(grant)
-        rotated = {"refresh_token": self.world.issue_refresh(grant)} if grant.rotates else {}
-        return Reply(
-            {"access_token": access, "expires_in": seconds, "scope": SCOPE, "token_type": "Bearer"} | rotated,
-            headers={"Cache-Control": "no-store"},
-        )
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -264,26 +248,3 @@ def _manager(grant: Grant) -> Account:
         index=-1,
         campaign_count=0,
     )
-
-
-def _client_error(call: Call) -> Reply | None:
-    """Return the token endpoint's error about the form or our application, if any."""
-    form = call.form
-    unknown, kind = sorted(form.keys() - TOKEN_FIELDS), form.get("grant_type", "")
-    is_form = call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-    checks = (
-        (is_form, 400, "invalid_request", "The request must be form encoded."),
-        (not unknown, 400, "invalid_request", f"Unknown parameter: {unknown}"),
-        (kind == "refresh_token", 400, "unsupported_grant_type", f"Invalid grant_type: {kind}"),
-        (form.get("client_id") == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),
-        (form.get("client_secret") == CLIENT_SECRET, 401, "invalid_client", "Unauthorized"),
-        (form.get("refresh_token"), 400, "invalid_request", "Missing required parameter: refresh_token"),
-    )
-    return next((_oauth_error(status, error, words) for is_right, status, error, words in checks if not is_right), None)
-
-
-def _oauth_error(
-    status: int, error: str, description: str, headers: dict[str, str] | None = None, subtype: str | None = None
-) -> Reply:
-    body = {"error": error, "error_description": description} | ({"error_subtype": subtype} if subtype else {})
-    return Reply(body, status, headers or {})

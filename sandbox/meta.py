@@ -16,11 +16,10 @@ from sandbox import meta_fields as shown
 from sandbox import meta_json as wire
 from sandbox.faults import FaultKind
 from sandbox.http import Call, Refusal, Reply, route
-from sandbox.meta_tokens import EXPIRED, MetaTokens
+from sandbox.meta_tokens import CONSENT, EXPIRED, VERSION, MetaTokens
 from sandbox.world import ZERO, Account, Campaign, Grant, World
 from sivera.values import PlatformName
 
-VERSION = "v26.0"
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12
 
 MAX_IDS = 50
@@ -52,6 +51,8 @@ class MetaBackend:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
+            route(self, "GET", CONSENT.path, "consent", self._tokens.consent.show),
+            route(self, "POST", CONSENT.path, "consent", self._tokens.consent.decide),
             route(self, "GET", f"/{VERSION}/oauth/access_token", "token", self._tokens.exchange),
             route(self, "GET", f"/{VERSION}/debug_token", "debug", self._tokens.debug),
             route(self, "GET", "/debug_token", "debug", self._tokens.debug),
@@ -107,7 +108,8 @@ class MetaBackend:
         wire.check_known(call, wire.LIST_PARAMETERS)
         fields = wire.fields_of(call, shown.ACCOUNT_FIELDS, ("id", "account_id"), "AdAccount")
         limit, after = wire.limit_of(call), wire.after_of(call)
-        ids = list(islice((i for i in grant.account_ids if int(i) > after), limit + 1))
+        readable = grant.account_ids if grant.may_read_ads else ()
+        ids = list(islice((i for i in readable if int(i) > after), limit + 1))
         accounts = (self.world.account(self.platform, account_id) for account_id in ids)
         rows = [(int(account.id), shown.select((account,), shown.ACCOUNT_FIELDS, fields)) for account in accounts]
         return wire.page(call, rows, limit, self._usage())

@@ -1,18 +1,44 @@
-"""Meta's tokens in the sandbox: the exchange, the description of a token, and who makes a call."""
+"""Meta's tokens in the sandbox: the login dialog, the exchange, the description of a token, and who makes a call."""
 
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
 
 from sandbox import meta_json as wire
+from sandbox.consent import CodeRefused, ConsentPages, Dialect
 from sandbox.http import Call, Refusal, Reply
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
 from sivera.values import PlatformName
 
+VERSION = "v26.0"
 APP_TOKEN = f"{CLIENT_ID}|{CLIENT_SECRET}"
 DATA_ACCESS_DAYS = 90
 SCOPES = ["ads_read", "ads_management", "business_management"]
 EXPIRED, NOT_AUTHORIZED = 463, 458
+CONSENT = Dialect(
+    PlatformName.META,
+    f"/{VERSION}/dialog/oauth",
+    lifetime=timedelta(minutes=10),
+    scope="ads_read",
+    knows=frozenset({"state", "auth_type"}),
+    denial={
+        "error": "access_denied",
+        "error_code": "200",
+        "error_description": "Permissions error",
+        "error_reason": "user_denied",
+    },
+    prefix="AQ",
+    fragment="#_=_",
+)
+SHORT_LIFE = timedelta(hours=1)
+CODE_REFUSALS = {
+    "redirect": (
+        36008,
+        "Error validating verification code. Please make sure your redirect_uri is identical to the one you used",
+    ),
+    "expired": (36007, "This authorization code has expired."),
+    "used": (36009, "This authorization code has been used."),
+}
 
 
 class MetaTokens:
@@ -20,12 +46,14 @@ class MetaTokens:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.consent = ConsentPages(world, CONSENT)
 
     def exchange(self, call: Call) -> Reply:
-        """Issue a fresh long-lived token for one that is still valid."""
+        """Issue a fresh long-lived token for one that is still valid, or a token of an hour for a code."""
         query = call.query
-        wire.check_known(call, ("grant_type", "client_id", "client_secret", "fb_exchange_token"))
-        if query.get("grant_type") != "fb_exchange_token":
+        own = ("code", "redirect_uri") if "code" in query else ("grant_type", "fb_exchange_token")
+        wire.check_known(call, ("client_id", "client_secret", *own))
+        if "code" not in query and query.get("grant_type") != "fb_exchange_token":
             raise wire.refusal("Invalid grant_type", 1)
         if "client_id" not in query:
             raise wire.refusal("Missing client_id parameter.", 101)
@@ -33,6 +61,9 @@ class MetaTokens:
             raise wire.refusal("Error validating application. Invalid application ID.", 101)
         if query.get("client_secret") != CLIENT_SECRET:
             raise wire.refusal("Error validating client secret.", 1)
+        if "code" in query:
+            token, seconds = self.world.issue_access(self._redeemed(call), SHORT_LIFE)
+            return Reply({"access_token": token, "token_type": "bearer", "expires_in": seconds})
         if "fb_exchange_token" not in query:
             raise wire.refusal("fb_exchange_token parameter not specified", 1)
         token, seconds = self.world.issue_access(self._grant_of(query["fb_exchange_token"]))
@@ -56,8 +87,16 @@ class MetaTokens:
             reason = {"code": error["code"], "message": error["message"], "subcode": error.get("error_subcode")}
             return Reply({"data": {**data, "is_valid": False, "scopes": [], "error": reason}})
         until = grant.data_access_ends or self.world.clock.now() + timedelta(days=DATA_ACCESS_DAYS)
-        more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": SCOPES}
+        scopes = SCOPES if grant.may_read_ads else ["public_profile"]
+        more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": scopes}
         return Reply({"data": {**data, "is_valid": True, **more}})
+
+    def _redeemed(self, call: Call) -> Grant:
+        try:
+            return self.consent.redeem(call.query["code"], call.query.get("redirect_uri", ""))
+        except CodeRefused as refused:
+            subcode, message = CODE_REFUSALS.get(refused.args[0], (None, "Invalid verification code format."))
+            raise Refusal(wire.error(400, 100, message, subcode)) from None
 
     def _grant_of(self, text: str) -> Grant:
         """Return the grant of a token that is valid now; refuse any other."""

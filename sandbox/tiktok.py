@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from sandbox import tiktok_json as wire
 from sandbox.http import Call, Reply, route
+from sandbox.tiktok_login import CONSENT, TikTokLogin
 from sandbox.world import WHOLE_CURRENCIES, ZERO, Account, Campaign, Figures, Grant, World
 from sivera.values import CampaignStatus, PlatformName
 
@@ -38,7 +39,6 @@ DIMENSIONS = {
     "AUCTION_CAMPAIGN": ["campaign_id", "stat_time_day"],
     "AUCTION_ADVERTISER": ["advertiser_id", "stat_time_day"],
 }
-REFRESH_TOKEN_SECONDS = 31_536_000
 
 
 class TikTokBackend:
@@ -48,11 +48,15 @@ class TikTokBackend:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._login = TikTokLogin(world)
 
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            route(self, "POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._refresh),
+            route(self, "GET", CONSENT.path, "consent", self._login.consent.show),
+            route(self, "POST", CONSENT.path, "consent", self._login.consent.decide),
+            route(self, "POST", f"{BASE}/oauth2/access_token/", "token", self._login.redeem),
+            route(self, "POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._login.refresh),
             route(self, "GET", f"{BASE}/oauth2/advertiser/get/", "validate", self._granted),
             route(self, "GET", f"{BASE}/advertiser/info/", "accounts", self._advertisers),
             route(self, "GET", f"{BASE}/campaign/get/", "campaigns", self._campaigns),
@@ -77,28 +81,7 @@ class TikTokBackend:
         info = {"page": page, "page_size": size, "total_number": (page + 1) * size, "total_page": page + 1}
         return wire.ok({"page_info": info})
 
-    # -- tokens ---------------------------------------------------------------------------------------------------
-
-    def _refresh(self, call: Call) -> Reply:
-        body = wire.body_of(call, ("client_id", "client_secret", "grant_type", "refresh_token"))
-        wire.check_app(body["client_id"], body["client_secret"])
-        if body["grant_type"] != "refresh_token":
-            raise wire.refusal(wire.GRANT_TYPE_INVALID, "Invalid grant_type.")
-        grant = self.world.grant_of_refresh(self.platform, body["refresh_token"])
-        if grant is None:
-            raise wire.refusal(wire.REFRESH_TOKEN_INVALID, "The refresh token is invalid.")
-        token, seconds = self.world.issue_access(grant)
-        return wire.ok(
-            {
-                "access_token": token,
-                "expires_in": seconds,
-                "refresh_token": self.world.issue_refresh(grant),
-                "refresh_token_expires_in": REFRESH_TOKEN_SECONDS,
-                "open_id": f"open-{grant.id}",
-                "scope": "user.info.basic",
-                "token_type": "Bearer",
-            }
-        )
+    # -- permissions ----------------------------------------------------------------------------------------------
 
     def _grant(self, call: Call) -> Grant:
         text = call.headers.get("access-token")

@@ -162,7 +162,7 @@ class Grant:
     is accepted until `honoured_until`, which is `leeway` after the renewal. With `needs_login`, the refresh token is
     refused until the user logs in again (Google Workspace's session control). With `only_through_manager`, Google's
     user has no direct access to an ad account any more. `data_access_ends` is when Meta stops giving data to the
-    grant; None puts it 90 days ahead.
+    grant; None puts it 90 days ahead. `may_read_ads` is what the user has allowed on the consent page.
     """
 
     id: int
@@ -178,6 +178,7 @@ class Grant:
     needs_login: bool = False
     only_through_manager: bool = False
     data_access_ends: datetime | None = None
+    may_read_ads: bool = True
     access_generation: int = 0
     refresh_generation: int = 0
     oldest_valid_access: int = 0
@@ -203,6 +204,8 @@ class World:
         """How long Amazon takes to prepare a report; with 0 it is ready at the first poll."""
         self.longest_insights = 10_000
         """The longest range in days for which Meta answers with insights; it refuses more as too much data."""
+        self.redirects: set[str] = set()
+        """The redirects that our application has registered, beside those to this machine."""
         self._restated: dict[tuple[str, date], Figures] = {}
         self._spent_elsewhere: dict[tuple[str, date], Decimal] = {}
 

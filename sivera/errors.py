@@ -11,9 +11,12 @@
         │   └── InvalidReply       try again: the reply was not what the platform documents
         ├── TokenRejected          the access token is no longer taken: renew it and repeat once
         ├── ReconnectRequired      a human must connect the account again
-        │   └── GrantRevoked       the same, and the platform says that its user withdrew the grant
+        │   ├── GrantRevoked       the same, and the platform says that its user withdrew the grant
+        │   ├── ScopeMissing       the same, and its user must allow that we read ads
+        │   └── NoAdAccounts       the same, with a user who has an ad account
         ├── AccountInaccessible    this account cannot be read with this grant; its siblings can
         ├── Misconfigured          the platform refuses our application, not the user
+        │   └── WrongRedirect      the redirect of a consent is not the one that the application has registered
         └── InvalidRequest         the platform refused this request, in words that say nothing of the above
 
 Messages are sentences for a person. They never hold a URL, a header or a token: a platform's URLs can carry secrets.
@@ -138,12 +141,24 @@ class GrantRevoked(ReconnectRequired):
     """The grant's user has withdrawn it."""
 
 
+class ScopeMissing(ReconnectRequired):
+    """The grant's user did not allow that we read ads."""
+
+
+class NoAdAccounts(ReconnectRequired):
+    """The grant's user has no ad account."""
+
+
 class AccountInaccessible(PlatformError):
     """The grant works, but not for this account: it is closed, or the permission was withdrawn."""
 
 
 class Misconfigured(PlatformError):
     """The platform refuses our application: client id, secret, API version or approval."""
+
+
+class WrongRedirect(Misconfigured):
+    """The redirect of a consent is not one that our application has registered."""
 
 
 class InvalidRequest(PlatformError):

@@ -117,6 +117,11 @@ class Stage:
         with self.engine.connect() as connection:
             return connection.execute(text(query), parameters).all()
 
+    def execute(self, statement: str, **parameters: object) -> None:
+        """Change the database."""
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), parameters)
+
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that was copied from the platforms, in a fixed order, without the times of writing."""
         return {

@@ -1,8 +1,8 @@
-"""Tables that the web application writes and we only clean up: logins, and the OAuth states that begin in them."""
+"""Logins, which the web application writes and we only clean up, and the OAuth states that it or we begin."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import Base
@@ -22,17 +22,33 @@ class WebSession(Base):
 
 
 class OAuthState(Base):
-    """The `state` of a connection that was begun at a platform: it returns with the platform's answer, or expires.
+    """The `state` of a consent that was begun at a platform: it returns with the platform's answer, or expires.
+
+    Ours have a team. `verifier` is ciphertext of PKCE's code verifier. `browser_hash` is of the cookie of the browser
+    that may bring the answer; null if it comes to this machine. `link_hash` is of the link that the consent was begun
+    with; a link leads to one grant. `used_at` is when the answer came.
 
     The index on `session_id` keeps deleting a session fast: the foreign key is checked for each.
     """
 
     __tablename__ = "oauth_states"
-    __table_args__ = (Index(None, "expires_at", "id"), Index(None, "session_id"))
+    __table_args__ = (
+        Index(None, "expires_at", "id"),
+        Index(None, "session_id"),
+        Index("uq_oauth_states_used_link", "link_hash", unique=True, postgresql_where=text("used_at IS NOT NULL")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     state_hash: Mapped[str] = mapped_column(unique=True)
     session_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id"))
     platform: Mapped[str]
+    team: Mapped[str | None]
+    name: Mapped[str | None]
+    region: Mapped[str | None]
+    redirect_uri: Mapped[str | None]
+    verifier: Mapped[bytes | None]
+    browser_hash: Mapped[str | None]
+    link_hash: Mapped[str | None]
+    used_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]

@@ -7,13 +7,12 @@ run requests and a later run collects.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
 import orjson
-from pydantic import SecretStr
 
 from sivera.breaker import Breaker, Subject
 from sivera.errors import (
@@ -30,8 +29,8 @@ from sivera.platforms import amazon_errors as errors
 from sivera.platforms import amazon_json as read
 from sivera.platforms import amazon_reports as reports
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product
+from sivera.platforms.amazon_login import AmazonLogin, tokens_of
 from sivera.platforms.base import (
-    LONGEST_LIFE_SECONDS,
     MAX_PAGES,
     AppCredentials,
     ReportLost,
@@ -56,8 +55,6 @@ HOSTS = {
     "eu": "https://advertising-api-eu.amazon.com",
     "fe": "https://advertising-api-fe.amazon.com",
 }
-LOGIN_HOST = "https://api.amazon.com"
-TOKEN_PATH = "/auth/o2/token"  # noqa: S105 - a path
 PROFILES_PATH = "/v2/profiles"
 PROFILES_QUERY = {"profileTypeFilter": "seller,vendor"}
 """The third type, agency, is for the DSP and has no sponsored campaigns."""
@@ -97,9 +94,8 @@ class AmazonAds:
         self._api = Caller(PLATFORM, http, errors.error_of, breaker)
         self._creation = Caller(PLATFORM, http, errors.creation_error_of, breaker)
         self._polling = Caller(PLATFORM, http, errors.polling_error_of, breaker)
-        self._login = Caller(PLATFORM, http, errors.login_error_of, breaker, is_login=True)
+        self.login = AmazonLogin(app, Caller(PLATFORM, http, errors.login_error_of, breaker, is_login=True))
         self._hosts = {region: f"{app.base_url}/{region}" for region in HOSTS} if app.base_url else HOSTS
-        self._token_url = (app.base_url or LOGIN_HOST) + TOKEN_PATH
 
     def close(self) -> None:
         """Close the connections."""
@@ -209,23 +205,9 @@ class AmazonAds:
         """Renew the access token, which lives for an hour; the refresh token may change."""
         if tokens.refresh_token is None:
             raise ReconnectRequired(PLATFORM, "gave this grant no refresh token: connect the account again")
-        form = {
-            "grant_type": "refresh_token",
-            "client_id": self._app.client_id,
-            "client_secret": self._app.client_secret.get_secret_value(),
-            "refresh_token": tokens.refresh_token.get_secret_value(),
-        }
-        request = self._http.build_request("POST", self._token_url, data=form)
-        body = self._login.send(request, Subject(endpoint="token")).body
-        seconds: int = read.field(body, "expires_in", int)
-        if not 0 < seconds <= LONGEST_LIFE_SECONDS:
-            raise read.invalid("expires_in")
-        refresh_token = read.optional(body, "refresh_token", str)
-        return GrantTokens(
-            access_token=SecretStr(read.text(body, "access_token")),
-            refresh_token=SecretStr(refresh_token) if refresh_token else tokens.refresh_token,
-            expires_in=timedelta(seconds=seconds),
-        )
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()}
+        renewed = tokens_of(self.login.ask(form))
+        return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})
 
     # -- calls --------------------------------------------------------------------------------------------------------
 

@@ -82,6 +82,38 @@ class StaticToken:
         raise TokenRejected(self.platform, "the token is expired or not valid")
 
 
+class Login(Protocol):
+    """A platform's consent page, and the tokens for its answer.
+
+    `regions` names the regions that have a page of their own; on a platform with one page it holds one empty name.
+    `code_name` is the parameter of the answer that holds the code. `issuer` is the platform's `iss` (RFC 9207), if it
+    sends one. `loopback` is how the platform wants this machine to be named in a redirect.
+    """
+
+    regions: ClassVar[tuple[str, ...]]
+    code_name: ClassVar[str]
+    loopback: ClassVar[str]
+
+    @property
+    def issuer(self) -> str | None:
+        """The `iss` of the platform's answers; None if it sends none."""
+        ...
+
+    def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
+        """Return the address of the consent page. `challenge` is that of PKCE (RFC 7636, S256)."""
+        ...
+
+    def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
+        """Exchange the code of a consent for the tokens of a grant.
+
+        Raises:
+            ReconnectRequired: The code has expired, was used, or is not of this consent.
+            WrongRedirect: The redirect is not the one of the consent.
+            ScopeMissing: The user did not allow that we read ads.
+        """
+        ...
+
+
 @runtime_checkable
 class PlatformClient(Protocol):
     """One platform, for any grant. Threads can share it.
@@ -92,6 +124,11 @@ class PlatformClient(Protocol):
 
     platform: ClassVar[PlatformName]
     products: ClassVar[tuple[str, ...]]
+
+    @property
+    def login(self) -> Login:
+        """The platform's consent page."""
+        ...
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, each once; closed ones are marked."""

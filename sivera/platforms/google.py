@@ -11,11 +11,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 import httpx
-from pydantic import SecretStr
 
 from sivera.breaker import Breaker, Subject
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError, ReconnectRequired
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
+from sivera.platforms.base import AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import ads_error, oauth_error
 from sivera.platforms.google_json import (
@@ -29,6 +28,7 @@ from sivera.platforms.google_json import (
     total_of,
     zone_of,
 )
+from sivera.platforms.google_login import GoogleLogin, tokens_of
 from sivera.platforms.rows import read_rows, totals_of, unread
 from sivera.values import (
     AccountListing,
@@ -44,7 +44,6 @@ from sivera.values import (
 )
 
 API_URL = "https://googleads.googleapis.com"
-TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 API_VERSION = "v26"
 
 CHANGE_LIMIT = 10_000
@@ -99,9 +98,8 @@ class GoogleAds:
         self._app, self._http = app, http
         base = app.base_url.rstrip("/") if app.base_url else None
         self._customers_url = f"{base or API_URL}/{API_VERSION}/customers"
-        self._token_url = f"{base}/token" if base else TOKEN_URL
         self._ads = Caller(self.platform, http, ads_error, breaker)
-        self._oauth = Caller(self.platform, http, oauth_error, breaker, is_login=True)
+        self.login = GoogleLogin(app, Caller(self.platform, http, oauth_error, breaker, is_login=True))
 
     def close(self) -> None:
         """Close the connections."""
@@ -167,26 +165,9 @@ class GoogleAds:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
         if tokens.refresh_token is None:
             raise ReconnectRequired(self.platform, "this grant has no refresh token; connect the Google account again")
-        form = {
-            "grant_type": "refresh_token",
-            "client_id": self._app.client_id,
-            "client_secret": self._app.client_secret.get_secret_value(),
-            "refresh_token": tokens.refresh_token.get_secret_value(),
-        }
-        request = self._http.build_request("POST", self._token_url, data=form)
-        body = self._oauth.send(request, Subject(endpoint="token")).body
-        access, lifetime, refresh = (member(body, key) for key in ("access_token", "expires_in", "refresh_token"))
-        if not isinstance(access, str) or not access:
-            raise invalid("sent no access_token")
-        if type(lifetime) is not int or not 0 < lifetime <= LONGEST_LIFE_SECONDS:
-            raise invalid("sent an expires_in that is not a number of seconds")
-        if refresh is not None and (not isinstance(refresh, str) or not refresh):
-            raise invalid("sent a refresh_token that is not text")
-        return GrantTokens(
-            access_token=SecretStr(access),
-            refresh_token=SecretStr(refresh) if refresh else tokens.refresh_token,
-            expires_in=timedelta(seconds=lifetime),
-        )
+        body = self.login.ask({"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()})
+        renewed = tokens_of(body)
+        return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})
 
     def _accessible_customers(self, tokens: TokenSource) -> tuple[str, ...]:
         """Return the ids of the customers, including managers, that the grant's user can access directly."""

@@ -10,12 +10,15 @@ from sivera.errors import (
     InvalidReply,
     InvalidRequest,
     Misconfigured,
+    NoAdAccounts,
     PlatformError,
     ReconnectRequired,
+    ScopeMissing,
     Throttled,
     ThrottleScope,
     TokenRejected,
     Unavailable,
+    WrongRedirect,
 )
 from sivera.platforms.calling import Reply, seconds_from
 from sivera.platforms.google_json import member
@@ -47,7 +50,7 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "OAUTH_TOKEN_REVOKED": (GrantRevoked, "the user has revoked the access; connect the Google account again"),
     "OAUTH_TOKEN_DISABLED": _RECONNECT,
     "GOOGLE_ACCOUNT_DELETED": _RECONNECT,
-    "NOT_ADS_USER": (ReconnectRequired, "the Google account has no Google Ads account; connect one that has"),
+    "NOT_ADS_USER": (NoAdAccounts, "the Google account has no Google Ads account; connect one that has"),
     "TWO_STEP_VERIFICATION_NOT_ENROLLED": (ReconnectRequired, "the Google account must turn on 2-Step Verification"),
     "ADVANCED_PROTECTION_NOT_ENROLLED": (ReconnectRequired, "the Google account must turn on Advanced Protection"),
     "CUSTOMER_NOT_FOUND": (AccountInaccessible, "the account does not exist, or not yet"),
@@ -87,7 +90,7 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "DEADLINE_EXCEEDED": _UNAVAILABLE,
     # google.rpc.ErrorInfo: from the gateway before Google Ads
     "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (
-        ReconnectRequired,
+        ScopeMissing,
         "Google Ads access was not granted; connect again and allow it",
     ),
     "SERVICE_DISABLED": (Misconfigured, "the Google Ads API is not enabled in our Cloud project"),
@@ -98,6 +101,7 @@ OAUTH_VERDICTS: dict[str, Verdict] = {
     "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired; connect the Google account again"),
     "invalid_client": (Misconfigured, "the client id or secret is wrong; correct them"),
     "unauthorized_client": (Misconfigured, "our OAuth client may not use this grant; check client id and secret"),
+    "redirect_uri_mismatch": (WrongRedirect, "our OAuth client has not registered this redirect"),
     "deleted_client": (Misconfigured, "our OAuth client was deleted; set another one"),
     "unsupported_grant_type": (Misconfigured, "the token endpoint does not know the refresh grant; check the base URL"),
     "internal_failure": _UNAVAILABLE,

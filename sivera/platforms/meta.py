@@ -10,11 +10,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 import httpx
-from pydantic import SecretStr
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import InvalidRequest, PlatformError, ReconnectRequired
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
+from sivera.errors import InvalidRequest, PlatformError, ScopeMissing
+from sivera.platforms.base import AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.meta_errors import (
     ABOUT_ACCOUNT,
@@ -40,6 +39,7 @@ from sivera.platforms.meta_json import (
     object_of,
     total_of,
 )
+from sivera.platforms.meta_login import MetaLogin
 from sivera.platforms.meta_pages import Pager, Question, Rows, body_of, in_parts
 from sivera.platforms.rows import read_rows, totals_of
 from sivera.values import (
@@ -57,7 +57,6 @@ from sivera.values import (
 
 LIVE_HOST = "https://graph.facebook.com"
 BASE_PATH = "/v26.0"
-EXCHANGE_PATH = "/oauth/access_token"
 DEBUG_PATH = "/debug_token"
 ACCOUNTS_PATH = "/me/adaccounts"
 CAMPAIGNS_PATH = "/act_{account_id}/campaigns"
@@ -93,11 +92,13 @@ class MetaAds:
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
         self._app, self._http, self._breaker = app, http, breaker
-        self._base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
+        host = (app.base_url or LIVE_HOST).rstrip("/")
+        self._base = host + BASE_PATH
         account, user, self._oauth = (
             Caller(self.platform, http, partial(error_of, subject), breaker)
             for subject in (ABOUT_ACCOUNT, ABOUT_USER, ABOUT_TOKEN)
         )
+        self.login = MetaLogin(app, self._oauth, host, BASE_PATH)
         self._account = Pager(account, http, self._base, app.client_secret)
         self._user = Pager(user, http, self._base, app.client_secret)
 
@@ -109,7 +110,7 @@ class MetaAds:
         """List the ad accounts of the grant; closed ones are marked.
 
         Raises:
-            ReconnectRequired: The user lets our app read no ads.
+            ScopeMissing: The user lets our app read no ads.
         """
         question = Question(ACCOUNTS_PATH, {"fields": ",".join(ACCOUNT_FIELDS)}, Subject("accounts"), ("account_id",))
         listed = self._user.rows(tokens, question, ACCOUNTS_PER_PAGE)
@@ -118,7 +119,7 @@ class MetaAds:
         )
         data_access_ends, may_read_ads = self._data_access(tokens)
         if not listed.rows and not may_read_ads:
-            raise ReconnectRequired(self.platform, "has no permission of the user to read ads: connect again, allow it")
+            raise ScopeMissing(self.platform, "has no permission of the user to read ads: connect again, allow it")
         self._pause_if_busy(listed.usage)
         return AccountListing(accounts=tuple(accounts), left_out=left_out, data_access_ends=data_access_ends)
 
@@ -221,23 +222,8 @@ class MetaAds:
         Raises:
             ReconnectRequired: The token has expired or was revoked.
         """
-        params = {
-            "grant_type": "fb_exchange_token",
-            "client_id": self._app.client_id,
-            "client_secret": self._app.client_secret.get_secret_value(),
-            "fb_exchange_token": tokens.access_token.get_secret_value(),
-        }
-        body = body_of(self._oauth.send(self._http.build_request("GET", self._base + EXCHANGE_PATH, params=params)))
-        token, seconds = body.get("access_token"), body.get("expires_in", 0)
-        if not isinstance(token, str) or not token:
-            raise invalid("access_token")
-        if type(seconds) is not int or not 0 <= seconds <= LONGEST_LIFE_SECONDS:
-            raise invalid("expires_in")
-        return GrantTokens(
-            access_token=SecretStr(token),
-            refresh_token=tokens.refresh_token,
-            expires_in=timedelta(seconds=seconds) if seconds else None,
-        )
+        renewed = self.login.exchange(tokens.access_token)
+        return renewed.model_copy(update={"refresh_token": tokens.refresh_token})
 
     def _data_access(self, tokens: TokenSource) -> tuple[datetime | None, bool]:
         """Return when the grant's data access ends (None if Meta does not say), and whether it may read ads."""

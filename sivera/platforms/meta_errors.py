@@ -19,10 +19,12 @@ from sivera.errors import (
     Misconfigured,
     PlatformError,
     ReconnectRequired,
+    ScopeMissing,
     Throttled,
     ThrottleScope,
     TokenRejected,
     Unavailable,
+    WrongRedirect,
 )
 from sivera.platforms.calling import Reply, seconds_from
 from sivera.values import PlatformName
@@ -56,6 +58,10 @@ DELETED_REFUSED = 1815001
 """The subcode of a request for deleted objects where Meta does not list any."""
 NO_ALIAS = 803
 NO_ALIAS_PHRASE = "aliases you requested do not exist"
+
+CODE_REFUSED = frozenset({36007, 36008, 36009})
+CODE_PHRASE = "verification code"
+"""Refusals of a consent's code: expired, of another redirect, used (seen live by many; no page lists them)."""
 
 APP_REMOVED = 458
 ENDED_SESSIONS = {
@@ -91,8 +97,8 @@ class Meanings:
 
 
 ABOUT_ACCOUNT = Meanings(token=TokenRejected, permission=AccountInaccessible)
-ABOUT_USER = Meanings(token=TokenRejected, permission=ReconnectRequired)
-ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ReconnectRequired)
+ABOUT_USER = Meanings(token=TokenRejected, permission=ScopeMissing)
+ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ScopeMissing)
 
 
 class TooMuchData(Unavailable):
@@ -124,6 +130,9 @@ def _error(  # noqa: PLR0911 - one arm for each kind of error
     code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
     said = said if isinstance(said, str) else ""
     name = str(code) if subcode is None else f"{code}/{subcode}"
+    if subcode in CODE_REFUSED or CODE_PHRASE in said.lower():
+        kind = WrongRedirect if "redirect_uri" in said else ReconnectRequired
+        return kind(PlatformName.META, f"does not take the code of the consent{_quote(said)}", name)
     if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
         return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", name)
     if code in THROTTLES:

@@ -32,6 +32,7 @@ from sivera.platforms.tiktok_json import (
     metrics_of,
     total_of,
 )
+from sivera.platforms.tiktok_login import TikTokLogin
 from sivera.platforms.tiktok_pages import Api, ReportCut, data_of
 from sivera.values import (
     AccountListing,
@@ -107,9 +108,11 @@ class TikTokAds:
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
         self._app, self._http = app, http
-        base = (app.base_url or LIVE_HOST).rstrip("/") + BASE_PATH
+        host = (app.base_url or LIVE_HOST).rstrip("/")
+        base = host + BASE_PATH
         self._api = Api(base, Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker))
         self._oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker, is_login=True)
+        self.login = TikTokLogin(app, self._oauth, host, base)
 
     def close(self) -> None:
         """Close the connections."""

@@ -28,10 +28,10 @@ ERRORS: dict[type[PlatformError], frozenset[int]] = {
     Throttled: frozenset({40100, 40132, 61000}),
     Unavailable: frozenset({20001, 40200, 40201, 40202, 40700}),
     TokenRejected: frozenset({EXPIRED, REVOKED}),
-    ReconnectRequired: frozenset({40103, 40104, 40106, 40107, 40114, 40120, 40131, 40309}),
+    ReconnectRequired: frozenset({40103, 40104, 40106, 40107, 40110, 40114, 40120, 40131, 40309}),
     AccountInaccessible: frozenset({40001, 40003, 40013, 40300, 40301, 40302}),
     Misconfigured: frozenset(
-        {40006, 40051, 40101, 40110, 40112, 40113, 40115, 40116, 40117, 40118, 40124, 40125, 40130, 41000, 41001, 70001}
+        {40006, 40051, 40101, 40112, 40113, 40115, 40116, 40117, 40118, 40124, 40125, 40130, 41000, 41001, 70001}
     ),
 }
 """The codes of the SDK's `NumericErrorCodes` with a specific meaning; `error_of` handles the others."""

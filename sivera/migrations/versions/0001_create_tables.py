@@ -215,6 +215,14 @@ def upgrade() -> None:
         sa.Column("state_hash", sa.Text(), nullable=False),
         sa.Column("session_id", sa.BigInteger(), nullable=True),
         sa.Column("platform", sa.Text(), nullable=False),
+        sa.Column("team", sa.Text(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("region", sa.Text(), nullable=True),
+        sa.Column("redirect_uri", sa.Text(), nullable=True),
+        sa.Column("verifier", sa.LargeBinary(), nullable=True),
+        sa.Column("browser_hash", sa.Text(), nullable=True),
+        sa.Column("link_hash", sa.Text(), nullable=True),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_oauth_states_session_id_sessions"),
@@ -223,6 +231,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_oauth_states_expires_at_id", "oauth_states", ["expires_at", "id"], unique=False)
     op.create_index("ix_oauth_states_session_id", "oauth_states", ["session_id"], unique=False)
+    op.create_index(
+        "uq_oauth_states_used_link",
+        "oauth_states",
+        ["link_hash"],
+        unique=True,
+        postgresql_where=sa.text("used_at IS NOT NULL"),
+    )
     op.create_table(
         "token_refresh_logs",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

@@ -1,7 +1,7 @@
 """A renewal: its journal, its lease, the effect of a failure on the grant, and tokens that are never lost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -228,7 +228,9 @@ def test_a_doubt_that_was_resolved_is_no_evidence_later(stage: Stage, world: Wor
 
 def test_what_is_not_the_grant_s_fault_never_marks_it(due: Due, world: World) -> None:
     client = due.stage.client(AMAZON)
-    client._app = client._app.model_copy(update={"client_secret": SecretStr("another")})  # type: ignore[attr-defined]
+    login = client.login
+    another = login.app.model_copy(update={"client_secret": SecretStr("another")})  # type: ignore[attr-defined]
+    client.login = replace(login, app=another)  # type: ignore[misc, type-var]
     with pytest.raises(Misconfigured):
         due.source().current()
     due.stage.client.cache_clear()

@@ -21,8 +21,10 @@ from sivera.errors import (
     InvalidRequest,
     LeftAlone,
     Misconfigured,
+    NoAdAccounts,
     PlatformError,
     ReconnectRequired,
+    ScopeMissing,
     Throttled,
     ThrottleScope,
     TokenRejected,
@@ -72,8 +74,8 @@ def gateway_error(status: int, reason: str) -> Any:
 GOOGLE_FAILURES: dict[tuple[int, Kind], str] = {
     (401, TokenRejected): "OAUTH_TOKEN_EXPIRED OAUTH_TOKEN_INVALID A_CODE_OF_TOMORROW",
     (401, GrantRevoked): "OAUTH_TOKEN_REVOKED",
-    (401, ReconnectRequired): "OAUTH_TOKEN_DISABLED GOOGLE_ACCOUNT_DELETED NOT_ADS_USER "
-    "TWO_STEP_VERIFICATION_NOT_ENROLLED ADVANCED_PROTECTION_NOT_ENROLLED",
+    (401, ReconnectRequired): "OAUTH_TOKEN_DISABLED GOOGLE_ACCOUNT_DELETED ADVANCED_PROTECTION_NOT_ENROLLED",
+    (401, NoAdAccounts): "NOT_ADS_USER",
     (401, AccountInaccessible): "CUSTOMER_NOT_FOUND",
     (403, AccountInaccessible): "USER_PERMISSION_DENIED CUSTOMER_NOT_ENABLED A_CODE_OF_TOMORROW",
     (403, Misconfigured): "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION PROJECT_DISABLED DEVELOPER_TOKEN_NOT_APPROVED "
@@ -102,7 +104,7 @@ def test_failures_of_google_ads(status: int, kind: Kind, code: str) -> None:
         (401, gateway_error(401, "ACCESS_TOKEN_EXPIRED"), TokenRejected),
         (401, None, TokenRejected),
         (403, gateway_error(403, "SERVICE_DISABLED"), Misconfigured),
-        (403, gateway_error(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), ReconnectRequired),
+        (403, gateway_error(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), ScopeMissing),
         (400, {"error": {"code": 400, "message": "Invalid JSON payload received."}}, InvalidRequest),
         (400, {"error": "a shape of tomorrow"}, InvalidRequest),
         (400, {"error": {"details": ["text", {"errors": ["text", {"errorCode": "text"}]}]}}, InvalidRequest),
@@ -181,9 +183,9 @@ META_ERRORS: list[tuple[dict[str, Any], int, Meanings, Kind]] = [
     ({"code": 270, "message": "not allowed for apps with development access"}, 400, ABOUT_ACCOUNT, Misconfigured),
     ({"code": 2635, "message": "You are calling a deprecated version"}, 400, ABOUT_ACCOUNT, Misconfigured),
     ({"code": 10, "message": "Application does not have permission"}, 403, ABOUT_ACCOUNT, AccountInaccessible),
-    ({"code": 10, "message": "Application does not have permission"}, 403, ABOUT_USER, ReconnectRequired),
+    ({"code": 10, "message": "Application does not have permission"}, 403, ABOUT_USER, ScopeMissing),
     ({"code": 200, "message": "Ad account owner has NOT grant"}, 403, ABOUT_ACCOUNT, AccountInaccessible),
-    ({"code": 294, "message": "requires the extended permission"}, 400, ABOUT_USER, ReconnectRequired),
+    ({"code": 294, "message": "requires the extended permission"}, 400, ABOUT_USER, ScopeMissing),
     ({"code": 100, "error_subcode": 33, "message": "Unsupported"}, 400, ABOUT_ACCOUNT, AccountInaccessible),
     ({"code": 4, "message": "Application request limit reached"}, 403, ABOUT_ACCOUNT, Throttled),
     ({"code": 4, "error_subcode": 1504022, "message": "too many calls"}, 400, ABOUT_ACCOUNT, Throttled),
@@ -348,6 +350,7 @@ def refused(code: Any, message: str = "no") -> dict[str, Any]:
         ("INVALID_CORE_USER", ReconnectRequired, ReconnectRequired),
         ("INVALID_REFRESH_TOKEN", ReconnectRequired, ReconnectRequired),
         ("ADVERTISER_LOGOUT", ReconnectRequired, ReconnectRequired),
+        ("AUTH_CODE_ERROR", ReconnectRequired, ReconnectRequired),
         ("SCOPE_TT_USER_OAUTH_FAILED", ReconnectRequired, ReconnectRequired),
         ("PERMISSION_ERROR", AccountInaccessible, Misconfigured),
         ("ADVERTISER_NOT_EXIST", AccountInaccessible, Misconfigured),
@@ -359,8 +362,7 @@ def refused(code: Any, message: str = "no") -> dict[str, Any]:
                 Unavailable: "GENERAL_TASK_ERROR WRITE_CONFLICT RPC_VALIDATION_ERROR SYS_ERROR SYS_TIMEOUT "
                 "STATISTICS_ERROR RDS_TIMEOUT_ERROR MAINTENANCE",
                 InvalidRequest: "PARAM_ERROR ROUTE_NOT_FOUND",
-                Misconfigured: "AUTH_CODE_ERROR APP_FORBIDDEN NOT_IN_WHITELIST DEVELOPER_REJECTED "
-                "DEVELOPER_NO_PERMISSION",
+                Misconfigured: "APP_FORBIDDEN NOT_IN_WHITELIST DEVELOPER_REJECTED DEVELOPER_NO_PERMISSION",
             }.items()
             for name in names.split()
         ),

@@ -20,6 +20,7 @@ from sivera.errors import (
     Misconfigured,
     PlatformError,
     ReconnectRequired,
+    ScopeMissing,
     Throttled,
     ThrottleScope,
     Unavailable,
@@ -374,9 +375,8 @@ def test_a_token_that_is_not_described_costs_no_account(desk: Desk, fault: Fault
 def test_a_user_who_lets_us_read_no_ads_must_allow_it(new_desk: NewDesk) -> None:
     desk = new_desk(META, accounts=0)
     assert desk.client.list_accounts(desk.tokens).accounts == ()
-    body = {"data": {"is_valid": True, "scopes": ["public_profile"]}}
-    desk.world.faults.add(Fault(FaultKind.BODY, META, "debug", status=200, value=body))
-    with refused(ReconnectRequired, "permission"):
+    desk.grant.may_read_ads = False
+    with refused(ScopeMissing, "permission"):
         desk.client.list_accounts(desk.tokens)
 
 

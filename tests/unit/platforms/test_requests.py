@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from sivera.breaker import Breaker
+from sivera.grants.consent import challenge_of
 from sivera.platforms import CLIENTS
 from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.calling import new_http_client
 from sivera.platforms.checking import Checker
 from sivera.platforms.recording import Exchange, Recorder
 from sivera.values import Period, PlatformName
+from tests.consents import REDIRECT, answered
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Desk, app_at
 
@@ -93,6 +96,9 @@ def sent_by(desk: Desk) -> list[Exchange]:
         list(client.read_metrics(desk.tokens, account, WINDOW))
         client.read_totals(desk.tokens, account, WINDOW)
     client.renew(desk.tokens.tokens)
+    login = client.login
+    page = login.consent_url(REDIRECT, "state", challenge_of("verifier"), login.regions[0])
+    login.redeem(httpx.URL(answered(page)).params[login.code_name], REDIRECT, "verifier", login.regions[0])
     client.close()
     return sent + recorder.exchanges
 

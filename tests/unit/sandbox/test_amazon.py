@@ -73,7 +73,7 @@ class Amazon:
         form = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET} | changes
         if "refresh_token" not in form:
             form["refresh_token"] = self.world.issue_refresh(self.grant)
-        return self.http.post(f"{self.url}/amazon/auth/o2/token", data=form, timeout=PATIENCE_SECONDS)
+        return self.http.post(f"{self.url}/amazon/na/auth/o2/token", data=form, timeout=PATIENCE_SECONDS)
 
     def ask(self, product: str = "SP", days: int = 20, until: date = TODAY, **changes: Any) -> requests.Response:
         attributed = ["purchases14d", "sales14d"] if product == "SP" else ["purchases", "sales"]

@@ -263,7 +263,7 @@ def test_trouble_is_an_internal_error(caller: Caller, status: int) -> None:
 @pytest.mark.parametrize(
     ("form", "status", "error"),
     [
-        ({"grant_type": "authorization_code"}, 400, "unsupported_grant_type"),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
         ({"client_id": "other"}, 401, "invalid_client"),
         ({"client_secret": "other"}, 401, "invalid_client"),
         ({"refresh_token": ""}, 400, "invalid_request"),

@@ -1,0 +1,182 @@
+"""The consent pages of the platforms: a plain page with 'Allow' and 'Deny', and codes that work once.
+
+Each platform has a `Dialect`. Whoever opens the page logs in as one of the world's grants, or as a new user. A redirect
+to this machine is always registered, so that the demo needs no settings; others are in `world.redirects`.
+"""
+
+import base64
+import hashlib
+import html
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from urllib.parse import urlencode, urlsplit
+
+from starlette.datastructures import QueryParams
+
+from sandbox.http import Call, Reply
+from sandbox.world import CLIENT_ID, Grant, World
+from sivera.values import PlatformName
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NEW_USER, NO_ACCOUNTS = "new", "none"
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>body {{ font: 16px/1.5 system-ui; max-width: 34em; margin: 4em auto; padding: 0 1em }}
+button {{ font: inherit; padding: .4em 1.4em; margin-right: .6em }}</style>
+<h1>{title}</h1>{body}</html>"""
+FORM = """<p>This is the sandbox, not {platform}. The application <b>{client}</b> asks to read ads.</p>
+<form method="post"><p><label>Log in as <select name="user">{users}</select></label></p>
+<p><label><input type="checkbox" name="ads" checked> It may read my ads</label></p>
+<p><button name="answer" value="allow">Allow</button><button name="answer" value="deny">Deny</button></p></form>"""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a platform's consent page is asked, and how it answers.
+
+    `sends` are the names under which it sends the code, `denial` what it sends for a 'no'. `has_issuer` says
+    whether it sends `iss` (RFC 9207).
+    """
+
+    platform: PlatformName
+    path: str
+    lifetime: timedelta
+    scope: str = ""
+    needs: frozenset[str] = frozenset({"client_id", "redirect_uri", "response_type", "scope"})
+    knows: frozenset[str] = frozenset({"state"})
+    client_name: str = "client_id"
+    sends: tuple[str, ...] = ("code",)
+    denial: Mapping[str, str] = field(default_factory=lambda: {"error": "access_denied"})
+    prefix: str = ""
+    fragment: str = ""
+    has_issuer: bool = False
+
+
+@dataclass
+class Code:
+    """A code that was given to a redirect, for the tokens of a grant."""
+
+    grant: Grant
+    redirect_uri: str
+    challenge: str | None
+    region: str
+    expires: datetime
+    used: bool = False
+
+
+class CodeRefused(Exception):
+    """A code is not redeemed; the first argument says why: unknown, expired, used, redirect or verifier."""
+
+
+class ConsentPages:
+    """A platform's consent page, and the codes that it gave."""
+
+    def __init__(self, world: World, dialect: Dialect) -> None:
+        self.world, self.dialect = world, dialect
+        self._codes: dict[str, Code] = {}
+
+    def show(self, call: Call) -> Reply:
+        """Show the page; a request that is wrong ends here or goes back to its redirect, as RFC 6749, 4.1.2.1 says."""
+        if (refusal := self._refusal(call)) is not None:
+            return refusal
+        grants = [grant for grant in self.world.grants.values() if grant.platform is self.dialect.platform]
+        users = [(NEW_USER, "a new user with two ad accounts"), (NO_ACCOUNTS, "a new user without an ad account")]
+        users += [(str(grant.id), f"user {grant.id} ({len(grant.account_ids)} ad accounts)") for grant in grants]
+        options = "".join(f'<option value="{value}">{text}</option>' for value, text in users)
+        client = html.escape(call.query[self.dialect.client_name])
+        return _page("Allow access?", FORM.format(platform=self._name, client=client, users=options))
+
+    def decide(self, call: Call) -> Reply:
+        """Send the browser back with a code, or with the denial."""
+        if (refusal := self._refusal(call)) is not None:
+            return refusal
+        if call.form.get("answer") != "allow":
+            return self._back(call, self.dialect.denial)
+        grant = self._grant(call.form.get("user", NEW_USER))
+        grant.may_read_ads = "ads" in call.form
+        code = self.dialect.prefix + secrets.token_urlsafe(24)
+        self._codes[code] = Code(
+            grant,
+            call.query["redirect_uri"],
+            call.query.get("code_challenge"),
+            call.path.get("region", ""),
+            self.world.clock.now() + self.dialect.lifetime,
+        )
+        return self._back(call, dict.fromkeys(self.dialect.sends, code))
+
+    def redeem(self, text: str, redirect_uri: str | None, verifier: str | None = None, region: str = "") -> Grant:
+        """Return the grant that a code stands for; it is used up.
+
+        Raises:
+            CodeRefused: It is not of this redirect, this verifier or this region, or it has expired or was used.
+        """
+        code = self._codes.get(text)
+        if code is None or code.region != region:
+            raise CodeRefused("unknown")
+        if code.used:
+            raise CodeRefused("used")
+        if code.expires <= self.world.clock.now():
+            raise CodeRefused("expired")
+        if redirect_uri is not None and redirect_uri != code.redirect_uri:
+            raise CodeRefused("redirect")
+        if code.challenge is not None and _challenge(verifier or "") != code.challenge:
+            raise CodeRefused("verifier")
+        code.used = True
+        return self.world.log_in(code.grant.id)
+
+    @property
+    def _name(self) -> str:
+        return self.dialect.platform.value.title()
+
+    def _refusal(self, call: Call) -> Reply | None:
+        """Return the answer to a request that is wrong: never to a redirect that is not registered."""
+        query = call.query
+        if query.get(self.dialect.client_name) != CLIENT_ID:
+            return _page("Error: invalid_client", "<p>The application is not known.</p>", 401)
+        redirect = query.get("redirect_uri", "")
+        if urlsplit(redirect).hostname not in LOOPBACK and redirect not in self.world.redirects:
+            words = f"<p>The redirect {html.escape(redirect)} is not registered with the application.</p>"
+            return _page("Error 400: redirect_uri_mismatch", words, 400)
+        missing = sorted(name for name in self.dialect.needs if not query.get(name))
+        unknown = sorted(query.keys() - self.dialect.needs - self.dialect.knows - {self.dialect.client_name})
+        checks = (
+            (not missing, "invalid_request", f"Missing: {missing}"),
+            (not unknown and not _is_repeated(query), "invalid_request", f"Unknown or repeated: {unknown}"),
+            (query.get("response_type", "code") == "code", "unsupported_response_type", "It must be code."),
+            (query.get("scope", self.dialect.scope) == self.dialect.scope, "invalid_scope", "It is not approved."),
+            (
+                "code_challenge" not in query or query.get("code_challenge_method") == "S256",
+                "invalid_request",
+                "code_challenge_method must be S256",
+            ),
+        )
+        return next((self._error(call, error, words) for is_right, error, words in checks if not is_right), None)
+
+    def _error(self, call: Call, error: str, description: str) -> Reply:
+        return self._back(call, {"error": error, "error_description": description})
+
+    def _back(self, call: Call, answer: Mapping[str, str]) -> Reply:
+        more = {"state": call.query["state"]} if "state" in call.query else {}
+        if self.dialect.has_issuer:
+            more["iss"] = f"http://{call.headers['host']}{call.url.partition(self.dialect.path)[0]}"
+        url = f"{call.query['redirect_uri']}?{urlencode({**answer, **more})}{self.dialect.fragment}"
+        return Reply(b"", 302, {"Location": url, "Cache-Control": "no-store"})
+
+    def _grant(self, user: str) -> Grant:
+        if user in (NEW_USER, NO_ACCOUNTS):
+            return self.world.add_grant(self.dialect.platform, accounts=2 if user == NEW_USER else 0)
+        return self.world.grants[int(user)]
+
+
+def _challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+
+
+def _is_repeated(query: Mapping[str, str]) -> bool:
+    return isinstance(query, QueryParams) and len(query.multi_items()) != len(query.keys())
+
+
+def _page(title: str, body: str, status: int = 200) -> Reply:
+    content = PAGE.format(title=html.escape(title), body=body).encode()
+    return Reply(content, status, {"Cache-Control": "no-store"}, "text/html; charset=utf-8")

@@ -1,0 +1,256 @@
+"""Connecting a grant by a consent in the browser, over the sandbox's consent pages."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.orm import Session
+
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import World
+from sivera.accounts.queries import accounts_of
+from sivera.errors import ConfigurationError, ReconnectRequired, WrongRedirect
+from sivera.grants.consent import Connected, begin, challenge_of, finish
+from sivera.grants.refusals import SENTENCES, ConsentRefused, Refusal
+from sivera.values import PlatformName
+from tests.consents import REDIRECT, answered
+from tests.stage import Stage
+
+GOOGLE, META, AMAZON, TIKTOK = PlatformName
+
+each_platform = pytest.mark.parametrize("platform", PlatformName)
+
+
+def begun(stage: Stage, platform: PlatformName = GOOGLE, **more: str) -> str:
+    options = {"team": "Hanok", "redirect_uri": REDIRECT} | more
+    return begin(stage.engine, stage.keyring, stage.client(platform), **options)
+
+
+def finished(stage: Stage, answer: str, browser: str | None = None) -> Connected:
+    return finish(stage.engine, stage.keyring, stage.client, answer, browser=browser, notify=stage.notify)
+
+
+def refusal_of(stage: Stage, answer: str, browser: str | None = None) -> Refusal:
+    """Finish a consent that is refused; nothing may be stored, and no secret told."""
+    before = stage.rows("SELECT id FROM platform_credentials"), stage.rows("SELECT id FROM teams")
+    with pytest.raises(ConsentRefused) as refused:
+        finished(stage, answer, browser)
+    assert before == (stage.rows("SELECT id FROM platform_credentials"), stage.rows("SELECT id FROM teams"))
+    assert str(refused.value).startswith(SENTENCES[refused.value.why])
+    parameters = httpx.URL(answer).params
+    assert not [
+        name
+        for name in ("code", "auth_code", "state")
+        if len(v := parameters.get(name, "")) > 9 and v in str(refused.value)
+    ]
+    return refused.value.why
+
+
+def error_answer(page: str, **error: str) -> str:
+    """Return the answer that a platform would give to the consent of a page."""
+    return str(httpx.URL(REDIRECT, params={"state": httpx.URL(page).params["state"], **error}))
+
+
+@each_platform
+def test_a_consent_connects_a_grant_with_all_its_accounts(stage: Stage, world: World, platform: PlatformName) -> None:
+    connected = finished(stage, answered(begun(stage, platform, name="second")))
+    assert (connected.platform, connected.team, connected.name) == (platform, "Hanok", "second")
+    grant = max(world.grants.values(), key=lambda each: each.id)
+    with Session(stage.engine) as session:
+        carried = {account.external_id for account in accounts_of(session, connected.connection.credential_id)}
+    assert carried == set(grant.account_ids)
+    assert stage.tokens(platform, connected.connection.credential_id).current()
+    (row,) = stage.rows("SELECT expires_at - now() AS life FROM platform_credentials")
+    assert row.life is None or row.life < timedelta(days=61)
+    assert (platform is META) is (row.life is not None and row.life > timedelta(days=59)), "Meta's token is exchanged"
+
+
+@each_platform
+def test_a_second_consent_replaces_the_tokens_and_brings_waiting_accounts_back(
+    stage: Stage, world: World, platform: PlatformName
+) -> None:
+    first = finished(stage, answered(begun(stage, platform))).connection
+    (grant,) = world.grants.values()
+    stage.execute("UPDATE ad_accounts SET consecutive_failures = 9, next_attempt_at = now() + interval '1 day'")
+    world.revoke_grant(grant.id)
+    again = finished(stage, answered(begun(stage, platform), user=str(grant.id))).connection
+    assert again == first
+    (row,) = stage.rows("SELECT count(*) AS waiting FROM ad_accounts WHERE next_attempt_at > now()")
+    assert row.waiting == 0
+    assert stage.tokens(platform, again.credential_id).current()
+
+
+def test_neither_state_nor_verifier_is_stored_in_plain(stage: Stage) -> None:
+    page = httpx.URL(begun(stage, browser="cookie", link="link")).params
+    (row,) = stage.rows("SELECT * FROM oauth_states")
+    assert not {page["state"], "cookie", "link", page["code_challenge"]} & {*map(str, row)}
+    assert row.verifier[0] == 1
+    assert len(row.verifier) > 64
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@each_platform
+def test_each_platform_refuses_in_its_own_way(stage: Stage, world: World, platform: PlatformName) -> None:
+    denied = answered(begun(stage, platform), "deny")
+    assert refusal_of(stage, denied) is Refusal.DENIED
+    assert refusal_of(stage, denied) is Refusal.STATE_USED
+    assert refusal_of(stage, answered(begun(stage, platform), user="none")) is Refusal.NO_ACCOUNTS
+    for operation in ("token", "validate" if platform is TIKTOK else "accounts"):
+        answer = answered(begun(stage, platform))
+        world.faults.add(Fault(FaultKind.STATUS, platform, operation))
+        assert refusal_of(stage, answer) is Refusal.PLATFORM_FAILED
+        world.faults.clear()
+    late = answered(begun(stage, platform))
+    world.clock.advance(timedelta(minutes=61))
+    assert refusal_of(stage, late) is Refusal.CODE_REFUSED
+    answer = answered(begun(stage, platform))
+    login = stage.client(platform).login
+    wrong = login.app.model_copy(update={"client_secret": SecretStr("another")})  # type: ignore[attr-defined]
+    stage.client(platform).login = replace(login, app=wrong)  # type: ignore[misc, type-var]
+    assert refusal_of(stage, answer) is Refusal.APP_REFUSED
+    reply = httpx.get(begun(stage, platform, redirect_uri="https://attacker.example/callback"))
+    assert reply.status_code == 400
+    assert "not registered" in reply.text
+    assert "location" not in reply.headers
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, META])
+def test_a_user_has_to_let_us_read_ads(stage: Stage, platform: PlatformName) -> None:
+    assert refusal_of(stage, answered(begun(stage, platform), ads=False)) is Refusal.SCOPE_MISSING
+
+
+def test_a_platform_may_answer_with_an_error(stage: Stage) -> None:
+    for error, why in {
+        "unauthorized_client": Refusal.APP_REFUSED,
+        "invalid_scope": Refusal.APP_REFUSED,
+        "admin_policy_enforced": Refusal.APP_REFUSED,
+        "redirect_uri_mismatch": Refusal.WRONG_REDIRECT,
+        "server_error": Refusal.PLATFORM_FAILED,
+        "something_new": Refusal.PLATFORM_FAILED,
+    }.items():
+        answer = error_answer(begun(stage), error=error, error_description="\x1b[31mNo,\n" + "no" * 500)
+        with pytest.raises(ConsentRefused) as refused:
+            finished(stage, answer)
+        assert refused.value.why is why
+        assert refused.value.detail.startswith("google: [31mNo, nono")
+        assert len(refused.value.detail) <= 150
+
+
+# -- attacks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_state_of_nobody_is_refused(stage: Stage) -> None:
+    page = begun(stage)
+    answer = answered(page)
+    state = httpx.URL(page).params["state"]
+    assert refusal_of(stage, f"{REDIRECT}?code=4/0A") is Refusal.STATE_UNKNOWN
+    assert refusal_of(stage, answer.replace(state, "made-up")) is Refusal.STATE_UNKNOWN
+    assert refusal_of(stage, f"{answer}&state={state}") is Refusal.STATE_UNKNOWN, "twice: RFC 6749, 3.1"
+    stage.execute(
+        "INSERT INTO oauth_states (state_hash, platform, expires_at) SELECT :hash, 'google', 'infinity'",
+        hash="of the web application",
+    )
+    assert finished(stage, answer)
+
+
+def test_a_state_ends_after_ten_minutes_by_the_clock_of_the_database(stage: Stage) -> None:
+    answer = answered(begun(stage))
+    (row,) = stage.rows("SELECT expires_at - created_at AS life FROM oauth_states")
+    assert row.life == timedelta(minutes=10)
+    stage.execute("UPDATE oauth_states SET expires_at = now()")
+    assert refusal_of(stage, answer) is Refusal.STATE_EXPIRED
+
+
+def test_an_answer_works_once_even_if_it_comes_twice_at_the_same_time(stage: Stage) -> None:
+    answer = answered(begun(stage))
+
+    def attempt(_: int) -> Refusal | None:
+        try:
+            finished(stage, answer)
+        except ConsentRefused as refused:
+            return refused.why
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        assert sorted(map(str, pool.map(attempt, range(4)))) == ["None", *["state_used"] * 3]
+
+
+def test_the_answer_to_another_browser_is_refused_and_stays_good_for_the_right_one(stage: Stage) -> None:
+    """Login CSRF: an attacker's answer, sent to a victim."""
+    answer = answered(begun(stage, browser="the attacker's"))
+    assert refusal_of(stage, answer, "the victim's") is Refusal.OTHER_BROWSER
+    assert refusal_of(stage, answer) is Refusal.OTHER_BROWSER
+    assert finished(stage, answer, "the attacker's")
+
+
+def test_the_answer_of_another_platform_is_refused(stage: Stage) -> None:
+    """Mix-up (RFC 9700, 4.4)."""
+    changes: list[Callable[[str], str]] = [
+        lambda answer: answer.replace("/callback", "/other"),
+        lambda answer: answer.replace("http://", "https://", 1),
+        lambda answer: str(httpx.URL(answer).copy_set_param("iss", "https://attacker.example")),
+        lambda answer: answer.replace("code=", "auth_code="),
+    ]
+    for change in changes:
+        assert refusal_of(stage, change(answered(begun(stage)))) is Refusal.OTHER_PLATFORM
+
+
+@each_platform
+def test_a_code_of_another_platform_or_of_another_consent_is_worth_nothing(
+    stage: Stage, platform: PlatformName
+) -> None:
+    """Code injection (RFC 9700, 4.5): PKCE and the platform bind a code to its consent."""
+    other = TIKTOK if platform is not TIKTOK else GOOGLE
+    name = stage.client(platform).login.code_name
+    stolen = httpx.URL(answered(begun(stage, other))).params["code"]
+    assert refusal_of(stage, error_answer(begun(stage, platform), **{name: stolen})) is Refusal.CODE_REFUSED
+    if platform in (GOOGLE, AMAZON):
+        stolen = httpx.URL(answered(begun(stage, platform))).params["code"]
+        assert refusal_of(stage, error_answer(begun(stage, platform), code=stolen)) is Refusal.CODE_REFUSED
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, META])
+def test_a_code_is_only_for_the_redirect_of_its_consent(stage: Stage, platform: PlatformName) -> None:
+    login = stage.client(platform).login
+    page = login.consent_url(REDIRECT, "state", challenge_of("v"))
+    with pytest.raises(WrongRedirect):
+        login.redeem(httpx.URL(answered(page)).params["code"], f"{REDIRECT}/other", "v")
+
+
+def test_a_code_of_one_region_is_not_for_another(stage: Stage) -> None:
+    login = stage.client(AMAZON).login
+    code = httpx.URL(answered(login.consent_url(REDIRECT, "state", challenge_of("v"), "eu"))).params["code"]
+    with pytest.raises(ReconnectRequired):
+        login.redeem(code, REDIRECT, "v", "na")
+    assert login.redeem(code, REDIRECT, "v", "eu")
+    assert finished(stage, answered(begun(stage, AMAZON, region="fe"))).connection.account_ids
+
+
+def test_a_link_leads_to_one_grant(stage: Stage) -> None:
+    first, second = begun(stage, link="a"), begun(stage, link="a")
+    other = begun(stage, link="b")
+    assert refusal_of(stage, answered(begun(stage, link="a"), "deny")) is Refusal.DENIED
+    assert finished(stage, answered(first))
+    assert refusal_of(stage, answered(second)) is Refusal.LINK_USED
+    with pytest.raises(ConsentRefused, match="link was used before"):
+        begun(stage, link="a")
+    assert finished(stage, answered(other))
+    (row,) = stage.rows("SELECT max(expires_at) - now() > interval '23 hours' AS is_kept FROM oauth_states")
+    assert row.is_kept
+
+
+def test_what_cannot_be_a_redirect_or_a_region_is_named(stage: Stage) -> None:
+    for redirect in ("http://example.com/", "https://example.com/?next=/", "https://a@example.com/", "https://", "/"):
+        with pytest.raises(ConfigurationError, match=f"'{re.escape(redirect)}' cannot be a redirect"):
+            begun(stage, redirect_uri=redirect)
+    for platform, known in ((GOOGLE, "none"), (AMAZON, "na, eu, fe")):
+        with pytest.raises(ConfigurationError, match=f"no region 'moon' to log in to; it has: {known}"):
+            begun(stage, platform, region="moon")
+    assert stage.rows("SELECT 1 FROM oauth_states") == []
