@@ -18,7 +18,6 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import anyio.to_thread
-from sivera.grants.refusals import ConsentRefused, Refusal
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -37,6 +36,7 @@ from sivera.database import open_engine
 from sivera.errors import ConfigurationError
 from sivera.grants import consent
 from sivera.grants.links import CALLBACK, callback_of, read_link
+from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.platforms.base import PlatformClient
 from sivera.values import PlatformName, Value
 from tasks.resources import notify
@@ -126,6 +126,7 @@ class ConnectPages:
         with self.tools() as tools:
             with Session(tools.engine) as session:
                 name = read_link(tools.keyring, link, platform=platform, team=team, now=read_clock(session))
+                consent.check_unused(session, link, platform)
             client = tools.client(platform)
             form = dict(parse_qsl(body.decode("ascii", errors="replace")))
             # A page elsewhere can send this form, but does not know the cookie (CSRF).

@@ -3,28 +3,28 @@
 import html
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from sivera.grants.consent import LINK_LIFE
-from sivera.grants.refusals import Refusal
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 
 from ops.api import connect_page
 from ops.api.connect import HEADERS, ConnectPages, Tools
 from sandbox.server import serve
-from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
+from sivera.grants.consent import LINK_LIFE
 from sivera.grants.links import callback_of, make_link
+from sivera.grants.refusals import Refusal
 from sivera.values import PlatformName
-from tests.conftest import Stageable
+from tests.conftest import PATIENCE_SECONDS, Stageable
+from tests.consents import answered
 from tests.stage import Stage
 
 TEAM = 'Hanok <b>"&'
@@ -34,9 +34,8 @@ HANGUL = re.compile("[가-힣]")
 class Visitor:
     """A browser, and the link that its user was sent."""
 
-    def __init__(self, stage: Stage, url: str, language: str = "en-GB,en;q=0.8,ko;q=0.5") -> None:
-        self.stage, self.url = stage, url
-        self.http = httpx.Client(headers={"Accept-Language": language})
+    def __init__(self, stage: Stage, url: str, http: httpx.Client) -> None:
+        self.stage, self.url, self.http = stage, url, http
         self.seen: list[httpx.Response] = []
 
     def link(self, platform: PlatformName = PlatformName.GOOGLE, age: timedelta = timedelta(), **more: Any) -> str:
@@ -59,18 +58,13 @@ class Visitor:
         assert target, self.seen[-1].text
         return html.unescape(target[1])
 
-    def consent(self, page: str, answer: str = "allow", user: str = "new", ads: str | None = "on") -> str:
-        """Answer the platform; return where it sends the browser."""
-        form = {"answer": answer, "user": user} | ({"ads": ads} if ads else {})
-        return httpx.post(page, data=form).headers["location"]
-
     def end(self, answer: str) -> httpx.Response:
         """Come back from the platform; return the last page."""
         response = self.get(answer)
         return self.get(response.headers["location"]) if response.is_redirect else response
 
     def connect(self, link: str, **form: str) -> httpx.Response:
-        return self.end(self.consent(self.begin(link, **form)))
+        return self.end(answered(self.begin(link, **form)))
 
 
 @pytest.fixture
@@ -88,8 +82,20 @@ def url(stage: Stage) -> Iterator[str]:
 
 
 @pytest.fixture
-def visitor(stage: Stage, url: str) -> Visitor:
-    return Visitor(stage, url)
+def visit(stage: Stage, url: str) -> Iterator[Callable[..., Visitor]]:
+    """Opens another browser."""
+    with ExitStack() as stack:
+
+        def visit(language: str = "en-GB,en;q=0.8,ko;q=0.5") -> Visitor:
+            http = httpx.Client(headers={"Accept-Language": language}, timeout=PATIENCE_SECONDS)
+            return Visitor(stage, url, stack.enter_context(http))
+
+        yield visit
+
+
+@pytest.fixture
+def visitor(visit: Callable[..., Visitor]) -> Visitor:
+    return visit()
 
 
 def states(stage: Stage) -> int:
@@ -98,15 +104,15 @@ def states(stage: Stage) -> int:
 
 @pytest.mark.parametrize("platform", PlatformName)
 def test_a_user_connects_with_two_clicks_and_nothing_leaks(
-    stage: Stage, world: World, visitor: Visitor, platform: PlatformName, caplog: pytest.LogCaptureFixture
+    stage: Stage, visitor: Visitor, platform: PlatformName, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="sivera")
     link = visitor.link(platform)
     page = visitor.begin(link)
-    answer = visitor.consent(page)
+    answer = answered(page)
     done = visitor.end(answer)
-    grant = max(world.grants.values(), key=lambda each: each.id)
-    names = [world.accounts[each].name for each in grant.account_ids]
+    names = [row.name for row in stage.rows("SELECT name FROM ad_accounts")]
+    assert len(names) == 2
     assert [name for name in names if html.escape(name) not in done.text] == []
     assert html.escape(TEAM, quote=False) in visitor.seen[0].text.replace("&#34;", '"')
     assert "<b>" not in "".join(response.text for response in visitor.seen)
@@ -133,17 +139,16 @@ def test_a_region_of_amazon_leads_to_its_own_page(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ko-KR,ko;q=0.9,en;q=0.8"])
-def test_each_refusal_says_what_to_do_in_the_language_of_the_browser(stage: Stage, url: str, language: str) -> None:
+def test_each_refusal_says_what_to_do_in_the_language_of_the_browser(
+    stage: Stage, url: str, visit: Callable[..., Visitor], language: str
+) -> None:
     is_korean = language.startswith("ko")
 
     def check(response: httpx.Response, why: Refusal) -> None:
         assert response.status_code == 400
         assert connect_page.REFUSALS[why][is_korean] in html.unescape(response.text)
 
-    def fresh() -> Visitor:
-        return Visitor(stage, url, language)
-
-    one = fresh()
+    one = visit(language)
     link = one.link()
     check(one.get(f"{url}/connect/elsewhere?team=x&link=y"), Refusal.LINK_UNKNOWN)
     check(one.get(link[:-8]), Refusal.LINK_UNKNOWN)
@@ -151,11 +156,11 @@ def test_each_refusal_says_what_to_do_in_the_language_of_the_browser(stage: Stag
     check(one.get(link.replace("Hanok", "Northwind")), Refusal.LINK_UNKNOWN)
     check(one.get(link.replace("/google", "/meta")), Refusal.LINK_UNKNOWN)
     check(one.get(one.link(age=LINK_LIFE + timedelta(seconds=1))), Refusal.LINK_EXPIRED)
-    check(one.end(one.consent(one.begin(link), "deny")), Refusal.DENIED)
-    check(one.end(one.consent(one.begin(link), ads=None)), Refusal.SCOPE_MISSING)
-    check(one.end(one.consent(one.begin(link), user="none")), Refusal.NO_ACCOUNTS)
-    stolen = one.consent(one.begin(link))
-    check(fresh().end(stolen), Refusal.OTHER_BROWSER)
+    check(one.end(answered(one.begin(link), "deny")), Refusal.DENIED)
+    check(one.end(answered(one.begin(link), ads=False)), Refusal.SCOPE_MISSING)
+    check(one.end(answered(one.begin(link), user="none")), Refusal.NO_ACCOUNTS)
+    stolen = answered(one.begin(link))
+    check(visit(language).end(stolen), Refusal.OTHER_BROWSER)
     check(one.end(f"{callback_of(url)}?code=x&state=made-up"), Refusal.STATE_UNKNOWN)
     check(one.get(f"{url}/connect/done?of=made-up"), Refusal.STATE_UNKNOWN)
     assert not stage.rows("SELECT 1 FROM platform_credentials")
@@ -165,7 +170,7 @@ def test_each_refusal_says_what_to_do_in_the_language_of_the_browser(stage: Stag
     late = one.begin(one.link(PlatformName.META))
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE oauth_states SET expires_at = now() - interval '1 second'")
-    check(one.end(one.consent(late)), Refusal.STATE_EXPIRED)
+    check(one.end(answered(late)), Refusal.STATE_EXPIRED)
 
 
 def test_a_form_that_another_site_sends_begins_nothing(stage: Stage, visitor: Visitor) -> None:
@@ -184,22 +189,21 @@ def test_only_our_own_redirect_is_sent_whatever_the_request_says(url: str, visit
 
 
 def test_a_look_at_the_callback_uses_nothing_up(visitor: Visitor) -> None:
-    answer = visitor.consent(visitor.begin(visitor.link()))
+    answer = answered(visitor.begin(visitor.link()))
     assert httpx.head(answer).status_code == 405
     assert "is connected" in visitor.end(answer).text
 
 
 def test_two_tabs_of_one_browser_do_not_disturb_each_other(visitor: Visitor) -> None:
     pages = [visitor.begin(visitor.link(platform)) for platform in (PlatformName.GOOGLE, PlatformName.TIKTOK)]
-    assert ["is connected" in visitor.end(visitor.consent(page)).text for page in pages] == [True, True]
+    assert ["is connected" in visitor.end(answered(page)).text for page in pages] == [True, True]
 
 
 def test_a_failure_of_ours_is_a_page_without_details(visitor: Visitor, stage: Stage) -> None:
     link = visitor.link()
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE oauth_states RENAME TO gone")
-    page = visitor.get(link)
-    response = visitor.http.post(link, data={"proof": re.search('proof" value="(.*?)"', page.text)[1]})  # type: ignore[index]
+    response = visitor.get(link)
     assert response.status_code == 503
     assert "open the link again in a few minutes" in response.text
     assert "oauth_states" not in response.text
