@@ -70,7 +70,7 @@ def begin(
         ConfigurationError: The redirect or the region is none.
         ConsentRefused: The link was used before.
     """
-    _check_redirect(redirect_uri)
+    check_redirect(redirect_uri)
     region = region or client.login.regions[0]
     if region not in client.login.regions:
         known = ", ".join(client.login.regions) if client.login.regions[0] else "none"
@@ -78,8 +78,8 @@ def begin(
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     state_hash, link_hash = _hash(state), _hash(link)
     with Session(engine) as session, session.begin():
-        if link_hash and queries.is_link_used(session, link_hash):
-            raise ConsentRefused(Refusal.LINK_USED, client.platform)
+        if link:
+            check_unused(session, link, client.platform)
         queries.add_state(
             session,
             STATE_LIFE,
@@ -205,7 +205,14 @@ def _parts(answer_url: str) -> tuple[str, dict[str, str]]:
     return redirect_uri, {name: value for name, value in pairs if names.count(name) == 1}
 
 
-def _check_redirect(redirect_uri: str) -> None:
+def check_unused(session: Session, link: str, platform: PlatformName) -> None:
+    """Raise ConsentRefused if a consent that was begun with a link has connected a grant, or is about to."""
+    if queries.is_link_used(session, _hash(link) or ""):
+        raise ConsentRefused(Refusal.LINK_USED, platform)
+
+
+def check_redirect(redirect_uri: str) -> None:
+    """Raise ConfigurationError unless a redirect is an https address, or an http one of this machine (RFC 8252)."""
     parts = urlsplit(redirect_uri)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not is_safe or not parts.hostname or parts.username or "?" in redirect_uri or "#" in redirect_uri:

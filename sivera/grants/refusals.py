@@ -32,6 +32,8 @@ class Refusal(StrEnum):
     OTHER_BROWSER = "other_browser"
     OTHER_PLATFORM = "other_platform"
     LINK_USED = "link_used"
+    LINK_UNKNOWN = "link_unknown"
+    LINK_EXPIRED = "link_expired"
 
 
 SENTENCES = {
@@ -48,6 +50,8 @@ SENTENCES = {
     Refusal.OTHER_BROWSER: "The consent was begun in another browser. Begin again in this one.",
     Refusal.OTHER_PLATFORM: "This answer is not the one of the platform that was asked. Begin again.",
     Refusal.LINK_USED: "This link was used before. Ask for a new one.",
+    Refusal.LINK_UNKNOWN: "This link was not made here, or was changed. Copy it whole, or ask for a new one.",
+    Refusal.LINK_EXPIRED: "This link is older than 24 hours. Ask for a new one.",
 }
 """What each refusal means, and what to do."""
 

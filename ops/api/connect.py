@@ -1,0 +1,231 @@
+"""The pages on which a team's user connects a grant: who asks for what, the consent, and what came of it.
+
+`/connect/PLATFORM?team=…&link=…` asks, `/connect/callback` takes the platform's answer and redirects at once, so that
+no history keeps its code, and `/connect/done` says what came of it. As RFC 9700 asks, a state works once and only in
+the browser that began it, for one exact redirect; no page sends a referrer or shows in a frame.
+"""
+
+import hashlib
+import hmac
+import logging
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio.to_thread
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from blocks.database import load_database_url
+from blocks.platform_app import load_platform_app
+from blocks.token_key import load_keyring
+from ops.api.connect_page import render, render_refusal
+from sivera.accounts.queries import accounts_of
+from sivera.clock import read_clock
+from sivera.crypto import Keyring, Place, UndecryptableError
+from sivera.database import open_engine
+from sivera.errors import ConfigurationError
+from sivera.grants import consent
+from sivera.grants.links import CALLBACK, callback_of, read_link
+from sivera.grants.refusals import ConsentRefused, Refusal
+from sivera.platforms.base import PlatformClient
+from sivera.values import PlatformName, Value
+from tasks.resources import notify
+
+DONE = "/connect/done"
+PREFIX = "/connect/"
+"""Everything below it is open to people without our secret."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+OUTCOME = Place("connect", "outcome", "page")
+STATEMENT_SECONDS = 10
+
+logger = logging.getLogger("sivera.api")
+
+Answer = Callable[[Request, bytes], Response]
+
+
+class Outcome(Value):
+    """A grant that was connected; it travels encrypted in the address of the last page."""
+
+    platform: PlatformName
+    team: str
+    credential_id: int
+    left_out: int
+    until: float
+
+
+class Tools(NamedTuple):
+    """What a request needs."""
+
+    engine: Engine
+    keyring: Keyring
+    client: Callable[[PlatformName], PlatformClient]
+
+
+@contextmanager
+def open_tools() -> Iterator[Tools]:
+    """Open what the blocks name: anew for each request, so that a change of a block needs no restart."""
+    engine = open_engine(load_database_url(), pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    try:
+        yield Tools(engine, load_keyring(), lambda platform: load_platform_app(platform).get_client(platform))
+    finally:
+        engine.dispose()
+
+
+@dataclass(frozen=True)
+class ConnectPages:
+    """The pages, at the address where browsers reach them, such as https://jobs.example.com."""
+
+    public_url: str
+    tools: Callable[[], AbstractContextManager[Tools]] = open_tools
+
+    def routes(self) -> list[Route]:
+        """Return the routes.
+
+        Raises:
+            ConfigurationError: The public address does not fit.
+        """
+        callback_of(self.public_url)
+        routes = [
+            Route(CALLBACK, _page(self._take_answer)),
+            Route(DONE, _page(self._show)),
+            Route(f"{PREFIX}{{platform}}", _page(self._ask), methods=["GET", "POST"]),
+        ]
+        for route in routes:
+            # Starlette would answer HEAD as GET, and use up a code.
+            route.methods = (route.methods or set()) - {"HEAD"}
+        return routes
+
+    def _ask(self, request: Request, body: bytes) -> Response:
+        """Say who asks for what; with the form of that page, go on to the platform."""
+        try:
+            platform = PlatformName(request.path_params["platform"])
+        except ValueError:
+            raise ConsentRefused(Refusal.LINK_UNKNOWN) from None
+        team, link = request.query_params.get("team", ""), request.query_params.get("link", "")
+        # Another tab may have begun a consent in this browser.
+        browser = request.cookies.get(self._cookie) or secrets.token_urlsafe(32)
+        proof = hmac.digest(browser.encode(), link.encode(), hashlib.sha256).hex()
+        with self.tools() as tools:
+            with Session(tools.engine) as session:
+                name = read_link(tools.keyring, link, platform=platform, team=team, now=read_clock(session))
+                consent.check_unused(session, link, platform)
+            client = tools.client(platform)
+            form = dict(parse_qsl(body.decode("ascii", errors="replace")))
+            # A page elsewhere can send this form, but does not know the cookie (CSRF).
+            if not hmac.compare_digest(form.get("proof", "").encode(), proof.encode()):
+                page = render("ask", request, platform=platform, team=team, proof=proof, regions=client.login.regions)
+            else:
+                target = consent.begin(
+                    tools.engine,
+                    tools.keyring,
+                    client,
+                    team=team,
+                    redirect_uri=callback_of(self.public_url),
+                    name=name,
+                    region=form.get("region", ""),
+                    browser=browser,
+                    link=link,
+                )
+                # Not a redirect: the policy on forms would hold for whatever the platform redirects to as well.
+                page = render("leave", request, platform=platform, target=target)
+        response = HTMLResponse(page)
+        response.set_cookie(
+            self._cookie,
+            browser,
+            max_age=int(consent.STATE_LIFE.total_seconds()),
+            secure=self._is_https,
+            httponly=True,
+            # The platform leads back here, which is a visit from another site.
+            samesite="lax",
+        )
+        return response
+
+    def _take_answer(self, request: Request, _body: bytes) -> Response:
+        with self.tools() as tools:
+            connected = consent.finish(
+                tools.engine,
+                tools.keyring,
+                tools.client,
+                f"{callback_of(self.public_url)}?{request.url.query}",
+                browser=request.cookies.get(self._cookie),
+                notify=notify,
+            )
+            with Session(tools.engine) as session:
+                until = read_clock(session) + consent.STATE_LIFE
+            outcome = Outcome(
+                platform=connected.platform,
+                team=connected.team,
+                credential_id=connected.connection.credential_id,
+                left_out=len(connected.connection.left_out),
+                until=until.timestamp(),
+            )
+            sealed = urlsafe_b64encode(tools.keyring.encrypt(outcome.model_dump_json(), OUTCOME)).decode().rstrip("=")
+        return RedirectResponse(f"{self.public_url.rstrip('/')}{DONE}?of={sealed}", HTTPStatus.SEE_OTHER)
+
+    def _show(self, request: Request, _body: bytes) -> Response:
+        sealed = request.query_params.get("of", "")
+        with self.tools() as tools, Session(tools.engine) as session:
+            try:
+                text = tools.keyring.decrypt(urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)), OUTCOME)
+                outcome = Outcome.model_validate_json(text)
+            except (UndecryptableError, ConfigurationError, ValueError):
+                raise ConsentRefused(Refusal.STATE_UNKNOWN) from None
+            if outcome.until < read_clock(session).timestamp():
+                raise ConsentRefused(Refusal.STATE_EXPIRED, outcome.platform)
+            accounts = [account.name for account in accounts_of(session, outcome.credential_id)]
+        return HTMLResponse(render("done", request, accounts=accounts, **dict(outcome)))
+
+    @property
+    def _is_https(self) -> bool:
+        return urlsplit(self.public_url).scheme == "https"
+
+    @property
+    def _cookie(self) -> str:
+        # With this prefix no neighbouring host can set it.
+        return "__Host-sivera-connect" if self._is_https else "sivera-connect"
+
+
+def _page(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Answer in a thread, and whatever happens with a page that a person can read."""
+
+    async def endpoint(request: Request) -> Response:
+        body = await request.body() if request.method == "POST" else b""
+        response = await anyio.to_thread.run_sync(_answered, answer, request, body)
+        response.headers.update(HEADERS)
+        return response
+
+    return endpoint
+
+
+def _answered(answer: Answer, request: Request, body: bytes) -> Response:
+    try:
+        return answer(request, body)
+    except ConsentRefused as refused:
+        logger.info("A consent led to no grant: %s", refused.why.value)
+        return HTMLResponse(render_refusal(request, refused), HTTPStatus.BAD_REQUEST)
+    except (ConfigurationError, SQLAlchemyError) as error:
+        # Not the traceback: what a person of ours can do stands in the sentence.
+        logger.warning("A team's user could not connect a grant: %s", _in_words(error))
+    return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, ConfigurationError) else f"the database failed ({type(error).__name__})"

@@ -1,0 +1,74 @@
+"""Links with which a team's user connects a grant without an account at Sivera Jobs: see `make_link`.
+
+A link is encrypted with the token key and bound to its platform and team, so that nobody can make or change one
+without that key. Nothing is stored when it is made.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from urllib.parse import urlencode
+
+from sivera.crypto import Keyring, Place, UndecryptableError
+from sivera.errors import ConfigurationError
+from sivera.grants.consent import LINK_LIFE, check_redirect
+from sivera.grants.refusals import ConsentRefused, Refusal
+from sivera.values import PlatformName
+
+CALLBACK = "/connect/callback"
+"""Where platforms send the browser: below the public address, and registered with each of our applications."""
+
+
+def callback_of(public_url: str) -> str:
+    """Return the redirect of the HTTP API at its public address.
+
+    Raises:
+        ConfigurationError: The address is neither one of https nor of this machine.
+    """
+    try:
+        check_redirect(redirect := f"{public_url.rstrip('/')}{CALLBACK}")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"SIVERA_PUBLIC_URL does not fit: {error}") from None
+    return redirect
+
+
+def make_link(
+    keyring: Keyring, public_url: str, *, platform: PlatformName, team: str, now: datetime, name: str = "main"
+) -> str:
+    """Return a link with which someone connects a grant of a team. It lives 24 hours, and leads to one grant.
+
+    Args:
+        keyring: The keys of the stored tokens.
+        public_url: Where browsers reach the HTTP API, such as https://jobs.example.com.
+        platform: The platform of the grant.
+        team: The name of the team; a new name makes a new team, once there is a grant.
+        now: The database's time.
+        name: Tells a team's grants on one platform apart; the same name again replaces the tokens.
+
+    Raises:
+        ConfigurationError: The address does not fit.
+    """
+    callback_of(public_url)
+    said = json.dumps({"name": name, "until": (now + LINK_LIFE).timestamp()})
+    sealed = urlsafe_b64encode(keyring.encrypt(said, _place(platform, team))).decode().rstrip("=")
+    return f"{public_url.rstrip('/')}/connect/{platform.value}?{urlencode({'team': team, 'link': sealed})}"
+
+
+def read_link(keyring: Keyring, link: str, *, platform: PlatformName, team: str, now: datetime) -> str:
+    """Return the name of the grant that a link is for; `link` is what it has under that name.
+
+    Raises:
+        ConsentRefused: The link was not made here, is for another platform or team, or is over.
+    """
+    try:
+        sealed = urlsafe_b64decode(link + "=" * (-len(link) % 4))
+        said = json.loads(keyring.decrypt(sealed, _place(platform, team)))
+    except (UndecryptableError, ConfigurationError, ValueError):
+        raise ConsentRefused(Refusal.LINK_UNKNOWN, platform) from None
+    if now.timestamp() > said["until"]:
+        raise ConsentRefused(Refusal.LINK_EXPIRED, platform)
+    return str(said["name"])
+
+
+def _place(platform: PlatformName, team: str) -> Place:
+    return Place("connect", "link", f"{platform.value} of {team}")

@@ -1,0 +1,233 @@
+"""The pages on which a team's user connects a grant, in a browser without JavaScript: real HTTP, and the sandbox."""
+
+import html
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import pytest
+from sqlalchemy.orm import Session
+from starlette.applications import Starlette
+
+from ops.api import connect_page
+from ops.api.connect import HEADERS, ConnectPages, Tools
+from sandbox.server import serve
+from sivera.clock import read_clock
+from sivera.errors import ConfigurationError
+from sivera.grants.consent import LINK_LIFE
+from sivera.grants.links import callback_of, make_link
+from sivera.grants.refusals import Refusal
+from sivera.values import PlatformName
+from tests.conftest import PATIENCE_SECONDS, Stageable
+from tests.consents import answered
+from tests.stage import Stage
+
+TEAM = 'Hanok <b>"&'
+HANGUL = re.compile("[가-힣]")
+
+
+class Visitor:
+    """A browser, and the link that its user was sent."""
+
+    def __init__(self, stage: Stage, url: str, http: httpx.Client) -> None:
+        self.stage, self.url, self.http = stage, url, http
+        self.seen: list[httpx.Response] = []
+
+    def link(self, platform: PlatformName = PlatformName.GOOGLE, age: timedelta = timedelta(), **more: Any) -> str:
+        with Session(self.stage.engine) as session:
+            now = read_clock(session) - age
+        named = {"platform": platform, "team": TEAM, "now": now} | more
+        return make_link(self.stage.keyring, self.url, **named)
+
+    def get(self, url: str) -> httpx.Response:
+        self.seen.append(self.http.get(url))
+        return self.seen[-1]
+
+    def begin(self, link: str, **form: str) -> str:
+        """Press the button; return the address of the consent page."""
+        page = self.get(link)
+        proof = re.search('name="proof" value="([0-9a-f]+)"', page.text)
+        assert proof, page.text
+        self.seen.append(self.http.post(link, data={"proof": proof[1]} | form))
+        target = re.search('http-equiv="refresh" content="0; url=([^"]+)"', self.seen[-1].text)
+        assert target, self.seen[-1].text
+        return html.unescape(target[1])
+
+    def end(self, answer: str) -> httpx.Response:
+        """Come back from the platform; return the last page."""
+        response = self.get(answer)
+        return self.get(response.headers["location"]) if response.is_redirect else response
+
+    def connect(self, link: str, **form: str) -> httpx.Response:
+        return self.end(answered(self.begin(link, **form)))
+
+
+@pytest.fixture
+def url(stage: Stage) -> Iterator[str]:
+    """The public address of the pages."""
+
+    @contextmanager
+    def tools() -> Iterator[Tools]:
+        yield Tools(stage.engine, stage.keyring, stage.client)
+
+    application = Stageable()
+    with serve(application) as address:
+        application.app = Starlette(routes=ConnectPages(address, tools).routes())
+        yield address
+
+
+@pytest.fixture
+def visit(stage: Stage, url: str) -> Iterator[Callable[..., Visitor]]:
+    """Opens another browser."""
+    with ExitStack() as stack:
+
+        def visit(language: str = "en-GB,en;q=0.8,ko;q=0.5") -> Visitor:
+            http = httpx.Client(headers={"Accept-Language": language}, timeout=PATIENCE_SECONDS)
+            return Visitor(stage, url, stack.enter_context(http))
+
+        yield visit
+
+
+@pytest.fixture
+def visitor(visit: Callable[..., Visitor]) -> Visitor:
+    return visit()
+
+
+def states(stage: Stage) -> int:
+    return int(stage.rows("SELECT count(*) FROM oauth_states")[0][0])
+
+
+@pytest.mark.parametrize("platform", PlatformName)
+def test_a_user_connects_with_two_clicks_and_nothing_leaks(
+    stage: Stage, visitor: Visitor, platform: PlatformName, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="sivera")
+    link = visitor.link(platform)
+    page = visitor.begin(link)
+    answer = answered(page)
+    done = visitor.end(answer)
+    names = [row.name for row in stage.rows("SELECT name FROM ad_accounts")]
+    assert len(names) == 2
+    assert [name for name in names if html.escape(name) not in done.text] == []
+    assert html.escape(TEAM, quote=False) in visitor.seen[0].text.replace("&#34;", '"')
+    assert "<b>" not in "".join(response.text for response in visitor.seen)
+    assert [row.name for row in stage.rows("SELECT name FROM teams")] == [TEAM]
+    for response in visitor.seen:
+        assert {name: response.headers[name] for name in HEADERS} == HEADERS
+        assert "httponly" in response.headers.get("set-cookie", "httponly").lower()
+    # What a history keeps are the addresses of pages; the callback is a redirect.
+    callback = next(response for response in visitor.seen if response.is_redirect)
+    code, state = (
+        parse_qs(urlsplit(answer).query)[name][0] for name in (stage.client(platform).login.code_name, "state")
+    )
+    kept = [str(response.url) for response in visitor.seen if response is not callback]
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("sivera")]
+    for secret in (code, state, parse_qs(urlsplit(link).query)["link"][0]):
+        assert [text for text in (*kept[2:], callback.headers["location"], *ours) if secret in text] == []
+    assert visitor.get(link).status_code == 400, "the link is used"
+
+
+def test_a_region_of_amazon_leads_to_its_own_page(visitor: Visitor) -> None:
+    link = visitor.link(PlatformName.AMAZON)
+    assert visitor.begin(link, region="eu") != visitor.begin(link, region="na")
+    assert "is connected" in visitor.connect(link, region="fe").text
+
+
+@pytest.mark.parametrize("language", ["en", "ko-KR,ko;q=0.9,en;q=0.8"])
+def test_each_refusal_says_what_to_do_in_the_language_of_the_browser(
+    stage: Stage, url: str, visit: Callable[..., Visitor], language: str
+) -> None:
+    is_korean = language.startswith("ko")
+
+    def check(response: httpx.Response, why: Refusal) -> None:
+        assert response.status_code == 400
+        assert connect_page.REFUSALS[why][is_korean] in html.unescape(response.text)
+
+    one = visit(language)
+    link = one.link()
+    check(one.get(f"{url}/connect/elsewhere?team=x&link=y"), Refusal.LINK_UNKNOWN)
+    check(one.get(link[:-8]), Refusal.LINK_UNKNOWN)
+    check(one.get(f"{link}ü"), Refusal.LINK_UNKNOWN)
+    check(one.get(link.replace("Hanok", "Northwind")), Refusal.LINK_UNKNOWN)
+    check(one.get(link.replace("/google", "/meta")), Refusal.LINK_UNKNOWN)
+    check(one.get(one.link(age=LINK_LIFE + timedelta(seconds=1))), Refusal.LINK_EXPIRED)
+    check(one.end(answered(one.begin(link), "deny")), Refusal.DENIED)
+    check(one.end(answered(one.begin(link), ads=False)), Refusal.SCOPE_MISSING)
+    check(one.end(answered(one.begin(link), user="none")), Refusal.NO_ACCOUNTS)
+    stolen = answered(one.begin(link))
+    check(visit(language).end(stolen), Refusal.OTHER_BROWSER)
+    check(one.end(f"{callback_of(url)}?code=x&state=made-up"), Refusal.STATE_UNKNOWN)
+    check(one.get(f"{url}/connect/done?of=made-up"), Refusal.STATE_UNKNOWN)
+    assert not stage.rows("SELECT 1 FROM platform_credentials")
+    assert one.end(stolen).status_code == 200
+    check(one.end(stolen), Refusal.STATE_USED)
+    check(one.get(link), Refusal.LINK_USED)
+    late = one.begin(one.link(PlatformName.META))
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE oauth_states SET expires_at = now() - interval '1 second'")
+    check(one.end(answered(late)), Refusal.STATE_EXPIRED)
+
+
+def test_a_form_that_another_site_sends_begins_nothing(stage: Stage, visitor: Visitor) -> None:
+    link = visitor.link()
+    for form in ({}, {"proof": "0" * 64}, {"proof": "ü"}):
+        response = visitor.http.post(link, data=form)
+        assert (response.status_code, 'name="proof"' in response.text) == (200, True)
+    assert states(stage) == 0
+
+
+def test_only_our_own_redirect_is_sent_whatever_the_request_says(url: str, visitor: Visitor) -> None:
+    visitor.http.headers["Host"] = "evil.example"
+    page = visitor.begin(f"{visitor.link()}&{urlencode({'redirect_uri': 'https://evil.example', 'next': '//evil'})}")
+    assert parse_qs(urlsplit(page).query)["redirect_uri"] == [callback_of(url)]
+    assert "evil" not in page
+
+
+def test_a_look_at_the_callback_uses_nothing_up(visitor: Visitor) -> None:
+    answer = answered(visitor.begin(visitor.link()))
+    assert httpx.head(answer).status_code == 405
+    assert "is connected" in visitor.end(answer).text
+
+
+def test_two_tabs_of_one_browser_do_not_disturb_each_other(visitor: Visitor) -> None:
+    pages = [visitor.begin(visitor.link(platform)) for platform in (PlatformName.GOOGLE, PlatformName.TIKTOK)]
+    assert ["is connected" in visitor.end(answered(page)).text for page in pages] == [True, True]
+
+
+def test_a_failure_of_ours_is_a_page_without_details(visitor: Visitor, stage: Stage) -> None:
+    link = visitor.link()
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE oauth_states RENAME TO gone")
+    response = visitor.get(link)
+    assert response.status_code == 503
+    assert "open the link again in a few minutes" in response.text
+    assert "oauth_states" not in response.text
+
+
+@pytest.mark.parametrize(
+    "address", ["http://jobs.example.com", "jobs.example.com", "https://u:p@x.example", "https://x?y"]
+)
+def test_a_public_address_that_does_not_fit_is_refused_by_name(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="SIVERA_PUBLIC_URL"):
+        ConnectPages(address).routes()
+
+
+def test_every_text_is_there_in_both_languages() -> None:
+    assert connect_page.REFUSALS.keys() == set(Refusal)
+    for english, korean in (*connect_page.TEXTS.values(), *connect_page.REFUSALS.values()):
+        assert HANGUL.search(korean)
+        assert not HANGUL.search(english)
+        assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", korean))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [("", "en"), ("ko", "ko"), ("fr, ko;q=0.4, en;q=0.6", "en"), ("de", "en"), ("ko;q=x, en;q=0", "en"), ("*", "en")],
+)
+def test_the_language_is_the_one_that_the_browser_prefers(accepted: str, language: str) -> None:
+    assert connect_page.language_of(accepted) == language
