@@ -3,9 +3,6 @@
 import io
 import re
 import socket
-import threading
-import webbrowser
-from collections.abc import Callable
 from concurrent.futures import Future
 
 import httpx
@@ -18,38 +15,15 @@ from sivera.errors import ConfigurationError
 from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
-from tests.consents import answered
+from tests.consents import Person, answered
 from tests.ops.commands import Sivera
 from tests.stage import Stage
 
 
-class Person(webbrowser.BaseBrowser):
-    """The browser of this machine: whoever sits at it decides, and sees a page."""
-
-    def __init__(self) -> None:
-        super().__init__("person")
-        self.decide: Callable[[str], str] = answered
-        self.seen: Future[httpx.Response] = Future()
-
-    def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
-        """Follow the redirect in another thread: the command waits for it."""
-        threading.Thread(target=self._follow, args=(url,), daemon=True).start()
-        return True
-
-    def _follow(self, url: str) -> None:
-        redirect = httpx.URL(self.decide(url))
-        stranger = redirect.copy_with(query=b"code=1&state=of-another")
-        assert "Not connected" in httpx.get(stranger, timeout=PATIENCE_SECONDS).text
-        assert httpx.get(redirect.copy_with(path="/favicon.ico"), timeout=PATIENCE_SECONDS).status_code == 404
-        self.seen.set_result(httpx.get(redirect, timeout=PATIENCE_SECONDS))
-
-
 @pytest.fixture
 def person() -> Person:
-    """The browser that `webbrowser` finds first."""
-    person = Person()
-    webbrowser.register("person", None, person, preferred=True)
-    return person
+    """Who sits at the browser of this machine."""
+    return Person()
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from sqlalchemy import text
 from ops.stack.folder import DEMO_FOLDER
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
 from tests.children import environment, take_interrupts
+from tests.consents import Person
 from tests.ops.commands import Sivera
 from tests.prefect_server import free_port
 from tests.receiver import receiving
@@ -70,16 +71,16 @@ class Guide:
             "approve-removals 17": f"approve-removals {self.account}",
             # Of the sandbox, which is asked in place of Google.
             "1234.apps.googleusercontent.com": f"{CLIENT_ID} --base-url {self.demo.sandbox}/google",
-            # A grant beside the one that the team has: the token reaches other accounts.
-            'add --platform google --team "Northwind Goods"': 'add --platform google --team "Northwind Goods" --name b',
+            # A grant beside the one that the team has: the new user reaches other accounts.
+            "connect --platform google": f"connect --platform google --name b --redirect-uri {self.redirect}",
             # A service that is not there, in place of Slack: no call leaves the machine.
             "alerts set slack": "alerts set url",
             "alerts remove slack": "alerts remove url",
         }
 
-    def new_google_token(self) -> str:
-        token: str = self.demo.control("add_grant", platform="google", accounts=1)["refresh_token"]
-        return token
+    @cached_property
+    def redirect(self) -> str:
+        return f"http://127.0.0.1:{free_port()}/google"
 
     def write_secrets(self) -> None:
         """Write down a secret that does the demo no harm."""
@@ -201,7 +202,7 @@ COMMANDS: Mapping[str, How] = {
     r"uv run sivera budgets set ": How("Northwind Goods"),
     r"uv run sivera budgets list": How("Northwind Goods"),
     r"uv run sivera check ": How(r"^accepted +ad accounts: "),
-    r"uv run sivera credentials add ": How("Connected google grant", stdin=Guide.new_google_token),
+    r"uv run sivera credentials connect ": How("Connected google grant", first=lambda _: Person()),
     r"uv run sivera credentials list": How("Northwind Goods"),
     r"uv run sivera credentials show ": How("next due:"),
     r"uv run sivera credentials discover ": How(r"carries \d+ ad accounts"),
