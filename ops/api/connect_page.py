@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from sivera.grants.refusals import ConsentRefused, Refusal
 from starlette.requests import Request
 
+from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.values import PlatformName
 
 LANGUAGES = ("en", "ko")
