@@ -1,5 +1,6 @@
 """Google's login in the sandbox: the consent page and the token endpoint."""
 
+import base64
 from datetime import timedelta
 
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
@@ -86,15 +87,25 @@ def _client_error(call: Call) -> Reply | None:
     form = call.form
     kind = form.get("grant_type", "")
     unknown, needed = sorted(form.keys() - TOKEN_FIELDS.get(kind, form.keys())), NEEDED.get(kind, "")
+    client_id, client_secret = _keys(call)
     checks = (
         (_is_form(call), 400, "invalid_request", "The request must be form encoded."),
         (kind in NEEDED, 400, "unsupported_grant_type", f"Invalid grant_type: {kind}"),
         (not unknown, 400, "invalid_request", f"Unknown parameter: {unknown}"),
-        (form.get("client_id") == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),
-        (form.get("client_secret") == CLIENT_SECRET, 401, "invalid_client", "Unauthorized"),
+        (client_id == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),
+        (client_secret == CLIENT_SECRET, 401, "invalid_client", "Unauthorized"),
         (form.get(needed), 400, "invalid_request", f"Missing required parameter: {needed}"),
     )
     return next((oauth_error(status, error, words) for is_right, status, error, words in checks if not is_right), None)
+
+
+def _keys(call: Call) -> tuple[str, str]:
+    """Return the application's keys: of the form, or of the header, as Google's own library for logins sends them."""
+    kind, _, text = call.headers.get("authorization", "").partition(" ")
+    if kind == "Basic":
+        client_id, _, secret = base64.b64decode(text).decode().partition(":")
+        return client_id, secret
+    return call.form.get("client_id", ""), call.form.get("client_secret", "")
 
 
 def oauth_error(

@@ -51,8 +51,8 @@ class MetaTokens:
     def exchange(self, call: Call) -> Reply:
         """Issue a fresh long-lived token for one that is still valid, or a token of an hour for a code."""
         query = call.query
-        own = ("code", "redirect_uri") if "code" in query else ("grant_type", "fb_exchange_token")
-        wire.check_known(call, ("client_id", "client_secret", *own))
+        own = ("code", "redirect_uri") if "code" in query else ("fb_exchange_token",)
+        wire.check_known(call, ("grant_type", "client_id", "client_secret", *own))
         if "code" not in query and query.get("grant_type") != "fb_exchange_token":
             raise wire.refusal("Invalid grant_type", 1)
         if "client_id" not in query:

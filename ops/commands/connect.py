@@ -60,7 +60,9 @@ def connect(
         else:
             with closing(Loopback(redirect)) as loopback:
                 page = begin()
-                how = "in the browser" if webbrowser.open(page) else "at this page, in a browser of this machine"
+                how = (
+                    "in the browser" if webbrowser.open(page) else "in a browser of this machine (or pass --no-browser)"
+                )
                 say(f"Allow the access {how}: {page}")
                 say(f"The answer comes to {redirect}, which our application at the platform has to know.")
                 connected = loopback.take(finish, _words, consent.STATE_LIFE.total_seconds())

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 DEPLOYMENT = "sync-campaigns/all"
 TEAMS = {"한빛 커머스": ("한빛", "KRW"), "Northwind Goods": ("Northwind", "USD"), "Lumen Studio": ("Lumen", "EUR")}
 """The demo's teams, with the brand and the currency of their ad accounts."""
+CONNECT = 'sivera credentials connect --platform google --team "Harbor Bikes"'
 CONNECTIONS_AT_ONCE = 4
 SANDBOX_SECONDS = 60
 """How long the sandbox may take to answer: it starts beside the Prefect server, which needs both processors."""
@@ -231,3 +232,4 @@ def _print_result(summary: SyncSummary, result: DemoResult, steps: Steps) -> Non
     if amazon and amazon.added and not amazon.metric_rows:
         steps.say("Amazon prepares metrics as reports, which the next run collects.")
     steps.say(f"The run in the Prefect UI: {result.run_url}")
+    steps.say(f"Connect one more team in your browser, from another terminal: uv run {CONNECT}")

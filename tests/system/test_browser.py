@@ -1,7 +1,10 @@
 """What an operator sees: the demo's Prefect UI in a real browser, headless, from the login to a red run's reason."""
 
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +12,9 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from tests.consents import Person
+from tests.ops.commands import Sivera
+from tests.prefect_server import free_port
 from tests.system.conftest import ACCOUNTS, Demo, Pass
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,6 +35,27 @@ DRAWN = """count => {
 RIGHT_EDGE = """() => Math.max(
     ...[...document.querySelectorAll("table, img[src^='data:']")].map(each => each.getBoundingClientRect().right)
 )"""
+
+
+class Newcomer(Person):
+    """Allows the access in a real browser."""
+
+    def __init__(self, profile: Path) -> None:
+        super().__init__()
+        self.profile = profile
+        self.words: Future[str] = Future()
+
+    def _follow(self, url: str) -> None:
+        try:
+            with browser(self.profile) as page:
+                page.goto(url)
+                expect(page.get_by_role("heading", name="Allow access?")).to_be_visible()
+                page.get_by_role("button", name="Allow").click()
+                expect(page.get_by_role("heading", name="Connected", exact=True)).to_be_visible()
+                self.words.set_result(page.locator("p").first.inner_text())
+        except Exception as error:
+            self.words.set_exception(error)
+            raise
 
 
 @contextmanager
@@ -115,7 +142,12 @@ def is_drawn(png: bytes) -> bool:
     return len(png) > 3_000
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`, see 'Work on it' in README.md")
+with_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: `apt-get install chromium`, see 'Work on it' in README.md"
+)
+
+
+@with_chromium
 def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo, every_job: Pass) -> None:
     red = every_job.run_id("sync-campaigns")
     with browser(tmp_path / "profile") as page:
@@ -127,3 +159,15 @@ def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo
         see_pictures(page, demo, "backup-data-summary", every_job.run_id("backup-data"), 2)
         see_failure(page, demo, red)
         see_pictures(page, demo, "sync-campaigns-summary", red, 2)
+
+
+@with_chromium
+def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
+    (command,) = re.findall(r"Connect one more team in your browser.*: uv run sivera (.*)", demo.said)
+    newcomer = Newcomer(tmp_path / "profile")
+    answer = sivera(*shlex.split(command), "--redirect-uri", f"http://127.0.0.1:{free_port()}/google")
+    assert answer.code == 0, answer.err
+    words = newcomer.words.result(PATIENCE_MS / 1_000)
+    assert re.fullmatch(r"Connected google grant \d+ \(main\) of team Harbor Bikes\.", words)
+    assert words in answer.out
+    assert "It carries 2 ad accounts; the next run syncs what is new." in answer.out

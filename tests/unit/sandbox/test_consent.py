@@ -1,0 +1,147 @@
+"""The sandbox's consent pages, asked by OAuth clients that are not ours, and by requests that are wrong."""
+
+from collections.abc import Callable
+
+import business_api_client
+import httpx
+import pytest
+from google_auth_oauthlib.flow import Flow  # type: ignore[import-untyped]
+from requests_oauthlib import OAuth2Session  # type: ignore[import-untyped]
+
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.values import PlatformName
+from tests.conftest import PATIENCE_SECONDS
+from tests.consents import REDIRECT, answered
+
+GOOGLE, META, AMAZON, TIKTOK = PlatformName
+ADWORDS = "https://www.googleapis.com/auth/adwords"
+PAGES = {
+    GOOGLE: ("/google/o/oauth2/v2/auth", {"scope": ADWORDS}),
+    META: ("/meta/v26.0/dialog/oauth", {"scope": "ads_read"}),
+    AMAZON: ("/amazon/eu/ap/oa", {"scope": "advertising::campaign_management"}),
+    TIKTOK: ("/tiktok/portal/auth", {}),
+}
+
+
+@pytest.fixture(autouse=True)
+def plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let oauthlib talk to a server of this machine without TLS."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+
+
+def with_google(sandbox: str) -> str:
+    """By Google's own library for a login in the browser."""
+    keys = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    places = {"auth_uri": f"{sandbox}/google/o/oauth2/v2/auth", "token_uri": f"{sandbox}/google/token"}
+    flow = Flow.from_client_config({"web": {**keys, **places}}, [ADWORDS], redirect_uri=REDIRECT)
+    page, _ = flow.authorization_url(access_type="offline", prompt="consent")
+    flow.fetch_token(authorization_response=answered(page))
+    assert flow.credentials.refresh_token
+    return str(flow.credentials.token)
+
+
+def with_meta(sandbox: str) -> str:
+    session = OAuth2Session(CLIENT_ID, redirect_uri=REDIRECT, scope="ads_read")
+    page, _ = session.authorization_url(f"{sandbox}/meta/v26.0/dialog/oauth")
+    tokens = session.fetch_token(
+        f"{sandbox}/meta/v26.0/oauth/access_token",
+        authorization_response=answered(page),
+        method="GET",
+        client_secret=CLIENT_SECRET,
+        include_client_id=True,
+    )
+    assert tokens["expires_in"] <= 7200
+    return str(tokens["access_token"])
+
+
+def with_amazon(sandbox: str) -> str:
+    session = OAuth2Session(CLIENT_ID, redirect_uri=REDIRECT, scope="advertising::campaign_management", pkce="S256")
+    page, _ = session.authorization_url(f"{sandbox}/amazon/eu/ap/oa")
+    tokens = session.fetch_token(
+        f"{sandbox}/amazon/eu/auth/o2/token",
+        authorization_response=answered(page),
+        client_secret=CLIENT_SECRET,
+        include_client_id=True,
+    )
+    assert tokens["refresh_token"]
+    return str(tokens["access_token"])
+
+
+def with_tiktok(sandbox: str) -> str:
+    """By TikTok's own library."""
+    configuration = business_api_client.Configuration()
+    configuration.host = f"{sandbox}/tiktok"
+    api = business_api_client.AuthenticationApi(business_api_client.ApiClient(configuration))
+    page = httpx.URL(f"{sandbox}/tiktok/portal/auth", params={"app_id": CLIENT_ID, "redirect_uri": REDIRECT})
+    code = httpx.URL(answered(str(page))).params["auth_code"]
+    body = business_api_client.Oauth2AccessTokenBody(app_id=CLIENT_ID, secret=CLIENT_SECRET, auth_code=code)
+    return str(api.oauth2_access_token(body=body)["data"]["access_token"])
+
+
+@pytest.mark.parametrize("connect", [with_google, with_meta, with_amazon, with_tiktok])
+def test_a_client_that_is_not_ours_gets_tokens(world: World, sandbox: str, connect: Callable[[str], str]) -> None:
+    token = connect(sandbox)
+    (grant,) = world.grants.values()
+    assert world.grant_of_access(grant.platform, token) is grant
+
+
+def asked(sandbox: str, platform: PlatformName, **changes: str | None) -> httpx.Response:
+    """Ask for a consent page; a parameter that is None is left out."""
+    path, own = PAGES[platform]
+    name = "app_id" if platform is TIKTOK else "client_id"
+    kind = {} if platform is TIKTOK else {"response_type": "code"}
+    params = {name: CLIENT_ID, "redirect_uri": REDIRECT, "state": "s", **kind, **own, **changes}
+    given = {key: value for key, value in params.items() if value is not None}
+    return httpx.get(f"{sandbox}{path}", params=given, timeout=PATIENCE_SECONDS)
+
+
+def test_the_page_asks_and_lets_nothing_in(sandbox: str) -> None:
+    for platform in PlatformName:
+        page = asked(sandbox, platform)
+        assert page.status_code == 200
+        assert "Allow" in page.text
+        assert "Deny" in page.text
+        assert "<script>" not in asked(sandbox, platform, redirect_uri="https://x.example/<script>").text
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"scope": "everything"}, "invalid_scope"),
+        ({"scope": None}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"unknown": "x"}, "invalid_request"),
+        ({"code_challenge": "x", "code_challenge_method": "plain"}, "invalid_request"),
+    ],
+)
+def test_a_wrong_request_goes_back_with_its_error(sandbox: str, changes: dict[str, str | None], error: str) -> None:
+    for platform in (GOOGLE, AMAZON):
+        answer = asked(sandbox, platform, **changes)
+        assert answer.status_code == 302
+        back = httpx.URL(answer.headers["location"])
+        assert str(back).startswith(f"{REDIRECT}?")
+        assert (back.params["error"], back.params["state"]) == (error, "s")
+
+
+def test_an_unknown_application_or_redirect_is_never_redirected(sandbox: str, world: World) -> None:
+    for platform in PlatformName:
+        name = "app_id" if platform is TIKTOK else "client_id"
+        for changes in ({name: "other"}, {"redirect_uri": "https://app.example/back"}, {"redirect_uri": None}):
+            answer = asked(sandbox, platform, **changes)
+            assert answer.status_code in (400, 401)
+            assert "location" not in answer.headers
+    world.redirects.add("https://app.example/back")
+    assert asked(sandbox, GOOGLE, redirect_uri="https://app.example/back").status_code == 200
+    assert asked(sandbox, GOOGLE, redirect_uri="https://app.example/back/").status_code == 400, "exactly"
+
+
+def test_answers_look_like_those_of_the_platform(sandbox: str) -> None:
+    def answer(platform: PlatformName, button: str) -> httpx.URL:
+        return httpx.URL(answered(str(asked(sandbox, platform).url), button))
+
+    assert answer(GOOGLE, "allow").params["iss"] == f"{sandbox}/google"
+    assert str(answer(META, "allow")).endswith("#_=_")
+    assert answer(META, "deny").params["error_reason"] == "user_denied"
+    both = answer(TIKTOK, "allow").params
+    assert both["auth_code"] == both["code"]
+    assert {answer(each, "deny").params["error"] for each in PlatformName} == {"access_denied"}
