@@ -31,6 +31,10 @@ class Settings(BaseSettings):
         default=None,
         description="The folder of pg_dump, pg_restore and psql, if they are in no usual place.",
     )
+    public_url: str = Field(
+        default="http://127.0.0.1:3000",
+        description="Where browsers reach the HTTP API: links that connect an account lead there.",
+    )
     log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field(
         default="INFO", description="From which level on lines of ours are kept."
     )

@@ -1,7 +1,7 @@
 """The steps of check-alerts."""
 
 import logging
-from datetime import UTC
+from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,10 +15,13 @@ from sivera.alerts.checking import CheckSummary
 from sivera.alerts.job_rules import LOOK_BACK
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.queries import list_open
-from sivera.alerts.sending import Sent
+from sivera.alerts.sending import LinkOf, Sent
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError
-from tasks import resources
+from sivera.grants.links import is_of_this_machine, make_link
+from sivera.settings import read_settings
+from sivera.values import PlatformName
+from tasks import grants, resources
 from tasks.announcing import announce
 from tasks.events import send_alert_events
 from tasks.history import read_history
@@ -43,7 +46,24 @@ def check(options: AlertOptions) -> CheckSummary:
 @task(name="send-messages", task_run_name="send-messages", cache_policy=NO_CACHE)
 def send_messages() -> dict[Channel, Sent]:
     """Send each channel the messages that it has not taken yet."""
-    return sending.send_messages(resources.engine(), load_channels())
+    return sending.send_messages(resources.engine(), load_channels(), _link_of())
+
+
+def _link_of() -> LinkOf | None:
+    """Return what makes links to connect a grant again; None if nobody but this machine could open one."""
+    address = read_settings().public_url
+    if is_of_this_machine(address):
+        return None
+    try:
+        keyring = grants.keyring()
+    except ConfigurationError as error:
+        logger.warning("Alerts have no links to connect a grant again: %s", error)
+        return None
+
+    def link_of(platform: PlatformName, team: str, name: str, now: datetime) -> str:
+        return make_link(keyring, address, platform=platform, team=team, name=name, now=now)
+
+    return link_of
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)

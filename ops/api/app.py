@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from blocks.database import aload_database_url
 from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
+from ops.api.connect import PREFIX, ConnectPages
 from ops.api.guard import Guard, SecretKeeper
 from ops.api.health import STATEMENT_SECONDS, DatabaseHealth
 from ops.api.jobs import Job
@@ -35,6 +36,7 @@ from sivera.errors import ConfigurationError
 from sivera.metrics.exposition import CONTENT_TYPE, to_text
 from sivera.metrics.queries import read_latest
 from sivera.proxies import reason_of
+from sivera.settings import read_settings
 from sivera.values import Value
 
 HEALTH, OPENAPI, METRICS, JOBS = "/healthz", "/openapi.json", "/metrics", "/api/cron"
@@ -60,7 +62,11 @@ class Times:
 
 
 def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette:
-    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names."""
+    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names.
+
+    Raises:
+        ConfigurationError: SIVERA_PUBLIC_URL does not fit.
+    """
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
     keeper = SecretKeeper(client, times.secret_fresh)
@@ -83,9 +89,16 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
             Route(METRICS, api.read_metrics),
             Route(JOBS, api.list_jobs),
             *starts,
+            *ConnectPages(read_settings().public_url).routes(),
         ],
         middleware=[
-            Middleware(Guard, keeper=keeper, open_paths=frozenset({HEALTH, OPENAPI}), delay_seconds=times.wrong_secret)
+            Middleware(
+                Guard,
+                keeper=keeper,
+                open_paths=frozenset({HEALTH, OPENAPI}),
+                open_prefix=PREFIX,
+                delay_seconds=times.wrong_secret,
+            )
         ],
         exception_handlers=dict.fromkeys(handled, api.refuse),
         lifespan=lifespan,

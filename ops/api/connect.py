@@ -39,7 +39,7 @@ from sivera.grants.links import CALLBACK, callback_of, read_link
 from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.platforms.base import PlatformClient
 from sivera.values import PlatformName, Value
-from tasks.resources import notify
+from tasks.grants import notify
 
 DONE = "/connect/done"
 PREFIX = "/connect/"

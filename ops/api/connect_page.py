@@ -8,17 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from starlette.requests import Request
 
 from sivera.grants.refusals import ConsentRefused, Refusal
+from sivera.reports.texts import PLATFORM_NAMES
 from sivera.values import PlatformName
 
 LANGUAGES = ("en", "ko")
 """In the order of all texts here."""
-
-PLATFORMS = {
-    PlatformName.GOOGLE: "Google Ads",
-    PlatformName.META: "Meta Ads",
-    PlatformName.AMAZON: "Amazon Ads",
-    PlatformName.TIKTOK: "TikTok Ads",
-}
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     "ask_title": ("Connect {platform} for {team}", "{team} 팀의 {platform} 연결"),
@@ -149,7 +143,7 @@ MANAGES = (PlatformName.GOOGLE, PlatformName.AMAZON)
 def render(kind: str, request: Request, *, platform: PlatformName | None = None, **said: Any) -> str:
     """Return a page in the language that the browser prefers; `said` fills the texts and the template."""
     language = language_of(request.headers.get("accept-language", ""))
-    named = {"platform": PLATFORMS[platform] if platform else "", **said}
+    named = {"platform": PLATFORM_NAMES[platform] if platform else "", **said}
 
     def text(key: str) -> str:
         return TEXTS[key][LANGUAGES.index(language)].format(**named)

@@ -57,20 +57,29 @@ class SecretKeeper:
 
 
 class Guard:
-    """Passes on calls that have the secret or are to one of `open_paths`; it holds the answer to a wrong one back."""
+    """Passes on calls that have the secret or are open to all; it holds the answer to a wrong one back.
 
-    def __init__(self, app: ASGIApp, keeper: SecretKeeper, open_paths: frozenset[str], delay_seconds: float) -> None:
-        self._app, self._keeper, self._open_paths, self._delay_seconds = app, keeper, open_paths, delay_seconds
+    Open are the paths `open_paths`, and all below `open_prefix`.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keeper: SecretKeeper, open_paths: frozenset[str], open_prefix: str, delay_seconds: float
+    ) -> None:
+        self._app, self._keeper, self._delay_seconds = app, keeper, delay_seconds
+        self._open_paths, self._open_prefix = open_paths, open_prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, or refuse it."""
-        if scope["type"] == "http" and scope["path"] not in self._open_paths:
+        if scope["type"] == "http" and not self._is_open(scope["path"]):
             try:
                 await self._check(scope)
             except RefusedError as refused:
                 await refused.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in self._open_paths or path.startswith(self._open_prefix)
 
     async def _check(self, scope: Scope) -> None:
         challenge = {"WWW-Authenticate": "Bearer"}

@@ -13,7 +13,9 @@ from ops.commands.session import Flag, Name, open_resources, read_secret
 from ops.commands.tables import print_table, say
 from ops.loopback import PORT, Loopback
 from sivera.accounts import queries as account_queries
-from sivera.grants import consent
+from sivera.clock import read_clock
+from sivera.grants import consent, links
+from sivera.settings import read_settings
 from sivera.values import PlatformName
 
 if TYPE_CHECKING:
@@ -88,3 +90,26 @@ def _show(engine: Engine, connected: "Connected") -> None:
             "",
         )
     say_carried(connected.connection)
+
+
+def link(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
+    """Print a link with which a team's user connects a grant in a browser. It lives 24 hours, and leads to one grant.
+
+    The pages are those of the HTTP API, at SIVERA_PUBLIC_URL.
+
+    Args:
+        platform: The platform of the grant.
+        team: The team that it belongs to; a new name makes a new team.
+        name: Tells a team's grants on one platform apart. The same name again replaces the tokens.
+    """
+    from tasks import grants  # noqa: PLC0415
+
+    address = read_settings().public_url
+    with open_resources() as engine:
+        with Session(engine) as session:
+            now = read_clock(session)
+        made = links.make_link(grants.keyring(), address, platform=platform, team=team, now=now, name=name)
+    if links.is_of_this_machine(address):
+        say("It works on this machine only: for others set SIVERA_PUBLIC_URL to the address of the HTTP API.")
+    say(f"{platform.value} has to know the redirect {links.callback_of(address)}")
+    say(made)

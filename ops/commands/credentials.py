@@ -37,6 +37,11 @@ credentials.command(
     name="connect",
     help="Connect a grant: open the platform's consent page, store what its user allows, and find its ad accounts.",
 )
+credentials.command(
+    "ops.commands.connect:link",
+    name="link",
+    help="Print a link with which a team's user connects a grant in a browser. It lives 24 hours, and works once.",
+)
 
 
 @credentials.command(name="add")

@@ -7,11 +7,11 @@ without that key. Nothing is stored when it is made.
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.errors import ConfigurationError
-from sivera.grants.consent import LINK_LIFE, check_redirect
+from sivera.grants.consent import LINK_LIFE, LOOPBACK, check_redirect
 from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.values import PlatformName
 
@@ -30,6 +30,11 @@ def callback_of(public_url: str) -> str:
     except ConfigurationError as error:
         raise ConfigurationError(f"SIVERA_PUBLIC_URL does not fit: {error}") from None
     return redirect
+
+
+def is_of_this_machine(public_url: str) -> bool:
+    """Return whether only browsers of this machine reach an address."""
+    return urlsplit(public_url).hostname in LOOPBACK
 
 
 def make_link(

@@ -7,11 +7,14 @@ from concurrent.futures import Future
 
 import httpx
 import pytest
+from sqlalchemy.orm import Session
 
 from ops.cli import main
 from ops.loopback import Loopback
 from sandbox.world import World
+from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
+from sivera.grants.links import read_link
 from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
@@ -120,3 +123,20 @@ def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: st
         loopback.take(str, str, seconds=0)
     assert refused.value.why is Refusal.STATE_EXPIRED
     loopback.close()
+
+
+def test_a_link_for_a_team_is_printed_with_the_redirect_that_the_platform_has_to_know(
+    sivera: Sivera, ready: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = ["credentials", "link", "--platform", "meta", "--team", "Northwind Goods"]
+    assert "It works on this machine only: for others set SIVERA_PUBLIC_URL" in sivera(*link).out
+    monkeypatch.setenv("SIVERA_PUBLIC_URL", "https://jobs.example.com/")
+    redirect, made = sivera(*link).out.splitlines()
+    assert redirect.endswith(" https://jobs.example.com/connect/callback")
+    assert made.startswith("https://jobs.example.com/connect/meta?team=Northwind+Goods&link=")
+    with Session(ready.engine) as session:
+        now = read_clock(session)
+    said = httpx.URL(made).params
+    assert read_link(ready.keyring, said["link"], platform=PlatformName.META, team=said["team"], now=now) == "main"
+    monkeypatch.setenv("SIVERA_PUBLIC_URL", "http://jobs.example.com")
+    assert "SIVERA_PUBLIC_URL does not fit" in sivera(*link).refusal

@@ -49,6 +49,7 @@ NAMES_PLATFORMS = {
     "sivera/sync/rules.py": "for how long each platform restates its figures",
     "sivera/reports/texts.py": "what each platform is called in a report",
     "sivera/metrics/rules.py": "the quotas that are known",
+    "ops/api/connect_page.py": "which platforms have no permission for reading alone",
     "ops/stack/demo.py": "why the metrics of one platform come with a later run",
 }
 """Outside the clients and the sandbox, what a single platform is named for."""

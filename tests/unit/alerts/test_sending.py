@@ -1,19 +1,26 @@
 """Which message a channel still has to be sent, and its receipts in a real PostgreSQL."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
+from sandbox.world import World
 from sivera.alerts.conditions import BrokenGrant, Kind
 from sivera.alerts.data_rules import grant_conditions
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import MAX_MESSAGE, MOST_AT_ONCE, Message, Sent, message_of, send_messages
+from sivera.clock import read_clock
+from sivera.grants.links import make_link, read_link
 from sivera.links import Links
 from sivera.models import Alert
 from sivera.values import PlatformName
+from tests.stage import Stage
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -78,6 +85,32 @@ def test_what_the_messages_say() -> None:
         assert found
         assert units(found) <= MAX_MESSAGE, "it fits Discord"
         assert found.body.endswith("\nhttp://ui/run"), "with its link"
+
+
+def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_stored_nowhere(stage: Stage, world: World) -> None:
+    grant = stage.connect(world.add_grant(PlatformName.META), team="Hanok & Sons").credential_id
+    add(stage.engine, str(grant), kind=Kind.REAUTHORIZATION_REQUIRED)
+    add(stage.engine, "meta", kind=Kind.ACCESS_ENDS)
+    add(stage.engine, "a")
+    bodies = []
+
+    def link_of(platform: PlatformName, team: str, name: str, now: datetime) -> str:
+        return make_link(stage.keyring, "https://jobs.example", platform=platform, team=team, name=name, now=now)
+
+    def send(_title: str, body: str) -> bool:
+        bodies.append(body)
+        return True
+
+    assert send_messages(stage.engine, {Channel.SLACK: send}, link_of) == {Channel.SLACK: Sent(taken=3)}
+    (link,) = re.findall(r"within 24 hours: (\S+)", "\n".join(bodies))
+    address = urlsplit(link)
+    assert (address.netloc, address.path) == ("jobs.example", "/connect/meta")
+    said = dict(parse_qsl(address.query))
+    with Session(stage.engine) as session:
+        now = read_clock(session)
+    assert said["team"] == "Hanok & Sons"
+    assert read_link(stage.keyring, said["link"], platform=PlatformName.META, team=said["team"], now=now) == "main"
+    assert said["link"] not in str(stage.rows("SELECT * FROM alerts"))
 
 
 def units(message: Message) -> int:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -38,11 +37,10 @@ class Visitor:
         self.stage, self.url, self.http = stage, url, http
         self.seen: list[httpx.Response] = []
 
-    def link(self, platform: PlatformName = PlatformName.GOOGLE, age: timedelta = timedelta(), **more: Any) -> str:
+    def link(self, platform: PlatformName = PlatformName.GOOGLE, age: timedelta = timedelta()) -> str:
         with Session(self.stage.engine) as session:
             now = read_clock(session) - age
-        named = {"platform": platform, "team": TEAM, "now": now} | more
-        return make_link(self.stage.keyring, self.url, **named)
+        return make_link(self.stage.keyring, self.url, platform=platform, team=TEAM, now=now)
 
     def get(self, url: str) -> httpx.Response:
         self.seen.append(self.http.get(url))
