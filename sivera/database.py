@@ -63,7 +63,7 @@ def parse_url(url: URL | str) -> URL:
     if not parts or not all(hosts) or "\0" in unquote(url):
         raise ConfigurationError(
             f"the database URL cannot be read: {FORM}, and percent-encode special characters within the user, the "
-            "password and the names (@ is %40, / is %2F, : is %3A)"
+            "password and the names (%40 for @, %2F for /, %3A for a colon)"
         )
     query = _parse_query(parts["query"] or "")
     named = [(unquote(host["v6"] or host["name"]), host["port"] or "") for host in hosts if host]
@@ -174,15 +174,15 @@ def open_engine(
 def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) -> psycopg.Connection | None:
     """Connect with settings of ours; return None if a pool takes none."""
     try:
-        connection = psycopg.connect(**parameters, options=options)
+        connection = psycopg.connect(**parameters, options=options, autocommit=True)
     except psycopg.OperationalError as error:
-        if POOL_REFUSAL in str(error):
+        if re.search(POOL_REFUSAL, str(error)):
             return None
         raise
     if probe and connection.execute(f"SELECT current_setting('{PROBE}', true)").fetchone() != ("1",):
         connection.close()
         return None
-    connection.rollback()
+    connection.autocommit = False
     return connection
 
 
