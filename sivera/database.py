@@ -193,6 +193,8 @@ def is_pooled(engine: Engine) -> bool:
 
 def reading(engine: Engine) -> Engine:
     """Return an engine on the same connections for a single question: no round trips to begin and end a transaction."""
+    if "pooled" not in engine.get_execution_options():
+        engine.connect().close()
     # Behind a pool the time limit comes with a transaction.
     return engine if is_pooled(engine) else _in_autocommit(engine)
 
