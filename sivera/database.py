@@ -64,7 +64,7 @@ def parse_url(url: URL | str) -> URL:
     if not parts or not all(hosts) or "\0" in unquote(url):
         raise ConfigurationError(
             f"the database URL cannot be read: {FORM}, and percent-encode special characters within the user, the "
-            "password and the names (@ is %40, / is %2F, : is %3A)"
+            "password and the names (%40 for @, %2F for /, %3A for a colon)"
         )
     query = _parse_query(parts["query"] or "")
     named = [(unquote(host["v6"] or host["name"]), host["port"] or "") for host in hosts if host]
@@ -194,15 +194,15 @@ def _refuse_closed(connection: Any, *_: object) -> None:
 def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) -> psycopg.Connection | None:
     """Connect with settings of ours; return None if a pool takes none."""
     try:
-        connection = psycopg.connect(**parameters, options=options)
+        connection = psycopg.connect(**parameters, options=options, autocommit=True)
     except psycopg.OperationalError as error:
-        if POOL_REFUSAL in str(error):
+        if re.search(POOL_REFUSAL, str(error)):
             return None
         raise
     if probe and connection.execute(f"SELECT current_setting('{PROBE}', true)").fetchone() != ("1",):
         connection.close()
         return None
-    connection.rollback()
+    connection.autocommit = False
     return connection
 
 
@@ -213,6 +213,8 @@ def is_pooled(engine: Engine) -> bool:
 
 def reading(engine: Engine) -> Engine:
     """Return an engine on the same connections for a single question: no round trips to begin and end a transaction."""
+    if "pooled" not in engine.get_execution_options():
+        engine.connect().close()
     # Behind a pool the time limit comes with a transaction.
     return engine if is_pooled(engine) else _in_autocommit(engine)
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-POOL_REFUSAL = "unsupported startup parameter"
-"""PgBouncer's words for settings that come with a connection."""
+POOL_REFUSAL = "unsupported startup parameter|command-line options"
+"""The words of PgBouncer and of Amazon's RDS Proxy about settings that come with a connection."""
 
 
 class Place(NamedTuple):
@@ -40,7 +40,7 @@ LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, and
 STARTING = "PostgreSQL at {server} is starting or stopping: try again in a minute, and see its log if that lasts"
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
-    "percent-encoded (@ is %40)"
+    "percent-encoded (%40 for @)"
 )
 READ_ONLY = (
     "the database {database} takes no writes: make room on its disk if that is full, then run `ALTER DATABASE "
