@@ -16,6 +16,7 @@ from prefect.client.schemas.actions import (
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 from pydantic import SecretStr, ValidationError
+from sqlalchemy import URL
 
 from blocks.alert_channels import WATCHDOG, document_name, find_channels, to_block, watchdog
 from blocks.apprise_url import AppriseUrl
@@ -66,7 +67,7 @@ class SetupSummary(Value):
 
 
 def setup(
-    database_url: str | None = None,
+    database_url: URL | str | None = None,
     apps: Mapping[PlatformName, AppCredentials] | None = None,
     storage_dir: Path | None = None,
     channels: Mapping[Channel, SecretStr] | None = None,
@@ -129,7 +130,7 @@ def _load(kind: type[Block], name: str) -> Block | None:
 
 
 def _blocks(
-    database_url: str | None, apps: Mapping[PlatformName, AppCredentials], channels: Mapping[Channel, SecretStr]
+    database_url: URL | str | None, apps: Mapping[PlatformName, AppCredentials], channels: Mapping[Channel, SecretStr]
 ) -> dict[str, Block]:
     blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
     blocks |= {document_name(channel): to_block(channel, url) for channel, url in channels.items()}

@@ -144,11 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         tried = " ".join(["sivera", *(error.command_chain or ())])
         _fail(f"{' '.join(said.split())} Try `{tried} --help`.", 2)
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets a line, the log file the rest
+        from sivera.database_errors import explain  # noqa: PLC0415
         from sivera.errors import SiveraError  # noqa: PLC0415
 
-        is_ours = isinstance(error, SiveraError)
+        explained = str(error) if isinstance(error, SiveraError) else explain(error)
         code = 2 if command in TELLING else 1
-        _fail(str(error) if is_ours else f"an unexpected {type(error).__name__}; {_keep_traceback()}", code)
+        _fail(explained or f"an unexpected {type(error).__name__}; {_keep_traceback()}", code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -13,6 +13,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
+from sqlalchemy import URL
 
 from blocks.deployments import our_deployments
 from blocks.server import connect
@@ -38,7 +39,7 @@ class DeploySummary(Value):
 
 
 def deploy(
-    database_url: str | None = None,
+    database_url: URL | str | None = None,
     apps: Mapping[PlatformName, AppCredentials] | None = None,
     timetable_path: Path | None = None,
     storage_dir: Path | None = None,

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from sivera.database_errors import POOL_REFUSAL, explain, place_of, sentence
+from sivera.database_errors import POOL_REFUSAL, explain, place_of, read_only, sentence
 from sivera.errors import ConfigurationError
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -63,7 +63,7 @@ def parse_url(url: URL | str) -> URL:
     if not parts or not all(hosts) or "\0" in unquote(url):
         raise ConfigurationError(
             f"the database URL cannot be read: {FORM}, and percent-encode special characters within the user, the "
-            "password and the names (@ is %40, / is %2F, : is %3A)"
+            "password and the names (%40 for @, %2F for /, %3A for a colon)"
         )
     query = _parse_query(parts["query"] or "")
     named = [(unquote(host["v6"] or host["name"]), host["port"] or "") for host in hosts if host]
@@ -176,15 +176,15 @@ def open_engine(
 def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) -> psycopg.Connection | None:
     """Connect with settings of ours; return None if a pool takes none."""
     try:
-        connection = psycopg.connect(**parameters, options=options)
+        connection = psycopg.connect(**parameters, options=options, autocommit=True)
     except psycopg.OperationalError as error:
-        if POOL_REFUSAL in str(error):
+        if re.search(POOL_REFUSAL, str(error)):
             return None
         raise
     if probe and connection.execute(f"SELECT current_setting('{PROBE}', true)").fetchone() != ("1",):
         connection.close()
         return None
-    connection.rollback()
+    connection.autocommit = False
     return connection
 
 
@@ -211,6 +211,14 @@ def check(engine: Engine) -> None:
             connection.execute(text("SELECT 1"))
     except (OperationalError, ProgrammingError) as error:
         raise ConfigurationError(sentence(error)) from None
+
+
+def check_writes(engine: Engine) -> None:
+    """Raise ConfigurationError, naming the remedy, if the database does not answer or takes no writes."""
+    check(engine)
+    with engine.connect() as connection:
+        if connection.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
+            raise ConfigurationError(read_only(place_of(engine.url)))
 
 
 def read_size(session: Session) -> int:

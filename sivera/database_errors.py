@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-POOL_REFUSAL = "unsupported startup parameter"
-"""PgBouncer's words for settings that come with a connection."""
+POOL_REFUSAL = "unsupported startup parameter|command-line options"
+"""The words of PgBouncer and of Amazon's RDS Proxy about settings that come with a connection."""
 
 
 class Place(NamedTuple):
@@ -40,7 +40,7 @@ LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, and
 STARTING = "PostgreSQL at {server} is starting or stopping: try again in a minute, and see its log if that lasts"
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
-    "percent-encoded (@ is %40)"
+    "percent-encoded (%40 for @)"
 )
 READ_ONLY = (
     "the database {database} takes no writes: make room on its disk if that is full, then run `ALTER DATABASE "
@@ -134,11 +134,11 @@ def state_of(error: BaseException) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
-def explain(error: SQLAlchemyError, place: Place | None = None) -> str | None:
+def explain(error: BaseException, place: Place | None = None) -> str | None:
     """Return what is wrong and the remedy, as 'what is wrong: the remedy'; None if it can only be a defect of ours.
 
     Args:
-        error: What SQLAlchemy raised.
+        error: What was raised.
         place: Where; left out, where an engine of `sivera.database` met it.
     """
     if not isinstance(error, DBAPIError):
@@ -160,7 +160,12 @@ def explain(error: SQLAlchemyError, place: Place | None = None) -> str | None:
         template = _unconnected(words)
     if template is None:
         return None
-    return template.format(state=state, **names, **{f"{name}_": _quoted(value) for name, value in names.items()})
+    return _fill(template, state=state, **names)
+
+
+def read_only(place: Place) -> str:
+    """Return what `explain` says of a database that takes no writes."""
+    return _fill(READ_ONLY, **place._asdict())
 
 
 def sentence(error: SQLAlchemyError) -> str:
@@ -168,6 +173,10 @@ def sentence(error: SQLAlchemyError) -> str:
     state = state_of(error)
     kind = f"{type(error).__name__}{f', {state}' if state else ''}"
     return explain(error) or f"the database failed ({kind}): report it with the traceback in the log, it is a defect"
+
+
+def _fill(template: str, **names: str) -> str:
+    return template.format(**names, **{f"{name}_": _quoted(value) for name, value in names.items()})
 
 
 def _unconnected(words: str) -> str:

@@ -3,6 +3,7 @@
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from sivera.crypto import UndecryptableError
+from sivera.database_errors import explain, sentence
 from sivera.errors import (
     AccountInaccessible,
     InvalidRequest,
@@ -36,11 +37,16 @@ def is_worth_a_retry(error: BaseException) -> bool:
     return isinstance(error, Unavailable | OperationalError) and not isinstance(error, LeftAlone)
 
 
+def is_explained(error: Exception) -> bool:
+    """Whether the reason for it says everything, so that a traceback would only bury others."""
+    return isinstance(error, SiveraError) or explain(error) is not None
+
+
 def reason_for(error: Exception) -> str:
     """Say why an account, a grant or a team failed and what to do about it, in words that a person can act on."""
     if isinstance(error, SQLAlchemyError):
-        # Its text holds the statement and its values.
-        return f"The database failed ({type(error).__name__}). The next run tries again."
+        said = sentence(error)
+        return f"{said[0].upper()}{said[1:]}."
     if not isinstance(error, SiveraError):
         return f"Unexpected {type(error).__name__}: a defect of Sivera Jobs; the task run's log has the traceback."
     remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)

@@ -17,6 +17,7 @@ from sivera.budgets.checking import CheckDependencies
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.page import budget_row
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
+from sivera.database_errors import sentence
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.alerts import send_alert_events
@@ -50,8 +51,7 @@ def check_part(part: str, options: BudgetOptions, until: float) -> Checked | Sta
     except SQLAlchemyError as error:
         if isinstance(error, OperationalError) and task_run.run_count <= RETRIES:
             raise
-        # Its text holds the statement and its values.
-        return Failed(message=f"the database failed ({type(error).__name__}); the next run checks it", data=error)
+        return Failed(message=f"{sentence(error)}; the next run checks it", data=error)
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)

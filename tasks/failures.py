@@ -1,5 +1,6 @@
 """How the task of one account, grant or team fails: it tries again if that may help, else ends with a reason."""
 
+import logging
 from typing import Any
 
 from prefect.cache_policies import NO_CACHE
@@ -9,7 +10,9 @@ from prefect.states import Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from sivera.errors import SiveraError
-from sivera.reasons import is_worth_a_retry, reason_for
+from sivera.reasons import is_explained, is_worth_a_retry, reason_for
+
+logger = logging.getLogger("sivera.tasks")
 
 RETRIES = 2
 
@@ -37,11 +40,13 @@ def is_tried_again(error: Exception) -> bool:
 def failed(error: Exception) -> State:
     """Return the state of a task that one of our errors ends.
 
-    Its reason says everything. A traceback for each of thousands would bury the one that matters.
+    Its reason says everything, or the log has the traceback too. One for each of thousands would bury what matters.
 
     Raises:
         Exception: The error itself if it is not ours: then we need its traceback.
     """
     if not isinstance(error, SiveraError | SQLAlchemyError):
         raise error
+    if not is_explained(error):
+        logger.error("Unexpected", exc_info=error)
     return Failed(message=reason_for(error), data=error)

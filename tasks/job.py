@@ -15,10 +15,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
+from sqlalchemy.exc import SQLAlchemyError
 
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.history.rules import ANOTHER_INSTANCE
 from tasks import announcing
+from tasks.failures import failed
 
 OptionsT = TypeVar("OptionsT")
 
@@ -71,6 +73,8 @@ def job(
                     return work(options)
             except AnotherInstanceError as error:
                 return announcing.skip(Cancelled(message=str(error)))
+            except SQLAlchemyError as error:
+                return failed(error)
 
         runner: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(max_workers=threads)} if threads else {}
         made: Flow[[OptionsT], State] = flow(

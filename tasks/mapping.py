@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.clock import utc_now
+from sivera.database_errors import sentence
 from sivera.metrics.queries import add_calls
 from sivera.queue import OfPlatform, WorkQueue
 from tasks import resources
@@ -180,4 +181,4 @@ def _counted_calls() -> Iterator[None]:
                 add_calls(session, UUID(flow_run.id), made)
         except SQLAlchemyError as error:
             # Only the figures of its calls are lost, which is no reason to fail the run.
-            logger.warning("The calls of this run were not recorded: the database failed (%s)", type(error).__name__)
+            logger.warning("The calls of this run were not recorded: %s", sentence(error))

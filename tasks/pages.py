@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import Artifact as StoredArtifact
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from sivera.database_errors import sentence
 from tasks import resources
 
 MOST_ROWS = 500
@@ -50,7 +51,7 @@ def show_summary(
         with Session(resources.engine()) as session:
             drawn = charts(session)
     except SQLAlchemyError as error:
-        drawn = [f"No charts: the database failed ({type(error).__name__})."]
+        drawn = [f"No charts: {sentence(error)}."]
     create_markdown_artifact(page(job, summary, drawn), key=f"{job}-summary", description=summary.sentence)
 
 

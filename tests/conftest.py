@@ -46,6 +46,9 @@ settings.load_profile("patient")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """When it is in tests, unless they move the clock."""
 
+READ_ONLY = "ALTER DATABASE test_sivera SET default_transaction_read_only = on"
+"""What providers do when a disk is full; it holds for new connections."""
+
 PATIENCE_SECONDS = 60.0
 """So long a client of a test waits for a server that is to answer: a busy machine may stand still for seconds."""
 

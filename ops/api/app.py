@@ -24,11 +24,13 @@ from starlette.routing import Route
 from blocks.database import aload_database_url
 from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
 from ops.api.guard import Guard, SecretKeeper
+from ops.api.health import STATEMENT_SECONDS, DatabaseHealth
 from ops.api.jobs import Job
 from ops.api.openapi import describe
 from ops.api.runs import Runs, to_run
 from sivera.clock import read_clock
 from sivera.database import open_engine
+from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.metrics.exposition import CONTENT_TYPE, to_text
 from sivera.metrics.queries import read_latest
@@ -37,7 +39,6 @@ from sivera.values import Value
 HEALTH, OPENAPI, METRICS, JOBS = "/healthz", "/openapi.json", "/metrics", "/api/cron"
 
 PREFECT_TIMEOUT = httpx.Timeout(10.0, connect=1.5)
-STATEMENT_SECONDS = 5
 
 logger = logging.getLogger("sivera.api")
 
@@ -47,7 +48,7 @@ class Times:
     """How long the API takes for what; all in seconds.
 
     Attributes:
-        secret_fresh: A secret that was read from the Prefect server is used for this long.
+        secret_fresh: A secret that was read from the Prefect server, and the database's health, is used for this long.
         wrong_secret: The answer to a wrong secret is held back for this long.
         event: A run that has ended is asked for its event for this long. Prefect writes events every five seconds.
     """
@@ -62,7 +63,7 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
     keeper = SecretKeeper(client, times.secret_fresh)
-    api = _Api(jobs, client, keeper, Runs(client, times.event))
+    api = _Api(jobs, client, keeper, DatabaseHealth(client, times.secret_fresh), Runs(client, times.event))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -97,10 +98,12 @@ class _Api:
     jobs: Mapping[str, Job]
     client: PrefectClient
     keeper: SecretKeeper
+    database: DatabaseHealth
     runs: Runs
 
     async def read_health(self, _request: Request) -> Response:
         await self.keeper.secret()
+        await self.database.check()
         return _to_json(Healthy())
 
     async def read_openapi(self, _request: Request) -> Response:
@@ -168,8 +171,8 @@ def _read_figures(url: URL) -> bytes:
         with Session(engine) as session:
             return to_text(read_latest(session), read_clock(session))
     except SQLAlchemyError as error:
-        # Not its text, which holds the database's address.
-        raise unavailable(f"The database failed ({type(error).__name__}).") from None
+        said = sentence(error)
+        raise unavailable(f"{said[0].upper()}{said[1:]}.") from None
     finally:
         engine.dispose()
 

@@ -11,14 +11,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from pydantic import SecretStr
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sivera.database import check, open_engine, parse_url
 from sivera.errors import ConfigurationError
-
-UNMIGRATED = ("42P01", "42703")
-"""PostgreSQL's codes for a missing table and a missing column."""
 
 
 def _check_name(_type: object, name: str) -> None:
@@ -43,7 +39,7 @@ def open_session() -> Iterator[Session]:
     engine = open_engine(url, pool_size=1)
     try:
         check(engine)
-        with _explained(), Session(engine) as session:
+        with Session(engine) as session:
             yield session
     finally:
         engine.dispose()
@@ -55,22 +51,9 @@ def open_resources() -> Iterator[Engine]:
     from tasks import resources  # noqa: PLC0415
 
     try:
-        with _explained():
-            yield resources.engine()
+        yield resources.engine()
     finally:
         resources.close()
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in UNMIGRATED:
-            raise ConfigurationError("the database is not migrated to this version: run `sivera migrate`") from None
-        raise ConfigurationError(
-            f"the database failed ({type(error.orig).__name__}): check that it works, and try again"
-        ) from None
 
 
 def read_secret(what: str) -> SecretStr:

@@ -19,7 +19,16 @@ from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import find_programs
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
-from sivera.database import check, open_engine, parse_url, read_data_directory, read_size
+from sivera.database import (
+    check,
+    check_writes,
+    describe,
+    is_pooled,
+    open_engine,
+    parse_url,
+    read_data_directory,
+    read_size,
+)
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 from sivera.grants.queries import ending_grants, inactive_grants, platforms_in_use
@@ -56,7 +65,8 @@ def check_database(installation: Installation) -> Finding:
     installation.resources.callback(engine.dispose)
     check(engine)
     installation.opened_engine = engine
-    return ok(f"answers at {engine.url.render_as_string(hide_password=True)}")
+    check_writes(engine)
+    return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
 
 
 def check_migrations(installation: Installation) -> Finding:

@@ -4,16 +4,16 @@ import json as json_format
 from collections.abc import Callable, Iterator, Mapping
 
 from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from blocks.server import explain_failures
 from ops.commands.session import Flag
 from ops.commands.tables import say
 from ops.doctor import data_checks, prefect_checks
-from ops.doctor.data_checks import STATEMENT_SECONDS
 from ops.doctor.findings import Finding, Installation, Skipped, Verdict, explain, fault
 from ops.stack.folder import FOLDER
 from ops.stack.prefect_server import use_running_stack
+from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 
 Look = Callable[[Installation], Finding]
@@ -86,9 +86,8 @@ def make(look: Look, installation: Installation) -> Finding:
         return Finding(verdict=Verdict.SKIPPED, text=str(reason))
     except ConfigurationError as error:
         return explain([error])
-    except DBAPIError as error:
-        what = f"the database failed or took over {STATEMENT_SECONDS} seconds ({type(error.orig).__name__})"
-        return fault(what, "see its log, and try again")
+    except SQLAlchemyError as error:
+        return explain([ConfigurationError(sentence(error))])
     except Exception as error:  # noqa: BLE001 - a defect in one check must not hide what the others find
         return fault(f"the check itself failed ({type(error).__name__})", "report it: it is a defect of Sivera Jobs")
 

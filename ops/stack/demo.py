@@ -128,16 +128,15 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         )
         for platform in PlatformName
     }
-    database_url = url.render_as_string(hide_password=False)
     with steps.step("Work pool, limits, blocks and automations"):
-        setup(database_url, apps, stack.storage_dir)
+        setup(url, apps, stack.storage_dir)
         stack.start_worker(server)
     expected = accounts * len(PlatformName)
     with steps.step(f"{len(TEAMS)} teams connect {expected} ad accounts"):
         _connect_teams(url, sandbox, load_keyring(), apps, accounts)
     http_api = stack.start_http_api()
     with steps.step("Deployments (the worker and the HTTP API start meanwhile)"):
-        deploy(database_url, apps)
+        deploy(url, apps)
         stack.check()
     run, summary = _sync(stack, url, expected, steps)
     result = DemoResult(

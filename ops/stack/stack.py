@@ -186,7 +186,7 @@ def up() -> NoReturn:
         from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
 
         save_environment(None)
-        deployed = deploy(database_url=url.render_as_string(hide_password=False), storage_dir=stack.storage_dir)
+        deployed = deploy(database_url=url, storage_dir=stack.storage_dir)
         for block in deployed.setup.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.clock import read_clock
+from sivera.database_errors import sentence
 from sivera.retention import queries, rules
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.retention.rules import CleanupPlan, KindResult
@@ -68,9 +69,7 @@ def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) 
         with deps.transaction() as session:
             queries.record(session, deps.run_id, plan, kind, remaining=remaining, refused=refused)
     except SQLAlchemyError as error:
-        # Not its text, which holds the statement and its values.
-        cause = type(getattr(error, "orig", None) or error).__name__
-        failed = f"the database failed ({cause}); the next run continues"
+        failed = f"{sentence(error)}; the next run continues"
     return KindResult(kind=kind, cutoff=cutoff, deleted=deleted, remaining=remaining, refused=refused, failed=failed)
 
 

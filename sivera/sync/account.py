@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -17,14 +17,13 @@ from sivera.errors import (
     AccountInaccessible,
     ConfigurationError,
     ReconnectRequired,
-    SiveraError,
     Throttled,
     ThrottleScope,
 )
 from sivera.grants.discovering import rediscover
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient, ProductNotEnabled
-from sivera.reasons import is_worth_a_retry, reason_for
+from sivera.reasons import is_explained, is_worth_a_retry, reason_for
 from sivera.sync import part_queries, rules
 from sivera.sync.parts import Part, PartKind, PartState, parts_of
 from sivera.sync.plan import DueAccount, SyncMode
@@ -191,7 +190,7 @@ def _sync_part(
 
 def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception) -> PartSync:
     """Record why a part was not read, and return it in words."""
-    if not isinstance(error, SiveraError | OperationalError):
+    if not is_explained(error):
         logger.error("Account %d: %s failed", reader.due.id, part, exc_info=error)
     reason = reason_for(error)
     if isinstance(error, Throttled):

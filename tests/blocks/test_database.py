@@ -1,5 +1,7 @@
 """The block that holds the database's credentials."""
 
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector  # type
 from sqlalchemy import URL
 
 from blocks.database import to_connector
+from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 
 
@@ -41,6 +44,17 @@ def test_any_password_comes_out_as_it_went_in(password: str) -> None:
     assert components(url.render_as_string(hide_password=False)).create_url().password == password
 
 
+@given(password=st.text("a@:/?#[]%,&= ü", min_size=1, max_size=9))
+def test_a_password_that_is_not_percent_encoded_is_taken_whole_or_refused(password: str) -> None:
+    try:
+        url = parse_url(f"postgresql://ana:{password}@127.0.0.1/sivera")
+    except ConfigurationError as error:
+        assert "@" in password
+        assert "percent-encode special characters" in str(error)  # noqa: PT017
+    else:
+        assert url == URL.create(url.drivername, "ana", unquote(password), "127.0.0.1", None, "sivera")
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
@@ -49,7 +63,16 @@ def test_any_password_comes_out_as_it_went_in(password: str) -> None:
         ("postgresql://ana:hidden@h", "the database URL names no database"),
         ("postgresql://ana@h/sivera?password=hidden", "the database URL has 'password' among its options"),
         ("postgresql://ana@h/sivera?sslpassword=hidden", "the database URL has 'sslpassword' among its options"),
-        ("postgresql://ana:hidden@/sivera?host=a&host=b", "the database URL gives the option 'host' more than once"),
+        (
+            "postgresql://ana:hidden@h/a?sslmode=a&sslmode=b",
+            "the database URL gives the option 'sslmode' more than once",
+        ),
+        ("postgresql://ana:hidden@h/sivera?sslmod=require", "the database URL has the option 'sslmod', which"),
+        ("postgresql://ana:hidden@h/sivera?autocommit=1", "the database URL has the option 'autocommit', which"),
+        ("postgresql://ana:x@hidden@h/sivera", "the database URL cannot be read"),
+        ("postgresql://an/a:hidden@h/sivera", "the database URL cannot be read"),
+        ("postgresql://ana:hidden@h:x/sivera", "the database URL cannot be read"),
+        ("postgresql://ana:hidden%00@h/sivera", "the database URL cannot be read"),
     ],
 )
 def test_refuses_a_url_and_says_why_without_showing_it(url: str, sentence: str) -> None:

@@ -20,6 +20,8 @@ from sivera.metrics.options import CollectOptions
 from sivera.metrics.queries import read_latest
 from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
+from tasks import resources
+from tests.conftest import READ_ONLY, run_alone
 from tests.flows.runs import artifacts, events
 from tests.stage import Stage
 
@@ -36,6 +38,14 @@ def run(settle_seconds: int = 0) -> State:
     state: State = collect_metrics(CollectOptions(settle_seconds=settle_seconds), return_state=True)
     assert state.is_completed(), state.message
     return state
+
+
+def test_a_run_on_a_database_that_takes_no_writes_says_so_in_one_sentence(ready: Stage) -> None:
+    run_alone(ready.engine, READ_ONLY)
+    resources.close()  # a run opens connections of its own
+    state: State = collect_metrics(CollectOptions(settle_seconds=0), return_state=True)
+    assert state.is_failed()
+    assert (state.message or "").startswith("The database test_sivera takes no writes: make room on its disk")
 
 
 def latest(stage: Stage) -> Collection:

@@ -64,6 +64,7 @@ def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str]) -> None
         ("SIVERA_DATABASE_URL", "postgresql://u:geheim@127.0.0.1:{port}/x", "127.0.0.1:{port}/x does not answer"),
         ("SIVERA_DATABASE_URL", "mysql://u:geheim@127.0.0.1/x", "PostgreSQL"),
         ("SIVERA_DATABASE_URL", "geheim", "the database URL cannot be read"),
+        ("SIVERA_DATABASE_URL", "postgresql://u:x@geheim!pw@127.0.0.1/x", "percent-encode special characters"),
     ],
 )
 def test_up_names_what_does_not_answer_within_ten_seconds(

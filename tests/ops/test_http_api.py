@@ -39,6 +39,7 @@ from ops.api.server import NO_STORE
 from ops.deploy import deploy
 from ops.stack.stack import open_stack
 from sivera.sync.plan import SyncOptions
+from tests.conftest import READ_ONLY, run_alone
 from tests.ops.commands import Sivera
 from tests.ops.http_api import WAIT_SECONDS, Line, calling, serving
 from tests.ops.timetables import ALL, SPLIT, timetable, write
@@ -62,7 +63,9 @@ TIMETABLE = timetable(SYNC, SYNC | {"name": "google", "paused": True}, REFRESH)
 
 
 @pytest.fixture
-def deployed(request: pytest.FixtureRequest, prefect_api: PrefectServer, tmp_path: Path) -> PrefectServer:
+def deployed(
+    request: pytest.FixtureRequest, prefect_api: PrefectServer, postgres: str, tmp_path: Path
+) -> PrefectServer:
     """A Prefect server with two jobs and without runs; its secret is SECRET."""
     with connect() as client:
         try:
@@ -77,6 +80,7 @@ def deployed(request: pytest.FixtureRequest, prefect_api: PrefectServer, tmp_pat
         for run in [*runs(), *runs("refresh-tokens")]:
             client.delete_flow_run(run.id)
     save(CronSecret(current=SecretStr(SECRET)))
+    to_connector(postgres).save(DATABASE, overwrite=True)
     return prefect_api
 
 
@@ -446,6 +450,15 @@ def test_while_prefect_is_away_callers_are_asked_to_try_again(deployed: PrefectS
     assert runs() == []
 
 
+def test_health_is_bad_while_the_database_takes_no_writes(url: str, database_url: str, engine: Engine) -> None:
+    to_connector(database_url).save(DATABASE, overwrite=True)
+    run_alone(engine, READ_ONLY)
+    with calling(url) as stranger:
+        answer = stranger.get("/healthz")
+    assert "takes no writes: `sivera doctor` says more" in check(answer, 503)["message"]
+    assert "127.0.0.1" not in answer.text
+
+
 def test_prometheus_reads_the_last_collection(api: httpx.Client, database_url: str, engine: Engine) -> None:
     def figures() -> dict[tuple[str, ...], float]:
         answer = api.get("/metrics")
@@ -474,7 +487,7 @@ def test_prometheus_reads_the_last_collection(api: httpx.Client, database_url: s
     assert 7200 <= found["sivera_collection_age_seconds",] < 7300
     to_connector("postgresql://sivera:s3cr3t-word@127.0.0.1:1/sivera").save(DATABASE, overwrite=True)
     answer = api.get("/metrics")
-    assert check(answer, 503)["message"] == "The database failed (OperationalError)."
+    assert "PostgreSQL at 127.0.0.1:1/sivera does not answer" in check(answer, 503)["message"]
     assert answer.headers["retry-after"] == "5"
 
 

