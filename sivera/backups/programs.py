@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -44,7 +45,6 @@ TRY_SECONDS = 15
 
 OURS_ALONE = ("--no-owner", "--no-privileges", "--no-security-labels", "--no-tablespaces")
 """A restore needs no other role, and nothing else that only the old server had."""
-
 
 OURS = re.compile(
     r"\d+; \d+ \d+ (TABLE|TABLE DATA|SEQUENCE|SEQUENCE SET|(INDEX|(FK )?CONSTRAINT) .*\b(ix|uq|pk|fk|sivera)_\w+) "
@@ -259,11 +259,9 @@ def _installed() -> list[Programs]:
     for each in [*folders, *([Path(on_path).parent] if on_path else [])]:
         with suppress(ConfigurationError):
             found.setdefault(each.resolve(), _version(each))
-    return sorted((Programs(version=version, folder=each) for each, version in found.items()), key=_by_version)
-
-
-def _by_version(programs: Programs) -> int:
-    return programs.version
+    return sorted(
+        (Programs(version=version, folder=each) for each, version in found.items()), key=attrgetter("version")
+    )
 
 
 def _bundled() -> list[Path]:
