@@ -136,7 +136,9 @@ def _catalog(storage: str | None) -> Iterator[Catalog]:
         yield Catalog(block.get_filesystem())
     except ValidationError as error:
         raise ConfigurationError(f"the storage cannot be used ({explain(error)})") from None
+    except DBAPIError as error:
+        raise ConfigurationError(checking.explain(error)) from None
     except Exception as error:
-        if not (isinstance(error, DBAPIError) or checking.is_of_storage(error)):
+        if not checking.is_of_storage(error):
             raise
         raise ConfigurationError(f"{checking.explain(error)}: see that it is well, and try again") from None

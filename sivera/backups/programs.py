@@ -10,6 +10,8 @@ import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -43,6 +45,12 @@ TRY_SECONDS = 15
 
 OURS_ALONE = ("--no-owner", "--no-privileges", "--no-security-labels", "--no-tablespaces")
 """A restore needs no other role, and nothing else that only the old server had."""
+
+OURS = re.compile(
+    r"\d+; \d+ \d+ (TABLE|TABLE DATA|SEQUENCE|SEQUENCE SET|(INDEX|(FK )?CONSTRAINT) .*\b(ix|uq|pk|fk|sivera)_\w+) "
+)
+"""What a migration of ours makes, in the list of a dump. Others add to our tables what only their database can hold: an
+index of an extension, a trigger, a policy for their roles."""
 
 
 class Programs(Value):
@@ -117,17 +125,34 @@ def restore(programs: Programs, url: URL, dump: Iterable[bytes], dump_version: i
     """
     reader = _find_reader(dump_version)
     psql = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--output={os.devnull}"]
-    with _run([programs.folder / "psql", *psql], until, url) as (sql, _):
+    chunks = iter(dump)
+    first = next(chunks, b"")
+    with (
+        _our_part(reader, first, until) as part,
+        _run([programs.folder / "psql", *psql], until, url) as (sql, _),
+    ):
         _write(sql, begin.encode())
-        with _run([reader / "pg_restore", "--format=custom", "--file=-", *OURS_ALONE], until) as (feed, script):
+        with _run([reader / "pg_restore", f"--use-list={part}", "--file=-", *OURS_ALONE], until) as (feed, script):
             passing = threading.Thread(target=_pass_on, args=(script, sql), daemon=True)
             passing.start()
-            for chunk in dump:
+            for chunk in chain([first], chunks):
                 _write(feed, chunk)
             _write(feed, b"", last=True)
             passing.join()
         # Without this, nothing stays of what psql did.
         _write(sql, b"COMMIT;\n", last=True)
+
+
+@contextmanager
+def _our_part(reader: Path, first: bytes, until: float) -> Iterator[str]:
+    """Yield a file that lists what of a dump is ours; the first chunk begins with the whole list."""
+    with _run([reader / "pg_restore", "--list"], until) as (feed, output):
+        _write(feed, first, last=True)
+        listed = output.read().decode().splitlines()
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write("\n".join(filter(OURS.match, listed)))
+        file.flush()
+        yield file.name
 
 
 def _pass_on(script: IO[bytes], sql: IO[bytes]) -> None:
@@ -234,11 +259,9 @@ def _installed() -> list[Programs]:
     for each in [*folders, *([Path(on_path).parent] if on_path else [])]:
         with suppress(ConfigurationError):
             found.setdefault(each.resolve(), _version(each))
-    return sorted((Programs(version=version, folder=each) for each, version in found.items()), key=_by_version)
-
-
-def _by_version(programs: Programs) -> int:
-    return programs.version
+    return sorted(
+        (Programs(version=version, folder=each) for each, version in found.items()), key=attrgetter("version")
+    )
 
 
 def _bundled() -> list[Path]:

@@ -1,5 +1,6 @@
 """`sivera restore` as a person gives it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ def folder(ready: Stage, tmp_path: Path) -> Path:
     return place
 
 
-def test_a_backup_is_listed_checked_and_restored(folder: Path, sivera: Sivera, postgres: str) -> None:
+def test_a_backup_is_listed_checked_and_restored(
+    folder: Path, sivera: Sivera, postgres: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (manifest,) = folder.glob("*.json")
     listed = sivera("restore", "list")
     assert listed.code == 0
@@ -35,6 +38,13 @@ def test_a_backup_is_listed_checked_and_restored(folder: Path, sivera: Sivera, p
         assert (restored.code, restored.err) == (0, "")
         assert restored.out.splitlines()[1].startswith("Restored: ")
         assert "is not empty" in sivera("restore", "run", "latest", stdin=url).err
+        # The next steps, in their order.
+        monkeypatch.setenv("SIVERA_DATABASE_URL", url)
+        for command in re.findall(r"^\d\. `sivera (\w+)`", restored.out, re.MULTILINE):
+            answer = sivera(command)
+            assert command == "doctor" or (answer.code, answer.err) == (0, "")
+        assert re.search("^ok +database .*test_target", answer.out, re.MULTILINE)
+    monkeypatch.setenv("SIVERA_DATABASE_URL", database_url)
     assert "there is no backup nosuch" in sivera("restore", "run", "nosuch").err
     dump = manifest.with_suffix(".dump")
     dump.write_bytes(dump.read_bytes()[:-1])

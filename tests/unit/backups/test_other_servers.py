@@ -39,6 +39,18 @@ def opened(url: URL, keyring: Keyring, folder: Path) -> Iterator[Vault]:
     engine.dispose()
 
 
+ADDED = (
+    "CREATE INDEX names ON ads.teams USING gin (name public.gin_trgm_ops)",
+    "CREATE FUNCTION public.notice() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER noticed AFTER INSERT ON ads.teams FOR EACH ROW EXECUTE FUNCTION public.notice()",
+    "ALTER TABLE public.teams ADD COLUMN team bigint REFERENCES ads.teams",
+    "CREATE VIEW public.names AS SELECT name FROM ads.teams",
+    "CREATE PUBLICATION ours FOR TABLE ads.teams",
+    "CREATE POLICY all_of_them ON ads.teams TO postgres USING (true)",
+)
+"""What they have made of our tables."""
+
+
 @pytest.fixture
 def shop(own_postgres: OwnPostgres, own_database: URL, keyring: Keyring, tmp_path: Path) -> Iterator[Vault]:
     """Our tables in a database of the operator's."""
@@ -50,6 +62,7 @@ def shop(own_postgres: OwnPostgres, own_database: URL, keyring: Keyring, tmp_pat
 
 
 def test_our_tables_are_backed_up_and_proven_by_a_role_of_few_rights(shop: Vault, own_postgres: OwnPostgres) -> None:
+    own_postgres.run(*ADDED, database="shop")
     made = shop.backed_up()
     assert {schema for schema, _ in made.shape.tables} == {"ads"}
     assert not {"ads.others", "public.teams"} & made.shape.rows.keys()
