@@ -108,7 +108,7 @@ def _held(locks: Sequence[str]) -> Iterator[None]:
                 if "423" in str(error):  # HTTP 423: a limit is held
                     raise AnotherInstanceError from None
                 raise ConfigurationError(
-                    f"the Prefect server did not give the locks {', '.join(locks)}: look into its log"
+                    f"the Prefect server did not give the locks {', '.join(locks)}: `sivera doctor` says why"
                 ) from None
         yield
 

@@ -87,7 +87,7 @@ def make(look: Look, installation: Installation) -> Finding:
         return explain([error])
     except DBAPIError as error:
         what = f"the database failed or took over {STATEMENT_SECONDS} seconds ({type(error.orig).__name__})"
-        return fault(what, "see its log, and try again")
+        return fault(what, "see that PostgreSQL has room and is not overloaded")
     except Exception as error:  # noqa: BLE001 - a defect in one check must not hide what the others find
         return fault(f"the check itself failed ({type(error).__name__})", "report it: it is a defect of Sivera Jobs")
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import Condition, Kind, Links, sentence
+from sivera.alerts.conditions import REMEDIES, Condition, Kind, Links, sentence
 from sivera.history.rules import ANOTHER_INSTANCE, Occurrence, Outcome
 
 OWN_JOB = "check-alerts"
@@ -51,7 +51,8 @@ def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
             kind=Kind.ALERTS_SILENT,
             subject=OWN_JOB,
             title=f"{OWN_JOB} does not do its work",
-            message="Its last runs did not end well, so people were not notified of everything.",
+            message="Its last runs did not end well, so people were not notified of everything. "
+            + REMEDIES[Kind.ALERTS_SILENT],
             since=last,
             link=links.run(None),
             is_known=True,  # by the watchdog of the Prefect server
@@ -75,7 +76,7 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
             kind=Kind.JOB_FAILED,
             subject=deployment,
             title=f"{deployment} failed",
-            message=f"{reason} {by_hand}See docs/operations.md#{first.job}.",
+            message=f"{reason} {by_hand}{REMEDIES[Kind.JOB_FAILED].format(job=first.job)}",
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
         )
@@ -91,7 +92,7 @@ def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links:
                 subject=deployment,
                 title=f"{deployment} was skipped",
                 message=f"The run for {_text(one.scheduled_at)} was skipped, because another one was still running. "
-                "If that happens again and again, see docs/operations.md#overlap.",
+                + REMEDIES[Kind.JOB_SKIPPED],
                 since=one.scheduled_at,
                 link=links.run(one.skipped_by or one.run_id),
             )
@@ -106,7 +107,7 @@ def _missed(deployment: str, times: Sequence[Occurrence], before: datetime, link
                 subject=deployment,
                 title=f"{deployment} has not run",
                 message=f"It should have run at {_text(one.scheduled_at)}, and has not begun. "
-                "Run `sivera doctor`: it says whether a worker runs, and what is switched off.",
+                + REMEDIES[Kind.JOB_MISSED],
                 since=one.scheduled_at,
                 link=links.run(one.run_id),
             )

@@ -208,7 +208,7 @@ class AmazonAds:
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
         if tokens.refresh_token is None:
-            raise ReconnectRequired(PLATFORM, "gave this grant no refresh token: connect the account again")
+            raise ReconnectRequired(PLATFORM, "gave this grant no refresh token")
         form = {
             "grant_type": "refresh_token",
             "client_id": self._app.client_id,

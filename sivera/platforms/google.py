@@ -166,7 +166,7 @@ class GoogleAds:
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
         if tokens.refresh_token is None:
-            raise ReconnectRequired(self.platform, "this grant has no refresh token; connect the Google account again")
+            raise ReconnectRequired(self.platform, "this grant has no refresh token")
         form = {
             "grant_type": "refresh_token",
             "client_id": self._app.client_id,

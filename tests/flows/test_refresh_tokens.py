@@ -90,7 +90,7 @@ def test_one_grant_fails_and_the_others_are_renewed(ready: Stage) -> None:
     assert (payload["success"], payload["totalProcessed"], payload["failed"]) == (False, 4, 1)
     assert payload["reauthorizationRequired"] == 1
     table = str(artifacts(state)["refresh-tokens-failures"])
-    assert "Someone of the team must connect the account again." in table
+    assert "Someone of the team must connect the account again, " in table
     assert "next run tries again" in table
     (row,) = ready.rows("SELECT id FROM platform_credentials WHERE platform = 'amazon'")
     resource = f"sivera.grant.{row.id}"

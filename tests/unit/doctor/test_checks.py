@@ -111,7 +111,7 @@ def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_table
 def test_a_database_that_fails_is_named_without_its_secrets(installation: Installation) -> None:
     installation.opened_engine = open_engine(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
     found = make(check_grants, installation)
-    assert (found.verdict, found.remedy) == (FAULT, "see its log, and try again")
+    assert (found.verdict, found.remedy) == (FAULT, "see that PostgreSQL has room and is not overloaded")
     assert "(OperationalError)" in found.text
     assert "s3cret-value" not in str(found)
 
