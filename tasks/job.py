@@ -17,7 +17,7 @@ from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from sivera.errors import ConfigurationError, SiveraError
-from sivera.history.rules import ANOTHER_INSTANCE
+from sivera.history.rules import ANOTHER_INSTANCE, SEE
 from tasks import announcing
 
 OptionsT = TypeVar("OptionsT")
@@ -68,9 +68,12 @@ def job(
             try:
                 with _held(locks(options) if locks else [name]):
                     announcing.start()
-                    return work(options)
+                    state = work(options)
             except AnotherInstanceError as error:
                 return announcing.skip(Cancelled(message=str(error)))
+            if state.is_failed():
+                state.message = f"{state.message}{SEE}{name}"
+            return state
 
         runner: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(max_workers=threads)} if threads else {}
         made: Flow[[OptionsT], State] = flow(

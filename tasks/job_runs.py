@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.names import TAG
+from sivera.history.rules import SEE
 from sivera.metrics.rules import JobRun, JobRuns, Window
 from sivera.values import Value
 
@@ -43,7 +44,7 @@ def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
 
 
 class JobStatus(Value):
-    """A job: its last run that was not cancelled, that run's message, and when the next one is due."""
+    """A job: its last run that was not cancelled, what that said without the remedy, and when the next one is due."""
 
     name: str
     last: JobRun | None
@@ -78,7 +79,7 @@ def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
     return JobStatus(
         name=flow.name,
         last=to_job_run(flow.name, last) if last else None,
-        message=last.state.message if last and last.state else None,
+        message=(last.state.message or "").partition(SEE)[0] or None if last and last.state else None,
         next_at=upcoming.next_scheduled_start_time if upcoming else None,
     )
 

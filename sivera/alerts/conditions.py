@@ -34,7 +34,7 @@ class Kind(StrEnum):
 _DOCTOR = "Run `sivera doctor`: it says whether a worker runs, and what is switched off."
 
 REMEDIES: Mapping[Kind, str] = {
-    Kind.JOB_FAILED: "See docs/operations.md#{job} for what to do.",
+    Kind.JOB_FAILED: "See docs/operations.md#{job}.",
     Kind.JOB_SKIPPED: "The next run does the work. If it happens again and again, see docs/operations.md#overlap.",
     Kind.JOB_MISSED: _DOCTOR,
     Kind.ALERTS_SILENT: _DOCTOR,

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sivera.alerts.conditions import REMEDIES, Condition, Kind, Links, sentence
-from sivera.history.rules import ANOTHER_INSTANCE, Occurrence, Outcome
+from sivera.errors import ConfigurationError
+from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence, Outcome
 
 OWN_JOB = "check-alerts"
 """It cannot report itself: a check that runs is not missed."""
@@ -18,6 +19,8 @@ SILENCE = timedelta(minutes=22)
 
 SETTLING = timedelta(minutes=1)
 """After a downtime one run begins, and the server cancels the others some seconds before that: no overlap."""
+
+OWN_ERROR = f"{ConfigurationError.__name__}: "
 
 NOT_BEGUN = (Outcome.MISSED, Outcome.LATE, Outcome.WAITING)
 
@@ -71,12 +74,14 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
     if streak:
         first = streak[0]
         by_hand = "" if first.schedule else "No schedule started it: a person, the HTTP API or an automation did. "
-        reason = sentence(first.message or "Its last state has no message")
+        reason = sentence((first.message or "Its last state has no message").partition(SEE)[0])
+        # One of our errors names its own.
+        remedy = "" if OWN_ERROR in reason else REMEDIES[Kind.JOB_FAILED].format(job=first.job)
         yield Condition(
             kind=Kind.JOB_FAILED,
             subject=deployment,
             title=f"{deployment} failed",
-            message=f"{reason} {by_hand}{REMEDIES[Kind.JOB_FAILED].format(job=first.job)}",
+            message=f"{reason} {by_hand}{remedy}".rstrip(),
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
         )

@@ -19,7 +19,7 @@ from sivera.budgets.rules import Reading
 from sivera.budgets.wording import budget_condition
 from sivera.errors import PlatformError, ReconnectRequired, SiveraError, Throttled, Unavailable
 from sivera.grants.rules import ROTATION_LOST_REASON, STRUCK_OUT_REASON
-from sivera.history.rules import ANOTHER_INSTANCE, Occurrence
+from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence
 from sivera.platforms import amazon_errors, google_errors, meta_errors, tiktok_errors
 from sivera.reasons import _REMEDIES, reason_for
 from sivera.values import PlatformName
@@ -42,7 +42,9 @@ def conditions(most: int) -> Iterator[Condition]:
     """Each condition that check-alerts and check-budgets know."""
     ended, links = NOW - timedelta(hours=1), Links(ui_url="http://ui")
     jobs = [
-        occurrence("failed", "sync-campaigns", ended_at=ended, message="47 of 48 accounts synced, 1 failed"),
+        occurrence(
+            "failed", "sync-campaigns", ended_at=ended, message=f"47 of 48 accounts synced, 1 failed{SEE}sync-campaigns"
+        ),
         occurrence("skipped", "generate-reports", ended_at=ended, message=ANOTHER_INSTANCE),
         occurrence("missed", "backup-data"),
         occurrence("ran", OWN_JOB, started_at=ended, ended_at=ended),

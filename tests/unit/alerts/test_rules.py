@@ -136,8 +136,13 @@ def test_check_alerts_reports_of_itself_only_that_it_was_silent(
 def test_an_alert_of_a_job_says_what_when_and_where() -> None:
     (one,) = found(failed(12).model_copy(update={"message": "47 of 48 accounts synced, 1 failed"}))
     assert one.title == "sync-campaigns/all failed"
-    assert one.message == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns for what to do."
+    assert one.message == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns."
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}"
+    (again,) = found(failed(12).model_copy(update={"message": one.message.rstrip(".")}))
+    assert again.message == one.message, "the run's own message names the remedy too"
+    own = "Flow run encountered an exception: ConfigurationError: the block x is missing: run `sivera setup`."
+    (again,) = found(failed(12).model_copy(update={"message": own}))
+    assert again.message == own
     (one,) = found(failed(12).model_copy(update={"message": "@everyone\n" + "x" * 9_000}))
     assert "\n" not in one.message
     assert len(one.message) < MAX_REASON + 200
