@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 from blocks.apprise_url import AppriseUrl
 from blocks.names import ALERTS_JOB, SUCCESS
 from blocks.server import BlockError, connect, explain, load
+from sivera.alerts.conditions import REMEDIES, Kind
 from sivera.alerts.job_rules import SILENCE
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
@@ -126,8 +127,7 @@ def watchdog(block_ids: list[UUID], silence: timedelta = SILENCE) -> AutomationC
                 block_document_id=block_id,
                 subject=f"Alert: {ALERTS_JOB} does not do its work",
                 body=f"It has not ended well for {minutes} minutes, so people are not notified of everything. "
-                "Run `sivera doctor`: it says whether a worker runs, and what is switched off. If a worker runs, the "
-                f"last run of {ALERTS_JOB} says why.",
+                + REMEDIES[Kind.ALERTS_SILENT],
             )
             for block_id in block_ids
         ],

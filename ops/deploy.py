@@ -176,7 +176,8 @@ def _apply(
     except (DeploymentApplyError, PrefectHTTPStatusError) as error:
         reason = error.response.text if isinstance(error, PrefectHTTPStatusError) else str(error)
         raise ConfigurationError(
-            f"Prefect refuses the deployment '{flow.name}/{wanted.name}': {' '.join(reason.split())}"
+            f"Prefect refuses the deployment '{flow.name}/{wanted.name}' ({' '.join(reason.split())}): "
+            "correct it in prefect.yaml"
         ) from None
 
 

@@ -14,6 +14,9 @@ WEEKDAYS = (90, 88, 88, 90, 94, 82, 78)
 MONTHS = (84, 84, 86, 88, 90, 88, 84, 84, 90, 94, 100, 98)
 """From January on. On no day does a campaign spend more than its daily budget, if nobody restates its figures."""
 
+SMALL = 4_000
+"""Campaigns that spend less than so many cents a day have days without any."""
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -60,7 +63,7 @@ def make_figures(seed: int, campaign_id: str, habits: Habits, day: date, currenc
     rng = make_rng(seed, campaign_id, day)
     share = WEEKDAYS[day.weekday()] * MONTHS[day.month - 1] * rng.randrange(85, 106)
     clicks = habits.day * share // (habits.click * 1_000_000)
-    if not clicks or not rng.randrange(20):
+    if not clicks or (not rng.randrange(10) and habits.day < SMALL):
         return ZERO  # platforms leave such days out
     unit = Decimal(10) if currency in WHOLE_CURRENCIES else Decimal("0.01")
     conversions = clicks * habits.conversions * rng.randrange(60, 141) // 100_000

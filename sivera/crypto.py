@@ -74,7 +74,9 @@ class Keyring:
                     f"token key '{key_id}' has {len(key)} bytes and needs {KEY_BYTES}: fix it in the token-key block"
                 )
         if current not in keys:
-            raise ConfigurationError(f"token key '{current}' is named as current but is not in the token-key block")
+            raise ConfigurationError(
+                f"token key '{current}' is named as current but is not in the token-key block: add it there"
+            )
         self._keys = _Keys(dict(keys), current)
         self._reload, self._reloaded_at, self._lock = reload, -math.inf, threading.Lock()
 

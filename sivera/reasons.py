@@ -18,17 +18,17 @@ from sivera.errors import (
 )
 
 _REMEDIES: tuple[tuple[type[SiveraError], str], ...] = (
-    (Unavailable, "The platform may be in trouble; the next run tries again."),
-    (Throttled, "The next run tries again."),
+    (Unavailable, "The next run tries again; if it lasts, look at the platform's status page."),
+    (Throttled, "The next run tries again; `sivera status` shows what is left of the quotas."),
     (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),
-    (ReconnectRequired, "Someone of the team must connect the account again."),
+    (ReconnectRequired, "Someone of the team must connect the account again, and allow all that is asked for."),
     (AccountInaccessible, "Ask the team to open the account or to give the connected user access to it."),
     (
         Misconfigured,
-        "Check our application's registration, and update sivera-jobs: sivera check {platform}",
+        "Correct our application's registration, or update Sivera Jobs: see `sivera check {platform}`.",
     ),
     (InvalidRequest, "Other accounts go on. If it lasts, report it with what `sivera check {platform}` prints."),
-    (UndecryptableError, "Someone of the team must connect the account again."),
+    (UndecryptableError, "Someone of the team must connect the account again, and allow all that is asked for."),
 )
 
 
@@ -40,6 +40,11 @@ def is_worth_a_retry(error: BaseException) -> bool:
 def is_explained(error: Exception) -> bool:
     """Whether the reason for it says everything, so that a traceback would only bury others."""
     return isinstance(error, SiveraError) or explain(error) is not None
+
+
+def names_remedy(reason: str) -> bool:
+    """Whether a reason ends with what to do."""
+    return any(text.partition("{")[0] in reason for _, text in _REMEDIES)
 
 
 def reason_for(error: Exception) -> str:

@@ -18,7 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from sqlalchemy.exc import SQLAlchemyError
 
 from sivera.errors import ConfigurationError, SiveraError
-from sivera.history.rules import ANOTHER_INSTANCE
+from sivera.history.rules import ANOTHER_INSTANCE, SEE
 from tasks import announcing
 from tasks.failures import failed
 
@@ -70,11 +70,14 @@ def job(
             try:
                 with _held(locks(options) if locks else [name]):
                     announcing.start()
-                    return work(options)
+                    state = work(options)
             except AnotherInstanceError as error:
                 return announcing.skip(Cancelled(message=str(error)))
             except SQLAlchemyError as error:
-                return failed(error)
+                state = failed(error)
+            if state.is_failed():
+                state.message = f"{state.message}{SEE}{name}"
+            return state
 
         runner: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(max_workers=threads)} if threads else {}
         made: Flow[[OptionsT], State] = flow(
@@ -112,7 +115,7 @@ def _held(locks: Sequence[str]) -> Iterator[None]:
                 if "423" in str(error):  # HTTP 423: a limit is held
                     raise AnotherInstanceError from None
                 raise ConfigurationError(
-                    f"the Prefect server did not give the locks {', '.join(locks)}: look into its log"
+                    f"the Prefect server did not give the locks {', '.join(locks)}: `sivera doctor` says why"
                 ) from None
         yield
 

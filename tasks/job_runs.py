@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.names import TAG
+from sivera.history.rules import SEE
 from sivera.metrics.rules import JobRun, JobRuns, JobStatus, Window
 
 PAGE = 200
@@ -67,7 +68,7 @@ def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
     return JobStatus(
         name=flow.name,
         last=to_job_run(flow.name, last) if last else None,
-        message=last.state.message if last and last.state else None,
+        message=(last.state.message or "").partition(SEE)[0] or None if last and last.state else None,
         next_at=upcoming.next_scheduled_start_time if upcoming else None,
     )
 

@@ -95,7 +95,10 @@ def sync_account(id: Id, /, *, full: Flag = False) -> None:  # noqa: A002 - its 
             summary = read_summary(session, run_id) if run_id else None
             waits_for_reports = has_open_requests(session, id)
         if summary is None:
-            raise SiveraError(f"the run ended {state.name} before it had a result ({state.message})")
+            raise SiveraError(
+                f"the run ended {state.name} before it had a result ({state.message}): "
+                "see docs/operations.md#sync-campaigns"
+            )
         for one in summary.notes:
             say(one.reason)
         say(_done(summary))

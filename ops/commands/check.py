@@ -14,6 +14,7 @@ from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, PlatformError, SiveraError
 from sivera.grants import queries
 from sivera.platforms.checking import Check, Checker, exit_code, open_recorded
+from sivera.reasons import reason_for
 from sivera.values import AdAccount, PlatformName
 
 
@@ -40,7 +41,9 @@ def check(platform: PlatformName, /, *, grant: Id | None = None, json: Flag = Fa
         try:
             tokens.current()
         except PlatformError as error:
-            raise SiveraError(f"{error}. Grant {credential_id} has no token, so nothing could be tried.") from None
+            raise SiveraError(
+                f"Grant {credential_id} has no token, so nothing could be tried: {reason_for(error)}"
+            ) from None
         client, recorder = open_recorded(platform, load_platform_app(platform).credentials())
         try:
             checks = []
@@ -97,5 +100,5 @@ def _save(path: Path, platform: PlatformName, checks: Sequence[Check]) -> None:
     try:
         path.write_text(json_format.dumps({"platform": platform, "checks": told}, indent=1) + "\n", "utf-8")
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written ({error.strerror})") from None
+        raise ConfigurationError(f"{path} cannot be written ({error.strerror}): name another file") from None
     say_aside(f"Wrote {path}.")

@@ -84,7 +84,7 @@ def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alert
     for job in jobs:
         if job.last and job.last.outcome != COMPLETED:
             how, why = words(job.last.outcome), job.message or "no reason"
-            yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}"
+            yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}. See docs/operations.md#{job.name}"
     to_reconnect = int(sum(count for (_, status), count in figures.values(of.GRANTS).items() if status in WAITING))
     if to_reconnect:
         yield f"{to_reconnect} grants must be connected again: see `sivera credentials list`"
@@ -95,7 +95,7 @@ def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alert
         yield f"{stale} accounts have data older than {hours} hours: see `sivera accounts list`"
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
-            yield f"{platform} has {ratio:.0%} left of {words(quota)}"
+            yield f"{platform} has {ratio:.0%} left of {words(quota)}: calls wait until the platform gives more"
 
 
 def _print(status: Status) -> None:

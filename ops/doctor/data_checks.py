@@ -14,6 +14,7 @@ from blocks.storage import load_storage
 from blocks.token_key import load_keyring
 from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
+from sivera.alerts.conditions import REMEDIES, Kind
 from sivera.alerts.queries import stale_accounts
 from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import find_programs
@@ -139,7 +140,7 @@ def check_grants(installation: Installation) -> Finding:
     if ending:
         wrong.append(f"{len(ending)} end within a day and have no refresh token: {few(ending)}")
     if wrong:
-        return warning("; ".join(wrong), "`sivera credentials list` says why; connect them again")
+        return warning("; ".join(wrong), "connect them again as `sivera credentials list` says")
     return ok("nobody has to connect one again within a day")
 
 
@@ -151,7 +152,7 @@ def check_accounts(installation: Installation) -> Finding:
         return ok("all were synced within two hours")
     return warning(
         f"{len(stale)} have data older than two hours: {few([account.id for account in stale])}",
-        "`sivera accounts list` says why",
+        REMEDIES[Kind.STALE_DATA],
     )
 
 
@@ -178,7 +179,7 @@ def judge_backups(kept: Sequence[Manifest], unreadable: Sequence[str], now: date
         wrong.append("none was ever verified")
     if wrong:
         verdict = fault if last is Outcome.MISMATCH else warning
-        return verdict("; ".join(wrong), "run `prefect deployment run backup-data/all`, and see the run if it fails")
+        return verdict("; ".join(wrong), "see docs/operations.md#backup-data, which has what to do for each outcome")
     return ok(f"the last verified one is {duration(ages[-1])} old" if ages else "none yet: one is made every week")
 
 

@@ -90,9 +90,7 @@ def check_worker(installation: Installation) -> Finding:
     workers = installation.client.read_workers_for_work_pool(WORK_POOL)
     online = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
     if not online:
-        return fault(
-            f"no worker of the work pool {WORK_POOL} is online", "start one with `sivera up`; its log says why"
-        )
+        return fault(f"no worker of the work pool {WORK_POOL} is online", "start one with `sivera up`")
     if pool.is_paused:
         return warning(f"the work pool {WORK_POOL} is paused, and no run starts", "resume it in the UI")
     return ok(f"online: {few(online)}")
@@ -147,7 +145,7 @@ def check_channels(installation: Installation) -> Finding:
     with suppress(Skipped), installation.session() as session:
         waiting = {name: len(messages_of(session, Channel(name))) for name in loaded}
     if late := [f"{name} has not taken {count} messages yet" for name, count in waiting.items() if count]:
-        return warning("; ".join(late), "`sivera alerts test` says whether the service takes them")
+        return warning("; ".join(late), "see that the webhook is still there, and set it with `sivera alerts set`")
     return ok(f"alerts are sent by {', '.join(loaded)}" if loaded else "none is set: `sivera alerts set` adds one")
 
 
@@ -193,7 +191,7 @@ def check_runs(installation: Installation) -> Finding:
     """Look for jobs with a last run that failed, and for runs that nobody takes."""
     now = installation.now()
     statuses = job_statuses(installation.client)
-    failed = [f"{job.name} ({job.message})" for job in statuses if job.last and job.last.outcome != COMPLETED]
+    failed = {job.name: job.message for job in statuses if job.last and job.last.outcome != COMPLETED}
     due = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[TAG]),
         state=in_state(SCHEDULED),
@@ -202,8 +200,8 @@ def check_runs(installation: Installation) -> Finding:
     late = installation.client.read_flow_runs(flow_run_filter=due, limit=PAGE)
     wrong, remedies = [], []
     if failed:
-        wrong.append(f"the last run failed of {few(failed)}")
-        remedies.append("open the run in the UI")
+        wrong.append(f"the last run failed of {few([f'{job} ({why})' for job, why in failed.items()])}")
+        remedies.append(f"see {few([f'docs/operations.md#{job}' for job in failed])}")
     if late:
         since = min(run.next_scheduled_start_time or now for run in late)
         names = few([run.name for run in late])

@@ -43,6 +43,8 @@ TEAMS = {"한빛 커머스": ("한빛", "KRW"), "Northwind Goods": ("Northwind",
 """The demo's teams, with the brand and the currency of their ad accounts."""
 CONNECT = 'sivera credentials connect --platform google --team "Harbor Bikes"'
 CONNECTIONS_AT_ONCE = 4
+LOOKBACK_DAYS = 30
+"""Of metrics, so that reports have a month to show."""
 SANDBOX_SECONDS = 60
 """How long the sandbox may take to answer: it starts beside the Prefect server, which needs both processors."""
 COLUMNS = ("accounts", "added", "changed", "unchanged", "removed", "metric_rows", "failed")
@@ -202,7 +204,7 @@ def _sync(stack: Stack, url: URL, expected: int, steps: Steps) -> "tuple[FlowRun
         status.update(f"{DEPLOYMENT}: {run.state_name}, {ended} tasks ended of about {expected}")
 
     with steps.console.status(DEPLOYMENT) as status:
-        run = run_deployment(DEPLOYMENT, {"options": {"mode": "full"}}, watch)
+        run = run_deployment(DEPLOYMENT, {"options": {"mode": "full", "lookback_days": LOOKBACK_DAYS}}, watch)
     waited = run.start_time - run.created if run.start_time and run.created else timedelta()
     message = run.state.message if run.state else None
     steps.say(f"{waited.total_seconds():6.1f} s  The worker takes up {DEPLOYMENT} and starts its process")

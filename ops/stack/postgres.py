@@ -92,7 +92,9 @@ def _make_cluster(binaries: Path, data: Path, user: str | None) -> None:
         **identity(user),
     )
     if made.returncode:
-        raise StackError(f"PostgreSQL cannot make its data folder {data}: {made.stderr.strip()}")
+        raise StackError(
+            f"PostgreSQL cannot make its data folder {data} ({made.stderr.strip()}): see that it is yours, and has room"
+        )
     draft.rename(data)
 
 

@@ -30,6 +30,21 @@ class Kind(StrEnum):
     BUDGET = "budget"
 
 
+_DOCTOR = "Run `sivera doctor`: it says whether a worker runs, and what is switched off."
+
+REMEDIES: Mapping[Kind, str] = {
+    Kind.JOB_FAILED: "See docs/operations.md#{job}.",
+    Kind.JOB_SKIPPED: "The next run does the work. If it happens again and again, see docs/operations.md#overlap.",
+    Kind.JOB_MISSED: _DOCTOR,
+    Kind.ALERTS_SILENT: _DOCTOR,
+    Kind.REAUTHORIZATION_REQUIRED: "A user of the team must log in again: `sivera credentials list` says how.",
+    Kind.ACCESS_ENDS: "A user of the team must log in again before then: see `sivera credentials add --help`.",
+    Kind.STALE_DATA: "`sivera accounts list` says for each part of an account why, and who can mend it.",
+    Kind.BUDGET: "Raise the budget, or lower what is spent at the platform.",
+}
+"""What a person does about it. Each message ends with it; only of an account the reason may have named its own."""
+
+
 def cut(text: str, most: int) -> str:
     """Return a text of at most so many UTF-16 units, by which chats count: an emoji is two."""
     units = text.encode("utf-16-le")

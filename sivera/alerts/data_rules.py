@@ -4,8 +4,18 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import BrokenGrant, Condition, EndingGrant, Kind, StaleAccount, sentence, short
+from sivera.alerts.conditions import (
+    REMEDIES,
+    BrokenGrant,
+    Condition,
+    EndingGrant,
+    Kind,
+    StaleAccount,
+    sentence,
+    short,
+)
 from sivera.links import Links
+from sivera.reasons import names_remedy
 
 MOST_NAMES = 5
 """Accounts of a grant that a message names; it only counts the others."""
@@ -22,14 +32,11 @@ TITLES = {
     Kind.STALE_DATA: "{count} accounts of {platform} have old data",
 }
 MESSAGES = {
-    Kind.ACCESS_ENDS: "Run `sivera credentials list`: it names them and their teams. A user of each team must log in "
-    "again.",
-    Kind.REAUTHORIZATION_REQUIRED: "Run `sivera credentials list`: it names them, their teams, and why. If the "
-    "platform revoked them all at once, look at the application's console there first.",
-    Kind.STALE_DATA: "The platform is down, throttles us or prepares no reports, or the job does not run. Run "
-    "`sivera accounts list`: it names them, and why; and `sivera doctor`.",
+    Kind.ACCESS_ENDS: "The platform's permission to read data ends.",
+    Kind.REAUTHORIZATION_REQUIRED: "If the platform revoked them all at once, its console may say why.",
+    Kind.STALE_DATA: "The platform is down, throttles us or prepares no reports, or the job does not run.",
 }
-"""What the one alert says that stands for many of a platform."""
+"""What the one alert says, before the remedy, that stands for many of a platform."""
 
 
 def grant_conditions(grants: Sequence[BrokenGrant], already: Open, most: int, links: Links) -> Iterator[Condition]:
@@ -40,7 +47,7 @@ def grant_conditions(grants: Sequence[BrokenGrant], already: Open, most: int, li
             grant,
             "must be connected again",
             f"{sentence(grant.reason or 'It no longer works')} It has {_names(grant.accounts)}; nothing of it is "
-            "synced until then. A user of the team must log in again: `sivera credentials list` says how.",
+            "synced until then.",
             grant.since,
             links,
         )
@@ -56,8 +63,7 @@ def ending_conditions(grants: Sequence[EndingGrant], already: Open, most: int, l
             Kind.ACCESS_ENDS,
             grant,
             f"gets no data from {grant.ends:%Y-%m-%d} on",
-            "Its token still works, but the platform's permission to read data ends then. A user of the team must log "
-            f"in again before: `sivera credentials show {grant.id}` says more.",
+            "Its token still works, but the platform's permission to read data ends then.",
             grant.ends - ENDS_SOON,
             links,
         )
@@ -74,7 +80,7 @@ def _of_grant(
         kind=kind,
         subject=str(grant.id),
         title=f"{grant.platform} grant {grant.id} ({short(grant.name)}) of team {short(grant.team)} {what}",
-        message=message,
+        message=f"{message} {REMEDIES[kind]}",
         since=since,
         link=links.page("artifacts/key/refresh-tokens-failures"),
     )
@@ -91,12 +97,12 @@ def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int,
             what, why = "had no good full sync for two days", "Its hourly syncs work, and its full ones fail"
         elif one.lacks_reports:
             what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
+        said = sentence(one.error or why)
         condition = Condition(
             kind=Kind.STALE_DATA,
             subject=f"account-{one.id}",
             title=f"{one.platform} account {one.id} ({short(one.name)}) of team {short(one.team)} {what}",
-            message=f"{sentence(one.error or why)} To try at once: sivera accounts sync {one.id}"
-            + (" --full" if one.lacks_full else ""),
+            message=said if names_remedy(said) else f"{said} {REMEDIES[Kind.STALE_DATA]}",
             since=one.since,
             link=link,
         )
@@ -121,7 +127,9 @@ def _gather(found: Iterable[tuple[str, Condition]], already: Open, most: int) ->
 def _together(platform: str, several: Sequence[Condition]) -> Condition:
     first = min(several, key=lambda one: one.since)
     title = TITLES[first.kind].format(count=len(several), platform=platform)
-    return first.model_copy(update={"subject": platform, "title": title, "message": MESSAGES[first.kind]})
+    return first.model_copy(
+        update={"subject": platform, "title": title, "message": f"{MESSAGES[first.kind]} {REMEDIES[first.kind]}"}
+    )
 
 
 def _names(accounts: Sequence[str]) -> str:

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import Condition, Kind, sentence
-from sivera.history.rules import ANOTHER_INSTANCE, Occurrence, Outcome
+from sivera.alerts.conditions import REMEDIES, Condition, Kind, sentence
+from sivera.errors import ConfigurationError
+from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence, Outcome
 from sivera.links import Links
 
 OWN_JOB = "check-alerts"
@@ -19,6 +20,8 @@ SILENCE = timedelta(minutes=22)
 
 SETTLING = timedelta(minutes=1)
 """After a downtime one run begins, and the server cancels the others some seconds before that: no overlap."""
+
+OWN_ERROR = f"{ConfigurationError.__name__}: "
 
 NOT_BEGUN = (Outcome.MISSED, Outcome.LATE, Outcome.WAITING)
 
@@ -52,7 +55,8 @@ def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
             kind=Kind.ALERTS_SILENT,
             subject=OWN_JOB,
             title=f"{OWN_JOB} does not do its work",
-            message="Its last runs did not end well, so people were not notified of everything.",
+            message="Its last runs did not end well, so people were not notified of everything. "
+            + REMEDIES[Kind.ALERTS_SILENT],
             since=last,
             link=links.run(None),
             is_known=True,  # by the watchdog of the Prefect server
@@ -71,12 +75,14 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
     if streak:
         first = streak[0]
         by_hand = "" if first.schedule else "No schedule started it: a person, the HTTP API or an automation did. "
-        reason = sentence(first.message or "Its last state has no message")
+        reason = sentence((first.message or "Its last state has no message").partition(SEE)[0])
+        # One of our errors names its own.
+        remedy = "" if OWN_ERROR in reason else REMEDIES[Kind.JOB_FAILED].format(job=first.job)
         yield Condition(
             kind=Kind.JOB_FAILED,
             subject=deployment,
             title=f"{deployment} failed",
-            message=f"{reason} {by_hand}See docs/operations.md#{first.job}.",
+            message=f"{reason} {by_hand}{remedy}".rstrip(),
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
         )
@@ -92,7 +98,7 @@ def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links:
                 subject=deployment,
                 title=f"{deployment} was skipped",
                 message=f"The run for {_text(one.scheduled_at)} was skipped, because another one was still running. "
-                "If that happens again and again, see docs/operations.md#overlap.",
+                + REMEDIES[Kind.JOB_SKIPPED],
                 since=one.scheduled_at,
                 link=links.run(one.skipped_by or one.run_id),
             )
@@ -107,7 +113,7 @@ def _missed(deployment: str, times: Sequence[Occurrence], before: datetime, link
                 subject=deployment,
                 title=f"{deployment} has not run",
                 message=f"It should have run at {_text(one.scheduled_at)}, and has not begun. "
-                "Run `sivera doctor`: it says whether a worker runs, and what is switched off.",
+                + REMEDIES[Kind.JOB_MISSED],
                 since=one.scheduled_at,
                 link=links.run(one.run_id),
             )

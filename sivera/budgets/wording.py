@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from sivera.alerts.conditions import Condition, Kind, short
+from sivera.alerts.conditions import REMEDIES, Condition, Kind, short
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
 
@@ -39,7 +39,7 @@ def budget_condition(reading: Reading, level: int, link: str, now: datetime) -> 
         kind=Kind.BUDGET,
         subject=reading.subject,
         title=f"{level} % of a budget is spent. {describe(reading, short)}",
-        message=spent_message(reading),
+        message=f"{spent_message(reading)} {REMEDIES[Kind.BUDGET]}",
         since=now,
         link=link,
         level=level,

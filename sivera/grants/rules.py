@@ -102,12 +102,9 @@ DISCONNECTED = "disconnected"
 """The state of a grant that we let go: it has no tokens, and waits for nobody."""
 
 ROTATION_LOST_REASON = (
-    "a renewal was cut off before its answer was stored, and the platform no longer takes the token that it used; "
-    "connect the account again"
+    "a renewal was cut off before its answer was stored, and the platform no longer takes the token that it used"
 )
-STRUCK_OUT_REASON = (
-    "could not be renewed on {strikes} days although its platform renewed others; connect the account again"
-)
+STRUCK_OUT_REASON = "could not be renewed on {strikes} days although its platform renewed others"
 
 
 def outcome_of(error: Exception, *, rotates: bool, in_doubt: bool) -> Outcome:  # noqa: PLR0911 - a table by type

@@ -14,6 +14,8 @@ START = timedelta(minutes=5)
 """A run holds its deployment's slot for at most this long before it begins."""
 
 ANOTHER_INSTANCE = "Another instance is already running"
+SEE = ". See docs/operations.md#"
+"""How the message of a run that failed ends, before the name of its job."""
 LONG_PAST = "Its time is long past; the next one runs on time"
 NEVER_MADE = "No run was made for it: nothing was up"
 

@@ -33,7 +33,7 @@ class JobRun(Value):
 
 
 class JobStatus(Value):
-    """A job: its last run that was not cancelled, that run's message, and when the next one is due."""
+    """A job: its last run that was not cancelled, what that said without the remedy, and when the next one is due."""
 
     name: str
     last: JobRun | None

@@ -204,7 +204,7 @@ class AmazonAds:
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
         if tokens.refresh_token is None:
-            raise ReconnectRequired(PLATFORM, "gave this grant no refresh token: connect the account again")
+            raise ReconnectRequired(PLATFORM, "gave this grant no refresh token")
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()}
         renewed = tokens_of(self.login.ask(form))
         return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})

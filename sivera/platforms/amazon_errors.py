@@ -58,7 +58,7 @@ STATUSES: dict[int, tuple[type[PlatformError], str]] = {
 }
 LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
     # "valid indefinitely unless the user removes the app" (login-with-amazon/refresh-token)
-    "invalid_grant": (GrantRevoked, "rejects the refresh token or the code: connect the account again"),
+    "invalid_grant": (GrantRevoked, "rejects the refresh token or the code"),
     "invalid_client": (Misconfigured, "refuses our client id or secret: check the keys of the Amazon app"),
     "unauthorized_client": (Misconfigured, "does not let our application get tokens: check the Amazon app"),
     "unsupported_grant_type": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),

@@ -159,7 +159,7 @@ class GoogleAds:
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
         if tokens.refresh_token is None:
-            raise ReconnectRequired(self.platform, "this grant has no refresh token; connect the Google account again")
+            raise ReconnectRequired(self.platform, "this grant has no refresh token")
         body = self.login.ask({"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()})
         renewed = tokens_of(body)
         return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})

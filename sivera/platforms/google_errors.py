@@ -30,7 +30,7 @@ DEFAULT_WAIT_SECONDS = 60.0
 Verdict = tuple[type[PlatformError], str]
 
 _TOKEN_REJECTED: Verdict = (TokenRejected, "the access token is expired or not valid")
-_RECONNECT: Verdict = (ReconnectRequired, "the connection has ended; connect the Google account again")
+_RECONNECT: Verdict = (ReconnectRequired, "the connection has ended")
 _CONFIGURATION: Verdict = (
     Misconfigured,
     "our Cloud project is refused; check it and its Google Ads API access level",
@@ -47,7 +47,7 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "OAUTH_TOKEN_INVALID": _TOKEN_REJECTED,
     "GOOGLE_ACCOUNT_COOKIE_INVALID": _TOKEN_REJECTED,
     "AUTHENTICATION_ERROR": _TOKEN_REJECTED,
-    "OAUTH_TOKEN_REVOKED": (GrantRevoked, "the user has revoked the access; connect the Google account again"),
+    "OAUTH_TOKEN_REVOKED": (GrantRevoked, "the user has revoked the access"),
     "OAUTH_TOKEN_DISABLED": _RECONNECT,
     "GOOGLE_ACCOUNT_DELETED": _RECONNECT,
     "NOT_ADS_USER": (NoAdAccounts, "the Google account has no Google Ads account; connect one that has"),
@@ -91,14 +91,14 @@ ADS_VERDICTS: dict[str, Verdict] = {
     # google.rpc.ErrorInfo: from the gateway before Google Ads
     "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (
         ScopeMissing,
-        "Google Ads access was not granted; connect again and allow it",
+        "Google Ads access was not granted",
     ),
     "SERVICE_DISABLED": (Misconfigured, "the Google Ads API is not enabled in our Cloud project"),
 }
 """The meaning of Google Ads' error codes; for other codes, the HTTP status counts."""
 
 OAUTH_VERDICTS: dict[str, Verdict] = {
-    "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired; connect the Google account again"),
+    "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired"),
     # From the endpoint that revokes a token.
     "invalid_token": (ReconnectRequired, "the grant has ended already"),
     "invalid_client": (Misconfigured, "the client id or secret is wrong; correct them"),

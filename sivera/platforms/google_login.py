@@ -67,7 +67,7 @@ class GoogleLogin:
         }
         body = self.ask(form)
         if SCOPE not in str(member(body, "scope")).split():
-            raise ScopeMissing(PlatformName.GOOGLE, "was not allowed to give us Google Ads: connect again and tick it")
+            raise ScopeMissing(PlatformName.GOOGLE, "was not allowed to give us Google Ads")
         tokens = tokens_of(body)
         if tokens.refresh_token is None:
             raise invalid("sent no refresh_token")

@@ -141,7 +141,7 @@ def _error(  # noqa: PLR0911 - one arm for each kind of error
     if TOO_MUCH_DATA in said.lower() or subcode == TOO_SLOW:
         return TooMuchData(PlatformName.META, "cannot answer with so much data at once", name)
     if code in TRANSIENT or error.get("is_transient") is True or reply.status >= 500:
-        return Unavailable(PlatformName.META, f"is in trouble, try again{_quote(said)}", name)
+        return Unavailable(PlatformName.META, f"is in trouble{_quote(said)}", name)
     if code in SESSION:
         return _session_error(meanings, subcode, name)
     words_of_permission = any(phrase in said.lower() for phrase in PERMISSION_PHRASES)
@@ -159,7 +159,7 @@ def _session_error(meanings: Meanings, subcode: int | None, code: str) -> Platfo
     if subcode in ENDED_SESSIONS:
         reason = ENDED_SESSIONS[subcode]
         kind = GrantRevoked if subcode == APP_REMOVED else ReconnectRequired
-        return kind(PlatformName.META, f"has ended the session, because {reason}: connect the account again", code)
+        return kind(PlatformName.META, f"has ended the session, because {reason}", code)
     # Meta's own text may quote the token.
     return meanings.token(PlatformName.META, "rejects the access token: it has expired or was revoked", code)
 
@@ -168,7 +168,7 @@ def _permission_error(meanings: Meanings, said: str, code: str) -> PlatformError
     if meanings.permission is AccountInaccessible:
         words = _quote(said) or ": it is closed, or the permission was removed"
         return AccountInaccessible(PlatformName.META, f"does not let this user read the account{words}", code)
-    what = "has no permission of the user to read ads: connect the account again and allow it"
+    what = "has no permission of the user to read ads"
     return meanings.permission(PlatformName.META, what + _quote(said), code)
 
 

@@ -46,10 +46,10 @@ GRANT_ERRORS = {
 }
 SENTENCES: dict[type[PlatformError], str] = {
     Throttled: "allows our app no more requests for now",
-    Unavailable: "is in trouble, try again",
+    Unavailable: "is in trouble",
     TokenRejected: "rejects the access token",
-    ReconnectRequired: "has ended the grant: connect the account again",
-    GrantRevoked: "has ended the grant: connect the account again",
+    ReconnectRequired: "has ended the grant",
+    GrantRevoked: "has ended the grant",
     AccountInaccessible: "does not let this grant read the account: it is closed, or the permission was removed",
     Misconfigured: "refuses our app: check its id, secret, scopes and approval in TikTok's developer portal",
     InvalidRequest: "refuses our request",

@@ -22,6 +22,7 @@ from ops.commands.alerts import list_alerts
 from ops.commands.alerts import test as send_test
 from ops.deploy import deploy
 from sivera.alerts.options import AlertOptions, Channel
+from sivera.history.rules import SEE
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.alerts import check
@@ -146,7 +147,7 @@ def test_what_a_channel_refuses_is_sent_to_it_alone_at_the_next_check(
     state = run()
     assert (state.name, state.message) == (
         "Failed",
-        "1 open, 0 of them new, 0 over; slack refused 1 messages; discord refused 1 messages",
+        f"1 open, 0 of them new, 0 over; slack refused 1 messages; discord refused 1 messages{SEE}check-alerts",
     )
     capsys.readouterr()
     list_alerts()

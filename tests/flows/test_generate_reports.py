@@ -15,6 +15,7 @@ from blocks.names import REPORTS, REPORTS_JOB
 from blocks.storage import Storage
 from flows.generate_reports import generate_reports
 from sivera.clock import utc_now
+from sivera.history.rules import SEE
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import latest_due_day, paths
 from sivera.reports.summary import DueTeam, ReportSummary, TeamFailure, TeamReports
@@ -92,7 +93,10 @@ def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books
     books.folder.mkdir()
     (books.folder / "team-2").write_text("a file instead of a folder")
     state = run()
-    assert (state.name, state.message) == ("Failed", "1 reports written for 1 of 3 teams, 2 teams failed")
+    assert (state.name, state.message) == (
+        "Failed",
+        f"1 reports written for 1 of 3 teams, 2 teams failed{SEE}generate-reports",
+    )
     failures = str(artifacts(state)["generate-reports-failures"])
     assert "could not be kept as team-2/" in failures
     assert "sivera teams set" in failures

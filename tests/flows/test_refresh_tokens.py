@@ -15,6 +15,7 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.grants.connecting import connect_token
 from sivera.grants.refreshing import RefreshOptions
+from sivera.history.rules import SEE
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tests.flows.runs import artifacts, events, events_where, flow_run_id, recorded_names
@@ -84,13 +85,13 @@ def test_one_grant_fails_and_the_others_are_renewed(ready: Stage) -> None:
     ready.world.revoke_grant(gone.id)
     state = run()
     assert state.name == "Failed"
-    assert state.message == "2 of 4 grants renewed, 1 failed, 1 to be connected again"
+    assert state.message == f"2 of 4 grants renewed, 1 failed, 1 to be connected again{SEE}refresh-tokens"
     assert ready.world.faults.count(GOOGLE, "token") == 3, "the task's two retries"
     (payload,) = events("sivera.refresh-tokens.finished", state)
     assert (payload["success"], payload["totalProcessed"], payload["failed"]) == (False, 4, 1)
     assert payload["reauthorizationRequired"] == 1
     table = str(artifacts(state)["refresh-tokens-failures"])
-    assert "Someone of the team must connect the account again." in table
+    assert "Someone of the team must connect the account again, " in table
     assert "next run tries again" in table
     (row,) = ready.rows("SELECT id FROM platform_credentials WHERE platform = 'amazon'")
     resource = f"sivera.grant.{row.id}"
@@ -113,7 +114,7 @@ def test_a_platform_that_is_down_is_said_once_and_leaves_no_run_green(ready: Sta
     state = run(deadline_seconds=10)
     assert state.name == "Failed"
     assert (state.message or "").startswith("9 of 12 grants renewed, ")
-    assert (state.message or "").endswith("amazon is down")
+    assert (state.message or "").endswith(f"amazon is down{SEE}refresh-tokens")
     assert {row.strikes for row in ready.rows("SELECT strikes FROM platform_credentials")} == {0}
     ready.world.faults.clear()
     resources.close()  # the breaker of another process
@@ -143,7 +144,7 @@ def test_poisoned_rows_neither_stop_nor_slow_the_others_in_batches_until_all_are
     resources.close()  # as a process that begins with these rows
     calls = sum(ready.world.faults.calls.values())
     state = run(batch_size=2)
-    assert state.message == "9 of 12 grants renewed, 3 failed"
+    assert state.message == f"9 of 12 grants renewed, 3 failed{SEE}refresh-tokens"
     assert sum(ready.world.faults.calls.values()) - calls == 9, "no platform is called for the poisoned ones"
     failures = ready.rows("SELECT 1 FROM platform_credentials WHERE status <> 'active' OR strikes > 0 OR failures > 0")
     assert not failures

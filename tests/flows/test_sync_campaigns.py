@@ -13,6 +13,7 @@ from blocks.names import SYNC_JOB, lock_name
 from flows.sync_campaigns import sync_campaigns
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
+from sivera.history.rules import SEE
 from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.sync.queries import read_summary
 from sivera.sync.summary import SyncSummary
@@ -72,7 +73,7 @@ def test_one_account_fails_and_the_others_are_finished(ready: Stage) -> None:
     ready.world.faults.add(Fault(FaultKind.STATUS, PlatformName.META, match=broken, status=500))
     state = run(FULL)
     assert state.name == "Failed"
-    assert state.message == "7 of 8 accounts synced, 1 failed"
+    assert state.message == f"7 of 8 accounts synced, 1 failed{SEE}sync-campaigns"
     (failure,) = summary_of(ready, state).failures
     assert failure.account.platform is PlatformName.META
     assert "next run tries again" in failure.reason
@@ -107,7 +108,7 @@ def test_accounts_that_wait_for_a_human_are_listed_and_fail_only_once(ready: Sta
     connect_all(ready, accounts=1)
     grant = next(g for g in ready.world.grants.values() if g.platform is PlatformName.GOOGLE)
     ready.world.revoke_grant(grant.id)
-    assert run(FULL).message == "3 of 4 accounts synced, 1 failed"
+    assert run(FULL).message == f"3 of 4 accounts synced, 1 failed{SEE}sync-campaigns"
     assert run(FULL).message == "3 of 3 accounts synced, 1 waiting for a human to reconnect"
 
 

@@ -50,7 +50,7 @@ def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: 
         ).current()
     shown = sivera("credentials", "show", str(connection.credential_id)).out
     assert "status:       revoked since" in shown
-    assert "reason:       rejects the refresh token or the code: connect the account again" in shown
+    assert "reason:       rejects the refresh token or the code" in shown
     assert "remedy:       sivera credentials connect --platform amazon --team 'Northwind Goods' --name main" in shown
     assert "next due:     not by itself" in shown
     assert "invalid_grant" in shown

@@ -90,7 +90,7 @@ def test_what_needs_a_person_comes_first(jobs: Stage, sivera: Sivera, monkeypatc
     first, failed, *rest = out.splitlines()
     assert first.endswith(" UTC: look at this")
     assert failed.startswith("  ! collect-metrics failed at ")
-    assert failed.endswith(": the database failed")
+    assert failed.endswith(": the database failed. See docs/operations.md#collect-metrics")
     said = [
         "1 grants must be connected again: see `sivera credentials list`",
         "1 alerts are open: see `sivera alerts list`",
@@ -101,7 +101,10 @@ def test_what_needs_a_person_comes_first(jobs: Stage, sivera: Sivera, monkeypatc
     monkeypatch.setenv("SIVERA_DAILY_CALLS", '{"google": 2880}')
     code, out, _ = sivera("status", "--json")
     status = json.loads(out)
-    assert (code, status["attention"][1:]) == (1, [*said, "google has 6% left of calls a day"])
+    assert (code, status["attention"][1:]) == (
+        1,
+        [*said, "google has 6% left of calls a day: calls wait until the platform gives more"],
+    )
     (job,) = status["jobs"]
     assert (job["name"], job["last"]["outcome"], job["next_at"]) == ("collect-metrics", "failed", None)
     names = {sample["name"] for sample in status["figures"]["samples"]}

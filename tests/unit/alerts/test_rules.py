@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from sivera.alerts.conditions import MAX_REASON, BrokenGrant, Condition, Kind, StaleAccount
+from sivera.alerts.conditions import MAX_REASON, REMEDIES, BrokenGrant, Condition, Kind, StaleAccount
 from sivera.alerts.data_rules import grant_conditions, stale_conditions
 from sivera.alerts.job_rules import OWN_JOB, SILENCE, job_conditions
 from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence
@@ -139,6 +139,11 @@ def test_an_alert_of_a_job_says_what_when_and_where() -> None:
     assert one.title == "sync-campaigns/all failed"
     assert one.message == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns."
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}"
+    (again,) = found(failed(12).model_copy(update={"message": one.message.rstrip(".")}))
+    assert again.message == one.message, "the run's own message names the remedy too"
+    own = "Flow run encountered an exception: ConfigurationError: the block x is missing: run `sivera setup`."
+    (again,) = found(failed(12).model_copy(update={"message": own}))
+    assert again.message == own
     (one,) = found(failed(12).model_copy(update={"message": "@everyone\n" + "x" * 9_000}))
     assert "\n" not in one.message
     assert len(one.message) < MAX_REASON + 200
@@ -192,7 +197,7 @@ def test_platforms_are_counted_apart_and_a_stale_account_is_named_with_its_remed
     assert (many.subject, many.title) == ("meta", "4 accounts of meta have old data")
     assert many.since == NOW - timedelta(hours=4)
     assert one.title == "tiktok account 9 (Shop 9) of team Hanok was not synced"
-    assert one.message == "The platform is down. To try at once: sivera accounts sync 9"
+    assert one.message == f"The platform is down. {REMEDIES[Kind.STALE_DATA]}"
     assert one.link == "http://127.0.0.1:4200/artifacts/key/sync-campaigns-failures"
 
 

@@ -55,7 +55,7 @@ def test_a_long_lived_token_is_proved_by_one_call(new_desk: NewDesk) -> None:
     assert desk.client.renew(desk.tokens.tokens) == desk.tokens.tokens
     assert desk.calls("validate") == desk.calls() == 1
     desk.world.revoke_grant(desk.grant.id)
-    with refused(GrantRevoked, "connect the account again"):
+    with refused(GrantRevoked, "has ended the grant"):
         desk.client.renew(desk.tokens.tokens)
 
 

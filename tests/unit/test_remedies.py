@@ -1,0 +1,135 @@
+"""Whoever reads of a failure reads once what to do about it, and that is more than to look again."""
+
+import ast
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from blocks.alert_channels import watchdog
+from sivera.alerts.conditions import REMEDIES, BrokenGrant, Condition, EndingGrant, Kind, StaleAccount
+from sivera.alerts.data_rules import ending_conditions, grant_conditions, stale_conditions
+from sivera.alerts.job_rules import OWN_JOB, job_conditions
+from sivera.budgets.pacing import Period, Span
+from sivera.budgets.rules import Reading
+from sivera.budgets.wording import budget_condition
+from sivera.errors import PlatformError, ReconnectRequired, SiveraError, Throttled, Unavailable
+from sivera.grants.rules import ROTATION_LOST_REASON, STRUCK_OUT_REASON
+from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence
+from sivera.links import Links
+from sivera.platforms import amazon_errors, google_errors, meta_errors, tiktok_errors
+from sivera.reasons import _REMEDIES, reason_for
+from sivera.values import PlatformName
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+USELESS = re.compile(
+    r"try (it )?again|run it again|(see|says) why it|open the run|see (the run|its log)|look into", re.IGNORECASE
+)
+ACTS = re.compile(r"[Cc]onnect|[Ll]og in")
+"""What tells somebody to give access again."""
+
+
+def occurrence(outcome: str, job: str = "sync-campaigns", **more: object) -> Occurrence:
+    row = {"deployment": f"{job}/all", "job": job, "schedule": "hourly", "scheduled_at": NOW - timedelta(hours=2)}
+    return Occurrence.model_validate(row | {"outcome": outcome, "run_id": UUID(int=1)} | more)
+
+
+def conditions(most: int) -> Iterator[Condition]:
+    """Each condition that check-alerts and check-budgets know."""
+    ended, links = NOW - timedelta(hours=1), Links(ui_url="http://ui")
+    jobs = [
+        occurrence(
+            "failed", "sync-campaigns", ended_at=ended, message=f"47 of 48 accounts synced, 1 failed{SEE}sync-campaigns"
+        ),
+        occurrence("skipped", "generate-reports", ended_at=ended, message=ANOTHER_INSTANCE),
+        occurrence("missed", "backup-data"),
+        occurrence("ran", OWN_JOB, started_at=ended, ended_at=ended),
+    ]
+    yield from job_conditions(jobs, NOW, timedelta(minutes=15), links)
+    reasons = ["rejects the refresh token", ROTATION_LOST_REASON, STRUCK_OUT_REASON.format(strikes=3), None]
+    meta = PlatformName.META
+    grants = [BrokenGrant(n, "Hanok", meta, "main", reason, NOW, ["A"]) for n, reason in enumerate(reasons)]
+    yield from grant_conditions(grants, set(), most, links)
+    yield from ending_conditions([EndingGrant(n, "Hanok", meta, "main", NOW) for n in range(4)], set(), most, links)
+    failed = [reason_for(kind(meta, "said no")) for kind in (Unavailable, Throttled, ReconnectRequired)]
+    stale = [StaleAccount(n, "Hanok", meta, "Shop", NOW, error) for n, error in enumerate([None, *failed])]
+    stale += [stale[0]._replace(id=8, lacks_full=True), stale[0]._replace(id=9, lacks_reports=True)]
+    yield from stale_conditions(stale, set(), most, links)
+    period = Period(Span.MONTH, date(2026, 11, 1), date(2026, 11, 30))
+    reading = Reading(
+        subject="", team_id=1, team="Hanok", account="Shop", name="Brand", budget="daily", period=period,
+        currency="USD", limit=Decimal(100), spent=Decimal(90),
+    )  # fmt: skip
+    yield budget_condition(reading, 80, "", NOW)
+
+
+@pytest.mark.parametrize("most", [3, 99])
+def test_each_alert_names_one_remedy(most: int) -> None:
+    found = list(conditions(most))
+    assert {one.kind for one in found} == set(Kind)
+    known = [*(text.format(job="sync-campaigns") for text in REMEDIES.values())]
+    known += [text.format(platform="meta") for _, text in _REMEDIES]
+    for one in found:
+        named = {text for text in known if text in one.message}
+        assert len(named) == 1, one.message
+        assert one.message.count(named.pop()) == 1
+        assert len(ACTS.findall(one.message)) <= 1, one.message
+        assert not USELESS.search(one.message), one.message
+
+
+def test_the_watchdog_names_one_remedy() -> None:
+    (action,) = watchdog([UUID(int=1)]).actions
+    assert str(action).count(REMEDIES[Kind.ALERTS_SILENT]) == 1
+
+
+def test_a_platform_s_words_leave_the_remedy_to_the_reason() -> None:
+    sources = [Path(str(module.__file__)) for module in (amazon_errors, google_errors, meta_errors, tiktok_errors)]
+    sources += [path for path in (ROOT / "sivera/platforms").glob("*.py") if path not in sources]
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+                assert not re.search(r"connect (the .*)?again|try again", node.value), f"{path.name}: {node.value}"
+
+
+def calls(*rooms: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Where a function is called by name, its name, and its arguments as they are written."""
+    for room in rooms:
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    at = f"{path.relative_to(ROOT)}:{node.lineno}"
+                    yield at, node.func.id, [ast.unparse(each) for each in node.args]
+
+
+def test_each_finding_of_the_doctor_has_a_remedy() -> None:
+    found = [(at, args) for at, name, args in calls("ops/doctor") if name in ("fault", "warning")]
+    assert found
+    for at, args in found:
+        assert len(args) == 2, at
+        assert not USELESS.search(args[1]), f"{at}: {args[1]}"
+
+
+def test_each_error_of_a_setting_names_its_remedy() -> None:
+    errors = [
+        (at, args[0]) for at, name, args in calls("sivera", "blocks", "tasks", "ops") if name == "ConfigurationError"
+    ]
+    assert errors
+    # "what is wrong: the remedy"; where the sentence is made elsewhere, it is not seen here.
+    lacking = [
+        (at, said)
+        for at, said in errors
+        if said.startswith(("f'", "'", 'f"', '"')) and "join(" not in said and not re.search(r"[:.;] |explain\(", said)
+    ]
+    assert not [one for one in lacking if "{hint}" not in one[1]]
+
+
+def test_reasons_name_one_remedy() -> None:
+    for kind, text in _REMEDIES:
+        if issubclass(kind, PlatformError):
+            assert reason_for(kind(PlatformName.META, "said no")).count(text.format(platform="meta")) == 1
+        assert issubclass(kind, SiveraError)
