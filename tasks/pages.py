@@ -34,7 +34,7 @@ def show_summary(
     job: str,
     summary: SummaryT,
     page: Callable[[str, SummaryT, list[str]], str],
-    charts: Callable[[Session], list[str]],
+    charts: Callable[[Session], list[str]] | None,
 ) -> None:
     """Show what a run did as a page with its figures and charts.
 
@@ -44,11 +44,13 @@ def show_summary(
         job: The job's name.
         summary: What the run did.
         page: Writes the page from the job's name, the summary and the charts.
-        charts: Draws the charts from the database.
+        charts: Draws the charts from the database; None for a page without.
     """
+    drawn: list[str] = []
     try:
-        with Session(resources.engine()) as session:
-            drawn = charts(session)
+        if charts:
+            with Session(resources.engine()) as session:
+                drawn = charts(session)
     except SQLAlchemyError as error:
         drawn = [f"No charts: the database failed ({type(error).__name__})."]
     create_markdown_artifact(page(job, summary, drawn), key=f"{job}-summary", description=summary.sentence)
