@@ -86,11 +86,11 @@ def skip(state: State) -> State:
     return state
 
 
-def end(flow: Flow[..., Any], run: FlowRun, state: State) -> None:
-    """Announce how a run ended; a hook of Prefect."""
-    monitors = _monitors.pop(run.id, None) or _find_monitors(flow.name, run)
-    result = _send_result(flow.name, run, state, monitors)
-    _ping(monitors, Signal.SUCCESS if result["success"] else Signal.FAIL, run.id, result["message"])
+def end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+    """Announce how a run ended; a hook of Prefect. A worker, whose run was killed, calls it by these names."""
+    monitors = _monitors.pop(flow_run.id, None) or _find_monitors(flow.name, flow_run)
+    result = _send_result(flow.name, flow_run, state, monitors)
+    _ping(monitors, Signal.SUCCESS if result["success"] else Signal.FAIL, flow_run.id, result["message"])
 
 
 HOOKS: dict[str, Any] = {

@@ -35,7 +35,7 @@ def show_summary(
     job: str,
     summary: SummaryT,
     page: Callable[[str, SummaryT, list[str]], str],
-    charts: Callable[[Session], list[str]],
+    charts: Callable[[Session], list[str]] | None,
 ) -> None:
     """Show what a run did as a page with its figures and charts.
 
@@ -45,11 +45,13 @@ def show_summary(
         job: The job's name.
         summary: What the run did.
         page: Writes the page from the job's name, the summary and the charts.
-        charts: Draws the charts from the database.
+        charts: Draws the charts from the database; None for a page without.
     """
+    drawn: list[str] = []
     try:
-        with Session(resources.engine()) as session:
-            drawn = charts(session)
+        if charts:
+            with Session(resources.engine()) as session:
+                drawn = charts(session)
     except SQLAlchemyError as error:
         drawn = [f"No charts: {sentence(error)}."]
     create_markdown_artifact(page(job, summary, drawn), key=f"{job}-summary", description=summary.sentence)

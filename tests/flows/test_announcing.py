@@ -1,5 +1,6 @@
 """How the end of a run reaches the monitors outside: a real Prefect server, and a receiver of real HTTP."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,10 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.concurrency.sync import concurrency
+from prefect.runner._hook_runner import HookRunner
+from prefect.states import Crashed
 from prefect.types import SecretDict
 from pydantic import SecretStr
 from standardwebhooks import Webhook
@@ -125,6 +129,20 @@ def test_a_run_that_is_terminated_is_announced_as_a_failure(monitored: Receiver,
     (message,) = messages(monitored)
     assert (message["success"], message["state"]) == (False, "Crashed")
     assert pings(monitored) == [], "a run in a terminal does not prove that the schedule works"
+
+
+def test_a_run_that_was_killed_is_announced_by_its_worker(monitored: Receiver) -> None:
+    async def resolve(_: FlowRun) -> Flow[..., Any]:
+        return example_job
+
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(example_job)
+        client.set_flow_run_state(run.id, Crashed(), force=True)
+        run = client.read_flow_run(run.id)
+    assert run.state
+    asyncio.run(HookRunner(resolve_flow=resolve).run_crashed_hooks(run, run.state))
+    (message,) = messages(monitored)
+    assert (message["success"], message["state"]) == (False, "Crashed")
 
 
 def test_a_monitor_that_refuses_fails_no_run_and_no_secret_is_shown(

@@ -12,7 +12,8 @@ from blocks.platform_app import load_platform_app
 from blocks.server import connect
 from blocks.token_key import TokenKey, load_token_key
 from ops.commands.setup import save_environment
-from ops.stack.folder import CRON_SECRET_FILE
+from ops.stack.folder import CRON_SECRET_FILE, DATABASE_URL_FILE
+from sivera.database import parse_url
 from sivera.values import PlatformName
 from tests.ops.commands import Answer, Sivera
 from tests.unit.test_secret_variables import AS_FILE, CANARY, KEY, VARIABLES, WEBHOOK_SECRET
@@ -102,7 +103,8 @@ def test_token_keys_are_only_added(sivera: Sivera, private: Path) -> None:
 def test_deploy_saves_what_the_environment_and_its_files_give(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SIVERA_CRON_SECRET", VARIABLES["SIVERA_CRON_SECRET"])
+    for name in ("SIVERA_CRON_SECRET", "SIVERA_DATABASE_URL"):
+        monkeypatch.setenv(name, VARIABLES[name])
     monkeypatch.setenv("SIVERA_ALERTS_SLACK", "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue")
     (tmp_path / "discord").write_text(f"https://discord.com/api/webhooks/123456789012345678/{CANARY}\n")
     monkeypatch.setenv("SIVERA_ALERTS_DISCORD_FILE", str(tmp_path / "discord"))
@@ -114,3 +116,5 @@ def test_deploy_saves_what_the_environment_and_its_files_give(
         assert document in out
     assert load_cron_secret().current.get_secret_value() == VARIABLES["SIVERA_CRON_SECRET"]
     assert (tmp_path / CRON_SECRET_FILE).read_text() == VARIABLES["SIVERA_CRON_SECRET"]
+    copy = tmp_path / DATABASE_URL_FILE
+    assert (parse_url(copy.read_text()), copy.stat().st_mode & 0o777) == (load_database_url(), 0o600)
