@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.clock import past
 from sivera.models import AccountDailyTotal, AdAccount, PlatformCredential, SyncPart, Team
 from sivera.upsert import incoming
 from sivera.values import PlatformName
@@ -70,7 +71,8 @@ def _chosen(wanted: AccountFilter) -> Select[tuple[int, str, str]]:
     return statement
 
 
-def _rests(now: datetime) -> ColumnElement[bool]:
+def rests(now: ColumnElement[datetime] | datetime) -> ColumnElement[bool]:
+    """Whether an account is in the slow lane."""
     return and_(AdAccount.next_attempt_at > now, AdAccount.next_attempt_at <= now + SLOW_LANE_LONGEST)
 
 
@@ -80,10 +82,10 @@ def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequ
     It leaves out closed accounts, accounts with a grant that waits for a human, and accounts in the slow lane, unless
     these are asked for by id.
     """
-    oldest = (AdAccount.last_synced_at.asc().nulls_first(), AdAccount.id)
+    oldest = (past(AdAccount.last_synced_at, now).asc().nulls_first(), AdAccount.id)
     statement = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
     if not wanted.account_ids:
-        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~_rests(now)))
+        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~rests(now)))
     turn = func.row_number().over(partition_by=AdAccount.platform, order_by=oldest)
     return session.execute(statement.order_by(turn, *oldest)).all()
 
@@ -98,7 +100,7 @@ def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tu
 def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int:
     """Count the accounts that are not due because they are in the slow lane."""
     resting = (
-        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, _rests(now)).subquery()
+        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, rests(now)).subquery()
     )
     return session.scalar(select(func.count()).select_from(resting)) or 0
 
@@ -187,12 +189,20 @@ def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, s
     ).all()
 
 
+def count_ahead(session: Session) -> int:
+    """Count the accounts with a time of their sync that is ahead of the database's clock."""
+    of_parts = func.greatest(SyncPart.as_of, SyncPart.figures_as_of, SyncPart.last_ok_at, SyncPart.last_full_at)
+    times = func.greatest(AdAccount.last_attempt_at, AdAccount.last_synced_at, AdAccount.last_full_sync_at, of_parts)
+    statement = select(func.count(AdAccount.id.distinct())).outerjoin(SyncPart, SyncPart.account_id == AdAccount.id)
+    return session.scalar(statement.where(times > func.clock_timestamp())) or 0
+
+
 def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, int | None, int]]]:
     """Return platform, place among the bounds and number of the accounts that should be synced, by the last sync's age.
 
     The place is the number of bounds that the age has reached; None if an account was never synced.
     """
-    age = func.now() - AdAccount.last_synced_at
+    age = func.now() - past(AdAccount.last_synced_at, func.now())
     reached = [(age >= bound, place) for place, bound in sorted(enumerate(bounds, 1), reverse=True)]
     aged = (
         select(AdAccount.platform, case((age.is_(None), null()), *reached, else_=0).label("place"))

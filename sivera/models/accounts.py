@@ -23,8 +23,8 @@ class SyncPart(Base):
     does not hide. `next_attempt_at` keeps a part that failed repeatedly in the slow lane. `put_off_since` is when
     the platform began to put the part off. `left_out` counts the odd rows of the last reading, `left_out_rows` names
     the first of them. `held` counts campaigns or days that vanished from one complete reading, and stay until a second
-    one agrees or a person has approved (`approved`). Since `not_enabled_since` the account does not have the ad product:
-    what was read before stays, and nothing is expected of the part.
+    one agrees or a person has approved (`approved`). Since `not_enabled_since` the account does not have the ad
+    product: what was read before stays, and nothing is expected of the part.
     """
 
     __tablename__ = "sync_parts"
