@@ -76,14 +76,22 @@ def rests(now: ColumnElement[datetime] | datetime) -> ColumnElement[bool]:
     return and_(AdAccount.next_attempt_at > now, AdAccount.next_attempt_at <= now + SLOW_LANE_LONGEST)
 
 
-def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequence[Row[tuple[int, str, str]]]:
+def due_accounts(
+    session: Session, wanted: AccountFilter, now: datetime
+) -> Sequence[Row[tuple[int, str, str, datetime]]]:
     """Return id, platform and name of the accounts to sync, least recently synced first, platforms taking turns.
+
+    The last is since when an account waits: since its last attempt, the end of its rest, or when it could be synced.
 
     It leaves out closed accounts, accounts with a grant that waits for a human, and accounts in the slow lane, unless
     these are asked for by id.
     """
     oldest = (past(AdAccount.last_synced_at, now).asc().nulls_first(), AdAccount.id)
-    statement = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
+    tried_at, rested_at = past(AdAccount.last_attempt_at, now), past(AdAccount.next_attempt_at, now)
+    begun = func.greatest(AdAccount.created_at, past(PlatformCredential.status_since, now))
+    waits_since = func.greatest(begun, tried_at, rested_at).label("waits_since")
+    statement = _chosen(wanted).add_columns(waits_since)
+    statement = statement.where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
     if not wanted.account_ids:
         statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~rests(now)))
     turn = func.row_number().over(partition_by=AdAccount.platform, order_by=oldest)

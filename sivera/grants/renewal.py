@@ -219,7 +219,7 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
             if not queries.is_superseded(session, *deps.spool.attempt_in(path)):
                 raise
         logger.warning("The grant has newer tokens than an unreadable file, now %s", deps.spool.set_aside(path).name)
-        return outcome
+    return outcome
 
 
 def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
