@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 from blocks.names import SYNC_JOB, lock_name
 from sivera.sync.page import sync_charts, sync_page
 from sivera.sync.plan import SyncOptions
-from sivera.sync.summary import DiscoveryTally, SyncTally
+from sivera.sync.tally import DiscoveryTally, SyncTally
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.campaigns import discover_accounts, grants_to_discover, plan, publish_summary, sync_account

@@ -83,6 +83,7 @@ CAMPAIGN_FIELDS: dict[str, Callable[[Campaign], Any]] = {
     "budget": lambda campaign: 0 if campaign.budget_kind is BudgetKind.LOWER_LEVEL else _number(campaign.budget),
     "operation_status": lambda campaign: "ENABLE" if campaign.state is CampaignStatus.ACTIVE else "DISABLE",
     "secondary_status": _secondary_status,
+    "create_time": lambda campaign: f"{campaign.created:%Y-%m-%d %H:%M:%S}",
     "modify_time": lambda campaign: f"{campaign.updated:%Y-%m-%d %H:%M:%S}",
 }
 METRICS: dict[str, Callable[[Figures], str]] = {

@@ -1,9 +1,10 @@
 """The two clocks: this machine's, and the database's, which decides wherever times are compared later."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
 def utc_now() -> datetime:
@@ -15,3 +16,10 @@ def read_clock(session: Session) -> datetime:
     """Return the database's time, in UTC whatever the session's zone is. It moves on within a transaction."""
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return now.astimezone(UTC)
+
+
+def past(
+    at: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime], now: ColumnElement[Any] | datetime
+) -> ColumnElement[datetime | None]:
+    """Return a stored time, or NULL if it is ahead of the database's clock: then it is no time of ours."""
+    return case((at <= now, at))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ops.commands.session import Flag, Id, open_resources, open_session
 from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries
-from sivera.clock import utc_now
+from sivera.clock import read_clock
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.queries import get_credential
 from sivera.models import AdAccount, SyncPart
@@ -42,7 +42,7 @@ def list_accounts() -> None:
     with open_session() as session:
         found = queries.list_accounts(session)
         parts = parts_by_account(session)
-    now = utc_now()
+        now = read_clock(session)
     reasons = [
         (account, why_not(account, status, reason, now, parts.get(account.id, ())))
         for account, _, status, reason in found
@@ -82,9 +82,9 @@ def sync_account(id: Id, /, *, full: Flag = False) -> None:  # noqa: A002 - its 
     with open_resources() as engine:
         with Session(engine) as session:
             account = _find(session, id)
-            grant = get_credential(session, account.credential_id)
+            grant, now = get_credential(session, account.credential_id), read_clock(session)
         if not account.status == grant.status == queries.ACTIVE:
-            raise SiveraError(why_not(account, grant.status, grant.status_reason, utc_now(), ()))
+            raise SiveraError(why_not(account, grant.status, grant.status_reason, now, ()))
         say(f"Syncing {account.platform} {account.name} ...")
         mode = SyncMode.FULL if full else SyncMode.INCREMENTAL
         options = SyncOptions(mode=mode, account_ids=(id,), deadline_seconds=PATIENCE_SECONDS)
@@ -137,12 +137,15 @@ def why_not(
     if account.unlisted_since:
         said.append(f"Its grant has not listed it since {to_minute(account.unlisted_since)} UTC.")
     said += [sentence for part in parts for sentence in _remarks(part, account.id)]
-    if account.next_attempt_at and account.next_attempt_at > now:
+    if account.next_attempt_at and now < account.next_attempt_at <= now + queries.SLOW_LANE_LONGEST:
         said.append(f"Runs leave it out until {to_minute(account.next_attempt_at)} UTC.")
-    is_synced = account.last_synced_at is not None and now - account.last_synced_at <= OVERDUE
+    synced_at = account.last_synced_at
+    if synced_at and synced_at > now:
+        said.append(f"Its last sync is of {to_minute(synced_at)} UTC, ahead of the database's clock, and is ignored.")
+    is_synced = synced_at is not None and timedelta() <= now - synced_at <= OVERDUE
     if is_synced and account.reports_as_of and now - account.reports_as_of > REPORTS_LAG + OVERDUE:
         said.append(f"Its campaigns are synced, and its last report is of {to_minute(account.reports_as_of)} UTC.")
-    if account.last_synced_at is None and not said:
+    if synced_at is None and not said:
         said.append("It is new: the next run takes it.")
     elif not is_synced and not said:
         said.append("No run has come to it lately: see the runs of sync-campaigns in the Prefect UI.")

@@ -14,6 +14,7 @@ from blocks.storage import load_storage
 from blocks.token_key import load_keyring
 from ops.commands.tables import to_minute
 from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
+from sivera.accounts.queries import count_ahead
 from sivera.alerts.conditions import REMEDIES, Kind
 from sivera.alerts.queries import stale_accounts
 from sivera.backups.catalog import Catalog
@@ -147,13 +148,15 @@ def check_grants(installation: Installation) -> Finding:
 def check_accounts(installation: Installation) -> Finding:
     """Look for accounts that were not synced lately, or only without their reports."""
     with installation.session() as session:
-        stale = stale_accounts(session, STALE)
-    if not stale:
-        return ok("all were synced within two hours")
-    return warning(
-        f"{len(stale)} have data older than two hours: {few([account.id for account in stale])}",
-        REMEDIES[Kind.STALE_DATA],
-    )
+        stale, ahead = stale_accounts(session, STALE), count_ahead(session)
+    wrong = []
+    if stale:
+        wrong.append(f"{len(stale)} have data older than two hours: {few([account.id for account in stale])}")
+    if ahead:
+        wrong.append(f"{ahead} have times ahead of the database's clock, which are ignored until the next sync")
+    if wrong:
+        return warning("; ".join(wrong), REMEDIES[Kind.STALE_DATA])
+    return ok("all were synced within two hours")
 
 
 def check_backups(installation: Installation) -> Finding:

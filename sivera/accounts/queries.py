@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.clock import past
 from sivera.grants.rules import WAITING
 from sivera.models import AccountDailyTotal, AdAccount, PlatformCredential, SyncPart, Team
 from sivera.upsert import incoming
@@ -71,20 +72,29 @@ def _chosen(wanted: AccountFilter) -> Select[tuple[int, str, str]]:
     return statement
 
 
-def _rests(now: datetime) -> ColumnElement[bool]:
+def rests(now: ColumnElement[datetime] | datetime) -> ColumnElement[bool]:
+    """Whether an account is in the slow lane."""
     return and_(AdAccount.next_attempt_at > now, AdAccount.next_attempt_at <= now + SLOW_LANE_LONGEST)
 
 
-def due_accounts(session: Session, wanted: AccountFilter, now: datetime) -> Sequence[Row[tuple[int, str, str]]]:
+def due_accounts(
+    session: Session, wanted: AccountFilter, now: datetime
+) -> Sequence[Row[tuple[int, str, str, datetime]]]:
     """Return id, platform and name of the accounts to sync, least recently synced first, platforms taking turns.
+
+    The last is since when an account waits: since its last attempt, the end of its rest, or when it could be synced.
 
     It leaves out closed accounts, accounts with a grant that waits for a human, and accounts in the slow lane, unless
     these are asked for by id.
     """
-    oldest = (AdAccount.last_synced_at.asc().nulls_first(), AdAccount.id)
-    statement = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
+    oldest = (past(AdAccount.last_synced_at, now).asc().nulls_first(), AdAccount.id)
+    tried_at, rested_at = past(AdAccount.last_attempt_at, now), past(AdAccount.next_attempt_at, now)
+    begun = func.greatest(AdAccount.created_at, past(PlatformCredential.status_since, now))
+    waits_since = func.greatest(begun, tried_at, rested_at).label("waits_since")
+    statement = _chosen(wanted).add_columns(waits_since)
+    statement = statement.where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
     if not wanted.account_ids:
-        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~_rests(now)))
+        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~rests(now)))
     turn = func.row_number().over(partition_by=AdAccount.platform, order_by=oldest)
     return session.execute(statement.order_by(turn, *oldest)).all()
 
@@ -99,7 +109,7 @@ def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tu
 def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int:
     """Count the accounts that are not due because they are in the slow lane."""
     resting = (
-        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, _rests(now)).subquery()
+        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, rests(now)).subquery()
     )
     return session.scalar(select(func.count()).select_from(resting)) or 0
 
@@ -188,12 +198,20 @@ def list_accounts(session: Session) -> Sequence[Row[tuple[AdAccount, str, str, s
     ).all()
 
 
+def count_ahead(session: Session) -> int:
+    """Count the accounts with a time of their sync that is ahead of the database's clock."""
+    of_parts = func.greatest(SyncPart.as_of, SyncPart.figures_as_of, SyncPart.last_ok_at, SyncPart.last_full_at)
+    times = func.greatest(AdAccount.last_attempt_at, AdAccount.last_synced_at, AdAccount.last_full_sync_at, of_parts)
+    statement = select(func.count(AdAccount.id.distinct())).outerjoin(SyncPart, SyncPart.account_id == AdAccount.id)
+    return session.scalar(statement.where(times > func.clock_timestamp())) or 0
+
+
 def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, int | None, int]]]:
     """Return platform, place among the bounds and number of the accounts that should be synced, by the last sync's age.
 
     The place is the number of bounds that the age has reached; None if an account was never synced.
     """
-    age = func.now() - AdAccount.last_synced_at
+    age = func.now() - past(AdAccount.last_synced_at, func.now())
     reached = [(age >= bound, place) for place, bound in sorted(enumerate(bounds, 1), reverse=True)]
     aged = (
         select(AdAccount.platform, case((age.is_(None), null()), *reached, else_=0).label("place"))

@@ -7,9 +7,10 @@ from sqlalchemy import ColumnElement, Text, and_, case, func, or_, select, text,
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import Session
 
-from sivera.accounts.queries import ACTIVE
+from sivera.accounts.queries import ACTIVE, rests
 from sivera.alerts.conditions import BrokenGrant, EndingGrant, Kind, StaleAccount
 from sivera.alerts.options import Channel
+from sivera.clock import past
 from sivera.grants.rules import WAITING
 from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
@@ -60,29 +61,31 @@ def ending_grants(session: Session, within: timedelta) -> Sequence[EndingGrant]:
 
 def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
     """Return the accounts that were not synced for so long, or only without their reports, or not in full for days."""
-    reported = AdAccount.reports_as_of + REPORTS_LAG
-    synced = func.coalesce(AdAccount.last_synced_at, AdAccount.created_at)
+    now = func.now()
+    synced_at, reports_as_of = past(AdAccount.last_synced_at, now), past(AdAccount.reports_as_of, now)
+    reported = reports_as_of + REPORTS_LAG
+    synced = func.coalesce(synced_at, AdAccount.created_at)
     # A grant that was broken for a day and is connected again: its accounts have their time from then on.
-    begun = func.greatest(AdAccount.created_at, PlatformCredential.status_since)
-    is_late = func.greatest(func.least(synced, reported), begun) < func.now() - after
-    full_at = func.greatest(AdAccount.last_full_sync_at, begun)
-    is_synced = AdAccount.last_synced_at >= func.now() - after
+    begun = func.greatest(AdAccount.created_at, past(PlatformCredential.status_since, now))
+    is_late = func.greatest(func.least(synced, reported), begun) < now - after
+    full_at = func.greatest(past(AdAccount.last_full_sync_at, now), begun)
+    is_synced = synced_at >= now - after
     found = session.execute(
         select(
             AdAccount.id,
             Team.name,
             AdAccount.platform,
             AdAccount.name,
-            case((is_late, func.least(synced, AdAccount.reports_as_of)), else_=full_at),
+            case((is_late, func.least(synced, reports_as_of)), else_=full_at),
             AdAccount.last_error,
-            func.coalesce(AdAccount.next_attempt_at > func.now(), False),
-            func.coalesce(is_synced & (reported < AdAccount.last_synced_at), False),
+            func.coalesce(rests(now), False),
+            func.coalesce(is_synced & (reported < synced_at), False),
             ~is_late,
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
         .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
-        .where(or_(is_late, full_at < func.now() - FULL_AFTER))
+        .where(or_(is_late, full_at < now - FULL_AFTER))
         .order_by(AdAccount.id)
     )
     return [StaleAccount._make(row) for row in found]

@@ -116,8 +116,9 @@ def message_of(alert: Alert, channel: Channel, now: datetime, team_link: str = "
         if taken is None or channel in alert.close_receipts:
             return None
         return _message(alert, "Over", f"It began at {began}, and is over. {alert.closed_because or ''}".rstrip())
-    is_news = taken is None or taken < alert.raised_at
-    if is_news or (alert.kind != Kind.BUDGET and taken and now - taken >= REPEAT):
+    # Times ahead of the clock count neither as news nor as a message that is recent.
+    is_news = taken is None or taken < alert.raised_at <= now
+    if is_news or (alert.kind != Kind.BUDGET and taken and not timedelta() <= now - taken < REPEAT):
         return _message(alert, "Alert" if is_news else "Still", f"{alert.message}\nSince {began}.", team_link)
     return None
 

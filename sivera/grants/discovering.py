@@ -125,22 +125,24 @@ def rediscover(
     credential_id: int,
     account_id: int,
     known: values.AdAccount,
-) -> bool:
-    """Discover the accounts of a grant that can no longer read one. Return whether that one is not as `known`.
+) -> tuple[bool, tuple[AccountChange, ...]]:
+    """Discover the accounts of a grant that can no longer read one.
 
-    Of several accounts that fail at once the first one asks, and the others wait for what it finds.
+    Return whether that one is not as `known`, and what this call found. Of several accounts that fail at once the first
+    one asks, and the others wait for what it finds.
     """
+    changes: tuple[AccountChange, ...] = ()
     with _ASKING.setdefault(credential_id, Lock()):
         with Session(engine) as session, session.begin():
             is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)
         if is_due:
             try:
-                discover(engine, client, tokens, credential_id)
+                changes = discover(engine, client, tokens, credential_id).changes
             except PlatformError:
-                return False  # the account's own error says more
+                return False, changes  # the account's own error says more
     with Session(engine) as session:
         now = account_queries.get_account(session, account_id)
-        return now is not None and _facts(now) != _facts(known)
+        return now is not None and _facts(now) != _facts(known), changes
 
 
 def _facts(account: AdAccount | values.AdAccount) -> dict[str, str | None]:

@@ -162,7 +162,8 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
 def take_up_spool(deps: RenewalDependencies) -> int:
     """Write the spool into the database, and return the number of grants that this renewed.
 
-    A file that cannot be read or written stays, is logged, and stops no other.
+    A file that cannot be read or written stays, is logged, and stops no other. It is set aside if its grant has newer
+    tokens.
 
     Raises:
         OperationalError: The database is still away.
@@ -206,12 +207,19 @@ def conclude(
 
 def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     """Write one file of the spool into the database. Return None if it stays because a successor's renewal decides."""
-    with deps.spool.take(deps.keyring, path) as answer:
-        outcome = _write(deps, answer) if answer else None
-        if answer and outcome:
-            deps.spool.remove(answer)
-            logger.info("Took up the tokens of grant %s from the spool: %s", answer.credential_id, outcome.value)
-        return outcome
+    outcome = None
+    try:
+        with deps.spool.take(deps.keyring, path) as answer:
+            outcome = _write(deps, answer) if answer else None
+            if answer and outcome:
+                deps.spool.remove(answer)
+                logger.info("Took up the tokens of grant %s from the spool: %s", answer.credential_id, outcome.value)
+    except SpoolError:
+        with Session(deps.engine) as session:
+            if not queries.is_superseded(session, *deps.spool.attempt_in(path)):
+                raise
+        logger.warning("The grant has newer tokens than an unreadable file, now %s", deps.spool.set_aside(path).name)
+    return outcome
 
 
 def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:

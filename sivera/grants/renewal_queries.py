@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, LargeBinary, bindparam, func, or_, select, text, update
+from sqlalchemy import Interval, LargeBinary, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -47,7 +47,7 @@ _BEGIN = text("""
         UPDATE platform_credentials
         SET lease_owner = :owner, lease_until = now() + :lease
         WHERE id = :id AND generation = :generation AND status = 'active'
-          AND (lease_until IS NULL OR lease_until < now())
+          AND (lease_until IS NULL OR lease_until NOT BETWEEN now() AND now() + :lease)
         RETURNING id, platform
     ), cut_off AS (
         UPDATE token_refresh_logs
@@ -90,12 +90,13 @@ _STORE = text("""
         last_renewed_at = now(), failures = 0, next_attempt_at = NULL, strikes = 0, last_strike_on = NULL,
         updated_at = now()
     WHERE id = :id AND generation = :generation
-      AND (lease_owner = :owner OR lease_owner IS NULL OR lease_until < now())
+      AND (lease_owner = :owner OR lease_owner IS NULL OR lease_until NOT BETWEEN now() AND now() + :lease)
     RETURNING status
 """).bindparams(
     bindparam("access_token", type_=LargeBinary),
     bindparam("refresh_token", type_=LargeBinary),
     bindparam("expires_in", type_=Interval),
+    bindparam("lease", type_=Interval),
     bindparam("as_of", type_=PlatformCredential.expires_at.type),
 )
 
@@ -105,13 +106,25 @@ def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | 
 
     It is refused if the grant has another generation, or a successor holds the lease (compare-and-swap).
     """
-    facts = {"id": answer.credential_id, "expires_in": answer.tokens.expires_in, "as_of": answer.as_of}
+    facts = {"id": answer.credential_id, "expires_in": answer.tokens.expires_in, "as_of": answer.as_of, "lease": LEASE}
     return session.execute(_STORE, {**facts, **sealed, "generation": answer.generation, "owner": answer.owner}).scalar()
 
 
 def generation_of(session: Session, credential_id: int) -> int | None:
     """Return a grant's generation, or None if the grant is gone."""
     return session.scalar(select(PlatformCredential.generation).where(PlatformCredential.id == credential_id))
+
+
+def is_superseded(session: Session, credential_id: int, attempt_id: int, written_at: datetime) -> bool:
+    """Whether a grant has newer tokens than those of an attempt, since it was connected again or renewed elsewhere.
+
+    If the journal no longer has the attempt, it is judged by when its tokens were written to the spool.
+    """
+    grant, log = PlatformCredential, TokenRefreshLog
+    is_newer = func.coalesce(grant.generation > log.generation, grant.last_renewed_at > written_at)
+    of_attempt = and_(log.id == attempt_id, log.credential_id == grant.id)
+    statement = select(is_newer).outerjoin_from(grant, log, of_attempt).where(grant.id == credential_id)
+    return bool(session.scalar(statement))
 
 
 _FINISH = text("""
@@ -177,7 +190,7 @@ def mark(
     `invalid_grant` also for a token that somebody else has just renewed.
     """
     grant = PlatformCredential
-    free = or_(grant.lease_until.is_(None), grant.lease_until < func.now())
+    free = or_(grant.lease_until.is_(None), ~grant.lease_until.between(func.now(), func.now() + LEASE))
     changed = session.execute(
         update(grant)
         .where(

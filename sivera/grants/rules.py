@@ -48,6 +48,8 @@ FACTS: dict[PlatformName, RenewalFacts] = {
 }
 
 LEASE = timedelta(seconds=90)
+LONGEST_REST = timedelta(hours=24)
+"""No platform is believed that names a longer wait. A time further ahead is no time of ours."""
 """Longer than a renewal's slowest call and its write. After it, a successor takes over from a holder that died."""
 
 EXPIRY_MARGIN = timedelta(minutes=5)

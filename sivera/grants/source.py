@@ -115,6 +115,7 @@ class GrantTokenSource:
         if access is None:
             raise UndecryptableError(f"grant {row.id} has no access token")
         refresh = unseal(keyring, row.id, "refresh_token", row.refresh_token)
+        rests = None if retry_in is None or retry_in > rules.LONGEST_REST else retry_in
         self._held = StoredGrant(
             id=row.id,
             platform=self._client.platform,
@@ -122,7 +123,7 @@ class GrantTokenSource:
             failures=row.failures,
             tokens=GrantTokens(access_token=access, refresh_token=refresh),
             ends_at=math.inf if ends_in is None else asked_at + ends_in.total_seconds(),
-            retry_at=-math.inf if retry_in is None else asked_at + retry_in.total_seconds(),
+            retry_at=-math.inf if rests is None else asked_at + rests.total_seconds(),
         )
         return self._held
 

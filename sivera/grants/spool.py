@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +25,7 @@ FILE_NAME = re.compile(r"([0-9]+)-([0-9]+)\.(?:tokens|draft)")
 """The ids of the grant and of the attempt: two holders on one machine never share a file."""
 
 DRAFT = ".draft"
+UNREADABLE = ".unreadable"
 
 
 class SpoolError(SiveraError):
@@ -37,7 +38,7 @@ class SpoolError(SiveraError):
     def __str__(self) -> str:
         return (
             f"the renewed tokens in {self.path} cannot be read ({self.why}): restore the token key that they need, "
-            "or delete the file to try the stored token"
+            "connect the grant again, or delete the file to try the stored token"
         )
 
 
@@ -116,6 +117,15 @@ class Spool:
         numbered = [(match, path) for path in self.folder.glob("*") if (match := FILE_NAME.fullmatch(path.name))]
         found = sorted((int(match[2]), path) for match, path in numbered if credential_id in (None, int(match[1])))
         return [path for _, path in found]
+
+    def attempt_in(self, path: Path) -> tuple[int, int, datetime]:
+        """Return the ids of a file's grant and attempt, and when it was written by this machine's clock."""
+        credential_id, attempt_id = path.stem.split("-")
+        return int(credential_id), int(attempt_id), datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+    def set_aside(self, path: Path) -> Path:
+        """Keep a file that nobody can read under a name that nobody takes up. Return it."""
+        return path.rename(path.with_name(f"{path.name}{UNREADABLE}"))
 
     @contextmanager
     def take(self, keyring: Keyring, path: Path) -> Iterator[Answer | None]:

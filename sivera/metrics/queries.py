@@ -41,14 +41,15 @@ QUESTIONS: Mapping[str, str] = {
                CASE WHEN a.status <> 'active' THEN a.status
                     WHEN c.status = 'disconnected' THEN c.status
                     WHEN c.status <> 'active' THEN 'waiting'
-                    WHEN a.next_attempt_at > now() THEN 'slow_lane'
+                    WHEN a.next_attempt_at > now() AND a.next_attempt_at <= now() + interval '1 day' THEN 'slow_lane'
                     ELSE 'active' END AS state,
                count(*) AS value
         FROM {_ACCOUNTS} GROUP BY 1, 2""",  # noqa: S608 - constants
     of.SYNC_AGE.name: f"""
         SELECT platform, quantile, value
         FROM (SELECT a.platform, percentile_cont(ARRAY[0.5, 0.9, 1]) WITHIN GROUP (
-                     ORDER BY extract(epoch FROM now() - coalesce(a.last_synced_at, a.created_at))) AS ages
+                     ORDER BY extract(epoch FROM now() - CASE WHEN a.last_synced_at <= now() THEN a.last_synced_at
+                                                              ELSE a.created_at END)) AS ages
               FROM {_ACCOUNTS} WHERE a.status = 'active' AND c.status = 'active' GROUP BY 1) AS aged,
              unnest(ARRAY['0.5', '0.9', '1'], ages) AS each (quantile, value)""",  # noqa: S608 - constants
     of.CALLS.name: """

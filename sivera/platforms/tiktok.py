@@ -78,6 +78,7 @@ CAMPAIGN_FIELDS = json.dumps(
         "operation_status",
         "secondary_status",
         "modify_time",
+        "create_time",
     ]
 )
 DELETED_CAMPAIGNS_TOO = json.dumps({"secondary_status": "CAMPAIGN_STATUS_ALL"})

@@ -164,7 +164,8 @@ def campaign_of(currency: str, row: Any) -> Campaign:
         native_status=wanted if status is CampaignStatus.OTHER else native,
         ad_product=record.text("objective_type") if record.has("objective_type") else None,
         budget=_budget(record, currency),
-        updated_at=record.time("modify_time") if record.has("modify_time") else None,
+        # A campaign that was never changed may lack the first (tap-tiktok-ads).
+        updated_at=next((record.time(name) for name in ("modify_time", "create_time") if record.has(name)), None),
     )
 
 

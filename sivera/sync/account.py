@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -106,7 +106,8 @@ def sync_account(
         ended = {part: _fail(deps, reader, part, done.reason) for part, done in ended.items()}
     else:
         _expect_nothing(deps, reader, lacking)
-    result = AccountSync.of(due, [done for done in ended.values() if done.outcome is not Outcome.NOT_ENABLED])
+    expected = [done for done in ended.values() if done.outcome is not Outcome.NOT_ENABLED]
+    result = AccountSync.of(due, expected, reader.changes)
     for part in [part for part, done in ended.items() if done.again_after is not None]:
         del ended[part]
     if not reader.is_summed_up:
@@ -170,11 +171,15 @@ def _sync_part(
             result = read_part(reader, part)
         except AccountInaccessible as error:
             # Perhaps only the way to the account has changed.
-            if isinstance(error, ProductNotEnabled) or not rediscover(
-                deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id, reader.account
-            ):
+            if isinstance(error, ProductNotEnabled):
                 raise
-            reader = _load(deps, reader.due, reader.mode, reader.lookback_days)
+            has_changed, changes = rediscover(
+                deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id, reader.account
+            )
+            reader.changes += changes
+            if not has_changed:
+                raise
+            reader = replace(_load(deps, reader.due, reader.mode, reader.lookback_days), changes=reader.changes)
             result = read_part(reader, part)
     except OvertakenError:
         return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)

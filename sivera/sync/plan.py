@@ -1,8 +1,8 @@
 """What a run of sync-campaigns is asked for (the Prefect UI shows it as a form), and what it has to do."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row
@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 from sivera.accounts import queries
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName, Value
+
+OVERDUE_AFTER = timedelta(hours=24)
+"""An account that no run reaches for so long has failed: what is put off for a day is."""
 
 
 class SyncMode(StrEnum):
@@ -54,11 +57,15 @@ class SyncOptions(BaseModel):
 
 
 class DueAccount(Value):
-    """An account to sync: our id, and what a person recognises it by."""
+    """An account to sync: our id, and what a person recognises it by.
+
+    If no run has reached it for a day, `overdue_since` says since when.
+    """
 
     id: int
     platform: PlatformName
     name: str
+    overdue_since: datetime | None = None
 
 
 class SyncPlan(Value):
@@ -85,12 +92,15 @@ def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan
         raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
     wanted = queries.AccountFilter(options.platforms, options.teams, options.account_ids)
     return SyncPlan(
-        due=_accounts(queries.due_accounts(session, wanted, now)),
-        waiting=_accounts(queries.waiting_accounts(session, wanted)),
+        due=tuple(
+            _account(row, row.waits_since if row.waits_since < now - OVERDUE_AFTER else None)
+            for row in queries.due_accounts(session, wanted, now)
+        ),
+        waiting=tuple(map(_account, queries.waiting_accounts(session, wanted))),
         resting=queries.count_resting(session, wanted, now),
         at=now,
     )
 
 
-def _accounts(rows: Sequence[Row[tuple[int, str, str]]]) -> tuple[DueAccount, ...]:
-    return tuple(DueAccount(id=row.id, platform=PlatformName(row.platform), name=row.name) for row in rows)
+def _account(row: Row[Any], overdue_since: datetime | None = None) -> DueAccount:
+    return DueAccount(id=row.id, platform=PlatformName(row.platform), name=row.name, overdue_since=overdue_since)

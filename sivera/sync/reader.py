@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from sivera import values
 from sivera.database import reading
 from sivera.errors import ConfigurationError
+from sivera.grants.discovering import AccountChange
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient
 from sivera.sync import part_queries, rules
@@ -28,8 +29,9 @@ class Reader:
     """The sync of one account under way.
 
     `as_of` is when it began, on the database's clock, like everything stored. `states` has the state of each part that
-    was synced before. `conversion` is the action that the team counts as a conversion, where it may choose. The account
-    is summed up in the transaction of its `last` part: each transaction costs a sync a tenth of its time.
+    was synced before; `changes` were found about the grant's accounts meanwhile. `conversion` is the action that the
+    team counts as a conversion, where it may choose. The account is summed up in the transaction of its `last` part:
+    each transaction costs a sync a tenth of its time.
     """
 
     engine: Engine
@@ -45,6 +47,7 @@ class Reader:
     states: dict[Part, PartState]
     last: Part | None = None
     is_summed_up: bool = False
+    changes: tuple[AccountChange, ...] = ()
     _requests: dict[str, list[KnownRequest]] | None = None
 
     @property

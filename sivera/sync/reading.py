@@ -47,13 +47,14 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
     since = None if reader.is_full or state.held else state.as_of
     changed = None if since is None or since > reader.as_of else values.Period(since=since, until=reader.as_of)
     listing = reader.client.list_campaigns(reader.tokens, reader.account, part.product, changed)
-    gone = _confirmed_deletions(reader, part, listing) if changed is None else frozenset()
+    may_lack = changed is None and state.as_of is not None  # else there is nothing that it could lack
+    gone = _confirmed_deletions(reader, part, listing) if may_lack else frozenset()
     now = reader.as_of
     with Session(reader.engine) as session, session.begin():
         added, changed_, removed = queries.upsert_campaigns(session, reader.due.id, listing.campaigns, now)
         unchanged = len(listing.campaigns) - added - changed_ - removed
         held, approved = state.held, state.approved
-        if changed is None and (listing.complete or (approved and listing.left_out)):
+        if may_lack and (listing.complete or (approved and listing.left_out)):
             ended, held = _remove_missing(session, reader.due.id, part, state, listing, gone, now)
             removed, approved = removed + ended, 0  # an approval is for one listing
         after = rules.succeeded(state, now, full=reader.is_full, left_out=listing.left_out)

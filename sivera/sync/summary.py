@@ -3,10 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from sivera.grants.discovering import AccountChange, Discovery, DueGrant
-from sivera.reasons import reason_for
+from sivera.grants.discovering import AccountChange
 from sivera.sync.parts import Part
-from sivera.sync.plan import DueAccount, SyncMode, SyncPlan
+from sivera.sync.plan import DueAccount, SyncMode
 from sivera.values import OddRow, PlatformName, Value
 
 
@@ -51,7 +50,10 @@ class PartSync(Counts):
 
 
 class AccountSync(Counts):
-    """What the sync of an account did. `reason` says what failed, `notes` what else a person should know."""
+    """What the sync of an account did. `reason` says what failed, `notes` what else a person should know.
+
+    `changes` were found about its grant's accounts when this one could not be read.
+    """
 
     account: DueAccount
     outcome: Outcome
@@ -60,9 +62,12 @@ class AccountSync(Counts):
     left_out: int = 0
     recovered: bool = False
     again_after: float | None = None
+    changes: tuple[AccountChange, ...] = ()
 
     @classmethod
-    def of(cls, account: DueAccount, parts: Collection[PartSync]) -> "AccountSync":
+    def of(
+        cls, account: DueAccount, parts: Collection[PartSync], changes: tuple[AccountChange, ...] = ()
+    ) -> "AccountSync":
         """Add up the parts: one that failed makes the account failed, whatever else succeeded."""
         outcomes = {part.outcome for part in parts}
         return cls(
@@ -73,6 +78,7 @@ class AccountSync(Counts):
             left_out=sum(len(part.left_out) for part in parts),
             recovered=Outcome.FAILED not in outcomes and any(part.recovered for part in parts),
             again_after=max((part.again_after for part in parts if part.again_after is not None), default=None),
+            changes=changes,
             **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
         )
 
@@ -151,7 +157,8 @@ class PlatformCounts(Counts):
 class SyncSummary(Value):
     """What a run did. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane.
 
-    `overdue` counts the grants with accounts that could not be listed for a day beyond their time.
+    `unreached` accounts are among those put off: the run called their platform for none of them. `overdue` counts the
+    grants with accounts that could not be listed for a day beyond their time.
     """
 
     mode: SyncMode
@@ -169,6 +176,7 @@ class SyncSummary(Value):
     changes: tuple[AccountChange, ...] = ()
     not_listed: tuple[str, ...] = ()
     overdue: int = 0
+    unreached: int = 0
 
     @property
     def success(self) -> bool:
@@ -181,6 +189,7 @@ class SyncSummary(Value):
         parts = [f"{self.synced} of {self.accounts} accounts synced"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.put_off} put off to the next run"] if self.put_off else []
+        parts += [f"{self.unreached} of them not reached (a platform's wait, or no time)"] if self.unreached else []
         parts += [f"{self.waiting} waiting for a human to reconnect"] if self.waiting else []
         parts += [f"{self.resting} in the slow lane"] if self.resting else []
         parts += [f"the accounts of {len(self.not_listed)} grants could not be listed"] if self.not_listed else []
@@ -188,100 +197,3 @@ class SyncSummary(Value):
         odd = sum(counts.left_out for counts in self.platforms.values())
         parts += [f"{odd} odd rows left out"] if odd else []
         return ", ".join(parts)
-
-
-class DiscoveryTally:
-    """Adds up what discovering the accounts of grants has found."""
-
-    def __init__(self) -> None:
-        self.changes: list[AccountChange] = []
-        self.not_listed: list[str] = []
-        self.overdue = 0
-
-    def add(self, grant: DueGrant, result: object) -> None:
-        """Take what the discovery of a grant's accounts returned or raised. No run tries it twice."""
-        whose = f"grant {grant.id} ({grant.platform.value}, {grant.team})"
-        self.overdue += grant.is_overdue and not isinstance(result, Discovery)
-        match result:
-            case Discovery():
-                self.changes += result.changes
-                self.not_listed += [f"{whose}: left out {row.id}: it {row.why}" for row in result.left_out]
-            case Exception():
-                self.not_listed.append(f"{whose}: {reason_for(result)}")
-            case _:
-                self.not_listed.append(f"{whose}: the discovery ended as {result!r}.")
-
-
-class SyncTally:
-    """Adds up a run while its accounts end, in any order.
-
-    Args:
-        mode: The run's mode.
-        plan: The work of the run. An account that never ends counts as put off.
-    """
-
-    def __init__(self, mode: SyncMode, plan: SyncPlan) -> None:
-        self._mode, self._plan = mode, plan
-        self._ended: dict[int, AccountSync] = {}
-        self._failures: list[AccountFailure] = []
-        self._tried_again: set[int] = set()
-
-    def add(self, account: DueAccount, result: object) -> float | None:
-        """Take what an account's sync returned or raised.
-
-        Return the seconds after which this run should try the account again, which happens once at most.
-        """
-        match result:
-            case AccountSync():
-                self._ended[account.id] = result  # of a second attempt, in place of the first
-                if result.outcome is Outcome.FAILED:
-                    self._failures.append(AccountFailure(account=account, reason=result.reason))
-                elif result.outcome is Outcome.PUT_OFF and account.id not in self._tried_again:
-                    self._tried_again.add(account.id)
-                    return result.again_after
-            case Exception():
-                self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
-            case _:
-                self._failures.append(AccountFailure(account=account, reason=f"The sync ended as {result!r}."))
-        return None
-
-    def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
-        """Return what the run did so far, also with the accounts that it `discovered`."""
-        due, waiting = self._plan.due, self._plan.waiting
-        synced, failed = sum(one.outcome is Outcome.SYNCED for one in self._ended.values()), len(self._failures)
-        return SyncSummary(
-            mode=self._mode,
-            accounts=len(due),
-            synced=synced,
-            failed=failed,
-            put_off=len(due) - synced - failed,
-            waiting=len(waiting),
-            resting=self._plan.resting,
-            platforms={
-                platform: self._counts(platform)
-                for platform in sorted({account.platform for account in (*due, *waiting)})
-            },
-            failures=tuple(self._failures),
-            notes=tuple(
-                AccountFailure(account=one.account, reason=note) for one in self._ended.values() for note in one.notes
-            ),
-            waiting_accounts=waiting,
-            recovered=tuple(one.account for one in self._ended.values() if one.recovered),
-            changes=tuple(discovered.changes) if discovered else (),
-            not_listed=tuple(discovered.not_listed) if discovered else (),
-            overdue=discovered.overdue if discovered else 0,
-        )
-
-    def _counts(self, platform: PlatformName) -> PlatformCounts:
-        due = sum(account.platform is platform for account in self._plan.due)
-        ended = [one for one in self._ended.values() if one.account.platform is platform]
-        synced = sum(one.outcome is Outcome.SYNCED for one in ended)
-        failed = sum(failure.account.platform is platform for failure in self._failures)
-        return PlatformCounts(
-            accounts=due,
-            synced=synced,
-            failed=failed,
-            put_off=due - synced - failed,
-            waiting=sum(account.platform is platform for account in self._plan.waiting),
-            **{name: sum(getattr(one, name) for one in ended) for name in (*SUMMED, "left_out")},
-        )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow_sync
@@ -34,9 +35,10 @@ WORKER_COMMAND = ["-P", "-m", "prefect", "worker", "start", "--pool", WORK_POOL,
 
 
 @flow(name="measuring")
-def measuring() -> State:
+def measuring(skew_hours: int = 0) -> State:
     """End early if the time is long past, like a job that measures the moment."""
-    return long_past(timedelta(minutes=20)) or Completed(message="Measured")
+    with time_machine.travel(utc_now() + timedelta(hours=skew_hours)):
+        return long_past(timedelta(minutes=20)) or Completed(message="Measured")
 
 
 @flow(name="copying")
@@ -53,12 +55,15 @@ def message_of(run: FlowRun) -> str | None:
 
 
 @pytest.mark.usefixtures("clean_prefect")
-@pytest.mark.parametrize(("ago", "name"), [(0, "Completed"), (19, "Completed"), (21, "Cancelled")])
-def test_a_job_that_measures_the_moment_ends_early_when_it_is_late(ago: int, name: str) -> None:
+@pytest.mark.parametrize(
+    ("ago", "skew_hours", "name"),
+    [(0, 0, "Completed"), (19, 0, "Completed"), (21, 0, "Cancelled"), (0, 48, "Completed"), (0, -48, "Completed")],
+)
+def test_a_job_that_measures_the_moment_ends_early_when_it_is_late(ago: int, skew_hours: int, name: str) -> None:
     with connect() as client:
         due: State = Scheduled(scheduled_time=utc_now() - timedelta(minutes=ago))
         run = client.create_flow_run(measuring, state=due)
-    state = run_flow_sync(measuring, flow_run=run, return_type="state")
+    state = run_flow_sync(measuring, flow_run=run, parameters={"skew_hours": skew_hours}, return_type="state")
     assert state
     assert (state.name, state.message) == (name, "Measured" if name == "Completed" else LONG_PAST)
 

@@ -9,16 +9,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from ops.commands.accounts import why_not
 from sandbox.world import World
+from sivera.accounts.queries import accounts_by_age, count_ahead
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
 from sivera.alerts.checking import CheckSummary, check_alerts
 from sivera.alerts.conditions import Condition, Kind
 from sivera.alerts.job_rules import OWN_JOB, SILENCE
 from sivera.alerts.options import AlertOptions, Channel
-from sivera.alerts.queries import list_open, lock_alerts
+from sivera.alerts.queries import list_open, lock_alerts, stale_accounts
 from sivera.clock import read_clock, utc_now
 from sivera.history.rules import Occurrence
 from sivera.links import Links
+from sivera.models import AdAccount
 from sivera.values import PlatformName
 from tests.stage import Stage
 
@@ -164,6 +167,25 @@ def test_an_account_without_a_good_full_sync_for_two_days_is_stale_though_hourly
     assert message.startswith("Campaigns: google: refused. 'sivera accounts list' says for each part")
     execute(stage, "UPDATE ad_accounts SET last_full_sync_at = now()")
     assert check(stage).closed == summary.opened
+
+
+def test_times_ahead_of_the_clock_are_ignored(stage: Stage, world: World) -> None:
+    (id_,) = stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1)).account_ids
+    execute(stage, "UPDATE platform_credentials SET status_since = now() + interval '2 days'")
+    execute(
+        stage,
+        "UPDATE ad_accounts SET created_at = now() - interval '9 days', next_attempt_at = now() + interval '3 days', "
+        "last_synced_at = now() + interval '2 days', last_full_sync_at = now() + interval '2 days'",
+    )
+    assert check(stage).opened[0].endswith("was not synced")
+    with Session(stage.engine) as session:
+        (stale,) = stale_accounts(session, timedelta(hours=2))
+        assert (stale.id, stale.rests, count_ahead(session)) == (id_, False, 1)
+        assert [tuple(row) for row in accounts_by_age(session, [timedelta(hours=1)])] == [("google", None, 1)]
+        account, now = session.get_one(AdAccount, id_), read_clock(session)
+        said = why_not(account, "active", None, now, ())
+    assert "ahead of the database's clock, and is ignored" in said
+    assert "Runs leave it out" not in said
 
 
 def test_a_grant_that_soon_gets_no_data_says_so(stage: Stage, world: World) -> None:

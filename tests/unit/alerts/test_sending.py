@@ -56,6 +56,10 @@ def receipt(ago: timedelta, channel: Channel = Channel.SLACK) -> dict[str, str]:
         ({"raised_at": NOW - DAY, "open_receipts": receipt(DAY - HOUR)}, None),
         ({"raised_at": NOW - DAY, "open_receipts": receipt(DAY)}, "Still: "),
         ({"raised_at": NOW - DAY, "open_receipts": receipt(DAY), "kind": Kind.BUDGET.value}, None),
+        # Times ahead of the clock.
+        ({"raised_at": NOW + DAY, "open_receipts": receipt(HOUR)}, None),
+        ({"raised_at": NOW + DAY}, "Alert: "),
+        ({"open_receipts": receipt(-DAY)}, "Still: "),
         # It rose since the channel took it.
         ({"open_receipts": receipt(2 * HOUR), "kind": Kind.BUDGET.value}, "Alert: "),
         # It is over: for those who took that it began.

@@ -14,7 +14,9 @@ from sivera.accounts.queries import accounts_of
 from sivera.errors import PlatformError, ReconnectRequired
 from sivera.grants.discovering import AGAIN_AFTER, Discovery, discover, due_grants, rediscover
 from sivera.grants.queries import claim_discovery
+from sivera.sync.plan import SyncMode, SyncOptions, plan_sync
 from sivera.sync.summary import Outcome
+from sivera.sync.tally import SyncTally
 from sivera.values import AdAccount, PlatformName
 from tests.stage import Stage
 
@@ -97,14 +99,16 @@ def test_all_accounts_that_fail_at_once_learn_what_the_first_one_finds(stage: St
     first.timezone = second.timezone = "Asia/Tokyo"
     world.faults.latency_seconds = 0.2
 
-    def ask(account_id: int) -> bool:
+    def ask(account_id: int) -> tuple[bool, int]:
         client, tokens = stage.client(META), stage.tokens(META, id_)
-        return rediscover(stage.engine, client, tokens, id_, account_id, known[account_id])
+        has_changed, changes = rediscover(stage.engine, client, tokens, id_, account_id, known[account_id])
+        return has_changed, len(changes)
 
     with ThreadPoolExecutor() as pool:
         changed = list(pool.map(ask, known))
-    assert changed == [True, True, False]
-    assert ask(rows[0].id), "also later, since it still works with what it had read"
+    assert [has_changed for has_changed, _ in changed] == [True, True, False]
+    assert sorted(found for _, found in changed) == [0, 0, 2], "the one that asks tells what it found"
+    assert ask(rows[0].id) == (True, 0), "also later, since it still works with what it had read"
     assert world.faults.calls[META, "accounts"] == 2, "once to connect, and once now"
 
 
@@ -113,9 +117,14 @@ def test_access_that_is_left_only_through_the_manager_is_found_within_the_sync(s
     stage.connect(grant)
     (account,) = stage.due()
     grant.only_through_manager = True
-    assert stage.sync(account).outcome is Outcome.SYNCED
+    with Session(stage.engine) as session:
+        tally = SyncTally(SyncMode.FULL, plan_sync(session, SyncOptions(), stage.now()))
+    tally.add(account, result := stage.sync(account))
+    assert result.outcome is Outcome.SYNCED
     (row,) = stage.rows("SELECT manager_id FROM ad_accounts")
     assert row.manager_id == grant.manager_id
+    (change,) = tally.summary().changes
+    assert (change.account_id, change.what) == (account.id, f"its manager account was none and is {grant.manager_id}")
 
 
 def news(found: Discovery) -> list[tuple[int, str]]:

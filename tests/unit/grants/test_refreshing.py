@@ -89,6 +89,10 @@ class TestPlan:
         set_column(stage, ids[4], "status = 'reauthorization_required'")
         set_column(stage, ids[5], "next_attempt_at = now() + interval '1 minute'")
         assert plan(stage) == [ids[1], ids[2], ids[0]]
+        # By a clock that was two days ahead.
+        set_column(stage, ids[1], "next_attempt_at = now() + interval '2 days'")
+        set_column(stage, ids[2], "lease_until = now() + interval '2 days', lease_owner = 'dead'")
+        assert plan(stage) == [ids[1], ids[2], ids[0]]
         in_doubt = """INSERT INTO token_refresh_logs (credential_id, platform, generation, token_fingerprint, owner,
                       deadline) VALUES (:id, 'meta', 1, 'f', 'dead', now())"""
         with stage.engine.begin() as connection:

@@ -1,5 +1,6 @@
 """A renewal: its journal, its lease, the effect of a failure on the grant, and tokens that are never lost."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -333,6 +334,25 @@ class TestDatabaseAway:
         assert beside.works()
         damaged.unlink()
         assert due.works()
+
+    @pytest.mark.parametrize("is_in_journal", [True, False])
+    def test_a_file_that_cannot_be_read_is_set_aside_once_its_grant_is_connected_again(
+        self, due: Due, caplog: pytest.LogCaptureFixture, *, is_in_journal: bool
+    ) -> None:
+        due.stage.pass_time(timedelta(hours=2))
+        due.stage.spool.mkdir(parents=True)
+        begun = due.begin("died") if is_in_journal else None
+        damaged = due.stage.spool / f"{due.id}-{begun.attempt_id if begun else 7}.tokens"
+        damaged.write_bytes(b"damaged")
+        with pytest.raises(SpoolError, match="connect the grant again"):
+            due.source().current()
+        due.stage.connect(due.grant)
+        due.stage.pass_time(timedelta(hours=2))
+        earlier = damaged.stat().st_mtime - timedelta(hours=2, minutes=1).total_seconds()
+        os.utime(damaged, (earlier, earlier))
+        assert due.works()
+        assert [path.name for path in due.stage.spool.iterdir()] == [f"{damaged.name}.unreadable"]
+        assert damaged.name in caplog.text
 
     def test_an_answer_of_a_holder_that_died_is_taken_up_after_a_successor_died_as_well(self, due: Due) -> None:
         """The lease of the second is over: its owner's name must not keep the first one's tokens out."""

@@ -224,6 +224,11 @@ MEANINGS: list[tuple[str, Row, dict[str, Any]]] = [
     ("tiktok campaign", {"budget": 0.1}, {"budget.amount": Decimal("0.1")}),
     ("tiktok campaign", {"campaign_id": 1780000000000000001}, {"external_id": "1780000000000000001"}),
     ("tiktok campaign", {"modify_time": None, "objective_type": None}, {"updated_at": None, "ad_product": None}),
+    (
+        "tiktok campaign",
+        {"modify_time": None, "create_time": "2026-11-02 08:30:00"},
+        {"updated_at": datetime(2026, 11, 2, 8, 30, tzinfo=UTC)},
+    ),
     ("tiktok campaign", {"secondary_status": None}, {"status": CampaignStatus.ACTIVE, "native_status": "ENABLE"}),
     ("tiktok campaign", {"operation_status": "DELETE"}, {"status": CampaignStatus.REMOVED}),
     ("tiktok campaign", {"operation_status": "FREEZE"}, {"status": CampaignStatus.OTHER, "native_status": "FREEZE"}),

@@ -12,6 +12,7 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO, Figures
 from sandbox.world import Account, Campaign, Grant, World
 from sivera.breaker import Breaker
+from sivera.clock import read_clock
 from sivera.errors import Unavailable
 from sivera.sync.account import sync_account
 from sivera.sync.part_queries import approve_removals, parts_by_account
@@ -19,6 +20,7 @@ from sivera.sync.parts import Part, PartKind
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.rules import AGREES_AFTER
 from sivera.sync.summary import Outcome, PartSync
+from sivera.sync.tally import SyncTally
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import NOW
 from tests.stage import Stage
@@ -405,6 +407,25 @@ def test_what_is_put_off_for_a_day_has_failed(stage: Stage, world: World, due: D
     assert "It has been put off since 2026-11-20 12:00 UTC" in result.reason
 
 
+@pytest.mark.parametrize("platform", [PlatformName.META, PlatformName.AMAZON], indirect=True)
+def test_an_account_that_no_run_reaches_is_counted_and_fails_after_a_day(stage: Stage, due: DueAccount) -> None:
+    stage.age(timedelta(days=9))
+    for hours, expected in ((23, (1, 1, 0)), (25, (0, 0, 1))):
+        with stage.engine.begin() as connection:
+            since = "UPDATE ad_accounts SET created_at = now() - make_interval(hours => :hours), "
+            since += "last_attempt_at = now() + interval '2 days'"
+            connection.execute(text(since), {"hours": hours})
+        with Session(stage.engine) as session:
+            plan = plan_sync(session, SyncOptions(), read_clock(session))
+        summary = SyncTally(SyncMode.INCREMENTAL, plan).summary()
+        assert (summary.put_off, summary.unreached, summary.failed) == expected
+        assert summary.success is (hours < 24)
+        assert ("1 of them not reached" in summary.sentence) is (hours < 24)
+    (failure,) = summary.failures
+    assert failure.account.id == due.id
+    assert failure.reason.startswith("No run has reached it since 20")
+
+
 def thin_out(world: World, account: Account, keep: int) -> int:
     """Delete campaigns without a trace until so many are left; return how many went."""
     ids = [c.id for c in account.campaigns.values() if c.state is not CampaignStatus.REMOVED]
@@ -487,11 +508,11 @@ def test_a_day_that_vanishes_from_the_account_s_total_becomes_zero_once_a_second
         world.restate(campaign.id, day, ZERO)
     held = stage.sync(due)
     assert any(note.startswith("Totals: the reply lacks 1 days with spend") for note in held.notes), held
-    assert [*map(tuple, stage.rows(total, day=day))] == [(before.spend, before.unattributed, stage.now())]
+    assert tuple(stage.rows(total, day=day)[0]) == (before.spend, before.unattributed, stage.now())
     stage.pass_time(timedelta(hours=1))
     stage.sync(due)
     assert before.spend > 0
-    assert [*map(tuple, stage.rows(total, day=day))] == [(0, 0, None)]
+    assert tuple(stage.rows(total, day=day)[0]) == (0, 0, None)
 
 
 @pytest.mark.parametrize("platform", [PlatformName.GOOGLE, PlatformName.META, PlatformName.TIKTOK], indirect=True)

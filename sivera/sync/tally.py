@@ -1,0 +1,121 @@
+"""Adding up a run of the sync while its grants and accounts end, in any order."""
+
+from collections.abc import Sequence
+
+from sivera.grants.discovering import AccountChange, Discovery, DueGrant
+from sivera.reasons import reason_for
+from sivera.sync.plan import DueAccount, SyncMode, SyncPlan
+from sivera.sync.summary import SUMMED, AccountFailure, AccountSync, Outcome, PlatformCounts, SyncSummary
+from sivera.values import PlatformName
+
+
+class DiscoveryTally:
+    """Adds up what discovering the accounts of grants has found."""
+
+    def __init__(self) -> None:
+        self.changes: list[AccountChange] = []
+        self.not_listed: list[str] = []
+        self.overdue = 0
+
+    def add(self, grant: DueGrant, result: object) -> None:
+        """Take what the discovery of a grant's accounts returned or raised. No run tries it twice."""
+        whose = f"grant {grant.id} ({grant.platform.value}, {grant.team})"
+        self.overdue += grant.is_overdue and not isinstance(result, Discovery)
+        match result:
+            case Discovery():
+                self.changes += result.changes
+                self.not_listed += [f"{whose}: left out {row.id}: it {row.why}" for row in result.left_out]
+            case Exception():
+                self.not_listed.append(f"{whose}: {reason_for(result)}")
+            case _:
+                self.not_listed.append(f"{whose}: the discovery ended as {result!r}.")
+
+
+def _overdue(account: DueAccount) -> AccountFailure:
+    return AccountFailure(
+        account=account,
+        reason=f"No run has reached it since {account.overdue_since:%Y-%m-%d %H:%M} UTC: {account.platform.value} let "
+        "none of them call it, or their time was over.",
+    )
+
+
+class SyncTally:
+    """Adds up a run while its accounts end, in any order.
+
+    Args:
+        mode: The run's mode.
+        plan: The work of the run. An account that never ends counts as put off.
+    """
+
+    def __init__(self, mode: SyncMode, plan: SyncPlan) -> None:
+        self._mode, self._plan = mode, plan
+        self._ended: dict[int, AccountSync] = {}
+        self._failures: list[AccountFailure] = []
+        self._changes: list[AccountChange] = []
+        self._tried_again: set[int] = set()
+
+    def add(self, account: DueAccount, result: object) -> float | None:
+        """Take what an account's sync returned or raised.
+
+        Return the seconds after which this run should try the account again, which happens once at most.
+        """
+        match result:
+            case AccountSync():
+                self._ended[account.id] = result  # of a second attempt, in place of the first
+                self._changes += result.changes
+                if result.outcome is Outcome.FAILED:
+                    self._failures.append(AccountFailure(account=account, reason=result.reason))
+                elif result.outcome is Outcome.PUT_OFF and account.id not in self._tried_again:
+                    self._tried_again.add(account.id)
+                    return result.again_after
+            case Exception():
+                self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
+            case _:
+                self._failures.append(AccountFailure(account=account, reason=f"The sync ended as {result!r}."))
+        return None
+
+    def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
+        """Return what the run did so far, also with the accounts that it `discovered`."""
+        due, waiting = self._plan.due, self._plan.waiting
+        done = self._ended.keys() | {failure.account.id for failure in self._failures}
+        unreached = [account for account in due if account.id not in done]
+        overdue = [_overdue(one) for one in unreached if one.overdue_since]
+        failures = (*self._failures, *overdue)
+        synced, failed = sum(one.outcome is Outcome.SYNCED for one in self._ended.values()), len(failures)
+        return SyncSummary(
+            mode=self._mode,
+            accounts=len(due),
+            synced=synced,
+            failed=failed,
+            put_off=len(due) - synced - failed,
+            waiting=len(waiting),
+            resting=self._plan.resting,
+            platforms={
+                platform: self._counts(platform, failures)
+                for platform in sorted({account.platform for account in (*due, *waiting)})
+            },
+            failures=failures,
+            notes=tuple(
+                AccountFailure(account=one.account, reason=note) for one in self._ended.values() for note in one.notes
+            ),
+            waiting_accounts=waiting,
+            recovered=tuple(one.account for one in self._ended.values() if one.recovered),
+            changes=(*(discovered.changes if discovered else ()), *self._changes),
+            not_listed=tuple(discovered.not_listed) if discovered else (),
+            overdue=discovered.overdue if discovered else 0,
+            unreached=len(unreached) - len(overdue),
+        )
+
+    def _counts(self, platform: PlatformName, failures: Sequence[AccountFailure]) -> PlatformCounts:
+        due = sum(account.platform is platform for account in self._plan.due)
+        ended = [one for one in self._ended.values() if one.account.platform is platform]
+        synced = sum(one.outcome is Outcome.SYNCED for one in ended)
+        failed = sum(failure.account.platform is platform for failure in failures)
+        return PlatformCounts(
+            accounts=due,
+            synced=synced,
+            failed=failed,
+            put_off=due - synced - failed,
+            waiting=sum(account.platform is platform for account in self._plan.waiting),
+            **{name: sum(getattr(one, name) for one in ended) for name in (*SUMMED, "left_out")},
+        )
