@@ -148,7 +148,7 @@ def _use_state(engine: Engine, text: str, redirect_uri: str, browser_hash: str |
     try:
         with Session(engine, expire_on_commit=False) as session, session.begin():
             state = queries.use_state(session, state_hash, redirect_uri, browser_hash, LINK_LIFE)
-            found = queries.find_state(session, state_hash)
+            found = None if state else queries.find_state(session, state_hash)
     except IntegrityError:
         raise ConsentRefused(Refusal.LINK_USED) from None
     if state is not None:
