@@ -16,17 +16,16 @@ from sqlalchemy.orm import Session
 
 from sandbox.world import World
 from sivera.alerts.checking import check_alerts
-from sivera.alerts.conditions import Links
 from sivera.alerts.options import AlertOptions
 from sivera.budgets.checking import CheckDependencies, check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.clock import read_clock
-from sivera.files import PrivateFileSystem
 from sivera.grants.discovering import discover
 from sivera.grants.refreshing import RefreshOptions, plan_refresh
 from sivera.metrics.collecting import begin, collect
 from sivera.metrics.rules import JobRuns
 from sivera.models import Base
+from sivera.private_files import PrivateFileSystem
 from sivera.reports.options import ReportOptions
 from sivera.reports.writing import ReportDependencies, plan_reports, write_reports
 from sivera.retention.cleaning import CleanupDependencies, clean, plan_cleanup
@@ -61,7 +60,7 @@ def run_every_job(stage: Stage, platform: PlatformName, credential_id: int, fold
     for due in plan.due:
         for _ in range(2):
             assert sync_account(deps, due, SyncMode.FULL).outcome is Outcome.SYNCED
-    assert not check_alerts(engine, Links(), AlertOptions(), ()).opened
+    assert not check_alerts(engine(), AlertOptions(), ()).opened
     assert check_part(CheckDependencies(engine), BudgetOptions(), platform.value, math.inf).accounts == len(plan.due)
     reports = ReportDependencies(engine, DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
     with Session(engine) as session:
