@@ -22,6 +22,7 @@ from sivera.budgets.options import BudgetOptions
 from sivera.clock import read_clock
 from sivera.grants.discovering import discover
 from sivera.grants.refreshing import RefreshOptions, plan_refresh
+from sivera.links import Links
 from sivera.metrics.collecting import begin, collect
 from sivera.metrics.rules import JobRuns
 from sivera.models import Base
@@ -60,7 +61,7 @@ def run_every_job(stage: Stage, platform: PlatformName, credential_id: int, fold
     for due in plan.due:
         for _ in range(2):
             assert sync_account(deps, due, SyncMode.FULL).outcome is Outcome.SYNCED
-    assert not check_alerts(engine(), AlertOptions(), ()).opened
+    assert not check_alerts(engine, Links(), AlertOptions(), ()).opened
     assert check_part(CheckDependencies(engine), BudgetOptions(), platform.value, math.inf).accounts == len(plan.due)
     reports = ReportDependencies(engine, DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
     with Session(engine) as session:
