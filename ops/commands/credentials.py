@@ -183,7 +183,7 @@ def disconnect_credential(id: Id, /, *, yes: Flag = False, without_revoking: Fla
             grant, team = _find(session, id)
             accounts = len(account_queries.accounts_of(session, id))
         if grant.status == rules.DISCONNECTED:
-            raise ConfigurationError(f"grant {id} is disconnected already")
+            raise ConfigurationError(f"grant {id} is disconnected already: `sivera credentials list` shows them all")
         platform = PlatformName(grant.platform)
         say(f"This lets go of {platform.value} grant {id} ({grant.name}) of team {team}:")
         client = None if without_revoking else grants.client(platform)

@@ -75,7 +75,7 @@ def confirm(word: str, *, yes: bool) -> None:
     sys.stdout.write(f"Type {word} to go on: ")
     sys.stdout.flush()
     if sys.stdin.readline().strip() != word:
-        raise ConfigurationError(f"nothing was done, because '{word}' was not typed")
+        raise ConfigurationError(f"nothing was done: type '{word}' to confirm it, or give --yes")
 
 
 def read_secret(what: str) -> SecretStr:

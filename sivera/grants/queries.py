@@ -27,7 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sivera.accounts.queries import ACTIVE
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
-from sivera.grants.rules import LEASE, LONGEST_REST, PROOF_EVERY, WAITING
+from sivera.grants.rules import LEASE, LONGEST_LEASE, LONGEST_REST, PROOF_EVERY, WAITING
 from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
 
 KEYS_LOCK = 0x51_0E_4B
@@ -186,7 +186,7 @@ def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequen
             grant.platform.in_(windows),
             Team.name.in_(teams) if teams else true(),
             or_(grant.next_attempt_at.is_(None), ~grant.next_attempt_at.between(now, now + LONGEST_REST)),
-            or_(grant.lease_until.is_(None), ~grant.lease_until.between(now, now + LEASE)),
+            or_(grant.lease_until.is_(None), ~grant.lease_until.between(now, now + LONGEST_LEASE)),
             or_(
                 grant.expires_at < now + window,
                 and_(grant.expires_at.is_(None), proven_at < now - PROOF_EVERY),

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
-from sivera.grants.rules import DISCONNECTED, LEASE
+from sivera.grants.rules import DISCONNECTED, LEASE, LONGEST_LEASE
 from sivera.grants.spool import Answer
 from sivera.models import PlatformCredential, PlatformOutage, Team, TokenRefreshLog
 
@@ -47,7 +47,7 @@ _BEGIN = text("""
         UPDATE platform_credentials
         SET lease_owner = :owner, lease_until = now() + :lease
         WHERE id = :id AND generation = :generation AND status = 'active'
-          AND (lease_until IS NULL OR lease_until NOT BETWEEN now() AND now() + :lease)
+          AND (lease_until IS NULL OR lease_until NOT BETWEEN now() AND now() + :longest)
         RETURNING id, platform
     ), cut_off AS (
         UPDATE token_refresh_logs
@@ -68,7 +68,7 @@ _BEGIN = text("""
            AS in_doubt,
            (SELECT id FROM token_keys WHERE retired_at IS NULL ORDER BY created_at DESC LIMIT 1)
     FROM begun
-""").bindparams(bindparam("lease", type_=Interval))
+""").bindparams(bindparam("lease", type_=Interval), bindparam("longest", type_=Interval))
 
 
 def begin(
@@ -78,7 +78,8 @@ def begin(
 
     Attempts of an earlier holder that died are closed as in doubt.
     """
-    parameters = {"id": credential_id, "generation": generation, "owner": owner, "lease": LEASE}
+    leases = {"lease": LEASE, "longest": LONGEST_LEASE}
+    parameters = {"id": credential_id, "generation": generation, "owner": owner, **leases}
     row = session.execute(_BEGIN, {**parameters, "fingerprint": fingerprint, "run_id": run_id}).one_or_none()
     return None if row is None else Begun(*row)
 
@@ -90,13 +91,13 @@ _STORE = text("""
         last_renewed_at = now(), failures = 0, next_attempt_at = NULL, strikes = 0, last_strike_on = NULL,
         updated_at = now()
     WHERE id = :id AND generation = :generation
-      AND (lease_owner = :owner OR lease_owner IS NULL OR lease_until NOT BETWEEN now() AND now() + :lease)
+      AND (lease_owner = :owner OR lease_owner IS NULL OR lease_until NOT BETWEEN now() AND now() + :longest)
     RETURNING status
 """).bindparams(
     bindparam("access_token", type_=LargeBinary),
     bindparam("refresh_token", type_=LargeBinary),
     bindparam("expires_in", type_=Interval),
-    bindparam("lease", type_=Interval),
+    bindparam("longest", type_=Interval),
     bindparam("as_of", type_=PlatformCredential.expires_at.type),
 )
 
@@ -106,7 +107,12 @@ def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | 
 
     It is refused if the grant has another generation, or a successor holds the lease (compare-and-swap).
     """
-    facts = {"id": answer.credential_id, "expires_in": answer.tokens.expires_in, "as_of": answer.as_of, "lease": LEASE}
+    facts = {
+        "id": answer.credential_id,
+        "expires_in": answer.tokens.expires_in,
+        "as_of": answer.as_of,
+        "longest": LONGEST_LEASE,
+    }
     return session.execute(_STORE, {**facts, **sealed, "generation": answer.generation, "owner": answer.owner}).scalar()
 
 
@@ -190,7 +196,7 @@ def mark(
     `invalid_grant` also for a token that somebody else has just renewed.
     """
     grant = PlatformCredential
-    free = or_(grant.lease_until.is_(None), ~grant.lease_until.between(func.now(), func.now() + LEASE))
+    free = or_(grant.lease_until.is_(None), ~grant.lease_until.between(func.now(), func.now() + LONGEST_LEASE))
     changed = session.execute(
         update(grant)
         .where(

@@ -48,9 +48,12 @@ FACTS: dict[PlatformName, RenewalFacts] = {
 }
 
 LEASE = timedelta(seconds=90)
+"""Longer than a renewal's slowest call and its write. After it, a successor takes over from a holder that died."""
+LONGEST_LEASE = 2 * LEASE
+"""A lease that ends further ahead is none of ours: the database's clock was set back. One that was taken while our
+transaction was waiting may end later than a lease from the beginning of it, and holds."""
 LONGEST_REST = timedelta(hours=24)
 """No platform is believed that names a longer wait. A time further ahead is no time of ours."""
-"""Longer than a renewal's slowest call and its write. After it, a successor takes over from a holder that died."""
 
 EXPIRY_MARGIN = timedelta(minutes=5)
 """An access token with less life left is renewed before it is used."""

@@ -44,7 +44,7 @@ def test_a_grant_is_let_go_when_that_is_confirmed(
         "sivera: nothing was done, because nobody is there to confirm it: give --yes\n",
     )
     assert answer_at_a_terminal("no", monkeypatch, "credentials", "disconnect", id_) == 1
-    assert "nothing was done, because 'yes' was not typed" in capsys.readouterr().err
+    assert "type 'yes' to confirm it" in capsys.readouterr().err
     assert not grant.revoked
 
     assert answer_at_a_terminal("yes", monkeypatch, "credentials", "disconnect", id_) == 0
@@ -75,7 +75,7 @@ def test_a_team_is_deleted_when_its_name_is_typed(
     assert "- 3 rows of ad_accounts" in plan.out
     assert "give --yes" in plan.err
     assert answer_at_a_terminal("hanok goods", monkeypatch, "teams", "delete", "Hanok Goods") == 1
-    assert "because 'Hanok Goods' was not typed" in capsys.readouterr().err
+    assert "type 'Hanok Goods' to confirm it" in capsys.readouterr().err
     assert not grant.revoked
 
     assert answer_at_a_terminal("Hanok Goods", monkeypatch, "teams", "delete", "Hanok Goods") == 0

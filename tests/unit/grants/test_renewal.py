@@ -262,7 +262,7 @@ def test_a_grant_that_needs_a_human_says_so_once_and_once_that_it_works_again(du
     needed, recovered = due.stage.events
     resource = f"sivera.grant.{due.id}"
     assert needed[:2] == ("sivera.grant.reauthorization-required", resource)
-    assert needed[2]["reason"] == "rejects the refresh token"
+    assert needed[2]["reason"] == "rejects the refresh token or the code"
     known = {"grant": due.id, "platform": "amazon", "team": "Hanok"}
     assert needed[2] == known | {"status": "revoked", "reason": needed[2]["reason"]}
     assert recovered == ("sivera.grant.recovered", resource, known | {"status": "active", "reason": None})

@@ -28,7 +28,8 @@ MISSING, _ = TEXTS["missing"]
 
 def words(page: str) -> str:
     """The text of a page, as a person reads it."""
-    return " ".join(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]).split())
+    body = re.sub("</?bdi>", "", page.partition("<body>")[2])
+    return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
 
 # What a report says
