@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+import anyio
 import anyio.to_thread
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,7 +34,7 @@ from sivera.accounts.queries import accounts_of
 from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.database import open_engine
-from sivera.errors import ConfigurationError
+from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants import consent
 from sivera.grants.links import CALLBACK, callback_of, read_link
 from sivera.grants.refusals import ConsentRefused, Refusal
@@ -55,6 +56,11 @@ HEADERS = {
 
 OUTCOME = Place("connect", "outcome", "page")
 STATEMENT_SECONDS = 10
+AT_ONCE = 10
+"""How many visitors of a page are served at once: a platform that is slow leaves threads and the database's connections to the
+other calls of the HTTP API."""
+MOST_BYTES = 10_000
+"""Of a form; ours has some hundred."""
 
 logger = logging.getLogger("sivera.api")
 
@@ -106,7 +112,7 @@ class ConnectPages:
         routes = [
             Route(CALLBACK, _page(self._take_answer)),
             Route(DONE, _page(self._show)),
-            Route(f"{PREFIX}{{platform}}", _page(self._ask), methods=["GET", "POST"]),
+            Route(f"{PREFIX}{{platform:path}}", _page(self._ask), methods=["GET", "POST"]),
         ]
         for route in routes:
             # Starlette would answer HEAD as GET, and use up a code.
@@ -131,7 +137,11 @@ class ConnectPages:
             form = dict(parse_qsl(body.decode("ascii", errors="replace")))
             # A page elsewhere can send this form, but does not know the cookie (CSRF).
             if not hmac.compare_digest(form.get("proof", "").encode(), proof.encode()):
-                page = render("ask", request, platform=platform, team=team, proof=proof, regions=client.login.regions)
+                regions = client.login.regions
+                again = "proof" in form
+                page = render(
+                    "ask", request, platform=platform, team=team, proof=proof, regions=regions, again=again
+                )
             else:
                 target = consent.begin(
                     tools.engine,
@@ -140,7 +150,7 @@ class ConnectPages:
                     team=team,
                     redirect_uri=callback_of(self.public_url),
                     name=name,
-                    region=form.get("region", ""),
+                    region=region if (region := form.get("region", "")) in client.login.regions else "",
                     browser=browser,
                     link=link,
                 )
@@ -205,14 +215,25 @@ class ConnectPages:
 
 def _page(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     """Answer in a thread, and whatever happens with a page that a person can read."""
+    limiter = anyio.CapacityLimiter(AT_ONCE)
 
     async def endpoint(request: Request) -> Response:
-        body = await request.body() if request.method == "POST" else b""
-        response = await anyio.to_thread.run_sync(_answered, answer, request, body)
+        body = await _read_form(request) if request.method == "POST" else b""
+        response = await anyio.to_thread.run_sync(_answered, answer, request, body, limiter=limiter)
         response.headers.update(HEADERS)
         return response
 
     return endpoint
+
+
+async def _read_form(request: Request) -> bytes:
+    """Return the body; nothing of one that is too long to be our form."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            return b""
+    return body
 
 
 def _answered(answer: Answer, request: Request, body: bytes) -> Response:
@@ -221,11 +242,13 @@ def _answered(answer: Answer, request: Request, body: bytes) -> Response:
     except ConsentRefused as refused:
         logger.info("A consent led to no grant: %s", refused.why.value)
         return HTMLResponse(render_refusal(request, refused), HTTPStatus.BAD_REQUEST)
-    except (ConfigurationError, SQLAlchemyError) as error:
+    except (SiveraError, SQLAlchemyError) as error:
         # Not the traceback: what a person of ours can do stands in the sentence.
         logger.warning("A team's user could not connect a grant: %s", _in_words(error))
+    except Exception:
+        logger.exception("A defect of ours kept a team's user from connecting a grant")
     return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, ConfigurationError) else f"the database failed ({type(error).__name__})"
+    return str(error) if isinstance(error, SiveraError) else f"the database failed ({type(error).__name__})"

@@ -3,7 +3,6 @@
 import webbrowser
 from contextlib import closing
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -47,6 +46,7 @@ def connect(
     with open_resources() as engine:
         keyring, client = grants.keyring(), grants.client(platform)
         redirect = redirect_uri or f"http://{client.login.loopback}:{PORT}/{platform.value}"
+        consent.check_redirect(redirect)
 
         def begin() -> str:
             return consent.begin(engine, keyring, client, team=team, name=name, region=region, redirect_uri=redirect)
@@ -54,7 +54,7 @@ def connect(
         def finish(answer_url: str) -> "Connected":
             return consent.finish(engine, keyring, grants.client, answer_url, notify=grants.notify)
 
-        if no_browser or urlsplit(redirect).hostname not in consent.LOOPBACK:
+        if no_browser or not consent.is_loopback(redirect):
             page = begin()
             say(f"Allow the access at this page, in any browser: {page}")
             say(f"The browser is then sent to {redirect}, where it may find nothing. Copy the address from it.")

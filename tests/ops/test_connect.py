@@ -3,6 +3,7 @@
 import io
 import re
 import socket
+import struct
 from concurrent.futures import Future
 
 import httpx
@@ -77,7 +78,13 @@ def test_a_refusal_is_told_to_the_terminal_and_to_the_browser(
 
 
 @pytest.mark.parametrize(
-    "more", [("--no-browser", "--name", "second"), ("--redirect-uri", "https://app.example/back")], ids=" ".join
+    "more",
+    [
+        ("--no-browser", "--name", "second"),
+        ("--redirect-uri", "https://app.example/back"),
+        ("--redirect-uri", "https://localhost:8910/back"),
+    ],
+    ids=" ".join,
 )
 def test_without_a_browser_the_address_is_pasted_back(
     ready: Stage,
@@ -86,7 +93,7 @@ def test_without_a_browser_the_address_is_pasted_back(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world.redirects.add("https://app.example/back")
+    world.redirects |= {"https://app.example/back", "https://localhost:8910/back"}
 
     class Paste(io.StringIO):
         def read(self, size: int | None = -1, /) -> str:
@@ -109,7 +116,7 @@ def test_a_wrong_address_that_is_pasted_connects_nothing(sivera: Sivera, ready: 
     answer = sivera(*command(PlatformName.AMAZON, "--no-browser"), stdin=paste)
     assert answer.code == 1
     assert answer.err == "sivera: This answer belongs to no consent that was begun here. Begin again.\n"
-    assert sivera(*command(PlatformName.AMAZON, "--region", "moon"), stdin="").refusal.startswith(
+    assert sivera(*command(PlatformName.AMAZON, "--region", "moon", "--no-browser"), stdin="").refusal.startswith(
         "amazon has no region"
     )
 
@@ -123,6 +130,35 @@ def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: st
         loopback.take(str, str, seconds=0)
     assert refused.value.why is Refusal.STATE_EXPIRED
     loopback.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    redirect = f"http://{host}:{port}/back"
+    loopback = Loopback(redirect)
+    with socket.create_connection((host.strip("[]"), port)) as browser:
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
+        browser.sendall(b"GET /back?code=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        gone = browser
+
+    def finish(answer_url: str) -> str:
+        gone.close()
+        return answer_url
+
+    assert loopback.take(finish, lambda _: "x" * 10_000_000, PATIENCE_SECONDS) == f"{redirect}?code=1"
+    loopback.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("redirect", ["http://localhost:port/", "http://[::1/", "http://localhost:8910/a b"])
+def test_a_redirect_that_is_no_address_is_refused_before_anything_else(
+    sivera: Sivera, ready: Stage, redirect: str
+) -> None:
+    refusal = sivera(*command(PlatformName.META, "--redirect-uri", redirect)).refusal
+    assert refusal.startswith(f"'{redirect}' cannot be a redirect")
+    assert ready.rows("SELECT 1 FROM oauth_states") == []
 
 
 def test_a_link_for_a_team_is_printed_with_the_redirect_that_the_platform_has_to_know(
