@@ -57,7 +57,7 @@ HEADERS = {
 OUTCOME = Place("connect", "outcome", "page")
 STATEMENT_SECONDS = 10
 AT_ONCE = 10
-"""How many visitors of a page are served at once: a platform that is slow leaves threads and the database's connections to the
+"""How many visitors of a page are served at once. A slow platform leaves threads and connections to the database for
 other calls of the HTTP API."""
 MOST_BYTES = 10_000
 """Of a form; ours has some hundred."""
@@ -139,9 +139,7 @@ class ConnectPages:
             if not hmac.compare_digest(form.get("proof", "").encode(), proof.encode()):
                 regions = client.login.regions
                 again = "proof" in form
-                page = render(
-                    "ask", request, platform=platform, team=team, proof=proof, regions=regions, again=again
-                )
+                page = render("ask", request, platform=platform, team=team, proof=proof, regions=regions, again=again)
             else:
                 target = consent.begin(
                     tools.engine,

@@ -159,7 +159,13 @@ def render_refusal(request: Request, refused: ConsentRefused) -> str:
     """Return the page that says why nothing was connected, and what the user can do."""
     language = language_of(request.headers.get("accept-language", ""))
     why = REFUSALS[refused.why][LANGUAGES.index(language)]
-    return render("refused", request, platform=refused.platform, why=why, detail=refused.detail.removeprefix(f"{refused.platform}: "))
+    return render(
+        "refused",
+        request,
+        platform=refused.platform,
+        why=why,
+        detail=refused.detail.removeprefix(f"{refused.platform}: "),
+    )
 
 
 def language_of(accepted: str) -> str:

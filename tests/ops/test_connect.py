@@ -5,6 +5,8 @@ import re
 import socket
 import struct
 from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -130,6 +132,22 @@ def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: st
         loopback.take(str, str, seconds=0)
     assert refused.value.why is Refusal.STATE_EXPIRED
     loopback.close()
+
+
+def test_a_web_application_hands_a_consent_over_as_the_guide_shows(ready: Stage, world: World) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "going-live.md"
+    (example,) = re.findall(r"^```python\n(.*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL)
+    shown: dict[str, Any] = {}
+    exec(example, shown)  # noqa: S102 - our own document
+    grant = world.add_grant(PlatformName.GOOGLE, accounts=2)
+    access, seconds = world.issue_access(grant)
+    answer = {"access_token": access, "refresh_token": world.issue_refresh(grant), "expires_in": seconds}
+    credential_id = shown["hand_over"]("Northwind Goods", answer)
+    link = httpx.URL(shown["link_for"]("Northwind Goods"))
+    shown["engine"].dispose()
+    assert ready.tokens(PlatformName.GOOGLE, credential_id).current()
+    assert len(ready.rows("SELECT 1 FROM ad_accounts")) == 2
+    assert (link.host, link.path, link.params["team"]) == ("jobs.example.com", "/connect/meta", "Northwind Goods")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])

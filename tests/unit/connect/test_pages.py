@@ -187,7 +187,7 @@ def test_a_form_that_another_site_sends_begins_nothing(stage: Stage, visitor: Vi
 
 
 def test_a_form_that_is_too_long_or_names_no_region_of_ours_does_no_harm(visitor: Visitor, stage: Stage) -> None:
-    with pytest.raises(AssertionError, match="blocks cookies|Continue to"):
+    with pytest.raises(AssertionError, match=r"blocks cookies|Continue to"):
         visitor.begin(visitor.link(), more="x" * 20_000)
     assert states(stage) == 0
     target = visitor.begin(visitor.link(), region="of\nno platform")
@@ -202,9 +202,9 @@ def test_a_link_works_again_after_a_failure_of_ours(visitor: Visitor, stage: Sta
     def fail(_: PlatformName) -> NoReturn:
         raise ConfigurationError("the block platform-app/google is missing")
 
-    stage.client = fail  # type: ignore[method-assign]
+    stage.client = fail  # type: ignore[assignment]
     assert visitor.end(answer).status_code == 503
-    stage.client = client  # type: ignore[method-assign]
+    stage.client = client
     assert "is connected" in visitor.connect(link).text
 
 
@@ -256,7 +256,15 @@ def test_a_failure_of_ours_is_a_page_without_details(visitor: Visitor, stage: St
 
 
 @pytest.mark.parametrize(
-    "address", ["http://jobs.example.com", "jobs.example.com", "https://u:p@x.example", "https://x?y", "https://x.example ", "https://x:port"]
+    "address",
+    [
+        "http://jobs.example.com",
+        "jobs.example.com",
+        "https://u:p@x.example",
+        "https://x?y",
+        "https://x.example ",
+        "https://x:port",
+    ],
 )
 def test_a_public_address_that_does_not_fit_is_refused_by_name(address: str) -> None:
     with pytest.raises(ConfigurationError, match="SIVERA_PUBLIC_URL"):
