@@ -11,7 +11,7 @@ import logging
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
@@ -89,10 +89,13 @@ class Tools(NamedTuple):
 def open_tools() -> Iterator[Tools]:
     """Open what the blocks name: anew for each request, so that a change of a block needs no restart."""
     engine = open_engine(load_database_url(), pool_size=1, statement_seconds=STATEMENT_SECONDS)
-    try:
-        yield Tools(engine, load_keyring(), lambda platform: load_platform_app(platform).get_client(platform))
-    finally:
-        engine.dispose()
+    with ExitStack() as opened:
+        opened.callback(engine.dispose)
+
+        def client(platform: PlatformName) -> PlatformClient:
+            return opened.enter_context(closing(load_platform_app(platform).get_client(platform)))
+
+        yield Tools(engine, load_keyring(), client)
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,9 @@ class ConnectPages:
                 outcome = Outcome.model_validate_json(text)
             except (UndecryptableError, ConfigurationError, ValueError):
                 raise ConsentRefused(Refusal.STATE_UNKNOWN) from None
-            if outcome.until < read_clock(session).timestamp():
-                raise ConsentRefused(Refusal.STATE_EXPIRED, outcome.platform)
-            accounts = [account.name for account in accounts_of(session, outcome.credential_id)]
+            # Whoever finds the address in a history learns no names; a tab that is loaded again still says 'done'.
+            is_fresh = read_clock(session).timestamp() <= outcome.until
+            accounts = [account.name for account in accounts_of(session, outcome.credential_id)] if is_fresh else None
         return HTMLResponse(render("done", request, accounts=accounts, **dict(outcome)))
 
     @property

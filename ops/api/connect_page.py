@@ -55,6 +55,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Sivera now reads these ad accounts for the team “{team}”:",
         "이제 Sivera가 “{team}” 팀을 위해 다음 광고 계정을 읽습니다:",
     ),
+    "later": (
+        "The list of its ad accounts was shown here for ten minutes.",
+        "광고 계정 목록은 연결 후 10분 동안만 표시됩니다.",
+    ),
     "none": (
         "Other users of the team have connected all of its ad accounts already. Nothing is missing.",
         "팀의 다른 사용자가 이미 모든 광고 계정을 연결했습니다. 빠진 계정은 없습니다.",

@@ -111,5 +111,5 @@ def link(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
         made = links.make_link(grants.keyring(), address, platform=platform, team=team, now=now, name=name)
     if links.is_of_this_machine(address):
         say("It works on this machine only: for others set SIVERA_PUBLIC_URL to the address of the HTTP API.")
-    say(f"{platform.value} has to know the redirect {links.callback_of(address)}")
+    say(f"If you have not yet, register this redirect at {platform.value}: {links.callback_of(address)}")
     say(made)

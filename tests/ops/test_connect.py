@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.orm import Session
 
+from ops.api.connect import open_tools
 from ops.cli import main
 from ops.loopback import Loopback
 from sandbox.world import World
@@ -144,10 +145,19 @@ def test_a_web_application_hands_a_consent_over_as_the_guide_shows(ready: Stage,
     answer = {"access_token": access, "refresh_token": world.issue_refresh(grant), "expires_in": seconds}
     credential_id = shown["hand_over"]("Northwind Goods", answer)
     link = httpx.URL(shown["link_for"]("Northwind Goods"))
+    shown["google"].close()
     shown["engine"].dispose()
     assert ready.tokens(PlatformName.GOOGLE, credential_id).current()
     assert len(ready.rows("SELECT 1 FROM ad_accounts")) == 2
     assert (link.host, link.path, link.params["team"]) == ("jobs.example.com", "/connect/meta", "Northwind Goods")
+
+
+def test_a_visit_leaves_no_connection_to_a_platform_open(ready: Stage) -> None:
+    with open_tools() as tools:
+        client = tools.client(PlatformName.GOOGLE)
+    assert ready.rows("SELECT 1 FROM teams") == []
+    with pytest.raises(RuntimeError, match="closed"):
+        client.login.redeem("code", "redirect", "verifier")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])

@@ -4,6 +4,7 @@ import html
 import logging
 import re
 import threading
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from ops.api import connect_page
-from ops.api.connect import HEADERS, ConnectPages, Tools
+from ops.api.connect import HEADERS, OUTCOME, ConnectPages, Outcome, Tools
 from sandbox.server import serve
 from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
@@ -206,6 +207,16 @@ def test_a_link_works_again_after_a_failure_of_ours(visitor: Visitor, stage: Sta
     assert visitor.end(answer).status_code == 503
     stage.client = client
     assert "is connected" in visitor.connect(link).text
+
+
+def test_the_last_page_loaded_again_later_names_no_accounts_and_no_failure(visitor: Visitor, stage: Stage) -> None:
+    done = visitor.connect(visitor.link()).url
+    sealed = urlsafe_b64decode(done.params["of"] + "==")
+    outcome = Outcome.model_validate_json(stage.keyring.decrypt(sealed, OUTCOME)).model_copy(update={"until": 0.0})
+    old = urlsafe_b64encode(stage.keyring.encrypt(outcome.model_dump_json(), OUTCOME)).decode()
+    page = visitor.get(str(done.copy_set_param("of", old)))
+    assert "Google Ads is connected" in page.text
+    assert [row.name for row in stage.rows("SELECT name FROM ad_accounts") if html.escape(row.name) in page.text] == []
 
 
 def test_visitors_who_wait_for_a_platform_hold_nobody_else_up(stage: Stage) -> None:
