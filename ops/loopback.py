@@ -2,6 +2,7 @@
 
 import html
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from sivera.errors import ConfigurationError
 from sivera.grants.refusals import ConsentRefused, Refusal
 
-ADDRESS = "127.0.0.1"
+ADDRESS, ADDRESS_6 = "127.0.0.1", "::1"
 PORT = 8910
 """Of our redirects: some platforms want to know it beforehand."""
 REPLY_SECONDS = 5.0
@@ -46,12 +47,14 @@ class _Answer:
     def send(self, handler: BaseHTTPRequestHandler) -> None:
         """Send the page once there is one."""
         page = self._page.get()
-        handler.send_response(200)
-        for name, value in (HEADERS | {"Content-Length": str(len(page))}).items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(page)
-        self._sent.set()
+        try:
+            handler.send_response(200)
+            for name, value in (HEADERS | {"Content-Length": str(len(page))}).items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(page)
+        finally:
+            self._sent.set()
 
 
 class Loopback:
@@ -81,8 +84,15 @@ class Loopback:
             def log_message(self, *_: object) -> None:
                 """Log nothing: a request holds a code."""
 
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if parts.hostname == ADDRESS_6 else socket.AF_INET
+
+            def handle_error(self, *_: object) -> None:
+                """Say nothing of a browser that goes away: the terminal is waiting for its answer."""
+
         try:
-            self._server = ThreadingHTTPServer((ADDRESS, parts.port or 80), Handler)
+            address = ADDRESS_6 if parts.hostname == ADDRESS_6 else ADDRESS
+            self._server = Server((address, parts.port or 80), Handler)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen at {redirect_uri} ({error.strerror}): free that port, or pass another one with "

@@ -54,6 +54,9 @@ class QuotaSettings(BaseSettings):
     )
 
 
+PUBLIC_URL = "SIVERA_PUBLIC_URL"
+"""The variable of `Settings.public_url`."""
+
 RESTORE_URL = "SIVERA_RESTORE_URL"
 """The variable with the URL of the database into which `sivera restore run` restores."""
 

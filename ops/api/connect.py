@@ -11,12 +11,13 @@ import logging
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+import anyio
 import anyio.to_thread
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,7 +34,7 @@ from sivera.accounts.queries import accounts_of
 from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.database import open_engine
-from sivera.errors import ConfigurationError
+from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants import consent
 from sivera.grants.links import CALLBACK, callback_of, read_link
 from sivera.grants.refusals import ConsentRefused, Refusal
@@ -55,6 +56,11 @@ HEADERS = {
 
 OUTCOME = Place("connect", "outcome", "page")
 STATEMENT_SECONDS = 10
+AT_ONCE = 10
+"""How many visitors of a page are served at once. A slow platform leaves threads and connections to the database for
+other calls of the HTTP API."""
+MOST_BYTES = 10_000
+"""Of a form; ours has some hundred."""
 
 logger = logging.getLogger("sivera.api")
 
@@ -83,10 +89,13 @@ class Tools(NamedTuple):
 def open_tools() -> Iterator[Tools]:
     """Open what the blocks name: anew for each request, so that a change of a block needs no restart."""
     engine = open_engine(load_database_url(), pool_size=1, statement_seconds=STATEMENT_SECONDS)
-    try:
-        yield Tools(engine, load_keyring(), lambda platform: load_platform_app(platform).get_client(platform))
-    finally:
-        engine.dispose()
+    with ExitStack() as opened:
+        opened.callback(engine.dispose)
+
+        def client(platform: PlatformName) -> PlatformClient:
+            return opened.enter_context(closing(load_platform_app(platform).get_client(platform)))
+
+        yield Tools(engine, load_keyring(), client)
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ class ConnectPages:
         routes = [
             Route(CALLBACK, _page(self._take_answer)),
             Route(DONE, _page(self._show)),
-            Route(f"{PREFIX}{{platform}}", _page(self._ask), methods=["GET", "POST"]),
+            Route(f"{PREFIX}{{platform:path}}", _page(self._ask), methods=["GET", "POST"]),
         ]
         for route in routes:
             # Starlette would answer HEAD as GET, and use up a code.
@@ -131,7 +140,9 @@ class ConnectPages:
             form = dict(parse_qsl(body.decode("ascii", errors="replace")))
             # A page elsewhere can send this form, but does not know the cookie (CSRF).
             if not hmac.compare_digest(form.get("proof", "").encode(), proof.encode()):
-                page = render("ask", request, platform=platform, team=team, proof=proof, regions=client.login.regions)
+                regions = client.login.regions
+                again = "proof" in form
+                page = render("ask", request, platform=platform, team=team, proof=proof, regions=regions, again=again)
             else:
                 target = consent.begin(
                     tools.engine,
@@ -140,7 +151,7 @@ class ConnectPages:
                     team=team,
                     redirect_uri=callback_of(self.public_url),
                     name=name,
-                    region=form.get("region", ""),
+                    region=region if (region := form.get("region", "")) in client.login.regions else "",
                     browser=browser,
                     link=link,
                 )
@@ -188,9 +199,9 @@ class ConnectPages:
                 outcome = Outcome.model_validate_json(text)
             except (UndecryptableError, ConfigurationError, ValueError):
                 raise ConsentRefused(Refusal.STATE_UNKNOWN) from None
-            if outcome.until < read_clock(session).timestamp():
-                raise ConsentRefused(Refusal.STATE_EXPIRED, outcome.platform)
-            accounts = [account.name for account in accounts_of(session, outcome.credential_id)]
+            # Whoever finds the address in a history learns no names; a tab that is loaded again still says 'done'.
+            is_fresh = read_clock(session).timestamp() <= outcome.until
+            accounts = [account.name for account in accounts_of(session, outcome.credential_id)] if is_fresh else None
         return HTMLResponse(render("done", request, accounts=accounts, **dict(outcome)))
 
     @property
@@ -205,14 +216,25 @@ class ConnectPages:
 
 def _page(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     """Answer in a thread, and whatever happens with a page that a person can read."""
+    limiter = anyio.CapacityLimiter(AT_ONCE)
 
     async def endpoint(request: Request) -> Response:
-        body = await request.body() if request.method == "POST" else b""
-        response = await anyio.to_thread.run_sync(_answered, answer, request, body)
+        body = await _read_form(request) if request.method == "POST" else b""
+        response = await anyio.to_thread.run_sync(_answered, answer, request, body, limiter=limiter)
         response.headers.update(HEADERS)
         return response
 
     return endpoint
+
+
+async def _read_form(request: Request) -> bytes:
+    """Return the body; nothing of one that is too long to be our form."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            return b""
+    return body
 
 
 def _answered(answer: Answer, request: Request, body: bytes) -> Response:
@@ -221,11 +243,13 @@ def _answered(answer: Answer, request: Request, body: bytes) -> Response:
     except ConsentRefused as refused:
         logger.info("A consent led to no grant: %s", refused.why.value)
         return HTMLResponse(render_refusal(request, refused), HTTPStatus.BAD_REQUEST)
-    except (ConfigurationError, SQLAlchemyError) as error:
+    except (SiveraError, SQLAlchemyError) as error:
         # Not the traceback: what a person of ours can do stands in the sentence.
         logger.warning("A team's user could not connect a grant: %s", _in_words(error))
+    except Exception:
+        logger.exception("A defect of ours kept a team's user from connecting a grant")
     return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, ConfigurationError) else f"the database failed ({type(error).__name__})"
+    return str(error) if isinstance(error, SiveraError) else f"the database failed ({type(error).__name__})"

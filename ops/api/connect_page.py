@@ -44,12 +44,20 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "region_eu": ("Europe, Middle East, Africa, India", "유럽, 중동, 아프리카, 인도"),
     "region_fe": ("Japan, Australia, Singapore", "일본, 호주, 싱가포르"),
     "button": ("Continue to {platform}", "{platform}로 계속"),
+    "again": (
+        "The page was open for too long, or your browser blocks cookies. Allow cookies for this page, and press again.",
+        "페이지를 너무 오래 열어 두었거나 쿠키가 차단되어 있습니다. 이 페이지의 쿠키를 허용하고 다시 눌러 주세요.",
+    ),
     "leave_title": ("Continuing to {platform}", "{platform}로 이동합니다"),
     "leave": ("If nothing happens, follow this link.", "이동하지 않으면 이 링크를 누르세요."),
     "done_title": ("{platform} is connected", "{platform} 연결 완료"),
     "done": (
         "Sivera now reads these ad accounts for the team “{team}”:",
         "이제 Sivera가 “{team}” 팀을 위해 다음 광고 계정을 읽습니다:",
+    ),
+    "later": (
+        "The list of its ad accounts was shown here for ten minutes.",
+        "광고 계정 목록은 연결 후 10분 동안만 표시됩니다.",
     ),
     "none": (
         "Other users of the team have connected all of its ad accounts already. Nothing is missing.",
@@ -86,11 +94,11 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
         "이 사용자는 접근할 수 있는 광고 계정이 없습니다. 링크를 다시 열고, 광고 계정이 있는 사용자로 로그인해 주세요.",
     ),
     Refusal.APP_REFUSED: (
-        "The platform refuses Sivera's application. Please tell the one who sent you the link.",
+        "The platform refuses Sivera's application. Please tell the person who sent you the link.",
         "플랫폼이 Sivera의 앱을 거부했습니다. 링크를 보낸 사람에게 알려 주세요.",
     ),
     Refusal.WRONG_REDIRECT: (
-        "The platform does not know the address of this page. Please tell the one who sent you the link.",
+        "The platform does not know the address of this page. Please tell the person who sent you the link.",
         "이 페이지의 주소가 플랫폼에 등록되어 있지 않습니다. 링크를 보낸 사람에게 알려 주세요.",
     ),
     Refusal.CODE_REFUSED: (
@@ -122,15 +130,15 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
         "요청한 플랫폼의 응답이 아닙니다. 링크를 다시 열어 주세요.",
     ),
     Refusal.LINK_USED: (
-        "This link was used before. Ask the one who sent it for a new one.",
-        "이미 사용한 링크입니다. 링크를 보낸 사람에게 새 링크를 요청해 주세요.",
+        "This link has connected an account already. To connect again, ask the person who sent it for a new one.",
+        "이미 연결에 사용한 링크입니다. 다시 연결하려면 링크를 보낸 사람에게 새 링크를 요청해 주세요.",
     ),
     Refusal.LINK_UNKNOWN: (
-        "This link is incomplete or was changed. Copy it whole, or ask the one who sent it for a new one.",
+        "This link is incomplete or was changed. Copy it whole, or ask the person who sent it for a new one.",
         "링크가 잘렸거나 바뀌었습니다. 링크 전체를 복사하거나, 보낸 사람에게 새 링크를 요청해 주세요.",
     ),
     Refusal.LINK_EXPIRED: (
-        "This link is older than 24 hours. Ask the one who sent it for a new one.",
+        "This link is older than 24 hours. Ask the person who sent it for a new one.",
         "24시간이 지난 링크입니다. 링크를 보낸 사람에게 새 링크를 요청해 주세요.",
     ),
 }
@@ -155,7 +163,13 @@ def render_refusal(request: Request, refused: ConsentRefused) -> str:
     """Return the page that says why nothing was connected, and what the user can do."""
     language = language_of(request.headers.get("accept-language", ""))
     why = REFUSALS[refused.why][LANGUAGES.index(language)]
-    return render("refused", request, platform=refused.platform, why=why, detail=refused.detail)
+    return render(
+        "refused",
+        request,
+        platform=refused.platform,
+        why=why,
+        detail=refused.detail.removeprefix(f"{refused.platform}: "),
+    )
 
 
 def language_of(accepted: str) -> str:

@@ -3,7 +3,6 @@
 import webbrowser
 from contextlib import closing
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -47,6 +46,7 @@ def connect(
     with open_resources() as engine:
         keyring, client = grants.keyring(), grants.client(platform)
         redirect = redirect_uri or f"http://{client.login.loopback}:{PORT}/{platform.value}"
+        consent.check_redirect(redirect)
 
         def begin() -> str:
             return consent.begin(engine, keyring, client, team=team, name=name, region=region, redirect_uri=redirect)
@@ -54,7 +54,7 @@ def connect(
         def finish(answer_url: str) -> "Connected":
             return consent.finish(engine, keyring, grants.client, answer_url, notify=grants.notify)
 
-        if no_browser or urlsplit(redirect).hostname not in consent.LOOPBACK:
+        if no_browser or not consent.is_loopback(redirect):
             page = begin()
             say(f"Allow the access at this page, in any browser: {page}")
             say(f"The browser is then sent to {redirect}, where it may find nothing. Copy the address from it.")
@@ -111,5 +111,5 @@ def link(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
         made = links.make_link(grants.keyring(), address, platform=platform, team=team, now=now, name=name)
     if links.is_of_this_machine(address):
         say("It works on this machine only: for others set SIVERA_PUBLIC_URL to the address of the HTTP API.")
-    say(f"{platform.value} has to know the redirect {links.callback_of(address)}")
+    say(f"If you have not yet, register this redirect at {platform.value}: {links.callback_of(address)}")
     say(made)

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 DEPLOYMENT = "sync-campaigns/all"
 TEAMS = {"한빛 커머스": ("한빛", "KRW"), "Northwind Goods": ("Northwind", "USD"), "Lumen Studio": ("Lumen", "EUR")}
 """The demo's teams, with the brand and the currency of their ad accounts."""
-CONNECT = 'sivera credentials connect --platform google --team "Harbor Bikes"'
+CONNECT = 'uv run sivera credentials connect --platform google --team "Harbor Bikes"'
+LINK = 'uv run sivera credentials link --platform meta --team "Harbor Bikes"'
 CONNECTIONS_AT_ONCE = 4
 LOOKBACK_DAYS = 30
 """Of metrics, so that reports have a month to show."""
@@ -156,6 +157,11 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
     if http_api:
         http_api.wait(steps.say)
     steps.say(f"{time.monotonic() - begun:6.1f} s  in all")
+    steps.say("Try next, from another terminal in this folder:")
+    steps.say(f"  connect one more team in your browser: {CONNECT}")
+    if http_api:
+        steps.say(f"  or make a link with which its user does that: {LINK}")
+    steps.say("  then see its figures: uv run sivera accounts list; uv run sivera accounts sync ID")
     return result
 
 
@@ -234,4 +240,3 @@ def _print_result(summary: SyncSummary, result: DemoResult, steps: Steps) -> Non
     if amazon and amazon.added and not amazon.metric_rows:
         steps.say("Amazon prepares metrics as reports, which the next run collects.")
     steps.say(f"The run in the Prefect UI: {result.run_url}")
-    steps.say(f"Connect one more team in your browser, from another terminal: uv run {CONNECT}")

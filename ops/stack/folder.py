@@ -22,6 +22,9 @@ CRON_SECRET_FILE = "cron-secret"  # noqa: S105 - the name of a file
 DATABASE_URL_FILE = "database-url"
 """The file in a stack's folder with the URL of the block, for commands that need nothing else of Prefect."""
 
+PUBLIC_URL_FILE = "public-url"
+"""The file in a stack's folder with the address of its HTTP API, to which links for teams lead."""
+
 ENDING_SECONDS = 20
 """How long the children of a stack that was killed may take to end: their grace, and some."""
 

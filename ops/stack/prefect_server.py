@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 
-from ops.stack.folder import DEMO_FOLDER, FOLDER, Folder, is_running, write_private
+from ops.stack.folder import DEMO_FOLDER, FOLDER, PUBLIC_URL_FILE, Folder, is_running, write_private
 from ops.stack.processes import Child, answers, child_process
 from sivera.errors import ConfigurationError
 from sivera.proxies import reason_of
-from sivera.settings import UNSAVED_VARIABLES
+from sivera.settings import PUBLIC_URL, UNSAVED_VARIABLES
 
 USER = "admin"
 START_SECONDS = 300
@@ -185,6 +185,8 @@ def use_running_stack() -> Path | None:
     running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
     if not running or os.environ.get("PREFECT_API_URL"):
         return None
+    if (file := running / PUBLIC_URL_FILE).exists():
+        os.environ.setdefault(PUBLIC_URL, file.read_text().strip())
     # The profile in it holds the rest.
     use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
     if running == DEMO_FOLDER:

@@ -16,7 +16,15 @@ from sqlalchemy import URL
 
 from blocks.names import WORK_POOL
 from ops.commands.tables import say
-from ops.stack.folder import CRON_SECRET_FILE, DATABASE_URL_FILE, FOLDER, Folder, own_folder, write_private
+from ops.stack.folder import (
+    CRON_SECRET_FILE,
+    DATABASE_URL_FILE,
+    FOLDER,
+    PUBLIC_URL_FILE,
+    Folder,
+    own_folder,
+    write_private,
+)
 from ops.stack.postgres import embedded_postgres
 from ops.stack.prefect_server import (
     CLIENT,
@@ -29,6 +37,7 @@ from ops.stack.prefect_server import (
 from ops.stack.processes import Child, answers, child_process, free_port
 from sivera.database import open_engine, parse_url
 from sivera.errors import ConfigurationError
+from sivera.settings import PUBLIC_URL
 
 SERVER_PORT = 4200
 SANDBOX_PORT = 4400
@@ -120,9 +129,13 @@ class Stack:
         secret_file = self.folder.path / CRON_SECRET_FILE
         write_private(secret_file, secret.current.get_secret_value())
         port = self._enter(free_port(API_PORT, self._say))
+        url = f"http://127.0.0.1:{port}"
+        public_url = os.environ.get(PUBLIC_URL, url)
+        write_private(self.folder.path / PUBLIC_URL_FILE, public_url)
         command = ["-m", "ops.cli", "api", "--port", str(port)]
-        child = self._start("the HTTP API", "api", command, {**os.environ, **CLIENT}, self.folder.path)
-        return HttpApi(f"http://127.0.0.1:{port}", child, Path(os.path.relpath(secret_file)))
+        environment = {**os.environ, **CLIENT, PUBLIC_URL: public_url}
+        child = self._start("the HTTP API", "api", command, environment, self.folder.path)
+        return HttpApi(url, child, Path(os.path.relpath(secret_file)))
 
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""

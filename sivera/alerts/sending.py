@@ -21,6 +21,9 @@ MAX_MESSAGE = 2_000
 
 MAX_TITLE = 250
 
+MAX_LINK = 1_200
+"""A link that has a longer name of a team is left out, so that the message still has room for the remedy."""
+
 REPEAT = timedelta(days=1)
 """After so long an alert that is still open is repeated, so that nobody forgets it."""
 
@@ -126,7 +129,7 @@ def message_of(alert: Alert, channel: Channel, now: datetime, team_link: str = "
 def _message(alert: Alert, start: str, text: str, team_link: str = "") -> Message:
     title = cut(plain(f"{start}: {alert.title}"), MAX_TITLE)
     link = f"\n{alert.link}" if alert.link else ""
-    if team_link:
+    if 0 < len(team_link) <= MAX_LINK:
         link = f"\nThe team's user connects it again here, within 24 hours: {team_link}{link}"
     # Two characters stand between title and body.
     body = cut(plain(text), MAX_MESSAGE - len(title.encode("utf-16-le")) // 2 - len(link) - 2) + link

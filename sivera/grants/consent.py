@@ -116,8 +116,8 @@ def finish(
     redirect_uri, answer = _parts(answer_url)
     state = _use_state(engine, answer.get("state", ""), redirect_uri, _hash(browser))
     platform = PlatformName(state.platform)
-    client = client_of(platform)
     try:
+        client = client_of(platform)
         code = _code(platform, client.login, answer)
         verifier = keyring.decrypt(state.verifier or b"", _place(state.state_hash))
         tokens = _redeem(client, code, redirect_uri, verifier, state.region or "")
@@ -213,13 +213,23 @@ def check_unused(session: Session, link: str, platform: PlatformName) -> None:
 
 def check_redirect(redirect_uri: str) -> None:
     """Raise ConfigurationError unless a redirect is an https address, or an http one of this machine (RFC 8252)."""
-    parts = urlsplit(redirect_uri)
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    if not is_safe or not parts.hostname or parts.username or "?" in redirect_uri or "#" in redirect_uri:
+    try:
+        parts = urlsplit(redirect_uri)
+        is_address = bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        is_address = False
+    is_plain = redirect_uri.isascii() and redirect_uri.isprintable() and not set("?# ") & set(redirect_uri)
+    if not (is_address and is_plain and (parts.scheme == "https" or is_loopback(redirect_uri))):
         raise ConfigurationError(
             f"'{redirect_uri}' cannot be a redirect: it must be an https address, or an http address of this machine, "
             "without a query"
         )
+
+
+def is_loopback(redirect_uri: str) -> bool:
+    """Return whether a redirect leads to a plain HTTP server of this machine."""
+    parts = urlsplit(redirect_uri)
+    return parts.scheme == "http" and parts.hostname in LOOPBACK
 
 
 def _hash(secret: str | None) -> str | None:

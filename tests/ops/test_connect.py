@@ -3,12 +3,16 @@
 import io
 import re
 import socket
+import struct
 from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy.orm import Session
 
+from ops.api.connect import open_tools
 from ops.cli import main
 from ops.loopback import Loopback
 from sandbox.world import World
@@ -77,7 +81,13 @@ def test_a_refusal_is_told_to_the_terminal_and_to_the_browser(
 
 
 @pytest.mark.parametrize(
-    "more", [("--no-browser", "--name", "second"), ("--redirect-uri", "https://app.example/back")], ids=" ".join
+    "more",
+    [
+        ("--no-browser", "--name", "second"),
+        ("--redirect-uri", "https://app.example/back"),
+        ("--redirect-uri", "https://localhost:8910/back"),
+    ],
+    ids=" ".join,
 )
 def test_without_a_browser_the_address_is_pasted_back(
     ready: Stage,
@@ -86,7 +96,7 @@ def test_without_a_browser_the_address_is_pasted_back(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world.redirects.add("https://app.example/back")
+    world.redirects |= {"https://app.example/back", "https://localhost:8910/back"}
 
     class Paste(io.StringIO):
         def read(self, size: int | None = -1, /) -> str:
@@ -109,7 +119,7 @@ def test_a_wrong_address_that_is_pasted_connects_nothing(sivera: Sivera, ready: 
     answer = sivera(*command(PlatformName.AMAZON, "--no-browser"), stdin=paste)
     assert answer.code == 1
     assert answer.err == "sivera: This answer belongs to no consent that was begun here. Begin again.\n"
-    assert sivera(*command(PlatformName.AMAZON, "--region", "moon"), stdin="").refusal.startswith(
+    assert sivera(*command(PlatformName.AMAZON, "--region", "moon", "--no-browser"), stdin="").refusal.startswith(
         "amazon has no region"
     )
 
@@ -123,6 +133,60 @@ def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: st
         loopback.take(str, str, seconds=0)
     assert refused.value.why is Refusal.STATE_EXPIRED
     loopback.close()
+
+
+def test_a_web_application_hands_a_consent_over_as_the_guide_shows(ready: Stage, world: World) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "going-live.md"
+    (example,) = re.findall(r"^```python\n(.*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL)
+    shown: dict[str, Any] = {}
+    exec(example, shown)  # noqa: S102 - our own document
+    grant = world.add_grant(PlatformName.GOOGLE, accounts=2)
+    access, seconds = world.issue_access(grant)
+    answer = {"access_token": access, "refresh_token": world.issue_refresh(grant), "expires_in": seconds}
+    credential_id = shown["hand_over"]("Northwind Goods", answer)
+    link = httpx.URL(shown["link_for"]("Northwind Goods"))
+    shown["google"].close()
+    shown["engine"].dispose()
+    assert ready.tokens(PlatformName.GOOGLE, credential_id).current()
+    assert len(ready.rows("SELECT 1 FROM ad_accounts")) == 2
+    assert (link.host, link.path, link.params["team"]) == ("jobs.example.com", "/connect/meta", "Northwind Goods")
+
+
+def test_a_visit_leaves_no_connection_to_a_platform_open(ready: Stage) -> None:
+    with open_tools() as tools:
+        client = tools.client(PlatformName.GOOGLE)
+    assert ready.rows("SELECT 1 FROM teams") == []
+    with pytest.raises(RuntimeError, match="closed"):
+        client.login.redeem("code", "redirect", "verifier")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    redirect = f"http://{host}:{port}/back"
+    loopback = Loopback(redirect)
+    with socket.create_connection((host.strip("[]"), port)) as browser:
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
+        browser.sendall(b"GET /back?code=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        gone = browser
+
+    def finish(answer_url: str) -> str:
+        gone.close()
+        return answer_url
+
+    assert loopback.take(finish, lambda _: "x" * 10_000_000, PATIENCE_SECONDS) == f"{redirect}?code=1"
+    loopback.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("redirect", ["http://localhost:port/", "http://[::1/", "http://localhost:8910/a b"])
+def test_a_redirect_that_is_no_address_is_refused_before_anything_else(
+    sivera: Sivera, ready: Stage, redirect: str
+) -> None:
+    refusal = sivera(*command(PlatformName.META, "--redirect-uri", redirect)).refusal
+    assert refusal.startswith(f"'{redirect}' cannot be a redirect")
+    assert ready.rows("SELECT 1 FROM oauth_states") == []
 
 
 def test_a_link_for_a_team_is_printed_with_the_redirect_that_the_platform_has_to_know(

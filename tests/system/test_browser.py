@@ -59,13 +59,14 @@ class Newcomer(Person):
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Page]:
+def browser(profile: Path, language: str = "en-US") -> Iterator[Page]:
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=CHROMIUM,
             args=ARGUMENTS,
             viewport={"width": 1280, "height": 900},
+            locale=language,
         )
         context.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
@@ -163,7 +164,7 @@ def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo
 
 @with_chromium
 def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
-    (command,) = re.findall(r"Connect one more team in your browser.*: uv run sivera (.*)", demo.said)
+    (command,) = re.findall(r"connect one more team in your browser: uv run sivera (.*)", demo.said)
     newcomer = Newcomer(tmp_path / "profile")
     answer = sivera(*shlex.split(command), "--redirect-uri", f"http://127.0.0.1:{free_port()}/google")
     assert answer.code == 0, answer.err
@@ -171,3 +172,29 @@ def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Pat
     assert re.fullmatch(r"Connected google grant \d+ \(main\) of team Harbor Bikes\.", words)
     assert words in answer.out
     assert "It carries 2 ad accounts; the next run syncs what is new." in answer.out
+
+
+@with_chromium
+def test_a_user_of_a_team_connects_with_a_link_in_english_and_in_korean(
+    tmp_path: Path, demo: Demo, sivera: Sivera
+) -> None:
+    (command,) = re.findall(r"make a link with which its user does that: uv run sivera (.*)", demo.said)
+    for platform, language in (("meta", "en-US"), ("amazon", "ko-KR")):
+        *_, link = sivera(*shlex.split(command.replace("meta", platform))).out.splitlines()
+        with browser(tmp_path / platform, language) as page:
+            connect_by_link(page, link, is_korean=language == "ko-KR")
+
+
+def connect_by_link(page: Page, link: str, *, is_korean: bool) -> None:
+    """Press the button, allow it at the platform, and see the accounts; nothing secret is in the last address."""
+    page.goto(link)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Harbor Bikes")
+    page.get_by_role("button").click()
+    page.get_by_role("button", name="Allow").click()
+    done = "Amazon Ads 연결 완료" if is_korean else "Meta Ads is connected"
+    expect(page.get_by_role("heading", name=done)).to_be_visible()
+    expect(page.get_by_role("listitem")).to_have_count(2)
+    assert "code=" not in page.url
+    page.goto(link)
+    used = "이미 연결에 사용한 링크" if is_korean else "has connected an account already"
+    expect(page.get_by_text(used)).to_be_visible()

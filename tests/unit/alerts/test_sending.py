@@ -14,8 +14,9 @@ from sandbox.world import World
 from sivera.alerts.conditions import BrokenGrant, Kind
 from sivera.alerts.data_rules import grant_conditions
 from sivera.alerts.options import Channel
-from sivera.alerts.sending import MAX_MESSAGE, MOST_AT_ONCE, Message, Sent, message_of, send_messages
+from sivera.alerts.sending import MAX_LINK, MAX_MESSAGE, MOST_AT_ONCE, Message, Sent, message_of, send_messages
 from sivera.clock import read_clock
+from sivera.crypto import Keyring
 from sivera.grants.links import make_link, read_link
 from sivera.links import Links
 from sivera.models import Alert
@@ -126,8 +127,11 @@ def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -
     name = letter * 255
     grant = BrokenGrant(7, name, PlatformName.AMAZON, name, name * 3, NOW, [name] * 7)
     (one,) = grant_conditions([grant], set(), 3, Links(ui_url="http://ui"))
-    found = message_of(alert(title=one.title, message=one.message, link=one.link), Channel.DISCORD, NOW)
+    keyring, long = Keyring({"k": bytes(32)}, "k"), alert(title=one.title, message=one.message, link=one.link)
+    team_link = make_link(keyring, "https://jobs.example", platform=PlatformName.AMAZON, team=name, now=NOW, name=name)
+    found = message_of(long, Channel.DISCORD, NOW, team_link)
     assert found
+    assert (team_link in found.body) is (len(team_link) <= MAX_LINK)
     assert units(found) <= MAX_MESSAGE
     assert found.title.endswith("must be connected again")
     assert "'sivera credentials list' says how.\nSince 2026" in found.body

@@ -3,18 +3,24 @@
 import html
 import logging
 import re
+import threading
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from typing import NoReturn
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from ops.api import connect_page
-from ops.api.connect import HEADERS, ConnectPages, Tools
+from ops.api.connect import HEADERS, OUTCOME, ConnectPages, Outcome, Tools
 from sandbox.server import serve
 from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
@@ -149,6 +155,7 @@ def test_each_refusal_says_what_to_do_in_the_language_of_the_browser(
     one = visit(language)
     link = one.link()
     check(one.get(f"{url}/connect/elsewhere?team=x&link=y"), Refusal.LINK_UNKNOWN)
+    check(one.get(f"{url}/connect/google/more"), Refusal.LINK_UNKNOWN)
     check(one.get(link[:-8]), Refusal.LINK_UNKNOWN)
     check(one.get(f"{link}ü"), Refusal.LINK_UNKNOWN)
     check(one.get(link.replace("Hanok", "Northwind")), Refusal.LINK_UNKNOWN)
@@ -176,7 +183,59 @@ def test_a_form_that_another_site_sends_begins_nothing(stage: Stage, visitor: Vi
     for form in ({}, {"proof": "0" * 64}, {"proof": "ü"}):
         response = visitor.http.post(link, data=form)
         assert (response.status_code, 'name="proof"' in response.text) == (200, True)
+        assert ("blocks cookies" in response.text) is ("proof" in form)
     assert states(stage) == 0
+
+
+def test_a_form_that_is_too_long_or_names_no_region_of_ours_does_no_harm(visitor: Visitor, stage: Stage) -> None:
+    with pytest.raises(AssertionError, match=r"blocks cookies|Continue to"):
+        visitor.begin(visitor.link(), more="x" * 20_000)
+    assert states(stage) == 0
+    target = visitor.begin(visitor.link(), region="of\nno platform")
+    assert "is connected" in visitor.end(answered(target)).text
+
+
+def test_a_link_works_again_after_a_failure_of_ours(visitor: Visitor, stage: Stage) -> None:
+    link = visitor.link()
+    answer = answered(visitor.begin(link))
+    client = stage.client
+
+    def fail(_: PlatformName) -> NoReturn:
+        raise ConfigurationError("the block platform-app/google is missing")
+
+    stage.client = fail  # type: ignore[assignment]
+    assert visitor.end(answer).status_code == 503
+    stage.client = client
+    assert "is connected" in visitor.connect(link).text
+
+
+def test_the_last_page_loaded_again_later_names_no_accounts_and_no_failure(visitor: Visitor, stage: Stage) -> None:
+    done = visitor.connect(visitor.link()).url
+    sealed = urlsafe_b64decode(done.params["of"] + "==")
+    outcome = Outcome.model_validate_json(stage.keyring.decrypt(sealed, OUTCOME)).model_copy(update={"until": 0.0})
+    old = urlsafe_b64encode(stage.keyring.encrypt(outcome.model_dump_json(), OUTCOME)).decode()
+    page = visitor.get(str(done.copy_set_param("of", old)))
+    assert "Google Ads is connected" in page.text
+    assert [row.name for row in stage.rows("SELECT name FROM ad_accounts") if html.escape(row.name) in page.text] == []
+
+
+def test_visitors_who_wait_for_a_platform_hold_nobody_else_up(stage: Stage) -> None:
+    answered_at_last = threading.Event()
+
+    @contextmanager
+    def tools() -> Iterator[Tools]:
+        answered_at_last.wait(PATIENCE_SECONDS)
+        yield Tools(stage.engine, stage.keyring, stage.client)
+
+    application = Stageable()
+    with serve(application) as address:
+        other = Route("/other", lambda _: PlainTextResponse("here"))  # in a thread, as what others ask for
+        application.app = Starlette(routes=[other, *ConnectPages(address, tools).routes()])
+        with ThreadPoolExecutor(50) as pool, httpx.Client(timeout=PATIENCE_SECONDS) as http:
+            waiting = [pool.submit(http.get, callback_of(address)) for _ in range(50)]
+            assert http.get(f"{address}/other").text == "here"
+            answered_at_last.set()
+            assert {each.result().status_code for each in waiting} == {400}
 
 
 def test_only_our_own_redirect_is_sent_whatever_the_request_says(url: str, visitor: Visitor) -> None:
@@ -208,7 +267,15 @@ def test_a_failure_of_ours_is_a_page_without_details(visitor: Visitor, stage: St
 
 
 @pytest.mark.parametrize(
-    "address", ["http://jobs.example.com", "jobs.example.com", "https://u:p@x.example", "https://x?y"]
+    "address",
+    [
+        "http://jobs.example.com",
+        "jobs.example.com",
+        "https://u:p@x.example",
+        "https://x?y",
+        "https://x.example ",
+        "https://x:port",
+    ],
 )
 def test_a_public_address_that_does_not_fit_is_refused_by_name(address: str) -> None:
     with pytest.raises(ConfigurationError, match="SIVERA_PUBLIC_URL"):

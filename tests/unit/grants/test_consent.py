@@ -247,7 +247,15 @@ def test_a_link_leads_to_one_grant(stage: Stage) -> None:
 
 
 def test_what_cannot_be_a_redirect_or_a_region_is_named(stage: Stage) -> None:
-    for redirect in ("http://example.com/", "https://example.com/?next=/", "https://a@example.com/", "https://", "/"):
+    for redirect in (
+        "http://example.com/",
+        "https://example.com/?next=/",
+        "https://a@example.com/",
+        "https://",
+        "/",
+        "https://a b/",
+        "http://[::1/",
+    ):
         with pytest.raises(ConfigurationError, match=f"'{re.escape(redirect)}' cannot be a redirect"):
             begun(stage, redirect_uri=redirect)
     for platform, known in ((GOOGLE, "none"), (AMAZON, "na, eu, fe")):
