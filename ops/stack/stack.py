@@ -27,7 +27,7 @@ from ops.stack.prefect_server import (
     use_server,
 )
 from ops.stack.processes import Child, answers, child_process, free_port
-from sivera.database import open_engine, parse_url
+from sivera.database import engine_on, parse_url
 from sivera.errors import ConfigurationError
 
 SERVER_PORT = 4200
@@ -207,8 +207,5 @@ def prepare_database(url: URL) -> None:
     """Migrate a database."""
     from sivera.migrating import migrate  # noqa: PLC0415 - Alembic
 
-    engine = open_engine(url)
-    try:
+    with engine_on(url) as engine:
         migrate(engine)
-    finally:
-        engine.dispose()

@@ -14,7 +14,7 @@ from sivera.backups.catalog import Catalog, name_of
 from sivera.backups.manifest import Manifest, ShapeOfData
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
-from sivera.database import check, open_engine
+from sivera.database import check, engine_on
 from sivera.errors import ConfigurationError
 
 TYPICAL_COMPRESSION = 5
@@ -31,13 +31,10 @@ def open_session(url: URL, until: float) -> Iterator[Session]:
     Raises:
         ConfigurationError: The database does not answer.
     """
-    engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 0) + 1)
-    try:
+    with engine_on(url, statement_seconds=max(int(until - time.monotonic()), 0) + 1) as engine:
         check(engine)
         with Session(engine) as session:
             yield session
-    finally:
-        engine.dispose()
 
 
 def find_programs(url: URL) -> programs.Programs:
