@@ -146,11 +146,7 @@ class Keyring:
 
     @staticmethod
     def key_id(ciphertext: bytes, place: Place) -> str:
-        """Return the id of the key that a ciphertext needs.
-
-        Raises:
-            UndecryptableError: It is no ciphertext of ours, or is cut off.
-        """
+        """Return the id of the key that a ciphertext needs; UndecryptableError if it is none of ours."""
         if len(ciphertext) < 2 or ciphertext[0] != VERSION:
             raise UndecryptableError(f"{place} is not a ciphertext of ours")
         if len(ciphertext) < 2 + ciphertext[1] + NONCE_BYTES + TAG_BYTES:

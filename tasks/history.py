@@ -73,11 +73,7 @@ def read_history(since: datetime, now: datetime | None = None) -> list[Occurrenc
 
 
 def read_jobs() -> set[str]:
-    """Return the names of the jobs that are deployed.
-
-    Raises:
-        ConfigurationError: The Prefect server does not answer.
-    """
+    """Return the names of the deployed jobs; ConfigurationError if the Prefect server is away."""
     with connect() as client:
         return {flow.name for flow in deployed_flows(client)}
 

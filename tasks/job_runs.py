@@ -26,11 +26,7 @@ def in_state(types: Sequence[str]) -> FlowRunFilterState:
 
 
 def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
-    """Return our jobs, and the runs of our deployments that ended within a window.
-
-    Raises:
-        httpx.HTTPError: The Prefect server does not answer, or fails.
-    """
+    """Return our jobs, and their runs that ended within a window; httpx.HTTPError if the server fails."""
     names: dict[UUID, str] = {}
     found = []
     for run in _list(client, window):
@@ -42,11 +38,7 @@ def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
 
 
 def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:
-    """Return the status of each deployed job, sorted by name.
-
-    Raises:
-        httpx.HTTPError: The Prefect server does not answer, or fails.
-    """
+    """Return the status of each deployed job, by name; httpx.HTTPError if the server fails."""
     return tuple(_status(client, flow) for flow in deployed_flows(client))
 
 

@@ -85,11 +85,7 @@ class Runs:
         return run
 
     async def wait(self, job: Job, run: FlowRun, seconds: float) -> Started | Finished:
-        """Wait until a run ends, but no longer than this many seconds.
-
-        Raises:
-            RefusedError: The run was cancelled because the job is running already.
-        """
+        """Wait for the end of a run, this long at most; RefusedError if it was cancelled for another one."""
         until = time.monotonic() + seconds
         while not (run.state and run.state.is_final()):
             rest = until - time.monotonic()

@@ -60,11 +60,7 @@ def open_resources() -> Iterator[Engine]:
 
 
 def confirm(word: str, *, yes: bool) -> None:
-    """Go on if the caller has said yes, or a person at the terminal types this word.
-
-    Raises:
-        ConfigurationError: Nobody confirmed it.
-    """
+    """Raise ConfigurationError unless the caller says yes, or a person at the terminal types this word."""
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():

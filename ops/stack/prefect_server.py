@@ -195,11 +195,7 @@ def use_running_stack() -> Path | None:
 
 
 def check_given_server(url: str) -> None:
-    """Check that something answers where a Prefect server that is not ours should be.
-
-    Raises:
-        ConfigurationError: Nothing does.
-    """
+    """Raise ConfigurationError unless something answers where a Prefect server that is not ours should be."""
     try:
         httpx.get(f"{url.rstrip('/')}/health", timeout=CHECK_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -42,11 +42,7 @@ class Child:
             raise StackError(f"{self.name} ended with exit code {code}. {self._tail()}")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return once `ready()` is true.
-
-        Raises:
-            StackError: The child ended before, or is not ready in time.
-        """
+        """Return once `ready()` is true; StackError if the child ends before, or is not ready in time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.check()

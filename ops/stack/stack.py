@@ -162,11 +162,7 @@ class Stack:
 
 @contextmanager
 def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
-    """Open a folder for a stack; all that is started ends with the context, and also when this process is killed.
-
-    Raises:
-        StackError: Another stack runs there, or the folder cannot be made.
-    """
+    """Open a folder for a stack. All that is started ends with the context, also if this process is killed."""
     with own_folder(path) as folder, ExitStack() as resources:
         yield Stack(folder, resources, say)
 

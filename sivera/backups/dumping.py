@@ -26,11 +26,7 @@ Progress = Callable[[float], None]
 
 @contextmanager
 def open_session(url: URL, until: float) -> Iterator[Session]:
-    """Yield a session on a database that has answered; its statements end at the deadline.
-
-    Raises:
-        ConfigurationError: The database does not answer.
-    """
+    """Yield a session on a database until a deadline; ConfigurationError if the database is away."""
     with engine_on(url, statement_seconds=max(int(until - time.monotonic()), 0) + 1) as engine:
         check(engine)
         with Session(engine) as session:
@@ -38,11 +34,7 @@ def open_session(url: URL, until: float) -> Iterator[Session]:
 
 
 def find_programs(url: URL) -> programs.Programs:
-    """Return the programs that back a database up, having reached it with them.
-
-    Raises:
-        ConfigurationError: There are none, or the database does not answer.
-    """
+    """Return programs that reach the database; ConfigurationError if there are none, or it is away."""
     with open_session(url, time.monotonic() + programs.TRY_SECONDS) as session:
         return programs.find_programs(url, queries.server_version(session))
 

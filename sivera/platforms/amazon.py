@@ -130,11 +130,7 @@ class AmazonAds:
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List all campaigns of a product; Amazon has no filter by time, so `changed` has no effect.
-
-        Raises:
-            ProductNotEnabled: The product is not enabled for the account.
-        """
+        """List a product's campaigns, all of them whatever `changed` says; ProductNotEnabled if it is not."""
         session = _Session(tokens, account.region, account.external_id)
         kind = PRODUCT[product]
         pages = (self._pages_by_token if kind.media else self._pages_by_offset)(session, kind)

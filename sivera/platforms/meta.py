@@ -108,11 +108,7 @@ class MetaAds:
         self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
-        """List the ad accounts of the grant; closed ones are marked.
-
-        Raises:
-            ScopeMissing: The user lets our app read no ads.
-        """
+        """List the grant's ad accounts, closed ones marked; ScopeMissing if the user lets us read no ads."""
         question = Question(ACCOUNTS_PATH, {"fields": ",".join(ACCOUNT_FIELDS)}, Subject("accounts"), ("account_id",))
         listed = self._user.rows(tokens, question, ACCOUNTS_PER_PAGE)
         accounts, left_out = read_rows(

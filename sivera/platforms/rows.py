@@ -58,11 +58,7 @@ def _name_of(row: Any, id_of: Callable[[Any], object]) -> str | None:
 def totals_of(
     platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], DailyTotal], day_of: Callable[[Any], object]
 ) -> TotalsReading:
-    """Return what rows say that an account spent a day; the last row of a day counts. An odd row is left out.
-
-    Raises:
-        InvalidReply: Most of the rows are odd.
-    """
+    """Return what rows say that an account spent a day, the last row of each; InvalidReply if most are odd."""
     totals, odd = read_rows(platform, rows, read, day_of)
     return TotalsReading(days=tuple({total.day: total for total in totals}.values()), left_out=odd)
 

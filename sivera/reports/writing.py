@@ -45,11 +45,7 @@ class ReportDependencies:
 
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
-    """Find the teams that a run with these options works for.
-
-    Raises:
-        ConfigurationError: The options name a team that does not exist.
-    """
+    """Find the teams that a run works for; ConfigurationError if it is for an unknown team."""
     if unknown := unknown_teams(session, options.teams):
         raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
     # The last day due lies up to two days back, in zones behind UTC.
@@ -159,11 +155,7 @@ def _put(files: "AbstractFileSystem", path: str, content: bytes) -> None:
 
 
 def delete_files(files: "AbstractFileSystem", team_id: int) -> None:
-    """Delete all files of a team's reports.
-
-    Raises:
-        NotKeptError: The place failed.
-    """
+    """Delete all files of a team's reports; NotKeptError if the place fails."""
     folder = rules.folder(team_id)
     try:
         if files.exists(folder):

@@ -81,11 +81,7 @@ class SyncPlan(Value):
 
 
 def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan:
-    """Find the accounts that a run with these options syncs, in order, and those that it leaves out.
-
-    Raises:
-        ConfigurationError: The options name a team or an account that does not exist.
-    """
+    """Find the accounts of a run, in order; ConfigurationError if a team or an account is unknown."""
     if unknown := queries.unknown_ids(session, options.account_ids):
         raise ConfigurationError(f"there is no account {unknown[0]}: `sivera accounts list` shows them all")
     if missing := queries.unknown_teams(session, options.teams):
