@@ -15,7 +15,6 @@ class OfPlatform(Protocol):
     @property
     def platform(self) -> PlatformName | None:
         """The platform; None if the work calls none."""
-        ...
 
 
 ItemT = TypeVar("ItemT", bound=OfPlatform)

@@ -51,7 +51,6 @@ class Tally(Protocol[ItemT_contra]):
 
         Return the seconds after which this run should try the item again, or None if it should not.
         """
-        ...
 
 
 class Recorder:

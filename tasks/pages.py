@@ -24,7 +24,6 @@ class Summary(Protocol):
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        ...
 
 
 SummaryT = TypeVar("SummaryT", bound=Summary)

@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from sivera.accounts import queries as account_queries
@@ -19,10 +19,8 @@ from sivera.reasons import reason_for
 from sivera.values import PlatformName, Value
 
 
-class RefreshOptions(BaseModel):
+class RefreshOptions(Value):
     """Which grants to renew, and how many at once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     platforms: tuple[PlatformName, ...] = Field(default=(), description="Only these platforms; empty means all.")
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")

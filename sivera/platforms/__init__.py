@@ -19,7 +19,6 @@ class ClientFactory(Protocol):
 
     def __call__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> PlatformClient:
         """Return a client that threads can share."""
-        ...
 
 
 CLIENTS: dict[PlatformName, ClientFactory] = {

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
@@ -23,10 +23,8 @@ class SyncMode(StrEnum):
     FULL = "full"
 
 
-class SyncOptions(BaseModel):
+class SyncOptions(Value):
     """Which accounts to sync, and how much of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: SyncMode = Field(
         default=SyncMode.INCREMENTAL,
