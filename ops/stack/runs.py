@@ -6,30 +6,21 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterId,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import FlowFilter, FlowFilterId, FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from blocks.deployments import PAGE
 from blocks.server import connect
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE
-
-PAGE = 200
-"""The most that the server lists at once."""
+from tasks.job_runs import in_state
 
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
 
-UNDER_WAY = FlowRunFilterState(
-    type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
-)
+UNDER_WAY = in_state(("RUNNING", "PENDING", "CANCELLING"))
 
 Watch = Callable[[FlowRun, int], None]
 
