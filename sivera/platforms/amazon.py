@@ -28,8 +28,9 @@ from sivera.errors import (
 from sivera.platforms import amazon_errors as errors
 from sivera.platforms import amazon_json as read
 from sivera.platforms import amazon_reports as reports
+from sivera.platforms import oauth
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product
-from sivera.platforms.amazon_login import AmazonLogin, tokens_of
+from sivera.platforms.amazon_login import AmazonLogin
 from sivera.platforms.base import (
     MAX_PAGES,
     AppCredentials,
@@ -199,11 +200,7 @@ class AmazonAds:
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
-        if tokens.refresh_token is None:
-            raise ReconnectRequired(PLATFORM, "gave this grant no refresh token")
-        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()}
-        renewed = tokens_of(self.login.ask(form))
-        return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})
+        return oauth.renew(PLATFORM, self.login.ask, tokens)
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
