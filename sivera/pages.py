@@ -57,13 +57,9 @@ def bars(
 ) -> str:
     """Return stacked bars as a picture within Markdown.
 
-    Args:
-        title: What they show.
-        counts: The length of each part, by the names of bar and part; the axis has whole numbers.
-        bar: The bars in order. What follows a `#` in a name is not shown: bars may share a name.
-        part: The parts in order, with their colours.
-        count: What is counted.
-        horizontal: Whether the bars lie.
+    `counts` has the length of each part, by the names of bar and part. `bar` names the bars in order; what follows a
+    `#` is not shown, so that bars may share a name. `part` has the parts in order with their colours, `count` what is
+    counted.
     """
     if not any(counts.values()):
         return f"### {title}\n\nNone."

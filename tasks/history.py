@@ -31,10 +31,6 @@ def read_history(since: datetime, now: datetime | None = None) -> list[Occurrenc
 
     Times before a schedule's last change are left out if they have no run: nobody knows whether it was active then.
 
-    Args:
-        since: The earliest time.
-        now: The latest time; by default this machine's time.
-
     Raises:
         ConfigurationError: The Prefect server does not answer.
     """
@@ -69,13 +65,7 @@ def read_jobs() -> set[str]:
 
 
 def times_between(schedule: Any, since: datetime, until: datetime) -> list[datetime]:
-    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code.
-
-    Args:
-        schedule: A schedule of Prefect's client or server.
-        since: The first moment.
-        until: The moment after the last.
-    """
+    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code."""
     rule = ServerSchedule.validate_python(schedule.model_dump())
     times: set[datetime] = set()
     begin = since

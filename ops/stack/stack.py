@@ -55,13 +55,7 @@ class HttpApi:
 
 
 class Stack:
-    """What runs until `open_stack` ends, the last started first.
-
-    Args:
-        folder: Where it keeps its data and logs.
-        resources: What ends it.
-        say: Tells a person a line.
-    """
+    """What runs until `open_stack` ends, the last started first. `say` tells a person a line."""
 
     def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
         self.folder, self._say = folder, say

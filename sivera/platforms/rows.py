@@ -15,16 +15,10 @@ RowT = TypeVar("RowT")
 def read_rows(
     platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], RowT], id_of: Callable[[Any], object]
 ) -> tuple[list[RowT], tuple[OddRow, ...]]:
-    """Read rows one by one. Return what they say, and those that are not as documented.
+    """Read rows one by one. Return what they say, and those that are not as documented; InvalidReply if most are odd.
 
-    Args:
-        platform: The platform that sent the rows.
-        rows: The rows of a reply.
-        read: Reads one row; raises InvalidReply if it is not as documented.
-        id_of: Returns what names a row for a person; anything that it raises means that the row has no name.
-
-    Raises:
-        InvalidReply: Most of the rows are odd.
+    `read` raises InvalidReply for an odd row. `id_of` names a row for a person; if it raises anything, there is no
+    name.
     """
     good: list[RowT] = []
     odd: list[OddRow] = []
