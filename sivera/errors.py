@@ -56,7 +56,7 @@ class ThrottleScope(StrEnum):
 
 
 class PlatformError(SiveraError):
-    """A call to a platform failed. The message is a sentence without URLs or secrets; the code is the platform's own."""
+    """A call to a platform failed. The message is a sentence without URLs or secrets, the code the platform's own."""
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None) -> None:
         self.platform = platform

@@ -12,11 +12,11 @@ from ops.commands.session import Flag, confirm, open_resources, open_session
 from ops.commands.tables import print_table, say
 from sivera.accounts import queries as team_queries
 from sivera.backups.options import BackupOptions
-from sivera.clock import utc_now
+from sivera.clock import find_zone, utc_now
 from sivera.errors import ConfigurationError
 from sivera.grants.rules import DISCONNECTED
 from sivera.platforms.base import PlatformClient
-from sivera.reports.rules import find_zone, folder
+from sivera.reports.rules import folder
 from sivera.teams import queries
 from sivera.teams.deleting import delete_team, let_go
 from sivera.values import PlatformName

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -60,11 +59,3 @@ def totals_of(
 def unread(id_: str, error: PlatformError) -> OddRow:
     """Return the name of a thing that an error kept from being read."""
     return OddRow(id=id_, why=f"cannot be read: {error.message}")
-
-
-def zone_named(name: str) -> ZoneInfo | None:
-    """Return a time zone; None if this machine does not know the name."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import unknown_teams
-from sivera.clock import read_clock
+from sivera.clock import find_zone, read_clock
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.files import whole_file
 from sivera.reports import coverage, queries, rules
@@ -52,7 +52,7 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
     since = now.date() - timedelta(days=options.make_up_days + 2)
     due, failures = [], []
     for team in queries.teams_with_reported_days(session, options.teams, since):
-        zone = rules.find_zone(team.timezone)
+        zone = find_zone(team.timezone)
         if zone is None:
             reason = f"nobody knows its time zone '{team.timezone}': sivera teams set NAME --timezone ZONE"
             failures.append(TeamFailure(team=team.name, reason=reason))
