@@ -31,12 +31,7 @@ from sivera.platforms import amazon_reports as reports
 from sivera.platforms import oauth
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product
 from sivera.platforms.amazon_login import AmazonLogin
-from sivera.platforms.base import (
-    MAX_PAGES,
-    AppCredentials,
-    ReportLost,
-    TokenSource,
-)
+from sivera.platforms.base import MAX_PAGES, AppCredentials, ReportLost, TokenSource
 from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.rows import read_rows, unread
 from sivera.values import (

@@ -12,14 +12,7 @@ from typing import Any
 from sivera.clock import find_zone
 from sivera.errors import InvalidReply
 from sivera.platforms.base import MAX_EMPTY_PAGES
-from sivera.values import (
-    AdAccount,
-    Budget,
-    BudgetKind,
-    Campaign,
-    CampaignStatus,
-    PlatformName,
-)
+from sivera.values import AdAccount, Budget, BudgetKind, Campaign, CampaignStatus, PlatformName
 
 PLATFORM = PlatformName.AMAZON
 

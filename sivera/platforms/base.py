@@ -10,11 +10,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
-from sivera.errors import (
-    AccountInaccessible,
-    TokenRejected,
-    Unavailable,
-)
+from sivera.errors import AccountInaccessible, TokenRejected, Unavailable
 from sivera.values import (
     AccountListing,
     AdAccount,

@@ -15,14 +15,7 @@ from sivera.breaker import Breaker, Subject
 from sivera.errors import InvalidRequest, PlatformError, ScopeMissing
 from sivera.platforms.base import AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
-from sivera.platforms.meta_errors import (
-    ABOUT_ACCOUNT,
-    ABOUT_TOKEN,
-    ABOUT_USER,
-    absent_among,
-    error_of,
-    refuses_deleted,
-)
+from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, absent_among, error_of, refuses_deleted
 from sivera.platforms.meta_json import (
     ACCOUNT_FIELDS,
     CAMPAIGN_FIELDS,

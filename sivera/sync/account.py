@@ -13,13 +13,7 @@ from sqlalchemy.orm import Session
 from sivera import values
 from sivera.crypto import UndecryptableError
 from sivera.database import reading
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    ReconnectRequired,
-    Throttled,
-    ThrottleScope,
-)
+from sivera.errors import AccountInaccessible, ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
 from sivera.grants.discovering import rediscover
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient, ProductNotEnabled
