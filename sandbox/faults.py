@@ -96,7 +96,7 @@ class Faults:
         self.rules: list[Fault] = []
         self.calls: Counter[tuple[PlatformName, str]] = Counter()
         self.log: deque[tuple[PlatformName, str, str]] = deque(maxlen=10_000)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def add(self, fault: Fault) -> None:
         """Add a rule after the existing ones."""
@@ -117,7 +117,7 @@ class Faults:
             self.log.append((platform, operation, text))
             for rule in self.rules:
                 if rule.kind is not FaultKind.ODD_ROW and rule.concerns(platform, operation, text):
-                    _use(rule)
+                    self.use(rule)
                     return rule
             quota = self.quotas.get(platform)
             if quota is not None and (seconds := quota.wait_for(now)) > 0:
@@ -132,14 +132,10 @@ class Faults:
     def use(self, rule: Fault) -> None:
         """Count one use of a rule."""
         with self._lock:
-            _use(rule)
+            if rule.times is not None:
+                rule.times -= 1
 
     def count(self, platform: PlatformName, operation: str | None = None) -> int:
         """Return the number of calls of a platform, or of one of its operations."""
         with self._lock:
             return sum(n for (p, o), n in self.calls.items() if p is platform and operation in (None, o))
-
-
-def _use(rule: Fault) -> None:
-    if rule.times is not None:
-        rule.times -= 1

@@ -88,12 +88,7 @@ def child_process(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Its log and what it reads are UTF-8, whatever the terminal is.
-            env={
-                **(os.environ if environment is None else environment),
-                "PYTHONUTF8": "1",
-                "PYTHONIOENCODING": "utf-8",
-            },
+            env={**(os.environ if environment is None else environment), **UTF8},
             cwd=directory,
             start_new_session=True,  # Ctrl-C at a terminal must reach us alone: the order of the end is ours
             pass_fds=held,
