@@ -121,7 +121,7 @@ class Stack:
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""
         port = self._enter(free_port(SANDBOX_PORT, self._say))
-        child = self._start("the sandbox", "sandbox", ["-m", "sandbox", "--port", str(port), "--grants", "0"])
+        child = self._start("the sandbox", "sandbox", ["-m", "sandbox", str(port)])
         url = f"http://127.0.0.1:{port}"
         child.wait_until(lambda: answers(f"{url}/control/calls", method="POST"), SANDBOX_START_SECONDS)
         return url
