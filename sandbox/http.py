@@ -15,8 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from sandbox.faults import FaultKind
-from sandbox.odd_rows import spoil
+from sandbox.faults import FaultKind, spoil
 from sandbox.world import World
 from sivera.values import PlatformName
 
