@@ -40,11 +40,7 @@ def document_name(channel: Channel) -> str:
 
 
 def to_block(channel: Channel, url: SecretStr) -> AbstractAppriseNotificationBlock:
-    """Return the block of a channel.
-
-    Raises:
-        ConfigurationError: The URL is not one of the channel's; the message does not show it.
-    """
+    """Return the block of a channel; ConfigurationError, without the URL, if that is not one of the channel's."""
     text = url.get_secret_value()
     match channel:
         case Channel.SLACK:

@@ -6,8 +6,8 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from blocks.names import TAG, WORK_POOL
 
-MOST = 200
-"""The most deployments that the server lists at once. We have about twenty."""
+PAGE = 200
+"""The most that the server lists at once. We have about twenty deployments."""
 
 
 def our_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
@@ -15,5 +15,5 @@ def our_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
     return client.read_deployments(
         work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [WORK_POOL]}}),
         deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}}),
-        limit=MOST,
+        limit=PAGE,
     )

@@ -92,11 +92,7 @@ def read_environment(environment: Mapping[str, str], jobs: Collection[str]) -> d
 
 
 def read_text(text: str, jobs: Collection[str]) -> dict[str, Block]:
-    """Return the blocks that a file or standard input gives: one `NAME=VALUE` a line, as a `.env` file has them.
-
-    Raises:
-        ConfigurationError: As `read_environment`.
-    """
+    """Return the blocks that a file of `NAME=VALUE` lines gives; errors are those of `read_environment`."""
     bindings = list(parse_stream(io.StringIO(text)))
     problems = [f"line {one.original.line}: write it as NAME=VALUE" for one in bindings if one.error]
     given = {one.key: one.value or "" for one in bindings if one.key and not one.key.startswith("PREFECT_")}

@@ -33,11 +33,7 @@ class Storage(StrictBlock):
         return url
 
     def get_filesystem(self) -> "DirFileSystem":
-        """Return a file system whose root is the place.
-
-        Raises:
-            ConfigurationError: The kind of URL is unknown here, or the options do not fit.
-        """
+        """Return a file system whose root is the place; ConfigurationError if fsspec cannot open it."""
         from sivera.private_files import open_place  # noqa: PLC0415 - most runs keep no files
 
         options = self.options.get_secret_value()

@@ -47,11 +47,7 @@ class TokenKey(StrictBlock):
         return type(self)(keys=SecretDict(keys), current=added.current)
 
     def with_keys_of(self, other: "TokenKey") -> Self:
-        """Return a block with the keys of both; this one's key is current.
-
-        Raises:
-            ConfigurationError: A key id belongs to different keys.
-        """
+        """Return a block with both's keys, ours current; ConfigurationError if one id has different keys."""
         ours, theirs = self.keys.get_secret_value(), other.keys.get_secret_value()
         for key_id in sorted(ours.keys() & theirs.keys()):
             if ours[key_id] != theirs[key_id]:

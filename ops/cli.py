@@ -29,102 +29,69 @@ STARTERS = ("demo", "up")
 TELLING = ("check", "doctor")
 """Commands that tell by the exit code 1 what they have found: that they failed is 2."""
 
-app.command(
-    "ops.stack.demo:demo",
-    name="demo",
-    help="Start everything with sandbox and demo data below .sivera/demo, run the main job once, and stay "
-    "until Ctrl-C.\n\n"
-    "It uses only its own database and server, not those that the environment names.",
-)
-app.command(
-    "ops.stack.stack:up",
-    name="up",
-    help="Start PostgreSQL, a Prefect server and a worker below .sivera, deploy the jobs, and stay until "
-    "Ctrl-C.\n\n"
-    "If SIVERA_DATABASE_URL or PREFECT_API_URL is set, it uses that PostgreSQL or Prefect server instead "
-    "of its own.",
-)
-app.command(
-    "ops.commands.setup:setup",
-    name="setup",
-    help="Save the secrets of the jobs as blocks of the Prefect server; a second time changes nothing.\n\n"
-    "They come from variables that begin with SIVERA_, of the environment or of a file. What is not given "
-    "stays as it is.",
-)
-app.command(
-    "ops.commands.setup:deploy",
-    name="deploy",
-    help="Bring the Prefect server up to date: work pool, limits, blocks, automations and the timetable, and "
-    "prune.\n\n"
-    "The server is the one that PREFECT_API_URL names, else the stack that runs in this folder. What an "
-    "operator paused stays paused. Secrets in the environment are saved first, as by `sivera setup`.",
-)
-app.command(
-    "ops.commands.migrate:migrate",
-    name="migrate",
-    help="Bring the database of SIVERA_DATABASE_URL, else of the block sivera-db, to this version; `sivera up` and "
-    "`sivera demo` do it too.",
-)
-app.command(
-    "ops.api.server:api",
-    name="api",
-    alias="door",
-    help="Serve the HTTP API, which starts jobs for callers that send the secret; `sivera up` and `sivera "
-    "demo` do it too.",
-)
-app.command(
-    "ops.doctor.examine:doctor",
-    name="doctor",
-    help="Check Prefect, the blocks, the database, the deployments and their runs; name each problem and its "
-    "remedy.\n\n"
-    "The exit code is 0 if all is well, 1 if there are warnings, and 2 if there are faults.",
-)
-app.command(
-    "ops.commands.status:status",
-    name="status",
-    help="Print how the jobs, grants, accounts, quotas and tables are doing now; what needs a person comes "
-    "first.\n\n"
-    "The exit code is 0 if nothing needs a person, and 1 if something does or the question fails.",
-)
-app.command(
-    "ops.commands.check:check",
-    name="check",
-    help="Send each read-only request of the jobs to a platform once, and print which of them it takes.\n\n"
-    "It uses the newest grant that works, stores nothing, and shows no token. The exit code is 0 if the platform takes "
-    "all of them, 1 if it refuses one or answers in an unexpected way, and 2 if it could not be tried.",
-)
-app.command(
-    "ops.commands.credentials:credentials",
-    name="credentials",
-    help="The grants with which teams let us read their ad accounts.",
-)
-app.command("ops.commands.accounts:accounts", name="accounts", help="The ad accounts, and how their sync stands.")
-app.command("ops.commands.apps:apps", name="apps", help="The keys of our application on each platform.")
-app.command(
-    "ops.commands.teams:teams",
-    name="teams",
-    help="The teams: where their day ends, and what language they read.",
-)
-app.command("ops.commands.reports:reports", name="reports", help="The teams' daily reports, and where they are kept.")
-app.command("ops.commands.budgets:budgets", name="budgets", help="What teams mean to spend in a month.")
-app.command("ops.commands.keys:keys", name="keys", help="The keys that encrypt tokens in the database.")
-app.command("ops.commands.history:history", name="history", help="What became of scheduled times and runs by hand.")
-app.command(
-    "ops.commands.alerts:alerts",
-    name="alerts",
-    help="The open alerts, and the channels by which people are notified.",
-)
-app.command(
-    "ops.commands.restore:restore",
-    name="restore",
-    help="The backups of the database, and the way back from one.",
-)
-app.command("ops.commands.secret:secret", name="secret", help="The secret that callers of the HTTP API send.")
-app.command(
-    "ops.commands.monitor:monitor",
-    name="monitor",
-    help="The monitors outside of Prefect that are notified when runs end.",
-)
+COMMANDS = {
+    "ops.stack.demo:demo": (
+        "Start everything with sandbox and demo data below .sivera/demo, run the main job once, and stay until "
+        "Ctrl-C.\n\n"
+        "It uses only its own database and server, not those that the environment names."
+    ),
+    "ops.stack.stack:up": (
+        "Start PostgreSQL, a Prefect server and a worker below .sivera, deploy the jobs, and stay until Ctrl-C.\n\n"
+        "If SIVERA_DATABASE_URL or PREFECT_API_URL is set, it uses that PostgreSQL or Prefect server instead of "
+        "its own."
+    ),
+    "ops.commands.setup:setup": (
+        "Save the secrets of the jobs as blocks of the Prefect server; a second time changes nothing.\n\n"
+        "They come from variables that begin with SIVERA_, of the environment or of a file. What is not given "
+        "stays as it is."
+    ),
+    "ops.commands.setup:deploy": (
+        "Bring the Prefect server up to date: work pool, limits, blocks, automations and the timetable, and "
+        "prune.\n\n"
+        "The server is the one that PREFECT_API_URL names, else the stack that runs in this folder. What an "
+        "operator paused stays paused. Secrets in the environment are saved first, as by `sivera setup`."
+    ),
+    "ops.commands.migrate:migrate": (
+        "Bring the database of SIVERA_DATABASE_URL, else of the block sivera-db, to this version; `sivera up` and"
+        " `sivera demo` do it too."
+    ),
+    "ops.api.server:api": (
+        "Serve the HTTP API, which starts jobs for callers that send the secret; `sivera up` and `sivera demo` do"
+        " it too."
+    ),
+    "ops.doctor.examine:doctor": (
+        "Check Prefect, the blocks, the database, the deployments and their runs; name each problem and its "
+        "remedy.\n\n"
+        "The exit code is 0 if all is well, 1 if there are warnings, and 2 if there are faults."
+    ),
+    "ops.commands.status:status": (
+        "Print how the jobs, grants, accounts, quotas and tables are doing now; what needs a person comes first.\n\n"
+        "The exit code is 0 if nothing needs a person, and 1 if something does or the question fails."
+    ),
+    "ops.commands.check:check": (
+        "Send each read-only request of the jobs to a platform once, and print which of them it takes.\n\n"
+        "It uses the newest grant that works, stores nothing, and shows no token. The exit code is 0 if the "
+        "platform takes all of them, 1 if it refuses one or answers in an unexpected way, and 2 if it could not "
+        "be tried."
+    ),
+    "ops.commands.credentials:credentials": "The grants with which teams let us read their ad accounts.",
+    "ops.commands.accounts:accounts": "The ad accounts, and how their sync stands.",
+    "ops.commands.apps:apps": "The keys of our application on each platform.",
+    "ops.commands.teams:teams": "The teams: where their day ends, and what language they read.",
+    "ops.commands.reports:reports": "The teams' daily reports, and where they are kept.",
+    "ops.commands.budgets:budgets": "What teams mean to spend in a month.",
+    "ops.commands.keys:keys": "The keys that encrypt tokens in the database.",
+    "ops.commands.history:history": "What became of scheduled times and runs by hand.",
+    "ops.commands.alerts:alerts": "The open alerts, and the channels by which people are notified.",
+    "ops.commands.restore:restore": "The backups of the database, and the way back from one.",
+    "ops.commands.secret:secret": "The secret that callers of the HTTP API send.",
+    "ops.commands.monitor:monitor": "The monitors outside of Prefect that are notified when runs end.",
+}
+"""What each command runs; it has the name of its function. The text is here so that help imports nothing."""
+
+for target, text in COMMANDS.items():
+    name = target.partition(":")[2]
+    app.command(target, name=name, alias="door" if name == "api" else None, help=text)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -44,16 +44,10 @@ def deploy(
     timetable_path: Path | None = None,
     storage_dir: Path | None = None,
 ) -> DeploySummary:
-    """Set up the Prefect server and deploy the timetable. A second deploy changes nothing.
+    """Set up the Prefect server (see `blocks.setup.setup`) and deploy the timetable. A second deploy changes nothing.
 
     Existing deployments and schedules stay switched on or off as they are; for new ones the file decides. Our
     deployments and their schedules are deleted if the file no longer lists them; schedules made by hand stay.
-
-    Args:
-        database_url: See `blocks.setup.setup`.
-        apps: See `blocks.setup.setup`.
-        timetable_path: Another file than the package's prefect.yaml.
-        storage_dir: See `blocks.setup.setup`.
 
     Raises:
         ConfigurationError: The file is wrong (one line for each problem, and nothing was changed), a value does not

@@ -14,10 +14,11 @@ from zoneinfo import available_timezones
 import yaml
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from blocks.names import TAG, WORK_POOL
 from sivera.errors import ConfigurationError
+from sivera.values import Value
 
 BY_HAND = "by-hand-"
 """The prefix of the slugs of schedules that an operator made in the UI."""
@@ -64,10 +65,8 @@ OUR_TAG = _check(lambda tags: TAG in tags, f"the tag '{TAG}' is missing: add it,
 NOT_EMPTY = _check(bool, "none is listed, so all of ours would be deleted: list one")
 
 
-class Entry(BaseModel):
+class Entry(Value):
     """A part of the file; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Schedule(Entry):

@@ -27,24 +27,18 @@ CHUNK_ROWS = 100
 OPERATIONS = {"customer_client": "accounts", "change_status": "changes"}
 """The operation of a query by its resource; queries for campaigns and metrics have their own."""
 
-STATUS_NAMES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
+STATUSES = {
+    400: ("INVALID_ARGUMENT", "Request contains an invalid argument."),
+    401: ("UNAUTHENTICATED", "Request had invalid authentication credentials."),
+    403: ("PERMISSION_DENIED", "The caller does not have permission"),
+    404: ("NOT_FOUND", "Unknown error."),
+    429: ("RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."),
+    500: ("INTERNAL", "Internal error encountered."),
+    503: ("UNAVAILABLE", "The service is currently unavailable."),
+    504: ("DEADLINE_EXCEEDED", "Unknown error."),
 }
-STATUS_MESSAGES = {
-    400: "Request contains an invalid argument.",
-    401: "Request had invalid authentication credentials.",
-    403: "The caller does not have permission",
-    429: "Resource has been exhausted (e.g. check quota).",
-    500: "Internal error encountered.",
-    503: "The service is currently unavailable.",
-}
+"""The name and the words of an HTTP status."""
+
 FAILURE_TYPE = f"type.googleapis.com/google.ads.googleads.{API_VERSION}.errors.GoogleAdsFailure"
 NO_ACCESS = (
     "User doesn't have permission to access customer. Note: If you're accessing a client customer, the manager's "
@@ -209,17 +203,20 @@ class GoogleBackend:
         """Return an error with a GoogleAdsFailure of one error."""
         error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
         failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": self._request_id()}
-        return self._error(call, status, STATUS_MESSAGES.get(status, "Unknown error."), [failure])
+        return self._error(call, status, _named(status)[1], [failure])
 
     def _error(self, call: Call, status: int, message: str, details: Sequence[dict[str, Any]] = ()) -> Reply:
-        name = STATUS_NAMES.get(status, "UNAVAILABLE" if status >= 500 else "UNKNOWN")
-        error: dict[str, Any] = {"code": status, "message": message, "status": name}
+        error: dict[str, Any] = {"code": status, "message": message, "status": _named(status)[0]}
         body = {"error": error | ({"details": list(details)} if details else {})}
         # A stream is an array, and so is its error.
         return Reply([body] if ":searchStream" in call.url else body, status)
 
     def _request_id(self) -> str:
         return f"sandbox-{next(self._request_numbers)}"
+
+
+def _named(status: int) -> tuple[str, str]:
+    return STATUSES.get(status, ("UNAVAILABLE" if status >= 500 else "UNKNOWN", "Unknown error."))
 
 
 def _operation(call: Call) -> str:

@@ -15,8 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from sandbox.faults import FaultKind
-from sandbox.odd_rows import spoil
+from sandbox.faults import FaultKind, spoil
 from sandbox.world import World
 from sivera.values import PlatformName
 
@@ -91,23 +90,18 @@ class Backend(Protocol):
 
     def throttled(self, call: Call, seconds: float) -> Reply:
         """Return this platform's 'slow down'."""
-        ...
 
     def broken(self, call: Call, status: int) -> Reply:
         """Return this platform's error for an HTTP status."""
-        ...
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return this platform's answer to a path it does not have, or has with other `methods` only."""
-        ...
 
     def empty_page(self, call: Call) -> Reply:
         """Return a page without rows that leads to a next one, to a call that lists something."""
-        ...
 
     def routes(self) -> list[Route]:
         """Return the platform's routes, made with `route`."""
-        ...
 
 
 class _Endpoint:

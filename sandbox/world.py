@@ -170,11 +170,9 @@ class Grant:
 
 
 class World:
-    """Everything the sandbox knows, and every way to change it.
+    """Everything the sandbox knows, and every way to change it. Two worlds of the same seed are equal.
 
-    Args:
-        seed: Two worlds of the same seed are equal.
-        now: The time at which the clock stands still; None follows the machine's clock.
+    Its clock stands still at `now`; without it, it follows the machine's.
     """
 
     def __init__(self, seed: int = 1, now: datetime | None = None) -> None:

@@ -68,11 +68,7 @@ class Calls(Value):
 
 
 class Breaker:
-    """Remembers until when to leave what alone, and when a run is over. Threads may share it.
-
-    Args:
-        monotonic: A clock in seconds that never goes back.
-    """
+    """Remembers until when to leave what alone, and when a run is over. Threads may share it."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic

@@ -1,7 +1,8 @@
-"""The two clocks: this machine's, and the database's, which decides wherever times are compared later."""
+"""This machine's clock, the database's, which decides wherever times are compared later, and time zones."""
 
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -23,3 +24,12 @@ def past(
 ) -> ColumnElement[datetime | None]:
     """Return a stored time, or NULL if it is ahead of the database's clock: then it is no time of ours."""
     return case((at <= now, at))
+
+
+def find_zone(name: str) -> ZoneInfo | None:
+    """Return a time zone; None if this machine does not know the name."""
+    try:
+        return ZoneInfo(name)
+    # An empty name, a folder of the database, a name with a NUL, and more.
+    except (KeyError, ValueError, OSError):
+        return None

@@ -56,12 +56,9 @@ class _Keys(NamedTuple):
 
 
 class Keyring:
-    """The keys that decrypt, and the one that encrypts. Threads may share it.
+    """The keys that decrypt, by id (at most 255 bytes of UTF-8), and the one that encrypts. Threads may share it.
 
-    Args:
-        keys: Key id (at most 255 bytes of UTF-8) to 32 bytes of key.
-        current: The id of the key that new values are encrypted with.
-        reload: Gives the keyring as it is now, for a process that started before the keys changed.
+    `reload` gives the keyring as it is now, for a process that started before the keys changed.
 
     Raises:
         ConfigurationError: A key does not have 32 bytes, or the current one is not among them.
@@ -146,11 +143,7 @@ class Keyring:
 
     @staticmethod
     def key_id(ciphertext: bytes, place: Place) -> str:
-        """Return the id of the key that a ciphertext needs.
-
-        Raises:
-            UndecryptableError: It is no ciphertext of ours, or is cut off.
-        """
+        """Return the id of the key that a ciphertext needs; UndecryptableError if it is none of ours."""
         if len(ciphertext) < 2 or ciphertext[0] != VERSION:
             raise UndecryptableError(f"{place} is not a ciphertext of ours")
         if len(ciphertext) < 2 + ciphertext[1] + NONCE_BYTES + TAG_BYTES:

@@ -1,6 +1,8 @@
 """Access to PostgreSQL: URLs and engines."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from select import POLLIN, poll
 from typing import Any
@@ -172,6 +174,18 @@ def open_engine(
 
     event.listen(engine, "checkout", _refuse_closed)
     return engine
+
+
+@contextmanager
+def engine_on(
+    url: URL | str, pool_size: int = 1, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS
+) -> Iterator[Engine]:
+    """Yield an engine, and close its connections when the body ends; see `open_engine`."""
+    engine = open_engine(url, pool_size, statement_seconds)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:

@@ -137,9 +137,7 @@ def state_of(error: BaseException) -> str:
 def explain(error: BaseException, place: Place | None = None) -> str | None:
     """Return what is wrong and the remedy, as 'what is wrong: the remedy'; None if it can only be a defect of ours.
 
-    Args:
-        error: What was raised.
-        place: Where; left out, where an engine of `sivera.database` met it.
+    An engine of `sivera.database` adds the place to its errors.
     """
     if not isinstance(error, DBAPIError):
         return None

@@ -56,13 +56,7 @@ class ThrottleScope(StrEnum):
 
 
 class PlatformError(SiveraError):
-    """A call to a platform failed.
-
-    Args:
-        platform: The platform that was called.
-        message: A sentence for a person, without URLs or secrets.
-        code: The platform's own error code, if it sent one.
-    """
+    """A call to a platform failed. The message is a sentence without URLs or secrets, the code the platform's own."""
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None) -> None:
         self.platform = platform

@@ -80,11 +80,7 @@ def generate_secret() -> SecretStr:
 
 
 def check_secret(secret: SecretStr) -> None:
-    """Check the secret of a webhook.
-
-    Raises:
-        ValueError: It is not one; the message does not show it.
-    """
+    """Raise ValueError, without the secret, if it is not one of a webhook."""
     text = secret.get_secret_value()
     try:
         length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
@@ -95,11 +91,7 @@ def check_secret(secret: SecretStr) -> None:
 
 
 def check_url(url: str) -> None:
-    """Check that messages can be sent to a URL.
-
-    Raises:
-        ValueError: They cannot; the message does not show the URL.
-    """
+    """Raise ValueError, without the URL, if no message can be sent to it."""
     try:
         parts = urlsplit(url)
         is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -26,11 +26,7 @@ class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
 
 
 def open_place(url: str, options: Mapping[str, Any]) -> DirFileSystem:
-    """Return a file system whose root is the place of a URL.
-
-    Raises:
-        ImportError, TypeError, ValueError: The kind of URL is unknown here, or the options do not fit.
-    """
+    """Return a file system at a URL; ImportError, TypeError or ValueError if fsspec cannot open it."""
     filesystem, root = url_to_fs(url, **options)
     if isinstance(filesystem, LocalFileSystem):
         filesystem = PrivateFileSystem(**options)

@@ -15,21 +15,16 @@ class OfPlatform(Protocol):
     @property
     def platform(self) -> PlatformName | None:
         """The platform; None if the work calls none."""
-        ...
 
 
 ItemT = TypeVar("ItemT", bound=OfPlatform)
 
 
 class WorkQueue(Generic[ItemT]):
-    """The items that a run has not taken yet. Not for several threads.
+    """The items that a run has not taken yet, in the order in which to take them. Not for several threads.
 
-    Args:
-        items: In the order in which to take them.
-        breaker: Says which platforms want no calls now.
-        share: The most items of one platform that are out at once while other platforms can be called. A slow or
-            silent platform must not occupy every thread.
-        monotonic: A clock in seconds that never goes back.
+    At most `share` items of one platform are out at once while others can be called: a slow or silent platform must not
+    occupy every thread.
     """
 
     def __init__(

@@ -8,14 +8,9 @@ from sivera.errors import ConfigurationError
 
 
 def read_secret_file(path: Path, named: str) -> SecretStr:
-    """Read a file that holds one secret; white space around it is ignored.
+    """Read a file that holds one secret; ConfigurationError, which calls it `named`, if it cannot be read or is empty.
 
-    Args:
-        path: The file. Messages do not show it: somebody may have put the secret itself there.
-        named: What the message calls the file.
-
-    Raises:
-        ConfigurationError: It cannot be read, or is empty.
+    Messages do not show the path: somebody may have put the secret itself there.
     """
     try:
         secret = path.read_text(encoding="utf-8").strip()

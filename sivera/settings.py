@@ -67,11 +67,7 @@ UNSAVED_VARIABLES = frozenset(
 
 
 def read_daily_calls() -> dict[PlatformName, int]:
-    """Return how many calls a day each platform with such a quota grants our application.
-
-    Raises:
-        ConfigurationError: The variable does not fit.
-    """
+    """Return each platform's calls a day for our application; ConfigurationError if the variable is wrong."""
     try:
         return QuotaSettings().daily_calls
     except (SettingsError, ValidationError):
@@ -81,11 +77,7 @@ def read_daily_calls() -> dict[PlatformName, int]:
 
 
 def read_settings() -> Settings:
-    """Read the settings.
-
-    Raises:
-        ConfigurationError: One of them will not do.
-    """
+    """Read the settings; ConfigurationError names one that will not do."""
     try:
         return Settings()
     except ValidationError as error:

@@ -43,14 +43,8 @@ def upsert(
     """Return the statement that inserts new rows of an account and updates those that differ.
 
     It takes `account_id`, `rows`, `given` and `now`. For each row that it wrote it returns whether the row is new
-    (`inserted`).
-
-    Args:
-        model: The table; its primary key is `account_id` and the columns of `key`.
-        key: The natural key within the account.
-        columns: The columns in `rows`, key included.
-        given: Columns with one value for all rows, each a bind parameter of its name.
-        returning: Further columns to return of each written row.
+    (`inserted`), and the columns `returning`. The primary key is `account_id` and the `key`; `columns`, which include
+    the key, are in `rows`; those of `given` have one value for all rows, each a bind parameter of its name.
     """
     table = model.__table__
     assert isinstance(table, Table)  # noqa: S101 - tells the type checker what every mapped class has

@@ -51,12 +51,7 @@ _results: dict[UUID, dict[str, Any]] = {}
 def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:
     """Say what the current run did: now in the log, and outside once the run has ended.
 
-    Args:
-        job: The job's name.
-        success: Whether the run did everything it should.
-        processed: How many things it processed, including those that failed.
-        failed: How many of them failed.
-        more: More values for the payload, as JSON; never a secret.
+    `processed` includes what `failed`. `more` are values for the payload, as JSON; never a secret.
     """
     figures = {name: value for name, value in more.items() if isinstance(value, str | int)}
     level = logging.INFO if success else logging.WARNING

@@ -41,13 +41,8 @@ def emit(
 ) -> None:
     """Send one event to the Prefect server. If the server does not take it, log a warning.
 
-    Args:
-        name: Its name, such as `sivera.alert.opened`.
-        resource: Labels of what it is about; `prefect.resource.id` is one of them.
-        payload: What it says, as JSON; never a secret.
-        related: Id and role of each related resource.
-        event_id: The server stores an event of one id once.
-        occurred: When it happened; by default now.
+    `resource` has the labels of what it is about, `prefect.resource.id` among them; `related` the id and role of each
+    related resource; `payload` no secret. The server stores an event of one id once.
     """
     # Not by `emit_event`: that only queues an event, and a process that is being ended loses the queue.
     event = Event(

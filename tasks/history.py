@@ -1,20 +1,13 @@
 """The history of scheduled times and runs, read from the Prefect server."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterExpectedStartTime,
-)
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from pydantic import TypeAdapter
 
@@ -23,10 +16,7 @@ from blocks.server import connect
 from sivera.clock import utc_now
 from sivera.history.rules import Occurrence, Run, Schedule, history
 from sivera.links import hide_credentials
-from tasks.job_runs import deployed_flows
-
-PAGE = 200
-"""The most runs that the server lists at once."""
+from tasks.job_runs import all_runs, deployed_flows
 
 CHUNK = timedelta(hours=12)
 """Prefect computes at most 1,000 times at once, and a cron schedule has at most one a minute."""
@@ -41,10 +31,6 @@ def read_history(since: datetime, now: datetime | None = None) -> list[Occurrenc
 
     Times before a schedule's last change are left out if they have no run: nobody knows whether it was active then.
 
-    Args:
-        since: The earliest time.
-        now: The latest time; by default this machine's time.
-
     Raises:
         ConfigurationError: The Prefect server does not answer.
     """
@@ -54,7 +40,7 @@ def read_history(since: datetime, now: datetime | None = None) -> list[Occurrenc
         deployments = {each.id: each for each in our_deployments(client) if each.flow_id in jobs}
         runs = [
             _to_run(run, deployments[run.deployment_id], jobs)
-            for run in _runs_between(client, list(deployments), since, now)
+            for run in all_runs(client, _runs_between(list(deployments), since, now))
             if run.deployment_id
         ]
     schedules = [
@@ -73,23 +59,13 @@ def read_history(since: datetime, now: datetime | None = None) -> list[Occurrenc
 
 
 def read_jobs() -> set[str]:
-    """Return the names of the jobs that are deployed.
-
-    Raises:
-        ConfigurationError: The Prefect server does not answer.
-    """
+    """Return the names of the deployed jobs; ConfigurationError if the Prefect server is away."""
     with connect() as client:
         return {flow.name for flow in deployed_flows(client)}
 
 
 def times_between(schedule: Any, since: datetime, until: datetime) -> list[datetime]:
-    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code.
-
-    Args:
-        schedule: A schedule of Prefect's client or server.
-        since: The first moment.
-        until: The moment after the last.
-    """
+    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code."""
     rule = ServerSchedule.validate_python(schedule.model_dump())
     times: set[datetime] = set()
     begin = since
@@ -100,18 +76,9 @@ def times_between(schedule: Any, since: datetime, until: datetime) -> list[datet
     return sorted(when for when in times if since <= when < until)
 
 
-def _runs_between(
-    client: SyncPrefectClient, deployment_ids: list[UUID], since: datetime, until: datetime
-) -> Iterator[FlowRun]:
-    wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=deployment_ids),
-        expected_start_time=FlowRunFilterExpectedStartTime(after_=since, before_=until),
-    )
-    offset = 0
-    # Several runs can have the same time; only the id puts them in one order on every page.
-    while page := client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=offset):
-        yield from page
-        offset += len(page)
+def _runs_between(deployment_ids: list[UUID], since: datetime, until: datetime) -> FlowRunFilter:
+    times = {"after_": since, "before_": until}
+    return FlowRunFilter.model_validate({"deployment_id": {"any_": deployment_ids}, "expected_start_time": times})
 
 
 def _to_run(run: FlowRun, deployment: DeploymentResponse, jobs: dict[UUID, str]) -> Run:

@@ -46,16 +46,10 @@ def job(
 ) -> Callable[[Callable[[OptionsT], State]], Flow[[OptionsT], State]]:
     """Make a flow of a function that does a job's work and returns the run's final state.
 
-    A run is named after the job, the time when it was due (UTC) and its options: `sync-campaigns 14:00 incremental`. It
-    holds the job's locks while it works, and ends Cancelled if another run holds one. How it ended is announced.
-
-    Args:
-        name: The job's name.
-        timeout_seconds: The backstop. A run stops by itself at its options' deadline, which is earlier.
-        locks: The global concurrency limits that a run with these options holds; by default one named after the job.
-        words: The words that tell a run with these options apart from others.
-        threads: How many tasks run at the same time.
-        skip: Returns the state with which a run ends early if its work is no longer needed, else None.
+    A run is named after the job, the time when it was due (UTC) and the `words` of its options: `sync-campaigns 14:00
+    incremental`. It holds the job's locks (by default one named after the job) while it works, and ends Cancelled if
+    another run holds one. How it ended is announced. A run stops by itself at its options' deadline: the timeout is the
+    backstop. If its work is no longer needed, `skip` returns the state with which it ends early.
     """
 
     def run_name() -> str:

@@ -1,7 +1,6 @@
 """The runs of our jobs, read from the Prefect server."""
 
 from collections.abc import Iterator, Sequence
-from itertools import count
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -9,12 +8,10 @@ from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRun
 from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
+from blocks.deployments import PAGE
 from blocks.names import TAG
 from sivera.history.rules import SEE
 from sivera.metrics.rules import JobRun, JobRuns, JobStatus, Window
-
-PAGE = 200
-"""The most that the server lists at once."""
 
 SCHEDULED, WENT = ("SCHEDULED",), ("COMPLETED", "FAILED", "CRASHED")
 ENDED = (*WENT, "CANCELLED")
@@ -26,14 +23,10 @@ def in_state(types: Sequence[str]) -> FlowRunFilterState:
 
 
 def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
-    """Return our jobs, and the runs of our deployments that ended within a window.
-
-    Raises:
-        httpx.HTTPError: The Prefect server does not answer, or fails.
-    """
+    """Return our jobs, and their runs that ended within a window; httpx.HTTPError if the server fails."""
     names: dict[UUID, str] = {}
     found = []
-    for run in _list(client, window):
+    for run in all_runs(client, our_runs(ENDED, end_time={"after_": window.since, "before_": window.until})):
         if run.end_time is not None and window.has(run.end_time):
             if run.flow_id not in names:
                 names[run.flow_id] = client.read_flow(run.flow_id).name
@@ -42,11 +35,7 @@ def ended_runs(client: SyncPrefectClient, window: Window) -> JobRuns:
 
 
 def job_statuses(client: SyncPrefectClient) -> tuple[JobStatus, ...]:
-    """Return the status of each deployed job, sorted by name.
-
-    Raises:
-        httpx.HTTPError: The Prefect server does not answer, or fails.
-    """
+    """Return the status of each deployed job, by name; httpx.HTTPError if the server fails."""
     return tuple(_status(client, flow) for flow in deployed_flows(client))
 
 
@@ -60,7 +49,7 @@ def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
     of_flow = FlowFilter.model_validate({"id": {"any_": [flow.id]}})
 
     def first(states: Sequence[str], sort: FlowRunSort) -> FlowRun | None:
-        found = client.read_flow_runs(flow_filter=of_flow, flow_run_filter=_ours(states), sort=sort, limit=1)
+        found = client.read_flow_runs(flow_filter=of_flow, flow_run_filter=our_runs(states), sort=sort, limit=1)
         return found[0] if found else None
 
     last = first(WENT, FlowRunSort.END_TIME_DESC)
@@ -87,17 +76,16 @@ def to_job_run(job: str, run: FlowRun) -> JobRun:
     )
 
 
-def _list(client: SyncPrefectClient, window: Window) -> Iterator[FlowRun]:
-    wanted = _ours(ENDED, end_time={"after_": window.since, "before_": window.until})
-    for page in count():
-        found = client.read_flow_runs(
-            flow_run_filter=wanted, sort=FlowRunSort.END_TIME_DESC, limit=PAGE, offset=PAGE * page
-        )
-        yield from found
-        if len(found) < PAGE:
-            return
+def all_runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[FlowRun]:
+    """Yield the runs that a filter selects, however many there are."""
+    offset = 0
+    # Several runs can have the same time; only the id puts them in one order on every page.
+    while page := client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=offset):
+        yield from page
+        offset += len(page)
 
 
-def _ours(states: Sequence[str], **more: object) -> FlowRunFilter:
+def our_runs(states: Sequence[str], **more: object) -> FlowRunFilter:
+    """Return the filter of our deployments' runs in a state of one of these types; `more` are its other fields."""
     wanted = {"tags": {"all_": [TAG]}, "state": {"type": {"any_": states}}}
     return FlowRunFilter.model_validate({**wanted, **more})

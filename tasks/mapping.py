@@ -51,15 +51,12 @@ class Tally(Protocol[ItemT_contra]):
 
         Return the seconds after which this run should try the item again, or None if it should not.
         """
-        ...
 
 
 class Recorder:
     """Knows how far the Prefect server is behind in recording task runs.
 
-    Args:
-        count: Asks the server how many task runs it has recorded.
-        monotonic: A clock in seconds that never goes back.
+    `count` asks the server how many task runs it has recorded.
     """
 
     def __init__(self, count: Callable[[], int], monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -110,17 +107,11 @@ def work_off(
     until: float,
     **constants: object,
 ) -> None:
-    """Map a task over items and add up the results, with the job's progress in the UI.
+    """Map a task over items, in their order, and add up the results, with the job's progress in the UI.
 
-    Args:
-        job: The job's name.
-        task: Takes an item as its first parameter, and the constants.
-        items: In the order in which to take them.
-        tally: Takes the result of each.
-        threads: The flow's. At most half as many items of one platform run while other platforms can be called.
-        at_once: The most items that are mapped and have not ended.
-        until: The monotonic time after which no item begins.
-        constants: The task's other parameters.
+    The task takes an item and the `constants`. At most `at_once` items are mapped and have not ended, and none begins
+    after the monotonic time `until`. At most half as many items of one platform run as the flow has `threads`, while
+    other platforms can be called.
     """
     queue = WorkQueue(items, resources.breaker(), share=threads // 2)
     progress = Progress(job, total=len(items))

@@ -24,7 +24,6 @@ class Summary(Protocol):
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        ...
 
 
 SummaryT = TypeVar("SummaryT", bound=Summary)
@@ -37,15 +36,9 @@ def show_summary(
     page: Callable[[str, SummaryT, list[str]], str],
     charts: Callable[[Session], list[str]] | None,
 ) -> None:
-    """Show what a run did as a page with its figures and charts.
+    """Show what a run did as a page with its figures, and with charts if there are any.
 
     A flow calls it with `return_state`: a chart that cannot be drawn leaves a red task, not a red run.
-
-    Args:
-        job: The job's name.
-        summary: What the run did.
-        page: Writes the page from the job's name, the summary and the charts.
-        charts: Draws the charts from the database; None for a page without.
     """
     drawn: list[str] = []
     try:
@@ -60,14 +53,9 @@ def show_summary(
 def show_table(
     key: str, description: str, rows: Sequence[Mapping[str, object]], *, all_of_them: str = "", if_changed: bool = False
 ) -> None:
-    """Show the first rows of a table, and say how many there are.
+    """Show the first rows of a table as the artifact `key`, and say how many there are.
 
-    Args:
-        key: The artifact's name.
-        description: What the table shows; a sentence.
-        rows: All rows.
-        all_of_them: The command that prints all of them.
-        if_changed: Only if the rows differ from those that are shown already.
+    The command `all_of_them` prints all. With `if_changed`, rows that are shown already are not shown again.
     """
     shown = [dict(row) for row in rows[:MOST_ROWS]]
     if if_changed and _is_shown(key, shown):

@@ -25,12 +25,7 @@ def single_attempt(seconds: float = SERVER_SECONDS) -> Iterator[None]:
 
 
 class Progress:
-    """A progress artifact named after its job.
-
-    Args:
-        job: The job's name.
-        total: The number of steps.
-    """
+    """A progress artifact named after its job, of so many steps."""
 
     def __init__(self, job: str, total: int) -> None:
         self._total = max(total, 1)

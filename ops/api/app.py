@@ -30,7 +30,7 @@ from ops.api.jobs import Job
 from ops.api.openapi import describe
 from ops.api.runs import Runs, to_run
 from sivera.clock import read_clock
-from sivera.database import open_engine
+from sivera.database import engine_on
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.metrics.exposition import CONTENT_TYPE, to_text
@@ -183,15 +183,12 @@ def _read_query(job: Job, request: Request) -> dict[str, str | list[str]]:
 
 def _read_figures(url: URL) -> bytes:
     """Return the last collection in Prometheus' text format."""
-    engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
     try:
-        with Session(engine) as session:
+        with engine_on(url, statement_seconds=STATEMENT_SECONDS) as engine, Session(engine) as session:
             return to_text(read_latest(session), read_clock(session))
     except SQLAlchemyError as error:
         said = sentence(error)
         raise unavailable(f"{said[0].upper()}{said[1:]}.") from None
-    finally:
-        engine.dispose()
 
 
 def _to_json(body: Value, status: int = 200) -> JSONResponse:

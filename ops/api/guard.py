@@ -30,11 +30,7 @@ class SecretKeeper:
         self._found: CronSecret | str = ""
 
     async def secret(self) -> CronSecret:
-        """Return the secret.
-
-        Raises:
-            RefusedError: The secret is missing or invalid, or the Prefect server does not answer. Nothing matches then.
-        """
+        """Return the secret; RefusedError if it is missing or invalid, or the Prefect server is away."""
         async with self._lock:
             if time.monotonic() - self._read_at > self._fresh_seconds:
                 self._found = await self._read()

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from blocks.database import aload_database_url
 from ops.api.answers import unavailable
-from sivera.database import check_writes, open_engine
+from sivera.database import check_writes, engine_on
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 
@@ -59,8 +59,5 @@ class DatabaseHealth:
 
 
 def _check(url: URL) -> None:
-    engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
-    try:
+    with engine_on(url, statement_seconds=STATEMENT_SECONDS) as engine:
         check_writes(engine)
-    finally:
-        engine.dispose()

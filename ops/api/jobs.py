@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from prefect.flows import Flow
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from ops.timetable import read_timetable
+from sivera.values import Value
 
 MAIN_DEPLOYMENT = "all"
 OPTIONS = "options"
@@ -27,10 +28,8 @@ WAIT = Field(
 )
 
 
-class NoOptions(BaseModel):
+class NoOptions(Value):
     """The options of a job that has none."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)

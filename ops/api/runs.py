@@ -12,29 +12,16 @@ from uuid import uuid4
 
 import httpx
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterNextScheduledStartTime,
-)
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
+from blocks.deployments import PAGE
 from blocks.server import links
-from ops.api.answers import (
-    Finished,
-    JobEntry,
-    RefusedError,
-    Result,
-    Run,
-    ScheduleEntry,
-    Started,
-    refusing_misfits,
-)
+from ops.api.answers import Finished, JobEntry, RefusedError, Result, Run, ScheduleEntry, Started, refusing_misfits
 from ops.api.jobs import OPTIONS, Job
-from ops.stack.runs import PAGE, UNDER_WAY, is_kept_out
+from ops.stack.runs import UNDER_WAY, is_kept_out
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE
 from tasks.job_runs import SCHEDULED, WENT, in_state
@@ -85,11 +72,7 @@ class Runs:
         return run
 
     async def wait(self, job: Job, run: FlowRun, seconds: float) -> Started | Finished:
-        """Wait until a run ends, but no longer than this many seconds.
-
-        Raises:
-            RefusedError: The run was cancelled because the job is running already.
-        """
+        """Wait for the end of a run, this long at most; RefusedError if it was cancelled for another one."""
         until = time.monotonic() + seconds
         while not (run.state and run.state.is_final()):
             rest = until - time.monotonic()
@@ -151,10 +134,10 @@ class Runs:
     async def _refuse_if_running(self, job: Job) -> None:
         # A run that is due counts as well: the server would cancel the one of the two that a worker takes second.
         # The margin allows for a server's clock that is ahead of ours.
-        due = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + CLOCK_MARGIN)
+        due = {"before_": datetime.now(UTC) + CLOCK_MARGIN}
         for wanted in (
             FlowRunFilter(state=UNDER_WAY),
-            FlowRunFilter(state=in_state(SCHEDULED), next_scheduled_start_time=due),
+            FlowRunFilter.model_validate({"state": in_state(SCHEDULED), "next_scheduled_start_time": due}),
         ):
             if found := await self._client.read_flow_runs(flow_filter=_flow(job), flow_run_filter=wanted, limit=1):
                 raise _overlap(found[0])
@@ -184,7 +167,7 @@ def to_run(run: FlowRun) -> Run:
 
 
 def _flow(job: Job) -> FlowFilter:
-    return FlowFilter(name=FlowFilterName(any_=[job.name]))
+    return FlowFilter.model_validate({"name": {"any_": [job.name]}})
 
 
 def _overlap(run: FlowRun) -> RefusedError:

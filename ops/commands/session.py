@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ops.stack.folder import DATABASE_URL_FILE
 from ops.stack.prefect_server import use_running_stack
-from sivera.database import check, open_engine, parse_url
+from sivera.database import check, engine_on, parse_url
 from sivera.errors import ConfigurationError
 
 
@@ -32,13 +32,10 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 @contextmanager
 def open_session() -> Iterator[Session]:
     """Yield a session on the database of SIVERA_DATABASE_URL, else of the stack that runs here, else of the block."""
-    engine = open_engine(_find_url(), pool_size=1)
-    try:
+    with engine_on(_find_url()) as engine:
         check(engine)
         with Session(engine) as session:
             yield session
-    finally:
-        engine.dispose()
 
 
 def _find_url() -> URL:
@@ -63,11 +60,7 @@ def open_resources() -> Iterator[Engine]:
 
 
 def confirm(word: str, *, yes: bool) -> None:
-    """Go on if the caller has said yes, or a person at the terminal types this word.
-
-    Raises:
-        ConfigurationError: Nobody confirmed it.
-    """
+    """Raise ConfigurationError unless the caller says yes, or a person at the terminal types this word."""
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():

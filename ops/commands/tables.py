@@ -16,14 +16,7 @@ PIPE_WIDTH = 10_000
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str, notes: Sequence[str] = ()) -> None:
-    """Print rows below their column names, then the notes, a line each.
-
-    Args:
-        columns: Their names.
-        rows: A text for each column.
-        empty: The sentence to print if there are no rows.
-        notes: Remarks on single rows.
-    """
+    """Print rows below their column names, or the sentence `empty`; then the notes on single rows, a line each."""
     # Names come from the platforms: they must not act as markup, emoji or commands of the terminal.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
     # With a height, since rich else takes every plain terminal to be 80 wide.

@@ -12,13 +12,12 @@ from ops.commands.session import Flag, confirm, open_resources, open_session
 from ops.commands.tables import print_table, say
 from sivera.accounts import queries as team_queries
 from sivera.backups.options import BackupOptions
-from sivera.clock import utc_now
+from sivera.clock import find_zone, utc_now
 from sivera.errors import ConfigurationError
 from sivera.grants.rules import DISCONNECTED
 from sivera.platforms.base import PlatformClient
-from sivera.reports.rules import find_zone, folder
+from sivera.reports.rules import folder
 from sivera.teams import queries
-from sivera.teams.deleting import delete_team, let_go
 from sivera.values import PlatformName
 
 teams = App(name="teams")
@@ -103,6 +102,7 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
     """
     from blocks.names import REPORTS  # noqa: PLC0415
     from blocks.storage import load_storage  # noqa: PLC0415
+    from sivera.teams.deleting import delete_team, let_go  # noqa: PLC0415
     from tasks.grants import client, renewal_dependencies  # noqa: PLC0415
 
     with open_resources() as engine:

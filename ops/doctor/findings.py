@@ -82,10 +82,7 @@ def few(items: Sequence[object]) -> str:
 class Installation:
     """What the checks look at. Those of the Prefect server and of the database open what later checks use.
 
-    Args:
-        now: This machine's clock.
-        folder: Where the local stack keeps its data.
-        timetable_path: Another file than the package's prefect.yaml.
+    `folder` is where the local stack keeps its data. `timetable_path` is for another file than the package's.
     """
 
     now: Callable[[], datetime] = utc_now

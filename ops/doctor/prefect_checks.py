@@ -9,11 +9,6 @@ from importlib.metadata import requires
 import httpx
 from packaging.requirements import Requirement
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterNextScheduledStartTime,
-    FlowRunFilterTags,
-)
 from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
@@ -27,8 +22,9 @@ from prefect.settings import (
 from blocks.alert_channels import CHANNEL_TYPES, document_name
 from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import load_cron_secret
+from blocks.deployments import PAGE
 from blocks.monitoring import DeadMansPing, ResultWebhook
-from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, TAG, WORK_POOL
+from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, WORK_POOL
 from blocks.server import BlockMissingError, connect, load
 from blocks.storage import STORAGES, load_storage
 from ops.deploy import differences, switched_off
@@ -40,7 +36,7 @@ from sivera.errors import ConfigurationError
 from sivera.links import without_credentials
 from sivera.metrics.rules import COMPLETED
 from sivera.units import duration
-from tasks.job_runs import PAGE, SCHEDULED, in_state, job_statuses
+from tasks.job_runs import SCHEDULED, job_statuses, our_runs
 
 LATE = timedelta(seconds=60)
 """A worker looks for runs every ten seconds at the latest."""
@@ -192,11 +188,7 @@ def check_runs(installation: Installation) -> Finding:
     now = installation.now()
     statuses = job_statuses(installation.client)
     failed = {job.name: job.message for job in statuses if job.last and job.last.outcome != COMPLETED}
-    due = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[TAG]),
-        state=in_state(SCHEDULED),
-        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=now - LATE),
-    )
+    due = our_runs(SCHEDULED, next_scheduled_start_time={"before_": now - LATE})
     late = installation.client.read_flow_runs(flow_run_filter=due, limit=PAGE)
     wrong, remedies = [], []
     if failed:

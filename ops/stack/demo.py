@@ -27,7 +27,7 @@ from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.crypto import Keyring
-from sivera.database import open_engine
+from sivera.database import engine_on
 from sivera.grants.connecting import connect
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
@@ -177,13 +177,11 @@ def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, account
     ]
     httpx.post(f"{sandbox}/control/tell_stories", timeout=SANDBOX_SECONDS).raise_for_status()
     clients = {platform: open_client(platform, app) for platform, app in apps.items()}
-    engine = open_engine(url)
-    with ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
+    with engine_on(url, CONNECTIONS_AT_ONCE) as engine, ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
         connecting = [
             pool.submit(connect, engine, keyring, clients[platform], team=team, tokens=tokens)
             for platform, team, tokens in grants
         ]
-    engine.dispose()
     for connection in connecting:
         connection.result()
 
@@ -215,10 +213,8 @@ def _sync(stack: Stack, url: URL, expected: int, steps: Steps) -> "tuple[FlowRun
     message = run.state.message if run.state else None
     steps.say(f"{waited.total_seconds():6.1f} s  The worker takes up {DEPLOYMENT} and starts its process")
     steps.say(f"{run.total_run_time.total_seconds():6.1f} s  The run: {run.state_name}, {message}")
-    engine = open_engine(url)
-    with Session(engine) as session:
+    with engine_on(url) as engine, Session(engine) as session:
         summary = read_summary(session, run.id)
-    engine.dispose()
     if summary is None:
         raise StackError(
             f"{DEPLOYMENT} ended {run.state_name} before it had a result ({message}): see the run '{run.name}' in the "

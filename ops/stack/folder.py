@@ -52,11 +52,7 @@ class Folder:
 
 @contextmanager
 def own_folder(path: Path = FOLDER) -> Iterator[Folder]:
-    """Make the folder, if need be, and keep every other stack out of it.
-
-    Raises:
-        StackError: Another stack runs in it, or it cannot be made.
-    """
+    """Make the folder and keep every other stack out; StackError if one is in it, or it cannot be made."""
     path = path.absolute()
     try:
         for folder in (*reversed(path.parents), path, path / "logs", path / "prefect"):

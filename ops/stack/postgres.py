@@ -49,11 +49,7 @@ class Postgres:
 
 @contextmanager
 def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[Postgres]:
-    """Run PostgreSQL with a database, both made on first use.
-
-    Raises:
-        StackError: It does not start; the message holds the end of its log.
-    """
+    """Run PostgreSQL with a database, both made on first use; StackError, with its log's end, if it fails."""
     binaries = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     user = _system_user(folder.path, binaries)
     data = folder.path / "postgres"

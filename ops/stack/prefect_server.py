@@ -174,12 +174,9 @@ def use_server(client: Mapping[str, str]) -> None:
 
 
 def use_running_stack() -> Path | None:
-    """Let this process talk to the server of the stack that runs here, be it of `sivera up` or of `sivera demo`.
+    """Let this process talk to the server of the stack that runs here, if one does, and return that stack's folder.
 
-    Does nothing where PREFECT_API_URL is set, or where none runs. Call it before prefect is imported.
-
-    Returns:
-        The folder of that stack.
+    Does nothing where PREFECT_API_URL is set. Call it before prefect is imported.
     """
     os.environ.update(CLIENT)
     running = next(filter(is_running, (FOLDER, DEMO_FOLDER)), None)
@@ -197,11 +194,7 @@ def use_running_stack() -> Path | None:
 
 
 def check_given_server(url: str) -> None:
-    """Check that something answers where a Prefect server that is not ours should be.
-
-    Raises:
-        ConfigurationError: Nothing does.
-    """
+    """Raise ConfigurationError unless something answers where a Prefect server that is not ours should be."""
     try:
         httpx.get(f"{url.rstrip('/')}/health", timeout=CHECK_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -42,11 +42,7 @@ class Child:
             raise StackError(f"{self.name} ended with exit code {code}. {self._tail()}")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return once `ready()` is true.
-
-        Raises:
-            StackError: The child ended before, or is not ready in time.
-        """
+        """Return once `ready()` is true; StackError if the child ends before, or is not ready in time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.check()
@@ -77,17 +73,11 @@ def child_process(
     held: Sequence[int] = (),
     directory: Path | None = None,
 ) -> Iterator[Child]:
-    """Run a command until the context ends, or we do; see `ops.stack.child` for how.
+    """Run a command until the context ends, or we do; see `ops.stack.child` for how. It may hold no secrets.
 
-    Args:
-        name: What a person calls it.
-        command: The program and its arguments. No secrets: every user of the machine can read them.
-        log: Where its output goes; the log of the time before is kept beside it, ending in `.1`.
-        environment: All of its environment variables; None passes on ours.
-        user: The user to run it as; only root can ask for one.
-        stop_signal: What makes it end in good order.
-        directory: Where it runs; None for where we are.
-        held: File descriptors, such as of a lock, that stay open until the last descendant has ended.
+    Its output goes to `log`; the log of the time before is kept beside it, ending in `.1`. Without an `environment` it
+    has ours. Only root can ask for another `user`. `stop_signal` makes it end in good order. The file descriptors
+    `held`, such as of a lock, stay open until the last descendant has ended.
     """
     shim = Path(__file__).with_name("child.py")
     arguments = ["--signal", stop_signal.name.removeprefix("SIG"), "--grace", str(GRACE_SECONDS)]
@@ -98,12 +88,7 @@ def child_process(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Its log and what it reads are UTF-8, whatever the terminal is.
-            env={
-                **(os.environ if environment is None else environment),
-                "PYTHONUTF8": "1",
-                "PYTHONIOENCODING": "utf-8",
-            },
+            env={**(os.environ if environment is None else environment), **UTF8},
             cwd=directory,
             start_new_session=True,  # Ctrl-C at a terminal must reach us alone: the order of the end is ours
             pass_fds=held,

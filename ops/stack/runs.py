@@ -6,43 +6,30 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterId,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import FlowFilter, FlowFilterId, FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from blocks.deployments import PAGE
 from blocks.server import connect
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE
-
-PAGE = 200
-"""The most that the server lists at once."""
+from tasks.job_runs import in_state
 
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
 
-UNDER_WAY = FlowRunFilterState(
-    type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
-)
+UNDER_WAY = in_state(("RUNNING", "PENDING", "CANCELLING"))
 
 Watch = Callable[[FlowRun, int], None]
 
 
 def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch) -> FlowRun:
-    """Run a deployment through a worker, and return the run once it has ended, however it has.
+    """Run a deployment ('flow/deployment') through a worker, and return the run once it has ended, however it has.
 
-    If a scheduled run is under way, wait for it and try again.
-
-    Args:
-        name: The deployment, as 'flow/deployment'.
-        parameters: Those of the flow that differ from the deployment's.
-        watch: Called now and then with the run and the number of its tasks that have ended; an exception ends the wait.
+    If a scheduled run is under way, wait for it and try again. `watch` is called now and then with the run and the
+    number of its tasks that have ended; an exception of it ends the wait.
 
     Raises:
         ConfigurationError: There is no such deployment, or the Prefect server does not answer.
@@ -74,9 +61,6 @@ def put_to_rest(client: SyncPrefectClient) -> None:
     """Set the runs that an earlier start of the stack left running to Crashed, and free the slots that they held.
 
     Their processes ended with the stack. Without this, the next run would be kept out for a minute or two.
-
-    Args:
-        client: A client of a server for which no flow is running.
     """
     while runs := client.read_flow_runs(flow_run_filter=FlowRunFilter(state=UNDER_WAY)):
         for run in runs:

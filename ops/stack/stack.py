@@ -35,7 +35,7 @@ from ops.stack.prefect_server import (
     use_server,
 )
 from ops.stack.processes import Child, answers, child_process, free_port
-from sivera.database import open_engine, parse_url
+from sivera.database import engine_on, parse_url
 from sivera.errors import ConfigurationError
 from sivera.settings import PUBLIC_URL
 
@@ -64,13 +64,7 @@ class HttpApi:
 
 
 class Stack:
-    """What runs until `open_stack` ends, the last started first.
-
-    Args:
-        folder: Where it keeps its data and logs.
-        resources: What ends it.
-        say: Tells a person a line.
-    """
+    """What runs until `open_stack` ends, the last started first. `say` tells a person a line."""
 
     def __init__(self, folder: Folder, resources: ExitStack, say: Callable[[str], None]) -> None:
         self.folder, self._say = folder, say
@@ -140,7 +134,7 @@ class Stack:
     def start_sandbox(self) -> str:
         """Start a sandbox without any grant and return its base URL."""
         port = self._enter(free_port(SANDBOX_PORT, self._say))
-        child = self._start("the sandbox", "sandbox", ["-m", "sandbox", "--port", str(port), "--grants", "0"])
+        child = self._start("the sandbox", "sandbox", ["-m", "sandbox", str(port)])
         url = f"http://127.0.0.1:{port}"
         child.wait_until(lambda: answers(f"{url}/control/calls", method="POST"), SANDBOX_START_SECONDS)
         return url
@@ -175,11 +169,7 @@ class Stack:
 
 @contextmanager
 def open_stack(path: Path, say: Callable[[str], None]) -> Iterator[Stack]:
-    """Open a folder for a stack; all that is started ends with the context, and also when this process is killed.
-
-    Raises:
-        StackError: Another stack runs there, or the folder cannot be made.
-    """
+    """Open a folder for a stack. All that is started ends with the context, also if this process is killed."""
     with own_folder(path) as folder, ExitStack() as resources:
         yield Stack(folder, resources, say)
 
@@ -220,8 +210,5 @@ def prepare_database(url: URL) -> None:
     """Migrate a database."""
     from sivera.migrating import migrate  # noqa: PLC0415 - Alembic
 
-    engine = open_engine(url)
-    try:
+    with engine_on(url) as engine:
         migrate(engine)
-    finally:
-        engine.dispose()

@@ -4,16 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sivera.alerts.conditions import (
-    REMEDIES,
-    BrokenGrant,
-    Condition,
-    EndingGrant,
-    Kind,
-    StaleAccount,
-    sentence,
-    short,
-)
+from sivera.alerts.conditions import REMEDIES, BrokenGrant, Condition, EndingGrant, Kind, StaleAccount, sentence, short
 from sivera.links import Links
 from sivera.reasons import names_remedy
 

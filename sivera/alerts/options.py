@@ -2,7 +2,9 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sivera.values import Value
 
 
 class Channel(StrEnum):
@@ -13,10 +15,8 @@ class Channel(StrEnum):
     URL = "url"
 
 
-class AlertOptions(BaseModel):
+class AlertOptions(Value):
     """From when on something is worth an alert."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     late_minutes: int = Field(
         default=15, ge=5, le=1440, description="Minutes after its time from which a job that has not begun is missed."

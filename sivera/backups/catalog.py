@@ -30,11 +30,7 @@ def name_of(run_id: UUID, started_at: datetime) -> str:
 
 
 class Catalog:
-    """The backups in a storage.
-
-    Args:
-        filesystem: Its root is the place for backups.
-    """
+    """The backups in a storage: the root of the file system."""
 
     def __init__(self, filesystem: "AbstractFileSystem") -> None:
         self._files = filesystem

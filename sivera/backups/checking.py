@@ -15,7 +15,7 @@ from sivera.backups.manifest import Manifest, Mismatch, Outcome, Verdict
 from sivera.backups.programs import OutOfTime
 from sivera.backups.restoring import require_ours, restore_and_compare
 from sivera.crypto import Keyring
-from sivera.database import open_engine
+from sivera.database import engine_on
 from sivera.database_errors import sentence, state_of
 from sivera.errors import ConfigurationError, SiveraError
 
@@ -60,39 +60,31 @@ def scratch_database(url: URL, tables: Iterable[queries.Table]) -> Iterator[URL]
     """
     name = f"sivera_check_{url.database}"
     scratch = url.set(database=name)
-    engine = open_engine(url, pool_size=2)
-    try:
-        with engine.begin() as holder:
-            if not queries.lock_scratch(holder):
-                raise ConfigurationError("another check of a backup is under way here: try again when it has ended")
-            if may_create := queries.may_create_databases(holder):
+    with engine_on(url, pool_size=2) as engine, engine.begin() as holder:
+        if not queries.lock_scratch(holder):
+            raise ConfigurationError("another check of a backup is under way here: try again when it has ended")
+        if may_create := queries.may_create_databases(holder):
+            queries.drop_database(engine, name)
+            queries.create_database(engine, name)
+        elif not queries.has_database(holder, name):
+            raise ConfigurationError(
+                f"the database's user may not create databases: allow it with ALTER ROLE {url.username} CREATEDB, "
+                f'or make the database for checks with CREATE DATABASE "{name}" OWNER {url.username}'
+            )
+        else:
+            _empty(scratch, tables)
+        try:
+            yield scratch
+        finally:
+            if may_create:
                 queries.drop_database(engine, name)
-                queries.create_database(engine, name)
-            elif not queries.has_database(holder, name):
-                raise ConfigurationError(
-                    f"the database's user may not create databases: allow it with ALTER ROLE {url.username} CREATEDB, "
-                    f'or make the database for checks with CREATE DATABASE "{name}" OWNER {url.username}'
-                )
             else:
                 _empty(scratch, tables)
-            try:
-                yield scratch
-            finally:
-                if may_create:
-                    queries.drop_database(engine, name)
-                else:
-                    _empty(scratch, tables)
-    finally:
-        engine.dispose()
 
 
 def _empty(url: URL, tables: Iterable[queries.Table]) -> None:
-    engine = open_engine(url, pool_size=1)
-    try:
-        with Session(engine) as session, session.begin():
-            queries.drop_tables(session, tables)
-    finally:
-        engine.dispose()
+    with engine_on(url) as engine, Session(engine) as session, session.begin():
+        queries.drop_tables(session, tables)
 
 
 def explain(error: Exception) -> str:

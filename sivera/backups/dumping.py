@@ -14,7 +14,7 @@ from sivera.backups.catalog import Catalog, name_of
 from sivera.backups.manifest import Manifest, ShapeOfData
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
-from sivera.database import check, open_engine
+from sivera.database import check, engine_on
 from sivera.errors import ConfigurationError
 
 TYPICAL_COMPRESSION = 5
@@ -26,26 +26,15 @@ Progress = Callable[[float], None]
 
 @contextmanager
 def open_session(url: URL, until: float) -> Iterator[Session]:
-    """Yield a session on a database that has answered; its statements end at the deadline.
-
-    Raises:
-        ConfigurationError: The database does not answer.
-    """
-    engine = open_engine(url, pool_size=1, statement_seconds=max(int(until - time.monotonic()), 0) + 1)
-    try:
+    """Yield a session on a database until a deadline; ConfigurationError if the database is away."""
+    with engine_on(url, statement_seconds=max(int(until - time.monotonic()), 0) + 1) as engine:
         check(engine)
         with Session(engine) as session:
             yield session
-    finally:
-        engine.dispose()
 
 
 def find_programs(url: URL) -> programs.Programs:
-    """Return the programs that back a database up, having reached it with them.
-
-    Raises:
-        ConfigurationError: There are none, or the database does not answer.
-    """
+    """Return programs that reach the database; ConfigurationError if there are none, or it is away."""
     with open_session(url, time.monotonic() + programs.TRY_SECONDS) as session:
         return programs.find_programs(url, queries.server_version(session))
 

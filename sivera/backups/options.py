@@ -1,12 +1,12 @@
 """The options of backup-data. The Prefect UI shows them as a form."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sivera.values import Value
 
 
-class BackupOptions(BaseModel):
+class BackupOptions(Value):
     """How many backups are kept, and how long a run may work."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep_daily: int = Field(default=7, ge=1, le=366, description="The last backup of this many days is kept.")
     keep_weekly: int = Field(default=5, ge=0, le=520, description="The last backup of this many weeks is kept.")

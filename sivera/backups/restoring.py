@@ -84,11 +84,7 @@ def restore_and_compare(
 
 
 def read_dump(manifest: Manifest, catalog: Catalog, progress: Progress) -> Iterator[bytes]:
-    """Yield a dump in chunks, and each only if it is what was written: no other SQL is ever run.
-
-    Raises:
-        Mismatch: The dump is missing or damaged.
-    """
+    """Yield a dump's chunks, each once it is proven: no other SQL is ever run. Mismatch if one is not."""
     size = catalog.size_of_dump(manifest)
     if size is None:
         raise Mismatch(f"{manifest.path} is gone from the storage")

@@ -69,11 +69,7 @@ class Watched:
 
     @classmethod
     def at(cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int) -> "Watched":
-        """Return an account as it is at a time.
-
-        Raises:
-            ZoneInfoNotFoundError, ValueError: Its time zone is unknown.
-        """
+        """Return an account as it is at a time; KeyError or ValueError if its time zone is unknown."""
         today, as_of = today_in(account.timezone, now), account.metrics_as_of
         partial = min(today, today_in(account.timezone, as_of)) if as_of else today
         synced = account.synced_as_of or account.created_at

@@ -2,17 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from sivera.values import PlatformName
+from sivera.values import PlatformName, Value
 
 Threshold = Annotated[int, Field(ge=1, le=1000)]
 
 
-class BudgetOptions(BaseModel):
+class BudgetOptions(Value):
     """Which budgets to check, and when to open an alert."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     platforms: tuple[PlatformName, ...] = Field(default=(), description="Only these platforms; empty means all.")
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")

@@ -47,11 +47,7 @@ class Reading(Value):
 
 
 def today_in(timezone: str, now: datetime) -> date:
-    """Return the day that it is in a time zone.
-
-    Raises:
-        ZoneInfoNotFoundError, ValueError: The time zone is unknown.
-    """
+    """Return the day that it is in a time zone; KeyError or ValueError if the time zone is unknown."""
     return now.astimezone(ZoneInfo(timezone)).date()
 
 

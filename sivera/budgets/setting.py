@@ -51,11 +51,7 @@ def set_team_budget(
 
 
 def parse_amount(text: str, currency: str) -> Decimal:
-    """Read an amount of money.
-
-    Raises:
-        ConfigurationError: It is none, is not positive, or has more decimals than the currency.
-    """
+    """Read an amount of money above zero; ConfigurationError if it is none, or has too many decimals."""
     # NUMERIC(20, 6) holds more than anybody spends.
     amount = Decimal(text) if re.fullmatch(r"\d{1,12}(\.\d+)?", text, re.ASCII) else Decimal(0)
     if not amount:

@@ -20,11 +20,7 @@ CALLBACK = "/connect/callback"
 
 
 def callback_of(public_url: str) -> str:
-    """Return the redirect of the HTTP API at its public address.
-
-    Raises:
-        ConfigurationError: The address is neither one of https nor of this machine.
-    """
+    """Return the HTTP API's redirect; ConfigurationError unless the address is https or of this machine."""
     try:
         check_redirect(redirect := f"{public_url.rstrip('/')}{CALLBACK}")
     except ConfigurationError as error:

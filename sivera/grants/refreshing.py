@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from sivera.accounts import queries as account_queries
@@ -19,10 +19,8 @@ from sivera.reasons import reason_for
 from sivera.values import PlatformName, Value
 
 
-class RefreshOptions(BaseModel):
+class RefreshOptions(Value):
     """Which grants to renew, and how many at once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     platforms: tuple[PlatformName, ...] = Field(default=(), description="Only these platforms; empty means all.")
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
@@ -75,11 +73,7 @@ class Result(StrEnum):
 
 
 def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, ...]:
-    """Find the grants that a run with these options renews, in order.
-
-    Raises:
-        ConfigurationError: The options name a team that does not exist.
-    """
+    """Find the grants that a run renews, in order; ConfigurationError if it is for an unknown team."""
     if missing := account_queries.unknown_teams(session, options.teams):
         raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
     own = {platform: facts.window for platform, facts in rules.FACTS.items()}
@@ -90,11 +84,7 @@ def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, .
 
 
 def renew_due(source: GrantTokenSource, grant: DueGrant) -> Result:
-    """Renew a grant that is due.
-
-    Raises:
-        SiveraError: It was not renewed; the error says who has to act.
-    """
+    """Renew a grant that is due; a SiveraError says why it was not, and who has to act."""
     try:
         return Result.RENEWED if source.renew(grant.generation) else Result.ELSEWHERE
     except Throttled as error:

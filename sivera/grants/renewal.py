@@ -53,13 +53,9 @@ STORE_PAUSE_SECONDS = 0.5
 class RenewalDependencies:
     """What a renewal needs from outside.
 
-    Args:
-        engine: The database.
-        keyring: Decrypts the stored tokens and encrypts the renewed ones.
-        spool: Keeps renewed tokens until the database has them.
-        run_id: Gives the id of the flow run that asks, for the journal.
-        notify: Is told when a grant needs a human, and when it works again.
-        store_seconds: How long to repeat a failing write before leaving it to the spool.
+    `spool` keeps renewed tokens until the database has them, once a write has failed for `store_seconds`. `run_id` is
+    that of the flow run that asks, for the journal. `notify` is told when a grant needs a human, and when it works
+    again.
     """
 
     engine: Engine

@@ -64,11 +64,7 @@ class Spool:
         self.folder = folder
 
     def prove_writable(self) -> None:
-        """Make the folder, for its owner alone.
-
-        Raises:
-            ConfigurationError: It cannot be written to, so nothing should be renewed.
-        """
+        """Make the folder, for its owner alone; ConfigurationError if it cannot be written to."""
         with suppress(OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(f"{self.folder}/", os.W_OK | os.X_OK):

@@ -1,12 +1,12 @@
 """The options of collect-metrics; the Prefect UI shows them as a form."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sivera.values import Value
 
 
-class CollectOptions(BaseModel):
+class CollectOptions(Value):
     """How long samples are kept, and what the charts show."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep_days: int = Field(default=90, ge=1, le=3650, description="Days that samples are kept.")
     chart_hours: int = Field(default=24, ge=1, le=24 * 90, description="Hours that the charts show.")

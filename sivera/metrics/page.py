@@ -1,17 +1,19 @@
 """The page of a run of collect-metrics: the figures that `sivera status` prints, and charts of how they changed."""
 
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from sivera import pages
-from sivera.charts import to_markdown_image, to_svg
-from sivera.metrics import pictures
 from sivera.metrics.collecting import CollectionSummary
-from sivera.metrics.definitions import EXPIRY_BUCKETS, GRANTS_BY_EXPIRY, RUN_DURATION, SYNC_AGE, Collection
+from sivera.metrics.definitions import EXPIRY_BUCKETS, GRANTS_BY_EXPIRY, RUN_DURATION, SYNC_AGE, Collection, Sample
 from sivera.metrics.queries import read_series
 from sivera.metrics.tables import tables
+
+Series = Sequence[tuple[datetime, Sample]]
 
 
 def metrics_page(job: str, summary: CollectionSummary, charts: list[str]) -> str:
@@ -28,16 +30,55 @@ def metrics_charts(collection: Collection, back: timedelta, session: Session) ->
     """Draw the age of the data, when grants end, and how long runs took."""
     since = collection.at - back
     charts = {
-        "Age of the data that nine of ten accounts stay below, in minutes": pictures.ages(
-            read_series(session, SYNC_AGE, since)
-        ),
-        "How long runs took, in seconds": pictures.durations(read_series(session, RUN_DURATION, since)),
+        "Age of the data that nine of ten accounts stay below, in minutes": ages(read_series(session, SYNC_AGE, since)),
+        "How long runs took, in seconds": durations(read_series(session, RUN_DURATION, since)),
     }
     grants: Counter[tuple[str, str]] = Counter()
     for (platform, _, bucket), count in collection.values(GRANTS_BY_EXPIRY).items():
         grants[bucket, platform] += round(count)
     title = "Working grants by when the access token ends"
     return [
-        *(f"### {title}\n\n{to_markdown_image(to_svg(chart), title)}" for title, chart in charts.items()),
+        *(pages.picture(title, chart) for title, chart in charts.items()),
         pages.bars(title, grants, bar=EXPIRY_BUCKETS, part=pages.PLATFORM_COLOURS, count="grants"),
     ]
+
+
+def ages(series: Series) -> dict[str, Any]:
+    """Return a chart of the age that nine of ten accounts of each platform stay below."""
+    rows = [
+        {"at": at.isoformat(), "platform": sample.labels["platform"], "minutes": sample.value / 60}
+        for at, sample in series
+        if sample.labels["quantile"] == "0.9"
+    ]
+    chart = _over_time(rows, {"type": "line", "point": True}, "minutes", "platform")
+    chart["encoding"]["color"]["scale"] = {
+        "domain": list(pages.PLATFORM_COLOURS),
+        "range": list(pages.PLATFORM_COLOURS.values()),
+    }
+    return chart
+
+
+def durations(series: Series) -> dict[str, Any]:
+    """Return a chart with a point for each run of each job; its shape is the outcome."""
+    rows = [{"at": at.isoformat(), **sample.labels, "seconds": sample.value} for at, sample in series]
+    chart = _over_time(rows, {"type": "point", "filled": True}, "seconds", "job")
+    legend = {"orient": "bottom"}
+    chart["encoding"]["shape"] = {"field": "outcome", "type": "nominal", "title": None, "legend": legend}
+    return chart
+
+
+def _over_time(rows: list[dict[str, object]], mark: dict[str, object], amount: str, part: str) -> dict[str, Any]:
+    axis = {"format": "%a %H:%M", "tickCount": 8, "labelOverlap": "greedy"}
+    # Beside the chart, the legend would be wider than the UI's column.
+    legend = {"orient": "top", "columns": 3}
+    return {
+        "data": {"values": rows},
+        "mark": mark,
+        "encoding": {
+            "x": {"field": "at", "type": "temporal", "title": "UTC", "scale": {"type": "utc"}, "axis": axis},
+            "y": {"field": amount, "type": "quantitative", "title": amount, "scale": {"zero": True}},
+            "color": {"field": part, "type": "nominal", "title": None, "legend": legend},
+        },
+        "width": pages.WIDTH,
+        "height": 200,
+    }

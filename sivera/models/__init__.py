@@ -1,13 +1,9 @@
-"""The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants."""
+"""The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants.
 
-from sivera.models.accounts import (
-    AccountDailyTotal,
-    AdAccount,
-    Campaign,
-    CampaignDailyMetric,
-    ReportRequest,
-    SyncPart,
-)
+What each column means to whoever reads the figures is in docs/data.md.
+"""
+
+from sivera.models.accounts import AccountDailyTotal, AdAccount, Campaign, CampaignDailyMetric, ReportRequest, SyncPart
 from sivera.models.alerts import Alert
 from sivera.models.base import Base
 from sivera.models.budgets import TeamBudget

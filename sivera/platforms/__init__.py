@@ -1,6 +1,6 @@
 """The registry of platforms: the only map from a name to its client."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 import httpx
 
@@ -13,16 +13,7 @@ from sivera.platforms.meta import MetaAds
 from sivera.platforms.tiktok import TikTokAds
 from sivera.values import PlatformName
 
-
-class ClientFactory(Protocol):
-    """Makes a platform's client."""
-
-    def __call__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> PlatformClient:
-        """Return a client that threads can share."""
-        ...
-
-
-CLIENTS: dict[PlatformName, ClientFactory] = {
+CLIENTS: dict[PlatformName, Callable[[AppCredentials, httpx.Client, Breaker], PlatformClient]] = {
     PlatformName.GOOGLE: GoogleAds,
     PlatformName.META: MetaAds,
     PlatformName.AMAZON: AmazonAds,
@@ -30,10 +21,6 @@ CLIENTS: dict[PlatformName, ClientFactory] = {
 }
 
 
-def open_client(
-    platform: PlatformName,
-    app: AppCredentials,
-    breaker: Breaker | None = None,
-) -> PlatformClient:
+def open_client(platform: PlatformName, app: AppCredentials, breaker: Breaker | None = None) -> PlatformClient:
     """Return the platform's client with its own connection pool."""
     return CLIENTS[platform](app, new_http_client(), breaker or Breaker())

@@ -28,14 +28,10 @@ from sivera.errors import (
 from sivera.platforms import amazon_errors as errors
 from sivera.platforms import amazon_json as read
 from sivera.platforms import amazon_reports as reports
+from sivera.platforms import oauth
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product
-from sivera.platforms.amazon_login import AmazonLogin, tokens_of
-from sivera.platforms.base import (
-    MAX_PAGES,
-    AppCredentials,
-    ReportLost,
-    TokenSource,
-)
+from sivera.platforms.amazon_login import AmazonLogin
+from sivera.platforms.base import MAX_PAGES, AppCredentials, ReportLost, TokenSource
 from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.rows import read_rows, unread
 from sivera.values import (
@@ -130,11 +126,7 @@ class AmazonAds:
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List all campaigns of a product; Amazon has no filter by time, so `changed` has no effect.
-
-        Raises:
-            ProductNotEnabled: The product is not enabled for the account.
-        """
+        """List a product's campaigns, all of them whatever `changed` says; ProductNotEnabled if it is not."""
         session = _Session(tokens, account.region, account.external_id)
         kind = PRODUCT[product]
         pages = (self._pages_by_token if kind.media else self._pages_by_offset)(session, kind)
@@ -203,11 +195,7 @@ class AmazonAds:
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
-        if tokens.refresh_token is None:
-            raise ReconnectRequired(PLATFORM, "gave this grant no refresh token")
-        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()}
-        renewed = tokens_of(self.login.ask(form))
-        return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})
+        return oauth.renew(PLATFORM, self.login.ask, tokens)
 
     # -- calls --------------------------------------------------------------------------------------------------------
 

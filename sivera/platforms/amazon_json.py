@@ -9,17 +9,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from sivera.clock import find_zone
 from sivera.errors import InvalidReply
 from sivera.platforms.base import MAX_EMPTY_PAGES
-from sivera.platforms.rows import zone_named
-from sivera.values import (
-    AdAccount,
-    Budget,
-    BudgetKind,
-    Campaign,
-    CampaignStatus,
-    PlatformName,
-)
+from sivera.values import AdAccount, Budget, BudgetKind, Campaign, CampaignStatus, PlatformName
 
 PLATFORM = PlatformName.AMAZON
 
@@ -94,7 +87,7 @@ def account_of(row: Any, region: str) -> AdAccount:
     """Return the account of a profile; InvalidReply names a field that is not as documented."""
     info = field(row, "accountInfo", dict)
     timezone = text(row, "timezone")
-    if zone_named(timezone) is None:
+    if find_zone(timezone) is None:
         raise invalid("timezone")
     # Amazon's guide: the name is 'not currently populated for sellers'.
     name = optional(info, "name", str) or f"{text(row, 'countryCode')} {text(info, 'id')}"

@@ -5,17 +5,13 @@ code lives for five minutes), and Login with Amazon's `authorization-code-grant`
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pydantic import SecretStr
-
-from sivera.breaker import Subject
-from sivera.platforms import amazon_json as read
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials
+from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import Caller
-from sivera.values import GrantTokens
+from sivera.platforms.oauth import ask, code_form, consent_query, tokens_of
+from sivera.values import GrantTokens, PlatformName
 
 CONSENT_HOSTS = {
     "na": "https://www.amazon.com",
@@ -39,56 +35,21 @@ class AmazonLogin:
     regions: ClassVar[tuple[str, ...]] = tuple(CONSENT_HOSTS)
     code_name: ClassVar[str] = "code"
     loopback: ClassVar[str] = "localhost"
-
-    @property
-    def issuer(self) -> None:
-        """Amazon sends none."""
+    issuer: ClassVar[None] = None
 
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the region's consent page."""
-        query = {
-            "client_id": self.app.client_id,
-            "scope": SCOPE,
-            "response_type": "code",
-            "redirect_uri": redirect_uri,
-            "state": state,
-            "code_challenge": challenge,
-            "code_challenge_method": "S256",
-        }
+        query = consent_query(self.app, SCOPE, redirect_uri, state, challenge)
         return f"{self._host(CONSENT_HOSTS, region)}{CONSENT_PATH}?{urlencode(query)}"
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code for tokens, in the region of the consent page."""
-        form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": redirect_uri,
-            "code_verifier": verifier,
-        }
-        tokens = tokens_of(self.ask(form, region))
-        if tokens.refresh_token is None:
-            raise read.invalid("refresh_token")
-        return tokens
+        body = self.ask(code_form(code, redirect_uri, verifier), region)
+        return tokens_of(PlatformName.AMAZON, body, needs_refresh=True)
 
     def ask(self, form: dict[str, str], region: str = RENEWAL_REGION) -> Any:
-        """Return the answer of a region's token endpoint to a form, to which our application's keys are added."""
-        keys = {"client_id": self.app.client_id, "client_secret": self.app.client_secret.get_secret_value()}
-        url = self._host(TOKEN_HOSTS, region) + TOKEN_PATH
-        request = self.oauth.http.build_request("POST", url, data={**form, **keys})
-        return self.oauth.send(request, Subject(endpoint="token")).body
+        """Return the answer of a region's token endpoint to a form."""
+        return ask(self.app, self.oauth, self._host(TOKEN_HOSTS, region) + TOKEN_PATH, form)
 
     def _host(self, hosts: dict[str, str], region: str) -> str:
         return f"{self.app.base_url}/{region}" if self.app.base_url else hosts[region]
-
-
-def tokens_of(body: Any) -> GrantTokens:
-    """Read the tokens of an answer of the token endpoint (RFC 6749, section 5.1)."""
-    seconds: int = read.field(body, "expires_in", int)
-    if not 0 < seconds <= LONGEST_LIFE_SECONDS:
-        raise read.invalid("expires_in")
-    refresh_token = read.optional(body, "refresh_token", str)
-    return GrantTokens(
-        access_token=SecretStr(read.text(body, "access_token")),
-        refresh_token=SecretStr(refresh_token) if refresh_token else None,
-        expires_in=timedelta(seconds=seconds),
-    )

@@ -10,11 +10,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
-from sivera.errors import (
-    AccountInaccessible,
-    TokenRejected,
-    Unavailable,
-)
+from sivera.errors import AccountInaccessible, TokenRejected, Unavailable
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -59,11 +55,9 @@ class TokenSource(Protocol):
 
     def current(self) -> str:
         """Return an access token that is valid for one more call."""
-        ...
 
     def renewed(self, rejected: str) -> str:
         """Return a token newer than the one that the platform has just rejected."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -97,11 +91,9 @@ class Login(Protocol):
     @property
     def issuer(self) -> str | None:
         """The `iss` of the platform's answers; None if it sends none."""
-        ...
 
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the consent page. `challenge` is that of PKCE (RFC 7636, S256)."""
-        ...
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code of a consent for the tokens of a grant.
@@ -111,7 +103,6 @@ class Login(Protocol):
             WrongRedirect: The redirect is not the one of the consent.
             ScopeMissing: The user did not allow that we read ads.
         """
-        ...
 
 
 @runtime_checkable
@@ -128,11 +119,9 @@ class PlatformClient(Protocol):
     @property
     def login(self) -> Login:
         """The platform's consent page."""
-        ...
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, each once; closed ones are marked."""
-        ...
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
@@ -142,18 +131,15 @@ class PlatformClient(Protocol):
         With `changed`, list at least those that changed within that time. A platform without such a filter lists all;
         the listing's `complete` says so.
         """
-        ...
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
 
         Keep the refresh token if the answer has none.
         """
-        ...
 
     def close(self) -> None:
         """Close the connections."""
-        ...
 
 
 @runtime_checkable
@@ -165,11 +151,9 @@ class AnswersAtOnce(Protocol):
 
         Each part is yielded as soon as it is there, so that an error in a later part loses nothing.
         """
-        ...
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day of the window; days without spend may be absent."""
-        ...
 
 
 @runtime_checkable
@@ -182,7 +166,6 @@ class CountsActions(Protocol):
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ...
     ) -> Iterator[MetricsReading]:
         """Read the daily metrics of the window; the first of the `actions` that a row has is its conversion."""
-        ...
 
 
 @runtime_checkable
@@ -191,7 +174,6 @@ class ConfirmsDeletions(Protocol):
 
     def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
         """Return those of the account's campaigns that are deleted, or that the platform no longer knows."""
-        ...
 
 
 @runtime_checkable
@@ -204,7 +186,6 @@ class Revokes(Protocol):
         Raises:
             TokenRejected, ReconnectRequired: The platform does not take the tokens any more.
         """
-        ...
 
 
 @runtime_checkable
@@ -213,11 +194,9 @@ class PreparesReports(Protocol):
 
     def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
         """Return the window as parts that one report can have, without days that the platform no longer keeps."""
-        ...
 
     def request_report(self, tokens: TokenSource, account: AdAccount, product: str, window: DateWindow) -> str:
         """Request a report and return its id; if the same report is already under way, its id."""
-        ...
 
     def collect_report(self, tokens: TokenSource, account: AdAccount, request: ReportRequest) -> MetricsReading | None:
         """Return what a report holds; None if the platform is still preparing it.
@@ -225,7 +204,6 @@ class PreparesReports(Protocol):
         Raises:
             ReportLost: The report failed, or the platform does not know it: it has to be requested again.
         """
-        ...
 
 
 class ReportLost(Unavailable):

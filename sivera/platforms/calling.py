@@ -58,12 +58,9 @@ class Reply:
 class Caller:
     """Sends one platform's requests.
 
-    Args:
-        platform: The platform.
-        http: The pooled client of this process; its timeouts limit every call.
-        error_of: Turns a reply into the error that it means, or None for a success.
-        breaker: Checked before each call, and opened by a 'slow down' for what that names; it also counts the calls.
-        is_login: The requests are for tokens, which do not count towards the quota of the platform's API.
+    `error_of` turns a reply into the error that it means, or None for a success. The breaker is checked before each
+    call, and opened by a 'slow down' for what that names; it also counts the calls. Those for tokens (`is_login`) do
+    not count towards the quota of the platform's API.
     """
 
     platform: PlatformName

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sivera.breaker import Breaker
+from sivera.clock import find_zone
 from sivera.errors import InvalidReply, PlatformError, Unavailable, Unreached
 from sivera.platforms import CLIENTS
 from sivera.platforms.base import (
@@ -23,7 +24,6 @@ from sivera.platforms.base import (
 )
 from sivera.platforms.calling import READ_TIMEOUT_SECONDS, new_http_client
 from sivera.platforms.recording import Exchange, Recorder
-from sivera.platforms.rows import zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -113,7 +113,7 @@ class Checker:
             yield Check("everything else", Verdict.NOT_TRIED, "the grant reaches no open ad account")
             return
         account = is_open[0]
-        day = now.astimezone(zone_named(account.timezone)).date() - timedelta(days=1)
+        day = now.astimezone(find_zone(account.timezone)).date() - timedelta(days=1)
         window = DateWindow(since=day, until=day)
         for product in self.client.products:
             yield from self._campaigns(account, product, now)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import httpx
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError, ReconnectRequired
+from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
+from sivera.platforms import oauth
 from sivera.platforms.base import AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import ads_error, oauth_error
@@ -29,7 +30,7 @@ from sivera.platforms.google_json import (
     total_of,
     zone_of,
 )
-from sivera.platforms.google_login import GoogleLogin, tokens_of
+from sivera.platforms.google_login import GoogleLogin
 from sivera.platforms.rows import read_rows, totals_of, unread
 from sivera.values import (
     AccountListing,
@@ -157,12 +158,8 @@ class GoogleAds:
         return totals_of(self.platform, rows, partial(total_of, account.currency), day_of)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
-        if tokens.refresh_token is None:
-            raise ReconnectRequired(self.platform, "this grant has no refresh token")
-        body = self.login.ask({"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()})
-        renewed = tokens_of(body)
-        return renewed.model_copy(update={"refresh_token": renewed.refresh_token or tokens.refresh_token})
+        """Exchange the refresh token for an access token of one hour."""
+        return oauth.renew(self.platform, self.login.ask, tokens)
 
     def revoke(self, tokens: GrantTokens) -> None:
         """Take back what the user allowed our Cloud project; a refresh token ends with its access tokens."""

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sivera.clock import find_zone
 from sivera.errors import InvalidReply
-from sivera.platforms.rows import zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -187,7 +187,7 @@ def _day(text: str, field: str) -> date:
 
 def zone_of(name: str) -> ZoneInfo:
     """Return a time zone; `account_of` makes sure that this machine knows it."""
-    if (zone := zone_named(name)) is None:
+    if (zone := find_zone(name)) is None:
         raise invalid("sent a time zone that this machine does not know; update tzdata")
     return zone
 

@@ -4,17 +4,14 @@ Facts: developers.google.com/identity/protocols/oauth2, pages `web-server` and `
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pydantic import SecretStr
-
-from sivera.breaker import Subject
 from sivera.errors import ScopeMissing
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials
+from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import Caller
-from sivera.platforms.google_json import invalid, member
+from sivera.platforms.google_json import member
+from sivera.platforms.oauth import ask, code_form, consent_query, tokens_of
 from sivera.values import GrantTokens, PlatformName
 
 LOGIN_HOST = "https://accounts.google.com"
@@ -44,54 +41,17 @@ class GoogleLogin:
 
         `access_type=offline` asks for a refresh token. Without `prompt=consent`, only the first consent leads to one.
         """
-        query = {
-            "client_id": self.app.client_id,
-            "redirect_uri": redirect_uri,
-            "response_type": "code",
-            "scope": SCOPE,
-            "access_type": "offline",
-            "prompt": "consent",
-            "state": state,
-            "code_challenge": challenge,
-            "code_challenge_method": "S256",
-        }
-        return f"{self.issuer}{CONSENT_PATH}?{urlencode(query)}"
+        query = consent_query(self.app, SCOPE, redirect_uri, state, challenge)
+        return f"{self.issuer}{CONSENT_PATH}?{urlencode(query | {'access_type': 'offline', 'prompt': 'consent'})}"
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code for tokens; the user may have unticked the scope on the consent page."""
-        form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": redirect_uri,
-            "code_verifier": verifier,
-        }
-        body = self.ask(form)
+        body = self.ask(code_form(code, redirect_uri, verifier))
         if SCOPE not in str(member(body, "scope")).split():
             raise ScopeMissing(PlatformName.GOOGLE, "was not allowed to give us Google Ads")
-        tokens = tokens_of(body)
-        if tokens.refresh_token is None:
-            raise invalid("sent no refresh_token")
-        return tokens
+        return tokens_of(PlatformName.GOOGLE, body, needs_refresh=True)
 
     def ask(self, form: dict[str, str]) -> Any:
-        """Return the answer of the token endpoint to a form, to which our application's keys are added."""
-        keys = {"client_id": self.app.client_id, "client_secret": self.app.client_secret.get_secret_value()}
+        """Return the answer of the token endpoint to a form."""
         url = f"{self.app.base_url}/token" if self.app.base_url else TOKEN_URL
-        request = self.oauth.http.build_request("POST", url, data={**form, **keys})
-        return self.oauth.send(request, Subject(endpoint="token")).body
-
-
-def tokens_of(body: Any) -> GrantTokens:
-    """Read the tokens of an answer of the token endpoint (RFC 6749, section 5.1)."""
-    access, lifetime, refresh = (member(body, key) for key in ("access_token", "expires_in", "refresh_token"))
-    if not isinstance(access, str) or not access:
-        raise invalid("sent no access_token")
-    if type(lifetime) is not int or not 0 < lifetime <= LONGEST_LIFE_SECONDS:
-        raise invalid("sent an expires_in that is not a number of seconds")
-    if refresh is not None and (not isinstance(refresh, str) or not refresh):
-        raise invalid("sent a refresh_token that is not text")
-    return GrantTokens(
-        access_token=SecretStr(access),
-        refresh_token=SecretStr(refresh) if refresh else None,
-        expires_in=timedelta(seconds=lifetime),
-    )
+        return ask(self.app, self.oauth, url, form)

@@ -15,14 +15,7 @@ from sivera.breaker import Breaker, Subject
 from sivera.errors import InvalidRequest, PlatformError, ScopeMissing
 from sivera.platforms.base import AppCredentials, TokenSource
 from sivera.platforms.calling import Caller
-from sivera.platforms.meta_errors import (
-    ABOUT_ACCOUNT,
-    ABOUT_TOKEN,
-    ABOUT_USER,
-    absent_among,
-    error_of,
-    refuses_deleted,
-)
+from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, absent_among, error_of, refuses_deleted
 from sivera.platforms.meta_json import (
     ACCOUNT_FIELDS,
     CAMPAIGN_FIELDS,
@@ -108,11 +101,7 @@ class MetaAds:
         self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
-        """List the ad accounts of the grant; closed ones are marked.
-
-        Raises:
-            ScopeMissing: The user lets our app read no ads.
-        """
+        """List the grant's ad accounts, closed ones marked; ScopeMissing if the user lets us read no ads."""
         question = Question(ACCOUNTS_PATH, {"fields": ",".join(ACCOUNT_FIELDS)}, Subject("accounts"), ("account_id",))
         listed = self._user.rows(tokens, question, ACCOUNTS_PER_PAGE)
         accounts, left_out = read_rows(

@@ -9,8 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sivera.clock import find_zone
 from sivera.errors import InvalidReply
-from sivera.platforms.rows import zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -76,7 +76,7 @@ Row = Mapping[str, Any]
 def account_of(row: Row) -> AdAccount:
     """Return an ad account; its id has no `act_`, unlike in paths."""
     timezone, status = _text(row, "timezone_name"), row.get("account_status")
-    if zone_named(timezone) is None:
+    if find_zone(timezone) is None:
         raise invalid("timezone_name")
     if type(status) is not int:
         raise invalid("account_status")

@@ -35,10 +35,7 @@ class MetaLogin:
     regions: ClassVar[tuple[str, ...]] = ("",)
     code_name: ClassVar[str] = "code"
     loopback: ClassVar[str] = "localhost"
-
-    @property
-    def issuer(self) -> None:
-        """Meta sends none."""
+    issuer: ClassVar[None] = None
 
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the login dialog, which has no PKCE without OpenID Connect.

@@ -43,13 +43,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Pager:
-    """Asks questions with one kind of caller.
+    """Asks questions below the URL `base` with one kind of caller.
 
-    Args:
-        caller: Sends the requests.
-        http: The client that builds them.
-        base: The URL in front of each path.
-        secret: Our app's secret. It proves that a call comes from our app, which apps can require.
+    Our app's secret proves that a call comes from our app, which apps can require.
     """
 
     caller: Caller
@@ -63,13 +59,7 @@ class Pager:
         return self.caller.call(tokens, build, question.subject)
 
     def rows(self, tokens: TokenSource, question: Question, limit: int, fewest: int = FEWEST_PER_PAGE) -> "Rows":
-        """Read all pages.
-
-        Args:
-            tokens: The source of the access token.
-            question: What to ask.
-            limit: The rows of a page. If Meta refuses so many, pages become smaller.
-            fewest: The rows of the smallest page.
+        """Read all pages. If Meta refuses pages of `limit` rows, they become smaller, down to the `fewest`.
 
         Raises:
             TooMuchData: Meta refuses the smallest page too.

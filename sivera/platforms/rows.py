@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -15,16 +14,10 @@ RowT = TypeVar("RowT")
 def read_rows(
     platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], RowT], id_of: Callable[[Any], object]
 ) -> tuple[list[RowT], tuple[OddRow, ...]]:
-    """Read rows one by one. Return what they say, and those that are not as documented.
+    """Read rows one by one. Return what they say, and those that are not as documented; InvalidReply if most are odd.
 
-    Args:
-        platform: The platform that sent the rows.
-        rows: The rows of a reply.
-        read: Reads one row; raises InvalidReply if it is not as documented.
-        id_of: Returns what names a row for a person; anything that it raises means that the row has no name.
-
-    Raises:
-        InvalidReply: Most of the rows are odd.
+    `read` raises InvalidReply for an odd row. `id_of` names a row for a person; if it raises anything, there is no
+    name.
     """
     good: list[RowT] = []
     odd: list[OddRow] = []
@@ -58,11 +51,7 @@ def _name_of(row: Any, id_of: Callable[[Any], object]) -> str | None:
 def totals_of(
     platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], DailyTotal], day_of: Callable[[Any], object]
 ) -> TotalsReading:
-    """Return what rows say that an account spent a day; the last row of a day counts. An odd row is left out.
-
-    Raises:
-        InvalidReply: Most of the rows are odd.
-    """
+    """Return what rows say that an account spent a day, the last row of each; InvalidReply if most are odd."""
     totals, odd = read_rows(platform, rows, read, day_of)
     return TotalsReading(days=tuple({total.day: total for total in totals}.values()), left_out=odd)
 
@@ -70,11 +59,3 @@ def totals_of(
 def unread(id_: str, error: PlatformError) -> OddRow:
     """Return the name of a thing that an error kept from being read."""
     return OddRow(id=id_, why=f"cannot be read: {error.message}")
-
-
-def zone_named(name: str) -> ZoneInfo | None:
-    """Return a time zone; None if this machine does not know the name."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None

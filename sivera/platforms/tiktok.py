@@ -172,11 +172,7 @@ class TikTokAds:
             yield MetricsReading(window=span, rows=told, left_out=(*odd, *cut), without_deleted=in_parts)
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
-        """Read what the account spent on each day of the window.
-
-        Raises:
-            ReportCut: The account has too many ads for its total.
-        """
+        """Read what the account spent on each day; ReportCut if it has too many ads for its total."""
         rows: list[Any] = []
         for span in _spans(window):
             rows += self._report(tokens, account, span, TOTALS, day_of).values()

@@ -66,9 +66,7 @@ THROTTLE_WAIT_SECONDS = 60.0
 def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> PlatformError | None:
     """Return the error that a reply means, or None for a success.
 
-    Args:
-        kinds: The type of error of each known code. Of the others, 4xxxx are our faults, the rest TikTok's.
-        reply: A reply with any HTTP status.
+    `kinds` has the errors of known codes. Of the others, 4xxxx are our faults, the rest TikTok's.
     """
     if reply.status == 429:
         return _error(Throttled, reply, str(reply.status))

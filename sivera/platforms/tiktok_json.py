@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from sivera.clock import find_zone
 from sivera.errors import InvalidReply
-from sivera.platforms.rows import zone_named
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -128,7 +128,7 @@ class Record:
         For some accounts `timezone` is a fixed offset ("Etc/GMT+8") while `display_timezone` names the place.
         """
         name = self.text("display_timezone" if self.has("display_timezone") else "timezone")
-        if zone_named(name) is None:
+        if find_zone(name) is None:
             raise _invalid("timezone")
         return name
 

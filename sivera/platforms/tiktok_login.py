@@ -33,10 +33,7 @@ class TikTokLogin:
     regions: ClassVar[tuple[str, ...]] = ("",)
     code_name: ClassVar[str] = "auth_code"
     loopback: ClassVar[str] = "localhost"
-
-    @property
-    def issuer(self) -> None:
-        """TikTok sends none."""
+    issuer: ClassVar[None] = None
 
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the page that authorizes advertisers; it has no PKCE."""

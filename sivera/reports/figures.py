@@ -155,11 +155,8 @@ def to_section(
 ) -> Section:
     """Add up the campaigns of a currency; there is at least one.
 
-    Args:
-        currency: The currency.
-        campaigns: A line for each campaign, and for the unattributed spend of each account.
-        quiet: A line for each account without any; it says how much of its figures is known.
-        gaps: The days of the charts on which figures lack.
+    `campaigns` has a line for each, and for the unattributed spend of each account; `quiet` one for each account
+    without any, which says how much of its figures is known. `gaps` are the days of the charts on which figures lack.
     """
     ordered = _by_spend(campaigns)
     moved = sorted(ordered, key=lambda line: line.moved)

@@ -1,12 +1,12 @@
 """The options of generate-reports; the Prefect UI shows them as a form."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sivera.values import Value
 
 
-class ReportOptions(BaseModel):
+class ReportOptions(Value):
     """Which teams get their reports, and how far back."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     teams: tuple[str, ...] = Field(default=(), description="Only teams of these names; empty means all.")
     make_up_days: int = Field(

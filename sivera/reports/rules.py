@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
+from sivera.clock import find_zone
 from sivera.sync.rules import RESTATEMENT_DAYS
 from sivera.values import PlatformName
 
@@ -90,15 +91,6 @@ class MissingAccount(NamedTuple):
 
 Digests = Mapping[tuple[int, date], str]
 """A digest of all rows of an account and day; a day without rows has none."""
-
-
-def find_zone(name: str) -> ZoneInfo | None:
-    """Return a time zone, or None if it is unknown."""
-    try:
-        return ZoneInfo(name)
-    # An empty name, a folder of the database, a name with a NUL, and more.
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
 
 
 def day_end(day: date, zone: ZoneInfo, after: time = time(0)) -> datetime:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import unknown_teams
-from sivera.clock import read_clock
+from sivera.clock import find_zone, read_clock
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.files import whole_file
 from sivera.reports import coverage, queries, rules
@@ -45,18 +45,14 @@ class ReportDependencies:
 
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
-    """Find the teams that a run with these options works for.
-
-    Raises:
-        ConfigurationError: The options name a team that does not exist.
-    """
+    """Find the teams that a run works for; ConfigurationError if it is for an unknown team."""
     if unknown := unknown_teams(session, options.teams):
         raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
     # The last day due lies up to two days back, in zones behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
     due, failures = [], []
     for team in queries.teams_with_reported_days(session, options.teams, since):
-        zone = rules.find_zone(team.timezone)
+        zone = find_zone(team.timezone)
         if zone is None:
             reason = f"nobody knows its time zone '{team.timezone}': sivera teams set NAME --timezone ZONE"
             failures.append(TeamFailure(team=team.name, reason=reason))
@@ -159,11 +155,7 @@ def _put(files: "AbstractFileSystem", path: str, content: bytes) -> None:
 
 
 def delete_files(files: "AbstractFileSystem", team_id: int) -> None:
-    """Delete all files of a team's reports.
-
-    Raises:
-        NotKeptError: The place failed.
-    """
+    """Delete all files of a team's reports; NotKeptError if the place fails."""
     folder = rules.folder(team_id)
     try:
         if files.exists(folder):

@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sivera.values import Value
 
 
 class Kind(StrEnum):
@@ -24,13 +26,11 @@ def _kept(what: str, days: int, least: int = 30, most: int = 3650) -> Any:
     return Field(default=days, ge=least, le=most, description=f"Days that {what}.")
 
 
-class CleanupOptions(BaseModel):
+class CleanupOptions(Value):
     """How many days each kind is kept, in an option of its name, and whether rows are deleted or only counted.
 
     The lower bounds protect rows that a job still reads.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dry_run: bool = Field(default=True, description="Only count the rows that would be deleted.")
     oauth_states_days: int = _kept("an expired OAuth state is kept", 0, least=0, most=30)

@@ -72,8 +72,7 @@ def delete_batch(
 ) -> tuple[int, datetime | None]:
     """Delete the oldest expired rows of `after` or later, `size` at most; skip those that somebody has locked.
 
-    Returns:
-        How many, and the time of the newest one.
+    Return how many, and the time of the newest one.
     """
     values = {"cutoff": cutoff, "after": after, "size": size, "children_from": EVER}
     deleted, newest = session.execute(_DELETE_OF[kind], values).one()

@@ -13,13 +13,7 @@ from sqlalchemy.orm import Session
 from sivera import values
 from sivera.crypto import UndecryptableError
 from sivera.database import reading
-from sivera.errors import (
-    AccountInaccessible,
-    ConfigurationError,
-    ReconnectRequired,
-    Throttled,
-    ThrottleScope,
-)
+from sivera.errors import AccountInaccessible, ConfigurationError, ReconnectRequired, Throttled, ThrottleScope
 from sivera.grants.discovering import rediscover
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient, ProductNotEnabled
@@ -66,14 +60,10 @@ def sync_account(
 ) -> AccountSync:
     """Copy one account's campaigns and metrics into the database, and record how each part of it ended.
 
-    Args:
-        deps: What it needs from outside.
-        due: The account.
-        mode: How much to read.
-        lookback_days: Days of metrics to read again; None means what the mode and platform need.
-        ended: The parts that an earlier attempt of the same run has done; this attempt does the rest and adds it.
-        is_last: Whether an error that may pass counts now. Otherwise it is raised once the other parts are done.
-        even_resting: Take parts that are in the slow lane too.
+    `lookback_days` of metrics are read again; None means what the mode and platform need. `ended` has the parts that an
+    earlier attempt of the same run has done; this attempt does the rest and adds it. An error that may pass counts if
+    it `is_last`, else it is raised once the other parts are done. Parts in the slow lane are taken only if
+    `even_resting`.
 
     Raises:
         ConfigurationError: The account is no longer in our database.

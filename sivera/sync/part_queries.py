@@ -100,13 +100,8 @@ def write_part(
 ) -> bool:
     """Write the state of a part, unless a sync that began later was faster. Return whether it was written.
 
-    Args:
-        session: Its transaction also writes what was read.
-        account_id: Our id of the account.
-        part: The part.
-        state: Its new state.
-        known: Its state when the sync began: if `as_of` is the same still, no other sync was there, whatever its value.
-        summed: The states of all parts, to sum the account up with the same statement; None leaves that for later.
+    `known` is its state when the sync began: if `as_of` is the same still, no other sync was there, whatever its value.
+    With `summed`, the states of all parts, the same statement sums the account up.
     """
     row = state.model_dump()
     rows = row["left_out_rows"]

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
@@ -23,10 +23,8 @@ class SyncMode(StrEnum):
     FULL = "full"
 
 
-class SyncOptions(BaseModel):
+class SyncOptions(Value):
     """Which accounts to sync, and how much of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: SyncMode = Field(
         default=SyncMode.INCREMENTAL,
@@ -81,11 +79,7 @@ class SyncPlan(Value):
 
 
 def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan:
-    """Find the accounts that a run with these options syncs, in order, and those that it leaves out.
-
-    Raises:
-        ConfigurationError: The options name a team or an account that does not exist.
-    """
+    """Find the accounts of a run, in order; ConfigurationError if a team or an account is unknown."""
     if unknown := queries.unknown_ids(session, options.account_ids):
         raise ConfigurationError(f"there is no account {unknown[0]}: `sivera accounts list` shows them all")
     if missing := queries.unknown_teams(session, options.teams):

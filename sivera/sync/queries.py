@@ -18,25 +18,18 @@ from sivera.sync.summary import SyncSummary
 from sivera.upsert import incoming, precompiled, upsert
 
 REMOVED = values.CampaignStatus.REMOVED.value
-CAMPAIGN_COLUMNS = (
-    "external_id",
-    "name",
-    "status",
-    "native_status",
-    "ad_product",
-    "budget_kind",
-    "budget_amount",
-    "budget_currency",
-    "budget_id",
-    "start_date",
-    "end_date",
-    "updated_at",
-    "is_reported",
-)
+OF_CAMPAIGN = tuple(name for name in values.Campaign.model_fields if name != "budget")
+OF_BUDGET = ("budget_kind", "budget_amount", "budget_currency", "budget_id")
 
 # Whatever is listed is not missing any more.
 _UPSERT_CAMPAIGNS = precompiled(
-    upsert(Campaign, key=("external_id",), columns=CAMPAIGN_COLUMNS, given=("missing_since",), returning=("status",))
+    upsert(
+        Campaign,
+        key=("external_id",),
+        columns=(*OF_CAMPAIGN, *OF_BUDGET),
+        given=("missing_since",),
+        returning=("status",),
+    )
 )
 
 
@@ -54,21 +47,9 @@ def upsert_campaigns(
 
 def _row(campaign: values.Campaign) -> dict[str, object]:
     budget = campaign.budget
-    return {
-        "external_id": campaign.external_id,
-        "name": campaign.name,
-        "status": campaign.status.value,
-        "native_status": campaign.native_status,
-        "ad_product": campaign.ad_product,
-        "budget_kind": budget.kind.value,
-        "budget_amount": None if budget.amount is None else str(budget.amount),
-        "budget_currency": budget.currency,
-        "budget_id": budget.budget_id,
-        "start_date": campaign.start_date,
-        "end_date": campaign.end_date,
-        "updated_at": campaign.updated_at,
-        "is_reported": campaign.is_reported,
-    }
+    amount = None if budget.amount is None else str(budget.amount)
+    of_budget = zip(OF_BUDGET, (budget.kind, amount, budget.currency, budget.budget_id), strict=True)
+    return {name: getattr(campaign, name) for name in OF_CAMPAIGN} | dict(of_budget)
 
 
 _OF_PRODUCT = or_(
@@ -78,22 +59,12 @@ _MINE = (Campaign.account_id == bindparam("account"), Campaign.status != REMOVED
 _IS_MISSING = Campaign.external_id != func.all(bindparam("listed", type_=ARRAY(Text)))
 _MISSING = select(Campaign.external_id, Campaign.missing_since).where(*_MINE, _IS_MISSING)
 _COUNT = select(func.count()).select_from(Campaign).where(*_MINE)
-_REMOVE = (
-    update(Campaign)
-    .where(
-        Campaign.account_id == bindparam("account"),
-        Campaign.external_id == func.any(bindparam("ids", type_=ARRAY(Text))),
-    )
-    .values(status=REMOVED, missing_since=None, changed_at=bindparam("at"))
+_CHOSEN = (
+    Campaign.account_id == bindparam("account"),
+    Campaign.external_id == func.any(bindparam("ids", type_=ARRAY(Text))),
 )
-_HOLD = (
-    update(Campaign)
-    .where(
-        Campaign.account_id == bindparam("account"),
-        Campaign.external_id == func.any(bindparam("ids", type_=ARRAY(Text))),
-    )
-    .values(missing_since=func.coalesce(Campaign.missing_since, bindparam("at")))
-)
+_REMOVE = update(Campaign).where(*_CHOSEN).values(status=REMOVED, missing_since=None, changed_at=bindparam("at"))
+_HOLD = update(Campaign).where(*_CHOSEN).values(missing_since=func.coalesce(Campaign.missing_since, bindparam("at")))
 _UNSYNCHRONIZED = {"synchronize_session": False}
 
 

@@ -87,11 +87,7 @@ class Reader:
         return rules.metrics_window(self.due.platform, self.mode, self.lookback_days, self.today, state)
 
     def write(self, session: Session, part: Part, state: PartState) -> None:
-        """Write the new state of a part, in the transaction that stores what was read.
-
-        Raises:
-            OvertakenError: What is stored is newer.
-        """
+        """Write a part's new state in the transaction of what was read; OvertakenError if what is stored is newer."""
         state = state.model_copy(update={"not_enabled_since": None})
         summed = self.states | {part: state} if part == self.last else None
         if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part), summed=summed):

@@ -12,12 +12,7 @@ from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.errors import PlatformError
-from sivera.platforms.base import (
-    AnswersAtOnce,
-    ConfirmsDeletions,
-    CountsActions,
-    PreparesReports,
-)
+from sivera.platforms.base import AnswersAtOnce, ConfirmsDeletions, CountsActions, PreparesReports
 from sivera.sync import queries, rules
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reader import Reader

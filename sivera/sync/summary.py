@@ -90,11 +90,9 @@ MOST_NAMED = 3
 
 
 def describe(reasons: Mapping[str, str], of: int) -> str:
-    """Say in one text what is wrong with the parts of an account, a reason that several share only once.
+    """Say in one text what is wrong with an account's parts, by their names; a reason that several share only once.
 
-    Args:
-        reasons: The reason of each part that has one, by the part's name.
-        of: The number of all parts.
+    `of` is the number of all parts.
     """
     parts: dict[str, list[str]] = {}
     for part, reason in sorted(reasons.items()):

@@ -40,12 +40,7 @@ def _overdue(account: DueAccount) -> AccountFailure:
 
 
 class SyncTally:
-    """Adds up a run while its accounts end, in any order.
-
-    Args:
-        mode: The run's mode.
-        plan: The work of the run. An account that never ends counts as put off.
-    """
+    """Adds up a run while its accounts end, in any order. An account that never ends counts as put off."""
 
     def __init__(self, mode: SyncMode, plan: SyncPlan) -> None:
         self._mode, self._plan = mode, plan

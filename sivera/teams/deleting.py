@@ -26,11 +26,7 @@ BATCH = 5_000
 def let_go(
     deps: RenewalDependencies, client_for: Callable[[PlatformName], PlatformClient | None], team_id: int
 ) -> Iterator[tuple[int, Ending]]:
-    """Disconnect all grants of a team. Yield the id of each that was connected, and how it ended.
-
-    Raises:
-        NotDisconnectedError: One could not be; those before it are.
-    """
+    """Disconnect a team's grants, and yield how each ended; NotDisconnectedError stops at one that did not."""
     with Session(deps.engine) as session:
         grants = queries.grants_of(session, team_id)
     for grant in grants:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from sivera import pages
-from sivera.charts import to_markdown_image, to_svg
+from sivera.pages import to_markdown_image, to_svg
 
 COLOURS = {"로그": "#0072b2", "b & <c>": "#d55e00"}
 

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sivera.charts import to_svg
 from sivera.errors import ConfigurationError
 from sivera.metrics import definitions as of
-from sivera.metrics import pictures
 from sivera.metrics.definitions import Collection
 from sivera.metrics.exposition import to_text
+from sivera.metrics.page import ages as draw_ages
+from sivera.metrics.page import durations
 from sivera.metrics.rules import JobRun, JobRuns, run_samples, samples_of, window
+from sivera.pages import to_svg
 from sivera.settings import read_daily_calls
 from sivera.values import PlatformName
 
@@ -101,9 +102,9 @@ def test_the_charts_are_drawn_also_if_there_is_nothing_to_show() -> None:
         for n in (1, 2)
         for quantile in ("0.9", "1")
     ]
-    assert "meta" in to_svg(pictures.ages(ages))
-    assert "failed" in to_svg(pictures.durations([(NOW, samples_of(run("failed", 0))[0])]))
-    assert to_svg(pictures.ages([])).startswith("<svg")
+    assert "meta" in to_svg(draw_ages(ages))
+    assert "failed" in to_svg(durations([(NOW, samples_of(run("failed", 0))[0])]))
+    assert to_svg(draw_ages([])).startswith("<svg")
 
 
 def test_names_are_as_prometheus_wants_them() -> None:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ops.timetable import find_timetable, read_timetable
+from sivera.clock import find_zone
 from sivera.reports import rules
 from sivera.reports.coverage import Known, State, state_of
 from sivera.reports.rules import AccountFacts, MissingAccount, Period, Why
@@ -188,4 +189,4 @@ def test_the_digest_changes_with_what_the_report_says_and_only_then() -> None:
 
 @pytest.mark.parametrize("name", ["", "Nowhere/City", "../etc/passwd", "Europe", "a\0b"])
 def test_an_unknown_time_zone_is_none(name: str) -> None:
-    assert rules.find_zone(name) is None
+    assert find_zone(name) is None

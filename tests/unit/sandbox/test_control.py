@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -15,7 +15,6 @@ from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 
 META, GOOGLE = PlatformName.META, PlatformName.GOOGLE
-CAMPAIGN = "23850000000000000"
 """The first campaign of Meta's first account."""
 
 
@@ -38,13 +37,6 @@ class Desk:
 
     def status(self) -> int:
         return self.listing().status_code
-
-    def ids(self) -> list[str]:
-        return [row["id"] for row in self.listing().json()["data"]]
-
-    @property
-    def of_account(self) -> dict[str, str]:
-        return {"platform": META.value, "account_id": self.account.id}
 
 
 @pytest.fixture
@@ -71,21 +63,12 @@ def _add_grants(desk: Desk) -> None:
         desk.world.add_grant(platform)
 
 
-FIGURES = {"impressions": 9, "clicks": 2, "spend": "1.25", "conversions": 0, "conversion_value": 0}
-
 CASES = {
     "add_grant": Case(
         lambda _: {"platform": "google", "accounts": 2, "campaigns": 3},
         lambda desk: [len(account.campaigns) for account in desk.world.accounts[GOOGLE].values()],
         [],
         [3, 3],
-    ),
-    "tokens": Case(
-        lambda desk: {"grant_id": desk.grant.id},
-        lambda desk: desk.grant.revoked,
-        True,
-        False,
-        lambda desk: desk.world.revoke_grant(desk.grant.id),
     ),
     "tell_stories": Case(
         lambda _: {},
@@ -94,22 +77,6 @@ CASES = {
         True,
         _add_grants,
     ),
-    "remove_campaign": Case(lambda desk: desk.of_account | {"campaign_id": CAMPAIGN}, Desk.ids, [CAMPAIGN], []),
-    "hard_delete_campaign": Case(
-        lambda desk: desk.of_account | {"campaign_id": CAMPAIGN},
-        lambda desk: list(desk.account.campaigns),
-        [CAMPAIGN],
-        [],
-    ),
-    "restate": Case(
-        lambda _: {"campaign_id": CAMPAIGN, "day": "2026-11-20", "figures": FIGURES},
-        lambda desk: desk.world.figures(desk.account, desk.account.campaigns[CAMPAIGN], date(2026, 11, 20)).clicks == 2,
-        False,
-        True,
-    ),
-    "revoke_grant": Case(lambda desk: {"grant_id": desk.grant.id}, Desk.status, 200, 400),
-    "expire_access": Case(lambda desk: {"grant_id": desk.grant.id}, Desk.status, 200, 400),
-    "close_account": Case(lambda desk: desk.of_account, Desk.status, 200, 400),
     "add_fault": Case(lambda _: {"kind": "status", "platform": "meta", "status": 502}, Desk.status, 200, 502),
     "set_latency": Case(lambda _: {"seconds": 0.01}, lambda desk: desk.world.faults.latency_seconds, 0, 0.01),
     "clear_faults": Case(
@@ -156,9 +123,6 @@ def test_latency_delays_an_answer(desk: Desk) -> None:
         ("add_grant", {"platform": "myspace"}, 422),
         ("add_grant", {"platform": "meta", "colour": "red"}, 422),
         ("add_grant", {"platform": "meta", "rotates": True}, 422),
-        ("tokens", {"grant_id": 99}, 422),
-        ("close_account", {"platform": "meta", "account_id": "99"}, 422),
-        ("restate", {"campaign_id": "99", "day": "2026-11-20", "figures": FIGURES}, 422),
         ("add_fault", {"kind": "explosion"}, 422),
         ("add_fault", {"kind": "status", "colour": "red"}, 422),
     ],

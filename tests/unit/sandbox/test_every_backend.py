@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from sandbox.app import BACKENDS
-from sandbox.faults import Fault, FaultKind
-from sandbox.odd_rows import spoil
+from sandbox.faults import Fault, FaultKind, spoil
 from sandbox.world import World
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
