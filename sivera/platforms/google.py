@@ -146,7 +146,7 @@ class GoogleAds:
         """Read the daily metrics of the window, as far back as Google keeps them, in one call."""
         window = _kept(window)
         rows = self._ask(tokens, account, METRICS_QUERY.format(since=window.since, until=window.until))
-        found, odd = read_rows(self.platform, rows, partial(metrics_of, account.currency), _campaign_id)
+        found, odd = read_rows(self.platform, rows, partial(metrics_of, account.currency, window), _campaign_id)
         last = {(row.campaign_id, row.day): row for row in found}
         yield MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
 
@@ -154,7 +154,7 @@ class GoogleAds:
         """Read what the account spent on each day of the window."""
         window = _kept(window)
         rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
-        return totals_of(self.platform, rows, partial(total_of, account.currency), day_of)
+        return totals_of(self.platform, rows, partial(total_of, account.currency, window), day_of)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour (RFC 6749, section 6)."""
