@@ -46,6 +46,7 @@ NO_FIGURE = "-"
 
 DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,12})?")
 MAX_INTEGER = 10**10
+MAX_ID = 64
 
 
 class Record:
@@ -86,7 +87,10 @@ class Record:
     def identifier(self, name: str) -> str:
         """Return an id as text; recorded replies have ids as numbers too."""
         value = self._fields.get(name)
-        return str(value) if type(value) is int else self.text(name)
+        text = str(value) if type(value) is int else self.text(name)
+        if len(text) > MAX_ID:  # it goes into URLs
+            raise _invalid(name)
+        return text
 
     def integer(self, name: str) -> int:
         """Return an integer that is not negative."""

@@ -83,6 +83,14 @@ def test_accounts_that_tiktok_does_not_describe_are_left_out_by_name(new_desk: N
     assert desk.calls("accounts") <= (2 if code == 0 else 2 + 2 * 7 + 2 * 5)
 
 
+def test_an_account_with_an_id_too_long_for_a_url_is_left_out(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK, accounts=3)
+    odd = Fault(FaultKind.ODD_ROW, TIKTOK, "validate", match=desk.site.id, field="advertiser_id", value="7" * 99_999)
+    desk.world.faults.add(odd)
+    listing = desk.client.list_accounts(desk.tokens)
+    assert (len(listing.accounts), len(listing.left_out)) == (2, 1)
+
+
 def test_a_refusal_of_every_account_is_an_error(new_desk: NewDesk) -> None:
     desk = new_desk(TIKTOK, accounts=3, campaigns=0)
     for site in desk.world.accounts_of(desk.grant):
