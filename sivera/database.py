@@ -1,7 +1,7 @@
 """Access to PostgreSQL: URLs and engines."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from select import POLLIN, poll
@@ -236,6 +236,11 @@ def reading(engine: Engine) -> Engine:
 @cache
 def _in_autocommit(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def after_commit(session: Session, tell: Callable[[], None]) -> None:
+    """Call `tell` once a session's transaction has been committed."""
+    event.listen(session, "after_commit", lambda _: tell(), once=True)
 
 
 def check(engine: Engine) -> None:

@@ -24,12 +24,12 @@ def _clean(text: str) -> str:
     return one_line(text)
 
 
-Name = Annotated[str, AfterValidator(_clean)]
+Name = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(_clean)]
 """A text that people chose, on one line, without characters that could take over a terminal, a chat or a page."""
 
 
-Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$")]
-"""A text that a program chose, such as an id or a status."""
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$", max_length=255)]
+"""A text that a program chose, such as an id or a status. The database's indexes take none of some thousand bytes."""
 
 Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Figure = Annotated[Decimal, Field(gt=1 - 10**14, lt=10**14 - 1)]

@@ -61,7 +61,8 @@ def ending_grants(session: Session, within: timedelta) -> Sequence[EndingGrant]:
 
 def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
     """Return the accounts that were not synced for so long, or only without their reports, or not in full for days."""
-    now = func.now()
+    # now() is when the transaction began, and it may have waited for another check: accounts were synced since.
+    now = func.statement_timestamp()
     synced_at, reports_as_of = past(AdAccount.last_synced_at, now), past(AdAccount.reports_as_of, now)
     reported = reports_as_of + REPORTS_LAG
     synced = func.coalesce(synced_at, AdAccount.created_at)

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sivera.accounts.queries import ACTIVE
+from sivera.clock import past
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
 from sivera.grants.rules import LEASE, LONGEST_LEASE, LONGEST_REST, PROOF_EVERY, WAITING
 from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
@@ -109,8 +110,8 @@ def undiscovered_grants(
     First those that were not asked for longest: one that cannot be listed must not keep the others waiting.
     """
     grant = PlatformCredential
-    listed_at = func.greatest(grant.accounts_read_at, grant.created_at, grant.status_since)  # leaves out NULL
-    age = (func.now() - listed_at).label("age")
+    times = (past(at, func.now()) for at in (grant.accounts_read_at, grant.created_at, grant.status_since))
+    age = (func.now() - func.greatest(*times)).label("age")  # leaves out NULL
     statement = (
         select(grant.id, grant.platform, Team.name.label("team"), grant.name, age)
         .join(Team, Team.id == PlatformCredential.team_id)
@@ -146,8 +147,9 @@ def record_discovery(session: Session, credential_id: int, data_access_ends: dat
 
 
 def _not_since(at: InstrumentedAttribute[datetime | None], every: timedelta) -> ColumnElement[bool]:
-    # A time ahead of the database's clock is no time of ours.
-    return or_(at.is_(None), at <= func.now() - every, at > func.now())
+    # A time ahead of the database's clock is no time of ours. now() is no such clock: another transaction may have
+    # written a later time since this one began.
+    return or_(at.is_(None), at <= func.now() - every, at > func.clock_timestamp())
 
 
 def prove_writable(session: Session) -> None:

@@ -156,12 +156,18 @@ def release(session: Session, credential_id: int, owner: str, failures: int, pau
     )
 
 
+_IS_FREE = or_(
+    PlatformCredential.lease_until.is_(None),
+    ~PlatformCredential.lease_until.between(func.now(), func.now() + LONGEST_LEASE),
+)
+
+
 def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential | None:
     """Take the lease of a grant in any state, so that nobody renews it, and return the grant; None if one does."""
     grant = PlatformCredential
     return session.scalars(
         update(grant)
-        .where(grant.id == credential_id, or_(grant.lease_until.is_(None), grant.lease_until < func.now()))
+        .where(grant.id == credential_id, _IS_FREE)
         .values(lease_owner=owner, lease_until=func.now() + LEASE)
         .returning(grant)
         .execution_options(populate_existing=True)
@@ -196,14 +202,13 @@ def mark(
     `invalid_grant` also for a token that somebody else has just renewed.
     """
     grant = PlatformCredential
-    free = or_(grant.lease_until.is_(None), ~grant.lease_until.between(func.now(), func.now() + LONGEST_LEASE))
     changed = session.execute(
         update(grant)
         .where(
             grant.id == credential_id,
             grant.generation == generation,
             grant.status == ACTIVE,
-            free if owner is None else grant.lease_owner == owner,
+            _IS_FREE if owner is None else grant.lease_owner == owner,
         )
         .values(status=status, status_reason=reason, status_since=func.now(), lease_owner=None, lease_until=None)
         .returning(grant.id)

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-import orjson
-
 from sivera.errors import InvalidReply
 from sivera.platforms.amazon_json import (
     PLATFORM,
@@ -21,7 +19,7 @@ from sivera.platforms.amazon_json import (
     rows,
     text,
 )
-from sivera.platforms.rows import read_rows
+from sivera.platforms.rows import read_json, read_rows
 from sivera.values import DailyMetrics, DateWindow, MetricsReading
 
 MAX_REPORT_DAYS = 31
@@ -126,6 +124,6 @@ def unpack(content: bytes, limit: int = MAX_REPORT_BYTES) -> list[Any]:
     if not unpacker.eof:
         raise InvalidReply(PLATFORM, "sent a report that is cut off")
     try:
-        return rows(orjson.loads(unpacked))
-    except orjson.JSONDecodeError:
+        return rows(read_json(unpacked))
+    except ValueError:
         raise InvalidReply(PLATFORM, "sent a report that is not JSON") from None

@@ -3,16 +3,13 @@
 `Caller` asks the breaker, adds the token, turns silence and bad JSON into errors, and renews a refused token once.
 """
 
-import json
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
-import orjson
 
 from sivera.breaker import ANYTHING, Breaker, Subject
 from sivera.errors import (
@@ -27,6 +24,7 @@ from sivera.errors import (
     Unreached,
 )
 from sivera.platforms.base import TokenSource
+from sivera.platforms.rows import read_json
 from sivera.proxies import reason_of, suspect
 from sivera.values import PlatformName
 
@@ -133,11 +131,8 @@ class Caller:
         if not content:
             return None
         try:
-            return orjson.loads(content)
-        except orjson.JSONDecodeError:
-            with suppress(ValueError, RecursionError):
-                # It takes half a surrogate pair in one name, which `read_rows` leaves out with its row.
-                return json.loads(content)
+            return read_json(content)
+        except ValueError:
             if status == 429:
                 return None  # a gateway's page: the status says it all, and the wait is in the headers
             suspected = suspect(str(url))

@@ -110,8 +110,9 @@ class GoogleAds:
         """
         found: list[tuple[str, Any]] = []
         refusal: PlatformError | None = None
-        left_out: list[OddRow] = []
-        for customer_id in self._accessible_customers(tokens):
+        customers, unnamed = self._accessible_customers(tokens)
+        left_out = list(unnamed)
+        for customer_id in customers:
             try:
                 found += [(customer_id, row) for row in self._search(tokens, customer_id, ACCOUNT_QUERY)]
             except (AccountInaccessible, InvalidRequest) as error:
@@ -147,7 +148,7 @@ class GoogleAds:
         """Read the daily metrics of the window, as far back as Google keeps them, in one call."""
         window = _kept(window)
         rows = self._ask(tokens, account, METRICS_QUERY.format(since=window.since, until=window.until))
-        found, odd = read_rows(self.platform, rows, partial(metrics_of, account.currency), _campaign_id)
+        found, odd = read_rows(self.platform, rows, partial(metrics_of, account.currency, window), _campaign_id)
         last = {(row.campaign_id, row.day): row for row in found}
         yield MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
 
@@ -155,7 +156,7 @@ class GoogleAds:
         """Read what the account spent on each day of the window."""
         window = _kept(window)
         rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
-        return totals_of(self.platform, rows, partial(total_of, account.currency), day_of)
+        return totals_of(self.platform, rows, partial(total_of, account.currency, window), day_of)
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour."""
@@ -167,7 +168,7 @@ class GoogleAds:
         url = f"{self._app.base_url}/revoke" if self._app.base_url else REVOKE_URL
         self.login.oauth.send(self._http.build_request("POST", url, data=form), Subject(endpoint="revoke"))
 
-    def _accessible_customers(self, tokens: TokenSource) -> tuple[str, ...]:
+    def _accessible_customers(self, tokens: TokenSource) -> tuple[list[str], tuple[OddRow, ...]]:
         """Return the ids of the customers, including managers, that the grant's user can access directly."""
         url = f"{self._customers_url}:listAccessibleCustomers"
         body = self._ads.call(
@@ -178,10 +179,7 @@ class GoogleAds:
         names = member(body, "resourceNames") if body != {} else []  # protobuf's JSON omits empty fields
         if not isinstance(names, list):
             raise invalid("sent no resourceNames")
-        matches = [_CUSTOMER_NAME.fullmatch(str(name)) for name in names]
-        if not all(matches):
-            raise invalid("sent resourceNames that are not customers")
-        return tuple(match[1] for match in matches if match)
+        return read_rows(self.platform, names, _customer_id, lambda name: name)
 
     def _changed_names(self, tokens: TokenSource, account: AdAccount, changed: Period) -> dict[str, list[str]] | None:
         """Return the changed resources by the field that finds their campaigns; None if Google cannot list them."""
@@ -253,6 +251,12 @@ def _way_to(found: tuple[str, Any]) -> tuple[int, str, AdAccount]:
     customer_id, row = found
     level = integer_of(row, "customerClient", "level")
     return level, customer_id, account_of(row, manager_id=customer_id if level else None)
+
+
+def _customer_id(name: Any) -> str:
+    if (match := _CUSTOMER_NAME.fullmatch(str(name))) is None:
+        raise invalid("sent resourceNames that are not customers")
+    return match[1]
 
 
 def _campaign_id(row: Any) -> object:

@@ -21,6 +21,7 @@ from sivera.values import (
     CampaignStatus,
     DailyMetrics,
     DailyTotal,
+    DateWindow,
     PlatformName,
 )
 
@@ -106,11 +107,11 @@ def change_of(row: Any) -> tuple[str, str]:
     return field, name
 
 
-def metrics_of(currency: str, row: Any) -> DailyMetrics:
+def metrics_of(currency: str, window: DateWindow, row: Any) -> DailyMetrics:
     """Read a row of campaign, segmented by date."""
     return DailyMetrics(
         campaign_id=text_of(row, "campaign", "id"),
-        day=_day(text_of(row, "segments", "date"), "segments.date"),
+        day=_day_within(window, row),
         impressions=integer_of(row, "metrics", "impressions"),
         clicks=integer_of(row, "metrics", "clicks"),
         spend=Decimal(integer_of(row, "metrics", "costMicros")) / MICROS,
@@ -125,10 +126,10 @@ def day_of(row: Any) -> str:
     return text_of(row, "segments", "date")
 
 
-def total_of(currency: str, row: Any) -> DailyTotal:
+def total_of(currency: str, window: DateWindow, row: Any) -> DailyTotal:
     """Read a row of customer, segmented by date."""
     return DailyTotal(
-        day=_day(text_of(row, "segments", "date"), "segments.date"),
+        day=_day_within(window, row),
         spend=Decimal(integer_of(row, "metrics", "costMicros")) / MICROS,
         currency=currency,
     )
@@ -183,6 +184,13 @@ def _day(text: str, field: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise invalid(f"sent a {field} that is not a day") from None
+
+
+def _day_within(window: DateWindow, row: Any) -> date:
+    day = _day(day_of(row), "segments.date")
+    if not window.since <= day <= window.until:
+        raise invalid("sent a segments.date that was not requested")
+    return day
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -1,14 +1,31 @@
 """Reading the rows of a reply one by one: an odd row is left out and named, and its neighbours are read."""
 
+import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import ValidationError
 
 from sivera.errors import InvalidReply, PlatformError
 from sivera.values import UNPRINTABLE, DailyTotal, OddRow, PlatformName, TotalsReading
 
 RowT = TypeVar("RowT")
+
+
+def read_json(content: bytes) -> Any:
+    """Parse JSON, also with half a surrogate pair or NaN in it, which `read_rows` leaves out with its row.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        with suppress(RecursionError):
+            return json.loads(content)
+        raise
 
 
 def read_rows(

@@ -29,6 +29,7 @@ from sivera.platforms.tiktok_json import (
     campaign_id_of,
     campaign_of,
     day_of,
+    key_of,
     metrics_of,
     total_of,
 )
@@ -153,8 +154,7 @@ class TikTokAds:
         are not in it.
         """
         rows, all_arrived = self._campaigns(tokens, account, CAMPAIGN_FIELDS)
-        read = partial(campaign_of, account.currency)
-        campaigns, odd = read_rows(self.platform, rows.values(), read, campaign_id_of)
+        campaigns, odd = read_rows(self.platform, rows.values(), partial(campaign_of, account.currency), campaign_id_of)
         return CampaignListing(campaigns=tuple(campaigns), complete=all_arrived and not odd, left_out=odd)
 
     def read_metrics(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> Iterator[MetricsReading]:
@@ -239,7 +239,7 @@ class TikTokAds:
         The last says whether it was read in parts, of the campaigns that TikTok lists: it reports on some others too.
         """
         try:
-            return self._report(tokens, account, span, REPORT | filter_of(), campaign_and_day), [], False
+            return self._report(tokens, account, span, REPORT | filter_of(), partial(key_of, span)), [], False
         except ReportCut:
             campaigns, all_arrived = self._campaigns(tokens, account, CAMPAIGN_ID_ONLY)
         if not all_arrived:
@@ -251,7 +251,7 @@ class TikTokAds:
         while waiting:
             some = waiting.pop()
             try:
-                rows |= self._report(tokens, account, span, REPORT | filter_of(some), campaign_and_day)
+                rows |= self._report(tokens, account, span, REPORT | filter_of(some), partial(key_of, span))
             except ReportCut as error:
                 if len(some) > 1:
                     waiting += [some[: len(some) // 2], some[len(some) // 2 :]]

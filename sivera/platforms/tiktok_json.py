@@ -46,6 +46,7 @@ NO_FIGURE = "-"
 
 DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,12})?")
 MAX_INTEGER = 10**10
+MAX_ID = 64
 
 
 class Record:
@@ -86,7 +87,10 @@ class Record:
     def identifier(self, name: str) -> str:
         """Return an id as text; recorded replies have ids as numbers too."""
         value = self._fields.get(name)
-        return str(value) if type(value) is int else self.text(name)
+        text = str(value) if type(value) is int else self.text(name)
+        if len(text) > MAX_ID:  # it goes into URLs
+            raise _invalid(name)
+        return text
 
     def integer(self, name: str) -> int:
         """Return an integer that is not negative."""
@@ -118,9 +122,9 @@ class Record:
         """Return a time such as "2026-01-05 09:00:00"; connectors read it as UTC."""
         try:
             moment = datetime.fromisoformat(self.text(name))
-        except ValueError:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
             raise _invalid(name) from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def timezone(self) -> str:
         """Return an account's time zone.
@@ -182,8 +186,14 @@ def campaign_id_of(row: Any) -> str:
     return Record(row, "row").identifier("campaign_id")
 
 
+def key_of(span: DateWindow, row: Any) -> str:
+    """Return the identity of a row of a report by campaign and day over `span`."""
+    dimensions = Record(row, "row").record("dimensions")
+    return f"{dimensions.identifier('campaign_id')} {_day_within(span, dimensions)}"
+
+
 def campaign_and_day(row: Any) -> str:
-    """Return the identity of a row of a report by campaign and day."""
+    """Return what names a row of a report by campaign and day, whatever its day is."""
     dimensions = Record(row, "row").record("dimensions")
     return f"{dimensions.identifier('campaign_id')} {dimensions.text('stat_time_day')}"
 

@@ -59,7 +59,9 @@ class Api:
             if info.integer("page") != page:
                 raise InvalidReply(TIKTOK, f"sent another page than page {page}")
             known = len(found)
-            found.update((_identity_of(row, identity), row) for row in data.rows("list"))
+            rows = data.rows("list")
+            for place, row in enumerate(rows):
+                found[_identity_of(row, identity) or f"row {place}: {row!r}"] = row
             if page >= info.integer("total_page"):
                 return found, len(found) >= info.integer("total_number")
             without_news = 0 if len(found) > known else without_news + 1
@@ -82,8 +84,9 @@ def filter_of(campaign_ids: Sequence[str] = ()) -> dict[str, str]:
     return {"filtering": json.dumps(rules)}
 
 
-def _identity_of(row: Any, identity: Callable[[Any], str]) -> str:
+def _identity_of(row: Any, identity: Callable[[Any], str]) -> str | None:
+    """Return the identity of a row; an odd one has none, but at the same place of another page it is nothing new."""
     try:
         return identity(row)
     except InvalidReply:
-        return repr(row)  # an odd row that comes again is nothing new
+        return None

@@ -158,7 +158,9 @@ def replace_window(
     held. If rows were left out of the reading, nothing is deleted.
     """
     row: dict[str, object] = {"account_id": account_id, "ad_product": product or None, "missing_since": None}
-    row |= {"rows": _METRICS.dump_json(reading.rows).decode(), "now": now}
+    # One statement cannot write a row twice; of two rows of a day the last one counts.
+    rows = {(each.campaign_id, each.day): each for each in reading.rows}
+    row |= {"rows": _METRICS.dump_json(tuple(rows.values())).decode(), "now": now}
     if reading.left_out:
         return Replaced(written=len(session.execute(_UPSERT_METRICS, row).all()), held=0)
     row |= {"since": reading.window.since, "until": reading.window.until, "agreed": agreed}

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.database import reading
+from sivera.database import after_commit, reading
 from sivera.errors import ConfigurationError
 from sivera.grants.discovering import AccountChange
 from sivera.grants.source import GrantTokenSource
@@ -92,5 +92,10 @@ class Reader:
         summed = self.states | {part: state} if part == self.last else None
         if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part), summed=summed):
             raise OvertakenError
-        self.states[part] = state
-        self.is_summed_up = self.is_summed_up or summed is not None
+
+        def written() -> None:
+            # If the commit fails, the part is recorded as failed, with its old cursor.
+            self.states[part] = state
+            self.is_summed_up = self.is_summed_up or summed is not None
+
+        after_commit(session, written)

@@ -3,12 +3,14 @@
 import io
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ops.cli import main
+from tests.consents import Person
 from tests.ops.commands import Answer, Sivera
 
 
@@ -32,3 +34,17 @@ def sivera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     os.environ.clear()
     os.environ.update(before)
     signal.signal(signal.SIGTERM, on_sigterm)
+
+
+@pytest.fixture
+def person() -> Person:
+    """Who sits at the browser of this machine."""
+    return Person()
+
+
+@pytest.fixture
+def redirect() -> str:
+    """A redirect to a free port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}/back"

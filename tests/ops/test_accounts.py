@@ -20,6 +20,7 @@ from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
 from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName
+from tests.consents import Person, answered
 from tests.ops.commands import Sivera, add, pasted, refusal
 from tests.prefect_server import free_port
 from tests.stage import Stage
@@ -141,7 +142,7 @@ def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
 
 
 def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_shown(
-    sivera: Sivera, ready: Stage
+    sivera: Sivera, ready: Stage, person: Person, redirect: str
 ) -> None:
     grant = ready.world.add_grant(PlatformName.META)
     connection = ready.connect(grant, team="O'Hanok & 한빛")
@@ -156,9 +157,8 @@ def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_
     command = shlex.split(note.rpartition(" Run: ")[2])
     assert command[0] == "sivera"
 
-    anew = ready.world.add_grant(PlatformName.META)
-    anew.account_ids.extend(grant.account_ids)
-    assert sivera(*command[1:], stdin=pasted(ready, anew)).code == 0
+    person.decide = lambda page: answered(page, user=str(grant.id))
+    assert sivera(*command[1:], "--redirect-uri", redirect).code == 0
     assert "Grant" not in sivera("credentials", "list").out
     assert sivera("accounts", "sync", id_).code == 0
 

@@ -27,20 +27,6 @@ from tests.ops.commands import Sivera
 from tests.stage import Stage
 
 
-@pytest.fixture
-def person() -> Person:
-    """Who sits at the browser of this machine."""
-    return Person()
-
-
-@pytest.fixture
-def redirect() -> str:
-    """A redirect to a free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}/back"
-
-
 def command(platform: PlatformName, *more: str) -> list[str]:
     return ["credentials", "connect", "--platform", platform.value, "--team", "Northwind Goods", *more]
 

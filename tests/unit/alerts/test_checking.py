@@ -188,6 +188,17 @@ def test_times_ahead_of_the_clock_are_ignored(stage: Stage, world: World) -> Non
     assert "Runs leave it out" not in said
 
 
+def test_an_account_that_is_synced_while_a_check_waits_for_another_is_not_stale(stage: Stage, world: World) -> None:
+    stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1))
+    execute(stage, "UPDATE platform_credentials SET status_since = now() - interval '9 days'")
+    execute(stage, "UPDATE ad_accounts SET created_at = now() - interval '9 days'")
+    with Session(stage.engine) as session:
+        lock_alerts(session)
+        execute(stage, "UPDATE ad_accounts SET last_synced_at = clock_timestamp()")
+        execute(stage, "UPDATE ad_accounts SET last_full_sync_at = last_synced_at")
+        assert stale_accounts(session, timedelta(hours=2)) == []
+
+
 def test_a_grant_that_soon_gets_no_data_says_so(stage: Stage, world: World) -> None:
     stage.connect(world.add_grant(PlatformName.META), team="Northwind Goods")
     execute(stage, "UPDATE platform_credentials SET data_access_ends_at = now() + interval '11 days'")

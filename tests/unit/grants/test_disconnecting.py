@@ -89,6 +89,12 @@ def test_what_the_user_has_revoked_needs_no_revocation(stage: Stage, world: Worl
     assert row(stage)["status"] == "disconnected"
 
 
+def test_a_lease_that_ends_too_late_holds_nothing_up(stage: Stage, world: World) -> None:
+    id_ = stage.connect(world.add_grant(META)).credential_id
+    stage.execute("UPDATE platform_credentials SET lease_owner = 'dead', lease_until = now() + interval '1 year'")
+    assert disconnect(stage.renewal_dependencies(), None, id_) is Ending.LEFT
+
+
 def test_a_renewal_under_way_writes_no_tokens_back(stage: Stage, world: World) -> None:
     id_ = stage.connect(world.add_grant(AMAZON, rotates=True)).credential_id
     deps = stage.renewal_dependencies()

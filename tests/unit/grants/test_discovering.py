@@ -112,6 +112,15 @@ def test_all_accounts_that_fail_at_once_learn_what_the_first_one_finds(stage: St
     assert world.faults.calls[META, "accounts"] == 2, "once to connect, and once now"
 
 
+def test_a_claim_that_came_while_a_transaction_waited_holds(stage: Stage, world: World) -> None:
+    id_ = stage.connect(world.add_grant(META)).credential_id
+    with Session(stage.engine) as late, Session(stage.engine) as first:
+        late.execute(text("SELECT 1"))  # its transaction begins, and with it now()
+        with first.begin():
+            assert claim_discovery(first, id_, AGAIN_AFTER)
+        assert not claim_discovery(late, id_, AGAIN_AFTER)
+
+
 def test_access_that_is_left_only_through_the_manager_is_found_within_the_sync(stage: Stage, world: World) -> None:
     grant = world.add_grant(GOOGLE)
     stage.connect(grant)

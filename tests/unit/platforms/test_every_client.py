@@ -271,9 +271,10 @@ TOO_LARGE: dict[PlatformName, list[tuple[str, Any]]] = {
     TIKTOK: [("metrics.spend", "100000000000000"), ("metrics.clicks", "9" * 19)],
 }
 """The database takes no such figures."""
+ODD_CLICKS = {"null": None, "text": "many", "half an emoji": "\ud83d", "no number": float("nan"), "absent": ABSENT}
 
 
-@pytest.mark.parametrize("what", [None, "many", ABSENT, 0, 1], ids=["null", "text", "absent", "large", "large clicks"])
+@pytest.mark.parametrize("what", [*ODD_CLICKS.values(), 0, 1], ids=[*ODD_CLICKS, "large", "large clicks"])
 def test_odd_figures_are_left_out_by_name(desk: Desk, what: Any) -> None:
     odd = next(campaign for campaign, _ in desk.truth())
     name, value = TOO_LARGE[desk.platform][what] if isinstance(what, int) else (CLICKS[desk.platform], what)
@@ -285,6 +286,17 @@ def test_odd_figures_are_left_out_by_name(desk: Desk, what: Any) -> None:
     assert left_out
     assert all(odd in str(row.id) for row in left_out)
     assert what == 0 or all("clicks" in row.why for row in left_out)
+
+
+DAYS = {GOOGLE: "segments.date", META: "date_start", AMAZON: "date", TIKTOK: "dimensions.stat_time_day"}
+
+
+def test_a_day_that_was_not_asked_for_is_left_out(desk: Desk) -> None:
+    odd, _ = min(desk.truth())
+    operation = "report-download" if desk.platform is AMAZON else "metrics"
+    far = Fault(FaultKind.ODD_ROW, desk.platform, operation, match=odd, field=DAYS[desk.platform], value="2031-01-01")
+    desk.world.faults.add(far)
+    assert {row.campaign_id for reading in desk.read() for row in reading.rows} == {c for c, _ in desk.truth()} - {odd}
 
 
 SPEND = {GOOGLE: "metrics.costMicros", META: "spend", TIKTOK: "metrics.spend"}
@@ -317,14 +329,15 @@ def test_what_is_stored_of_a_name_is_text_on_one_line(desk: Desk) -> None:
     }
 
 
-def test_the_name_of_an_odd_row_is_printable(desk: Desk) -> None:
+# The database's indexes take no such long ones.
+@pytest.mark.parametrize(("value", "name"), [("\x00\u202e77\x1b\ud83d", "77?"), ("7" * 3000, "7" * 64)])
+def test_the_name_of_an_odd_row_is_printable_and_short(desk: Desk, value: str, name: str) -> None:
     odd = list(desk.site.campaigns)[1]
-    value = "\x00\u202e77\x1b\ud83d"
     rule = Fault(FaultKind.ODD_ROW, desk.platform, "campaigns", match=odd, field=IDS[desk.platform], value=value)
     desk.world.faults.add(rule)
     listings = desk.listings()
     assert {c.external_id for listing in listings for c in listing.campaigns} == desk.listable - {odd}
-    assert [row.id for listing in listings for row in listing.left_out] == ["77?"]
+    assert [row.id for listing in listings for row in listing.left_out] == [name]
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------

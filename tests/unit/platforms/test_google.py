@@ -85,6 +85,13 @@ def test_an_account_below_two_managers_is_reached_through_the_nearer_one(order: 
     assert (account.external_id, account.manager_id, account.name) == ("77", "2", "77")
 
 
+def test_a_customer_with_an_odd_name_is_left_out() -> None:
+    row = {"level": "0", **ROWS["google account"]}
+    replies = [{"resourceNames": ["customers/1", None]}, [{"results": [{"customerClient": row}], "fieldMask": "x"}]]
+    listing = answered(GOOGLE, *replies).list_accounts(static(GOOGLE))
+    assert ([account.external_id for account in listing.accounts], len(listing.left_out)) == (["1"], 1)
+
+
 def test_a_user_without_customers_has_no_accounts() -> None:
     assert answered(GOOGLE, {}).list_accounts(static(GOOGLE)).accounts == ()
 

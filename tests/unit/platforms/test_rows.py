@@ -130,7 +130,7 @@ def report(*rows: Any) -> bytes:
 
 def google_day(metrics: Row) -> Any:
     row = {"campaign": {"id": "1"}, "segments": {"date": "2026-11-01"}, "metrics": metrics}
-    return google_json.metrics_of("USD", row)
+    return google_json.metrics_of("USD", WINDOW, row)
 
 
 def tiktok_day(dimensions: Row, metrics: Row) -> Any:

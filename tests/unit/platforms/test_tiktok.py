@@ -29,6 +29,7 @@ from tests.unit.platforms.desk import (
     spend_of,
     static,
 )
+from tests.unit.platforms.test_rows import ROWS
 
 UNTIL = date(2026, 11, 20)
 
@@ -82,6 +83,14 @@ def test_accounts_that_tiktok_does_not_describe_are_left_out_by_name(new_desk: N
     assert desk.calls("accounts") <= (2 if code == 0 else 2 + 2 * 7 + 2 * 5)
 
 
+def test_an_account_with_an_id_too_long_for_a_url_is_left_out(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK, accounts=3)
+    odd = Fault(FaultKind.ODD_ROW, TIKTOK, "validate", match=desk.site.id, field="advertiser_id", value="7" * 99_999)
+    desk.world.faults.add(odd)
+    listing = desk.client.list_accounts(desk.tokens)
+    assert (len(listing.accounts), len(listing.left_out)) == (2, 1)
+
+
 def test_a_refusal_of_every_account_is_an_error(new_desk: NewDesk) -> None:
     desk = new_desk(TIKTOK, accounts=3, campaigns=0)
     for site in desk.world.accounts_of(desk.grant):
@@ -117,6 +126,23 @@ def test_pages_that_bring_nothing_new_end_in_an_error(new_desk: NewDesk, operati
     with refused(InvalidReply, "nothing new on 20 pages"):
         questions(TIKTOK, desk.tokens, desk.account)[operation](desk.client)
     assert desk.calls() == 20
+
+
+def test_rows_that_are_odd_in_the_same_way_count_as_several(new_desk: NewDesk) -> None:
+    desk = new_desk(TIKTOK)
+    odd = min(campaign for campaign, _ in desk.truth())
+    desk.world.faults.add(Fault(FaultKind.ODD_ROW, TIKTOK, "metrics", match=odd, value=None))
+    (reading,) = desk.read()
+    assert {row.campaign_id for row in reading.rows} == {campaign for campaign, _ in desk.truth()} - {odd}
+    assert len(reading.left_out) == sum(campaign == odd for campaign, _ in desk.truth()) > 1
+
+
+def test_a_day_in_two_forms_is_one_day() -> None:
+    row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]}
+    short = row | {"dimensions": {"campaign_id": "1", "stat_time_day": "2026-11-19"}}
+    info = {"page": 1, "page_size": 1000, "total_number": 1, "total_page": 1}
+    client = answered(TIKTOK, {"code": 0, "message": "OK", "data": {"list": [row, short], "page_info": info}})
+    assert len(metrics(client, static(TIKTOK), ACCOUNT)) == 1
 
 
 def test_a_report_over_too_many_ads_is_read_in_parts_and_what_fits_none_is_named(new_desk: NewDesk) -> None:

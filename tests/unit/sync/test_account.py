@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
@@ -237,6 +237,21 @@ def test_a_part_that_fails_withholds_nothing_of_the_others(
     stage.sync(due)  # Amazon's metrics are read in full once the report has arrived
     (row,) = stage.rows("SELECT consecutive_failures, last_error FROM ad_accounts")
     assert tuple(row) == (0, None)
+
+
+@pytest.mark.parametrize("platform", [PlatformName.META, PlatformName.AMAZON], indirect=True)
+def test_a_part_that_could_not_be_stored_keeps_its_old_cursor(stage: Stage, account: Account, due: DueAccount) -> None:
+    def cut(connection: Connection) -> None:
+        event.remove(stage.engine, "commit", cut)
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    event.listen(stage.engine, "commit", cut)
+    result = stage.sync(due, SyncMode.INCREMENTAL)
+    assert result.outcome is Outcome.FAILED
+    (part,) = stage.rows("SELECT as_of, last_ok_at, failures FROM sync_parts WHERE failures > 0")
+    assert tuple(part) == (None, None, 1)
+    assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.SYNCED
+    assert len(stage.rows("SELECT 1 FROM campaigns")) == len(listed(account))
 
 
 def test_a_throttled_account_is_put_off_and_its_siblings_make_no_call(
