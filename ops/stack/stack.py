@@ -27,7 +27,7 @@ from ops.stack.prefect_server import (
     use_server,
 )
 from ops.stack.processes import Child, answers, child_process, free_port
-from sivera.database import open_engine, parse_url
+from sivera.database import check_writes, open_engine, parse_url
 from sivera.errors import ConfigurationError
 
 SERVER_PORT = 4200
@@ -204,11 +204,12 @@ def up() -> NoReturn:
 
 
 def prepare_database(url: URL) -> None:
-    """Migrate a database."""
+    """Migrate a database; raise ConfigurationError if it takes no writes: the jobs and the HTTP API need them."""
     from sivera.migrating import migrate  # noqa: PLC0415 - Alembic
 
     engine = open_engine(url)
     try:
+        check_writes(engine)
         migrate(engine)
     finally:
         engine.dispose()
