@@ -45,6 +45,9 @@ DEFAULTS = {
 }
 """Options of libpq, where the URL gives no others."""
 
+STYLES = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres"}
+"""How a session writes times: psycopg reads no others, and a role or a database may have others set."""
+
 PROBE = "sivera.direct"
 """A setting of ours that comes with a connection. A pool that drops it drops the others, too."""
 
@@ -91,7 +94,7 @@ def _parse_query(query: str) -> dict[str, str]:
         if name not in known:
             shown = f"the option '{name}'" if re.fullmatch("[a-z_]{1,40}", name) else "an option"
             raise ConfigurationError(
-                f"the database URL has {shown}, which PostgreSQL's client does not know: take it out, or correct it"
+                f"the database URL has {shown}, which cannot be used here: take it out, or correct it"
             )
         if name in options and name not in ("host", "port"):
             raise ConfigurationError(f"the database URL gives the option '{name}' more than once: give it once")
@@ -137,7 +140,8 @@ def open_engine(
         hide_parameters=True,
         connect_args={name: value for name, value in defaults.items() if name not in url.query},
     )
-    ours = f"-c statement_timeout={statement_seconds}s {options} -c timezone=UTC -c {PROBE}=1"
+    written = "".join(f" -c {name}={value}" for name, value in STYLES.items())
+    ours = f"-c statement_timeout={statement_seconds}s {options}{written} -c {PROBE}=1"
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> Any:
@@ -160,8 +164,8 @@ def open_engine(
             connection.exec_driver_sql(
                 # Another client of the pool, such as pg_dump, may have left its search path.
                 "SET LOCAL search_path TO DEFAULT; "
-                f"SELECT set_config('statement_timeout', '{statement_seconds}s', true), "
-                "set_config('timezone', 'UTC', true)"
+                f"SELECT set_config('statement_timeout', '{statement_seconds}s', true)"
+                + "".join(f", set_config('{name}', '{value}', true)" for name, value in STYLES.items())
             )
 
     @event.listens_for(engine, "handle_error")

@@ -40,11 +40,12 @@ LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, and
 STARTING = "PostgreSQL at {server} is starting or stopping: try again in a minute, and see its log if that lasts"
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
-    "percent-encoded (%40 for @)"
+    "percent-encoded (%40 for @), and see in pg_roles that the password has not expired"
 )
 READ_ONLY = (
-    "the database {database} takes no writes: make room on its disk if that is full, then run `ALTER DATABASE "
-    "{database_} RESET default_transaction_read_only`; if {server} is a standby, name the primary in the URL"
+    "the database {database} takes no writes: make room on its disk if that is full, then run `SET "
+    "default_transaction_read_only = off; ALTER DATABASE {database_} RESET default_transaction_read_only; ALTER ROLE "
+    "{user_} RESET default_transaction_read_only`; if {server} is a standby, name the primary in the URL"
 )
 NO_SCHEMA = (
     "the user {user} may use no schema of its search_path in the database {database}: run `CREATE SCHEMA {user_} "
@@ -88,7 +89,19 @@ WORDS: tuple[tuple[str, str], ...] = (
         "permission denied for database|CONNECT privilege",
         "the user {user} may not connect to {database}: run `GRANT CONNECT ON DATABASE {database_} TO {user_}`",
     ),
-    ("too many|connection slots|no more connections", MANY_CONNECTIONS),
+    (
+        "too many connections for role",
+        "the user {user} may open no more connections: run `ALTER ROLE {user_} CONNECTION LIMIT -1`",
+    ),
+    (
+        "too many connections for database",
+        "the database {database} takes no more connections: run `ALTER DATABASE {database_} CONNECTION LIMIT -1`",
+    ),
+    ("too many|connection slots|no more connections|query_wait_timeout", MANY_CONNECTIONS),
+    (
+        "statement pooling mode",
+        "the pool at {server} takes no transactions: set its pool_mode to transaction or session",
+    ),
     (
         "no encryption|SSL off|SSL required|TLS required|requires SSL",
         "PostgreSQL at {server} takes only encrypted connections: add sslmode=require to the URL",
@@ -103,17 +116,24 @@ WORDS: tuple[tuple[str, str], ...] = (
     ),
     (
         "certificate|SSL error|tlsv1|sslrootcert",
-        "the certificate of PostgreSQL at {server} is not trusted: name its authority by sslrootcert in the URL",
+        "PostgreSQL at {server} has a certificate that is not trusted: name a file with its authority by sslrootcert",
     ),
     ("starting up|shutting down|recovery mode|not yet accepting", STARTING),
     (
         "read-only|hot standby|in recovery",
         "no server of {server} is of the kind that target_session_attrs asks for: see which of them is the primary",
     ),
-    ("authentication|password|role .* does not exist|not permitted to log in|no such user|login", REFUSED),
+    (
+        "not permitted to log in",
+        "the user {user} may not log in to PostgreSQL at {server}: run `ALTER ROLE {user_} LOGIN`",
+    ),
+    ("authentication|password|role .* does not exist|no such user|login", REFUSED),
     ("resolve|translate host|hostname", "the host of PostgreSQL at {server} is not known: correct it in the URL"),
 )
-"""By the words of an error while connecting, which has no SQLSTATE; PostgreSQL's and PgBouncer's."""
+"""By the words of an error that no SQLSTATE tells: while connecting, and what PgBouncer itself refuses."""
+
+OF_A_POOL = "08P01"
+"""PgBouncer's SQLSTATE, whatever it refuses."""
 
 MISFIT = re.compile(r'(?:invalid|bad value for) "?(\w+)"?(?: value)?:|connection option "(\w+)"|parameter "([\w.]+)"')
 """The words for an option of the URL with a value that does not fit."""
@@ -150,6 +170,8 @@ def explain(error: BaseException, place: Place | None = None) -> str | None:
         if found := DENIED.search(words):
             names["name"] = found["name"]
             template = template.replace(GRANT_TABLES, GRANTS.get(found["owner"] or found["kind"], GRANT_TABLES))
+    elif state == OF_A_POOL:
+        template = _by_words(words) or LOST
     elif state:
         template = next((text for start, text in STATES if state.startswith(start)), None)
     elif error.connection_invalidated:
@@ -177,10 +199,13 @@ def _fill(template: str, **names: str) -> str:
     return template.format(**names, **{f"{name}_": _quoted(value) for name, value in names.items()})
 
 
+def _by_words(words: str) -> str | None:
+    return next((template for pattern, template in WORDS if re.search(pattern, words)), None)
+
+
 def _unconnected(words: str) -> str:
-    for pattern, template in WORDS:
-        if re.search(pattern, words):
-            return template
+    if template := _by_words(words):
+        return template
     if found := MISFIT.search(words):
         name = next(filter(None, found.groups()))
         return f"the option '{name}' of the database URL has a value that does not fit: correct it"

@@ -8,7 +8,6 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
 
 from blocks import storage as blocks
 from blocks.database import load_database_url
@@ -130,15 +129,13 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trus
 
 @contextmanager
 def _catalog(storage: str | None) -> Iterator[Catalog]:
-    """Yield the backups in a storage. Errors of the storage or the database get a sentence."""
+    """Yield the backups in a storage. An error of the storage gets a sentence."""
     try:
         block = blocks.Storage(url=storage) if storage else blocks.load_storage(BACKUPS)
         yield Catalog(block.get_filesystem())
     except ValidationError as error:
         raise ConfigurationError(f"the storage cannot be used ({explain(error)})") from None
-    except DBAPIError as error:
-        raise ConfigurationError(checking.explain(error)) from None
     except Exception as error:
         if not checking.is_of_storage(error):
             raise
-        raise ConfigurationError(f"{checking.explain(error)}: see that it is well, and try again") from None
+        raise ConfigurationError(checking.explain(error)) from None

@@ -21,6 +21,7 @@ GRACE_SECONDS = 10
 POLL_SECONDS = 0.1
 ANSWER_SECONDS = 4.0
 TAIL_LINES = 12
+REMEDY = "correct what its log names, and start it again"
 
 
 class StackError(SiveraError):
@@ -39,7 +40,7 @@ class Child:
         """Raise StackError if the child has ended."""
         code = self.process.poll()
         if code is not None:
-            raise StackError(f"{self.name} ended with exit code {code}. {self._tail()}")
+            raise StackError(f"{self.name} ended with exit code {code}: {REMEDY}. {self._tail()}")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Return once `ready()` is true; StackError if the child ends before, or is not ready in time."""
@@ -50,7 +51,7 @@ class Child:
                 return
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(POLL_SECONDS)
-        raise StackError(f"{self.name} is not ready after {seconds:.0f} seconds. {self._tail()}")
+        raise StackError(f"{self.name} is not ready after {seconds:.0f} seconds: {REMEDY}. {self._tail()}")
 
     def _tail(self) -> str:
         lines = self.log.read_text("utf-8", "replace").splitlines()[-TAIL_LINES:]

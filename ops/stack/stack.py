@@ -35,7 +35,7 @@ from ops.stack.prefect_server import (
     use_server,
 )
 from ops.stack.processes import Child, answers, child_process, free_port
-from sivera.database import engine_on, parse_url
+from sivera.database import check_writes, engine_on, parse_url
 from sivera.errors import ConfigurationError
 from sivera.settings import PUBLIC_URL
 
@@ -207,8 +207,9 @@ def up() -> NoReturn:
 
 
 def prepare_database(url: URL) -> None:
-    """Migrate a database."""
+    """Migrate a database; raise ConfigurationError if it takes no writes: the jobs and the HTTP API need them."""
     from sivera.migrating import migrate  # noqa: PLC0415 - Alembic
 
     with engine_on(url) as engine:
+        check_writes(engine)
         migrate(engine)

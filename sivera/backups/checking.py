@@ -93,7 +93,8 @@ def explain(error: Exception) -> str:
         # Statements are cancelled at the deadline.
         return str(OutOfTime()) if state_of(error) == QUERY_CANCELED else sentence(error)
     if is_of_storage(error):
-        return f"the storage failed ({getattr(error, 'strerror', None) or type(error).__name__})"
+        why = getattr(error, "strerror", None) or type(error).__name__
+        return f"the storage failed ({why}): see that it answers, has room, and takes its keys"
     if isinstance(error, SiveraError):
         return str(error)
     logger.error("Unexpected", exc_info=error)

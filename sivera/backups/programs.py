@@ -71,7 +71,7 @@ class OutOfTime(SiveraError):
     """The deadline came before the end."""
 
     def __str__(self) -> str:
-        return "the deadline came before it ended"
+        return "the deadline came before it ended: give it more, or see what the database waits for"
 
 
 def find_programs(url: URL, server: int) -> Programs:

@@ -150,7 +150,8 @@ def test_a_child_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Pat
         command = [sys.executable, "-c", "print('a reason'); raise SystemExit(3)"]
         with child_process("the child", command, log) as child, pytest.raises(StackError) as error:
             child.wait_until(lambda: False, END_SECONDS)
-        assert str(error.value) == f"the child ended with exit code 3. The end of {log}:\n  a reason"
+        remedy = "correct what its log names, and start it again"
+        assert str(error.value) == f"the child ended with exit code 3: {remedy}. The end of {log}:\n  a reason"
     assert mode(log) == "0o600"
     assert log.with_name("child.log.1").read_text() == "a reason\n"
 
@@ -166,7 +167,9 @@ def test_a_child_that_is_never_ready_is_told_after_seconds_however_long_a_questi
     with child_process("the child", ["sleep", "600"], log) as child, pytest.raises(StackError) as error:
         child.wait_until(ask, 0.3)
     assert len(asked) == 1
-    assert str(error.value) == f"the child is not ready after 0 seconds. It wrote nothing to {log}."
+    said = str(error.value)
+    assert said.startswith("the child is not ready after 0 seconds: correct what its log names, and start it again. ")
+    assert said.endswith(f" It wrote nothing to {log}.")
     assert child.process.returncode == 128 + signal.SIGTERM
 
 

@@ -2,8 +2,8 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from blocks.database import _url_of, to_connector
+from ops.stack.stack import prepare_database
 from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
@@ -42,7 +43,7 @@ def opened(url: URL | str, statement_seconds: int = 60) -> Iterator[Engine]:
         (
             "ALTER DATABASE shop SET default_transaction_read_only = on",
             "CREATE TABLE t (x int)",
-            "shop takes no writes: .* `ALTER DATABASE shop RESET default_transaction_read_only`",
+            "takes no writes: .* `SET .* = off; ALTER DATABASE shop RESET .*; ALTER ROLE jobs RESET default",
         ),
         ("CREATE TABLE public.t ()", "TABLE public.t", "`GRANT SELECT, .* ON ALL TABLES IN SCHEMA ads TO jobs`"),
         ("CREATE SCHEMA web", "CREATE TABLE web.t ()", "`GRANT USAGE, CREATE ON SCHEMA web TO jobs`"),
@@ -73,12 +74,14 @@ def test_an_error_is_one_sentence_with_the_remedy(
 @pytest.mark.parametrize(
     ("before", "change", "said"),
     [
-        ("ALTER ROLE jobs CONNECTION LIMIT 0", {}, "takes no more connections: close"),
+        ("ALTER ROLE jobs CONNECTION LIMIT 0", {}, "no more connections: run `ALTER ROLE jobs CONNECTION LIMIT -1`"),
+        ("ALTER DATABASE shop CONNECTION LIMIT 0", {}, "run `ALTER DATABASE shop CONNECTION LIMIT -1`"),
+        ("ALTER ROLE jobs NOLOGIN", {}, "may not log in .*: run `ALTER ROLE jobs LOGIN`"),
         ("REVOKE CONNECT ON DATABASE shop FROM public", {}, "run `GRANT CONNECT ON DATABASE shop TO jobs`"),
         ("SELECT", {"password": "hunter2"}, "refuses the user jobs or its password: correct them"),
         ("SELECT", {"database": "shops"}, "has no database shops: create it"),
         ("SELECT", {"query": {"sslmode": "disable"}}, "only encrypted connections: add sslmode=require"),
-        ("SELECT", {"query": {"sslmode": "verify-full"}}, "not trusted: name its authority by sslrootcert"),
+        ("SELECT", {"query": {"sslmode": "verify-full"}}, "not trusted: name a file with its authority"),
         ("SELECT", {"query": {"sslmode": "maybe"}}, "'sslmode' of the database URL has a value that does not fit"),
         ("SELECT", {"query": {"connect_timeout": "x"}}, "'connect_timeout' of the database URL has a value that"),
         ("SELECT", {"query": {"options": "-c nothing=1"}}, "'nothing' of the database URL has a value that does not"),
@@ -93,7 +96,7 @@ def test_a_refused_connection_is_one_sentence_with_the_remedy(
         with opened(own_database.set(**change)) as engine, pytest.raises(ConfigurationError, match=said) as caught:
             check(engine)
     finally:
-        own_postgres.run("ALTER ROLE jobs CONNECTION LIMIT -1")
+        own_postgres.run("ALTER ROLE jobs LOGIN CONNECTION LIMIT -1")
     assert "\n" not in str(caught.value)
 
 
@@ -180,6 +183,39 @@ def test_behind_a_pool_of_transactions_nothing_relies_on_the_session(
             pytest.raises(ConfigurationError, match=rf"pool at 127.0.0.1:{port}/shop takes no options: take"),
         ):
             check(other)
+
+
+def test_a_pool_of_statements_is_named_with_what_to_set(own_database: URL, pgbouncer: Pool) -> None:
+    with (
+        pgbouncer(pool_mode="statement") as port,
+        opened(own_database.set(port=port)) as engine,
+        pytest.raises(ConfigurationError, match=rf"pool at 127.0.0.1:{port} takes no transactions: set its pool_mode"),
+    ):
+        check(engine)
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_times_are_read_however_the_database_would_write_them(
+    own_postgres: OwnPostgres, own_database: URL, pgbouncer: Pool, is_pooled: bool
+) -> None:
+    for style in ("DateStyle = 'German'", "IntervalStyle = 'sql_standard'"):
+        own_postgres.run(f"ALTER DATABASE shop SET {style}")
+    with (
+        pgbouncer() if is_pooled else nullcontext(own_database.port) as port,
+        opened(own_database.set(port=port)) as engine,
+        Session(engine) as session,
+    ):
+        found = session.execute(text("SELECT interval '26 hours', date '2026-02-01', timestamptz 'epoch'")).one()
+    assert found == (timedelta(hours=26), date(2026, 2, 1), datetime.fromtimestamp(0, UTC))
+
+
+def test_the_stack_does_not_start_on_a_database_that_takes_no_writes(
+    own_postgres: OwnPostgres, own_database: URL
+) -> None:
+    prepare_database(own_database)
+    own_postgres.run("ALTER ROLE jobs IN DATABASE shop SET default_transaction_read_only = on")
+    with pytest.raises(ConfigurationError, match="shop takes no writes"):
+        prepare_database(own_database)
 
 
 def test_options_of_the_url_are_kept_and_joined_with_ours(own_postgres: OwnPostgres) -> None:

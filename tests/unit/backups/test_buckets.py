@@ -47,7 +47,7 @@ def test_a_store_that_does_not_answer_is_named_and_decides_nothing(
     vault = Vault(engine, keyring, tmp_path)
     made = vault.backed_up()
     nobody = replace(vault, remote=filesystem("http://127.0.0.1:9"))
-    failed = "the storage failed (EndpointConnectionError)"
+    failed = "the storage failed (EndpointConnectionError): see that it answers, has room, and takes its keys"
     said = nobody.back_up()
     assert reason(said, Outcome.INCONCLUSIVE) == failed
     assert failed in reason(nobody.judge(made), Outcome.INCONCLUSIVE)

@@ -158,7 +158,7 @@ def dump_on_full_disk(url: str, folder: str, run_id: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     verdict = backing_up.dump(deps, deadline(), nothing)
     assert isinstance(verdict, Verdict)
-    assert verdict.reason == "the storage failed (File too large)", verdict.reason
+    assert verdict.reason == "the storage failed (File too large): see that it answers, has room, and takes its keys"
 
 
 def _keyring() -> Keyring:
