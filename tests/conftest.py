@@ -76,7 +76,7 @@ def world() -> World:
     return World(seed=7, now=NOW)
 
 
-ROOMS = ("system", "flows", "ops", "tasks", "blocks", "unit")
+ROOMS = ("crashes", "system", "flows", "ops", "tasks", "blocks", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)
