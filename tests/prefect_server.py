@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import certifi
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -181,14 +180,10 @@ def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
 
 
 @pytest.fixture(scope="session")
-def client_settings(prefect_server: PrefectServer) -> Settings:
+def client_settings(prefect_server: PrefectServer, one_certificate: Path) -> Settings:
     """Prefect's settings in this process for tests that use the server. To make them takes 20 ms."""
-    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
-    one_certificate = prefect_server.home / "certificate.pem"
-    one_certificate.write_text(first + end)
     with temporary_settings(
         {
-            # Each of Prefect's clients reads all certificates, which takes 30 ms; no test asks by HTTPS.
             PREFECT_API_SSL_CERT_FILE: str(one_certificate),
             # The end of each run waits up to a second for the thread that sends them.
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
 from sivera.accounts.queries import AccountFilter, due_accounts
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
@@ -111,6 +111,19 @@ class Stage:
     def sync(self, due: DueAccount, mode: SyncMode = SyncMode.FULL, **how: Any) -> AccountSync:
         """Sync an account."""
         return sync_account(self.deps(), due, mode, **how)
+
+    def add(self, platform: PlatformName, campaigns: int = 12) -> tuple[Account, DueAccount]:
+        """Connect a new grant of one account, which is the only one that is due."""
+        grant = self.world.add_grant(platform, accounts=1, campaigns=campaigns)
+        self.connect(grant)
+        (account,), (due,) = self.world.accounts_of(grant), self.due()
+        return account, due
+
+    def recover(self) -> None:
+        """End all faults, and forget them."""
+        self.world.faults.clear()
+        self.breaker = Breaker()
+        self.client.cache_clear()
 
     def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
         """Ask the database."""

@@ -47,7 +47,7 @@ def test_connections_that_the_server_has_closed_are_replaced(engine: Engine, sup
         pass
     with superuser.connect() as connection:
         end_all = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'test_sivera'"
-        assert connection.execute(text(end_all)).scalars().all() == [True, True]
+        assert set(connection.execute(text(end_all)).scalars()) == {True}
     with engine.connect() as first, engine.connect() as second:
         assert first.scalar(text("SELECT 1")) == second.scalar(text("SELECT 1")) == 1
 

@@ -5,13 +5,12 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO, Figures
 from sandbox.world import Account, Campaign, Grant, World
-from sivera.breaker import Breaker
 from sivera.clock import read_clock
 from sivera.errors import Unavailable
 from sivera.sync.account import sync_account
@@ -119,13 +118,11 @@ def test_a_full_sync_copies_what_the_platform_has_and_the_next_changes_nothing(
     assert stage.rows("SELECT max(changed_at) AS at, count(*) FROM campaigns") == written
 
 
-def test_a_team_says_which_action_of_meta_is_a_conversion(stage: Stage, world: World) -> None:
-    stage.connect(world.add_grant(PlatformName.META, accounts=1, campaigns=3))
-    (due,) = stage.due()
+def test_a_team_says_which_action_of_meta_is_a_conversion(stage: Stage) -> None:
+    _, due = stage.add(PlatformName.META, campaigns=3)
     counts = []
     for action in (None, "link_click", "lead"):
-        with stage.engine.begin() as connection:
-            connection.execute(text("UPDATE teams SET meta_conversion = :action"), {"action": action})
+        stage.execute("UPDATE teams SET meta_conversion = :action", action=action)
         stage.sync(due)
         (row,) = stage.rows(
             "SELECT sum(conversions) AS conversions, sum(clicks) AS clicks, sum(conversion_value) AS value "
@@ -206,8 +203,14 @@ def test_a_campaign_that_its_user_deletes_is_removed(
 METRICS = {PlatformName.AMAZON: "report-create"}
 
 
-@pytest.mark.parametrize("kind", [FaultKind.STATUS, FaultKind.TRUNCATED, FaultKind.MALFORMED])
-@pytest.mark.parametrize("broken", [PartKind.CAMPAIGNS, PartKind.METRICS])
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [
+        (PartKind.CAMPAIGNS, FaultKind.STATUS),
+        (PartKind.CAMPAIGNS, FaultKind.MALFORMED),
+        (PartKind.METRICS, FaultKind.TRUNCATED),
+    ],
+)
 def test_a_part_that_fails_withholds_nothing_of_the_others(
     stage: Stage, world: World, due: DueAccount, account: Account, broken: PartKind, kind: FaultKind
 ) -> None:
@@ -230,9 +233,7 @@ def test_a_part_that_fails_withholds_nothing_of_the_others(
     assert (after["campaigns"] != before["campaigns"]) is is_listed
     if account.platform is not PlatformName.AMAZON:
         assert (after["metrics"] != before["metrics"]) is not is_listed
-    world.faults.clear()
-    stage.breaker = Breaker()
-    stage.client.cache_clear()
+    stage.recover()
     assert stage.sync(due).outcome is Outcome.SYNCED
     stage.sync(due)  # Amazon's metrics are read in full once the report has arrived
     (row,) = stage.rows("SELECT consecutive_failures, last_error FROM ad_accounts")
@@ -301,9 +302,7 @@ def test_failures_lead_to_the_slow_lane_and_recovery_is_said_once(stage: Stage, 
         assert stage.sync(due).outcome is Outcome.FAILED
         (row,) = stage.rows("SELECT consecutive_failures FROM ad_accounts")
         assert row.consecutive_failures == attempt
-    world.faults.clear()
-    stage.breaker = Breaker()
-    stage.client.cache_clear()
+    stage.recover()
     assert stage.due() == []
     world.clock.advance(timedelta(hours=2))
     assert stage.due() == [due]
@@ -316,9 +315,7 @@ def test_failures_lead_to_the_slow_lane_and_recovery_is_said_once(stage: Stage, 
 @pytest.mark.parametrize("platform", [PlatformName.META], indirect=True)
 def test_an_account_rests_no_longer_than_the_slow_lane_reaches(stage: Stage, due: DueAccount) -> None:
     for hours, rests in ((24, True), (25, False)):
-        with stage.engine.begin() as connection:
-            at = {"at": stage.now() + timedelta(hours=hours)}
-            connection.execute(text("UPDATE ad_accounts SET next_attempt_at = :at"), at)
+        stage.execute("UPDATE ad_accounts SET next_attempt_at = :at", at=stage.now() + timedelta(hours=hours))
         with Session(stage.engine) as session:
             found = plan_sync(session, SyncOptions(), stage.now())
         assert (list(found.due), found.resting) == (([], 1) if rests else ([due], 0))
@@ -408,15 +405,16 @@ def test_an_hourly_success_does_not_hide_full_syncs_that_fail(stage: Stage, worl
 
 @pytest.mark.parametrize("platform", [PlatformName.META, PlatformName.AMAZON], indirect=True)
 def test_what_is_put_off_for_a_day_has_failed(stage: Stage, world: World, due: DueAccount) -> None:
-    world.faults.add(Fault(FaultKind.THROTTLE, due.platform, "campaigns", seconds=1))
+    def throttle() -> None:
+        stage.recover()
+        world.faults.add(Fault(FaultKind.THROTTLE, due.platform, "campaigns", seconds=1))
+
     for hours in (0, 12, 11):
         stage.pass_time(timedelta(hours=hours))
-        stage.breaker = Breaker()
-        stage.client.cache_clear()
+        throttle()
         assert stage.sync(due).outcome is Outcome.PUT_OFF
     stage.pass_time(timedelta(hours=2))
-    stage.breaker = Breaker()
-    stage.client.cache_clear()
+    throttle()
     result = stage.sync(due)
     assert (result.outcome, result.again_after) == (Outcome.FAILED, None)
     assert "It has been put off since 2026-11-20 12:00 UTC" in result.reason
@@ -426,10 +424,8 @@ def test_what_is_put_off_for_a_day_has_failed(stage: Stage, world: World, due: D
 def test_an_account_that_no_run_reaches_is_counted_and_fails_after_a_day(stage: Stage, due: DueAccount) -> None:
     stage.age(timedelta(days=9))
     for hours, expected in ((23, (1, 1, 0)), (25, (0, 0, 1))):
-        with stage.engine.begin() as connection:
-            since = "UPDATE ad_accounts SET created_at = now() - make_interval(hours => :hours), "
-            since += "last_attempt_at = now() + interval '2 days'"
-            connection.execute(text(since), {"hours": hours})
+        since = "UPDATE ad_accounts SET created_at = now() - make_interval(hours => :hours), "
+        stage.execute(f"{since} last_attempt_at = now() + interval '2 days'", hours=hours)
         with Session(stage.engine) as session:
             plan = plan_sync(session, SyncOptions(), read_clock(session))
         summary = SyncTally(SyncMode.INCREMENTAL, plan).summary()
@@ -454,11 +450,8 @@ def thin_out(world: World, account: Account, keep: int) -> int:
 def test_many_vanished_campaigns_stay_until_a_second_listing_agrees_or_a_human(
     stage: Stage, world: World, platform: PlatformName, campaigns: int, keep: int
 ) -> None:
-    grant = world.add_grant(platform, campaigns=campaigns)
-    stage.connect(grant)
-    (due,) = stage.due()
+    account, due = stage.add(platform, campaigns)
     stage.sync(due)
-    (account,) = world.accounts_of(grant)
     gone = thin_out(world, account, keep)
     held = stage.sync(due)
     assert (held.outcome, held.removed) == (Outcome.SYNCED, 0)
@@ -470,27 +463,21 @@ def test_many_vanished_campaigns_stay_until_a_second_listing_agrees_or_a_human(
 
 
 def test_what_a_human_has_approved_goes_at_once(stage: Stage, world: World) -> None:
-    grant = world.add_grant(PlatformName.TIKTOK, campaigns=40)
-    stage.connect(grant)
-    (due,) = stage.due()
+    account, due = stage.add(PlatformName.TIKTOK, campaigns=40)
     stage.sync(due)
-    gone = thin_out(world, world.accounts_of(grant)[0], 6)
+    gone = thin_out(world, account, 6)
     assert stage.sync(due).removed == 0
     with Session(stage.engine) as session, session.begin():
         assert approve_removals(session, due.id) == gone
     assert stage.sync(due).removed == gone
 
 
-@pytest.mark.parametrize("platform", [PlatformName.META], indirect=True)
-def test_deletions_that_the_platform_confirms_are_believed(stage: Stage, world: World, platform: PlatformName) -> None:
-    grant = world.add_grant(platform, campaigns=40)
-    stage.connect(grant)
-    (due,) = stage.due()
+def test_deletions_that_the_platform_confirms_are_believed(stage: Stage, world: World) -> None:
+    account, due = stage.add(PlatformName.META, campaigns=40)
     stage.sync(due)
-    (account,) = world.accounts_of(grant)
-    ids = [c.id for c in account.campaigns.values() if c.state is not CampaignStatus.REMOVED][6:]
+    ids = [campaign.id for campaign in listed(account)][6:]
     for campaign_id in ids:
-        world.remove_campaign(platform, account.id, campaign_id)
+        world.remove_campaign(account.platform, account.id, campaign_id)
     assert stage.sync(due).removed == len(ids)
 
 
@@ -560,8 +547,7 @@ def test_a_stored_time_ahead_of_the_database_s_clock_is_ignored_and_said(
     stage: Stage, account: Account, due: DueAccount
 ) -> None:
     sync_twice(stage, due)
-    with stage.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE sync_parts SET as_of = as_of + interval '2 days'")
+    stage.execute("UPDATE sync_parts SET as_of = as_of + interval '2 days'")
     stage.world.change_campaign(account.platform, account.id, active(account).id, name="Renamed")
     stage.world.clock.advance(timedelta(minutes=10))
     result = stage.sync(due, SyncMode.INCREMENTAL)
@@ -572,8 +558,7 @@ def test_a_stored_time_ahead_of_the_database_s_clock_is_ignored_and_said(
 
 @pytest.mark.parametrize("platform", [PlatformName.TIKTOK], indirect=True)
 def test_a_time_zone_that_nobody_knows_is_named_and_campaigns_need_none(stage: Stage, due: DueAccount) -> None:
-    with stage.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE ad_accounts SET timezone = 'Mars/Olympus'")
+    stage.execute("UPDATE ad_accounts SET timezone = 'Mars/Olympus'")
     result = stage.sync(due, SyncMode.INCREMENTAL)
     assert (result.outcome, result.added) == (Outcome.FAILED, 12)
     assert f"account {due.id} has the time zone 'Mars/Olympus'" in result.reason
@@ -687,3 +672,13 @@ def test_nothing_is_expected_of_a_product_that_an_account_has_not(
     assert [row.ad_product for row in stage.rows(expected)] == names
     (row,) = stage.rows("SELECT max(covered_until) AS until FROM sync_parts WHERE ad_product = 'SPONSORED_DISPLAY'")
     assert row.until == account.today(stage.now())
+
+
+def test_pages_in_another_order_give_the_same_rows(stage: Stage) -> None:
+    account, due = stage.add(PlatformName.TIKTOK, campaigns=30)
+    stage.sync(due)
+    before = stage.contents()
+    account._campaigns = dict(reversed(account.campaigns.items()))
+    again = stage.sync(due)
+    assert (again.added, again.changed, again.removed, again.metric_rows) == (0, 0, 0, 0)
+    assert stage.contents() == before
