@@ -113,7 +113,7 @@ def test_a_failed_sync_says_its_reason_once_and_the_list_keeps_it(sivera: Sivera
     ready.world.faults.add(Fault(FaultKind.STATUS, PlatformName.GOOGLE, status=500))
     answer = sivera("accounts", "sync", id_)
     reason = refusal(answer.code, answer.err)
-    assert "The platform may be in trouble" in reason
+    assert "The next run tries again; if it lasts" in reason
     assert len(answer.out.splitlines()) == 2
     assert reason in sivera("accounts", "list").out
     ready.world.faults.clear()
