@@ -7,8 +7,8 @@ there, and the same call goes on.
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from fsspec import AbstractFileSystem
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,9 @@ from sivera.platforms.base import PlatformClient
 from sivera.reports.writing import delete_files
 from sivera.teams import queries
 from sivera.values import PlatformName
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 BATCH = 5_000
 
@@ -34,7 +37,7 @@ def let_go(
             yield grant.id, disconnect(deps, client_for(PlatformName(grant.platform)), grant.id)
 
 
-def delete_team(engine: Engine, files: AbstractFileSystem, team_id: int, batch: int = BATCH) -> None:
+def delete_team(engine: Engine, files: "AbstractFileSystem", team_id: int, batch: int = BATCH) -> None:
     """Delete a team, all rows that refer to it, and the files of its reports. Its grants are disconnected already.
 
     Raises:

@@ -118,5 +118,5 @@ def test_a_wrong_file_changes_nothing_and_a_refusal_of_prefect_is_one_sentence(t
         assert client.read_work_pools() == []
         assert deployments(client) == {}
     pool = {"name": "sivera", "job_variables": {"env": ["not a mapping"]}}
-    with pytest.raises(ConfigurationError, match=r"^Prefect refuses the deployment 'example/split': .*not a mapping"):
+    with pytest.raises(ConfigurationError, match=r"^Prefect refuses the deployment 'example/split' .*not a mapping"):
         deploy(timetable_path=write(tmp_path, timetable(SPLIT | {"work_pool": pool})))

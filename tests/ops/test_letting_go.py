@@ -50,7 +50,8 @@ def test_a_grant_is_let_go_when_that_is_confirmed(
     assert answer_at_a_terminal("yes", monkeypatch, "credentials", "disconnect", id_) == 0
     assert f"Disconnected grant {id_}. meta has ended our access." in capsys.readouterr().out
     assert grant.revoked
-    assert sivera("credentials", "disconnect", id_, "--yes").refusal == f"grant {id_} is disconnected already"
+    refusal = sivera("credentials", "disconnect", id_, "--yes").refusal
+    assert refusal == f"grant {id_} is disconnected already: `sivera credentials list` shows them all"
     assert "Run: sivera credentials connect" not in sivera("credentials", "list").out
     shown = sivera("credentials", "show", id_).out
     assert "status:       disconnected since" in shown
