@@ -134,4 +134,5 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
         "them. To end that now, make a new backup and delete the files of the older ones. If you restore one, delete "
         "the team again."
     )
+    say("A link that was made for its user works until it is 24 hours old: who connects with it makes the team again.")
     say("Pages and logs of runs in the Prefect UI may name it until the server drops them.")

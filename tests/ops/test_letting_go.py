@@ -83,6 +83,7 @@ def test_a_team_is_deleted_when_its_name_is_typed(
     said = capsys.readouterr().out
     assert "Deleted team Hanok Goods." in said
     assert "7 daily, 5 weekly and 12 monthly ones are kept" in said
+    assert "A link that was made for its user works until it is 24 hours old" in said
     assert grant.revoked
     assert ready.rows("SELECT 1 FROM teams") == []
     assert not files.exists(page)
