@@ -63,12 +63,14 @@ class Catalog:
         said = f"the manifest of backup {name}"
         try:
             found = Manifest.model_validate_json(self._files.cat_file(f"{name}.json"))
-        except FileNotFoundError:
-            raise ConfigurationError(f"there is no backup {name}: see `sivera restore list`") from None
         except ValidationError:
-            raise UnreadableManifest(f"{said} cannot be read: it is damaged, or of another version") from None
+            raise UnreadableManifest(
+                f"{said} cannot be read (damaged, or of another version): restore another backup"
+            ) from None
+        except (FileNotFoundError, ValueError):  # no file, or a path that leads out of the storage
+            raise ConfigurationError(f"there is no backup {name}: see `sivera restore list`") from None
         if found.name != name:
-            raise UnreadableManifest(f"{said} is that of {found.name}: a file was renamed")
+            raise UnreadableManifest(f"{said} is that of {found.name} (a file was renamed): give it back its name")
         return found
 
     def size_of_dump(self, manifest: Manifest) -> int | None:

@@ -183,10 +183,13 @@ def test_a_manifest_that_cannot_be_read_is_named_and_what_it_stands_for_is_kept(
     found, unreadable = vault.catalog.list()
     assert [each.name for each in found] == [made.name]
     assert sorted(unreadable) == [
-        f"the manifest of backup {first.name} is that of {second.name}: a file was renamed",
-        f"the manifest of backup {second.name} cannot be read: it is damaged, or of another version",
+        f"the manifest of backup {first.name} is that of {second.name} (a file was renamed): give it back its name",
+        f"the manifest of backup {second.name} cannot be read (damaged, or of another version): restore another backup",
     ]
     assert backing_up.drop_superfluous(vault.deps(), FEWEST) == []
+    for name in ("missing", f"../{made.name}"):
+        with pytest.raises(ConfigurationError, match=f"there is no backup {name}: see `sivera restore list`"):
+            vault.catalog.read(name)
 
 
 def test_a_check_that_cannot_be_made_is_inconclusive(vault: Vault) -> None:
