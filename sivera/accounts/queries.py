@@ -211,7 +211,8 @@ def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[R
 
     The place is the number of bounds that the age has reached; None if an account was never synced.
     """
-    age = func.now() - past(AdAccount.last_synced_at, func.now())
+    now = func.statement_timestamp()
+    age = now - past(AdAccount.last_synced_at, now)
     reached = [(age >= bound, place) for place, bound in sorted(enumerate(bounds, 1), reverse=True)]
     aged = (
         select(AdAccount.platform, case((age.is_(None), null()), *reached, else_=0).label("place"))

@@ -133,6 +133,10 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
     )
 
 
+def _load_again(deps: SyncDependencies, reader: Reader) -> Reader:
+    return replace(_load(deps, reader.due, reader.mode, reader.lookback_days), changes=reader.changes)
+
+
 def _is_pointless(ended: Mapping[Part, PartSync], part: Part) -> bool:
     """Whether the account does not have the ad product of a part, or totals have no new metrics to be compared with."""
     listing = ended.get(Part(kind=PartKind.CAMPAIGNS, product=part.product))
@@ -169,10 +173,11 @@ def _sync_part(
             reader.changes += changes
             if not has_changed:
                 raise
-            reader = replace(_load(deps, reader.due, reader.mode, reader.lookback_days), changes=reader.changes)
+            reader = _load_again(deps, reader)
             result = read_part(reader, part)
     except OvertakenError:
-        return reader, PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
+        # What is known of the other parts is as old, and the account is not to be summed up from it.
+        return _load_again(deps, reader), PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
     except ReconnectRequired as error:
         if used is not None:
             with suppress(ReconnectRequired):  # the renewal has recorded it already

@@ -531,16 +531,19 @@ def test_an_odd_total_is_left_out_and_named(stage: Stage, world: World, account:
 @pytest.mark.parametrize("platform", [PlatformName.META], indirect=True)
 def test_a_fetch_that_began_earlier_never_overwrites_a_later_one(stage: Stage, world: World, due: DueAccount) -> None:
     sync_twice(stage, due)
-    began = stage.now()
+    began = [stage.now()]
     world.clock.advance(timedelta(minutes=5))
 
     def overtaken(_: datetime) -> datetime:
+        if not began:
+            return stage.now()
         assert stage.sync(due).outcome is Outcome.SYNCED
-        return began
+        return began.pop()
 
     result = sync_account(replace(stage.deps(), clock=overtaken), due, SyncMode.FULL)
     assert (result.outcome, result.again_after) == (Outcome.PUT_OFF, 0)
     assert {row.as_of for row in stage.rows("SELECT as_of FROM sync_parts")} == {stage.now()}
+    assert stage.rows("SELECT last_synced_at FROM ad_accounts") == [(stage.now(),)]
 
 
 def test_a_stored_time_ahead_of_the_database_s_clock_is_ignored_and_said(
