@@ -22,6 +22,8 @@ def tell_stories(world: World) -> None:
     On Google a campaign runs away since yesterday. On TikTok one was paused two days ago. On Meta one has spent most of
     its lifetime budget in three weeks, and the data access of a grant ends soon.
     """
+    # A demo that is started again on the same day tells the same.
+    since = world.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     account, campaign = _largest(world, PlatformName.GOOGLE, BudgetKind.DAILY)
     today = account.today(world.clock.now())
     usual = next(made for n in range(2, 9) if (made := world.figures(account, campaign, today - timedelta(n))) != ZERO)
@@ -32,7 +34,7 @@ def tell_stories(world: World) -> None:
     account, campaign = _largest(world, PlatformName.TIKTOK, BudgetKind.DAILY)
     world.change_campaign(account.platform, account.id, campaign.id, state=CampaignStatus.PAUSED)
     stopped = account.today(world.clock.now()) - timedelta(days=2)
-    world.change_campaign(account.platform, account.id, campaign.id, stopped=stopped)
+    world.change_campaign(account.platform, account.id, campaign.id, stopped=stopped, updated=since)
 
     account, campaign = _largest(world, PlatformName.META, BudgetKind.LIFETIME)
     today = account.today(world.clock.now())
@@ -43,7 +45,8 @@ def tell_stories(world: World) -> None:
         account.platform,
         account.id,
         campaign.id,
-        created=world.clock.now() - timedelta(days=21),
+        created=since - timedelta(days=21),
+        updated=since,
         start=begun,
         end=today + timedelta(days=4),
         budget=(spent / GONE).quantize(Decimal(1)),

@@ -239,13 +239,13 @@ class World:
     # -- changing -------------------------------------------------------------------------------------------------
 
     def change_campaign(self, platform: PlatformName, account_id: str, campaign_id: str, **changes: object) -> Campaign:
-        """Change fields of a campaign, and its time of update.
+        """Change fields of a campaign, and its time of update, which is now unless it is among the changes.
 
         A campaign that stops being ACTIVE keeps its figures up to this day; one that is ACTIVE again has all days.
         """
         account, now = self.account(platform, account_id), self.clock.now()
         old = account.campaigns[campaign_id]
-        changed = replace(old, updated=now, **changes)  # type: ignore[arg-type]
+        changed = replace(old, **{"updated": now, **changes})  # type: ignore[arg-type]
         if changed.state is CampaignStatus.ACTIVE:
             changed.stopped = None
         elif old.state is CampaignStatus.ACTIVE:

@@ -29,6 +29,7 @@ from sivera.platforms.tiktok_json import (
     campaign_id_of,
     campaign_of,
     day_of,
+    for_url,
     key_of,
     metrics_of,
     total_of,
@@ -130,7 +131,7 @@ class TikTokAds:
         """
         about = Subject(endpoint=GRANTED_ACCOUNTS_PATH)
         granted = data_of(self._api.caller.call(tokens, self._granted_accounts, about))
-        found, odd = read_rows(self.platform, granted.rows("list"), _advertiser_id, _advertiser_id)
+        found, odd = read_rows(self.platform, granted.rows("list"), partial(for_url, _advertiser_id), _advertiser_id)
         ids, rows, refused = list(dict.fromkeys(found)), list[Any](), dict[str, Refusal]()
         for start in range(0, len(ids), ACCOUNTS_PER_CALL):
             rows += self._described(tokens, ids[start : start + ACCOUNTS_PER_CALL], refused)
@@ -244,7 +245,7 @@ class TikTokAds:
             campaigns, all_arrived = self._campaigns(tokens, account, CAMPAIGN_ID_ONLY)
         if not all_arrived:
             raise InvalidReply(self.platform, "sent fewer campaigns than it counts")
-        ids, odd = read_rows(self.platform, campaigns.values(), campaign_id_of, campaign_id_of)
+        ids, odd = read_rows(self.platform, campaigns.values(), partial(for_url, campaign_id_of), campaign_id_of)
         waiting = [ids[start : start + CAMPAIGNS_PER_REPORT] for start in range(0, len(ids), CAMPAIGNS_PER_REPORT)]
         rows: dict[str, Any] = {}
         cut = list(odd)

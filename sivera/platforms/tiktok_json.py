@@ -1,6 +1,7 @@
 """TikTok's records as our values. A field that is missing or not as documented raises InvalidReply with its name."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -87,10 +88,7 @@ class Record:
     def identifier(self, name: str) -> str:
         """Return an id as text; recorded replies have ids as numbers too."""
         value = self._fields.get(name)
-        text = str(value) if type(value) is int else self.text(name)
-        if len(text) > MAX_ID:  # it goes into URLs
-            raise _invalid(name)
-        return text
+        return str(value) if type(value) is int else self.text(name)
 
     def integer(self, name: str) -> int:
         """Return an integer that is not negative."""
@@ -179,6 +177,13 @@ def _budget(record: Record, currency: str) -> Budget:
         raise _invalid("budget_mode")
     amount = None if kind is BudgetKind.LOWER_LEVEL else record.decimal("budget")
     return Budget(kind=kind, amount=amount, currency=currency)
+
+
+def for_url(id_of: Callable[[Any], str], row: Any) -> str:
+    """Return the id of a row that is asked for by it; InvalidReply for one that is too long for a URL."""
+    if len(id_ := id_of(row)) > MAX_ID:
+        raise _invalid("id")
+    return id_
 
 
 def campaign_id_of(row: Any) -> str:

@@ -164,7 +164,7 @@ def test_an_operator_sees_what_runs_and_why_it_is_red(tmp_path: Path, demo: Demo
 
 @with_chromium
 def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Path, demo: Demo, sivera: Sivera) -> None:
-    (command,) = re.findall(r"connect one more team in your browser: uv run sivera (.*)", demo.said)
+    *_, command = re.findall(r"connect one more team in your browser: uv run sivera (.*)", demo.said)
     newcomer = Newcomer(tmp_path / "profile")
     answer = sivera(*shlex.split(command), "--redirect-uri", f"http://127.0.0.1:{free_port()}/google")
     assert answer.code == 0, answer.err
@@ -178,7 +178,7 @@ def test_a_newcomer_connects_one_more_team_with_what_the_demo_says(tmp_path: Pat
 def test_a_user_of_a_team_connects_with_a_link_in_english_and_in_korean(
     tmp_path: Path, demo: Demo, sivera: Sivera
 ) -> None:
-    (command,) = re.findall(r"make a link with which its user does that: uv run sivera (.*)", demo.said)
+    *_, command = re.findall(r"make a link with which its user does that: uv run sivera (.*)", demo.said)
     for platform, language in (("meta", "en-US"), ("amazon", "ko-KR")):
         *_, link = sivera(*shlex.split(command.replace("meta", platform))).out.splitlines()
         with browser(tmp_path / platform, language) as page:
