@@ -65,7 +65,8 @@ def answering(answer: bytes, host: str = "127.0.0.1") -> Iterator[str]:
 
 
 def html(status: str) -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".encode()
+    # The server closes each connection, so the client must not use one again.
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".encode()
 
 
 def has_ipv6() -> bool:
