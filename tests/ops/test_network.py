@@ -66,7 +66,8 @@ def answering(answer: bytes, host: str = "127.0.0.1") -> Iterator[str]:
 
 def html(status: str) -> bytes:
     # The server closes each connection, so the client must not use one again.
-    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".encode()
+    headers = "Connection: close\r\nContent-Type: text/html\r\nContent-Length: 6"
+    return f"HTTP/1.1 {status}\r\n{headers}\r\n\r\n<html>".encode()
 
 
 def has_ipv6() -> bool:
