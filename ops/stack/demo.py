@@ -22,13 +22,15 @@ from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag
 from ops.commands.tables import printable, say_json
-from ops.stack.folder import DEMO_FOLDER
+from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
+from sivera.clock import read_clock
 from sivera.crypto import Keyring
 from sivera.database import engine_on
 from sivera.grants.connecting import connect
+from sivera.grants.links import make_link
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
 from sivera.sync.queries import read_summary
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
 DEPLOYMENT = "sync-campaigns/all"
 TEAMS = {"한빛 커머스": ("한빛", "KRW"), "Northwind Goods": ("Northwind", "USD"), "Lumen Studio": ("Lumen", "EUR")}
 """The demo's teams, with the brand and the currency of their ad accounts."""
-CONNECT = 'uv run sivera credentials connect --platform google --team "Harbor Bikes"'
-LINK = 'uv run sivera credentials link --platform meta --team "Harbor Bikes"'
+NEW_TEAM = "Harbor Bikes"
+CONNECT = f'uv run sivera credentials connect --platform google --team "{NEW_TEAM}"'
+LINK = f'uv run sivera credentials link --platform meta --team "{NEW_TEAM}"'
 CONNECTIONS_AT_ONCE = 4
 LOOKBACK_DAYS = 30
 """Of metrics, so that reports have a month to show."""
@@ -160,9 +163,17 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
     steps.say("Try next, from another terminal in this folder:")
     steps.say(f"  connect one more team in your browser: {CONNECT}")
     if http_api:
+        steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
         steps.say(f"  or make a link with which its user does that: {LINK}")
     steps.say("  then see its figures: uv run sivera accounts list; uv run sivera accounts sync ID")
     return result
+
+
+def _team_link(stack: Stack, url: URL, keyring: Keyring) -> str:
+    public_url = (stack.folder.path / PUBLIC_URL_FILE).read_text()
+    with engine_on(url) as engine, Session(engine) as session:
+        now = read_clock(session)
+    return make_link(keyring, public_url, platform=PlatformName.TIKTOK, team=NEW_TEAM, now=now)
 
 
 def _connect_teams(url: URL, sandbox: str, keyring: Keyring, apps: Apps, accounts: int) -> None:
