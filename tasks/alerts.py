@@ -52,9 +52,9 @@ def send_messages() -> dict[Channel, Sent]:
 def _link_of() -> LinkOf | None:
     """Return what makes links to connect a grant again; None if nobody but this machine could open one."""
     address = read_settings().public_url
-    if is_of_this_machine(address):
-        return None
     try:
+        if is_of_this_machine(address):
+            return None
         keyring = grants.keyring()
     except ConfigurationError as error:
         logger.warning("Alerts have no links to connect a grant again: %s", error)

@@ -38,7 +38,7 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.JOB_MISSED: _DOCTOR,
     Kind.ALERTS_SILENT: _DOCTOR,
     Kind.REAUTHORIZATION_REQUIRED: "A user of the team must log in again: `sivera credentials list` says how.",
-    Kind.ACCESS_ENDS: "A user of the team must log in again before then: see `sivera credentials add --help`.",
+    Kind.ACCESS_ENDS: "A user of the team must allow it anew before then: see `sivera credentials connect --help`.",
     Kind.STALE_DATA: "`sivera accounts list` says for each part of an account why, and who can mend it.",
     Kind.BUDGET: "Raise the budget, or lower what is spent at the platform.",
 }

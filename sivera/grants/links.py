@@ -29,7 +29,8 @@ def callback_of(public_url: str) -> str:
 
 
 def is_of_this_machine(public_url: str) -> bool:
-    """Return whether only browsers of this machine reach an address."""
+    """Return whether only browsers of this machine reach an address; ConfigurationError if it does not fit."""
+    callback_of(public_url)
     return urlsplit(public_url).hostname in LOOPBACK
 
 

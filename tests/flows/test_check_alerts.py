@@ -102,8 +102,10 @@ def everything_said(stage: Stage) -> str:
 
 
 def test_each_channel_gets_one_message_when_a_job_fails_and_one_when_it_is_over(
-    ready: Stage, receiver: Chats, tmp_path: Path
+    ready: Stage, receiver: Chats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A setting that does not fit costs the messages a link, and nothing else.
+    monkeypatch.setenv("SIVERA_PUBLIC_URL", "https://[jobs.example.com")
     deploy(timetable_path=write(tmp_path, timetable(ALL)))
     crashed = start_by_hand("example/all", Crashed(message="No heartbeat for 150 seconds: the process is gone."))
     start_by_hand("example/all", Failed(message="again"))

@@ -25,7 +25,7 @@ from sandbox.server import serve
 from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
 from sivera.grants.consent import LINK_LIFE
-from sivera.grants.links import callback_of, make_link
+from sivera.grants.links import callback_of, is_of_this_machine, make_link
 from sivera.grants.refusals import Refusal
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS, Stageable
@@ -278,6 +278,8 @@ def test_a_failure_of_ours_is_a_page_without_details(visitor: Visitor, stage: St
     ],
 )
 def test_a_public_address_that_does_not_fit_is_refused_by_name(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="SIVERA_PUBLIC_URL"):
+        is_of_this_machine(address)
     with pytest.raises(ConfigurationError, match="SIVERA_PUBLIC_URL"):
         ConnectPages(address).routes()
 
