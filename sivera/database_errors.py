@@ -154,14 +154,14 @@ def state_of(error: BaseException) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
-def explain(error: BaseException, place: Place | None = None) -> str | None:
+def explain(error: BaseException) -> str | None:
     """Return what is wrong and the remedy, as 'what is wrong: the remedy'; None if it can only be a defect of ours.
 
     An engine of `sivera.database` adds the place to its errors.
     """
     if not isinstance(error, DBAPIError):
         return None
-    place = place or getattr(error.orig, "place", None) or UNKNOWN_PLACE
+    place: Place = getattr(error.orig, "place", None) or UNKNOWN_PLACE
     state, words = state_of(error), str(error.orig)
     names = place._asdict()
     template: str | None

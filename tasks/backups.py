@@ -64,5 +64,5 @@ def publish_summary(summary: BackupSummary) -> None:
 
 
 def _deps() -> BackupDependencies:
-    """Return what a backup needs. It is made even if a key is wrong or missing."""
+    """Return what a backup needs. It is made even if a key of tokens is missing, but not without one to sign it."""
     return BackupDependencies(load_database_url(), catalog(), load_keyring, UUID(flow_run.id))

@@ -87,7 +87,7 @@ class Tools(NamedTuple):
 
 @contextmanager
 def open_tools() -> Iterator[Tools]:
-    """Open what the blocks name: anew for each request, so that a change of a block needs no restart."""
+    """Open what the blocks name. Each request does so again: a changed block needs no restart."""
     engine = open_engine(load_database_url(), pool_size=1, statement_seconds=STATEMENT_SECONDS)
     with ExitStack() as opened:
         opened.callback(engine.dispose)

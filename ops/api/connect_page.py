@@ -145,7 +145,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
 """What a refusal means for the team's user."""
 
 MANAGES = (PlatformName.GOOGLE, PlatformName.AMAZON)
-"""Platforms whose one permission for ads is to manage them."""
+"""Platforms without a permission that only lets us read."""
 
 
 def render(kind: str, request: Request, *, platform: PlatformName | None = None, **said: Any) -> str:

@@ -22,7 +22,7 @@ logger = logging.getLogger("sivera.api")
 
 
 class DatabaseHealth:
-    """Asks the database at most once in so many seconds: callers without the secret must not use up its connections."""
+    """Asks the database once every few seconds at most: callers without the secret must not use up its connections."""
 
     def __init__(self, client: PrefectClient, fresh_seconds: float) -> None:
         self._client, self._fresh_seconds = client, fresh_seconds
