@@ -164,8 +164,8 @@ def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_
 
 
 def test_many_removals_are_made_when_a_person_says_so(sivera: Sivera, ready: Stage) -> None:
-    connection = ready.connect(ready.world.add_grant(PlatformName.TIKTOK, campaigns=40))
-    id_, external_id = str(connection.account_ids[0]), connection.external_ids[0]
+    grant = ready.world.add_grant(PlatformName.TIKTOK, campaigns=40)
+    id_, external_id = str(ready.connect(grant).account_ids[0]), grant.account_ids[0]
     assert "40 added" in sivera("accounts", "sync", id_, "--full").out
     for campaign in list(ready.world.account(PlatformName.TIKTOK, external_id).campaigns)[:30]:
         ready.world.hard_delete_campaign(PlatformName.TIKTOK, external_id, campaign)

@@ -112,13 +112,13 @@ def test_a_wrong_address_that_is_pasted_connects_nothing(sivera: Sivera, ready: 
 
 def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: str) -> None:
     loopback = Loopback(redirect)
-    assert loopback.address == "127.0.0.1"
+    assert loopback.server_address[0] == "127.0.0.1"
     with pytest.raises(ConfigurationError, match="free that port"):
         Loopback(redirect)
     with pytest.raises(ConsentRefused) as refused:
         loopback.take(str, str, seconds=0)
     assert refused.value.why is Refusal.STATE_EXPIRED
-    loopback.close()
+    loopback.server_close()
 
 
 def test_a_web_application_hands_a_consent_over_as_the_guide_shows(ready: Stage, world: World) -> None:
@@ -162,7 +162,7 @@ def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.Capt
         return answer_url
 
     assert loopback.take(finish, lambda _: "x" * 10_000_000, PATIENCE_SECONDS) == f"{redirect}?code=1"
-    loopback.close()
+    loopback.server_close()
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -33,7 +33,7 @@ def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: 
     assert "team:         Northwind Goods" in shown
     assert "next due:     now: the next run of refresh-tokens renews it" in shown
     assert "It has not been renewed since it was connected." in shown
-    assert all(external_id in shown for external_id in connection.external_ids)
+    assert all(external_id in shown for external_id in grant.account_ids)
 
     ready.pass_time(timedelta(hours=2))
     source = ready.tokens(PlatformName.AMAZON, connection.credential_id)

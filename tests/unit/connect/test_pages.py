@@ -4,7 +4,6 @@ import html
 import logging
 import re
 import threading
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,9 +19,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from ops.api import connect_page
-from ops.api.connect import HEADERS, OUTCOME, ConnectPages, Outcome, Tools
+from ops.api.connect import HEADERS, OUTCOME, ConnectPages, Tools
 from sandbox.server import serve
 from sivera.clock import read_clock
+from sivera.crypto import from_address, to_address
 from sivera.errors import ConfigurationError
 from sivera.grants.consent import LINK_LIFE
 from sivera.grants.links import callback_of, is_of_this_machine, make_link
@@ -211,9 +211,8 @@ def test_a_link_works_again_after_a_failure_of_ours(visitor: Visitor, stage: Sta
 
 def test_the_last_page_loaded_again_later_names_no_accounts_and_no_failure(visitor: Visitor, stage: Stage) -> None:
     done = visitor.connect(visitor.link()).url
-    sealed = urlsafe_b64decode(done.params["of"] + "==")
-    outcome = Outcome.model_validate_json(stage.keyring.decrypt(sealed, OUTCOME)).model_copy(update={"until": 0.0})
-    old = urlsafe_b64encode(stage.keyring.encrypt(outcome.model_dump_json(), OUTCOME)).decode()
+    outcome = from_address(stage.keyring, done.params["of"], OUTCOME)
+    old = to_address(stage.keyring, outcome | {"until": 0.0}, OUTCOME)
     page = visitor.get(str(done.copy_set_param("of", old)))
     assert "Google Ads is connected" in page.text
     assert [row.name for row in stage.rows("SELECT name FROM ad_accounts") if html.escape(row.name) in page.text] == []

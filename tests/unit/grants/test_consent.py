@@ -15,8 +15,9 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.accounts.queries import accounts_of
 from sivera.errors import ConfigurationError, ReconnectRequired, WrongRedirect
-from sivera.grants.consent import Connected, begin, challenge_of, finish
-from sivera.grants.refusals import SENTENCES, ConsentRefused, Refusal
+from sivera.grants.connecting import Connection
+from sivera.grants.consent import begin, challenge_of, finish
+from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.values import PlatformName
 from tests.consents import REDIRECT, answered
 from tests.stage import Stage
@@ -31,7 +32,7 @@ def begun(stage: Stage, platform: PlatformName = GOOGLE, **more: str) -> str:
     return begin(stage.engine, stage.keyring, stage.client(platform), **options)
 
 
-def finished(stage: Stage, answer: str, browser: str | None = None) -> Connected:
+def finished(stage: Stage, answer: str, browser: str | None = None) -> Connection:
     return finish(stage.engine, stage.keyring, stage.client, answer, browser=browser, notify=stage.notify)
 
 
@@ -41,7 +42,7 @@ def refusal_of(stage: Stage, answer: str, browser: str | None = None) -> Refusal
     with pytest.raises(ConsentRefused) as refused:
         finished(stage, answer, browser)
     assert before == (stage.rows("SELECT id FROM platform_credentials"), stage.rows("SELECT id FROM teams"))
-    assert str(refused.value).startswith(SENTENCES[refused.value.why])
+    assert str(refused.value).startswith(refused.value.why.value)
     parameters = httpx.URL(answer).params
     assert not [
         name
@@ -62,9 +63,9 @@ def test_a_consent_connects_a_grant_with_all_its_accounts(stage: Stage, world: W
     assert (connected.platform, connected.team, connected.name) == (platform, "Hanok", "second")
     grant = max(world.grants.values(), key=lambda each: each.id)
     with Session(stage.engine) as session:
-        carried = {account.external_id for account in accounts_of(session, connected.connection.credential_id)}
+        carried = {account.external_id for account in accounts_of(session, connected.credential_id)}
     assert carried == set(grant.account_ids)
-    assert stage.tokens(platform, connected.connection.credential_id).current()
+    assert stage.tokens(platform, connected.credential_id).current()
     (row,) = stage.rows("SELECT expires_at - now() AS life FROM platform_credentials")
     assert row.life is None or row.life < timedelta(days=61)
     assert (platform is META) is (row.life is not None and row.life > timedelta(days=59)), "Meta's token is exchanged"
@@ -74,11 +75,11 @@ def test_a_consent_connects_a_grant_with_all_its_accounts(stage: Stage, world: W
 def test_a_second_consent_replaces_the_tokens_and_brings_waiting_accounts_back(
     stage: Stage, world: World, platform: PlatformName
 ) -> None:
-    first = finished(stage, answered(begun(stage, platform))).connection
+    first = finished(stage, answered(begun(stage, platform)))
     (grant,) = world.grants.values()
     stage.execute("UPDATE ad_accounts SET consecutive_failures = 9, next_attempt_at = now() + interval '1 day'")
     world.revoke_grant(grant.id)
-    again = finished(stage, answered(begun(stage, platform), user=str(grant.id))).connection
+    again = finished(stage, answered(begun(stage, platform), user=str(grant.id)))
     assert again == first
     (row,) = stage.rows("SELECT count(*) AS waiting FROM ad_accounts WHERE next_attempt_at > now()")
     assert row.waiting == 0
@@ -171,15 +172,15 @@ def test_a_state_ends_after_ten_minutes_by_the_clock_of_the_database(stage: Stag
 def test_an_answer_works_once_even_if_it_comes_twice_at_the_same_time(stage: Stage) -> None:
     answer = answered(begun(stage))
 
-    def attempt(_: int) -> Refusal | None:
+    def attempt(_: int) -> str | None:
         try:
             finished(stage, answer)
         except ConsentRefused as refused:
-            return refused.why
+            return refused.why.name
         return None
 
     with ThreadPoolExecutor() as pool:
-        assert sorted(map(str, pool.map(attempt, range(4)))) == ["None", *["state_used"] * 3]
+        assert sorted(map(str, pool.map(attempt, range(4)))) == ["None", *["STATE_USED"] * 3]
 
 
 def test_the_answer_to_another_browser_is_refused_and_stays_good_for_the_right_one(stage: Stage) -> None:
@@ -230,7 +231,7 @@ def test_a_code_of_one_region_is_not_for_another(stage: Stage) -> None:
     with pytest.raises(ReconnectRequired):
         login.redeem(code, REDIRECT, "v", "na")
     assert login.redeem(code, REDIRECT, "v", "eu")
-    assert finished(stage, answered(begun(stage, AMAZON, region="fe"))).connection.account_ids
+    assert finished(stage, answered(begun(stage, AMAZON, region="fe"))).account_ids
 
 
 def test_a_link_leads_to_one_grant(stage: Stage) -> None:
