@@ -53,9 +53,8 @@ STORE_PAUSE_SECONDS = 0.5
 class RenewalDependencies:
     """What a renewal needs from outside.
 
-    `spool` keeps renewed tokens until the database has them, once a write has failed for `store_seconds`. `run_id` is
-    that of the flow run that asks, for the journal. `notify` is told when a grant needs a human, and when it works
-    again.
+    A write is tried again for `store_seconds`. `run_id` is that of the flow run that asks, for the journal. `notify` is
+    called when a grant needs a human, and when it works again.
     """
 
     engine: Engine
@@ -69,8 +68,7 @@ class RenewalDependencies:
 class StoredGrant(Value):
     """A grant as it was read: its tokens in plain, and what a renewal must find unchanged.
 
-    `ends_at` and `retry_at` are instants on this process's monotonic clock, computed from the database's clock. No
-    machine's wall clock is used: wall clocks differ, and they jump.
+    `ends_at` and `retry_at` are on this process's monotonic clock: wall clocks differ, and they jump.
     """
 
     id: int
@@ -83,7 +81,7 @@ class StoredGrant(Value):
 
     @property
     def access_token(self) -> str:
-        """The access token in plain."""
+        """It, in plain."""
         return self.tokens.access_token.get_secret_value()
 
 
@@ -97,18 +95,27 @@ def seal_tokens(keyring: Keyring, credential_id: int, tokens: GrantTokens) -> di
     return {column: seal(keyring, credential_id, column, getattr(tokens, column)) for column in TOKENS}
 
 
-def unseal(keyring: Keyring, credential_id: int, column: str, sealed: bytes | None) -> SecretStr | None:
-    """Decrypt what `seal` gave.
+def unseal_tokens(keyring: Keyring, row: PlatformCredential) -> dict[str, SecretStr | None]:
+    """Decrypt the tokens of a grant, by their columns.
 
     Raises:
-        ConfigurationError: Its key is not in the keyring.
-        UndecryptableError: It is damaged.
+        ConfigurationError: A key is not in the keyring.
+        UndecryptableError: A token is damaged.
     """
-    return None if sealed is None else SecretStr(keyring.decrypt(sealed, _place(credential_id, column)))
+    sealed = {column: getattr(row, column) for column in TOKENS}
+    return {
+        column: None if token is None else SecretStr(keyring.decrypt(token, _place(row.id, column)))
+        for column, token in sealed.items()
+    }
 
 
 def _place(credential_id: int, column: str) -> Place:
     return Place(PlatformCredential.__tablename__, column, credential_id)
+
+
+def new_owner() -> str:
+    """Return a name for who takes a lease, unlike all others."""
+    return f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
@@ -125,7 +132,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
     deps.spool.prove_writable()
     if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
         return False
-    owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = new_owner()
     with Session(deps.engine) as session, session.begin():
         fingerprint = _fingerprint(grant.tokens)
         begun = queries.begin(session, grant.id, grant.generation, owner, fingerprint, deps.run_id())
@@ -179,10 +186,7 @@ def take_up_spool(deps: RenewalDependencies) -> int:
 def conclude(
     deps: RenewalDependencies, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
 ) -> tuple[Outcome, bool]:
-    """Record what a failed call means for the grant, and give the lease back.
-
-    Returns the journal's outcome, and whether the grant rests for a while.
-    """
+    """Record a failed call, and give the lease back. Return the outcome, and whether the grant rests for a while."""
     rotates = rules.FACTS[grant.platform].rotates and grant.tokens.refresh_token is not None
     outcome = rules.outcome_of(error, rotates=rotates, in_doubt=begun.in_doubt)
     code = error.code if isinstance(error, PlatformError) else type(error).__name__
@@ -202,7 +206,7 @@ def conclude(
 
 
 def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
-    """Write one file of the spool into the database. Return None if it stays because a successor's renewal decides."""
+    """Write a file of the spool into the database. Return None if it stays, because a successor's renewal decides."""
     outcome = None
     try:
         with deps.spool.take(deps.keyring, path) as answer:
@@ -227,10 +231,7 @@ def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> N
 
 
 def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
-    """Write an answer, repeatedly for a while if that fails.
-
-    The only copy of a token goes to the spool before the database is asked; any other after the first failure.
-    """
+    """Write an answer, repeatedly for a while. It is spooled before that if it is the only copy, else once it failed."""
     until = time.monotonic() + deps.store_seconds
     with ExitStack() as held:
         spooled = is_only_copy and _put(deps, answer, held)
@@ -278,7 +279,7 @@ def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
 
 
 def _fingerprint(tokens: GrantTokens) -> str:
-    """Return a digest that tells two tokens apart. It cannot be reversed, because tokens are random."""
+    # Nobody can reverse it, because tokens are random.
     spent = tokens.refresh_token or tokens.access_token
     return hashlib.sha256(b"sivera renewal\0" + spent.get_secret_value().encode()).hexdigest()[:16]
 

@@ -19,7 +19,7 @@ from sivera.models import PlatformCredential, PlatformOutage, Team, TokenRefresh
 
 
 class Event(NamedTuple):
-    """Something that has just become true: its name, the id of the resource that it is about, and details."""
+    """Something that has just become true: its name, the id of its resource, and details."""
 
     name: str
     resource: str
@@ -74,9 +74,9 @@ _BEGIN = text("""
 def begin(
     session: Session, credential_id: int, generation: int, owner: str, fingerprint: str, run_id: UUID | None
 ) -> Begun | None:
-    """Take the right to renew a grant and write the journal. Return None if someone else has it or was faster.
+    """Take the right to renew a grant and write the journal; earlier attempts that were cut off end as in doubt.
 
-    Attempts of an earlier holder that died are closed as in doubt.
+    Return None if someone else has the right or was faster.
     """
     leases = {"lease": LEASE, "longest": LONGEST_LEASE}
     parameters = {"id": credential_id, "generation": generation, "owner": owner, **leases}
@@ -103,9 +103,9 @@ _STORE = text("""
 
 
 def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | None]) -> str | None:
-    """Write renewed tokens as the next generation. Return the grant's status, or None if the write is refused.
+    """Write renewed tokens as the next generation, and return the grant's status.
 
-    It is refused if the grant has another generation, or a successor holds the lease (compare-and-swap).
+    Return None if the grant has another generation by now, or a successor holds its lease.
     """
     facts = {
         "id": answer.credential_id,
@@ -175,9 +175,9 @@ def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential
 
 
 def forget_tokens(session: Session, credential_id: int, owner: str, reason: str) -> bool:
-    """Disconnect a grant. Return whether it was: not if its lease has ended, or somebody has connected it again.
+    """Disconnect a grant, unless its lease has ended or somebody has connected it again. Return whether it was.
 
-    A renewal that is under way all the same has an older generation, so that its tokens are refused.
+    The tokens of a renewal that is under way all the same are refused: they have an older generation.
     """
     times = ("expires_at", "data_access_ends_at", "lease_until", "next_attempt_at", "last_strike_on")
     emptied = ("access_token", "refresh_token", "lease_owner", *times)
@@ -197,9 +197,8 @@ def mark(
 ) -> Event | None:
     """Record that a grant needs a human, and return the event of it; None if that is no longer so.
 
-    It is no longer so if the grant was renewed or connected meanwhile, is marked already, or someone else than `owner`
-    holds its lease: then the outcome of that renewal counts. Only comparing generations can tell: a platform answers
-    `invalid_grant` also for a token that somebody else has just renewed.
+    The generation has to be compared: a platform answers `invalid_grant` also for a token that somebody else has just
+    renewed. If someone else than `owner` holds the lease, the outcome of that renewal counts.
     """
     grant = PlatformCredential
     changed = session.execute(

@@ -217,3 +217,5 @@ def test_a_grant_is_overdue_a_day_after_it_was_due(stage: Stage, world: World) -
     assert is_overdue()
     change(stage, "status_since = now() - interval '1 hour'")
     assert not is_overdue(), "connected again"
+    change(stage, "created_at = now() + interval '1 day', status_since = now() + interval '1 day'")
+    assert not is_overdue(), "by a clock that was a day ahead"

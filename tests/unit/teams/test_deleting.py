@@ -113,7 +113,7 @@ def test_no_row_and_no_file_of_a_team_is_left(stage: Stage, files: DirFileSystem
     with Session(stage.engine) as session:
         assert queries.count_rows(session, team) == {table.name: len(rows) for table, rows in before.items()}
     list(let_go(stage.renewal_dependencies(), stage.client, team))
-    delete_team(stage.engine, files, team, batch=3)
+    delete_team(stage.engine, files, team)
     with stage.engine.connect() as connection:
         for table, rows in before.items():
             key = tuple(table.primary_key)
