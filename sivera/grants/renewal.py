@@ -231,7 +231,7 @@ def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> N
 
 
 def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
-    """Write an answer, repeatedly for a while. It is spooled before that if it is the only copy, else once it failed."""
+    """Write an answer, repeatedly for a while. Until it is stored, the only copy of a token is in the spool as well."""
     until = time.monotonic() + deps.store_seconds
     with ExitStack() as held:
         spooled = is_only_copy and _put(deps, answer, held)

@@ -10,13 +10,12 @@ from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
-from sivera.accounts.queries import accounts_of, upsert_accounts
+from sivera.accounts.queries import accounts_of
 from sivera.errors import PlatformError, ReconnectRequired, Unavailable
 from sivera.grants import renewal_queries as renewals
 from sivera.grants.connecting import AccountsNotListed, connect_token
 from sivera.grants.discovering import discover
-from sivera.grants.queries import get_credential
-from sivera.values import AdAccount, PlatformName
+from sivera.values import PlatformName
 from tests.stage import Stage
 
 
@@ -76,14 +75,6 @@ def test_a_person_connects_with_the_one_token_that_they_have(stage: Stage, world
         connection = connect_token(stage.engine, stage.keyring, stage.client(platform), team="Nari", token=pasted)
         assert len(connection.account_ids) == 2
         assert stage.tokens(platform, connection.credential_id).current()
-
-
-def test_a_grant_of_thousands_of_accounts_can_be_connected(stage: Stage, world: World) -> None:
-    """More than fit into the parameters of one statement."""
-    id_ = stage.connect(world.add_grant(PlatformName.TIKTOK)).credential_id
-    found = [AdAccount(external_id=str(n), name="A", currency="USD", timezone="UTC") for n in range(7_000)]
-    with Session(stage.engine) as session, session.begin():
-        assert len(upsert_accounts(session, get_credential(session, id_), found)) == 7_001
 
 
 def test_a_token_is_stored_without_accounts_only_if_the_platform_replaced_it(stage: Stage, world: World) -> None:

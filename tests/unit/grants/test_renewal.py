@@ -299,22 +299,6 @@ class TestDatabaseAway:
         assert due.calls() == 1
         assert not list(stage.spool.iterdir())
 
-    def test_a_token_that_was_replaced_is_on_disk_before_the_database_is_asked(self, due: Due) -> None:
-        seen: list[int] = []
-
-        @event.listens_for(due.stage.engine, "before_cursor_execute")
-        def look(*arguments: object) -> None:
-            if "SET access_token" in str(arguments[2]):
-                seen.append(len(list(due.stage.spool.iterdir())))
-
-        due.source().current()
-        assert seen == [1]
-        assert not list(due.stage.spool.iterdir())
-        due.grant.rotates = False
-        due.stage.pass_time(timedelta(hours=2))
-        due.source().current()
-        assert seen == [1, 0], "a token that stayed the same has another copy"
-
     def test_a_file_that_cannot_be_read_stops_its_grant_alone_and_before_anything_is_spent(
         self, due: Due, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:

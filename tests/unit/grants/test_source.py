@@ -25,16 +25,6 @@ def new_source(stage: Stage, platform: PlatformName, credential_id: int) -> Gran
     return GrantTokenSource(stage.renewal_dependencies(), stage.client(platform), credential_id)
 
 
-def test_a_token_that_ends_within_the_margin_is_renewed_before_use(stage: Stage, world: World) -> None:
-    id_ = stage.connect(world.add_grant(PlatformName.GOOGLE)).credential_id
-    stage.pass_time(HOUR - EXPIRY_MARGIN - timedelta(seconds=20))
-    new_source(stage, PlatformName.GOOGLE, id_).current()
-    assert world.faults.count(PlatformName.GOOGLE, "token") == 0
-    stage.pass_time(timedelta(seconds=40))
-    new_source(stage, PlatformName.GOOGLE, id_).current()
-    assert world.faults.count(PlatformName.GOOGLE, "token") == 1
-
-
 def test_a_token_that_ends_while_it_is_held_is_renewed(stage: Stage, world: World) -> None:
     seconds = [0.0]
     connection = stage.connect(world.add_grant(PlatformName.GOOGLE))
@@ -72,20 +62,6 @@ def test_a_machine_whose_clock_is_wrong_uses_no_expired_token(stage: Stage, worl
             (row,) = stage.rows("SELECT expires_at - now() AS ends_in FROM platform_credentials")
             assert row.ends_in > EXPIRY_MARGIN
             assert row.ends_in <= HOUR, "and it is not thought to live longer than it does"
-
-
-def test_eight_holders_of_one_grant_renew_it_once_though_its_refresh_token_rotates(stage: Stage, world: World) -> None:
-    grant = world.add_grant(PlatformName.AMAZON, rotates=True)
-    connection = stage.connect(grant)
-    stage.pass_time(2 * HOUR)
-    world.faults.latency_seconds = 0.3
-    holders = [new_source(stage, PlatformName.AMAZON, connection.credential_id) for _ in range(8)]
-    with ThreadPoolExecutor(16) as pool:
-        tokens = set(pool.map(lambda n: holders[n % 8].current(), range(16)))
-    assert len(tokens) == 1
-    assert world.faults.count(PlatformName.AMAZON, "token") == 1
-    assert not grant.reused
-    assert stage.rows("SELECT generation FROM platform_credentials")[0].generation == 2
 
 
 def test_threads_whose_token_is_refused_renew_it_once(stage: Stage, world: World) -> None:
