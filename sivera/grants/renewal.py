@@ -3,7 +3,8 @@
     1. One transaction takes the lease and writes the journal row. Its commit proves that the database can be written
        to, just before a token is spent.
     2. The platform is called, outside of any transaction.
-    3. A refresh token that was replaced is written to the spool, because there is no other copy of it.
+    3. A refresh token that was replaced is written to the spool, because there is no other copy of it. Other tokens
+       need none: the stored ones still work.
     4. One transaction writes the new tokens and completes the journal row. It is refused if the generation has moved
        on or a successor holds the lease. While the database is away, the tokens stay in the spool.
 
@@ -28,7 +29,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
-from sivera.errors import LeftAlone, PlatformError, Unavailable, Unreached
+from sivera.errors import LeftAlone, PlatformError, Unavailable
 from sivera.grants import renewal_queries as queries
 from sivera.grants import rules
 from sivera.grants.rules import Outcome
@@ -42,19 +43,13 @@ logger = logging.getLogger(__name__)
 TOKENS = ("access_token", "refresh_token")
 """The columns of tokens, which are also the fields of `GrantTokens`."""
 
-FOLLOW_SECONDS = 5.0
-"""Together with the longest phases of a call (pool, connection, write, read) this is still within the lease."""
-
-STORE_SECONDS = 20.0
-STORE_PAUSE_SECONDS = 0.5
-
 
 @dataclass(frozen=True)
 class RenewalDependencies:
     """What a renewal needs from outside.
 
-    A write is tried again for `store_seconds`. `run_id` is that of the flow run that asks, for the journal. `notify` is
-    called when a grant needs a human, and when it works again.
+    `run_id` is that of the flow run that asks, for the journal. `notify` is called when a grant needs a human, and when
+    it works again.
     """
 
     engine: Engine
@@ -62,7 +57,6 @@ class RenewalDependencies:
     spool: Spool
     run_id: Callable[[], UUID | None] = lambda: None
     notify: queries.Notify = lambda *_: None
-    store_seconds: float = STORE_SECONDS
 
 
 class StoredGrant(Value):
@@ -127,7 +121,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         ReconnectRequired: Only a human can make it work again; it is marked so, unless it has other tokens by now.
         PlatformError: The platform did not renew it now.
         SpoolError: Its newest tokens are in the spool, and cannot be read.
-        SQLAlchemyError: The database failed. If that was after the call, the new tokens are in the spool.
+        SQLAlchemyError: The database failed. A refresh token that was replaced before that is in the spool.
     """
     deps.spool.prove_writable()
     if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
@@ -140,7 +134,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         return False
     called_at = time.monotonic()
     try:
-        _follow(deps.keyring, begun, client.platform)
+        deps.keyring.follow(begun.key_id)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
@@ -222,46 +216,19 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     return outcome
 
 
-def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
-    """Load a key that became current meanwhile. Give up if the call could then outlive the lease."""
-    until = time.monotonic() + FOLLOW_SECONDS
-    keyring.follow(begun.key_id)
-    if time.monotonic() > until:
-        raise Unreached(platform, "was not called: loading the token key took too long")
-
-
 def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
-    """Write an answer, repeatedly for a while. Until it is stored, the only copy of a token is in the spool as well."""
-    until = time.monotonic() + deps.store_seconds
+    """Write an answer. Until that is done, the only copy of a refresh token is in the spool as well."""
     with ExitStack() as held:
-        spooled = is_only_copy and _put(deps, answer, held)
-        while True:
-            failure: SQLAlchemyError | None = None
+        if is_only_copy:
             try:
-                outcome = _write(deps, answer)
-            except SQLAlchemyError as error:
-                outcome, failure = None, error
-            if outcome is not None:
-                if spooled:
-                    deps.spool.remove(answer)
-                return outcome is Outcome.RENEWED
-            spooled = spooled or _put(deps, answer, held)
-            if time.monotonic() > until:
-                break
-            time.sleep(STORE_PAUSE_SECONDS)
-    logger.error("The renewed tokens of grant %s wait in the spool for the database", answer.credential_id)
-    if failure is not None:
-        raise failure
-    raise LeftAlone(platform, "another process took over the renewal; its answer decides")
-
-
-def _put(deps: RenewalDependencies, answer: Answer, held: ExitStack) -> bool:
-    try:
-        held.enter_context(deps.spool.put(deps.keyring, answer))
-    except OSError as error:
-        logger.critical("The renewed tokens of grant %s cannot be written to disk: %s", answer.credential_id, error)
-        return False
-    return True
+                held.enter_context(deps.spool.put(deps.keyring, answer))
+            except OSError as error:
+                logger.critical("The renewed tokens of grant %s cannot be spooled: %s", answer.credential_id, error)
+        outcome = _write(deps, answer)
+        if outcome is None:
+            raise LeftAlone(platform, "another process took over the renewal; its answer decides")
+        deps.spool.remove(answer)
+    return outcome is Outcome.RENEWED
 
 
 def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:

@@ -1,8 +1,8 @@
 """The spool: renewed tokens that the database does not have yet, each in an encrypted file until it does.
 
 A refresh token that rotates is spent when its successor is issued, and until the commit there is only one copy of the
-successor. So it goes to disk before the database is asked: write, fsync, rename, fsync of the folder. Any other token
-goes there once the database has failed. If a process dies before the rename, its draft counts if it is whole.
+successor. So it goes to disk before the database is asked: write, fsync, rename, fsync of the folder. If a process dies
+before the rename, its draft counts if it is whole.
 """
 
 import os

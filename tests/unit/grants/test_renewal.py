@@ -273,7 +273,6 @@ class TestDatabaseAway:
 
     def test_the_answer_is_kept_on_disk_and_taken_up(self, due: Due, postgres: str) -> None:
         stage = due.stage
-        stage.store_seconds = 0.0
         name = stage.rows("SELECT current_database() AS name")[0].name
         administrator = open_engine(postgres).execution_options(isolation_level="AUTOCOMMIT")
 
@@ -340,7 +339,6 @@ class TestDatabaseAway:
 
     def test_an_answer_of_a_holder_that_died_is_taken_up_after_a_successor_died_as_well(self, due: Due) -> None:
         """The lease of the second is over: its owner's name must not keep the first one's tokens out."""
-        due.stage.store_seconds = 0.0
 
         def successor_begins() -> None:
             due.stage.age(LEASE)
