@@ -3,8 +3,7 @@
     1. One transaction takes the lease and writes the journal row. Its commit proves that the database can be written
        to, just before a token is spent.
     2. The platform is called, outside of any transaction.
-    3. A refresh token that was replaced is written to the spool, because there is no other copy of it. Other tokens
-       need none: the stored ones still work.
+    3. The answer is written to the spool: there is no other copy of a refresh token that was replaced.
     4. One transaction writes the new tokens and completes the journal row. It is refused if the generation has moved
        on or a successor holds the lease. While the database is away, the tokens stay in the spool.
 
@@ -121,7 +120,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         ReconnectRequired: Only a human can make it work again; it is marked so, unless it has other tokens by now.
         PlatformError: The platform did not renew it now.
         SpoolError: Its newest tokens are in the spool, and cannot be read.
-        SQLAlchemyError: The database failed. A refresh token that was replaced before that is in the spool.
+        SQLAlchemyError: The database failed. If that was after the call, the new tokens are in the spool.
     """
     deps.spool.prove_writable()
     if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
@@ -153,7 +152,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         duration_ms=_milliseconds_since(called_at),
         tokens=tokens,
     )
-    return _keep(deps, answer, client.platform, is_only_copy=tokens.refresh_token != grant.tokens.refresh_token)
+    return _keep(deps, answer, client.platform)
 
 
 def take_up_spool(deps: RenewalDependencies) -> int:
@@ -216,14 +215,13 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     return outcome
 
 
-def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
-    """Write an answer. Until that is done, the only copy of a refresh token is in the spool as well."""
+def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName) -> bool:
+    """Write an answer. Until that is done, it is in the spool as well."""
     with ExitStack() as held:
-        if is_only_copy:
-            try:
-                held.enter_context(deps.spool.put(deps.keyring, answer))
-            except OSError as error:
-                logger.critical("The renewed tokens of grant %s cannot be spooled: %s", answer.credential_id, error)
+        try:
+            held.enter_context(deps.spool.put(deps.keyring, answer))
+        except OSError as error:
+            logger.critical("The renewed tokens of grant %s cannot be spooled: %s", answer.credential_id, error)
         outcome = _write(deps, answer)
         if outcome is None:
             raise LeftAlone(platform, "another process took over the renewal; its answer decides")
