@@ -28,7 +28,7 @@ from starlette.routing import Route
 from blocks.database import load_database_url
 from blocks.platform_app import load_platform_app
 from blocks.token_key import load_keyring
-from ops.api.connect_page import render, render_refusal
+from ops.api.connect_page import render
 from sivera.accounts.queries import accounts_of
 from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError, from_address, to_address
@@ -228,14 +228,13 @@ def _answered(answer: Answer, request: Request, body: bytes) -> Response:
         return answer(request, body)
     except ConsentRefused as refused:
         logger.info("A consent led to no grant: %s", refused.why.name)
-        return HTMLResponse(render_refusal(request, refused), HTTPStatus.BAD_REQUEST)
+        detail = refused.detail.removeprefix(f"{refused.platform}: ")
+        page = render("refused", request, platform=refused.platform, why=refused.why, detail=detail)
+        return HTMLResponse(page, HTTPStatus.BAD_REQUEST)
     except (SiveraError, SQLAlchemyError) as error:
         # Not the traceback: what a person of ours can do stands in the sentence.
-        logger.warning("A team's user could not connect a grant: %s", _in_words(error))
+        said = error if isinstance(error, SiveraError) else f"the database failed ({type(error).__name__})"
+        logger.warning("A team's user could not connect a grant: %s", said)
     except Exception:
         logger.exception("A defect of ours kept a team's user from connecting a grant")
     return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def _in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, SiveraError) else f"the database failed ({type(error).__name__})"

@@ -5,7 +5,7 @@ import webbrowser
 from sqlalchemy.orm import Session
 
 from ops.commands.credentials import say_carried
-from ops.commands.session import Flag, Name, open_resources, read_secret
+from ops.commands.session import Flag, GrantName, GrantPlatform, TeamName, open_resources, read_secret
 from ops.commands.tables import print_table, say
 from ops.loopback import PORT, Loopback
 from sivera.accounts import queries as account_queries
@@ -13,14 +13,13 @@ from sivera.clock import read_clock
 from sivera.grants import consent, links
 from sivera.grants.connecting import Connection
 from sivera.settings import read_settings
-from sivera.values import PlatformName
 
 
 def connect(
     *,
-    platform: PlatformName,
-    team: Name,
-    name: Name = "main",
+    platform: GrantPlatform,
+    team: TeamName,
+    name: GrantName = "main",
     region: str = "",
     no_browser: Flag = False,
     redirect_uri: str = "",
@@ -81,15 +80,10 @@ def _words(done: Connection) -> str:
     return f"Connected {done.platform.value} grant {done.credential_id} ({done.name}) of team {done.team}."
 
 
-def link(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
+def link(*, platform: GrantPlatform, team: TeamName, name: GrantName = "main") -> None:
     """Print a link with which a team's user connects a grant in a browser. It lives 24 hours, and leads to one grant.
 
     The pages are those of the HTTP API, at SIVERA_PUBLIC_URL.
-
-    Args:
-        platform: The platform of the grant.
-        team: The team that it belongs to; a new name makes a new team.
-        name: Tells a team's grants on one platform apart. The same name again replaces the tokens.
     """
     from tasks import grants  # noqa: PLC0415
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,7 +10,6 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from sivera.accounts import queries as account_queries
-from sivera.clock import read_clock
 from sivera.errors import ConfigurationError, LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
 from sivera.grants import queries, rules
 from sivera.grants import renewal_queries as renewals
@@ -204,22 +203,13 @@ def judge_failures(
             at_fault += [grant.id for grant in failing if grant.platform is platform]
             if served and platform not in silent:
                 events.append(renewals.close_outage(session, platform.value))
-        events += _strike(session, at_fault)
+        for row in renewals.add_strikes(session, at_fault):
+            if row.strikes >= rules.STRIKES:
+                reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
+                events.append(renewals.mark(session, row.id, row.generation, rules.WAITING[0], reason))
     for event in filter(None, events):
         deps.notify(*event)
     return tuple(down)
-
-
-def _strike(session: Session, credential_ids: Collection[int]) -> list[renewals.Event | None]:
-    today, events = read_clock(session).astimezone(UTC).date(), []
-    for row in renewals.lock_failing(session, list(credential_ids)):
-        if rules.earns_strike(row.last_strike_on, today):
-            row.strikes, row.last_strike_on = row.strikes + 1, today
-            if row.strikes >= rules.STRIKES:
-                session.flush()
-                reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
-                events.append(renewals.mark(session, row.id, row.generation, rules.WAITING[0], reason))
-    return events
 
 
 def _may_work_later(ended: Result | Exception | None) -> bool:

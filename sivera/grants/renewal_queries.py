@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, LargeBinary, and_, bindparam, func, or_, select, text, update
+from sqlalchemy import Interval, LargeBinary, Row, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -237,11 +237,16 @@ def _event(session: Session, credential_id: int, name: str, status: str, reason:
     return Event(name, f"sivera.grant.{credential_id}", payload)
 
 
-def lock_failing(session: Session, credential_ids: Sequence[int]) -> Sequence[PlatformCredential]:
-    """Return those of the grants that are active and have failed since their last renewal, locked, by id."""
-    grant = PlatformCredential
+def add_strikes(session: Session, credential_ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """Count a day of failures for those grants that are active and have failed since their last renewal.
+
+    Return id, generation and strikes of those that had none today (UTC).
+    """
+    grant, today = PlatformCredential, func.current_date()
     is_failing = (grant.id.in_(credential_ids), grant.status == ACTIVE, grant.failures > 0)
-    return session.scalars(select(grant).where(*is_failing).order_by(grant.id).with_for_update()).all()
+    is_new = or_(grant.last_strike_on.is_(None), grant.last_strike_on < today)
+    struck = update(grant).where(*is_failing, is_new).values(strikes=grant.strikes + 1, last_strike_on=today)
+    return session.execute(struck.returning(grant.id, grant.generation, grant.strikes)).all()
 
 
 def open_outage(session: Session, platform: str) -> Event | None:

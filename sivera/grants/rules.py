@@ -1,6 +1,6 @@
 """The facts and decisions of renewing grants: pure functions, facts in, decision out."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from sivera.errors import (
@@ -150,11 +150,6 @@ def backoff(failures: int) -> timedelta:
         return timedelta()
     longer: timedelta = FIRST_BACKOFF * 4 ** min(failures - IMMEDIATE_RETRIES - 1, 5)
     return min(longer, LONGEST_BACKOFF)
-
-
-def earns_strike(last_strike_on: date | None, today: date) -> bool:
-    """Whether a failure today (UTC) counts: once a day."""
-    return last_strike_on is None or last_strike_on < today
 
 
 def is_outage(failed_teams: set[str], renewed_teams: set[str], *, is_silent: bool) -> bool:

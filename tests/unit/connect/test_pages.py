@@ -268,7 +268,7 @@ def test_every_text_is_there_in_both_languages() -> None:
 
 @pytest.mark.parametrize(
     ("accepted", "language"),
-    [("", "en"), ("ko", "ko"), ("fr, ko;q=0.4, en;q=0.6", "en"), ("de", "en"), ("ko;q=x, en;q=0", "en"), ("*", "en")],
+    [("", "en"), ("KO-kr", "ko"), ("fr, ko;q=0.6, en;q=0.4", "ko"), ("de;q=1, en", "en"), ("*", "en")],
 )
 def test_the_language_is_the_one_that_the_browser_prefers(accepted: str, language: str) -> None:
     assert connect_page.language_of(accepted) == language

@@ -171,7 +171,8 @@ def test_four_days_of_failures_alone_ask_a_human_once_and_a_renewal_forgets_them
         world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token", match=refresh))
         for day in range(1, days + 1):
             stage.age(DAY)
-            run(stage)
+            tally = run(stage)
+            judge_failures(stage.renewal_dependencies(), tally, ())  # a second run of that day
             (row,) = stage.rows("SELECT status, strikes FROM platform_credentials WHERE id = :id", id=id_)
             assert tuple(row) == ("reauthorization_required" if day == 4 else "active", day)
         world.faults.clear()

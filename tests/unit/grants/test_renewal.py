@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
@@ -15,7 +14,7 @@ from sqlalchemy.orm import Session
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import Grant, World
 from sivera.database import open_engine
-from sivera.errors import ConfigurationError, GrantRevoked, Misconfigured, ReconnectRequired, Throttled, Unavailable
+from sivera.errors import ConfigurationError, GrantRevoked, ReconnectRequired, Unavailable
 from sivera.grants import renewal
 from sivera.grants import renewal_queries as queries
 from sivera.grants.renewal import StoredGrant, take_up_spool
@@ -225,29 +224,6 @@ def test_a_doubt_that_was_resolved_is_no_evidence_later(stage: Stage, world: Wor
     with pytest.raises(GrantRevoked):
         due.source().current()
     assert [outcome for outcome, _ in due.journal()] == ["in_doubt", "renewed", "revoked"]
-
-
-def test_what_is_not_the_grant_s_fault_never_marks_it(due: Due, world: World) -> None:
-    client = due.stage.client(AMAZON)
-    login = client.login
-    another = login.app.model_copy(update={"client_secret": SecretStr("another")})  # type: ignore[attr-defined]
-    client.login = replace(login, app=another)  # type: ignore[misc, type-var]
-    with pytest.raises(Misconfigured):
-        due.source().current()
-    due.stage.client.cache_clear()
-    faults = (
-        (Fault(FaultKind.HTML, AMAZON, "token", status=502), Unavailable),
-        (Fault(FaultKind.MALFORMED, AMAZON, "token"), Unavailable),
-        (Fault(FaultKind.THROTTLE, AMAZON, "token", seconds=3), Throttled),
-    )
-    for fault, error in faults:
-        world.faults.clear()
-        world.faults.add(fault)
-        with pytest.raises(error):
-            due.source().current()
-    assert [outcome for outcome, _ in due.journal()] == ["misconfigured", "in_doubt", "in_doubt", "throttled"]
-    row = due.row()
-    assert (row["status"], row["strikes"], row["lease_owner"]) == ("active", 0, None)
 
 
 def test_a_grant_that_needs_a_human_says_so_once_and_once_that_it_works_again(due: Due, world: World) -> None:

@@ -1,6 +1,6 @@
 """The decisions of renewing grants, one by one."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -47,14 +47,6 @@ def test_backoff_leaves_room_for_the_task_s_retries_and_ends_at_an_hour() -> Non
     pauses = [rules.backoff(failures) / timedelta(minutes=1) for failures in range(1, 9)]
     assert pauses == [0, 0, 1, 4, 16, 60, 60, 60]
     assert rules.backoff(10_000) == rules.LONGEST_BACKOFF
-
-
-def test_a_day_gives_at_most_one_strike() -> None:
-    today = date(2026, 11, 20)
-    assert rules.earns_strike(None, today)
-    assert rules.earns_strike(today - timedelta(days=1), today)
-    assert not rules.earns_strike(today, today)
-    assert not rules.earns_strike(today + timedelta(days=1), today), "a clock that went back gives none"
 
 
 @pytest.mark.parametrize(
