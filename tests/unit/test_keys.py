@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
 from sandbox.world import World
 from sivera.crypto import Keyring
@@ -31,8 +30,7 @@ def connect(stage: Stage, count: int) -> None:
 
 
 def change(stage: Stage, assignments: str, **values: object) -> None:
-    with stage.engine.begin() as connection:
-        connection.execute(text(f"UPDATE platform_credentials SET {assignments}"), values)  # noqa: S608
+    stage.execute(f"UPDATE platform_credentials SET {assignments}", **values)  # noqa: S608
 
 
 def silent(_: str) -> None:

@@ -27,9 +27,8 @@ def find(stage: Stage, platform: PlatformName, id_: int) -> Discovery:
     return discover(stage.engine, stage.client(platform), stage.tokens(platform, id_), id_)
 
 
-def change(stage: Stage, columns: str, table: str = "platform_credentials", where: str = "true") -> None:
-    with stage.engine.begin() as connection:
-        connection.execute(text(f"UPDATE {table} SET {columns} WHERE {where}"))  # noqa: S608 - ours
+def change(stage: Stage, columns: str, table: str = "platform_credentials") -> None:
+    stage.execute(f"UPDATE {table} SET {columns} ")  # noqa: S608 - ours
 
 
 def due(stage: Stage) -> Sequence[int]:
