@@ -28,7 +28,7 @@ def find(stage: Stage, platform: PlatformName, id_: int) -> Discovery:
 
 
 def change(stage: Stage, columns: str, table: str = "platform_credentials") -> None:
-    stage.execute(f"UPDATE {table} SET {columns} ")  # noqa: S608 - ours
+    stage.execute(f"UPDATE {table} SET {columns}")  # noqa: S608 - ours
 
 
 def due(stage: Stage) -> Sequence[int]:
