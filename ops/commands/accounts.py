@@ -164,7 +164,7 @@ def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
 
 
 def _find(session: Session, account_id: int) -> AdAccount:
-    account = session.get(AdAccount, account_id)
+    account = queries.get_account(session, account_id)
     if account is None:
         raise ConfigurationError(f"there is no account {account_id}: `sivera accounts list` shows them all")
     return account

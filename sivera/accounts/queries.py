@@ -118,6 +118,11 @@ def unknown_teams(session: Session, names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in known]
 
 
+def get_account(session: Session, account_id: int) -> AdAccount | None:
+    """Return an account, or None."""
+    return session.get(AdAccount, account_id)
+
+
 def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
     """Return the accounts that a grant carries, by id."""
     return session.scalars(

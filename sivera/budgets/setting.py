@@ -5,10 +5,10 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
+from sivera.accounts import queries as account_queries
 from sivera.budgets import queries
 from sivera.budgets.wording import decimals_of
 from sivera.errors import ConfigurationError
-from sivera.models import AdAccount
 from sivera.values import PlatformName, Value
 
 
@@ -63,7 +63,7 @@ def parse_amount(text: str, currency: str) -> Decimal:
 
 
 def _check_account(session: Session, account_id: int, team_id: int, team: str, currency: str) -> None:
-    account = session.get(AdAccount, account_id)
+    account = account_queries.get_account(session, account_id)
     if account is None or account.team_id != team_id:
         raise ConfigurationError(f"team '{team}' has no account {account_id}: `sivera accounts list` shows them all")
     if account.currency != currency:

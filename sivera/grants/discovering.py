@@ -128,7 +128,7 @@ def rediscover(
             except PlatformError:
                 return False, changes  # the account's own error says more
     with Session(engine) as session:
-        now = session.get(AdAccount, account_id)
+        now = account_queries.get_account(session, account_id)
         return now is not None and _facts(now) != _facts(known), changes
 
 
