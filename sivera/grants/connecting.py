@@ -20,16 +20,6 @@ from sivera.values import AccountListing, GrantTokens, OddRow, PlatformName, Val
 class AccountsNotListed(SiveraError):
     """A grant is stored, but its ad accounts could not be listed."""
 
-    def __init__(self, credential_id: int, why: str) -> None:
-        super().__init__(credential_id, why)
-        self.credential_id, self.why = credential_id, why
-
-    def __str__(self) -> str:
-        return (
-            f"Connected grant {self.credential_id}, because the platform has replaced its token, but its ad accounts "
-            f"could not be listed ({self.why}). Run: sivera credentials discover {self.credential_id}"
-        )
-
 
 class Connection(Value):
     """A grant that was connected, and our ids of the accounts that it carries.
@@ -122,4 +112,8 @@ def connect_token(
         if tokens.refresh_token == pasted.refresh_token:
             raise
         # The person's token is spent, and nobody else has its successor.
-        raise AccountsNotListed(store(found=AccountListing(accounts=())).credential_id, str(error)) from None
+        id_ = store(found=AccountListing(accounts=())).credential_id
+        raise AccountsNotListed(
+            f"Connected grant {id_}, because the platform has replaced its token, but its ad accounts could not be "
+            f"listed ({error}). Run: sivera credentials discover {id_}"
+        ) from None

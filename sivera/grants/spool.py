@@ -31,16 +31,6 @@ UNREADABLE = ".unreadable"
 class SpoolError(SiveraError):
     """A file of the spool cannot be read, so its grant must not be renewed with the stored token."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(path, why)
-        self.path, self.why = path, why
-
-    def __str__(self) -> str:
-        return (
-            f"the renewed tokens in {self.path} cannot be read ({self.why}): restore the token key that they need, "
-            "connect the grant again, or delete the file to try the stored token"
-        )
-
 
 class Answer(Value):
     """A platform's answer to a renewal, with all that is needed to store it."""
@@ -139,15 +129,22 @@ class Spool:
             except (FileNotFoundError, BlockingIOError):
                 pass
             except ValidationError:
-                raise SpoolError(path, "it is damaged") from None
+                raise _unreadable(path, "it is damaged") from None
             except (SiveraError, OSError) as error:
                 # The holder of a draft that does not decrypt has yet to write it, or died over it.
                 if not (isinstance(error, UndecryptableError) and path.suffix == DRAFT):
-                    raise SpoolError(path, str(error)) from None
+                    raise _unreadable(path, error) from None
             yield answer
 
     def _path(self, answer: Answer) -> Path:
         return self.folder / f"{answer.credential_id}-{answer.attempt_id}.tokens"
+
+
+def _unreadable(path: Path, why: object) -> SpoolError:
+    return SpoolError(
+        f"the renewed tokens in {path} cannot be read ({why}): restore the token key that they need, "
+        "connect the grant again, or delete the file to try the stored token"
+    )
 
 
 def _place(credential_id: int) -> Place:
