@@ -136,21 +136,13 @@ class RefreshTally:
 
     def __init__(self, due: Sequence[DueGrant]) -> None:
         self.due = due
-        self._ended: dict[int, Result | Exception] = {}
+        self.ended: dict[int, Result | Exception] = {}
 
     def add(self, grant: DueGrant, result: object) -> float | None:
         """Take what a grant's renewal returned or raised. Return 0 if this run should try the grant again."""
         ended = result if isinstance(result, Result | Exception) else TypeError(f"the renewal ended as {result!r}")
-        self._ended[grant.id] = ended
+        self.ended[grant.id] = ended
         return 0.0 if ended is Result.AGAIN else None
-
-    def may_work_later(self) -> list[DueGrant]:
-        """The grants that their platform did not renew, although they need neither a human nor an operator."""
-        return [grant for grant in self.due if _may_work_later(self._ended.get(grant.id))]
-
-    def renewed(self) -> list[DueGrant]:
-        """The grants that were renewed."""
-        return [grant for grant in self.due if self._ended.get(grant.id) is Result.RENEWED]
 
     def summary(self, down: Collection[PlatformName] = ()) -> RefreshSummary:
         """Return what the run did, given the platforms that are down."""
@@ -161,13 +153,13 @@ class RefreshTally:
             failures=tuple(
                 GrantFailure(id=grant.id, platform=grant.platform.value, team=grant.team, reason=reason_for(error))
                 for grant in self.due
-                if isinstance(error := self._ended.get(grant.id), Exception)
+                if isinstance(error := self.ended.get(grant.id), Exception)
             ),
             down=tuple(down),
         )
 
     def _counts(self, due: Collection[DueGrant]) -> RefreshCounts:
-        return RefreshCounts(due=len(due), **Counter(_count_of(self._ended.get(grant.id)) for grant in due))
+        return RefreshCounts(due=len(due), **Counter(_count_of(self.ended.get(grant.id)) for grant in due))
 
 
 def _count_of(ended: Result | Exception | None) -> str:
@@ -188,19 +180,19 @@ def judge_failures(
 
     Return the platforms that are down. `silent` are those that left many calls in a row without an answer.
     """
-    failing, renewed = tally.may_work_later(), tally.renewed()
     at_fault: list[int] = []
     down: list[PlatformName] = []
     events: list[renewals.Event | None] = []
     with Session(deps.engine) as session, session.begin():
         for platform in sorted({grant.platform for grant in tally.due}):
-            failed = {grant.team for grant in failing if grant.platform is platform}
-            served = {grant.team for grant in renewed if grant.platform is platform}
-            if rules.is_outage(failed, served, is_silent=platform in silent):
+            mine = [grant for grant in tally.due if grant.platform is platform]
+            failing = [grant for grant in mine if _may_work_later(tally.ended.get(grant.id))]
+            served = {grant.team for grant in mine if tally.ended.get(grant.id) is Result.RENEWED}
+            if rules.is_outage({grant.team for grant in failing}, served, is_silent=platform in silent):
                 events.append(renewals.open_outage(session, platform.value))
                 down.append(platform)
                 continue
-            at_fault += [grant.id for grant in failing if grant.platform is platform]
+            at_fault += [grant.id for grant in failing]
             if served and platform not in silent:
                 events.append(renewals.close_outage(session, platform.value))
         for row in renewals.add_strikes(session, at_fault):
