@@ -74,7 +74,7 @@ class StoredGrant(Value):
 
     @property
     def access_token(self) -> str:
-        """It, in plain."""
+        """The access token in plain."""
         return self.tokens.access_token.get_secret_value()
 
 
