@@ -20,7 +20,7 @@ from sivera.grants.connecting import Connection, connect
 from sivera.grants.renewal import STORE_SECONDS, RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.plan import DueAccount, SyncMode
@@ -161,7 +161,7 @@ class Stage:
             client_secret=SecretStr(CLIENT_SECRET),
             base_url=f"{self.sandbox}/{platform.value}",
         )
-        return CLIENTS[platform](app, self.http, self.breaker)
+        return open_client(platform, app, self.breaker, self.http)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
         return GrantTokenSource(self.renewal_dependencies(), self.client(platform), credential_id)

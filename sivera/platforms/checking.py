@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sivera.breaker import Breaker
 from sivera.clock import find_zone
 from sivera.errors import InvalidReply, PlatformError, Unavailable, Unreached
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import (
     AnswersAtOnce,
     AppCredentials,
@@ -84,7 +84,7 @@ class _NeverWaits(Breaker):
 def open_recorded(platform: PlatformName, app: AppCredentials) -> tuple[PlatformClient, Recorder]:
     """Return a client, and the record of the requests that it sends."""
     http = new_http_client()
-    return CLIENTS[platform](app, http, _NeverWaits()), Recorder(http, app.base_url)
+    return open_client(platform, app, _NeverWaits(), http), Recorder(http, app.base_url)
 
 
 def exit_code(checks: Sequence[Check]) -> int:

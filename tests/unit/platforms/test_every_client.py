@@ -10,7 +10,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sandbox.faults import ABSENT, Fault, FaultKind
 from sandbox.figures import ZERO, Figures
-from sivera.breaker import OUTAGE_AFTER, Breaker
+from sivera.breaker import OUTAGE_AFTER
 from sivera.errors import (
     AccountInaccessible,
     InvalidReply,
@@ -25,7 +25,7 @@ from sivera.errors import (
     Unavailable,
     Unreached,
 )
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import PlatformClient
 from sivera.values import AccountStatus, BudgetKind, CampaignStatus, DateWindow, PlatformName
 from tests.conftest import PATIENCE_SECONDS
@@ -474,7 +474,7 @@ def test_each_fault_is_the_right_error_for_each_question(desk: Desk, fault: Faul
     with httpx.Client(timeout=httpx.Timeout(PATIENCE_SECONDS, read=reading)) as http:
         for ask in asked.values():
             # A breaker for each, so that no call is postponed because of the one before.
-            client = CLIENTS[desk.platform](app_at(desk.url), http, Breaker())
+            client = open_client(desk.platform, app_at(desk.url), http=http)
             with refused(kind, None, tokens.current()):
                 ask(client)
     # The server may accept a call after its caller has given up.
