@@ -20,8 +20,8 @@ from sivera.errors import (
     Unavailable,
     WrongRedirect,
 )
-from sivera.platforms.calling import Reply, seconds_from
-from sivera.platforms.google_json import member
+from sivera.platforms.calling import Reply, quote, trouble_of
+from sivera.platforms.rows import field_of
 from sivera.values import PlatformName
 
 DEFAULT_WAIT_SECONDS = 60.0
@@ -112,7 +112,6 @@ OAUTH_VERDICTS: dict[str, Verdict] = {
 }
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)s")
-_LINK_OR_SECRET = re.compile(r"\S*://\S*|[\w./|=-]{40,}")
 
 
 def ads_error(reply: Reply) -> PlatformError | None:
@@ -121,7 +120,7 @@ def ads_error(reply: Reply) -> PlatformError | None:
     error = next((part["error"] for part in parts if isinstance(part, dict) and "error" in part), None)
     if error is None and reply.status == 200:
         return None
-    details = _dicts(member(error, "details"))
+    details = _dicts(field_of(error, "details"))
     failures = [failure for detail in details for failure in _dicts(detail.get("errors"))]
     codes = [code for failure in failures for code in _texts(failure.get("errorCode"))]
     codes += [reason for detail in details if isinstance(reason := detail.get("reason"), str)]
@@ -131,8 +130,7 @@ def ads_error(reply: Reply) -> PlatformError | None:
     if kind is Throttled:
         return _throttled(sentence, code, failures)
     if listed in (None, _NO_ACCESS):
-        words = next((failure.get("message") for failure in failures), member(error, "message"))
-        sentence = f"{sentence}: {_LINK_OR_SECRET.sub('', str(words))[:110]}" if words else sentence
+        sentence += quote(next((failure.get("message") for failure in failures), field_of(error, "message")))
     return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
 
 
@@ -154,7 +152,7 @@ def _verdict_of_status(status: int) -> Verdict:  # noqa: PLR0911 - a table by ra
 
 def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any]]) -> Throttled:
     """Return the wait, and whether the quota is the account's or our Cloud project's."""
-    details = (member(failure.get("details"), "quotaErrorDetails") for failure in failures)
+    details = (field_of(failure, "details.quotaErrorDetails") for failure in failures)
     quota = next((found for found in details if isinstance(found, dict)), {})
     delay = _DURATION.fullmatch(str(quota.get("retryDelay")))
     scope = ThrottleScope.ACCOUNT if quota.get("rateScope") == "ACCOUNT" else ThrottleScope.PLATFORM
@@ -165,15 +163,13 @@ def oauth_error(reply: Reply) -> PlatformError | None:
     """Return the error that a reply of the token endpoint means; google-auth agrees on which to retry."""
     if reply.status == 200:
         return None
-    name, subtype = member(reply.body, "error"), member(reply.body, "error_subtype")
-    code = next((text for text in (subtype, name) if isinstance(text, str)), str(reply.status))
-    if reply.status == 429:
-        wait = seconds_from(reply.headers, default=DEFAULT_WAIT_SECONDS)
-        return Throttled(PlatformName.GOOGLE, "too many renewals", code, wait, ThrottleScope.ENDPOINT)
-    if reply.status == 408 or reply.status >= 500:
-        return Unavailable(PlatformName.GOOGLE, "the token endpoint is in trouble", code)
+    name = field_of(reply.body, "error")
+    code = next((text for text in (field_of(reply.body, "error_subtype"), name) if isinstance(text, str)), None)
+    scope = ThrottleScope.ENDPOINT
+    if trouble := trouble_of(PlatformName.GOOGLE, reply, code, wait=DEFAULT_WAIT_SECONDS, scope=scope):
+        return trouble
     kind, sentence = OAUTH_VERDICTS.get(str(name)) or (InvalidRequest, "the token endpoint refused the request")
-    return kind(PlatformName.GOOGLE, sentence, code)
+    return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

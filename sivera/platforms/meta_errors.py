@@ -26,7 +26,7 @@ from sivera.errors import (
     Unavailable,
     WrongRedirect,
 )
-from sivera.platforms.calling import Reply, seconds_from
+from sivera.platforms.calling import Reply, quote, trouble_of
 from sivera.values import PlatformName
 
 THROTTLES: dict[int, ThrottleScope] = {
@@ -84,8 +84,6 @@ APP_WAIT_SECONDS = 600.0
 """The wait of a throttled app, which Meta does not name; Airbyte's connector waits ten minutes."""
 ACCOUNT_WAIT_SECONDS = 300.0
 """The wait of an account of a lower-tier app or of a user, if no header names it."""
-MAX_QUOTE = 150
-URL_OR_SECRET = re.compile(r"https?://\S+|[\w|.=-]{24,}")
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,8 @@ def error_of(meanings: Meanings, reply: Reply) -> PlatformError | None:
     error = reply.body.get("error") if isinstance(reply.body, dict) else None
     if isinstance(error, dict):
         return _error(meanings, error, reply)
-    if reply.status == 429:
-        wait = seconds_from(reply.headers, default=APP_WAIT_SECONDS)
-        return Throttled(PlatformName.META, "allows no more calls for now", str(reply.status), wait)
-    if reply.status == 408 or reply.status >= 500:
-        return Unavailable(PlatformName.META, f"answered HTTP {reply.status}", str(reply.status))
+    if trouble := trouble_of(PlatformName.META, reply, wait=APP_WAIT_SECONDS):
+        return trouble
     if error is not None or reply.status != 200:
         kind = InvalidRequest if reply.status >= 400 else InvalidReply
         return kind(PlatformName.META, f"answered HTTP {reply.status} without saying why", str(reply.status))
@@ -132,27 +127,23 @@ def _error(  # noqa: PLR0911 - one arm for each kind of error
     name = str(code) if subcode is None else f"{code}/{subcode}"
     if subcode in CODE_REFUSED or CODE_PHRASE in said.lower():
         kind = WrongRedirect if "redirect_uri" in said else ReconnectRequired
-        return kind(PlatformName.META, f"does not take the code of the consent{_quote(said)}", name)
+        return kind(PlatformName.META, f"does not take the code of the consent{quote(said)}", name)
     if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
-        return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", name)
+        return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{quote(said)}", name)
     if code in THROTTLES:
         scope = ThrottleScope.ACCOUNT if subcode == ACCOUNT_LIMIT and code < 80000 else THROTTLES[code]
-        return _throttled(scope, reply.headers, name)
+        message = f"allows {THROTTLED.get(scope, 'this account')} no more calls for now"
+        return Throttled(PlatformName.META, message, name, _wait_seconds(reply.headers, scope), scope)
     if TOO_MUCH_DATA in said.lower() or subcode == TOO_SLOW:
         return TooMuchData(PlatformName.META, "cannot answer with so much data at once", name)
     if code in TRANSIENT or error.get("is_transient") is True or reply.status >= 500:
-        return Unavailable(PlatformName.META, f"is in trouble{_quote(said)}", name)
+        return Unavailable(PlatformName.META, f"is in trouble{quote(said)}", name)
     if code in SESSION:
         return _session_error(meanings, subcode, name)
     words_of_permission = any(phrase in said.lower() for phrase in PERMISSION_PHRASES)
     if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT or words_of_permission:
         return _permission_error(meanings, said, name)
-    return InvalidRequest(PlatformName.META, f"refuses our request{_quote(said)}", name)
-
-
-def _throttled(scope: ThrottleScope, headers: Mapping[str, str], code: str) -> Throttled:
-    message = f"allows {THROTTLED.get(scope, 'this account')} no more calls for now"
-    return Throttled(PlatformName.META, message, code, _wait_seconds(headers, scope), scope)
+    return InvalidRequest(PlatformName.META, f"refuses our request{quote(said)}", name)
 
 
 def _session_error(meanings: Meanings, subcode: int | None, code: str) -> PlatformError:
@@ -166,16 +157,10 @@ def _session_error(meanings: Meanings, subcode: int | None, code: str) -> Platfo
 
 def _permission_error(meanings: Meanings, said: str, code: str) -> PlatformError:
     if meanings.permission is AccountInaccessible:
-        words = _quote(said) or ": it is closed, or the permission was removed"
+        words = quote(said) or ": it is closed, or the permission was removed"
         return AccountInaccessible(PlatformName.META, f"does not let this user read the account{words}", code)
     what = "has no permission of the user to read ads"
-    return meanings.permission(PlatformName.META, what + _quote(said), code)
-
-
-def _quote(said: str) -> str:
-    """Return Meta's own words, shortened, without anything that could be a URL, a token or a secret."""
-    words = URL_OR_SECRET.sub("...", " ".join(said.split()))[:MAX_QUOTE].rstrip(". ")
-    return f"; it says: {words}" if words else ""
+    return meanings.permission(PlatformName.META, what + quote(said), code)
 
 
 def refuses_deleted(error: PlatformError) -> bool:

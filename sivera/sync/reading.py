@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.errors import PlatformError
-from sivera.platforms.base import AnswersAtOnce, ConfirmsDeletions, CountsActions, PreparesReports
+from sivera.platforms.base import AnswersAtOnce, ConfirmsDeletions, PreparesReports
 from sivera.sync import queries, rules
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reader import Reader
@@ -113,11 +113,8 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
     left_out: list[values.OddRow] = []
     reading = None
     since, until = date.max, date.min
-    client, asked = reader.client, (reader.tokens, reader.account, reader.window(state))
-    if reader.conversion and isinstance(client, CountsActions):
-        readings = client.read_metrics(*asked, (reader.conversion,))
-    else:
-        readings = client.read_metrics(*asked)
+    actions = (reader.conversion,) if reader.conversion else ()
+    readings = reader.client.read_metrics(reader.tokens, reader.account, reader.window(state), actions)
     while True:
         failure: Exception | None = None
         try:

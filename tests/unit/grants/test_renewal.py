@@ -230,8 +230,8 @@ def test_a_doubt_that_was_resolved_is_no_evidence_later(stage: Stage, world: Wor
 def test_what_is_not_the_grant_s_fault_never_marks_it(due: Due, world: World) -> None:
     client = due.stage.client(AMAZON)
     login = client.login
-    another = login.app.model_copy(update={"client_secret": SecretStr("another")})  # type: ignore[attr-defined]
-    client.login = replace(login, app=another)  # type: ignore[misc, type-var]
+    another = login.app.model_copy(update={"client_secret": SecretStr("another")})
+    client.login = replace(login, app=another)
     with pytest.raises(Misconfigured):
         due.source().current()
     due.stage.client.cache_clear()

@@ -219,6 +219,8 @@ class Network(httpx.BaseTransport):
             raise answer
         if callable(answer):
             answer = answer(request)
+        if isinstance(answer, httpx.Response):
+            return answer
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         return httpx.Response(self.status, content=content)
 

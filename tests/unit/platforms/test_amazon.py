@@ -19,7 +19,8 @@ from sivera.errors import (
     Unavailable,
 )
 from sivera.platforms.amazon_json import PRODUCTS
-from sivera.platforms.base import MAX_EMPTY_PAGES, PreparesReports, ProductNotEnabled, ReportLost
+from sivera.platforms.base import PreparesReports, ProductNotEnabled, ReportLost
+from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.values import AdAccount, CampaignListing, DateWindow, MetricsReading, ReportRequest
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import AMAZON, WINDOW, Desk, figures_of, ours, refused, static
@@ -161,7 +162,7 @@ def test_pages_that_bring_nothing_new_end_a_listing_after_twenty(desk: Desk, emp
     if empty < MAX_EMPTY_PAGES:
         assert len(campaigns_of(desk, SP.name).campaigns) == 4
     else:
-        with refused(InvalidReply, "20 pages"):
+        with refused(InvalidReply, "nothing new"):
             campaigns_of(desk, SP.name)
         assert desk.calls("campaigns") == MAX_EMPTY_PAGES
 

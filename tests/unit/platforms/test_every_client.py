@@ -1,5 +1,6 @@
 """What all four clients promise, against the sandbox over real HTTP."""
 
+import json
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,11 +27,14 @@ from sivera.errors import (
     Unreached,
 )
 from sivera.platforms import open_client
-from sivera.platforms.base import PlatformClient
+from sivera.platforms.base import AnswersAtOnce, PlatformClient
+from sivera.platforms.meta_errors import TooMuchData
+from sivera.platforms.parts import days_of
 from sivera.values import AccountStatus, BudgetKind, CampaignStatus, DateWindow, PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
+    ACCOUNT,
     AMAZON,
     GOOGLE,
     META,
@@ -48,6 +52,7 @@ from tests.unit.platforms.desk import (
     refused,
     spend_of,
     static,
+    totals,
 )
 
 DAY = date(2026, 11, 18)
@@ -313,6 +318,46 @@ def test_an_odd_total_is_left_out_and_mostly_odd_ones_are_an_error(new_desk: New
     odd.match = None
     with refused(InvalidReply, r"metrics|costMicros|spend"):
         desk.totals()
+
+
+DAYS_ASKED = {META: ("since", "until"), TIKTOK: ("start_date", "end_date")}
+UNANSWERED: dict[PlatformName, Any] = {
+    META: {"error": {"code": 1, "message": "Please reduce the amount of data"}},
+    TIKTOK: httpx.Response(200, headers={"X-Tt-Ads-Throttle": "1"}, json={"code": 0, "data": {}}),
+}
+
+
+def total_page(platform: PlatformName, days: list[date]) -> Any:
+    if platform is META:
+        row = {"spend": "1", "account_currency": "USD"}
+        return {"data": [row | {"date_start": str(day), "date_stop": str(day)} for day in days]}
+    rows = [{"dimensions": {"stat_time_day": f"{day} 00:00:00"}, "metrics": {"spend": "1"}} for day in days]
+    info = {"page": 1, "page_size": 1000, "total_number": len(rows), "total_page": 1}
+    return {"code": 0, "data": {"list": rows, "page_info": info}}
+
+
+@pytest.mark.parametrize("platform", UNANSWERED, ids=str)
+def test_a_day_whose_total_cannot_be_read_costs_no_other_day(platform: PlatformName) -> None:
+    unread = {date(2026, 11, 4), DAY}
+
+    def answer(request: httpx.Request) -> Any:
+        params = request.url.params
+        asked = json.loads(params["time_range"]) if platform is META else params
+        since, until = (date.fromisoformat(asked[name]) for name in DAYS_ASKED[platform])
+        days = days_of(DateWindow(since=since, until=until))
+        return UNANSWERED[platform] if unread & set(days) else total_page(platform, days)
+
+    client = client_on(platform, Network(answer))
+    assert isinstance(client, AnswersAtOnce)
+    read = client.read_totals(static(platform), ACCOUNT, WINDOW)
+    assert {total.day for total in read.days} == set(days_of(WINDOW)) - unread
+    assert {row.id for row in read.left_out} == {str(day) for day in unread}
+    assert all(row.why.startswith("cannot be read: ") for row in read.left_out)
+    unread = set(days_of(WINDOW))
+    network = Network(answer)
+    with pytest.raises(InvalidReply if platform is TIKTOK else TooMuchData):
+        totals(client_on(platform, network), static(platform), ACCOUNT)
+    assert len(network.requests) < 10
 
 
 IDS = {GOOGLE: "campaign.id", META: "id", AMAZON: "campaignId", TIKTOK: "campaign_id"}

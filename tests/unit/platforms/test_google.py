@@ -141,7 +141,7 @@ def test_an_account_with_an_odd_row_is_left_out_by_name(desk: Desk) -> None:
     listing = desk.client.list_accounts(desk.tokens)
     assert {account.external_id for account in listing.accounts} == {first.id, third.id}
     [odd] = listing.left_out
-    assert (odd.id, "time zone" in odd.why) == (second.id, True)
+    assert (odd.id, "timeZone" in odd.why) == (second.id, True)
 
 
 # -- what Google no longer answers ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from sandbox.figures import Figures
 from sandbox.tiktok import unlisted_spend
 from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply, Unavailable
 from sivera.platforms.base import AnswersAtOnce
-from sivera.platforms.tiktok_pages import ReportCut
+from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
@@ -123,7 +123,7 @@ def test_a_report_without_rows_and_pages_without_rows_are_read(new_desk: NewDesk
 def test_pages_that_bring_nothing_new_end_in_an_error(new_desk: NewDesk, operation: str) -> None:
     desk = new_desk(TIKTOK)
     desk.world.faults.add(Fault(FaultKind.EMPTY_PAGE, TIKTOK, operation))
-    with refused(InvalidReply, "nothing new on 20 pages"):
+    with refused(InvalidReply, "nothing new"):
         questions(TIKTOK, desk.tokens, desk.account)[operation](desk.client)
     assert desk.calls() == 20
 

@@ -22,7 +22,7 @@ from sandbox import meta_json as wire
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO, Figures
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
-from sivera.platforms import meta, meta_json
+from sivera.platforms import meta_json, meta_login
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 from tests.conftest import PATIENCE_SECONDS
 
@@ -178,7 +178,7 @@ def test_the_sdk_understands_the_errors(sdk: FacebookAdsApi, world: World, accou
 )
 def test_our_names_and_version_are_the_sdks(known: type, ours: set[str]) -> None:
     assert ours <= {value for name, value in vars(known).items() if not name.startswith("_")}
-    assert f"/{FacebookAdsApi.API_VERSION}" == meta.BASE_PATH
+    assert f"/{FacebookAdsApi.API_VERSION}" == meta_login.BASE_PATH
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
