@@ -97,6 +97,13 @@ ADS_VERDICTS: dict[str, Verdict] = {
 }
 """The meaning of Google Ads' error codes; for other codes, the HTTP status counts."""
 
+STATUS_VERDICTS: dict[int, Verdict] = {
+    200: (Unavailable, "broke off its answer"),
+    401: _TOKEN_REJECTED,
+    403: _NO_ACCESS,
+    408: _UNAVAILABLE,
+    429: _THROTTLED,
+}
 OAUTH_VERDICTS: dict[str, Verdict] = {
     "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired"),
     # From the endpoint that revokes a token.
@@ -134,20 +141,12 @@ def ads_error(reply: Reply) -> PlatformError | None:
     return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
 
 
-def _verdict_of_status(status: int) -> Verdict:  # noqa: PLR0911 - a table by ranges
-    if status == 401:
-        return _TOKEN_REJECTED
-    if status == 403:
-        return _NO_ACCESS
-    if status == 429:
-        return _THROTTLED
-    if status == 200:
-        return Unavailable, "broke off its answer"
-    if status == 408 or status >= 500:
+def _verdict_of_status(status: int) -> Verdict:
+    if status in STATUS_VERDICTS:
+        return STATUS_VERDICTS[status]
+    if status >= 500:
         return _UNAVAILABLE
-    if status < 400:
-        return InvalidReply, "sent neither an answer nor an error"
-    return InvalidRequest, "refused the request"
+    return (InvalidRequest, "refused the request") if status >= 400 else (InvalidReply, "sent no answer and no error")
 
 
 def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any]]) -> Throttled:
