@@ -21,10 +21,7 @@ CLIENTS = {
 
 
 def open_client(
-    platform: PlatformName,
-    app: "AppCredentials",
-    breaker: "Breaker | None" = None,
-    http: "httpx.Client | None" = None,
+    platform: PlatformName, app: "AppCredentials", breaker: "Breaker | None" = None, http: "httpx.Client | None" = None
 ) -> "PlatformClient":
     """Return the platform's client, with a connection pool and a breaker of its own unless they are given."""
     from sivera.breaker import Breaker  # noqa: PLC0415 - the commands that only need `base` are fast

@@ -72,12 +72,7 @@ class Caller:
     breaker: Breaker = field(default_factory=Breaker)
     is_login: bool = False
 
-    def call(
-        self,
-        tokens: TokenSource,
-        build: Callable[[str], httpx.Request],
-        subject: Subject = ANYTHING,
-    ) -> Reply:
+    def call(self, tokens: TokenSource, build: Callable[[str], httpx.Request], subject: Subject = ANYTHING) -> Reply:
         """Send the request that `build` makes from an access token; if the token is rejected, renew it and repeat once.
 
         A 'slow down' stops what it names of the `subject`; the user is added to it.

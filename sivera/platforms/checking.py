@@ -25,15 +25,7 @@ from sivera.platforms.base import (
 )
 from sivera.platforms.calling import READ_TIMEOUT_SECONDS, new_http_client
 from sivera.platforms.recording import Exchange, Recorder
-from sivera.values import (
-    AccountStatus,
-    AdAccount,
-    DateWindow,
-    OddRow,
-    Period,
-    PlatformName,
-    ReportRequest,
-)
+from sivera.values import AccountStatus, AdAccount, DateWindow, OddRow, Period, PlatformName, ReportRequest
 
 SLOW_SECONDS = READ_TIMEOUT_SECONDS / 2
 CHANGED_WITHIN = timedelta(days=7)

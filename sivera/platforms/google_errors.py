@@ -31,10 +31,7 @@ Verdict = tuple[type[PlatformError], str]
 
 _TOKEN_REJECTED: Verdict = (TokenRejected, "the access token is expired or not valid")
 _RECONNECT: Verdict = (ReconnectRequired, "the connection has ended")
-_CONFIGURATION: Verdict = (
-    Misconfigured,
-    "our Cloud project is refused; check it and its Google Ads API access level",
-)
+_CONFIGURATION: Verdict = (Misconfigured, "our Cloud project is refused; check it and its Google Ads API access level")
 _NO_ACCESS: Verdict = (AccountInaccessible, "this grant may not read the account; check the user's or manager's access")
 _OUTDATED: Verdict = (Misconfigured, "this version of the API is no longer served; update sivera-jobs")
 _CLOSED: Verdict = (AccountInaccessible, "the account is closed or not enabled yet")
@@ -89,10 +86,7 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "TRANSIENT_ERROR": _UNAVAILABLE,
     "DEADLINE_EXCEEDED": _UNAVAILABLE,
     # google.rpc.ErrorInfo: from the gateway before Google Ads
-    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (
-        ScopeMissing,
-        "Google Ads access was not granted",
-    ),
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (ScopeMissing, "Google Ads access was not granted"),
     "SERVICE_DISABLED": (Misconfigured, "the Google Ads API is not enabled in our Cloud project"),
 }
 """The meaning of Google Ads' error codes; for other codes, the HTTP status counts."""

@@ -77,9 +77,7 @@ def window_of(days: Sequence[date]) -> DateWindow:
     return DateWindow(since=days[0], until=days[-1])
 
 
-def unread_days(
-    answers: Iterable[tuple[Sequence[date], list[Any] | PlatformError]],
-) -> tuple[list[Any], list[OddRow]]:
+def unread_days(answers: Iterable[tuple[Sequence[date], list[Any] | PlatformError]]) -> tuple[list[Any], list[OddRow]]:
     """Return the rows of all parts, and the days that could not be read.
 
     Raises:

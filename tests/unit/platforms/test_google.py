@@ -1,31 +1,22 @@
 """What only the Google client does: the tree of accounts, changes and GAQL, and what google-auth says of renewals."""
 
 import re
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import google.auth.transport.requests
 import httpx
 import pytest
 from google.ads.googleads.v26.services.types.google_ads_service import GoogleAdsRow
-from google.auth.exceptions import RefreshError
-from google.oauth2 import _client as google_oauth
-from google.oauth2.credentials import Credentials
 from pydantic import SecretStr
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, LOCALES
+from sandbox.world import LOCALES
 from sivera.errors import (
     AccountInaccessible,
     InvalidRequest,
-    Misconfigured,
-    PlatformError,
-    ReconnectRequired,
     Throttled,
     ThrottleScope,
-    Unavailable,
 )
 from sivera.platforms.google import NAMES_PER_QUERY
 from sivera.values import BudgetKind, CampaignListing, DateWindow, Period
@@ -147,13 +138,6 @@ def test_an_account_with_an_odd_row_is_left_out_by_name(desk: Desk) -> None:
 # -- what Google no longer answers ------------------------------------------------------------------------------------
 
 
-def test_the_page_in_place_of_a_retired_version_is_ours_to_mend(desk: Desk) -> None:
-    desk.world.faults.add(Fault(FaultKind.HTML, GOOGLE, status=404))
-    for _ in range(10):  # an answer, and so no outage
-        with refused(Misconfigured, "update sivera-jobs"):
-            desk.listed()
-
-
 def test_a_window_begins_when_google_still_has_figures(desk: Desk) -> None:
     window = DateWindow(since=date(2020, 1, 1), until=date(2026, 11, 20))
     [reading] = desk.read(window)
@@ -246,13 +230,6 @@ def test_changes_since_long_ago_are_a_full_listing(desk: Desk) -> None:
     assert (len(listing.campaigns), listing.complete) == (8, True)
 
 
-def test_more_changes_than_google_lists_are_a_full_listing(desk: Desk) -> None:
-    for _ in range(6_000):  # a campaign and its budget are two changes, unless the budget is shared
-        desk.world.add_campaign(GOOGLE, desk.site.id, budget_kind=BudgetKind.DAILY)
-    listing = changes_since(desk)
-    assert (len(listing.campaigns), listing.complete) == (6_008, True)
-
-
 def test_many_changes_are_asked_for_in_parts(desk: Desk) -> None:
     for _ in range(NAMES_PER_QUERY + 1):
         desk.world.add_campaign(GOOGLE, desk.site.id, budget_kind=BudgetKind.LOWER_LEVEL)
@@ -260,58 +237,6 @@ def test_many_changes_are_asked_for_in_parts(desk: Desk) -> None:
     assert not listing.complete
     assert len({campaign.external_id for campaign in listing.campaigns}) == len(listing.campaigns) == 1_001
     assert desk.calls("campaigns") == 2
-
-
-# -- google-auth ------------------------------------------------------------------------------------------------------
-
-
-def broken(status: int) -> Callable[[Desk], None]:
-    kind = FaultKind.THROTTLE if status == 429 else FaultKind.STATUS
-    return lambda desk: desk.world.faults.add(Fault(kind, GOOGLE, "token", status=status, seconds=7))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "secret", "verdict", "code"),
-    [
-        (lambda desk: desk.world.revoke_grant(desk.grant.id), CLIENT_SECRET, ReconnectRequired, "invalid_grant"),
-        (lambda desk: setattr(desk.grant, "needs_login", True), CLIENT_SECRET, ReconnectRequired, "invalid_rapt"),
-        (lambda _: None, "another secret", Misconfigured, "invalid_client"),
-        (broken(408), CLIENT_SECRET, Unavailable, "internal_failure"),
-        (broken(429), CLIENT_SECRET, Throttled, "rate_limit_exceeded"),
-        (broken(503), CLIENT_SECRET, Unavailable, "internal_failure"),
-    ],
-    ids=["revoked", "needs a login", "wrong secret", "408", "429", "503"],
-)
-def test_google_auth_agrees_on_which_renewals_are_worth_another_try(
-    desk: Desk, spoil: Callable[[Desk], None], secret: str, verdict: type[PlatformError], code: str
-) -> None:
-    spoil(desk)
-    refresh = desk.world.issue_refresh(desk.grant)
-    client = desk.new_client(secret)
-    with refused(verdict, None, refresh) as ours:
-        client.renew(desk.tokens.tokens)
-    client.close()
-    with pytest.raises(RefreshError) as theirs:
-        # The function below Credentials.refresh, which can be told not to wait and retry by itself.
-        google_oauth.refresh_grant(
-            google.auth.transport.requests.Request(),  # type: ignore[no-untyped-call]
-            f"{desk.url}/token",
-            refresh,
-            CLIENT_ID,
-            secret,
-            can_retry=False,
-        )
-    assert theirs.value.retryable is isinstance(ours.value, Unavailable | Throttled)
-    assert ours.value.code == code
-
-
-def test_google_auth_gives_up_where_we_ask_a_human(desk: Desk) -> None:
-    desk.grant.needs_login = True
-    refresh = desk.world.issue_refresh(desk.grant)
-    credentials = Credentials(None, refresh, None, f"{desk.url}/token", CLIENT_ID, CLIENT_SECRET)  # type: ignore[no-untyped-call]
-    with pytest.raises(RefreshError, match="Reauthentication is needed") as error:
-        credentials.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]
-    assert error.value.retryable is False
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------

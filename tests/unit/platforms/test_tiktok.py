@@ -8,8 +8,7 @@ import pytest
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import Figures
 from sandbox.tiktok import unlisted_spend
-from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply, Unavailable
-from sivera.platforms.base import AnswersAtOnce
+from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply
 from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow
 from tests.unit.platforms.conftest import NewDesk
@@ -19,9 +18,7 @@ from tests.unit.platforms.desk import (
     TIKTOK,
     TOKEN,
     WINDOW,
-    Network,
     answered,
-    client_on,
     held,
     metrics,
     questions,
@@ -43,12 +40,6 @@ def test_a_report_covers_thirty_days_at_most(new_desk: NewDesk, days: int, calls
         desk.world.restate(first, day, Figures(1, 1, Decimal(1), Decimal(0), Decimal(0)))
     assert desk.rows(window).keys() == desk.truth(window).keys() >= {(first, window.since), (first, window.until)}
     assert desk.calls("metrics") == calls
-
-
-def test_a_window_without_days_asks_nothing() -> None:
-    window, network = DateWindow(since=date(2026, 11, 2), until=date(2026, 11, 1)), Network({})
-    assert metrics(client_on(TIKTOK, network), static(TIKTOK), ACCOUNT, window) == []
-    assert network.requests == []
 
 
 def test_a_long_lived_token_is_proved_by_one_call(new_desk: NewDesk) -> None:
@@ -81,14 +72,6 @@ def test_accounts_that_tiktok_does_not_describe_are_left_out_by_name(new_desk: N
     assert all(("deleted" if code else "does not describe") in row.why for row in listing.left_out)
     assert all(row.why.startswith("cannot be read: " if code else "is granted") for row in listing.left_out)
     assert desk.calls("accounts") <= (2 if code == 0 else 2 + 2 * 7 + 2 * 5)
-
-
-def test_an_account_with_an_id_too_long_for_a_url_is_left_out(new_desk: NewDesk) -> None:
-    desk = new_desk(TIKTOK, accounts=3)
-    odd = Fault(FaultKind.ODD_ROW, TIKTOK, "validate", match=desk.site.id, field="advertiser_id", value="7" * 99_999)
-    desk.world.faults.add(odd)
-    listing = desk.client.list_accounts(desk.tokens)
-    assert (len(listing.accounts), len(listing.left_out)) == (2, 1)
 
 
 def test_a_refusal_of_every_account_is_an_error(new_desk: NewDesk) -> None:
@@ -173,18 +156,6 @@ def test_a_campaign_without_an_id_costs_a_report_in_parts_no_other(new_desk: New
     [reading] = desk.read()
     assert {row.campaign_id for row in reading.rows} == {id_ for id_, _ in desk.truth()} & set(good)
     assert [row.id for row in reading.left_out] == [None]
-
-
-def test_what_was_read_before_an_error_is_kept(new_desk: NewDesk) -> None:
-    desk = new_desk(TIKTOK)
-    window = DateWindow(since=UNTIL - timedelta(days=40), until=UNTIL)
-    desk.world.faults.add(Fault(FaultKind.STATUS, TIKTOK, "metrics", match=f"start_date={UNTIL - timedelta(days=10)}"))
-    read: list[DateWindow] = []
-    assert isinstance(desk.client, AnswersAtOnce)
-    with refused(Unavailable):
-        for reading in desk.client.read_metrics(desk.tokens, desk.account, window):
-            read.append(reading.window)  # noqa: PERF401 - it ends in an error
-    assert read == [DateWindow(since=window.since, until=window.since + timedelta(days=29))]
 
 
 def test_the_total_has_campaigns_that_tiktok_does_not_list(new_desk: NewDesk) -> None:
