@@ -346,14 +346,3 @@ def test_a_throttle_stops_the_endpoint_that_it_is_about(
         ask()
     assert desk.calls(operation) == calls
     assert len(campaigns_of(desk, SP.name).campaigns) == 4
-
-
-def test_a_throttled_login_stops_only_logins(desk: Desk) -> None:
-    fault(desk, FaultKind.THROTTLE, "token", seconds=300)
-    with refused(Throttled) as caught:
-        desk.client.renew(desk.tokens.tokens)
-    assert caught.value.scope is ThrottleScope.ENDPOINT
-    assert len(desk.listed()) == 12
-    with refused(Throttled):
-        desk.client.renew(desk.tokens.tokens)
-    assert desk.calls("token") == 1

@@ -469,6 +469,18 @@ def test_a_throttled_platform_is_left_alone_by_every_account(
     assert desk.calls() == 1
 
 
+@pytest.mark.parametrize("platform", [GOOGLE, AMAZON], ids=str)
+def test_a_throttled_renewal_puts_off_no_call_but_renewals(new_desk: NewDesk, platform: PlatformName) -> None:
+    desk = new_desk(platform)
+    desk.world.faults.add(Fault(FaultKind.THROTTLE, platform, "token", seconds=300))
+    for _ in range(2):
+        with refused(Throttled) as caught:
+            desk.client.renew(desk.tokens.tokens)
+        assert caught.value.scope is ThrottleScope.ENDPOINT
+    assert desk.calls("token") == 1
+    assert desk.listed()
+
+
 def test_a_refusal_between_failures_is_an_answer_and_so_no_outage(new_desk: NewDesk) -> None:
     desk = new_desk(META)
     desk.site.closed = True

@@ -169,16 +169,6 @@ def test_of_two_rows_of_a_campaign_and_day_the_last_counts() -> None:
     assert [total.day.day for total in totals(client, static(GOOGLE), ACCOUNT)] == [1]
 
 
-def test_a_throttled_renewal_puts_off_no_call_but_renewals(desk: Desk) -> None:
-    desk.world.faults.add(Fault(FaultKind.THROTTLE, GOOGLE, "token", seconds=300))
-    for _ in range(2):
-        with refused(Throttled) as caught:
-            desk.client.renew(desk.tokens.tokens)
-        assert caught.value.scope is ThrottleScope.ENDPOINT
-    assert desk.calls("token") == 1
-    assert desk.listed()
-
-
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 

@@ -60,8 +60,10 @@ META_ROW, AMAZON_ROW = ROWS["meta campaign"], ROWS["amazon campaign"]
 FIRST, SECOND, THIRD = (ROWS["tiktok campaign"] | {"campaign_id": number} for number in ("1", "2", "3"))
 NOTHING: dict[str, Any] = {"campaigns": []}
 
+ODD_STREAMS: list[Any] = [{}, "text", None, [{}], ["text"], [{"results": {}}], stream("text"), stream({})]
+ODD_CUSTOMERS: list[Any] = [[], {"x": 1}, {"resourceNames": "customers/1"}, {"resourceNames": ["people/1"]}]
 LISTINGS: list[tuple[PlatformName, tuple[Any, ...]]] = [
-    *((GOOGLE, (body,)) for body in ({}, "text", [{}], ["text"], [{"results": {}}], None, stream("text"), stream({}))),
+    *((GOOGLE, (body,)) for body in ODD_STREAMS),
     (META, ([],)),
     (META, ({"data": None},)),
     (META, ({"data": [1]},)),
@@ -140,10 +142,7 @@ def test_a_refusal_that_is_cut_off_is_an_invalid_reply(platform: PlatformName, s
 @pytest.mark.parametrize(
     ("platform", "bodies"),
     [
-        *(
-            (GOOGLE, (body,))
-            for body in ([], {"resourceNames": "customers/1"}, {"resourceNames": ["people/1"]}, {"x": 1})
-        ),
+        *((GOOGLE, (body,)) for body in ODD_CUSTOMERS),
         (GOOGLE, ({"resourceNames": ["customers/1"]}, stream({"customerClient": None}))),
         (AMAZON, ({"profiles": []},)),
         (TIKTOK, (ok({"list": [ROWS["tiktok account"]]}), ok({"list": ["text"]}))),
