@@ -111,7 +111,7 @@ class GoogleAds(PlatformClient):
         accounts: dict[str, AdAccount] = {}
         for _, _, account in sorted(ways, key=lambda way: way[:2], reverse=True):
             accounts[account.external_id] = account
-        missing = (row for row in (*left_out, *odd) if row.id not in accounts)
+        missing = dict.fromkeys(row for row in (*left_out, *odd) if row.id not in accounts)
         return AccountListing(accounts=tuple(accounts.values()), left_out=tuple(missing))
 
     def list_campaigns(

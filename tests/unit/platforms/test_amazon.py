@@ -85,7 +85,7 @@ def test_a_region_that_refuses_the_grant_has_none_of_its_accounts(spread: Desk, 
 
 @pytest.mark.parametrize(
     ("kind", "status"),
-    [(FaultKind.STATUS, 503), (FaultKind.THROTTLE, 429), (FaultKind.HTML, 200), (FaultKind.HTML, 404)],
+    [(FaultKind.STATUS, 503), (FaultKind.HTML, 404)],
 )
 def test_a_region_that_fails_is_named_and_the_others_are_listed(spread: Desk, kind: FaultKind, status: int) -> None:
     fault(spread, kind, "accounts", match="/eu/", status=status)
@@ -248,20 +248,6 @@ def test_a_report_that_failed_or_is_unknown_is_lost(desk: Desk) -> None:
     assert desk.request(SP.name).report_id != request.report_id
 
 
-def test_a_report_that_is_done_is_collected_however_late(desk: Desk) -> None:
-    request = desk.request(SP.name)
-    desk.world.clock.advance(timedelta(days=3))
-    desk.tokens.renewed(desk.tokens.current())
-    assert collected(desk, request).rows
-
-
-def test_a_401_while_polling_is_repeated_once(desk: Desk) -> None:
-    request = desk.request(SP.name)
-    fault(desk, FaultKind.STATUS, "report-status", times=1, status=401)
-    assert collected(desk, request).rows
-    assert desk.tokens.renewals == 1
-
-
 @pytest.mark.parametrize(
     ("operation", "kind", "status", "error"),
     [
@@ -295,12 +281,11 @@ def test_a_status_that_amazon_does_not_document_is_an_invalid_reply(desk: Desk) 
 # -- throttles --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [FaultKind.HTML, FaultKind.THROTTLE, FaultKind.LATE_THROTTLE])
-def test_a_throttle_of_a_report_type_stops_only_that_type_in_its_region(spread: Desk, kind: FaultKind) -> None:
+def test_a_throttle_of_a_report_type_stops_only_that_type_in_its_region(spread: Desk) -> None:
     sites = spread.world.accounts_of(spread.grant)
     elsewhere = ours(next(site for site in sites if site.region != spread.site.region))
     same = ours(next(site for site in sites[1:] if site.region == spread.site.region))
-    fault(spread, kind, "report-create", match=SB.report_type, status=429)
+    fault(spread, FaultKind.HTML, "report-create", match=SB.report_type, status=429)
     with refused(Throttled) as caught:
         spread.request(SB.name)
     assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ENDPOINT, 600)

@@ -88,20 +88,6 @@ def test_a_slow_down_of_the_platform_does_not_stop_the_next(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("platform", "operation", "field"),
-    [(GOOGLE, "metrics", "segments.date"), (META, "totals", "date_start"), (TIKTOK, "metrics", "metrics.spend")],
-)
-def test_a_total_without_a_field_is_unexpected(
-    new_desk: NewDesk, platform: PlatformName, operation: str, field: str
-) -> None:
-    desk = new_desk(platform)
-    desk.world.faults.add(Fault(FaultKind.ODD_ROW, platform, operation, field=field, value=ABSENT))
-    found = verdicts(checked(desk))
-    assert Verdict.UNEXPECTED in found["totals of a day"], found
-    assert Verdict.ACCEPTED in found["campaigns"]
-
-
-@pytest.mark.parametrize(
     ("platform", "field"), [(GOOGLE, "campaign.name"), (META, "name"), (AMAZON, "name"), (TIKTOK, "campaign_name")]
 )
 def test_a_row_without_a_field_is_unexpected(new_desk: NewDesk, platform: PlatformName, field: str) -> None:

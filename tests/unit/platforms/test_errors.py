@@ -112,8 +112,6 @@ def test_failures_of_google_ads(status: int, kind: Kind, code: str) -> None:
         (302, None, InvalidReply),
         (429, gateway_error(429, "RATE_LIMIT_EXCEEDED"), Throttled),
         (503, {"error": {"code": 503, "message": "Unavailable.", "status": "UNAVAILABLE"}}, Unavailable),
-        (502, None, Unavailable),
-        (408, None, Unavailable),
         (200, failure(500, "internalError", "INTERNAL_ERROR"), Unavailable),
         (200, [{"results": []}, {"error": {"message": "The stream broke off."}}], Unavailable),
     ],
@@ -212,22 +210,6 @@ def test_odd_errors_of_meta(error: dict[str, Any], status: int, kind: Kind) -> N
     assert type(found_in(partial(meta.error_of, ABOUT_TOKEN), status, {"error": error})) is kind
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (503, None, Unavailable),
-        (503, {"error": "gateway"}, Unavailable),
-        (400, None, InvalidRequest),
-        (408, None, Unavailable),
-        (429, None, Throttled),
-        (301, {"data": []}, InvalidReply),
-        (200, {"error": "gateway"}, InvalidReply),
-    ],
-)
-def test_replies_of_metas_gateway(status: int, body: Any, kind: Kind) -> None:
-    assert type(found_in(partial(meta.error_of, ABOUT_ACCOUNT), status, body)) is kind
-
-
 BUSINESS = '{"1":[{"type":"ads_insights","estimated_time_to_regain_access":%s},{"estimated_time_to_regain_access":4}]}'
 
 
@@ -294,7 +276,6 @@ AMAZON_ERRORS: list[tuple[int, Any, Kind]] = [
     (401, {"message": "Unauthorized"}, TokenRejected),
     (403, {"message": "Forbidden"}, AccountInaccessible),
     (307, None, Unavailable),
-    (408, None, Unavailable),
     (403, ["odd"], AccountInaccessible),
     (400, {"code": 7, "message": {"odd": 1}}, InvalidRequest),
     (504, {"message": "Endpoint request timed out"}, Unavailable),
@@ -384,13 +365,10 @@ def test_every_code_of_the_sdk_has_a_type_and_ours_are_the_sdks() -> None:
         (400, refused(40105), TokenRejected),
         (403, {"message": "Forbidden"}, InvalidRequest),
         (403, None, InvalidRequest),
-        (408, None, Unavailable),
-        (429, None, Throttled),
         (404, refused(0), InvalidReply),
         (200, {"code": "0", "data": {}}, InvalidReply),
         (200, {"code": True, "data": {}}, InvalidReply),
         (200, [], InvalidReply),
-        (504, {}, Unavailable),
         (429, {"message": "slow down"}, Throttled),
     ],
 )
@@ -464,6 +442,13 @@ ANY_JSON = st.recursive(
 
 
 LOGINS = (google.oauth_error, amazon.login_error_of, tiktok_grant, partial(meta.error_of, ABOUT_TOKEN))
+
+
+@pytest.mark.parametrize("error_of", [*(error_of for error_of, _ in ERRORS.values()), *LOGINS])
+def test_what_a_gateway_says_by_its_status_alone(error_of: ErrorOf) -> None:
+    kinds = {408: Unavailable, 502: Unavailable, 429: Throttled}
+    assert {status: type(found_in(error_of, status, None)) for status in kinds} == kinds
+    assert found_in(error_of, 400, None)
 
 
 @settings(max_examples=100, database=None, deadline=None)

@@ -196,6 +196,25 @@ def test_the_total_of_a_day_has_what_no_campaign_spent(new_desk: NewDesk, platfo
     assert desk.totals() == of_campaigns | {DAY: of_campaigns[DAY] + Decimal("7.25")}
 
 
+CURRENCIES = {GOOGLE: "customerClient.currencyCode", META: "currency", AMAZON: "currencyCode", TIKTOK: "currency"}
+
+
+@pytest.mark.parametrize("platform", list(PlatformName), ids=str)
+def test_an_odd_account_is_left_out_by_name_and_mostly_odd_ones_are_an_error(
+    new_desk: NewDesk, platform: PlatformName
+) -> None:
+    desk = new_desk(platform, accounts=7, campaigns=0)
+    odd, *good = desk.grant.account_ids
+    fault = Fault(FaultKind.ODD_ROW, platform, "accounts", match=odd, field=CURRENCIES[platform], value="")
+    desk.world.faults.add(fault)
+    listing = desk.client.list_accounts(desk.tokens)
+    assert {account.external_id for account in listing.accounts} == set(good)
+    assert [(row.id, CURRENCIES[platform] in row.why) for row in listing.left_out] == [(odd, True)]
+    fault.match = None
+    with refused(InvalidReply, "rows that are not as documented"):
+        desk.client.list_accounts(desk.tokens)
+
+
 NAMES = {GOOGLE: "campaign.name", META: "name", AMAZON: "name", TIKTOK: "campaign_name"}
 CLICKS = {GOOGLE: "metrics.clicks", META: "clicks", AMAZON: "clicks", TIKTOK: "metrics.clicks"}
 

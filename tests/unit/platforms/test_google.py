@@ -124,17 +124,6 @@ def test_an_account_that_lost_its_direct_access_is_found_through_the_manager(des
     assert desk.client.list_campaigns(desk.tokens, after).complete
 
 
-def test_an_account_with_an_odd_row_is_left_out_by_name(desk: Desk) -> None:
-    first, second, third = desk.world.accounts_of(desk.grant)
-    fault = Fault(FaultKind.ODD_ROW, GOOGLE, "accounts", match=second.id, value="Mars/Olympus")
-    fault.field = "customerClient.timeZone"
-    desk.world.faults.add(fault)
-    listing = desk.client.list_accounts(desk.tokens)
-    assert {account.external_id for account in listing.accounts} == {first.id, third.id}
-    [odd] = listing.left_out
-    assert (odd.id, "timeZone" in odd.why) == (second.id, True)
-
-
 # -- what Google no longer answers ------------------------------------------------------------------------------------
 
 

@@ -273,18 +273,6 @@ def test_empty_pages_are_followed_to_the_rows_behind_them(desk: Desk) -> None:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def test_an_account_with_an_empty_name_is_left_out_by_name(new_desk: NewDesk) -> None:
-    desk = new_desk(META, accounts=3)
-    odd, *good = desk.grant.account_ids
-    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "accounts", match=odd, field="name", value=""))
-    listing = desk.client.list_accounts(desk.tokens)
-    assert [account.external_id for account in listing.accounts] == good
-    assert [(row.id, "name" in row.why) for row in listing.left_out] == [(odd, True)]
-    desk.world.faults.add(Fault(FaultKind.ODD_ROW, META, "accounts", match=good[0], value=None))
-    with refused(InvalidReply, "2 of 3 rows"):
-        desk.client.list_accounts(desk.tokens)
-
-
 def test_a_team_chooses_which_action_is_its_conversion(desk: Desk) -> None:
     assert isinstance(desk.client, MetaAds)
     [reading] = desk.client.read_metrics(desk.tokens, desk.account, WINDOW, actions=["link_click"])
