@@ -135,7 +135,7 @@ def _reported_day(window: DateWindow, row: Record) -> date:
 
 def _by_type(row: Record, field: str) -> dict[str, Record]:
     """Return a row's actions by their type."""
-    actions = [Record(PlatformName.META, action, field) for action in (row.rows(field) if row.has(field) else ())]
+    actions = [Record(PlatformName.META, action, f"{field}.") for action in (row.rows(field) if row.has(field) else ())]
     return {str(action.get("action_type")): action for action in actions}
 
 

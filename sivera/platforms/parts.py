@@ -1,6 +1,5 @@
 """Listings page by page, and questions that are asked again in halves if a platform cannot answer them whole."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any, TypeVar
@@ -28,12 +27,12 @@ def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> l
     found: dict[object, Any] = {}
     idle = 0
     for number, page in enumerate(pages, 1):
-        known, of_page = len(found), Counter[object]()
+        known, of_page = len(found), dict[object, int]()
         for place, row in enumerate(page):
             values = [field_of(row, path) for path in key]
-            identity = f"{place} {row!r}" if None in values else tuple(map(str, values))
+            identity = f"{place} {row!r}" if None in values else " ".join(map(str, values))
+            of_page[identity] = of_page.get(identity, 0) + 1
             found[identity, of_page[identity]] = row
-            of_page[identity] += 1
         idle = 0 if len(found) > known else idle + 1
         if idle == MAX_EMPTY_PAGES or number == MAX_PAGES:
             raise InvalidReply(platform, "sends page after page of a listing with nothing new, and no last one")

@@ -69,7 +69,7 @@ class Record:
 
     def invalid(self, name: str) -> InvalidReply:
         """Return the error for a field that is missing or not as documented."""
-        where = ".".join(filter(None, (self._path, name)))
+        where = f"{self._path}{name}".rstrip(".")
         return InvalidReply(self._platform, f"sent a reply in which {where} is missing or not as documented")
 
     def get(self, name: str) -> Any:
@@ -82,7 +82,7 @@ class Record:
 
     def record(self, name: str) -> "Record":
         """Return an object."""
-        return Record(self._platform, self._fields.get(name), f"{self._path}.{name}".lstrip("."))
+        return Record(self._platform, self._fields.get(name), f"{self._path}{name}.")
 
     def rows(self, name: str) -> list[Any]:
         """Return a list."""
@@ -121,9 +121,9 @@ class Record:
     def integer(self, name: str) -> int:
         """Return a whole number."""
         number = self.decimal(name)
-        if number != int(number):
+        if (whole := int(number)) != number:
             raise self.invalid(name)
-        return int(number)
+        return whole
 
     def count(self, name: str) -> int:
         """Return a whole number that is not negative."""

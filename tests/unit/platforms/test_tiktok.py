@@ -129,23 +129,23 @@ def test_a_day_in_two_forms_is_one_day() -> None:
 
 
 def test_a_report_over_too_many_ads_is_read_in_parts_and_what_fits_none_is_named(new_desk: NewDesk) -> None:
-    desk = new_desk(TIKTOK, campaigns=130)
+    desk, week = new_desk(TIKTOK, campaigns=130), DateWindow(since=date(2026, 11, 16), until=UNTIL)
     ids = list(desk.site.campaigns)
     desk.site.ads = dict.fromkeys(ids[:100], 150) | {ids[100]: 10_000, ids[129]: 15_000}
-    [reading] = desk.read()
-    assert {(row.campaign_id, row.day) for row in reading.rows} == desk.truth().keys()
+    [reading] = desk.read(week)
+    assert {(row.campaign_id, row.day) for row in reading.rows} == desk.truth(week).keys()
     assert reading.without_deleted
-    # The whole, two pages of a hundred campaigns, and the thirty that are cut and halved.
-    assert desk.calls("metrics") == 1 + 2 + 1 + 2
+    # The whole, a hundred campaigns, and the thirty that are cut and halved.
+    assert desk.calls("metrics") == 1 + 1 + 1 + 2
     desk.site.ads[ids[129]] = 20_001
-    [reading] = desk.read()
+    [reading] = desk.read(week)
     assert [row.id for row in reading.left_out] == [ids[129]]
-    assert {(r.campaign_id, r.day) for r in reading.rows} == {key for key in desk.truth() if key[0] != ids[129]}
+    assert {(r.campaign_id, r.day) for r in reading.rows} == {key for key in desk.truth(week) if key[0] != ids[129]}
     with refused(ReportCut, "20,000 ads"):
-        desk.totals()
+        desk.totals(week)
     desk.site.ads = dict.fromkeys(ids, 30_000)
     with refused(ReportCut):
-        desk.read()
+        desk.read(week)
 
 
 def test_a_campaign_without_an_id_costs_a_report_in_parts_no_other(new_desk: NewDesk) -> None:
