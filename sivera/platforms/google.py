@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 import httpx
 
 from sivera.breaker import Breaker, Subject
+from sivera.clock import find_zone
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
 from sivera.platforms import oauth
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
@@ -168,7 +168,8 @@ class GoogleAds(PlatformClient):
 
     def _changed_names(self, tokens: TokenSource, account: AdAccount, changed: Period) -> dict[str, list[str]] | None:
         """Return the changed resources by the field that finds their campaigns; None if Google cannot list them."""
-        zone = ZoneInfo(account.timezone)
+        if (zone := find_zone(account.timezone)) is None:
+            return None
         since, until = (
             when.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
             for when in (changed.since - CHANGE_OVERLAP, changed.until + CHANGE_OVERLAP)

@@ -408,13 +408,6 @@ def test_an_expired_token_is_renewed_once_and_the_call_repeated_once(
     assert (desk.tokens.renewals, desk.calls("token"), desk.calls("campaigns")) == (1, 1, calls)
 
 
-def test_a_token_refused_between_pages_is_renewed_and_the_listing_goes_on(new_desk: NewDesk) -> None:
-    desk = new_desk(META, campaigns=230)
-    desk.world.faults.add(Fault(FaultKind.STATUS, META, "campaigns", match="after=", times=1, status=401))
-    assert len(desk.listed()) == len(desk.listable)
-    assert (desk.tokens.renewals, desk.calls("campaigns")) == (1, 4)
-
-
 def test_a_token_that_stays_refused_is_not_renewed_again() -> None:
     class Stubborn:
         renewals = 0

@@ -169,6 +169,12 @@ def test_changes_of_google_that_are_too_many_or_not_understood_are_a_full_listin
     assert ([campaign.external_id for campaign in listing.campaigns], listing.complete) == (["1"], True)
 
 
+def test_changes_of_a_google_account_in_an_unknown_time_zone_are_a_full_listing() -> None:
+    nowhere = ACCOUNT.model_copy(update={"timezone": "Mars/Olympus"})
+    client = answered(GOOGLE, stream({"campaign": ROWS["google campaign"]}))
+    assert client.list_campaigns(static(GOOGLE), nowhere, changed=Period(since=NOW, until=NOW)).complete
+
+
 NEW = {"access_token": "new", "expires_in": 3600}
 ODD_TOKENS: list[Any] = [
     [],
