@@ -1,10 +1,11 @@
 """Amazon's wire format: error bodies, profiles, and campaigns in three encodings."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sandbox.http import Call, Reply
+from sandbox.http import Call, Refusal, Reply
 from sandbox.world import Account, Campaign
 from sivera.values import CampaignStatus
 
@@ -12,6 +13,7 @@ SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
 """All other states are ARCHIVED: a deleted campaign is an archived one."""
+ALL_STATES = frozenset({"ENABLED", "PAUSED", "ARCHIVED"})
 MAX_PAGE = 100
 LIST_FIELDS: dict[str, Any] = {
     "stateFilter": {"include": ["ENABLED", "PAUSED"]},
@@ -39,6 +41,18 @@ def storage_error(status: int, code: str, text: str) -> Reply:
     return Reply(body.encode(), status, media_type="application/xml")
 
 
+def refuse_unknown(call: Call, *known: str) -> None:
+    """Refuse query parameters that this call does not have."""
+    if unknown := call.query.keys() - {*known}:
+        raise Refusal(error(call, 400, f"Unknown query parameters: {', '.join(sorted(unknown))}"))
+
+
+def refuse_unknown_states(call: Call, states: Collection[str]) -> None:
+    """Refuse a filter by other states than Amazon's."""
+    if unknown := set(states) - ALL_STATES:
+        raise Refusal(error(call, 400, f"stateFilter knows no {', '.join(sorted(unknown))}"))
+
+
 def profile(account: Account) -> dict[str, Any]:
     """Return an account as a profile; its id is a number beyond 2^53."""
     return {
@@ -47,7 +61,6 @@ def profile(account: Account) -> dict[str, Any]:
         "currencyCode": account.currency,
         "timezone": account.timezone,
         "accountInfo": {
-            "marketplaceStringId": f"A{account.currency}SANDBOX",
             "id": f"ENTITY{account.index}",
             "type": "vendor" if account.index % 2 else "seller",
             "name": account.name,
@@ -55,77 +68,43 @@ def profile(account: Account) -> dict[str, Any]:
     }
 
 
-def sp_campaign(campaign: Campaign, now: datetime, extended: bool) -> dict[str, Any]:
-    """Return a campaign as Sponsored Products v3 does: a budget object, ISO times."""
-    row: dict[str, Any] = {
-        "campaignId": campaign.id,
-        "name": campaign.name,
-        "state": state(campaign),
-        "targetingType": "MANUAL",
-        "startDate": campaign.start.isoformat(),
-        "endDate": campaign.end.isoformat() if campaign.end else None,
-        "budget": {"budget": number(campaign.budget), "budgetType": "DAILY"},
-    }
-    if extended:
-        row["extendedData"] = {
-            "creationDateTime": iso(campaign.created),
-            "lastUpdateDateTime": iso(campaign.updated),
-            "servingStatus": _serving_status(campaign, now),
-        }
-    return row
+def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[str, Any]:
+    """Return a campaign as the API of its product does.
+
+    Products has a budget object and ISO times; Brands a plain budget with its type, and times in unix milliseconds;
+    Display a number as id, words in lower case, days without dashes, and the extended data beside the rest.
+    """
+    row: dict[str, Any] = {"campaignId": campaign.id, "name": campaign.name, "state": state(campaign)}
+    row |= {"budget": number(campaign.budget), "budgetType": "DAILY"}
+    days = {"startDate": campaign.start.isoformat()} | ({"endDate": campaign.end.isoformat()} if campaign.end else {})
+    milliseconds = int(campaign.updated.timestamp() * 1000)
+    details: dict[str, Any] = {"servingStatus": _serving_status(campaign, now)}
+    match campaign.product:
+        case "SPONSORED_PRODUCTS":
+            row |= {"endDate": None, **days, "budget": {"budget": row["budget"], "budgetType": row.pop("budgetType")}}
+            details["lastUpdateDateTime"] = iso(campaign.updated)
+        case "SPONSORED_BRANDS":
+            row |= {**days, "isMultiAdGroupsEnabled": not campaign.single_ad_group}
+            details["lastUpdateDate"] = milliseconds
+        case _:
+            row |= {name: day.replace("-", "") for name, day in days.items()}
+            row |= {"campaignId": int(campaign.id), "state": row["state"].lower(), "budgetType": "daily"}
+            return row | details | {"lastUpdatedDate": milliseconds}
+    return row | ({"extendedData": details} if extended else {})
 
 
-def sb_campaign(campaign: Campaign, now: datetime, extended: bool) -> dict[str, Any]:
-    """Return a campaign as Sponsored Brands v4 does: a plain budget with its type, times in unix milliseconds."""
-    row: dict[str, Any] = {
-        "campaignId": campaign.id,
-        "name": campaign.name,
-        "state": state(campaign),
-        "startDate": campaign.start.isoformat(),
-        "budget": number(campaign.budget),
-        "budgetType": campaign.budget_kind.value.upper(),
-        "isMultiAdGroupsEnabled": not campaign.single_ad_group,
-    }
-    if campaign.end:
-        row["endDate"] = campaign.end.isoformat()
-    if extended:
-        row["extendedData"] = {
-            "creationDate": _epoch_ms(campaign.created),
-            "lastUpdateDate": _epoch_ms(campaign.updated),
-            "servingStatus": _serving_status(campaign, now),
-        }
-    return row
-
-
-def sd_campaign(campaign: Campaign, now: datetime) -> dict[str, Any]:
-    """Return a campaign as Sponsored Display does: a number as id, words in lower case, days without dashes."""
-    row: dict[str, Any] = {
-        "campaignId": int(campaign.id),
-        "name": campaign.name,
-        "state": state(campaign).lower(),
-        "tactic": "T00020",
-        "startDate": f"{campaign.start:%Y%m%d}",
-        "budget": number(campaign.budget),
-        "budgetType": "daily",
-        "creationDate": _epoch_ms(campaign.created),
-        "lastUpdatedDate": _epoch_ms(campaign.updated),
-        "servingStatus": _serving_status(campaign, now),
-    }
-    if campaign.end:
-        row["endDate"] = f"{campaign.end:%Y%m%d}"
-    return row
-
-
-def read_list_request(body: Any) -> dict[str, Any]:
-    """Return the fields of a request for a list, with their defaults; ValueError says what is wrong with one."""
+def read_list_request(call: Call) -> dict[str, Any]:
+    """Return the fields of a request for a list, with their defaults; refuse one that is not of this API."""
+    body = call.json
     if not isinstance(body, dict) or any(type(body[name]) is not type(LIST_FIELDS.get(name)) for name in body):
-        raise ValueError("The body is not a request of this API")
+        raise Refusal(error(call, 400, "The body is not a request of this API"))
     found = LIST_FIELDS | body
     if not 1 <= found["maxResults"] <= MAX_PAGE:
-        raise ValueError(f"maxResults must be from 1 to {MAX_PAGE}")
+        raise Refusal(error(call, 400, f"maxResults must be from 1 to {MAX_PAGE}"))
     states = found["stateFilter"].get("include")
     if len(found["stateFilter"]) != 1 or not isinstance(states, list) or not all(isinstance(s, str) for s in states):
-        raise ValueError("stateFilter must have one list: include")
+        raise Refusal(error(call, 400, "stateFilter must have one list: include"))
+    refuse_unknown_states(call, states)
     return found
 
 
@@ -148,10 +127,6 @@ def number(amount: Decimal) -> int | float:
 def iso(when: datetime) -> str:
     """Return a time as Amazon writes it."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _epoch_ms(when: datetime) -> int:
-    return int(when.timestamp() * 1000)
 
 
 def _serving_status(campaign: Campaign, now: datetime) -> str:

@@ -148,11 +148,6 @@ def clients(target: Target) -> Iterator[Row]:
         yield Row(target.customer, target.is_manager, client=client, level=1)
 
 
-def customers(target: Target) -> Iterator[Row]:
-    """Yield the customer itself."""
-    yield Row(target.customer, target.is_manager)
-
-
 def customer_days(target: Target, since: date, until: date) -> Iterator[Row]:
     """Yield the customer's days that have figures: the sums over its campaigns, and what it spent elsewhere."""
     days: dict[date, Figures] = {}

@@ -2,13 +2,14 @@
 
 import base64
 import binascii
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from sandbox.http import Call, Refusal, Reply, json_parameter
+from sandbox.faults import FaultKind
+from sandbox.http import Call, Refusal, Reply, read_json
 from sandbox.world import Campaign
 from sivera.values import CampaignStatus
 
@@ -86,7 +87,11 @@ def too_much_data() -> Refusal:
 
 def json_of(call: Call, name: str, kind: type[T]) -> T | None:
     """Return a parameter that is JSON text; None if it is absent."""
-    return json_parameter(call, name, kind, lambda message: refusal(f"(#100) Param {message}"))
+    if (text := call.query.get(name)) is None:
+        return None
+    if (value := read_json(text, kind)) is None:
+        raise refusal(f"(#100) Param {name} must be a JSON {kind.__name__}")
+    return value
 
 
 def days_of(call: Call) -> tuple[date, date]:
@@ -101,24 +106,13 @@ def days_of(call: Call) -> tuple[date, date]:
     return since, until
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The campaigns that a request selects."""
+def selection_of(call: Call) -> tuple[frozenset[str], Callable[[Campaign], bool]]:
+    """Return the statuses that `effective_status` and `filtering` select, and whether they select a campaign.
 
-    statuses: frozenset[str] = SHOWN_BY_DEFAULT
-    updated_after: int | None = None
-
-    def takes(self, campaign: Campaign) -> bool:
-        """Whether this campaign is selected."""
-        return STATUSES[campaign.state] in self.statuses and (
-            self.updated_after is None or int(campaign.updated.timestamp()) > self.updated_after
-        )
-
-
-def selection_of(call: Call) -> Selection:
-    """Return what `effective_status` and `filtering` select; by default, deleted campaigns are hidden."""
-    statuses = _statuses(json_of(call, "effective_status", list)) if "effective_status" in call.query else None
-    updated_after = None
+    By default, deleted and archived campaigns are hidden.
+    """
+    asked = json_of(call, "effective_status", list)
+    statuses, updated_after = SHOWN_BY_DEFAULT if asked is None else _statuses(asked), 0
     for rule in json_of(call, "filtering", list) or []:
         match rule:
             case {"field": "campaign.effective_status", "operator": "IN", "value": list(words)}:
@@ -127,11 +121,11 @@ def selection_of(call: Call) -> Selection:
                 updated_after = seconds
             case _:
                 raise refusal("(#100) Filtering field, operator or value is not supported")
-    return Selection(SHOWN_BY_DEFAULT if statuses is None else statuses, updated_after)
+    return statuses, lambda c: STATUSES[c.state] in statuses and int(c.updated.timestamp()) > updated_after
 
 
-def _statuses(words: list[Any] | None) -> frozenset[str]:
-    found = frozenset(map(str, words or ()))
+def _statuses(words: list[Any]) -> frozenset[str]:
+    found = frozenset(map(str, words))
     if not found or not found <= EFFECTIVE_STATUSES:
         raise refusal(f"(#100) effective_status must be one of {', '.join(sorted(EFFECTIVE_STATUSES))}")
     return found
@@ -159,38 +153,33 @@ def _read_cursor(call: Call) -> tuple[int, int]:
 
 def page(
     call: Call,
-    rows: Sequence[tuple[int, Mapping[str, Any]]],
-    limit: int,
+    rows: Iterable[tuple[int, Mapping[str, Any]]],
     headers: Mapping[str, str],
     *,
+    days: int = 1,
     ends_empty: bool = False,
 ) -> Reply:
-    """Return a page of the first `limit` rows, each given with its cursor's number; more rows mean another page.
+    """Return a page of the first rows, each given with its cursor's number; more rows mean another page.
 
     As on Meta, the last page has `cursors.after` but no `next`. The URL in `next` repeats the whole query, and with it
-    an access token in the query. With `ends_empty`, an empty page follows the last rows, and it leads on once more.
+    an access token in the query. With `ends_empty`, an empty page follows the last rows, and it leads on once more. An
+    empty page has a new cursor, which leads to the position of the call's own.
     """
-    shown = rows[:limit]
+    limit, (number, empty) = limit_of(call, days), _read_cursor(call)
+    if call.fault is FaultKind.EMPTY_PAGE or empty < 0:
+        after = _cursor(number, empty + 1)
+        paging = {"cursors": {"before": after, "after": after}, "next": _next(call, after)}
+        return Reply({"data": [], "paging": paging}, headers=headers)
+    found = list(islice(rows, limit + 1))
+    shown, has_more = found[:limit], len(found) > limit
     body: dict[str, Any] = {"data": [row for _, row in shown]}
     if shown:
-        has_more = len(rows) > limit
-        before, after = _cursor(shown[0][0]), _cursor(shown[-1][0], -1 if ends_empty and not has_more else 0)
-        body["paging"] = {"cursors": {"before": before, "after": after}}
-        if has_more or ends_empty:
+        leads_on = has_more or (ends_empty and number >= 0)
+        after = _cursor(shown[-1][0], -1 if leads_on and not has_more else 0)
+        body["paging"] = {"cursors": {"before": _cursor(shown[0][0]), "after": after}}
+        if leads_on:
             body["paging"]["next"] = _next(call, after)
     return Reply(body, headers=headers)
-
-
-def is_before_empty_page(call: Call) -> bool:
-    """Whether the cursor says that an empty page comes next."""
-    return _read_cursor(call)[1] < 0
-
-
-def empty_page(call: Call) -> Reply:
-    """Return a page without rows; its cursor is new, but leads to the position of the call's own cursor."""
-    number, empty = _read_cursor(call)
-    after = _cursor(number, empty + 1)
-    return Reply({"data": [], "paging": {"cursors": {"before": after, "after": after}, "next": _next(call, after)}})
 
 
 def _next(call: Call, after: str) -> str:
@@ -199,5 +188,4 @@ def _next(call: Call, after: str) -> str:
 
 
 def _cursor(number: int, empty: int = 0) -> str:
-    text = f"{number}/{empty}" if empty else str(number)
-    return base64.urlsafe_b64encode(text.encode()).decode()
+    return base64.urlsafe_b64encode(f"{number}/{empty}".encode()).decode()

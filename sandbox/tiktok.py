@@ -9,16 +9,24 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from starlette.routing import Route
-
 from sandbox import tiktok_json as wire
+from sandbox.consent import CodeRefused, ConsentPages, Dialect
+from sandbox.faults import Fault
 from sandbox.figures import WHOLE_CURRENCIES, ZERO, Figures
-from sandbox.http import Call, Reply, route
-from sandbox.tiktok_login import CONSENT, TikTokLogin
+from sandbox.http import Call, Entry, Reply
 from sandbox.world import Account, Campaign, Grant, World
 from sivera.values import CampaignStatus, PlatformName
 
 BASE = "/open_api/v1.3"
+CONSENT = Dialect(
+    PlatformName.TIKTOK,
+    "/portal/auth",
+    lifetime=timedelta(hours=1),
+    needs=frozenset({"app_id", "redirect_uri"}),
+    client_name="app_id",
+    sends=("auth_code", "code"),
+)
+"""TikTok does not document what it sends for a 'no'; the error of RFC 6749 is our choice."""
 MAX_ADVERTISERS = 100
 MAX_REPORT_DAYS = 30
 MAX_REPORT_ADS = 20_000
@@ -26,15 +34,11 @@ CUT = {"X-Tt-Ads-Throttle": "Number of ad ids is equal or more than 20k, only re
 UNLISTED_EVERY, UNLISTED_SPEND = 5, Decimal("24.5")
 """One account in five has a GMV Max campaign: it is in no list and no report, only in the advertiser's total."""
 
-GRANTED_QUERY = frozenset({"app_id", "secret"})
-INFO_QUERY = frozenset({"advertiser_ids", "fields"})
-CAMPAIGN_QUERY = frozenset(
-    {"advertiser_id", "fields", "filtering", "page", "page_size", "exclude_field_types_in_response"}
-)
-REPORT_QUERY = frozenset(
-    {"advertiser_id", "service_type", "report_type", "data_level", "dimensions", "metrics", "start_date", "end_date"}
-    | {"filtering", "page", "page_size", "order_field", "order_type", "query_mode", "query_lifetime"}
-    | {"enable_total_metrics", "multi_adv_report_in_utc_time", "advertiser_ids", "bc_id"}
+PAGES = ("advertiser_id", "filtering", "page", "page_size")
+CAMPAIGN_QUERY = (*PAGES, "fields")
+REPORT_QUERY = (
+    *PAGES,
+    *("service_type", "report_type", "data_level", "dimensions", "metrics", "start_date", "end_date"),
 )
 DIMENSIONS = {
     "AUCTION_CAMPAIGN": ["campaign_id", "stat_time_day"],
@@ -49,24 +53,20 @@ class TikTokBackend:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._login = TikTokLogin(world)
-
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            route(self, "GET", CONSENT.path, "consent", self._login.consent.show),
-            route(self, "POST", CONSENT.path, "consent", self._login.consent.decide),
-            route(self, "POST", f"{BASE}/oauth2/access_token/", "token", self._login.redeem),
-            route(self, "POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._login.refresh),
-            route(self, "POST", f"{BASE}/tt_user/oauth2/revoke/", "revoke", self._revoke),
-            route(self, "POST", f"{BASE}/oauth2/revoke_token/", "revoke", self._revoke),
-            route(self, "GET", f"{BASE}/oauth2/advertiser/get/", "validate", self._granted),
-            route(self, "GET", f"{BASE}/advertiser/info/", "accounts", self._advertisers),
-            route(self, "GET", f"{BASE}/campaign/get/", "campaigns", self._campaigns),
-            route(self, "GET", f"{BASE}/report/integrated/get/", "metrics", self._report),
+        self.consent = ConsentPages(world, CONSENT)
+        self.routes: list[Entry] = [
+            *self.consent.routes(),
+            ("POST", f"{BASE}/oauth2/access_token/", "token", self._redeem),
+            ("POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._refresh),
+            ("POST", f"{BASE}/tt_user/oauth2/revoke/", "revoke", self._revoke),
+            ("POST", f"{BASE}/oauth2/revoke_token/", "revoke", self._revoke),
+            ("GET", f"{BASE}/oauth2/advertiser/get/", "validate", self._granted),
+            ("GET", f"{BASE}/advertiser/info/", "accounts", self._advertisers),
+            ("GET", f"{BASE}/campaign/get/", "campaigns", self._campaigns),
+            ("GET", f"{BASE}/report/integrated/get/", "metrics", self._report),
         ]
 
-    def throttled(self, call: Call, seconds: float) -> Reply:
+    def throttled(self, call: Call, fault: Fault) -> Reply:
         """Return 'too many requests'; TikTok never names the wait."""
         return wire.envelope(wire.TOO_FREQUENT, "Too many requests. Please retry in some time.")
 
@@ -78,13 +78,30 @@ class TikTokBackend:
         """Return TikTok's code for a route that it does not have."""
         return wire.envelope(wire.NO_ROUTE, "Route not found.", status=404)
 
-    def empty_page(self, call: Call) -> Reply:
-        """Return a page without a list, of a listing that never ends."""
-        page, size = int(call.query.get("page", "1")), int(call.query.get("page_size", "10"))
-        info = {"page": page, "page_size": size, "total_number": (page + 1) * size, "total_page": page + 1}
-        return wire.ok({"page_info": info})
-
     # -- permissions ----------------------------------------------------------------------------------------------
+
+    def _redeem(self, call: Call) -> Reply:
+        """Redeem a code for a token that does not expire."""
+        body = wire.body_of(call, ("app_id", "secret", "auth_code"))
+        wire.check_app(body["app_id"], body["secret"])
+        try:
+            grant = self.consent.redeem(body["auth_code"], None)
+        except CodeRefused:
+            raise wire.refusal(wire.AUTH_CODE_ERROR, "Auth code is invalid, expired or used.") from None
+        token, _ = self.world.issue_access(grant)
+        return wire.ok({"access_token": token, "advertiser_ids": grant.account_ids, "scope": [4, 15200000]})
+
+    def _refresh(self, call: Call) -> Reply:
+        """Renew a token of the kind that has a refresh token."""
+        body = wire.body_of(call, ("client_id", "client_secret", "grant_type", "refresh_token"))
+        wire.check_app(body["client_id"], body["client_secret"])
+        if body["grant_type"] != "refresh_token":
+            raise wire.refusal(wire.GRANT_TYPE_INVALID, "Invalid grant_type.")
+        grant = self.world.grant_of_refresh(self.platform, body["refresh_token"])
+        if grant is None:
+            raise wire.refusal(wire.REFRESH_TOKEN_INVALID, "The refresh token is invalid.")
+        token, seconds = self.world.issue_access(grant)
+        return wire.ok({"access_token": token, "expires_in": seconds, "refresh_token": self.world.issue_refresh(grant)})
 
     def _revoke(self, call: Call) -> Reply:
         id_, secret = ("client_id", "client_secret") if "/tt_user/" in call.url else ("app_id", "secret")
@@ -111,14 +128,14 @@ class TikTokBackend:
     # -- accounts -------------------------------------------------------------------------------------------------
 
     def _granted(self, call: Call) -> Reply:
-        wire.check_query(call, GRANTED_QUERY)
+        wire.check_query(call, ("app_id", "secret"))
         wire.check_app(wire.required(call, "app_id"), wire.required(call, "secret"))
         accounts = self.world.accounts_of(self._grant(call))
         return wire.ok({"list": [{"advertiser_id": a.id, "advertiser_name": a.name} for a in accounts]})
 
     def _advertisers(self, call: Call) -> Reply:
         grant = self._grant(call)
-        wire.check_query(call, INFO_QUERY)
+        wire.check_query(call, ("advertiser_ids", "fields"))
         ids = wire.strings(call, "advertiser_ids")
         if not ids or len(ids) > MAX_ADVERTISERS:
             raise wire.refusal(wire.BAD_PARAMETER, f"advertiser_ids: Length must be between 1 and {MAX_ADVERTISERS}.")
@@ -152,8 +169,7 @@ class TikTokBackend:
         fields = wire.fields_asked(call, wire.CAMPAIGN_FIELDS)
         states = wire.campaign_states(wire.json_of(call, "filtering", dict) or {})
         campaigns = [campaign for campaign in account.campaigns.values() if campaign.state in states]
-        page, info = wire.page_of(call, campaigns)
-        return wire.listing([wire.select(c, wire.CAMPAIGN_FIELDS, fields) for c in page], info)
+        return wire.listing(call, campaigns, lambda campaign: wire.select(campaign, wire.CAMPAIGN_FIELDS, fields))
 
     def _report(self, call: Call) -> Reply:
         account = self._open(call)
@@ -177,18 +193,19 @@ class TikTokBackend:
         selects = wire.report_filter(wire.json_of(call, "filtering", list) or [])
         wanted = [campaign for campaign in account.campaigns.values() if selects(campaign)]
         campaigns = _newest(account, wanted)
-        if level == "AUCTION_CAMPAIGN":
-            found = [_row({"campaign_id": c.id}, day, f, metrics) for c, day, f in self._days(account, campaigns, days)]
-        else:
-            found = [
-                _row({"advertiser_id": account.id}, day, total, metrics) for day, total in self._totals(account, days)
-            ]
-        rows, info = wire.page_of(call, found, has_gap=True)
-        return replace(wire.listing(rows, info), headers=CUT if len(campaigns) < len(wanted) else {})
+        rows = self._days(account, campaigns, days) if level == "AUCTION_CAMPAIGN" else self._totals(account, days)
+
+        def encode(row: tuple[dict[str, str], date, Figures]) -> dict[str, Any]:
+            of, day, figures = row
+            dimensions = {**of, "stat_time_day": f"{day} 00:00:00"}
+            return {"dimensions": dimensions, "metrics": wire.select(figures, wire.METRICS, metrics)}
+
+        reply = wire.listing(call, list(rows), encode, has_gap=True)
+        return replace(reply, headers=CUT if len(campaigns) < len(wanted) else {})
 
     def _days(
         self, account: Account, campaigns: Sequence[Campaign], days: Sequence[date]
-    ) -> Iterator[tuple[Campaign, date, Figures]]:
+    ) -> Iterator[tuple[dict[str, str], date, Figures]]:
         """Yield the campaigns' days with figures, and for active campaigns also those without."""
         today = account.today(self.world.clock.now())
         for campaign in campaigns:
@@ -196,13 +213,14 @@ class TikTokBackend:
                 figures = self.world.figures(account, campaign, day)
                 is_zero_row = campaign.state is CampaignStatus.ACTIVE and campaign.start <= day <= today
                 if figures != ZERO or is_zero_row:
-                    yield campaign, day, figures
+                    yield {"campaign_id": campaign.id}, day, figures
 
-    def _totals(self, account: Account, days: Sequence[date]) -> Iterator[tuple[date, Figures]]:
+    def _totals(self, account: Account, days: Sequence[date]) -> Iterator[tuple[dict[str, str], date, Figures]]:
         """Yield what the account spent a day, also in campaigns that no list and no other report has."""
         for day in days:
             if day <= account.today(self.world.clock.now()):
-                yield day, replace(ZERO, spend=self.world.account_spend(account, day) + unlisted_spend(account))
+                spend = self.world.account_spend(account, day) + unlisted_spend(account)
+                yield {"advertiser_id": account.id}, day, replace(ZERO, spend=spend)
 
 
 def unlisted_spend(account: Account) -> Decimal:
@@ -222,10 +240,3 @@ def _newest(account: Account, campaigns: Sequence[Campaign]) -> list[Campaign]:
             break
         kept.append(campaign)
     return kept
-
-
-def _row(of: dict[str, str], day: date, figures: Figures, metrics: Sequence[str]) -> dict[str, Any]:
-    return {
-        "dimensions": {**of, "stat_time_day": f"{day} 00:00:00"},
-        "metrics": wire.select(figures, wire.METRICS, metrics),
-    }

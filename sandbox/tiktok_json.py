@@ -8,10 +8,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
 
-import orjson
-
+from sandbox.faults import FaultKind
 from sandbox.figures import Figures
-from sandbox.http import Call, Refusal, Reply, json_parameter
+from sandbox.http import Call, Refusal, Reply, read_json
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign
 from sivera.values import BudgetKind, CampaignStatus
 
@@ -43,21 +42,12 @@ ADVERTISER_FIELDS: dict[str, Callable[[Account], Any]] = {
 
 LIVE = frozenset({CampaignStatus.ACTIVE, CampaignStatus.PAUSED})
 DELETED = frozenset({CampaignStatus.ARCHIVED, CampaignStatus.REMOVED})
-PRIMARY_STATUSES: dict[str, frozenset[CampaignStatus]] = {
-    "STATUS_ALL": LIVE | DELETED,
-    "STATUS_NOT_DELETE": LIVE,
-    "STATUS_DELETE": DELETED,
-    "STATUS_DELIVERY_OK": frozenset({CampaignStatus.ACTIVE}),
-    "STATUS_DISABLE": frozenset({CampaignStatus.PAUSED}),
-    "STATUS_NOT_DELIVERY": frozenset(),
-}
-SECONDARY_STATUSES: dict[str, frozenset[CampaignStatus]] = {
+LISTED_STATUSES = {
     "CAMPAIGN_STATUS_ALL": LIVE | DELETED,
     "CAMPAIGN_STATUS_NOT_DELETE": LIVE,
     "CAMPAIGN_STATUS_DELETE": DELETED,
-    "CAMPAIGN_STATUS_ENABLE": frozenset({CampaignStatus.ACTIVE}),
-    "CAMPAIGN_STATUS_DISABLE": frozenset({CampaignStatus.PAUSED}),
 }
+REPORTED_STATUSES = {"STATUS_ALL": LIVE | DELETED, "STATUS_NOT_DELETE": LIVE, "STATUS_DELETE": DELETED}
 BUDGET_MODES = {
     BudgetKind.DAILY: "BUDGET_MODE_DAY",
     BudgetKind.LIFETIME: "BUDGET_MODE_TOTAL",
@@ -130,7 +120,7 @@ def body_of(call: Call, names: Sequence[str]) -> dict[str, str]:
     return body
 
 
-def check_query(call: Call, known: frozenset[str]) -> None:
+def check_query(call: Call, known: Sequence[str]) -> None:
     """Refuse query parameters that the SDK does not have for this path."""
     for name in call.query:
         if name not in known:
@@ -146,7 +136,13 @@ def required(call: Call, name: str) -> str:
 
 def json_of(call: Call, name: str, kind: type[T]) -> T | None:
     """Return a query parameter that is JSON text; None if it is absent."""
-    return json_parameter(call, name, kind, lambda message: refusal(BAD_PARAMETER, message))
+    return _json(name, call.query[name], kind) if name in call.query else None
+
+
+def _json(name: str, text: str, kind: type[T]) -> T:
+    if (value := read_json(text, kind)) is None:
+        raise refusal(BAD_PARAMETER, f"{name}: must be a JSON {kind.__name__}")
+    return value
 
 
 def strings(call: Call, name: str) -> list[str]:
@@ -183,58 +179,51 @@ def _integer(call: Call, name: str, default: int, highest: int) -> int:
     return int(text)
 
 
-def page_of(call: Call, things: Sequence[T], has_gap: bool = False) -> tuple[Sequence[T], dict[str, int]]:
-    """Return the requested page and its `page_info`; with a gap, the second of over two pages has no records."""
+def listing(call: Call, things: Sequence[T], encode: Callable[[T], Any], *, has_gap: bool = False) -> Reply:
+    """Return a page of records; TikTok leaves an empty list out.
+
+    With a gap, the second of over two pages has no records. An empty page by a fault is of a listing that never ends.
+    """
     page = _integer(call, "page", 1, 10**9)
     size = _integer(call, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     total = len(things)
     pages = -(-total // size)
-    info = {"page": page, "page_size": size, "total_number": total, "total_page": pages}
+    first = (page - 1) * size
     if has_gap and pages > 2:
-        info["total_page"] += 1
-        if page == 2:
-            return (), info
-        page -= page > 2
-    return things[(page - 1) * size : page * size], info
-
-
-def listing(records: Sequence[Any], info: Mapping[str, int]) -> Reply:
-    """Return a page of records; TikTok leaves an empty list out."""
-    return ok(({"list": list(records)} if records else {}) | {"page_info": info})
+        pages += 1
+        first = total if page == 2 else first - size * (page > 2)
+    if call.fault is FaultKind.EMPTY_PAGE:
+        first = total = pages = (page + 1) * size
+    records = [encode(thing) for thing in things[first : first + size]]
+    info = {"page": page, "page_size": size, "total_number": total, "total_page": pages}
+    return ok(({"list": records} if records else {}) | {"page_info": info})
 
 
 def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
     """Return the states that a `filtering` object selects; by default, deleted campaigns are hidden."""
-    states = LIVE
-    for key, value in filtering.items():
-        known = {"primary_status": PRIMARY_STATUSES, "secondary_status": SECONDARY_STATUSES}.get(key)
-        if known is None:
-            raise refusal(NOT_IN_SANDBOX, f"filtering.{key}: the sandbox does not filter by it.")
-        check_known(f"filtering.{key}", [value], known)
-        states = known[value]
-    return states
+    if filtering.keys() - {"secondary_status"}:
+        raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox filters by secondary_status only.")
+    status = filtering.get("secondary_status", "CAMPAIGN_STATUS_NOT_DELETE")
+    check_known("filtering.secondary_status", [status], LISTED_STATUSES)
+    return LISTED_STATUSES[status]
 
 
 def report_filter(filtering: Sequence[Any]) -> Callable[[Campaign], bool]:
     """Return whether a report's `filtering` array selects a campaign; its values are JSON inside JSON."""
     states, ids = LIVE, None
     for rule in filtering:
-        name = rule.get("field_name") if isinstance(rule, dict) else None
-        if name not in ("campaign_status", "campaign_ids") or rule.get("filter_type") != "IN":
-            raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox filters by campaign_status or campaign_ids IN only.")
-        try:
-            values = orjson.loads(str(rule.get("filter_value")))
-        except orjson.JSONDecodeError:
-            values = None
-        if not isinstance(values, list):
-            raise refusal(BAD_PARAMETER, "filtering.filter_value: Not a valid JSON array.")
-        if name == "campaign_ids":
-            if not 0 < len(values) <= MAX_FILTER_IDS:
-                raise refusal(BAD_PARAMETER, f"campaign_ids: Length must be between 1 and {MAX_FILTER_IDS}.")
-            ids = set(map(str, values))
-            continue
-        check_known("filtering.filter_value", values, PRIMARY_STATUSES)
-        states = frozenset(state for value in values for state in PRIMARY_STATUSES[value])
+        match rule:
+            case {"field_name": "campaign_status", "filter_type": "IN", "filter_value": str(text)}:
+                values = _json("filter_value", text, list)
+                check_known("filter_value", values, REPORTED_STATUSES)
+                states = frozenset(state for value in values for state in REPORTED_STATUSES[value])
+            case {"field_name": "campaign_ids", "filter_type": "IN", "filter_value": str(text)}:
+                values = _json("filter_value", text, list)
+                if not 0 < len(values) <= MAX_FILTER_IDS:
+                    raise refusal(BAD_PARAMETER, f"campaign_ids: Length must be between 1 and {MAX_FILTER_IDS}.")
+                ids = set(map(str, values))
+            case _:
+                raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox knows campaign_status or campaign_ids IN only.")
     return lambda campaign: campaign.state in states and (ids is None or campaign.id in ids)
 
 

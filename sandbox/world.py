@@ -181,9 +181,14 @@ class World:
         self.faults = Faults()
         self.grants: dict[int, Grant] = {}
         self.accounts: dict[PlatformName, dict[str, Account]] = {name: {} for name in PlatformName}
-        self.reports: dict[str, dict[str, object]] = {}
+        self.reports: dict[str, str] = {}
+        """Amazon's reports in preparation: the id of each by what was requested."""
+        self.report_failure = ""
+        """Why Amazon cannot prepare reports; empty if it can."""
         self.report_seconds = 0.0
         """How long Amazon takes to prepare a report; with 0 it is ready at the first poll."""
+        self.app_usage = 0
+        """How much of its calls our application has made on Meta, in percent."""
         self.longest_insights = 10_000
         """The longest range in days for which Meta answers with insights; it refuses more as too much data."""
         self.redirects: set[str] = set()
@@ -325,13 +330,6 @@ class World:
         """Return what an account spent on a day, in its campaigns and elsewhere."""
         of_campaigns = (self.figures(account, campaign, day).spend for campaign in account.campaigns.values())
         return sum(of_campaigns, self.spent_elsewhere(account, day))
-
-    def find_campaign(self, platform: PlatformName, campaign_id: str) -> tuple[Account, Campaign] | None:
-        """Return a campaign and its account, by an id that says which account it belongs to."""
-        index, accounts = (int(campaign_id) - _CAMPAIGN_ID_BASE[platform]) // 10_000, self.accounts[platform]
-        account = accounts.get(_ACCOUNT_ID[platform](index))
-        campaign = account.campaigns.get(campaign_id) if account else None
-        return (account, campaign) if account and campaign else None
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
