@@ -7,7 +7,6 @@ that a closed profile is no longer listed and matches no advertiser.
 
 import gzip
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -18,25 +17,23 @@ from typing import Any
 import orjson
 
 from sandbox.amazon_json import (
-    MAX_PAGE,
     SB,
     SD,
     SP,
+    DisplayQuery,
+    ListRequest,
+    ProfilesQuery,
     campaign_row,
     error,
     iso,
-    member,
     profile,
-    read_list_request,
-    refuse_unknown,
-    refuse_unknown_states,
     state,
     storage_error,
 )
-from sandbox.amazon_reports import REPORT_TYPES, Report, described, read_report_request, report_rows
+from sandbox.amazon_reports import Report, ReportRequest, described, report_rows
 from sandbox.consent import ConsentPages, Dialect
 from sandbox.faults import Fault, FaultKind
-from sandbox.http import Call, Entry, Refusal, Reply
+from sandbox.http import Call, Entry, Parameters, Refusal, Reply
 from sandbox.world import CLIENT_ID, Account, Campaign, Grant, World
 from sivera.values import PlatformName
 
@@ -99,6 +96,10 @@ class AmazonBackend:
             return storage_error(status, "InternalError", "We encountered an internal error. Please try again.")
         return error(call, status, "Internal Error", "server_error" if "/auth/" in call.url else "INTERNAL_ERROR")
 
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return the called API's error for a request that is not as documented."""
+        return error(call, 400, words)
+
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return the gateway's answer (seen live: ads-advanced-tools-docs#310, airbyte#31204)."""
         host, path = call.headers["host"], call.url.partition("?")[0]
@@ -116,9 +117,7 @@ class AmazonBackend:
 
     def _profiles(self, call: Call) -> Reply:
         """List the grant's profiles in the called region."""
-        grant = self._grant(call)
-        refuse_unknown(call, "profileTypeFilter")
-        types = call.query.get("profileTypeFilter", "seller,vendor,agency").split(",")
+        grant, types = self._grant(call), call.asked(ProfilesQuery).profile_type_filter.split(",")
         accounts = (a for a in self.world.accounts_of(grant) if a.region == call.path["region"] and not a.closed)
         return Reply([row for row in map(profile, accounts) if row["accountInfo"]["type"] in types])
 
@@ -127,32 +126,24 @@ class AmazonBackend:
         if call.headers.get("content-type") != media or call.headers.get("accept") != media:
             raise Refusal(error(call, 415, f"Accept and Content-Type must be {media}", "UNSUPPORTED_MEDIA_TYPE"))
         account = self._account(call, product)
-        refuse_unknown(call)
-        body = read_list_request(call)
-        position = re.fullmatch(r"page-([0-9]{1,9})", body["nextToken"] or "page-0")
-        if position is None:
-            raise Refusal(error(call, 400, "nextToken is not valid"))
+        call.asked(Parameters)
+        body = call.sent(ListRequest)
+        token = body.next_token or "page-0"
         if call.fault is FaultKind.EMPTY_PAGE:  # it leads to the same position
-            return Reply({"campaigns": [], "totalResults": 0, "nextToken": position[0]}, media_type=media)
-        start, size = int(position[1]), body["maxResults"]
-        found = _in_states(account, product, body["stateFilter"]["include"])
+            return Reply({"campaigns": [], "totalResults": 0, "nextToken": token}, media_type=media)
+        start, size = int(token.removeprefix("page-")), body.max_results
+        found = _in_states(account, product, body.state_filter.include)
         reply: dict[str, Any] = {"totalResults": len(found)}
-        reply["campaigns"] = self._rows(found[start : start + size], extended=body["includeExtendedDataFields"])
+        reply["campaigns"] = self._rows(found[start : start + size], extended=body.include_extended_data_fields)
         if start + size < len(found):
             reply["nextToken"] = f"page-{start + size}"
         return Reply(reply, media_type=media)
 
     def _sd_campaigns(self, call: Call) -> Reply:
         """List Sponsored Display campaigns with extended fields: paged by offset, an array without a count."""
-        account = self._account(call, SD)
-        refuse_unknown(call, "startIndex", "count", "stateFilter")
-        start, size = call.query.get("startIndex", "0"), call.query.get("count", str(MAX_PAGE))
-        if not (start.isdecimal() and size.isdecimal() and 1 <= int(size) <= MAX_PAGE):
-            raise Refusal(error(call, 422, "startIndex or count is out of range"))
-        states = call.query.get("stateFilter", "enabled,paused").upper().split(",")
-        refuse_unknown_states(call, states)
-        found = _in_states(account, SD, states)
-        return Reply(self._rows(found[int(start) : int(start) + int(size)]))
+        account, asked = self._account(call, SD), call.asked(DisplayQuery)
+        found = _in_states(account, SD, asked.state_filter)
+        return Reply(self._rows(found[asked.start_index : asked.start_index + asked.count]))
 
     def _rows(self, campaigns: Sequence[Campaign], *, extended: bool = True) -> list[dict[str, Any]]:
         now = self.world.clock.now()
@@ -164,13 +155,10 @@ class AmazonBackend:
         """Accept the request of a report, or name the report that already answers it (425)."""
         if call.headers.get("content-type") not in REPORT_MEDIA:
             raise Refusal(error(call, 415, f"Content-Type must be {REPORT_MEDIA[0]}"))
-        product = str(member(call.json, "configuration").get("adProduct"))
-        account = self._account(call, product if product in REPORT_TYPES else None)
-        refuse_unknown(call)
-        try:
-            report = read_report_request(call.json, account, self.world.clock.now(), next(self._report_numbers))
-        except ValueError as problem:
-            raise Refusal(error(call, 400, str(problem))) from None
+        call.asked(Parameters)
+        request = call.sent(ReportRequest)
+        account = self._account(call, request.configuration.ad_product)
+        report = request.report(account, self.world.clock.now(), next(self._report_numbers))
         if known := self.world.reports.get(report.request):
             raise Refusal(error(call, 425, f"The Request is a duplicate of : {known}"))
         self.world.reports[report.request] = report.id
@@ -179,7 +167,7 @@ class AmazonBackend:
     def _report_status(self, call: Call) -> Reply:
         """Return a report's status; once it is done, the same request starts a new one."""
         account = self._account(call, None)
-        refuse_unknown(call)
+        call.asked(Parameters)
         report = Report.of(call.path["report"])
         if report is None or report.profile_id != account.id:
             raise Refusal(error(call, 404, "Report not found"))

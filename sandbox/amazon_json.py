@@ -1,11 +1,13 @@
 """Amazon's wire format: error bodies, profiles, and campaigns in three encodings."""
 
-from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from sandbox.http import Call, Refusal, Reply
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sandbox.http import Call, Parameters, Reply
 from sandbox.world import Account, Campaign
 from sivera.values import CampaignStatus
 
@@ -13,15 +15,9 @@ SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
 """All other states are ARCHIVED: a deleted campaign is an archived one."""
-ALL_STATES = frozenset({"ENABLED", "PAUSED", "ARCHIVED"})
+State = Literal["ENABLED", "PAUSED", "ARCHIVED"]
+SHOWN_BY_DEFAULT: tuple[State, ...] = ("ENABLED", "PAUSED")
 MAX_PAGE = 100
-LIST_FIELDS: dict[str, Any] = {
-    "stateFilter": {"include": ["ENABLED", "PAUSED"]},
-    "includeExtendedDataFields": False,
-    "maxResults": MAX_PAGE,
-    "nextToken": "",
-}
-"""The fields of a request for a list, with their defaults."""
 
 
 def error(call: Call, status: int, text: str, word: str = "INVALID_ARGUMENT") -> Reply:
@@ -41,16 +37,39 @@ def storage_error(status: int, code: str, text: str) -> Reply:
     return Reply(body.encode(), status, media_type="application/xml")
 
 
-def refuse_unknown(call: Call, *known: str) -> None:
-    """Refuse query parameters that this call does not have."""
-    if unknown := call.query.keys() - {*known}:
-        raise Refusal(error(call, 400, f"Unknown query parameters: {', '.join(sorted(unknown))}"))
+class StateFilter(Parameters):
+    """The states to list; by default, archived campaigns are hidden."""
+
+    include: tuple[State, ...] = SHOWN_BY_DEFAULT
 
 
-def refuse_unknown_states(call: Call, states: Collection[str]) -> None:
-    """Refuse a filter by other states than Amazon's."""
-    if unknown := set(states) - ALL_STATES:
-        raise Refusal(error(call, 400, f"stateFilter knows no {', '.join(sorted(unknown))}"))
+class ListRequest(Parameters):
+    """The body of a request for a list of Sponsored Products or Brands; a token names a position."""
+
+    model_config = ConfigDict(alias_generator=to_camel, strict=True)
+
+    state_filter: StateFilter = StateFilter()
+    include_extended_data_fields: bool = False
+    max_results: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    next_token: Annotated[str, Field(pattern=r"^(page-[0-9]{1,9})?$")] = ""
+
+
+class DisplayQuery(Parameters):
+    """The parameters of a request for a list of Sponsored Display."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    start_index: Annotated[int, Field(ge=0)] = 0
+    count: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    state_filter: Annotated[tuple[State, ...], BeforeValidator(lambda text: text.upper().split(","))] = SHOWN_BY_DEFAULT
+
+
+class ProfilesQuery(Parameters):
+    """The parameters of a request for profiles."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    profile_type_filter: str = "seller,vendor,agency"
 
 
 def profile(account: Account) -> dict[str, Any]:
@@ -91,27 +110,6 @@ def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[s
             row |= {"campaignId": int(campaign.id), "state": row["state"].lower(), "budgetType": "daily"}
             return row | details | {"lastUpdatedDate": milliseconds}
     return row | ({"extendedData": details} if extended else {})
-
-
-def read_list_request(call: Call) -> dict[str, Any]:
-    """Return the fields of a request for a list, with their defaults; refuse one that is not of this API."""
-    body = call.json
-    if not isinstance(body, dict) or any(type(body[name]) is not type(LIST_FIELDS.get(name)) for name in body):
-        raise Refusal(error(call, 400, "The body is not a request of this API"))
-    found = LIST_FIELDS | body
-    if not 1 <= found["maxResults"] <= MAX_PAGE:
-        raise Refusal(error(call, 400, f"maxResults must be from 1 to {MAX_PAGE}"))
-    states = found["stateFilter"].get("include")
-    if len(found["stateFilter"]) != 1 or not isinstance(states, list) or not all(isinstance(s, str) for s in states):
-        raise Refusal(error(call, 400, "stateFilter must have one list: include"))
-    refuse_unknown_states(call, states)
-    return found
-
-
-def member(body: object, name: str) -> dict[str, Any]:
-    """Return the JSON object under a name of a body, or an empty one."""
-    value = body.get(name) if isinstance(body, dict) else None
-    return value if isinstance(value, dict) else {}
 
 
 def state(campaign: Campaign) -> str:

@@ -1,16 +1,18 @@
 """The reports of Amazon's sandbox: which there are, what each holds, and how it is described."""
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
-from sandbox.amazon_json import SB, SD, SP, iso, member, number, state
+from sandbox.amazon_json import SB, SD, SP, iso, number, state
 from sandbox.figures import ZERO
+from sandbox.http import Parameters
 from sandbox.world import Account, World
 from sivera.values import PlatformName
 
@@ -34,10 +36,6 @@ REPORT_TYPES = {
     SD: ReportType("sdCampaigns", 65, ("purchasesClicks", "purchases", "salesClicks", "sales")),
 }
 MAX_REPORT_DAYS = 31
-REPORT_FIXED = {"groupBy": ["campaign"], "timeUnit": "DAILY", "format": "GZIP_JSON"}
-"""Required in a request: the sandbox prepares no other reports."""
-REPORT_KEYS = frozenset({"name", "startDate", "endDate", "configuration"})
-CONFIGURATION_KEYS = frozenset({"adProduct", "reportTypeId", "columns", *REPORT_FIXED})
 
 
 @dataclass(frozen=True)
@@ -76,39 +74,46 @@ class Report:
             return None
 
 
-def read_report_request(body: object, account: Account, now: datetime, number: int) -> Report:
-    """Return the requested report; ValueError says in Amazon's words what is wrong with the request."""
-    wanted = member(body, "configuration")
-    if unknown := {*(body if isinstance(body, dict) else ())} - REPORT_KEYS | wanted.keys() - CONFIGURATION_KEYS:
-        raise ValueError(f"the request includes unknown fields: ({', '.join(sorted(unknown))})")
-    product = str(wanted.get("adProduct"))
-    kind = REPORT_TYPES.get(product)
-    if kind is None or wanted.get("reportTypeId") != kind.id:
-        raise ValueError("configuration reportTypeId is unknown or invalid")
-    for name, value in REPORT_FIXED.items():
-        if wanted.get(name) != value:
-            raise ValueError(f"configuration {name} must be {value}")
-    columns = wanted.get("columns")
-    columns = columns if isinstance(columns, list) and columns else [""]
-    if odd := [str(name) for name in columns if name not in (*COLUMNS, *kind.attributed)]:
-        raise ValueError(f"configuration columns includes invalid values: ({', '.join(odd)})")
-    since, until = _day(body, "startDate"), _day(body, "endDate")
-    today = account.today(now)
-    first = today - timedelta(days=kind.days_kept)
-    if since < first:
-        raise ValueError(
-            f"startDate ({since}) must be equal to or after report type data retention start date ({first})."
-        )
-    if not since <= until <= today or (until - since).days >= MAX_REPORT_DAYS:
-        raise ValueError(f"startDate to endDate must be 1 to {MAX_REPORT_DAYS} days up to today")
-    return Report(account.id, product, str(since), str(until), tuple(columns), int(now.timestamp()), number)
+class Configuration(Parameters):
+    """What a report is to hold; the sandbox prepares no others than these."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    ad_product: Literal["SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"]
+    report_type_id: str
+    group_by: tuple[Literal["campaign"]]
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    time_unit: Literal["DAILY"]
+    format: Literal["GZIP_JSON"]
 
 
-def _day(body: object, name: str) -> date:
-    text = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        raise ValueError(f"{name} must be a day")
-    return date.fromisoformat(text)
+class ReportRequest(Parameters):
+    """The body of a request for a report."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    name: str = ""
+    start_date: date
+    end_date: date
+    configuration: Configuration
+
+    def report(self, account: Account, now: datetime, number: int) -> Report:
+        """Return the report; ValueError says in Amazon's words what is wrong with the request."""
+        wanted, since, until = self.configuration, self.start_date, self.end_date
+        kind, today = REPORT_TYPES[wanted.ad_product], account.today(now)
+        if wanted.report_type_id != kind.id:
+            raise ValueError("configuration reportTypeId is unknown or invalid")
+        if odd := [name for name in wanted.columns if name not in (*COLUMNS, *kind.attributed)]:
+            raise ValueError(f"configuration columns includes invalid values: ({', '.join(odd)})")
+        first = today - timedelta(days=kind.days_kept)
+        if since < first:
+            raise ValueError(
+                f"startDate ({since}) must be equal to or after report type data retention start date ({first})."
+            )
+        if not since <= until <= today or (until - since).days >= MAX_REPORT_DAYS:
+            raise ValueError(f"startDate to endDate must be 1 to {MAX_REPORT_DAYS} days up to today")
+        days = str(since), str(until)
+        return Report(account.id, wanted.ad_product, *days, wanted.columns, int(now.timestamp()), number)
 
 
 def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
@@ -137,13 +142,14 @@ def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
 def described(report: Report, status: str, **changes: str) -> dict[str, Any]:
     """Return Amazon's description of a report; `changes` are the fields that are null until it is done."""
     requested = iso(datetime.fromtimestamp(report.requested, UTC))
-    configuration = {"adProduct": report.product, "reportTypeId": REPORT_TYPES[report.product].id, "filters": None}
+    configuration = {"adProduct": report.product, "reportTypeId": REPORT_TYPES[report.product].id}
+    configuration |= {"timeUnit": "DAILY", "format": "GZIP_JSON"}
     return {
         "reportId": report.id,
         "status": status,
         "startDate": report.since,
         "endDate": report.until,
-        "configuration": configuration | REPORT_FIXED | {"columns": report.columns},
+        "configuration": {**configuration, "groupBy": ["campaign"], "columns": report.columns, "filters": None},
         "createdAt": requested,
         "updatedAt": requested,
         "failureReason": None,

@@ -17,7 +17,7 @@ from sandbox.consent import ConsentPages, Dialect, oauth_error
 from sandbox.faults import Fault
 from sandbox.google_query import QueryRefused, parse, rows_of
 from sandbox.google_rows import Target
-from sandbox.http import Call, Entry, Refusal, Reply
+from sandbox.http import Call, Entry, Parameters, Refusal, Reply
 from sandbox.world import Account, Grant, World
 from sivera.values import PlatformName
 
@@ -63,6 +63,12 @@ _CUSTOMER_ID = re.compile(r"[0-9]{10}")
 _FROM = re.compile(r"\bFROM\s+(\w+)")
 
 
+class Search(Parameters):
+    """The body of a search."""
+
+    query: str
+
+
 class GoogleBackend:
     """Google's paths, encodings and errors over a world."""
 
@@ -100,6 +106,10 @@ class GoogleBackend:
             return oauth_error(status, "internal_failure", "Backend Error")
         return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
 
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return Google's error for a URL or a body that it cannot read."""
+        return self._error(call, 400, f"Invalid JSON payload received. {words}")
+
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return Google's page for a path of a retired version, and its JSON for any other unknown call."""
         path = "/" + call.path["path"]
@@ -133,15 +143,15 @@ class GoogleBackend:
 
     def _accessible_customers(self, call: Call) -> Reply:
         grant = self._grant(call)
-        self._check_query(call)
+        call.asked(Parameters)
         return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(grant)]})
 
     def _search_stream(self, call: Call) -> Reply:
         """Answer a query in one array of chunks."""
         target = self._target(call)
-        self._check_query(call)
+        call.asked(Parameters)
         try:
-            query = parse(self._query(call))
+            query = parse(call.sent(Search).query)
             rows = rows_of(query, target)
         except QueryRefused as refused:
             raise self._refusal(call, 400, refused.category, refused.code, refused.message) from None
@@ -153,23 +163,6 @@ class GoogleBackend:
         if not rows:
             return Reply([common])
         return Reply([{"results": rows[i : i + CHUNK_ROWS], **common} for i in range(0, len(rows), CHUNK_ROWS)])
-
-    def _check_query(self, call: Call) -> None:
-        """Refuse what is in the URL's query: the calls have their parameters elsewhere."""
-        for name in call.query:
-            message = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
-            raise Refusal(self._error(call, 400, message))
-
-    def _query(self, call: Call) -> str:
-        if not call.headers.get("content-type", "").startswith("application/json") or not isinstance(call.json, dict):
-            raise Refusal(self._error(call, 400, "Invalid JSON payload received."))
-        if unknown := [key for key in call.json if key != "query"]:
-            message = f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.'
-            raise Refusal(self._error(call, 400, message))
-        query = call.json.get("query")
-        if not isinstance(query, str) or not query:
-            raise self._refusal(call, 400, "requestError", "REQUIRED_FIELD_MISSING", "Required field is missing.")
-        return query
 
     # -- permissions ----------------------------------------------------------------------------------------------
 

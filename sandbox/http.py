@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -30,6 +31,15 @@ TAKES_EFFECT = (
 )
 """The faults with which the call has its effect all the same."""
 GATEWAY_PAGE = "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
+
+
+class Parameters(BaseModel):
+    """What a call, or a part of it, may have; all else is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,20 @@ class Call:
     @cached_property
     def json(self) -> Any:
         """The body parsed from JSON; None when it is empty or malformed."""
-        return read_json(self.body, object)
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+
+    def asked(self, model: type[P]) -> P:
+        """Return the query as a model; a ValueError says what is wrong with it."""
+        return model.model_validate(dict(self.query))
+
+    def sent(self, model: type[P]) -> P:
+        """Return the JSON body as a model; a ValueError says what is wrong with it."""
+        if "json" not in self.headers.get("content-type", ""):
+            raise ValueError("The Content-Type must be that of JSON.")
+        return model.model_validate_json(self.body)
 
     @cached_property
     def form(self) -> dict[str, str]:
@@ -101,6 +124,9 @@ class Backend(Protocol):
 
     def broken(self, call: Call, status: int) -> Reply:
         """Return this platform's error for an HTTP status."""
+
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return this platform's answer to parameters or a body that are not as documented."""
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return this platform's answer to a path it does not have, or has with other `methods` only."""
@@ -175,10 +201,18 @@ class _Endpoint:
             reply = self.handler(call)
         except Refusal as refusal:
             return refusal.reply
+        except ValueError as error:  # pydantic's are ValueErrors too
+            return self.backend.invalid(call, _words_of(error))
         rules = self.backend.world.faults.odd_rows(self.backend.platform, operation)
         if not rules or reply.status >= 400:
             return reply
         return replace(reply, body=spoil(reply.content, rules))
+
+
+def _words_of(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
 
 
 def routes_of(backend: Backend) -> list[Route]:
@@ -194,12 +228,3 @@ def routes_of(backend: Backend) -> list[Route]:
         return backend.unknown(call, sorted(method for each in found for method in each.methods or ()))
 
     return [*routes, Route("/{path:path}", _Endpoint(backend, "unknown", unknown))]
-
-
-def read_json(text: str | bytes, kind: type[T]) -> T | None:
-    """Return the value of a JSON text; None if it is malformed or of another kind."""
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, kind) else None

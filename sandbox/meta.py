@@ -21,7 +21,6 @@ from sivera.values import PlatformName
 
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12
 
-MAX_IDS = 50
 INSIGHTS_THROTTLE = "x-fb-ads-insights-throttle"
 
 NO_SUCH_OBJECT, DELETED_REFUSED = 33, 1815001
@@ -29,7 +28,10 @@ NO_OBJECT = (
     "Unsupported get request. Object with ID '{}' does not exist, cannot be loaded due to missing permissions, or does "
     "not support this operation"
 )
-NO_ALIASES = "Some of the aliases you requested do not exist"
+DELETED_WORDS = {
+    "error_user_title": "Cannot Request for Deleted Objects",
+    "error_user_msg": "Requesting for deleted objects is not supported in this endpoint.",
+}
 BROKEN = {
     400: wire.error(400, 100, "Invalid parameter"),
     401: wire.error(401, 190, "Error validating access token: Session has expired.", EXPIRED),
@@ -75,6 +77,10 @@ class MetaBackend:
         trouble = wire.error(status, 2, "An unexpected error has occurred. Please retry later.", is_transient=True)
         return BROKEN.get(status, trouble)
 
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return Meta's error for a parameter that is not as documented."""
+        return wire.error(400, 100, f"(#100) {words}")
+
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return Meta's words for a retired version, a method that a path does not support, or an unknown path."""
         version, _, path = call.path["path"].partition("/")
@@ -89,63 +95,55 @@ class MetaBackend:
     # -- accounts, campaigns and figures --------------------------------------------------------------------------
 
     def _accounts(self, call: Call) -> Reply:
-        grant = self._tokens.caller(call)
-        wire.check_known(call, wire.LIST_PARAMETERS)
-        fields = wire.fields_of(call, shown.ACCOUNT_FIELDS, ("id", "account_id"), "AdAccount")
-        after, readable = wire.after_of(call), grant.account_ids if grant.may_read_ads else ()
-        accounts = (self.world.account(self.platform, account_id) for account_id in readable if int(account_id) > after)
-        rows = ((int(account.id), shown.select((account,), shown.ACCOUNT_FIELDS, fields)) for account in accounts)
-        return wire.page(call, rows, self._usage())
+        grant, asked = self._tokens.caller(call), call.asked(wire.ListQuestion)
+        fields = asked.fields_of(shown.ACCOUNT_FIELDS, "id", "account_id")
+        readable = (int(each) for each in grant.account_ids) if grant.may_read_ads else ()
+        accounts = ((n, self.world.account(self.platform, str(n))) for n in readable if n > asked.after[0])
+        rows = ((number, shown.select(account, shown.ACCOUNT_FIELDS, fields)) for number, account in accounts)
+        return wire.page(call, asked, rows, self._usage())
 
     def _campaigns(self, call: Call) -> Reply:
-        account = self._account(call)
-        wire.check_known(call, (*wire.LIST_PARAMETERS, "effective_status", "filtering"))
-        fields = wire.fields_of(call, shown.CAMPAIGN_FIELDS, ("id",), "Campaign")
-        after, (statuses, takes) = wire.after_of(call), wire.selection_of(call)
-        if "DELETED" in statuses:
-            raise Refusal(wire.error(400, 100, "Invalid parameter", DELETED_REFUSED, **wire.DELETED_WORDS))
-        asked = (c for c in account.campaigns.values() if int(c.id) > after and takes(c))
-        rows = ((int(c.id), shown.select((c, account), shown.CAMPAIGN_FIELDS, fields)) for c in asked)
-        return wire.page(call, rows, self._usage(account.id))
+        account, asked = self._account(call), call.asked(wire.CampaignsQuestion)
+        fields, takes = asked.fields_of(shown.CAMPAIGN_FIELDS, "id"), asked.takes()
+        if "DELETED" in asked.statuses:
+            raise Refusal(wire.error(400, 100, "Invalid parameter", DELETED_REFUSED, **DELETED_WORDS))
+        found = (c for c in account.campaigns.values() if int(c.id) > asked.after[0] and takes(c))
+        rows = ((int(c.id), shown.select((c, account), shown.CAMPAIGN_FIELDS, fields)) for c in found)
+        return wire.page(call, asked, rows, self._usage(account.id))
 
     def _objects(self, call: Call) -> Reply:
         """Return campaigns by their ids, deleted ones too; like Meta, none at all if one of them does not exist."""
-        grant = self._tokens.caller(call)
-        wire.check_known(call, ("fields", "ids"))
-        fields = wire.fields_of(call, shown.CAMPAIGN_FIELDS, ("id",), "Campaign")
-        ids = [each for each in call.query.get("ids", "").split(",") if each]
-        if not 0 < len(ids) <= MAX_IDS:
-            raise wire.refusal(f"(#100) The parameter ids must name 1 to {MAX_IDS} objects")
+        grant, asked = self._tokens.caller(call), call.asked(wire.ObjectsQuestion)
+        fields = asked.fields_of(shown.CAMPAIGN_FIELDS, "id")
         found = {
             each: shown.select((account.campaigns[each], account), shown.CAMPAIGN_FIELDS, fields)
             for account in self.world.accounts_of(grant)
-            for each in account.campaigns.keys() & set(ids)
+            for each in account.campaigns.keys() & set(asked.ids)
             if not account.closed
         }
-        if missing := [each for each in ids if each not in found]:
-            raise Refusal(wire.error(404, 803, f"(#803) {NO_ALIASES}: {','.join(missing)}"))
+        if missing := [each for each in asked.ids if each not in found]:
+            words = f"(#803) Some of the aliases you requested do not exist: {','.join(missing)}"
+            raise Refusal(wire.error(404, 803, words))
         return Reply(found, headers=self._usage())
 
     def _insights(self, call: Call) -> Reply:
-        account, level = self._account(call), call.query.get("level", "")
-        wire.check_known(call, (*wire.LIST_PARAMETERS, "filtering", "level", "time_increment", "time_range"))
-        if level not in shown.INSIGHT_LEVELS or call.query.get("time_increment") != "1":
-            raise wire.refusal("(#100) The sandbox knows insights by account or campaign and time_increment=1 only")
-        known = shown.INSIGHT_LEVELS[level]
-        fields = wire.fields_of(call, known, ("date_start", "date_stop"), "AdsInsights")
-        since, until = wire.days_of(call)
+        account, asked = self._account(call), call.asked(wire.InsightsQuestion)
+        known, since = shown.INSIGHT_LEVELS[asked.level], asked.time_range.since
+        fields = asked.fields_of(known, "date_start", "date_stop")
         if (account.today(self.world.clock.now()) - since).days > OLDEST_INSIGHTS_DAYS:
             message = "(#3018) The start date of the time range cannot be beyond 37 months from the current date"
             raise wire.refusal(message, 3018)
-        count = (until - since).days + 1
+        count = (asked.time_range.until - since).days + 1
+        if count < 1:
+            raise ValueError("Invalid time range: since is after until")
         if count > self.world.longest_insights:
             raise wire.too_much_data()
-        after, (_, takes) = wire.after_of(call), wire.selection_of(call)
         headers = self._usage(account.id) | {INSIGHTS_THROTTLE: self._insights_throttle()}
-        campaigns = [None] if level == "account" else [c for c in account.campaigns.values() if takes(c)]
-        found = self._days(account, campaigns, since, count, after + 1)
-        rows = ((position, shown.select((row,), known, fields)) for position, row in found)
-        return wire.page(call, rows, headers, days=count, ends_empty=True)
+        is_total, takes = asked.level == "account", asked.takes()
+        campaigns = [None] if is_total else [c for c in account.campaigns.values() if takes(c)]
+        found = self._days(account, campaigns, since, count, asked.after[0] + 1)
+        rows = ((position, shown.select(row, known, fields)) for position, row in found)
+        return wire.page(call, asked, rows, headers, days=count, ends_empty=True)
 
     def _days(
         self, account: Account, campaigns: Sequence[Campaign | None], since: date, count: int, start: int

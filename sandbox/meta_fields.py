@@ -16,9 +16,10 @@ OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", 
 """Currencies with budgets in whole units, all others are in hundredths (Meta's page marketing-api/currencies)."""
 
 
-def select(source: tuple[Any, ...], fields: Mapping[str, Callable[..., Any]], names: Sequence[str]) -> dict[str, Any]:
+def select(source: Any, fields: Mapping[str, Callable[..., Any]], names: Sequence[str]) -> dict[str, Any]:
     """Return the fields by name; like Meta, leave out those without a value."""
-    values = ((name, fields[name](*source)) for name in names)
+    sources = source if isinstance(source, tuple) else (source,)
+    values = ((name, fields[name](*sources)) for name in names)
     return {name: value for name, value in values if value is not None}
 
 

@@ -41,6 +41,23 @@ CODE_REFUSALS = {
 }
 
 
+class ExchangeQuestion(wire.Question):
+    """The parameters of an exchange, of a token or of a code."""
+
+    grant_type: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    fb_exchange_token: str = ""
+    code: str = ""
+    redirect_uri: str = ""
+
+
+class TokenQuestion(wire.Question):
+    """The parameters of the description of a token."""
+
+    input_token: str
+
+
 class MetaTokens:
     """The access tokens of a world's grants."""
 
@@ -50,32 +67,26 @@ class MetaTokens:
 
     def exchange(self, call: Call) -> Reply:
         """Issue a fresh long-lived token for one that is still valid, or a token of an hour for a code."""
-        query = call.query
-        own = ("code", "redirect_uri") if "code" in query else ("fb_exchange_token",)
-        wire.check_known(call, ("grant_type", "client_id", "client_secret", *own))
-        if "code" not in query and query.get("grant_type") != "fb_exchange_token":
-            raise wire.refusal("Invalid grant_type", 1)
-        if "client_id" not in query:
-            raise wire.refusal("Missing client_id parameter.", 101)
-        if query["client_id"] != CLIENT_ID:
-            raise wire.refusal("Error validating application. Invalid application ID.", 101)
-        if query.get("client_secret") != CLIENT_SECRET:
-            raise wire.refusal("Error validating client secret.", 1)
-        if "code" in query:
-            token, seconds = self.world.issue_access(self._redeemed(call), SHORT_LIFE)
-            return Reply({"access_token": token, "token_type": "bearer", "expires_in": seconds})
-        if "fb_exchange_token" not in query:
-            raise wire.refusal("fb_exchange_token parameter not specified", 1)
-        token, seconds = self.world.issue_access(self._grant_of(query["fb_exchange_token"]))
+        asked = call.asked(ExchangeQuestion)
+        checks = (
+            (asked.code or asked.grant_type == "fb_exchange_token", "Invalid grant_type", 1),
+            (asked.client_id == CLIENT_ID, "Error validating application. Invalid application ID.", 101),
+            (asked.client_secret == CLIENT_SECRET, "Error validating client secret.", 1),
+            (asked.code or asked.fb_exchange_token, "fb_exchange_token parameter not specified", 1),
+        )
+        for is_right, words, code in checks:
+            if not is_right:
+                raise wire.refusal(words, code)
+        if asked.code:
+            token, seconds = self.world.issue_access(self._redeemed(asked), SHORT_LIFE)
+        else:
+            token, seconds = self.world.issue_access(self._grant_of(asked.fb_exchange_token))
         lifetime = {} if seconds is None else {"expires_in": seconds}
         return Reply({"access_token": token, "token_type": "bearer", **lifetime})
 
     def debug(self, call: Call) -> Reply:
         """Describe a token of the app."""
-        wire.check_known(call, ("input_token",))
-        inspector, text = _token(call), call.query.get("input_token")
-        if text is None:
-            raise wire.refusal("(#100) The parameter input_token is required")
+        inspector, text = _token(call), call.asked(TokenQuestion).input_token
         if inspector != APP_TOKEN:
             self._grant_of(inspector)
         known = self.world.read_access(PlatformName.META, text)
@@ -93,13 +104,13 @@ class MetaTokens:
 
     def revoke(self, call: Call) -> Reply:
         """Take back all that the user has allowed the app."""
-        wire.check_known(call, ())
+        call.asked(wire.Question)
         self.world.revoke_grant(self.caller(call).id)
         return Reply({"success": True})
 
-    def _redeemed(self, call: Call) -> Grant:
+    def _redeemed(self, asked: ExchangeQuestion) -> Grant:
         try:
-            return self.consent.redeem(call.query["code"], call.query.get("redirect_uri", ""))
+            return self.consent.redeem(asked.code, asked.redirect_uri)
         except CodeRefused as refused:
             subcode, message = CODE_REFUSALS.get(refused.args[0], (None, "Invalid verification code format."))
             raise Refusal(wire.error(400, 100, message, subcode)) from None

@@ -14,7 +14,7 @@ from sandbox.consent import CodeRefused, ConsentPages, Dialect
 from sandbox.faults import Fault
 from sandbox.figures import WHOLE_CURRENCIES, ZERO, Figures
 from sandbox.http import Call, Entry, Reply
-from sandbox.world import Account, Campaign, Grant, World
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Grant, World
 from sivera.values import CampaignStatus, PlatformName
 
 BASE = "/open_api/v1.3"
@@ -27,23 +27,11 @@ CONSENT = Dialect(
     sends=("auth_code", "code"),
 )
 """TikTok does not document what it sends for a 'no'; the error of RFC 6749 is our choice."""
-MAX_ADVERTISERS = 100
 MAX_REPORT_DAYS = 30
 MAX_REPORT_ADS = 20_000
 CUT = {"X-Tt-Ads-Throttle": "Number of ad ids is equal or more than 20k, only return the top 20k id's results"}
 UNLISTED_EVERY, UNLISTED_SPEND = 5, Decimal("24.5")
 """One account in five has a GMV Max campaign: it is in no list and no report, only in the advertiser's total."""
-
-PAGES = ("advertiser_id", "filtering", "page", "page_size")
-CAMPAIGN_QUERY = (*PAGES, "fields")
-REPORT_QUERY = (
-    *PAGES,
-    *("service_type", "report_type", "data_level", "dimensions", "metrics", "start_date", "end_date"),
-)
-DIMENSIONS = {
-    "AUCTION_CAMPAIGN": ["campaign_id", "stat_time_day"],
-    "AUCTION_ADVERTISER": ["advertiser_id", "stat_time_day"],
-}
 
 
 class TikTokBackend:
@@ -74,6 +62,10 @@ class TikTokBackend:
         """Return TikTok's own error body with the HTTP status of its gateway."""
         return wire.envelope(wire.SYSTEM_ERROR, "Internal service error. Please retry.", status=status)
 
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return TikTok's code for parameters that are not as documented."""
+        return wire.envelope(wire.BAD_PARAMETER, words)
+
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return TikTok's code for a route that it does not have."""
         return wire.envelope(wire.NO_ROUTE, "Route not found.", status=404)
@@ -82,10 +74,10 @@ class TikTokBackend:
 
     def _redeem(self, call: Call) -> Reply:
         """Redeem a code for a token that does not expire."""
-        body = wire.body_of(call, ("app_id", "secret", "auth_code"))
-        wire.check_app(body["app_id"], body["secret"])
+        body = call.sent(wire.Redemption)
+        _check(body)
         try:
-            grant = self.consent.redeem(body["auth_code"], None)
+            grant = self.consent.redeem(body.auth_code, None)
         except CodeRefused:
             raise wire.refusal(wire.AUTH_CODE_ERROR, "Auth code is invalid, expired or used.") from None
         token, _ = self.world.issue_access(grant)
@@ -93,21 +85,18 @@ class TikTokBackend:
 
     def _refresh(self, call: Call) -> Reply:
         """Renew a token of the kind that has a refresh token."""
-        body = wire.body_of(call, ("client_id", "client_secret", "grant_type", "refresh_token"))
-        wire.check_app(body["client_id"], body["client_secret"])
-        if body["grant_type"] != "refresh_token":
-            raise wire.refusal(wire.GRANT_TYPE_INVALID, "Invalid grant_type.")
-        grant = self.world.grant_of_refresh(self.platform, body["refresh_token"])
+        body = call.sent(wire.Renewal)
+        _check(body)
+        grant = self.world.grant_of_refresh(self.platform, body.refresh_token)
         if grant is None:
             raise wire.refusal(wire.REFRESH_TOKEN_INVALID, "The refresh token is invalid.")
         token, seconds = self.world.issue_access(grant)
         return wire.ok({"access_token": token, "expires_in": seconds, "refresh_token": self.world.issue_refresh(grant)})
 
     def _revoke(self, call: Call) -> Reply:
-        id_, secret = ("client_id", "client_secret") if "/tt_user/" in call.url else ("app_id", "secret")
-        body = wire.body_of(call, (id_, secret, "access_token"))
-        wire.check_app(body[id_], body[secret])
-        self.world.revoke_grant(self._grant_of(body["access_token"]).id)
+        body = call.sent(wire.Revocation)
+        _check(body)
+        self.world.revoke_grant(self._grant_of(body.access_token).id)
         return wire.ok({})
 
     def _grant(self, call: Call) -> Grant:
@@ -128,25 +117,19 @@ class TikTokBackend:
     # -- accounts -------------------------------------------------------------------------------------------------
 
     def _granted(self, call: Call) -> Reply:
-        wire.check_query(call, ("app_id", "secret"))
-        wire.check_app(wire.required(call, "app_id"), wire.required(call, "secret"))
+        _check(call.asked(wire.App))
         accounts = self.world.accounts_of(self._grant(call))
         return wire.ok({"list": [{"advertiser_id": a.id, "advertiser_name": a.name} for a in accounts]})
 
     def _advertisers(self, call: Call) -> Reply:
-        grant = self._grant(call)
-        wire.check_query(call, ("advertiser_ids", "fields"))
-        ids = wire.strings(call, "advertiser_ids")
-        if not ids or len(ids) > MAX_ADVERTISERS:
-            raise wire.refusal(wire.BAD_PARAMETER, f"advertiser_ids: Length must be between 1 and {MAX_ADVERTISERS}.")
-        fields = wire.fields_asked(call, wire.ADVERTISER_FIELDS)
-        accounts = [self._reachable(grant, advertiser_id) for advertiser_id in ids]
+        grant, asked = self._grant(call), call.asked(wire.AdvertisersQuery)
+        accounts = [self._reachable(grant, advertiser_id) for advertiser_id in asked.advertiser_ids]
         for account in accounts:
             if account.info_code:
                 message = f"The advertiser {account.id} doesn't exist or has been deleted."
                 raise wire.refusal(account.info_code, message)
         described = [account for account in accounts if account.info_code is None]
-        return wire.ok({"list": [wire.select(account, wire.ADVERTISER_FIELDS, fields) for account in described]})
+        return wire.ok({"list": [wire.select(account, wire.ADVERTISER_FIELDS, asked.fields) for account in described]})
 
     def _reachable(self, grant: Grant, advertiser_id: str) -> Account:
         account = self.world.accounts[self.platform].get(advertiser_id)
@@ -155,8 +138,8 @@ class TikTokBackend:
             raise wire.refusal(wire.NO_PERMISSION, f"No permission to operate advertiser {advertiser_id}.")
         return account
 
-    def _open(self, call: Call) -> Account:
-        account = self._reachable(self._grant(call), wire.required(call, "advertiser_id"))
+    def _open(self, grant: Grant, advertiser_id: str) -> Account:
+        account = self._reachable(grant, advertiser_id)
         if account.closed:
             raise wire.refusal(wire.NO_ADVERTISER, "The advertiser doesn't exist or has been deleted.")
         return account
@@ -164,43 +147,33 @@ class TikTokBackend:
     # -- campaigns and figures ------------------------------------------------------------------------------------
 
     def _campaigns(self, call: Call) -> Reply:
-        account = self._open(call)
-        wire.check_query(call, CAMPAIGN_QUERY)
-        fields = wire.fields_asked(call, wire.CAMPAIGN_FIELDS)
-        states = wire.campaign_states(wire.json_of(call, "filtering", dict) or {})
-        campaigns = [campaign for campaign in account.campaigns.values() if campaign.state in states]
-        return wire.listing(call, campaigns, lambda campaign: wire.select(campaign, wire.CAMPAIGN_FIELDS, fields))
+        grant, asked = self._grant(call), call.asked(wire.CampaignsQuery)
+        account = self._open(grant, asked.advertiser_id)
+        hidden = frozenset() if asked.filtering.secondary_status == "CAMPAIGN_STATUS_ALL" else wire.DELETED
+        campaigns = [campaign for campaign in account.campaigns.values() if campaign.state not in hidden]
+        return wire.listing(call, asked, campaigns, lambda c: wire.select(c, wire.CAMPAIGN_FIELDS, asked.fields))
 
     def _report(self, call: Call) -> Reply:
-        account = self._open(call)
-        wire.check_query(call, REPORT_QUERY)
-        for name, value in (("service_type", "AUCTION"), ("report_type", "BASIC")):
-            if wire.required(call, name) != value:
-                raise wire.refusal(wire.NOT_IN_SANDBOX, f"{name}: the sandbox reports {value} only.")
-        level = wire.required(call, "data_level")
-        if sorted(wire.strings(call, "dimensions")) != DIMENSIONS.get(level):
-            raise wire.refusal(wire.NOT_IN_SANDBOX, f"dimensions: the sandbox reports {DIMENSIONS} only.")
-        metrics = wire.strings(call, "metrics")
-        wire.check_known("metrics", metrics, wire.METRICS)
-        if level == "AUCTION_ADVERTISER" and metrics != ["spend"]:
-            raise wire.refusal(wire.NOT_IN_SANDBOX, "metrics: the sandbox totals spend only.")
-        first, last = wire.day_of(call, "start_date"), wire.day_of(call, "end_date")
-        if not 0 <= (last - first).days < MAX_REPORT_DAYS:
-            raise wire.refusal(
-                wire.BAD_PARAMETER, f"The max time span is {MAX_REPORT_DAYS} days when use stat_time_day."
-            )
-        days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-        selects = wire.report_filter(wire.json_of(call, "filtering", list) or [])
-        wanted = [campaign for campaign in account.campaigns.values() if selects(campaign)]
+        grant, asked = self._grant(call), call.asked(wire.ReportQuery)
+        account = self._open(grant, asked.advertiser_id)
+        is_total = asked.data_level == "AUCTION_ADVERTISER"
+        if is_total != (asked.dimensions[0] == "advertiser_id") or (is_total and asked.metrics != ("spend",)):
+            raise ValueError("dimensions, metrics: the sandbox does not report them at this data_level.")
+        count = (asked.end_date - asked.start_date).days + 1
+        if not 1 <= count <= MAX_REPORT_DAYS:
+            raise ValueError(f"The max time span is {MAX_REPORT_DAYS} days when use stat_time_day.")
+        days = [asked.start_date + timedelta(days=offset) for offset in range(count)]
+        takes = asked.takes()
+        wanted = [campaign for campaign in account.campaigns.values() if takes(campaign)]
         campaigns = _newest(account, wanted)
-        rows = self._days(account, campaigns, days) if level == "AUCTION_CAMPAIGN" else self._totals(account, days)
+        rows = self._totals(account, days) if is_total else self._days(account, campaigns, days)
 
         def encode(row: tuple[dict[str, str], date, Figures]) -> dict[str, Any]:
             of, day, figures = row
             dimensions = {**of, "stat_time_day": f"{day} 00:00:00"}
-            return {"dimensions": dimensions, "metrics": wire.select(figures, wire.METRICS, metrics)}
+            return {"dimensions": dimensions, "metrics": wire.select(figures, wire.METRICS, asked.metrics)}
 
-        reply = wire.listing(call, list(rows), encode, has_gap=True)
+        reply = wire.listing(call, asked, list(rows), encode, has_gap=True)
         return replace(reply, headers=CUT if len(campaigns) < len(wanted) else {})
 
     def _days(
@@ -221,6 +194,12 @@ class TikTokBackend:
             if day <= account.today(self.world.clock.now()):
                 spend = self.world.account_spend(account, day) + unlisted_spend(account)
                 yield {"advertiser_id": account.id}, day, replace(ZERO, spend=spend)
+
+
+def _check(app: wire.App) -> None:
+    """Refuse applications other than the sandbox's own."""
+    if (app.app_id, app.secret) != (CLIENT_ID, CLIENT_SECRET):
+        raise wire.refusal(wire.APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
 
 
 def unlisted_spend(account: Account) -> Decimal:

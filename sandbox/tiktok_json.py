@@ -6,28 +6,26 @@ Names, limits and codes are those of the official SDK (`tiktok-business-api-sdk-
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, AliasChoices, Field, Json
 
 from sandbox.faults import FaultKind
 from sandbox.figures import Figures
-from sandbox.http import Call, Refusal, Reply, read_json
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign
+from sandbox.http import Call, Parameters, Refusal, Reply
+from sandbox.world import Account, Campaign
 from sivera.values import BudgetKind, CampaignStatus
 
 REQUEST_ID = "20261120120000010203040506070809"
 """In every reply; constant, so that two sandboxes answer alike."""
 
-OK, NO_PERMISSION, BAD_PARAMETER, NOT_IN_SANDBOX = 0, 40001, 40002, 40009
+OK, NO_PERMISSION, BAD_PARAMETER = 0, 40001, 40002
 TOO_FREQUENT = 40100
 TOKEN_EXPIRED, TOKEN_EMPTY, TOKEN_INVALID = 40102, 40104, 40105
-REFRESH_TOKEN_INVALID, GRANT_TYPE_INVALID, AUTH_CODE_ERROR, APP_FORBIDDEN = 40107, 40108, 40110, 40113
+REFRESH_TOKEN_INVALID, AUTH_CODE_ERROR, APP_FORBIDDEN = 40107, 40110, 40113
 NO_ADVERTISER = 40300
 NO_ROUTE = 40400
 SYSTEM_ERROR = 50000
-
-DEFAULT_PAGE_SIZE = 10
-MAX_PAGE_SIZE = 1000
-MAX_FILTER_IDS = 100
 
 T = TypeVar("T")
 
@@ -42,12 +40,6 @@ ADVERTISER_FIELDS: dict[str, Callable[[Account], Any]] = {
 
 LIVE = frozenset({CampaignStatus.ACTIVE, CampaignStatus.PAUSED})
 DELETED = frozenset({CampaignStatus.ARCHIVED, CampaignStatus.REMOVED})
-LISTED_STATUSES = {
-    "CAMPAIGN_STATUS_ALL": LIVE | DELETED,
-    "CAMPAIGN_STATUS_NOT_DELETE": LIVE,
-    "CAMPAIGN_STATUS_DELETE": DELETED,
-}
-REPORTED_STATUSES = {"STATUS_ALL": LIVE | DELETED, "STATUS_NOT_DELETE": LIVE, "STATUS_DELETE": DELETED}
 BUDGET_MODES = {
     BudgetKind.DAILY: "BUDGET_MODE_DAY",
     BudgetKind.LIFETIME: "BUDGET_MODE_TOTAL",
@@ -103,90 +95,129 @@ def refusal(code: int, message: str) -> Refusal:
     return Refusal(envelope(code, message))
 
 
-def check_app(app_id: str, secret: str) -> None:
-    """Refuse apps other than the sandbox's own."""
-    if (app_id, secret) != (CLIENT_ID, CLIENT_SECRET):
-        raise refusal(APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
-
-
-def body_of(call: Call, names: Sequence[str]) -> dict[str, str]:
-    """Return the JSON body; each of these names must be a text in it."""
-    body = call.json if call.headers.get("content-type", "").startswith("application/json") else None
-    if not isinstance(body, dict):
-        raise refusal(BAD_PARAMETER, "The request body must be a JSON object.")
-    for name in names:
-        if not isinstance(body.get(name), str) or not body[name]:
-            raise refusal(BAD_PARAMETER, f"{name}: Missing data for required field.")
-    return body
-
-
-def check_query(call: Call, known: Sequence[str]) -> None:
-    """Refuse query parameters that the SDK does not have for this path."""
-    for name in call.query:
-        if name not in known:
-            raise refusal(BAD_PARAMETER, f"{name}: Unknown field.")
-
-
-def required(call: Call, name: str) -> str:
-    """Return a query parameter that must be there."""
-    if not (text := call.query.get(name)):
-        raise refusal(BAD_PARAMETER, f"{name}: Missing data for required field.")
-    return text
-
-
-def json_of(call: Call, name: str, kind: type[T]) -> T | None:
-    """Return a query parameter that is JSON text; None if it is absent."""
-    return _json(name, call.query[name], kind) if name in call.query else None
-
-
-def _json(name: str, text: str, kind: type[T]) -> T:
-    if (value := read_json(text, kind)) is None:
-        raise refusal(BAD_PARAMETER, f"{name}: must be a JSON {kind.__name__}")
-    return value
-
-
-def strings(call: Call, name: str) -> list[str]:
-    """Return a query parameter that is a JSON array of strings; empty if it is absent."""
-    values = json_of(call, name, list) or []
-    if not all(isinstance(value, str) for value in values):
-        raise refusal(BAD_PARAMETER, f"{name}: Not a valid list of strings.")
-    return values
-
-
-def check_known(name: str, values: Sequence[object], known: Mapping[str, Any]) -> None:
-    """Refuse a value that TikTok does not know."""
-    for value in values:
-        if not isinstance(value, str) or value not in known:
-            raise refusal(BAD_PARAMETER, f"{name}: {value} is not supported.")
-
-
-def fields_asked(call: Call, known: Mapping[str, Any]) -> Sequence[str]:
-    """Return the requested fields of records; all if the call names none."""
-    fields = strings(call, "fields")
-    check_known("fields", fields, known)
-    return fields or list(known)
-
-
 def select(thing: T, known: Mapping[str, Callable[[T], Any]], fields: Sequence[str]) -> dict[str, Any]:
     """Return these fields of a thing."""
     return {field: known[field](thing) for field in fields}
 
 
-def _integer(call: Call, name: str, default: int, highest: int) -> int:
-    text = call.query.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= highest:
-        raise refusal(BAD_PARAMETER, f"{name}: Must be an integer between 1 and {highest}.")
-    return int(text)
+# -- parameters -------------------------------------------------------------------------------------------------------
+
+Text = Annotated[str, Field(min_length=1)]
 
 
-def listing(call: Call, things: Sequence[T], encode: Callable[[T], Any], *, has_gap: bool = False) -> Reply:
+def _names(known: Mapping[str, Any]) -> AfterValidator:
+    """Return a check that names are known."""
+
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{name} is not supported.")
+        return names
+
+    return AfterValidator(check)
+
+
+class App(Parameters):
+    """The keys of an application, under either of TikTok's names."""
+
+    app_id: Text = Field(validation_alias=AliasChoices("app_id", "client_id"))
+    secret: Text = Field(validation_alias=AliasChoices("secret", "client_secret"))
+
+
+class Redemption(App):
+    """The body that redeems a code."""
+
+    auth_code: Text
+
+
+class Renewal(App):
+    """The body that renews a token."""
+
+    grant_type: Literal["refresh_token"]
+    refresh_token: Text
+
+
+class Revocation(App):
+    """The body that revokes a token."""
+
+    access_token: Text
+
+
+class AdvertisersQuery(Parameters):
+    """The parameters of a question for advertisers."""
+
+    advertiser_ids: Json[Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]]
+    fields: Json[Annotated[tuple[str, ...], _names(ADVERTISER_FIELDS)]] = tuple(ADVERTISER_FIELDS)
+
+
+class PageQuery(Parameters):
+    """The parameters of a page."""
+
+    advertiser_id: Text
+    page: Annotated[int, Field(ge=1, lt=10**9)] = 1
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
+class CampaignFilter(Parameters):
+    """Which campaigns are listed; by default, deleted ones are hidden."""
+
+    secondary_status: Literal["CAMPAIGN_STATUS_ALL", "CAMPAIGN_STATUS_NOT_DELETE"] = "CAMPAIGN_STATUS_NOT_DELETE"
+
+
+class CampaignsQuery(PageQuery):
+    """The parameters of a listing of campaigns."""
+
+    fields: Json[Annotated[tuple[str, ...], _names(CAMPAIGN_FIELDS)]] = tuple(CAMPAIGN_FIELDS)
+    filtering: Json[CampaignFilter] = CampaignFilter()
+
+
+class ByStatus(Parameters):
+    """A filter of a report by status; its value is JSON inside JSON."""
+
+    field_name: Literal["campaign_status"]
+    filter_type: Literal["IN"]
+    filter_value: Json[tuple[Literal["STATUS_ALL", "STATUS_NOT_DELETE"], ...]]
+
+
+class ByCampaign(Parameters):
+    """A filter of a report by campaign."""
+
+    field_name: Literal["campaign_ids"]
+    filter_type: Literal["IN"]
+    filter_value: Json[Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]]
+
+
+class ReportQuery(PageQuery):
+    """The parameters of a report; the sandbox makes no others than these."""
+
+    service_type: Literal["AUCTION"]
+    report_type: Literal["BASIC"]
+    data_level: Literal["AUCTION_CAMPAIGN", "AUCTION_ADVERTISER"]
+    dimensions: Json[tuple[Literal["campaign_id", "advertiser_id"], Literal["stat_time_day"]]]
+    metrics: Json[Annotated[tuple[str, ...], _names(METRICS)]]
+    start_date: date
+    end_date: date
+    filtering: Json[tuple[ByStatus | ByCampaign, ...]] = ()
+
+    def takes(self) -> Callable[[Campaign], bool]:
+        """Return whether a campaign is asked for; by default, deleted ones are not."""
+        states, ids = LIVE, None
+        for rule in self.filtering:
+            if isinstance(rule, ByCampaign):
+                ids = set(rule.filter_value)
+            elif "STATUS_ALL" in rule.filter_value:
+                states = LIVE | DELETED
+        return lambda campaign: campaign.state in states and (ids is None or campaign.id in ids)
+
+
+def listing(
+    call: Call, asked: PageQuery, things: Sequence[T], encode: Callable[[T], Any], *, has_gap: bool = False
+) -> Reply:
     """Return a page of records; TikTok leaves an empty list out.
 
     With a gap, the second of over two pages has no records. An empty page by a fault is of a listing that never ends.
     """
-    page = _integer(call, "page", 1, 10**9)
-    size = _integer(call, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-    total = len(things)
+    page, size, total = asked.page, asked.page_size, len(things)
     pages = -(-total // size)
     first = (page - 1) * size
     if has_gap and pages > 2:
@@ -197,39 +228,3 @@ def listing(call: Call, things: Sequence[T], encode: Callable[[T], Any], *, has_
     records = [encode(thing) for thing in things[first : first + size]]
     info = {"page": page, "page_size": size, "total_number": total, "total_page": pages}
     return ok(({"list": records} if records else {}) | {"page_info": info})
-
-
-def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
-    """Return the states that a `filtering` object selects; by default, deleted campaigns are hidden."""
-    if filtering.keys() - {"secondary_status"}:
-        raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox filters by secondary_status only.")
-    status = filtering.get("secondary_status", "CAMPAIGN_STATUS_NOT_DELETE")
-    check_known("filtering.secondary_status", [status], LISTED_STATUSES)
-    return LISTED_STATUSES[status]
-
-
-def report_filter(filtering: Sequence[Any]) -> Callable[[Campaign], bool]:
-    """Return whether a report's `filtering` array selects a campaign; its values are JSON inside JSON."""
-    states, ids = LIVE, None
-    for rule in filtering:
-        match rule:
-            case {"field_name": "campaign_status", "filter_type": "IN", "filter_value": str(text)}:
-                values = _json("filter_value", text, list)
-                check_known("filter_value", values, REPORTED_STATUSES)
-                states = frozenset(state for value in values for state in REPORTED_STATUSES[value])
-            case {"field_name": "campaign_ids", "filter_type": "IN", "filter_value": str(text)}:
-                values = _json("filter_value", text, list)
-                if not 0 < len(values) <= MAX_FILTER_IDS:
-                    raise refusal(BAD_PARAMETER, f"campaign_ids: Length must be between 1 and {MAX_FILTER_IDS}.")
-                ids = set(map(str, values))
-            case _:
-                raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox knows campaign_status or campaign_ids IN only.")
-    return lambda campaign: campaign.state in states and (ids is None or campaign.id in ids)
-
-
-def day_of(call: Call, name: str) -> date:
-    """Return a required query parameter that is a date."""
-    try:
-        return date.fromisoformat(required(call, name))
-    except ValueError:
-        raise refusal(BAD_PARAMETER, f"{name}: Not a valid date.") from None

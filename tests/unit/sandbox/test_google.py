@@ -174,15 +174,14 @@ def test_queries_that_google_does_not_accept(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"query": "SELECT campaign.id FROM campaign", "pageSize": 1}'])
-def test_a_body_that_is_not_a_search_request_is_refused(caller: Caller, body: bytes) -> None:
+def test_a_body_or_a_url_that_is_not_of_a_search_is_refused(caller: Caller, body: bytes) -> None:
     url = f"{caller.url}/v26/customers/{caller.account.id}/googleAds:searchStream"
     headers = {"Authorization": f"Bearer {caller.token}", "Content-Type": "application/json"}
-    response = caller.http.post(url, content=body, headers=headers)
-    assert response.status_code == 400
-    assert response.json()[0]["error"]["message"].startswith("Invalid JSON payload received.")
-    assert failure_of(caller.ask("")) == (400, "request_error", "REQUIRED_FIELD_MISSING")
-    response = caller.http.post(f"{url}?pageSize=1", json={"query": CAMPAIGNS}, headers=headers)
-    assert response.json()[0]["error"]["message"].startswith('Invalid JSON payload received. Unknown name "pageSize"')
+    right = b'{"query": "SELECT campaign.id FROM campaign"}'
+    for path, content in ((url, body), (f"{url}?pageSize=1", right)):
+        response = caller.http.post(path, content=content, headers=headers)
+        assert response.status_code == 400
+        assert response.json()[0]["error"]["message"].startswith("Invalid JSON payload received.")
 
 
 def test_who_may_read_which_customer(caller: Caller) -> None:

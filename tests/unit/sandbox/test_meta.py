@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -163,7 +163,7 @@ def test_the_sdk_understands_the_errors(sdk: FacebookAdsApi, world: World, accou
         (Campaign.Field, {*meta_json.CAMPAIGN_FIELDS, *meta_fields.CAMPAIGN_FIELDS}),
         (AdsInsights.Field, {*meta_json.INSIGHT_FIELDS, *meta_fields.INSIGHT_LEVELS["campaign"]}),
         (AdsInsights.Field, {*meta_json.TOTAL_FIELDS, *meta_fields.INSIGHT_LEVELS["account"]}),
-        (Campaign.EffectiveStatus, {*meta_json.LISTED_STATUSES, meta_json.DELETED, *wire.EFFECTIVE_STATUSES}),
+        (Campaign.EffectiveStatus, {*meta_json.LISTED_STATUSES, meta_json.DELETED, *get_args(wire.EffectiveStatus)}),
         (AdAccount.Currency, meta_json.OFFSET_ONE),
     ],
 )
