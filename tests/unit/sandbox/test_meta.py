@@ -1,7 +1,5 @@
 """The sandbox's Meta against Meta's own SDK, and the requests that it refuses."""
 
-import hashlib
-import hmac
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -172,38 +170,6 @@ def test_our_names_and_version_are_the_sdks(known: type, ours: set[str]) -> None
     assert f"/{FacebookAdsApi.API_VERSION}" == meta.BASE_PATH
 
 
-# -- tokens -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"grant_type": "client_credentials"}, (400, 1, None)),
-        ({"client_id": None}, (400, 101, None)),
-        ({"client_id": "other"}, (400, 101, None)),
-        ({"client_secret": "wrong"}, (400, 1, None)),
-        ({}, (400, 1, None)),
-        ({"fb_exchange_token": "nonsense"}, (400, 190, None)),
-    ],
-)
-def test_an_exchange_checks_the_app_then_the_token(
-    http: httpx.Client, changes: dict[str, str | None], expected: tuple[int, int, None]
-) -> None:
-    query = {"grant_type": "fb_exchange_token", **APP, **changes}
-    assert error_of(http.get(EXCHANGE, params={k: v for k, v in query.items() if v is not None})) == expected
-
-
-def test_a_token_is_in_the_header_or_the_query_and_a_proof_is_checked(http: httpx.Client, token: str) -> None:
-    proof = hmac.new(CLIENT_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
-    assert http.get(ACCOUNTS, headers=bearer(token), params={"appsecret_proof": proof}).status_code == 200
-    assert http.get(ACCOUNTS, params={"access_token": token}).status_code == 200
-    assert error_of(http.get(ACCOUNTS)) == (400, 104, None)
-    inspected = {"input_token": token}
-    assert http.get("/v26.0/debug_token", params={**inspected, "access_token": token}).json()["data"]["is_valid"]
-    assert error_of(http.get("/v26.0/debug_token", params=inspected)) == (400, 104, None)
-    assert error_of(http.get("/v26.0/debug_token", params={**inspected, "access_token": "a|b"})) == (400, 190, None)
-
-
 # -- accounts, campaigns and figures ----------------------------------------------------------------------------------
 
 
@@ -228,48 +194,44 @@ def test_the_filter_of_updated_time_is_strict(http: httpx.Client, world: World, 
         assert rows_of(http, account, "campaigns", token, filtering=rule, fields="name") == expected
 
 
-BAD_PARAMETER, TOO_MUCH = (400, 100, None), (500, 1, None)
-DELETED_REFUSED = (400, 100, 1815001)
-WRONG_REQUESTS: list[tuple[str, dict[str, str], tuple[int, int, int | None]]] = [
+BAD_PARAMETER, TOO_MUCH, DELETED_REFUSED = (400, 100, None), (500, 1, None), (400, 100, 1815001)
+BY_STATUS = '[{"field":"campaign.effective_status","operator":"IN","value":["DELETED"]}]'
+WRONG: list[tuple[str, dict[str, str], tuple[int, int, int | None]]] = [
     ("campaigns", {"fields": "no_such_field"}, BAD_PARAMETER),
     ("campaigns", {"limit": "0"}, BAD_PARAMETER),
-    ("campaigns", {"limit": "many"}, BAD_PARAMETER),
     ("campaigns", {"limit": "9" * 5000}, BAD_PARAMETER),
-    ("insights", {"time_range": '{"since":"2026-11-20","until":"9999-12-31"}'}, TOO_MUCH),
     ("campaigns", {"limit": "20000"}, TOO_MUCH),
     ("campaigns", {"after": "nonsense"}, BAD_PARAMETER),
-    ("campaigns", {"effective_status": '["GONE"]'}, BAD_PARAMETER),
     ("campaigns", {"effective_status": "[]"}, BAD_PARAMETER),
-    ("campaigns", {"effective_status": '["ACTIVE","DELETED"]'}, DELETED_REFUSED),
-    (
-        "campaigns",
-        {"filtering": '[{"field":"campaign.effective_status","operator":"IN","value":["DELETED"]}]'},
-        DELETED_REFUSED,
-    ),
-    ("campaigns", {"date_preset": "today"}, BAD_PARAMETER),
-    ("insights", {"breakdowns": "age"}, BAD_PARAMETER),
-    ("insights", {"level": "account", "fields": "campaign_id"}, BAD_PARAMETER),
     ("campaigns", {"effective_status": "ACTIVE"}, BAD_PARAMETER),
-    ("campaigns", {"filtering": '[{"field":"campaign.name","operator":"IN","value":[]}]'}, BAD_PARAMETER),
+    ("campaigns", {"effective_status": '["ACTIVE","DELETED"]'}, DELETED_REFUSED),
+    ("campaigns", {"filtering": BY_STATUS}, DELETED_REFUSED),
+    ("campaigns", {"filtering": BY_STATUS.replace("IN", "CONTAIN")}, BAD_PARAMETER),
+    ("campaigns", {"date_preset": "today"}, BAD_PARAMETER),
+    ("insights", {"level": "account", "fields": "campaign_id"}, BAD_PARAMETER),
     ("insights", {"level": "ad"}, BAD_PARAMETER),
     ("insights", {"time_increment": "7"}, BAD_PARAMETER),
     ("insights", {"time_range": "{}"}, BAD_PARAMETER),
     ("insights", {"time_range": '{"since":"2026-11-20","until":"2026-11-01"}'}, BAD_PARAMETER),
     ("insights", {"time_range": '{"since":"2020-01-01","until":"2020-01-02"}'}, (400, 3018, None)),
     ("insights", {"time_range": '{"since":"2026-09-01","until":"2026-11-20"}', "limit": "500"}, TOO_MUCH),
-    ("insights", {"fields": "video_views"}, BAD_PARAMETER),
     ("unheard_of", {}, (400, 2500, None)),
 ]
 
 
-@pytest.mark.parametrize(
-    ("edge", "query", "expected"), WRONG_REQUESTS, ids=[f"{edge} {query}"[:50] for edge, query, _ in WRONG_REQUESTS]
-)
-def test_wrong_requests_are_refused(
-    http: httpx.Client, account: Account, token: str, edge: str, query: dict[str, str], expected: tuple[int, int, int]
-) -> None:
-    params = {**(INSIGHTS if edge == "insights" else {}), **query}
-    assert error_of(http.get(act(account, edge), params=params, headers=bearer(token))) == expected
-
-
-# -- throttling and trouble -------------------------------------------------------------------------------------------
+def test_wrong_requests_are_refused(http: httpx.Client, account: Account, token: str) -> None:
+    for edge, query, expected in WRONG:
+        params = {**(INSIGHTS if edge == "insights" else {}), **query}
+        assert error_of(http.get(act(account, edge), params=params, headers=bearer(token))) == expected, query
+    assert error_of(http.get(ACCOUNTS)) == (400, 104, None)
+    for changes, code in (
+        ({"grant_type": "client_credentials"}, 1),
+        ({"client_id": "other"}, 101),
+        ({"client_secret": "wrong"}, 1),
+        ({"fb_exchange_token": ""}, 1),
+        ({"fb_exchange_token": "nonsense"}, 190),
+    ):
+        query = {"grant_type": "fb_exchange_token", **APP, "fb_exchange_token": token, **changes}
+        assert error_of(http.get(EXCHANGE, params=query)) == (400, code, None), changes
+    debug = {"input_token": token, "access_token": "a|b"}
+    assert error_of(http.get("/v26.0/debug_token", params=debug)) == (400, 190, None)
