@@ -37,16 +37,22 @@ def storage_error(status: int, code: str, text: str) -> Reply:
     return Reply(body.encode(), status, media_type="application/xml")
 
 
+class CamelCase(Parameters):
+    """What a call may have, with the API's names."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
 class StateFilter(Parameters):
     """The states to list; by default, archived campaigns are hidden."""
 
     include: tuple[State, ...] = SHOWN_BY_DEFAULT
 
 
-class ListRequest(Parameters):
+class ListRequest(CamelCase):
     """The body of a request for a list of Sponsored Products or Brands; a token names a position."""
 
-    model_config = ConfigDict(alias_generator=to_camel, strict=True)
+    model_config = ConfigDict(strict=True)
 
     state_filter: StateFilter = StateFilter()
     include_extended_data_fields: bool = False
@@ -54,20 +60,16 @@ class ListRequest(Parameters):
     next_token: Annotated[str, Field(pattern=r"^(page-[0-9]{1,9})?$")] = ""
 
 
-class DisplayQuery(Parameters):
+class DisplayQuery(CamelCase):
     """The parameters of a request for a list of Sponsored Display."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
 
     start_index: Annotated[int, Field(ge=0)] = 0
     count: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
     state_filter: Annotated[tuple[State, ...], BeforeValidator(lambda text: text.upper().split(","))] = SHOWN_BY_DEFAULT
 
 
-class ProfilesQuery(Parameters):
+class ProfilesQuery(CamelCase):
     """The parameters of a request for profiles."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
 
     profile_type_filter: str = "seller,vendor,agency"
 

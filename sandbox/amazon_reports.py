@@ -7,12 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
-from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from sandbox.amazon_json import SB, SD, SP, iso, number, state
+from sandbox.amazon_json import SB, SD, SP, CamelCase, iso, number, state
 from sandbox.figures import ZERO
-from sandbox.http import Parameters
 from sandbox.world import Account, World
 from sivera.values import PlatformName
 
@@ -74,10 +72,8 @@ class Report:
             return None
 
 
-class Configuration(Parameters):
+class Configuration(CamelCase):
     """What a report is to hold; the sandbox prepares no others than these."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
 
     ad_product: Literal["SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"]
     report_type_id: str
@@ -87,10 +83,8 @@ class Configuration(Parameters):
     format: Literal["GZIP_JSON"]
 
 
-class ReportRequest(Parameters):
+class ReportRequest(CamelCase):
     """The body of a request for a report."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
 
     name: str = ""
     start_date: date

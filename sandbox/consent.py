@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
-from starlette.datastructures import QueryParams
-
 from sandbox.http import Call, Entry, Refusal, Reply
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
 from sivera.values import PlatformName
@@ -91,8 +89,7 @@ class ConsentPages:
 
     def show(self, call: Call) -> Reply:
         """Show the page; a request that is wrong ends here or goes back to its redirect, as RFC 6749, 4.1.2.1 says."""
-        if (refusal := self._refusal(call)) is not None:
-            return refusal
+        self._check(call)
         grants = [grant for grant in self.world.grants.values() if grant.platform is self.dialect.platform]
         users = [(NEW_USER, "a new user with two ad accounts"), (NO_ACCOUNTS, "a new user without an ad account")]
         users += [(str(grant.id), f"user {grant.id} ({len(grant.account_ids)} ad accounts)") for grant in grants]
@@ -104,8 +101,7 @@ class ConsentPages:
 
     def decide(self, call: Call) -> Reply:
         """Send the browser back with a code, or with the denial."""
-        if (refusal := self._refusal(call)) is not None:
-            return refusal
+        self._check(call)
         if call.form.get("answer") != "allow":
             return self._back(call, self.dialect.denial)
         user, platform = call.form.get("user", NEW_USER), self.dialect.platform
@@ -175,36 +171,27 @@ class ConsentPages:
             error = self.dialect.wrong_redirect if refused.args[0] == "redirect" else "invalid_grant"
             raise Refusal(oauth_error(400, error, f"The code is refused: {refused}")) from None
 
-    def _refusal(self, call: Call) -> Reply | None:
-        """Return the answer to a request that is wrong: never to a redirect that is not registered."""
+    def _check(self, call: Call) -> None:
+        """Refuse a request that is wrong; nothing is ever sent to a redirect that is not registered."""
         query = call.query
         if query.get(self.dialect.client_name) != CLIENT_ID:
-            return _page("Error: invalid_client", "<p>The application is not known.</p>", 401)
+            raise Refusal(_page("Error: invalid_client", "<p>The application is not known.</p>", 401))
         redirect = query.get("redirect_uri", "")
         if urlsplit(redirect).hostname not in LOOPBACK and redirect not in self.world.redirects:
             words = f"<p>The redirect {html.escape(redirect)} is not registered with the application.</p>"
-            return _page("Error 400: redirect_uri_mismatch", words, 400)
+            raise Refusal(_page("Error 400: redirect_uri_mismatch", words, 400))
         missing = sorted(name for name in self.dialect.needs if not query.get(name))
         unknown = sorted(query.keys() - self.dialect.needs - self.dialect.knows - {self.dialect.client_name})
         checks = (
             (not missing, "invalid_request", f"Missing: {missing}"),
-            (not unknown and not _is_repeated(query), "invalid_request", f"Unknown or repeated: {unknown}"),
+            (not unknown, "invalid_request", f"Unknown: {unknown}"),
             (query.get("response_type", "code") == "code", "unsupported_response_type", "It must be code."),
             (query.get("scope", self.dialect.scope) == self.dialect.scope, "invalid_scope", "It is not approved."),
-            (
-                "code_challenge" not in query or query.get("code_challenge_method") == "S256",
-                "invalid_request",
-                "code_challenge_method must be S256",
-            ),
+            (query.get("code_challenge_method", "S256") == "S256", "invalid_request", "The method must be S256."),
         )
-        return next(
-            (
-                self._back(call, {"error": error, "error_description": words})
-                for is_right, error, words in checks
-                if not is_right
-            ),
-            None,
-        )
+        for is_right, error, words in checks:
+            if not is_right:
+                raise Refusal(self._back(call, {"error": error, "error_description": words}))
 
     def _back(self, call: Call, answer: Mapping[str, str]) -> Reply:
         more = {"state": call.query["state"]} if "state" in call.query else {}
@@ -230,10 +217,6 @@ def _keys(call: Call) -> tuple[str, str]:
 
 def _challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-
-
-def _is_repeated(query: Mapping[str, str]) -> bool:
-    return isinstance(query, QueryParams) and len(query.multi_items()) != len(query.keys())
 
 
 def _page(title: str, body: str, status: int = 200) -> Reply:

@@ -137,8 +137,14 @@ def _apply(body: Any, rule: Fault) -> bool:
     """Make the rows odd in place; whether there was one."""
     found = False
     for rows in list(_lists(body)):
-        for row in [row for row in rows if isinstance(row, dict) and _is_named(row, rule.match)]:
-            found = (_change_field(row, rule) if rule.field else _change_row(rows, row, rule)) or found
+        for place, row in reversed(list(enumerate(rows))):
+            if not isinstance(row, dict) or not _is_named(row, rule.match):
+                continue
+            if rule.field:
+                found = _change_field(row, rule) or found
+            else:
+                rows[place : place + 1] = [] if rule.value is ABSENT else [rule.value]
+                found = True
     return found
 
 
@@ -167,10 +173,4 @@ def _change_field(row: dict[str, Any], rule: Fault) -> bool:
         del holder[name]
     else:
         holder[name] = rule.value
-    return True
-
-
-def _change_row(rows: list[Any], row: dict[str, Any], rule: Fault) -> bool:
-    position = next(place for place, each in enumerate(rows) if each is row)
-    rows[position : position + 1] = [] if rule.value is ABSENT else [rule.value]
     return True

@@ -35,7 +35,7 @@ CONSENT = Dialect(
 )
 CHUNK_ROWS = 100
 """The rows in a chunk of `searchStream`; Google's own chunks are larger and of no fixed size."""
-OPERATIONS = {"customer_client": "accounts", "change_status": "changes"}
+OPERATIONS = {b"customer_client": "accounts", b"change_status": "changes"}
 """The operation of a query by its resource; queries for campaigns and metrics have their own."""
 
 STATUSES = {
@@ -60,7 +60,7 @@ NOT_FOUND_PAGE = (
     b"<p>The requested URL was not found on this server. <ins>That\xe2\x80\x99s all we know.</ins></html>"
 )
 _CUSTOMER_ID = re.compile(r"[0-9]{10}")
-_FROM = re.compile(r"\bFROM\s+(\w+)")
+_FROM = re.compile(rb"\bFROM\s+(\w+)")
 
 
 class Search(Parameters):
@@ -227,11 +227,9 @@ class GoogleBackend:
 
 def _operation(call: Call) -> str:
     """Return the operation of a query."""
-    query = call.json.get("query") if isinstance(call.json, dict) else None
-    text = query if isinstance(query, str) else ""
-    if "metrics." in text:
+    if b"metrics." in call.body:
         return "metrics"
-    found = _FROM.search(text)
+    found = _FROM.search(call.body)
     return OPERATIONS.get(found[1], "campaigns") if found else "campaigns"
 
 

@@ -29,12 +29,12 @@ METRICS_HISTORY = timedelta(days=1_126)
 """Daily figures of earlier days than 37 months ago are refused."""
 
 SELECTABLE = {
-    "customer": ("customer", "segments", "metrics"),
-    "customer_client": ("customer_client",),
-    "campaign": ("campaign", "campaign_budget", "segments", "metrics"),
-    "change_status": ("change_status",),
+    "customer": ("customer.", "segments.", "metrics.cost_micros"),
+    "customer_client": ("customer_client.",),
+    "campaign": ("campaign.", "campaign_budget.", "segments.", "metrics."),
+    "change_status": ("change_status.",),
 }
-"""The resources with fields that a query FROM a resource may name."""
+"""What the fields begin with that a query FROM a resource may name; of totals, the sandbox knows the cost alone."""
 ENUMS = {
     "campaign.status": {"ENABLED", "PAUSED", "REMOVED"},
     "customer_client.status": {"ENABLED", "CANCELED", "SUSPENDED", "CLOSED"},
@@ -200,7 +200,7 @@ def _check_names(query: Query) -> None:
         group, _, field = name.partition(".")
         if field not in FIELDS.get(group, ()):
             raise QueryRefused("UNRECOGNIZED_FIELD", f"Unrecognized field in the query: '{name}'.")
-        if group not in SELECTABLE[query.resource]:
+        if not name.startswith(SELECTABLE[query.resource]):
             clause = "SELECT" if name in query.fields else "WHERE"
             message = f"'{name}' cannot be named in a query FROM {query.resource}."
             raise QueryRefused(f"PROHIBITED_RESOURCE_TYPE_IN_{clause}_CLAUSE", message)

@@ -77,14 +77,6 @@ class Call:
     body: bytes
     fault: FaultKind | None = None
 
-    @cached_property
-    def json(self) -> Any:
-        """The body parsed from JSON; None when it is empty or malformed."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return None
-
     def asked(self, model: type[P]) -> P:
         """Return the query as a model; a ValueError says what is wrong with it."""
         return model.model_validate(dict(self.query))

@@ -32,10 +32,7 @@ CONSENT = Dialect(
 )
 SHORT_LIFE = timedelta(hours=1)
 CODE_REFUSALS = {
-    "redirect": (
-        36008,
-        "Error validating verification code. Please make sure your redirect_uri is identical to the one you used",
-    ),
+    "redirect": (36008, "Error validating verification code. Please make sure your redirect_uri is identical to it."),
     "expired": (36007, "This authorization code has expired."),
     "used": (36009, "This authorization code has been used."),
 }
@@ -89,14 +86,13 @@ class MetaTokens:
         inspector, text = _token(call), call.asked(TokenQuestion).input_token
         if inspector != APP_TOKEN:
             self._grant_of(inspector)
-        known = self.world.read_access(PlatformName.META, text)
+        known, grant = (
+            self.world.read_access(PlatformName.META, text),
+            self.world.grant_of_access(PlatformName.META, text),
+        )
         data = {"app_id": CLIENT_ID, "type": "USER", "expires_at": known.expires if known else 0}
-        try:
-            grant = self._grant_of(text)
-        except Refusal as refusal:
-            error = refusal.reply.body["error"]
-            reason = {"code": error["code"], "message": error["message"], "subcode": error.get("error_subcode")}
-            return Reply({"data": {**data, "is_valid": False, "scopes": [], "error": reason}})
+        if grant is None:
+            return Reply({"data": {**data, "is_valid": False, "scopes": []}})
         until = grant.data_access_ends or self.world.clock.now() + timedelta(days=DATA_ACCESS_DAYS)
         scopes = SCOPES if grant.may_read_ads else ["public_profile"]
         more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": scopes}

@@ -196,8 +196,6 @@ class World:
         self._restated: dict[tuple[str, date], Figures] = {}
         self._spent_elsewhere: dict[tuple[str, date], Decimal] = {}
 
-    # -- building -------------------------------------------------------------------------------------------------
-
     def add_grant(
         self,
         platform: PlatformName,
@@ -233,15 +231,12 @@ class World:
     def add_campaign(self, platform: PlatformName, account_id: str, **changes: object) -> Campaign:
         """Add a campaign to an account, created now."""
         account = self.account(platform, account_id)
-        # The first ones are made before the count grows, and the count never shrinks: no id is used twice.
         campaigns, now = account.campaigns, self.clock.now()
         made = replace(_make_campaign(account, account.campaign_count), created=now, updated=now, **changes)  # type: ignore[arg-type]
         made.stopped = None if made.state is CampaignStatus.ACTIVE else NEVER_RAN
-        account.campaign_count += 1
+        account.campaign_count += 1  # it never shrinks, so that no id is used twice
         campaigns[made.id] = made
         return made
-
-    # -- changing -------------------------------------------------------------------------------------------------
 
     def change_campaign(self, platform: PlatformName, account_id: str, campaign_id: str, **changes: object) -> Campaign:
         """Change fields of a campaign, and its time of update, which is now unless it is among the changes.
@@ -267,10 +262,7 @@ class World:
         del self.account(platform, account_id).campaigns[campaign_id]
 
     def restate(self, campaign_id: str, day: date, figures: Figures) -> None:
-        """Replace a campaign's figures of a day; KeyError names an unknown campaign."""
-        accounts = (account for of_platform in self.accounts.values() for account in of_platform.values())
-        if not any(campaign_id in account.campaigns for account in accounts):
-            raise KeyError(campaign_id)
+        """Replace a campaign's figures of a day."""
         self._restated[campaign_id, day] = figures
 
     def spend_elsewhere(self, account_id: str, day: date, spend: Decimal) -> None:
@@ -280,10 +272,6 @@ class World:
     def revoke_grant(self, grant_id: int) -> None:
         """Revoke a grant, as its user can: all its tokens are refused from now on."""
         self.grants[grant_id].revoked = True
-
-    def close_account(self, platform: PlatformName, account_id: str) -> None:
-        """Close an account."""
-        self.account(platform, account_id).closed = True
 
     def expire_access(self, grant_id: int) -> None:
         """Refuse all access tokens issued so far; the refresh token still works."""
@@ -303,8 +291,6 @@ class World:
         grant.revoked = grant.reused = grant.needs_login = False
         return grant
 
-    # -- reading --------------------------------------------------------------------------------------------------
-
     def account(self, platform: PlatformName, account_id: str) -> Account:
         """Return an account; KeyError names an unknown one."""
         return self.accounts[platform][account_id]
@@ -322,14 +308,10 @@ class World:
             return ZERO
         return make_figures(self.seed, campaign.id, campaign.habits, day, account.currency)
 
-    def spent_elsewhere(self, account: Account, day: date) -> Decimal:
-        """Return what an account spent on a day outside its campaigns."""
-        return self._spent_elsewhere.get((account.id, day), Decimal(0))
-
     def account_spend(self, account: Account, day: date) -> Decimal:
         """Return what an account spent on a day, in its campaigns and elsewhere."""
         of_campaigns = (self.figures(account, campaign, day).spend for campaign in account.campaigns.values())
-        return sum(of_campaigns, self.spent_elsewhere(account, day))
+        return sum(of_campaigns, self._spent_elsewhere.get((account.id, day), Decimal(0)))
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
@@ -338,16 +320,15 @@ class World:
         lifetime = lifetime or (ACCESS_LIFETIME[grant.platform] if grant.expires else None)
         grant.access_generation += 1
         expires = int((self.clock.now() + lifetime).timestamp()) if lifetime else 0
-        token = Token(TokenKind.ACCESS, grant.id, grant.access_generation, expires)
         seconds = int(lifetime.total_seconds()) if lifetime else None
-        return self._sign(grant.platform, token), seconds
+        return self._sign(grant, Token(TokenKind.ACCESS, grant.id, grant.access_generation, expires)), seconds
 
     def issue_refresh(self, grant: Grant) -> str:
         """Issue the grant's current refresh token; a rotating grant gets a new one."""
         if grant.rotates:
             grant.refresh_generation += 1
             grant.honoured_until = self.clock.now() + grant.leeway
-        return self._sign(grant.platform, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
+        return self._sign(grant, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
 
     def read_access(self, platform: PlatformName, text: str) -> Token | None:
         """Return what an access token says, valid or not; None if this sandbox did not sign it."""
@@ -376,8 +357,6 @@ class World:
         grant.refresh_generation = token.generation
         return grant
 
-    # -- internals ------------------------------------------------------------------------------------------------
-
     @property
     def _secret(self) -> str:
         return f"sandbox-{self.seed}"
@@ -386,13 +365,11 @@ class World:
         """Return what a token of this kind says, and its grant unless that is revoked."""
         prefix = TOKEN_PREFIX[platform].get(kind)
         token = read(text, prefix, self._secret) if prefix else None
-        if token is None or token.kind is not kind:
-            return None, None
-        grant = self.grants.get(token.grant_id)
+        grant = self.grants.get(token.grant_id) if token else None
         return token, None if grant is None or grant.platform is not platform or grant.revoked else grant
 
-    def _sign(self, platform: PlatformName, token: Token) -> str:
-        return sign(token, TOKEN_PREFIX[platform][token.kind], self._secret)
+    def _sign(self, grant: Grant, token: Token) -> str:
+        return sign(token, TOKEN_PREFIX[grant.platform][token.kind], self._secret)
 
     def _make_account(self, grant: Grant, campaigns: int, brand: str, currency: str) -> Account:
         index = len(self.accounts[grant.platform])
