@@ -43,9 +43,7 @@ class CamelCase(Parameters):
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-class StateFilter(Parameters):
-    """The states to list; by default, archived campaigns are hidden."""
-
+class _StateFilter(Parameters):
     include: tuple[State, ...] = SHOWN_BY_DEFAULT
 
 
@@ -54,7 +52,7 @@ class ListRequest(CamelCase):
 
     model_config = ConfigDict(strict=True)
 
-    state_filter: StateFilter = StateFilter()
+    state_filter: _StateFilter = _StateFilter()
     include_extended_data_fields: bool = False
     max_results: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
     next_token: Annotated[str, Field(pattern=r"^(page-[0-9]{1,9})?$")] = ""

@@ -10,7 +10,6 @@ import orjson
 from pydantic import Field
 
 from sandbox.amazon_json import SB, SD, SP, CamelCase, iso, number, state
-from sandbox.figures import ZERO
 from sandbox.world import Account, World
 from sivera.values import PlatformName
 
@@ -72,9 +71,7 @@ class Report:
             return None
 
 
-class Configuration(CamelCase):
-    """What a report is to hold; the sandbox prepares no others than these."""
-
+class _Configuration(CamelCase):
     ad_product: Literal["SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"]
     report_type_id: str
     group_by: tuple[Literal["campaign"]]
@@ -89,7 +86,7 @@ class ReportRequest(CamelCase):
     name: str = ""
     start_date: date
     end_date: date
-    configuration: Configuration
+    configuration: _Configuration
 
     def report(self, account: Account, now: datetime, number: int) -> Report:
         """Return the report; ValueError says in Amazon's words what is wrong with the request."""
@@ -114,23 +111,17 @@ def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
     """Yield a report's rows: one for each campaign and day with figures."""
     account = world.account(PlatformName.AMAZON, report.profile_id)
     names = (*COLUMNS, *REPORT_TYPES[report.product].attributed)
-    since, until = date.fromisoformat(report.since), date.fromisoformat(report.until)
-    days = [since + timedelta(days=n) for n in range((until - since).days + 1)]
-    for campaign in account.campaigns.values():
-        if campaign.product != report.product or campaign.single_ad_group:
-            continue
-        for day in days:
-            figures = world.figures(account, campaign, day)
-            if figures == ZERO:
-                continue
-            conversions, value = number(figures.conversions), number(figures.conversion_value)
-            values = (
-                *(str(day), int(campaign.id), campaign.name, state(campaign)),
-                *(figures.impressions, figures.clicks, number(figures.spend)),
-                *(conversions // 2, conversions, value / 2, value),
-            )
-            row = dict(zip(names, values, strict=True))
-            yield {name: row[name] for name in report.columns}
+    reported = (c for c in account.campaigns.values() if c.product == report.product and not c.single_ad_group)
+    window = date.fromisoformat(report.since), date.fromisoformat(report.until)
+    for campaign, day, figures in world.days(account, reported, *window):
+        conversions, value = number(figures.conversions), number(figures.conversion_value)
+        values = (
+            *(str(day), int(campaign.id), campaign.name, state(campaign)),
+            *(figures.impressions, figures.clicks, number(figures.spend)),
+            *(conversions // 2, conversions, value / 2, value),
+        )
+        row = dict(zip(names, values, strict=True))
+        yield {name: row[name] for name in report.columns}
 
 
 def described(report: Report, status: str, **changes: str) -> dict[str, Any]:

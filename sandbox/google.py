@@ -174,11 +174,9 @@ class GoogleBackend:
         grant = self.world.grant_of_access(self.platform, text)
         if grant is not None:
             return grant
-        token = self.world.read_access(self.platform, text)
-        owner = self.world.grants.get(token.grant_id) if token else None
-        what = "INVALID" if owner is None else "REVOKED" if owner.revoked else "EXPIRED"
-        message = f"The OAuth token is {what.lower()}."
-        raise self._refusal(call, 401, "authenticationError", f"OAUTH_TOKEN_{what}", message)
+        why = self.world.why_refused(self.platform, text)
+        code = f"OAUTH_TOKEN_{'INVALID' if why == 'unknown' else why.upper()}"
+        raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {why}.")
 
     def _target(self, call: Call) -> Target:
         """Return the customer of the call if the grant's user may read it this way; refuse the call otherwise."""

@@ -5,7 +5,7 @@ A field is a function from a row to its JSON value: int64 as text, enums as name
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -143,9 +143,8 @@ def clients(target: Target) -> Iterator[Row]:
 
 def customer_days(target: Target, since: date, until: date) -> Iterator[Row]:
     """Yield the customer's days with spend, in its campaigns and elsewhere."""
-    for day in (since + timedelta(days=i) for i in range((until - since).days + 1)):
-        if spend := target.world.account_spend(target.customer, day):
-            yield Row(target.customer, day=day, figures=replace(ZERO, spend=spend))
+    for day, figures in target.world.totals(target.customer, since, until):
+        yield Row(target.customer, day=day, figures=figures)
 
 
 def campaigns(target: Target) -> Iterator[Row]:
@@ -160,12 +159,9 @@ def campaigns(target: Target) -> Iterator[Row]:
 
 def campaign_days(target: Target, since: date, until: date) -> Iterator[Row]:
     """Yield each campaign's days; days without figures are left out, as in Google's segmented queries."""
-    days = [since + timedelta(days=i) for i in range((until - since).days + 1)]
     for row in campaigns(target):
-        for day in days:
-            figures = target.world.figures(target.customer, row.campaign, day)
-            if figures != ZERO:
-                yield replace(row, day=day, figures=figures)
+        for _, day, figures in target.world.days(target.customer, [row.campaign], since, until):
+            yield replace(row, day=day, figures=figures)
 
 
 def changes(target: Target) -> Iterator[Row]:

@@ -3,9 +3,8 @@
 The verdict is the `code` in the body, hardly the HTTP status. The access token may be in the header or the query.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
 from math import ceil
 
 import orjson
@@ -13,10 +12,9 @@ import orjson
 from sandbox import meta_fields as shown
 from sandbox import meta_json as wire
 from sandbox.faults import Fault
-from sandbox.figures import ZERO
 from sandbox.http import Call, Entry, Refusal, Reply
 from sandbox.meta_tokens import EXPIRED, VERSION, MetaTokens
-from sandbox.world import Account, Campaign, World
+from sandbox.world import Account, World
 from sivera.values import PlatformName
 
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12
@@ -97,9 +95,8 @@ class MetaBackend:
     def _accounts(self, call: Call) -> Reply:
         grant, asked = self._tokens.caller(call), call.asked(wire.ListQuestion)
         fields = asked.fields_of(shown.ACCOUNT_FIELDS, "id", "account_id")
-        readable = (int(each) for each in grant.account_ids) if grant.may_read_ads else ()
-        accounts = ((n, self.world.account(self.platform, str(n))) for n in readable if n > asked.after[0])
-        rows = ((number, shown.select(account, shown.ACCOUNT_FIELDS, fields)) for number, account in accounts)
+        accounts = self.world.accounts_of(grant) if grant.may_read_ads else ()
+        rows = ((int(account.id), shown.select(account, shown.ACCOUNT_FIELDS, fields)) for account in accounts)
         return wire.page(call, asked, rows, self._usage())
 
     def _campaigns(self, call: Call) -> Reply:
@@ -107,7 +104,7 @@ class MetaBackend:
         fields, takes = asked.fields_of(shown.CAMPAIGN_FIELDS, "id"), asked.takes()
         if "DELETED" in asked.statuses:
             raise Refusal(wire.error(400, 100, "Invalid parameter", DELETED_REFUSED, **DELETED_WORDS))
-        found = (c for c in account.campaigns.values() if int(c.id) > asked.after[0] and takes(c))
+        found = (campaign for campaign in account.campaigns.values() if takes(campaign))
         rows = ((int(c.id), shown.select((c, account), shown.CAMPAIGN_FIELDS, fields)) for c in found)
         return wire.page(call, asked, rows, self._usage(account.id))
 
@@ -139,24 +136,14 @@ class MetaBackend:
         if count > self.world.longest_insights:
             raise wire.too_much_data()
         headers = self._usage(account.id) | {INSIGHTS_THROTTLE: self._insights_throttle()}
-        is_total, takes = asked.level == "account", asked.takes()
-        campaigns = [None] if is_total else [c for c in account.campaigns.values() if takes(c)]
-        found = self._days(account, campaigns, since, count, asked.after[0] + 1)
-        rows = ((position, shown.select(row, known, fields)) for position, row in found)
+        takes, window = asked.takes(), (since, asked.time_range.until)
+        if asked.level == "account":
+            found = (shown.InsightRow(account, None, *each) for each in self.world.totals(account, *window))
+        else:
+            campaigns = (campaign for campaign in account.campaigns.values() if takes(campaign))
+            found = (shown.InsightRow(account, *each) for each in self.world.days(account, campaigns, *window))
+        rows = ((number, shown.select(row, known, fields)) for number, row in enumerate(found))
         return wire.page(call, asked, rows, headers, days=count, ends_empty=True)
-
-    def _days(
-        self, account: Account, campaigns: Sequence[Campaign | None], since: date, count: int, start: int
-    ) -> Iterator[tuple[int, shown.InsightRow]]:
-        """Yield the days with figures of campaigns, or (None) of the account, from a position in both on."""
-        for position in range(start, len(campaigns) * count):
-            campaign, day = campaigns[position // count], since + timedelta(days=position % count)
-            if campaign:
-                figures = self.world.figures(account, campaign, day)
-            else:
-                figures = replace(ZERO, spend=self.world.account_spend(account, day))
-            if figures != ZERO:
-                yield position, shown.InsightRow(account, campaign, day, figures)
 
     def _account(self, call: Call) -> Account:
         """Return the account of the path if the caller may read it; refuse the call otherwise."""

@@ -88,17 +88,13 @@ class ListQuestion(Question):
     summary: str = ""
 
 
-class ByStatus(Parameters):
-    """A filter by effective status."""
-
+class _ByStatus(Parameters):
     field: Literal["campaign.effective_status"]
     operator: Literal["IN"]
     value: Annotated[list[EffectiveStatus], Field(min_length=1)]
 
 
-class ByChange(Parameters):
-    """A filter by the time of the last change, in unix seconds."""
-
+class _ByChange(Parameters):
     field: Literal["campaign.updated_time"]
     operator: Literal["GREATER_THAN"]
     value: int
@@ -108,24 +104,22 @@ class CampaignsQuestion(ListQuestion):
     """The parameters of a listing of campaigns; by default, deleted and archived ones are hidden."""
 
     effective_status: Json[Annotated[list[EffectiveStatus], Field(min_length=1)]] | None = None
-    filtering: Json[tuple[ByStatus | ByChange, ...]] = ()
+    filtering: Json[tuple[_ByStatus | _ByChange, ...]] = ()
 
     @property
     def statuses(self) -> frozenset[str]:
         """The statuses that are asked for."""
-        named = [rule.value for rule in self.filtering if isinstance(rule, ByStatus)]
+        named = [rule.value for rule in self.filtering if isinstance(rule, _ByStatus)]
         return frozenset(named[-1] if named else self.effective_status or SHOWN_BY_DEFAULT)
 
     def takes(self) -> Callable[[Campaign], bool]:
         """Return whether a campaign is asked for."""
         statuses = self.statuses
-        after = max((rule.value for rule in self.filtering if isinstance(rule, ByChange)), default=0)
+        after = max((rule.value for rule in self.filtering if isinstance(rule, _ByChange)), default=0)
         return lambda c: STATUSES[c.state] in statuses and int(c.updated.timestamp()) > after
 
 
-class Days(Parameters):
-    """The first and the last day of a window."""
-
+class _Days(Parameters):
     since: date
     until: date
 
@@ -135,7 +129,7 @@ class InsightsQuestion(CampaignsQuestion):
 
     level: Literal["campaign", "account"]
     time_increment: Literal["1"]
-    time_range: Json[Days]
+    time_range: Json[_Days]
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------
@@ -162,7 +156,7 @@ def page(
     if call.fault is FaultKind.EMPTY_PAGE or empty < 0:
         after = _cursor(number, empty + 1)
         return Reply({"data": [], "paging": _paging(call, after, after, leads_on=True)}, headers=headers)
-    found = list(islice(rows, asked.limit + 1))
+    found = list(islice((row for row in rows if row[0] > number), asked.limit + 1))
     shown, has_more = found[: asked.limit], len(found) > asked.limit
     body: dict[str, Any] = {"data": [row for _, row in shown]}
     if shown:

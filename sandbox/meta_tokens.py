@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sandbox import meta_json as wire
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
@@ -116,16 +116,14 @@ class MetaTokens:
         grant = self.world.grant_of_access(PlatformName.META, text)
         if grant is not None:
             return grant
-        token = self.world.read_access(PlatformName.META, text)
-        known = self.world.grants.get(token.grant_id) if token else None
-        if token is None or known is None:
-            raise wire.refusal("Invalid OAuth access token - Cannot parse access token", 190)
-        if known.revoked:
-            message = f"Error validating access token: The user has not authorized application {CLIENT_ID}."
-            raise Refusal(wire.error(400, 190, message, NOT_AUTHORIZED))
-        ended = datetime.fromtimestamp(token.expires, UTC)
-        message = f"Error validating access token: Session has expired on {ended:%A, %d-%b-%y %H:%M:%S} UTC."
-        raise Refusal(wire.error(400, 190, message, EXPIRED))
+        match self.world.why_refused(PlatformName.META, text):
+            case "unknown":
+                raise wire.refusal("Invalid OAuth access token - Cannot parse access token", 190)
+            case "revoked":
+                message = f"Error validating access token: The user has not authorized application {CLIENT_ID}."
+                raise Refusal(wire.error(400, 190, message, NOT_AUTHORIZED))
+            case "expired":
+                raise Refusal(wire.error(400, 190, "Error validating access token: Session has expired.", EXPIRED))
 
     def caller(self, call: Call) -> Grant:
         """Return the grant of a call; check the proof if there is one."""

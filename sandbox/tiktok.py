@@ -3,19 +3,18 @@
 TikTok has no archive: an archived campaign of the world is a deleted one here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sandbox import tiktok_json as wire
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
 from sandbox.faults import Fault
-from sandbox.figures import WHOLE_CURRENCIES, ZERO, Figures
+from sandbox.figures import Figures
 from sandbox.http import Call, Entry, Reply
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Grant, World
-from sivera.values import CampaignStatus, PlatformName
+from sivera.values import PlatformName
 
 BASE = "/open_api/v1.3"
 CONSENT = Dialect(
@@ -30,8 +29,6 @@ CONSENT = Dialect(
 MAX_REPORT_DAYS = 30
 MAX_REPORT_ADS = 20_000
 CUT = {"X-Tt-Ads-Throttle": "Number of ad ids is equal or more than 20k, only return the top 20k id's results"}
-UNLISTED_EVERY, UNLISTED_SPEND = 5, Decimal("24.5")
-"""One account in five has a GMV Max campaign: it is in no list and no report, only in the advertiser's total."""
 
 
 class TikTokBackend:
@@ -108,9 +105,7 @@ class TikTokBackend:
         grant = self.world.grant_of_access(self.platform, text)
         if grant is not None:
             return grant
-        token = self.world.read_access(self.platform, text)
-        known = self.world.grants.get(token.grant_id) if token else None
-        if known is not None and known.expires and not known.revoked:
+        if self.world.why_refused(self.platform, text) == "expired":
             raise wire.refusal(wire.TOKEN_EXPIRED, "Access token has expired.")
         raise wire.refusal(wire.TOKEN_INVALID, "Access token is incorrect or has been revoked.")
 
@@ -162,51 +157,28 @@ class TikTokBackend:
         count = (asked.end_date - asked.start_date).days + 1
         if not 1 <= count <= MAX_REPORT_DAYS:
             raise ValueError(f"The max time span is {MAX_REPORT_DAYS} days when use stat_time_day.")
-        days = [asked.start_date + timedelta(days=offset) for offset in range(count)]
         takes = asked.takes()
         wanted = [campaign for campaign in account.campaigns.values() if takes(campaign)]
-        campaigns = _newest(account, wanted)
-        rows = self._totals(account, days) if is_total else self._days(account, campaigns, days)
+        campaigns, window = _newest(account, wanted), (asked.start_date, asked.end_date)
+        rows: list[tuple[Account | Campaign, date, Figures]]
+        if is_total:
+            rows = [(account, day, figures) for day, figures in self.world.totals(account, *window)]
+        else:
+            rows = [*self.world.days(account, campaigns, *window, zeros=True)]
 
-        def encode(row: tuple[dict[str, str], date, Figures]) -> dict[str, Any]:
+        def encode(row: tuple[Account | Campaign, date, Figures]) -> dict[str, Any]:
             of, day, figures = row
-            dimensions = {**of, "stat_time_day": f"{day} 00:00:00"}
+            dimensions = {asked.dimensions[0]: of.id, "stat_time_day": f"{day} 00:00:00"}
             return {"dimensions": dimensions, "metrics": wire.select(figures, wire.METRICS, asked.metrics)}
 
-        reply = wire.listing(call, asked, list(rows), encode, has_gap=True)
+        reply = wire.listing(call, asked, rows, encode, has_gap=True)
         return replace(reply, headers=CUT if len(campaigns) < len(wanted) else {})
-
-    def _days(
-        self, account: Account, campaigns: Sequence[Campaign], days: Sequence[date]
-    ) -> Iterator[tuple[dict[str, str], date, Figures]]:
-        """Yield the campaigns' days with figures, and for active campaigns also those without."""
-        today = account.today(self.world.clock.now())
-        for campaign in campaigns:
-            for day in days:
-                figures = self.world.figures(account, campaign, day)
-                is_zero_row = campaign.state is CampaignStatus.ACTIVE and campaign.start <= day <= today
-                if figures != ZERO or is_zero_row:
-                    yield {"campaign_id": campaign.id}, day, figures
-
-    def _totals(self, account: Account, days: Sequence[date]) -> Iterator[tuple[dict[str, str], date, Figures]]:
-        """Yield what the account spent a day, also in campaigns that no list and no other report has."""
-        for day in days:
-            if day <= account.today(self.world.clock.now()):
-                spend = self.world.account_spend(account, day) + unlisted_spend(account)
-                yield {"advertiser_id": account.id}, day, replace(ZERO, spend=spend)
 
 
 def _check(app: wire.App) -> None:
     """Refuse applications other than the sandbox's own."""
     if (app.app_id, app.secret) != (CLIENT_ID, CLIENT_SECRET):
         raise wire.refusal(wire.APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
-
-
-def unlisted_spend(account: Account) -> Decimal:
-    """Return what an account spends every day in campaigns that TikTok neither lists nor reports."""
-    if account.index % UNLISTED_EVERY != UNLISTED_EVERY - 1:
-        return Decimal(0)
-    return UNLISTED_SPEND * (1000 if account.currency in WHOLE_CURRENCIES else 1)
 
 
 def _newest(account: Account, campaigns: Sequence[Campaign]) -> list[Campaign]:

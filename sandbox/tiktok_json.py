@@ -158,9 +158,7 @@ class PageQuery(Parameters):
     page_size: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
-class CampaignFilter(Parameters):
-    """Which campaigns are listed; by default, deleted ones are hidden."""
-
+class _CampaignFilter(Parameters):
     secondary_status: Literal["CAMPAIGN_STATUS_ALL", "CAMPAIGN_STATUS_NOT_DELETE"] = "CAMPAIGN_STATUS_NOT_DELETE"
 
 
@@ -168,20 +166,16 @@ class CampaignsQuery(PageQuery):
     """The parameters of a listing of campaigns."""
 
     fields: Json[Annotated[tuple[str, ...], _names(CAMPAIGN_FIELDS)]] = tuple(CAMPAIGN_FIELDS)
-    filtering: Json[CampaignFilter] = CampaignFilter()
+    filtering: Json[_CampaignFilter] = _CampaignFilter()
 
 
-class ByStatus(Parameters):
-    """A filter of a report by status; its value is JSON inside JSON."""
-
+class _ByStatus(Parameters):
     field_name: Literal["campaign_status"]
     filter_type: Literal["IN"]
     filter_value: Json[tuple[Literal["STATUS_ALL", "STATUS_NOT_DELETE"], ...]]
 
 
-class ByCampaign(Parameters):
-    """A filter of a report by campaign."""
-
+class _ByCampaign(Parameters):
     field_name: Literal["campaign_ids"]
     filter_type: Literal["IN"]
     filter_value: Json[Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]]
@@ -197,13 +191,13 @@ class ReportQuery(PageQuery):
     metrics: Json[Annotated[tuple[str, ...], _names(METRICS)]]
     start_date: date
     end_date: date
-    filtering: Json[tuple[ByStatus | ByCampaign, ...]] = ()
+    filtering: Json[tuple[_ByStatus | _ByCampaign, ...]] = ()
 
     def takes(self) -> Callable[[Campaign], bool]:
         """Return whether a campaign is asked for; by default, deleted ones are not."""
         states, ids = LIVE, None
         for rule in self.filtering:
-            if isinstance(rule, ByCampaign):
+            if isinstance(rule, _ByCampaign):
                 ids = set(rule.filter_value)
             elif "STATUS_ALL" in rule.filter_value:
                 states = LIVE | DELETED

@@ -4,10 +4,11 @@ Everything derives from a seed: two worlds of one seed are equal, whatever is as
 changes the world through the methods of `World`; each platform's file only encodes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from sandbox.faults import Faults
@@ -104,9 +105,10 @@ class Campaign:
 class Account:
     """An ad account. `manager_id` is for Google, `region` and the enabled `products` for Amazon.
 
-    For TikTok, `ads` counts the ads of campaigns that have more than one, and `info_code` is the code with which
+    `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`. The rest is for
+    TikTok: `unlisted_spend` is what a GMV Max campaign spends a day, which only the advertiser's total has; one account
+    in five has one. `ads` counts the ads of campaigns that have more than one. `info_code` is the code with which
     `advertiser/info` refuses every call that names the account; with 0 it leaves the account out.
-    `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`.
     """
 
     platform: PlatformName
@@ -122,6 +124,7 @@ class Account:
     region: str | None = None
     closed: bool = False
     products: tuple[str, ...] = ()
+    unlisted_spend: Decimal = Decimal(0)
     ads: dict[str, int] = field(default_factory=dict)
     info_code: int | None = None
     _campaigns: dict[str, Campaign] | None = field(default=None, repr=False)
@@ -308,10 +311,29 @@ class World:
             return ZERO
         return make_figures(self.seed, campaign.id, campaign.habits, day, account.currency)
 
+    def days(
+        self, account: Account, campaigns: Iterable[Campaign], since: date, until: date, *, zeros: bool = False
+    ) -> Iterator[tuple[Campaign, date, Figures]]:
+        """Yield the days of campaigns that have figures; with `zeros`, all days on which a campaign could run."""
+        today = account.today(self.clock.now())
+        for campaign in campaigns:
+            for day in days_from(since, until):
+                figures = self.figures(account, campaign, day)
+                could_run = campaign.state is CampaignStatus.ACTIVE and campaign.start <= day <= today
+                if figures != ZERO or (zeros and could_run):
+                    yield campaign, day, figures
+
+    def totals(self, account: Account, since: date, until: date) -> Iterator[tuple[date, Figures]]:
+        """Yield the days on which an account spent something."""
+        for day in days_from(since, until):
+            if spend := self.account_spend(account, day):
+                yield day, replace(ZERO, spend=spend)
+
     def account_spend(self, account: Account, day: date) -> Decimal:
         """Return what an account spent on a day, in its campaigns and elsewhere."""
-        of_campaigns = (self.figures(account, campaign, day).spend for campaign in account.campaigns.values())
-        return sum(of_campaigns, self._spent_elsewhere.get((account.id, day), Decimal(0)))
+        of_campaigns = sum((self.figures(account, each, day).spend for each in account.campaigns.values()), Decimal(0))
+        unlisted = account.unlisted_spend if day <= account.today(self.clock.now()) else 0
+        return of_campaigns + unlisted + self._spent_elsewhere.get((account.id, day), 0)
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
@@ -333,6 +355,12 @@ class World:
     def read_access(self, platform: PlatformName, text: str) -> Token | None:
         """Return what an access token says, valid or not; None if this sandbox did not sign it."""
         return read(text, TOKEN_PREFIX[platform][TokenKind.ACCESS], self._secret)
+
+    def why_refused(self, platform: PlatformName, text: str) -> Literal["unknown", "revoked", "expired"]:
+        """Return why an access token is not valid."""
+        token = self.read_access(platform, text)
+        grant = self.grants.get(token.grant_id) if token else None
+        return "unknown" if grant is None else "revoked" if grant.revoked else "expired"
 
     def grant_of_access(self, platform: PlatformName, text: str) -> Grant | None:
         """Return the grant of an access token, or None if the token is not valid now."""
@@ -375,7 +403,7 @@ class World:
         index = len(self.accounts[grant.platform])
         rng = make_rng(self.seed, grant.platform, index)
         timezone, currency = rng.choice([one for one in LOCALES if currency in ("", one[1])])
-        products = PRODUCTS[grant.platform]
+        has_unlisted = grant.platform is PlatformName.TIKTOK and index % 5 == 4
         return Account(
             platform=grant.platform,
             id=_ACCOUNT_ID[grant.platform](index),
@@ -388,7 +416,8 @@ class World:
             campaign_count=campaigns,
             manager_id=grant.manager_id,
             region=REGION_OF_CURRENCY[currency] if grant.platform is PlatformName.AMAZON else None,
-            products=products,
+            products=PRODUCTS[grant.platform],
+            unlisted_spend=Decimal("24.5") * unit_of(currency) if has_unlisted else Decimal(0),
         )
 
 
@@ -422,6 +451,16 @@ _STATES = (
 )
 
 
+def unit_of(currency: str) -> Decimal:
+    """Return what about a dollar is in a currency."""
+    return Decimal(1000) if currency in WHOLE_CURRENCIES else Decimal(1)
+
+
+def days_from(since: date, until: date) -> list[date]:
+    """Return the days of a window."""
+    return [since + timedelta(days=n) for n in range((until - since).days + 1)]
+
+
 def _make_campaign(account: Account, index: int) -> Campaign:
     platform = account.platform
     number = _CAMPAIGN_ID_BASE[platform] + account.index * 10_000 + index
@@ -432,7 +471,6 @@ def _make_campaign(account: Account, index: int) -> Campaign:
     if platform in (PlatformName.GOOGLE, PlatformName.TIKTOK) and state is CampaignStatus.ARCHIVED:
         state = CampaignStatus.REMOVED  # these two have no archive
     kind = _BUDGET_KINDS[platform][index % len(_BUDGET_KINDS[platform])]
-    unit = Decimal(1000) if account.currency in WHOLE_CURRENCIES else Decimal(1)
     created = EPOCH + timedelta(minutes=rng.randrange(60 * 24 * 100))
     # Campaigns that share a budget must agree on it, and have to share it.
     daily, sharing = (50, 4) if kind is BudgetKind.SHARED else (rng.randrange(5, 200), 1)
@@ -443,7 +481,7 @@ def _make_campaign(account: Account, index: int) -> Campaign:
         state=state,
         product=account.products[index % len(account.products)],
         budget_kind=kind,
-        budget=daily * days * unit,
+        budget=daily * days * unit_of(account.currency),
         budget_id=str(70_000_000_000 + account.index * 10_000 + (9_999 if sharing > 1 else index)),
         created=created,
         updated=created,
