@@ -21,7 +21,7 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     """
     client = reader.client
     assert isinstance(client, PreparesReports)  # noqa: S101 - only such a platform comes here
-    known = reader.requests(part.product)
+    known = [one for one in reader.requests if one.ad_product == part.product]
     collected, known, trouble = _collect(reader, client, part, known)
     window = reports.with_given_up(reader.window(state), known)
     windows = client.report_windows(part.product, window, reader.today)
@@ -40,7 +40,7 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
         if asked is not None:
             part_queries.add_request(session, reader.due.id, asked)
         # Only a report of all days that may still change makes it full.
-        state = rules.succeeded(reader.state(part), reader.as_of, full=False, left_out=left_out)
+        state = rules.succeeded(reader.states[part], reader.as_of, full=False, left_out=left_out)
         # Until the first report has arrived, its age is counted from the request.
         state = state.model_copy(update={"figures_as_of": state.figures_as_of or reader.as_of})
         reader.write(session, part, state)
@@ -118,8 +118,8 @@ def _store_report(
         reading = reading.model_copy(update={"window": window, "rows": rows})
     now = reader.as_of
     with Session(reader.engine) as session, session.begin():
-        replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(reader.state(part), reading.window, reader.today, replace=until is None)
+        replaced = queries.replace_window(session, reader.due.id, part.product, reading, now)
+        after = rules.covering(reader.states[part], reading.window, reader.today, replace=until is None)
         if until is None:
             as_of = rules.report_as_of(request.window, request.requested_at, reader.zone)
             newest = max(as_of, min(after.figures_as_of or as_of, now))
