@@ -184,6 +184,7 @@ def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
     parts = {part: state for part, state in parts.items() if state.not_enabled_since is None}
     main = [state for part, state in parts.items() if part.kind is not PartKind.TOTALS]
     reasons = {str(part): reason for part, state in parts.items() if (reason := state.error or state.full_error)}
+    tried = sum(state.last_attempt_at is not None for state in parts.values())
     return {
         "synced_as_of": _furthest_behind(s.as_of for part, s in parts.items() if part.kind is PartKind.METRICS),
         "last_synced_at": _furthest_behind(state.last_ok_at for state in main),
@@ -191,7 +192,7 @@ def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
         "last_attempt_at": max((state.last_attempt_at for state in main if state.last_attempt_at), default=None),
         "consecutive_failures": max((state.failures for state in parts.values()), default=0),
         "next_attempt_at": _furthest_behind(state.next_attempt_at for state in main),
-        "last_error": describe(reasons, of=len(parts)) or None,
+        "last_error": describe(reasons, of=tried) or None,
     }
 
 
