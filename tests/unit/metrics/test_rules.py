@@ -105,9 +105,3 @@ def test_the_charts_are_drawn_also_if_there_is_nothing_to_show() -> None:
     assert "meta" in to_svg(draw_ages(ages))
     assert "failed" in to_svg(durations([(NOW, samples_of(run("failed", 0))[0])]))
     assert to_svg(draw_ages([])).startswith("<svg")
-
-
-def test_names_are_as_prometheus_wants_them() -> None:
-    for metric in of.EXPORTED:
-        assert metric.name.startswith("sivera_")
-        assert metric.help.endswith(".")
