@@ -126,7 +126,8 @@ def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple
 def delete_old(session: Session, before: datetime) -> int:
     """Delete the samples before a time; return how many."""
     gone = text("WITH gone AS (DELETE FROM metric_samples WHERE at < :before RETURNING 1) SELECT count(*) FROM gone")
-    return session.scalars(gone, {"before": before}).one()
+    deleted: int = session.scalars(gone, {"before": before}).one()
+    return deleted
 
 
 def add_calls(session: Session, run_id: UUID, calls: Mapping[PlatformName, Calls]) -> None:
