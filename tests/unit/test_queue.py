@@ -56,19 +56,14 @@ def test_a_platform_has_no_more_than_its_share_out_while_others_wait() -> None:
     assert [a.id for a in queue.take(10)] == [102, 2, 3, 4, 5], "the last platform that waits may have all"
 
 
-def test_an_account_that_is_put_back_comes_first() -> None:
-    queue = WorkQueue(accounts(PlatformName.GOOGLE, 3), Breaker(), share=10)
-    first, *_ = queue.take(1)
-    queue.put_back(first)
-    assert [a.id for a in queue.take(3)] == [0, 1, 2]
-
-
-def test_an_account_that_is_put_back_for_a_while_holds_nobody_up() -> None:
+def test_an_account_that_is_put_back_holds_nobody_up_and_then_comes_first() -> None:
     clock = HandClock()
-    queue = WorkQueue(accounts(PlatformName.GOOGLE, 2), Breaker(clock), share=10, monotonic=clock)
-    first, *_ = queue.take(1)
+    queue = WorkQueue(accounts(PlatformName.GOOGLE, 4), Breaker(clock), share=10, monotonic=clock)
+    first, second = queue.take(2)
     queue.put_back(first, 5)
-    assert ([a.id for a in queue.take(3)], queue.seconds_to_wait(), len(queue)) == ([1], 5, 1)
+    queue.put_back(second)
+    assert ([a.id for a in queue.take(2)], len(queue)) == ([1, 2], 2)
+    assert ([a.id for a in queue.take(2)], queue.seconds_to_wait()) == ([3], 5)
     clock.seconds += 5
     assert (queue.seconds_to_wait(), [a.id for a in queue.take(3)]) == (0, [0])
 
