@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from sivera import values
 from sivera.models import ReportRequest, SyncPart
 from sivera.sync.parts import Part, PartKind, PartState
-from sivera.sync.reports import KnownRequest, is_given_up
+from sivera.sync.reports import KnownRequest
 from sivera.sync.rules import NO_TROUBLE, account_state
 
 STATE = tuple(PartState.model_fields)
@@ -136,30 +136,13 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
     session.execute(_ADD_REQUEST, {"account": account_id, **asked})
 
 
-_END_REQUEST = text("""
+_WRITE_REQUEST = text("""
     WITH forgotten AS (DELETE FROM report_requests WHERE account_id = :account AND ended_at < :forgotten)
-    UPDATE report_requests SET ended_at = :now, collected = :collected
-    WHERE account_id = :account AND report_id = :report""")
+    UPDATE report_requests SET failed_collections = :failed_collections, ended_at = :ended_at, collected = :collected
+    WHERE account_id = :account AND report_id = :report_id""")
 
 
-def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:
-    """Record that a request ended: it was collected, or given up. Forget those that ended long ago."""
-    row = {"account": account_id, "report": report_id, "now": now, "collected": collected}
-    session.execute(_END_REQUEST, row | {"forgotten": now - REQUESTS_KEPT})
-
-
-def leave_request(
-    session: Session, account_id: int, request: KnownRequest, now: datetime, *, failed: bool, over: bool
-) -> KnownRequest:
-    """Record that a report was not collected, and whether that was a failure; end it if it is over or given up.
-
-    Return the request as it is now.
-    """
-    request = request.model_copy(update={"failed_collections": request.failed_collections + failed})
-    if over or is_given_up(request, now):
-        end_request(session, account_id, request.report_id, now, collected=False)
-        return request.model_copy(update={"ended_at": now})
-    if failed:
-        mine = (ReportRequest.account_id == account_id, ReportRequest.report_id == request.report_id)
-        session.execute(update(ReportRequest).where(*mine).values(failed_collections=request.failed_collections))
-    return request
+def write_request(session: Session, account_id: int, request: KnownRequest, now: datetime) -> None:
+    """Write how a request stands. Forget those that ended long ago."""
+    row = request.model_dump(include={"report_id", "failed_collections", "ended_at", "collected"})
+    session.execute(_WRITE_REQUEST, row | {"account": account_id, "forgotten": now - REQUESTS_KEPT})

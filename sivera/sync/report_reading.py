@@ -86,7 +86,7 @@ def _collect(
     trouble: PlatformError | None = None
     until: date | None = None
     for request in reversed([one for one in requests if one.ended_at is None]):
-        is_over, is_failure = until is not None and request.window.since > until, False
+        is_over, is_failure, reading = until is not None and request.window.since > until, False, None
         if not is_over:
             try:
                 reading = client.collect_report(reader.tokens, reader.account, request)
@@ -96,22 +96,23 @@ def _collect(
                 raise
             except PlatformError as error:
                 trouble, is_failure = error, not isinstance(error, Throttled)
-            else:
-                if reading is not None:
-                    collected.append((_store_report(reader, part, request, reading, until), reading))
-                    known.append(request.model_copy(update={"ended_at": reader.as_of, "collected": True}))
-                    until = request.window.since - timedelta(days=1)
-                    continue
-        how = {"failed": is_failure, "over": is_over}
-        with Session(reader.engine) as session, session.begin():
-            known.append(part_queries.leave_request(session, reader.due.id, request, reader.as_of, **how))
+        if reading is not None:
+            now = request.model_copy(update={"ended_at": reader.as_of, "collected": True})
+            collected.append((_store_report(reader, part, now, reading, until), reading))
+            until = request.window.since - timedelta(days=1)
+        else:
+            now = reports.left(request, reader.as_of, failed=is_failure, over=is_over)
+            if now != request:
+                with Session(reader.engine) as session, session.begin():
+                    part_queries.write_request(session, reader.due.id, now, reader.as_of)
+        known.append(now)
     return collected, known, trouble
 
 
 def _store_report(
     reader: Reader, part: Part, request: reports.KnownRequest, reading: values.MetricsReading, until: date | None
 ) -> queries.Replaced:
-    """Store what a report holds of the days up to `until`, and end its request."""
+    """Store what a report holds of the days up to `until`, and its request, which has ended."""
     if until is not None:
         window = reading.window.model_copy(update={"until": min(until, reading.window.until)})
         rows = tuple(row for row in reading.rows if row.day <= window.until)
@@ -127,5 +128,5 @@ def _store_report(
         if (request.window.until - request.window.since).days + 1 >= rules.RESTATEMENT_DAYS[reader.due.platform]:
             after = after.model_copy(update={"last_full_at": now, "full_failures": 0, "full_error": None})
         reader.write(session, part, after)
-        part_queries.end_request(session, reader.due.id, request.report_id, now, collected=True)
+        part_queries.write_request(session, reader.due.id, request, now)
     return replaced
