@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sivera.accounts.queries import ACTIVE, rests
 from sivera.alerts.conditions import BrokenGrant, EndingGrant, Kind, StaleAccount
 from sivera.alerts.options import Channel
-from sivera.clock import past
+from sivera.clock import past, past_or
 from sivera.grants.rules import WAITING
 from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
@@ -63,7 +63,8 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
     """Return the accounts that were not synced for so long, or only without their reports, or not in full for days."""
     # now() is when the transaction began, and it may have waited for another check: accounts were synced since.
     now = func.statement_timestamp()
-    synced_at, reports_as_of = past(AdAccount.last_synced_at, now), past(AdAccount.reports_as_of, now)
+    synced_at = past(AdAccount.last_synced_at, now)
+    reports_as_of = past_or(AdAccount.reports_as_of, now, AdAccount.created_at)
     reported = reports_as_of + REPORTS_LAG
     synced = func.coalesce(synced_at, AdAccount.created_at)
     # A grant that was broken for a day and is connected again: its accounts have their time from then on.

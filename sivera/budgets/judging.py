@@ -57,7 +57,7 @@ class Watched:
     """An account that is checked.
 
     `today` is the day there, `partial` the first day with incomplete figures, and `known_from` the first of which all
-    figures were read; None if there is none.
+    figures were read; None if there is none. `as_of` is how new its figures are.
     """
 
     account: AdAccount
@@ -65,16 +65,21 @@ class Watched:
     today: date
     partial: date
     known_from: date | None
+    as_of: datetime | None
     is_stale: bool
 
     @classmethod
     def at(cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int) -> "Watched":
         """Return an account as it is at a time; KeyError or ValueError if its time zone is unknown."""
-        today, as_of = today_in(account.timezone, now), account.metrics_as_of
+        # If a time is ahead of the clock, it is only known that it lies after the account was connected.
+        synced, reports = (
+            account.created_at if at and at > now else at for at in (account.synced_as_of, account.reports_as_of)
+        )
+        as_of = min((at for at in (synced, reports) if at), default=None)
+        today = today_in(account.timezone, now)
         partial = min(today, today_in(account.timezone, as_of)) if as_of else today
-        synced = account.synced_as_of or account.created_at
-        is_stale = rules.is_stale(synced, account.reports_as_of, now, stale_hours)
-        return cls(account, team, today, partial, known_from, is_stale)
+        is_stale = rules.is_stale(synced or account.created_at, reports, now, stale_hours)
+        return cls(account, team, today, partial, known_from, as_of, is_stale)
 
     @property
     def platform(self) -> PlatformName:
@@ -144,7 +149,7 @@ def _readings(watched: Watched, row: Row[Any]) -> Iterator[Reading]:
         name=f"shared by {row.campaigns} campaigns" if row.budget_kind == BudgetKind.SHARED else row.name,
         budget=row.budget_kind,
         currency=row.currency,
-        as_of=account.metrics_as_of,
+        as_of=watched.as_of,
     )
     subject = f"account-{account.id}.{row.budget}"
     if row.budget_kind == BudgetKind.LIFETIME:
@@ -281,7 +286,7 @@ class _Scope:
             is_complete=not self.stale,
             at_least=bool(self.stale or lacking),
             note=". ".join(notes),
-            as_of=min((one.account.metrics_as_of for one in self.fresh if one.account.metrics_as_of), default=None),
+            as_of=min((one.as_of for one in self.fresh if one.as_of), default=None),
             # No platform keeps to it, so nothing bounds it.
             projection=project(
                 spent,

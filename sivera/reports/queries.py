@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE, IS_UNATTRIBUTED, coverage
+from sivera.clock import past_or
 from sivera.models import AccountDailyTotal as Total
 from sivera.models import AdAccount, Campaign, PlatformCredential, Report, Team
 from sivera.models import CampaignDailyMetric as Metric
@@ -108,14 +109,25 @@ def day_digests(session: Session, team_id: int, since: date, until: date) -> dic
     return digests
 
 
-def accounts_of_team(session: Session, team_id: int) -> list[AccountFacts]:
-    """Return the accounts of a team, closed ones too."""
+def accounts_of_team(session: Session, team_id: int, now: datetime) -> list[AccountFacts]:
+    """Return the accounts of a team, closed ones too.
+
+    If a time is ahead of the clock, it is only known that it lies after the account was connected.
+    """
     account, grant, covered = AdAccount, PlatformCredential, coverage()
     described = (account.id, account.platform, account.name, account.timezone)
-    read = (account.synced_as_of, account.reports_as_of, account.created_at)
+    times = (past_or(at, now, account.created_at) for at in (account.synced_as_of, account.reports_as_of))
     days = (covered.c.since, covered.c.until, func.coalesce(covered.c.lacks_product, False))
     rows = session.execute(
-        select(*described, grant.status == "active", *read, account.status == ACTIVE, account.currency, *days)
+        select(
+            *described,
+            grant.status == "active",
+            *times,
+            account.created_at,
+            account.status == ACTIVE,
+            account.currency,
+            *days,
+        )
         .join(grant, grant.id == account.credential_id)
         .outerjoin(covered, covered.c.account_id == account.id)
         .where(account.team_id == team_id)

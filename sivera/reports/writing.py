@@ -58,7 +58,7 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
             failures.append(TeamFailure(team=team.name, reason=reason))
         elif team.first_day:
             latest = rules.latest_due_day(now, zone)
-            restates = options.check_restated or (team.restated_through or date.min) < latest
+            restates = options.check_restated or team.restated_through != latest
             days = rules.days_to_write(latest, team.first_day, team.reported, options.make_up_days)
             if days or restates:
                 due.append(
@@ -106,11 +106,11 @@ def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
     """Yield the days with reports that do not agree with the figures any more."""
     since = team.latest - rules.COMPARED
     with Session(deps.engine) as session:
-        accounts = queries.accounts_of_team(session, team.id)
+        now = deps.now(session)
+        accounts = queries.accounts_of_team(session, team.id, now)
         written = queries.written_digests(session, team.id, since, team.latest)
         digests = queries.day_digests(session, team.id, rules.compared_since(since), team.latest)
         unreported = queries.unreported_campaigns(session, team.id)
-        now = deps.now(session)
     for day, digest in written.items():
         missing = rules.missing_accounts(accounts, day, now)
         if digest != rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)):
@@ -175,7 +175,7 @@ def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Rep
         Session(connection) as session,
     ):
         now = deps.now(session)
-        accounts = queries.accounts_of_team(session, team.id)
+        accounts = queries.accounts_of_team(session, team.id, now)
         digests = queries.day_digests(session, team.id, rules.compared_since(day), day)
         unreported = queries.unreported_campaigns(session, team.id)
         lines = queries.campaign_lines(session, team.id, day)

@@ -124,6 +124,11 @@ def test_an_account_whose_reports_do_not_come_is_an_alert_though_it_is_synced(st
     execute(stage, "UPDATE sync_parts SET figures_as_of = now() - interval '30 hours'")
     execute(stage, "UPDATE ad_accounts SET last_synced_at = now() - interval '4 hours'")
     assert check(stage).opened[0].endswith("was not synced"), "its sync itself stopped"
+    execute(stage, "UPDATE ad_accounts SET last_synced_at = now()")
+    execute(stage, "UPDATE sync_parts SET figures_as_of = now() + interval '9 days'")
+    check(stage)
+    (alert,) = stage.rows("SELECT title FROM alerts WHERE closed_at IS NULL")
+    assert alert.title.endswith("gets no reports of its metrics"), "a time ahead of the clock is ignored"
 
 
 def test_stale_accounts_open_one_alert_each_and_many_of_a_platform_one_in_all(stage: Stage, world: World) -> None:

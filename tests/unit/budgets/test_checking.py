@@ -256,6 +256,19 @@ def test_by_old_figures_nothing_opens_and_nothing_closes(ledger: Ledger) -> None
     assert ledger.news()[1:] == [(OPENED, subject, 110)]
 
 
+@pytest.mark.parametrize(
+    "ahead", ["UPDATE ad_accounts SET synced_as_of = :at", "UPDATE sync_parts SET figures_as_of = :at"]
+)
+def test_by_figures_of_a_time_ahead_of_the_clock_nothing_is_judged(ledger: Ledger, ahead: str) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    ledger.reported(account, NOW, "SPONSORED_PRODUCTS")
+    ledger.spend(account, ledger.campaign(account, "100"), "2500", FIRST)
+    ledger.budget("1000")
+    ledger.execute(ahead, at=NOW + 2 * DAY)
+    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.open() == {}
+
+
 def test_figures_are_old_if_reports_do_not_come_though_the_account_is_synced(ledger: Ledger) -> None:
     account = ledger.account(PlatformName.AMAZON)
     campaign = ledger.campaign(account, "100")

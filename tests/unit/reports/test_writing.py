@@ -127,6 +127,23 @@ def test_an_incomplete_account_is_named_and_the_report_is_written_again_when_it_
     assert [row.missing for row in books.rows("SELECT missing FROM reports")] == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("ahead", "why"),
+    [
+        ("UPDATE ad_accounts SET synced_as_of = :at", "not read since the day ended"),
+        ("UPDATE sync_parts SET ad_product = 'SPONSORED_PRODUCTS', figures_as_of = :at", "still preparing the figures"),
+    ],
+)
+def test_figures_of_a_time_ahead_of_the_clock_are_incomplete(books: Books, ahead: str, why: str) -> None:
+    books.ran(books.account(books.team(), PlatformName.AMAZON), spend=1)
+    books.execute(ahead, at=NEXT_MORNING + 2 * ONE_DAY)
+    books.run(**TODAY)
+    assert why in words(books.page())
+    books.execute("UPDATE teams SET reports_restated_through = :day", day=DAY + 9 * ONE_DAY)
+    books.ran(1, spend=2)
+    assert books.written(**TODAY) == ([], [23]), "nor does a day ahead keep reports from being revised"
+
+
 # What is not known is not zero
 
 
@@ -335,7 +352,7 @@ def test_missed_days_are_made_up_in_order_and_never_twice(books: Books) -> None:
 
 def test_a_team_that_changes_its_time_zone_gets_no_day_twice_and_misses_none(books: Books) -> None:
     account = books.account(
-        books.team(timezone="Asia/Seoul"), timezone="Asia/Seoul", synced=NEXT_MORNING + 30 * ONE_DAY
+        books.team(timezone="Asia/Seoul"), timezone="Asia/Seoul", synced=datetime(2026, 11, 23, 15, tzinfo=UTC)
     )
     for ahead in range(4):
         books.ran(account, DAY + ahead * ONE_DAY, 10)
