@@ -38,8 +38,8 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.JOB_MISSED: _DOCTOR,
     Kind.ALERTS_SILENT: _DOCTOR,
     Kind.REAUTHORIZATION_REQUIRED: "A user of the team must log in again: `sivera credentials list` says how.",
-    Kind.ACCESS_ENDS: "A user of the team must allow it anew before then: see `sivera credentials connect --help`.",
-    Kind.STALE_DATA: "`sivera accounts list` says for each part of an account why, and who can mend it.",
+    Kind.ACCESS_ENDS: "A user of the team must allow it again before then: see `sivera credentials connect --help`.",
+    Kind.STALE_DATA: "`sivera accounts list` says what to do about each part of an account.",
     Kind.BUDGET: "Raise the budget, or lower what is spent at the platform.",
 }
 """What a person does about it. Each message ends with it; only of an account the reason may have named its own."""

@@ -83,17 +83,19 @@ def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int,
     link = links.page("artifacts/key/sync-campaigns-failures")
     found = []
     for one in accounts:
-        what, why = "was not synced", "No run has got to it"
+        what, why, remedy = "was not synced", "No run has got to it", REMEDIES[Kind.STALE_DATA]
         if one.lacks_full:
             what, why = "had no good full sync for two days", "Its hourly syncs work, and its full ones fail"
         elif one.lacks_reports:
             what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
+        elif not one.error:
+            remedy = REMEDIES[Kind.JOB_MISSED]
         said = sentence(one.error or why)
         condition = Condition(
             kind=Kind.STALE_DATA,
             subject=f"account-{one.id}",
             title=f"{one.platform} account {one.id} ({short(one.name)}) of team {short(one.team)} {what}",
-            message=said if names_remedy(said) else f"{said} {REMEDIES[Kind.STALE_DATA]}",
+            message=said if names_remedy(said) else f"{said} {remedy}",
             since=one.since,
             link=link,
         )

@@ -31,7 +31,7 @@ from sivera.values import BudgetKind, PlatformName
 logger = logging.getLogger("sivera.budgets")
 
 HISTORY = timedelta(days=HISTORY_DAYS)
-NOT_REPORTED = "its platform reports no figures of it, so that nobody can tell what is spent"
+NOT_REPORTED = "its platform reports no figures of it: look at the platform what is spent"
 NOTHING = Decimal(0)
 
 
@@ -111,7 +111,10 @@ def judge_accounts(session: Session, now: datetime, options: BudgetOptions, ids:
         if not row.known_days:
             judged.unreported[f"account-{row.account_id}.{row.budget}"] = f"{row.name}: {NOT_REPORTED}"
         elif row.is_mixed:
-            reason = f"its figures are in other currencies than its budget ({row.currency}), and are never added"
+            reason = (
+                f"its figures are in other currencies than its budget ({row.currency}), and are never added: look at "
+                "the platform what is spent, until a period has one currency again"
+            )
             judged.failures[f"account-{row.account_id}.{row.budget}"] = reason
         else:
             judged.readings += _readings(watched[row.account_id], row)

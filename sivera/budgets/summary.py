@@ -5,6 +5,7 @@ from typing import Self
 
 from sivera.budgets.pacing import Span
 from sivera.budgets.rules import Reading
+from sivera.reasons import reason_for
 from sivera.values import Value
 
 TEAMS = "team-budgets"
@@ -63,11 +64,12 @@ class CheckSummary(Value):
     def of(cls, results: Mapping[str, object]) -> Self:
         """Return the summary of what the check of each part returned or raised."""
         parts = {part: result for part, result in results.items() if isinstance(result, Checked)}
-        failed = {
-            part: f"{part} was not checked ({type(result).__name__}): the task run says why"
+        errors = {
+            part: result if isinstance(result, Exception) else TypeError(f"the check ended as {result!r}")
             for part, result in results.items()
             if part not in parts
         }
+        failed = {part: f"{part} was not checked: {reason_for(error).rstrip('.')}" for part, error in errors.items()}
         return cls(parts=parts, failed=failed)
 
     @property

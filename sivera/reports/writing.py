@@ -54,7 +54,7 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
     for team in queries.teams_with_reported_days(session, options.teams, since):
         zone = find_zone(team.timezone)
         if zone is None:
-            reason = f"nobody knows its time zone '{team.timezone}': sivera teams set NAME --timezone ZONE"
+            reason = f"nobody knows its time zone '{team.timezone}': set another with `sivera teams set --timezone`"
             failures.append(TeamFailure(team=team.name, reason=reason))
         elif team.first_day:
             latest = rules.latest_due_day(now, zone)
@@ -163,7 +163,7 @@ def delete_files(files: "AbstractFileSystem", team_id: int) -> None:
     except Exception as error:  # noqa: BLE001 - as above
         raise NotKeptError(
             f"the reports in {folder} could not be deleted ({type(error).__name__}): see that the place in the block "
-            "storage/reports works, and try again"
+            "storage/reports is there and that files can be deleted from it"
         ) from None
 
 

@@ -16,8 +16,9 @@ from sivera.alerts.data_rules import ending_conditions, grant_conditions, stale_
 from sivera.alerts.job_rules import OWN_JOB, job_conditions
 from sivera.budgets.pacing import Period, Span
 from sivera.budgets.rules import Reading
+from sivera.budgets.summary import CheckSummary
 from sivera.budgets.wording import budget_condition
-from sivera.errors import PlatformError, ReconnectRequired, SiveraError, Throttled, Unavailable
+from sivera.errors import ConfigurationError, PlatformError, ReconnectRequired, SiveraError, Throttled, Unavailable
 from sivera.grants.rules import ROTATION_LOST_REASON, STRUCK_OUT_REASON
 from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence
 from sivera.links import Links
@@ -28,7 +29,7 @@ from sivera.values import PlatformName
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 USELESS = re.compile(
-    r"try (it )?again|run it again|(see|says) why it|open the run|see (the run|its log)|look into", re.IGNORECASE
+    r"try (it )?again|run it again|(see|says) (.* )?why|open the run|see (the run|its log)|look into", re.IGNORECASE
 )
 ACTS = re.compile(r"[Cc]onnect|[Ll]og in")
 """What tells somebody to give access again."""
@@ -116,7 +117,9 @@ def test_each_finding_of_the_doctor_has_a_remedy() -> None:
 
 def test_each_error_of_a_setting_names_its_remedy() -> None:
     errors = [
-        (at, args[0]) for at, name, args in calls("sivera", "blocks", "tasks", "ops") if name == "ConfigurationError"
+        (at, args[0])
+        for at, name, args in calls("sivera", "blocks", "tasks", "ops")
+        if name in ("ConfigurationError", "NotKeptError")
     ]
     assert errors
     # "what is wrong: the remedy"; where the sentence is made elsewhere, it is not seen here.
@@ -126,6 +129,11 @@ def test_each_error_of_a_setting_names_its_remedy() -> None:
         if said.startswith(("f'", "'", 'f"', '"')) and "join(" not in said and not re.search(r"[:.;] |explain\(", said)
     ]
     assert not [one for one in lacking if "{hint}" not in one[1]]
+
+
+def test_a_part_of_the_budgets_that_was_not_checked_names_the_remedy() -> None:
+    summary = CheckSummary.of({"google": ConfigurationError("the block x is missing: run `sivera setup`")})
+    assert summary.sentence.endswith("google was not checked: the block x is missing: run `sivera setup`")
 
 
 def test_reasons_name_one_remedy() -> None:

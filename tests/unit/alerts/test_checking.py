@@ -169,7 +169,7 @@ def test_an_account_without_a_good_full_sync_for_two_days_is_stale_though_hourly
     summary = check(stage)
     assert summary.opened[0].endswith("had no good full sync for two days")
     message = summary.events[0].payload["message"]
-    assert message.startswith("Campaigns: google: refused. 'sivera accounts list' says for each part")
+    assert message.startswith("Campaigns: google: refused. 'sivera accounts list' says what to do about each part")
     execute(stage, "UPDATE ad_accounts SET last_full_sync_at = now()")
     assert check(stage).closed == summary.opened
 

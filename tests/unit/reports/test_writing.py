@@ -376,7 +376,7 @@ def test_an_unknown_time_zone_fails_its_team_alone_and_a_quiet_day_has_a_report(
     plan = books.plan(**TODAY)
     assert [team.name for team in plan.due] == ["Quiet"], "a team without figures has no report"
     assert [(one.team, one.reason) for one in plan.failures] == [
-        ("Lost", "nobody knows its time zone 'Nowhere/City': sivera teams set NAME --timezone ZONE")
+        ("Lost", "nobody knows its time zone 'Nowhere/City': set another with `sivera teams set --timezone`")
     ]
     books.run(**TODAY)
     assert TEXTS["nothing"][0] in books.page(team=quiet)
