@@ -19,7 +19,7 @@ from sivera.clock import find_zone, read_clock
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.files import whole_file
 from sivera.reports import coverage, queries, rules
-from sivera.reports.figures import Line, Report, Section, to_line, to_section
+from sivera.reports.figures import Line, Report, Section, to_section
 from sivera.reports.options import ReportOptions
 from sivera.reports.page import render
 from sivera.reports.rules import AccountFacts, MissingAccount, Unreported
@@ -178,9 +178,7 @@ def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Rep
         accounts = queries.accounts_of_team(session, team.id, now)
         digests = queries.day_digests(session, team.id, rules.compared_since(day), day)
         unreported = queries.unreported_campaigns(session, team.id)
-        lines = queries.campaign_lines(session, team.id, day)
-        for currency, more in queries.unattributed_lines(session, team.id, day).items():
-            lines[currency] += more
+        lines = queries.read_lines(session, team.id, day)
         points = queries.daily_sums(session, team.id, day)
     missing = rules.missing_accounts(accounts, day, now)
     report = Report(
@@ -206,20 +204,19 @@ def _sections(
 ) -> tuple[Section, ...]:
     """Add up the lines of each currency, and say how much of the figures is known."""
     states, gaps = coverage.states_of(accounts, day, missing), coverage.gaps(accounts, day, missing)
-    currencies = sorted(lines.keys() | {one.currency for one in unreported})
     sections = []
-    for currency in currencies:
+    for currency in sorted(lines.keys() | {one.currency for one in unreported}):
         found = lines.get(currency, [])
         with_figures = {(line.account_id, line.campaign_id) for line in found}
         found += [
-            to_line(one, is_reported=False)
+            Line(one.platform, one.account_id, one.account, one.campaign_id, one.campaign, is_reported=False)
             for one in unreported
             if one.currency == currency and (one.account_id, one.campaign_id) not in with_figures
         ]
         known = [line.marked(states[line.account_id]) for line in found if line.account_id is not None]
         has_lines = {line.account_id for line in known}
         quiet = [
-            to_line((one.platform, one.id, one.name)).marked(states[one.id])
+            Line(one.platform, one.id, one.name).marked(states[one.id])
             for one in accounts
             if one.is_active and one.currency == currency and one.id not in has_lines and coverage.lacks(states[one.id])
         ]

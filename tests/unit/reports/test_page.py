@@ -15,7 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from sivera.reports.figures import MOVERS, Figures, Line, Point, Report, to_section
 from sivera.reports.page import MOST_LINES, MOST_MISSING, render
-from sivera.reports.rules import MissingAccount, Why
+from sivera.reports.rules import MissingAccount, Period, Why
 from sivera.reports.spreadsheet import to_csv
 from sivera.reports.texts import Language
 from sivera.values import PlatformName
@@ -40,7 +40,7 @@ def big_report(campaigns: int = CAMPAIGNS, accounts: int = ACCOUNTS) -> Report:
         day=DAY,
         digest="",
         sections=tuple(
-            to_section(currency, [line(n, n % accounts, scale) for n in range(campaigns)])
+            to_section(currency, [line(n, n % accounts, Decimal(scale)) for n in range(campaigns)])
             for currency, scale in (("KRW", 1000), ("USD", 1))
         ),
         points=tuple(
@@ -56,24 +56,16 @@ def big_report(campaigns: int = CAMPAIGNS, accounts: int = ACCOUNTS) -> Report:
     )
 
 
-def line(n: int, account: int, scale: int) -> Line:
-    return Line(
-        platform=PLATFORMS[account % 4],
-        account_id=account,
-        account=f"한빛 커머스 글로벌 광고 계정 {account}",
-        campaign_id=f"c{n}",
-        campaign=f"2026 겨울 세일 · 리타게팅 · Winter sale retargeting {n}",
-        day=Figures(
-            impressions=n * 1000,
-            clicks=n * 10,
-            spend=n * 7 * scale,
-            conversions=n % 50,
-            conversion_value=n * 20 * scale,
-        ),
-        day_before=Figures(spend=n * 6 * scale, clicks=n * 11, impressions=n * 900),
-        week_before=Figures(spend=(n % 7) * 9 * scale),
-        month_to_date=Figures(spend=n * 150 * scale),
-    )
+def line(n: int, account: int, scale: Decimal) -> Line:
+    figures = {
+        Period.DAY: Figures(n * 1000, n * 10, n * 7 * scale, Decimal(n % 50), n * 20 * scale),
+        Period.DAY_BEFORE: Figures(n * 900, n * 11, n * 6 * scale),
+        Period.WEEK_BEFORE: Figures(spend=(n % 7) * 9 * scale),
+        Period.MONTH_TO_DATE: Figures(spend=n * 150 * scale),
+    }
+    name = f"한빛 커머스 글로벌 광고 계정 {account}"
+    campaign = f"2026 겨울 세일 · 리타게팅 · Winter sale retargeting {n}"
+    return Line(PLATFORMS[account % 4], account, name, f"c{n}", campaign, figures)
 
 
 def page_of(report: Report, language: Language) -> str:
