@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, Engine, event, text
 
 from benchmarks.bench import profiled, say, tell
 from ops.stack.stack import open_stack, prepare_database
-from sivera.budgets.checking import AT_ONCE, CheckDependencies, check_part
+from sivera.budgets.checking import AT_ONCE, check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.projection import HISTORY_DAYS
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
@@ -112,7 +112,7 @@ class Benchmark:
     def __init__(self, url: URL, accounts: int, days: int) -> None:
         self.engine = open_engine(url, statement_seconds=0)
         self.accounts, self.days = accounts, days
-        self.deps = CheckDependencies(open_engine(url))
+        self.engine_of_job = open_engine(url)
 
     def run(self, rounds: int, profile: Path | None) -> dict[str, Any]:
         """Measure the floor and the job by turns; return the figures."""
@@ -179,7 +179,7 @@ class Benchmark:
         seconds = {}
         for part in (*PlatformName, TEAMS):
             started = time.monotonic()
-            parts[part] = check_part(self.deps, options, part, until)
+            parts[part] = check_part(self.engine_of_job, options, part, until)
             seconds[part] = round(time.monotonic() - started, 2)
         return {
             "seconds": round(time.monotonic() - begun, 2),
@@ -190,7 +190,7 @@ class Benchmark:
 
     def _plans(self) -> list[dict[str, Any]]:
         """Return how the statements that read figures reached them."""
-        with explained(self.deps.engine) as plans:
+        with explained(self.engine_of_job) as plans:
             self._job()
         return [node for plan in plans for node in _reads(plan)]
 

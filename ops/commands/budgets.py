@@ -43,7 +43,7 @@ def list_budgets() -> None:
         found = queries.list_team_budgets(session)
         counted = {budget.id: 0 for budget, *_ in found}
         currencies = {budget.id: budget.currency for budget, *_ in found}
-        for budget_id, account in queries.accounts_of_team_budgets(session, list(counted)):
+        for budget_id, account, _ in queries.accounts_of_team_budgets(session, list(counted)):
             counted[budget_id] += account.currency == currencies[budget_id]
     print_table(
         ("id", "team", "for", "amount a month", "accounts"),

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sandbox.world import World
 from sivera.alerts.checking import check_alerts
 from sivera.alerts.options import AlertOptions
-from sivera.budgets.checking import CheckDependencies, check_part
+from sivera.budgets.checking import check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.clock import read_clock
 from sivera.grants.discovering import discover
@@ -62,7 +62,8 @@ def run_every_job(stage: Stage, platform: PlatformName, credential_id: int, fold
         for _ in range(2):
             assert sync_account(deps, due, SyncMode.FULL).outcome is Outcome.SYNCED
     assert not check_alerts(engine, Links(), AlertOptions(), ()).opened
-    assert check_part(CheckDependencies(engine), BudgetOptions(), platform.value, math.inf).accounts == len(plan.due)
+    budgets = check_part(engine, BudgetOptions(), platform.value, math.inf)
+    assert (budgets.accounts, budgets.stale) == (len(plan.due), 0)
     reports = ReportDependencies(engine, DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
     with Session(engine) as session:
         (team,) = plan_reports(session, ReportOptions(), read_clock(session)).due

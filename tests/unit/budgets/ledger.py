@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from sivera.alerts.changes import AlertEvent
-from sivera.budgets.checking import CheckDependencies, check_part
+from sivera.budgets.checking import check_part
 from sivera.budgets.options import BudgetOptions
-from sivera.budgets.summary import TEAMS, CheckSummary
+from sivera.budgets.summary import TEAMS, Checked, CheckSummary
 from sivera.values import PlatformName
 from tests.unit.tables import Tables
 
@@ -131,14 +131,22 @@ class Ledger(Tables):
         (last,) = self.rows("SELECT max(id) AS id FROM team_budgets")
         return int(last.id)
 
-    def deps(self) -> CheckDependencies:
-        return CheckDependencies(self.engine, "http://ui/run", self.events.extend, lambda _: self.now)
+    def check_part(self, part: str, until: float, options: BudgetOptions = DEFAULT) -> Checked:
+        return check_part(
+            self.engine,
+            options,
+            part,
+            until,
+            link="http://ui/run",
+            send_events=self.events.extend,
+            now=lambda _: self.now,
+        )
 
     def check(self, options: BudgetOptions = DEFAULT) -> CheckSummary:
         """Check everything, as a run of the flow."""
         parts = [*(platform.value for platform in options.platforms or PlatformName), TEAMS]
         until = time.monotonic() + LONG
-        return CheckSummary.of({part: check_part(self.deps(), options, part, until) for part in parts})
+        return CheckSummary.of({part: self.check_part(part, until, options) for part in parts})
 
     def open(self) -> dict[str, int]:
         """The level of each open alert by its subject, without the first day of its period."""

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from sivera.alerts.changes import CLOSED, OPENED
-from sivera.budgets.checking import AT_ONCE, CheckDependencies, check_part, check_teams_exist
+from sivera.budgets.checking import AT_ONCE, check_part, check_teams_exist
 from sivera.budgets.options import BudgetOptions
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
@@ -213,7 +213,7 @@ def test_the_clock_of_a_machine_does_not_matter(ledger: Ledger, monkeypatch: pyt
     ledger.now = datetime.now(UTC)
     account = ledger.account()
     ledger.spend(account, ledger.campaign(account, "100"), "70", ledger.now.date())
-    found = check_part(CheckDependencies(ledger.engine), DEFAULT, PlatformName.GOOGLE, math.inf)
+    found = check_part(ledger.engine, DEFAULT, PlatformName.GOOGLE, math.inf)
     (shown,) = found.worst
     assert (found.stale, shown.spent, shown.period.since) == (0, Decimal(70), ledger.now.date().replace(day=1))
 
@@ -356,7 +356,7 @@ def test_more_accounts_than_one_chunk_are_all_checked_unless_the_deadline_comes_
         """INSERT INTO campaign_daily_metrics
            SELECT account_id, 'c', DATE '2026-11-02', NULL, 1, 1, 3100, 0, 0, 'USD', now() FROM campaigns"""
     )
-    late = check_part(ledger.deps(), DEFAULT, PlatformName.GOOGLE, 0.0)
+    late = ledger.check_part(PlatformName.GOOGLE, 0.0)
     assert (late.accounts, late.put_off) == (0, True)
     total = ledger.check().total
     assert (total.accounts, total.budgets, total.opened, total.put_off) == (AT_ONCE + 1, 101, 101, False)
