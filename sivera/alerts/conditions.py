@@ -93,8 +93,7 @@ class Condition(Value):
     """Something that people should know. An alert is open as long as a check finds its `kind` and `subject`.
 
     `title` names the job, account or team; `message` says more, and the remedy. `since` is when it began. `link` leads
-    to a page of the UI, and is empty if there is none. For the other fields see `sivera.models.Alert`. `is_known` says
-    that people have been notified of the beginning already.
+    to a page of the UI, and is empty if there is none. For the other fields see `sivera.models.Alert`.
     """
 
     kind: Kind
@@ -107,11 +106,10 @@ class Condition(Value):
     team_id: int | None = None
     account_id: int | None = None
     details: Mapping[str, Any] = {}
-    is_known: bool = False
 
 
-class BrokenGrant(NamedTuple):
-    """A grant that a human has to connect again, with the names of its active accounts."""
+class BadGrant(NamedTuple):
+    """A grant that a human has to connect again since `since`, or one to which data is denied from `ends` on."""
 
     id: int
     team: str
@@ -120,16 +118,7 @@ class BrokenGrant(NamedTuple):
     reason: str | None
     since: datetime
     accounts: Sequence[str]
-
-
-class EndingGrant(NamedTuple):
-    """A working grant to which its platform gives no data any more from `ends` on."""
-
-    id: int
-    team: str
-    platform: str
-    name: str
-    ends: datetime
+    ends: datetime | None = None
 
 
 class StaleAccount(NamedTuple):

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any
 
 from sqlalchemy import Date, Row, Subquery, Text, and_, case, cast, func, literal, null, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
@@ -19,38 +19,26 @@ from sivera.reports.rules import AccountFacts, Period, Unreported, chart_since, 
 from sivera.values import CampaignStatus, PlatformName
 
 
-class ReportTeam(NamedTuple):
-    """A team, the first day with figures, and its reports since a day.
+def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> Sequence[Row[Any]]:
+    """Return the teams (of these names; none means all), by id, with their first day with figures (`first_day`).
 
-    `restated_through` was the last day due when its reports were last compared with the figures.
+    `reported` has the days since a day that have a report.
     """
-
-    id: int
-    name: str
-    timezone: str
-    language: str
-    restated_through: date | None
-    meta_conversion: str | None
-    first_day: date | None
-    reported: Sequence[date]
-
-
-def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> list[ReportTeam]:
-    """Return the teams (of these names; none means all) with the days since a day that have a report, by id."""
     # Account by account, each by its index: a join would read every row of the team.
     first = select(func.min(Metric.day)).where(Metric.account_id == AdAccount.id).scalar_subquery()
     first_of_team = select(func.min(first)).where(AdAccount.team_id == Team.id).scalar_subquery()
     days = func.array_remove(func.array_agg(Report.day), None)
-    described = (Team.id, Team.name, Team.timezone, Team.language, Team.reports_restated_through, Team.meta_conversion)
+    restated = Team.reports_restated_through.label("restated_through")
     statement = (
-        select(*described, first_of_team, days)
+        select(Team.id, Team.name, Team.timezone, Team.language, restated, Team.meta_conversion)
+        .add_columns(first_of_team.label("first_day"), days.label("reported"))
         .outerjoin(Report, and_(Report.team_id == Team.id, Report.day >= since))
         .group_by(Team.id)
         .order_by(Team.id)
     )
     if names:
         statement = statement.where(Team.name.in_(names))
-    return [ReportTeam._make(row) for row in session.execute(statement)]
+    return session.execute(statement).all()
 
 
 def note_restated(session: Session, team_id: int, latest: date) -> None:

@@ -25,7 +25,6 @@ from sivera.reports.page import render
 from sivera.reports.rules import AccountFacts, MissingAccount, Unreported
 from sivera.reports.spreadsheet import to_csv
 from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure, TeamReports
-from sivera.reports.texts import Language
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -51,29 +50,19 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
     # The last day due lies up to two days back, in zones behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
     due, failures = [], []
-    for team in queries.teams_with_reported_days(session, options.teams, since):
-        zone = find_zone(team.timezone)
+    for row in queries.teams_with_reported_days(session, options.teams, since):
+        team = dict(row._mapping)
+        first_day, reported = team.pop("first_day"), team.pop("reported")
+        zone = find_zone(row.timezone)
         if zone is None:
-            reason = f"nobody knows its time zone '{team.timezone}': set another with `sivera teams set --timezone`"
-            failures.append(TeamFailure(team=team.name, reason=reason))
-        elif team.first_day:
+            reason = f"nobody knows its time zone '{row.timezone}': set another with `sivera teams set --timezone`"
+            failures.append(TeamFailure(team=row.name, reason=reason))
+        elif first_day:
             latest = rules.latest_due_day(now, zone)
-            restates = options.check_restated or team.restated_through != latest
-            days = rules.days_to_write(latest, team.first_day, team.reported, options.make_up_days)
+            restates = options.check_restated or row.restated_through != latest
+            days = rules.days_to_write(latest, first_day, reported, options.make_up_days)
             if days or restates:
-                due.append(
-                    DueTeam(
-                        id=team.id,
-                        name=team.name,
-                        timezone=team.timezone,
-                        language=Language(team.language),
-                        latest=latest,
-                        days=days,
-                        restates=restates,
-                        restated_through=team.restated_through,
-                        meta_conversion=team.meta_conversion,
-                    )
-                )
+                due.append(DueTeam(**team, latest=latest, days=days, restates=restates))
     return ReportPlan(due=tuple(due), failures=tuple(failures))
 
 

@@ -14,8 +14,8 @@ from blocks.alert_channels import WATCHDOG, find_channels, to_block
 from blocks.apprise_url import AppriseUrl
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
-from sivera.alerts.conditions import BrokenGrant, plain
-from sivera.alerts.data_rules import grant_conditions
+from sivera.alerts.conditions import BadGrant, plain
+from sivera.alerts.data_rules import data_conditions
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import message_of
 from sivera.errors import ConfigurationError
@@ -90,8 +90,8 @@ def test_a_name_is_plain_text_in_every_chat(name: str, services: Chats, monkeypa
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(services.authority))
     services.messages.clear()
     since = datetime(2026, 11, 24, tzinfo=UTC)
-    grant = BrokenGrant(7, name, PlatformName.GOOGLE, name, name, since, [name])
-    (one,) = grant_conditions([grant], set(), 3, Links(ui_url="http://ui"))
+    grant = BadGrant(7, name, PlatformName.GOOGLE, name, name, since, [name])
+    (one,) = data_conditions([grant], [], set(), 3, Links(ui_url="http://ui"))
     columns = one.model_dump(include={"title", "message", "link", "since"})
     message = message_of(Alert(id=1, kind=one.kind, open_receipts={}, **columns), Channel.URL, since)
     assert message

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 
 from blocks.alert_channels import watchdog
-from sivera.alerts.conditions import REMEDIES, BrokenGrant, Condition, EndingGrant, Kind, StaleAccount
-from sivera.alerts.data_rules import ending_conditions, grant_conditions, stale_conditions
+from sivera.alerts.conditions import REMEDIES, BadGrant, Condition, Kind, StaleAccount
+from sivera.alerts.data_rules import data_conditions
 from sivera.alerts.job_rules import OWN_JOB, job_conditions
 from sivera.budgets.pacing import Period, Span
 from sivera.budgets.rules import Reading
@@ -54,13 +54,12 @@ def conditions(most: int) -> Iterator[Condition]:
     yield from job_conditions(jobs, NOW, timedelta(minutes=15), links)
     reasons = ["rejects the refresh token", ROTATION_LOST_REASON, STRUCK_OUT_REASON.format(strikes=3), None]
     meta = PlatformName.META
-    grants = [BrokenGrant(n, "Hanok", meta, "main", reason, NOW, ["A"]) for n, reason in enumerate(reasons)]
-    yield from grant_conditions(grants, set(), most, links)
-    yield from ending_conditions([EndingGrant(n, "Hanok", meta, "main", NOW) for n in range(4)], set(), most, links)
+    grants = [BadGrant(n, "Hanok", meta, "main", reason, NOW, ["A"]) for n, reason in enumerate(reasons)]
+    grants += [one._replace(id=9 + one.id, ends=NOW) for one in grants]
     failed = [reason_for(kind(meta, "said no")) for kind in (Unavailable, Throttled, ReconnectRequired)]
     stale = [StaleAccount(n, "Hanok", meta, "Shop", NOW, error) for n, error in enumerate([None, *failed])]
     stale += [stale[0]._replace(id=8, lacks_full=True), stale[0]._replace(id=9, lacks_reports=True)]
-    yield from stale_conditions(stale, set(), most, links)
+    yield from data_conditions(grants, stale, set(), most, links)
     period = Period(Span.MONTH, date(2026, 11, 1), date(2026, 11, 30))
     reading = Reading(
         subject="", team_id=1, team="Hanok", account="Shop", name="Brand", budget="daily", period=period,
