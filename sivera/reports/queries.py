@@ -3,9 +3,24 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
 
-from sqlalchemy import Date, Row, Subquery, Text, and_, case, cast, func, literal, null, or_, select, union_all, update
+from sqlalchemy import (
+    Date,
+    Row,
+    RowMapping,
+    Subquery,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
@@ -19,7 +34,7 @@ from sivera.reports.rules import AccountFacts, Period, Unreported, chart_since, 
 from sivera.values import CampaignStatus, PlatformName
 
 
-def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> Sequence[Row[Any]]:
+def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> Sequence[RowMapping]:
     """Return the teams (of these names; none means all), by id, with their first day with figures (`first_day`).
 
     `reported` has the days since a day that have a report.
@@ -38,7 +53,7 @@ def teams_with_reported_days(session: Session, names: Sequence[str], since: date
     )
     if names:
         statement = statement.where(Team.name.in_(names))
-    return session.execute(statement).all()
+    return session.execute(statement).mappings().all()
 
 
 def note_restated(session: Session, team_id: int, latest: date) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
@@ -51,15 +51,15 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
     since = now.date() - timedelta(days=options.make_up_days + 2)
     due, failures = [], []
     for row in queries.teams_with_reported_days(session, options.teams, since):
-        team = dict(row._mapping)
+        team: dict[str, Any] = dict(row)
         first_day, reported = team.pop("first_day"), team.pop("reported")
-        zone = find_zone(row.timezone)
+        zone = find_zone(team["timezone"])
         if zone is None:
-            reason = f"nobody knows its time zone '{row.timezone}': set another with `sivera teams set --timezone`"
-            failures.append(TeamFailure(team=row.name, reason=reason))
+            reason = f"nobody knows its time zone '{team['timezone']}': set another with `sivera teams set --timezone`"
+            failures.append(TeamFailure(team=team["name"], reason=reason))
         elif first_day:
             latest = rules.latest_due_day(now, zone)
-            restates = options.check_restated or row.restated_through != latest
+            restates = options.check_restated or team["restated_through"] != latest
             days = rules.days_to_write(latest, first_day, reported, options.make_up_days)
             if days or restates:
                 due.append(DueTeam(**team, latest=latest, days=days, restates=restates))
