@@ -165,12 +165,3 @@ def test_a_monitor_that_refuses_fails_no_run_and_no_secret_is_shown(
     shown = caplog.text + run + logs + blocks + json.dumps(events(EVENT, state))
     leaks = ("T0P-secret", "s3cret", SECRET.get_secret_value(), monitored.url)
     assert not [leak for leak in leaks if leak in shown]
-
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_without_monitors_only_the_event_is_sent() -> None:
-    with get_client(sync_client=True) as client:
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=NAME, limit=1))
-    state: State = example_job(return_state=True)
-    (event,) = events(EVENT, state)
-    assert event["success"]

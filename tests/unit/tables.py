@@ -1,27 +1,14 @@
 """Teams, accounts and plain SQL for tests that write what a sync would have stored."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Engine, Row, select, text
 from sqlalchemy.orm import Session
 
 from sivera.models import AdAccount, PlatformCredential, Team
 from sivera.values import PlatformName
-
-
-def machine_clock(days: int) -> type[datetime]:
-    """What a machine has as `datetime` if its clock is so many days ahead."""
-
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Self:
-            return cls.fromtimestamp(time.time() + days * 86400, tz)
-
-    return Wrong
 
 
 @dataclass

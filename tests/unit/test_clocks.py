@@ -68,7 +68,7 @@ def run_every_job(stage: Stage, platform: PlatformName, credential_id: int, fold
     with Session(engine) as session:
         (team,) = plan_reports(session, ReportOptions(), read_clock(session)).due
     assert team.latest == now.date() - timedelta(days=1)
-    write_reports(reports, team, math.inf)
+    assert write_reports(reports, team, math.inf).reports == team.days
     cleanup = CleanupDependencies(engine, uuid4())
     kinds = plan_cleanup(cleanup, CleanupOptions())
     assert all(not clean(cleanup, kinds, kind, time.monotonic() + 60).failed for kind in kinds.cutoffs)

@@ -1,6 +1,5 @@
 """The check of budgets on a real database: what is added up, and which alerts open and close."""
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,12 +9,11 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from sivera.alerts.changes import CLOSED, OPENED
-from sivera.budgets.checking import AT_ONCE, check_part, check_teams_exist
+from sivera.budgets.checking import AT_ONCE, check_teams_exist
 from sivera.budgets.options import BudgetOptions
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
-from tests.unit.budgets.ledger import DEFAULT, NOW, Ledger, without_period
-from tests.unit.tables import machine_clock
+from tests.unit.budgets.ledger import NOW, Ledger, without_period
 
 FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
 DAY = timedelta(days=1)
@@ -205,17 +203,6 @@ def test_a_budget_of_campaigns_without_reports_cannot_be_judged_and_is_no_failur
     }
     ledger.execute("UPDATE campaigns SET status = 'paused'")
     assert ledger.check().total.unreported == {}
-
-
-@pytest.mark.parametrize("days", [-2, 2])
-def test_the_clock_of_a_machine_does_not_matter(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
-    monkeypatch.setattr("sivera.clock.datetime", machine_clock(days))
-    ledger.now = datetime.now(UTC)
-    account = ledger.account()
-    ledger.spend(account, ledger.campaign(account, "100"), "70", ledger.now.date())
-    found = check_part(ledger.engine, DEFAULT, PlatformName.GOOGLE, math.inf)
-    (shown,) = found.worst
-    assert (found.stale, shown.spent, shown.period.since) == (0, Decimal(70), ledger.now.date().replace(day=1))
 
 
 @pytest.mark.parametrize(

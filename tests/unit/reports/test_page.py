@@ -23,7 +23,7 @@ from sivera.values import PlatformName
 DAY = date(2026, 11, 23)
 ONE_DAY = timedelta(days=1)
 PLATFORMS = tuple(PlatformName)
-CAMPAIGNS, ACCOUNTS = 1000, 200
+CAMPAIGNS, ACCOUNTS = 60, 56
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PHONE_PIXELS = 390
 KIB = 1024
@@ -82,8 +82,8 @@ def test_the_page_of_a_big_team_says_how_much_more_there_is(language: Language) 
     assert len(re.findall(r'<th scope="row"><bdi>한빛 커머스', page)) == 2 * MOST_LINES
     assert len(re.findall(r"<li>\w+ Ads · <bdi>계정", page)) == MOST_MISSING
     more = {
-        Language.EN: ("950 more are in the CSV", "150 more are in the CSV", "190 more are in the CSV"),
-        Language.KO: ("그 밖의 950개까지 전체는", "그 밖의 150개까지 전체는", "그 밖에 190개가 더 있습니다"),
+        Language.EN: ("; 10 more are", "; 6 more are", ">46 more are"),
+        Language.KO: ("그 밖의 10개까지 전체는", "그 밖의 6개까지 전체는", "그 밖에 46개가 더 있습니다"),
     }
     assert [page.count(text) for text in more[language]] == [2, 2, 1]
 
