@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from prefect.blocks.notifications import DiscordWebhook, SlackWebhook
+from prefect.blocks.notifications import SlackWebhook
 from prefect.client.schemas.objects import BlockDocument
 from prefect.events.schemas.automations import Automation
 from pydantic import SecretStr
 
 from blocks.alert_channels import WATCHDOG, find_channels, to_block
-from blocks.apprise_url import AppriseUrl
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
 from sivera.alerts.conditions import BadGrant, plain
@@ -54,14 +53,6 @@ def test_a_url_of_something_else_is_refused_without_showing_it(channel: Channel,
     with pytest.raises(ConfigurationError, match=sentence) as error:
         to_block(channel, SecretStr(url))
     assert "s3cretvalue" not in str(error.value)
-
-
-def test_the_blocks_are_prefect_s_own_where_it_has_one() -> None:
-    slack, discord, other = (to_block(channel, url) for channel, url in CHANNELS.items())
-    assert isinstance(slack, SlackWebhook)
-    assert isinstance(discord, DiscordWebhook)
-    assert discord.webhook_id.get_secret_value() == "123456789012345678"
-    assert isinstance(other, AppriseUrl)
 
 
 MARKUP = re.compile(

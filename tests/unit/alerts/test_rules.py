@@ -213,19 +213,10 @@ def grant(id_: int, *accounts: str) -> BadGrant:
     )
 
 
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        ([], "It has no active account;"),
-        (["A", "B"], "It has the accounts A, B;"),
-        (["A", "B", "C", "D", "E", "F", "G"], "It has the accounts A, B, C, D, E and 2 more;"),
-    ],
-)
-def test_a_grant_is_named_with_team_platform_and_accounts(names: list[str], said: str) -> None:
-    (one,) = data_conditions([grant(7, *names)], [], set(), MOST, Links())
+def test_a_grant_is_named_with_team_platform_and_accounts() -> None:
+    (one,) = data_conditions([grant(7, *"ABCDEFG")], [], set(), MOST, Links())
     assert (one.kind, one.subject, one.since, one.link) == (Kind.REAUTHORIZATION_REQUIRED, "7", NOW, "")
     assert one.title == "google grant 7 (main) of team Northwind Goods must be connected again"
-    assert one.message.startswith(f"No longer takes the refresh token. {said}")
-    assert "`sivera credentials list` says how" in one.message
+    assert one.message.startswith("No longer takes the refresh token. It has the accounts A, B, C, D, E and 2 more;")
     (many,) = data_conditions([grant(id_) for id_ in range(4)], [], set(), MOST, LINKS)
     assert (many.subject, many.title) == ("google", "4 grants of google must be connected again")

@@ -1,30 +1,16 @@
-"""How figures are added and compared, and which are undefined."""
+"""How figures are added and compared."""
 
 from decimal import Decimal
 from typing import Any
 
-from sivera.reports.figures import NOTHING, Figures, Line, change, to_section
+from sivera.reports.figures import NOTHING, Figures, Line, to_section
 from sivera.reports.rules import Period
 from sivera.values import PlatformName
-
-NONE = Figures()
 
 
 def line(spend: str, before: str = "0", **more: Any) -> Line:
     spends = {Period.DAY: Figures(spend=Decimal(spend)), Period.WEEK_BEFORE: Figures(spend=Decimal(before))}
     return Line(PlatformName.META, 1, "Shop", spend, spend, {**NOTHING, **spends})._replace(**more)
-
-
-def test_ratios_and_changes_are_undefined_if_they_would_divide_by_zero() -> None:
-    some = Figures(
-        impressions=2000, clicks=50, spend=Decimal(25), conversions=Decimal("2.5"), conversion_value=Decimal(100)
-    )
-    assert [some.ctr, some.cpc, some.cpa, some.roas] == [Decimal(n) for n in ("0.025", "0.5", "10", "4")]
-    assert (NONE.ctr, NONE.cpc, NONE.cpa, NONE.roas) == (None, None, None, None)
-    assert change(5, 0) is None
-    assert change(None, Decimal(1)) is None
-    assert change(Decimal(3), Decimal(4)) == Decimal("-0.25")
-    assert change(0, 4) == -1
 
 
 def test_movers_are_sorted_by_how_much_they_moved() -> None:
