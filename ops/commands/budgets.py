@@ -31,9 +31,10 @@ def set_budget(
     """
     with open_session() as session, session.begin():
         written = set_team_budget(session, team, amount, currency, platform, account)
-    what = f"account {account}" if account else platform.value if platform else "all its accounts"
-    money = format_money(written.amount, written.currency)
-    say(f"Budget {written.id}: {team} means to spend {money} a month on {what}.")
+        money = format_money(written.amount, written.currency)
+        what = f"account {account}" if account else platform.value if platform else "all its accounts"
+        said = f"Budget {written.id}: {team} means to spend {money} a month on {what}."
+    say(said)
 
 
 @budgets.command(name="list")

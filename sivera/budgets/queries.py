@@ -177,20 +177,15 @@ def find_team(session: Session, name: str) -> int | None:
     return session.scalar(select(Team.id).where(Team.name == name))
 
 
-def set_team_budget(
-    session: Session, team_id: int, *, currency: str, amount: Decimal, platform: str | None, account_id: int | None
-) -> int:
-    """Write a team's monthly budget, in place of the one for the same accounts and currency; return its id."""
-    statement = insert(TeamBudget).values(
-        team_id=team_id, currency=currency, amount=amount, platform=platform, account_id=account_id
-    )
-    written: int = session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["team_id", "platform", "account_id", "currency"],
-            set_={"amount": statement.excluded.amount, "updated_at": func.now()},
-        ).returning(TeamBudget.id)
-    ).scalar_one()
-    return written
+def set_team_budget(session: Session, **budget: Any) -> TeamBudget:
+    """Write a team's monthly budget, in place of the one for the same accounts and currency."""
+    statement = insert(TeamBudget).values(budget)
+    new = {"amount": statement.excluded.amount, "updated_at": func.now()}
+    same = ["team_id", "platform", "account_id", "currency"]
+    return session.scalars(
+        statement.on_conflict_do_update(index_elements=same, set_=new).returning(TeamBudget),
+        execution_options={"populate_existing": True},
+    ).one()
 
 
 def remove_team_budget(session: Session, budget_id: int) -> bool:

@@ -24,7 +24,7 @@ from sivera.reports.options import ReportOptions
 from sivera.reports.page import render
 from sivera.reports.rules import AccountFacts, MissingAccount, Unreported
 from sivera.reports.spreadsheet import to_csv
-from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure, TeamReports
+from sivera.reports.summary import DueTeam, ReportPlan, TeamReports
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -49,21 +49,22 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
         raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
     # The last day due lies up to two days back, in zones behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
-    due, failures = [], []
+    due, failures = [], {}
     for row in queries.teams_with_reported_days(session, options.teams, since):
         team: dict[str, Any] = dict(row)
         first_day, reported = team.pop("first_day"), team.pop("reported")
         zone = find_zone(team["timezone"])
         if zone is None:
-            reason = f"nobody knows its time zone '{team['timezone']}': set another with `sivera teams set --timezone`"
-            failures.append(TeamFailure(team=team["name"], reason=reason))
+            failures[team["name"]] = (
+                f"nobody knows its time zone '{team['timezone']}': set another with `sivera teams set --timezone`"
+            )
         elif first_day:
             latest = rules.latest_due_day(now, zone)
             restates = options.check_restated or team["restated_through"] != latest
             days = rules.days_to_write(latest, first_day, reported, options.make_up_days)
             if days or restates:
                 due.append(DueTeam(**team, latest=latest, days=days, restates=restates))
-    return ReportPlan(due=tuple(due), failures=tuple(failures))
+    return ReportPlan(due=tuple(due), failures=failures)
 
 
 def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:

@@ -2,12 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Engine, Row, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from sivera.models import AdAccount, PlatformCredential, Team
+from sivera.models import (
+    AccountDailyTotal,
+    AdAccount,
+    Campaign,
+    CampaignDailyMetric,
+    PlatformCredential,
+    SyncPart,
+    Team,
+)
+from sivera.reports.rules import days_between
 from sivera.values import PlatformName
 
 
@@ -46,3 +57,41 @@ class Tables:
             session.add(account)
             session.flush()
             return account.id
+
+    def cover(
+        self, account_id: int, since: date | None, until: date | None, product: str = "", as_of: datetime | None = None
+    ) -> None:
+        """Let the figures of these days have been read; of an ad product perhaps by a report of a time."""
+        read = {"covered_since": since, "covered_until": until, "figures_as_of": as_of}
+        with Session(self.engine) as session, session.begin():
+            session.merge(SyncPart(account_id=account_id, kind="metrics", ad_product=product, **read))
+
+    def add_campaign(self, account_id: int, campaign_id: str, **columns: object) -> None:
+        described = {"status": "active", "native_status": "ENABLED", "budget_kind": "lower_level", **columns}
+        with Session(self.engine) as session, session.begin():
+            currency = session.get_one(AdAccount, account_id).currency
+            session.add(Campaign(account_id=account_id, external_id=campaign_id, budget_currency=currency, **described))
+
+    def add_figures(
+        self, account_id: int, campaign_id: str, since: date, until: date | None = None, **figures: object
+    ) -> None:
+        """Write what a campaign did on each of these days, in place of what was there."""
+        known = dict.fromkeys(("impressions", "clicks", "spend", "conversions", "conversion_value"), 0) | figures
+        known = {name: str(value) for name, value in known.items()}
+        values = {"account_id": account_id, "campaign_id": campaign_id, **known}
+        with Session(self.engine) as session, session.begin():
+            values.setdefault("currency", session.get_one(AdAccount, account_id).currency)
+            rows = [values | {"day": day} for day in days_between(since, until or since)]
+            statement = insert(CampaignDailyMetric).values(rows)
+            session.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["account_id", "campaign_id", "day"],
+                    set_={name: statement.excluded[name] for name in known},
+                )
+            )
+
+    def add_total(self, account_id: int, day: date, spend: float | str, unattributed: float | str) -> None:
+        """Write what an account spent on a day, and how much of it no campaign has."""
+        with Session(self.engine) as session, session.begin():
+            amounts = {"spend": str(spend), "unattributed": str(unattributed), "currency": "USD"}
+            session.merge(AccountDailyTotal(account_id=account_id, day=day, **amounts))
