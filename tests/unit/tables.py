@@ -6,19 +6,16 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Engine, Row, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.models import (
     AccountDailyTotal,
     AdAccount,
     Campaign,
-    CampaignDailyMetric,
     PlatformCredential,
     SyncPart,
     Team,
 )
-from sivera.reports.rules import days_between
 from sivera.values import PlatformName
 
 
@@ -76,19 +73,23 @@ class Tables:
         self, account_id: int, campaign_id: str, since: date, until: date | None = None, **figures: object
     ) -> None:
         """Write what a campaign did on each of these days, in place of what was there."""
-        known = dict.fromkeys(("impressions", "clicks", "spend", "conversions", "conversion_value"), 0) | figures
-        known = {name: str(value) for name, value in known.items()}
-        values = {"account_id": account_id, "campaign_id": campaign_id, **known}
-        with Session(self.engine) as session, session.begin():
-            values.setdefault("currency", session.get_one(AdAccount, account_id).currency)
-            rows = [values | {"day": day} for day in days_between(since, until or since)]
-            statement = insert(CampaignDailyMetric).values(rows)
-            session.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["account_id", "campaign_id", "day"],
-                    set_={name: statement.excluded[name] for name in known},
-                )
-            )
+        known = dict.fromkeys(("currency", "impressions", "clicks", "spend", "conversions", "conversion_value"))
+        self.execute(
+            """INSERT INTO campaign_daily_metrics (account_id, campaign_id, day, currency, impressions, clicks, spend,
+                                                   conversions, conversion_value)
+               SELECT id, :campaign, day, coalesce(:currency, currency), coalesce(CAST(:impressions AS int), 0),
+                      coalesce(CAST(:clicks AS int), 0), coalesce(CAST(:spend AS numeric), 0),
+                      coalesce(CAST(:conversions AS numeric), 0), coalesce(CAST(:conversion_value AS numeric), 0)
+               FROM ad_accounts, generate_series(CAST(:since AS date), CAST(:until AS date), interval '1 day') AS day
+               WHERE id = :account
+               ON CONFLICT (account_id, campaign_id, day) DO UPDATE
+               SET spend = excluded.spend, conversions = excluded.conversions""",
+            account=account_id,
+            campaign=campaign_id,
+            since=since,
+            until=until or since,
+            **known | figures,
+        )
 
     def add_total(self, account_id: int, day: date, spend: float | str, unattributed: float | str) -> None:
         """Write what an account spent on a day, and how much of it no campaign has."""

@@ -127,9 +127,7 @@ def phone() -> Iterator[Page]:
     """A page in the browser of a phone."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        context = browser.new_context(
-            viewport={"width": PHONE_PIXELS, "height": 844}, device_scale_factor=2, is_mobile=True
-        )
+        context = browser.new_context(viewport={"width": PHONE_PIXELS, "height": 844}, is_mobile=True)
         yield context.new_page()
         browser.close()
 
