@@ -104,11 +104,6 @@ class AdAccount(Base):
         .scalar_subquery()
     )
 
-    @property
-    def metrics_as_of(self) -> datetime | None:
-        """How new its stored metrics are: a sync may bring campaigns, but no report of what they spent."""
-        return min((each for each in (self.synced_as_of, self.reports_as_of) if each), default=None)
-
 
 class Campaign(Base):
     """A campaign as its platform last described it. `first_seen_at` and `changed_at` are ours.
