@@ -45,6 +45,8 @@ SETTINGS = {
     "full_page_writes": "off",
     "synchronous_commit": "off",
 }
+GERMAN = {"LANGUAGE": "de"}
+"""What the server speaks to whoever has `lc_messages` other than C, if Debian's translations are installed."""
 RULES = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -98,7 +100,17 @@ def own_postgres() -> Iterator[OwnPostgres]:
             shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
         data = folder / "data"
         subprocess.run(  # noqa: S603 - Debian's own
-            [BINARIES / "initdb", "-D", data, "-U", SUPERUSER, "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"],
+            [
+                BINARIES / "initdb",
+                "-D",
+                data,
+                "-U",
+                SUPERUSER,
+                "--no-sync",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--lc-messages=C",
+            ],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             check=True,
@@ -117,7 +129,11 @@ def own_postgres() -> Iterator[OwnPostgres]:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         server = OwnPostgres(port, folder, user)
         with child_process(
-            "PostgreSQL", [BINARIES / "postgres", "-D", data, *options], folder / "postgres.log", user=user
+            "PostgreSQL",
+            [BINARIES / "postgres", "-D", data, *options],
+            folder / "postgres.log",
+            {**os.environ, **GERMAN},
+            user,
         ) as child:
             child.wait_until(lambda: answers(server), START_SECONDS)
             server.run(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(USER), PASSWORD).as_string())

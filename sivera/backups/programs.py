@@ -19,6 +19,7 @@ from sqlalchemy import URL
 
 from sivera.backups.queries import SET_BY_PG_RESTORE, Table, quoted
 from sivera.database import to_conninfo
+from sivera.database_errors import explain_state, place_of
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.settings import read_settings
 from sivera.values import Value
@@ -124,7 +125,8 @@ def restore(programs: Programs, url: URL, dump: Iterable[bytes], dump_version: i
         Exception: The dump raised it.
     """
     reader = _find_reader(dump_version)
-    psql = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--output={os.devnull}"]
+    # The SQLSTATE of an error tells what to do, whatever language the server speaks.
+    psql = ["--no-psqlrc", "--quiet", "--set=VERBOSITY=verbose", "--set=ON_ERROR_STOP=1", f"--output={os.devnull}"]
     chunks = iter(dump)
     first = next(chunks, b"")
     with (
@@ -203,7 +205,7 @@ def _run(command: Sequence[Path | str], until: float, url: URL | None = None) ->
         if process.returncode:
             errors.seek(0)
             raise ProgramFailed(
-                _said(Path(command[0]).name, process.returncode, errors.read().decode(errors="replace"))
+                _said(Path(command[0]).name, process.returncode, errors.read().decode(errors="replace"), url)
             )
 
 
@@ -214,9 +216,12 @@ def _environment(url: URL | None) -> dict[str, str]:
     return inherited | password | {"PGAPPNAME": "sivera-backup", "LC_ALL": "C"}
 
 
-def _said(name: str, code: int, text: str) -> str:
+def _said(name: str, code: int, text: str, url: URL | None) -> str:
     if code < 0:
         return f"{name} was ended by signal {-code}"
+    state = re.search(r"^\w+:  ([0-9A-Z]{5}): (.+)", text, re.MULTILINE)
+    if state and url and (explained := explain_state(state[1], state[2], place_of(url))):
+        return explained
     # Later lines hold rows and their values.
     said = re.search(r"(?:error|fatal): +(.+)", text, re.IGNORECASE)
     return f"{name} failed: {said[1][:MOST_SAID]}" if said else f"{name} failed with code {code}"

@@ -27,6 +27,7 @@ HTTP = ("httpx", "requests", "urllib", "http", "aiohttp")
 SQL_PLACES = (
     "sivera/models/",
     "sivera/database.py",
+    "sivera/database_errors.py",
     "sivera/migrating.py",
     "sivera/migrations/",
     "sivera/clock.py",

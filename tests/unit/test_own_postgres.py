@@ -18,7 +18,7 @@ from ops.stack.stack import prepare_database
 from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
-from sivera.database import check, describe, is_pooled, open_engine, parse_url, reading, to_conninfo
+from sivera.database import check, check_writes, describe, is_pooled, open_engine, parse_url, reading, to_conninfo
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate, read_revisions
@@ -35,6 +35,11 @@ def opened(url: URL | str, statement_seconds: int = 60) -> Iterator[Engine]:
     engine = open_engine(url, pool_size=2, statement_seconds=statement_seconds)
     yield engine
     engine.dispose()
+
+
+def run(engine: Engine, statement: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement))
 
 
 @pytest.mark.parametrize(
@@ -64,9 +69,8 @@ def test_an_error_is_one_sentence_with_the_remedy(
     with (
         opened(own_database, statement_seconds=1) as engine,
         pytest.raises(DBAPIError, match=said) as caught,
-        engine.begin() as connection,
     ):
-        connection.execute(text(statement))
+        run(engine, statement)
     assert str(caught.value) == sentence(caught.value)
     assert not {"\n", "a secret", statement} & set(str(caught.value))
 
@@ -98,6 +102,37 @@ def test_a_refused_connection_is_one_sentence_with_the_remedy(
     finally:
         own_postgres.run("ALTER ROLE jobs LOGIN CONNECTION LIMIT -1")
     assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_speak_english_is_understood(own_postgres: OwnPostgres, own_database: URL) -> None:
+    if not Path(f"/usr/share/locale/de/LC_MESSAGES/postgres-{BINARIES.parent.name}.mo").exists():
+        pytest.skip("PostgreSQL's messages in German are not installed")
+    own_postgres.run("CREATE TABLE public.t ()", "CREATE SCHEMA web", database="shop")
+    own_postgres.run("ALTER SYSTEM SET lc_messages = 'C.UTF-8'", "SELECT pg_reload_conf()")
+    try:
+        with opened(own_database) as engine:
+            for statement in ("TABLE public.t", "CREATE TABLE web.t ()"):
+                with pytest.raises(DBAPIError, match=r"GRANT USAGE, CREATE ON .* ads TO jobs; GRANT .* ON ALL TABLES"):
+                    run(engine, statement)
+            with pytest.raises(DBAPIError, match="is not migrated"):
+                run(engine, "TABLE missing")
+        with opened(own_database.set(password="hunter2")) as engine:
+            with pytest.raises(ConfigurationError, match=r"refuses jobs in .* shop \(Passwort-.*\): correct") as caught:
+                check(engine)
+            assert "hunter2" not in str(caught.value)
+    finally:
+        own_postgres.run("ALTER SYSTEM RESET lc_messages", "SELECT pg_reload_conf()")
+
+
+def test_names_that_are_words_of_sql_are_quoted(own_postgres: OwnPostgres) -> None:
+    with own_postgres.database("order") as url, opened(url) as engine:
+        own_postgres.run('CREATE SCHEMA "select"', database="order")
+        with pytest.raises(DBAPIError, match='`GRANT USAGE, CREATE ON SCHEMA "select" TO jobs`'):
+            run(engine, 'CREATE TABLE "select".t ()')
+        own_postgres.run('ALTER DATABASE "order" SET default_transaction_read_only = on')
+        engine.dispose()
+        with pytest.raises(ConfigurationError, match='ALTER DATABASE "order" RESET'):
+            check_writes(engine)
 
 
 @pytest.mark.parametrize(

@@ -117,10 +117,10 @@ def test_nothing_of_a_damaged_truncated_or_missing_file_is_restored(tmp_path: Pa
     assert b"".join(read_dump(made, catalog_in(tmp_path), nothing)) == raw
     for place, good in ((0, 0), (128, size), (-1, 2 * size)):
         file.write_bytes(flipped(raw, place))
-        assert read("is damaged: its SHA-256") == good
-    for other in (b"", raw[:-1], raw + b"DROP"):
+        assert read("is damaged, since its SHA-256") == good
+    for other, good in ((b"", 0), (raw[:-1], 2 * size)):
         file.write_bytes(other)
-        assert read(f"has {len(other)} bytes, but {made.size} were written") == 0
+        assert read("is damaged, since its SHA-256") == good
     file.unlink()
     assert read("is gone from the storage") == 0
 
@@ -135,7 +135,7 @@ def test_other_data_and_a_damaged_file_are_mismatches_and_a_missing_key_is_incon
     assert "lacks 'k1'" in reason(vault.check(made, another("k2")), Outcome.INCONCLUSIVE)
     raw = vault.dump_file(made).read_bytes()
     vault.dump_file(made).write_bytes(flipped(raw, 40))
-    assert "is damaged: its SHA-256" in reason(vault.check(made), Outcome.MISMATCH)
+    assert "is damaged, since its SHA-256" in reason(vault.check(made), Outcome.MISMATCH)
     assert vault.catalog.read(made.name).outcome is Outcome.MISMATCH
     assert vault.scratches() == []
 
@@ -205,7 +205,7 @@ def test_a_check_that_cannot_be_made_is_inconclusive(vault: Vault) -> None:
 
     assert "the deadline came" in reason(vault.judge(made, seconds=0), Outcome.INCONCLUSIVE)
     said = reason(vault.judge(made, progress=at(0.5, end)), Outcome.INCONCLUSIVE)
-    assert "terminating connection" in said or "connection to server was lost" in said
+    assert "the connection to PostgreSQL" in said or "connection to server was lost" in said
     vault.execute("CREATE ROLE clerk LOGIN")
     try:
         said = reason(vault.judge(made, url=vault.engine.url.set(username="clerk")), Outcome.INCONCLUSIVE)

@@ -15,7 +15,7 @@ from sivera.backups.programs import find_programs
 from sivera.backups.restoring import restore
 from sivera.crypto import Keyring
 from sivera.database import open_engine
-from sivera.errors import ConfigurationError
+from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.keys import check_keyring
 from sivera.migrating import migrate
 from tests.own_postgres import BINARIES, OwnPostgres
@@ -67,7 +67,7 @@ def test_our_tables_are_backed_up_and_proven_by_a_role_of_few_rights(shop: Vault
     assert {schema for schema, _ in made.shape.tables} == {"ads"}
     assert not {"ads.others", "public.teams"} & made.shape.rows.keys()
     said = reason(shop.check(made), Outcome.INCONCLUSIVE)
-    assert f'ALTER ROLE jobs CREATEDB, or make the database for checks with CREATE DATABASE "{SCRATCH}"' in said
+    assert f"ALTER ROLE jobs CREATEDB, or make the database for checks with CREATE DATABASE {SCRATCH} OWNER" in said
     with own_postgres.database(SCRATCH) as url, opened(url, shop.keyring, shop.folder) as scratch:
         for _ in range(2):
             reason(shop.check(made), Outcome.VERIFIED)
@@ -106,6 +106,26 @@ def test_a_backup_of_a_newer_server_is_restored_over_tls_by_a_role_of_few_rights
             assert target.rows(query) == newer.rows(query)
             # The keys may be lost: another one can take over.
             check_keyring(target.engine, another("k9"))
+    finally:
+        own_postgres.run("DROP DATABASE restored WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "said"),
+    [
+        ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", "SELECT", "keeps text as LATIN1.*ENCODING 'UTF8'"),
+        ("", "ALTER DATABASE restored SET default_transaction_read_only = on", "restored takes no writes"),
+        ("", "ALTER DATABASE restored OWNER TO postgres", "`GRANT CREATE ON DATABASE restored TO jobs`"),
+    ],
+)
+def test_a_database_that_takes_no_backup_is_named_with_the_remedy(
+    shop: Vault, own_postgres: OwnPostgres, options: str, before: str, said: str
+) -> None:
+    made = shop.backed_up()
+    own_postgres.run(f"CREATE DATABASE restored OWNER jobs {options}", before)
+    try:
+        with pytest.raises(SiveraError, match=said):
+            restore(made, shop.catalog, own_postgres.url("restored"), shop.keyring, deadline())
     finally:
         own_postgres.run("DROP DATABASE restored WITH (FORCE)")
 
