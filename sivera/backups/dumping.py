@@ -42,15 +42,7 @@ def find_programs(url: URL) -> programs.Programs:
 def dump(
     run_id: UUID, url: URL, catalog: Catalog, keyring: Keyring, until: float, progress: Progress = lambda _: None
 ) -> Manifest:
-    """Back our tables up until a monotonic deadline, and write the manifest. If that fails, nothing of it stays.
-
-    Raises:
-        ConfigurationError: The database does not answer, is not migrated, or no pg_dump can read it.
-        ProgramFailed: pg_dump failed or was killed.
-        OutOfTime: The deadline came.
-        OSError: The storage failed; it may be full.
-        SQLAlchemyError: The database failed.
-    """
+    """Back our tables up until a monotonic deadline, and write the manifest. If that fails, nothing of it stays."""
     with open_session(url, until) as session:
         # The whole transaction sees one moment, and pg_dump takes up its snapshot.
         snapshot = queries.export_snapshot(session, programs.LOCK_WAIT)

@@ -98,12 +98,7 @@ def find_programs(url: URL, server: int) -> Programs:
 
 
 def dump(programs: Programs, url: URL, tables: Iterable[Table], snapshot: str, until: float) -> Generator[bytes]:
-    """Run pg_dump on tables in an exported snapshot until a monotonic deadline, and yield its output in chunks.
-
-    Raises:
-        ProgramFailed: It failed or was killed.
-        OutOfTime: The deadline came.
-    """
+    """Run pg_dump on tables in an exported snapshot until a monotonic deadline, and yield its output in chunks."""
     # Level 1 takes a third of the default's time and makes the dump a sixth larger.
     arguments = ["--format=custom", "--compress=1", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
     chosen = ["--strict-names", *(f"--table={quoted(*table)}" for table in tables)]
@@ -117,12 +112,6 @@ def restore(programs: Programs, url: URL, dump: Iterable[bytes], dump_version: i
 
     pg_restore only reads the dump, and psql of `programs` runs what it writes: the one may be newer than the server,
     and the other have TLS.
-
-    Raises:
-        ConfigurationError: No pg_restore here is of the dump's version or newer.
-        ProgramFailed: One of them failed or was killed.
-        OutOfTime: The monotonic deadline came.
-        Exception: The dump raised it.
     """
     reader = _find_reader(dump_version)
     # The SQLSTATE of an error tells what to do, whatever language the server speaks.

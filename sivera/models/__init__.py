@@ -4,13 +4,10 @@ What each column means to whoever reads the figures is in docs/data.md.
 """
 
 from sivera.models.accounts import AccountDailyTotal, AdAccount, Campaign, CampaignDailyMetric, ReportRequest, SyncPart
-from sivera.models.alerts import Alert
 from sivera.models.base import Base
-from sivera.models.budgets import TeamBudget
-from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import CleanupRun, SyncRun
-from sivera.models.metrics import MetricSample, PlatformCall
-from sivera.models.reports import Report
+from sivera.models.grants import PlatformCredential, PlatformOutage, TokenKeyCheck, TokenRefreshLog
+from sivera.models.runs import CleanupRun, MetricSample, PlatformCall, SyncRun
+from sivera.models.teams import Alert, Report, Team, TeamBudget
 from sivera.models.web import OAuthState, WebSession
 
 __all__ = [
