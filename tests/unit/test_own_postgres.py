@@ -1,8 +1,8 @@
 """Sivera Jobs on a PostgreSQL that is not ours: TLS, scram, a role of few rights, a pool, another time zone."""
 
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from sivera.errors import ConfigurationError
 from sivera.migrating import migrate, read_revisions
 from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
-from tests.own_postgres import BINARIES, PASSWORD, OwnPostgres
+from tests.own_postgres import BINARIES, PASSWORD, OwnPostgres, Pool
 from tests.stage import Stage
 
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a secret' USING ERRCODE = '{}'; END $$"
@@ -177,9 +177,6 @@ def test_another_application_s_revision_does_not_matter_and_ours_is_missed(
             connection.execute(text("DROP TABLE sivera_alembic_version"))
         with pytest.raises(ConfigurationError, match=r"has all tables .*, and not .*sivera_alembic_version"):
             migrate(engine)
-
-
-Pool = Callable[..., AbstractContextManager[int]]
 
 
 @pytest.mark.parametrize("settings", [{}, {"ignore_startup_parameters": "options"}], ids=["refused", "ignored"])
