@@ -89,11 +89,6 @@ def size_of(session: Session, tables: Iterable[Table]) -> int:
     return sum(session.scalars(select(func.pg_total_relation_size(quoted(*each)))).one() for each in tables)
 
 
-def analyze(session: Session, tables: Iterable[Table]) -> None:
-    """Give the planner statistics of these tables."""
-    session.execute(_literal(f"ANALYZE {', '.join(quoted(*each) for each in tables)}"))
-
-
 def is_superuser(session: Session) -> bool:
     """Return whether this session's user may do anything on the server."""
     return bool(session.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")))

@@ -50,9 +50,8 @@ def restore(
                 "Create a new one and name that; nothing was changed"
             )
     restore_and_compare(manifest, catalog, url, None if without_keys else keyring, until)
-    with open_session(url, until) as session, session.begin():
-        queries.analyze(session, manifest.shape.tables)
-        if without_keys or keyring is None:
+    if without_keys or keyring is None:
+        with open_session(url, until) as session, session.begin():
             queries.use_schemas(session, manifest.shape.tables)
             queries.forget_keys(session, keyring.key_ids if keyring else frozenset())
 

@@ -1,6 +1,6 @@
 """The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants.
 
-What each column means to whoever reads the figures is in docs/data.md.
+What each column means is in docs/data.md; the models say what only writers need to know.
 """
 
 from sivera.models.accounts import AccountDailyTotal, AdAccount, Campaign, CampaignDailyMetric, ReportRequest, SyncPart

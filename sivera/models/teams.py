@@ -11,11 +11,7 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 
 
 class Team(Base):
-    """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) is its language.
-
-    `reports_restated_through` is the last day due for a report when its reports were last compared with the figures.
-    `meta_conversion` is the action that it counts as a conversion on Meta; null means purchases.
-    """
+    """A customer of Sivera. `timezone` (an IANA name) is where its day ends."""
 
     __tablename__ = "teams"
     __table_args__ = (CheckConstraint("language IN ('en', 'ko')", name="language_is_known"),)
@@ -30,10 +26,7 @@ class Team(Base):
 
 
 class TeamBudget(Base):
-    """What a team means to spend in a calendar month, on all its accounts of the currency or only on some of them.
-
-    `platform` and `account_id` say on which; at most one of the two is set.
-    """
+    """What a team means to spend in a calendar month, on all its accounts of the currency, of a platform, or on one."""
 
     __tablename__ = "team_budgets"
     __table_args__ = (
@@ -74,10 +67,7 @@ class Report(Base):
 class Alert(Base):
     """Something that is wrong, or a budget that is spent, from when a check found it until it is over.
 
-    At most one is open of each kind and subject. `since` is when it began, `opened_at` when a check found it, and
-    `raised_at` when it was opened or its `level` last rose. The level of a budget's alert is the highest threshold in
-    percent that spending has reached. `account_id` is null for a team's own budget; both ids are null for other kinds.
-    `details` is what the alert's events say besides. The receipts say when each channel took the last message that the
+    At most one is open of each kind and subject. The receipts say when each channel took the last message that the
     alert is open, and the one that it is over.
     """
 
