@@ -63,29 +63,28 @@ def scratch_database(url: URL, tables: Iterable[queries.Table]) -> Iterator[URL]
     with engine_on(url, pool_size=2) as engine, engine.begin() as holder:
         if not queries.lock_scratch(holder):
             raise ConfigurationError("another check of a backup is under way here: wait until it has ended")
-        if may_create := queries.may_create_databases(holder):
-            queries.drop_database(engine, name)
-            queries.create_database(engine, name)
-        elif not queries.has_database(holder, name):
+        may_create = queries.may_create_databases(holder)
+        if not may_create and not queries.has_database(holder, name):
             role = quoted(url.username or "")
             raise ConfigurationError(
                 f"the database's user may not create databases: allow it with ALTER ROLE {role} CREATEDB, or make the "
                 f"database for checks with CREATE DATABASE {quoted(name)} OWNER {role}"
             )
-        else:
-            _empty(scratch, tables)
+
+        def clear() -> None:
+            if may_create:
+                queries.drop_database(engine, name)
+                return
+            with engine_on(scratch) as inside, Session(inside) as session, session.begin():
+                queries.drop_tables(session, tables)
+
+        clear()
+        if may_create:
+            queries.create_database(engine, name)
         try:
             yield scratch
         finally:
-            if may_create:
-                queries.drop_database(engine, name)
-            else:
-                _empty(scratch, tables)
-
-
-def _empty(url: URL, tables: Iterable[queries.Table]) -> None:
-    with engine_on(url) as engine, Session(engine) as session, session.begin():
-        queries.drop_tables(session, tables)
+            clear()
 
 
 def explain(error: Exception) -> str:
