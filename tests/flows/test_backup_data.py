@@ -73,3 +73,12 @@ def test_a_wrong_key_leaves_the_run_red_and_its_retry_makes_a_verified_backup(fo
     assert (again.name, (again.message or "").partition(":")[0]) == ("Completed", "verified")
     (manifest,) = folder.glob("*.json")
     assert {path.name for path in folder.iterdir()} == {manifest.name, f"{manifest.stem}.dump"}
+
+
+def test_a_storage_that_fails_leaves_the_run_red(ready: Stage, tmp_path: Path) -> None:
+    assert ready
+    (tmp_path / "file").write_text("not a folder")
+    Storage(url=f"file://{tmp_path}/file").save(BACKUPS, overwrite=True)
+    state = run()
+    assert state.is_failed()
+    assert (state.message or "").startswith("no backup was made: the storage failed (")

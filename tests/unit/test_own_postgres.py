@@ -145,12 +145,10 @@ def test_a_migration_that_cannot_be_made_names_the_remedy_and_changes_nothing(
 
 
 def test_a_database_that_cannot_hold_every_name_is_refused_before_the_first_table(own_postgres: OwnPostgres) -> None:
-    for encoding in ("SQL_ASCII", "EUC_KR"):
-        options = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
-        with own_postgres.database("old", options) as url, opened(url) as engine:
-            with pytest.raises(ConfigurationError, match=f"old keeps text as {encoding}.*ENCODING 'UTF8'"):
-                migrate(engine)
-            assert read_revisions(engine).current is None
+    with own_postgres.database("old", "TEMPLATE template0 ENCODING 'EUC_KR' LOCALE 'C'") as url, opened(url) as engine:
+        with pytest.raises(ConfigurationError, match="old keeps text as EUC_KR.*ENCODING 'UTF8'"):
+            migrate(engine)
+        assert read_revisions(engine).current is None
 
 
 def test_another_application_s_revision_does_not_matter_and_ours_is_missed(
