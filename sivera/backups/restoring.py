@@ -10,7 +10,7 @@ from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import Progress, open_session, read_shape
 from sivera.backups.manifest import Manifest, Mismatch, ShapeOfData
 from sivera.crypto import Keyring
-from sivera.database import check_encoding, check_writes
+from sivera.database import check_encoding
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 
@@ -36,7 +36,6 @@ def restore(
     if keyring:
         manifest.require_ours(keyring, without_keys=without_keys)
     with open_session(url, until) as session:
-        check_writes(session.get_bind().engine)
         check_encoding(session.connection())
         if keyring is None and queries.is_superuser(session):
             raise ConfigurationError(

@@ -146,7 +146,7 @@ def test_a_migration_that_cannot_be_made_names_the_remedy_and_changes_nothing(
 
 def test_a_database_that_cannot_hold_every_name_is_refused_before_the_first_table(own_postgres: OwnPostgres) -> None:
     with own_postgres.database("old", "TEMPLATE template0 ENCODING 'EUC_KR' LOCALE 'C'") as url, opened(url) as engine:
-        with pytest.raises(ConfigurationError, match="old keeps text as EUC_KR.*ENCODING 'UTF8'"):
+        with pytest.raises(ConfigurationError, match=r"old keeps text as EUC_KR.*ENCODING 'UTF8'"):
             migrate(engine)
         assert read_revisions(engine).current is None
 
