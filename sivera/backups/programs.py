@@ -11,9 +11,8 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from sqlalchemy import URL
 
@@ -22,7 +21,6 @@ from sivera.database import to_conninfo
 from sivera.database_errors import explain_state, place_of
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.settings import read_settings
-from sivera.values import Value
 
 CHUNK = 4 * 1024 * 1024
 """Bytes that are in memory at a time, and that have a checksum."""
@@ -54,7 +52,7 @@ OURS = re.compile(
 index of an extension, a trigger, a policy for their roles."""
 
 
-class Programs(Value):
+class Programs(NamedTuple):
     """The folder that pg_dump, pg_restore and psql are in, and their major version."""
 
     version: int
@@ -219,8 +217,7 @@ def _said(name: str, code: int, text: str, url: URL | None) -> str:
 def _try(programs: Programs, url: URL) -> str:
     """Return why these programs do not reach the server; empty if they do.
 
-    psql asks it the shortest question. It has pg_dump's way to a server, and only a connection shows whether that has
-    TLS and the kind of login that the server wants.
+    Only a connection shows whether they have TLS and the kind of login that the server wants. psql has pg_dump's way.
     """
     try:
         command: list[Path | str] = [programs.folder / "psql", "--no-psqlrc", "--command=SELECT 1"]
@@ -246,16 +243,16 @@ def _find_reader(dump_version: int) -> Path:
 def _installed() -> list[Programs]:
     """Return the programs on this machine, the oldest first; the folder that the setting names alone, if it does."""
     if folder := read_settings().postgres_bin_dir:
-        return [Programs(version=_version(folder), folder=folder)]
-    on_path = shutil.which("pg_dump")
+        return [Programs(_version(folder), folder)]
     folders = [*_bundled(), *(each for usual in USUAL_FOLDERS for each in Path("/").glob(usual))]
-    found: dict[Path, int] = {}
-    for each in [*folders, *([Path(on_path).parent] if on_path else [])]:
+    # Last: on Debian it is a wrapper, which starts one of the others.
+    if on_path := shutil.which("pg_dump"):
+        folders.append(Path(on_path).parent)
+    found = []
+    for each in folders:
         with suppress(ConfigurationError):
-            found.setdefault(each.resolve(), _version(each))
-    return sorted(
-        (Programs(version=version, folder=each) for each, version in found.items()), key=attrgetter("version")
-    )
+            found.append(Programs(_version(each), each))
+    return sorted(found, key=lambda each: each.version)
 
 
 def _bundled() -> list[Path]:
