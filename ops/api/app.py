@@ -62,11 +62,7 @@ class Times:
 
 
 def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette:
-    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names.
-
-    Raises:
-        ConfigurationError: SIVERA_PUBLIC_URL does not fit.
-    """
+    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names."""
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
     keeper = SecretKeeper(client, times.secret_fresh)
@@ -89,7 +85,7 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
             Route(METRICS, api.read_metrics),
             Route(JOBS, api.list_jobs),
             *starts,
-            *ConnectPages(read_settings().public_url).routes(),
+            *_connect_pages(),
         ],
         middleware=[
             Middleware(
@@ -105,6 +101,20 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _connect_pages() -> list[Route]:
+    """Return the pages on which teams connect; while SIVERA_PUBLIC_URL does not fit, a refusal in their place."""
+    try:
+        return ConnectPages(read_settings().public_url).routes()
+    except ConfigurationError as error:
+        refusal = str(error)
+    logger.error("Teams cannot connect accounts: %s", refusal)
+
+    async def refuse(_: Request) -> Response:
+        raise unavailable(refusal)
+
+    return [Route(f"{PREFIX}{{rest:path}}", refuse)]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ May not import prefect at its top; see `ops.stack.prefect_server`.
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +29,7 @@ from sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
 from sivera.database import engine_on
+from sivera.errors import ConfigurationError
 from sivera.grants.connecting import connect
 from sivera.grants.links import make_link
 from sivera.platforms import open_client
@@ -163,8 +164,9 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
     steps.say("Try next, from another terminal in this folder:")
     steps.say(f"  connect one more team in your browser: {CONNECT}")
     if http_api:
-        steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
-        steps.say(f"  or make a link with which its user does that: {LINK}")
+        with suppress(ConfigurationError):  # SIVERA_PUBLIC_URL does not fit, as was said
+            steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
+            steps.say(f"  or make a link with which its user does that: {LINK}")
     steps.say("  then see its figures: uv run sivera accounts list; uv run sivera accounts sync ID")
     return result
 

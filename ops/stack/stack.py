@@ -37,6 +37,7 @@ from ops.stack.prefect_server import (
 from ops.stack.processes import Child, answers, child_process, free_port
 from sivera.database import check_writes, engine_on, parse_url
 from sivera.errors import ConfigurationError
+from sivera.grants.links import callback_of
 from sivera.settings import PUBLIC_URL
 
 SERVER_PORT = 4200
@@ -125,6 +126,10 @@ class Stack:
         port = self._enter(free_port(API_PORT, self._say))
         url = f"http://127.0.0.1:{port}"
         public_url = os.environ.get(PUBLIC_URL, url)
+        try:
+            callback_of(public_url)
+        except ConfigurationError as error:
+            self._say(f"Teams cannot connect accounts by the HTTP API: {error}")
         write_private(self.folder.path / PUBLIC_URL_FILE, public_url)
         command = ["-m", "ops.cli", "api", "--port", str(port)]
         environment = {**os.environ, **CLIENT, PUBLIC_URL: public_url}

@@ -544,6 +544,18 @@ def test_the_api_starts_only_with_a_secret_and_an_address(
     assert line.startswith("The HTTP API does not start: the block cron-secret/cron-secret does not fit")
 
 
+def test_with_a_public_address_that_does_not_fit_only_the_connect_pages_are_refused(
+    deployed: PrefectServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert deployed
+    monkeypatch.setenv("SIVERA_PUBLIC_URL", f"https://ana:{SECRET}@jobs.example.com")
+    with serving(create_app(JOBS, AT_ONCE)) as url, calling(url) as stranger:
+        check(stranger.get("/healthz"), 200)
+        assert "SIVERA_PUBLIC_URL does not fit" in check(stranger.get("/connect/google"), 503)["message"]
+    assert "SIVERA_PUBLIC_URL does not fit" in caplog.text
+    assert SECRET not in caplog.text
+
+
 def test_the_secret_is_made_set_and_rotated_by_the_command(deployed: PrefectServer, sivera: Sivera) -> None:
     assert deployed
     fresh = sivera("secret", "generate").out.strip()

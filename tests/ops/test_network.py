@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import proxy_bypass
@@ -13,6 +14,7 @@ from uuid import UUID
 import anyio
 import httpx
 import pytest
+import requests
 from prefect.events.clients import PrefectEventsClient
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -137,6 +139,17 @@ def test_a_proxy_that_opens_tls_needs_its_certificates_named(environment: pytest
         prepare_network()
         with new_http_client() as http:
             assert http.send(request).status_code == 200
+
+
+def test_an_alert_goes_through_a_socks_proxy(environment: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy, ThreadPoolExecutor(1) as pool:
+        environment.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.getsockname()[1]}")
+        proxy.settimeout(60)
+        sending = pool.submit(requests.post, f"https://{SLACK}/hook", timeout=60)  # as Apprise does
+        caller, _ = proxy.accept()
+        with caller:
+            assert caller.recv(1) == b"\5"
+        assert isinstance(sending.exception(), requests.ConnectionError)
 
 
 UNFIT = [
