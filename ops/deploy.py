@@ -20,8 +20,7 @@ from blocks.server import connect
 from blocks.setup import SetupSummary, setup
 from ops.timetable import BY_HAND, Deployment, full_names, read_timetable
 from sivera.errors import ConfigurationError
-from sivera.platforms.base import AppCredentials
-from sivera.values import PlatformName, Value
+from sivera.values import Value
 
 
 class DeploySummary(Value):
@@ -39,10 +38,7 @@ class DeploySummary(Value):
 
 
 def deploy(
-    database_url: URL | str | None = None,
-    apps: Mapping[PlatformName, AppCredentials] | None = None,
-    timetable_path: Path | None = None,
-    storage_dir: Path | None = None,
+    database_url: URL | str | None = None, timetable_path: Path | None = None, storage_dir: Path | None = None
 ) -> DeploySummary:
     """Set up the Prefect server (see `blocks.setup.setup`) and deploy the timetable. A second deploy changes nothing.
 
@@ -55,7 +51,7 @@ def deploy(
     """
     timetable, flows = read_timetable(timetable_path)
     listed = full_names(timetable, flows)
-    done = setup(database_url, apps, storage_dir)
+    done = setup(database_url, storage_dir=storage_dir)
     with connect() as client:
         before = read_deployments(client)
         for name in listed.keys() - before.keys():

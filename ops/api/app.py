@@ -21,11 +21,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from blocks.cron_secret import CronSecret
 from blocks.database import aload_database_url
 from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
 from ops.api.connect import PREFIX, ConnectPages
-from ops.api.guard import Guard, SecretKeeper
-from ops.api.health import STATEMENT_SECONDS, DatabaseHealth
+from ops.api.fresh import STATEMENT_SECONDS, Fresh, check_database, read_secret
+from ops.api.guard import Guard
 from ops.api.jobs import Job
 from ops.api.openapi import describe
 from ops.api.runs import Runs, to_run
@@ -65,8 +66,9 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
     """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names."""
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
-    keeper = SecretKeeper(client, times.secret_fresh)
-    api = _Api(jobs, client, keeper, DatabaseHealth(client, times.secret_fresh), Runs(client, times.event))
+    secret = Fresh(partial(read_secret, client), times.secret_fresh)
+    health = Fresh(partial(check_database, client), times.secret_fresh)
+    api = _Api(jobs, client, secret, health, Runs(client, times.event))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -90,9 +92,8 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
         middleware=[
             Middleware(
                 Guard,
-                keeper=keeper,
-                open_paths=frozenset({HEALTH, OPENAPI}),
-                open_prefix=PREFIX,
+                secret=secret,
+                is_open=lambda path: path in (HEALTH, OPENAPI) or path.startswith(PREFIX),
                 delay_seconds=times.wrong_secret,
             )
         ],
@@ -121,13 +122,13 @@ def _connect_pages() -> list[Route]:
 class _Api:
     jobs: Mapping[str, Job]
     client: PrefectClient
-    keeper: SecretKeeper
-    database: DatabaseHealth
+    secret: Fresh[CronSecret]
+    database: Fresh[None]
     runs: Runs
 
     async def read_health(self, _request: Request) -> Response:
-        await self.keeper.secret()
-        await self.database.check()
+        await self.secret.read()
+        await self.database.read()
         return _to_json(Healthy())
 
     async def read_openapi(self, _request: Request) -> Response:

@@ -26,20 +26,16 @@ CHECKS: Mapping[str, Look] = {
     "automations": prefect_checks.check_automations,
     "deployments": prefect_checks.check_deployments,
     "runs": prefect_checks.check_runs,
-    "blocks": prefect_checks.check_blocks,
     "database": data_checks.check_database,
-    "migrations": data_checks.check_migrations,
+    "blocks": prefect_checks.check_blocks,
     "pg_dump": data_checks.check_pg_dump,
     "clock": data_checks.check_clock,
-    "channels": prefect_checks.check_channels,
-    "token-key": data_checks.check_token_key,
-    "platform-apps": data_checks.check_platform_apps,
     "grants": data_checks.check_grants,
     "accounts": data_checks.check_accounts,
     "backups": data_checks.check_backups,
     "disk": data_checks.check_disk,
 }
-"""`server`, `database` and `migrations` open what the checks after them use."""
+"""`server` and `database` open what the checks after them use."""
 
 WIDTH = max(map(len, CHECKS))
 

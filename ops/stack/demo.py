@@ -146,7 +146,7 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
     name = f"Deployments; {len(TEAMS)} teams connect {expected} ad accounts (worker and HTTP API start meanwhile)"
     with steps.step(name), ThreadPoolExecutor(1) as beside:
         connecting = beside.submit(_connect_teams, url, sandbox, load_keyring(), apps, accounts)
-        deploy(url, apps)
+        deploy()
         connecting.result()
         stack.check()
     run, summary = _sync(stack, url, expected, steps)

@@ -23,7 +23,7 @@ from sqlalchemy import URL
 
 from ops.stack.child import identity
 from ops.stack.folder import Folder
-from ops.stack.processes import Child, StackError, child_process
+from ops.stack.processes import Child, StackError
 
 with warnings.catch_warnings():
     # The package looks for a runtime folder when it is imported, and warns where there is none.
@@ -57,13 +57,12 @@ def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[Post
         _make_cluster(binaries, data, user)
     with (
         _socket_folder(data, user) as socket_folder,
-        child_process(
+        folder.run(
             "PostgreSQL",
+            "postgres",
             [binaries / "postgres", "-D", data, "-h", "", "-k", socket_folder],
-            folder.log("postgres"),
             user=user,
             stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown: it does not wait for its clients
-            held=[folder.lock],
         ) as server,
     ):
         server.wait_until(lambda: _has_database(socket_folder, database), START_SECONDS)

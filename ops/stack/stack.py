@@ -6,11 +6,11 @@ May not import prefect at its top; see `ops.stack.prefect_server`.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import URL
 
@@ -34,7 +34,7 @@ from ops.stack.prefect_server import (
     prefect_worker,
     use_server,
 )
-from ops.stack.processes import Child, answers, child_process, free_port
+from ops.stack.processes import Child, answers, free_port
 from sivera.database import check_writes, engine_on, parse_url
 from sivera.errors import ConfigurationError
 from sivera.grants.links import callback_of
@@ -133,7 +133,7 @@ class Stack:
         write_private(self.folder.path / PUBLIC_URL_FILE, public_url)
         command = ["-m", "ops.cli", "api", "--port", str(port)]
         environment = {**os.environ, **CLIENT, PUBLIC_URL: public_url}
-        child = self._start("the HTTP API", "api", command, environment, self.folder.path)
+        child = self._start("the HTTP API", "api", command, environment=environment, directory=self.folder.path)
         return HttpApi(url, child, Path(os.path.relpath(secret_file)))
 
     def start_sandbox(self) -> str:
@@ -144,19 +144,8 @@ class Stack:
         child.wait_until(lambda: answers(f"{url}/control/calls", method="POST"), SANDBOX_START_SECONDS)
         return url
 
-    def _start(
-        self,
-        name: str,
-        log: str,
-        arguments: Sequence[str],
-        environment: Mapping[str, str] | None = None,
-        directory: Path | None = None,
-    ) -> Child:
-        command = [sys.executable, "-P", *arguments]
-        log_file, held = self.folder.log(log), [self.folder.lock]
-        child = self._enter(
-            child_process(name, command, log_file, environment=environment, held=held, directory=directory)
-        )
+    def _start(self, name: str, log: str, arguments: Sequence[str], **more: Any) -> Child:
+        child = self._enter(self.folder.run(name, log, [sys.executable, "-P", *arguments], **more))
         self.children.append(child)
         return child
 
