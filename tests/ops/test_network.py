@@ -106,9 +106,7 @@ PLATFORM_FAILURES = {
         "407 Proxy Authentication Required",
         "cannot be reached (ProxyError: the proxy in HTTPS_PROXY answered 407 Proxy Authentication Required)",
     ),
-    "it cannot go on": ("https", "502 Bad Gateway", "cannot be reached (ProxyError: the proxy in HTTPS_PROXY answered"),
     "it wants a password for HTTP": ("http", "407 Proxy Authentication Required", "cannot be reached (HTTP 407; the"),
-    "a page of its own": ("http", "502 Bad Gateway", "answered HTTP 502; the proxy in HTTP_PROXY may have answered"),
     "a page of its own, blocked": ("http", "403 Forbidden", "answered HTTP 403 with HTML; the proxy in HTTP_PROXY may"),
 }
 
@@ -185,14 +183,13 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize(("url", "split"), ADDRESSES.items())
-def test_a_password_leaves_the_address_of_the_prefect_server(
-    environment: pytest.MonkeyPatch, url: str, split: tuple[str, str | None]
-) -> None:
-    environment.setenv("PREFECT_API_URL", url)
-    split_server_password()
-    assert (os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING")) == split
-    environment.setenv("PREFECT_API_URL", url)
+def test_a_password_leaves_the_address_of_the_prefect_server(environment: pytest.MonkeyPatch) -> None:
+    for url, split in ADDRESSES.items():
+        environment.setenv("PREFECT_API_URL", url)
+        environment.delenv("PREFECT_API_AUTH_STRING", raising=False)
+        split_server_password()
+        assert (os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING")) == split
+    environment.setenv("PREFECT_API_URL", "http://admin:s3cret@host/api")
     environment.setenv("PREFECT_API_AUTH_STRING", "of:its-own")
     split_server_password()
     assert os.environ["PREFECT_API_AUTH_STRING"] == "of:its-own"
@@ -223,15 +220,14 @@ PAGES = {
     "http://admin:s3/cr?et@host/api": "http://host",
     "https://ADMIN:s3cret@host:8443/prefect/api/": "https://host:8443/prefect",
     "http://[::1]:4200/api": "http://[::1]:4200",
-    "http://localhost:4200/api": "http://localhost:4200",
 }
 
 
-@pytest.mark.parametrize(("url", "start"), PAGES.items())
-def test_links_to_the_ui_hold_no_password(url: str, start: str) -> None:
-    with temporary_settings({PREFECT_API_URL: url}):
-        assert links().run(UUID(int=1)) == f"{start}/runs/flow-run/{UUID(int=1)}"
-    with temporary_settings({PREFECT_API_URL: url, PREFECT_UI_URL: "https://admin:s3cret@ui.example/"}):
+def test_links_to_the_ui_hold_no_password() -> None:
+    for url, start in PAGES.items():
+        with temporary_settings({PREFECT_API_URL: url}):
+            assert links().run(UUID(int=1)) == f"{start}/runs/flow-run/{UUID(int=1)}"
+    with temporary_settings({PREFECT_UI_URL: "https://admin:s3cret@ui.example/"}):
         assert links().page("runs") == "https://ui.example/runs"
 
 
