@@ -44,10 +44,7 @@ def deploy(
 
     Existing deployments and schedules stay switched on or off as they are; for new ones the file decides. Our
     deployments and their schedules are deleted if the file no longer lists them; schedules made by hand stay.
-
-    Raises:
-        ConfigurationError: The file is wrong (one line for each problem, and nothing was changed), a value does not
-            fit, or the server does not answer within ten seconds.
+    ConfigurationError if the file is wrong (then nothing was changed), or the server does not answer.
     """
     timetable, flows = read_timetable(timetable_path)
     listed = full_names(timetable, flows)

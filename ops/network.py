@@ -18,11 +18,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prepare_network() -> None:
-    """Let no client use a proxy to this machine.
-
-    Raises:
-        ConfigurationError: A proxy or the file of certificates will not do; httpx would fail even where it needs none.
-    """
+    """Let no client use a proxy to this machine; ConfigurationError if a proxy or a certificate will not do."""
     given = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     # Brackets around an IPv6 address make httpx fail.
     hosts = (each.strip(" []") for each in given.split(","))
@@ -45,9 +41,6 @@ def split_server_password() -> None:
     """Move user and password from PREFECT_API_URL to PREFECT_API_AUTH_STRING, by which Prefect authenticates.
 
     Its websockets would not take them from the URL, and what shows the URL would show them.
-
-    Raises:
-        ConfigurationError: It is no address of a server.
     """
     url = os.environ.get("PREFECT_API_URL")
     if not url:

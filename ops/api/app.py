@@ -49,17 +49,14 @@ logger = logging.getLogger("sivera.api")
 
 @dataclass(frozen=True)
 class Times:
-    """How long the API takes for what; all in seconds.
-
-    Attributes:
-        secret_fresh: A secret that was read from the Prefect server, and the database's health, is used for this long.
-        wrong_secret: The answer to a wrong secret is held back for this long.
-        event: A run that has ended is asked for its event for this long. Prefect writes events every five seconds.
-    """
+    """How long the API takes for what; all in seconds."""
 
     secret_fresh: float = 3.0
+    """A secret that was read from the Prefect server, and the database's health, is used for this long."""
     wrong_secret: float = 1.0
+    """The answer to a wrong secret is held back for this long."""
     event: float = 30.0
+    """A run that has ended is asked for its event for this long. Prefect writes events every five seconds."""
 
 
 def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette:

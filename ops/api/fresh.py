@@ -64,11 +64,7 @@ async def read_secret(client: PrefectClient) -> CronSecret | str:
 
 
 async def check_database(client: PrefectClient) -> str | None:
-    """Return None if the database takes writes, else a sentence for callers, without host and user; the log says more.
-
-    Raises:
-        httpx.HTTPError: The Prefect server, whose block names the database, does not answer.
-    """
+    """Return None if the database takes writes, else a sentence without host and user; the log says more."""
     try:
         url = await aload_database_url(client)
         await anyio.to_thread.run_sync(_check, url)

@@ -111,11 +111,7 @@ def demo(
 
 
 def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
-    """Fill a stack in which nothing is started with this many accounts a platform, and run sync-campaigns on it once.
-
-    Raises:
-        SiveraError: A part does not start, or ends, or refuses.
-    """
+    """Start everything, with this many accounts a platform, and run sync-campaigns on it once."""
     begun = time.monotonic()
     server = stack.start_server()
     with steps.step("PostgreSQL, migrated (the Prefect server starts meanwhile)"):

@@ -79,9 +79,9 @@ class Stack:
 
     def start_postgres(self, database: str = "sivera") -> URL:
         """Start PostgreSQL and return the URL of a database in it, made if need be."""
-        postgres = self._enter(embedded_postgres(self.folder, database))
-        self.children.append(postgres.child)
-        return postgres.url
+        url, child = self._enter(embedded_postgres(self.folder, database))
+        self.children.append(child)
+        return url
 
     def keep_database_url(self, url: URL) -> None:
         """Keep the URL of the database in the folder, for commands that need nothing of Prefect."""

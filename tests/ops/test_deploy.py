@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 
@@ -59,43 +58,28 @@ def test_deploying_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         assert (second.created, second.updated, second.unchanged, second.pruned) == ((), (), NAMES, ())
         assert (second.setup.created, second.setup.updated) == ((), ())
         assert ids(client) == made
+    check_drift(path, deployed)
 
 
-def schedule(**changed: Any) -> DeploymentSchedule:
-    """The hourly schedule that the server has for `ALL`, with some fields changed."""
-    fields = {"slug": "hourly", "schedule": CronSchedule(cron="0 * * * *", timezone="UTC"), "parameters": {}}
-    return DeploymentSchedule(**{**fields, **changed})
-
-
-DAILY = schedule(
-    slug="daily",
-    schedule=CronSchedule(cron="30 2 * * *", timezone="Europe/Berlin"),
-    parameters={"options": {"mode": "full"}},
-)
-DRIFT: dict[str, dict[str, Any]] = {
-    "version": {"version": "another"},
-    "schema of parameters": {"parameter_openapi_schema": {}},
-    "entrypoint": {"entrypoint": "tests.ops.example_flows.other_example"},
-    "description": {"description": "Something else."},
-    "parameters": {"parameters": {"options": {"mode": "full"}}},
-    "tags": {"tags": ["sivera", "new"]},
-    "work pool": {"job_variables": {"env": {"EXAMPLE": "2"}}},
-    "concurrency limit": {"concurrency_options": None},
-    "schedule daily": {"schedules": [schedule(), schedule(slug=None)]},
-    "schedule hourly": {"schedules": [schedule(parameters={"options": {}}), DAILY]},
-    "schedule weekly": {"schedules": [schedule(), DAILY, schedule(slug="weekly")]},
-}
-"""What of a deployment differs from the file, by the fields that somebody changed on the server."""
-
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_each_part_of_a_deployment_is_compared_with_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path, timetable(ALL))
-    deploy(timetable_path=path)
+def check_drift(path: Path, existing: DeploymentResponse) -> None:
+    """Each part of a deployment is compared with the file."""
     read, flows = read_timetable(path)
-    with connect() as client:
-        existing = deployments(client)["all"]
-    for said, change in DRIFT.items():
+    daily, hourly = sorted(existing.schedules, key=lambda each: each.slug or "")
+    changed, weekly = (hourly.model_copy(update=each) for each in ({"parameters": {"options": {}}}, {"slug": "weekly"}))
+    drift: dict[str, dict[str, Any]] = {
+        "version": {"version": "another"},
+        "schema of parameters": {"parameter_openapi_schema": {}},
+        "entrypoint": {"entrypoint": "tests.ops.example_flows.other_example"},
+        "description": {"description": "Something else."},
+        "parameters": {"parameters": {"options": {"mode": "full"}}},
+        "tags": {"tags": ["sivera", "new"]},
+        "work pool": {"job_variables": {"env": {"EXAMPLE": "2"}}},
+        "concurrency limit": {"concurrency_options": None},
+        "schedule daily": {"schedules": [hourly]},
+        "schedule hourly": {"schedules": [changed, daily]},
+        "schedule weekly": {"schedules": [hourly, daily, weekly]},
+    }
+    for said, change in drift.items():
         found = differences(flows[ALL["entrypoint"]], read.deployments[0], existing.model_copy(update=change))
         assert found == [said]
 

@@ -190,7 +190,7 @@ def test_a_disk_needs_a_tenth_and_a_gibibyte_free() -> None:
         assert is_full(int(free * 2**30), int(total * 2**30)) is expected
 
 
-def test_whatever_a_check_raises_becomes_a_finding() -> None:
+def test_whatever_a_check_raises_becomes_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def raising(error: Exception) -> Finding:
         def look(_: Installation) -> Finding:
             raise error
@@ -204,6 +204,8 @@ def test_whatever_a_check_raises_becomes_a_finding() -> None:
     assert (found.verdict, found.text) == (FAULT, "the check itself failed (KeyError)")
     assert make(lambda _: ok("well"), Installation()).verdict is OK
     assert make(check_grants, Installation()).text == "needs the database"
+    monkeypatch.delenv("SIVERA_DATABASE_URL", raising=False)
+    assert make(check_database, Installation()).verdict is SKIPPED
 
 
 def test_several_errors_become_one_fault_that_names_each_remedy_once() -> None:
