@@ -61,7 +61,7 @@ def show(installation: Installation, *, as_json: bool) -> int:
             say(line(name, found))
     code = exit_code(found.verdict for found in made.values())
     if as_json:
-        checks = [{"name": name, **found.model_dump()} for name, found in made.items()]
+        checks = [{"name": name, **found._asdict()} for name, found in made.items()]
         say_json(json_format.dumps({"exit_code": code, "checks": checks}, ensure_ascii=False))
     return code
 
@@ -79,7 +79,7 @@ def make(look: Look, installation: Installation) -> Finding:
         with explain_failures():
             return look(installation)
     except Skipped as reason:
-        return Finding(verdict=Verdict.SKIPPED, text=str(reason))
+        return Finding(Verdict.SKIPPED, str(reason))
     except ConfigurationError as error:
         return explain([error])
     except SQLAlchemyError as error:

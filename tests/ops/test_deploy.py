@@ -65,7 +65,7 @@ def check_drift(path: Path, existing: DeploymentResponse) -> None:
     """Each part of a deployment is compared with the file."""
     read, flows = read_timetable(path)
     daily, hourly = sorted(existing.schedules, key=lambda each: each.slug or "")
-    changed, weekly = (hourly.model_copy(update=each) for each in ({"parameters": {"options": {}}}, {"slug": "weekly"}))
+    weekly = hourly.model_copy(update={"slug": "weekly"})
     drift: dict[str, dict[str, Any]] = {
         "version": {"version": "another"},
         "schema of parameters": {"parameter_openapi_schema": {}},
@@ -76,7 +76,7 @@ def check_drift(path: Path, existing: DeploymentResponse) -> None:
         "work pool": {"job_variables": {"env": {"EXAMPLE": "2"}}},
         "concurrency limit": {"concurrency_options": None},
         "schedule daily": {"schedules": [hourly]},
-        "schedule hourly": {"schedules": [changed, daily]},
+        "schedule hourly": {"schedules": [hourly.model_copy(update={"parameters": {"options": {}}}), daily]},
         "schedule weekly": {"schedules": [hourly, daily, weekly]},
     }
     for said, change in drift.items():
