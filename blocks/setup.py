@@ -79,13 +79,9 @@ def setup(
     with connect() as client:
         changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
         missing = tuple(_missing(client))
-
-    def by(kind: Change) -> tuple[str, ...]:
-        return tuple(name for name, change in changes.items() if change is kind)
-
-    return SetupSummary(
-        created=by(Change.CREATED), updated=by(Change.UPDATED), missing=missing, removed=by(Change.REMOVED)
-    )
+    kinds = (Change.CREATED, Change.UPDATED, Change.REMOVED)
+    done = {kind.value: tuple(name for name, change in changes.items() if change is kind) for kind in kinds}
+    return SetupSummary(missing=missing, **done)
 
 
 def save_secrets(given: Mapping[str, Block]) -> dict[str, Change]:

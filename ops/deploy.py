@@ -20,18 +20,14 @@ from blocks.server import connect
 from blocks.setup import SetupSummary, setup
 from ops.timetable import BY_HAND, Deployment, full_names, read_timetable
 from sivera.errors import ConfigurationError
-from sivera.values import Value
 
 
-class DeploySummary(Value):
-    """What a deploy did; deployments as 'flow/deployment', schedules as 'flow/deployment/slug'.
+class DeploySummary(SetupSummary):
+    """What a deploy did, the setup included; deployments as 'flow/deployment', schedules as 'flow/deployment/slug'.
 
     `kept_paused` are active in prefect.yaml, and an operator switched them off.
     """
 
-    setup: SetupSummary
-    created: tuple[str, ...]
-    updated: tuple[str, ...]
     unchanged: tuple[str, ...]
     pruned: tuple[str, ...]
     kept_paused: tuple[str, ...]
@@ -65,9 +61,10 @@ def deploy(
         pruned = tuple(_prune(client, before, listed))
     kept = {name: deployment for name, deployment in before.items() if name in listed}
     return DeploySummary(
-        setup=done,
-        created=tuple(name for name in listed if name not in before),
-        updated=tuple(name for name in changed if name in before),
+        created=(*done.created, *(name for name in listed if name not in before)),
+        updated=(*done.updated, *(name for name in changed if name in before)),
+        removed=done.removed,
+        missing=done.missing,
         unchanged=tuple(name for name in listed if name not in changed),
         pruned=pruned,
         kept_paused=tuple(each for name, found in kept.items() for each in switched_off(name, listed[name], found)),

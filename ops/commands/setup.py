@@ -46,14 +46,11 @@ def deploy() -> None:
     folder = use_running_stack()
     save_environment(folder)
     summary = deploying.deploy()
-    if folder and not any(name.endswith(f"/{DATABASE}") for name in summary.setup.missing):
+    if folder and not any(name.endswith(f"/{DATABASE}") for name in summary.missing):
         _keep_database_url(folder)  # somebody may have changed the block in the UI
-    for what in ("created", "updated", "unchanged", "removed", "pruned", "kept_paused"):
-        names = [*getattr(summary.setup, what, ()), *getattr(summary, what, ())]
+    for what, names in summary:
         if names:
             say(f"{what.replace('_', ' ')}: {', '.join(names)}")
-    for block in summary.setup.missing:
-        say(f"missing: {block}")
     say(f"backups: {_find_programs()}")
 
 

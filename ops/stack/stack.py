@@ -189,7 +189,7 @@ def up() -> NoReturn:
         save_environment(None)
         stack.keep_database_url(url)
         deployed = deploy(database_url=url, storage_dir=stack.storage_dir)
-        for block in deployed.setup.missing:
+        for block in deployed.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
         if http_api := stack.start_http_api():
