@@ -13,7 +13,6 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
-from sqlalchemy import URL
 
 from blocks.deployments import our_deployments
 from blocks.server import connect
@@ -33,10 +32,8 @@ class DeploySummary(SetupSummary):
     kept_paused: tuple[str, ...]
 
 
-def deploy(
-    database_url: URL | str | None = None, timetable_path: Path | None = None, storage_dir: Path | None = None
-) -> DeploySummary:
-    """Set up the Prefect server (see `blocks.setup.setup`) and deploy the timetable. A second deploy changes nothing.
+def deploy(timetable_path: Path | None = None, done: SetupSummary | None = None) -> DeploySummary:
+    """Set up the Prefect server, unless that was `done` just now, and deploy the timetable; twice changes nothing.
 
     Existing deployments and schedules stay switched on or off as they are; for new ones the file decides. Our
     deployments and their schedules are deleted if the file no longer lists them; schedules made by hand stay.
@@ -44,7 +41,7 @@ def deploy(
     """
     timetable, flows = read_timetable(timetable_path)
     listed = full_names(timetable, flows)
-    done = setup(database_url, storage_dir=storage_dir)
+    done = done or setup()
     with connect() as client:
         before = read_deployments(client)
         for name in listed.keys() - before.keys():

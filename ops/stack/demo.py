@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag
 from ops.commands.tables import printable, say_json
-from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE
+from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE, keep_database_url
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
@@ -133,16 +133,16 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         )
         for platform in PlatformName
     }
-    stack.keep_database_url(url)
+    keep_database_url(stack.folder.path, url)
     with steps.step("Work pool, limits, blocks and automations"):
-        setup(url, apps, stack.storage_dir)
+        done = setup(url, apps, stack.storage_dir)
         stack.start_worker(server)
     expected = accounts * len(PlatformName)
     http_api = stack.start_http_api()
     name = f"Deployments; {len(TEAMS)} teams connect {expected} ad accounts (worker and HTTP API start meanwhile)"
     with steps.step(name), ThreadPoolExecutor(1) as beside:
         connecting = beside.submit(_connect_teams, url, sandbox, load_keyring(), apps, accounts)
-        deploy()
+        deploy(done=done)
         connecting.result()
         stack.check()
     run, summary = _sync(stack, url, expected, steps)

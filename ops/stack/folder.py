@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy import URL
 
 from ops.stack.processes import Child, StackError, child_process
 
@@ -80,6 +81,11 @@ def is_running(path: Path = FOLDER) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def keep_database_url(folder: Path, url: URL) -> None:
+    """Keep the URL of the database in a stack's folder, for commands that need nothing of Prefect."""
+    write_private(folder / DATABASE_URL_FILE, url.render_as_string(hide_password=False))
 
 
 def write_private(path: Path, text: str) -> None:

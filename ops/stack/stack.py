@@ -18,10 +18,10 @@ from blocks.names import WORK_POOL
 from ops.commands.tables import say
 from ops.stack.folder import (
     CRON_SECRET_FILE,
-    DATABASE_URL_FILE,
     FOLDER,
     PUBLIC_URL_FILE,
     Folder,
+    keep_database_url,
     own_folder,
     write_private,
 )
@@ -82,10 +82,6 @@ class Stack:
         url, child = self._enter(embedded_postgres(self.folder, database))
         self.children.append(child)
         return url
-
-    def keep_database_url(self, url: URL) -> None:
-        """Keep the URL of the database in the folder, for commands that need nothing of Prefect."""
-        write_private(self.folder.path / DATABASE_URL_FILE, url.render_as_string(hide_password=False))
 
     def start_server(self) -> PrefectServer:
         """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
@@ -183,12 +179,13 @@ def up() -> NoReturn:
             prepare_database(url)
         if server:
             stack.join_server(server)
+        from blocks.setup import setup  # noqa: PLC0415 - imports prefect
         from ops.commands.setup import save_environment  # noqa: PLC0415
-        from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
+        from ops.deploy import deploy  # noqa: PLC0415
 
         save_environment(None)
-        stack.keep_database_url(url)
-        deployed = deploy(database_url=url, storage_dir=stack.storage_dir)
+        keep_database_url(stack.folder.path, url)
+        deployed = deploy(done=setup(url, storage_dir=stack.storage_dir))
         for block in deployed.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
