@@ -67,8 +67,7 @@ class Bench:
             )
             for platform in PlatformName
         }
-        self._database_url = url.render_as_string(hide_password=False)
-        setup(self._database_url, self.apps)
+        setup(url, self.apps)
         self.keyring = load_keyring()
         check_keyring(self.engine, self.keyring)
 
@@ -76,7 +75,7 @@ class Bench:
         """Deploy the jobs and start a worker."""
         from ops.deploy import deploy  # noqa: PLC0415
 
-        deploy(self._database_url, self.apps)
+        deploy()
         self.stack.start_worker(self.server)
 
     @contextmanager
