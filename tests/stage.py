@@ -155,13 +155,16 @@ class Stage:
             ],
         }
 
-    def _client(self, platform: PlatformName) -> PlatformClient:
-        app = AppCredentials(
+    def app(self, platform: PlatformName) -> AppCredentials:
+        """The keys of our application on a platform of the sandbox."""
+        return AppCredentials(
             client_id=CLIENT_ID,
             client_secret=SecretStr(CLIENT_SECRET),
             base_url=f"{self.sandbox}/{platform.value}",
         )
-        return CLIENTS[platform](app, self.http, self.breaker)
+
+    def _client(self, platform: PlatformName) -> PlatformClient:
+        return CLIENTS[platform](self.app(platform), self.http, self.breaker)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
         return GrantTokenSource(self.renewal_dependencies(), self.client(platform), credential_id)
