@@ -105,7 +105,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
             **identity(user),
         )
         (data / "pg_hba.conf").write_text(RULES)
-        make_certificate(folder)
+        make_certificate(folder, x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         for name in ("server.crt", "server.key"):
             shutil.copy(folder / name, data / name)
             (data / name).chmod(0o600)
@@ -172,23 +172,25 @@ def pgbouncer(own_postgres: OwnPostgres) -> Callable[..., AbstractContextManager
     return run
 
 
-def make_certificate(folder: Path) -> None:
-    """Write a self-signed certificate of 127.0.0.1 and its key."""
+def make_certificate(folder: Path, *names: x509.GeneralName) -> tuple[Path, Path]:
+    """Write a self-signed certificate of these names and its key; return their files."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=365))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
-    (folder / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.key").write_bytes(
+    files = folder / "server.crt", folder / "server.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    (folder / "server.key").chmod(0o600)
+    files[1].chmod(0o600)
+    return files
 
 
 def answers(server: OwnPostgres) -> bool:

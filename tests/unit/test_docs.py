@@ -213,15 +213,6 @@ def test_both_languages_say_the_same(pair: tuple[Path, Path]) -> None:
     assert spans(korean) == spans(english)
 
 
-def test_the_decisions_are_numbered_and_each_says_why_what_and_what_follows() -> None:
-    assert DECISIONS
-    for number, path in enumerate(DECISIONS, start=1):
-        assert path.name.startswith(f"{number:04}-")
-        title, *sections = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
-        assert title.startswith(f"{number}. ")
-        assert sections == ["Context", "Decision", "Consequences"]
-
-
 def test_going_live_knows_each_platform_and_the_readme_leads_there() -> None:
     text = GOING_LIVE.read_text()
     assert {f"docs/{path.name}" for path in (GOING_LIVE, GOING_LIVE_KOREAN)} <= set(
