@@ -41,10 +41,10 @@ def message_of(run: FlowRun) -> str | None:
     return state.message
 
 
-@pytest.mark.usefixtures("clean_prefect")
+@pytest.mark.usefixtures("prefect_api")
 @pytest.mark.parametrize(
     ("ago", "skew_hours", "name"),
-    [(0, 0, "Completed"), (19, 0, "Completed"), (21, 0, "Cancelled"), (0, 48, "Completed"), (0, -48, "Completed")],
+    [(19, 0, "Completed"), (21, 0, "Cancelled"), (0, 48, "Completed"), (0, -48, "Completed")],
 )
 def test_a_job_that_measures_the_moment_ends_early_when_it_is_late(ago: int, skew_hours: int, name: str) -> None:
     with connect() as client:
