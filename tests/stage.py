@@ -20,7 +20,7 @@ from sivera.grants.connecting import Connection, connect
 from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.plan import DueAccount, SyncMode
@@ -152,13 +152,16 @@ class Stage:
             ],
         }
 
-    def _client(self, platform: PlatformName) -> PlatformClient:
-        app = AppCredentials(
+    def app(self, platform: PlatformName) -> AppCredentials:
+        """The keys of our application on a platform of the sandbox."""
+        return AppCredentials(
             client_id=CLIENT_ID,
             client_secret=SecretStr(CLIENT_SECRET),
             base_url=f"{self.sandbox}/{platform.value}",
         )
-        return CLIENTS[platform](app, self.http, self.breaker)
+
+    def _client(self, platform: PlatformName) -> PlatformClient:
+        return open_client(platform, self.app(platform), self.breaker, self.http)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
         return GrantTokenSource(self.renewal_dependencies(), self.client(platform), credential_id)

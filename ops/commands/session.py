@@ -84,9 +84,6 @@ def read_secret(what: str) -> SecretStr:
     """Read a secret from standard input; at a terminal, ask for it and do not show it.
 
     It is never read from the command line, which every user of the machine can see.
-
-    Raises:
-        ConfigurationError: There is none, or more than one.
     """
     try:
         words = _read(f"Paste {what}: ").split()

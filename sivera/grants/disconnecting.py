@@ -49,14 +49,14 @@ def disconnect(deps: RenewalDependencies, client: PlatformClient | None, credent
                 is_done = queries.forget_tokens(session, credential_id, owner, REASON)
     except SiveraError as error:
         raise NotDisconnectedError(
-            f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): try again, or "
-            "give --without-revoking to forget its tokens all the same"
+            f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): give "
+            "--without-revoking to forget its tokens all the same"
         ) from None
     finally:
         with Session(deps.engine) as session, session.begin():
             queries.release(session, credential_id, owner, 0, None)
     if ending is None:
-        raise NotDisconnectedError(f"grant {credential_id} is being renewed just now: try again in two minutes")
+        raise NotDisconnectedError(f"grant {credential_id} is being renewed just now: disconnect it in two minutes")
     if not is_done:
         raise NotDisconnectedError(f"grant {credential_id} was connected again meanwhile, and stays connected")
     deps.spool.forget(credential_id)

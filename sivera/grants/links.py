@@ -21,8 +21,12 @@ def callback_of(public_url: str) -> str:
     """Return the HTTP API's redirect; ConfigurationError unless the address is https or of this machine."""
     try:
         check_redirect(redirect := f"{public_url.rstrip('/')}{CALLBACK}")
-    except ConfigurationError as error:
-        raise ConfigurationError(f"SIVERA_PUBLIC_URL does not fit: {error}") from None
+    except ConfigurationError:
+        # Without the address: it may hold a password.
+        raise ConfigurationError(
+            "SIVERA_PUBLIC_URL does not fit: write an https address, or an http address of this machine, without user, "
+            "password and query"
+        ) from None
     return redirect
 
 

@@ -106,8 +106,8 @@ def test_each_platform_refuses_in_its_own_way(stage: Stage, world: World, platfo
     assert refusal_of(stage, late) is Refusal.CODE_REFUSED
     answer = answered(begun(stage, platform))
     login = stage.client(platform).login
-    wrong = login.app.model_copy(update={"client_secret": SecretStr("another")})  # type: ignore[attr-defined]
-    stage.client(platform).login = replace(login, app=wrong)  # type: ignore[misc, type-var]
+    wrong = login.app.model_copy(update={"client_secret": SecretStr("another")})
+    stage.client(platform).login = replace(login, app=wrong)
     assert refusal_of(stage, answer) is Refusal.APP_REFUSED
 
 
