@@ -569,3 +569,13 @@ def test_nothing_is_expected_of_a_product_that_an_account_has_not(
     assert expected() == set(products)
     covered = (since, account.today(stage.now()))
     assert one(stage, of_display, name="SPONSORED_DISPLAY") == covered, "also what was read before it was switched off"
+
+
+def test_pages_in_another_order_give_the_same_rows(stage: Stage) -> None:
+    account, due = stage.add(TIKTOK, campaigns=30)
+    stage.sync(due)
+    before = stage.contents()
+    account._campaigns = dict(reversed(account.campaigns.items()))
+    again = stage.sync(due)
+    assert (again.added, again.changed, again.removed, again.metric_rows) == (0, 0, 0, 0)
+    assert stage.contents() == before
