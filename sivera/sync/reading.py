@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from sivera import values
 from sivera.database import reading
 from sivera.errors import PlatformError
-from sivera.platforms.base import AnswersAtOnce, ConfirmsDeletions, CountsActions, PreparesReports
+from sivera.platforms.base import AnswersAtOnce, ConfirmsDeletions, PreparesReports
 from sivera.sync import queries, rules
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reader import Reader
@@ -88,11 +88,8 @@ def _missing(
 
 def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
     assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - one or the other kind of platform
-    client, asked = reader.client, (reader.tokens, reader.account, reader.window(state))
-    if reader.conversion and isinstance(client, CountsActions):
-        readings = client.read_metrics(*asked, (reader.conversion,))
-    else:
-        readings = client.read_metrics(*asked)
+    actions = (reader.conversion,) if reader.conversion else ()
+    readings = reader.client.read_metrics(reader.tokens, reader.account, reader.window(state), actions)
     written = held = 0
     left_out: list[values.OddRow] = []
     since, until = date.max, date.min

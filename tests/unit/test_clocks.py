@@ -18,7 +18,7 @@ from sandbox.world import World
 from sivera.alerts.checking import check_alerts
 from sivera.alerts.options import AlertOptions
 from sivera.backups.manifest import Outcome as BackupOutcome
-from sivera.budgets.checking import CheckDependencies, check_part
+from sivera.budgets.checking import check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
@@ -66,12 +66,13 @@ def run_every_job(stage: Stage, platform: PlatformName, credential_id: int, fold
         for _ in range(2):
             assert sync_account(deps, due, SyncMode.FULL).outcome is Outcome.SYNCED
     assert not check_alerts(engine, Links(), AlertOptions(), ()).opened
-    assert check_part(CheckDependencies(engine), BudgetOptions(), platform.value, math.inf).accounts == len(plan.due)
+    budgets = check_part(engine, BudgetOptions(), platform.value, math.inf)
+    assert (budgets.accounts, budgets.stale) == (len(plan.due), 0)
     reports = ReportDependencies(engine, DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
     with Session(engine) as session:
         (team,) = plan_reports(session, ReportOptions(), read_clock(session)).due
     assert team.latest == now.date() - timedelta(days=1)
-    write_reports(reports, team, math.inf)
+    assert write_reports(reports, team, math.inf).reports == team.days
     cleanup = CleanupDependencies(engine, uuid4())
     kinds = plan_cleanup(cleanup, CleanupOptions())
     assert all(not clean(cleanup, kinds, kind, time.monotonic() + 60).failed for kind in kinds.cutoffs)
