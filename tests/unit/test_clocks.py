@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sandbox.world import World
 from sivera.alerts.checking import check_alerts
 from sivera.alerts.options import AlertOptions
-from sivera.backups import backing_up
+from sivera.backups.backing_up import check
 from sivera.backups.manifest import Outcome as BackupOutcome
 from sivera.budgets.checking import check_part
 from sivera.budgets.options import BudgetOptions
@@ -113,7 +113,7 @@ def test_a_backup_goes_by_the_clock_of_its_database(
 ) -> None:
     vault = Vault(engine, keyring, tmp_path)
     with time_machine.travel(datetime.now(UTC) + skew):
-        made = backing_up.check(vault.deps(), vault.backed_up(), deadline(), nothing)
+        made = check(vault.deps(), vault.backed_up(), deadline(), nothing)
         wrong = datetime.now(UTC)
     assert made.outcome is BackupOutcome.VERIFIED
     assert not [at for at in (made.started_at, made.finished_at) if abs(at - wrong) < NEAR]
