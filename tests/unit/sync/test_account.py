@@ -214,6 +214,14 @@ def test_a_part_that_fails_withholds_nothing_of_the_others_which_are_read_once(
 
 
 @on(META)
+def test_an_account_counts_as_synced_once_all_its_parts_are(stage: Stage, world: World, due: DueAccount) -> None:
+    world.faults.add(Fault(FaultKind.STATUS, META, "metrics", status=503))
+    with pytest.raises(Unavailable):
+        stage.sync(due, is_last=False)
+    assert one(stage, "SELECT last_attempt_at, last_synced_at FROM ad_accounts") == (stage.now(), None)
+
+
+@on(META)
 def test_a_part_that_could_not_be_stored_keeps_its_old_cursor(stage: Stage, account: Account, due: DueAccount) -> None:
     def cut(connection: Connection) -> None:
         event.remove(stage.engine, "commit", cut)
