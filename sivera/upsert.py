@@ -2,15 +2,6 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import JSON, Column, FromClause, Table, Text, bindparam, cast, func
-
-
-def incoming(table: Table, columns: Sequence[str]) -> FromClause:
-    """Return the rows of the bind parameter `rows` (a JSON array of objects as text), typed as the table's columns."""
-    typed: list[Column[object]] = [Column(name, table.c[name].type) for name in columns]
-    rows = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
-    return rows.table_valued(*typed).render_derived(name="incoming", with_types=True)
-
 
 def upsert(table: str, key: Sequence[str], columns: Sequence[str], *given: str) -> str:
     """Return SQL that inserts new rows of an account and updates those that differ.

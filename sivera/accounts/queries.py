@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import orjson
 from sqlalchemy import (
@@ -10,26 +10,23 @@ from sqlalchemy import (
     Row,
     Select,
     Subquery,
-    Table,
     and_,
     case,
     func,
-    literal,
     literal_column,
     null,
     or_,
     select,
+    text,
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.clock import past
 from sivera.grants.rules import WAITING
 from sivera.models import AccountDailyTotal, AdAccount, PlatformCredential, SyncPart, Team
-from sivera.upsert import incoming
 from sivera.values import PlatformName
 
 ACTIVE = "active"
@@ -133,7 +130,14 @@ def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
     ).all()
 
 
-_ACCOUNTS = cast("Table", AdAccount.__table__)
+_UPSERT = text(f"""
+    INSERT INTO ad_accounts AS known (team_id, platform, credential_id, {", ".join(DESCRIBED)})
+    SELECT :team, :platform, :grant, {", ".join(DESCRIBED)}
+    FROM json_populate_recordset(CAST(NULL AS ad_accounts), CAST(:rows AS json))
+    ON CONFLICT (team_id, platform, external_id) DO UPDATE SET credential_id = :grant, unlisted_since = NULL,
+        {", ".join(f"{name} = excluded.{name}" for name in DESCRIBED)}
+    WHERE known.credential_id = :grant
+        OR known.credential_id IN (SELECT id FROM platform_credentials WHERE status <> 'active')""")  # noqa: S608 - constants
 
 
 def upsert_accounts(
@@ -143,21 +147,9 @@ def upsert_accounts(
 
     If another working grant of the team carries an account, the account stays there, and is not returned.
     """
-    found = incoming(_ACCOUNTS, DESCRIBED)
-    given = {"team_id": credential.team_id, "platform": credential.platform, "credential_id": credential.id}
-    statement = insert(_ACCOUNTS).from_select(
-        [*given, *DESCRIBED], select(*map(literal, given.values()), *(found.c[name] for name in DESCRIBED))
-    )
-    changed = ("credential_id", *(name for name in DESCRIBED if name != "external_id"))
-    broken = select(PlatformCredential.id).where(PlatformCredential.status != ACTIVE)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["team_id", "platform", "external_id"],
-            set_={name: statement.excluded[name] for name in changed} | {"unlisted_since": None},
-            where=or_(AdAccount.credential_id == credential.id, AdAccount.credential_id.in_(broken)),
-        ),
-        {"rows": orjson.dumps([account.model_dump() for account in accounts]).decode()},
-    )
+    given = {"team": credential.team_id, "platform": credential.platform, "grant": credential.id}
+    rows = orjson.dumps([account.model_dump() for account in accounts]).decode()
+    session.execute(_UPSERT, given | {"rows": rows})
     return accounts_of(session, credential.id)
 
 

@@ -19,8 +19,7 @@ from sivera.models import MetricSample, PlatformCall
 from sivera.values import PlatformName
 
 _ACCOUNTS = "ad_accounts AS a JOIN platform_credentials AS c ON c.id = a.credential_id"
-_TABLES = """pg_class AS part JOIN pg_class AS whole ON whole.oid = coalesce(pg_partition_root(part.oid), part.oid)
-             WHERE part.relkind = 'r' AND part.relnamespace = CAST(current_schema() AS regnamespace) GROUP BY 1"""
+_TABLES = "pg_class WHERE relkind = 'r' AND relnamespace = CAST(current_schema() AS regnamespace)"
 
 QUESTIONS: Mapping[str, str] = {
     of.GRANTS.name: "SELECT platform, status, count(*) AS value FROM platform_credentials GROUP BY 1, 2",
@@ -69,12 +68,10 @@ QUESTIONS: Mapping[str, str] = {
              WHERE used_percent IS NOT NULL AND at > now() - interval '1 hour' ORDER BY platform, at DESC)
         ) AS quotas""",
     of.TABLE_ROWS.name: f"""
-        SELECT whole.relname AS "table",
-               sum(CASE WHEN part.reltuples < 0 THEN pg_stat_get_live_tuples(part.oid) ELSE part.reltuples END) AS value
+        SELECT relname AS "table",
+               CASE WHEN reltuples < 0 THEN pg_stat_get_live_tuples(oid) ELSE reltuples END AS value
         FROM {_TABLES}""",  # noqa: S608 - constants
-    of.TABLE_BYTES.name: f"""
-        SELECT whole.relname AS "table", sum(pg_total_relation_size(part.oid)) AS value
-        FROM {_TABLES}""",  # noqa: S608 - constants
+    of.TABLE_BYTES.name: f'SELECT relname AS "table", pg_total_relation_size(oid) AS value FROM {_TABLES}',  # noqa: S608
     of.DATABASE_BYTES.name: "SELECT pg_database_size(current_database()) AS value",
 }
 """The query of each gauge. If it has no row, or a null value, there is no sample."""

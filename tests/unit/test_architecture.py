@@ -28,7 +28,6 @@ SQL_PLACES = (
     "sivera/migrating.py",
     "sivera/migrations/",
     "sivera/clock.py",
-    "sivera/upsert.py",
 )
 """Beside each subject's `queries.py`."""
 NO_SQL = ("sqlalchemy.Engine", "sqlalchemy.Row", "sqlalchemy.URL", "sqlalchemy.orm.Session", "sqlalchemy.exc")

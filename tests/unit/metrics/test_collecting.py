@@ -112,21 +112,14 @@ def test_calls_are_added_up_and_what_is_left_of_quotas_follows(engine: Engine) -
     assert later.values(of.CALLS) == found.values(of.CALLS)
 
 
-def test_rows_and_sizes_of_every_table_are_known_and_a_table_in_parts_is_one(grants: Engine) -> None:
-    with grants.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in (
-            "CREATE TABLE whole (day int) PARTITION BY RANGE (day)",
-            "CREATE TABLE part_0 PARTITION OF whole FOR VALUES FROM (0) TO (1)",
-            "CREATE TABLE part_1 PARTITION OF whole FOR VALUES FROM (1) TO (2)",
-            "INSERT INTO whole VALUES (0), (1)",
-            "ANALYZE whole, ad_accounts",
-        ):
-            connection.execute(text(statement))
+def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
+    with grants.begin() as connection:
+        connection.execute(text("ANALYZE ad_accounts"))
     found = measured(grants)
     rows, sizes = found.values(of.TABLE_ROWS), found.values(of.TABLE_BYTES)
     assert rows.keys() == sizes.keys()
-    assert {table for (table,) in rows} == {*Base.metadata.tables, "sivera_alembic_version", "whole"}
-    assert (rows["ad_accounts",], rows["whole",]) == (5, 2)
+    assert {table for (table,) in rows} == {*Base.metadata.tables, "sivera_alembic_version"}
+    assert rows["ad_accounts",] == 5
     assert all(size > 0 for size in sizes.values())
     assert found.values(of.DATABASE_BYTES)[()] > sum(sizes.values())
 

@@ -89,7 +89,7 @@ def test_expired_rows_are_counted_then_deleted_and_fresh_and_open_ones_stay(atti
     assert proof.cutoff == result.cutoff
 
 
-@pytest.mark.parametrize("kind", [Kind.ALERTS, Kind.SYNC_RUNS, Kind.OAUTH_STATES, Kind.SESSIONS])
+@pytest.mark.parametrize("kind", [Kind.ALERTS, Kind.SYNC_RUNS, Kind.SESSIONS])
 def test_a_kind_is_refused_if_nothing_would_stay_although_a_row_is_new(attic: Attic, kind: Kind) -> None:
     written = {Kind.ALERTS: "opened_at", Kind.SYNC_RUNS: "finished_at"}.get(kind, "created_at")
     attic.add(kind, 5, "500 days")

@@ -214,6 +214,14 @@ def test_a_part_that_fails_withholds_nothing_of_the_others_which_are_read_once(
 
 
 @on(META)
+def test_an_account_counts_as_synced_once_all_its_parts_are(stage: Stage, world: World, due: DueAccount) -> None:
+    world.faults.add(Fault(FaultKind.STATUS, META, "metrics", status=503))
+    with pytest.raises(Unavailable):
+        stage.sync(due, is_last=False)
+    assert one(stage, "SELECT last_attempt_at, last_synced_at FROM ad_accounts") == (stage.now(), None)
+
+
+@on(META)
 def test_a_part_that_could_not_be_stored_keeps_its_old_cursor(stage: Stage, account: Account, due: DueAccount) -> None:
     def cut(connection: Connection) -> None:
         event.remove(stage.engine, "commit", cut)
@@ -569,3 +577,13 @@ def test_nothing_is_expected_of_a_product_that_an_account_has_not(
     assert expected() == set(products)
     covered = (since, account.today(stage.now()))
     assert one(stage, of_display, name="SPONSORED_DISPLAY") == covered, "also what was read before it was switched off"
+
+
+def test_pages_in_another_order_give_the_same_rows(stage: Stage) -> None:
+    account, due = stage.add(TIKTOK, campaigns=30)
+    stage.sync(due)
+    before = stage.contents()
+    account._campaigns = dict(reversed(account.campaigns.items()))
+    again = stage.sync(due)
+    assert (again.added, again.changed, again.removed, again.metric_rows) == (0, 0, 0, 0)
+    assert stage.contents() == before
