@@ -29,7 +29,6 @@ from sivera.errors import (
 )
 from sivera.platforms import amazon_errors as errors
 from sivera.platforms import amazon_reports as reports
-from sivera.platforms import oauth
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product, account_of, campaign_of
 from sivera.platforms.amazon_login import AmazonLogin
 from sivera.platforms.base import AppCredentials, PlatformClient, ReportLost, TokenSource
@@ -194,7 +193,7 @@ class AmazonAds(PlatformClient):
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
-        return oauth.renew(PLATFORM, self.login.ask, tokens)
+        return self.login.renew(tokens)
 
     # -- calls --------------------------------------------------------------------------------------------------------
 

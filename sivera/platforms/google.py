@@ -15,7 +15,6 @@ import httpx
 from sivera.breaker import Breaker, Subject
 from sivera.clock import find_zone
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
-from sivera.platforms import oauth
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import ads_error, oauth_error
@@ -146,7 +145,7 @@ class GoogleAds(PlatformClient):
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour."""
-        return oauth.renew(self.platform, self.login.ask, tokens)
+        return self.login.renew(tokens)
 
     def revoke(self, tokens: GrantTokens) -> None:
         """Take back what the user allowed our Cloud project; a refresh token ends with its access tokens."""
