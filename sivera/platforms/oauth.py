@@ -9,10 +9,36 @@ from urllib.parse import urlencode
 from pydantic import SecretStr
 
 from sivera.breaker import Subject
-from sivera.errors import ReconnectRequired
+from sivera.errors import InvalidRequest, Misconfigured, PlatformError, ReconnectRequired, ThrottleScope, Unavailable
 from sivera.platforms.base import LONGEST_LIFE_SECONDS, Login
-from sivera.platforms.rows import Record
-from sivera.values import GrantTokens
+from sivera.platforms.calling import Reply, trouble_of
+from sivera.platforms.rows import Record, field_of
+from sivera.values import GrantTokens, PlatformName
+
+Verdicts = Mapping[str, tuple[type[PlatformError], str]]
+
+OAUTH_ERRORS: Verdicts = {
+    "invalid_client": (Misconfigured, "refuses our client id or secret; correct the keys of the app"),
+    "unauthorized_client": (Misconfigured, "does not let our application get tokens; check the keys of the app"),
+    "unsupported_grant_type": (Misconfigured, "knows no such grant; check the keys and the base URL of the app"),
+    "server_error": (Unavailable, "can give no tokens at the moment"),
+    "temporarily_unavailable": (Unavailable, "can give no tokens at the moment"),
+}
+"""The errors of RFC 6749, 5.2."""
+
+
+def token_error_of(platform: PlatformName, verdicts: Verdicts, reply: Reply) -> PlatformError | None:
+    """Return the error that a reply of a token endpoint means; `verdicts` are those of the platform's own codes."""
+    if reply.status == 200:
+        return None
+    name = field_of(reply.body, "error")
+    codes = (field_of(reply.body, "error_subtype"), name)
+    code = next((code for code in codes if isinstance(code, str) and code), str(reply.status))
+    if trouble := trouble_of(platform, reply, code, scope=ThrottleScope.ENDPOINT):
+        return trouble
+    other = (InvalidRequest, "refuses our request for a token")
+    kind, sentence = verdicts.get(str(name)) or OAUTH_ERRORS.get(str(name), other)
+    return kind(platform, sentence, code)
 
 
 class PkceLogin(Login):
