@@ -181,9 +181,9 @@ def test_long_windows_are_cut_to_what_a_report_holds_and_amazon_keeps(desk: Desk
 
 def test_a_duplicate_of_another_report_is_put_off_and_other_products_are_not(desk: Desk) -> None:
     desk.world.report_seconds = 600
-    columns = ["startDate", "endDate", "campaignId", "cost"]
+    columns = ["date", "campaignId", "cost"]
     configuration = {"adProduct": SB.name, "reportTypeId": SB.report_type, "groupBy": ["campaign"]}
-    configuration |= {"timeUnit": "SUMMARY", "columns": columns, "format": "GZIP_JSON"}
+    configuration |= {"timeUnit": "DAILY", "columns": columns, "format": "GZIP_JSON"}
     body = {"startDate": str(WINDOW.since), "endDate": str(WINDOW.until), "configuration": configuration}
     headers = {
         "Authorization": f"Bearer {desk.tokens.current()}",
@@ -239,7 +239,7 @@ def test_a_throttled_request_that_amazon_took_all_the_same_is_found_again(desk: 
 
 def test_a_report_that_failed_or_is_unknown_is_lost(desk: Desk) -> None:
     request = desk.request(SP.name)
-    next(iter(desk.world.reports.values()))["failure"] = "Internal error"
+    desk.world.report_failure = "Internal error"
     gone = request.model_copy(update={"report_id": "gone?"})
     retired = request.model_copy(update={"ad_product": "SPONSORED_TELEVISION"})
     for lost in (request, gone, retired):

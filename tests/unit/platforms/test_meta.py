@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.faults import Fault, FaultKind, Quota
+from sandbox.faults import Fault, FaultKind
 from sandbox.figures import Figures
 from sandbox.world import CLIENT_SECRET
 from sivera.errors import (
@@ -333,11 +333,10 @@ def test_a_throttled_account_stops_no_other(desk: Desk) -> None:
     assert desk.client.list_campaigns(desk.tokens, other).complete
 
 
-@pytest.mark.parametrize(("calls", "pause"), [(2, 600), (7, 120), (20, 0)])
-def test_a_busy_app_pauses_once_the_account_is_read(desk: Desk, calls: int, pause: int) -> None:
-    desk.world.faults.quotas[META] = Quota(calls, 60)
-    for _ in range(min(calls - 1, 5)):
-        assert desk.listed()
-        assert desk.breaker.seconds_left(META) == 0
+@pytest.mark.parametrize(("used", "pause"), [(95, 600), (85, 120), (84, 0)])
+def test_a_busy_app_pauses_once_the_account_is_read(desk: Desk, used: int, pause: int) -> None:
+    desk.world.app_usage = used
+    assert desk.listed()
+    assert desk.breaker.seconds_left(META) == 0
     assert desk.rows()
     assert desk.breaker.seconds_left(META) == pause

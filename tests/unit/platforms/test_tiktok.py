@@ -7,7 +7,6 @@ import pytest
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import Figures
-from sandbox.tiktok import unlisted_spend
 from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply
 from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow
@@ -161,7 +160,7 @@ def test_a_campaign_without_an_id_costs_a_report_in_parts_no_other(new_desk: New
 def test_the_total_has_campaigns_that_tiktok_does_not_list(new_desk: NewDesk) -> None:
     desk = new_desk(TIKTOK, accounts=5)
     desk.grant.account_ids.reverse()  # the last of five accounts has a GMV Max campaign
-    unlisted = unlisted_spend(desk.site)
+    unlisted = desk.site.unlisted_spend
     listed = spend_of(desk.rows())
     assert unlisted > 0
     assert {day: spend - listed.get(day, 0) for day, spend in desk.totals().items()} == {
