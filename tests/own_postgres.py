@@ -4,6 +4,7 @@
 pool before it. Tests that ask for them run on one worker, and are skipped where Debian's packages are missing.
 """
 
+import ipaddress
 import os
 import pwd
 import shutil
@@ -13,10 +14,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL
 
@@ -44,10 +49,6 @@ SETTINGS = {
 }
 GERMAN = {"LANGUAGE": "de"}
 """What the server speaks to whoever has `lc_messages` other than C, if Debian's translations are installed."""
-MAKE_CERTIFICATE = (
-    *("openssl", "req", "-x509", "-subj", "/CN=127.0.0.1", "-days", "2", "-keyout", "server.key", "-out", "server.crt"),
-    *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-)
 RULES = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -124,7 +125,9 @@ def own_postgres() -> Iterator[OwnPostgres]:
             **identity(user),
         )
         (data / "pg_hba.conf").write_text(RULES)
-        subprocess.run(MAKE_CERTIFICATE, cwd=folder, stderr=subprocess.DEVNULL, check=True, **identity(user))  # noqa: S603
+        for file in make_certificate(folder, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))):
+            if user:
+                shutil.chown(file, user)
         port = free_port()
         settings = SETTINGS | {"port": str(port), "unix_socket_directories": path}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -190,6 +193,27 @@ def pgbouncer(own_postgres: OwnPostgres) -> Pool:
             yield port
 
     return run
+
+
+def make_certificate(folder: Path, *names: x509.GeneralName) -> tuple[Path, Path]:
+    """Write a self-signed certificate of these names and its key; return their files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "server.crt", folder / "server.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    files[1].chmod(0o600)
+    return files
 
 
 def answers(server: OwnPostgres) -> bool:

@@ -152,13 +152,16 @@ class Stage:
             ],
         }
 
-    def _client(self, platform: PlatformName) -> PlatformClient:
-        app = AppCredentials(
+    def app(self, platform: PlatformName) -> AppCredentials:
+        """The keys of our application on a platform of the sandbox."""
+        return AppCredentials(
             client_id=CLIENT_ID,
             client_secret=SecretStr(CLIENT_SECRET),
             base_url=f"{self.sandbox}/{platform.value}",
         )
-        return open_client(platform, app, self.breaker, self.http)
+
+    def _client(self, platform: PlatformName) -> PlatformClient:
+        return open_client(platform, self.app(platform), self.breaker, self.http)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
         return GrantTokenSource(self.renewal_dependencies(), self.client(platform), credential_id)

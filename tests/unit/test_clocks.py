@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from sandbox.world import World
 from sivera.alerts.checking import check_alerts
 from sivera.alerts.options import AlertOptions
+from sivera.backups.backing_up import check
 from sivera.backups.manifest import Outcome as BackupOutcome
 from sivera.budgets.checking import check_part
 from sivera.budgets.options import BudgetOptions
@@ -38,7 +39,7 @@ from sivera.sync.plan import SyncMode, SyncOptions, plan_sync
 from sivera.sync.summary import Outcome
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.backups.vault import Vault
+from tests.unit.backups.vault import Vault, deadline, nothing
 
 NEAR = timedelta(hours=1)
 SKEWED = pytest.mark.parametrize("skew", [timedelta(days=2), timedelta(days=-2)], ids=["ahead", "behind"])
@@ -112,7 +113,7 @@ def test_a_backup_goes_by_the_clock_of_its_database(
 ) -> None:
     vault = Vault(engine, keyring, tmp_path)
     with time_machine.travel(datetime.now(UTC) + skew):
-        made = vault.check(vault.backed_up())
+        made = check(vault.deps(), vault.backed_up(), deadline(), nothing)
         wrong = datetime.now(UTC)
     assert made.outcome is BackupOutcome.VERIFIED
     assert not [at for at in (made.started_at, made.finished_at) if abs(at - wrong) < NEAR]
