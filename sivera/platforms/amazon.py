@@ -29,11 +29,11 @@ from sivera.errors import (
 )
 from sivera.platforms import amazon_errors as errors
 from sivera.platforms import amazon_reports as reports
-from sivera.platforms import oauth
 from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product, account_of, campaign_of
 from sivera.platforms.amazon_login import AmazonLogin
 from sivera.platforms.base import AppCredentials, PlatformClient, ReportLost, TokenSource
 from sivera.platforms.calling import Caller, Reply
+from sivera.platforms.oauth import token_error_of
 from sivera.platforms.parts import all_rows, batches, days_of, window_of
 from sivera.platforms.rows import Record, campaigns_of, list_of, read_rows, unread
 from sivera.values import (
@@ -94,7 +94,8 @@ class AmazonAds(PlatformClient):
         self._api = Caller(PLATFORM, http, errors.error_of, breaker)
         self._creation = Caller(PLATFORM, http, errors.creation_error_of, breaker)
         self._polling = Caller(PLATFORM, http, errors.polling_error_of, breaker)
-        self.login = AmazonLogin(app, Caller(PLATFORM, http, errors.login_error_of, breaker, is_login=True))
+        login_error = partial(token_error_of, PLATFORM, errors.OAUTH_VERDICTS)
+        self.login = AmazonLogin(app, Caller(PLATFORM, http, login_error, breaker, is_login=True))
         self._hosts = {region: f"{app.base_url}/{region}" for region in HOSTS} if app.base_url else HOSTS
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
@@ -194,7 +195,7 @@ class AmazonAds(PlatformClient):
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
-        return oauth.renew(PLATFORM, self.login.ask, tokens)
+        return self.login.renew(tokens)
 
     # -- calls --------------------------------------------------------------------------------------------------------
 

@@ -56,16 +56,11 @@ STATUSES: dict[int, tuple[type[PlatformError], str]] = {
     401: (TokenRejected, "rejects the access token"),
     403: (AccountInaccessible, "does not let this grant read the account"),
 }
-LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
+OAUTH_VERDICTS: dict[str, tuple[type[PlatformError], str]] = {
     # "valid indefinitely unless the user removes the app" (login-with-amazon/refresh-token)
     "invalid_grant": (GrantRevoked, "rejects the refresh token or the code"),
-    "invalid_client": (Misconfigured, "refuses our client id or secret: check the keys of the Amazon app"),
-    "unauthorized_client": (Misconfigured, "does not let our application get tokens: check the Amazon app"),
-    "unsupported_grant_type": (Misconfigured, "does not let our application renew tokens: check the Amazon app"),
-    "server_error": (Unavailable, "cannot renew tokens at the moment"),
-    "temporarily_unavailable": (Unavailable, "cannot renew tokens at the moment"),
 }
-"""The errors of RFC 6749, 5.2, in Login with Amazon."""
+"""Beside those of RFC 6749."""
 ENDPOINT = ThrottleScope.ENDPOINT
 SHORT_WAIT_SECONDS = 60.0
 LONG_WAIT_SECONDS = 600.0
@@ -82,7 +77,7 @@ def error_of(reply: Reply, default_wait: float = SHORT_WAIT_SECONDS) -> Platform
     """Return the error that a reply of the Ads API means. A 'slow down' is about the called endpoint only."""
     if reply.status < 300:
         return None
-    code, said = _code(reply, "code"), detail(reply.body)
+    code, said = _code(reply), detail(reply.body)
     if trouble := trouble_of(PLATFORM, reply, code, wait=default_wait, scope=ENDPOINT):
         return trouble
     if reply.status < 400:
@@ -114,19 +109,6 @@ def storage_error_of(status: int, headers: Mapping[str, str]) -> PlatformError |
     return Unavailable(PLATFORM, "did not deliver a report that is ready", str(status))
 
 
-def login_error_of(reply: Reply) -> PlatformError | None:
-    """Return the error that a reply of Login with Amazon means."""
-    if reply.status < 300:
-        return None
-    code = _code(reply, "error")
-    if trouble := trouble_of(PLATFORM, reply, code, scope=ENDPOINT):
-        return trouble
-    if reply.status < 400:
-        return Unavailable(PLATFORM, f"answered HTTP {reply.status} to the renewal of a token", code)
-    kind, sentence = LOGIN_ERRORS.get(code, (InvalidRequest, "refuses our request to renew a token"))
-    return kind(PLATFORM, sentence, code)
-
-
-def _code(reply: Reply, name: str) -> str:
-    code = field_of(reply.body, name)
+def _code(reply: Reply) -> str:
+    code = field_of(reply.body, "code")
     return code[:60] if isinstance(code, str) and code else str(reply.status)

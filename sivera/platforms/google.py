@@ -15,12 +15,12 @@ import httpx
 from sivera.breaker import Breaker, Subject
 from sivera.clock import find_zone
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
-from sivera.platforms import oauth
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
-from sivera.platforms.google_errors import ads_error, oauth_error
+from sivera.platforms.google_errors import OAUTH_VERDICTS, ads_error
 from sivera.platforms.google_json import account_of, campaign_of, change_of, day_of, total_of
 from sivera.platforms.google_login import GoogleLogin
+from sivera.platforms.oauth import token_error_of
 from sivera.platforms.parts import batches
 from sivera.platforms.rows import Record, campaigns_of, list_of, metrics_of, read_rows, totals_of, unread
 from sivera.values import (
@@ -85,7 +85,8 @@ class GoogleAds(PlatformClient):
         super().__init__(app, http, breaker)
         self._customers_url = f"{(app.base_url or API_URL).rstrip('/')}/{API_VERSION}/customers"
         self._ads = Caller(self.platform, http, ads_error, breaker)
-        self.login = GoogleLogin(app, Caller(self.platform, http, oauth_error, breaker, is_login=True))
+        login_error = partial(token_error_of, self.platform, OAUTH_VERDICTS)
+        self.login = GoogleLogin(app, Caller(self.platform, http, login_error, breaker, is_login=True))
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, without the managers above them.
@@ -146,7 +147,7 @@ class GoogleAds(PlatformClient):
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour."""
-        return oauth.renew(self.platform, self.login.ask, tokens)
+        return self.login.renew(tokens)
 
     def revoke(self, tokens: GrantTokens) -> None:
         """Take back what the user allowed our Cloud project; a refresh token ends with its access tokens."""

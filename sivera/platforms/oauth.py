@@ -1,50 +1,95 @@
 """What logins share: the authorization code grant of RFC 6749 with PKCE (RFC 7636), and the tokens of an answer."""
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import ClassVar
+from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
 from sivera.breaker import Subject
-from sivera.errors import ReconnectRequired
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials
-from sivera.platforms.calling import Caller
-from sivera.platforms.rows import Record
+from sivera.errors import InvalidRequest, Misconfigured, PlatformError, ReconnectRequired, ThrottleScope, Unavailable
+from sivera.platforms.base import LONGEST_LIFE_SECONDS, Login
+from sivera.platforms.calling import Reply, trouble_of
+from sivera.platforms.rows import Record, field_of
 from sivera.values import GrantTokens, PlatformName
 
+Verdicts = Mapping[str, tuple[type[PlatformError], str]]
 
-def consent_query(app: AppCredentials, scope: str, redirect_uri: str, state: str, challenge: str) -> dict[str, str]:
-    """Return the parameters of a consent page (RFC 6749, 4.1.1, and RFC 7636, 4.3)."""
-    return {
-        "client_id": app.client_id,
-        "redirect_uri": redirect_uri,
-        "response_type": "code",
-        "scope": scope,
-        "state": state,
-        "code_challenge": challenge,
-        "code_challenge_method": "S256",
-    }
+OAUTH_ERRORS: Verdicts = {
+    "invalid_client": (Misconfigured, "refuses our client id or secret; correct the keys of the app"),
+    "unauthorized_client": (Misconfigured, "does not let our application get tokens; check the keys of the app"),
+    "unsupported_grant_type": (Misconfigured, "knows no such grant; check the keys and the base URL of the app"),
+    "server_error": (Unavailable, "can give no tokens at the moment"),
+    "temporarily_unavailable": (Unavailable, "can give no tokens at the moment"),
+}
+"""The errors of RFC 6749, 5.2."""
 
 
-def code_form(code: str, redirect_uri: str, verifier: str) -> dict[str, str]:
-    """Return the form that exchanges a code (RFC 6749, 4.1.3, and RFC 7636, 4.5)."""
-    kind = "authorization_code"
-    return {"grant_type": kind, "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+def token_error_of(platform: PlatformName, verdicts: Verdicts, reply: Reply) -> PlatformError | None:
+    """Return the error that a reply of a token endpoint means; `verdicts` are those of the platform's own codes."""
+    if reply.status == 200:
+        return None
+    name = field_of(reply.body, "error")
+    codes = (field_of(reply.body, "error_subtype"), name)
+    code = next((code for code in codes if isinstance(code, str) and code), str(reply.status))
+    if trouble := trouble_of(platform, reply, code, scope=ThrottleScope.ENDPOINT):
+        return trouble
+    other = (InvalidRequest, "refuses our request for a token")
+    kind, sentence = verdicts.get(str(name)) or OAUTH_ERRORS.get(str(name), other)
+    return kind(platform, sentence, code)
 
 
-def ask(app: AppCredentials, caller: Caller, url: str, form: dict[str, str]) -> Record:
-    """Return the answer of a token endpoint to a form, to which our application's keys are added."""
-    keys = {"client_id": app.client_id, "client_secret": app.client_secret.get_secret_value()}
-    request = caller.http.build_request("POST", url, data={**form, **keys})
-    return Record(caller.platform, caller.send(request, Subject(endpoint="token")).body)
+class PkceLogin(Login):
+    """The login of a platform that keeps to the RFCs. `options` are parameters of its own for the consent page."""
 
+    scope: ClassVar[str]
+    options: ClassVar[Mapping[str, str]] = {}
 
-def renew(platform: PlatformName, send: Callable[[dict[str, str]], Record], tokens: GrantTokens) -> GrantTokens:
-    """Exchange the refresh token for an access token (RFC 6749, section 6)."""
-    if tokens.refresh_token is None:
-        raise ReconnectRequired(platform, "gave this grant no refresh token")
-    form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()}
-    return tokens_of(send(form), kept=tokens.refresh_token)
+    @abstractmethod
+    def page(self, region: str) -> str:
+        """Return the address of the consent page without its parameters."""
+
+    @abstractmethod
+    def token_url(self, region: str) -> str:
+        """Return the address of the token endpoint."""
+
+    def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
+        """Return the address of the consent page (RFC 6749, 4.1.1, and RFC 7636, 4.3)."""
+        query = {
+            "client_id": self.app.client_id,
+            "redirect_uri": redirect_uri,
+            "response_type": "code",
+            "scope": self.scope,
+            "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        return f"{self.page(region)}?{urlencode({**query, **self.options})}"
+
+    def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
+        """Exchange the code for tokens (RFC 6749, 4.1.3, and RFC 7636, 4.5)."""
+        form = {"code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+        answer = self._ask("authorization_code", form, region)
+        self.check_scope(answer)
+        return tokens_of(answer, needs_refresh=True)
+
+    def check_scope(self, answer: Record) -> None:
+        """Raise ScopeMissing if the user has not allowed our scope, on a platform that says so."""
+
+    def renew(self, tokens: GrantTokens) -> GrantTokens:
+        """Exchange the refresh token for an access token (RFC 6749, section 6)."""
+        if tokens.refresh_token is None:
+            raise ReconnectRequired(self.oauth.platform, "gave this grant no refresh token")
+        form = {"refresh_token": tokens.refresh_token.get_secret_value()}
+        return tokens_of(self._ask("refresh_token", form, self.regions[0]), kept=tokens.refresh_token)
+
+    def _ask(self, grant_type: str, form: Mapping[str, str], region: str) -> Record:
+        keys = {"client_id": self.app.client_id, "client_secret": self.app.client_secret.get_secret_value()}
+        data = {"grant_type": grant_type, **form, **keys}
+        request = self.oauth.http.build_request("POST", self.token_url(region), data=data)
+        return Record(self.oauth.platform, self.oauth.send(request, Subject(endpoint="token")).body)
 
 
 def tokens_of(

@@ -120,6 +120,9 @@ class Record:
 
     def integer(self, name: str) -> int:
         """Return a whole number."""
+        value = self._fields.get(name)
+        if type(value) is str and value.isdecimal() and value.isascii() and len(value) < MAX_DIGITS:
+            return int(value)  # most are written so, and this is the fastest way
         number = self.decimal(name)
         if (whole := int(number)) != number:
             raise self.invalid(name)

@@ -37,12 +37,15 @@ from sivera.platforms import tiktok_errors as tiktok
 from sivera.platforms.base import ProductNotEnabled
 from sivera.platforms.calling import Reply
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Meanings
+from sivera.platforms.oauth import OAUTH_ERRORS, token_error_of
 from sivera.values import PlatformName
 from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
 
 Kind = type[PlatformError]
 ErrorOf = Callable[[Reply], PlatformError | None]
 
+google_login: ErrorOf = partial(token_error_of, PlatformName.GOOGLE, google.OAUTH_VERDICTS)
+amazon_login: ErrorOf = partial(token_error_of, PlatformName.AMAZON, amazon.OAUTH_VERDICTS)
 tiktok_call: ErrorOf = partial(tiktok.error_of, tiktok.CALL_ERRORS)
 tiktok_grant: ErrorOf = partial(tiktok.error_of, tiktok.GRANT_ERRORS)
 
@@ -146,16 +149,18 @@ def test_every_error_code_of_ours_is_googles() -> None:
 
 
 @pytest.mark.parametrize("status", sorted({400, 401, 403, *RETRYABLE}))
-@pytest.mark.parametrize("error", [*google.OAUTH_VERDICTS, "invalid_request", "invalid_scope", "a_new_one"])
+@pytest.mark.parametrize(
+    "error", [*google.OAUTH_VERDICTS, *OAUTH_ERRORS, "invalid_request", "invalid_scope", "a_new_one"]
+)
 def test_google_auth_agrees_on_which_refusals_are_worth_another_try(status: int, error: str) -> None:
     body = {"error": error, "error_description": "in words"}
-    ours = found_in(google.oauth_error, status, body)
+    ours = found_in(google_login, status, body)
     assert isinstance(ours, Unavailable | Throttled) is google_oauth._can_retry(status, body)  # type: ignore[no-untyped-call]
 
 
 def test_google_names_the_reason_of_a_refused_renewal() -> None:
     body = {"error": "invalid_grant", "error_subtype": "invalid_rapt"}
-    error = found_in(google.oauth_error, 400, body)
+    error = found_in(google_login, 400, body)
     assert (type(error), error.code) == (ReconnectRequired, "invalid_rapt")
 
 
@@ -307,7 +312,7 @@ def test_errors_of_amazon(status: int, body: Any, kind: Kind) -> None:
 )
 def test_errors_of_login_with_amazon(status: int, code: str, kind: Kind) -> None:
     body = {"error": code, "error_description": "The request has an invalid grant parameter : refresh_token"}
-    error = found_in(amazon.login_error_of, status, body)
+    error = found_in(amazon_login, status, body)
     assert (type(error), error.code) == (kind, code)
 
 
@@ -441,7 +446,7 @@ ANY_JSON = st.recursive(
 )
 
 
-LOGINS = (google.oauth_error, amazon.login_error_of, tiktok_grant, partial(meta.error_of, ABOUT_TOKEN))
+LOGINS = (google_login, amazon_login, tiktok_grant, partial(meta.error_of, ABOUT_TOKEN))
 
 
 @pytest.mark.parametrize("error_of", [*(error_of for error_of, _ in ERRORS.values()), *LOGINS])
