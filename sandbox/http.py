@@ -20,8 +20,6 @@ from sandbox.faults import Fault, FaultKind, spoil
 from sandbox.world import World
 from sivera.values import PlatformName
 
-T = TypeVar("T")
-
 TAKES_EFFECT = (
     FaultKind.TRUNCATED,
     FaultKind.DISCONNECT,

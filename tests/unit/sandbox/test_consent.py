@@ -1,6 +1,7 @@
 """The sandbox's consent pages, asked by OAuth clients that are not ours, and by requests that are wrong."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import business_api_client
 import httpx
@@ -10,6 +11,7 @@ from oauthlib.oauth2 import OAuth2Error, WebApplicationClient  # type: ignore[im
 from requests_oauthlib import OAuth2Session  # type: ignore[import-untyped]
 
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sivera.grants.consent import challenge_of
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.consents import REDIRECT, answered
@@ -172,3 +174,29 @@ def test_an_oauth_client_understands_each_refusal_of_a_renewal(
             WebApplicationClient(CLIENT_ID).parse_request_body_response(reply.text)
         assert (reply.status_code, caught.value.error) == (status, code)
         assert httpx.post(url, json=form, timeout=PATIENCE_SECONDS).status_code == 400, "not a form"
+
+
+@pytest.mark.parametrize("platform", [GOOGLE, AMAZON])
+def test_a_code_works_once_in_time_for_its_redirect_and_its_verifier(
+    world: World, sandbox: str, platform: PlatformName
+) -> None:
+    path = "google/token" if platform is GOOGLE else "amazon/eu/auth/o2/token"
+
+    def code() -> str:
+        pkce = {"code_challenge": challenge_of("verifier"), "code_challenge_method": "S256"}
+        return httpx.URL(answered(str(asked(sandbox, platform, **pkce).url))).params["code"]
+
+    def redeem(code: str, **changes: str) -> str | None:
+        form = {"grant_type": "authorization_code", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        form |= {"code": code, "redirect_uri": REDIRECT, "code_verifier": "verifier", **changes}
+        body = httpx.post(f"{sandbox}/{path}", data=form, timeout=PATIENCE_SECONDS).json()
+        return None if "access_token" in body else str(body["error"])
+
+    used = code()
+    assert [redeem(used), redeem(used)] == [None, "invalid_grant"]
+    assert redeem(code(), code_verifier="another") == redeem("made-up") == "invalid_grant"
+    wrong_redirect = redeem(code(), redirect_uri="http://127.0.0.1:1/callback")
+    assert wrong_redirect == ("redirect_uri_mismatch" if platform is GOOGLE else "invalid_grant")
+    late = code()
+    world.clock.advance(timedelta(minutes=10))
+    assert redeem(late) == "invalid_grant"

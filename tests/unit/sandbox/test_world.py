@@ -32,17 +32,13 @@ def filled(seed: int) -> World:
     return world
 
 
-def contents(world: World, *, backwards: bool = False) -> dict[str, Any]:
-    """All campaigns and figures of a world by id, asked for in one order or the other."""
-    step = -1 if backwards else 1
+def contents(world: World, step: int = 1) -> dict[str, Any]:
+    """All campaigns and figures of a world by id, asked for forwards or (-1) backwards."""
     found: dict[str, Any] = {}
-    for platform in list(PlatformName)[::step]:
-        for account in list(world.accounts[platform].values())[::step]:
-            for day in DAYS[::step]:
-                for campaign in list(account.campaigns.values())[::step]:
-                    found[f"{campaign.id} {day}"] = world.figures(account, campaign, day)
-                    found[campaign.id] = asdict(campaign)
-            found[account.id] = (account.name, account.timezone, account.currency)
+    for account in [account for of_platform in world.accounts.values() for account in of_platform.values()][::step]:
+        for campaign in list(account.campaigns.values())[::step]:
+            figures = {f"{campaign.id} {day}": world.figures(account, campaign, day) for day in DAYS[::step]}
+            found |= figures | {campaign.id: asdict(campaign)}
     return found
 
 
@@ -53,21 +49,18 @@ def run_of(world: World, account: Account, campaign: Campaign) -> dict[date, Fig
 
 def test_two_worlds_of_one_seed_are_equal_and_those_of_two_seeds_share_only_ids() -> None:
     one, other = contents(filled(3)), contents(filled(4))
-    assert one == contents(filled(3), backwards=True)
+    assert one == contents(filled(3), -1)
     assert one.keys() == other.keys()
     shown = [key for key, value in one.items() if isinstance(value, dict) or (" " in key and value != ZERO)]
     assert all(one[key] != other[key] for key in shown)
 
 
-@pytest.mark.parametrize("state", [CampaignStatus.PAUSED, CampaignStatus.ARCHIVED, CampaignStatus.REMOVED])
-def test_a_campaign_that_stops_keeps_its_figures_up_to_that_day(
-    world: World, account: Account, state: CampaignStatus
-) -> None:
+def test_a_campaign_that_stops_keeps_its_figures_up_to_that_day(world: World, account: Account) -> None:
     campaign = next(iter(account.campaigns.values()))
     past = run_of(world, account, campaign)
     world.clock.advance(-timedelta(days=10))
     stopped = account.today(world.clock.now())
-    world.change_campaign(META, account.id, campaign.id, state=state)
+    world.change_campaign(META, account.id, campaign.id, state=CampaignStatus.PAUSED)
     world.clock.set(NOW)
     expected = {day: figures if day <= stopped else ZERO for day, figures in past.items()}
     assert expected != past
