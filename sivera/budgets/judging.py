@@ -32,10 +32,10 @@ from sivera.values import BudgetKind, PlatformName
 logger = logging.getLogger("sivera.budgets")
 
 HISTORY = timedelta(days=HISTORY_DAYS)
-NOT_REPORTED = "its platform reports no figures of it: look at the platform what is spent"
+NOT_REPORTED = "its platform reports no figures of it: look up its spending at the platform"
 MIXED = (
-    "its figures are in other currencies than its budget ({currency}), and are never added: look at the platform what "
-    "is spent, until a period has one currency again"
+    "its figures are in other currencies than its budget ({currency}), and are never added: look up its spending at "
+    "the platform until a period has one currency again"
 )
 NOTHING = Decimal(0)
 

@@ -172,11 +172,6 @@ def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[R
     ).all()
 
 
-def find_team(session: Session, name: str) -> int | None:
-    """Return a team's id, or None."""
-    return session.scalar(select(Team.id).where(Team.name == name))
-
-
 def set_team_budget(session: Session, **budget: Any) -> TeamBudget:
     """Write a team's monthly budget, in place of the one for the same accounts and currency."""
     statement = insert(TeamBudget).values(budget)

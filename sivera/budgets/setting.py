@@ -9,7 +9,8 @@ from sivera.accounts import queries as account_queries
 from sivera.budgets import queries
 from sivera.budgets.wording import decimals_of
 from sivera.errors import ConfigurationError
-from sivera.models import TeamBudget
+from sivera.models import Team, TeamBudget
+from sivera.teams.queries import find_team
 from sivera.values import PlatformName
 
 
@@ -27,13 +28,13 @@ def set_team_budget(
     wanted = parse_amount(amount, code)
     if platform and account_id:
         raise ConfigurationError("a budget is for a platform or for an account: leave one of them out")
-    team_id = queries.find_team(session, team)
-    if team_id is None:
+    found = find_team(session, team)
+    if found is None:
         raise ConfigurationError(f"there is no team '{team}': `sivera accounts list` shows them all")
     if account_id:
-        _check_account(session, account_id, team_id, team, code)
+        _check_account(session, account_id, found, code)
     return queries.set_team_budget(
-        session, team_id=team_id, platform=platform, account_id=account_id, currency=code, amount=wanted
+        session, team_id=found.id, platform=platform, account_id=account_id, currency=code, amount=wanted
     )
 
 
@@ -49,9 +50,11 @@ def parse_amount(text: str, currency: str) -> Decimal:
     return amount
 
 
-def _check_account(session: Session, account_id: int, team_id: int, team: str, currency: str) -> None:
+def _check_account(session: Session, account_id: int, team: Team, currency: str) -> None:
     account = account_queries.get_account(session, account_id)
-    if account is None or account.team_id != team_id:
-        raise ConfigurationError(f"team '{team}' has no account {account_id}: `sivera accounts list` shows them all")
+    if account is None or account.team_id != team.id:
+        raise ConfigurationError(
+            f"team '{team.name}' has no account {account_id}: `sivera accounts list` shows them all"
+        )
     if account.currency != currency:
         raise ConfigurationError(f"account {account_id} is in {account.currency}: write the budget in that currency")

@@ -28,6 +28,7 @@ from tests.chats import DISCORD, SLACK, Chats, chats
 from tests.flows.runs import artifacts, events, events_where
 from tests.ops.timetables import ALL, timetable, write
 from tests.stage import Stage
+from tests.unit.tables import Tables
 
 CANARY = "CanaryOfWebhook7"
 WEBHOOK = "webhook"
@@ -62,18 +63,6 @@ def receiver(ready: Stage, services: Chats, monkeypatch: pytest.MonkeyPatch) -> 
 def run() -> State:
     state: State = check_alerts(return_state=True)
     return state
-
-
-def open_alert(stage: Stage, kind: str = "budget") -> None:
-    """Leave an alert as check-budgets does."""
-    with stage.engine.begin() as connection:
-        connection.execute(
-            text(
-                """INSERT INTO alerts (kind, subject, title, message, since, link)
-                   VALUES (:kind, 'x', 'It is spent', 'It is.', now(), 'http://ui/run')"""
-            ),
-            {"kind": kind},
-        )
 
 
 def start_by_hand(deployment: str, *states: State) -> FlowRun:
@@ -142,7 +131,7 @@ def test_each_channel_gets_one_message_when_a_job_fails_and_one_when_it_is_over(
 def test_what_a_channel_refuses_is_sent_to_it_alone_at_the_next_check(
     ready: Stage, receiver: Chats, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    open_alert(ready)
+    Tables(ready.engine).add_alert("x", "budget", title="It is spent")
     receiver.statuses = {SLACK: 500, DISCORD: 404}
     state = run()
     assert (state.name, state.message) == (
@@ -165,7 +154,7 @@ def test_what_a_channel_refuses_is_sent_to_it_alone_at_the_next_check(
 
 
 def test_if_the_history_cannot_be_read_all_else_is_checked(ready: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    open_alert(ready, kind="job-failed")
+    Tables(ready.engine).add_alert("x")
     ready.connect(ready.world.add_grant(PlatformName.META))
     with ready.engine.begin() as connection:
         connection.execute(text("UPDATE platform_credentials SET status = 'revoked', status_since = now()"))

@@ -1,14 +1,15 @@
 """`sivera alerts` against a real Prefect server."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from blocks.alert_channels import WATCHDOG
 from blocks.server import connect
 from tests.ops.commands import Sivera
 from tests.stage import Stage
+from tests.unit.tables import Tables
 
 SLACK = "https://hooks.slack.com/services/T0000000A/B0000000B/s3cretvalue"
 
@@ -22,16 +23,10 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
     assert listed.count("not set") == 2
     assert "No alert is open." in listed
     assert "s3cretvalue" not in listed
-    with ready.engine.begin() as connection:
-        connection.execute(
-            text(
-                """INSERT INTO alerts (kind, subject, title, message, since, link, closed_at, open_receipts) VALUES
-                   ('job-failed', 'a', 'a failed', 'It did so.', '2026-11-24T12:00:00Z', '', NULL, '{}'),
-                   ('budget', 'b', 'Budget of b', 'It is spent.', '2026-11-24T12:00:00Z', '', NULL,
-                    '{"slack": "2100-01-01T00:00:00Z"}'),
-                   ('job-failed', 'c', 'c failed', 'It did.', '2026-11-24T12:00:00Z', '', now(), '{}')"""
-            )
-        )
+    tables, since = Tables(ready.engine), datetime(2026, 11, 24, 12, tzinfo=UTC)
+    tables.add_alert("a", title="a failed", message="It did so.", since=since)
+    tables.add_alert("b", "budget", title="Budget of b", open_receipts={"slack": "2100-01-01T00:00:00Z"})
+    tables.add_alert("c", title="c failed", closed_at=since)
     listed = sivera("alerts", "list").out
     assert "on, but it has not taken 1 messages yet" in listed
     assert "2026-11-24 12:00" in listed

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, select, text
+from sqlalchemy import Engine, Row, func, select, text
 from sqlalchemy.orm import Session
 
 from sivera.models import (
     AccountDailyTotal,
     AdAccount,
+    Alert,
     Campaign,
     PlatformCredential,
     SyncPart,
@@ -96,3 +97,9 @@ class Tables:
         with Session(self.engine) as session, session.begin():
             amounts = {"spend": str(spend), "unattributed": str(unattributed), "currency": "USD"}
             session.merge(AccountDailyTotal(account_id=account_id, day=day, **amounts))
+
+    def add_alert(self, subject: str, kind: str = "job-failed", **columns: object) -> None:
+        """Leave an alert that is open, unless the columns say that it is over."""
+        said = {"title": subject, "message": "It did.", "since": func.now(), "link": "", **columns}
+        with Session(self.engine) as session, session.begin():
+            session.add(Alert(subject=subject, kind=kind, **said))

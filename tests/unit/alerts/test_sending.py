@@ -22,6 +22,7 @@ from sivera.links import Links
 from sivera.models import Alert
 from sivera.values import PlatformName
 from tests.stage import Stage
+from tests.unit.tables import Tables
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -151,14 +152,8 @@ class Chat:
 
 
 def add(engine: Engine, *subjects: str, kind: str = "job-failed") -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                """INSERT INTO alerts (kind, subject, title, message, since, link)
-                   SELECT :kind, subject, subject, 'm', now(), '' FROM unnest(CAST(:subjects AS text[])) AS subject"""
-            ),
-            {"kind": kind, "subjects": list(subjects)},
-        )
+    for subject in subjects:
+        Tables(engine).add_alert(subject, kind)
 
 
 def send(engine: Engine, **chats: Chat) -> dict[str, Sent]:

@@ -423,8 +423,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-@pytest.fixture
-def hostile(books: Books) -> Books:
+def test_a_name_is_text_and_nothing_else(books: Books) -> None:
     team = books.team(HOSTILE[0])
     account = books.account(team, name=HOSTILE[1])
     books.account(team, name=HOSTILE[2], synced=None)
@@ -433,11 +432,7 @@ def hostile(books: Books) -> Books:
         books.ran(account, spend=number, campaign=f"c{number}")
     books.ran(account, campaign="=1+1", spend=1, currency="=<b>")
     books.run(**TODAY)
-    return books
-
-
-def test_a_name_is_text_and_nothing_else(hostile: Books) -> None:
-    page = hostile.page()
+    page = books.page()
     elements = Elements()
     elements.feed(page)
     tags = {tag for tag, _ in elements.found}
@@ -452,9 +447,7 @@ def test_a_name_is_text_and_nothing_else(hostile: Books) -> None:
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
     assert not re.search(r"""(?:src|href)=["'](?!#)""", page), "the page needs nothing else"
 
-
-def test_no_cell_is_a_formula(hostile: Books) -> None:
-    rows = hostile.table()
+    rows = books.table()
     assert {row["campaign"] for row in rows} >= {f"'{name}".replace("\t", " ") for name in HOSTILE[4:11]} | {"txet [2J"}
     assert {row["campaign_id"] for row in rows} >= {"google:=1+1"}
     numbers = {"spend", "impressions", "clicks", "ctr", "cpc", "conversions", "conversion_value", "cpa", "roas"}
@@ -462,5 +455,5 @@ def test_no_cell_is_a_formula(hostile: Books) -> None:
         for name, cell in row.items():
             assert name in numbers or not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d")), (name, cell)
             assert name not in numbers or re.fullmatch(r"-?\d*(\.\d+)?", cell), (name, cell)
-    (path,) = hostile.folder.rglob("*.csv")
+    (path,) = books.folder.rglob("*.csv")
     assert path.read_bytes().startswith(b"\xef\xbb\xbf"), "Excel knows UTF-8 by it"
