@@ -128,14 +128,7 @@ def check_blocks(installation: Installation) -> Finding:
     with suppress(Skipped), installation.session() as session:
         in_use = platforms_in_use(session)
         waiting = {channel.value: len(messages_of(session, channel)) for channel in Channel}
-    optional: Loads = {
-        RESULT_WEBHOOK: partial(load, ResultWebhook, RESULT_WEBHOOK, "set it again with `sivera monitor`"),
-        DEAD_MANS_PING: partial(load, DeadMansPing, DEAD_MANS_PING, "set it again with `sivera monitor`"),
-        **{platform.value: partial(load_platform_app, platform) for platform in PlatformName},
-    }
-    for channel, kind in CHANNEL_TYPES.items():
-        remedy = f"set it again with `sivera alerts set {channel.value}`"
-        optional[channel.value] = partial(load, kind, document_name(channel), remedy)
+    optional = _optional_blocks()
     required: Loads = {CRON_SECRET: load_cron_secret, TOKEN_KEY: partial(_check_keys, installation)}
     required |= {name: partial(_open_storage, name) for name in STORAGES}
     required |= {platform: optional.pop(platform) for platform in in_use}
@@ -155,6 +148,18 @@ def check_blocks(installation: Installation) -> Finding:
         return warning("; ".join(late), "see that the webhook is still there, and set it with `sivera alerts set`")
     mute = "" if set(Channel) & set(loaded) else "; no channel for alerts is set"
     return ok(f"{', '.join(loaded)} load{mute}")
+
+
+def _optional_blocks() -> Loads:
+    optional: Loads = {
+        RESULT_WEBHOOK: partial(load, ResultWebhook, RESULT_WEBHOOK, "set it again with `sivera monitor`"),
+        DEAD_MANS_PING: partial(load, DeadMansPing, DEAD_MANS_PING, "set it again with `sivera monitor`"),
+        **{platform.value: partial(load_platform_app, platform) for platform in PlatformName},
+    }
+    for channel, kind in CHANNEL_TYPES.items():
+        remedy = f"set it again with `sivera alerts set {channel.value}`"
+        optional[channel.value] = partial(load, kind, document_name(channel), remedy)
+    return optional
 
 
 def _check_keys(installation: Installation) -> None:

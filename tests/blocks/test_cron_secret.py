@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.cron_secret import CronSecret, generate_secret
+from blocks.cron_secret import CronSecret
 
 FIRST, SECOND, THIRD = (SecretStr(f"the-{which}-secret-of-all") for which in ("first", "second", "third"))
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -44,8 +44,3 @@ def test_the_previous_secret_is_accepted_until_its_time() -> None:
     assert not block.replace(SECOND, None).matches(sent(FIRST), NOW)
     with pytest.raises(ValidationError, match="previous has no end"):
         CronSecret(current=FIRST, previous=SECOND)
-
-
-def test_fresh_secrets_are_valid_and_differ() -> None:
-    assert CronSecret.generate() != CronSecret.generate()
-    assert len(generate_secret().get_secret_value()) == 43

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -58,10 +57,6 @@ def test_help_lists_every_command_without_importing_what_takes_long(tmp_path: Pa
     assert commands <= {words[0] for words in described if len(words) > 1}
 
 
-def test_version(sivera: Sivera) -> None:
-    assert sivera("--version") == (0, f"{version('sivera-jobs')}\n", "")
-
-
 @pytest.mark.parametrize("arguments", [["nope"], ["demo", "--exot"], ["demo", "--accounts", "0"]])
 def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str]) -> None:
     answer = sivera(*arguments)
@@ -88,13 +83,6 @@ def test_up_names_what_does_not_answer_within_ten_seconds(
     assert says.replace("{port}", port) in line
     assert "geheim" not in line
     assert not Path(".sivera").exists()
-
-
-def test_a_second_stack_in_a_folder_is_refused(sivera: Sivera) -> None:
-    folder = Path(".sivera", "demo").absolute()
-    with own_folder(folder):
-        answer = sivera("demo", "--exit")
-    assert answer.refusal.startswith(f"a stack is already running in {folder} (process {os.getpid()})")
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(sivera: Sivera) -> None:

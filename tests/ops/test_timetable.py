@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from ops.timetable import find_timetable, full_names, read_timetable
+from ops.timetable import find_timetable, read_timetable
 from sivera.errors import ConfigurationError
-from tests.ops.timetables import ALL, timetable, write
+from tests.ops.timetables import timetable, write
 
-OTHER = ALL | {"entrypoint": "tests.ops.example_flows.other_example", "parameters": {}, "schedules": []}
 NO_SUCH_KEY = "no such key: correct its spelling, or remove it"
 
 
@@ -17,12 +16,6 @@ def problems(path: Path) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         read_timetable(path)
     return str(caught.value).splitlines()
-
-
-def test_a_good_file_is_read_with_its_flows_and_two_may_have_a_deployment_of_one_name(tmp_path: Path) -> None:
-    read, flows = read_timetable(write(tmp_path, timetable(ALL, OTHER)))
-    assert flows["tests.ops.example_flows.example"].name == "example"
-    assert list(full_names(read, flows)) == ["example/all", "other-example/all"]
 
 
 PROBLEMS: list[tuple[dict[str, Any], str]] = [
