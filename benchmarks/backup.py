@@ -8,7 +8,6 @@ is JSON.
 
 import argparse
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,7 @@ from uuid import uuid4
 from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy import URL, text
 
-from benchmarks.bench import profiled, say, tell
-from ops.stack.stack import open_stack, prepare_database
+from benchmarks.bench import alone, load, open_database, say, tell
 from sivera.backups import backing_up
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
@@ -34,7 +32,6 @@ from sivera.private_files import PrivateFileSystem
 SECONDS = 7200
 
 LOAD = (
-    "SET LOCAL statement_timeout = 0",
     "INSERT INTO teams (name) VALUES ('Hanok')",
     "INSERT INTO platform_credentials (team_id, platform, name) VALUES (1, 'google', 'main')",
     """INSERT INTO ad_accounts (team_id, credential_id, platform, external_id, name, timezone, currency)
@@ -52,13 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backup", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="daily metrics in the database")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the quickest counts")
-    parser.add_argument("--profile", type=Path, help="write where this process spends its time to a file")
     options = parser.parse_args()
-    # A short folder: PostgreSQL's socket lies in it.
-    with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
-        url = stack.start_postgres()
-        prepare_database(url)
-        result = Benchmark(url, Path(folder)).run(options.rows, options.rounds, options.profile)
+    with open_database() as (url, folder):
+        result = Benchmark(url, folder).run(options.rows, options.rounds)
     tell(result)
 
 
@@ -71,31 +64,24 @@ class Benchmark:
         self.keyring = Keyring({"k1": bytes(32)}, "k1")
         self.programs = find_programs(url, 18)
 
-    def run(self, rows: int, rounds: int, profile: Path | None) -> dict[str, Any]:
+    def run(self, rows: int, rounds: int) -> dict[str, Any]:
         """Measure the one and the other by turns; return the figures."""
         check_keyring(self.engine, self.keyring)
-        with self.engine.begin() as connection:
-            for statement in LOAD:
-                connection.execute(text(statement), {"rows": rows} if ":rows" in statement else {})
-        with self.engine.connect() as connection:
+        with alone(self.engine) as connection:
+            load(connection, LOAD, rows=rows)
             size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
         say(f"a database of {size / 2**20:.0f} MiB")
-        default, alike, job = [], [], []
-        for _ in range(rounds):
-            default.append(self._bare())
-            alike.append(self._bare("--compress=1"))
-            job.append(self._job(None))
-        if profile:
-            self._job(profile)
-        ours = min(job, key=lambda each: each["seconds"])
+        measured = [(self._bare(), self._bare("--compress=1"), self._job()) for _ in range(rounds)]
+        default, alike = min(one[0] for one in measured), min(one[1] for one in measured)
+        ours = min((one[2] for one in measured), key=lambda each: float(each["seconds"]))
         self.engine.dispose()
         return {
             "rows": rows,
             "database_mib": round(size / 2**20),
-            "ratio": round(ours["seconds"] / min(default), 2),
-            "ratio_same_compression": round(ours["seconds"] / min(alike), 2),
-            "bare_s": round(min(default), 2),
-            "bare_same_compression_s": round(min(alike), 2),
+            "ratio": round(ours["seconds"] / default, 2),
+            "ratio_same_compression": round(ours["seconds"] / alike, 2),
+            "bare_s": round(default, 2),
+            "bare_same_compression_s": round(alike, 2),
             "job": ours,
         }
 
@@ -108,23 +94,22 @@ class Benchmark:
                 *options,
                 f"--dbname={_plain(self.url)}",
             ]
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as dump:  # noqa: S603
+            with subprocess.Popen([*command, f"--dbname={_plain(self.url)}"], stdout=subprocess.PIPE) as dump:  # noqa: S603
                 restore = [str(self.programs.folder / "pg_restore"), f"--dbname={_plain(target)}"]
                 subprocess.run(restore, stdin=dump.stdout, check=True)  # noqa: S603
             assert dump.returncode == 0
             return time.monotonic() - begun
 
-    def _job(self, profile: Path | None) -> dict[str, Any]:
+    def _job(self) -> dict[str, Any]:
         catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=PrivateFileSystem()))
         deps = BackupDependencies(self.url, catalog, lambda: self.keyring, uuid4())
         until = time.monotonic() + SECONDS
-        with profiled(profile) if profile else _nothing():
-            begun = time.monotonic()
-            made = backing_up.dump(deps, until, lambda _: None)
-            assert isinstance(made, Manifest), made
-            dumped = time.monotonic()
-            checked = backing_up.check(deps, made, until, lambda _: None)
-            ended = time.monotonic()
+        begun = time.monotonic()
+        made = backing_up.dump(deps, until, lambda _: None)
+        assert isinstance(made, Manifest), made
+        dumped = time.monotonic()
+        checked = backing_up.check(deps, made, until, lambda _: None)
+        ended = time.monotonic()
         assert checked.outcome is Outcome.VERIFIED, checked.reason
         catalog.remove(made.name)
         return {
@@ -136,7 +121,7 @@ class Benchmark:
 
     @contextmanager
     def _database(self, name: str) -> Iterator[URL]:
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with alone(self.engine) as connection:
             connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
             yield self.url.set(database=name)
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
@@ -144,11 +129,6 @@ class Benchmark:
 
 def _plain(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 if __name__ == "__main__":

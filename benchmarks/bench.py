@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
-import psutil
 from pydantic import SecretStr
-from sqlalchemy import URL, text
+from sqlalchemy import URL, Connection, Engine, text
 
-from benchmarks.usage import Usage, UsageMeter
+from benchmarks.usage import UsageOf
 from ops.stack.prefect_server import PrefectServer, spool_of, use_server
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
@@ -68,8 +67,7 @@ class Bench:
             )
             for platform in PlatformName
         }
-        self._database_url = url.render_as_string(hide_password=False)
-        setup(self._database_url, self.apps)
+        setup(url, self.apps)
         self.keyring = load_keyring()
         check_keyring(self.engine, self.keyring)
 
@@ -77,7 +75,7 @@ class Bench:
         """Deploy the jobs and start a worker."""
         from ops.deploy import deploy  # noqa: PLC0415
 
-        deploy(self._database_url, self.apps)
+        deploy()
         self.stack.start_worker(self.server)
 
     @contextmanager
@@ -131,7 +129,7 @@ class Bench:
         answer = self._http.post(f"/control/{action}", json=arguments)
         return answer.raise_for_status().json()
 
-    def usage(self) -> "UsageOf":
+    def usage(self) -> UsageOf:
         """Return a context that measures what each part uses."""
         return UsageOf(self.stack)
 
@@ -139,8 +137,7 @@ class Bench:
 @contextmanager
 def open_bench(threads: int) -> Iterator[Bench]:
     """Start a stack in a folder of its own, and end and delete it all."""
-    # A short folder: PostgreSQL's socket lies in it.
-    with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
+    with _open_stack() as stack:
         server = stack.start_server()
         url = stack.start_postgres()
         prepare_database(url)
@@ -150,34 +147,39 @@ def open_bench(threads: int) -> Iterator[Bench]:
         yield Bench(stack, server, url, sandbox, threads)
 
 
-class UsageOf:
-    """Measures what each part of the stack, and this process, use within the context."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._pids = {child.name: child.process.pid for child in stack.children}
-        self.used: dict[str, Usage] = {}
-
-    def __enter__(self) -> Self:
-        def rooted(pid: int) -> Iterable[psutil.Process]:
-            return [psutil.Process(pid)]
-
-        groups = {name: (lambda pid=pid: rooted(pid)) for name, pid in self._pids.items()}
-        self._meter = UsageMeter({**groups, "this process": lambda: [_Alone()]})
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.used = self._meter.stop()
-
-    def figures(self) -> dict[str, dict[str, float]]:
-        """Return the figures of each part."""
-        return {name: usage.model_dump() for name, usage in self.used.items()}
+@contextmanager
+def open_database() -> Iterator[tuple[URL, Path]]:
+    """Start a PostgreSQL with default settings; yield the URL of a migrated database, and a folder."""
+    with _open_stack() as stack:
+        url = stack.start_postgres()
+        prepare_database(url)
+        yield url, stack.folder.path
 
 
-class _Alone(psutil.Process):
-    """This process without its descendants: they are the stack."""
+@contextmanager
+def _open_stack() -> Iterator[Stack]:
+    # A short folder: PostgreSQL's socket lies in it.
+    with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
+        yield stack
 
-    def children(self, recursive: bool = False) -> list[psutil.Process]:
-        return []
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection in autocommit mode, without limits, for which foreign keys are not checked.
+
+    The rows of a benchmark fit each other: checking each would take minutes.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.detach()  # the settings are not for the job, which has the engine's other connections
+        load(connection, ["SET statement_timeout = 0", "SET session_replication_role = replica"])
+        load(connection, ["SET maintenance_work_mem = '512MB'"])
+        yield connection
+
+
+def load(connection: Connection, statements: Iterable[str], **values: object) -> None:
+    """Execute statements of SQL, each with those of the values that it names."""
+    for statement in statements:
+        connection.execute(text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
 
 
 @contextmanager

@@ -3,29 +3,23 @@
 It fills a PostgreSQL with default settings: accounts of all four platforms, each with three campaigns and a row a day
 of each, in the order in which syncs write them. The floor adds up the same rows in chunks of the same size, and judges
 nothing. Then the job's own code runs without Prefect: a first run opens the alerts, and a second one finds nothing new.
-The last line is JSON, with the plans of the queries that read figures.
+The last line is JSON.
 """
 
 import argparse
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, event, text
+from sqlalchemy import Engine, text
 
-from benchmarks.bench import profiled, say, tell
-from ops.stack.stack import open_stack, prepare_database
-from sivera.budgets.checking import AT_ONCE, CheckDependencies, check_part
+from benchmarks.bench import alone, load, open_database, say, tell
+from sivera.budgets.checking import AT_ONCE, check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.projection import HISTORY_DAYS
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary
 from sivera.database import open_engine
 from sivera.values import PlatformName
 
-FIGURES = "campaign_daily_metrics"
 ACCOUNTS_A_TEAM = 20
 
 LOAD = (
@@ -93,137 +87,69 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budgets", description=__doc__)
     parser.add_argument("--accounts", type=int, default=1000, help="ad accounts, with three campaigns each")
     parser.add_argument("--days", type=int, default=730, help="days of metrics of each campaign")
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="how often floor and job are measured; the quickest counts"
-    )
-    parser.add_argument("--profile", type=Path, help="write where this process spends its time to a file")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the quickest counts")
     options = parser.parse_args()
-    # A short folder: PostgreSQL's socket lies in it.
-    with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
-        url = stack.start_postgres()
-        prepare_database(url)
-        result = Benchmark(url, options.accounts, options.days).run(options.rounds, options.profile)
-    tell(result)
-
-
-class Benchmark:
-    """A database with accounts and what they spent."""
-
-    def __init__(self, url: URL, accounts: int, days: int) -> None:
-        self.engine = open_engine(url, statement_seconds=0)
-        self.accounts, self.days = accounts, days
-        self.deps = CheckDependencies(open_engine(url))
-
-    def run(self, rounds: int, profile: Path | None) -> dict[str, Any]:
-        """Measure the floor and the job by turns; return the figures."""
-        self._load()
-        first = self._job()
+    with open_database() as (url, _):
+        engine = open_engine(url)
+        fill(engine, options.accounts, options.days)
+        first = run_job(engine)
         say(f"first run: {first}")
-        floor, job = [], []
-        for _ in range(rounds):
-            floor.append(self._floor())
-            job.append(self._job())
-            say(f"floor {floor[-1][0]:.2f} s, job {job[-1]}")
-        if profile:
-            with profiled(profile):
-                self._job()
-        quickest, read = min(floor)
-        steady = min(job, key=lambda each: float(each["seconds"]))
-        return {
-            "accounts": self.accounts,
-            "days": self.days,
-            "rows": self.accounts * 3 * self.days,
-            "ratio": round(steady["seconds"] / quickest, 2),
-            "floor": {"seconds": round(quickest, 3), "rows": read},
+        measured = [(run_floor(engine), run_job(engine)) for _ in range(options.rounds)]
+        engine.dispose()
+    seconds, rows = min(floor for floor, _ in measured)
+    steady = min((job for _, job in measured), key=lambda each: float(each["seconds"]))
+    tell(
+        {
+            "accounts": options.accounts,
+            "days": options.days,
+            "rows": options.accounts * 3 * options.days,
+            "ratio": round(steady["seconds"] / seconds, 2),
+            "floor": {"seconds": round(seconds, 3), "rows": rows},
             "first_run": first,
             "steady_run": steady,
-            "plans": self._plans(),
         }
-
-    def _load(self) -> None:
-        values = {
-            "accounts": self.accounts,
-            "days": self.days,
-            "team": ACCOUNTS_A_TEAM,
-            "platforms": [platform.value for platform in PlatformName],
-        }
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("SET maintenance_work_mem = '512MB'"))
-            # The rows fit each other: checking every foreign key would take minutes.
-            connection.execute(text("SET session_replication_role = replica"))
-            for statement in LOAD:
-                found = {name: value for name, value in values.items() if f":{name}" in statement}
-                connection.execute(text(statement), found)
-            for ago in reversed(range(self.days)):
-                connection.execute(text(A_DAY), {"ago": ago})
-                if ago % 100 == 0:
-                    say(f"{self.days - ago} of {self.days} days written")
-            for statement in KEYS:
-                connection.execute(text(statement))
-
-    def _floor(self) -> tuple[float, int]:
-        """Return the seconds, and how many rows were read."""
-        begun, rows = time.monotonic(), 0
-        with self.engine.begin() as connection:
-            ids = list(connection.execute(text("SELECT id FROM ad_accounts ORDER BY id")).scalars())
-            for first in range(0, len(ids), AT_ONCE):
-                some = ids[first : first + AT_ONCE]
-                found = connection.execute(text(FLOOR), {"ids": some, "days": HISTORY_DAYS + 2})
-                rows += sum(row[3] for row in found)
-        return time.monotonic() - begun, rows
-
-    def _job(self) -> dict[str, Any]:
-        options = BudgetOptions()
-        begun, cpu, until = time.monotonic(), time.process_time(), time.monotonic() + options.deadline_seconds
-        parts: dict[str, Checked] = {}
-        seconds = {}
-        for part in (*PlatformName, TEAMS):
-            started = time.monotonic()
-            parts[part] = check_part(self.deps, options, part, until)
-            seconds[part] = round(time.monotonic() - started, 2)
-        return {
-            "seconds": round(time.monotonic() - begun, 2),
-            "cpu_s": round(time.process_time() - cpu, 2),
-            "parts": seconds,
-            "sentence": CheckSummary.of(parts).sentence,
-        }
-
-    def _plans(self) -> list[dict[str, Any]]:
-        """Return how the statements that read figures reached them."""
-        with explained(self.deps.engine) as plans:
-            self._job()
-        return [node for plan in plans for node in _reads(plan)]
+    )
 
 
-@contextmanager
-def explained(engine: Engine) -> Iterator[list[dict[str, Any]]]:
-    """Within the context, explain each statement that reads figures before it is run; yield their plans."""
-    plans: list[dict[str, Any]] = []
-
-    def explain(connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        if FIGURES in statement and not statement.startswith("EXPLAIN"):
-            plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
-            plans.append(plan.scalar_one()[0]["Plan"])
-
-    event.listen(engine, "before_cursor_execute", explain)
-    try:
-        yield plans
-    finally:
-        event.remove(engine, "before_cursor_execute", explain)
+def fill(engine: Engine, accounts: int, days: int) -> None:
+    """Write the accounts, and day by day what they spent."""
+    with alone(engine) as connection:
+        load(connection, LOAD, accounts=accounts, days=days, team=ACCOUNTS_A_TEAM, platforms=list(PlatformName))
+        for ago in reversed(range(days)):
+            load(connection, [A_DAY], ago=ago)
+            if ago % 100 == 0:
+                say(f"{days - ago} of {days} days written")
+        load(connection, KEYS)
 
 
-def _reads(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if plan.get("Relation Name") == FIGURES:
-        yield {
-            "node": plan["Node Type"],
-            "index": plan.get("Index Name"),
-            "rows": round(plan["Actual Rows"] * plan["Actual Loops"]),
-            "thrown_away": plan.get("Rows Removed by Filter", 0) * plan["Actual Loops"],
-            "loops": plan["Actual Loops"],
-            "ms": round(plan["Actual Total Time"] * plan["Actual Loops"]),
-        }
-    for child in plan.get("Plans", []):
-        yield from _reads(child)
+def run_floor(engine: Engine) -> tuple[float, int]:
+    """Return the seconds, and how many rows were read."""
+    begun, rows = time.monotonic(), 0
+    with alone(engine) as connection:
+        ids = list(connection.execute(text("SELECT id FROM ad_accounts ORDER BY id")).scalars())
+        for first in range(0, len(ids), AT_ONCE):
+            some = ids[first : first + AT_ONCE]
+            found = connection.execute(text(FLOOR), {"ids": some, "days": HISTORY_DAYS + 2})
+            rows += sum(row[3] for row in found)
+    return time.monotonic() - begun, rows
+
+
+def run_job(engine: Engine) -> dict[str, Any]:
+    """Check all budgets; return the figures."""
+    options = BudgetOptions()
+    begun, cpu, until = time.monotonic(), time.process_time(), time.monotonic() + options.deadline_seconds
+    parts: dict[str, Checked] = {}
+    seconds = {}
+    for part in (*PlatformName, TEAMS):
+        started = time.monotonic()
+        parts[part] = check_part(engine, options, part, until)
+        seconds[part] = round(time.monotonic() - started, 2)
+    return {
+        "seconds": round(time.monotonic() - begun, 2),
+        "cpu_s": round(time.process_time() - cpu, 2),
+        "parts": seconds,
+        "sentence": CheckSummary.of(parts).sentence,
+    }
 
 
 if __name__ == "__main__":

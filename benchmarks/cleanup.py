@@ -6,26 +6,21 @@ a writer adds and changes rows of the same tables, and its waits are measured. T
 """
 
 import argparse
-import itertools
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import quantiles
 from typing import Any, Self
 from uuid import uuid4
 
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import URL, Engine, text
 
-from benchmarks.bench import say, tell
-from ops.stack.stack import open_stack, prepare_database
+from benchmarks.bench import alone, load, open_database, say, tell
 from sivera.database import open_engine
 from sivera.retention.cleaning import CleanupDependencies, clean, plan_cleanup
 from sivera.retention.options import CleanupOptions, Kind
-from sivera.retention.rules import KindResult
 
 LOAD = (
     "ALTER TABLE sessions DROP CONSTRAINT uq_sessions_token_hash",
@@ -78,7 +73,6 @@ WRITE = """
 """
 
 WAIT_MS = 100
-ALONE_SECONDS = 15
 LEAST = 2
 """Quantiles need this many transactions."""
 
@@ -89,10 +83,7 @@ def main() -> None:
     parser.add_argument("--dead", type=int, default=500_000, help="dead rows, in equal parts of the three kinds")
     parser.add_argument("--live", type=int, default=100_000, help="live rows among them")
     options = parser.parse_args()
-    # A short folder: PostgreSQL's socket lies in it.
-    with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
-        url = stack.start_postgres()
-        prepare_database(url)
+    with open_database() as (url, _):
         result = Benchmark(url, options.dead, options.live).run()
     tell(result)
 
@@ -108,40 +99,23 @@ class Benchmark:
     def run(self) -> dict[str, Any]:
         """Measure one, then the other; return the figures."""
         say(f"writing {self.rows * len(PLAIN)} rows, {self.dead} of them dead")
-        with opened(self.url) as connection:
-            # The rows fit each other: checking each foreign key would take minutes.
-            connection.execute(text("SET session_replication_role = replica"))
-            connection.execute(text("SET maintenance_work_mem = '512MB'"))
-            for statement in LOAD:
-                connection.execute(text(statement), {"rows": self.rows, "nth": self.nth})
-            connection.execute(text("VACUUM (ANALYZE)"))
-        with opened(self.url.set(database="postgres")) as connection:
+        with opened(self.url) as engine, alone(engine) as connection:
+            load(connection, [*LOAD, "VACUUM (ANALYZE)"], rows=self.rows, nth=self.nth)
+        with opened(self.url.set(database="postgres")) as engine, alone(engine) as connection:
             connection.execute(text("CREATE DATABASE plain TEMPLATE sivera STRATEGY file_copy"))
         plain = self._measure(self.url.set(database="plain"), self._plain)
-        alone = self._alone(self.url.set(database="plain"))
-        with opened(self.url.set(database="postgres")) as connection:
-            connection.execute(text("DROP DATABASE plain"))
         job = self._measure(self.url, self._job)
         ratio = round(job["rows_per_s"] / plain["rows_per_s"], 2)
-        return {"dead": self.dead, "nth_is_live": self.nth, "ratio": ratio, "alone": alone, "plain": plain, "job": job}
-
-    def _alone(self, url: URL) -> dict[str, float]:
-        with Writer(url, self.rows, self.nth) as writer:
-            time.sleep(ALONE_SECONDS)
-        return writer.waits()
+        return {"dead": self.dead, "nth_is_live": self.nth, "ratio": ratio, "plain": plain, "job": job}
 
     def _measure(self, url: URL, delete: Callable[[Engine], dict[str, Any]]) -> dict[str, Any]:
-        engine = open_engine(url)
-        with opened(url) as connection:
+        with opened(url) as engine, alone(engine) as connection:
             connection.execute(text("CHECKPOINT"))
-            size, wal = _state(connection)
             with Writer(url, self.rows, self.nth) as writer:
                 begun = time.monotonic()
                 figures = delete(engine)
                 seconds = time.monotonic() - begun
-            size_after, wal_after = _state(connection)
             left = sum(connection.execute(text(f"SELECT count(*) FROM {kind.value}")).scalar_one() for kind in PLAIN)  # noqa: S608
-        engine.dispose()
         written = writer.count * len(PLAIN)
         assert left == self.rows * len(PLAIN) - self.dead + written, "exactly the dead rows went"
         return {
@@ -149,8 +123,6 @@ class Benchmark:
             "seconds": round(seconds, 1),
             **figures,
             "writer": writer.waits(),
-            "table_growth_mib": round((size_after - size) / 2**20, 1),
-            "wal_mib": round((wal_after - wal) / 2**20, 1),
         }
 
     def _plain(self, engine: Engine) -> dict[str, Any]:
@@ -166,28 +138,21 @@ class Benchmark:
         return {"kinds": seconds}
 
     def _job(self, engine: Engine) -> dict[str, Any]:
-        """Run the job until nothing is left; return what the first run did, and the total seconds of each kind."""
+        """Run the job until nothing is left; return the number of runs, and the total seconds of each kind."""
         options, seconds = CleanupOptions(dry_run=False), dict.fromkeys(PLAIN, 0.0)
-        runs: list[list[KindResult]] = []
-        for _ in itertools.count():
+        runs, is_done = 0, False
+        while not is_done:
             deps = CleanupDependencies(engine, uuid4())
             until = time.monotonic() + options.deadline_seconds
-            plan = plan_cleanup(deps, options)
-            runs.append([])
+            plan, results = plan_cleanup(deps, options), []
             for kind in PLAIN:
                 begun = time.monotonic()
-                runs[-1].append(clean(deps, plan, kind, until))
+                results.append(clean(deps, plan, kind, until))
                 seconds[kind] += time.monotonic() - begun
-            say(f"job: {[(one.kind.value, one.deleted, one.remaining) for one in runs[-1]]}")
-            assert not any(one.failed or one.refused for one in runs[-1])
-            if not any(one.remaining for one in runs[-1]) and None not in [one.remaining for one in runs[-1]]:
-                break
-        return {
-            "kinds": {kind.value: round(value, 1) for kind, value in seconds.items()},
-            "runs": len(runs),
-            "first_run_deleted": sum(one.deleted for one in runs[0]),
-            "first_run_left": [one.remaining for one in runs[0]],
-        }
+            say(f"job: {[(one.kind.value, one.deleted, one.remaining) for one in results]}")
+            assert not any(one.failed or one.refused for one in results)
+            runs, is_done = runs + 1, all(one.remaining == 0 for one in results)
+        return {"kinds": {kind.value: round(value, 1) for kind, value in seconds.items()}, "runs": runs}
 
 
 class Writer:
@@ -241,20 +206,11 @@ class Writer:
 
 
 @contextmanager
-def opened(url: URL) -> Iterator[Connection]:
-    """Yield a connection in autocommit mode, without a statement timeout."""
+def opened(url: URL) -> Iterator[Engine]:
+    """Yield an engine, and close its connections."""
     engine = open_engine(url)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SET statement_timeout = 0"))
-        yield connection
+    yield engine
     engine.dispose()
-
-
-def _state(connection: Connection) -> tuple[int, int]:
-    """The bytes of the three tables with their indexes, and those of the write-ahead log so far."""
-    sizes = " + ".join(f"pg_total_relation_size('{kind.value}')" for kind in PLAIN)
-    row = connection.execute(text(f"SELECT {sizes}, pg_current_wal_insert_lsn() - '0/0'")).one()
-    return int(row[0]), int(row[1])
 
 
 if __name__ == "__main__":

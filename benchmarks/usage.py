@@ -1,11 +1,13 @@
-"""What processes use while something runs: CPU seconds, and memory at its highest."""
+"""What the parts of a stack use while something runs: CPU seconds, and memory at its highest."""
 
 import contextlib
+import os
 import threading
-from collections.abc import Callable, Iterable
+from typing import Self
 
 import psutil
 
+from ops.stack.stack import Stack
 from sivera.values import Value
 
 SAMPLE_SECONDS = 0.5
@@ -18,64 +20,62 @@ class Usage(Value):
     peak_mib: float
 
 
-class UsageMeter:
-    """Watches groups of processes, each with their descendants, until told to stop.
+class UsageOf:
+    """Measures what each part of a stack, with its descendants, and this process alone use within the context."""
 
-    Args:
-        groups: A name, and what gives the group's roots now; a process that ended keeps what it had used.
-    """
+    def __init__(self, stack: Stack) -> None:
+        self._pids = {child.name: child.process.pid for child in stack.children} | {"this process": os.getpid()}
+        self._peak = dict.fromkeys(self._pids, 0)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.used: dict[str, Usage] = {}
 
-    def __init__(self, groups: dict[str, Callable[[], Iterable[psutil.Process]]]) -> None:
-        self._groups = groups
-        self._first: dict[tuple[str, psutil.Process], float] = {}
-        self._last: dict[tuple[str, psutil.Process], float] = {}
-        self._peak = dict.fromkeys(groups, 0)
-        self._stop = threading.Event()
-        self._sample(first=True)
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    def __enter__(self) -> Self:
+        self._before = {name: self._cpu(pid) for name, pid in self._pids.items()}
         self._thread.start()
+        return self
 
-    def stop(self) -> dict[str, Usage]:
-        """Stop, and return what each group has used since the beginning."""
-        self._stop.set()
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
         self._thread.join()
-        return {
+        self.used = {
             name: Usage(
-                cpu_seconds=round(
-                    sum(last - self._first[key] for key, last in self._last.items() if key[0] == name), 1
-                ),
+                cpu_seconds=round(self._cpu(pid) - self._before[name], 1),
                 peak_mib=round(self._peak[name] / 2**20, 1),
             )
-            for name in self._groups
+            for name, pid in self._pids.items()
         }
 
-    def _run(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
-            self._sample()
-        self._sample()
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Return the figures of each part."""
+        return {name: usage.model_dump() for name, usage in self.used.items()}
 
-    def _sample(self, *, first: bool = False) -> None:
-        for name, roots in self._groups.items():
-            resident = 0
-            for process in _families(roots()):
-                with contextlib.suppress(psutil.Error):
-                    times = process.cpu_times()
-                    key = (name, process)
-                    # What came later counts from its beginning.
-                    self._first.setdefault(key, times.user + times.system if first else 0.0)
-                    self._last[key] = times.user + times.system
-                    resident += _own_memory(process)
-            self._peak[name] = max(self._peak[name], resident)
+    def _watch(self) -> None:
+        while not self._ended.wait(SAMPLE_SECONDS):
+            for name, pid in self._pids.items():
+                self._peak[name] = max(self._peak[name], sum(map(_memory, _family(pid))))
 
-
-def _families(roots: Iterable[psutil.Process]) -> set[psutil.Process]:
-    found: set[psutil.Process] = set()
-    for root in roots:
-        with contextlib.suppress(psutil.Error):
-            found |= {root, *root.children(recursive=True)}
-    return found
+    def _cpu(self, pid: int) -> float:
+        """Return the seconds of a part until now; those of a process that ended are its parent's."""
+        seconds = 0.0
+        for process in _family(pid):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                seconds += times.user + times.system
+                seconds += times.children_user + times.children_system if pid != os.getpid() else 0
+        return seconds
 
 
-def _own_memory(process: psutil.Process) -> int:
-    memory = process.memory_full_info()
-    return int(getattr(memory, "pss", memory.rss))
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process with its descendants; those of this process are the stack, and left out."""
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        return [root, *(root.children(recursive=True) if pid != os.getpid() else ())]
+    return []
+
+
+def _memory(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.Error):
+        memory = process.memory_full_info()
+        return int(getattr(memory, "pss", memory.rss))
+    return 0

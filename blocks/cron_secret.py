@@ -51,11 +51,7 @@ class CronSecret(StrictBlock):
         return cls(current=generate_secret())
 
     def replace(self, secret: SecretStr, until: datetime | None) -> Self:
-        """Return the block with another secret; the current one is accepted until then, or no more if that is None.
-
-        Raises:
-            pydantic.ValidationError: The secret is invalid.
-        """
+        """Return the block with another secret; the current one is accepted until then, or no more if that is None."""
         if until and secret == self.current:
             return self
         kept = {"previous": self.current, "previous_until": until} if until else {}

@@ -78,8 +78,7 @@ def _channel_block(channel: Channel, given: dict[str, Any]) -> Block:
 def read_environment(environment: Mapping[str, str], jobs: Collection[str]) -> dict[str, Block]:
     """Return the blocks, by document name, that variables beginning with `SIVERA_` give; `jobs` can have pings.
 
-    Raises:
-        ConfigurationError: Something does not fit: one line for each thing, without its value.
+    ConfigurationError has one line for each thing that does not fit, without its value.
     """
     known = _variables(jobs)
     # A name that resembles none of ours belongs to another program.

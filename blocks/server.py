@@ -50,9 +50,7 @@ class BlockMissingError(BlockError):
 def connect() -> Iterator[SyncPrefectClient]:
     """Yield a client of the Prefect server that PREFECT_API_URL names.
 
-    Raises:
-        ConfigurationError: No server is named, it does not answer within ten seconds, or it refuses us; also for a
-            request inside the block that the server fails.
+    ConfigurationError if none is named, if it does not answer within ten seconds, and for any request that it fails.
     """
     if not PREFECT_API_URL.value():
         raise ConfigurationError(
@@ -100,22 +98,13 @@ def explain_failures() -> Iterator[None]:
 
 
 def load(kind: type[BlockT], name: str, remedy: str) -> BlockT:
-    """Load a block document. `remedy` is what to do if it is missing, as the end of a sentence.
-
-    Raises:
-        ConfigurationError: It is missing or does not fit its class, or the Prefect server does not answer.
-    """
+    """Load a block document; ConfigurationError ends with `remedy` if it is missing or does not fit its class."""
     with connect(), _loading(kind, name, remedy):
         return cast("BlockT", kind.load(name))
 
 
 async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: str) -> BlockT:
-    """Load a block document over a client that is open; see `load`.
-
-    Raises:
-        ConfigurationError: It is missing or does not fit its class.
-        httpx.HTTPError: The Prefect server does not answer, or it refuses us.
-    """
+    """Load a block document over a client that is open; see `load`. What the server fails is httpx.HTTPError."""
     with _loading(kind, name, remedy):
         return await kind.aload(name, client=client)
 

@@ -73,32 +73,23 @@ def setup(
     What is not given stays as it is saved. The token key, the cron secret and the places for files (in `storage_dir`,
     or that of `Settings`) are made if they are missing, and never replaced. Work pool and automations keep what an
     operator paused or switched off. Without a channel of alerts there is no watchdog on check-alerts.
-
-    Raises:
-        ConfigurationError: A value does not fit (then nothing was changed), or the server does not answer.
+    ConfigurationError if a value does not fit (then nothing was changed), or the server does not answer.
     """
     blocks = _blocks(database_url, apps or {}, channels or {})
     with connect() as client:
         changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
         missing = tuple(_missing(client))
-
-    def by(kind: Change) -> tuple[str, ...]:
-        return tuple(name for name, change in changes.items() if change is kind)
-
-    return SetupSummary(
-        created=by(Change.CREATED), updated=by(Change.UPDATED), missing=missing, removed=by(Change.REMOVED)
-    )
+    kinds = (Change.CREATED, Change.UPDATED, Change.REMOVED)
+    done = {kind.value: tuple(name for name, change in changes.items() if change is kind) for kind in kinds}
+    return SetupSummary(missing=missing, **done)
 
 
 def save_secrets(given: Mapping[str, Block]) -> dict[str, Change]:
     """Save blocks of secrets, by document name, and return what changed; a second call changes nothing.
 
     Token keys are only added, and the current one stays current: only `sivera keys rotate` changes it. If the given
-    cron secret is the saved one, the one before it stays valid for as long as it was.
-
-    Raises:
-        ConfigurationError: A token key has the id of a saved one and another value (then nothing was changed), or the
-            server does not answer.
+    cron secret is the saved one, the one before it stays valid for as long as it was. ConfigurationError if a token
+    key has the id of a saved one and another value (then nothing was changed), or the server does not answer.
     """
     with connect() as client:
         blocks = {name: _beside_saved(name, block) for name, block in given.items()}

@@ -10,8 +10,7 @@ from prefect.states import Completed, Failed
 
 from blocks.names import BUDGETS_JOB
 from sivera.budgets.options import BudgetOptions
-from sivera.budgets.page import budgets_charts, budgets_page
-from sivera.budgets.summary import CheckSummary
+from sivera.budgets.summary import CheckSummary, budgets_charts, budgets_page
 from tasks.budgets import check_options, check_part, publish_summary
 from tasks.job import job
 from tasks.pages import show_summary

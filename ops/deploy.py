@@ -13,49 +13,35 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
-from sqlalchemy import URL
 
 from blocks.deployments import our_deployments
 from blocks.server import connect
 from blocks.setup import SetupSummary, setup
 from ops.timetable import BY_HAND, Deployment, full_names, read_timetable
 from sivera.errors import ConfigurationError
-from sivera.platforms.base import AppCredentials
-from sivera.values import PlatformName, Value
 
 
-class DeploySummary(Value):
-    """What a deploy did; deployments as 'flow/deployment', schedules as 'flow/deployment/slug'.
+class DeploySummary(SetupSummary):
+    """What a deploy did, the setup included; deployments as 'flow/deployment', schedules as 'flow/deployment/slug'.
 
     `kept_paused` are active in prefect.yaml, and an operator switched them off.
     """
 
-    setup: SetupSummary
-    created: tuple[str, ...]
-    updated: tuple[str, ...]
     unchanged: tuple[str, ...]
     pruned: tuple[str, ...]
     kept_paused: tuple[str, ...]
 
 
-def deploy(
-    database_url: URL | str | None = None,
-    apps: Mapping[PlatformName, AppCredentials] | None = None,
-    timetable_path: Path | None = None,
-    storage_dir: Path | None = None,
-) -> DeploySummary:
-    """Set up the Prefect server (see `blocks.setup.setup`) and deploy the timetable. A second deploy changes nothing.
+def deploy(timetable_path: Path | None = None, done: SetupSummary | None = None) -> DeploySummary:
+    """Set up the Prefect server, unless that was `done` just now, and deploy the timetable; twice changes nothing.
 
     Existing deployments and schedules stay switched on or off as they are; for new ones the file decides. Our
     deployments and their schedules are deleted if the file no longer lists them; schedules made by hand stay.
-
-    Raises:
-        ConfigurationError: The file is wrong (one line for each problem, and nothing was changed), a value does not
-            fit, or the server does not answer within ten seconds.
+    ConfigurationError if the file is wrong (then nothing was changed), or the server does not answer.
     """
     timetable, flows = read_timetable(timetable_path)
     listed = full_names(timetable, flows)
-    done = setup(database_url, apps, storage_dir)
+    done = done or setup()
     with connect() as client:
         before = read_deployments(client)
         for name in listed.keys() - before.keys():
@@ -72,9 +58,10 @@ def deploy(
         pruned = tuple(_prune(client, before, listed))
     kept = {name: deployment for name, deployment in before.items() if name in listed}
     return DeploySummary(
-        setup=done,
-        created=tuple(name for name in listed if name not in before),
-        updated=tuple(name for name in changed if name in before),
+        created=(*done.created, *(name for name in listed if name not in before)),
+        updated=(*done.updated, *(name for name in changed if name in before)),
+        removed=done.removed,
+        missing=done.missing,
         unchanged=tuple(name for name in listed if name not in changed),
         pruned=pruned,
         kept_paused=tuple(each for name, found in kept.items() for each in switched_off(name, listed[name], found)),

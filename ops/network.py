@@ -7,6 +7,8 @@ import os
 import ssl
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import httpx
+
 from sivera.errors import ConfigurationError
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -16,14 +18,11 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prepare_network() -> None:
-    """Let no client use a proxy to this machine.
-
-    Raises:
-        ConfigurationError: A proxy or the file of certificates will not do; httpx would fail even where it needs none.
-    """
+    """Let no client use a proxy to this machine; ConfigurationError if a proxy or a certificate will not do."""
     given = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     # Brackets around an IPv6 address make httpx fail.
-    spared = dict.fromkeys([*filter(None, (each.strip(" []") for each in given.split(","))), *LOOPBACK])
+    hosts = (each.strip(" []") for each in given.split(","))
+    spared = dict.fromkeys([*(host for host in hosts if host and _is_readable(host)), *LOOPBACK])
     # urllib, and with it the client of websockets, takes the star only where it is alone.
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*" if "*" in spared else ",".join(spared)
     for name in (spelt for each in PROXIES for spelt in (each, each.upper()) if os.environ.get(spelt)):
@@ -42,9 +41,6 @@ def split_server_password() -> None:
     """Move user and password from PREFECT_API_URL to PREFECT_API_AUTH_STRING, by which Prefect authenticates.
 
     Its websockets would not take them from the URL, and what shows the URL would show them.
-
-    Raises:
-        ConfigurationError: It is no address of a server.
     """
     url = os.environ.get("PREFECT_API_URL")
     if not url:
@@ -65,9 +61,16 @@ def split_server_password() -> None:
         os.environ.setdefault("PREFECT_API_AUTH_STRING", access)
 
 
-def _check_proxy(variable: str, url: str) -> None:
-    import httpx  # noqa: PLC0415 - most environments name no proxy
+def _is_readable(host: str) -> bool:
+    """Whether httpx can read this entry of NO_PROXY: one that it cannot, such as fd00::/8, makes all its calls fail."""
+    try:
+        httpx.URL(host if "://" in host else f"all://[{host}]" if host.count(":") > 1 else f"all://*{host}")
+    except httpx.InvalidURL:
+        return False
+    return True
 
+
+def _check_proxy(variable: str, url: str) -> None:
     try:
         is_proxy = bool(httpx.Proxy(url if "://" in url else f"http://{url}").url.host)
     except (ValueError, httpx.InvalidURL):

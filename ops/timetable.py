@@ -126,11 +126,7 @@ def find_timetable() -> Path:
 
 
 def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
-    """Read and check the package's prefect.yaml or another file; return it with the flow of each entrypoint.
-
-    Raises:
-        ConfigurationError: With one line for each problem.
-    """
+    """Read and check the package's prefect.yaml or another file; return it with the flow of each entrypoint."""
     path = path or find_timetable()
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from sandbox.http import Call, Reply
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sandbox.http import Call, Parameters, Reply
 from sandbox.world import Account, Campaign
 from sivera.values import CampaignStatus
 
@@ -12,14 +15,9 @@ SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
 """All other states are ARCHIVED: a deleted campaign is an archived one."""
+State = Literal["ENABLED", "PAUSED", "ARCHIVED"]
+SHOWN_BY_DEFAULT: tuple[State, ...] = ("ENABLED", "PAUSED")
 MAX_PAGE = 100
-LIST_FIELDS: dict[str, Any] = {
-    "stateFilter": {"include": ["ENABLED", "PAUSED"]},
-    "includeExtendedDataFields": False,
-    "maxResults": MAX_PAGE,
-    "nextToken": "",
-}
-"""The fields of a request for a list, with their defaults."""
 
 
 def error(call: Call, status: int, text: str, word: str = "INVALID_ARGUMENT") -> Reply:
@@ -39,6 +37,41 @@ def storage_error(status: int, code: str, text: str) -> Reply:
     return Reply(body.encode(), status, media_type="application/xml")
 
 
+class CamelCase(Parameters):
+    """What a call may have, with the API's names."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class _StateFilter(Parameters):
+    include: tuple[State, ...] = SHOWN_BY_DEFAULT
+
+
+class ListRequest(CamelCase):
+    """The body of a request for a list of Sponsored Products or Brands; a token names a position."""
+
+    model_config = ConfigDict(strict=True)
+
+    state_filter: _StateFilter = _StateFilter()
+    include_extended_data_fields: bool = False
+    max_results: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    next_token: Annotated[str, Field(pattern=r"^(page-[0-9]{1,9})?$")] = ""
+
+
+class DisplayQuery(CamelCase):
+    """The parameters of a request for a list of Sponsored Display."""
+
+    start_index: Annotated[int, Field(ge=0)] = 0
+    count: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    state_filter: Annotated[tuple[State, ...], BeforeValidator(lambda text: text.upper().split(","))] = SHOWN_BY_DEFAULT
+
+
+class ProfilesQuery(CamelCase):
+    """The parameters of a request for profiles."""
+
+    profile_type_filter: str = "seller,vendor,agency"
+
+
 def profile(account: Account) -> dict[str, Any]:
     """Return an account as a profile; its id is a number beyond 2^53."""
     return {
@@ -47,7 +80,6 @@ def profile(account: Account) -> dict[str, Any]:
         "currencyCode": account.currency,
         "timezone": account.timezone,
         "accountInfo": {
-            "marketplaceStringId": f"A{account.currency}SANDBOX",
             "id": f"ENTITY{account.index}",
             "type": "vendor" if account.index % 2 else "seller",
             "name": account.name,
@@ -55,84 +87,29 @@ def profile(account: Account) -> dict[str, Any]:
     }
 
 
-def sp_campaign(campaign: Campaign, now: datetime, extended: bool) -> dict[str, Any]:
-    """Return a campaign as Sponsored Products v3 does: a budget object, ISO times."""
-    row: dict[str, Any] = {
-        "campaignId": campaign.id,
-        "name": campaign.name,
-        "state": state(campaign),
-        "targetingType": "MANUAL",
-        "startDate": campaign.start.isoformat(),
-        "endDate": campaign.end.isoformat() if campaign.end else None,
-        "budget": {"budget": number(campaign.budget), "budgetType": "DAILY"},
-    }
-    if extended:
-        row["extendedData"] = {
-            "creationDateTime": iso(campaign.created),
-            "lastUpdateDateTime": iso(campaign.updated),
-            "servingStatus": _serving_status(campaign, now),
-        }
-    return row
+def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[str, Any]:
+    """Return a campaign as the API of its product does.
 
-
-def sb_campaign(campaign: Campaign, now: datetime, extended: bool) -> dict[str, Any]:
-    """Return a campaign as Sponsored Brands v4 does: a plain budget with its type, times in unix milliseconds."""
-    row: dict[str, Any] = {
-        "campaignId": campaign.id,
-        "name": campaign.name,
-        "state": state(campaign),
-        "startDate": campaign.start.isoformat(),
-        "budget": number(campaign.budget),
-        "budgetType": campaign.budget_kind.value.upper(),
-        "isMultiAdGroupsEnabled": not campaign.single_ad_group,
-    }
-    if campaign.end:
-        row["endDate"] = campaign.end.isoformat()
-    if extended:
-        row["extendedData"] = {
-            "creationDate": _epoch_ms(campaign.created),
-            "lastUpdateDate": _epoch_ms(campaign.updated),
-            "servingStatus": _serving_status(campaign, now),
-        }
-    return row
-
-
-def sd_campaign(campaign: Campaign, now: datetime) -> dict[str, Any]:
-    """Return a campaign as Sponsored Display does: a number as id, words in lower case, days without dashes."""
-    row: dict[str, Any] = {
-        "campaignId": int(campaign.id),
-        "name": campaign.name,
-        "state": state(campaign).lower(),
-        "tactic": "T00020",
-        "startDate": f"{campaign.start:%Y%m%d}",
-        "budget": number(campaign.budget),
-        "budgetType": "daily",
-        "creationDate": _epoch_ms(campaign.created),
-        "lastUpdatedDate": _epoch_ms(campaign.updated),
-        "servingStatus": _serving_status(campaign, now),
-    }
-    if campaign.end:
-        row["endDate"] = f"{campaign.end:%Y%m%d}"
-    return row
-
-
-def read_list_request(body: Any) -> dict[str, Any]:
-    """Return the fields of a request for a list, with their defaults; ValueError says what is wrong with one."""
-    if not isinstance(body, dict) or any(type(body[name]) is not type(LIST_FIELDS.get(name)) for name in body):
-        raise ValueError("The body is not a request of this API")
-    found = LIST_FIELDS | body
-    if not 1 <= found["maxResults"] <= MAX_PAGE:
-        raise ValueError(f"maxResults must be from 1 to {MAX_PAGE}")
-    states = found["stateFilter"].get("include")
-    if len(found["stateFilter"]) != 1 or not isinstance(states, list) or not all(isinstance(s, str) for s in states):
-        raise ValueError("stateFilter must have one list: include")
-    return found
-
-
-def member(body: object, name: str) -> dict[str, Any]:
-    """Return the JSON object under a name of a body, or an empty one."""
-    value = body.get(name) if isinstance(body, dict) else None
-    return value if isinstance(value, dict) else {}
+    Products has a budget object and ISO times; Brands a plain budget with its type, and times in unix milliseconds;
+    Display a number as id, words in lower case, days without dashes, and the extended data beside the rest.
+    """
+    row: dict[str, Any] = {"campaignId": campaign.id, "name": campaign.name, "state": state(campaign)}
+    row |= {"budget": number(campaign.budget), "budgetType": "DAILY"}
+    days = {"startDate": campaign.start.isoformat()} | ({"endDate": campaign.end.isoformat()} if campaign.end else {})
+    milliseconds = int(campaign.updated.timestamp() * 1000)
+    details: dict[str, Any] = {"servingStatus": _serving_status(campaign, now)}
+    match campaign.product:
+        case "SPONSORED_PRODUCTS":
+            row |= {"endDate": None, **days, "budget": {"budget": row["budget"], "budgetType": row.pop("budgetType")}}
+            details["lastUpdateDateTime"] = iso(campaign.updated)
+        case "SPONSORED_BRANDS":
+            row |= {**days, "isMultiAdGroupsEnabled": not campaign.single_ad_group}
+            details["lastUpdateDate"] = milliseconds
+        case _:
+            row |= {name: day.replace("-", "") for name, day in days.items()}
+            row |= {"campaignId": int(campaign.id), "state": row["state"].lower(), "budgetType": "daily"}
+            return row | details | {"lastUpdatedDate": milliseconds}
+    return row | ({"extendedData": details} if extended else {})
 
 
 def state(campaign: Campaign) -> str:
@@ -148,10 +125,6 @@ def number(amount: Decimal) -> int | float:
 def iso(when: datetime) -> str:
     """Return a time as Amazon writes it."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _epoch_ms(when: datetime) -> int:
-    return int(when.timestamp() * 1000)
 
 
 def _serving_status(campaign: Campaign, now: datetime) -> str:

@@ -1,178 +1,142 @@
 """The reports of Amazon's sandbox: which there are, what each holds, and how it is described."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple
 
-from sandbox.amazon_json import SB, SD, SP, iso, member, number, state
-from sandbox.figures import ZERO, Figures
+import orjson
+from pydantic import Field
+
+from sandbox.amazon_json import SB, SD, SP, CamelCase, iso, number, state
 from sandbox.world import Account, World
 from sivera.values import PlatformName
 
-DIMENSIONS = ("campaignId", "campaignName", "campaignStatus", "impressions", "clicks", "cost")
-DAYS = {"DAILY": ("date",), "SUMMARY": ("startDate", "endDate")}
-"""The columns that name the days of a row, by time unit."""
 
+class ReportType(NamedTuple):
+    """One product's campaign report: the days that it reaches back, and the columns of attributed figures.
 
-@dataclass(frozen=True)
-class ReportType:
-    """One product's campaign report: its columns, and the number of days that it reaches back."""
+    Those are conversions and their value, each first by a narrower attribution: it is lower, which exposes a client
+    that reads the wrong column.
+    """
 
     id: str
-    columns: tuple[str, ...]
     days_kept: int
+    attributed: tuple[str, str, str, str]
 
 
-ALL_DAYS = (*DAYS["DAILY"], *DAYS["SUMMARY"])
-SP_COLUMNS = (*ALL_DAYS, *DIMENSIONS, "purchases7d", "purchases14d", "sales7d", "sales14d")
-COLUMNS = (*ALL_DAYS, *DIMENSIONS, "purchasesClicks", "purchases", "salesClicks", "sales")
+COLUMNS = ("date", "campaignId", "campaignName", "campaignStatus", "impressions", "clicks", "cost")
 REPORT_TYPES = {
-    SP: ReportType("spCampaigns", SP_COLUMNS, 95),
-    SB: ReportType("sbCampaigns", COLUMNS, 60),
-    SD: ReportType("sdCampaigns", COLUMNS, 65),
+    SP: ReportType("spCampaigns", 95, ("purchases7d", "purchases14d", "sales7d", "sales14d")),
+    SB: ReportType("sbCampaigns", 60, ("purchasesClicks", "purchases", "salesClicks", "sales")),
+    SD: ReportType("sdCampaigns", 65, ("purchasesClicks", "purchases", "salesClicks", "sales")),
 }
-REPORT_CODES = {"SP": SP, "SB": SB, "SD": SD}
 MAX_REPORT_DAYS = 31
-REPORT_FIXED = {"groupBy": ["campaign"], "format": "GZIP_JSON"}
-"""Required in a request: the sandbox prepares no other reports."""
-REPORT_KEYS = frozenset({"name", "startDate", "endDate", "configuration"})
-CONFIGURATION_KEYS = frozenset({"adProduct", "reportTypeId", "columns", "timeUnit", *REPORT_FIXED})
-UNITS = {"D": "DAILY", "S": "SUMMARY"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """A requested report. Its text contains all of it, so that a restarted sandbox still knows it.
+    """A requested report; `requested` is in unix seconds, and `number` tells reports of the same request apart."""
 
-    `code` is SP, SB or SD; `unit` is D or S; `columns` has a bit for each requested column; `requested` is in unix
-    seconds; `number` counts the reports of the same request.
-    """
-
-    code: str
     profile_id: str
-    since: date
-    until: date
-    unit: str
-    columns: int
+    product: str
+    since: str
+    until: str
+    columns: tuple[str, ...]
     requested: int
-    number: int = 0
+    number: int
 
     @property
     def request(self) -> str:
-        """What Amazon takes for the same request, whatever its time unit and columns."""
-        return f"{self.code}-{self.profile_id}-{self.since:%Y%m%d}-{self.until:%Y%m%d}"
+        """What Amazon takes for the same request, whatever its columns."""
+        return f"{self.profile_id} {self.product} {self.since} {self.until}"
 
     @property
-    def text(self) -> str:
-        """The report as text, part of its id."""
-        return f"{self.request}-{self.unit}-{self.columns:x}-{self.requested}-{self.number}"
+    def id(self) -> str:
+        """The report's id. It contains all of the report, so that a restarted sandbox still knows it."""
+        parts = [self.profile_id, self.product, self.since, self.until, self.columns, self.requested, self.number]
+        text = base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+        return f"{REPORT_TYPES[self.product].id[:2].upper()}-{text}"
 
     @classmethod
-    def of(cls, text: str) -> "Report":
-        """Read a report back from its text."""
-        code, profile_id, since, until, unit, columns, requested, number = text.split("-")
-        days = date.fromisoformat(since), date.fromisoformat(until)
-        return cls(code, profile_id, *days, unit, int(columns, 16), int(requested), int(number))
-
-    @property
-    def product(self) -> str:
-        """The ad product."""
-        return REPORT_CODES[self.code]
-
-    @property
-    def column_names(self) -> list[str]:
-        """The requested columns, in the order of the report type."""
-        names = REPORT_TYPES[self.product].columns
-        return [name for index, name in enumerate(names) if self.columns >> index & 1]
+    def of(cls, report_id: str) -> "Report | None":
+        """Read a report back from its id; None if there is no such report."""
+        text = report_id[3:]
+        try:
+            parts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            profile_id, product, since, until, columns, requested, number = parts
+            return cls(profile_id, product, since, until, tuple(columns), requested, number)
+        except (ValueError, TypeError, LookupError):
+            return None
 
 
-def read_report_request(body: object, account: Account, now: datetime) -> Report:
-    """Return the requested report; ValueError says in Amazon's words what is wrong with the request."""
-    wanted = member(body, "configuration")
-    if unknown := {*(body if isinstance(body, dict) else ())} - REPORT_KEYS | wanted.keys() - CONFIGURATION_KEYS:
-        raise ValueError(f"the request includes unknown fields: ({', '.join(sorted(unknown))})")
-    kind, unit = REPORT_TYPES.get(str(wanted.get("adProduct"))), str(wanted.get("timeUnit"))
-    if kind is None or wanted.get("reportTypeId") != kind.id:
-        raise ValueError("configuration reportTypeId is unknown or invalid")
-    if unit not in DAYS:
-        raise ValueError(f"configuration timeUnit must be one of: {', '.join(DAYS)}")
-    for name, value in REPORT_FIXED.items():
-        if wanted.get(name) != value:
-            raise ValueError(f"configuration {name} must be {value}")
-    columns = wanted.get("columns")
-    columns = columns if isinstance(columns, list) and columns else [""]
-    allowed = (*DAYS[unit], *kind.columns[len(ALL_DAYS) :])
-    if odd := [str(name) for name in columns if name not in allowed]:
-        raise ValueError(f"configuration columns includes invalid values: ({', '.join(odd)})")
-    mask = sum(1 << kind.columns.index(name) for name in set(columns))
-    since, until = _day(body, "startDate"), _day(body, "endDate")
-    today = account.today(now)
-    first = today - timedelta(days=kind.days_kept)
-    if since < first:
-        raise ValueError(
-            f"startDate ({since}) must be equal to or after report type data retention start date ({first})."
-        )
-    if not since <= until <= today or (until - since).days >= MAX_REPORT_DAYS:
-        raise ValueError(f"startDate to endDate must be 1 to {MAX_REPORT_DAYS} days up to today")
-    return Report(kind.id[:2].upper(), account.id, since, until, unit[0], mask, int(now.timestamp()))
+class _Configuration(CamelCase):
+    ad_product: Literal["SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"]
+    report_type_id: str
+    group_by: tuple[Literal["campaign"]]
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    time_unit: Literal["DAILY"]
+    format: Literal["GZIP_JSON"]
 
 
-def _day(body: object, name: str) -> date:
-    text = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        raise ValueError(f"{name} must be a day")
-    return date.fromisoformat(text)
+class ReportRequest(CamelCase):
+    """The body of a request for a report."""
 
+    name: str = ""
+    start_date: date
+    end_date: date
+    configuration: _Configuration
 
-def report_rows(world: World, report: Report) -> Iterable[dict[str, Any]]:
-    """Yield a report's rows: one for each campaign, and in a daily report for each of its days, with figures."""
-    account = world.account(PlatformName.AMAZON, report.profile_id)
-    names, wanted = REPORT_TYPES[report.product].columns, report.column_names
-    days = [report.since + timedelta(days=n) for n in range((report.until - report.since).days + 1)]
-    spans = [[day] for day in days] if report.unit == "D" else [days]
-    for campaign in account.campaigns.values():
-        if campaign.product != report.product or campaign.single_ad_group:
-            continue
-        for span in spans:
-            figures = _total([world.figures(account, campaign, day) for day in span])
-            if figures == ZERO:
-                continue
-            conversions, value = number(figures.conversions), number(figures.conversion_value)
-            values = (
-                *(span[0].isoformat(), report.since.isoformat(), report.until.isoformat()),
-                *(int(campaign.id), campaign.name, state(campaign)),
-                *(figures.impressions, figures.clicks, number(figures.spend)),
-                # The narrower attribution is lower, which exposes a client that reads the wrong column.
-                *(conversions // 2, conversions, value / 2, value),
+    def report(self, account: Account, now: datetime, number: int) -> Report:
+        """Return the report; ValueError says in Amazon's words what is wrong with the request."""
+        wanted, since, until = self.configuration, self.start_date, self.end_date
+        kind, today = REPORT_TYPES[wanted.ad_product], account.today(now)
+        if wanted.report_type_id != kind.id:
+            raise ValueError("configuration reportTypeId is unknown or invalid")
+        if odd := [name for name in wanted.columns if name not in (*COLUMNS, *kind.attributed)]:
+            raise ValueError(f"configuration columns includes invalid values: ({', '.join(odd)})")
+        first = today - timedelta(days=kind.days_kept)
+        if since < first:
+            raise ValueError(
+                f"startDate ({since}) must be equal to or after report type data retention start date ({first})."
             )
-            row = dict(zip(names, values, strict=True))
-            yield {name: row[name] for name in wanted}
+        if not since <= until <= today or (until - since).days >= MAX_REPORT_DAYS:
+            raise ValueError(f"startDate to endDate must be 1 to {MAX_REPORT_DAYS} days up to today")
+        days = str(since), str(until)
+        return Report(account.id, wanted.ad_product, *days, wanted.columns, int(now.timestamp()), number)
 
 
-def _total(figures: list[Figures]) -> Figures:
-    if len(figures) == 1:
-        return figures[0]
-    return Figures(**{each.name: sum(getattr(f, each.name) for f in figures) for each in fields(Figures)})
+def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
+    """Yield a report's rows: one for each campaign and day with figures."""
+    account = world.account(PlatformName.AMAZON, report.profile_id)
+    names = (*COLUMNS, *REPORT_TYPES[report.product].attributed)
+    reported = (c for c in account.campaigns.values() if c.product == report.product and not c.single_ad_group)
+    window = date.fromisoformat(report.since), date.fromisoformat(report.until)
+    for campaign, day, figures in world.days(account, reported, *window):
+        conversions, value = number(figures.conversions), number(figures.conversion_value)
+        values = (
+            *(str(day), int(campaign.id), campaign.name, state(campaign)),
+            *(figures.impressions, figures.clicks, number(figures.spend)),
+            *(conversions // 2, conversions, value / 2, value),
+        )
+        row = dict(zip(names, values, strict=True))
+        yield {name: row[name] for name in report.columns}
 
 
-def described(report_id: str, report: Report, status: str, **changes: str) -> dict[str, Any]:
+def described(report: Report, status: str, **changes: str) -> dict[str, Any]:
     """Return Amazon's description of a report; `changes` are the fields that are null until it is done."""
     requested = iso(datetime.fromtimestamp(report.requested, UTC))
-    kind = REPORT_TYPES[report.product]
-    configuration: dict[str, Any] = {"adProduct": report.product, "reportTypeId": kind.id, "filters": None}
-    configuration |= {"timeUnit": UNITS[report.unit], "columns": report.column_names}
+    configuration = {"adProduct": report.product, "reportTypeId": REPORT_TYPES[report.product].id}
+    configuration |= {"timeUnit": "DAILY", "format": "GZIP_JSON"}
     return {
-        "reportId": report_id,
+        "reportId": report.id,
         "status": status,
-        "startDate": report.since.isoformat(),
-        "endDate": report.until.isoformat(),
-        "configuration": configuration | REPORT_FIXED,
+        "startDate": report.since,
+        "endDate": report.until,
+        "configuration": {**configuration, "groupBy": ["campaign"], "columns": report.columns, "filters": None},
         "createdAt": requested,
         "updatedAt": requested,
-        "fileSize": None,
-        "generatedAt": None,
         "failureReason": None,
         "url": None,
         "urlExpiresAt": None,

@@ -1,4 +1,4 @@
-"""The consent pages of the platforms: a plain page with 'Allow' and 'Deny', and codes that work once.
+"""The platforms' logins: a plain page with 'Allow' and 'Deny', codes that work once, and OAuth's token endpoint.
 
 Each platform has a `Dialect`. Whoever opens the page logs in as one of the world's grants, or as a new user. A redirect
 to this machine is always registered, so that the demo needs no settings; others are in `world.redirects`.
@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
-from starlette.datastructures import QueryParams
-
-from sandbox.http import Call, Reply
-from sandbox.world import CLIENT_ID, Grant, World
+from sandbox.http import Call, Entry, Refusal, Reply
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
 from sivera.values import PlatformName
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -36,7 +34,7 @@ class Dialect:
     """How a platform's consent page is asked, and how it answers.
 
     `sends` are the names under which it sends the code, `denial` what it sends for a 'no'. `has_issuer` says
-    whether it sends `iss` (RFC 9207).
+    whether it sends `iss` (RFC 9207). `wrong_redirect` is the token endpoint's error for a code of another redirect.
     """
 
     platform: PlatformName
@@ -51,6 +49,14 @@ class Dialect:
     prefix: str = ""
     fragment: str = ""
     has_issuer: bool = False
+    wrong_redirect: str = "invalid_grant"
+
+
+GRANT_TYPES = {
+    "refresh_token": ("refresh_token", frozenset({"scope"})),
+    "authorization_code": ("code", frozenset({"redirect_uri", "code_verifier"})),
+}
+"""What a form for the token endpoint needs, and what it may have, by its grant_type."""
 
 
 @dataclass
@@ -76,24 +82,33 @@ class ConsentPages:
         self.world, self.dialect = world, dialect
         self._codes: dict[str, Code] = {}
 
+    def routes(self, prefix: str = "") -> list[Entry]:
+        """Return the routes of the page."""
+        path = f"{prefix}{self.dialect.path}"
+        return [("GET", path, "consent", self.show), ("POST", path, "consent", self.decide)]
+
     def show(self, call: Call) -> Reply:
         """Show the page; a request that is wrong ends here or goes back to its redirect, as RFC 6749, 4.1.2.1 says."""
-        if (refusal := self._refusal(call)) is not None:
-            return refusal
+        self._check(call)
         grants = [grant for grant in self.world.grants.values() if grant.platform is self.dialect.platform]
         users = [(NEW_USER, "a new user with two ad accounts"), (NO_ACCOUNTS, "a new user without an ad account")]
         users += [(str(grant.id), f"user {grant.id} ({len(grant.account_ids)} ad accounts)") for grant in grants]
         options = "".join(f'<option value="{value}">{text}</option>' for value, text in users)
         client = html.escape(call.query[self.dialect.client_name])
-        return _page("Allow access?", FORM.format(platform=self._name, client=client, users=options))
+        return _page(
+            "Allow access?", FORM.format(platform=self.dialect.platform.value.title(), client=client, users=options)
+        )
 
     def decide(self, call: Call) -> Reply:
         """Send the browser back with a code, or with the denial."""
-        if (refusal := self._refusal(call)) is not None:
-            return refusal
+        self._check(call)
         if call.form.get("answer") != "allow":
             return self._back(call, self.dialect.denial)
-        grant = self._grant(call.form.get("user", NEW_USER))
+        user, platform = call.form.get("user", NEW_USER), self.dialect.platform
+        if user in (NEW_USER, NO_ACCOUNTS):
+            grant = self.world.add_grant(platform, accounts=2 if user == NEW_USER else 0)
+        else:
+            grant = self.world.grants[int(user)]
         grant.may_read_ads = "ads" in call.form
         code = self.dialect.prefix + secrets.token_urlsafe(24)
         self._codes[code] = Code(
@@ -125,36 +140,58 @@ class ConsentPages:
         code.used = True
         return self.world.log_in(code.grant.id)
 
-    @property
-    def _name(self) -> str:
-        return self.dialect.platform.value.title()
+    def grant_for(self, call: Call) -> Grant:
+        """Return the grant whose refresh token (RFC 6749, section 6) or code (section 4.1.3) is in a form."""
+        form, kind = call.form, call.form.get("grant_type", "")
+        needed, optional = GRANT_TYPES.get(kind, ("", frozenset()))
+        unknown = sorted(form.keys() - {"grant_type", "client_id", "client_secret", needed} - optional)
+        client_id, client_secret = _keys(call)
+        content_type = call.headers.get("content-type", "")
+        checks = (
+            (content_type.startswith("application/x-www-form-urlencoded"), 400, "invalid_request", "Not a form."),
+            (kind, 400, "invalid_request", "Missing required parameter: grant_type"),
+            (needed, 400, "unsupported_grant_type", f"Invalid grant_type: {kind}"),
+            (not unknown, 400, "invalid_request", f"Unknown parameter: {unknown}"),
+            (client_id == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),
+            (client_secret == CLIENT_SECRET, 401, "invalid_client", "Unauthorized"),
+            (form.get(needed), 400, "invalid_request", f"Missing required parameter: {needed}"),
+        )
+        for is_right, status, error, words in checks:
+            if not is_right:
+                raise Refusal(oauth_error(status, error, words))
+        if kind == "refresh_token":
+            grant = self.world.grant_of_refresh(self.dialect.platform, form["refresh_token"])
+            if grant is None:
+                raise Refusal(oauth_error(400, "invalid_grant", "Token has been expired or revoked."))
+            return grant
+        region = call.path.get("region", "")
+        try:
+            return self.redeem(form["code"], form.get("redirect_uri", ""), form.get("code_verifier"), region)
+        except CodeRefused as refused:
+            error = self.dialect.wrong_redirect if refused.args[0] == "redirect" else "invalid_grant"
+            raise Refusal(oauth_error(400, error, f"The code is refused: {refused}")) from None
 
-    def _refusal(self, call: Call) -> Reply | None:
-        """Return the answer to a request that is wrong: never to a redirect that is not registered."""
+    def _check(self, call: Call) -> None:
+        """Refuse a request that is wrong; nothing is ever sent to a redirect that is not registered."""
         query = call.query
         if query.get(self.dialect.client_name) != CLIENT_ID:
-            return _page("Error: invalid_client", "<p>The application is not known.</p>", 401)
+            raise Refusal(_page("Error: invalid_client", "<p>The application is not known.</p>", 401))
         redirect = query.get("redirect_uri", "")
         if urlsplit(redirect).hostname not in LOOPBACK and redirect not in self.world.redirects:
             words = f"<p>The redirect {html.escape(redirect)} is not registered with the application.</p>"
-            return _page("Error 400: redirect_uri_mismatch", words, 400)
+            raise Refusal(_page("Error 400: redirect_uri_mismatch", words, 400))
         missing = sorted(name for name in self.dialect.needs if not query.get(name))
         unknown = sorted(query.keys() - self.dialect.needs - self.dialect.knows - {self.dialect.client_name})
         checks = (
             (not missing, "invalid_request", f"Missing: {missing}"),
-            (not unknown and not _is_repeated(query), "invalid_request", f"Unknown or repeated: {unknown}"),
+            (not unknown, "invalid_request", f"Unknown: {unknown}"),
             (query.get("response_type", "code") == "code", "unsupported_response_type", "It must be code."),
             (query.get("scope", self.dialect.scope) == self.dialect.scope, "invalid_scope", "It is not approved."),
-            (
-                "code_challenge" not in query or query.get("code_challenge_method") == "S256",
-                "invalid_request",
-                "code_challenge_method must be S256",
-            ),
+            (query.get("code_challenge_method", "S256") == "S256", "invalid_request", "The method must be S256."),
         )
-        return next((self._error(call, error, words) for is_right, error, words in checks if not is_right), None)
-
-    def _error(self, call: Call, error: str, description: str) -> Reply:
-        return self._back(call, {"error": error, "error_description": description})
+        for is_right, error, words in checks:
+            if not is_right:
+                raise Refusal(self._back(call, {"error": error, "error_description": words}))
 
     def _back(self, call: Call, answer: Mapping[str, str]) -> Reply:
         more = {"state": call.query["state"]} if "state" in call.query else {}
@@ -163,18 +200,23 @@ class ConsentPages:
         url = f"{call.query['redirect_uri']}?{urlencode({**answer, **more})}{self.dialect.fragment}"
         return Reply(b"", 302, {"Location": url, "Cache-Control": "no-store"})
 
-    def _grant(self, user: str) -> Grant:
-        if user in (NEW_USER, NO_ACCOUNTS):
-            return self.world.add_grant(self.dialect.platform, accounts=2 if user == NEW_USER else 0)
-        return self.world.grants[int(user)]
+
+def oauth_error(status: int, error: str, description: str, **more: str) -> Reply:
+    """Return an error of a token endpoint (RFC 6749, 5.2)."""
+    return Reply({"error": error, "error_description": description, **more}, status)
+
+
+def _keys(call: Call) -> tuple[str, str]:
+    """Return the application's keys: of the form, or of the header, as Google's own library for logins sends them."""
+    kind, _, text = call.headers.get("authorization", "").partition(" ")
+    if kind == "Basic":
+        client_id, _, secret = base64.b64decode(text).decode().partition(":")
+        return client_id, secret
+    return call.form.get("client_id", ""), call.form.get("client_secret", "")
 
 
 def _challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-
-
-def _is_repeated(query: Mapping[str, str]) -> bool:
-    return isinstance(query, QueryParams) and len(query.multi_items()) != len(query.keys())
 
 
 def _page(title: str, body: str, status: int = 200) -> Reply:

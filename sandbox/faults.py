@@ -2,12 +2,13 @@
 
 import gzip
 import json
-import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from sivera.values import PlatformName
 
@@ -45,7 +46,7 @@ ABSENT: Any = object()
 """The `value` of a field that is left out of the row."""
 
 
-@dataclass
+@dataclass(config=ConfigDict(extra="forbid"))
 class Fault:
     """A rule: calls of this platform and operation that contain `match` go wrong; with `times`, only the first ones.
 
@@ -63,92 +64,60 @@ class Fault:
     field: str = ""
     value: Any = ABSENT
 
-    def concerns(self, platform: PlatformName, operation: str, text: str) -> bool:
-        """Whether the rule applies to this call."""
-        return self.is_about(platform, operation) and (self.match is None or self.match in text)
-
     def is_about(self, platform: PlatformName, operation: str) -> bool:
         """Whether the rule still applies to such calls."""
         return self.times != 0 and self.platform in (None, platform) and self.operation in (None, operation)
 
-
-@dataclass
-class Quota:
-    """At most `calls` (1 or more) in any `seconds` (above 0); further calls are throttled."""
-
-    calls: int
-    seconds: float
-    made: deque[float] = field(default_factory=deque)
-
-    def wait_for(self, now: float) -> float:
-        """Count a call at `now` (seconds); return 0, or the seconds to wait if it is one too many."""
-        while self.made and self.made[0] <= now - self.seconds:
-            self.made.popleft()
-        if len(self.made) >= self.calls:
-            return self.made[0] + self.seconds - now
-        self.made.append(now)
-        return 0.0
+    def use(self) -> None:
+        """Count one use of the rule."""
+        if self.times is not None:
+            self.times -= 1
 
 
 class Faults:
-    """The active rules, the quotas, the latency, and the number of calls. Safe to share between threads."""
+    """The active rules, the latency, and the number of calls."""
 
     def __init__(self) -> None:
         self.latency_seconds = 0.0
-        self.quotas: dict[PlatformName, Quota] = {}
         self.rules: list[Fault] = []
         self.calls: Counter[tuple[PlatformName, str]] = Counter()
         self.log: deque[tuple[PlatformName, str, str]] = deque(maxlen=10_000)
-        self._lock = threading.RLock()
 
     def add(self, fault: Fault) -> None:
         """Add a rule after the existing ones."""
-        with self._lock:
-            self.rules.append(fault)
+        self.rules.append(fault)
 
     def clear(self) -> None:
-        """Remove all rules, quotas and latency; the counts stay."""
-        with self._lock:
-            self.rules.clear()
-            self.quotas.clear()
-            self.latency_seconds = 0.0
+        """Remove all rules and latency; the counts stay."""
+        self.rules.clear()
+        self.latency_seconds = 0.0
 
-    def take(self, platform: PlatformName, operation: str, text: str, now: float) -> Fault | None:
+    def take(self, platform: PlatformName, operation: str, text: str) -> Fault | None:
         """Count a call and return the fault that applies to it, if any."""
-        with self._lock:
-            self.calls[platform, operation] += 1
-            self.log.append((platform, operation, text))
-            for rule in self.rules:
-                if rule.kind is not FaultKind.ODD_ROW and rule.concerns(platform, operation, text):
-                    self.use(rule)
-                    return rule
-            quota = self.quotas.get(platform)
-            if quota is not None and (seconds := quota.wait_for(now)) > 0:
-                return Fault(FaultKind.THROTTLE, platform, operation, seconds=seconds)
-            return None
+        self.calls[platform, operation] += 1
+        self.log.append((platform, operation, text))
+        for rule in self.rules:
+            is_meant = rule.is_about(platform, operation) and (rule.match is None or rule.match in text)
+            if rule.kind is not FaultKind.ODD_ROW and is_meant:
+                rule.use()
+                return rule
+        return None
 
     def odd_rows(self, platform: PlatformName, operation: str) -> list[Fault]:
-        """Return the rules for odd rows in the answers to such calls; `use` those that made a row odd."""
-        with self._lock:
-            return [r for r in self.rules if r.kind is FaultKind.ODD_ROW and r.is_about(platform, operation)]
-
-    def use(self, rule: Fault) -> None:
-        """Count one use of a rule."""
-        with self._lock:
-            if rule.times is not None:
-                rule.times -= 1
+        """Return the rules for odd rows in the answers to such calls."""
+        return [r for r in self.rules if r.kind is FaultKind.ODD_ROW and r.is_about(platform, operation)]
 
     def count(self, platform: PlatformName, operation: str | None = None) -> int:
         """Return the number of calls of a platform, or of one of its operations."""
-        with self._lock:
-            return sum(n for (p, o), n in self.calls.items() if p is platform and operation in (None, o))
+        calls = list(self.calls.items())  # another thread may add to it meanwhile
+        return sum(n for (p, o), n in calls if p is platform and operation in (None, o))
 
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def spoil(content: bytes, rules: list[Fault], note: Callable[[Fault], None]) -> bytes:
-    """Return an answer's bytes with its matching rows made odd; `note` is called with each rule that was applied."""
+def spoil(content: bytes, rules: list[Fault]) -> bytes:
+    """Return an answer's bytes with its matching rows made odd; each rule that made one odd is used."""
     zipped = content.startswith(GZIP_MAGIC)
     try:
         body = json.loads(gzip.decompress(content) if zipped else content)
@@ -156,7 +125,7 @@ def spoil(content: bytes, rules: list[Fault], note: Callable[[Fault], None]) -> 
         return content
     applied = [rule for rule in rules if _apply(body, rule)]
     for rule in applied:
-        note(rule)
+        rule.use()
     if not applied:
         return content
     # Escaped ASCII: half of a surrogate pair can be sent so, but not as UTF-8.
@@ -168,8 +137,14 @@ def _apply(body: Any, rule: Fault) -> bool:
     """Make the rows odd in place; whether there was one."""
     found = False
     for rows in list(_lists(body)):
-        for row in [row for row in rows if isinstance(row, dict) and _is_named(row, rule.match)]:
-            found = (_change_field(row, rule) if rule.field else _change_row(rows, row, rule)) or found
+        for place, row in reversed(list(enumerate(rows))):
+            if not isinstance(row, dict) or not _is_named(row, rule.match):
+                continue
+            if rule.field:
+                found = _change_field(row, rule) or found
+            else:
+                rows[place : place + 1] = [] if rule.value is ABSENT else [rule.value]
+                found = True
     return found
 
 
@@ -198,10 +173,4 @@ def _change_field(row: dict[str, Any], rule: Fault) -> bool:
         del holder[name]
     else:
         holder[name] = rule.value
-    return True
-
-
-def _change_row(rows: list[Any], row: dict[str, Any], rule: Fault) -> bool:
-    position = next(place for place, each in enumerate(rows) if each is row)
-    rows[position : position + 1] = [] if rule.value is ABSENT else [rule.value]
     return True

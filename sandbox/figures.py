@@ -29,10 +29,6 @@ class Figures:
     conversions: Decimal
     conversion_value: Decimal
 
-    def __add__(self, other: "Figures") -> "Figures":
-        """Return the sums."""
-        return Figures(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
-
     def times(self, factor: int) -> "Figures":
         """Return all of it as many times."""
         return Figures(*(mine * factor for mine in astuple(self)))

@@ -1,43 +1,53 @@
-"""Google's side of the sandbox: the account list, and GAQL over a grant's accounts.
+"""Google's side of the sandbox: the login, the account list, and GAQL over a grant's accounts.
 
 Every grant has a manager account above its ad accounts. Its user has direct access to the manager and to the first ad
-account, like an advertiser who kept a login when an agency took over. `gaql` parses a query, `google_query` checks and
-runs it, `google_rows` encodes the world; this file checks permissions and shapes the replies.
+account, like an advertiser who kept a login when an agency took over. `google_query` reads and answers a query,
+`google_rows` encodes the world; this file checks permissions and shapes the replies.
 """
 
 import math
 import re
 from collections.abc import Sequence
+from datetime import timedelta
+from http import HTTPStatus
 from itertools import count
 from typing import Any
 
-from starlette.routing import Route
-
-from sandbox.gaql import QueryRefused
-from sandbox.google_login import CONSENT, GoogleLogin, oauth_error
-from sandbox.google_query import plan
+from sandbox.consent import ConsentPages, Dialect, oauth_error
+from sandbox.faults import Fault
+from sandbox.google_query import QueryRefused, parse, rows_of
 from sandbox.google_rows import Target
-from sandbox.http import Call, Refusal, Reply, route
+from sandbox.http import Call, Entry, Parameters, Refusal, Reply
 from sandbox.world import Account, Grant, World
 from sivera.values import PlatformName
 
 API_VERSION = "v26"
+SCOPE = "https://www.googleapis.com/auth/adwords"
+CONSENT = Dialect(
+    PlatformName.GOOGLE,
+    "/o/oauth2/v2/auth",
+    scope=SCOPE,
+    lifetime=timedelta(minutes=10),
+    knows=frozenset({"state", "access_type", "prompt", "code_challenge", "code_challenge_method"}),
+    prefix="4/0A",
+    has_issuer=True,
+    wrong_redirect="redirect_uri_mismatch",
+)
 CHUNK_ROWS = 100
 """The rows in a chunk of `searchStream`; Google's own chunks are larger and of no fixed size."""
-OPERATIONS = {"customer_client": "accounts", "change_status": "changes"}
+OPERATIONS = {b"customer_client": "accounts", b"change_status": "changes"}
 """The operation of a query by its resource; queries for campaigns and metrics have their own."""
 
 STATUSES = {
-    400: ("INVALID_ARGUMENT", "Request contains an invalid argument."),
-    401: ("UNAUTHENTICATED", "Request had invalid authentication credentials."),
-    403: ("PERMISSION_DENIED", "The caller does not have permission"),
-    404: ("NOT_FOUND", "Unknown error."),
-    429: ("RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."),
-    500: ("INTERNAL", "Internal error encountered."),
-    503: ("UNAVAILABLE", "The service is currently unavailable."),
-    504: ("DEADLINE_EXCEEDED", "Unknown error."),
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    504: "DEADLINE_EXCEEDED",
 }
-"""The name and the words of an HTTP status."""
+"""The name of an HTTP status; others are UNAVAILABLE."""
 
 FAILURE_TYPE = f"type.googleapis.com/google.ads.googleads.{API_VERSION}.errors.GoogleAdsFailure"
 NO_ACCESS = (
@@ -50,7 +60,13 @@ NOT_FOUND_PAGE = (
     b"<p>The requested URL was not found on this server. <ins>That\xe2\x80\x99s all we know.</ins></html>"
 )
 _CUSTOMER_ID = re.compile(r"[0-9]{10}")
-_FROM = re.compile(r"\bFROM\s+(\w+)")
+_FROM = re.compile(rb"\bFROM\s+(\w+)")
+
+
+class Search(Parameters):
+    """The body of a search."""
+
+    query: str
 
 
 class GoogleBackend:
@@ -60,29 +76,26 @@ class GoogleBackend:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._login = GoogleLogin(world)
+        self.consent = ConsentPages(world, CONSENT)
         self._request_numbers = count(1)
-
-    def routes(self) -> list[Route]:
-        """Return the routes."""
         customers = f"/{API_VERSION}/customers"
         stream = f"{customers}/{{customer_id}}/googleAds:searchStream"
-        return [
-            route(self, "GET", CONSENT.path, "consent", self._login.consent.show),
-            route(self, "POST", CONSENT.path, "consent", self._login.consent.decide),
-            route(self, "POST", "/token", "token", self._login.token),
-            route(self, "POST", "/revoke", "revoke", self._login.revoke),
-            route(self, "GET", f"{customers}:listAccessibleCustomers", "accounts", self.accessible_customers),
-            route(self, "POST", stream, _operation, self.search_stream),
+        self.routes: list[Entry] = [
+            *self.consent.routes(),
+            ("POST", "/token", "token", self._token),
+            ("POST", "/revoke", "revoke", self._revoke),
+            ("GET", f"{customers}:listAccessibleCustomers", "accounts", self._accessible_customers),
+            ("POST", stream, _operation, self._search_stream),
         ]
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
-    def throttled(self, call: Call, seconds: float) -> Reply:
+    def throttled(self, call: Call, fault: Fault) -> Reply:
         """Return 'quota exhausted'; the token endpoint names the wait in a header."""
-        wait = math.ceil(seconds)
+        wait = math.ceil(fault.seconds)
         if call.url.endswith(("/token", "/revoke")):
-            return oauth_error(429, "rate_limit_exceeded", "Rate Limit Exceeded", {"Retry-After": str(wait)})
+            body = {"error": "rate_limit_exceeded", "error_description": "Rate Limit Exceeded"}
+            return Reply(body, 429, {"Retry-After": str(wait)})
         quota = {"rateScope": "DEVELOPER", "rateName": "Requests per project", "retryDelay": f"{wait}s"}
         message, details = f"Too many requests. Retry in {wait} seconds.", {"quotaErrorDetails": quota}
         return self._failure(call, 429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", message, details)
@@ -93,6 +106,10 @@ class GoogleBackend:
             return oauth_error(status, "internal_failure", "Backend Error")
         return self._failure(call, status, "internalError", "TRANSIENT_ERROR", "A transient error occurred.")
 
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return Google's error for a URL or a body that it cannot read."""
+        return self._error(call, 400, f"Invalid JSON payload received. {words}")
+
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return Google's page for a path of a retired version, and its JSON for any other unknown call."""
         path = "/" + call.path["path"]
@@ -100,57 +117,52 @@ class GoogleBackend:
             return Reply(NOT_FOUND_PAGE, 404, media_type="text/html; charset=UTF-8")
         return self._error(call, 404, f"Method not found: {call.method} {path}")
 
-    def empty_page(self, call: Call) -> Reply:
-        """Return a stream of one chunk without rows: streams have no pages."""
-        return Reply([{"fieldMask": "", "requestId": self._request_id()}])
+    # -- the login ------------------------------------------------------------------------------------------------
+
+    def _token(self, call: Call) -> Reply:
+        grant, is_login = self.consent.grant_for(call), call.form["grant_type"] == "authorization_code"
+        if grant.needs_login:
+            words = "reauth related error (invalid_rapt)"
+            return oauth_error(400, "invalid_grant", words, error_subtype="invalid_rapt")
+        access, seconds = self.world.issue_access(grant)
+        scope = SCOPE if grant.may_read_ads else "openid"
+        body = {"access_token": access, "expires_in": seconds, "scope": scope, "token_type": "Bearer"}
+        more = {"refresh_token": self.world.issue_refresh(grant)} if is_login or grant.rotates else {}
+        return Reply(body | more, headers={"Cache-Control": "no-store"})
+
+    def _revoke(self, call: Call) -> Reply:
+        if call.form.keys() != {"token"}:
+            return oauth_error(400, "invalid_request", "Bad Request")
+        token = self.platform, call.form["token"]
+        if (grant := self.world.grant_of_refresh(*token) or self.world.grant_of_access(*token)) is None:
+            return oauth_error(400, "invalid_token", "Token expired or revoked")
+        self.world.revoke_grant(grant.id)
+        return Reply({})
 
     # -- questions ------------------------------------------------------------------------------------------------
 
-    def accessible_customers(self, call: Call) -> Reply:
-        """List the customers that the grant's user can access directly."""
+    def _accessible_customers(self, call: Call) -> Reply:
         grant = self._grant(call)
-        self._check_query(call)
+        call.asked(Parameters)
         return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(grant)]})
 
-    def search_stream(self, call: Call) -> Reply:
+    def _search_stream(self, call: Call) -> Reply:
         """Answer a query in one array of chunks."""
         target = self._target(call)
-        self._check_query(call)
+        call.asked(Parameters)
         try:
-            query_plan = plan(self._query(call))
-            rows = query_plan.rows(target)
+            query = parse(call.sent(Search).query)
+            rows = rows_of(query, target)
         except QueryRefused as refused:
             raise self._refusal(call, 400, refused.category, refused.code, refused.message) from None
-        chunks = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)] or [[]]
-        request_id = self._request_id()
-        return Reply(
-            [
-                {
-                    **({"results": chunk} if chunk else {}),
-                    "fieldMask": query_plan.field_mask,
-                    "requestId": request_id,
-                    "queryResourceConsumption": str(len(rows)),
-                }
-                for chunk in chunks
-            ]
-        )
-
-    def _check_query(self, call: Call) -> None:
-        """Refuse what is in the URL's query: the calls have their parameters elsewhere."""
-        for name in call.query:
-            message = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
-            raise Refusal(self._error(call, 400, message))
-
-    def _query(self, call: Call) -> str:
-        if not call.headers.get("content-type", "").startswith("application/json") or not isinstance(call.json, dict):
-            raise Refusal(self._error(call, 400, "Invalid JSON payload received."))
-        if unknown := [key for key in call.json if key != "query"]:
-            message = f'Invalid JSON payload received. Unknown name "{unknown[0]}": Cannot find field.'
-            raise Refusal(self._error(call, 400, message))
-        query = call.json.get("query")
-        if not isinstance(query, str) or not query:
-            raise self._refusal(call, 400, "requestError", "REQUIRED_FIELD_MISSING", "Required field is missing.")
-        return query
+        common = {
+            "fieldMask": query.field_mask,
+            "requestId": self._request_id(),
+            "queryResourceConsumption": str(len(rows)),
+        }
+        if not rows:
+            return Reply([common])
+        return Reply([{"results": rows[i : i + CHUNK_ROWS], **common} for i in range(0, len(rows), CHUNK_ROWS)])
 
     # -- permissions ----------------------------------------------------------------------------------------------
 
@@ -162,13 +174,9 @@ class GoogleBackend:
         grant = self.world.grant_of_access(self.platform, text)
         if grant is not None:
             return grant
-        token = self.world.read_access(self.platform, text)
-        owner = self.world.grants.get(token.grant_id) if token else None
-        if owner is None:
-            raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_INVALID", "OAuth token is not valid.")
-        if owner.revoked:
-            raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_REVOKED", "OAuth token was revoked.")
-        raise self._refusal(call, 401, "authenticationError", "OAUTH_TOKEN_EXPIRED", "OAuth token has expired.")
+        why = self.world.why_refused(self.platform, text)
+        code = f"OAUTH_TOKEN_{'INVALID' if why == 'unknown' else why.upper()}"
+        raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {why}.")
 
     def _target(self, call: Call) -> Target:
         """Return the customer of the call if the grant's user may read it this way; refuse the call otherwise."""
@@ -203,10 +211,10 @@ class GoogleBackend:
         """Return an error with a GoogleAdsFailure of one error."""
         error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
         failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": self._request_id()}
-        return self._error(call, status, _named(status)[1], [failure])
+        return self._error(call, status, HTTPStatus(status).phrase, [failure])
 
     def _error(self, call: Call, status: int, message: str, details: Sequence[dict[str, Any]] = ()) -> Reply:
-        error: dict[str, Any] = {"code": status, "message": message, "status": _named(status)[0]}
+        error: dict[str, Any] = {"code": status, "message": message, "status": STATUSES.get(status, "UNAVAILABLE")}
         body = {"error": error | ({"details": list(details)} if details else {})}
         # A stream is an array, and so is its error.
         return Reply([body] if ":searchStream" in call.url else body, status)
@@ -215,17 +223,11 @@ class GoogleBackend:
         return f"sandbox-{next(self._request_numbers)}"
 
 
-def _named(status: int) -> tuple[str, str]:
-    return STATUSES.get(status, ("UNAVAILABLE" if status >= 500 else "UNKNOWN", "Unknown error."))
-
-
 def _operation(call: Call) -> str:
     """Return the operation of a query."""
-    query = call.json.get("query") if isinstance(call.json, dict) else None
-    text = query if isinstance(query, str) else ""
-    if "metrics." in text:
+    if b"metrics." in call.body:
         return "metrics"
-    found = _FROM.search(text)
+    found = _FROM.search(call.body)
     return OPERATIONS.get(found[1], "campaigns") if found else "campaigns"
 
 

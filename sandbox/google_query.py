@@ -1,13 +1,15 @@
-"""Which queries Google accepts, and the JSON rows that answer them."""
+"""The part of the Google Ads Query Language that the client uses, and the JSON rows that answer it.
+
+That part is one SELECT, conditions with =, IN or BETWEEN joined by AND, and LIMIT; all else is refused, never ignored.
+"""
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
-from sandbox.gaql import Condition, Query, QueryRefused, parse
 from sandbox.google_rows import (
     FIELDS,
     Field,
@@ -18,7 +20,6 @@ from sandbox.google_rows import (
     changes,
     clients,
     customer_days,
-    customers,
     local_time,
 )
 
@@ -28,12 +29,12 @@ METRICS_HISTORY = timedelta(days=1_126)
 """Daily figures of earlier days than 37 months ago are refused."""
 
 SELECTABLE = {
-    "customer": ("customer", "segments", "metrics"),
-    "customer_client": ("customer_client",),
-    "campaign": ("campaign", "campaign_budget", "segments", "metrics"),
-    "change_status": ("change_status",),
+    "customer": ("customer.", "segments.", "metrics.cost_micros"),
+    "customer_client": ("customer_client.",),
+    "campaign": ("campaign.", "campaign_budget.", "segments.", "metrics."),
+    "change_status": ("change_status.",),
 }
-"""The resources with fields that a query FROM a resource may name."""
+"""What the fields begin with that a query FROM a resource may name; of totals, the sandbox knows the cost alone."""
 ENUMS = {
     "campaign.status": {"ENABLED", "PAUSED", "REMOVED"},
     "customer_client.status": {"ENABLED", "CANCELED", "SUSPENDED", "CLOSED"},
@@ -42,70 +43,153 @@ ENUMS = {
 DAY = "segments.date"
 CHANGED_AT = "change_status.last_change_date_time"
 
+_NAME, _VALUE = r"[a-z_]+(?:\.[a-z_]+)?", r"(?:'[^']*'|TRUE|FALSE)"
+_CONDITION = rf"({_NAME}) (?:= ({_VALUE})|IN \(({_VALUE}(?:, {_VALUE})*)\)|BETWEEN ({_VALUE}) AND ({_VALUE}))"
+_QUERY = re.compile(
+    rf"SELECT (?P<fields>{_NAME}(?:, {_NAME})*) FROM (?P<resource>[a-z_]+)"  # noqa: S608 - a pattern
+    rf"(?: WHERE (?P<where>{_CONDITION}(?: AND {_CONDITION})*))?(?: LIMIT (?P<limit>[1-9][0-9]*))?"
+)
 
-class Plan:
-    """A valid query, ready to run; made once for each text."""
 
-    def __init__(self, query: Query) -> None:
-        _check_names(query)
-        query = self.query = replace(query, conditions=tuple(map(_checked, query.conditions)))
-        self.by_day = any(name.startswith(("metrics.", "segments.")) for name in query.names)
-        self.field_mask = ",".join(_camel(field) for field in query.fields)
-        self.groups = _groups(query)
-        self.conditions = [
-            (FIELDS[group][name], condition)
-            for condition in query.conditions
-            for group, name in [condition.field.split(".")]
-        ]
-        if query.resource == "change_status":
-            _check_changes(query)
-        if self.by_day and (DAY not in query.fields or query.range_of(DAY) is None):
-            raise QueryRefused("EXPECTED_FILTERS_ON_DATE_RANGE", f"Select {DAY} and filter it by a finite range.")
+class QueryRefused(Exception):
+    """The query is refused; `category` and `code` are Google's, such as `queryError` and `UNEXPECTED_INPUT`."""
 
-    def rows(self, target: Target) -> list[dict[str, Any]]:
-        """Return the rows as JSON; QueryRefused if this customer cannot answer the query."""
-        if target.is_manager and any(name.startswith("metrics.") for name in self.query.names):
-            message = "Metrics cannot be requested for a manager account. Send one query per client account."
-            raise QueryRefused("REQUESTED_METRICS_FOR_MANAGER", message)
-        found = (
-            row
-            for row in self._candidates(target)
-            if all(condition.holds(read(row)) for read, condition in self.conditions)
-        )
-        return [self._project(row) for row in found][: self.query.limit]
+    def __init__(self, code: str, message: str, category: str = "queryError") -> None:
+        super().__init__(code, message, category)
+        self.code, self.message, self.category = code, message, category
 
-    def _candidates(self, target: Target) -> Iterator[Row]:
-        match self.query.resource:
-            case "customer_client":
-                return clients(target)
-            case "change_status":
-                oldest = local_time(target.world.clock.now() - CHANGE_HISTORY, target.customer)
-                if str((self.query.range_of(CHANGED_AT) or ("",))[0]) < oldest[:10]:
-                    message = "The requested start date is too old. It cannot be older than 90 days."
-                    raise QueryRefused("START_DATE_TOO_OLD", message, "changeStatusError")
-                return changes(target)
-        is_total = self.query.resource == "customer"
-        window = self.query.range_of(DAY) if self.by_day else None
-        if window is None:
-            return customers(target) if is_total else campaigns(target)
-        since, until = map(date.fromisoformat, window)
-        if since < target.customer.today(target.world.clock.now()) - METRICS_HISTORY:
-            message = "The requested time granularity is only available for the last 37 months."
-            raise QueryRefused("REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED", message, "dateRangeError")
-        return customer_days(target, since, until) if is_total else campaign_days(target, since, until)
 
-    def _project(self, row: Row) -> dict[str, Any]:
-        projected = {
-            group: {key: value for key, read in columns if (value := read(row)) is not None}
-            for group, columns in self.groups
-        }
-        return {group: cells for group, cells in projected.items() if cells}
+@dataclass(frozen=True)
+class Condition:
+    """One condition on a field: its value is among the `values`, or between the two of them."""
+
+    field: str
+    values: tuple[str | bool, ...]
+    is_range: bool
+
+    def holds(self, value: object) -> bool:
+        """Whether a field's JSON value meets the condition; an unset one never does."""
+        if value is None:
+            return False
+        if type(value) is not type(self.values[0]):
+            raise QueryRefused("BAD_VALUE", f"Error in query: {self.values[0]!r} is not a value of {self.field}.")
+        if self.is_range:
+            return str(self.values[0]) <= str(value) <= str(self.values[1])
+        return value in self.values
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query that Google accepts."""
+
+    fields: tuple[str, ...]
+    resource: str
+    conditions: tuple[Condition, ...]
+    limit: int | None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All fields that the query names."""
+        return (*self.fields, *(condition.field for condition in self.conditions))
+
+    @cached_property
+    def by_day(self) -> bool:
+        """Whether the rows are those of days."""
+        return any(name.startswith(("metrics.", "segments.")) for name in self.names)
+
+    @cached_property
+    def field_mask(self) -> str:
+        """The selected fields as in an answer."""
+        return ",".join(map(_camel, self.fields))
+
+    @cached_property
+    def groups(self) -> dict[str, dict[str, Field]]:
+        """The columns by resource; Google always adds each resource's name."""
+        columns: dict[str, dict[str, Field]] = {}
+        for group, _, name in (field.partition(".") for field in (f"{self.resource}.resource_name", *self.fields)):
+            cells = columns.setdefault(_camel(group), {})
+            if "resource_name" in FIELDS[group]:
+                cells["resourceName"] = FIELDS[group]["resource_name"]
+            cells[_camel(name)] = FIELDS[group][name]
+        return columns
+
+    def range_of(self, field: str) -> tuple[str, str] | None:
+        """Return the two values of the BETWEEN condition on a field; None if there is none."""
+        found = (c.values for c in self.conditions if c.field == field and c.is_range)
+        values = next(found, None)
+        return (str(values[0]), str(values[1])) if values else None
 
 
 @lru_cache(maxsize=256)
-def plan(text: str) -> Plan:
-    """Return the plan of a query; QueryRefused says what is wrong with it."""
-    return Plan(parse(text))
+def parse(text: str) -> Query:
+    """Return a query from its text; QueryRefused says what is wrong with it."""
+    found = _QUERY.fullmatch(text)
+    if found is None:
+        raise QueryRefused("UNEXPECTED_INPUT", "Error in query: it is not one that Google, or the sandbox, knows.")
+    conditions = (_condition(*each) for each in re.findall(_CONDITION, found["where"] or ""))
+    limit = int(found["limit"]) if found["limit"] else None
+    query = Query(tuple(found["fields"].split(", ")), found["resource"], tuple(conditions), limit)
+    _check_names(query)
+    if query.resource == "change_status":
+        _check_changes(query)
+    if query.by_day and (DAY not in query.fields or query.range_of(DAY) is None):
+        raise QueryRefused("EXPECTED_FILTERS_ON_DATE_RANGE", f"Select {DAY} and filter it by a finite range.")
+    return query
+
+
+def rows_of(query: Query, target: Target) -> list[dict[str, Any]]:
+    """Return the rows as JSON; QueryRefused if this customer cannot answer the query."""
+    if target.is_manager and any(name.startswith("metrics.") for name in query.names):
+        message = "Metrics cannot be requested for a manager account. Send one query per client account."
+        raise QueryRefused("REQUESTED_METRICS_FOR_MANAGER", message)
+    reads = [(_field(condition.field), condition) for condition in query.conditions]
+    found = (row for row in _candidates(query, target) if all(condition.holds(read(row)) for read, condition in reads))
+    return [_project(query, row) for row in found][: query.limit]
+
+
+def _candidates(query: Query, target: Target) -> Iterator[Row]:
+    match query.resource:
+        case "customer_client":
+            return clients(target)
+        case "change_status":
+            oldest = local_time(target.world.clock.now() - CHANGE_HISTORY, target.customer)
+            if str((query.range_of(CHANGED_AT) or ("",))[0]) < oldest[:10]:
+                message = "The requested start date is too old. It cannot be older than 90 days."
+                raise QueryRefused("START_DATE_TOO_OLD", message, "changeStatusError")
+            return changes(target)
+    is_total = query.resource == "customer"
+    window = query.range_of(DAY) if query.by_day else None
+    if window is None:
+        return iter([Row(target.customer, target.is_manager)]) if is_total else campaigns(target)
+    since, until = map(date.fromisoformat, window)
+    if since < target.customer.today(target.world.clock.now()) - METRICS_HISTORY:
+        message = "The requested time granularity is only available for the last 37 months."
+        raise QueryRefused("REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED", message, "dateRangeError")
+    return customer_days(target, since, until) if is_total else campaign_days(target, since, until)
+
+
+def _project(query: Query, row: Row) -> dict[str, Any]:
+    projected = {
+        group: {key: value for key, read in columns.items() if (value := read(row)) is not None}
+        for group, columns in query.groups.items()
+    }
+    return {group: cells for group, cells in projected.items() if cells}
+
+
+def _condition(field: str, one: str, several: str, low: str, high: str) -> Condition:
+    """Return a condition with complete times; QueryRefused if a value does not fit its field."""
+    texts = [low, high] if low else re.findall(_VALUE, one or several)
+    values: list[str | bool] = [text[1:-1] if text.startswith("'") else text == "TRUE" for text in texts]
+    if wrong := [value for value in values if value not in ENUMS.get(field, values)]:
+        raise QueryRefused("BAD_ENUM_CONSTANT", f"Invalid enum value {wrong[0]} for {field}.")
+    try:
+        if field == DAY:
+            values = [str(datetime.strptime(str(value), "%Y-%m-%d").date()) for value in values]  # noqa: DTZ007
+        elif field == CHANGED_AT:
+            values = [datetime.fromisoformat(str(value)).isoformat(" ", "microseconds") for value in values]
+    except ValueError:
+        raise QueryRefused("INVALID_DATE_FORMAT", f"Invalid date or time for {field}.") from None
+    return Condition(field, tuple(values), bool(low))
 
 
 def _check_names(query: Query) -> None:
@@ -116,53 +200,28 @@ def _check_names(query: Query) -> None:
         group, _, field = name.partition(".")
         if field not in FIELDS.get(group, ()):
             raise QueryRefused("UNRECOGNIZED_FIELD", f"Unrecognized field in the query: '{name}'.")
-        if group not in SELECTABLE[query.resource]:
+        if not name.startswith(SELECTABLE[query.resource]):
             clause = "SELECT" if name in query.fields else "WHERE"
             message = f"'{name}' cannot be named in a query FROM {query.resource}."
             raise QueryRefused(f"PROHIBITED_RESOURCE_TYPE_IN_{clause}_CLAUSE", message)
 
 
-def _checked(condition: Condition) -> Condition:
-    """Return the condition with complete times; QueryRefused if a value does not fit its field."""
-    field, values = condition.field, condition.values
-    known = ENUMS.get(field)
-    if known and (wrong := [value for value in values if value not in known]):
-        raise QueryRefused("BAD_ENUM_CONSTANT", f"Invalid enum value {wrong[0]} for {field}.")
-    try:
-        if field == DAY:
-            values = tuple(str(datetime.strptime(str(value), "%Y-%m-%d").date()) for value in values)  # noqa: DTZ007
-        elif field == CHANGED_AT:
-            values = tuple(datetime.fromisoformat(str(value)).isoformat(" ", "microseconds") for value in values)
-    except ValueError:
-        raise QueryRefused("INVALID_DATE_FORMAT", f"Invalid date or time for {field}.") from None
-    return replace(condition, values=values)
-
-
 def _check_changes(query: Query) -> None:
-    window = query.range_of(CHANGED_AT)
-    if window is None:
-        message = f"The change_status search request must specify a finite range filter on {CHANGED_AT}."
-        raise QueryRefused("CHANGE_DATE_RANGE_INFINITE", message, "changeStatusError")
-    if window[0] > window[1]:
-        message = "The date range of the change_status search request can never give results."
-        raise QueryRefused("CHANGE_DATE_RANGE_NEGATIVE", message, "changeStatusError")
-    if query.limit is None:
-        message = "The change_status search request must specify a LIMIT."
-        raise QueryRefused("LIMIT_NOT_SPECIFIED", message, "changeStatusError")
-    if query.limit > CHANGE_LIMIT:
-        message = "The LIMIT of a change_status search request must not be above 10K."
-        raise QueryRefused("INVALID_LIMIT_CLAUSE", message, "changeStatusError")
+    window, limit = query.range_of(CHANGED_AT), query.limit
+    checks = (
+        (window is not None, "CHANGE_DATE_RANGE_INFINITE", f"Filter {CHANGED_AT} by a finite range."),
+        (window and window[0] <= window[1], "CHANGE_DATE_RANGE_NEGATIVE", "The range can never give results."),
+        (limit is not None, "LIMIT_NOT_SPECIFIED", "The change_status search request must specify a LIMIT."),
+        (limit and limit <= CHANGE_LIMIT, "INVALID_LIMIT_CLAUSE", "The LIMIT must not be above 10K."),
+    )
+    for is_right, code, message in checks:
+        if not is_right:
+            raise QueryRefused(code, message, "changeStatusError")
 
 
-def _groups(query: Query) -> tuple[tuple[str, tuple[tuple[str, Field], ...]], ...]:
-    """Return the columns by resource; Google always adds each resource's name."""
-    columns: dict[str, dict[str, Field]] = {}
-    for group, _, name in (field.partition(".") for field in (f"{query.resource}.resource_name", *query.fields)):
-        cells = columns.setdefault(group, {})
-        if "resource_name" in FIELDS[group]:
-            cells["resourceName"] = FIELDS[group]["resource_name"]
-        cells[_camel(name)] = FIELDS[group][name]
-    return tuple((_camel(group), tuple(cells.items())) for group, cells in columns.items())
+def _field(name: str) -> Field:
+    group, _, field = name.partition(".")
+    return FIELDS[group][field]
 
 
 def _camel(name: str) -> str:

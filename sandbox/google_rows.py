@@ -5,7 +5,7 @@ A field is a function from a row to its JSON value: int64 as text, enums as name
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,8 +24,6 @@ STATUSES = {
     CampaignStatus.REMOVED: "REMOVED",
     CampaignStatus.OTHER: "UNKNOWN",
 }
-RESOURCE_TYPE_IDS = {"CAMPAIGN": 5, "CAMPAIGN_BUDGET": 7}
-"""The numbers of the guide 'Change status'; they are part of a change's resource name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +65,8 @@ def _budget_name(row: Row) -> str | None:
 
 
 def _change_name(row: Row) -> str:
-    micros = int(datetime.fromisoformat(row.changed_at).replace(tzinfo=UTC).timestamp() * MICROS)
     changed = row.campaign.id if row.campaign else row.budget.budget_id
-    return f"customers/{row.customer.id}/changeStatus/{micros}-{RESOURCE_TYPE_IDS[row.changed_type]}-{changed}"
+    return f"customers/{row.customer.id}/changeStatus/{row.changed_type}-{changed}"
 
 
 def _serving_status(row: Row) -> str:
@@ -89,10 +86,6 @@ def _budget(read: Callable[[Campaign], str | bool | None]) -> Field:
 FIELDS: dict[str, dict[str, Field]] = {
     "customer": {
         "resource_name": lambda row: f"customers/{row.customer.id}",
-        "id": lambda row: row.customer.id,
-        "descriptive_name": lambda row: row.customer.name,
-        "currency_code": lambda row: row.customer.currency,
-        "time_zone": lambda row: row.customer.timezone,
     },
     "customer_client": {
         "resource_name": lambda row: f"customers/{row.customer.id}/customerClients/{row.client.id}",
@@ -148,21 +141,10 @@ def clients(target: Target) -> Iterator[Row]:
         yield Row(target.customer, target.is_manager, client=client, level=1)
 
 
-def customers(target: Target) -> Iterator[Row]:
-    """Yield the customer itself."""
-    yield Row(target.customer, target.is_manager)
-
-
 def customer_days(target: Target, since: date, until: date) -> Iterator[Row]:
-    """Yield the customer's days that have figures: the sums over its campaigns, and what it spent elsewhere."""
-    days: dict[date, Figures] = {}
-    for row in campaign_days(target, since, until):
-        if row.day:
-            days[row.day] = days.get(row.day, ZERO) + row.figures
-    for day in (since + timedelta(days=i) for i in range((until - since).days + 1)):
-        figures, elsewhere = days.get(day, ZERO), target.world.spent_elsewhere(target.customer, day)
-        if figures != ZERO or elsewhere:
-            yield Row(target.customer, day=day, figures=replace(figures, spend=figures.spend + elsewhere))
+    """Yield the customer's days with spend, in its campaigns and elsewhere."""
+    for day, figures in target.world.totals(target.customer, since, until):
+        yield Row(target.customer, day=day, figures=figures)
 
 
 def campaigns(target: Target) -> Iterator[Row]:
@@ -177,20 +159,18 @@ def campaigns(target: Target) -> Iterator[Row]:
 
 def campaign_days(target: Target, since: date, until: date) -> Iterator[Row]:
     """Yield each campaign's days; days without figures are left out, as in Google's segmented queries."""
-    days = [since + timedelta(days=i) for i in range((until - since).days + 1)]
     for row in campaigns(target):
-        for day in days:
-            figures = target.world.figures(target.customer, row.campaign, day)
-            if figures != ZERO:
-                yield replace(row, day=day, figures=figures)
+        for _, day, figures in target.world.days(target.customer, [row.campaign], since, until):
+            yield replace(row, day=day, figures=figures)
 
 
 def changes(target: Target) -> Iterator[Row]:
     """Yield the last change of each campaign and of each budget: a change in the world counts for both."""
     customer, all_campaigns = target.customer, target.customer.campaigns.values()
     for campaign in all_campaigns:
-        at = local_time(campaign.updated, customer)
-        yield Row(customer, campaign=campaign, changed_at=at, changed_type="CAMPAIGN")
+        yield Row(
+            customer, campaign=campaign, changed_at=local_time(campaign.updated, customer), changed_type="CAMPAIGN"
+        )
     for budget in _budgets(all_campaigns).values():
         at = local_time(budget.updated, customer)
         yield Row(customer, budget=budget, changed_at=at, changed_type="CAMPAIGN_BUDGET")

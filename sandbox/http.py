@@ -10,18 +10,36 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from sandbox.faults import FaultKind, spoil
+from sandbox.faults import Fault, FaultKind, spoil
 from sandbox.world import World
 from sivera.values import PlatformName
 
 T = TypeVar("T")
 
+TAKES_EFFECT = (
+    FaultKind.TRUNCATED,
+    FaultKind.DISCONNECT,
+    FaultKind.LATE_THROTTLE,
+    FaultKind.PENDING,
+    FaultKind.EMPTY_PAGE,
+)
+"""The faults with which the call has its effect all the same."""
 GATEWAY_PAGE = "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
+
+
+class Parameters(BaseModel):
+    """What a call, or a part of it, may have; all else is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
@@ -49,10 +67,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A request as a handler sees it; `path` holds the parameters of the route.
-
-    `is_pending`: what it asks about is not ready, whatever the handler would say.
-    """
+    """A request as a handler sees it; `path` holds the parameters of the route, `fault` is the handler's to act on."""
 
     method: str
     url: str
@@ -60,15 +75,17 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
-    is_pending: bool = False
+    fault: FaultKind | None = None
 
-    @cached_property
-    def json(self) -> Any:
-        """The body parsed from JSON; None when it is empty or malformed."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return None
+    def asked(self, model: type[P]) -> P:
+        """Return the query as a model; a ValueError says what is wrong with it."""
+        return model.model_validate(dict(self.query))
+
+    def sent(self, model: type[P]) -> P:
+        """Return the JSON body as a model; a ValueError says what is wrong with it."""
+        if "json" not in self.headers.get("content-type", ""):
+            raise ValueError("The Content-Type must be that of JSON.")
+        return model.model_validate_json(self.body)
 
     @cached_property
     def form(self) -> dict[str, str]:
@@ -80,6 +97,11 @@ class Call:
 
 
 Handler = Callable[[Call], Reply]
+Entry = tuple[str, str, str | Callable[[Call], str], Handler]
+"""A route: method, path, the operation under which its calls are counted and faults are matched, and the handler.
+
+If one path serves several operations, the operation is a function that names that of a call.
+"""
 
 
 class Backend(Protocol):
@@ -87,21 +109,19 @@ class Backend(Protocol):
 
     platform: PlatformName
     world: World
+    routes: list[Entry]
 
-    def throttled(self, call: Call, seconds: float) -> Reply:
+    def throttled(self, call: Call, fault: Fault) -> Reply:
         """Return this platform's 'slow down'."""
 
     def broken(self, call: Call, status: int) -> Reply:
         """Return this platform's error for an HTTP status."""
 
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return this platform's answer to parameters or a body that are not as documented."""
+
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return this platform's answer to a path it does not have, or has with other `methods` only."""
-
-    def empty_page(self, call: Call) -> Reply:
-        """Return a page without rows that leads to a next one, to a call that lists something."""
-
-    def routes(self) -> list[Route]:
-        """Return the platform's routes, made with `route`."""
 
 
 class _Endpoint:
@@ -121,87 +141,78 @@ class _Endpoint:
             body=await request.body(),
         )
         try:
-            response = await self._answer(call, receive)
+            reply = await self._answer(call, receive)
         except Exception:
             logging.getLogger(__name__).exception("The sandbox failed at %s %s", call.method, call.url)
-            response = _response(self.backend.broken(call, 500))
-        if response is not None:
+            reply = self.backend.broken(call, 500)
+        if reply is not None:
+            response = Response(reply.content, reply.status, dict(reply.headers), reply.media_type)
             await response(scope, receive, send)
             return
         # An answer that stops after its first byte makes the server close the connection.
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    async def _answer(  # noqa: C901, PLR0911, PLR0912 - one short arm for each kind of fault
+    async def _answer(  # noqa: C901, PLR0911 - one short arm for each kind of fault
         self, call: Call, receive: Receive
-    ) -> Response | None:
+    ) -> Reply | None:
         world = self.backend.world
         text = f"{call.url} {call.headers.get('amazon-advertising-api-scope', '')} {call.body.decode(errors='replace')}"
         operation = self.operation if isinstance(self.operation, str) else self.operation(call)
-        fault = world.faults.take(self.backend.platform, operation, text, world.clock.now().timestamp())
+        fault = world.faults.take(self.backend.platform, operation, text)
         if world.faults.latency_seconds:
             await asyncio.sleep(world.faults.latency_seconds)
         if fault is None:
-            return _response(self._reply(call, operation))
+            return self._reply(call, operation)
+        if fault.kind in TAKES_EFFECT:
+            reply = self._reply(replace(call, fault=fault.kind), operation)
         match fault.kind:
-            case FaultKind.THROTTLE:
-                return _response(self.backend.throttled(call, fault.seconds))
+            case FaultKind.THROTTLE | FaultKind.LATE_THROTTLE:
+                return self.backend.throttled(call, fault)
             case FaultKind.STATUS:
-                return _response(self.backend.broken(call, fault.status))
+                return self.backend.broken(call, fault.status)
             case FaultKind.HTML:
-                title = f"{fault.status} {HTTPStatus(fault.status).phrase}"
-                return Response(GATEWAY_PAGE.format(title=title), fault.status, media_type="text/html")
+                page = GATEWAY_PAGE.format(title=f"{fault.status} {HTTPStatus(fault.status).phrase}")
+                return Reply(page.encode(), fault.status, media_type="text/html")
             case FaultKind.TRUNCATED:
-                reply = self._reply(call, operation)
-                return Response(reply.content[: len(reply.content) // 2], reply.status, media_type="application/json")
+                return replace(reply, body=reply.content[: len(reply.content) // 2])
             case FaultKind.BODY:
-                return _response(Reply(fault.value, fault.status))
+                return Reply(fault.value, fault.status)
             case FaultKind.MALFORMED:
-                return Response(b'{"unexpected":[{"shape":true}]}', 200, media_type="application/json")
+                return Reply({"unexpected": [{"shape": True}]})
             case FaultKind.DISCONNECT:
-                self._reply(call, operation)
                 return None
-            case FaultKind.LATE_THROTTLE:
-                self._reply(call, operation)
-                return _response(self.backend.throttled(call, fault.seconds))
-            case FaultKind.PENDING:
-                return _response(self._reply(replace(call, is_pending=True), operation))
-            case FaultKind.EMPTY_PAGE:
-                return _response(self.backend.empty_page(call))
             case FaultKind.HANG:
                 while (await receive())["type"] != "http.disconnect":
                     pass
                 return None
-            case FaultKind.ODD_ROW:  # never taken as a fault of a whole call
-                return _response(self._reply(call, operation))
+        return reply
 
     def _reply(self, call: Call, operation: str) -> Reply:
         try:
             reply = self.handler(call)
         except Refusal as refusal:
             return refusal.reply
-        faults = self.backend.world.faults
-        rules = faults.odd_rows(self.backend.platform, operation)
+        except ValueError as error:  # pydantic's are ValueErrors too
+            return self.backend.invalid(call, _words_of(error))
+        rules = self.backend.world.faults.odd_rows(self.backend.platform, operation)
         if not rules or reply.status >= 400:
             return reply
-        return replace(reply, body=spoil(reply.content, rules, faults.use))
+        return replace(reply, body=spoil(reply.content, rules))
 
 
-def _response(reply: Reply) -> Response:
-    return Response(reply.content, reply.status, dict(reply.headers), reply.media_type)
-
-
-def route(backend: Backend, method: str, path: str, operation: str | Callable[[Call], str], handler: Handler) -> Route:
-    """Return a route; its calls are counted, and faults are matched, under the name `operation`.
-
-    If one path serves several operations, `operation` is a function that names the operation of a call.
-    """
-    return Route(path, _Endpoint(backend, operation, handler), methods=[method])
+def _words_of(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
 
 
 def routes_of(backend: Backend) -> list[Route]:
     """Return a platform's routes, and after them one for whatever else is asked of it."""
-    routes = backend.routes()
+    routes = [
+        Route(path, _Endpoint(backend, operation, handler), methods=[method])
+        for method, path, operation, handler in backend.routes
+    ]
 
     def unknown(call: Call) -> Reply:
         scope = {"type": "http", "method": call.method, "path": f"/{call.path['path']}"}
@@ -209,16 +220,3 @@ def routes_of(backend: Backend) -> list[Route]:
         return backend.unknown(call, sorted(method for each in found for method in each.methods or ()))
 
     return [*routes, Route("/{path:path}", _Endpoint(backend, "unknown", unknown))]
-
-
-def json_parameter(call: Call, name: str, kind: type[T], refusal: Callable[[str], Refusal]) -> T | None:
-    """Return a query parameter that is JSON text; None if it is absent. `refusal` is for another kind of value."""
-    if (text := call.query.get(name)) is None:
-        return None
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = None
-    if not isinstance(value, kind):
-        raise refusal(f"{name} must be a JSON {kind.__name__}")
-    return value

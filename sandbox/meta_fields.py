@@ -16,9 +16,10 @@ OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", 
 """Currencies with budgets in whole units, all others are in hundredths (Meta's page marketing-api/currencies)."""
 
 
-def select(source: tuple[Any, ...], fields: Mapping[str, Callable[..., Any]], names: Sequence[str]) -> dict[str, Any]:
+def select(source: Any, fields: Mapping[str, Callable[..., Any]], names: Sequence[str]) -> dict[str, Any]:
     """Return the fields by name; like Meta, leave out those without a value."""
-    values = ((name, fields[name](*source)) for name in names)
+    sources = source if isinstance(source, tuple) else (source,)
+    values = ((name, fields[name](*sources)) for name in names)
     return {name: value for name, value in values if value is not None}
 
 
@@ -68,20 +69,12 @@ CAMPAIGN_FIELDS: dict[str, Callable[[Campaign, Account], Any]] = {
 
 @dataclass(frozen=True)
 class InsightRow:
-    """A campaign's day."""
-
-    campaign: Campaign
-    day: date
-    figures: Figures
-
-
-@dataclass(frozen=True)
-class AccountRow:
-    """An account's day."""
+    """A day of a campaign, or of all of an account."""
 
     account: Account
+    campaign: Campaign | None
     day: date
-    spend: Decimal
+    figures: Figures
 
 
 PURCHASE_NAMES = (
@@ -92,29 +85,33 @@ PURCHASE_NAMES = (
 """The action types that a campaign's purchases have, by its id: one purchase has several, and `purchase` may lack."""
 
 
-def _actions(row: InsightRow, link_clicks: Decimal | None, purchases: Decimal) -> list[dict[str, str]] | None:
-    """Return the actions. Purchases are there several times: adding them counts them more than once."""
-    found = [] if link_clicks is None else [{"action_type": "link_click", "value": f"{link_clicks:f}"}]
-    if purchases:
-        names = PURCHASE_NAMES[int(row.campaign.id) % len(PURCHASE_NAMES)]
-        found += [{"action_type": name, "value": f"{purchases:f}"} for name in reversed(names)]
-    return found or None
+def _purchases(row: InsightRow, amount: Decimal) -> list[dict[str, str]]:
+    """Return a row's purchases. They are there several times: adding them counts them more than once."""
+    names = PURCHASE_NAMES[int(_id(row) or 0) % len(PURCHASE_NAMES)] if amount else ()
+    return [{"action_type": name, "value": f"{amount:f}"} for name in reversed(names)]
 
 
-INSIGHT_FIELDS: dict[str, Callable[[InsightRow], Any]] = {
-    "campaign_id": lambda row: row.campaign.id,
-    "impressions": lambda row: str(row.figures.impressions),
-    "clicks": lambda row: str(row.figures.clicks),
+def _id(row: InsightRow) -> str | None:
+    return row.campaign.id if row.campaign else None
+
+
+_EVERY_LEVEL: dict[str, Callable[[InsightRow], Any]] = {
     "spend": lambda row: f"{row.figures.spend:f}",
-    "actions": lambda row: _actions(row, Decimal(row.figures.clicks), row.figures.conversions),
-    "action_values": lambda row: _actions(row, None, row.figures.conversion_value),
     "date_start": lambda row: row.day.isoformat(),
     "date_stop": lambda row: row.day.isoformat(),
 }
-TOTAL_FIELDS: dict[str, Callable[[AccountRow], Any]] = {
-    "account_currency": lambda row: row.account.currency,
-    "spend": lambda row: f"{row.spend:f}",
-    "date_start": lambda row: row.day.isoformat(),
-    "date_stop": lambda row: row.day.isoformat(),
+INSIGHT_LEVELS: dict[str, dict[str, Callable[[InsightRow], Any]]] = {
+    "campaign": {
+        **_EVERY_LEVEL,
+        "campaign_id": _id,
+        "impressions": lambda row: str(row.figures.impressions),
+        "clicks": lambda row: str(row.figures.clicks),
+        "actions": lambda row: [
+            {"action_type": "link_click", "value": str(row.figures.clicks)},
+            *_purchases(row, row.figures.conversions),
+        ],
+        "action_values": lambda row: _purchases(row, row.figures.conversion_value) or None,
+    },
+    "account": {**_EVERY_LEVEL, "account_currency": lambda row: row.account.currency},
 }
-INSIGHT_LEVELS: dict[str, dict[str, Callable[..., Any]]] = {"campaign": INSIGHT_FIELDS, "account": TOTAL_FIELDS}
+"""The fields of insights, by level."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sandbox import meta_json as wire
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
@@ -32,13 +32,27 @@ CONSENT = Dialect(
 )
 SHORT_LIFE = timedelta(hours=1)
 CODE_REFUSALS = {
-    "redirect": (
-        36008,
-        "Error validating verification code. Please make sure your redirect_uri is identical to the one you used",
-    ),
+    "redirect": (36008, "Error validating verification code. Please make sure your redirect_uri is identical to it."),
     "expired": (36007, "This authorization code has expired."),
     "used": (36009, "This authorization code has been used."),
 }
+
+
+class ExchangeQuestion(wire.Question):
+    """The parameters of an exchange, of a token or of a code."""
+
+    grant_type: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    fb_exchange_token: str = ""
+    code: str = ""
+    redirect_uri: str = ""
+
+
+class TokenQuestion(wire.Question):
+    """The parameters of the description of a token."""
+
+    input_token: str
 
 
 class MetaTokens:
@@ -50,42 +64,35 @@ class MetaTokens:
 
     def exchange(self, call: Call) -> Reply:
         """Issue a fresh long-lived token for one that is still valid, or a token of an hour for a code."""
-        query = call.query
-        own = ("code", "redirect_uri") if "code" in query else ("fb_exchange_token",)
-        wire.check_known(call, ("grant_type", "client_id", "client_secret", *own))
-        if "code" not in query and query.get("grant_type") != "fb_exchange_token":
-            raise wire.refusal("Invalid grant_type", 1)
-        if "client_id" not in query:
-            raise wire.refusal("Missing client_id parameter.", 101)
-        if query["client_id"] != CLIENT_ID:
-            raise wire.refusal("Error validating application. Invalid application ID.", 101)
-        if query.get("client_secret") != CLIENT_SECRET:
-            raise wire.refusal("Error validating client secret.", 1)
-        if "code" in query:
-            token, seconds = self.world.issue_access(self._redeemed(call), SHORT_LIFE)
-            return Reply({"access_token": token, "token_type": "bearer", "expires_in": seconds})
-        if "fb_exchange_token" not in query:
-            raise wire.refusal("fb_exchange_token parameter not specified", 1)
-        token, seconds = self.world.issue_access(self._grant_of(query["fb_exchange_token"]))
+        asked = call.asked(ExchangeQuestion)
+        checks = (
+            (asked.code or asked.grant_type == "fb_exchange_token", "Invalid grant_type", 1),
+            (asked.client_id == CLIENT_ID, "Error validating application. Invalid application ID.", 101),
+            (asked.client_secret == CLIENT_SECRET, "Error validating client secret.", 1),
+            (asked.code or asked.fb_exchange_token, "fb_exchange_token parameter not specified", 1),
+        )
+        for is_right, words, code in checks:
+            if not is_right:
+                raise wire.refusal(words, code)
+        if asked.code:
+            token, seconds = self.world.issue_access(self._redeemed(asked), SHORT_LIFE)
+        else:
+            token, seconds = self.world.issue_access(self._grant_of(asked.fb_exchange_token))
         lifetime = {} if seconds is None else {"expires_in": seconds}
         return Reply({"access_token": token, "token_type": "bearer", **lifetime})
 
     def debug(self, call: Call) -> Reply:
         """Describe a token of the app."""
-        wire.check_known(call, ("input_token",))
-        inspector, text = _token(call), call.query.get("input_token")
-        if text is None:
-            raise wire.refusal("(#100) The parameter input_token is required")
+        inspector, text = _token(call), call.asked(TokenQuestion).input_token
         if inspector != APP_TOKEN:
             self._grant_of(inspector)
-        known = self.world.read_access(PlatformName.META, text)
+        known, grant = (
+            self.world.read_access(PlatformName.META, text),
+            self.world.grant_of_access(PlatformName.META, text),
+        )
         data = {"app_id": CLIENT_ID, "type": "USER", "expires_at": known.expires if known else 0}
-        try:
-            grant = self._grant_of(text)
-        except Refusal as refusal:
-            error = refusal.reply.body["error"]
-            reason = {"code": error["code"], "message": error["message"], "subcode": error.get("error_subcode")}
-            return Reply({"data": {**data, "is_valid": False, "scopes": [], "error": reason}})
+        if grant is None:
+            return Reply({"data": {**data, "is_valid": False, "scopes": []}})
         until = grant.data_access_ends or self.world.clock.now() + timedelta(days=DATA_ACCESS_DAYS)
         scopes = SCOPES if grant.may_read_ads else ["public_profile"]
         more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": scopes}
@@ -93,13 +100,13 @@ class MetaTokens:
 
     def revoke(self, call: Call) -> Reply:
         """Take back all that the user has allowed the app."""
-        wire.check_known(call, ())
+        call.asked(wire.Question)
         self.world.revoke_grant(self.caller(call).id)
         return Reply({"success": True})
 
-    def _redeemed(self, call: Call) -> Grant:
+    def _redeemed(self, asked: ExchangeQuestion) -> Grant:
         try:
-            return self.consent.redeem(call.query["code"], call.query.get("redirect_uri", ""))
+            return self.consent.redeem(asked.code, asked.redirect_uri)
         except CodeRefused as refused:
             subcode, message = CODE_REFUSALS.get(refused.args[0], (None, "Invalid verification code format."))
             raise Refusal(wire.error(400, 100, message, subcode)) from None
@@ -109,16 +116,14 @@ class MetaTokens:
         grant = self.world.grant_of_access(PlatformName.META, text)
         if grant is not None:
             return grant
-        token = self.world.read_access(PlatformName.META, text)
-        known = self.world.grants.get(token.grant_id) if token else None
-        if token is None or known is None:
-            raise wire.refusal("Invalid OAuth access token - Cannot parse access token", 190)
-        if known.revoked:
-            message = f"Error validating access token: The user has not authorized application {CLIENT_ID}."
-            raise Refusal(wire.error(400, 190, message, NOT_AUTHORIZED))
-        ended = datetime.fromtimestamp(token.expires, UTC)
-        message = f"Error validating access token: Session has expired on {ended:%A, %d-%b-%y %H:%M:%S} UTC."
-        raise Refusal(wire.error(400, 190, message, EXPIRED))
+        match self.world.why_refused(PlatformName.META, text):
+            case "unknown":
+                raise wire.refusal("Invalid OAuth access token - Cannot parse access token", 190)
+            case "revoked":
+                message = f"Error validating access token: The user has not authorized application {CLIENT_ID}."
+                raise Refusal(wire.error(400, 190, message, NOT_AUTHORIZED))
+            case "expired":
+                raise Refusal(wire.error(400, 190, "Error validating access token: Session has expired.", EXPIRED))
 
     def caller(self, call: Call) -> Grant:
         """Return the grant of a call; check the proof if there is one."""

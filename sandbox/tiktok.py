@@ -3,43 +3,32 @@
 TikTok has no archive: an archived campaign of the world is a deleted one here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 
-from starlette.routing import Route
-
 from sandbox import tiktok_json as wire
-from sandbox.figures import WHOLE_CURRENCIES, ZERO, Figures
-from sandbox.http import Call, Reply, route
-from sandbox.tiktok_login import CONSENT, TikTokLogin
-from sandbox.world import Account, Campaign, Grant, World
-from sivera.values import CampaignStatus, PlatformName
+from sandbox.consent import CodeRefused, ConsentPages, Dialect
+from sandbox.faults import Fault
+from sandbox.figures import Figures
+from sandbox.http import Call, Entry, Reply
+from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Grant, World
+from sivera.values import PlatformName
 
 BASE = "/open_api/v1.3"
-MAX_ADVERTISERS = 100
+CONSENT = Dialect(
+    PlatformName.TIKTOK,
+    "/portal/auth",
+    lifetime=timedelta(hours=1),
+    needs=frozenset({"app_id", "redirect_uri"}),
+    client_name="app_id",
+    sends=("auth_code", "code"),
+)
+"""TikTok does not document what it sends for a 'no'; the error of RFC 6749 is our choice."""
 MAX_REPORT_DAYS = 30
 MAX_REPORT_ADS = 20_000
 CUT = {"X-Tt-Ads-Throttle": "Number of ad ids is equal or more than 20k, only return the top 20k id's results"}
-UNLISTED_EVERY, UNLISTED_SPEND = 5, Decimal("24.5")
-"""One account in five has a GMV Max campaign: it is in no list and no report, only in the advertiser's total."""
-
-GRANTED_QUERY = frozenset({"app_id", "secret"})
-INFO_QUERY = frozenset({"advertiser_ids", "fields"})
-CAMPAIGN_QUERY = frozenset(
-    {"advertiser_id", "fields", "filtering", "page", "page_size", "exclude_field_types_in_response"}
-)
-REPORT_QUERY = frozenset(
-    {"advertiser_id", "service_type", "report_type", "data_level", "dimensions", "metrics", "start_date", "end_date"}
-    | {"filtering", "page", "page_size", "order_field", "order_type", "query_mode", "query_lifetime"}
-    | {"enable_total_metrics", "multi_adv_report_in_utc_time", "advertiser_ids", "bc_id"}
-)
-DIMENSIONS = {
-    "AUCTION_CAMPAIGN": ["campaign_id", "stat_time_day"],
-    "AUCTION_ADVERTISER": ["advertiser_id", "stat_time_day"],
-}
 
 
 class TikTokBackend:
@@ -49,24 +38,20 @@ class TikTokBackend:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._login = TikTokLogin(world)
-
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            route(self, "GET", CONSENT.path, "consent", self._login.consent.show),
-            route(self, "POST", CONSENT.path, "consent", self._login.consent.decide),
-            route(self, "POST", f"{BASE}/oauth2/access_token/", "token", self._login.redeem),
-            route(self, "POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._login.refresh),
-            route(self, "POST", f"{BASE}/tt_user/oauth2/revoke/", "revoke", self._revoke),
-            route(self, "POST", f"{BASE}/oauth2/revoke_token/", "revoke", self._revoke),
-            route(self, "GET", f"{BASE}/oauth2/advertiser/get/", "validate", self._granted),
-            route(self, "GET", f"{BASE}/advertiser/info/", "accounts", self._advertisers),
-            route(self, "GET", f"{BASE}/campaign/get/", "campaigns", self._campaigns),
-            route(self, "GET", f"{BASE}/report/integrated/get/", "metrics", self._report),
+        self.consent = ConsentPages(world, CONSENT)
+        self.routes: list[Entry] = [
+            *self.consent.routes(),
+            ("POST", f"{BASE}/oauth2/access_token/", "token", self._redeem),
+            ("POST", f"{BASE}/tt_user/oauth2/refresh_token/", "token", self._refresh),
+            ("POST", f"{BASE}/tt_user/oauth2/revoke/", "revoke", self._revoke),
+            ("POST", f"{BASE}/oauth2/revoke_token/", "revoke", self._revoke),
+            ("GET", f"{BASE}/oauth2/advertiser/get/", "validate", self._granted),
+            ("GET", f"{BASE}/advertiser/info/", "accounts", self._advertisers),
+            ("GET", f"{BASE}/campaign/get/", "campaigns", self._campaigns),
+            ("GET", f"{BASE}/report/integrated/get/", "metrics", self._report),
         ]
 
-    def throttled(self, call: Call, seconds: float) -> Reply:
+    def throttled(self, call: Call, fault: Fault) -> Reply:
         """Return 'too many requests'; TikTok never names the wait."""
         return wire.envelope(wire.TOO_FREQUENT, "Too many requests. Please retry in some time.")
 
@@ -74,23 +59,41 @@ class TikTokBackend:
         """Return TikTok's own error body with the HTTP status of its gateway."""
         return wire.envelope(wire.SYSTEM_ERROR, "Internal service error. Please retry.", status=status)
 
+    def invalid(self, call: Call, words: str) -> Reply:
+        """Return TikTok's code for parameters that are not as documented."""
+        return wire.envelope(wire.BAD_PARAMETER, words)
+
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
         """Return TikTok's code for a route that it does not have."""
         return wire.envelope(wire.NO_ROUTE, "Route not found.", status=404)
 
-    def empty_page(self, call: Call) -> Reply:
-        """Return a page without a list, of a listing that never ends."""
-        page, size = int(call.query.get("page", "1")), int(call.query.get("page_size", "10"))
-        info = {"page": page, "page_size": size, "total_number": (page + 1) * size, "total_page": page + 1}
-        return wire.ok({"page_info": info})
-
     # -- permissions ----------------------------------------------------------------------------------------------
 
+    def _redeem(self, call: Call) -> Reply:
+        """Redeem a code for a token that does not expire."""
+        body = call.sent(wire.Redemption)
+        _check(body)
+        try:
+            grant = self.consent.redeem(body.auth_code, None)
+        except CodeRefused:
+            raise wire.refusal(wire.AUTH_CODE_ERROR, "Auth code is invalid, expired or used.") from None
+        token, _ = self.world.issue_access(grant)
+        return wire.ok({"access_token": token, "advertiser_ids": grant.account_ids, "scope": [4, 15200000]})
+
+    def _refresh(self, call: Call) -> Reply:
+        """Renew a token of the kind that has a refresh token."""
+        body = call.sent(wire.Renewal)
+        _check(body)
+        grant = self.world.grant_of_refresh(self.platform, body.refresh_token)
+        if grant is None:
+            raise wire.refusal(wire.REFRESH_TOKEN_INVALID, "The refresh token is invalid.")
+        token, seconds = self.world.issue_access(grant)
+        return wire.ok({"access_token": token, "expires_in": seconds, "refresh_token": self.world.issue_refresh(grant)})
+
     def _revoke(self, call: Call) -> Reply:
-        id_, secret = ("client_id", "client_secret") if "/tt_user/" in call.url else ("app_id", "secret")
-        body = wire.body_of(call, (id_, secret, "access_token"))
-        wire.check_app(body[id_], body[secret])
-        self.world.revoke_grant(self._grant_of(body["access_token"]).id)
+        body = call.sent(wire.Revocation)
+        _check(body)
+        self.world.revoke_grant(self._grant_of(body.access_token).id)
         return wire.ok({})
 
     def _grant(self, call: Call) -> Grant:
@@ -102,34 +105,26 @@ class TikTokBackend:
         grant = self.world.grant_of_access(self.platform, text)
         if grant is not None:
             return grant
-        token = self.world.read_access(self.platform, text)
-        known = self.world.grants.get(token.grant_id) if token else None
-        if known is not None and known.expires and not known.revoked:
+        if self.world.why_refused(self.platform, text) == "expired":
             raise wire.refusal(wire.TOKEN_EXPIRED, "Access token has expired.")
         raise wire.refusal(wire.TOKEN_INVALID, "Access token is incorrect or has been revoked.")
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
     def _granted(self, call: Call) -> Reply:
-        wire.check_query(call, GRANTED_QUERY)
-        wire.check_app(wire.required(call, "app_id"), wire.required(call, "secret"))
+        _check(call.asked(wire.App))
         accounts = self.world.accounts_of(self._grant(call))
         return wire.ok({"list": [{"advertiser_id": a.id, "advertiser_name": a.name} for a in accounts]})
 
     def _advertisers(self, call: Call) -> Reply:
-        grant = self._grant(call)
-        wire.check_query(call, INFO_QUERY)
-        ids = wire.strings(call, "advertiser_ids")
-        if not ids or len(ids) > MAX_ADVERTISERS:
-            raise wire.refusal(wire.BAD_PARAMETER, f"advertiser_ids: Length must be between 1 and {MAX_ADVERTISERS}.")
-        fields = wire.fields_asked(call, wire.ADVERTISER_FIELDS)
-        accounts = [self._reachable(grant, advertiser_id) for advertiser_id in ids]
+        grant, asked = self._grant(call), call.asked(wire.AdvertisersQuery)
+        accounts = [self._reachable(grant, advertiser_id) for advertiser_id in asked.advertiser_ids]
         for account in accounts:
             if account.info_code:
                 message = f"The advertiser {account.id} doesn't exist or has been deleted."
                 raise wire.refusal(account.info_code, message)
         described = [account for account in accounts if account.info_code is None]
-        return wire.ok({"list": [wire.select(account, wire.ADVERTISER_FIELDS, fields) for account in described]})
+        return wire.ok({"list": [wire.select(account, wire.ADVERTISER_FIELDS, asked.fields) for account in described]})
 
     def _reachable(self, grant: Grant, advertiser_id: str) -> Account:
         account = self.world.accounts[self.platform].get(advertiser_id)
@@ -138,8 +133,8 @@ class TikTokBackend:
             raise wire.refusal(wire.NO_PERMISSION, f"No permission to operate advertiser {advertiser_id}.")
         return account
 
-    def _open(self, call: Call) -> Account:
-        account = self._reachable(self._grant(call), wire.required(call, "advertiser_id"))
+    def _open(self, grant: Grant, advertiser_id: str) -> Account:
+        account = self._reachable(grant, advertiser_id)
         if account.closed:
             raise wire.refusal(wire.NO_ADVERTISER, "The advertiser doesn't exist or has been deleted.")
         return account
@@ -147,69 +142,43 @@ class TikTokBackend:
     # -- campaigns and figures ------------------------------------------------------------------------------------
 
     def _campaigns(self, call: Call) -> Reply:
-        account = self._open(call)
-        wire.check_query(call, CAMPAIGN_QUERY)
-        fields = wire.fields_asked(call, wire.CAMPAIGN_FIELDS)
-        states = wire.campaign_states(wire.json_of(call, "filtering", dict) or {})
-        campaigns = [campaign for campaign in account.campaigns.values() if campaign.state in states]
-        page, info = wire.page_of(call, campaigns)
-        return wire.listing([wire.select(c, wire.CAMPAIGN_FIELDS, fields) for c in page], info)
+        grant, asked = self._grant(call), call.asked(wire.CampaignsQuery)
+        account = self._open(grant, asked.advertiser_id)
+        hidden = frozenset() if asked.filtering.secondary_status == "CAMPAIGN_STATUS_ALL" else wire.DELETED
+        campaigns = [campaign for campaign in account.campaigns.values() if campaign.state not in hidden]
+        return wire.listing(call, asked, campaigns, lambda c: wire.select(c, wire.CAMPAIGN_FIELDS, asked.fields))
 
     def _report(self, call: Call) -> Reply:
-        account = self._open(call)
-        wire.check_query(call, REPORT_QUERY)
-        for name, value in (("service_type", "AUCTION"), ("report_type", "BASIC")):
-            if wire.required(call, name) != value:
-                raise wire.refusal(wire.NOT_IN_SANDBOX, f"{name}: the sandbox reports {value} only.")
-        level = wire.required(call, "data_level")
-        if sorted(wire.strings(call, "dimensions")) != DIMENSIONS.get(level):
-            raise wire.refusal(wire.NOT_IN_SANDBOX, f"dimensions: the sandbox reports {DIMENSIONS} only.")
-        metrics = wire.strings(call, "metrics")
-        wire.check_known("metrics", metrics, wire.METRICS)
-        if level == "AUCTION_ADVERTISER" and metrics != ["spend"]:
-            raise wire.refusal(wire.NOT_IN_SANDBOX, "metrics: the sandbox totals spend only.")
-        first, last = wire.day_of(call, "start_date"), wire.day_of(call, "end_date")
-        if not 0 <= (last - first).days < MAX_REPORT_DAYS:
-            raise wire.refusal(
-                wire.BAD_PARAMETER, f"The max time span is {MAX_REPORT_DAYS} days when use stat_time_day."
-            )
-        days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-        selects = wire.report_filter(wire.json_of(call, "filtering", list) or [])
-        wanted = [campaign for campaign in account.campaigns.values() if selects(campaign)]
-        campaigns = _newest(account, wanted)
-        if level == "AUCTION_CAMPAIGN":
-            found = [_row({"campaign_id": c.id}, day, f, metrics) for c, day, f in self._days(account, campaigns, days)]
+        grant, asked = self._grant(call), call.asked(wire.ReportQuery)
+        account = self._open(grant, asked.advertiser_id)
+        is_total = asked.data_level == "AUCTION_ADVERTISER"
+        if is_total != (asked.dimensions[0] == "advertiser_id") or (is_total and asked.metrics != ("spend",)):
+            raise ValueError("dimensions, metrics: the sandbox does not report them at this data_level.")
+        count = (asked.end_date - asked.start_date).days + 1
+        if not 1 <= count <= MAX_REPORT_DAYS:
+            raise ValueError(f"The max time span is {MAX_REPORT_DAYS} days when use stat_time_day.")
+        takes = asked.takes()
+        wanted = [campaign for campaign in account.campaigns.values() if takes(campaign)]
+        campaigns, window = _newest(account, wanted), (asked.start_date, asked.end_date)
+        rows: list[tuple[Account | Campaign, date, Figures]]
+        if is_total:
+            rows = [(account, day, figures) for day, figures in self.world.totals(account, *window)]
         else:
-            found = [
-                _row({"advertiser_id": account.id}, day, total, metrics) for day, total in self._totals(account, days)
-            ]
-        rows, info = wire.page_of(call, found, has_gap=True)
-        return replace(wire.listing(rows, info), headers=CUT if len(campaigns) < len(wanted) else {})
+            rows = [*self.world.days(account, campaigns, *window, zeros=True)]
 
-    def _days(
-        self, account: Account, campaigns: Sequence[Campaign], days: Sequence[date]
-    ) -> Iterator[tuple[Campaign, date, Figures]]:
-        """Yield the campaigns' days with figures, and for active campaigns also those without."""
-        today = account.today(self.world.clock.now())
-        for campaign in campaigns:
-            for day in days:
-                figures = self.world.figures(account, campaign, day)
-                is_zero_row = campaign.state is CampaignStatus.ACTIVE and campaign.start <= day <= today
-                if figures != ZERO or is_zero_row:
-                    yield campaign, day, figures
+        def encode(row: tuple[Account | Campaign, date, Figures]) -> dict[str, Any]:
+            of, day, figures = row
+            dimensions = {asked.dimensions[0]: of.id, "stat_time_day": f"{day} 00:00:00"}
+            return {"dimensions": dimensions, "metrics": wire.select(figures, wire.METRICS, asked.metrics)}
 
-    def _totals(self, account: Account, days: Sequence[date]) -> Iterator[tuple[date, Figures]]:
-        """Yield what the account spent a day, also in campaigns that no list and no other report has."""
-        for day in days:
-            if day <= account.today(self.world.clock.now()):
-                yield day, replace(ZERO, spend=self.world.account_spend(account, day) + unlisted_spend(account))
+        reply = wire.listing(call, asked, rows, encode, has_gap=True)
+        return replace(reply, headers=CUT if len(campaigns) < len(wanted) else {})
 
 
-def unlisted_spend(account: Account) -> Decimal:
-    """Return what an account spends every day in campaigns that TikTok neither lists nor reports."""
-    if account.index % UNLISTED_EVERY != UNLISTED_EVERY - 1:
-        return Decimal(0)
-    return UNLISTED_SPEND * (1000 if account.currency in WHOLE_CURRENCIES else 1)
+def _check(app: wire.App) -> None:
+    """Refuse applications other than the sandbox's own."""
+    if (app.app_id, app.secret) != (CLIENT_ID, CLIENT_SECRET):
+        raise wire.refusal(wire.APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
 
 
 def _newest(account: Account, campaigns: Sequence[Campaign]) -> list[Campaign]:
@@ -222,10 +191,3 @@ def _newest(account: Account, campaigns: Sequence[Campaign]) -> list[Campaign]:
             break
         kept.append(campaign)
     return kept
-
-
-def _row(of: dict[str, str], day: date, figures: Figures, metrics: Sequence[str]) -> dict[str, Any]:
-    return {
-        "dimensions": {**of, "stat_time_day": f"{day} 00:00:00"},
-        "metrics": wire.select(figures, wire.METRICS, metrics),
-    }

@@ -6,29 +6,26 @@ Names, limits and codes are those of the official SDK (`tiktok-business-api-sdk-
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-import orjson
+from pydantic import AfterValidator, AliasChoices, Field, Json
 
+from sandbox.faults import FaultKind
 from sandbox.figures import Figures
-from sandbox.http import Call, Refusal, Reply, json_parameter
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign
+from sandbox.http import Call, Parameters, Refusal, Reply
+from sandbox.world import Account, Campaign
 from sivera.values import BudgetKind, CampaignStatus
 
 REQUEST_ID = "20261120120000010203040506070809"
 """In every reply; constant, so that two sandboxes answer alike."""
 
-OK, NO_PERMISSION, BAD_PARAMETER, NOT_IN_SANDBOX = 0, 40001, 40002, 40009
+OK, NO_PERMISSION, BAD_PARAMETER = 0, 40001, 40002
 TOO_FREQUENT = 40100
 TOKEN_EXPIRED, TOKEN_EMPTY, TOKEN_INVALID = 40102, 40104, 40105
-REFRESH_TOKEN_INVALID, GRANT_TYPE_INVALID, AUTH_CODE_ERROR, APP_FORBIDDEN = 40107, 40108, 40110, 40113
+REFRESH_TOKEN_INVALID, AUTH_CODE_ERROR, APP_FORBIDDEN = 40107, 40110, 40113
 NO_ADVERTISER = 40300
 NO_ROUTE = 40400
 SYSTEM_ERROR = 50000
-
-DEFAULT_PAGE_SIZE = 10
-MAX_PAGE_SIZE = 1000
-MAX_FILTER_IDS = 100
 
 T = TypeVar("T")
 
@@ -43,21 +40,6 @@ ADVERTISER_FIELDS: dict[str, Callable[[Account], Any]] = {
 
 LIVE = frozenset({CampaignStatus.ACTIVE, CampaignStatus.PAUSED})
 DELETED = frozenset({CampaignStatus.ARCHIVED, CampaignStatus.REMOVED})
-PRIMARY_STATUSES: dict[str, frozenset[CampaignStatus]] = {
-    "STATUS_ALL": LIVE | DELETED,
-    "STATUS_NOT_DELETE": LIVE,
-    "STATUS_DELETE": DELETED,
-    "STATUS_DELIVERY_OK": frozenset({CampaignStatus.ACTIVE}),
-    "STATUS_DISABLE": frozenset({CampaignStatus.PAUSED}),
-    "STATUS_NOT_DELIVERY": frozenset(),
-}
-SECONDARY_STATUSES: dict[str, frozenset[CampaignStatus]] = {
-    "CAMPAIGN_STATUS_ALL": LIVE | DELETED,
-    "CAMPAIGN_STATUS_NOT_DELETE": LIVE,
-    "CAMPAIGN_STATUS_DELETE": DELETED,
-    "CAMPAIGN_STATUS_ENABLE": frozenset({CampaignStatus.ACTIVE}),
-    "CAMPAIGN_STATUS_DISABLE": frozenset({CampaignStatus.PAUSED}),
-}
 BUDGET_MODES = {
     BudgetKind.DAILY: "BUDGET_MODE_DAY",
     BudgetKind.LIFETIME: "BUDGET_MODE_TOTAL",
@@ -113,134 +95,130 @@ def refusal(code: int, message: str) -> Refusal:
     return Refusal(envelope(code, message))
 
 
-def check_app(app_id: str, secret: str) -> None:
-    """Refuse apps other than the sandbox's own."""
-    if (app_id, secret) != (CLIENT_ID, CLIENT_SECRET):
-        raise refusal(APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
-
-
-def body_of(call: Call, names: Sequence[str]) -> dict[str, str]:
-    """Return the JSON body; each of these names must be a text in it."""
-    body = call.json if call.headers.get("content-type", "").startswith("application/json") else None
-    if not isinstance(body, dict):
-        raise refusal(BAD_PARAMETER, "The request body must be a JSON object.")
-    for name in names:
-        if not isinstance(body.get(name), str) or not body[name]:
-            raise refusal(BAD_PARAMETER, f"{name}: Missing data for required field.")
-    return body
-
-
-def check_query(call: Call, known: frozenset[str]) -> None:
-    """Refuse query parameters that the SDK does not have for this path."""
-    for name in call.query:
-        if name not in known:
-            raise refusal(BAD_PARAMETER, f"{name}: Unknown field.")
-
-
-def required(call: Call, name: str) -> str:
-    """Return a query parameter that must be there."""
-    if not (text := call.query.get(name)):
-        raise refusal(BAD_PARAMETER, f"{name}: Missing data for required field.")
-    return text
-
-
-def json_of(call: Call, name: str, kind: type[T]) -> T | None:
-    """Return a query parameter that is JSON text; None if it is absent."""
-    return json_parameter(call, name, kind, lambda message: refusal(BAD_PARAMETER, message))
-
-
-def strings(call: Call, name: str) -> list[str]:
-    """Return a query parameter that is a JSON array of strings; empty if it is absent."""
-    values = json_of(call, name, list) or []
-    if not all(isinstance(value, str) for value in values):
-        raise refusal(BAD_PARAMETER, f"{name}: Not a valid list of strings.")
-    return values
-
-
-def check_known(name: str, values: Sequence[object], known: Mapping[str, Any]) -> None:
-    """Refuse a value that TikTok does not know."""
-    for value in values:
-        if not isinstance(value, str) or value not in known:
-            raise refusal(BAD_PARAMETER, f"{name}: {value} is not supported.")
-
-
-def fields_asked(call: Call, known: Mapping[str, Any]) -> Sequence[str]:
-    """Return the requested fields of records; all if the call names none."""
-    fields = strings(call, "fields")
-    check_known("fields", fields, known)
-    return fields or list(known)
-
-
 def select(thing: T, known: Mapping[str, Callable[[T], Any]], fields: Sequence[str]) -> dict[str, Any]:
     """Return these fields of a thing."""
     return {field: known[field](thing) for field in fields}
 
 
-def _integer(call: Call, name: str, default: int, highest: int) -> int:
-    text = call.query.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= highest:
-        raise refusal(BAD_PARAMETER, f"{name}: Must be an integer between 1 and {highest}.")
-    return int(text)
+# -- parameters -------------------------------------------------------------------------------------------------------
+
+Text = Annotated[str, Field(min_length=1)]
 
 
-def page_of(call: Call, things: Sequence[T], has_gap: bool = False) -> tuple[Sequence[T], dict[str, int]]:
-    """Return the requested page and its `page_info`; with a gap, the second of over two pages has no records."""
-    page = _integer(call, "page", 1, 10**9)
-    size = _integer(call, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-    total = len(things)
+def _names(known: Mapping[str, Any]) -> AfterValidator:
+    """Return a check that names are known."""
+
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{name} is not supported.")
+        return names
+
+    return AfterValidator(check)
+
+
+class App(Parameters):
+    """The keys of an application, under either of TikTok's names."""
+
+    app_id: Text = Field(validation_alias=AliasChoices("app_id", "client_id"))
+    secret: Text = Field(validation_alias=AliasChoices("secret", "client_secret"))
+
+
+class Redemption(App):
+    """The body that redeems a code."""
+
+    auth_code: Text
+
+
+class Renewal(App):
+    """The body that renews a token."""
+
+    grant_type: Literal["refresh_token"]
+    refresh_token: Text
+
+
+class Revocation(App):
+    """The body that revokes a token."""
+
+    access_token: Text
+
+
+class AdvertisersQuery(Parameters):
+    """The parameters of a question for advertisers."""
+
+    advertiser_ids: Json[Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]]
+    fields: Json[Annotated[tuple[str, ...], _names(ADVERTISER_FIELDS)]] = tuple(ADVERTISER_FIELDS)
+
+
+class PageQuery(Parameters):
+    """The parameters of a page."""
+
+    advertiser_id: Text
+    page: Annotated[int, Field(ge=1, lt=10**9)] = 1
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
+class _CampaignFilter(Parameters):
+    secondary_status: Literal["CAMPAIGN_STATUS_ALL", "CAMPAIGN_STATUS_NOT_DELETE"] = "CAMPAIGN_STATUS_NOT_DELETE"
+
+
+class CampaignsQuery(PageQuery):
+    """The parameters of a listing of campaigns."""
+
+    fields: Json[Annotated[tuple[str, ...], _names(CAMPAIGN_FIELDS)]] = tuple(CAMPAIGN_FIELDS)
+    filtering: Json[_CampaignFilter] = _CampaignFilter()
+
+
+class _ByStatus(Parameters):
+    field_name: Literal["campaign_status"]
+    filter_type: Literal["IN"]
+    filter_value: Json[tuple[Literal["STATUS_ALL", "STATUS_NOT_DELETE"], ...]]
+
+
+class _ByCampaign(Parameters):
+    field_name: Literal["campaign_ids"]
+    filter_type: Literal["IN"]
+    filter_value: Json[Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]]
+
+
+class ReportQuery(PageQuery):
+    """The parameters of a report; the sandbox makes no others than these."""
+
+    service_type: Literal["AUCTION"]
+    report_type: Literal["BASIC"]
+    data_level: Literal["AUCTION_CAMPAIGN", "AUCTION_ADVERTISER"]
+    dimensions: Json[tuple[Literal["campaign_id", "advertiser_id"], Literal["stat_time_day"]]]
+    metrics: Json[Annotated[tuple[str, ...], _names(METRICS)]]
+    start_date: date
+    end_date: date
+    filtering: Json[tuple[_ByStatus | _ByCampaign, ...]] = ()
+
+    def takes(self) -> Callable[[Campaign], bool]:
+        """Return whether a campaign is asked for; by default, deleted ones are not."""
+        states, ids = LIVE, None
+        for rule in self.filtering:
+            if isinstance(rule, _ByCampaign):
+                ids = set(rule.filter_value)
+            elif "STATUS_ALL" in rule.filter_value:
+                states = LIVE | DELETED
+        return lambda campaign: campaign.state in states and (ids is None or campaign.id in ids)
+
+
+def listing(
+    call: Call, asked: PageQuery, things: Sequence[T], encode: Callable[[T], Any], *, has_gap: bool = False
+) -> Reply:
+    """Return a page of records; TikTok leaves an empty list out.
+
+    With a gap, the second of over two pages has no records. An empty page by a fault is of a listing that never ends.
+    """
+    page, size, total = asked.page, asked.page_size, len(things)
     pages = -(-total // size)
-    info = {"page": page, "page_size": size, "total_number": total, "total_page": pages}
+    first = (page - 1) * size
     if has_gap and pages > 2:
-        info["total_page"] += 1
-        if page == 2:
-            return (), info
-        page -= page > 2
-    return things[(page - 1) * size : page * size], info
-
-
-def listing(records: Sequence[Any], info: Mapping[str, int]) -> Reply:
-    """Return a page of records; TikTok leaves an empty list out."""
-    return ok(({"list": list(records)} if records else {}) | {"page_info": info})
-
-
-def campaign_states(filtering: Mapping[str, Any]) -> frozenset[CampaignStatus]:
-    """Return the states that a `filtering` object selects; by default, deleted campaigns are hidden."""
-    states = LIVE
-    for key, value in filtering.items():
-        known = {"primary_status": PRIMARY_STATUSES, "secondary_status": SECONDARY_STATUSES}.get(key)
-        if known is None:
-            raise refusal(NOT_IN_SANDBOX, f"filtering.{key}: the sandbox does not filter by it.")
-        check_known(f"filtering.{key}", [value], known)
-        states = known[value]
-    return states
-
-
-def report_filter(filtering: Sequence[Any]) -> Callable[[Campaign], bool]:
-    """Return whether a report's `filtering` array selects a campaign; its values are JSON inside JSON."""
-    states, ids = LIVE, None
-    for rule in filtering:
-        name = rule.get("field_name") if isinstance(rule, dict) else None
-        if name not in ("campaign_status", "campaign_ids") or rule.get("filter_type") != "IN":
-            raise refusal(NOT_IN_SANDBOX, "filtering: the sandbox filters by campaign_status or campaign_ids IN only.")
-        try:
-            values = orjson.loads(str(rule.get("filter_value")))
-        except orjson.JSONDecodeError:
-            values = None
-        if not isinstance(values, list):
-            raise refusal(BAD_PARAMETER, "filtering.filter_value: Not a valid JSON array.")
-        if name == "campaign_ids":
-            if not 0 < len(values) <= MAX_FILTER_IDS:
-                raise refusal(BAD_PARAMETER, f"campaign_ids: Length must be between 1 and {MAX_FILTER_IDS}.")
-            ids = set(map(str, values))
-            continue
-        check_known("filtering.filter_value", values, PRIMARY_STATUSES)
-        states = frozenset(state for value in values for state in PRIMARY_STATUSES[value])
-    return lambda campaign: campaign.state in states and (ids is None or campaign.id in ids)
-
-
-def day_of(call: Call, name: str) -> date:
-    """Return a required query parameter that is a date."""
-    try:
-        return date.fromisoformat(required(call, name))
-    except ValueError:
-        raise refusal(BAD_PARAMETER, f"{name}: Not a valid date.") from None
+        pages += 1
+        first = total if page == 2 else first - size * (page > 2)
+    if call.fault is FaultKind.EMPTY_PAGE:
+        first = total = pages = (page + 1) * size
+    records = [encode(thing) for thing in things[first : first + size]]
+    info = {"page": page, "page_size": size, "total_number": total, "total_page": pages}
+    return ok(({"list": records} if records else {}) | {"page_info": info})

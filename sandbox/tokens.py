@@ -2,8 +2,8 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class TokenKind(StrEnum):
@@ -13,8 +13,7 @@ class TokenKind(StrEnum):
     REFRESH = "r"
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """What a token says: its grant, its number within the grant, and its end (unix seconds, 0 = never)."""
 
     kind: TokenKind
@@ -24,23 +23,19 @@ class Token:
 
 
 def sign(token: Token, prefix: str, secret: str) -> str:
-    """Return the token as text; `prefix` is what the platform's tokens begin with."""
-    body = f"{token.kind.value}-{token.grant_id}-{token.generation}-{token.expires}"
-    return f"{prefix}{body}-{_signature(body, prefix, secret)}"
+    """Return the token as text; `prefix` is what the platform's tokens of this kind begin with."""
+    body = prefix + "-".join(map(str, token))
+    return f"{body}-{_signature(body, secret)}"
 
 
 def read(text: str, prefix: str, secret: str) -> Token | None:
     """Return what a token says, or None if this sandbox did not sign it."""
-    body, _, signature = text.removeprefix(prefix).rpartition("-")
-    if (
-        not text.isascii()
-        or not text.startswith(prefix)
-        or not hmac.compare_digest(signature, _signature(body, prefix, secret))
-    ):
+    body, _, signature = text.rpartition("-")
+    if not body.startswith(prefix) or signature != _signature(body, secret):
         return None
-    kind, grant_id, generation, expires = body.split("-")
+    kind, grant_id, generation, expires = body.removeprefix(prefix).split("-")
     return Token(TokenKind(kind), int(grant_id), int(generation), int(expires))
 
 
-def _signature(body: str, prefix: str, secret: str) -> str:
-    return hmac.new(secret.encode(), f"{prefix}{body}".encode(), hashlib.sha256).hexdigest()[:20]
+def _signature(body: str, secret: str) -> str:
+    return hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()[:20]

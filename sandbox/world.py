@@ -4,10 +4,11 @@ Everything derives from a seed: two worlds of one seed are equal, whatever is as
 changes the world through the methods of `World`; each platform's file only encodes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from sandbox.faults import Faults
@@ -104,9 +105,10 @@ class Campaign:
 class Account:
     """An ad account. `manager_id` is for Google, `region` and the enabled `products` for Amazon.
 
-    For TikTok, `ads` counts the ads of campaigns that have more than one, and `info_code` is the code with which
+    `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`. The rest is for
+    TikTok: `unlisted_spend` is what a GMV Max campaign spends a day, which only the advertiser's total has; one account
+    in five has one. `ads` counts the ads of campaigns that have more than one. `info_code` is the code with which
     `advertiser/info` refuses every call that names the account; with 0 it leaves the account out.
-    `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`.
     """
 
     platform: PlatformName
@@ -122,6 +124,7 @@ class Account:
     region: str | None = None
     closed: bool = False
     products: tuple[str, ...] = ()
+    unlisted_spend: Decimal = Decimal(0)
     ads: dict[str, int] = field(default_factory=dict)
     info_code: int | None = None
     _campaigns: dict[str, Campaign] | None = field(default=None, repr=False)
@@ -181,17 +184,20 @@ class World:
         self.faults = Faults()
         self.grants: dict[int, Grant] = {}
         self.accounts: dict[PlatformName, dict[str, Account]] = {name: {} for name in PlatformName}
-        self.reports: dict[str, dict[str, object]] = {}
+        self.reports: dict[str, str] = {}
+        """Amazon's reports in preparation: the id of each by what was requested."""
+        self.report_failure = ""
+        """Why Amazon cannot prepare reports; empty if it can."""
         self.report_seconds = 0.0
         """How long Amazon takes to prepare a report; with 0 it is ready at the first poll."""
+        self.app_usage = 0
+        """How much of its calls our application has made on Meta, in percent."""
         self.longest_insights = 10_000
         """The longest range in days for which Meta answers with insights; it refuses more as too much data."""
         self.redirects: set[str] = set()
         """The redirects that our application has registered, beside those to this machine."""
         self._restated: dict[tuple[str, date], Figures] = {}
         self._spent_elsewhere: dict[tuple[str, date], Decimal] = {}
-
-    # -- building -------------------------------------------------------------------------------------------------
 
     def add_grant(
         self,
@@ -228,15 +234,12 @@ class World:
     def add_campaign(self, platform: PlatformName, account_id: str, **changes: object) -> Campaign:
         """Add a campaign to an account, created now."""
         account = self.account(platform, account_id)
-        # The first ones are made before the count grows, and the count never shrinks: no id is used twice.
         campaigns, now = account.campaigns, self.clock.now()
         made = replace(_make_campaign(account, account.campaign_count), created=now, updated=now, **changes)  # type: ignore[arg-type]
         made.stopped = None if made.state is CampaignStatus.ACTIVE else NEVER_RAN
-        account.campaign_count += 1
+        account.campaign_count += 1  # it never shrinks, so that no id is used twice
         campaigns[made.id] = made
         return made
-
-    # -- changing -------------------------------------------------------------------------------------------------
 
     def change_campaign(self, platform: PlatformName, account_id: str, campaign_id: str, **changes: object) -> Campaign:
         """Change fields of a campaign, and its time of update, which is now unless it is among the changes.
@@ -262,10 +265,7 @@ class World:
         del self.account(platform, account_id).campaigns[campaign_id]
 
     def restate(self, campaign_id: str, day: date, figures: Figures) -> None:
-        """Replace a campaign's figures of a day; KeyError names an unknown campaign."""
-        accounts = (account for of_platform in self.accounts.values() for account in of_platform.values())
-        if not any(campaign_id in account.campaigns for account in accounts):
-            raise KeyError(campaign_id)
+        """Replace a campaign's figures of a day."""
         self._restated[campaign_id, day] = figures
 
     def spend_elsewhere(self, account_id: str, day: date, spend: Decimal) -> None:
@@ -275,10 +275,6 @@ class World:
     def revoke_grant(self, grant_id: int) -> None:
         """Revoke a grant, as its user can: all its tokens are refused from now on."""
         self.grants[grant_id].revoked = True
-
-    def close_account(self, platform: PlatformName, account_id: str) -> None:
-        """Close an account."""
-        self.account(platform, account_id).closed = True
 
     def expire_access(self, grant_id: int) -> None:
         """Refuse all access tokens issued so far; the refresh token still works."""
@@ -298,8 +294,6 @@ class World:
         grant.revoked = grant.reused = grant.needs_login = False
         return grant
 
-    # -- reading --------------------------------------------------------------------------------------------------
-
     def account(self, platform: PlatformName, account_id: str) -> Account:
         """Return an account; KeyError names an unknown one."""
         return self.accounts[platform][account_id]
@@ -317,21 +311,29 @@ class World:
             return ZERO
         return make_figures(self.seed, campaign.id, campaign.habits, day, account.currency)
 
-    def spent_elsewhere(self, account: Account, day: date) -> Decimal:
-        """Return what an account spent on a day outside its campaigns."""
-        return self._spent_elsewhere.get((account.id, day), Decimal(0))
+    def days(
+        self, account: Account, campaigns: Iterable[Campaign], since: date, until: date, *, zeros: bool = False
+    ) -> Iterator[tuple[Campaign, date, Figures]]:
+        """Yield the days of campaigns that have figures; with `zeros`, all days on which a campaign could run."""
+        today = account.today(self.clock.now())
+        for campaign in campaigns:
+            for day in days_from(since, until):
+                figures = self.figures(account, campaign, day)
+                could_run = campaign.state is CampaignStatus.ACTIVE and campaign.start <= day <= today
+                if figures != ZERO or (zeros and could_run):
+                    yield campaign, day, figures
+
+    def totals(self, account: Account, since: date, until: date) -> Iterator[tuple[date, Figures]]:
+        """Yield the days on which an account spent something."""
+        for day in days_from(since, until):
+            if spend := self.account_spend(account, day):
+                yield day, replace(ZERO, spend=spend)
 
     def account_spend(self, account: Account, day: date) -> Decimal:
         """Return what an account spent on a day, in its campaigns and elsewhere."""
-        of_campaigns = (self.figures(account, campaign, day).spend for campaign in account.campaigns.values())
-        return sum(of_campaigns, self.spent_elsewhere(account, day))
-
-    def find_campaign(self, platform: PlatformName, campaign_id: str) -> tuple[Account, Campaign] | None:
-        """Return a campaign and its account, by an id that says which account it belongs to."""
-        index, accounts = (int(campaign_id) - _CAMPAIGN_ID_BASE[platform]) // 10_000, self.accounts[platform]
-        account = accounts.get(_ACCOUNT_ID[platform](index))
-        campaign = account.campaigns.get(campaign_id) if account else None
-        return (account, campaign) if account and campaign else None
+        of_campaigns = sum((self.figures(account, each, day).spend for each in account.campaigns.values()), Decimal(0))
+        unlisted = account.unlisted_spend if day <= account.today(self.clock.now()) else 0
+        return of_campaigns + unlisted + self._spent_elsewhere.get((account.id, day), 0)
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
@@ -340,20 +342,25 @@ class World:
         lifetime = lifetime or (ACCESS_LIFETIME[grant.platform] if grant.expires else None)
         grant.access_generation += 1
         expires = int((self.clock.now() + lifetime).timestamp()) if lifetime else 0
-        token = Token(TokenKind.ACCESS, grant.id, grant.access_generation, expires)
         seconds = int(lifetime.total_seconds()) if lifetime else None
-        return self._sign(grant.platform, token), seconds
+        return self._sign(grant, Token(TokenKind.ACCESS, grant.id, grant.access_generation, expires)), seconds
 
     def issue_refresh(self, grant: Grant) -> str:
         """Issue the grant's current refresh token; a rotating grant gets a new one."""
         if grant.rotates:
             grant.refresh_generation += 1
             grant.honoured_until = self.clock.now() + grant.leeway
-        return self._sign(grant.platform, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
+        return self._sign(grant, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
 
     def read_access(self, platform: PlatformName, text: str) -> Token | None:
         """Return what an access token says, valid or not; None if this sandbox did not sign it."""
         return read(text, TOKEN_PREFIX[platform][TokenKind.ACCESS], self._secret)
+
+    def why_refused(self, platform: PlatformName, text: str) -> Literal["unknown", "revoked", "expired"]:
+        """Return why an access token is not valid."""
+        token = self.read_access(platform, text)
+        grant = self.grants.get(token.grant_id) if token else None
+        return "unknown" if grant is None else "revoked" if grant.revoked else "expired"
 
     def grant_of_access(self, platform: PlatformName, text: str) -> Grant | None:
         """Return the grant of an access token, or None if the token is not valid now."""
@@ -378,8 +385,6 @@ class World:
         grant.refresh_generation = token.generation
         return grant
 
-    # -- internals ------------------------------------------------------------------------------------------------
-
     @property
     def _secret(self) -> str:
         return f"sandbox-{self.seed}"
@@ -388,19 +393,17 @@ class World:
         """Return what a token of this kind says, and its grant unless that is revoked."""
         prefix = TOKEN_PREFIX[platform].get(kind)
         token = read(text, prefix, self._secret) if prefix else None
-        if token is None or token.kind is not kind:
-            return None, None
-        grant = self.grants.get(token.grant_id)
+        grant = self.grants.get(token.grant_id) if token else None
         return token, None if grant is None or grant.platform is not platform or grant.revoked else grant
 
-    def _sign(self, platform: PlatformName, token: Token) -> str:
-        return sign(token, TOKEN_PREFIX[platform][token.kind], self._secret)
+    def _sign(self, grant: Grant, token: Token) -> str:
+        return sign(token, TOKEN_PREFIX[grant.platform][token.kind], self._secret)
 
     def _make_account(self, grant: Grant, campaigns: int, brand: str, currency: str) -> Account:
         index = len(self.accounts[grant.platform])
         rng = make_rng(self.seed, grant.platform, index)
         timezone, currency = rng.choice([one for one in LOCALES if currency in ("", one[1])])
-        products = PRODUCTS[grant.platform]
+        has_unlisted = grant.platform is PlatformName.TIKTOK and index % 5 == 4
         return Account(
             platform=grant.platform,
             id=_ACCOUNT_ID[grant.platform](index),
@@ -413,7 +416,8 @@ class World:
             campaign_count=campaigns,
             manager_id=grant.manager_id,
             region=REGION_OF_CURRENCY[currency] if grant.platform is PlatformName.AMAZON else None,
-            products=products,
+            products=PRODUCTS[grant.platform],
+            unlisted_spend=Decimal("24.5") * unit_of(currency) if has_unlisted else Decimal(0),
         )
 
 
@@ -447,6 +451,16 @@ _STATES = (
 )
 
 
+def unit_of(currency: str) -> Decimal:
+    """Return what about a dollar is in a currency."""
+    return Decimal(1000) if currency in WHOLE_CURRENCIES else Decimal(1)
+
+
+def days_from(since: date, until: date) -> list[date]:
+    """Return the days of a window."""
+    return [since + timedelta(days=n) for n in range((until - since).days + 1)]
+
+
 def _make_campaign(account: Account, index: int) -> Campaign:
     platform = account.platform
     number = _CAMPAIGN_ID_BASE[platform] + account.index * 10_000 + index
@@ -457,7 +471,6 @@ def _make_campaign(account: Account, index: int) -> Campaign:
     if platform in (PlatformName.GOOGLE, PlatformName.TIKTOK) and state is CampaignStatus.ARCHIVED:
         state = CampaignStatus.REMOVED  # these two have no archive
     kind = _BUDGET_KINDS[platform][index % len(_BUDGET_KINDS[platform])]
-    unit = Decimal(1000) if account.currency in WHOLE_CURRENCIES else Decimal(1)
     created = EPOCH + timedelta(minutes=rng.randrange(60 * 24 * 100))
     # Campaigns that share a budget must agree on it, and have to share it.
     daily, sharing = (50, 4) if kind is BudgetKind.SHARED else (rng.randrange(5, 200), 1)
@@ -468,7 +481,7 @@ def _make_campaign(account: Account, index: int) -> Campaign:
         state=state,
         product=account.products[index % len(account.products)],
         budget_kind=kind,
-        budget=daily * days * unit,
+        budget=daily * days * unit_of(account.currency),
         budget_id=str(70_000_000_000 + account.index * 10_000 + (9_999 if sharing > 1 else index)),
         created=created,
         updated=created,

@@ -26,6 +26,15 @@ def past(
     return case((at <= now, at))
 
 
+def past_or(
+    at: InstrumentedAttribute[datetime | None],
+    now: datetime | ColumnElement[Any],
+    other: InstrumentedAttribute[datetime],
+) -> ColumnElement[datetime | None]:
+    """Return a stored time, or another one if it is ahead of the database's clock."""
+    return case((at > now, other), else_=at)
+
+
 def find_zone(name: str) -> ZoneInfo | None:
     """Return a time zone; None if this machine does not know the name."""
     try:

@@ -8,14 +8,16 @@ purpose for which `authenticate` is used.
 
 import hashlib
 import hmac
+import json
 import math
 import os
 import threading
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -149,6 +151,20 @@ class Keyring:
         if len(ciphertext) < 2 + ciphertext[1] + NONCE_BYTES + TAG_BYTES:
             raise UndecryptableError(f"{place} is damaged: it is cut off")
         return ciphertext[2 : 2 + ciphertext[1]].decode(errors="replace")
+
+
+def to_address(keyring: Keyring, said: Mapping[str, object], place: Place) -> str:
+    """Encrypt facts for the query of an address."""
+    return urlsafe_b64encode(keyring.encrypt(json.dumps(said), place)).decode().rstrip("=")
+
+
+def from_address(keyring: Keyring, text: str, place: Place) -> dict[str, Any]:
+    """Return what `to_address` was given; UndecryptableError if it did not make the text for this place."""
+    try:
+        said: dict[str, Any] = json.loads(keyring.decrypt(urlsafe_b64decode(text + "=" * (-len(text) % 4)), place))
+    except (ConfigurationError, ValueError):
+        raise UndecryptableError(f"{place} was not made here") from None
+    return said
 
 
 @lru_cache(maxsize=64)

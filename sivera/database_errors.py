@@ -1,13 +1,17 @@
 """What an error of the database means for an operator: one sentence with the remedy.
 
-It shows neither the statement with its values, nor the driver's words, which can hold parts of a URL.
+It shows neither the statement with its values, nor the driver's words, which can hold parts of a URL. A server speaks
+the language of its `lc_messages`: its words are read only where there is no SQLSTATE.
 """
 
 import re
 from typing import NamedTuple
 
 from sqlalchemy import URL
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+PREPARER = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
 
 POOL_REFUSAL = "unsupported startup parameter|command-line options"
 """The words of PgBouncer and of Amazon's RDS Proxy about settings that come with a connection."""
@@ -37,7 +41,7 @@ UNKNOWN_PLACE = Place("the server", "the database", "the URL's user", "public")
 
 MANY_CONNECTIONS = "{server} takes no more connections: close some of other programs, or raise max_connections"
 LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, and its log"
-STARTING = "PostgreSQL at {server} is starting or stopping: try again in a minute, and see its log if that lasts"
+STARTING = "PostgreSQL at {server} is starting or stopping: wait for it, and if that lasts, correct what its log names"
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
     "percent-encoded (%40 for @), and see in pg_roles that the password has not expired"
@@ -53,7 +57,7 @@ NO_SCHEMA = (
 )
 NO_DATABASE = "PostgreSQL at {server} has no database {database}: create it, or correct the URL"
 UNMIGRATED = "the database {database} is not migrated to this version, or hides its tables: run `sivera migrate`"
-WAITED = "another session of the database holds a lock for too long: find it in pg_locks and end it, or try again later"
+WAITED = "another session of the database holds a lock for too long: find it in pg_locks and end it"
 IDLE = "PostgreSQL ended an idle transaction: run `ALTER ROLE {user_} SET idle_in_transaction_session_timeout = 0`"
 LACKING = "the database's server lacks memory or other resources ({state}): see its log, and give it more"
 FAILING = "the database's server failed ({state}): see its log"
@@ -138,15 +142,22 @@ OF_A_POOL = "08P01"
 MISFIT = re.compile(r'(?:invalid|bad value for) "?(\w+)"?(?: value)?:|connection option "(\w+)"|parameter "([\w.]+)"')
 """The words for an option of the URL with a value that does not fit."""
 
+REFUSAL = re.compile(r"failed: \w+:  (?P<said>[^\n]+)")
+"""A server refuses a connection, in its own language: libpq writes two spaces between the severity and its words."""
+REFUSED_SOMEHOW = "PostgreSQL at {server} refuses {user} in the database {database} ({said}): correct what it names"
+SILENT = "PostgreSQL at {server}/{database} does not answer: see that it runs and that the URL is right"
+
+LACKS_RIGHT = "42501"
 DENIED = re.compile(r"(?:permission denied for|must be (?P<owner>owner) of) (?P<kind>\w+) (?P<name>[^\n]+)")
+GRANT_TABLES = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema_} TO {user_}"
 GRANTS = {
     "schema": "GRANT USAGE, CREATE ON SCHEMA {name_} TO {user_}",
     "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema_} TO {user_}",
     "database": "GRANT CREATE ON DATABASE {database_} TO {user_}",
     "owner": "ALTER TABLE {name_} OWNER TO {user_}",
+    "": "GRANT USAGE, CREATE ON SCHEMA {schema_} TO {user_}; " + GRANT_TABLES,
 }
-"""What to run, by the kind of thing that is denied."""
-GRANT_TABLES = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema_} TO {user_}"
+"""What to run, by the kind of thing that is denied; empty if the server does not say it in English."""
 
 
 def state_of(error: BaseException) -> str:
@@ -162,30 +173,30 @@ def explain(error: BaseException) -> str | None:
     if not isinstance(error, DBAPIError):
         return None
     place: Place = getattr(error.orig, "place", None) or UNKNOWN_PLACE
-    state, words = state_of(error), str(error.orig)
-    names = place._asdict()
-    template: str | None
-    if state == "42501":
-        template = "the user {user} lacks a right in the database {database}: run `" + GRANT_TABLES + "`"
-        if found := DENIED.search(words):
-            names["name"] = found["name"]
-            template = template.replace(GRANT_TABLES, GRANTS.get(found["owner"] or found["kind"], GRANT_TABLES))
-    elif state == OF_A_POOL:
-        template = _by_words(words) or LOST
-    elif state:
-        template = next((text for start, text in STATES if state.startswith(start)), None)
-    elif error.connection_invalidated:
-        template = LOST
-    else:
-        template = _unconnected(words)
-    if template is None:
-        return None
-    return _fill(template, state=state, **names)
+    state = state_of(error)
+    if not state and error.connection_invalidated:
+        return _fill(LOST, place)
+    return explain_state(state, str(error.orig), place)
+
+
+def explain_state(state: str, words: str, place: Place) -> str | None:
+    """Return what `explain` says of a SQLSTATE, which is empty while connecting, and the words that came with it."""
+    if state == LACKS_RIGHT:
+        found = DENIED.search(words)
+        grant = GRANTS.get((found["owner"] or found["kind"]) if found else "", GRANT_TABLES)
+        template = f"the user {{user}} lacks a right in the database {{database}}: run `{grant}`"
+        return _fill(template, place, name=found["name"] if found else place.schema)
+    if not state:
+        return _unconnected(words, place)
+    if state == OF_A_POOL:
+        return _fill(_by_words(words) or LOST, place)
+    by_state = next((text for start, text in STATES if state.startswith(start)), None)
+    return _fill(by_state, place, state=state) if by_state else None
 
 
 def read_only(place: Place) -> str:
     """Return what `explain` says of a database that takes no writes."""
-    return _fill(READ_ONLY, **place._asdict())
+    return _fill(READ_ONLY, place)
 
 
 def sentence(error: SQLAlchemyError) -> str:
@@ -195,22 +206,26 @@ def sentence(error: SQLAlchemyError) -> str:
     return explain(error) or f"the database failed ({kind}): report it with the traceback in the log, it is a defect"
 
 
-def _fill(template: str, **names: str) -> str:
-    return template.format(**names, **{f"{name}_": _quoted(value) for name, value in names.items()})
+def quoted(name: str) -> str:
+    """Return a name as SQL takes it: in quotes if it needs them."""
+    return PREPARER.quote(name) if name else '""'
+
+
+def _fill(template: str, place: Place, **more: str) -> str:
+    names = place._asdict() | more
+    return template.format(**names, **{f"{name}_": quoted(value) for name, value in names.items()})
 
 
 def _by_words(words: str) -> str | None:
     return next((template for pattern, template in WORDS if re.search(pattern, words)), None)
 
 
-def _unconnected(words: str) -> str:
+def _unconnected(words: str, place: Place) -> str:
     if template := _by_words(words):
-        return template
+        return _fill(template, place)
     if found := MISFIT.search(words):
         name = next(filter(None, found.groups()))
         return f"the option '{name}' of the database URL has a value that does not fit: correct it"
-    return "PostgreSQL at {server}/{database} does not answer: see that it runs and that the URL is right"
-
-
-def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"{}"'.format(name.replace('"', '""'))
+    if refusals := REFUSAL.findall(words):
+        return _fill(REFUSED_SOMEHOW, place, said=refusals[-1])
+    return _fill(SILENT, place)

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
-from sivera.database import VERSION_TABLE, check
+from sivera.database import VERSION_TABLE, check, check_encoding
 from sivera.errors import ConfigurationError
 from sivera.models import Base
 
@@ -62,17 +62,11 @@ def migrate(engine: Engine) -> None:
 
 def _check_schema(connection: Connection, *, is_new: bool) -> None:
     """Raise ConfigurationError if tables cannot be made, before the first one is."""
-    encoding, schema, database = connection.execute(
-        text("SELECT current_setting('server_encoding'), current_schema(), current_database()")
-    ).one()
-    if encoding != "UTF8":
-        raise ConfigurationError(
-            f"the database {database} keeps text as {encoding}, which cannot hold every name: make another with "
-            "`CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
-        )
+    check_encoding(connection)
     # Another process may have migrated it while this one waited for the lock.
     if not is_new or inspect(connection).has_table(VERSION_TABLE):
         return
+    schema, database = connection.execute(text("SELECT current_schema(), current_database()")).one()
     ours = [table.name for table in Base.metadata.sorted_tables]
     found = connection.scalars(
         text(

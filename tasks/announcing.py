@@ -33,6 +33,7 @@ logger = logging.getLogger("sivera.monitoring")
 jobs_logger = logging.getLogger("sivera.jobs")
 
 MAX_MESSAGE = 1000
+_REMEDY = "If it lasts, set its URL again: see `sivera monitor --help`."
 
 
 @dataclass
@@ -116,7 +117,7 @@ def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> d
         of_run = {"run_id": str(run.id), "run_name": run.name, "ended_at": ended_at.isoformat()}
         outcome = monitors.webhook.deliver(str(message_id), {"type": name, **of_run, **result})
         if not outcome.is_delivered:
-            logger.warning("The result was not delivered to the webhook: %s", outcome.sentence)
+            logger.warning("The result was not delivered to the webhook: %s. %s", outcome.sentence, _REMEDY)
     return result
 
 
@@ -139,7 +140,8 @@ def _ping(monitors: _Monitors, signal: Signal, run_id: UUID, text: str = "") -> 
     if monitors.ping_url:
         outcome = ping(monitors.ping_url, signal, run_id, text)
         if not outcome.is_delivered:
-            logger.warning("The dead-man's ping (%s) did not arrive: %s", signal.name.lower(), outcome.sentence)
+            name = signal.name.lower()
+            logger.warning("The dead-man's ping (%s) did not arrive: %s. %s", name, outcome.sentence, _REMEDY)
 
 
 def _find_monitors(job: str, run: FlowRun) -> _Monitors:
@@ -159,5 +161,5 @@ def _or_warning() -> Iterator[None]:
     try:
         yield
     except (ConfigurationError, PrefectException, httpx.HTTPError) as error:
-        reason = error if isinstance(error, ConfigurationError) else type(error).__name__
+        reason = error if isinstance(error, ConfigurationError) else f"{type(error).__name__}: run `sivera doctor`"
         logger.warning("A monitor of this run cannot be notified: %s", reason)

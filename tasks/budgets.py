@@ -13,10 +13,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from blocks.names import BUDGETS_JOB
 from blocks.server import links
 from sivera.budgets import checking
-from sivera.budgets.checking import CheckDependencies
 from sivera.budgets.options import BudgetOptions
-from sivera.budgets.page import budget_row
-from sivera.budgets.summary import TEAMS, Checked, CheckSummary
+from sivera.budgets.summary import TEAMS, Checked, CheckSummary, budget_row
 from sivera.database_errors import sentence
 from sivera.values import PlatformName
 from tasks import resources
@@ -47,7 +45,9 @@ def check_part(part: str, options: BudgetOptions, until: float) -> Checked | Sta
     try:
         if part != TEAMS:
             tag_task_run(part)
-        return checking.check_part(_deps(), options, part, until)
+        run = flow_run.id
+        link = links().run(UUID(run)) if run else ""
+        return checking.check_part(resources.engine(), options, part, until, link=link, send_events=send_alert_events)
     except SQLAlchemyError as error:
         if isinstance(error, OperationalError) and task_run.run_count <= RETRIES:
             raise
@@ -75,9 +75,3 @@ def publish_summary(summary: CheckSummary) -> None:
         putOff=summary.put_off,
         failures=failures,
     )
-
-
-def _deps() -> CheckDependencies:
-    run = flow_run.id
-    link = links().run(UUID(run)) if run else ""
-    return CheckDependencies(resources.engine(), link, send_alert_events)

@@ -78,4 +78,8 @@ def _send(events: Sequence[Event]) -> None:
             with server_once() as server:
                 server.request("POST", "/events", json=some)
     except httpx.HTTPError as error:
-        logger.warning("The Prefect server did not take the event %s (%s)", events[0].event, type(error).__name__)
+        logger.warning(
+            "The Prefect server did not take the event %s (%s), so no automation reacts to it: run `sivera doctor`",
+            events[0].event,
+            type(error).__name__,
+        )

@@ -90,7 +90,7 @@ def publish_summary(summary: ReportSummary) -> None:
             description=summary.sentence,
         )
     show_table("generate-reports-list", f"{summary.sentence}.", table, all_of_them="sivera reports list --most 10000")
-    failures = [failure.model_dump() for failure in summary.failures]
+    failures = [{"team": team, "reason": reason} for team, reason in summary.failures.items()]
     show_table("generate-reports-failures", f"{len(failures)} teams failed.", failures)
     announce(
         REPORTS_JOB,

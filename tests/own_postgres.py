@@ -41,11 +41,15 @@ USER, PASSWORD, SCHEMA = "jobs", "Winter@2026!/#?:%pw", "ads"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "ssl": "on",
+    "ssl_cert_file": "../server.crt",
+    "ssl_key_file": "../server.key",
     "TimeZone": "Asia/Seoul",
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
 }
+GERMAN = {"LANGUAGE": "de"}
+"""What the server speaks to whoever has `lc_messages` other than C, if Debian's translations are installed."""
 RULES = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -74,14 +78,20 @@ class OwnPostgres:
     @contextmanager
     def database(self, name: str = "shop", options: str = "") -> Iterator[URL]:
         """Make a database in which our role owns its schema and nothing else; yield its URL."""
-        quoted = Identifier(name).as_string()
-        self.run(f"CREATE DATABASE {quoted} {options}")
-        try:
+        with self.empty(name, options, SUPERUSER) as url:
             self.run(
                 f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {USER}",
-                f"ALTER ROLE {USER} IN DATABASE {quoted} SET search_path = {SCHEMA}",
+                f"ALTER ROLE {USER} IN DATABASE {Identifier(name).as_string()} SET search_path = {SCHEMA}",
                 database=name,
             )
+            yield url
+
+    @contextmanager
+    def empty(self, name: str, options: str = "", owner: str = USER) -> Iterator[URL]:
+        """Make a database that our role owns; yield its URL."""
+        quoted = Identifier(name).as_string()
+        self.run(f"CREATE DATABASE {quoted} OWNER {owner} {options}")
+        try:
             yield self.url(name)
         finally:
             self.run(f"DROP DATABASE {quoted} WITH (FORCE)")
@@ -99,26 +109,36 @@ def own_postgres() -> Iterator[OwnPostgres]:
             shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
         data = folder / "data"
         subprocess.run(  # noqa: S603 - Debian's own
-            [BINARIES / "initdb", "-D", data, "-U", SUPERUSER, "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"],
+            [
+                BINARIES / "initdb",
+                "-D",
+                data,
+                "-U",
+                SUPERUSER,
+                "--no-sync",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--lc-messages=C",
+            ],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             check=True,
             **identity(user),
         )
         (data / "pg_hba.conf").write_text(RULES)
-        make_certificate(folder, x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-        for name in ("server.crt", "server.key"):
-            shutil.copy(folder / name, data / name)
-            (data / name).chmod(0o600)
+        for file in make_certificate(folder, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))):
             if user:
-                for each in (folder / name, data / name):
-                    shutil.chown(each, user, pwd.getpwnam(user).pw_gid)
+                shutil.chown(file, user)
         port = free_port()
         settings = SETTINGS | {"port": str(port), "unix_socket_directories": path}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         server = OwnPostgres(port, folder, user)
         with child_process(
-            "PostgreSQL", [BINARIES / "postgres", "-D", data, *options], folder / "postgres.log", user=user
+            "PostgreSQL",
+            [BINARIES / "postgres", "-D", data, *options],
+            folder / "postgres.log",
+            {**os.environ, **GERMAN},
+            user,
         ) as child:
             child.wait_until(lambda: answers(server), START_SECONDS)
             server.run(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(USER), PASSWORD).as_string())
@@ -132,8 +152,11 @@ def own_database(own_postgres: OwnPostgres) -> Iterator[URL]:
         yield url
 
 
+Pool = Callable[..., AbstractContextManager[int]]
+
+
 @pytest.fixture
-def pgbouncer(own_postgres: OwnPostgres) -> Callable[..., AbstractContextManager[int]]:
+def pgbouncer(own_postgres: OwnPostgres) -> Pool:
     """Run PgBouncer in transaction mode before the server, with settings such as `ignore_startup_parameters`."""
     if not Path(PGBOUNCER).exists():
         pytest.skip("no PgBouncer: `apt-get install pgbouncer`, see 'Work on it' in README.md")

@@ -17,10 +17,10 @@ from sivera.accounts.queries import AccountFilter, due_accounts
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.grants.connecting import Connection, connect
-from sivera.grants.renewal import STORE_SECONDS, RenewalDependencies
+from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.plan import DueAccount, SyncMode
@@ -51,7 +51,6 @@ class Stage:
     http: httpx.Client
     spool: Path
     breaker: Breaker = field(default_factory=Breaker)
-    store_seconds: float = STORE_SECONDS
     events: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,9 +78,7 @@ class Stage:
 
     def renewal_dependencies(self) -> RenewalDependencies:
         """What a renewal needs."""
-        return RenewalDependencies(
-            self.engine, self.keyring, Spool(self.spool), notify=self.notify, store_seconds=self.store_seconds
-        )
+        return RenewalDependencies(self.engine, self.keyring, Spool(self.spool), notify=self.notify)
 
     def notify(self, name: str, resource: str, payload: Mapping[str, Any]) -> None:
         """Keep an event."""
@@ -164,7 +161,7 @@ class Stage:
         )
 
     def _client(self, platform: PlatformName) -> PlatformClient:
-        return CLIENTS[platform](self.app(platform), self.http, self.breaker)
+        return open_client(platform, self.app(platform), self.breaker, self.http)
 
     def _tokens(self, platform: PlatformName, credential_id: int) -> GrantTokenSource:
         return GrantTokenSource(self.renewal_dependencies(), self.client(platform), credential_id)

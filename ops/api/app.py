@@ -21,11 +21,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from blocks.cron_secret import CronSecret
 from blocks.database import aload_database_url
 from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
 from ops.api.connect import PREFIX, ConnectPages
-from ops.api.guard import Guard, SecretKeeper
-from ops.api.health import STATEMENT_SECONDS, DatabaseHealth
+from ops.api.fresh import STATEMENT_SECONDS, Fresh, check_database, read_secret
+from ops.api.guard import Guard
 from ops.api.jobs import Job
 from ops.api.openapi import describe
 from ops.api.runs import Runs, to_run
@@ -48,29 +49,23 @@ logger = logging.getLogger("sivera.api")
 
 @dataclass(frozen=True)
 class Times:
-    """How long the API takes for what; all in seconds.
-
-    Attributes:
-        secret_fresh: A secret that was read from the Prefect server, and the database's health, is used for this long.
-        wrong_secret: The answer to a wrong secret is held back for this long.
-        event: A run that has ended is asked for its event for this long. Prefect writes events every five seconds.
-    """
+    """How long the API takes for what; all in seconds."""
 
     secret_fresh: float = 3.0
+    """A secret that was read from the Prefect server, and the database's health, is used for this long."""
     wrong_secret: float = 1.0
+    """The answer to a wrong secret is held back for this long."""
     event: float = 30.0
+    """A run that has ended is asked for its event for this long. Prefect writes events every five seconds."""
 
 
 def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette:
-    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names.
-
-    Raises:
-        ConfigurationError: SIVERA_PUBLIC_URL does not fit.
-    """
+    """Return the HTTP API, with these jobs by name, for the Prefect server that PREFECT_API_URL names."""
     times = times or Times()
     client = get_client(httpx_settings={"timeout": PREFECT_TIMEOUT})
-    keeper = SecretKeeper(client, times.secret_fresh)
-    api = _Api(jobs, client, keeper, DatabaseHealth(client, times.secret_fresh), Runs(client, times.event))
+    secret = Fresh(partial(read_secret, client), times.secret_fresh)
+    health = Fresh(partial(check_database, client), times.secret_fresh)
+    api = _Api(jobs, client, secret, health, Runs(client, times.event))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -89,14 +84,13 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
             Route(METRICS, api.read_metrics),
             Route(JOBS, api.list_jobs),
             *starts,
-            *ConnectPages(read_settings().public_url).routes(),
+            *_connect_pages(),
         ],
         middleware=[
             Middleware(
                 Guard,
-                keeper=keeper,
-                open_paths=frozenset({HEALTH, OPENAPI}),
-                open_prefix=PREFIX,
+                secret=secret,
+                is_open=lambda path: path in (HEALTH, OPENAPI) or path.startswith(PREFIX),
                 delay_seconds=times.wrong_secret,
             )
         ],
@@ -107,17 +101,31 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
     return app
 
 
+def _connect_pages() -> list[Route]:
+    """Return the pages on which teams connect; while SIVERA_PUBLIC_URL does not fit, a refusal in their place."""
+    try:
+        return ConnectPages(read_settings().public_url).routes()
+    except ConfigurationError as error:
+        refusal = str(error)
+    logger.error("Teams cannot connect accounts: %s", refusal)
+
+    async def refuse(_: Request) -> Response:
+        raise unavailable(refusal)
+
+    return [Route(f"{PREFIX}{{rest:path}}", refuse)]
+
+
 @dataclass(frozen=True)
 class _Api:
     jobs: Mapping[str, Job]
     client: PrefectClient
-    keeper: SecretKeeper
-    database: DatabaseHealth
+    secret: Fresh[CronSecret]
+    database: Fresh[None]
     runs: Runs
 
     async def read_health(self, _request: Request) -> Response:
-        await self.keeper.secret()
-        await self.database.check()
+        await self.secret.read()
+        await self.database.read()
         return _to_json(Healthy())
 
     async def read_openapi(self, _request: Request) -> Response:

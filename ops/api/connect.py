@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import logging
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -29,17 +28,17 @@ from starlette.routing import Route
 from blocks.database import load_database_url
 from blocks.platform_app import load_platform_app
 from blocks.token_key import load_keyring
-from ops.api.connect_page import render, render_refusal
+from ops.api.connect_page import render
 from sivera.accounts.queries import accounts_of
 from sivera.clock import read_clock
-from sivera.crypto import Keyring, Place, UndecryptableError
+from sivera.crypto import Keyring, Place, UndecryptableError, from_address, to_address
 from sivera.database import open_engine
-from sivera.errors import ConfigurationError, SiveraError
+from sivera.errors import SiveraError
 from sivera.grants import consent
 from sivera.grants.links import CALLBACK, callback_of, read_link
 from sivera.grants.refusals import ConsentRefused, Refusal
 from sivera.platforms.base import PlatformClient
-from sivera.values import PlatformName, Value
+from sivera.values import PlatformName
 from tasks.grants import notify
 
 DONE = "/connect/done"
@@ -55,6 +54,7 @@ HEADERS = {
 }
 
 OUTCOME = Place("connect", "outcome", "page")
+"""Of the grant that was connected; it travels encrypted in the address of the last page."""
 STATEMENT_SECONDS = 10
 AT_ONCE = 10
 """How many visitors of a page are served at once. A slow platform leaves threads and connections to the database for
@@ -65,16 +65,6 @@ MOST_BYTES = 10_000
 logger = logging.getLogger("sivera.api")
 
 Answer = Callable[[Request, bytes], Response]
-
-
-class Outcome(Value):
-    """A grant that was connected; it travels encrypted in the address of the last page."""
-
-    platform: PlatformName
-    team: str
-    credential_id: int
-    left_out: int
-    until: float
 
 
 class Tools(NamedTuple):
@@ -181,28 +171,24 @@ class ConnectPages:
             )
             with Session(tools.engine) as session:
                 until = read_clock(session) + consent.STATE_LIFE
-            outcome = Outcome(
-                platform=connected.platform,
-                team=connected.team,
-                credential_id=connected.connection.credential_id,
-                left_out=len(connected.connection.left_out),
-                until=until.timestamp(),
-            )
-            sealed = urlsafe_b64encode(tools.keyring.encrypt(outcome.model_dump_json(), OUTCOME)).decode().rstrip("=")
+            outcome = connected.model_dump(mode="json", include={"platform", "team", "credential_id"})
+            outcome |= {"left_out": len(connected.left_out), "until": until.timestamp()}
+            sealed = to_address(tools.keyring, outcome, OUTCOME)
         return RedirectResponse(f"{self.public_url.rstrip('/')}{DONE}?of={sealed}", HTTPStatus.SEE_OTHER)
 
     def _show(self, request: Request, _body: bytes) -> Response:
-        sealed = request.query_params.get("of", "")
         with self.tools() as tools, Session(tools.engine) as session:
             try:
-                text = tools.keyring.decrypt(urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)), OUTCOME)
-                outcome = Outcome.model_validate_json(text)
-            except (UndecryptableError, ConfigurationError, ValueError):
+                outcome = from_address(tools.keyring, request.query_params.get("of", ""), OUTCOME)
+            except UndecryptableError:
                 raise ConsentRefused(Refusal.STATE_UNKNOWN) from None
             # Whoever finds the address in a history learns no names; a tab that is loaded again still says 'done'.
-            is_fresh = read_clock(session).timestamp() <= outcome.until
-            accounts = [account.name for account in accounts_of(session, outcome.credential_id)] if is_fresh else None
-        return HTMLResponse(render("done", request, accounts=accounts, **dict(outcome)))
+            is_fresh = read_clock(session).timestamp() <= outcome["until"]
+            found = accounts_of(session, outcome["credential_id"]) if is_fresh else None
+        accounts = None if found is None else [account.name for account in found]
+        platform, team, left_out = PlatformName(outcome["platform"]), outcome["team"], outcome["left_out"]
+        page = render("done", request, platform=platform, team=team, accounts=accounts, left_out=left_out)
+        return HTMLResponse(page)
 
     @property
     def _is_https(self) -> bool:
@@ -241,15 +227,14 @@ def _answered(answer: Answer, request: Request, body: bytes) -> Response:
     try:
         return answer(request, body)
     except ConsentRefused as refused:
-        logger.info("A consent led to no grant: %s", refused.why.value)
-        return HTMLResponse(render_refusal(request, refused), HTTPStatus.BAD_REQUEST)
+        logger.info("A consent led to no grant: %s", refused.why.name)
+        detail = refused.detail.removeprefix(f"{refused.platform}: ")
+        page = render("refused", request, platform=refused.platform, why=refused.why, detail=detail)
+        return HTMLResponse(page, HTTPStatus.BAD_REQUEST)
     except (SiveraError, SQLAlchemyError) as error:
         # Not the traceback: what a person of ours can do stands in the sentence.
-        logger.warning("A team's user could not connect a grant: %s", _in_words(error))
+        said = error if isinstance(error, SiveraError) else f"the database failed ({type(error).__name__})"
+        logger.warning("A team's user could not connect a grant: %s", said)
     except Exception:
         logger.exception("A defect of ours kept a team's user from connecting a grant")
     return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def _in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, SiveraError) else f"the database failed ({type(error).__name__})"

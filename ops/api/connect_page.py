@@ -1,5 +1,6 @@
 """What the pages for connecting say, in English and Korean."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from starlette.requests import Request
 
-from sivera.grants.refusals import ConsentRefused, Refusal
+from sivera.grants.refusals import Refusal
 from sivera.reports.texts import PLATFORM_NAMES
 from sivera.values import PlatformName
 
@@ -153,36 +154,17 @@ def render(kind: str, request: Request, *, platform: PlatformName | None = None,
     language = language_of(request.headers.get("accept-language", ""))
     named = {"platform": PLATFORM_NAMES[platform] if platform else "", **said}
 
-    def text(key: str) -> str:
-        return TEXTS[key][LANGUAGES.index(language)].format(**named)
+    def text(key: str | Refusal) -> str:
+        texts = REFUSALS[key] if isinstance(key, Refusal) else TEXTS[key]
+        return texts[LANGUAGES.index(language)].format(**named)
 
     return _template().render(kind=kind, t=text, language=language, manages=platform in MANAGES, **named)
 
 
-def render_refusal(request: Request, refused: ConsentRefused) -> str:
-    """Return the page that says why nothing was connected, and what the user can do."""
-    language = language_of(request.headers.get("accept-language", ""))
-    why = REFUSALS[refused.why][LANGUAGES.index(language)]
-    return render(
-        "refused",
-        request,
-        platform=refused.platform,
-        why=why,
-        detail=refused.detail.removeprefix(f"{refused.platform}: "),
-    )
-
-
 def language_of(accepted: str) -> str:
-    """Return the one of our languages that a browser prefers (RFC 9110, 12.5.4); English if it names neither."""
-    weighted = []
-    for part in accepted.split(","):
-        tag, _, weight = part.partition(";q=")
-        try:
-            weighted.append((float(weight or 1), tag.strip().lower().partition("-")[0]))
-        except ValueError:
-            continue
-    known = [each for each in weighted if each[1] in LANGUAGES and each[0] > 0]
-    return max(known, key=lambda each: each[0])[1] if known else LANGUAGES[0]
+    """Return the first of our languages in a browser's list, which begins with the preferred one; else English."""
+    named = (re.split("[-;]", part.strip().lower())[0] for part in accepted.split(","))
+    return next((language for language in named if language in LANGUAGES), LANGUAGES[0])
 
 
 @cache

@@ -44,11 +44,7 @@ class Runs:
         self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self, job: Job, given: Mapping[str, Any]) -> FlowRun:
-        """Start a job with options, as JSON types, that replace those of its deployment; return its run.
-
-        Raises:
-            RefusedError: It is running already, or the options do not fit together.
-        """
+        """Start a job with options, as JSON types, that replace those of its deployment; return its run."""
         try:
             deployment = await self._client.read_deployment_by_name(job.deployment)
         except ObjectNotFound:

@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import socket
 import time
+from contextlib import nullcontext
 from typing import Annotated
 
 import uvicorn
@@ -52,11 +53,8 @@ def api(
             if time.monotonic() > until:
                 raise
     jobs = read_jobs()
-    if port is None:
-        with free_port(API_PORT, say) as free:
-            listener = _listen(host, free)
-    else:
-        listener = _listen(host, port)
+    with free_port(API_PORT, say) if port is None else nullcontext(port) as chosen:
+        listener = _listen(host, chosen)
     logging.getLogger("sivera.api").setLevel(logging.INFO)
     with listener, temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
         address, bound = listener.getsockname()[:2]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 from sqlalchemy.orm import Session
 
-from ops.commands.session import Flag, Id, open_resources, open_session
+from ops.commands.session import AccountId, Flag, open_resources, open_session
 from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries
 from sivera.clock import read_clock
@@ -67,7 +67,7 @@ def list_accounts() -> None:
 
 
 @accounts.command(name="sync")
-def sync_account(id: Id, /, *, full: Flag = False) -> None:  # noqa: A002 - its name
+def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002 - its name
     """Sync one ad account now, in this terminal, beside whatever else runs; the run is seen in the UI too.
 
     Args:
@@ -107,12 +107,8 @@ def sync_account(id: Id, /, *, full: Flag = False) -> None:  # noqa: A002 - its 
 
 
 @accounts.command(name="approve-removals")
-def approve_removals(id: Id, /) -> None:  # noqa: A002 - its name
-    """Let the next full sync of an account remove the campaigns that its last one found missing.
-
-    Args:
-        id: Our id of the account, as `sivera accounts list` shows it.
-    """
+def approve_removals(id: AccountId, /) -> None:  # noqa: A002 - its name
+    """Let the next full sync of an account remove the campaigns that its last one found missing."""
     with open_session() as session, session.begin():
         _find(session, id)
         held = approve_held(session, id)

@@ -31,9 +31,10 @@ def set_budget(
     """
     with open_session() as session, session.begin():
         written = set_team_budget(session, team, amount, currency, platform, account)
-    what = f"account {account}" if account else platform.value if platform else "all its accounts"
-    money = format_money(written.amount, written.currency)
-    say(f"Budget {written.id}: {team} means to spend {money} a month on {what}.")
+        money = format_money(written.amount, written.currency)
+        what = f"account {account}" if account else platform.value if platform else "all its accounts"
+        said = f"Budget {written.id}: {team} means to spend {money} a month on {what}."
+    say(said)
 
 
 @budgets.command(name="list")
@@ -43,7 +44,7 @@ def list_budgets() -> None:
         found = queries.list_team_budgets(session)
         counted = {budget.id: 0 for budget, *_ in found}
         currencies = {budget.id: budget.currency for budget, *_ in found}
-        for budget_id, account in queries.accounts_of_team_budgets(session, list(counted)):
+        for budget_id, account, _ in queries.accounts_of_team_budgets(session, list(counted)):
             counted[budget_id] += account.currency == currencies[budget_id]
     print_table(
         ("id", "team", "for", "amount a month", "accounts"),

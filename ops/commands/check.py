@@ -21,9 +21,6 @@ from sivera.values import AdAccount, PlatformName
 def check(platform: PlatformName, /, *, grant: Id | None = None, json: Flag = False, save: Path | None = None) -> int:
     """Send each read-only request of the jobs once, and print which of them the platform takes.
 
-    Nothing is stored, and no token is shown. The exit code is 0 if the platform takes all of them, 1 if it refuses one
-    or answers in an unexpected way, and 2 if it could not be tried.
-
     Args:
         platform: The platform to check.
         grant: Our id of the grant to use; left out, it is the newest one that works.

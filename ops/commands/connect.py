@@ -1,31 +1,25 @@
 """`sivera credentials connect`: a grant by a consent in the browser, in the place of a token that is pasted."""
 
 import webbrowser
-from contextlib import closing
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from ops.commands.credentials import say_carried
-from ops.commands.session import Flag, Name, open_resources, read_secret
+from ops.commands.session import Flag, GrantName, GrantPlatform, TeamName, open_resources, read_secret
 from ops.commands.tables import print_table, say
 from ops.loopback import PORT, Loopback
 from sivera.accounts import queries as account_queries
 from sivera.clock import read_clock
 from sivera.grants import consent, links
+from sivera.grants.connecting import Connection
 from sivera.settings import read_settings
-from sivera.values import PlatformName
-
-if TYPE_CHECKING:
-    from sivera.grants.consent import Connected
 
 
 def connect(
     *,
-    platform: PlatformName,
-    team: Name,
-    name: Name = "main",
+    platform: GrantPlatform,
+    team: TeamName,
+    name: GrantName = "main",
     region: str = "",
     no_browser: Flag = False,
     redirect_uri: str = "",
@@ -51,7 +45,7 @@ def connect(
         def begin() -> str:
             return consent.begin(engine, keyring, client, team=team, name=name, region=region, redirect_uri=redirect)
 
-        def finish(answer_url: str) -> "Connected":
+        def finish(answer_url: str) -> Connection:
             return consent.finish(engine, keyring, grants.client, answer_url, notify=grants.notify)
 
         if no_browser or not consent.is_loopback(redirect):
@@ -60,26 +54,16 @@ def connect(
             say(f"The browser is then sent to {redirect}, where it may find nothing. Copy the address from it.")
             connected = finish(read_secret("the address that the browser was sent to").get_secret_value())
         else:
-            with closing(Loopback(redirect)) as loopback:
+            with Loopback(redirect) as loopback:
                 page = begin()
-                how = (
-                    "in the browser" if webbrowser.open(page) else "in a browser of this machine (or pass --no-browser)"
-                )
+                is_open = webbrowser.open(page)
+                how = "in the browser" if is_open else "in a browser of this machine (or pass --no-browser)"
                 say(f"Allow the access {how}: {page}")
                 say(f"The answer comes to {redirect}, which our application at the platform has to know.")
                 connected = loopback.take(finish, _words, consent.STATE_LIFE.total_seconds())
-        _show(engine, connected)
-
-
-def _words(connected: "Connected") -> str:
-    grant = f"{connected.platform.value} grant {connected.connection.credential_id} ({connected.name})"
-    return f"Connected {grant} of team {connected.team}."
-
-
-def _show(engine: Engine, connected: "Connected") -> None:
+        with Session(engine) as session:
+            accounts = account_queries.accounts_of(session, connected.credential_id)
     say(_words(connected))
-    with Session(engine) as session:
-        accounts = account_queries.accounts_of(session, connected.connection.credential_id)
     if accounts:
         print_table(
             ("account", "name", "platform's id", "currency", "time zone", "status"),
@@ -89,18 +73,17 @@ def _show(engine: Engine, connected: "Connected") -> None:
             ],
             "",
         )
-    say_carried(connected.connection)
+    say_carried(connected)
 
 
-def link(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
+def _words(done: Connection) -> str:
+    return f"Connected {done.platform.value} grant {done.credential_id} ({done.name}) of team {done.team}."
+
+
+def link(*, platform: GrantPlatform, team: TeamName, name: GrantName = "main") -> None:
     """Print a link with which a team's user connects a grant in a browser. It lives 24 hours, and leads to one grant.
 
     The pages are those of the HTTP API, at SIVERA_PUBLIC_URL.
-
-    Args:
-        platform: The platform of the grant.
-        team: The team that it belongs to; a new name makes a new team.
-        name: Tells a team's grants on one platform apart. The same name again replaces the tokens.
     """
     from tasks import grants  # noqa: PLC0415
 

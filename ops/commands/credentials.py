@@ -8,7 +8,17 @@ from cyclopts import App
 from sqlalchemy.orm import Session
 
 from ops.commands.letting_go import revocation, what_is_left
-from ops.commands.session import Flag, Id, Name, confirm, open_resources, open_session, read_secret
+from ops.commands.session import (
+    Flag,
+    GrantId,
+    GrantName,
+    GrantPlatform,
+    TeamName,
+    confirm,
+    open_resources,
+    open_session,
+    read_secret,
+)
 from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
@@ -45,15 +55,10 @@ credentials.command(
 
 
 @credentials.command(name="add")
-def add_credential(*, platform: PlatformName, team: Name, name: Name = "main") -> None:
+def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName = "main") -> None:
     """Connect a grant: its token is read from standard input, checked, stored encrypted, and its accounts found.
 
     Google and Amazon: a refresh token. Meta and TikTok: an access token.
-
-    Args:
-        platform: The platform of the grant.
-        team: The team that it belongs to; a new name makes a new team.
-        name: Tells a team's grants on one platform apart. The same name again replaces the token.
     """
     from tasks import grants  # noqa: PLC0415
 
@@ -118,12 +123,8 @@ def list_credentials() -> None:
 
 
 @credentials.command(name="show")
-def show_credential(id: Id, /) -> None:  # noqa: A002 - its name
-    """Show a grant: whether it works, when its token ends and is renewed, its last renewals, and its ad accounts.
-
-    Args:
-        id: Our id of the grant, as `sivera credentials list` shows it.
-    """
+def show_credential(id: GrantId, /) -> None:  # noqa: A002 - its name
+    """Show a grant: whether it works, when its token ends and is renewed, its last renewals, and its ad accounts."""
     with open_session() as session:
         grant, team = _find(session, id)
         attempts = last_attempts(session, id, RENEWALS_SHOWN)
@@ -146,12 +147,8 @@ def show_credential(id: Id, /) -> None:  # noqa: A002 - its name
 
 
 @credentials.command(name="discover")
-def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
-    """Find the ad accounts that a grant reaches now, also those that came since it was connected.
-
-    Args:
-        id: Our id of the grant, as `sivera credentials list` shows it.
-    """
+def discover_accounts(id: GrantId, /) -> None:  # noqa: A002 - its name
+    """Find the ad accounts that a grant reaches now, also those that came since it was connected."""
     from tasks import grants  # noqa: PLC0415
 
     with open_resources() as engine:
@@ -166,7 +163,7 @@ def discover_accounts(id: Id, /) -> None:  # noqa: A002 - its name
 
 
 @credentials.command(name="disconnect")
-def disconnect_credential(id: Id, /, *, yes: Flag = False, without_revoking: Flag = False) -> None:  # noqa: A002 - its name
+def disconnect_credential(id: GrantId, /, *, yes: Flag = False, without_revoking: Flag = False) -> None:  # noqa: A002 - its name
     """Let a grant go: it is revoked at its platform, and its tokens are forgotten. Its accounts and figures stay.
 
     Connecting the same team, platform and name again brings it back.
@@ -197,24 +194,24 @@ def disconnect_credential(id: Id, /, *, yes: Flag = False, without_revoking: Fla
 
 def facts(grant: PlatformCredential, team: str, now: datetime, *, is_in_doubt: bool) -> list[tuple[str, str]]:
     """Return what there is to say about a grant, each with its name."""
-    said = [
-        ("grant", f"{grant.id} ({grant.name})"),
-        ("team", team),
-        ("platform", grant.platform),
-        ("status", f"{grant.status.replace('_', ' ')} since {to_minute(grant.status_since)} UTC"),
-    ]
-    if grant.status_reason:
-        said.append(("reason", grant.status_reason))
-    if grant.status != account_queries.ACTIVE:
-        said.append(("remedy", _connect_again(grant, team)))
-    said.append(("token ends", f"{to_minute(grant.expires_at)} UTC" if grant.expires_at else "never"))
-    said.append(("renewed", f"{to_minute(grant.last_renewed_at)} UTC" if grant.last_renewed_at else "never"))
-    if grant.data_access_ends_at:
-        said.append(("data until", f"{to_minute(grant.data_access_ends_at)} UTC, unless it is connected again"))
-    said.append(("next due", _next_due(grant, now, is_in_doubt=is_in_doubt)))
-    if grant.strikes:
-        said.append(("strikes", f"{grant.strikes} of {rules.STRIKES}, the last on {grant.last_strike_on}"))
-    return said
+    said = {
+        "grant": f"{grant.id} ({grant.name})",
+        "team": team,
+        "platform": grant.platform,
+        "status": f"{grant.status.replace('_', ' ')} since {to_minute(grant.status_since)} UTC",
+        "reason": grant.status_reason,
+        "remedy": _connect_again(grant, team) if grant.status != account_queries.ACTIVE else None,
+        "token ends": _utc(grant.expires_at) or "never",
+        "renewed": _utc(grant.last_renewed_at) or "never",
+        "data until": (until := _utc(grant.data_access_ends_at)) and f"{until}, unless it is connected again",
+        "next due": _next_due(grant, now, is_in_doubt=is_in_doubt),
+        "strikes": grant.strikes and f"{grant.strikes} of {rules.STRIKES}, the last on {grant.last_strike_on}",
+    }
+    return [(name, str(value)) for name, value in said.items() if value]
+
+
+def _utc(when: datetime | None) -> str | None:
+    return f"{to_minute(when)} UTC" if when else None
 
 
 def _find(session: Session, credential_id: int) -> tuple[PlatformCredential, str]:

@@ -104,7 +104,10 @@ def send_test() -> None:
     message = {"type": "sivera.test", "message": "A test of Sivera Jobs.", "ended_at": utc_now().isoformat()}
     outcome = webhook.deliver(str(uuid4()), message)
     if not outcome.is_delivered:
-        raise SiveraError(f"the webhook at {webhook.host} did not take the test message: {outcome.sentence}")
+        raise SiveraError(
+            f"the webhook at {webhook.host} did not take the test message: {outcome.sentence}: see that its "
+            "receiver runs, or set its URL again with `sivera monitor set-webhook`"
+        )
     say(f"The webhook at {webhook.host} took the test message: {outcome.sentence}.")
 
 

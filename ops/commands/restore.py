@@ -52,7 +52,7 @@ def list_backups(*, storage: Storage = None) -> None:
     """
     with _catalog(storage) as catalog:
         backups, unreadable = catalog.list()
-        gone = [each.path for each in backups if catalog.size_of_dump(each) is None]
+        gone = [each.path for each in backups if not catalog.has_dump(each)]
     print_table(
         ("name", "made (UTC)", "MiB", "rows", "revision", "keys", "last check", "outcome"),
         [

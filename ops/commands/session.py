@@ -17,6 +17,7 @@ from ops.stack.folder import DATABASE_URL_FILE
 from ops.stack.prefect_server import use_running_stack
 from sivera.database import check, engine_on, parse_url
 from sivera.errors import ConfigurationError
+from sivera.values import PlatformName
 
 
 def _check_name(_type: object, name: str) -> None:
@@ -26,6 +27,14 @@ def _check_name(_type: object, name: str) -> None:
 
 Name = Annotated[str, Parameter(validator=_check_name)]
 Id = Annotated[int, Parameter(validator=Number(gte=1, lt=2**63))]
+AccountId = Annotated[Id, Parameter(help="Our id of the account, as `sivera accounts list` shows it.")]
+GrantId = Annotated[Id, Parameter(help="Our id of the grant, as `sivera credentials list` shows it.")]
+GrantPlatform = Annotated[PlatformName, Parameter(help="The platform of the grant.")]
+TeamName = Annotated[Name, Parameter(help="The team that it belongs to; a new name makes a new team.")]
+GrantName = Annotated[
+    Name,
+    Parameter(help="Tells a team's grants on one platform apart. The same name again replaces the tokens."),
+]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
@@ -75,9 +84,6 @@ def read_secret(what: str) -> SecretStr:
     """Read a secret from standard input; at a terminal, ask for it and do not show it.
 
     It is never read from the command line, which every user of the machine can see.
-
-    Raises:
-        ConfigurationError: There is none, or more than one.
     """
     try:
         words = _read(f"Paste {what}: ").split()

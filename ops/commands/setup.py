@@ -10,13 +10,14 @@ from typing import Annotated
 from cyclopts import Parameter
 from prefect.blocks.core import Block
 
+from blocks.cron_secret import load_cron_secret
 from blocks.database import load_database_url
 from blocks.names import CRON_SECRET, DATABASE
 from blocks.secrets import read_environment, read_text
 from blocks.setup import Change, save_secrets
 from ops import deploy as deploying
 from ops.commands.tables import say
-from ops.stack.folder import CRON_SECRET_FILE, DATABASE_URL_FILE, write_private
+from ops.stack.folder import CRON_SECRET_FILE, keep_database_url, write_private
 from ops.stack.prefect_server import use_running_stack
 from ops.timetable import full_names, read_timetable
 from sivera.backups import dumping
@@ -46,14 +47,11 @@ def deploy() -> None:
     folder = use_running_stack()
     save_environment(folder)
     summary = deploying.deploy()
-    if folder and not any(name.endswith(f"/{DATABASE}") for name in summary.setup.missing):
-        _keep_database_url(folder)  # somebody may have changed the block in the UI
-    for what in ("created", "updated", "unchanged", "removed", "pruned", "kept_paused"):
-        names = [*getattr(summary.setup, what, ()), *getattr(summary, what, ())]
+    if folder and not any(name.endswith(f"/{DATABASE}") for name in summary.missing):
+        keep_database_url(folder, load_database_url())  # somebody may have changed the block in the UI
+    for what, names in summary:
         if names:
             say(f"{what.replace('_', ' ')}: {', '.join(names)}")
-    for block in summary.setup.missing:
-        say(f"missing: {block}")
     say(f"backups: {_find_programs()}")
 
 
@@ -83,13 +81,9 @@ def _save(blocks: Mapping[str, Block], folder: Path | None) -> None:
         if names := [name for name, change in changes.items() if change is kind]:
             say(f"{kind.value}: {', '.join(names)}")
     if folder and DATABASE in blocks:
-        _keep_database_url(folder)
-    if folder and changes.get(f"cron-secret/{CRON_SECRET}", Change.UNCHANGED) is not Change.UNCHANGED:
-        write_private(folder / CRON_SECRET_FILE, blocks[CRON_SECRET].current.get_secret_value())  # type: ignore[attr-defined]
-
-
-def _keep_database_url(folder: Path) -> None:
-    write_private(folder / DATABASE_URL_FILE, load_database_url().render_as_string(hide_password=False))
+        keep_database_url(folder, load_database_url())
+    if folder and CRON_SECRET in blocks:
+        write_private(folder / CRON_SECRET_FILE, load_cron_secret().current.get_secret_value())
 
 
 def _text_of(source: str) -> str:

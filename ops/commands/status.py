@@ -1,8 +1,4 @@
-"""`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON.
-
-It asks the Prefect server and the database, and does not need collect-metrics to run. Prefect is imported to ask its
-server.
-"""
+"""`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The checks of the database and its contents, of the blocks that lead there, of the backups and of the disk."""
+"""The checks of the database and its contents, of the backups and of the disk."""
 
 import os
 import shutil
@@ -9,11 +9,9 @@ from pathlib import Path
 
 from blocks.database import load_database_url
 from blocks.names import BACKUP_JOB, BACKUPS
-from blocks.platform_app import load_platform_app
 from blocks.storage import load_storage
-from blocks.token_key import load_keyring
 from ops.commands.tables import to_minute
-from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
+from ops.doctor.findings import Finding, Installation, Skipped, fault, few, ok, warning
 from sivera.accounts.queries import count_ahead
 from sivera.alerts.conditions import REMEDIES, Kind
 from sivera.alerts.queries import stale_accounts
@@ -31,12 +29,9 @@ from sivera.database import (
     read_data_directory,
     read_size,
 )
-from sivera.errors import ConfigurationError
-from sivera.grants.keys import require_keys
-from sivera.grants.queries import ending_grants, inactive_grants, platforms_in_use
+from sivera.grants.queries import ending_grants, inactive_grants
 from sivera.migrating import read_revisions
 from sivera.units import duration
-from sivera.values import PlatformName
 
 STATEMENT_SECONDS = 5
 
@@ -55,7 +50,10 @@ LEAST_FREE_SHARE = 0.1
 
 
 def check_database(installation: Installation) -> Finding:
-    """Connect to the database that the block names or, if the Prefect server is away, the environment."""
+    """Connect to the database that the block names or, if the Prefect server is away, the environment.
+
+    It has to be at the newest revision, and to take writes.
+    """
     given = os.environ.get("SIVERA_DATABASE_URL")
     if installation.opened_client:
         url = load_database_url()
@@ -67,20 +65,15 @@ def check_database(installation: Installation) -> Finding:
     installation.resources.callback(engine.dispose)
     check(engine)
     installation.opened_engine = engine
-    check_writes(engine)
-    return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
-
-
-def check_migrations(installation: Installation) -> Finding:
-    """Compare the database's revision with the newest."""
-    revisions = read_revisions(installation.engine)
+    revisions = read_revisions(engine)
     at = f"the database is at revision {revisions.current or 'none'}"
     if not revisions.is_known:
         return fault(f"{at}, which this version does not know", "install the newer version that migrated it")
     if revisions.current != revisions.newest:
         return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
     installation.is_migrated = True
-    return ok(at)
+    check_writes(engine)
+    return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
 
 
 def check_pg_dump(installation: Installation) -> Finding:
@@ -106,29 +99,6 @@ def compare_clocks(theirs: datetime, before: datetime, after: datetime) -> Findi
         f"the database's clock differs from the one here by {skew.total_seconds():.0f} seconds",
         "let NTP set the clocks of all machines",
     )
-
-
-def check_token_key(installation: Installation) -> Finding:
-    """Load the keys to the stored tokens, and check that they are the right ones."""
-    _ = installation.client
-    keyring = load_keyring()
-    with installation.session() as session:
-        require_keys(session, keyring)
-    return ok("the block token-key/token-key has the keys that tokens are encrypted with")
-
-
-def check_platform_apps(installation: Installation) -> Finding:
-    """Load the keys of our application for each platform that has grants or accounts."""
-    _ = installation.client
-    with installation.session() as session:
-        in_use = platforms_in_use(session)
-    errors = []
-    for platform in PlatformName:
-        try:
-            load_platform_app(platform)
-        except ConfigurationError as error:
-            errors += [error] if platform in in_use else []
-    return explain(errors) if errors else ok(f"in use: {', '.join(sorted(in_use)) or 'no platform'}")
 
 
 def check_grants(installation: Installation) -> Finding:

@@ -26,20 +26,16 @@ CHECKS: Mapping[str, Look] = {
     "automations": prefect_checks.check_automations,
     "deployments": prefect_checks.check_deployments,
     "runs": prefect_checks.check_runs,
-    "blocks": prefect_checks.check_blocks,
     "database": data_checks.check_database,
-    "migrations": data_checks.check_migrations,
+    "blocks": prefect_checks.check_blocks,
     "pg_dump": data_checks.check_pg_dump,
     "clock": data_checks.check_clock,
-    "channels": prefect_checks.check_channels,
-    "token-key": data_checks.check_token_key,
-    "platform-apps": data_checks.check_platform_apps,
     "grants": data_checks.check_grants,
     "accounts": data_checks.check_accounts,
     "backups": data_checks.check_backups,
     "disk": data_checks.check_disk,
 }
-"""`server`, `database` and `migrations` open what the checks after them use."""
+"""`server` and `database` open what the checks after them use."""
 
 WIDTH = max(map(len, CHECKS))
 
@@ -65,7 +61,7 @@ def show(installation: Installation, *, as_json: bool) -> int:
             say(line(name, found))
     code = exit_code(found.verdict for found in made.values())
     if as_json:
-        checks = [{"name": name, **found.model_dump()} for name, found in made.items()]
+        checks = [{"name": name, **found._asdict()} for name, found in made.items()]
         say_json(json_format.dumps({"exit_code": code, "checks": checks}, ensure_ascii=False))
     return code
 
@@ -83,7 +79,7 @@ def make(look: Look, installation: Installation) -> Finding:
         with explain_failures():
             return look(installation)
     except Skipped as reason:
-        return Finding(verdict=Verdict.SKIPPED, text=str(reason))
+        return Finding(Verdict.SKIPPED, str(reason))
     except ConfigurationError as error:
         return explain([error])
     except SQLAlchemyError as error:

@@ -5,9 +5,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
@@ -18,7 +18,6 @@ from ops.deploy import read_deployments
 from ops.stack.folder import FOLDER
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
-from sivera.values import Value
 
 SHOWN = 10
 """Of a longer list, the text says only how many more there are."""
@@ -35,7 +34,7 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
-class Finding(Value):
+class Finding(NamedTuple):
     """What a check found: a sentence, and the remedy if something is wrong."""
 
     verdict: Verdict
@@ -47,19 +46,11 @@ class Skipped(SiveraError):
     """A check needs something that is not there; the message names it."""
 
 
-def ok(text: str) -> Finding:
-    """All is well."""
-    return Finding(verdict=Verdict.OK, text=text)
-
-
-def warning(text: str, remedy: str) -> Finding:
-    """Somebody should have a look; the jobs run."""
-    return Finding(verdict=Verdict.WARNING, text=text, remedy=remedy)
-
-
-def fault(text: str, remedy: str) -> Finding:
-    """A job does not run, or not as it should."""
-    return Finding(verdict=Verdict.FAULT, text=text, remedy=remedy)
+ok = partial(Finding, Verdict.OK)
+warning = partial(Finding, Verdict.WARNING)
+"""Somebody should have a look; the jobs run."""
+fault = partial(Finding, Verdict.FAULT)
+"""A job does not run, or not as it should."""
 
 
 def explain(errors: Iterable[ConfigurationError]) -> Finding:

@@ -24,18 +24,23 @@ from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import load_cron_secret
 from blocks.deployments import PAGE
 from blocks.monitoring import DeadMansPing, ResultWebhook
-from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, WORK_POOL
+from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, TOKEN_KEY, WORK_POOL
+from blocks.platform_app import load_platform_app
 from blocks.server import BlockMissingError, connect, load
 from blocks.storage import STORAGES, load_storage
+from blocks.token_key import load_keyring
 from ops.deploy import differences, switched_off
 from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
 from ops.timetable import full_names, read_timetable
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import messages_of
 from sivera.errors import ConfigurationError
+from sivera.grants.keys import require_keys
+from sivera.grants.queries import platforms_in_use
 from sivera.links import without_credentials
 from sivera.metrics.rules import COMPLETED
 from sivera.units import duration
+from sivera.values import PlatformName
 from tasks.job_runs import SCHEDULED, job_statuses, our_runs
 
 LATE = timedelta(seconds=60)
@@ -113,54 +118,53 @@ def check_automations(installation: Installation) -> Finding:
 
 
 def check_blocks(installation: Installation) -> Finding:
-    """Load the blocks that lead neither to the database nor to a platform."""
-    _ = installation.client
-    remedy = "set it again with `sivera monitor`"
-    optional: Loads = {
-        RESULT_WEBHOOK: partial(load, ResultWebhook, RESULT_WEBHOOK, remedy),
-        DEAD_MANS_PING: partial(load, DeadMansPing, DEAD_MANS_PING, remedy),
-    }
-    required: Loads = {CRON_SECRET: load_cron_secret} | {name: partial(_open_storage, name) for name in STORAGES}
-    loaded, errors = _load(required | optional, optional)
-    return explain(errors) if errors else ok(f"{', '.join(loaded)} load")
+    """Load every block, and look for keys that do not fit the database and messages that a channel has not taken.
 
-
-def check_channels(installation: Installation) -> Finding:
-    """Load the blocks of the channels that alerts are sent by, and look for messages that a channel has not taken."""
+    Monitors, channels and the keys of platforms that nobody uses may be missing.
+    """
     _ = installation.client
-    channels: Loads = {
-        channel.value: partial(
-            load, kind, document_name(channel), f"set it again with `sivera alerts set {channel.value}`"
-        )
-        for channel, kind in CHANNEL_TYPES.items()
-    }
-    loaded, errors = _load(channels, channels)
-    if errors:
-        return explain(errors)
+    in_use: Collection[str] = ()
     waiting = {}
     with suppress(Skipped), installation.session() as session:
-        waiting = {name: len(messages_of(session, Channel(name))) for name in loaded}
-    if late := [f"{name} has not taken {count} messages yet" for name, count in waiting.items() if count]:
+        in_use = platforms_in_use(session)
+        waiting = {channel.value: len(messages_of(session, channel)) for channel in Channel}
+    optional: Loads = {
+        RESULT_WEBHOOK: partial(load, ResultWebhook, RESULT_WEBHOOK, "set it again with `sivera monitor`"),
+        DEAD_MANS_PING: partial(load, DeadMansPing, DEAD_MANS_PING, "set it again with `sivera monitor`"),
+        **{platform.value: partial(load_platform_app, platform) for platform in PlatformName},
+    }
+    for channel, kind in CHANNEL_TYPES.items():
+        remedy = f"set it again with `sivera alerts set {channel.value}`"
+        optional[channel.value] = partial(load, kind, document_name(channel), remedy)
+    required: Loads = {CRON_SECRET: load_cron_secret, TOKEN_KEY: partial(_check_keys, installation)}
+    required |= {name: partial(_open_storage, name) for name in STORAGES}
+    required |= {platform: optional.pop(platform) for platform in in_use}
+    loaded: list[str] = []
+    errors: list[ConfigurationError] = []
+    for name, load_it in (optional | required).items():
+        try:
+            load_it()
+            loaded.append(name)
+        except BlockMissingError as error:
+            errors += [error] if name in required else []
+        except ConfigurationError as error:
+            errors.append(error)
+    if errors:
+        return explain(errors)
+    if late := [f"{name} has not taken {waiting[name]} messages yet" for name in loaded if waiting.get(name)]:
         return warning("; ".join(late), "see that the webhook is still there, and set it with `sivera alerts set`")
-    return ok(f"alerts are sent by {', '.join(loaded)}" if loaded else "none is set: `sivera alerts set` adds one")
+    mute = "" if set(Channel) & set(loaded) else "; no channel for alerts is set"
+    return ok(f"{', '.join(loaded)} load{mute}")
+
+
+def _check_keys(installation: Installation) -> None:
+    keyring = load_keyring()
+    with suppress(Skipped), installation.session() as session:
+        require_keys(session, keyring)
 
 
 def _open_storage(name: str) -> None:
     load_storage(name).get_filesystem()
-
-
-def _load(blocks: Loads, optional: Collection[str]) -> tuple[list[str], list[ConfigurationError]]:
-    """Load blocks; return the names of those that are there, and what is wrong. Optional ones may be missing."""
-    loaded, errors = [], []
-    for name, load_it in blocks.items():
-        try:
-            load_it()
-        except ConfigurationError as error:
-            if not (isinstance(error, BlockMissingError) and name in optional):
-                errors.append(error)
-        else:
-            loaded.append(name)
-    return loaded, errors
 
 
 def check_deployments(installation: Installation) -> Finding:

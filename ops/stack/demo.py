@@ -6,7 +6,7 @@ May not import prefect at its top; see `ops.stack.prefect_server`.
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -22,13 +22,14 @@ from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag
 from ops.commands.tables import printable, say_json
-from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE
+from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE, keep_database_url
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.world import CLIENT_ID, CLIENT_SECRET
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
 from sivera.database import engine_on
+from sivera.errors import ConfigurationError
 from sivera.grants.connecting import connect
 from sivera.grants.links import make_link
 from sivera.platforms import open_client
@@ -110,11 +111,7 @@ def demo(
 
 
 def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
-    """Fill a stack in which nothing is started with this many accounts a platform, and run sync-campaigns on it once.
-
-    Raises:
-        SiveraError: A part does not start, or ends, or refuses.
-    """
+    """Start everything, with this many accounts a platform, and run sync-campaigns on it once."""
     begun = time.monotonic()
     server = stack.start_server()
     with steps.step("PostgreSQL, migrated (the Prefect server starts meanwhile)"):
@@ -136,16 +133,16 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
         )
         for platform in PlatformName
     }
-    stack.keep_database_url(url)
+    keep_database_url(stack.folder.path, url)
     with steps.step("Work pool, limits, blocks and automations"):
-        setup(url, apps, stack.storage_dir)
+        done = setup(url, apps, stack.storage_dir)
         stack.start_worker(server)
     expected = accounts * len(PlatformName)
     http_api = stack.start_http_api()
     name = f"Deployments; {len(TEAMS)} teams connect {expected} ad accounts (worker and HTTP API start meanwhile)"
     with steps.step(name), ThreadPoolExecutor(1) as beside:
         connecting = beside.submit(_connect_teams, url, sandbox, load_keyring(), apps, accounts)
-        deploy(url, apps)
+        deploy(done=done)
         connecting.result()
         stack.check()
     run, summary = _sync(stack, url, expected, steps)
@@ -163,8 +160,9 @@ def run_demo(stack: Stack, accounts: int, steps: Steps) -> DemoResult:
     steps.say("Try next, from another terminal in this folder:")
     steps.say(f"  connect one more team in your browser: {CONNECT}")
     if http_api:
-        steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
-        steps.say(f"  or make a link with which its user does that: {LINK}")
+        with suppress(ConfigurationError):  # SIVERA_PUBLIC_URL does not fit, as was said
+            steps.say(f"  or open the page that its user would see: {_team_link(stack, url, load_keyring())}")
+            steps.say(f"  or make a link with which its user does that: {LINK}")
     steps.say("  then see its figures: uv run sivera accounts list; uv run sivera accounts sync ID")
     return result
 

@@ -3,14 +3,16 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+from sqlalchemy import URL
 
-from ops.stack.processes import StackError
+from ops.stack.processes import Child, StackError, child_process
 
 FOLDER = Path(".sivera")
 DEMO_FOLDER = FOLDER / "demo"
@@ -36,9 +38,9 @@ class Folder:
     path: Path
     lock: int
 
-    def log(self, name: str) -> Path:
-        """Return the path of a log file."""
-        return self.path / "logs" / f"{name}.log"
+    def run(self, name: str, log: str, command: Sequence[str | Path], **more: Any) -> AbstractContextManager[Child]:
+        """Run a command, with its output in this log, that holds the lock until its end; see `child_process`."""
+        return child_process(name, command, self.path / "logs" / f"{log}.log", held=[self.lock], **more)
 
     def secret(self, name: str, make: Callable[[], str]) -> tuple[str, bool]:
         """Return a secret that only the owner can read, and whether it was made just now."""
@@ -79,6 +81,11 @@ def is_running(path: Path = FOLDER) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def keep_database_url(folder: Path, url: URL) -> None:
+    """Keep the URL of the database in a stack's folder, for commands that need nothing of Prefect."""
+    write_private(folder / DATABASE_URL_FILE, url.render_as_string(hide_password=False))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -14,7 +14,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -23,7 +22,7 @@ from sqlalchemy import URL
 
 from ops.stack.child import identity
 from ops.stack.folder import Folder
-from ops.stack.processes import Child, StackError, child_process
+from ops.stack.processes import Child, StackError
 
 with warnings.catch_warnings():
     # The package looks for a runtime folder when it is imported, and warns where there is none.
@@ -39,17 +38,9 @@ SYSTEM_USER = "pgserver"
 START_SECONDS = 30
 
 
-@dataclass(frozen=True)
-class Postgres:
-    """A running server, and the URL of a database in it."""
-
-    url: URL
-    child: Child
-
-
 @contextmanager
-def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[Postgres]:
-    """Run PostgreSQL with a database, both made on first use; StackError, with its log's end, if it fails."""
+def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[tuple[URL, Child]]:
+    """Run PostgreSQL with a database, both made on first use; yield the URL of the database, and the server."""
     binaries = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     user = _system_user(folder.path, binaries)
     data = folder.path / "postgres"
@@ -57,18 +48,16 @@ def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[Post
         _make_cluster(binaries, data, user)
     with (
         _socket_folder(data, user) as socket_folder,
-        child_process(
+        folder.run(
             "PostgreSQL",
+            "postgres",
             [binaries / "postgres", "-D", data, "-h", "", "-k", socket_folder],
-            folder.log("postgres"),
             user=user,
             stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown: it does not wait for its clients
-            held=[folder.lock],
         ) as server,
     ):
         server.wait_until(lambda: _has_database(socket_folder, database), START_SECONDS)
-        url = URL.create("postgresql+psycopg", SUPERUSER, database=database, query={"host": str(socket_folder)})
-        yield Postgres(url, server)
+        yield URL.create("postgresql+psycopg", SUPERUSER, database=database, query={"host": str(socket_folder)}), server
 
 
 def _make_cluster(binaries: Path, data: Path, user: str | None) -> None:

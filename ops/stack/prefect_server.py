@@ -9,14 +9,14 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from ops.stack.folder import DEMO_FOLDER, FOLDER, PUBLIC_URL_FILE, Folder, is_running, write_private
-from ops.stack.processes import Child, answers, child_process
+from ops.stack.processes import Child, answers
 from sivera.errors import ConfigurationError
 from sivera.proxies import reason_of
 from sivera.settings import PUBLIC_URL, UNSAVED_VARIABLES
@@ -126,20 +126,18 @@ def prefect_server(folder: Folder, port: int, say: Callable[[str], None]) -> Ite
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
     }
-    with child_process(
+    with folder.run(
         "the Prefect server",
+        "prefect-server",
         [sys.executable, "-P", "-m", "prefect", "server", "start"],
-        folder.log("prefect-server"),
         environment=TUNING | _inherited() | client | settings,
-        held=[folder.lock],
         # Prefect reads .env, prefect.toml and pyproject.toml in its folder: the user's are not meant for this server.
         directory=folder.path,
     ) as child:
         yield PrefectServer(url, client, child)
 
 
-@contextmanager
-def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) -> Iterator[Child]:
+def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) -> AbstractContextManager[Child]:
     """Run a process worker of a work pool; `client` are our server's settings, None where the environment names one."""
     environment = {**os.environ, **CLIENT} if client is None else {**WORKER, **_inherited(), **client}
     environment |= spool_of(folder.path)
@@ -150,15 +148,8 @@ def prefect_worker(folder: Folder, pool: str, client: Mapping[str, str] | None) 
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(mode=0o700)
     environment["TMPDIR"] = str(temporary)
-    with child_process(
-        "the Prefect worker",
-        [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", pool, "--install-policy", "never"],
-        folder.log("prefect-worker"),
-        environment=environment,
-        held=[folder.lock],
-        directory=folder.path,
-    ) as child:
-        yield child
+    command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", pool, "--install-policy", "never"]
+    return folder.run("the Prefect worker", "prefect-worker", command, environment=environment, directory=folder.path)
 
 
 def spool_of(folder: Path) -> dict[str, str]:

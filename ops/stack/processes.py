@@ -116,9 +116,6 @@ def free_port(preferred: int, say: Callable[[str], None]) -> Iterator[int]:
 
     Until the context ends no other caller of this, in any process, gets that port: a Prefect server takes seconds
     until it listens, and two stacks that start at once would both choose it.
-
-    Raises:
-        StackError: A hundred ports are taken.
     """
     for port in range(preferred, preferred + 100):
         # UDP has ports of its own, and the system frees them when their process ends, however it does.

@@ -30,9 +30,6 @@ def run_deployment(name: str, parameters: Mapping[str, Any], watch: Watch) -> Fl
 
     If a scheduled run is under way, wait for it and try again. `watch` is called now and then with the run and the
     number of its tasks that have ended; an exception of it ends the wait.
-
-    Raises:
-        ConfigurationError: There is no such deployment, or the Prefect server does not answer.
     """
     with connect() as client:
         try:

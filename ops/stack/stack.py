@@ -6,11 +6,11 @@ May not import prefect at its top; see `ops.stack.prefect_server`.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import URL
 
@@ -18,10 +18,10 @@ from blocks.names import WORK_POOL
 from ops.commands.tables import say
 from ops.stack.folder import (
     CRON_SECRET_FILE,
-    DATABASE_URL_FILE,
     FOLDER,
     PUBLIC_URL_FILE,
     Folder,
+    keep_database_url,
     own_folder,
     write_private,
 )
@@ -34,9 +34,10 @@ from ops.stack.prefect_server import (
     prefect_worker,
     use_server,
 )
-from ops.stack.processes import Child, answers, child_process, free_port
+from ops.stack.processes import Child, answers, free_port
 from sivera.database import check_writes, engine_on, parse_url
 from sivera.errors import ConfigurationError
+from sivera.grants.links import callback_of
 from sivera.settings import PUBLIC_URL
 
 SERVER_PORT = 4200
@@ -78,13 +79,9 @@ class Stack:
 
     def start_postgres(self, database: str = "sivera") -> URL:
         """Start PostgreSQL and return the URL of a database in it, made if need be."""
-        postgres = self._enter(embedded_postgres(self.folder, database))
-        self.children.append(postgres.child)
-        return postgres.url
-
-    def keep_database_url(self, url: URL) -> None:
-        """Keep the URL of the database in the folder, for commands that need nothing of Prefect."""
-        write_private(self.folder.path / DATABASE_URL_FILE, url.render_as_string(hide_password=False))
+        url, child = self._enter(embedded_postgres(self.folder, database))
+        self.children.append(child)
+        return url
 
     def start_server(self) -> PrefectServer:
         """Start a Prefect server; it takes seconds until it answers, so do something else before `server.wait()`."""
@@ -125,10 +122,14 @@ class Stack:
         port = self._enter(free_port(API_PORT, self._say))
         url = f"http://127.0.0.1:{port}"
         public_url = os.environ.get(PUBLIC_URL, url)
+        try:
+            callback_of(public_url)
+        except ConfigurationError as error:
+            self._say(f"Teams cannot connect accounts by the HTTP API: {error}")
         write_private(self.folder.path / PUBLIC_URL_FILE, public_url)
         command = ["-m", "ops.cli", "api", "--port", str(port)]
         environment = {**os.environ, **CLIENT, PUBLIC_URL: public_url}
-        child = self._start("the HTTP API", "api", command, environment, self.folder.path)
+        child = self._start("the HTTP API", "api", command, environment=environment, directory=self.folder.path)
         return HttpApi(url, child, Path(os.path.relpath(secret_file)))
 
     def start_sandbox(self) -> str:
@@ -139,19 +140,8 @@ class Stack:
         child.wait_until(lambda: answers(f"{url}/control/calls", method="POST"), SANDBOX_START_SECONDS)
         return url
 
-    def _start(
-        self,
-        name: str,
-        log: str,
-        arguments: Sequence[str],
-        environment: Mapping[str, str] | None = None,
-        directory: Path | None = None,
-    ) -> Child:
-        command = [sys.executable, "-P", *arguments]
-        log_file, held = self.folder.log(log), [self.folder.lock]
-        child = self._enter(
-            child_process(name, command, log_file, environment=environment, held=held, directory=directory)
-        )
+    def _start(self, name: str, log: str, arguments: Sequence[str], **more: Any) -> Child:
+        child = self._enter(self.folder.run(name, log, [sys.executable, "-P", *arguments], **more))
         self.children.append(child)
         return child
 
@@ -189,13 +179,14 @@ def up() -> NoReturn:
             prepare_database(url)
         if server:
             stack.join_server(server)
+        from blocks.setup import setup  # noqa: PLC0415 - imports prefect
         from ops.commands.setup import save_environment  # noqa: PLC0415
-        from ops.deploy import deploy  # noqa: PLC0415 - imports prefect
+        from ops.deploy import deploy  # noqa: PLC0415
 
         save_environment(None)
-        stack.keep_database_url(url)
-        deployed = deploy(database_url=url, storage_dir=stack.storage_dir)
-        for block in deployed.setup.missing:
+        keep_database_url(stack.folder.path, url)
+        deployed = deploy(done=setup(url, storage_dir=stack.storage_dir))
+        for block in deployed.missing:
             say(f"the block {block} is missing: save it with `sivera apps set {block.partition('/')[2]}`")
         stack.start_worker(server)
         if http_api := stack.start_http_api():

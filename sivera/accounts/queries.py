@@ -19,6 +19,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -39,7 +40,6 @@ SLOW_LANE_LONGEST = timedelta(hours=24)
 DESCRIBED = tuple(values.AdAccount.model_fields)
 """The columns that a platform describes an account with."""
 
-
 NOISE, NOISE_SHARE = "0.01", "0.005"
 """Platforms round, and sum an account at another moment than its campaigns: so small a difference means nothing."""
 
@@ -58,18 +58,16 @@ class AccountFilter(NamedTuple):
 
 
 def _chosen(wanted: AccountFilter) -> Select[tuple[int, str, str]]:
-    statement = (
+    return (
         select(AdAccount.id, AdAccount.platform, AdAccount.name)
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)
+        .where(
+            AdAccount.platform.in_([one.value for one in wanted.platforms]) if wanted.platforms else true(),
+            Team.name.in_(wanted.teams) if wanted.teams else true(),
+            AdAccount.id.in_(wanted.account_ids) if wanted.account_ids else true(),
+        )
     )
-    if wanted.platforms:
-        statement = statement.where(AdAccount.platform.in_([p.value for p in wanted.platforms]))
-    if wanted.teams:
-        statement = statement.where(Team.name.in_(wanted.teams))
-    if wanted.account_ids:
-        statement = statement.where(AdAccount.id.in_(wanted.account_ids))
-    return statement
 
 
 def rests(now: ColumnElement[datetime] | datetime) -> ColumnElement[bool]:
@@ -82,10 +80,7 @@ def due_accounts(
 ) -> Sequence[Row[tuple[int, str, str, datetime]]]:
     """Return id, platform and name of the accounts to sync, least recently synced first, platforms taking turns.
 
-    The last is since when an account waits: since its last attempt, the end of its rest, or when it could be synced.
-
-    It leaves out closed accounts, accounts with a grant that waits for a human, and accounts in the slow lane, unless
-    these are asked for by id.
+    The last column is since when an account waits. The slow lane is left out, unless accounts are asked for by id.
     """
     oldest = (past(AdAccount.last_synced_at, now).asc().nulls_first(), AdAccount.id)
     tried_at, rested_at = past(AdAccount.last_attempt_at, now), past(AdAccount.next_attempt_at, now)
@@ -101,17 +96,14 @@ def due_accounts(
 
 def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tuple[int, str, str]]]:
     """Return id, platform and name of the accounts with a grant that waits for a human."""
-    return session.execute(
-        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status.in_(WAITING)).order_by(AdAccount.id)
-    ).all()
+    waits = (AdAccount.status == ACTIVE, PlatformCredential.status.in_(WAITING))
+    return session.execute(_chosen(wanted).where(*waits).order_by(AdAccount.id)).all()
 
 
 def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int:
     """Count the accounts that are not due because they are in the slow lane."""
-    resting = (
-        _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, rests(now)).subquery()
-    )
-    return session.scalar(select(func.count()).select_from(resting)) or 0
+    resting = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, rests(now))
+    return session.scalar(select(func.count()).select_from(resting.subquery())) or 0
 
 
 def unknown_ids(session: Session, account_ids: Sequence[int]) -> list[int]:
@@ -207,9 +199,9 @@ def count_ahead(session: Session) -> int:
 
 
 def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[Row[tuple[str, int | None, int]]]:
-    """Return platform, place among the bounds and number of the accounts that should be synced, by the last sync's age.
+    """Count the accounts that should be synced, by platform and how many bounds the last sync's age has reached.
 
-    The place is the number of bounds that the age has reached; None if an account was never synced.
+    That is None if an account was never synced.
     """
     now = func.statement_timestamp()
     age = now - past(AdAccount.last_synced_at, now)
@@ -233,8 +225,7 @@ def list_teams(session: Session) -> Sequence[Team]:
 def coverage() -> Subquery:
     """Return the days of which an account's figures were read, by `account_id`.
 
-    On a platform with ad products these are the days that were read of each of them. If one was never read,
-    `lacks_product` is true.
+    On a platform with ad products, of each of them; `lacks_product` is true if one was never read.
     """
     is_read = SyncPart.covered_since.is_not(None)
     return (

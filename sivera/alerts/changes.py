@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from sivera.alerts.conditions import Condition, plain
+from sivera.alerts.conditions import Condition, Kind, plain
 from sivera.alerts.options import Channel
 from sivera.models import Alert
 
@@ -40,16 +40,10 @@ def write_changes(
     events = []
     for one in found:
         known = over.pop((one.kind.value, one.subject), None)
-        alert = known or Alert(
-            kind=one.kind.value,
-            subject=one.subject,
-            since=one.since,
-            team_id=one.team_id,
-            account_id=one.account_id,
-            opened_at=now,
-            open_receipts=dict.fromkeys(Channel, now.isoformat()) if one.is_known else {},
-            close_receipts={},
-        )
+        # Of its silence the watchdog of the Prefect server has notified people.
+        receipts = dict.fromkeys(Channel, now.isoformat()) if one.kind is Kind.ALERTS_SILENT else {}
+        fixed = one.model_dump(include={"kind", "subject", "since", "team_id", "account_id"})
+        alert = known or Alert(**fixed, opened_at=now, open_receipts=receipts, close_receipts={})
         is_news = known is None or (one.level or 0) > (known.level or 0)
         alert.title, alert.message, alert.link = one.title, one.message, one.link
         alert.level, alert.details = one.level, dict(one.details)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from sivera.alerts import queries
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
 from sivera.alerts.conditions import Kind
-from sivera.alerts.data_rules import ENDS_SOON, ending_conditions, grant_conditions, stale_conditions
+from sivera.alerts.data_rules import ENDS_SOON, data_conditions
 from sivera.alerts.job_rules import job_conditions
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.sending import Sent
@@ -73,12 +73,11 @@ def check_alerts(
         queries.lock_alerts(session)
         now = read_clock(session)
         open_now = queries.list_open(session, OF_DATA if occurrences is None else OF_DATA + OF_JOBS)
-        already, most = {(alert.kind, alert.subject) for alert in open_now}, options.most_of_platform
+        already = {(alert.kind, alert.subject) for alert in open_now}
+        grants = queries.bad_grants(session, ENDS_SOON)
         stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
         found = [
-            *grant_conditions(queries.broken_grants(session), already, most, links),
-            *ending_conditions(queries.ending_grants(session, ENDS_SOON), already, most, links),
-            *stale_conditions(stale, already, most, links),
+            *data_conditions(grants, stale, already, options.most_of_platform, links),
             *job_conditions(occurrences or (), now, timedelta(minutes=options.late_minutes), links),
         ]
         events = write_changes(session, open_now, found, now)

@@ -38,8 +38,8 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.JOB_MISSED: _DOCTOR,
     Kind.ALERTS_SILENT: _DOCTOR,
     Kind.REAUTHORIZATION_REQUIRED: "A user of the team must log in again: `sivera credentials list` says how.",
-    Kind.ACCESS_ENDS: "A user of the team must allow it anew before then: see `sivera credentials connect --help`.",
-    Kind.STALE_DATA: "`sivera accounts list` says for each part of an account why, and who can mend it.",
+    Kind.ACCESS_ENDS: "A user of the team must allow it again before then: see `sivera credentials connect --help`.",
+    Kind.STALE_DATA: "`sivera accounts list` says what to do about each part of an account.",
     Kind.BUDGET: "Raise the budget, or lower what is spent at the platform.",
 }
 """What a person does about it. Each message ends with it; only of an account the reason may have named its own."""
@@ -93,8 +93,7 @@ class Condition(Value):
     """Something that people should know. An alert is open as long as a check finds its `kind` and `subject`.
 
     `title` names the job, account or team; `message` says more, and the remedy. `since` is when it began. `link` leads
-    to a page of the UI, and is empty if there is none. For the other fields see `sivera.models.Alert`. `is_known` says
-    that people have been notified of the beginning already.
+    to a page of the UI, and is empty if there is none. For the other fields see `sivera.models.Alert`.
     """
 
     kind: Kind
@@ -107,11 +106,10 @@ class Condition(Value):
     team_id: int | None = None
     account_id: int | None = None
     details: Mapping[str, Any] = {}
-    is_known: bool = False
 
 
-class BrokenGrant(NamedTuple):
-    """A grant that a human has to connect again, with the names of its active accounts."""
+class BadGrant(NamedTuple):
+    """A grant that a human has to connect again since `since`, or one to which data is denied from `ends` on."""
 
     id: int
     team: str
@@ -120,16 +118,7 @@ class BrokenGrant(NamedTuple):
     reason: str | None
     since: datetime
     accounts: Sequence[str]
-
-
-class EndingGrant(NamedTuple):
-    """A working grant to which its platform gives no data any more from `ends` on."""
-
-    id: int
-    team: str
-    platform: str
-    name: str
-    ends: datetime
+    ends: datetime | None = None
 
 
 class StaleAccount(NamedTuple):

@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sivera.alerts.conditions import REMEDIES, BrokenGrant, Condition, EndingGrant, Kind, StaleAccount, sentence, short
+from sivera.alerts.conditions import REMEDIES, BadGrant, Condition, Kind, StaleAccount, sentence, short
 from sivera.links import Links
 from sivera.reasons import names_remedy
 
@@ -30,44 +30,38 @@ MESSAGES = {
 """What the one alert says, before the remedy, that stands for many of a platform."""
 
 
-def grant_conditions(grants: Sequence[BrokenGrant], already: Open, most: int, links: Links) -> Iterator[Condition]:
-    """Yield each grant that a human has to connect again, or one condition for the many of a platform."""
-    found = [
-        _of_grant(
-            Kind.REAUTHORIZATION_REQUIRED,
-            grant,
-            "must be connected again",
-            f"{sentence(grant.reason or 'It no longer works')} It has {_names(grant.accounts)}; nothing of it is "
-            "synced until then.",
-            grant.since,
-            links,
-        )
-        for grant in grants
-    ]
-    yield from _gather(found, already, most)
+def data_conditions(
+    grants: Iterable[BadGrant], accounts: Iterable[StaleAccount], already: Open, most: int, links: Links
+) -> Iterator[Condition]:
+    """Yield each grant that does not work or soon gets no data, and each account with old data.
+
+    Of more than `most` of a kind and platform there is one condition for all.
+    """
+    found: dict[tuple[Kind, str], list[Condition]] = defaultdict(list)
+    for grant in grants:
+        one = _of_grant(grant, links)
+        found[one.kind, grant.platform].append(one)
+    for account in accounts:
+        found[Kind.STALE_DATA, account.platform].append(_of_account(account, links))
+    for (kind, platform), conditions in found.items():
+        # What has an alert of its own keeps it until it is over: nobody is notified of the same thing twice.
+        yield from (one for one in conditions if (kind, one.subject) in already)
+        new = [one for one in conditions if (kind, one.subject) not in already]
+        # The platform's alert lasts until half as many are left as open it. If it lasted longer, it would hide
+        # whatever breaks next while a single one stays broken.
+        is_open = (kind, platform) in already
+        yield from [_together(platform, new)] if len(new) > (most // 2 if is_open else most) else new
 
 
-def ending_conditions(grants: Sequence[EndingGrant], already: Open, most: int, links: Links) -> Iterator[Condition]:
-    """Yield each grant that soon gets no data any more, or one condition for the many of a platform."""
-    found = [
-        _of_grant(
-            Kind.ACCESS_ENDS,
-            grant,
-            f"gets no data from {grant.ends:%Y-%m-%d} on",
-            "Its token still works, but the platform's permission to read data ends then.",
-            grant.ends - ENDS_SOON,
-            links,
-        )
-        for grant in grants
-    ]
-    yield from _gather(found, already, most)
-
-
-def _of_grant(
-    kind: Kind, grant: BrokenGrant | EndingGrant, what: str, message: str, since: datetime, links: Links
-) -> tuple[str, Condition]:
-    """Return a grant's platform, and the condition that says what is wrong with the grant."""
-    condition = Condition(
+def _of_grant(grant: BadGrant, links: Links) -> Condition:
+    if grant.ends:
+        kind, what, since = Kind.ACCESS_ENDS, f"gets no data from {grant.ends:%Y-%m-%d} on", grant.ends - ENDS_SOON
+        message = "Its token still works, but the platform's permission to read data ends then."
+    else:
+        kind, what, since = Kind.REAUTHORIZATION_REQUIRED, "must be connected again", grant.since
+        reason = sentence(grant.reason or "It no longer works")
+        message = f"{reason} It has {_names(grant.accounts)}; nothing of it is synced until then."
+    return Condition(
         kind=kind,
         subject=str(grant.id),
         title=f"{grant.platform} grant {grant.id} ({short(grant.name)}) of team {short(grant.team)} {what}",
@@ -75,44 +69,25 @@ def _of_grant(
         since=since,
         link=links.page("artifacts/key/refresh-tokens-failures"),
     )
-    return grant.platform, condition
 
 
-def stale_conditions(accounts: Sequence[StaleAccount], already: Open, most: int, links: Links) -> Iterator[Condition]:
-    """Yield each account with old data, or one condition for the many of a platform."""
-    link = links.page("artifacts/key/sync-campaigns-failures")
-    found = []
-    for one in accounts:
-        what, why = "was not synced", "No run has got to it"
-        if one.lacks_full:
-            what, why = "had no good full sync for two days", "Its hourly syncs work, and its full ones fail"
-        elif one.lacks_reports:
-            what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
-        said = sentence(one.error or why)
-        condition = Condition(
-            kind=Kind.STALE_DATA,
-            subject=f"account-{one.id}",
-            title=f"{one.platform} account {one.id} ({short(one.name)}) of team {short(one.team)} {what}",
-            message=said if names_remedy(said) else f"{said} {REMEDIES[Kind.STALE_DATA]}",
-            since=one.since,
-            link=link,
-        )
-        found.append((one.platform, condition))
-    yield from _gather(found, already, most)
-
-
-def _gather(found: Iterable[tuple[str, Condition]], already: Open, most: int) -> Iterator[Condition]:
-    of_platform: dict[str, list[Condition]] = defaultdict(list)
-    for platform, condition in found:
-        of_platform[platform].append(condition)
-    for platform, conditions in of_platform.items():
-        # What has an alert of its own keeps it until it is over: nobody is notified of the same thing twice.
-        yield from (one for one in conditions if (one.kind, one.subject) in already)
-        new = [one for one in conditions if (one.kind, one.subject) not in already]
-        # The platform's alert lasts until half as many are left as open it. If it lasted longer, it would hide
-        # whatever breaks next while a single one stays broken.
-        is_open = (conditions[0].kind, platform) in already
-        yield from [_together(platform, new)] if len(new) > (most // 2 if is_open else most) else new
+def _of_account(account: StaleAccount, links: Links) -> Condition:
+    what, why, remedy = "was not synced", "No run has got to it", REMEDIES[Kind.STALE_DATA]
+    if account.lacks_full:
+        what, why = "had no good full sync for two days", "Its hourly syncs work, and its full ones fail"
+    elif account.lacks_reports:
+        what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
+    elif not account.error:
+        remedy = REMEDIES[Kind.JOB_MISSED]
+    said = sentence(account.error or why)
+    return Condition(
+        kind=Kind.STALE_DATA,
+        subject=f"account-{account.id}",
+        title=f"{account.platform} account {account.id} ({short(account.name)}) of team {short(account.team)} {what}",
+        message=said if names_remedy(said) else f"{said} {remedy}",
+        since=account.since,
+        link=links.page("artifacts/key/sync-campaigns-failures"),
+    )
 
 
 def _together(platform: str, several: Sequence[Condition]) -> Condition:

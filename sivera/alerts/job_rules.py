@@ -59,7 +59,6 @@ def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
             + REMEDIES[Kind.ALERTS_SILENT],
             since=last,
             link=links.run(None),
-            is_known=True,  # by the watchdog of the Prefect server
         )
 
 

@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE, rests
-from sivera.alerts.conditions import BrokenGrant, EndingGrant, Kind, StaleAccount
+from sivera.alerts.conditions import BadGrant, Kind, StaleAccount
 from sivera.alerts.options import Channel
-from sivera.clock import past
+from sivera.clock import past, past_or
 from sivera.grants.rules import WAITING
 from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
@@ -24,46 +24,29 @@ END_IS_NEWS = timedelta(days=7)
 """How long a channel that does not take the end of an alert is sent it."""
 
 
-def broken_grants(session: Session) -> Sequence[BrokenGrant]:
-    """Return the grants that a human has to connect again."""
+def bad_grants(session: Session, within: timedelta) -> Sequence[BadGrant]:
+    """Return the grants that a human has to connect again, and those that get no data any more within this time."""
     grant = PlatformCredential
     names = func.array_agg(aggregate_order_by(AdAccount.name, AdAccount.id)).filter(AdAccount.id.is_not(None))
+    ends = case((grant.status == ACTIVE, grant.data_access_ends_at))
     found = session.execute(
-        select(
-            grant.id,
-            Team.name,
-            grant.platform,
-            grant.name,
-            grant.status_reason,
-            grant.status_since,
-            func.coalesce(names, array([], type_=Text)),
-        )
+        select(grant.id, Team.name, grant.platform, grant.name, grant.status_reason, grant.status_since)
+        .add_columns(func.coalesce(names, array([], type_=Text)), ends)
         .join(Team, Team.id == grant.team_id)
         .outerjoin(AdAccount, and_(AdAccount.credential_id == grant.id, AdAccount.status == ACTIVE))
-        .where(grant.status.in_(WAITING))
+        .where(or_(grant.status.in_(WAITING), ends < func.now() + within))
         .group_by(grant.id, Team.name)
         .order_by(grant.id)
     )
-    return [BrokenGrant._make(row) for row in found]
-
-
-def ending_grants(session: Session, within: timedelta) -> Sequence[EndingGrant]:
-    """Return the working grants to which their platform gives no data any more within this time."""
-    ends = PlatformCredential.data_access_ends_at
-    found = session.execute(
-        select(PlatformCredential.id, Team.name, PlatformCredential.platform, PlatformCredential.name, ends)
-        .join(Team, Team.id == PlatformCredential.team_id)
-        .where(PlatformCredential.status == ACTIVE, ends < func.now() + within)
-        .order_by(PlatformCredential.id)
-    )
-    return [EndingGrant._make(row) for row in found]
+    return [BadGrant._make(row) for row in found]
 
 
 def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]:
     """Return the accounts that were not synced for so long, or only without their reports, or not in full for days."""
     # now() is when the transaction began, and it may have waited for another check: accounts were synced since.
     now = func.statement_timestamp()
-    synced_at, reports_as_of = past(AdAccount.last_synced_at, now), past(AdAccount.reports_as_of, now)
+    synced_at = past(AdAccount.last_synced_at, now)
+    reports_as_of = past_or(AdAccount.reports_as_of, now, AdAccount.created_at)
     reported = reports_as_of + REPORTS_LAG
     synced = func.coalesce(synced_at, AdAccount.created_at)
     # A grant that was broken for a day and is connected again: its accounts have their time from then on.

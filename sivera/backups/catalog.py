@@ -73,12 +73,9 @@ class Catalog:
             raise UnreadableManifest(f"{said} is that of {found.name} (a file was renamed): give it back its name")
         return found
 
-    def size_of_dump(self, manifest: Manifest) -> int | None:
-        """Return the size of a backup's dump, in bytes; None if it is gone."""
-        try:
-            return int(self._files.size(manifest.path))
-        except FileNotFoundError:
-            return None
+    def has_dump(self, manifest: Manifest) -> bool:
+        """Return whether a backup's dump is still there."""
+        return bool(self._files.exists(manifest.path))
 
     def write(self, manifest: Manifest) -> None:
         """Write a manifest, whole or not at all."""

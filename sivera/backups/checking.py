@@ -13,10 +13,10 @@ from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import Progress
 from sivera.backups.manifest import Manifest, Mismatch, Outcome, Verdict
 from sivera.backups.programs import OutOfTime
-from sivera.backups.restoring import require_ours, restore_and_compare
+from sivera.backups.restoring import restore_and_compare
 from sivera.crypto import Keyring
 from sivera.database import engine_on
-from sivera.database_errors import sentence, state_of
+from sivera.database_errors import quoted, sentence, state_of
 from sivera.errors import ConfigurationError, SiveraError
 
 logger = logging.getLogger("sivera.backups")
@@ -37,7 +37,7 @@ def check_backup(
 ) -> Verdict:
     """Restore a backup into a scratch database on the server of `url`, and compare that with the manifest."""
     try:
-        require_ours(manifest, keyring := get_keyring())
+        manifest.require_ours(keyring := get_keyring())
         with scratch_database(url, manifest.shape.tables) as scratch:
             restore_and_compare(manifest, catalog, scratch, keyring, until, progress)
     except Mismatch as error:
@@ -62,29 +62,29 @@ def scratch_database(url: URL, tables: Iterable[queries.Table]) -> Iterator[URL]
     scratch = url.set(database=name)
     with engine_on(url, pool_size=2) as engine, engine.begin() as holder:
         if not queries.lock_scratch(holder):
-            raise ConfigurationError("another check of a backup is under way here: try again when it has ended")
-        if may_create := queries.may_create_databases(holder):
-            queries.drop_database(engine, name)
-            queries.create_database(engine, name)
-        elif not queries.has_database(holder, name):
+            raise ConfigurationError("another check of a backup is under way here: wait until it has ended")
+        may_create = queries.may_create_databases(holder)
+        if not may_create and not queries.has_database(holder, name):
+            role = quoted(url.username or "")
             raise ConfigurationError(
-                f"the database's user may not create databases: allow it with ALTER ROLE {url.username} CREATEDB, "
-                f'or make the database for checks with CREATE DATABASE "{name}" OWNER {url.username}'
+                f"the database's user may not create databases: allow it with ALTER ROLE {role} CREATEDB, or make the "
+                f"database for checks with CREATE DATABASE {quoted(name)} OWNER {role}"
             )
-        else:
-            _empty(scratch, tables)
+
+        def clear() -> None:
+            if may_create:
+                queries.drop_database(engine, name)
+                return
+            with engine_on(scratch) as inside, Session(inside) as session, session.begin():
+                queries.drop_tables(session, tables)
+
+        clear()
+        if may_create:
+            queries.create_database(engine, name)
         try:
             yield scratch
         finally:
-            if may_create:
-                queries.drop_database(engine, name)
-            else:
-                _empty(scratch, tables)
-
-
-def _empty(url: URL, tables: Iterable[queries.Table]) -> None:
-    with engine_on(url) as engine, Session(engine) as session, session.begin():
-        queries.drop_tables(session, tables)
+            clear()
 
 
 def explain(error: Exception) -> str:

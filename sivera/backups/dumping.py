@@ -42,26 +42,18 @@ def find_programs(url: URL) -> programs.Programs:
 def dump(
     run_id: UUID, url: URL, catalog: Catalog, keyring: Keyring, until: float, progress: Progress = lambda _: None
 ) -> Manifest:
-    """Back our tables up until a monotonic deadline, and write the manifest. If that fails, nothing of it stays.
-
-    Raises:
-        ConfigurationError: The database does not answer, is not migrated, or no pg_dump can read it.
-        ProgramFailed: pg_dump failed or was killed.
-        OutOfTime: The deadline came.
-        OSError: The storage failed; it may be full.
-        SQLAlchemyError: The database failed.
-    """
+    """Back our tables up until a monotonic deadline, and write the manifest. If that fails, nothing of it stays."""
     with open_session(url, until) as session:
         # The whole transaction sees one moment, and pg_dump takes up its snapshot.
         snapshot = queries.export_snapshot(session, programs.LOCK_WAIT)
         started_at = read_clock(session)
         name = name_of(run_id, started_at)
-        tables = queries.our_tables(session)
-        shape = read_shape(session, tables)
+        shape = read_shape(session)
+        tables = shape.tables
         if shape.revision is None:
             raise ConfigurationError("the database has no tables of ours: run `sivera migrate`")
         chosen = programs.find_programs(url, queries.server_version(session))
-        key_ids, sentinels = tuple(queries.keys_needed(session)), queries.sentinels(session)
+        key_ids = tuple(queries.keys_needed(session))
         expected = max(queries.size_of(session, tables) // TYPICAL_COMPRESSION, 1)
         size, digests = 0, []
         chunks = programs.dump(chosen, url, tables, snapshot, until)
@@ -82,7 +74,6 @@ def dump(
         chunks=tuple(digests),
         dump_version=chosen.version,
         key_ids=key_ids,
-        sentinels={key_id: each for key_id, each in sentinels.items() if key_id in key_ids},
         shape=shape,
     ).signed(keyring)
     catalog.write(manifest)
@@ -90,8 +81,8 @@ def dump(
     return manifest
 
 
-def read_shape(session: Session, tables: Iterable[queries.Table]) -> ShapeOfData:
-    """Return what these tables hold; this counts the rows of those that there are."""
-    found = queries.existing(session, tables)
+def read_shape(session: Session, tables: Iterable[queries.Table] | None = None) -> ShapeOfData:
+    """Return what these tables or, by default, ours hold; this counts the rows of those that there are."""
+    found = queries.find_tables(session, tables)
     rows = {f"{schema}.{name}": queries.count_rows(session, schema, name) for schema, name in found}
     return ShapeOfData(rows=rows, revision=queries.revision(session, found))

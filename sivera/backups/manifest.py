@@ -56,8 +56,7 @@ class Manifest(Verdict):
 
     `size` is in bytes. `chunks` are the SHA-256 of each `chunk_size` bytes of the dump, in hexadecimal. `dump_version`
     is the major version of the pg_dump that made it; an older pg_restore cannot read it. `key_ids` are the token keys
-    that ciphertexts in it name; `sentinels` has, by key id, a known text encrypted with that key, in hexadecimal. `mac`
-    authenticates all but the verdict, with the token key `mac_key_id`.
+    that ciphertexts in it name. `mac` authenticates all but the verdict, with the token key `mac_key_id`.
     """
 
     version: Literal[1] = 1
@@ -70,7 +69,6 @@ class Manifest(Verdict):
     chunks: tuple[str, ...]
     dump_version: int
     key_ids: tuple[str, ...]
-    sentinels: Mapping[str, str] = {}
     shape: ShapeOfData
     checked_at: datetime | None = None
     mac_key_id: str = ""
@@ -95,15 +93,18 @@ class Manifest(Verdict):
         named = self.model_copy(update={"mac_key_id": keyring.current})
         return named.model_copy(update={"mac": named.authenticate(keyring)})
 
-    def require_ours(self, keyring: Keyring) -> None:
+    def require_ours(self, keyring: Keyring, *, without_keys: bool = False) -> None:
         """Check that a holder of the token key wrote this manifest: whoever can write to the storage cannot.
 
         Raises:
-            ConfigurationError: The key is missing that its MAC was made with.
+            ConfigurationError: The key is missing that its MAC was made with or, unless `without_keys`, one of tokens.
             Mismatch: It has no MAC, or was changed since.
         """
         if not self.mac:
-            raise Mismatch(f"the manifest of {self.name} has no MAC: whoever can write to the storage may have made it")
+            raise Mismatch(
+                f"the manifest of {self.name} has no MAC, so that whoever can write to the storage may have made it: "
+                "use another backup"
+            )
         if self.mac_key_id not in keyring.key_ids:
             raise ConfigurationError(
                 f"the block token-key lacks '{self.mac_key_id}', which proves that the backup is ours: add it from "
@@ -111,7 +112,14 @@ class Manifest(Verdict):
             )
         if not hmac.compare_digest(self.mac.encode(), self.authenticate(keyring).encode()):
             raise Mismatch(
-                f"the manifest of {self.name} was changed or forged: its MAC does not fit the key '{self.mac_key_id}'"
+                f"the manifest of {self.name} was changed or forged, or the key '{self.mac_key_id}' in the block "
+                "token-key is another one of that id: use another backup, or the key from your copy"
+            )
+        if not without_keys and (missing := sorted(set(self.key_ids) - keyring.key_ids)):
+            names = ", ".join(f"'{each}'" for each in missing)
+            raise ConfigurationError(
+                f"the block token-key lacks {names}, which tokens in the backup are encrypted with: add it from your "
+                "copy. If it is lost, see --without-keys"
             )
 
     def authenticate(self, keyring: Keyring) -> str:

@@ -11,17 +11,16 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from sqlalchemy import URL
 
 from sivera.backups.queries import SET_BY_PG_RESTORE, Table, quoted
 from sivera.database import to_conninfo
+from sivera.database_errors import explain_state, place_of
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.settings import read_settings
-from sivera.values import Value
 
 CHUNK = 4 * 1024 * 1024
 """Bytes that are in memory at a time, and that have a checksum."""
@@ -53,7 +52,7 @@ OURS = re.compile(
 index of an extension, a trigger, a policy for their roles."""
 
 
-class Programs(Value):
+class Programs(NamedTuple):
     """The folder that pg_dump, pg_restore and psql are in, and their major version."""
 
     version: int
@@ -97,12 +96,7 @@ def find_programs(url: URL, server: int) -> Programs:
 
 
 def dump(programs: Programs, url: URL, tables: Iterable[Table], snapshot: str, until: float) -> Generator[bytes]:
-    """Run pg_dump on tables in an exported snapshot until a monotonic deadline, and yield its output in chunks.
-
-    Raises:
-        ProgramFailed: It failed or was killed.
-        OutOfTime: The deadline came.
-    """
+    """Run pg_dump on tables in an exported snapshot until a monotonic deadline, and yield its output in chunks."""
     # Level 1 takes a third of the default's time and makes the dump a sixth larger.
     arguments = ["--format=custom", "--compress=1", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
     chosen = ["--strict-names", *(f"--table={quoted(*table)}" for table in tables)]
@@ -116,15 +110,10 @@ def restore(programs: Programs, url: URL, dump: Iterable[bytes], dump_version: i
 
     pg_restore only reads the dump, and psql of `programs` runs what it writes: the one may be newer than the server,
     and the other have TLS.
-
-    Raises:
-        ConfigurationError: No pg_restore here is of the dump's version or newer.
-        ProgramFailed: One of them failed or was killed.
-        OutOfTime: The monotonic deadline came.
-        Exception: The dump raised it.
     """
     reader = _find_reader(dump_version)
-    psql = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--output={os.devnull}"]
+    # The SQLSTATE of an error tells what to do, whatever language the server speaks.
+    psql = ["--no-psqlrc", "--quiet", "--set=VERBOSITY=verbose", "--set=ON_ERROR_STOP=1", f"--output={os.devnull}"]
     chunks = iter(dump)
     first = next(chunks, b"")
     with (
@@ -203,7 +192,7 @@ def _run(command: Sequence[Path | str], until: float, url: URL | None = None) ->
         if process.returncode:
             errors.seek(0)
             raise ProgramFailed(
-                _said(Path(command[0]).name, process.returncode, errors.read().decode(errors="replace"))
+                _said(Path(command[0]).name, process.returncode, errors.read().decode(errors="replace"), url)
             )
 
 
@@ -214,9 +203,12 @@ def _environment(url: URL | None) -> dict[str, str]:
     return inherited | password | {"PGAPPNAME": "sivera-backup", "LC_ALL": "C"}
 
 
-def _said(name: str, code: int, text: str) -> str:
+def _said(name: str, code: int, text: str, url: URL | None) -> str:
     if code < 0:
         return f"{name} was ended by signal {-code}"
+    state = re.search(r"^\w+:  ([0-9A-Z]{5}): (.+)", text, re.MULTILINE)
+    if state and url and (explained := explain_state(state[1], state[2], place_of(url))):
+        return explained
     # Later lines hold rows and their values.
     said = re.search(r"(?:error|fatal): +(.+)", text, re.IGNORECASE)
     return f"{name} failed: {said[1][:MOST_SAID]}" if said else f"{name} failed with code {code}"
@@ -225,8 +217,7 @@ def _said(name: str, code: int, text: str) -> str:
 def _try(programs: Programs, url: URL) -> str:
     """Return why these programs do not reach the server; empty if they do.
 
-    psql asks it the shortest question. It has pg_dump's way to a server, and only a connection shows whether that has
-    TLS and the kind of login that the server wants.
+    Only a connection shows whether they have TLS and the kind of login that the server wants. psql has pg_dump's way.
     """
     try:
         command: list[Path | str] = [programs.folder / "psql", "--no-psqlrc", "--command=SELECT 1"]
@@ -252,16 +243,16 @@ def _find_reader(dump_version: int) -> Path:
 def _installed() -> list[Programs]:
     """Return the programs on this machine, the oldest first; the folder that the setting names alone, if it does."""
     if folder := read_settings().postgres_bin_dir:
-        return [Programs(version=_version(folder), folder=folder)]
-    on_path = shutil.which("pg_dump")
+        return [Programs(_version(folder), folder)]
     folders = [*_bundled(), *(each for usual in USUAL_FOLDERS for each in Path("/").glob(usual))]
-    found: dict[Path, int] = {}
-    for each in [*folders, *([Path(on_path).parent] if on_path else [])]:
+    # Last: on Debian it is a wrapper, which starts one of the others.
+    if on_path := shutil.which("pg_dump"):
+        folders.append(Path(on_path).parent)
+    found = []
+    for each in folders:
         with suppress(ConfigurationError):
-            found.setdefault(each.resolve(), _version(each))
-    return sorted(
-        (Programs(version=version, folder=each) for each, version in found.items()), key=attrgetter("version")
-    )
+            found.append(Programs(_version(each), each))
+    return sorted(found, key=lambda each: each.version)
 
 
 def _bundled() -> list[Path]:

@@ -47,14 +47,10 @@ def server_version(session: Session) -> int:
     return int(session.execute(select(func.current_setting("server_version_num"))).scalar_one()) // 10_000
 
 
-def our_tables(session: Session) -> list[Table]:
-    """Return our tables."""
-    return [(row[0], row[1]) for row in session.execute(TABLES, {"names": list(OURS)})]
-
-
-def existing(session: Session, tables: Iterable[Table]) -> list[Table]:
-    """Return which of these tables there are."""
-    return [(row[0], row[1]) for row in session.execute(TABLES, {"names": [quoted(*each) for each in tables]})]
+def find_tables(session: Session, tables: Iterable[Table] | None = None) -> list[Table]:
+    """Return which of these tables or, by default, of ours there are."""
+    names = list(OURS) if tables is None else [quoted(*each) for each in tables]
+    return [(row[0], row[1]) for row in session.execute(TABLES, {"names": names})]
 
 
 def count_rows(session: Session, schema: str, name: str) -> int:
@@ -83,11 +79,6 @@ def keys_needed(session: Session) -> list[str]:
     return sorted(in_use | keys.tokens_by_key(session).keys())
 
 
-def sentinels(session: Session) -> dict[str, str]:
-    """Return, by key id, the known text that is encrypted with each key, in hexadecimal."""
-    return {check.id: check.sentinel.hex() for check in keys.list_checks(session)}
-
-
 def forget_keys(session: Session, known: frozenset[str]) -> None:
     """Let tokens of other keys than the known ones count as damaged: each stops its own grant, and nothing else."""
     session.execute(delete(TokenKeyCheck).where(TokenKeyCheck.id.not_in(known)))
@@ -96,11 +87,6 @@ def forget_keys(session: Session, known: frozenset[str]) -> None:
 def size_of(session: Session, tables: Iterable[Table]) -> int:
     """Return the size of these tables with their indexes, in bytes."""
     return sum(session.scalars(select(func.pg_total_relation_size(quoted(*each)))).one() for each in tables)
-
-
-def analyze(session: Session, tables: Iterable[Table]) -> None:
-    """Give the planner statistics of these tables."""
-    session.execute(_literal(f"ANALYZE {', '.join(quoted(*each) for each in tables)}"))
 
 
 def is_superuser(session: Session) -> bool:
@@ -117,7 +103,7 @@ def begin_restore(session: Session, tables: Iterable[Table]) -> str:
 
 def drop_tables(session: Session, tables: Iterable[Table]) -> None:
     """Drop those of these tables that there are."""
-    if found := existing(session, tables):
+    if found := find_tables(session, tables):
         session.execute(_literal(f"DROP TABLE {', '.join(quoted(*each) for each in found)}"))
 
 

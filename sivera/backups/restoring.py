@@ -1,6 +1,6 @@
 """Restore a backup, all or nothing, and compare that with the manifest."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 
 from sqlalchemy import URL
@@ -9,10 +9,10 @@ from sivera.backups import programs, queries
 from sivera.backups.catalog import Catalog
 from sivera.backups.dumping import Progress, open_session, read_shape
 from sivera.backups.manifest import Manifest, Mismatch, ShapeOfData
-from sivera.crypto import Keyring, UndecryptableError
+from sivera.crypto import Keyring
+from sivera.database import check_encoding
 from sivera.errors import ConfigurationError
-from sivera.grants.keys import decrypts
-from sivera.models import TokenKeyCheck
+from sivera.grants.keys import require_keys
 
 SHOWN = 5
 """How many differences or tables a message names."""
@@ -28,29 +28,29 @@ def restore(
     forgotten: else no job would run until they are back.
 
     Raises:
-        ConfigurationError: The database has tables of ours or does not answer, or a key is missing. Nothing was done.
-        Mismatch: The backup is damaged or not ours, or a key has changed, and nothing was changed; or the restored
-            database differs from what was backed up.
+        ConfigurationError: The database will not do or does not answer, or a key is missing. Nothing was done.
+        Mismatch: The backup is damaged or not ours, and nothing was changed; or the restored database differs from
+            what was backed up, or the key of its tokens is another one.
         SiveraError: The restore failed and was rolled back.
     """
     if keyring:
-        require_ours(manifest, keyring, without_keys=without_keys)
+        manifest.require_ours(keyring, without_keys=without_keys)
     with open_session(url, until) as session:
+        check_encoding(session.connection())
         if keyring is None and queries.is_superuser(session):
             raise ConfigurationError(
                 f"{url.username} is a superuser, and nothing proves that the backup is ours: name a role without that "
                 "right, which owns the database; nothing was changed"
             )
-        if found := queries.existing(session, manifest.shape.tables):
+        if found := queries.find_tables(session, manifest.shape.tables):
             names = ", ".join(f"{schema}.{name}" for schema, name in found[:SHOWN])
             raise ConfigurationError(
                 f"the database {url.database} is not empty: it has {len(found)} tables of ours, such as {names}. "
                 "Create a new one and name that; nothing was changed"
             )
     restore_and_compare(manifest, catalog, url, None if without_keys else keyring, until)
-    with open_session(url, until) as session, session.begin():
-        queries.analyze(session, manifest.shape.tables)
-        if without_keys or keyring is None:
+    if without_keys or keyring is None:
+        with open_session(url, until) as session, session.begin():
             queries.use_schemas(session, manifest.shape.tables)
             queries.forget_keys(session, keyring.key_ids if keyring else frozenset())
 
@@ -77,24 +77,26 @@ def restore_and_compare(
     programs.restore(chosen, url, read_dump(manifest, catalog, progress), manifest.dump_version, begin, until)
     with open_session(url, until) as session:
         if differences := differing(manifest.shape, read_shape(session, tables)):
-            raise Mismatch(f"what was restored is not what was backed up: {', '.join(differences[:SHOWN])}")
-        if keyring and manifest.key_ids:
+            raise Mismatch(
+                f"what was restored is not what was backed up ({', '.join(differences[:SHOWN])}): use another backup"
+            )
+        if keyring:
             queries.use_schemas(session, tables)
-            require_keys(queries.sentinels(session), keyring, manifest.key_ids)
+            try:
+                require_keys(session, keyring)
+            except ConfigurationError as error:
+                raise Mismatch(str(error)) from None
 
 
 def read_dump(manifest: Manifest, catalog: Catalog, progress: Progress) -> Iterator[bytes]:
     """Yield a dump's chunks, each once it is proven: no other SQL is ever run. Mismatch if one is not."""
-    size = catalog.size_of_dump(manifest)
-    if size is None:
-        raise Mismatch(f"{manifest.path} is gone from the storage")
-    if size != manifest.size:
-        raise Mismatch(f"{manifest.path} has {size} bytes, but {manifest.size} were written")
+    if not catalog.has_dump(manifest):
+        raise Mismatch(f"{manifest.path} is gone from the storage: use another backup")
     with catalog.open_dump(manifest) as file:
         for number, digest in enumerate(manifest.chunks, 1):
             chunk = file.read(manifest.chunk_size)
             if sha256(chunk).hexdigest() != digest:
-                raise Mismatch(f"{manifest.path} is damaged: its SHA-256 has changed since it was written")
+                raise Mismatch(f"{manifest.path} is damaged, since its SHA-256 has changed: use another backup")
             yield chunk
             progress(min(number / len(manifest.chunks), 0.99))
 
@@ -107,39 +109,3 @@ def differing(wanted: ShapeOfData, found: ShapeOfData) -> list[str]:
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
-
-
-def require_ours(manifest: Manifest, keyring: Keyring, *, without_keys: bool = False) -> None:
-    """Check that a backup is ours and, unless `without_keys`, that the keyring has its keys.
-
-    Raises:
-        Mismatch: A key has changed, or the manifest was changed or forged.
-        ConfigurationError: A key is missing.
-    """
-    # First the keys: where one has changed, that is why the MAC does not fit.
-    if not without_keys:
-        require_keys(manifest.sentinels, keyring, manifest.key_ids)
-    manifest.require_ours(keyring)
-
-
-def require_keys(sentinels: Mapping[str, str], keyring: Keyring, key_ids: Sequence[str]) -> None:
-    """Check that a keyring has the keys of a backup, by decrypting the sentinel of each.
-
-    Raises:
-        Mismatch: A key has changed.
-        ConfigurationError: A key is missing.
-    """
-    for key_id in sorted(set(key_ids) & keyring.key_ids & sentinels.keys()):
-        try:
-            decrypts(keyring, TokenKeyCheck(id=key_id, sentinel=bytes.fromhex(sentinels[key_id])))
-        except (UndecryptableError, ValueError):
-            raise Mismatch(
-                f"the key '{key_id}' in the block token-key does not decrypt the backup: it is another key of that id, "
-                "or the manifest was changed"
-            ) from None
-    if missing := sorted(set(key_ids) - keyring.key_ids):
-        names = ", ".join(f"'{each}'" for each in missing)
-        raise ConfigurationError(
-            f"the block token-key lacks {names}, which tokens in the backup are encrypted with: add it from your "
-            "copy. If it is lost, see --without-keys"
-        )

@@ -6,7 +6,6 @@ open the same one.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -32,19 +31,6 @@ AT_ONCE = 500
 NOT_SPENT = "Its period is over, or nothing is spent of it any more."
 
 
-@dataclass(frozen=True)
-class CheckDependencies:
-    """What a check needs from outside. `link` leads to its run; `send_events` is called after each transaction.
-
-    `now` is the database's clock, like that of the stored times that it is compared with.
-    """
-
-    engine: Engine
-    link: str = ""
-    send_events: Callable[[Sequence[AlertEvent]], None] = lambda _: None
-    now: Callable[[Session], datetime] = read_clock
-
-
 def check_teams_exist(engine: Engine, options: BudgetOptions) -> None:
     """Raise ConfigurationError if the options name a team that does not exist."""
     with Session(engine) as session:
@@ -52,9 +38,21 @@ def check_teams_exist(engine: Engine, options: BudgetOptions) -> None:
             raise ConfigurationError(f"there is no team '{missing[0]}': `sivera accounts list` shows them all")
 
 
-def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until: float) -> Checked:
-    """Check a platform's accounts or the teams' own budgets (the part TEAMS), until the monotonic time `until`."""
-    with Session(deps.engine) as session:
+def check_part(
+    engine: Engine,
+    options: BudgetOptions,
+    part: str,
+    until: float,
+    *,
+    link: str = "",
+    send_events: Callable[[Sequence[AlertEvent]], None] = lambda _: None,
+    now: Callable[[Session], datetime] = read_clock,
+) -> Checked:
+    """Check a platform's accounts or the teams' own budgets (the part TEAMS), until the monotonic time `until`.
+
+    `link` leads to the run; `send_events` is called after each transaction.
+    """
+    with Session(engine) as session:
         if part == TEAMS:
             ids, judge = queries.team_ids(session, options.teams), judge_teams
         else:
@@ -63,21 +61,17 @@ def check_part(deps: CheckDependencies, options: BudgetOptions, part: str, until
     for first in range(0, len(ids), AT_ONCE):
         if time.monotonic() >= until:
             return found + Checked(put_off=True)
-        with Session(deps.engine) as session, session.begin():
+        with Session(engine) as session, session.begin():
             lock_alerts(session)
-            judged = judge(session, deps.now(session), options, ids[first : first + AT_ONCE])
-            events = _write(session, judged, options, deps.link)
-        deps.send_events(events)
+            judged = judge(session, now(session), options, ids[first : first + AT_ONCE])
+            events = _write(session, judged, options, link)
+        send_events(events)
         opened = sum(event.name == OPENED for event in events)
-        found += Checked(
-            accounts=judged.accounts,
+        found += judged.found + Checked(
             budgets=sum(one.period.span is not Span.DAY for one in judged.readings),
-            stale=judged.stale,
             opened=opened,
             closed=len(events) - opened,
             worst=worst_first(judged.readings),
-            failures=judged.failures,
-            unreported=judged.unreported,
         )
     return found
 

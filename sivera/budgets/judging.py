@@ -5,7 +5,7 @@ If what is known of a budget is too old or cannot be added up, its alerts stay a
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -24,6 +24,7 @@ from sivera.budgets.pacing import PACING, Period, Span, days_of, period_limit, r
 from sivera.budgets.projection import HISTORY_DAYS, project
 from sivera.budgets.queries import Since
 from sivera.budgets.rules import Reading, today_in
+from sivera.budgets.summary import Checked
 from sivera.logs import log
 from sivera.models import AdAccount, Alert, TeamBudget
 from sivera.values import BudgetKind, PlatformName
@@ -31,25 +32,21 @@ from sivera.values import BudgetKind, PlatformName
 logger = logging.getLogger("sivera.budgets")
 
 HISTORY = timedelta(days=HISTORY_DAYS)
-NOT_REPORTED = "its platform reports no figures of it, so that nobody can tell what is spent"
+NOT_REPORTED = "its platform reports no figures of it: look at the platform what is spent"
+MIXED = (
+    "its figures are in other currencies than its budget ({currency}), and are never added: look at the platform what "
+    "is spent, until a period has one currency again"
+)
 NOTHING = Decimal(0)
 
 
 @dataclass
 class Judged:
-    """What is known of some budgets, and the open alerts that it decides.
+    """What is known of some budgets, the open alerts that it decides, and what could not be judged."""
 
-    `accounts` counts those that are not closed, `stale` those with figures too old to judge by. `failures` says why an
-    account or budget cannot be judged, `unreported` which budgets nobody can judge: their platform does not report on
-    them.
-    """
-
-    readings: list[Reading] = field(default_factory=list)
-    alerts: Sequence[Alert] = ()
-    accounts: int = 0
-    stale: int = 0
-    failures: dict[str, str] = field(default_factory=dict)
-    unreported: dict[str, str] = field(default_factory=dict)
+    readings: list[Reading]
+    alerts: Sequence[Alert]
+    found: Checked = field(default_factory=Checked)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Watched:
     """An account that is checked.
 
     `today` is the day there, `partial` the first day with incomplete figures, and `known_from` the first of which all
-    figures were read; None if there is none.
+    figures were read; None if there is none. `as_of` is how new its figures are.
     """
 
     account: AdAccount
@@ -65,16 +62,21 @@ class Watched:
     today: date
     partial: date
     known_from: date | None
+    as_of: datetime | None
     is_stale: bool
 
     @classmethod
     def at(cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int) -> "Watched":
         """Return an account as it is at a time; KeyError or ValueError if its time zone is unknown."""
-        today, as_of = today_in(account.timezone, now), account.metrics_as_of
+        # If a time is ahead of the clock, it is only known that it lies after the account was connected.
+        synced, reports = (
+            account.created_at if at and at > now else at for at in (account.synced_as_of, account.reports_as_of)
+        )
+        as_of = min((at for at in (synced, reports) if at), default=None)
+        today = today_in(account.timezone, now)
         partial = min(today, today_in(account.timezone, as_of)) if as_of else today
-        synced = account.synced_as_of or account.created_at
-        is_stale = rules.is_stale(synced, account.reports_as_of, now, stale_hours)
-        return cls(account, team, today, partial, known_from, is_stale)
+        is_stale = rules.is_stale(synced or account.created_at, reports, now, stale_hours)
+        return cls(account, team, today, partial, known_from, as_of, is_stale)
 
     @property
     def platform(self) -> PlatformName:
@@ -89,49 +91,50 @@ class Watched:
 
 def judge_accounts(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
     """Judge the platforms' budgets of some accounts."""
-    judged = Judged()
     watched: dict[int, Watched] = {}
-    covered = queries.covered_since(session, ids)
-    for account, team in queries.read_accounts(session, ids):
-        if account.status != ACTIVE:
-            continue
-        judged.accounts += 1
+    readings: list[Reading] = []
+    failures: dict[str, str] = {}
+    unreported: dict[str, str] = {}
+    active = [one for one in queries.read_accounts(session, ids) if one.AdAccount.status == ACTIVE]
+    for account, team, known_from in active:
         try:
-            watched[account.id] = Watched.at(account, team, covered.get(account.id), now, options.stale_hours)
+            watched[account.id] = Watched.at(account, team, known_from, now, options.stale_hours)
         except (KeyError, ValueError):  # ZoneInfoNotFoundError is a KeyError
             reason = f"its time zone '{account.timezone}' is unknown: connect its grant again, which reads it again"
-            judged.failures[f"account-{account.id}"] = reason
+            failures[f"account-{account.id}"] = reason
     stale = [f"account-{one.account.id}" for one in watched.values() if one.is_stale]
     for row in queries.read_spend(session, [one.since() for one in watched.values() if not one.is_stale]):
+        subject = f"account-{row.account_id}.{row.budget}"
         if not row.known_days:
-            judged.unreported[f"account-{row.account_id}.{row.budget}"] = f"{row.name}: {NOT_REPORTED}"
+            unreported[subject] = f"{row.name}: {NOT_REPORTED}"
         elif row.is_mixed:
-            reason = f"its figures are in other currencies than its budget ({row.currency}), and are never added"
-            judged.failures[f"account-{row.account_id}.{row.budget}"] = reason
+            failures[subject] = MIXED.format(currency=row.currency)
         else:
-            judged.readings += _readings(watched[row.account_id], row)
-    judged.stale = len(stale)
-    judged.alerts = _without(open_of_accounts(session, ids), (*stale, *judged.failures, *judged.unreported))
-    _log(watched.values(), judged)
-    return judged
+            readings += _readings(watched[row.account_id], row, subject)
+    _log(watched.values(), readings, failures, unreported)
+    alerts = _without(open_of_accounts(session, ids), (*stale, *failures, *unreported))
+    found = Checked(accounts=len(active), stale=len(stale), failures=failures, unreported=unreported)
+    return Judged(readings, alerts, found)
 
 
 def _without(alerts: Sequence[Alert], subjects: Sequence[str]) -> list[Alert]:
     return [alert for alert in alerts if not alert.subject.startswith(tuple(f"{subject}." for subject in subjects))]
 
 
-def _log(watched: Iterable[Watched], judged: Judged) -> None:
-    budgets = Counter(one.account_id for one in judged.readings)
+def _log(
+    watched: Iterable[Watched], readings: Sequence[Reading], failures: Mapping[str, str], unreported: Mapping[str, str]
+) -> None:
+    budgets = Counter(one.account_id for one in readings)
     for one in watched:
         of = {"account_id": one.account.id, "platform": one.account.platform, "name": one.account.name}
         said = {"outcome": "not judged"} if one.is_stale else {"outcome": "judged", "budgets": budgets[one.account.id]}
         log(logger, logging.INFO, "Account checked", **of, **said)
-    for level, reasons in ((logging.WARNING, judged.failures), (logging.INFO, judged.unreported)):
+    for level, reasons in ((logging.WARNING, failures), (logging.INFO, unreported)):
         for subject, reason in reasons.items():
             log(logger, level, "Not judged", subject=subject, reason=reason)
 
 
-def _readings(watched: Watched, row: Row[Any]) -> Iterator[Reading]:
+def _readings(watched: Watched, row: Row[Any], subject: str) -> Iterator[Reading]:
     """Yield how much of a platform's budget is spent: in its period, and for a daily one also today."""
     account, today, days = watched.account, watched.today, dict(zip(row.days, row.spends, strict=True))
     reading = partial(
@@ -144,9 +147,8 @@ def _readings(watched: Watched, row: Row[Any]) -> Iterator[Reading]:
         name=f"shared by {row.campaigns} campaigns" if row.budget_kind == BudgetKind.SHARED else row.name,
         budget=row.budget_kind,
         currency=row.currency,
-        as_of=account.metrics_as_of,
+        as_of=watched.as_of,
     )
-    subject = f"account-{account.id}.{row.budget}"
     if row.budget_kind == BudgetKind.LIFETIME:
         period, limit, pace, most_a_day = Period(Span.LIFETIME, row.first_day, row.last_day), row.amount, None, None
     else:
@@ -198,16 +200,12 @@ def _unknown_before(begins: date, known_from: Iterable[date | None]) -> list[str
 
 def judge_teams(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
     """Judge the budgets that some teams set."""
-    judged = Judged()
     scopes = {budget.id: _Scope(budget, team, name) for budget, team, name in queries.list_team_budgets(session, ids)}
-    found = queries.accounts_of_team_budgets(session, list(scopes))
-    covered = queries.covered_since(session, [account.id for _, account in found])
-    for budget_id, account in found:
-        scopes[budget_id].add(account, covered.get(account.id), now, options.stale_hours)
-    judged.readings = [scope.reading(session) for scope in scopes.values() if scope.watched and not scope.is_unknown]
+    for budget_id, account, known_from in queries.accounts_of_team_budgets(session, list(scopes)):
+        scopes[budget_id].add(account, known_from, now, options.stale_hours)
+    readings = [scope.reading(session) for scope in scopes.values() if scope.watched and not scope.is_unknown]
     unknown = [scope.subject for scope in scopes.values() if scope.is_unknown]
-    judged.alerts = _without(open_of_teams(session, ids), unknown)
-    return judged
+    return Judged(readings, _without(open_of_teams(session, ids), unknown))
 
 
 @dataclass
@@ -281,7 +279,7 @@ class _Scope:
             is_complete=not self.stale,
             at_least=bool(self.stale or lacking),
             note=". ".join(notes),
-            as_of=min((one.account.metrics_as_of for one in self.fresh if one.account.metrics_as_of), default=None),
+            as_of=min((one.as_of for one in self.fresh if one.as_of), default=None),
             # No platform keeps to it, so nothing bounds it.
             projection=project(
                 spent,

@@ -9,13 +9,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, delete, exists, func, or_, select, text, true
+from sqlalchemy import Row, and_, case, delete, exists, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import IS_UNATTRIBUTED, coverage
 from sivera.alerts.conditions import Kind
-from sivera.budgets.summary import TEAMS
 from sivera.models import AccountDailyTotal, AdAccount, Alert, Campaign, CampaignDailyMetric, Team, TeamBudget
 
 _IS_ABOUT = and_(
@@ -23,6 +22,16 @@ _IS_ABOUT = and_(
     func.coalesce(TeamBudget.platform, AdAccount.platform) == AdAccount.platform,
     func.coalesce(TeamBudget.account_id, AdAccount.id) == AdAccount.id,
 )
+
+
+_READ = coverage().c
+_KNOWN_FROM = (
+    select(case((~_READ.lacks_product, _READ.since)))
+    .where(_READ.account_id == AdAccount.id)
+    .correlate(AdAccount)
+    .scalar_subquery()
+)
+"""The first day of which all figures of an account were read; null if there is none."""
 
 
 class Since(NamedTuple):
@@ -51,23 +60,14 @@ def team_ids(session: Session, names: Sequence[str]) -> Sequence[int]:
     ).all()
 
 
-def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str]]]:
-    """Return accounts by their ids, each with its team's name."""
+def read_accounts(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[AdAccount, str, date | None]]]:
+    """Return accounts by their ids, each with its team's name and the first day of which all its figures were read."""
     return session.execute(
-        select(AdAccount, Team.name)
+        select(AdAccount, Team.name, _KNOWN_FROM)
         .join(Team, Team.id == AdAccount.team_id)
         .where(AdAccount.id.in_(ids))
         .order_by(AdAccount.id)
     ).all()
-
-
-def covered_since(session: Session, ids: Sequence[int]) -> dict[int, date]:
-    """Return the first day of which all figures of an account were read, by its id; accounts without one are absent."""
-    found = coverage()
-    rows = session.execute(
-        select(found.c.account_id, found.c.since).where(found.c.account_id.in_(ids), ~found.c.lacks_product)
-    )
-    return {row.account_id: row.since for row in rows}
 
 
 # A shared budget is one row, however many campaigns draw on it. If they disagree for a moment, the last change counts.
@@ -162,10 +162,10 @@ def list_team_budgets(
     return session.execute(statement if team_ids is None else statement.where(Team.id.in_(team_ids))).all()
 
 
-def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[int, AdAccount]]]:
-    """Return the accounts that each of these budgets is about, of any currency and status."""
+def accounts_of_team_budgets(session: Session, ids: Sequence[int]) -> Sequence[Row[tuple[int, AdAccount, date | None]]]:
+    """Return the accounts that each of these budgets is about, of any currency and status, as `read_accounts` does."""
     return session.execute(
-        select(TeamBudget.id, AdAccount)
+        select(TeamBudget.id, AdAccount, _KNOWN_FROM)
         .join(AdAccount, _IS_ABOUT)
         .where(TeamBudget.id.in_(ids))
         .order_by(TeamBudget.id, AdAccount.id)
@@ -177,20 +177,15 @@ def find_team(session: Session, name: str) -> int | None:
     return session.scalar(select(Team.id).where(Team.name == name))
 
 
-def set_team_budget(
-    session: Session, team_id: int, *, currency: str, amount: Decimal, platform: str | None, account_id: int | None
-) -> int:
-    """Write a team's monthly budget, in place of the one for the same accounts and currency; return its id."""
-    statement = insert(TeamBudget).values(
-        team_id=team_id, currency=currency, amount=amount, platform=platform, account_id=account_id
-    )
-    written: int = session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["team_id", "platform", "account_id", "currency"],
-            set_={"amount": statement.excluded.amount, "updated_at": func.now()},
-        ).returning(TeamBudget.id)
-    ).scalar_one()
-    return written
+def set_team_budget(session: Session, **budget: Any) -> TeamBudget:
+    """Write a team's monthly budget, in place of the one for the same accounts and currency."""
+    statement = insert(TeamBudget).values(budget)
+    new = {"amount": statement.excluded.amount, "updated_at": func.now()}
+    same = ["team_id", "platform", "account_id", "currency"]
+    return session.scalars(
+        statement.on_conflict_do_update(index_elements=same, set_=new).returning(TeamBudget),
+        execution_options={"populate_existing": True},
+    ).one()
 
 
 def remove_team_budget(session: Session, budget_id: int) -> bool:
@@ -199,11 +194,10 @@ def remove_team_budget(session: Session, budget_id: int) -> bool:
     return found is not None
 
 
-def thresholds_reached(session: Session) -> Sequence[Row[tuple[int | None, str, int]]]:
-    """Return threshold, part of a run and number of the budgets that have reached it, in order."""
-    part = func.coalesce(AdAccount.platform, TEAMS)
+def thresholds_reached(session: Session) -> Sequence[Row[Any]]:
+    """Return threshold, platform (None: of teams) and number of the budgets that have reached it, in order."""
     return session.execute(
-        select(Alert.level, part, func.count())
+        select(Alert.level, AdAccount.platform, func.count())
         .outerjoin(AdAccount, AdAccount.id == Alert.account_id)
         .where(Alert.kind == Kind.BUDGET.value, Alert.closed_at.is_(None))
         .group_by(Alert.level, AdAccount.platform)

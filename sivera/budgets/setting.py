@@ -9,20 +9,13 @@ from sivera.accounts import queries as account_queries
 from sivera.budgets import queries
 from sivera.budgets.wording import decimals_of
 from sivera.errors import ConfigurationError
-from sivera.values import PlatformName, Value
-
-
-class WrittenBudget(Value):
-    """A budget as it is stored."""
-
-    id: int
-    amount: Decimal
-    currency: str
+from sivera.models import TeamBudget
+from sivera.values import PlatformName
 
 
 def set_team_budget(
     session: Session, team: str, amount: str, currency: str, platform: PlatformName | None, account_id: int | None
-) -> WrittenBudget:
+) -> TeamBudget:
     """Write a team's monthly budget in the session's transaction, in place of the one for the same accounts.
 
     Raises:
@@ -39,15 +32,9 @@ def set_team_budget(
         raise ConfigurationError(f"there is no team '{team}': `sivera accounts list` shows them all")
     if account_id:
         _check_account(session, account_id, team_id, team, code)
-    written = queries.set_team_budget(
-        session,
-        team_id,
-        currency=code,
-        amount=wanted,
-        platform=platform.value if platform else None,
-        account_id=account_id,
+    return queries.set_team_budget(
+        session, team_id=team_id, platform=platform, account_id=account_id, currency=code, amount=wanted
     )
-    return WrittenBudget(id=written, amount=wanted, currency=code)
 
 
 def parse_amount(text: str, currency: str) -> Decimal:

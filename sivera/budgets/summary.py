@@ -1,14 +1,22 @@
-"""What a run of check-budgets found: for one platform or the teams' own budgets, and in all."""
+"""What a run of check-budgets found: for one platform or the teams' own budgets, in all, and as its page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+from sqlalchemy.orm import Session
+
+from sivera import pages
+from sivera.budgets import queries
 from sivera.budgets.pacing import Span
 from sivera.budgets.rules import Reading
+from sivera.budgets.wording import describe, limit_text, period_text, projection_text, spent_text
+from sivera.reasons import reason_for
 from sivera.values import Value
 
 TEAMS = "team-budgets"
 """The part of a run that checks what teams set; the others are platforms."""
+
+PART_COLOURS = {**{name.value: colour for name, colour in pages.PLATFORM_COLOURS.items()}, TEAMS: pages.OKABE_ITO[4]}
 
 MOST_ROWS = 100
 """How many budgets are shown: those that are spent furthest."""
@@ -63,11 +71,12 @@ class CheckSummary(Value):
     def of(cls, results: Mapping[str, object]) -> Self:
         """Return the summary of what the check of each part returned or raised."""
         parts = {part: result for part, result in results.items() if isinstance(result, Checked)}
-        failed = {
-            part: f"{part} was not checked ({type(result).__name__}): the task run says why"
+        errors = {
+            part: result if isinstance(result, Exception) else TypeError(f"the check ended as {result!r}")
             for part, result in results.items()
             if part not in parts
         }
+        failed = {part: f"{part} was not checked: {reason_for(error).rstrip('.')}" for part, error in errors.items()}
         return cls(parts=parts, failed=failed)
 
     @property
@@ -97,3 +106,43 @@ class CheckSummary(Value):
         said += [f"{len(total.unreported)} cannot be judged"] if total.unreported else []
         said += [f"put off to the next run: {', '.join(self.put_off)}"] if self.put_off else []
         return "; ".join([", ".join(said), *self.failed.values()])
+
+
+def budgets_page(job: str, summary: CheckSummary, charts: list[str]) -> str:
+    """Return the page of a run, as Markdown."""
+    total = summary.total
+    counts = [
+        (f"{part} (put off)" if found.put_off else part, *(getattr(found, name) for name in COUNTS))
+        for part, found in summary.parts.items()
+    ]
+    worst = [(describe(one), f"{spent_text(one)} of {limit_text(one)}", one.percent) for one in total.worst]
+    failures = [*total.failures.items(), *summary.failed.items(), *total.unreported.items()]
+    return pages.page(
+        job,
+        summary.sentence,
+        pages.table(("part", "accounts", "budgets", "old data", "alerts opened", "closed"), counts),
+        *pages.listing("Spent furthest", ("budget", "spent", "%"), worst, f"{job}-budgets"),
+        *pages.listing("Not judged", ("budget or account", "reason"), failures, f"{job}-failures"),
+        *charts,
+    )
+
+
+def budget_row(reading: Reading) -> dict[str, object]:
+    """Return a budget as a row of a table of many columns."""
+    return {
+        "budget": describe(reading),
+        "kind": reading.budget,
+        "period": period_text(reading.period),
+        "spent": spent_text(reading),
+        "of": limit_text(reading),
+        "%": reading.percent,
+        "by its end": projection_text(reading),
+    }
+
+
+def budgets_charts(session: Session) -> list[str]:
+    """Draw how many budgets have an open alert, by the threshold that they have reached."""
+    counts = {(f"{level} %", part or TEAMS): count for level, part, count in queries.thresholds_reached(session)}
+    bars = list(dict.fromkeys(bar for bar, _ in counts))
+    title = "Budgets by the highest threshold that they have reached"
+    return [pages.bars(title, counts, bar=bars, part=PART_COLOURS, count="budgets", horizontal=True)]

@@ -14,7 +14,7 @@ from sivera.grants.renewal import seal_tokens
 from sivera.grants.renewal_queries import Notify, recover
 from sivera.grants.rules import FACTS
 from sivera.platforms.base import PlatformClient, StaticToken
-from sivera.values import AccountListing, GrantTokens, OddRow, Value
+from sivera.values import AccountListing, GrantTokens, OddRow, PlatformName, Value
 
 
 class AccountsNotListed(SiveraError):
@@ -32,16 +32,18 @@ class AccountsNotListed(SiveraError):
 
 
 class Connection(Value):
-    """A grant that was connected: its id, and the accounts it carries (our ids and the platform's).
+    """A grant that was connected, and our ids of the accounts that it carries.
 
     `reached` counts the accounts that the platform listed, `left_out` names those that could not be read.
     """
 
+    platform: PlatformName
+    team: str
+    name: str
     credential_id: int
     account_ids: tuple[int, ...]
-    external_ids: tuple[str, ...]
-    reached: int = 0
-    left_out: tuple[OddRow, ...] = ()
+    reached: int
+    left_out: tuple[OddRow, ...]
 
 
 def connect(
@@ -77,9 +79,11 @@ def connect(
         if found.accounts:  # else the next run asks again
             queries.record_discovery(session, credential.id, found.data_access_ends)
         connection = Connection(
+            platform=client.platform,
+            team=team,
+            name=name,
             credential_id=credential.id,
             account_ids=tuple(account.id for account in carried),
-            external_ids=tuple(account.external_id for account in carried),
             reached=len(found.accounts),
             left_out=found.left_out,
         )
@@ -100,8 +104,7 @@ def connect_token(
 ) -> Connection:
     """Connect a grant with the one token that a person has. Renewing it first proves it and says when it ends.
 
-    The token is the refresh token on platforms that have one (`FACTS`), else the access token. The rest is as for
-    `connect`.
+    The token is the refresh token on platforms that have one (`FACTS`), else the access token.
 
     Raises:
         PlatformError: The platform does not take the token; nothing was stored.

@@ -17,28 +17,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
-from sivera.errors import ConfigurationError, PlatformError
+from sivera.errors import ConfigurationError
 from sivera.grants import consent_queries as queries
 from sivera.grants.connecting import Connection, connect
-from sivera.grants.refusals import ERRORS, ConsentRefused, Refusal, refusal_of
+from sivera.grants.refusals import ERRORS, ConsentRefused, Refusal, explain_refusals
 from sivera.grants.renewal_queries import Notify
 from sivera.models import OAuthState
-from sivera.platforms.base import Login, PlatformClient, StaticToken
-from sivera.values import AccountListing, GrantTokens, PlatformName, Value
+from sivera.platforms.base import PlatformClient, StaticToken
+from sivera.values import AccountListing, PlatformName
 
 STATE_LIFE = timedelta(minutes=10)
 LINK_LIFE = timedelta(hours=24)
 """A link to begin a consent lives this long, and leads to one grant."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-class Connected(Value):
-    """A grant that a consent has connected."""
-
-    platform: PlatformName
-    team: str
-    name: str
-    connection: Connection
 
 
 def begin(
@@ -55,16 +46,10 @@ def begin(
 ) -> str:
     """Begin the consent for a team's grant, and return the address of the consent page.
 
-    Args:
-        engine: The database.
-        keyring: Encrypts the code verifier.
-        client: The client of the platform.
-        team: The name of the team; a new name makes a new team, once there is a grant.
-        redirect_uri: Where the platform sends the browser; it has to be registered there.
-        name: Tells a team's grants on one platform apart.
-        region: One of the platform's regions with a consent page of its own; left out, the first.
-        browser: A secret in a cookie of the browser that may bring the answer; None if it comes to this machine.
-        link: What is unique about the link that begins it. A link leads to one grant; see `LINK_LIFE`.
+    The platform sends the browser to `redirect_uri`, which has to be registered there. `name` tells a team's grants on
+    one platform apart. `region` is one with a consent page of its own; left out, the platform's first. `browser` is a
+    secret in a cookie of the browser that may bring the answer; None if it comes to this machine. `link` is what is
+    unique about the link that begins it; a link leads to one grant.
 
     Raises:
         ConfigurationError: The redirect or the region is none.
@@ -76,7 +61,7 @@ def begin(
         known = ", ".join(client.login.regions) if client.login.regions[0] else "none"
         raise ConfigurationError(f"{client.platform.value} has no region '{region}' to log in to; it has: {known}")
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-    state_hash, link_hash = _hash(state), _hash(link)
+    state_hash = _hash(state)
     with Session(engine) as session, session.begin():
         if link:
             check_unused(session, link, client.platform)
@@ -90,8 +75,8 @@ def begin(
             region=region,
             redirect_uri=redirect_uri,
             verifier=keyring.encrypt(verifier, _place(state_hash)),
-            browser_hash=_hash(browser),
-            link_hash=link_hash,
+            browser_hash=_hash(browser) if browser else None,
+            link_hash=_hash(link) if link else None,
         )
     return client.login.consent_url(redirect_uri, state, challenge_of(verifier), region)
 
@@ -104,7 +89,7 @@ def finish(
     *,
     browser: str | None = None,
     notify: Notify = lambda *_: None,
-) -> Connected:
+) -> Connection:
     """Connect the grant of a consent with the platform's answer: its address, with code and state in the query.
 
     The state is used up, whatever comes of it; that of another browser or redirect is left alone. `browser` is the
@@ -114,28 +99,20 @@ def finish(
         ConsentRefused: Nothing was stored; it says why.
     """
     redirect_uri, answer = _parts(answer_url)
-    state = _use_state(engine, answer.get("state", ""), redirect_uri, _hash(browser))
-    platform = PlatformName(state.platform)
+    state = _use_state(engine, answer.get("state", ""), redirect_uri, _hash(browser) if browser else None)
     try:
-        client = client_of(platform)
-        code = _code(platform, client.login, answer)
+        client = client_of(PlatformName(state.platform))
+        code = _code(client, answer)
         verifier = keyring.decrypt(state.verifier or b"", _place(state.state_hash))
-        tokens = _redeem(client, code, redirect_uri, verifier, state.region or "")
-        connection = connect(
-            engine,
-            keyring,
-            client,
-            team=str(state.team),
-            tokens=tokens,
-            name=str(state.name),
-            notify=notify,
-            found=_accounts(client, tokens),
-        )
+        with explain_refusals(Refusal.CODE_REFUSED):
+            tokens = client.login.redeem(code, redirect_uri, verifier, state.region or "")
+        found = _accounts(client, StaticToken(tokens.access_token, client.platform))
+        team, name = str(state.team), str(state.name)
+        return connect(engine, keyring, client, team=team, tokens=tokens, name=name, notify=notify, found=found)
     except Exception:
         with Session(engine) as session, session.begin():
             queries.release_link(session, state.id)
         raise
-    return Connected(platform=platform, team=str(state.team), name=str(state.name), connection=connection)
 
 
 def challenge_of(verifier: str) -> str:
@@ -144,30 +121,28 @@ def challenge_of(verifier: str) -> str:
 
 
 def _use_state(engine: Engine, text: str, redirect_uri: str, browser_hash: str | None) -> OAuthState:
-    state_hash = _hash(text) or ""
     try:
         with Session(engine, expire_on_commit=False) as session, session.begin():
-            state = queries.use_state(session, state_hash, redirect_uri, browser_hash, LINK_LIFE)
-            found = None if state else queries.find_state(session, state_hash)
+            state, has_expired = queries.lock_state(session, _hash(text)) or (None, False)
+            if state is None:
+                raise ConsentRefused(Refusal.STATE_UNKNOWN)
+            refusals = {
+                Refusal.OTHER_BROWSER: state.browser_hash != browser_hash,
+                Refusal.OTHER_PLATFORM: state.redirect_uri != redirect_uri,
+                Refusal.STATE_USED: state.used_at is not None,
+                Refusal.STATE_EXPIRED: has_expired,
+            }
+            for why, holds in refusals.items():
+                if holds:
+                    raise ConsentRefused(why, PlatformName(state.platform))
+            queries.use_state(session, state, LINK_LIFE)
+            return state
     except IntegrityError:
         raise ConsentRefused(Refusal.LINK_USED) from None
-    if state is not None:
-        return state
-    if found is None:
-        raise ConsentRefused(Refusal.STATE_UNKNOWN)
-    known, has_expired = found
-    platform = PlatformName(known.platform)
-    if known.browser_hash != browser_hash:
-        raise ConsentRefused(Refusal.OTHER_BROWSER, platform)
-    if known.redirect_uri != redirect_uri:
-        raise ConsentRefused(Refusal.OTHER_PLATFORM, platform)
-    if known.used_at is None and has_expired:
-        raise ConsentRefused(Refusal.STATE_EXPIRED, platform)
-    raise ConsentRefused(Refusal.STATE_USED, platform)
 
 
-def _code(platform: PlatformName, login: Login, answer: Mapping[str, str]) -> str:
-    """Return the code of an answer."""
+def _code(client: PlatformClient, answer: Mapping[str, str]) -> str:
+    platform, login = client.platform, client.login
     if login.issuer is not None and answer.get("iss", login.issuer) != login.issuer:
         raise ConsentRefused(Refusal.OTHER_PLATFORM, platform)
     if error := answer.get("error") or answer.get("error_code"):  # Meta has both
@@ -178,19 +153,9 @@ def _code(platform: PlatformName, login: Login, answer: Mapping[str, str]) -> st
     return code
 
 
-def _redeem(client: PlatformClient, code: str, redirect_uri: str, verifier: str, region: str) -> GrantTokens:
-    try:
-        return client.login.redeem(code, redirect_uri, verifier, region)
-    except PlatformError as error:
-        raise refusal_of(error, Refusal.CODE_REFUSED) from None
-
-
-def _accounts(client: PlatformClient, tokens: GrantTokens) -> AccountListing:
-    """List the ad accounts of the tokens, which proves them; there has to be one."""
-    try:
-        found = client.list_accounts(StaticToken(tokens.access_token, client.platform))
-    except PlatformError as error:
-        raise refusal_of(error, Refusal.PLATFORM_FAILED) from None
+def _accounts(client: PlatformClient, token: StaticToken) -> AccountListing:
+    with explain_refusals(Refusal.PLATFORM_FAILED):
+        found = client.list_accounts(token)
     if not found.accounts:
         why = next((f"{row.id or 'an account'} {row.why}" for row in found.left_out), "")
         raise ConsentRefused(Refusal.NO_ACCOUNTS, client.platform, why)
@@ -198,7 +163,7 @@ def _accounts(client: PlatformClient, tokens: GrantTokens) -> AccountListing:
 
 
 def _parts(answer_url: str) -> tuple[str, dict[str, str]]:
-    """Return the redirect and the parameters of an answer. One that comes twice does not count (RFC 6749, 3.1)."""
+    # A parameter that comes twice does not count (RFC 6749, 3.1).
     redirect_uri, _, rest = answer_url.strip().partition("?")
     pairs = parse_qsl(rest.partition("#")[0], keep_blank_values=True)
     names = [name for name, _ in pairs]
@@ -207,7 +172,7 @@ def _parts(answer_url: str) -> tuple[str, dict[str, str]]:
 
 def check_unused(session: Session, link: str, platform: PlatformName) -> None:
     """Raise ConsentRefused if a consent that was begun with a link has connected a grant, or is about to."""
-    if queries.is_link_used(session, _hash(link) or ""):
+    if queries.is_link_used(session, _hash(link)):
         raise ConsentRefused(Refusal.LINK_USED, platform)
 
 
@@ -232,9 +197,9 @@ def is_loopback(redirect_uri: str) -> bool:
     return parts.scheme == "http" and parts.hostname in LOOPBACK
 
 
-def _hash(secret: str | None) -> str | None:
-    return None if secret is None else hashlib.sha256(secret.encode()).hexdigest()
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _place(state_hash: str | None) -> Place:
-    return Place(OAuthState.__tablename__, "verifier", state_hash or "")
+def _place(state_hash: str) -> Place:
+    return Place(OAuthState.__tablename__, "verifier", state_hash)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import case, exists, func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from sivera.models import OAuthState
@@ -19,43 +19,23 @@ def is_link_used(session: Session, link_hash: str) -> bool:
     return session.scalars(select(used)).one()
 
 
-def use_state(
-    session: Session, state_hash: str, redirect_uri: str, browser_hash: str | None, link_life: timedelta
-) -> OAuthState | None:
-    """Use up a state: one caller gets it, before it expires, and only for its redirect and its browser.
+def lock_state(session: Session, state_hash: str) -> tuple[OAuthState, bool] | None:
+    """Return a state of ours, locked, and whether it has expired; None if there is none."""
+    mine = (OAuthState.state_hash == state_hash, OAuthState.team.is_not(None))
+    found = session.execute(
+        select(OAuthState, OAuthState.expires_at <= func.now()).where(*mine).with_for_update()
+    ).one_or_none()
+    return None if found is None else (found[0], found[1])
 
-    The state of a link stays for as long as the link could live, so that nobody uses the link again.
+
+def use_state(session: Session, state: OAuthState, link_life: timedelta) -> None:
+    """Use up a locked state. That of a link is kept while the link could live, so that nobody uses the link again.
 
     Raises:
         IntegrityError: Another consent of the same link has been answered.
     """
-    statement = (
-        update(OAuthState)
-        .where(
-            OAuthState.state_hash == state_hash,
-            OAuthState.team.is_not(None),
-            OAuthState.used_at.is_(None),
-            OAuthState.expires_at > func.now(),
-            OAuthState.redirect_uri == redirect_uri,
-            OAuthState.browser_hash.is_not_distinct_from(browser_hash),
-        )
-        .values(
-            used_at=func.now(),
-            expires_at=case((OAuthState.link_hash.is_(None), OAuthState.expires_at), else_=func.now() + link_life),
-        )
-        .returning(OAuthState)
-    )
-    return session.scalars(statement).one_or_none()
-
-
-def find_state(session: Session, state_hash: str) -> tuple[OAuthState, bool] | None:
-    """Return a state of ours, and whether it has expired; None if there is none."""
-    found = session.execute(
-        select(OAuthState, OAuthState.expires_at <= func.now()).where(
-            OAuthState.state_hash == state_hash, OAuthState.team.is_not(None)
-        )
-    ).one_or_none()
-    return None if found is None else (found[0], found[1])
+    kept = {"expires_at": func.now() + link_life} if state.link_hash else {}
+    session.execute(update(OAuthState).where(OAuthState.id == state.id).values(used_at=func.now(), **kept))
 
 
 def release_link(session: Session, state_id: int) -> None:

@@ -3,8 +3,6 @@
 The platform comes first: if it does not answer, nothing is changed, since only the tokens can end what they allow.
 """
 
-import os
-import secrets
 from contextlib import suppress
 from enum import StrEnum
 
@@ -13,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from sivera.errors import ReconnectRequired, SiveraError, TokenRejected
 from sivera.grants import renewal_queries as queries
-from sivera.grants.renewal import TOKENS, RenewalDependencies, unseal
+from sivera.grants.renewal import RenewalDependencies, new_owner, unseal_tokens
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient, Revokes
 from sivera.values import GrantTokens
@@ -42,7 +40,7 @@ def disconnect(deps: RenewalDependencies, client: PlatformClient | None, credent
         NotDisconnectedError: The platform did not revoke it, its tokens cannot be read, or somebody renews or connects
             it; nothing was changed.
     """
-    owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = new_owner()
     is_done = False
     try:
         ending = _revoke(deps, client, credential_id, owner)
@@ -51,14 +49,14 @@ def disconnect(deps: RenewalDependencies, client: PlatformClient | None, credent
                 is_done = queries.forget_tokens(session, credential_id, owner, REASON)
     except SiveraError as error:
         raise NotDisconnectedError(
-            f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): try again, or "
-            "give --without-revoking to forget its tokens all the same"
+            f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): give "
+            "--without-revoking to forget its tokens all the same"
         ) from None
     finally:
         with Session(deps.engine) as session, session.begin():
             queries.release(session, credential_id, owner, 0, None)
     if ending is None:
-        raise NotDisconnectedError(f"grant {credential_id} is being renewed just now: try again in two minutes")
+        raise NotDisconnectedError(f"grant {credential_id} is being renewed just now: disconnect it in two minutes")
     if not is_done:
         raise NotDisconnectedError(f"grant {credential_id} was connected again meanwhile, and stays connected")
     deps.spool.forget(credential_id)
@@ -76,10 +74,10 @@ def _revoke(deps: RenewalDependencies, client: PlatformClient | None, credential
         return None
     if not isinstance(client, Revokes):
         return Ending.LEFT
-    tokens = {column: unseal(deps.keyring, held.id, column, getattr(held, column)) for column in TOKENS}
-    given = GrantTokens(access_token=tokens["access_token"] or SecretStr(""), refresh_token=tokens["refresh_token"])
+    tokens = unseal_tokens(deps.keyring, held)
+    access = tokens["access_token"] or SecretStr("")
     try:
-        client.revoke(given)
+        client.revoke(GrantTokens(access_token=access, refresh_token=tokens["refresh_token"]))
     except (TokenRejected, ReconnectRequired):
         return Ending.ENDED
     return Ending.REVOKED

@@ -37,10 +37,7 @@ UNLISTED = "no longer listed by its grant"
 
 
 class DueGrant(Value):
-    """A grant with ad accounts to discover: our id, and what a person recognises it by.
-
-    One that `is_overdue` should have been listed a day ago.
-    """
+    """A grant with ad accounts to discover; one that `is_overdue` should have been listed a day ago."""
 
     id: int
     platform: PlatformName
@@ -68,16 +65,8 @@ class Discovery(Value):
 
 def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Sequence[str]) -> list[DueGrant]:
     """Return the working grants with accounts that were not listed for a day, those first that wait longest."""
-    return [
-        DueGrant(
-            id=row.id,
-            platform=PlatformName(row.platform),
-            team=row.team,
-            name=row.name,
-            is_overdue=row.age > EVERY + PATIENCE,
-        )
-        for row in queries.undiscovered_grants(session, EVERY, [one.value for one in platforms], teams)
-    ]
+    rows = queries.undiscovered_grants(session, EVERY, PATIENCE, [one.value for one in platforms], teams)
+    return [DueGrant.model_validate(row._asdict()) for row in rows]
 
 
 def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int) -> Discovery:
@@ -90,7 +79,7 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
             that is recorded.
     """
     with Session(engine) as session, session.begin():
-        queries.record_asking(session, credential_id)
+        queries.claim_discovery(session, credential_id)
     used = tokens.current()
     try:
         listing = client.list_accounts(tokens)
@@ -103,19 +92,18 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
         before = {one.external_id: _facts(one) for one in account_queries.accounts_of(session, credential_id)}
         carried = account_queries.upsert_accounts(session, grant, listing.accounts)
         queries.record_discovery(session, credential_id, listing.data_access_ends)
-        changes = [
-            AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=what)
-            for one in carried
-            for what in _changes(before.get(one.external_id), _facts(one))
-        ]
+        news = [(one, what) for one in carried for what in _changes(before.get(one.external_id), _facts(one))]
         if not listing.left_out:  # else what is absent may only have been left out
             listed = {account.external_id for account in listing.accounts}
-            changes += [
-                AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=UNLISTED)
-                for one in account_queries.mark_unlisted(session, credential_id, listed)
-            ]
-        ids = tuple(account.id for account in carried)
-    return Discovery(account_ids=ids, changes=tuple(changes), left_out=listing.left_out)
+            news += [(one, UNLISTED) for one in account_queries.mark_unlisted(session, credential_id, listed)]
+        return Discovery(
+            account_ids=tuple(account.id for account in carried),
+            changes=tuple(
+                AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=what)
+                for one, what in news
+            ),
+            left_out=listing.left_out,
+        )
 
 
 def rediscover(
@@ -126,10 +114,9 @@ def rediscover(
     account_id: int,
     known: values.AdAccount,
 ) -> tuple[bool, tuple[AccountChange, ...]]:
-    """Discover the accounts of a grant that can no longer read one.
+    """Discover the accounts of a grant that can no longer read one; of several at once the first asks, others wait.
 
-    Return whether that one is not as `known`, and what this call found. Of several accounts that fail at once the first
-    one asks, and the others wait for what it finds.
+    Return whether that one is not as `known`, and what this call found.
     """
     changes: tuple[AccountChange, ...] = ()
     with _ASKING.setdefault(credential_id, Lock()):

@@ -15,7 +15,7 @@ from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError
 from sivera.errors import ConfigurationError
 from sivera.grants import queries
-from sivera.grants.renewal import TOKENS, seal, unseal
+from sivera.grants.renewal import seal, unseal_tokens
 from sivera.models import PlatformCredential, TokenKeyCheck
 from sivera.values import Value
 
@@ -33,11 +33,7 @@ class Rotation(Value):
 
 
 def check_keyring(engine: Engine, keyring: Keyring) -> None:
-    """Check that a keyring can decrypt what is stored, and make its current key known.
-
-    Raises:
-        ConfigurationError: A key that the database needs is missing, or its id belongs to a different key.
-    """
+    """Do as `require_keys`, and make the current key known."""
     with Session(engine) as session, session.begin():
         if keyring.current not in require_keys(session, keyring):
             queries.add_check(session, keyring.current, keyring.encrypt(SENTINEL, _place(keyring.current)))
@@ -69,16 +65,15 @@ def require_keys(session: Session, keyring: Keyring) -> frozenset[str]:
 
 
 def decrypts(keyring: Keyring, check: TokenKeyCheck) -> None:
-    """Raise UndecryptableError if the keyring's key of the check's id is a different key. It has one of that id."""
+    """Raise UndecryptableError if the keyring's key of that id is a different one."""
     keyring.decrypt(check.sentinel, _place(check.id))
 
 
 @contextmanager
 def only_rotation(engine: Engine) -> Iterator[None]:
-    """Hold the right to change keys. A second rotation would overwrite the first one's new key in the block.
+    """Hold the right to change keys; ConfigurationError if somebody else does.
 
-    Raises:
-        ConfigurationError: Somebody else holds it.
+    A second rotation would overwrite the first one's new key in the block.
     """
     with Session(engine) as session, session.begin():
         if not queries.lock_keys(session):
@@ -87,10 +82,9 @@ def only_rotation(engine: Engine) -> Iterator[None]:
 
 
 def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: int = BATCH) -> Rotation:
-    """Re-encrypt all tokens with the keyring's current key, while jobs run.
+    """Re-encrypt all tokens with the keyring's current key, while jobs run; then retire the keys that nothing needs.
 
-    It can be interrupted and started again. At the end it retires the keys that nothing needs. `say` takes lines about
-    the progress; a transaction re-encrypts a `batch` of grants.
+    It can be interrupted and started again.
 
     Raises:
         ConfigurationError: The keyring is not the database's.
@@ -105,15 +99,13 @@ def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: 
         with Session(engine) as session, session.begin():
             # A renewal that began earlier may still write with the old key, until its lease ends.
             if not queries.leases_taken_before(session, begun_at) and not changed:
-                queries.put_in_use(session, keyring.current)
-                if not undecryptable:
-                    queries.retire_others(session, keyring.current)
+                queries.put_in_use(session, keyring.current, retire_others=not undecryptable)
                 return Rotation(grants=len(done), undecryptable=tuple(sorted(undecryptable)))
         time.sleep(POLL_SECONDS if not changed else 0)
 
 
 def _pass(engine: Engine, keyring: Keyring, batch: int, say: Callable[[str], None]) -> tuple[set[int], set[int]]:
-    """Go through all grants once; return the ids of those that were re-encrypted, and of those that cannot be."""
+    """Go through all grants once; return those that were re-encrypted, and those that cannot be."""
     changed: set[int] = set()
     undecryptable: set[int] = set()
     last = 0
@@ -130,7 +122,7 @@ def _pass(engine: Engine, keyring: Keyring, batch: int, say: Callable[[str], Non
 
 def _reseal(keyring: Keyring, row: PlatformCredential) -> bool:
     try:
-        plain = {column: unseal(keyring, row.id, column, getattr(row, column)) for column in TOKENS}
+        plain = unseal_tokens(keyring, row)
     except (UndecryptableError, ConfigurationError):
         return False
     for column, token in plain.items():

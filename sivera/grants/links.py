@@ -4,12 +4,10 @@ A link is encrypted with the token key and bound to its platform and team, so th
 without that key. Nothing is stored when it is made.
 """
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit
 
-from sivera.crypto import Keyring, Place, UndecryptableError
+from sivera.crypto import Keyring, Place, UndecryptableError, from_address, to_address
 from sivera.errors import ConfigurationError
 from sivera.grants.consent import LINK_LIFE, LOOPBACK, check_redirect
 from sivera.grants.refusals import ConsentRefused, Refusal
@@ -23,8 +21,12 @@ def callback_of(public_url: str) -> str:
     """Return the HTTP API's redirect; ConfigurationError unless the address is https or of this machine."""
     try:
         check_redirect(redirect := f"{public_url.rstrip('/')}{CALLBACK}")
-    except ConfigurationError as error:
-        raise ConfigurationError(f"SIVERA_PUBLIC_URL does not fit: {error}") from None
+    except ConfigurationError:
+        # Without the address: it may hold a password.
+        raise ConfigurationError(
+            "SIVERA_PUBLIC_URL does not fit: write an https address, or an http address of this machine, without user, "
+            "password and query"
+        ) from None
     return redirect
 
 
@@ -39,20 +41,14 @@ def make_link(
 ) -> str:
     """Return a link with which someone connects a grant of a team. It lives 24 hours, and leads to one grant.
 
-    Args:
-        keyring: The keys of the stored tokens.
-        public_url: Where browsers reach the HTTP API, such as https://jobs.example.com.
-        platform: The platform of the grant.
-        team: The name of the team; a new name makes a new team, once there is a grant.
-        now: The database's time.
-        name: Tells a team's grants on one platform apart; the same name again replaces the tokens.
+    `public_url` is where browsers reach the HTTP API, `now` the database's time. A new team's name makes a new team,
+    once there is a grant. `name` tells a team's grants on one platform apart; the same name again replaces the tokens.
 
     Raises:
         ConfigurationError: The address does not fit.
     """
     callback_of(public_url)
-    said = json.dumps({"name": name, "until": (now + LINK_LIFE).timestamp()})
-    sealed = urlsafe_b64encode(keyring.encrypt(said, _place(platform, team))).decode().rstrip("=")
+    sealed = to_address(keyring, {"name": name, "until": (now + LINK_LIFE).timestamp()}, _place(platform, team))
     return f"{public_url.rstrip('/')}/connect/{platform.value}?{urlencode({'team': team, 'link': sealed})}"
 
 
@@ -63,9 +59,8 @@ def read_link(keyring: Keyring, link: str, *, platform: PlatformName, team: str,
         ConsentRefused: The link was not made here, is for another platform or team, or is over.
     """
     try:
-        sealed = urlsafe_b64decode(link + "=" * (-len(link) % 4))
-        said = json.loads(keyring.decrypt(sealed, _place(platform, team)))
-    except (UndecryptableError, ConfigurationError, ValueError):
+        said = from_address(keyring, link, _place(platform, team))
+    except UndecryptableError:
         raise ConsentRefused(Refusal.LINK_UNKNOWN, platform) from None
     if now.timestamp() > said["until"]:
         raise ConsentRefused(Refusal.LINK_EXPIRED, platform)

@@ -82,10 +82,7 @@ def find_credential(session: Session, credential_id: int) -> tuple[PlatformCrede
 
 
 def read_credential(session: Session, credential_id: int) -> Row[Any] | None:
-    """Return a grant, the time until its token ends, and the time until it may be tried again; None if it is gone.
-
-    A time is negative if it has passed, and None if there is no such time.
-    """
+    """Return a grant, the time until its token ends, and the time until it may be tried again; each may be negative."""
     return session.execute(_READ, {"id": credential_id}).one_or_none()
 
 
@@ -101,42 +98,36 @@ def list_credentials(session: Session) -> Sequence[Row[tuple[PlatformCredential,
 
 
 def undiscovered_grants(
-    session: Session, every: timedelta, platforms: Sequence[str], teams: Sequence[str]
+    session: Session, every: timedelta, patience: timedelta, platforms: Sequence[str], teams: Sequence[str]
 ) -> Sequence[Row[Any]]:
-    """Return the working grants with accounts that were not listed for this long: id, platform, team, name and age.
+    """Return the working grants with accounts that were not listed for this long: id, platform, team, name, is_overdue.
 
-    The age is the time since the last listing, or since the grant was connected (again).
-
-    First those that were not asked for longest: one that cannot be listed must not keep the others waiting.
+    Overdue are those that were due for longer than `patience`; connecting a grant (again) starts its time anew. First
+    come those that were not asked for longest: one that cannot be listed must not keep the others waiting.
     """
     grant = PlatformCredential
     times = (past(at, func.now()) for at in (grant.accounts_read_at, grant.created_at, grant.status_since))
-    age = (func.now() - func.greatest(*times)).label("age")  # leaves out NULL
-    statement = (
-        select(grant.id, grant.platform, Team.name.label("team"), grant.name, age)
-        .join(Team, Team.id == PlatformCredential.team_id)
-        .where(PlatformCredential.status == ACTIVE, _not_since(PlatformCredential.accounts_read_at, every))
-        .order_by(PlatformCredential.accounts_asked_at.asc().nulls_first(), PlatformCredential.id)
-    )
-    if platforms:
-        statement = statement.where(PlatformCredential.platform.in_(platforms))
-    if teams:
-        statement = statement.where(Team.name.in_(teams))
-    return session.execute(statement).all()
+    age = func.now() - func.greatest(*times)  # leaves out NULL
+    is_overdue = func.coalesce(age > every + patience, false()).label("is_overdue")
+    return session.execute(
+        select(grant.id, grant.platform, Team.name.label("team"), grant.name, is_overdue)
+        .join(Team, Team.id == grant.team_id)
+        .where(
+            grant.status == ACTIVE,
+            _not_since(grant.accounts_read_at, every),
+            grant.platform.in_(platforms) if platforms else true(),
+            Team.name.in_(teams) if teams else true(),
+        )
+        .order_by(grant.accounts_asked_at.asc().nulls_first(), grant.id)
+    ).all()
 
 
-def claim_discovery(session: Session, credential_id: int, every: timedelta) -> bool:
-    """Whether the caller is the first that wants to list the accounts of a grant within this time."""
+def claim_discovery(session: Session, credential_id: int, every: timedelta = timedelta()) -> bool:
+    """Record that the accounts of a grant are asked for, unless they were within this time; return whether it is."""
     asked_at = PlatformCredential.accounts_asked_at
     claimed = update(PlatformCredential).where(PlatformCredential.id == credential_id, _not_since(asked_at, every))
     statement = claimed.values(accounts_asked_at=func.now()).returning(PlatformCredential.id)
     return session.scalar(statement) is not None
-
-
-def record_asking(session: Session, credential_id: int) -> None:
-    """Record that the accounts of a grant are being asked for."""
-    mine = update(PlatformCredential).where(PlatformCredential.id == credential_id)
-    session.execute(mine.values(accounts_asked_at=func.now()))
 
 
 def record_discovery(session: Session, credential_id: int, data_access_ends: datetime | None) -> None:
@@ -174,8 +165,8 @@ def replace_tokens(
 def due_grants(session: Session, windows: Mapping[str, timedelta], teams: Sequence[str]) -> Sequence[Row[Any]]:
     """Return id, platform, team, name and generation of the grants to renew: in doubt first, then the soonest to end.
 
-    It leaves out grants that somebody is renewing now, and grants that rest after failures. `windows` names the
-    platforms, each with the time before its end from which a grant is due; no `teams` means all.
+    `windows` has for each platform the time before its end from which a grant is due; no `teams` means all. It leaves
+    out grants that somebody is renewing now, and those that rest after failures.
     """
     grant, now = PlatformCredential, func.now()
     window = case({name: literal(length, Interval) for name, length in windows.items()}, value=grant.platform)
@@ -218,7 +209,7 @@ def add_check(session: Session, key_id: str, sentinel: bytes) -> None:
 
 
 def tokens_by_key(session: Session) -> Counter[str]:
-    """Count the tokens of all grants by the key id in their ciphertext. Leave out what is no ciphertext of ours."""
+    """Count the tokens of all grants by the key id in their ciphertext; others than ours do not count."""
     found: Counter[str] = Counter()
     for column in SEALED:
         # CASE: the bytes that it reads exist only if the condition holds.
@@ -231,10 +222,7 @@ def tokens_by_key(session: Session) -> Counter[str]:
 
 
 def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
-    """Return grants with a token that another key encrypted, with an id above `after`, in the order of ids, locked.
-
-    The prefix of a ciphertext names its key.
-    """
+    """Return, locked and by id, grants above the id `after` with a token of another key than that of the prefix."""
     begins = literal(prefix, LargeBinary)
     otherwise = (func.substring(column, 1, len(prefix)) != begins for column in SEALED)  # NULL is not
     return session.scalars(
@@ -259,18 +247,10 @@ def lock_keys(session: Session) -> bool:
     return taken
 
 
-def put_in_use(session: Session, key_id: str) -> None:
-    """Record that a key is needed; it may have been retired."""
-    session.execute(update(TokenKeyCheck).where(TokenKeyCheck.id == key_id).values(retired_at=None))
-
-
-def retire_others(session: Session, key_id: str) -> None:
-    """Record that the database needs no other key than this one."""
-    session.execute(
-        update(TokenKeyCheck)
-        .where(TokenKeyCheck.id != key_id, TokenKeyCheck.retired_at.is_(None))
-        .values(retired_at=func.now())
-    )
+def put_in_use(session: Session, key_id: str, *, retire_others: bool) -> None:
+    """Record that a key is needed, though it may have been retired, and maybe that no other one is."""
+    retired = func.coalesce(TokenKeyCheck.retired_at, func.now()) if retire_others else TokenKeyCheck.retired_at
+    session.execute(update(TokenKeyCheck).values(retired_at=case((TokenKeyCheck.id == key_id, None), else_=retired)))
 
 
 def platforms_in_use(session: Session) -> set[str]:

@@ -1,7 +1,8 @@
 """The work of refresh-tokens: which grants are due, how each renewal ended, and what a run's failures mean."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,7 +10,6 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from sivera.accounts import queries as account_queries
-from sivera.clock import read_clock
 from sivera.errors import ConfigurationError, LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
 from sivera.grants import queries, rules
 from sivera.grants import renewal_queries as renewals
@@ -118,14 +118,17 @@ class RefreshSummary(Value):
     @property
     def sentence(self) -> str:
         """The run in one sentence."""
-        total = self.total
-        parts = [f"{total.renewed} of {total.due} grants renewed"]
-        parts += [f"{total.failed} failed"] if total.failed else []
-        parts += [f"{total.reauthorization_required} to be connected again"] if total.reauthorization_required else []
-        parts += [f"{total.elsewhere} renewed by others"] if total.elsewhere else []
-        parts += [f"{total.put_off} put off to the next run"] if total.put_off else []
-        parts += [f"{name.value} is down" for name in self.down]
-        return ", ".join(parts)
+        counted = [f"{n} {words}" for name, words in WORDS.items() if (n := getattr(self.total, name))]
+        down = [f"{name.value} is down" for name in self.down]
+        return ", ".join([f"{self.total.renewed} of {self.total.due} grants renewed", *counted, *down])
+
+
+WORDS = {
+    "failed": "failed",
+    "reauthorization_required": "to be connected again",
+    "elsewhere": "renewed by others",
+    "put_off": "put off to the next run",
+}
 
 
 class RefreshTally:
@@ -152,32 +155,30 @@ class RefreshTally:
     def summary(self, down: Collection[PlatformName] = ()) -> RefreshSummary:
         """Return what the run did, given the platforms that are down."""
         platforms = sorted({grant.platform for grant in self.due})
-        errors = [(grant, error) for grant in self.due if isinstance(error := self._ended.get(grant.id), Exception)]
         return RefreshSummary(
             total=self._counts(self.due),
-            platforms={
-                name.value: self._counts([one for one in self.due if one.platform is name]) for name in platforms
-            },
+            platforms={of.value: self._counts([one for one in self.due if one.platform is of]) for of in platforms},
             failures=tuple(
                 GrantFailure(id=grant.id, platform=grant.platform.value, team=grant.team, reason=reason_for(error))
-                for grant, error in errors
+                for grant in self.due
+                if isinstance(error := self._ended.get(grant.id), Exception)
             ),
             down=tuple(down),
         )
 
     def _counts(self, due: Collection[DueGrant]) -> RefreshCounts:
-        ended = [self._ended.get(grant.id) for grant in due]
-        errors = [one for one in ended if isinstance(one, Exception)]
-        waiting = sum(isinstance(error, ReconnectRequired) for error in errors)
-        renewed, elsewhere = ended.count(Result.RENEWED), ended.count(Result.ELSEWHERE)
-        return RefreshCounts(
-            due=len(due),
-            renewed=renewed,
-            failed=len(errors) - waiting,
-            reauthorization_required=waiting,
-            elsewhere=elsewhere,
-            put_off=len(due) - len(errors) - renewed - elsewhere,
-        )
+        return RefreshCounts(due=len(due), **Counter(_count_of(self._ended.get(grant.id)) for grant in due))
+
+
+def _count_of(ended: Result | Exception | None) -> str:
+    match ended:
+        case ReconnectRequired():
+            return "reauthorization_required"
+        case Exception():
+            return "failed"
+        case Result.RENEWED | Result.ELSEWHERE:
+            return ended.value
+    return "put_off"
 
 
 def judge_failures(
@@ -202,22 +203,13 @@ def judge_failures(
             at_fault += [grant.id for grant in failing if grant.platform is platform]
             if served and platform not in silent:
                 events.append(renewals.close_outage(session, platform.value))
-        events += _strike(session, at_fault)
+        for row in renewals.add_strikes(session, at_fault):
+            if row.strikes >= rules.STRIKES:
+                reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
+                events.append(renewals.mark(session, row.id, row.generation, rules.WAITING[0], reason))
     for event in filter(None, events):
         deps.notify(*event)
     return tuple(down)
-
-
-def _strike(session: Session, credential_ids: Collection[int]) -> list[renewals.Event | None]:
-    today, events = read_clock(session).astimezone(UTC).date(), []
-    for row in renewals.lock_failing(session, list(credential_ids)):
-        if rules.earns_strike(row.last_strike_on, today):
-            row.strikes, row.last_strike_on = row.strikes + 1, today
-            if row.strikes >= rules.STRIKES:
-                session.flush()
-                reason = rules.STRUCK_OUT_REASON.format(strikes=row.strikes)
-                events.append(renewals.mark(session, row.id, row.generation, rules.WAITING[0], reason))
-    return events
 
 
 def _may_work_later(ended: Result | Exception | None) -> bool:

@@ -1,6 +1,8 @@
 """Why a consent in the browser led to no grant, in words that say what to do."""
 
-from enum import StrEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
 
 from sivera.errors import (
     Misconfigured,
@@ -16,44 +18,25 @@ from sivera.values import UNPRINTABLE, PlatformName
 MAX_QUOTE = 150
 
 
-class Refusal(StrEnum):
-    """Why a consent led to no grant."""
+class Refusal(Enum):
+    """Why a consent led to no grant, and what to do."""
 
-    DENIED = "denied"
-    SCOPE_MISSING = "scope_missing"
-    NO_ACCOUNTS = "no_accounts"
-    APP_REFUSED = "app_refused"
-    WRONG_REDIRECT = "wrong_redirect"
-    CODE_REFUSED = "code_refused"
-    PLATFORM_FAILED = "platform_failed"
-    STATE_UNKNOWN = "state_unknown"
-    STATE_EXPIRED = "state_expired"
-    STATE_USED = "state_used"
-    OTHER_BROWSER = "other_browser"
-    OTHER_PLATFORM = "other_platform"
-    LINK_USED = "link_used"
-    LINK_UNKNOWN = "link_unknown"
-    LINK_EXPIRED = "link_expired"
+    DENIED = "The access was denied on the consent page. Begin again, and allow it."
+    SCOPE_MISSING = "The consent does not let us read ads. Begin again, and leave every permission ticked."
+    NO_ACCOUNTS = "This user reaches no ad account. Begin again, and log in as a user who can read one."
+    APP_REFUSED = "The platform refuses our application. Check its keys, its approval and its scopes."
+    WRONG_REDIRECT = "The redirect is not registered with our application. Add it there, to the letter."
+    CODE_REFUSED = "The platform does not take its own code: it has expired or was used. Begin again."
+    PLATFORM_FAILED = "The platform could not finish the consent. Begin again in a moment."
+    STATE_UNKNOWN = "This answer belongs to no consent that was begun here. Begin again."
+    STATE_EXPIRED = "The consent took longer than ten minutes. Begin again."
+    STATE_USED = "This answer was used before. If nothing was connected, begin again."
+    OTHER_BROWSER = "The consent was begun in another browser. Begin again in this one."
+    OTHER_PLATFORM = "This answer is not the one of the platform that was asked. Begin again."
+    LINK_USED = "This link was used before. Ask for a new one."
+    LINK_UNKNOWN = "This link was not made here, or was changed. Copy it whole, or ask for a new one."
+    LINK_EXPIRED = "This link is older than 24 hours. Ask for a new one."
 
-
-SENTENCES = {
-    Refusal.DENIED: "The access was denied on the consent page. Begin again, and allow it.",
-    Refusal.SCOPE_MISSING: "The consent does not let us read ads. Begin again, and leave every permission ticked.",
-    Refusal.NO_ACCOUNTS: "This user reaches no ad account. Begin again, and log in as a user who can read one.",
-    Refusal.APP_REFUSED: "The platform refuses our application. Check its keys, its approval and its scopes.",
-    Refusal.WRONG_REDIRECT: "The redirect is not registered with our application. Add it there, to the letter.",
-    Refusal.CODE_REFUSED: "The platform does not take its own code: it has expired or was used. Begin again.",
-    Refusal.PLATFORM_FAILED: "The platform could not finish the consent. Begin again in a moment.",
-    Refusal.STATE_UNKNOWN: "This answer belongs to no consent that was begun here. Begin again.",
-    Refusal.STATE_EXPIRED: "The consent took longer than ten minutes. Begin again.",
-    Refusal.STATE_USED: "This answer was used before. If nothing was connected, begin again.",
-    Refusal.OTHER_BROWSER: "The consent was begun in another browser. Begin again in this one.",
-    Refusal.OTHER_PLATFORM: "This answer is not the one of the platform that was asked. Begin again.",
-    Refusal.LINK_USED: "This link was used before. Ask for a new one.",
-    Refusal.LINK_UNKNOWN: "This link was not made here, or was changed. Copy it whole, or ask for a new one.",
-    Refusal.LINK_EXPIRED: "This link is older than 24 hours. Ask for a new one.",
-}
-"""What each refusal means, and what to do."""
 
 ERRORS = {
     "access_denied": Refusal.DENIED,
@@ -84,22 +67,22 @@ class ConsentRefused(SiveraError):
         super().__init__(why, platform, self.detail)
 
     def __str__(self) -> str:
-        return SENTENCES[self.why] + (f" ({self.detail})" if self.detail else "")
+        return self.why.value + (f" ({self.detail})" if self.detail else "")
 
 
-def refusal_of(error: PlatformError, ended: Refusal) -> ConsentRefused:
-    """Return the refusal that a platform's error means; `ended` is for one that only another login mends."""
-    match error:
-        case WrongRedirect():
-            why = Refusal.WRONG_REDIRECT
-        case Misconfigured():
-            why = Refusal.APP_REFUSED
-        case ScopeMissing():
-            why = Refusal.SCOPE_MISSING
-        case NoAdAccounts():
-            why = Refusal.NO_ACCOUNTS
-        case ReconnectRequired():
-            why = ended
-        case _:
-            why = Refusal.PLATFORM_FAILED
-    return ConsentRefused(why, error.platform, str(error))
+@contextmanager
+def explain_refusals(ended: Refusal) -> Iterator[None]:
+    """Raise a platform's errors as ConsentRefused; `ended` is for one that only another login mends."""
+    meanings = {
+        WrongRedirect: Refusal.WRONG_REDIRECT,
+        Misconfigured: Refusal.APP_REFUSED,
+        ScopeMissing: Refusal.SCOPE_MISSING,
+        NoAdAccounts: Refusal.NO_ACCOUNTS,
+        ReconnectRequired: ended,
+        PlatformError: Refusal.PLATFORM_FAILED,
+    }
+    try:
+        yield
+    except PlatformError as error:
+        why = next(why for kind, why in meanings.items() if isinstance(error, kind))
+        raise ConsentRefused(why, error.platform, str(error)) from None

@@ -3,7 +3,7 @@
     1. One transaction takes the lease and writes the journal row. Its commit proves that the database can be written
        to, just before a token is spent.
     2. The platform is called, outside of any transaction.
-    3. A refresh token that was replaced is written to the spool, because there is no other copy of it.
+    3. The answer is written to the spool: there is no other copy of a refresh token that was replaced.
     4. One transaction writes the new tokens and completes the journal row. It is refused if the generation has moved
        on or a successor holds the lease. While the database is away, the tokens stay in the spool.
 
@@ -28,7 +28,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
-from sivera.errors import LeftAlone, PlatformError, Unavailable, Unreached
+from sivera.errors import LeftAlone, PlatformError, Unavailable
 from sivera.grants import renewal_queries as queries
 from sivera.grants import rules
 from sivera.grants.rules import Outcome
@@ -42,20 +42,13 @@ logger = logging.getLogger(__name__)
 TOKENS = ("access_token", "refresh_token")
 """The columns of tokens, which are also the fields of `GrantTokens`."""
 
-FOLLOW_SECONDS = 5.0
-"""Together with the longest phases of a call (pool, connection, write, read) this is still within the lease."""
-
-STORE_SECONDS = 20.0
-STORE_PAUSE_SECONDS = 0.5
-
 
 @dataclass(frozen=True)
 class RenewalDependencies:
     """What a renewal needs from outside.
 
-    `spool` keeps renewed tokens until the database has them, once a write has failed for `store_seconds`. `run_id` is
-    that of the flow run that asks, for the journal. `notify` is told when a grant needs a human, and when it works
-    again.
+    `run_id` is that of the flow run that asks, for the journal. `notify` is called when a grant needs a human, and when
+    it works again.
     """
 
     engine: Engine
@@ -63,14 +56,12 @@ class RenewalDependencies:
     spool: Spool
     run_id: Callable[[], UUID | None] = lambda: None
     notify: queries.Notify = lambda *_: None
-    store_seconds: float = STORE_SECONDS
 
 
 class StoredGrant(Value):
     """A grant as it was read: its tokens in plain, and what a renewal must find unchanged.
 
-    `ends_at` and `retry_at` are instants on this process's monotonic clock, computed from the database's clock. No
-    machine's wall clock is used: wall clocks differ, and they jump.
+    `ends_at` and `retry_at` are on this process's monotonic clock: wall clocks differ, and they jump.
     """
 
     id: int
@@ -83,7 +74,7 @@ class StoredGrant(Value):
 
     @property
     def access_token(self) -> str:
-        """The access token in plain."""
+        """It, in plain."""
         return self.tokens.access_token.get_secret_value()
 
 
@@ -97,18 +88,27 @@ def seal_tokens(keyring: Keyring, credential_id: int, tokens: GrantTokens) -> di
     return {column: seal(keyring, credential_id, column, getattr(tokens, column)) for column in TOKENS}
 
 
-def unseal(keyring: Keyring, credential_id: int, column: str, sealed: bytes | None) -> SecretStr | None:
-    """Decrypt what `seal` gave.
+def unseal_tokens(keyring: Keyring, row: PlatformCredential) -> dict[str, SecretStr | None]:
+    """Decrypt the tokens of a grant, by their columns.
 
     Raises:
-        ConfigurationError: Its key is not in the keyring.
-        UndecryptableError: It is damaged.
+        ConfigurationError: A key is not in the keyring.
+        UndecryptableError: A token is damaged.
     """
-    return None if sealed is None else SecretStr(keyring.decrypt(sealed, _place(credential_id, column)))
+    sealed = {column: getattr(row, column) for column in TOKENS}
+    return {
+        column: None if token is None else SecretStr(keyring.decrypt(token, _place(row.id, column)))
+        for column, token in sealed.items()
+    }
 
 
 def _place(credential_id: int, column: str) -> Place:
     return Place(PlatformCredential.__tablename__, column, credential_id)
+
+
+def new_owner() -> str:
+    """Return a name for who takes a lease, unlike all others."""
+    return f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
@@ -125,7 +125,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
     deps.spool.prove_writable()
     if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
         return False
-    owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = new_owner()
     with Session(deps.engine) as session, session.begin():
         fingerprint = _fingerprint(grant.tokens)
         begun = queries.begin(session, grant.id, grant.generation, owner, fingerprint, deps.run_id())
@@ -133,7 +133,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         return False
     called_at = time.monotonic()
     try:
-        _follow(deps.keyring, begun, client.platform)
+        deps.keyring.follow(begun.key_id)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
@@ -152,7 +152,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         duration_ms=_milliseconds_since(called_at),
         tokens=tokens,
     )
-    return _keep(deps, answer, client.platform, is_only_copy=tokens.refresh_token != grant.tokens.refresh_token)
+    return _keep(deps, answer, client.platform)
 
 
 def take_up_spool(deps: RenewalDependencies) -> int:
@@ -179,10 +179,7 @@ def take_up_spool(deps: RenewalDependencies) -> int:
 def conclude(
     deps: RenewalDependencies, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
 ) -> tuple[Outcome, bool]:
-    """Record what a failed call means for the grant, and give the lease back.
-
-    Returns the journal's outcome, and whether the grant rests for a while.
-    """
+    """Record a failed call, and give the lease back. Return the outcome, and whether the grant rests for a while."""
     rotates = rules.FACTS[grant.platform].rotates and grant.tokens.refresh_token is not None
     outcome = rules.outcome_of(error, rotates=rotates, in_doubt=begun.in_doubt)
     code = error.code if isinstance(error, PlatformError) else type(error).__name__
@@ -202,7 +199,7 @@ def conclude(
 
 
 def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
-    """Write one file of the spool into the database. Return None if it stays because a successor's renewal decides."""
+    """Write a file of the spool into the database. Return None if it stays, because a successor's renewal decides."""
     outcome = None
     try:
         with deps.spool.take(deps.keyring, path) as answer:
@@ -218,49 +215,18 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     return outcome
 
 
-def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
-    """Load a key that became current meanwhile. Give up if the call could then outlive the lease."""
-    until = time.monotonic() + FOLLOW_SECONDS
-    keyring.follow(begun.key_id)
-    if time.monotonic() > until:
-        raise Unreached(platform, "was not called: loading the token key took too long")
-
-
-def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName, *, is_only_copy: bool) -> bool:
-    """Write an answer, repeatedly for a while if that fails.
-
-    The only copy of a token goes to the spool before the database is asked; any other after the first failure.
-    """
-    until = time.monotonic() + deps.store_seconds
+def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName) -> bool:
+    """Write an answer. Until that is done, it is in the spool as well."""
     with ExitStack() as held:
-        spooled = is_only_copy and _put(deps, answer, held)
-        while True:
-            failure: SQLAlchemyError | None = None
-            try:
-                outcome = _write(deps, answer)
-            except SQLAlchemyError as error:
-                outcome, failure = None, error
-            if outcome is not None:
-                if spooled:
-                    deps.spool.remove(answer)
-                return outcome is Outcome.RENEWED
-            spooled = spooled or _put(deps, answer, held)
-            if time.monotonic() > until:
-                break
-            time.sleep(STORE_PAUSE_SECONDS)
-    logger.error("The renewed tokens of grant %s wait in the spool for the database", answer.credential_id)
-    if failure is not None:
-        raise failure
-    raise LeftAlone(platform, "another process took over the renewal; its answer decides")
-
-
-def _put(deps: RenewalDependencies, answer: Answer, held: ExitStack) -> bool:
-    try:
-        held.enter_context(deps.spool.put(deps.keyring, answer))
-    except OSError as error:
-        logger.critical("The renewed tokens of grant %s cannot be written to disk: %s", answer.credential_id, error)
-        return False
-    return True
+        try:
+            held.enter_context(deps.spool.put(deps.keyring, answer))
+        except OSError as error:
+            logger.critical("The renewed tokens of grant %s cannot be spooled: %s", answer.credential_id, error)
+        outcome = _write(deps, answer)
+        if outcome is None:
+            raise LeftAlone(platform, "another process took over the renewal; its answer decides")
+        deps.spool.remove(answer)
+    return outcome is Outcome.RENEWED
 
 
 def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
@@ -278,7 +244,7 @@ def _write(deps: RenewalDependencies, answer: Answer) -> Outcome | None:
 
 
 def _fingerprint(tokens: GrantTokens) -> str:
-    """Return a digest that tells two tokens apart. It cannot be reversed, because tokens are random."""
+    # Nobody can reverse it, because tokens are random.
     spent = tokens.refresh_token or tokens.access_token
     return hashlib.sha256(b"sivera renewal\0" + spent.get_secret_value().encode()).hexdigest()[:16]
 

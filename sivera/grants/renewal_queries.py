@@ -1,6 +1,6 @@
 """The renewal of a grant in SQL: lease and journal before the call, the write after it, and what a failure leaves.
 
-The important statements are plain SQL, because the order of their checks matters. Times are the database's own.
+Times are the database's own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, LargeBinary, and_, bindparam, func, or_, select, text, update
+from sqlalchemy import Interval, Row, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from sivera.models import PlatformCredential, PlatformOutage, Team, TokenRefresh
 
 
 class Event(NamedTuple):
-    """Something that has just become true: its name, the id of the resource that it is about, and details."""
+    """Something that has just become true: its name, the id of its resource, and details."""
 
     name: str
     resource: str
@@ -41,6 +41,9 @@ class Begun(NamedTuple):
     in_doubt: bool
     key_id: str | None
 
+
+ENDED_BY_TOKENS = ("lease_owner", "lease_until", "next_attempt_at", "last_strike_on")
+"""What ends once a grant has other tokens, or none."""
 
 _BEGIN = text("""
     WITH leased AS (
@@ -74,9 +77,9 @@ _BEGIN = text("""
 def begin(
     session: Session, credential_id: int, generation: int, owner: str, fingerprint: str, run_id: UUID | None
 ) -> Begun | None:
-    """Take the right to renew a grant and write the journal. Return None if someone else has it or was faster.
+    """Take the right to renew a grant and write the journal; earlier attempts that were cut off end as in doubt.
 
-    Attempts of an earlier holder that died are closed as in doubt.
+    Return None if someone else has the right or was faster.
     """
     leases = {"lease": LEASE, "longest": LONGEST_LEASE}
     parameters = {"id": credential_id, "generation": generation, "owner": owner, **leases}
@@ -84,36 +87,27 @@ def begin(
     return None if row is None else Begun(*row)
 
 
-_STORE = text("""
-    UPDATE platform_credentials
-    SET access_token = :access_token, refresh_token = :refresh_token, expires_at = :as_of + :expires_in,
-        generation = generation + 1, lease_owner = NULL, lease_until = NULL,
-        last_renewed_at = now(), failures = 0, next_attempt_at = NULL, strikes = 0, last_strike_on = NULL,
-        updated_at = now()
-    WHERE id = :id AND generation = :generation
-      AND (lease_owner = :owner OR lease_owner IS NULL OR lease_until NOT BETWEEN now() AND now() + :longest)
-    RETURNING status
-""").bindparams(
-    bindparam("access_token", type_=LargeBinary),
-    bindparam("refresh_token", type_=LargeBinary),
-    bindparam("expires_in", type_=Interval),
-    bindparam("longest", type_=Interval),
-    bindparam("as_of", type_=PlatformCredential.expires_at.type),
+_IS_FREE = or_(
+    PlatformCredential.lease_until.is_(None),
+    ~PlatformCredential.lease_until.between(func.now(), func.now() + LONGEST_LEASE),
 )
 
 
 def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | None]) -> str | None:
-    """Write renewed tokens as the next generation. Return the grant's status, or None if the write is refused.
+    """Write renewed tokens as the next generation, and return the grant's status.
 
-    It is refused if the grant has another generation, or a successor holds the lease (compare-and-swap).
+    Return None if the grant has another generation by now, or a successor holds its lease.
     """
-    facts = {
-        "id": answer.credential_id,
-        "expires_in": answer.tokens.expires_in,
-        "as_of": answer.as_of,
-        "longest": LONGEST_LEASE,
-    }
-    return session.execute(_STORE, {**facts, **sealed, "generation": answer.generation, "owner": answer.owner}).scalar()
+    grant, expires_in = PlatformCredential, answer.tokens.expires_in
+    stored = (
+        update(grant)
+        .where(grant.id == answer.credential_id, grant.generation == answer.generation)
+        .where(or_(grant.lease_owner == answer.owner, _IS_FREE))
+        .values(**sealed, expires_at=None if expires_in is None else answer.as_of + expires_in)
+        .values(generation=grant.generation + 1, last_renewed_at=func.now(), updated_at=func.now())
+        .values(failures=0, strikes=0, **dict.fromkeys(ENDED_BY_TOKENS))
+    )
+    return session.scalar(stored.returning(grant.status))
 
 
 def generation_of(session: Session, credential_id: int) -> int | None:
@@ -133,17 +127,11 @@ def is_superseded(session: Session, credential_id: int, attempt_id: int, written
     return bool(session.scalar(statement))
 
 
-_FINISH = text("""
-    UPDATE token_refresh_logs
-    SET outcome = :outcome, error_code = :error_code, duration_ms = :duration_ms, finished_at = clock_timestamp()
-    WHERE id = :id
-""")
-
-
 def finish(session: Session, attempt_id: int, outcome: str, duration_ms: int, error_code: str | None = None) -> None:
     """Write the outcome of an attempt into the journal; `duration_ms` is how long the platform took."""
     facts = {"outcome": outcome, "error_code": error_code, "duration_ms": duration_ms}
-    session.execute(_FINISH, {"id": attempt_id, **facts})
+    attempt = update(TokenRefreshLog).where(TokenRefreshLog.id == attempt_id)
+    session.execute(attempt.values(**facts, finished_at=func.clock_timestamp()))
 
 
 def release(session: Session, credential_id: int, owner: str, failures: int, pause: timedelta | None) -> None:
@@ -154,12 +142,6 @@ def release(session: Session, credential_id: int, owner: str, failures: int, pau
         .where(PlatformCredential.id == credential_id, PlatformCredential.lease_owner == owner)
         .values(lease_owner=None, lease_until=None, **rest)
     )
-
-
-_IS_FREE = or_(
-    PlatformCredential.lease_until.is_(None),
-    ~PlatformCredential.lease_until.between(func.now(), func.now() + LONGEST_LEASE),
-)
 
 
 def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential | None:
@@ -175,12 +157,11 @@ def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential
 
 
 def forget_tokens(session: Session, credential_id: int, owner: str, reason: str) -> bool:
-    """Disconnect a grant. Return whether it was: not if its lease has ended, or somebody has connected it again.
+    """Disconnect a grant, unless its lease has ended or somebody has connected it again. Return whether it was.
 
-    A renewal that is under way all the same has an older generation, so that its tokens are refused.
+    The tokens of a renewal that is under way all the same are refused: they have an older generation.
     """
-    times = ("expires_at", "data_access_ends_at", "lease_until", "next_attempt_at", "last_strike_on")
-    emptied = ("access_token", "refresh_token", "lease_owner", *times)
+    emptied = ("access_token", "refresh_token", "expires_at", "data_access_ends_at", *ENDED_BY_TOKENS)
     grant = PlatformCredential
     forgotten = session.execute(
         update(grant)
@@ -197,9 +178,8 @@ def mark(
 ) -> Event | None:
     """Record that a grant needs a human, and return the event of it; None if that is no longer so.
 
-    It is no longer so if the grant was renewed or connected meanwhile, is marked already, or someone else than `owner`
-    holds its lease: then the outcome of that renewal counts. Only comparing generations can tell: a platform answers
-    `invalid_grant` also for a token that somebody else has just renewed.
+    The generation has to be compared: a platform answers `invalid_grant` also for a token that somebody else has just
+    renewed. If someone else than `owner` holds the lease, the outcome of that renewal counts.
     """
     grant = PlatformCredential
     changed = session.execute(
@@ -238,11 +218,16 @@ def _event(session: Session, credential_id: int, name: str, status: str, reason:
     return Event(name, f"sivera.grant.{credential_id}", payload)
 
 
-def lock_failing(session: Session, credential_ids: Sequence[int]) -> Sequence[PlatformCredential]:
-    """Return those of the grants that are active and have failed since their last renewal, locked, by id."""
-    grant = PlatformCredential
+def add_strikes(session: Session, credential_ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """Count a day of failures for those grants that are active and have failed since their last renewal.
+
+    Return id, generation and strikes of those that had none today (UTC).
+    """
+    grant, today = PlatformCredential, func.current_date()
     is_failing = (grant.id.in_(credential_ids), grant.status == ACTIVE, grant.failures > 0)
-    return session.scalars(select(grant).where(*is_failing).order_by(grant.id).with_for_update()).all()
+    is_new = or_(grant.last_strike_on.is_(None), grant.last_strike_on < today)
+    struck = update(grant).where(*is_failing, is_new).values(strikes=grant.strikes + 1, last_strike_on=today)
+    return session.execute(struck.returning(grant.id, grant.generation, grant.strikes)).all()
 
 
 def open_outage(session: Session, platform: str) -> Event | None:

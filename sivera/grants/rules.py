@@ -1,6 +1,6 @@
 """The facts and decisions of renewing grants: pure functions, facts in, decision out."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from sivera.errors import (
@@ -18,20 +18,16 @@ from sivera.values import PlatformName, Value
 
 
 class RenewalFacts(Value):
-    """How grants of a platform live.
-
-    Attributes:
-        window: How long before its end refresh-tokens renews a grant.
-        by_refresh_token: A refresh token holds the grant; otherwise the access token itself is long-lived.
-        rotates: A renewal may spend the refresh token that it uses, and give a new one.
-        consents: The page on which a user sees what applications may do, and can end it.
-    """
+    """How grants of a platform live."""
 
     consents: str
-
+    """The page on which a user sees what applications may do, and can end it."""
     window: timedelta = timedelta(hours=24)
+    """How long before its end refresh-tokens renews a grant."""
     by_refresh_token: bool = False
+    """Otherwise the access token itself is long-lived."""
     rotates: bool = False
+    """A renewal may spend the refresh token that it uses, and give a new one."""
 
 
 FACTS: dict[PlatformName, RenewalFacts] = {
@@ -113,10 +109,7 @@ STRUCK_OUT_REASON = "could not be renewed on {strikes} days although its platfor
 
 
 def outcome_of(error: Exception, *, rotates: bool, in_doubt: bool) -> Outcome:  # noqa: PLR0911 - a table by type
-    """Return what an error of a renewal means.
-
-    `rotates` says that the call may have spent the token, `in_doubt` that an earlier attempt with it was cut off.
-    """
+    """Return what an error means; `in_doubt` if an earlier attempt with the same token was cut off."""
     match error:
         case ReconnectRequired() if rotates and in_doubt:
             return Outcome.ROTATION_LOST
@@ -143,10 +136,7 @@ def status_after(outcome: Outcome, error: Exception) -> tuple[str, str]:
 
 
 def pause_after(error: Exception, failures: int) -> timedelta | None:
-    """Return how long a grant rests after this many failures in a row, this one included.
-
-    None if the failure says nothing about the grant, because the platform throttles our whole application.
-    """
+    """Return how long a grant rests after so many failures in a row; None if the platform throttles everyone."""
     if not isinstance(error, Throttled):
         return backoff(failures)
     if error.scope is ThrottleScope.PLATFORM:
@@ -155,23 +145,15 @@ def pause_after(error: Exception, failures: int) -> timedelta | None:
 
 
 def backoff(failures: int) -> timedelta:
-    """Return how long a grant rests after this many failures in a row: not at all at first, later up to an hour."""
+    """Return how long a grant rests after so many failures in a row: not at all at first, later up to an hour."""
     if failures <= IMMEDIATE_RETRIES:
         return timedelta()
     longer: timedelta = FIRST_BACKOFF * 4 ** min(failures - IMMEDIATE_RETRIES - 1, 5)
     return min(longer, LONGEST_BACKOFF)
 
 
-def earns_strike(last_strike_on: date | None, today: date) -> bool:
-    """Whether a failure today (UTC) counts: once a day."""
-    return last_strike_on is None or last_strike_on < today
-
-
 def is_outage(failed_teams: set[str], renewed_teams: set[str], *, is_silent: bool) -> bool:
-    """Whether a run's failures on one platform are the platform's and not the grants'.
-
-    `failed_teams` have grants that failed and may work later. `is_silent` says that many calls in a row had no answer.
-    """
+    """Whether a platform is at fault for failures that may pass; `is_silent` if many calls in a row had no answer."""
     if is_silent and not renewed_teams:
         return True
     return len(failed_teams) >= OUTAGE_TEAMS and 2 * len(failed_teams) > len(failed_teams | renewed_teams)

@@ -13,7 +13,7 @@ from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
 from sivera.errors import LeftAlone, ReconnectRequired, Throttled, Unavailable
 from sivera.grants import queries, renewal, rules
-from sivera.grants.renewal import RenewalDependencies, StoredGrant, unseal
+from sivera.grants.renewal import RenewalDependencies, StoredGrant, unseal_tokens
 from sivera.grants.renewal_queries import mark
 from sivera.platforms.base import PlatformClient
 from sivera.values import GrantTokens
@@ -24,10 +24,7 @@ PAUSED = "could not be renewed several times; it is left alone for some minutes"
 
 
 class GrantTokenSource:
-    """The tokens of one grant. Threads may share it.
-
-    The breaker ends the wait for another process's renewal when the run is over.
-    """
+    """The tokens of one grant. Threads may share it."""
 
     def __init__(
         self,
@@ -75,10 +72,7 @@ class GrantTokenSource:
             return held.access_token
 
     def reject(self, rejected: str, error: ReconnectRequired) -> bool:
-        """Record that a human must reconnect the grant, unless it no longer has the rejected token.
-
-        Returns whether this call recorded it.
-        """
+        """Record that a human must reconnect the grant, if it still has the rejected token. Return whether it was."""
         with self._lock:
             held = self._read()
             if held.access_token != rejected:
@@ -91,12 +85,7 @@ class GrantTokenSource:
         return event is not None
 
     def renew(self, generation: int) -> bool:
-        """Renew the grant if it still has this generation. Return whether this call renewed it.
-
-        Raises:
-            ReconnectRequired: Only a human can make the grant work again.
-            PlatformError: The platform did not renew it now.
-        """
+        """Renew the grant if it still has this generation, as `current` does. Return whether this call renewed it."""
         with self._lock:
             held = self._read()
             return held.generation == generation and self._renew(held)
@@ -110,18 +99,16 @@ class GrantTokenSource:
         row, ends_in, retry_in = found
         if row.status != ACTIVE:
             raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
-        keyring = self._deps.keyring
-        access = unseal(keyring, row.id, "access_token", row.access_token)
-        if access is None:
+        tokens = unseal_tokens(self._deps.keyring, row)
+        if tokens["access_token"] is None:
             raise UndecryptableError(f"grant {row.id} has no access token")
-        refresh = unseal(keyring, row.id, "refresh_token", row.refresh_token)
         rests = None if retry_in is None or retry_in > rules.LONGEST_REST else retry_in
         self._held = StoredGrant(
             id=row.id,
             platform=self._client.platform,
             generation=row.generation,
             failures=row.failures,
-            tokens=GrantTokens(access_token=access, refresh_token=refresh),
+            tokens=GrantTokens.model_validate(tokens),
             ends_at=math.inf if ends_in is None else asked_at + ends_in.total_seconds(),
             retry_at=-math.inf if rests is None else asked_at + rests.total_seconds(),
         )
@@ -135,7 +122,7 @@ class GrantTokenSource:
         self._held = None  # from here on it is out of date
         deadline = self._monotonic() + rules.LEASE.total_seconds()
         while True:
-            self._breaker.check(self._client.platform)
+            self._breaker.check(self._client.platform)  # ends the wait for another process when the run is over
             if stale.retry_at > self._monotonic():
                 raise LeftAlone(self._client.platform, PAUSED)
             if renewal.renew(self._deps, self._client, stale):

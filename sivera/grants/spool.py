@@ -1,8 +1,8 @@
 """The spool: renewed tokens that the database does not have yet, each in an encrypted file until it does.
 
 A refresh token that rotates is spent when its successor is issued, and until the commit there is only one copy of the
-successor. So it goes to disk before the database is asked: write, fsync, rename, fsync of the folder. Any other token
-goes there once the database has failed. If a process dies before the rename, its draft counts if it is whole.
+successor. So it goes to disk before the database is asked: write, fsync, rename, fsync of the folder. If a process dies
+before the rename, its draft counts if it is whole.
 """
 
 import os
@@ -43,16 +43,14 @@ class SpoolError(SiveraError):
 
 
 class Answer(Value):
-    """A platform's answer to a renewal, with all that is needed to store it.
-
-    `as_of` is the database's time before the call; the tokens' lifetime counts from then.
-    """
+    """A platform's answer to a renewal, with all that is needed to store it."""
 
     credential_id: int
     generation: int
     owner: str
     attempt_id: int
     as_of: datetime
+    """The database's time before the call; the tokens' lifetime counts from then."""
     duration_ms: int
     tokens: GrantTokens
 
@@ -76,7 +74,7 @@ class Spool:
     def put(self, keyring: Keyring, answer: Answer) -> BinaryIO:
         """Write an answer to disk, so that it survives a power failure.
 
-        Returns the open file. Nobody takes the answer up until it is closed; the end of the process closes it too.
+        Return the open file: nobody takes the answer up until it is closed, at the latest by the end of the process.
         """
         plain, tokens = answer.model_dump(mode="json"), answer.tokens
         plain["tokens"]["access_token"] = tokens.access_token.get_secret_value()
@@ -125,9 +123,7 @@ class Spool:
 
     @contextmanager
     def take(self, keyring: Keyring, path: Path) -> Iterator[Answer | None]:
-        """Yield the answer in a file, and lock others out meanwhile.
-
-        Yield None if another process has it, or it is a draft that was never finished.
+        """Yield the answer in a file, and lock others out; None if another process has it, or it is no whole draft.
 
         Raises:
             SpoolError: It cannot be read.

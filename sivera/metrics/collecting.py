@@ -13,9 +13,6 @@ from sivera.metrics.definitions import Collection
 from sivera.metrics.rules import JobRuns, Window, run_samples, samples_of, window
 from sivera.values import PlatformName, Value
 
-BATCH = 5_000
-"""Samples deleted in one transaction; it takes some hundredths of a second."""
-
 
 class Turn(Value):
     """One collection: its time by the database's clock, and the window of runs that it counts."""
@@ -79,10 +76,6 @@ def collect(
 
 
 def forget(engine: Engine, before: datetime) -> int:
-    """Delete the samples before a time, in batches; return how many."""
-    deleted, batch = 0, BATCH
-    while batch == BATCH:
-        with Session(engine) as session, session.begin():
-            batch = queries.delete_old(session, before, BATCH)
-        deleted += batch
-    return deleted
+    """Delete the samples before a time; return how many. Only this job writes to their table."""
+    with Session(engine) as session, session.begin():
+        return queries.delete_old(session, before)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -35,6 +35,4 @@ class _Families(Collector):
 
 def to_text(collection: Collection | None, now: datetime) -> bytes:
     """Return a collection and its age. If there is none, return only the age, which is infinite."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(collection, now))
-    return generate_latest(registry)
+    return generate_latest(_Families(collection, now))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CursorResult, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -82,10 +82,6 @@ QUESTIONS: Mapping[str, str] = {
 # Columns, not objects: labels are part of the primary key, and SQLAlchemy cannot use a dictionary as an identity.
 _SAMPLES = select(MetricSample.at, MetricSample.name, MetricSample.labels, MetricSample.value)
 
-_DELETE_OLD = text("""
-    DELETE FROM metric_samples
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM metric_samples WHERE at < :before ORDER BY at LIMIT :most))""")
-
 
 def measure(session: Session, daily_calls: Mapping[PlatformName, int]) -> Iterator[Sample]:
     """Yield the current state: one sample for each row of each question."""
@@ -127,11 +123,11 @@ def read_series(session: Session, metric: Metric, since: datetime) -> list[tuple
     return [(at, Sample(name=name, labels=labels, value=value)) for at, name, labels, value in found]
 
 
-def delete_old(session: Session, before: datetime, most: int) -> int:
-    """Delete the oldest samples before a time, at most `most`; return how many."""
-    result = session.execute(_DELETE_OLD, {"before": before, "most": most})
-    assert isinstance(result, CursorResult)  # noqa: S101 - tells the type checker what a DELETE gives
-    return result.rowcount
+def delete_old(session: Session, before: datetime) -> int:
+    """Delete the samples before a time; return how many."""
+    gone = text("WITH gone AS (DELETE FROM metric_samples WHERE at < :before RETURNING 1) SELECT count(*) FROM gone")
+    deleted: int = session.scalars(gone, {"before": before}).one()
+    return deleted
 
 
 def add_calls(session: Session, run_id: UUID, calls: Mapping[PlatformName, Calls]) -> None:

@@ -1,16 +1,13 @@
 """The tables. Ids of platforms are text; money is in major units, its ISO currency beside it; times are instants.
 
-What each column means to whoever reads the figures is in docs/data.md.
+What each column means is in docs/data.md; the models say what only writers need to know.
 """
 
 from sivera.models.accounts import AccountDailyTotal, AdAccount, Campaign, CampaignDailyMetric, ReportRequest, SyncPart
-from sivera.models.alerts import Alert
 from sivera.models.base import Base
-from sivera.models.budgets import TeamBudget
-from sivera.models.grants import PlatformCredential, PlatformOutage, Team, TokenKeyCheck, TokenRefreshLog
-from sivera.models.jobs import CleanupRun, SyncRun
-from sivera.models.metrics import MetricSample, PlatformCall
-from sivera.models.reports import Report
+from sivera.models.grants import PlatformCredential, PlatformOutage, TokenKeyCheck, TokenRefreshLog
+from sivera.models.runs import CleanupRun, MetricSample, PlatformCall, SyncRun
+from sivera.models.teams import Alert, Report, Team, TeamBudget
 from sivera.models.web import OAuthState, WebSession
 
 __all__ = [

@@ -14,17 +14,8 @@ from sivera.models.base import PLATFORM_IS_KNOWN, Base
 class SyncPart(Base):
     """The state of a part of an account's sync: its `campaigns`, `metrics` or `totals`; on Amazon, of an `ad_product`.
 
-    `as_of` is when the newest stored fetch began: an older fetch that ends later must not overwrite it, and the next
-    incremental listing asks for changes since then. `figures_as_of` is how new stored metrics are: reports are older
-    than the sync that collects them; before the first one has arrived, it is when that was asked for. `covered_since`
-    and `covered_until` bound the days of which figures were read; days outside are unknown, not zero.
-
-    `failures` counts the failures in a row of any sync, `full_failures` those of full syncs, which an hourly success
-    does not hide. `next_attempt_at` keeps a part that failed repeatedly in the slow lane. `put_off_since` is when
-    the platform began to put the part off. `left_out` counts the odd rows of the last reading, `left_out_rows` names
-    the first of them. `held` counts campaigns or days that vanished from one complete reading, and stay until a second
-    one agrees or a person has approved (`approved`). Since `not_enabled_since` the account does not have the ad
-    product: what was read before stays, and nothing is expected of the part.
+    A fetch that began before `as_of` must not overwrite it, and the next incremental listing asks for changes since
+    then. `full_failures` counts failures of full syncs, which an hourly success does not hide.
     """
 
     __tablename__ = "sync_parts"
@@ -55,9 +46,6 @@ class SyncPart(Base):
 class AdAccount(Base):
     """An ad account of a team, the grant that carries it, and how the sync of all its parts stands.
 
-    `synced_as_of` and `last_synced_at` are those of the part that is furthest behind; `consecutive_failures` those of
-    the part that fails most. `next_attempt_at` keeps an account in the slow lane if all its parts are there.
-    `unlisted_since` is when a whole listing of its grant first lacked it; null if the last one has it.
     `reports_as_of` is the `figures_as_of` of the ad product with the oldest reports; null if the platform answers at
     once. `held` counts the campaigns that wait to be confirmed as removed.
     """
@@ -104,18 +92,9 @@ class AdAccount(Base):
         .scalar_subquery()
     )
 
-    @property
-    def metrics_as_of(self) -> datetime | None:
-        """How new its stored metrics are: a sync may bring campaigns, but no report of what they spent."""
-        return min((each for each in (self.synced_as_of, self.reports_as_of) if each), default=None)
-
 
 class Campaign(Base):
-    """A campaign as its platform last described it. `first_seen_at` and `changed_at` are ours.
-
-    If `is_reported` is false, the platform reports no figures of it: days without a row are unknown. `missing_since` is
-    when a complete listing first lacked it, if a second one has to agree before it counts as removed.
-    """
+    """A campaign as its platform last described it. `first_seen_at` and `changed_at` are ours."""
 
     __tablename__ = "campaigns"
 
@@ -142,10 +121,8 @@ class CampaignDailyMetric(Base):
     """What a campaign did on a day of its account's time zone.
 
     A day without a row is zero if the account's figures were read for that day (`SyncPart`) and the platform reports on
-    the campaign; else it is unknown. `missing_since` is when a complete reading first lacked a day with spend: the day
-    stays until a second reading agrees.
-
-    No foreign key to `campaigns`: a platform reports spend of campaigns that it no longer lists.
+    the campaign; else it is unknown. No foreign key to `campaigns`: a platform reports spend of campaigns that it no
+    longer lists.
     """
 
     __tablename__ = "campaign_daily_metrics"
@@ -168,9 +145,7 @@ class CampaignDailyMetric(Base):
 class AccountDailyTotal(Base):
     """What an account spent on a day of its time zone, as its platform sums it.
 
-    `unattributed` is what no campaign of ours has: spend in campaigns that the platform does not list or report on. It
-    was computed when both were read. `missing_since` is when a complete reading first lacked a day with spend: it
-    becomes zero once a second reading agrees.
+    `unattributed` is what no campaign of ours has: spend in campaigns that the platform does not list or report on.
     """
 
     __tablename__ = "account_daily_totals"

@@ -1,4 +1,4 @@
-"""Teams, their grants, and the traces of renewals."""
+"""Grants, the keys to their tokens, and the traces of renewals."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -7,25 +7,6 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sivera.models.base import PLATFORM_IS_KNOWN, Base
-
-
-class Team(Base):
-    """A customer of Sivera. `timezone` (an IANA name) is where its day ends, `language` (`en`, `ko`) is its language.
-
-    `reports_restated_through` is the last day due for a report when its reports were last compared with the figures.
-    `meta_conversion` is the action that it counts as a conversion on Meta; null means purchases.
-    """
-
-    __tablename__ = "teams"
-    __table_args__ = (CheckConstraint("language IN ('en', 'ko')", name="language_is_known"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    timezone: Mapped[str] = mapped_column(server_default="UTC")
-    language: Mapped[str] = mapped_column(server_default="en")
-    reports_restated_through: Mapped[date | None]
-    meta_conversion: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class PlatformCredential(Base):

@@ -1,26 +1,32 @@
-"""The registry of platforms: the only map from a name to its client."""
+"""The registry of platforms: the only map from a name to its client, which is imported when one is opened."""
 
-from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-import httpx
-
-from sivera.breaker import Breaker
-from sivera.platforms.amazon import AmazonAds
-from sivera.platforms.base import AppCredentials, PlatformClient
-from sivera.platforms.calling import new_http_client
-from sivera.platforms.google import GoogleAds
-from sivera.platforms.meta import MetaAds
-from sivera.platforms.tiktok import TikTokAds
 from sivera.values import PlatformName
 
-CLIENTS: dict[PlatformName, Callable[[AppCredentials, httpx.Client, Breaker], PlatformClient]] = {
-    PlatformName.GOOGLE: GoogleAds,
-    PlatformName.META: MetaAds,
-    PlatformName.AMAZON: AmazonAds,
-    PlatformName.TIKTOK: TikTokAds,
+if TYPE_CHECKING:
+    import httpx
+
+    from sivera.breaker import Breaker
+    from sivera.platforms.base import AppCredentials, PlatformClient
+
+CLIENTS = {
+    PlatformName.GOOGLE: "GoogleAds",
+    PlatformName.META: "MetaAds",
+    PlatformName.AMAZON: "AmazonAds",
+    PlatformName.TIKTOK: "TikTokAds",
 }
+"""The class of each client, in the module of the platform's name."""
 
 
-def open_client(platform: PlatformName, app: AppCredentials, breaker: Breaker | None = None) -> PlatformClient:
-    """Return the platform's client with its own connection pool."""
-    return CLIENTS[platform](app, new_http_client(), breaker or Breaker())
+def open_client(
+    platform: PlatformName, app: "AppCredentials", breaker: "Breaker | None" = None, http: "httpx.Client | None" = None
+) -> "PlatformClient":
+    """Return the platform's client, with a connection pool and a breaker of its own unless they are given."""
+    from sivera.breaker import Breaker  # noqa: PLC0415 - the commands that only need `base` are fast
+    from sivera.platforms.calling import new_http_client  # noqa: PLC0415
+
+    made = getattr(import_module(f"{__name__}.{platform.value}"), CLIENTS[platform])
+    client: PlatformClient = made(app, http or new_http_client(), breaker or Breaker())
+    return client

@@ -4,10 +4,12 @@ One vendor with three dialects: `amazon_json` reads them, this file makes the ca
 run requests and a later run collects.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -26,14 +28,14 @@ from sivera.errors import (
     TokenRejected,
 )
 from sivera.platforms import amazon_errors as errors
-from sivera.platforms import amazon_json as read
 from sivera.platforms import amazon_reports as reports
 from sivera.platforms import oauth
-from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product
+from sivera.platforms.amazon_json import PLATFORM, PRODUCTS, Product, account_of, campaign_of
 from sivera.platforms.amazon_login import AmazonLogin
-from sivera.platforms.base import MAX_PAGES, AppCredentials, ReportLost, TokenSource
+from sivera.platforms.base import AppCredentials, PlatformClient, ReportLost, TokenSource
 from sivera.platforms.calling import Caller, Reply
-from sivera.platforms.rows import read_rows, unread
+from sivera.platforms.parts import all_rows, batches, days_of, window_of
+from sivera.platforms.rows import Record, campaigns_of, list_of, read_rows, unread
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -58,6 +60,7 @@ REPORTS_PATH = "/reporting/reports"
 REPORT_MEDIA = "application/vnd.createasyncreportrequest.v3+json"
 
 PAGE_SIZE = 100
+DAYS_PER_REPORT = 31
 STATES = ("ENABLED", "PAUSED", "ARCHIVED")
 """The states to list. Amazon deletes nothing: archived is the last state."""
 DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
@@ -79,23 +82,20 @@ class _Session:
         return Subject(endpoint=f"{self.region} {endpoint}", account=self.profile_id)
 
 
-class AmazonAds:
+class AmazonAds(PlatformClient):
     """Amazon Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PLATFORM
     products: ClassVar[tuple[str, ...]] = tuple(PRODUCT)
+    login: AmazonLogin
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
-        self._app, self._http, self._breaker = app, http, breaker
+        super().__init__(app, http, breaker)
         self._api = Caller(PLATFORM, http, errors.error_of, breaker)
         self._creation = Caller(PLATFORM, http, errors.creation_error_of, breaker)
         self._polling = Caller(PLATFORM, http, errors.polling_error_of, breaker)
         self.login = AmazonLogin(app, Caller(PLATFORM, http, errors.login_error_of, breaker, is_login=True))
         self._hosts = {region: f"{app.base_url}/{region}" for region in HOSTS} if app.base_url else HOSTS
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the grant's profiles in all three regions; each host knows only its own.
@@ -103,13 +103,13 @@ class AmazonAds:
         A region that refuses the grant has none of its profiles. One that fails for another reason is left out by name.
         A profile has no status: a closed one is no longer listed.
         """
-        found: list[tuple[Any, str]] = []
+        found: list[Any] = []
         refusals: list[PlatformError] = []
         failures: dict[str, PlatformError] = {}
         for region in HOSTS:
             try:
                 reply = self._call(self._api, _Session(tokens, region), "GET", PROFILES_PATH, params=PROFILES_QUERY)
-                found += [(row, region) for row in read.rows(reply.body)]
+                found += [{"region": region, "row": row} for row in list_of(PLATFORM, reply.body)]
             except ReconnectRequired:
                 raise
             except (TokenRejected, AccountInaccessible) as refusal:
@@ -118,7 +118,7 @@ class AmazonAds:
                 failures[region] = failure
         if len(refusals) + len(failures) == len(HOSTS):
             raise [*failures.values(), *refusals][0]
-        rows, odd = read_rows(PLATFORM, found, lambda row: read.account_of(*row), lambda row: row[0].get("profileId"))
+        rows, odd = read_rows(PLATFORM, found, account_of, "row.profileId")
         accounts = {account.external_id: account for account in rows}
         missing = (unread(f"region {region}", failure) for region, failure in failures.items())
         return AccountListing(accounts=tuple(accounts.values()), left_out=(*odd, *missing))
@@ -130,17 +130,15 @@ class AmazonAds:
         session = _Session(tokens, account.region, account.external_id)
         kind = PRODUCT[product]
         pages = (self._pages_by_token if kind.media else self._pages_by_offset)(session, kind)
-        campaigns, odd = read_rows(
-            PLATFORM,
-            read.each_once(pages),
-            lambda row: read.campaign_of(row, kind, account.currency),
-            lambda row: row.get("campaignId"),
-        )
-        return CampaignListing(campaigns=tuple(campaigns), complete=not odd, left_out=odd)
+        read = partial(campaign_of, kind, account.currency)
+        return campaigns_of(PLATFORM, all_rows(PLATFORM, pages, "campaignId"), read, "campaignId")
 
     def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
         """Return the window as parts of one report each, without the days that Amazon no longer keeps."""
-        return reports.windows_of(PRODUCT[product], window, today)
+        # One day less than Amazon keeps: the account's date can be ahead of ours.
+        first = today - timedelta(days=PRODUCT[product].days_kept - 1)
+        days = [day for day in days_of(window) if day >= first]
+        return [window_of(part) for part in batches(days, DAYS_PER_REPORT)]
 
     def request_report(self, tokens: TokenSource, account: AdAccount, product: str, window: DateWindow) -> str:
         """Request a report and return its id; if the same report is already under way, its id.
@@ -153,12 +151,12 @@ class AmazonAds:
         headers, endpoint = {"Content-Type": REPORT_MEDIA}, f"requests for {kind.report_type}"
         reply = self._call(self._creation, session, "POST", REPORTS_PATH, headers, body=body, endpoint=endpoint)
         if reply.status != 425:
-            return read.text(reply.body, "reportId")
+            return Record(PLATFORM, reply.body).text("reportId")
         named = DUPLICATE_OF.search(errors.detail(reply.body))
         if named is None:
             raise InvalidReply(PLATFORM, "refuses a report as a duplicate, but does not name the other one", "425")
         other = self._poll(session, named[1])
-        if other.status != 404 and reports.answers(other.body, body):
+        if other.status != 404 and reports.answers(Record(PLATFORM, other.body), body):
             return named[1]
         raise Throttled(
             PLATFORM,
@@ -182,16 +180,17 @@ class AmazonAds:
         reply = self._poll(session, request.report_id)
         if reply.status == 404:
             raise ReportLost(PLATFORM, "no longer knows a report", "404")
-        match read.text(reply.body, "status"):
+        report = Record(PLATFORM, reply.body)
+        match report.text("status"):
             case "PENDING" | "PROCESSING":
                 return None
             case "FAILED":
                 raise ReportLost(PLATFORM, "could not prepare a report", "FAILED")
             case "COMPLETED":
-                content = self._download(session, read.text(reply.body, "url"))
+                content = self._download(session, report.text("url"))
                 return reports.reading_of(content, request.window, product, account.currency)
             case _:
-                raise read.invalid("status")
+                raise report.invalid("status")
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Renew the access token, which lives for an hour; the refresh token may change."""
@@ -231,23 +230,20 @@ class AmazonAds:
         headers = {"Accept": str(product.media), "Content-Type": str(product.media)}
         body: dict[str, object] = {"stateFilter": {"include": STATES}, "maxResults": PAGE_SIZE}
         body["includeExtendedDataFields"] = True
-        for _ in range(MAX_PAGES):
-            reply = self._call(self._api, session, "POST", product.path, headers, body=body)
-            yield read.field(reply.body, "campaigns", list)
-            body["nextToken"] = read.optional(reply.body, "nextToken", str)
+        while True:
+            page = Record(PLATFORM, self._call(self._api, session, "POST", product.path, headers, body=body).body)
+            yield page.rows("campaigns")
+            body["nextToken"] = page.optional("nextToken")
             if not body["nextToken"]:
                 return
-        raise InvalidReply(PLATFORM, "sent a listing without an end")
 
     def _pages_by_offset(self, session: _Session, product: Product) -> Iterator[list[Any]]:
-        for page in range(MAX_PAGES):
-            first = str(page * PAGE_SIZE)
-            params = {"stateFilter": ",".join(STATES).lower(), "count": str(PAGE_SIZE), "startIndex": first}
-            rows = read.rows(self._call(self._api, session, "GET", product.path, params=params).body)
+        for first in itertools.count(0, PAGE_SIZE):
+            params = {"stateFilter": ",".join(STATES).lower(), "count": str(PAGE_SIZE), "startIndex": str(first)}
+            rows = list_of(PLATFORM, self._call(self._api, session, "GET", product.path, params=params).body)
             yield rows
             if len(rows) < PAGE_SIZE:
                 return
-        raise InvalidReply(PLATFORM, "sent a listing without an end")
 
     def _poll(self, session: _Session, report_id: str) -> Reply:
         path = f"{REPORTS_PATH}/{quote(report_id, safe='')}"
@@ -258,7 +254,7 @@ class AmazonAds:
         try:
             request = self._http.build_request("GET", url)
         except httpx.InvalidURL:
-            raise read.invalid("url") from None
+            raise InvalidReply(PLATFORM, "sent a report whose url is none") from None
         subject = session.subject("report download")
         self._breaker.check(PLATFORM, subject)
         status, headers, content = self._polling.send_raw(request)

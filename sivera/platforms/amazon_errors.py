@@ -16,7 +16,8 @@ from sivera.errors import (
     Unavailable,
 )
 from sivera.platforms.base import ProductNotEnabled
-from sivera.platforms.calling import Reply, seconds_from
+from sivera.platforms.calling import Reply, quote, seconds_from, trouble_of
+from sivera.platforms.rows import field_of
 from sivera.values import PlatformName
 
 PLATFORM = PlatformName.AMAZON
@@ -54,7 +55,6 @@ REFUSALS: tuple[tuple[re.Pattern[str], type[PlatformError], str], ...] = (
 STATUSES: dict[int, tuple[type[PlatformError], str]] = {
     401: (TokenRejected, "rejects the access token"),
     403: (AccountInaccessible, "does not let this grant read the account"),
-    408: (Unavailable, "did not answer in time"),
 }
 LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
     # "valid indefinitely unless the user removes the app" (login-with-amazon/refresh-token)
@@ -66,8 +66,6 @@ LOGIN_ERRORS: dict[str, tuple[type[PlatformError], str]] = {
     "temporarily_unavailable": (Unavailable, "cannot renew tokens at the moment"),
 }
 """The errors of RFC 6749, 5.2, in Login with Amazon."""
-SECRET_TEXT = re.compile(r"https?://\S+|Atz[ar]\|\S+")
-MAX_DETAIL = 120
 ENDPOINT = ThrottleScope.ENDPOINT
 SHORT_WAIT_SECONDS = 60.0
 LONG_WAIT_SECONDS = 600.0
@@ -76,26 +74,24 @@ LONG_WAIT_SECONDS = 600.0
 
 def detail(body: Any) -> str:
     """Return the text of an error, under the name that its API uses."""
-    names = ("message", "detail", "details") if isinstance(body, dict) else ()
-    return next((body[name] for name in names if isinstance(body.get(name), str)), "")
+    texts = (field_of(body, name) for name in ("message", "detail", "details"))
+    return next((text for text in texts if isinstance(text, str)), "")
 
 
 def error_of(reply: Reply, default_wait: float = SHORT_WAIT_SECONDS) -> PlatformError | None:
     """Return the error that a reply of the Ads API means. A 'slow down' is about the called endpoint only."""
     if reply.status < 300:
         return None
-    code, said = _code(reply, "code"), SECRET_TEXT.sub("...", detail(reply.body))[:MAX_DETAIL]
-    if reply.status == 429:
-        seconds = seconds_from(reply.headers, default=default_wait)
-        return Throttled(PLATFORM, "asks us to slow down", code, seconds, ENDPOINT)
-    if reply.status in (400, 401, 403, 404):
-        for words, kind, sentence in REFUSALS:
-            if words.search(said):
-                return kind(PLATFORM, f"{sentence}: {said}", code)
-    if reply.status >= 500 or reply.status < 400:
+    code, said = _code(reply, "code"), detail(reply.body)
+    if trouble := trouble_of(PLATFORM, reply, code, wait=default_wait, scope=ENDPOINT):
+        return trouble
+    if reply.status < 400:
         return Unavailable(PLATFORM, f"answered HTTP {reply.status}", code)
     kind, sentence = STATUSES.get(reply.status, (InvalidRequest, "refuses our request"))
-    return kind(PLATFORM, f"{sentence}: {said}" if said else sentence, code)
+    if reply.status in (400, 401, 403, 404):
+        by_words = ((kind, sentence) for words, kind, sentence in REFUSALS if words.search(said))
+        kind, sentence = next(by_words, (kind, sentence))
+    return kind(PLATFORM, sentence + quote(said), code)
 
 
 def creation_error_of(reply: Reply) -> PlatformError | None:
@@ -123,15 +119,14 @@ def login_error_of(reply: Reply) -> PlatformError | None:
     if reply.status < 300:
         return None
     code = _code(reply, "error")
-    if reply.status == 429:
-        seconds = seconds_from(reply.headers)
-        return Throttled(PLATFORM, "asks us to renew tokens more slowly", code, seconds, ENDPOINT)
-    if reply.status >= 500 or reply.status < 400:
+    if trouble := trouble_of(PLATFORM, reply, code, scope=ENDPOINT):
+        return trouble
+    if reply.status < 400:
         return Unavailable(PLATFORM, f"answered HTTP {reply.status} to the renewal of a token", code)
     kind, sentence = LOGIN_ERRORS.get(code, (InvalidRequest, "refuses our request to renew a token"))
     return kind(PLATFORM, sentence, code)
 
 
 def _code(reply: Reply, name: str) -> str:
-    code = reply.body.get(name) if isinstance(reply.body, dict) else None
+    code = field_of(reply.body, name)
     return code[:60] if isinstance(code, str) and code else str(reply.status)

@@ -4,14 +4,13 @@ Facts: the Ads API's guides `account-management/authorization/authorization-gran
 code lives for five minutes), and Login with Amazon's `authorization-code-grant` (PKCE).
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import urlencode
 
-from sivera.platforms.base import AppCredentials
-from sivera.platforms.calling import Caller
+from sivera.platforms.base import Login
 from sivera.platforms.oauth import ask, code_form, consent_query, tokens_of
-from sivera.values import GrantTokens, PlatformName
+from sivera.platforms.rows import Record
+from sivera.values import GrantTokens
 
 CONSENT_HOSTS = {
     "na": "https://www.amazon.com",
@@ -26,16 +25,10 @@ RENEWAL_REGION = "na"
 """Where tokens of all regions are renewed."""
 
 
-@dataclass(frozen=True)
-class AmazonLogin:
+class AmazonLogin(Login):
     """Login with Amazon, at the region in which the user has an Amazon account."""
 
-    app: AppCredentials
-    oauth: Caller
     regions: ClassVar[tuple[str, ...]] = tuple(CONSENT_HOSTS)
-    code_name: ClassVar[str] = "code"
-    loopback: ClassVar[str] = "localhost"
-    issuer: ClassVar[None] = None
 
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the region's consent page."""
@@ -44,10 +37,9 @@ class AmazonLogin:
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code for tokens, in the region of the consent page."""
-        body = self.ask(code_form(code, redirect_uri, verifier), region)
-        return tokens_of(PlatformName.AMAZON, body, needs_refresh=True)
+        return tokens_of(self.ask(code_form(code, redirect_uri, verifier), region), needs_refresh=True)
 
-    def ask(self, form: dict[str, str], region: str = RENEWAL_REGION) -> Any:
+    def ask(self, form: dict[str, str], region: str = RENEWAL_REGION) -> Record:
         """Return the answer of a region's token endpoint to a form."""
         return ask(self.app, self.oauth, self._host(TOKEN_HOSTS, region) + TOKEN_PATH, form)
 

@@ -2,41 +2,16 @@
 
 import zlib
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from sivera.errors import InvalidReply
-from sivera.platforms.amazon_json import (
-    PLATFORM,
-    Product,
-    count_of,
-    day_of,
-    decimal_of,
-    field,
-    id_of,
-    invalid,
-    optional,
-    rows,
-    text,
-)
-from sivera.platforms.rows import read_json, read_rows
+from sivera.platforms.amazon_json import PLATFORM, Product
+from sivera.platforms.rows import Record, list_of, metrics_of, read_json
 from sivera.values import DailyMetrics, DateWindow, MetricsReading
 
-MAX_REPORT_DAYS = 31
 MAX_REPORT_BYTES = 128 * 1024 * 1024
 """A month of 10,000 campaigns is about 50 MB."""
-
-
-def windows_of(product: Product, window: DateWindow, today: date) -> list[DateWindow]:
-    """Return a window as parts of one report each, without the days that Amazon no longer keeps."""
-    # One day less than Amazon keeps: the account's date can be ahead of ours.
-    since = max(window.since, today - timedelta(days=product.days_kept - 1))
-    parts: list[DateWindow] = []
-    while since <= window.until:
-        until = min(window.until, since + timedelta(days=MAX_REPORT_DAYS - 1))
-        parts.append(DateWindow(since=since, until=until))
-        since = until + timedelta(days=1)
-    return parts
 
 
 def body_of(product: Product, window: DateWindow) -> dict[str, Any]:
@@ -60,20 +35,16 @@ def body_of(product: Product, window: DateWindow) -> dict[str, Any]:
     }
 
 
-def answers(report: Any, request: Mapping[str, Any]) -> bool:
+def answers(report: Record, request: Mapping[str, Any]) -> bool:
     """Whether a report, as Amazon describes it, holds or will hold the rows that a request asks for."""
-    if text(report, "status") == "FAILED" or any(
-        optional(report, name, str) != request[name] for name in ("startDate", "endDate")
-    ):
+    if report.text("status") == "FAILED" or any(report.get(day) != request[day] for day in ("startDate", "endDate")):
         return False
-    told: dict[str, Any] = field(report, "configuration", dict)
-    asked = request["configuration"]
-    named = ("adProduct", "reportTypeId", "timeUnit")
-    others = ("groupBy", "format")  # documented in this answer too, but not seen in each
+    asked, told = request["configuration"], report.record("configuration")
     columns = told.get("columns")
     return (
-        all(told.get(name) == asked[name] for name in named)
-        and all(told.get(name, asked[name]) == asked[name] for name in others)
+        all(told.get(name) == asked[name] for name in ("adProduct", "reportTypeId", "timeUnit"))
+        # Documented in this answer too, but not seen in each.
+        and all(told.get(name) in (None, asked[name]) for name in ("groupBy", "format"))
         and not told.get("filters")
         and isinstance(columns, list)
         and all(name in columns for name in asked["columns"])
@@ -84,30 +55,26 @@ def reading_of(content: bytes, window: DateWindow, product: Product, currency: s
     """Return what a gzipped report holds; a second row of a campaign and day is left out."""
     seen: set[tuple[str, date]] = set()
 
-    def read(row: Any) -> DailyMetrics:
-        metrics = metrics_of(row, window, product, currency)
+    def read(row: Record) -> DailyMetrics:
+        metrics = day_of(product, window, currency, row)
         if (metrics.campaign_id, metrics.day) in seen:
             raise InvalidReply(PLATFORM, f"sent two rows of one campaign for {metrics.day}")
         seen.add((metrics.campaign_id, metrics.day))
         return metrics
 
-    found, odd = read_rows(PLATFORM, unpack(content), read, lambda row: f"{id_of(row, 'campaignId')} {row.get('date')}")
-    return MetricsReading(window=window, rows=tuple(found), left_out=odd)
+    return metrics_of(PLATFORM, window, unpack(content), read, "campaignId", "date")
 
 
-def metrics_of(row: Any, window: DateWindow, product: Product, currency: str) -> DailyMetrics:
-    """Return a row of a report; InvalidReply if it is not as documented, or outside the window."""
-    day = day_of(row, "date")
-    if day is None or not window.since <= day <= window.until:
-        raise invalid("date")
+def day_of(product: Product, window: DateWindow, currency: str, row: Record) -> DailyMetrics:
+    """Return a row of a report."""
     return DailyMetrics(
-        campaign_id=id_of(row, "campaignId"),
-        day=day,
-        impressions=count_of(row, "impressions"),
-        clicks=count_of(row, "clicks"),
-        spend=decimal_of(row, "cost"),
-        conversions=decimal_of(row, product.conversions),
-        conversion_value=decimal_of(row, product.conversion_value),
+        campaign_id=row.identifier("campaignId"),
+        day=row.day_within(window, "date"),
+        impressions=row.count("impressions"),
+        clicks=row.count("clicks"),
+        spend=row.decimal("cost"),
+        conversions=row.decimal(product.conversions),
+        conversion_value=row.decimal(product.conversion_value),
         currency=currency,
     )
 
@@ -124,6 +91,6 @@ def unpack(content: bytes, limit: int = MAX_REPORT_BYTES) -> list[Any]:
     if not unpacker.eof:
         raise InvalidReply(PLATFORM, "sent a report that is cut off")
     try:
-        return rows(read_json(unpacked))
+        return list_of(PLATFORM, read_json(unpacked))
     except ValueError:
         raise InvalidReply(PLATFORM, "sent a report that is not JSON") from None

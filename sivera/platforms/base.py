@@ -3,10 +3,11 @@
 A client knows paths, fields, encodings and error codes. It does not know the database, the clock of a run, or Prefect.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
@@ -25,12 +26,14 @@ from sivera.values import (
     Value,
 )
 
+if TYPE_CHECKING:
+    import httpx
+
+    from sivera.breaker import Breaker
+    from sivera.platforms.calling import Caller
+
 LONGEST_LIFE_SECONDS = 400 * 24 * 3600
 """No platform issues an access token for more than a year: a longer lifetime is an error."""
-MAX_PAGES = 10_000
-"""A listing with more pages than this repeats itself."""
-MAX_EMPTY_PAGES = 20
-"""After this many pages in a row without a row that is new, a listing has an error, not an end."""
 REPORT_PATIENCE = timedelta(hours=4)
 """A report takes up to three hours; one that is not done after this time is requested again."""
 REPORTS_LAG = timedelta(hours=18)
@@ -76,25 +79,31 @@ class StaticToken:
         raise TokenRejected(self.platform, "the token is expired or not valid")
 
 
-class Login(Protocol):
+@dataclass(frozen=True)
+class Login(ABC):
     """A platform's consent page, and the tokens for its answer.
 
     `regions` names the regions that have a page of their own; on a platform with one page it holds one empty name.
-    `code_name` is the parameter of the answer that holds the code. `issuer` is the platform's `iss` (RFC 9207), if it
-    sends one. `loopback` is how the platform wants this machine to be named in a redirect.
+    `code_name` is the parameter of the answer that holds the code. `loopback` is how the platform wants this machine to
+    be named in a redirect.
     """
 
-    regions: ClassVar[tuple[str, ...]]
-    code_name: ClassVar[str]
-    loopback: ClassVar[str]
+    app: AppCredentials
+    oauth: "Caller"
+    regions: ClassVar[tuple[str, ...]] = ("",)
+    code_name: ClassVar[str] = "code"
+    loopback: ClassVar[str] = "localhost"
 
     @property
     def issuer(self) -> str | None:
-        """The `iss` of the platform's answers; None if it sends none."""
+        """The `iss` of the platform's answers (RFC 9207); None if it sends none."""
+        return None
 
+    @abstractmethod
     def consent_url(self, redirect_uri: str, state: str, challenge: str, region: str = "") -> str:
         """Return the address of the consent page. `challenge` is that of PKCE (RFC 7636, S256)."""
 
+    @abstractmethod
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code of a consent for the tokens of a grant.
 
@@ -105,8 +114,7 @@ class Login(Protocol):
         """
 
 
-@runtime_checkable
-class PlatformClient(Protocol):
+class PlatformClient(ABC):
     """One platform, for any grant. Threads can share it.
 
     An ad account is read in parts: its listing and its metrics, and on Amazon those of each ad product. `products`
@@ -114,15 +122,17 @@ class PlatformClient(Protocol):
     """
 
     platform: ClassVar[PlatformName]
-    products: ClassVar[tuple[str, ...]]
+    products: ClassVar[tuple[str, ...]] = ("",)
+    login: Login
 
-    @property
-    def login(self) -> Login:
-        """The platform's consent page."""
+    def __init__(self, app: AppCredentials, http: "httpx.Client", breaker: "Breaker") -> None:
+        self._app, self._http, self._breaker = app, http, breaker
 
+    @abstractmethod
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, each once; closed ones are marked."""
 
+    @abstractmethod
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
@@ -132,6 +142,7 @@ class PlatformClient(Protocol):
         the listing's `complete` says so.
         """
 
+    @abstractmethod
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
 
@@ -140,32 +151,27 @@ class PlatformClient(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
+        self._http.close()
 
 
 @runtime_checkable
 class AnswersAtOnce(Protocol):
     """A platform that answers with metrics at once."""
 
-    def read_metrics(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> Iterator[MetricsReading]:
+    def read_metrics(
+        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
+    ) -> Iterator[MetricsReading]:
         """Read the daily metrics of the window, in one part or several.
 
-        Each part is yielded as soon as it is there, so that an error in a later part loses nothing.
+        Each part is yielded as soon as it is there, so that an error in a later part loses nothing. Where a team may
+        choose what counts as a conversion, the first of the `actions` that a row has is it.
         """
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
-        """Read what the account spent on each day of the window; days without spend may be absent."""
+        """Read what the account spent on each day of the window; days without spend may be absent.
 
-
-@runtime_checkable
-class CountsActions(Protocol):
-    """A platform that answers with metrics at once, and on which a team may choose what counts as a conversion."""
-
-    counts_actions: ClassVar[bool]
-
-    def read_metrics(
-        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ...
-    ) -> Iterator[MetricsReading]:
-        """Read the daily metrics of the window; the first of the `actions` that a row has is its conversion."""
+        Days that cannot be read are left out and named.
+        """
 
 
 @runtime_checkable

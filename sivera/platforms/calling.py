@@ -4,6 +4,7 @@
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -18,6 +19,7 @@ from sivera.errors import (
     Misconfigured,
     PlatformError,
     Throttled,
+    ThrottleScope,
     TimedOut,
     TokenRejected,
     Unavailable,
@@ -39,6 +41,9 @@ PROXY_REFUSED = 407
 """No platform answers so: a proxy wants a user and a password (RFC 9110, 15.5.8)."""
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """Nobody waits longer, whatever a header says."""
+LINK_OR_SECRET = re.compile(r"\S*://\S*|Atz[ar]\|\S+|(?=\S*[0-9])[\w+/|.=-]{24,}")
+"""Matches URLs, tokens and secrets, but not the long names of fields, which have no digit, nor ids."""
+MAX_QUOTE = 100
 RETIRED = "no longer serves this version of its API: update sivera-jobs"
 """The meaning of a page in place of an answer under HTTP 404."""
 
@@ -67,12 +72,7 @@ class Caller:
     breaker: Breaker = field(default_factory=Breaker)
     is_login: bool = False
 
-    def call(
-        self,
-        tokens: TokenSource,
-        build: Callable[[str], httpx.Request],
-        subject: Subject = ANYTHING,
-    ) -> Reply:
+    def call(self, tokens: TokenSource, build: Callable[[str], httpx.Request], subject: Subject = ANYTHING) -> Reply:
         """Send the request that `build` makes from an access token; if the token is rejected, renew it and repeat once.
 
         A 'slow down' stops what it names of the `subject`; the user is added to it.
@@ -164,3 +164,29 @@ def seconds_from(headers: Mapping[str, str], name: str = "Retry-After", default:
         return min(max(0.0, float(headers[name])), LONGEST_WAIT_SECONDS)
     except (KeyError, ValueError):
         return default
+
+
+def quote(words: object) -> str:
+    """Return a platform's own words for the end of a sentence, shortened, without what could be a URL or a secret."""
+    if not isinstance(words, str) or not words.strip():
+        return ""
+    return f"; it says: {LINK_OR_SECRET.sub('...', ' '.join(words.split()))[:MAX_QUOTE].rstrip('. ')}"
+
+
+def trouble_of(
+    platform: PlatformName,
+    reply: Reply,
+    code: str | None = None,
+    *,
+    wait: float = 60.0,
+    scope: ThrottleScope = ThrottleScope.PLATFORM,
+    words: object = None,
+) -> PlatformError | None:
+    """Return the error that an HTTP status means on every platform; None for one that has several meanings."""
+    code = code or str(reply.status)
+    if reply.status == 429:
+        seconds = seconds_from(reply.headers, default=wait)
+        return Throttled(platform, f"allows no more calls for now{quote(words)}", code, seconds, scope)
+    if reply.status == 408 or reply.status >= 500:
+        return Unavailable(platform, f"answered HTTP {reply.status}{quote(words)}", code)
+    return None

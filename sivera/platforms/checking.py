@@ -3,16 +3,17 @@
 The clients send them, so what is checked is what the jobs send. Nothing is stored.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from sivera.breaker import Breaker
 from sivera.clock import find_zone
 from sivera.errors import InvalidReply, PlatformError, Unavailable, Unreached
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import (
     AnswersAtOnce,
     AppCredentials,
@@ -24,18 +25,7 @@ from sivera.platforms.base import (
 )
 from sivera.platforms.calling import READ_TIMEOUT_SECONDS, new_http_client
 from sivera.platforms.recording import Exchange, Recorder
-from sivera.values import (
-    AccountStatus,
-    AdAccount,
-    CampaignListing,
-    DateWindow,
-    OddRow,
-    Period,
-    PlatformName,
-    ReportRequest,
-)
-
-T = TypeVar("T")
+from sivera.values import AccountStatus, AdAccount, DateWindow, OddRow, Period, PlatformName, ReportRequest
 
 SLOW_SECONDS = READ_TIMEOUT_SECONDS / 2
 CHANGED_WITHIN = timedelta(days=7)
@@ -84,7 +74,7 @@ class _NeverWaits(Breaker):
 def open_recorded(platform: PlatformName, app: AppCredentials) -> tuple[PlatformClient, Recorder]:
     """Return a client, and the record of the requests that it sends."""
     http = new_http_client()
-    return CLIENTS[platform](app, http, _NeverWaits()), Recorder(http, app.base_url)
+    return open_client(platform, app, _NeverWaits(), http), Recorder(http, app.base_url)
 
 
 def exit_code(checks: Sequence[Check]) -> int:
@@ -93,7 +83,7 @@ def exit_code(checks: Sequence[Check]) -> int:
     return 1 if verdicts.intersection(WRONG) else 2 if Verdict.NOT_TRIED in verdicts or not verdicts else 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Checker:
     """Sends the requests. `known` are ad accounts of the grant, for the case that they cannot be listed."""
 
@@ -101,82 +91,62 @@ class Checker:
     recorder: Recorder
     tokens: TokenSource
     known: Sequence[AdAccount] = ()
-    _result: Any = None
-    _error: PlatformError | None = None
 
     def run(self, now: datetime) -> Iterator[Check]:
         """Send one request after the other; yield what became of each."""
-        yield from self._try("ad accounts", lambda: self.client.list_accounts(self.tokens), lambda all_: all_.left_out)
-        listed = self._result.accounts if self._result else ()
-        is_open = [account for account in (*listed, *self.known) if account.status is AccountStatus.ACTIVE]
-        if not is_open:
+        client, tokens = self.client, self.tokens
+        listed = yield from self._try("ad accounts", lambda: client.list_accounts(tokens))
+        accounts = (*getattr(listed, "accounts", ()), *self.known)
+        account = next((account for account in accounts if account.status is AccountStatus.ACTIVE), None)
+        if account is None:
             yield Check("everything else", Verdict.NOT_TRIED, "the grant reaches no open ad account")
             return
-        account = is_open[0]
         day = now.astimezone(find_zone(account.timezone)).date() - timedelta(days=1)
         window = DateWindow(since=day, until=day)
-        for product in self.client.products:
-            yield from self._campaigns(account, product, now)
-            if isinstance(self.client, PreparesReports) and not isinstance(self._error, ProductNotEnabled):
-                yield from self._report(self.client, account, product, window, now)
-        if isinstance(self.client, AnswersAtOnce):
-            client = self.client
-            yield from self._try(
-                "metrics of a day",
-                lambda: list(client.read_metrics(self.tokens, account, window)),
-                lambda readings: [row for reading in readings for row in reading.left_out],
-            )
-            yield from self._try(
-                "totals of a day",
-                lambda: client.read_totals(self.tokens, account, window),
-                lambda totals: totals.left_out,
-            )
+        for product in client.products:
+            listing = yield from self._campaigns(account, product, now)
+            if isinstance(client, PreparesReports) and not isinstance(listing, ProductNotEnabled):
+                yield from self._report(client, account, product, window, now)
+        if isinstance(client, AnswersAtOnce):
+            yield from self._try("metrics of a day", lambda: list(client.read_metrics(tokens, account, window)))
+            yield from self._try("totals of a day", lambda: client.read_totals(tokens, account, window))
 
-    def _campaigns(self, account: AdAccount, product: str, now: datetime) -> Iterator[Check]:
+    def _campaigns(self, account: AdAccount, product: str, now: datetime) -> Generator[Check, None, Any]:
+        client, tokens = self.client, self.tokens
         about = f"campaigns of {product}" if product else "campaigns"
-
-        def listing(changed: Period | None) -> CampaignListing:
-            return self.client.list_campaigns(self.tokens, account, product, changed)
-
-        yield from self._try(about, lambda: listing(None), lambda found: found.left_out)
-        campaigns = self._result.campaigns if self._result else ()
+        listing = yield from self._try(about, lambda: client.list_campaigns(tokens, account, product))
         if not product:
-            changed = Period(since=now - CHANGED_WITHIN, until=now)
-            yield from self._try("campaigns that changed", lambda: listing(changed), lambda found: found.left_out)
-        if campaigns and isinstance(client := self.client, ConfirmsDeletions):
-            id_ = campaigns[0].external_id
-            yield from self._try("whether one is deleted", lambda: client.deleted_among(self.tokens, account, [id_]))
+            week = Period(since=now - CHANGED_WITHIN, until=now)
+            changes = partial(client.list_campaigns, tokens, account, changed=week)
+            yield from self._try("campaigns that changed", changes)
+        ids = [campaign.external_id for campaign in getattr(listing, "campaigns", ())[:1]]
+        if ids and isinstance(client, ConfirmsDeletions):
+            yield from self._try("whether one is deleted", lambda: client.deleted_among(tokens, account, ids))
+        return listing
 
     def _report(
         self, client: PreparesReports, account: AdAccount, product: str, window: DateWindow, now: datetime
     ) -> Iterator[Check]:
-        def request() -> ReportRequest:
-            id_ = client.request_report(self.tokens, account, product, window)
-            return ReportRequest(report_id=id_, ad_product=product, window=window, requested_at=now)
+        request = partial(client.request_report, self.tokens, account, product, window)
+        found = yield from self._try(f"report of {product}", request)
+        if isinstance(found, str):
+            asked = ReportRequest(report_id=found, ad_product=product, window=window, requested_at=now)
+            collect = partial(client.collect_report, self.tokens, account, asked)
+            yield from self._try(f"state of a report of {product}", collect)
 
-        yield from self._try(f"report of {product}", request)
-        if asked := self._result:
-            yield from self._try(
-                f"state of a report of {product}",
-                lambda: client.collect_report(self.tokens, account, asked),
-                lambda reading: reading.left_out if reading else (),
-            )
-
-    def _try(
-        self, step: str, ask: Callable[[], T], left_out: Callable[[T], Sequence[OddRow]] = lambda _: ()
-    ) -> Iterator[Check]:
-        """Take a step, keep its result or its error, and yield a check for each kind of request in it."""
+    def _try(self, step: str, ask: Callable[[], Any]) -> Generator[Check, None, Any]:
+        """Take a step, yield a check for each kind of request in it, and return its result or its error."""
         del self.recorder.exchanges[:]
-        odd: Sequence[OddRow] = ()
-        self._result = self._error = error = None
+        error: PlatformError | None = None
+        result: Any
         try:
             result = ask()
-            self._result, odd = result, left_out(result)
         except PlatformError as failure:
-            error = failure
+            result = error = failure
         except Exception as failure:  # noqa: BLE001 - whatever it is, the other requests are checked
-            error = InvalidReply(self.client.platform, f"sent what we cannot read ({type(failure).__name__})")
-        self._error = error
+            result = error = InvalidReply(self.client.platform, f"sent what we cannot read ({type(failure).__name__})")
+        parts = result if isinstance(result, list) else [result]
+        odd = [row for part in parts for row in getattr(part, "left_out", ())]
         kinds: dict[tuple[object, ...], list[Exchange]] = {}
         for exchange in self.recorder.exchanges:
             kinds.setdefault(exchange.shape, []).append(exchange)
@@ -185,6 +155,7 @@ class Checker:
             yield Check(step, Verdict.NOT_TRIED, error.message, error.code)
         for exchanges in kinds.values():
             yield _check(step, exchanges, error if last in exchanges else None, odd if last in exchanges else ())
+        return result
 
 
 def _check(step: str, exchanges: Sequence[Exchange], error: PlatformError | None, odd: Sequence[OddRow]) -> Check:

@@ -5,7 +5,7 @@ daily quota, which all teams share.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
@@ -13,25 +13,16 @@ from typing import Any, ClassVar
 import httpx
 
 from sivera.breaker import Breaker, Subject
+from sivera.clock import find_zone
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
 from sivera.platforms import oauth
-from sivera.platforms.base import AppCredentials, TokenSource
+from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import ads_error, oauth_error
-from sivera.platforms.google_json import (
-    account_of,
-    campaign_of,
-    change_of,
-    day_of,
-    integer_of,
-    invalid,
-    member,
-    metrics_of,
-    total_of,
-    zone_of,
-)
+from sivera.platforms.google_json import account_of, campaign_of, change_of, day_of, total_of
 from sivera.platforms.google_login import GoogleLogin
-from sivera.platforms.rows import read_rows, totals_of, unread
+from sivera.platforms.parts import batches
+from sivera.platforms.rows import Record, campaigns_of, list_of, metrics_of, read_rows, totals_of, unread
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -84,22 +75,17 @@ TOTALS_QUERY = (
 _CUSTOMER_NAME = re.compile(r"customers/([0-9]+)")
 
 
-class GoogleAds:
+class GoogleAds(PlatformClient):
     """Google Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PlatformName.GOOGLE
-    products: ClassVar[tuple[str, ...]] = ("",)
+    login: GoogleLogin
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
-        self._app, self._http = app, http
-        base = app.base_url.rstrip("/") if app.base_url else None
-        self._customers_url = f"{base or API_URL}/{API_VERSION}/customers"
+        super().__init__(app, http, breaker)
+        self._customers_url = f"{(app.base_url or API_URL).rstrip('/')}/{API_VERSION}/customers"
         self._ads = Caller(self.platform, http, ads_error, breaker)
         self.login = GoogleLogin(app, Caller(self.platform, http, oauth_error, breaker, is_login=True))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant, without the managers above them.
@@ -108,23 +94,24 @@ class GoogleAds:
         account's link to a manager, else the nearest manager. A closed account no longer answers even with its name:
         unless a manager of the grant lists it, it is left out, like a manager that cannot be read.
         """
-        found: list[tuple[str, Any]] = []
+        found: list[Any] = []
         refusal: PlatformError | None = None
         customers, unnamed = self._accessible_customers(tokens)
         left_out = list(unnamed)
         for customer_id in customers:
             try:
-                found += [(customer_id, row) for row in self._search(tokens, customer_id, ACCOUNT_QUERY)]
+                rows = self._search(tokens, customer_id, ACCOUNT_QUERY)
+                found += [{"from": customer_id, "row": row} for row in rows]
             except (AccountInaccessible, InvalidRequest) as error:
                 left_out.append(unread(customer_id, error))
                 refusal = error
         if not found and isinstance(refusal, InvalidRequest):
             raise refusal
-        ways, odd = read_rows(self.platform, found, _way_to, lambda way: way[1]["customerClient"]["id"])
+        ways, odd = read_rows(self.platform, found, _way_to, "row.customerClient.id")
         accounts: dict[str, AdAccount] = {}
         for _, _, account in sorted(ways, key=lambda way: way[:2], reverse=True):
             accounts[account.external_id] = account
-        missing = (row for row in (*left_out, *odd) if row.id not in accounts)
+        missing = dict.fromkeys(row for row in (*left_out, *odd) if row.id not in accounts)
         return AccountListing(accounts=tuple(accounts.values()), left_out=tuple(missing))
 
     def list_campaigns(
@@ -139,24 +126,23 @@ class GoogleAds:
         names = self._changed_names(tokens, account, changed) if changed else None
         queries = [CAMPAIGN_QUERY] if names is None else list(_queries_for(names))
         rows = [row for query in queries for row in self._ask(tokens, account, query)]
-        found, odd = read_rows(self.platform, rows, partial(campaign_of, account.currency), _campaign_id)
-        # A campaign that changed together with its budget is found twice.
-        campaigns = {campaign.external_id: campaign for campaign in found}
-        return CampaignListing(campaigns=tuple(campaigns.values()), complete=names is None and not odd, left_out=odd)
+        read = partial(campaign_of, account.currency)
+        return campaigns_of(self.platform, rows, read, "campaign.id", complete=names is None)
 
-    def read_metrics(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> Iterator[MetricsReading]:
+    def read_metrics(
+        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
+    ) -> Iterator[MetricsReading]:
         """Read the daily metrics of the window, as far back as Google keeps them, in one call."""
         window = _kept(window)
         rows = self._ask(tokens, account, METRICS_QUERY.format(since=window.since, until=window.until))
-        found, odd = read_rows(self.platform, rows, partial(metrics_of, account.currency, window), _campaign_id)
-        last = {(row.campaign_id, row.day): row for row in found}
-        yield MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
+        read = partial(day_of, account.currency, window)
+        yield metrics_of(self.platform, window, rows, read, "campaign.id", "segments.date")
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
-        """Read what the account spent on each day of the window."""
+        """Read what the account spent on each day of the window, in one call."""
         window = _kept(window)
         rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
-        return totals_of(self.platform, rows, partial(total_of, account.currency, window), day_of)
+        return totals_of(self.platform, rows, partial(total_of, account.currency, window), "segments.date")
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the refresh token for an access token of one hour."""
@@ -176,14 +162,14 @@ class GoogleAds:
             lambda token: self._http.build_request("GET", url, headers=self._headers(token)),
             Subject(endpoint="customers"),
         ).body
-        names = member(body, "resourceNames") if body != {} else []  # protobuf's JSON omits empty fields
-        if not isinstance(names, list):
-            raise invalid("sent no resourceNames")
-        return read_rows(self.platform, names, _customer_id, lambda name: name)
+        # Protobuf's JSON omits empty fields.
+        names = [] if body == {} else Record(self.platform, body).rows("resourceNames")
+        return read_rows(self.platform, [{"name": name} for name in names], _customer_id, "name")
 
     def _changed_names(self, tokens: TokenSource, account: AdAccount, changed: Period) -> dict[str, list[str]] | None:
         """Return the changed resources by the field that finds their campaigns; None if Google cannot list them."""
-        zone = zone_of(account.timezone)
+        if (zone := find_zone(account.timezone)) is None:
+            return None
         since, until = (
             when.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
             for when in (changed.since - CHANGE_OVERLAP, changed.until + CHANGE_OVERLAP)
@@ -198,7 +184,8 @@ class GoogleAds:
             return None
         names: dict[str, dict[str, None]] = {}
         try:
-            for field, name in map(change_of, rows):
+            for row in rows:
+                field, name = change_of(Record(self.platform, row))
                 names.setdefault(field, {})[name] = None
         except InvalidReply:
             return None  # what an odd row stands for is unknown
@@ -217,16 +204,10 @@ class GoogleAds:
             ),
             Subject(endpoint="search", account=customer_id),
         )
-        if not isinstance(reply.body, list):
-            raise invalid("sent an answer that is not an array of chunks")
         rows: list[Any] = []
-        for chunk in reply.body:
-            results = member(chunk, "results")
-            if results is None and member(chunk, "fieldMask") is not None:
-                continue
-            if not isinstance(results, list):
-                raise invalid("sent a chunk without results")
-            rows += results
+        for chunk in (Record(self.platform, part) for part in list_of(self.platform, reply.body)):
+            if chunk.get("results") is not None or chunk.get("fieldMask") is None:
+                rows += chunk.rows("results")
         return rows
 
     def _headers(self, token: str, manager_id: str | None = None) -> dict[str, str]:
@@ -241,26 +222,22 @@ class GoogleAds:
 def _queries_for(names: Mapping[str, list[str]]) -> Iterator[str]:
     """Yield the queries that find the campaigns of the changed resources."""
     for field, found in names.items():
-        for start in range(0, len(found), NAMES_PER_QUERY):
-            quoted = ", ".join(f"'{name}'" for name in found[start : start + NAMES_PER_QUERY])
+        for some in batches(found, NAMES_PER_QUERY):
+            quoted = ", ".join(f"'{name}'" for name in some)
             yield f"{CAMPAIGN_QUERY} WHERE {field} IN ({quoted})"
 
 
-def _way_to(found: tuple[str, Any]) -> tuple[int, str, AdAccount]:
+def _way_to(found: Record) -> tuple[int, str, AdAccount]:
     """Read a row of a customer's clients: how far it is to which account, and from which customer."""
-    customer_id, row = found
-    level = integer_of(row, "customerClient", "level")
-    return level, customer_id, account_of(row, manager_id=customer_id if level else None)
+    client, customer_id = found.record("row").record("customerClient"), found.text("from")
+    level = client.integer("level")
+    return level, customer_id, account_of(client, manager_id=customer_id if level else None)
 
 
-def _customer_id(name: Any) -> str:
-    if (match := _CUSTOMER_NAME.fullmatch(str(name))) is None:
-        raise invalid("sent resourceNames that are not customers")
+def _customer_id(row: Record) -> str:
+    if (match := _CUSTOMER_NAME.fullmatch(row.text("name"))) is None:
+        raise row.invalid("name")
     return match[1]
-
-
-def _campaign_id(row: Any) -> object:
-    return row["campaign"]["id"]
 
 
 def _kept(window: DateWindow) -> DateWindow:

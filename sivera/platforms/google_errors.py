@@ -20,8 +20,8 @@ from sivera.errors import (
     Unavailable,
     WrongRedirect,
 )
-from sivera.platforms.calling import Reply, seconds_from
-from sivera.platforms.google_json import member
+from sivera.platforms.calling import Reply, quote, trouble_of
+from sivera.platforms.rows import field_of
 from sivera.values import PlatformName
 
 DEFAULT_WAIT_SECONDS = 60.0
@@ -31,10 +31,7 @@ Verdict = tuple[type[PlatformError], str]
 
 _TOKEN_REJECTED: Verdict = (TokenRejected, "the access token is expired or not valid")
 _RECONNECT: Verdict = (ReconnectRequired, "the connection has ended")
-_CONFIGURATION: Verdict = (
-    Misconfigured,
-    "our Cloud project is refused; check it and its Google Ads API access level",
-)
+_CONFIGURATION: Verdict = (Misconfigured, "our Cloud project is refused; check it and its Google Ads API access level")
 _NO_ACCESS: Verdict = (AccountInaccessible, "this grant may not read the account; check the user's or manager's access")
 _OUTDATED: Verdict = (Misconfigured, "this version of the API is no longer served; update sivera-jobs")
 _CLOSED: Verdict = (AccountInaccessible, "the account is closed or not enabled yet")
@@ -89,14 +86,18 @@ ADS_VERDICTS: dict[str, Verdict] = {
     "TRANSIENT_ERROR": _UNAVAILABLE,
     "DEADLINE_EXCEEDED": _UNAVAILABLE,
     # google.rpc.ErrorInfo: from the gateway before Google Ads
-    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (
-        ScopeMissing,
-        "Google Ads access was not granted",
-    ),
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (ScopeMissing, "Google Ads access was not granted"),
     "SERVICE_DISABLED": (Misconfigured, "the Google Ads API is not enabled in our Cloud project"),
 }
 """The meaning of Google Ads' error codes; for other codes, the HTTP status counts."""
 
+STATUS_VERDICTS: dict[int, Verdict] = {
+    200: (Unavailable, "broke off its answer"),
+    401: _TOKEN_REJECTED,
+    403: _NO_ACCESS,
+    408: _UNAVAILABLE,
+    429: _THROTTLED,
+}
 OAUTH_VERDICTS: dict[str, Verdict] = {
     "invalid_grant": (ReconnectRequired, "the grant was revoked or has expired"),
     # From the endpoint that revokes a token.
@@ -112,7 +113,6 @@ OAUTH_VERDICTS: dict[str, Verdict] = {
 }
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)s")
-_LINK_OR_SECRET = re.compile(r"\S*://\S*|[\w./|=-]{40,}")
 
 
 def ads_error(reply: Reply) -> PlatformError | None:
@@ -121,7 +121,7 @@ def ads_error(reply: Reply) -> PlatformError | None:
     error = next((part["error"] for part in parts if isinstance(part, dict) and "error" in part), None)
     if error is None and reply.status == 200:
         return None
-    details = _dicts(member(error, "details"))
+    details = _dicts(field_of(error, "details"))
     failures = [failure for detail in details for failure in _dicts(detail.get("errors"))]
     codes = [code for failure in failures for code in _texts(failure.get("errorCode"))]
     codes += [reason for detail in details if isinstance(reason := detail.get("reason"), str)]
@@ -131,30 +131,21 @@ def ads_error(reply: Reply) -> PlatformError | None:
     if kind is Throttled:
         return _throttled(sentence, code, failures)
     if listed in (None, _NO_ACCESS):
-        words = next((failure.get("message") for failure in failures), member(error, "message"))
-        sentence = f"{sentence}: {_LINK_OR_SECRET.sub('', str(words))[:110]}" if words else sentence
+        sentence += quote(next((failure.get("message") for failure in failures), field_of(error, "message")))
     return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
 
 
-def _verdict_of_status(status: int) -> Verdict:  # noqa: PLR0911 - a table by ranges
-    if status == 401:
-        return _TOKEN_REJECTED
-    if status == 403:
-        return _NO_ACCESS
-    if status == 429:
-        return _THROTTLED
-    if status == 200:
-        return Unavailable, "broke off its answer"
-    if status == 408 or status >= 500:
+def _verdict_of_status(status: int) -> Verdict:
+    if status in STATUS_VERDICTS:
+        return STATUS_VERDICTS[status]
+    if status >= 500:
         return _UNAVAILABLE
-    if status < 400:
-        return InvalidReply, "sent neither an answer nor an error"
-    return InvalidRequest, "refused the request"
+    return (InvalidRequest, "refused the request") if status >= 400 else (InvalidReply, "sent no answer and no error")
 
 
 def _throttled(sentence: str, code: str | None, failures: Sequence[dict[str, Any]]) -> Throttled:
     """Return the wait, and whether the quota is the account's or our Cloud project's."""
-    details = (member(failure.get("details"), "quotaErrorDetails") for failure in failures)
+    details = (field_of(failure, "details.quotaErrorDetails") for failure in failures)
     quota = next((found for found in details if isinstance(found, dict)), {})
     delay = _DURATION.fullmatch(str(quota.get("retryDelay")))
     scope = ThrottleScope.ACCOUNT if quota.get("rateScope") == "ACCOUNT" else ThrottleScope.PLATFORM
@@ -165,15 +156,13 @@ def oauth_error(reply: Reply) -> PlatformError | None:
     """Return the error that a reply of the token endpoint means; google-auth agrees on which to retry."""
     if reply.status == 200:
         return None
-    name, subtype = member(reply.body, "error"), member(reply.body, "error_subtype")
-    code = next((text for text in (subtype, name) if isinstance(text, str)), str(reply.status))
-    if reply.status == 429:
-        wait = seconds_from(reply.headers, default=DEFAULT_WAIT_SECONDS)
-        return Throttled(PlatformName.GOOGLE, "too many renewals", code, wait, ThrottleScope.ENDPOINT)
-    if reply.status == 408 or reply.status >= 500:
-        return Unavailable(PlatformName.GOOGLE, "the token endpoint is in trouble", code)
+    name = field_of(reply.body, "error")
+    code = next((text for text in (field_of(reply.body, "error_subtype"), name) if isinstance(text, str)), None)
+    scope = ThrottleScope.ENDPOINT
+    if trouble := trouble_of(PlatformName.GOOGLE, reply, code, wait=DEFAULT_WAIT_SECONDS, scope=scope):
+        return trouble
     kind, sentence = OAUTH_VERDICTS.get(str(name)) or (InvalidRequest, "the token endpoint refused the request")
-    return kind(PlatformName.GOOGLE, sentence, code)
+    return kind(PlatformName.GOOGLE, sentence, code or str(reply.status))
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

@@ -3,15 +3,13 @@
 Facts: developers.google.com/identity/protocols/oauth2, pages `web-server` and `native-app`.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import urlencode
 
 from sivera.errors import ScopeMissing
-from sivera.platforms.base import AppCredentials
-from sivera.platforms.calling import Caller
-from sivera.platforms.google_json import member
+from sivera.platforms.base import Login
 from sivera.platforms.oauth import ask, code_form, consent_query, tokens_of
+from sivera.platforms.rows import Record
 from sivera.values import GrantTokens, PlatformName
 
 LOGIN_HOST = "https://accounts.google.com"
@@ -21,14 +19,9 @@ SCOPE = "https://www.googleapis.com/auth/adwords"
 """The one scope of the Google Ads API."""
 
 
-@dataclass(frozen=True)
-class GoogleLogin:
+class GoogleLogin(Login):
     """Google's login. A client of the type 'Desktop app' may name any port of the loopback address."""
 
-    app: AppCredentials
-    oauth: Caller
-    regions: ClassVar[tuple[str, ...]] = ("",)
-    code_name: ClassVar[str] = "code"
     loopback: ClassVar[str] = "127.0.0.1"
 
     @property
@@ -46,12 +39,11 @@ class GoogleLogin:
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code for tokens; the user may have unticked the scope on the consent page."""
-        body = self.ask(code_form(code, redirect_uri, verifier))
-        if SCOPE not in str(member(body, "scope")).split():
+        answer = self.ask(code_form(code, redirect_uri, verifier))
+        if SCOPE not in str(answer.get("scope")).split():
             raise ScopeMissing(PlatformName.GOOGLE, "was not allowed to give us Google Ads")
-        return tokens_of(PlatformName.GOOGLE, body, needs_refresh=True)
+        return tokens_of(answer, needs_refresh=True)
 
-    def ask(self, form: dict[str, str]) -> Any:
+    def ask(self, form: dict[str, str]) -> Record:
         """Return the answer of the token endpoint to a form."""
-        url = f"{self.app.base_url}/token" if self.app.base_url else TOKEN_URL
-        return ask(self.app, self.oauth, url, form)
+        return ask(self.app, self.oauth, f"{self.app.base_url}/token" if self.app.base_url else TOKEN_URL, form)

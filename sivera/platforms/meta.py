@@ -4,18 +4,26 @@
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import httpx
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import InvalidRequest, PlatformError, ScopeMissing
-from sivera.platforms.base import AppCredentials, TokenSource
+from sivera.errors import InvalidRequest, PlatformError, ScopeMissing, TimedOut
+from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
-from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, absent_among, error_of, refuses_deleted
+from sivera.platforms.meta_errors import (
+    ABOUT_ACCOUNT,
+    ABOUT_TOKEN,
+    ABOUT_USER,
+    TooMuchData,
+    absent_among,
+    error_of,
+    refuses_deleted,
+)
 from sivera.platforms.meta_json import (
     ACCOUNT_FIELDS,
     CAMPAIGN_FIELDS,
@@ -27,19 +35,17 @@ from sivera.platforms.meta_json import (
     account_of,
     campaign_of,
     data_access_of,
-    invalid,
-    metrics_of,
-    object_of,
+    day_of,
     total_of,
 )
-from sivera.platforms.meta_login import MetaLogin
-from sivera.platforms.meta_pages import Pager, Question, Rows, body_of, in_parts
-from sivera.platforms.rows import read_rows, totals_of
+from sivera.platforms.meta_login import MetaLogin, base_of
+from sivera.platforms.meta_pages import FEWEST_PER_PAGE, Pager, Question, Rows, body_of
+from sivera.platforms.parts import MOST_UNREAD, batches, days_of, in_halves, unread_days, window_of
+from sivera.platforms.rows import campaigns_of, metrics_of, read_rows, totals_of
 from sivera.values import (
     AccountListing,
     AdAccount,
     CampaignListing,
-    DailyMetrics,
     DateWindow,
     GrantTokens,
     MetricsReading,
@@ -48,8 +54,6 @@ from sivera.values import (
     TotalsReading,
 )
 
-LIVE_HOST = "https://graph.facebook.com"
-BASE_PATH = "/v26.0"
 DEBUG_PATH = "/debug_token"
 ACCOUNTS_PATH = "/me/adaccounts"
 PERMISSIONS_PATH = "/me/permissions"
@@ -67,6 +71,8 @@ INSIGHT_STATUSES: tuple[tuple[str, ...], ...] = ((*LISTED_STATUSES, DELETED), LI
 
 That a filter may name deleted ones is documented. If Meta refuses it all the same, the next is asked for.
 """
+INSIGHT_KEY = ("campaign_id", "date_start")
+TOTAL_KEY = ("date_start",)
 CHANGE_OVERLAP = timedelta(minutes=10)
 """A listing of changes begins this long before the cursor.
 
@@ -77,36 +83,26 @@ APP_USAGE_PAUSES = ((95.0, 600.0), (85.0, 120.0))
 """At this percentage of our app's calls, pause for this many seconds (the thresholds of Airbyte's connector)."""
 
 
-class MetaAds:
+class MetaAds(PlatformClient):
     """Meta Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PlatformName.META
-    products: ClassVar[tuple[str, ...]] = ("",)
-    counts_actions: ClassVar[bool] = True
+    login: MetaLogin
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
-        self._app, self._http, self._breaker = app, http, breaker
-        host = (app.base_url or LIVE_HOST).rstrip("/")
-        self._base = host + BASE_PATH
-        account, user, self._oauth = (
+        super().__init__(app, http, breaker)
+        account, user, oauth = (
             Caller(self.platform, http, partial(error_of, subject), breaker)
             for subject in (ABOUT_ACCOUNT, ABOUT_USER, ABOUT_TOKEN)
         )
-        self.login = MetaLogin(app, self._oauth, host, BASE_PATH)
-        self._account = Pager(account, http, self._base, app.client_secret)
-        self._user = Pager(user, http, self._base, app.client_secret)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        self.login = MetaLogin(app, oauth)
+        self._account, self._user = Pager(account, app), Pager(user, app)
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the grant's ad accounts, closed ones marked; ScopeMissing if the user lets us read no ads."""
         question = Question(ACCOUNTS_PATH, {"fields": ",".join(ACCOUNT_FIELDS)}, Subject("accounts"), ("account_id",))
         listed = self._user.rows(tokens, question, ACCOUNTS_PER_PAGE)
-        accounts, left_out = read_rows(
-            self.platform, listed.rows, lambda row: account_of(object_of(row)), lambda row: row["account_id"]
-        )
+        accounts, left_out = read_rows(self.platform, listed.rows, account_of, "account_id")
         data_access_ends, may_read_ads = self._data_access(tokens)
         if not listed.rows and not may_read_ads:
             raise ScopeMissing(self.platform, "has no permission of the user to read ads")
@@ -128,52 +124,47 @@ class MetaAds:
         path = CAMPAIGNS_PATH.format(account_id=account.external_id)
         # Do not pause a busy app here: the pause would refuse the same account's metrics.
         listed = self._account.rows(tokens, Question(path, params, _about(account, "campaigns")), CAMPAIGNS_PER_PAGE)
-        campaigns, left_out = read_rows(
-            self.platform, listed.rows, lambda row: campaign_of(object_of(row), account), lambda row: row["id"]
-        )
-        complete = changed is None and not left_out
-        return CampaignListing(campaigns=tuple(campaigns), complete=complete, left_out=left_out)
+        read = partial(campaign_of, account)
+        return campaigns_of(self.platform, listed.rows, read, "id", complete=changed is None)
 
     def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
         """Return those of the account's campaigns that are deleted, or that Meta no longer knows."""
-        wanted = list(dict.fromkeys(ids))
-        todo = [wanted[i : i + OBJECTS_PER_CALL] for i in range(0, len(wanted), OBJECTS_PER_CALL)]
         deleted: set[str] = set()
-        while todo:
-            asked = todo.pop()
+
+        def ask(asked: Sequence[str]) -> None:
             params = {"ids": ",".join(asked), "fields": "effective_status"}
             try:
-                body = body_of(self._account.ask(tokens, Question(OBJECTS_PATH, params, _about(account, "objects"))))
+                reply = self._account.ask(tokens, Question(OBJECTS_PATH, params, _about(account, "objects")))
             except PlatformError as error:
-                if (absent := absent_among(error, asked)) is None:
+                if not (absent := absent_among(error, asked)):
                     raise
-                if len(asked) == 1:
-                    deleted.update(asked)
-                elif absent:
-                    deleted |= absent
-                    todo.append([each for each in asked if each not in absent])
-                else:
-                    todo += [asked[: len(asked) // 2], asked[len(asked) // 2 :]]
-                continue
-            if not body.keys() <= set(asked):
-                raise invalid("ids")
-            deleted |= {each for each, row in body.items() if object_of(row).get("effective_status") == DELETED}
+                deleted.update(absent)
+                if others := [each for each in asked if each not in absent]:
+                    ask(others)
+                return
+            body = body_of(reply)
+            if not reply.body.keys() <= set(asked):
+                raise body.invalid("ids")
+            deleted.update(each for each in reply.body if body.record(each).get("effective_status") == DELETED)
+
+        parts = batches(list(dict.fromkeys(ids)), OBJECTS_PER_CALL)
+        for asked, answer in in_halves(parts, ask, lambda error: absent_among(error, ()) is not None):
+            if isinstance(answer, PlatformError):
+                deleted.update(asked)
         return frozenset(deleted)
 
     def read_metrics(
-        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = PURCHASES
+        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
     ) -> Iterator[MetricsReading]:
         """Read the daily metrics of the window, the newest days first, and those of deleted campaigns too.
 
-        The first of the `actions` that a row has is its conversion.
+        Days that Meta cannot answer for are an error after the others.
         """
-        usage, filters = 0.0, list(INSIGHT_STATUSES)
+        usage, errors, filters = 0.0, list[PlatformError](), list(INSIGHT_STATUSES)
 
-        def read(part: DateWindow, limit: int, fewest: int) -> Rows:
+        def ask(part: DateWindow, limit: int, fewest: int) -> Rows:
             while True:
-                question = _insights(
-                    account, part, "campaign", INSIGHT_FIELDS, ("campaign_id", "date_start"), filters[0]
-                )
+                question = _insights(account, part, "campaign", INSIGHT_FIELDS, INSIGHT_KEY, filters[0])
                 try:
                     return self._account.rows(tokens, question, limit, fewest)
                 except InvalidRequest as error:
@@ -181,29 +172,31 @@ class MetaAds:
                         raise
                     del filters[0]
 
-        for part, listed in in_parts(read, window, INSIGHTS_PER_PAGE):
-            usage = max(usage, listed.usage)
-            rows, left_out = read_rows(
-                self.platform,
-                listed.rows,
-                partial(_day_of, part, account.currency, actions),
-                lambda row: f"{row['campaign_id']} {row['date_start']}",
-            )
-            without_deleted = DELETED not in filters[0]
-            yield MetricsReading(window=part, rows=tuple(rows), left_out=left_out, without_deleted=without_deleted)
+        for days, answer in _in_parts(ask, window):
+            if isinstance(answer, PlatformError):
+                errors.append(answer)
+                if len(errors) == MOST_UNREAD:
+                    break
+                continue
+            usage, part = max(usage, answer.usage), window_of(days)
+            read = partial(day_of, part, account.currency, actions or PURCHASES)
+            reading = metrics_of(self.platform, part, answer.rows, read, *INSIGHT_KEY)
+            yield reading.model_copy(update={"without_deleted": DELETED not in filters[0]})
+        if errors:
+            raise errors[0]
         self._pause_if_busy(usage)
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day of the window; days without spend are absent."""
 
-        def read(part: DateWindow, limit: int, fewest: int) -> Rows:
-            question = _insights(account, part, "account", TOTAL_FIELDS, ("date_start",))
+        def ask(part: DateWindow, limit: int, fewest: int) -> Rows:
+            question = _insights(account, part, "account", TOTAL_FIELDS, TOTAL_KEY)
             return self._account.rows(tokens, question, limit, fewest)
 
-        rows = [row for _, listed in in_parts(read, window, INSIGHTS_PER_PAGE) for row in listed.rows]
-        return totals_of(
-            self.platform, rows, lambda row: total_of(object_of(row), window), lambda row: row["date_start"]
-        )
+        answers = ((days, a.rows if isinstance(a, Rows) else a) for days, a in _in_parts(ask, window))
+        rows, unread = unread_days(answers)
+        read = totals_of(self.platform, rows, partial(total_of, window), *TOTAL_KEY)
+        return read.model_copy(update={"left_out": (*read.left_out, *unread)})
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Exchange the access token for one of sixty days, which Meta allows only while the old one is valid.
@@ -216,20 +209,21 @@ class MetaAds:
     def revoke(self, tokens: GrantTokens) -> None:
         """Take back all that the user allowed our application."""
         request = self._user.request("DELETE", PERMISSIONS_PATH, {}, tokens.access_token.get_secret_value())
-        if body_of(self._oauth.send(request)).get("success") is not True:
-            raise invalid("success")
+        body = body_of(self.login.oauth.send(request))
+        if body.get("success") is not True:
+            raise body.invalid("success")
 
     def _data_access(self, tokens: TokenSource) -> tuple[datetime | None, bool]:
         """Return when the grant's data access ends (None if Meta does not say), and whether it may read ads."""
         app = f"{self._app.client_id}|{self._app.client_secret.get_secret_value()}"
         request = self._http.build_request(
             "GET",
-            self._base + DEBUG_PATH,
+            base_of(self._app) + DEBUG_PATH,
             params={"input_token": tokens.current()},
             headers={"Authorization": f"Bearer {app}"},  # not in the URL: the secret of all teams
         )
         try:
-            return data_access_of(body_of(self._oauth.send(request)))
+            return data_access_of(body_of(self.login.oauth.send(request)))
         except PlatformError:
             return None, True  # only a warning is lost
 
@@ -268,8 +262,24 @@ def _insights(
     return Question(path, params, _about(account, "insights"), key)
 
 
-def _day_of(window: DateWindow, currency: str, actions: Sequence[str], row: Any) -> DailyMetrics:
-    return metrics_of(object_of(row), window, currency, actions)
+def _in_parts(
+    ask: Callable[[DateWindow, int, int], Rows], window: DateWindow
+) -> Iterator[tuple[Sequence[date], Rows | PlatformError]]:
+    """Ask for the days of a window, the newest first, in parts that are as long as Meta answers.
+
+    `ask` takes a window, the rows of a page, and those of the smallest page: only those of a single day become smaller.
+    """
+    limit = INSIGHTS_PER_PAGE
+
+    def ask_for(days: Sequence[date]) -> Rows:
+        nonlocal limit
+        try:
+            return ask(window_of(days), limit, FEWEST_PER_PAGE if len(days) == 1 else limit)
+        except (TooMuchData, TimedOut):
+            limit = max(FEWEST_PER_PAGE, limit // 2)
+            raise
+
+    return in_halves(filter(None, [days_of(window)]), ask_for, lambda error: isinstance(error, TooMuchData | TimedOut))
 
 
 def _json(value: object) -> str:

@@ -26,7 +26,8 @@ from sivera.errors import (
     Unavailable,
     WrongRedirect,
 )
-from sivera.platforms.calling import Reply, seconds_from
+from sivera.platforms.calling import Reply, quote, trouble_of
+from sivera.platforms.rows import field_of
 from sivera.values import PlatformName
 
 THROTTLES: dict[int, ThrottleScope] = {
@@ -84,8 +85,6 @@ APP_WAIT_SECONDS = 600.0
 """The wait of a throttled app, which Meta does not name; Airbyte's connector waits ten minutes."""
 ACCOUNT_WAIT_SECONDS = 300.0
 """The wait of an account of a lower-tier app or of a user, if no header names it."""
-MAX_QUOTE = 150
-URL_OR_SECRET = re.compile(r"https?://\S+|[\w|.=-]{24,}")
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,12 @@ ABOUT_USER = Meanings(token=TokenRejected, permission=ScopeMissing)
 ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ScopeMissing)
 
 
+PERMISSION_SENTENCES: dict[type[PlatformError], str] = {
+    AccountInaccessible: "does not let this user read the account: it is closed, or the permission was removed",
+    ScopeMissing: "has no permission of the user to read ads",
+}
+
+
 class TooMuchData(Unavailable):
     """The reply would be too large for Meta, or take it too long: ask for fewer days or rows."""
 
@@ -109,73 +114,55 @@ class TooMuchData(Unavailable):
 
 def error_of(meanings: Meanings, reply: Reply) -> PlatformError | None:
     """Return the error that a reply means, whatever its HTTP status; None for a success."""
-    error = reply.body.get("error") if isinstance(reply.body, dict) else None
+    error = field_of(reply.body, "error")
     if isinstance(error, dict):
         return _error(meanings, error, reply)
-    if reply.status == 429:
-        wait = seconds_from(reply.headers, default=APP_WAIT_SECONDS)
-        return Throttled(PlatformName.META, "allows no more calls for now", str(reply.status), wait)
-    if reply.status == 408 or reply.status >= 500:
-        return Unavailable(PlatformName.META, f"answered HTTP {reply.status}", str(reply.status))
+    if trouble := trouble_of(PlatformName.META, reply, wait=APP_WAIT_SECONDS):
+        return trouble
     if error is not None or reply.status != 200:
         kind = InvalidRequest if reply.status >= 400 else InvalidReply
         return kind(PlatformName.META, f"answered HTTP {reply.status} without saying why", str(reply.status))
     return None
 
 
-def _error(  # noqa: PLR0911 - one arm for each kind of error
-    meanings: Meanings, error: Mapping[str, Any], reply: Reply
-) -> PlatformError:
+def _error(meanings: Meanings, error: Mapping[str, Any], reply: Reply) -> PlatformError:
     code, subcode, said = (error.get(field) for field in ("code", "error_subcode", "message"))
     code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
     said = said if isinstance(said, str) else ""
     name = str(code) if subcode is None else f"{code}/{subcode}"
-    if subcode in CODE_REFUSED or CODE_PHRASE in said.lower():
-        kind = WrongRedirect if "redirect_uri" in said else ReconnectRequired
-        return kind(PlatformName.META, f"does not take the code of the consent{_quote(said)}", name)
-    if code in OUR_APP or any(phrase in said.lower() for phrase in OUR_APP_PHRASES):
-        return Misconfigured(PlatformName.META, f"refuses our app: check its id, secret and access{_quote(said)}", name)
-    if code in THROTTLES:
+    in_trouble = error.get("is_transient") is True or reply.status >= 500
+    kind, sentence = _verdict(meanings, code, subcode, said, in_trouble=in_trouble)
+    if kind is Throttled:
         scope = ThrottleScope.ACCOUNT if subcode == ACCOUNT_LIMIT and code < 80000 else THROTTLES[code]
-        return _throttled(scope, reply.headers, name)
-    if TOO_MUCH_DATA in said.lower() or subcode == TOO_SLOW:
-        return TooMuchData(PlatformName.META, "cannot answer with so much data at once", name)
-    if code in TRANSIENT or error.get("is_transient") is True or reply.status >= 500:
-        return Unavailable(PlatformName.META, f"is in trouble{_quote(said)}", name)
-    if code in SESSION:
-        return _session_error(meanings, subcode, name)
-    words_of_permission = any(phrase in said.lower() for phrase in PERMISSION_PHRASES)
-    if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT or words_of_permission:
-        return _permission_error(meanings, said, name)
-    return InvalidRequest(PlatformName.META, f"refuses our request{_quote(said)}", name)
+        message = f"allows {THROTTLED.get(scope, 'this account')} no more calls for now"
+        return Throttled(PlatformName.META, message, name, _wait_seconds(reply.headers, scope), scope)
+    # What Meta says of a token may quote it.
+    return kind(PlatformName.META, sentence if code in SESSION else sentence + quote(said), name)
 
 
-def _throttled(scope: ThrottleScope, headers: Mapping[str, str], code: str) -> Throttled:
-    message = f"allows {THROTTLED.get(scope, 'this account')} no more calls for now"
-    return Throttled(PlatformName.META, message, code, _wait_seconds(headers, scope), scope)
-
-
-def _session_error(meanings: Meanings, subcode: int | None, code: str) -> PlatformError:
-    if subcode in ENDED_SESSIONS:
-        reason = ENDED_SESSIONS[subcode]
+def _verdict(  # noqa: PLR0911 - one arm for each kind of error
+    meanings: Meanings, code: int, subcode: int | None, said: str, *, in_trouble: bool
+) -> tuple[type[PlatformError], str]:
+    words = said.lower()
+    if subcode in CODE_REFUSED or CODE_PHRASE in words:
+        kind = WrongRedirect if "redirect_uri" in said else ReconnectRequired
+        return kind, "does not take the code of the consent"
+    if code in OUR_APP or any(phrase in words for phrase in OUR_APP_PHRASES):
+        return Misconfigured, "refuses our app: check its id, secret and access"
+    if code in THROTTLES:
+        return Throttled, ""
+    if TOO_MUCH_DATA in words or subcode == TOO_SLOW:
+        return TooMuchData, "cannot answer with so much data at once"
+    if code in TRANSIENT or in_trouble:
+        return Unavailable, "is in trouble"
+    if code in SESSION and subcode in ENDED_SESSIONS:
         kind = GrantRevoked if subcode == APP_REMOVED else ReconnectRequired
-        return kind(PlatformName.META, f"has ended the session, because {reason}", code)
-    # Meta's own text may quote the token.
-    return meanings.token(PlatformName.META, "rejects the access token: it has expired or was revoked", code)
-
-
-def _permission_error(meanings: Meanings, said: str, code: str) -> PlatformError:
-    if meanings.permission is AccountInaccessible:
-        words = _quote(said) or ": it is closed, or the permission was removed"
-        return AccountInaccessible(PlatformName.META, f"does not let this user read the account{words}", code)
-    what = "has no permission of the user to read ads"
-    return meanings.permission(PlatformName.META, what + _quote(said), code)
-
-
-def _quote(said: str) -> str:
-    """Return Meta's own words, shortened, without anything that could be a URL, a token or a secret."""
-    words = URL_OR_SECRET.sub("...", " ".join(said.split()))[:MAX_QUOTE].rstrip(". ")
-    return f"; it says: {words}" if words else ""
+        return kind, f"has ended the session, because {ENDED_SESSIONS[subcode]}"
+    if code in SESSION:
+        return meanings.token, "rejects the access token: it has expired or was revoked"
+    if code in PERMISSION or (code, subcode) == NO_SUCH_OBJECT or any(phrase in words for phrase in PERMISSION_PHRASES):
+        return meanings.permission, PERMISSION_SENTENCES[meanings.permission]
+    return InvalidRequest, "refuses our request"
 
 
 def refuses_deleted(error: PlatformError) -> bool:

@@ -3,14 +3,12 @@
 Names of fields and statuses are those of the official SDK (`facebook-business` 26).
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from sivera.clock import find_zone
-from sivera.errors import InvalidReply
+from sivera.platforms.rows import Record
 from sivera.values import (
     AccountStatus,
     AdAccount,
@@ -66,55 +64,45 @@ PURCHASES = ("purchase", "omni_purchase", "offsite_conversion.fb_pixel_purchase"
 Meta repeats one purchase under several types, and not every row has the first: adding them would count it twice.
 """
 ADS_SCOPES = frozenset({"ads_read", "ads_management"})
-MAX_DIGITS = 18
-EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-"""An earlier time means none: Meta writes second 0 of Unix (according to the SDK's repository)."""
-
-Row = Mapping[str, Any]
 
 
-def account_of(row: Row) -> AdAccount:
+def account_of(row: Record) -> AdAccount:
     """Return an ad account; its id has no `act_`, unlike in paths."""
-    timezone, status = _text(row, "timezone_name"), row.get("account_status")
-    if find_zone(timezone) is None:
-        raise invalid("timezone_name")
-    if type(status) is not int:
-        raise invalid("account_status")
     return AdAccount(
-        external_id=_text(row, "account_id"),
-        name=_text(row, "name"),
-        currency=_text(row, "currency"),
-        timezone=timezone,
-        status=AccountStatus.ACTIVE if status in OPEN_ACCOUNTS else AccountStatus.CLOSED,
+        external_id=row.identifier("account_id"),
+        name=row.text("name"),
+        currency=row.text("currency"),
+        timezone=row.zone("timezone_name"),
+        status=AccountStatus.ACTIVE if row.count("account_status") in OPEN_ACCOUNTS else AccountStatus.CLOSED,
     )
 
 
-def campaign_of(row: Row, account: AdAccount) -> Campaign:
+def campaign_of(account: AdAccount, row: Record) -> Campaign:
     """Return a campaign. Meta still calls it active after its last day."""
-    native = _text(row, "effective_status")
+    native = row.text("effective_status")
     return Campaign(
-        external_id=_text(row, "id"),
-        name=_text(row, "name"),
-        status=CAMPAIGN_STATUSES.get(_text(row, "status") if native in UNDER_WAY else native, CampaignStatus.OTHER),
+        external_id=row.identifier("id"),
+        name=row.text("name"),
+        status=CAMPAIGN_STATUSES.get(row.text("status") if native in UNDER_WAY else native, CampaignStatus.OTHER),
         native_status=native,
-        ad_product=_text(row, "objective") if row.get("objective") else None,
+        ad_product=row.optional("objective"),
         budget=_budget(row, account.currency),
         start_date=_day(row, "start_time", account.timezone),
         end_date=_day(row, "stop_time", account.timezone),
-        updated_at=_time(row, "updated_time"),
+        updated_at=row.time("updated_time"),
     )
 
 
-def _budget(row: Row, currency: str) -> Budget:
+def _budget(row: Record, currency: str) -> Budget:
     """Return the campaign's budget; absent or "0" is not set, and without any the ad sets have budgets."""
     for field, kind in BUDGETS.items():
         if row.get(field) not in (None, "0"):
-            amount = Decimal(_count(row, field))
+            amount = Decimal(row.count(field))
             return Budget(kind=kind, amount=amount if currency in OFFSET_ONE else amount / 100, currency=currency)
     return Budget(kind=BudgetKind.LOWER_LEVEL, currency=currency)
 
 
-def metrics_of(row: Row, window: DateWindow, currency: str, actions: Sequence[str] = PURCHASES) -> DailyMetrics:
+def day_of(window: DateWindow, currency: str, actions: Sequence[str], row: Record) -> DailyMetrics:
     """Return a campaign's day; all figures are text, and money is in major units.
 
     The conversions and their value are those of the first of the action types that the row has.
@@ -122,108 +110,49 @@ def metrics_of(row: Row, window: DateWindow, currency: str, actions: Sequence[st
     counts, values = _by_type(row, "actions"), _by_type(row, "action_values")
     chosen = next((action for found in (counts, values) for action in actions if action in found), "")
     return DailyMetrics(
-        campaign_id=_text(row, "campaign_id"),
-        day=_reported_day(row, window),
-        impressions=_count(row, "impressions"),
-        clicks=_count(row, "clicks"),
-        spend=_decimal(row, "spend"),
-        conversions=_decimal(counts[chosen], "value") if chosen in counts else Decimal(0),
-        conversion_value=_decimal(values[chosen], "value") if chosen in values else Decimal(0),
+        campaign_id=row.identifier("campaign_id"),
+        day=_reported_day(window, row),
+        impressions=row.count("impressions"),
+        clicks=row.count("clicks"),
+        spend=row.decimal("spend"),
+        conversions=counts[chosen].decimal("value") if chosen in counts else Decimal(0),
+        conversion_value=values[chosen].decimal("value") if chosen in values else Decimal(0),
         currency=currency,
     )
 
 
-def total_of(row: Row, window: DateWindow) -> DailyTotal:
+def total_of(window: DateWindow, row: Record) -> DailyTotal:
     """Return what an account spent on a day."""
-    return DailyTotal(
-        day=_reported_day(row, window), spend=_decimal(row, "spend"), currency=_text(row, "account_currency")
-    )
+    return DailyTotal(day=_reported_day(window, row), spend=row.decimal("spend"), currency=row.text("account_currency"))
 
 
-def _reported_day(row: Row, window: DateWindow) -> date:
-    try:
-        day = date.fromisoformat(_text(row, "date_start"))
-    except ValueError:
-        raise invalid("date_start") from None
-    if row.get("date_stop") != row["date_start"] or not window.since <= day <= window.until:
-        raise invalid("date_stop")
+def _reported_day(window: DateWindow, row: Record) -> date:
+    day = row.day_within(window, "date_start")
+    if row.day("date_stop") != day:
+        raise row.invalid("date_stop")
     return day
 
 
-def _by_type(row: Row, field: str) -> dict[str, Row]:
+def _by_type(row: Record, field: str) -> dict[str, Record]:
     """Return a row's actions by their type."""
-    actions = row.get(field, [])
-    if not isinstance(actions, list) or not all(isinstance(action, dict) for action in actions):
-        raise invalid(field)
-    return {action["action_type"]: action for action in actions if isinstance(action.get("action_type"), str)}
+    actions = [Record(PlatformName.META, action, f"{field}.") for action in (row.rows(field) if row.has(field) else ())]
+    return {str(action.get("action_type")): action for action in actions}
 
 
-def data_access_of(body: Row) -> tuple[datetime | None, bool]:
+def data_access_of(body: Record) -> tuple[datetime | None, bool]:
     """Return when the data access of a described token ends (None if never), and whether it may read ads.
 
     What Meta leaves out of the description means no limit.
     """
-    data = body.get("data")
-    if not isinstance(data, dict):
-        raise invalid("data")
-    until, scopes = data.get("data_access_expires_at", 0), data.get("scopes")
-    try:
-        ends = datetime.fromtimestamp(until, UTC) if until else None
-    except (TypeError, ValueError, OverflowError, OSError):
-        raise invalid("data_access_expires_at") from None
-    return ends, not isinstance(scopes, list) or not ADS_SCOPES.isdisjoint(map(str, scopes))
+    data = body.record("data")
+    scopes = data.get("scopes")
+    may_read_ads = not isinstance(scopes, list) or not ADS_SCOPES.isdisjoint(map(str, scopes))
+    return data.time("data_access_expires_at"), may_read_ads
 
 
-def invalid(field: str) -> InvalidReply:
-    """Return the error for a field that is missing or not as documented."""
-    return InvalidReply(PlatformName.META, f"sent a reply in which {field} is missing or not as documented")
-
-
-def object_of(row: object) -> Row:
-    """Return a row, which must be a JSON object."""
-    if not isinstance(row, dict):
-        raise invalid("row")
-    return row
-
-
-def _text(row: Row, field: str) -> str:
-    value = row.get(field)
-    if not isinstance(value, str) or not value:
-        raise invalid(field)
-    return value
-
-
-def _count(row: Row, field: str) -> int:
-    text = _text(row, field)
-    if not (text.isascii() and text.isdecimal()) or len(text) > MAX_DIGITS:
-        raise invalid(field)
-    return int(text)
-
-
-def _decimal(row: Row, field: str) -> Decimal:
-    try:
-        number = Decimal(_text(row, field))
-    except InvalidOperation:
-        raise invalid(field) from None
-    if not number.is_finite() or number.adjusted() >= MAX_DIGITS:
-        raise invalid(field)
-    return number
-
-
-def _time(row: Row, field: str) -> datetime | None:
-    """Return a time such as "2026-11-20T10:00:00+0900", or None if the row has none."""
-    if row.get(field) is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(_text(row, field)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise invalid(field) from None
-    return moment if moment >= EARLIEST else None
-
-
-def _day(row: Row, field: str, timezone: str) -> date | None:
-    moment = _time(row, field)
+def _day(row: Record, field: str, timezone: str) -> date | None:
+    moment = row.time(field)
     try:
         return moment.astimezone(ZoneInfo(timezone)).date() if moment else None
     except OverflowError:
-        raise invalid(field) from None
+        raise row.invalid(field) from None

@@ -1,17 +1,41 @@
 """Reading the rows of a reply one by one: an odd row is left out and named, and its neighbours are read."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
 
+from sivera.clock import find_zone
 from sivera.errors import InvalidReply, PlatformError
-from sivera.values import UNPRINTABLE, DailyTotal, OddRow, PlatformName, TotalsReading
+from sivera.values import (
+    UNPRINTABLE,
+    Campaign,
+    CampaignListing,
+    DailyMetrics,
+    DailyTotal,
+    DateWindow,
+    MetricsReading,
+    OddRow,
+    PlatformName,
+    TotalsReading,
+)
 
 RowT = TypeVar("RowT")
+
+IDENTIFIER = re.compile(r"[0-9]{1,64}")
+"""All four platforms number their things; anything else could change the path of a URL."""
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+MAX_DIGITS = 19
+EPOCH_MS_FROM = 100_000_000_000
+"""Amazon documents 'epoch' without a unit. From here on it is milliseconds: in seconds it would be the year 5138."""
+EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+"""An earlier time means none: Meta writes second 0 of Unix (according to the SDK's repository), and Amazon 0."""
 
 
 def read_json(content: bytes) -> Any:
@@ -28,26 +52,155 @@ def read_json(content: bytes) -> Any:
         raise
 
 
+class Record:
+    """A JSON object of a reply, read field by field.
+
+    The methods raise InvalidReply with the name of a field that is missing or not as documented. A number may be a JSON
+    number or text: recorded replies have both, whatever is documented.
+    """
+
+    __slots__ = ("_fields", "_path", "_platform")
+
+    def __init__(self, platform: PlatformName, value: Any, path: str = "") -> None:
+        self._platform, self._path = platform, path
+        if not isinstance(value, dict):
+            raise self.invalid("" if path else "an object")
+        self._fields: dict[str, Any] = value
+
+    def invalid(self, name: str) -> InvalidReply:
+        """Return the error for a field that is missing or not as documented."""
+        where = f"{self._path}{name}".rstrip(".")
+        return InvalidReply(self._platform, f"sent a reply in which {where} is missing or not as documented")
+
+    def get(self, name: str) -> Any:
+        """Return a field as it is; None if it is absent."""
+        return self._fields.get(name)
+
+    def has(self, name: str) -> bool:
+        """Whether the field exists and is not empty."""
+        return bool(self._fields.get(name))
+
+    def record(self, name: str) -> "Record":
+        """Return an object."""
+        return Record(self._platform, self._fields.get(name), f"{self._path}{name}.")
+
+    def rows(self, name: str) -> list[Any]:
+        """Return a list."""
+        value = self._fields.get(name)
+        if not isinstance(value, list):
+            raise self.invalid(name)
+        return value
+
+    def text(self, name: str) -> str:
+        """Return a text that is not empty."""
+        value = self._fields.get(name)
+        if not isinstance(value, str) or not value:
+            raise self.invalid(name)
+        return value
+
+    def optional(self, name: str) -> str | None:
+        """Return a text; None if it is absent or empty."""
+        return None if self._fields.get(name) in (None, "") else self.text(name)
+
+    def identifier(self, name: str) -> str:
+        """Return an id as text; numbers stay exact beyond 2^53."""
+        value = self._fields.get(name)
+        text = str(value) if type(value) in (int, str) else ""
+        if not IDENTIFIER.fullmatch(text):
+            raise self.invalid(name)
+        return text
+
+    def decimal(self, name: str) -> Decimal:
+        """Return a number exactly as it was written."""
+        value = self._fields.get(name)
+        text = str(value) if type(value) in (int, float, str) else ""
+        if not NUMBER.fullmatch(text) or (number := Decimal(text)).adjusted() >= MAX_DIGITS:
+            raise self.invalid(name)
+        return number
+
+    def integer(self, name: str) -> int:
+        """Return a whole number."""
+        number = self.decimal(name)
+        if (whole := int(number)) != number:
+            raise self.invalid(name)
+        return whole
+
+    def count(self, name: str) -> int:
+        """Return a whole number that is not negative."""
+        if (number := self.integer(name)) < 0:
+            raise self.invalid(name)
+        return number
+
+    def time(self, name: str) -> datetime | None:
+        """Return a time in ISO 8601, in UTC unless it names a zone, or in Unix time; None if it is absent or zero."""
+        value = self._fields.get(name)
+        try:
+            if type(value) is int:
+                moment = datetime.fromtimestamp(value / 1000 if value >= EPOCH_MS_FROM else value, UTC)
+            elif (text := self.optional(name)) is None:
+                return None
+            else:
+                moment = datetime.fromisoformat(text)
+            moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            raise self.invalid(name) from None
+        return moment if moment >= EARLIEST else None
+
+    def day(self, name: str) -> date | None:
+        """Return a day, such as 2026-01-31, 20260131 or 2026-01-31 00:00:00; None if it is absent."""
+        text = self.optional(name)
+        try:
+            return date.fromisoformat(text[:10]) if text else None
+        except ValueError:
+            raise self.invalid(name) from None
+
+    def day_within(self, window: DateWindow, name: str) -> date:
+        """Return a day of a window."""
+        day = self.day(name)
+        if day is None or not window.since <= day <= window.until:
+            raise self.invalid(name)
+        return day
+
+    def zone(self, name: str) -> str:
+        """Return the name of a time zone that this machine knows."""
+        if find_zone(zone := self.text(name)) is None:
+            raise InvalidReply(self._platform, f"sent a {name} that this machine does not know; update tzdata")
+        return zone
+
+
+def list_of(platform: PlatformName, body: Any) -> list[Any]:
+    """Return a reply that must be a list."""
+    if not isinstance(body, list):
+        raise InvalidReply(platform, "sent a reply that is not a list")
+    return body
+
+
+def field_of(row: Any, path: str) -> Any:
+    """Return a field by its dotted path; None if there is none."""
+    for name in path.split("."):
+        row = row.get(name) if isinstance(row, dict) else None
+    return row
+
+
 def read_rows(
-    platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], RowT], id_of: Callable[[Any], object]
+    platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], RowT], *key: str
 ) -> tuple[list[RowT], tuple[OddRow, ...]]:
     """Read rows one by one. Return what they say, and those that are not as documented; InvalidReply if most are odd.
 
-    `read` raises InvalidReply for an odd row. `id_of` names a row for a person; if it raises anything, there is no
-    name.
+    `read` raises InvalidReply for an odd row. The fields of the `key` name a row for a person.
     """
     good: list[RowT] = []
     odd: list[OddRow] = []
     for row in rows:
         try:
-            good.append(read(row))
+            good.append(read(Record(platform, row)))
         except InvalidReply as error:
-            odd.append(OddRow(id=_name_of(row, id_of), why=error.message))
+            odd.append(OddRow(id=_name_of(row, key), why=error.message))
         except ValidationError as error:
             fields = ", ".join(str(each["loc"][0]) for each in error.errors() if each["loc"])
-            odd.append(OddRow(id=_name_of(row, id_of), why=f"sent a row with an impossible {fields or 'value'}"))
+            odd.append(OddRow(id=_name_of(row, key), why=f"sent a row with an impossible {fields or 'value'}"))
         except (ValueError, ArithmeticError):
-            odd.append(OddRow(id=_name_of(row, id_of), why="sent a row with an impossible value"))
+            odd.append(OddRow(id=_name_of(row, key), why="sent a row with an impossible value"))
     if len(odd) > len(good):
         raise InvalidReply(
             platform,
@@ -56,20 +209,34 @@ def read_rows(
     return good, tuple(odd)
 
 
-def _name_of(row: Any, id_of: Callable[[Any], object]) -> str | None:
-    try:
-        name = id_of(row)
-        text = str(name) if isinstance(name, str | int) else ""
-    except (InvalidReply, LookupError, TypeError, AttributeError, ValueError):
-        return None
+def _name_of(row: Any, key: Iterable[str]) -> str | None:
+    text = " ".join(str(value) for path in key if isinstance(value := field_of(row, path), str | int))
     return UNPRINTABLE.sub("", text)[:64].encode(errors="replace").decode() or None
 
 
+def campaigns_of(
+    platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], Campaign], *key: str, complete: bool = True
+) -> CampaignListing:
+    """Return the campaigns of rows, each once; `complete` only if no row was odd."""
+    found, odd = read_rows(platform, rows, read, *key)
+    campaigns = {campaign.external_id: campaign for campaign in found}
+    return CampaignListing(campaigns=tuple(campaigns.values()), complete=complete and not odd, left_out=odd)
+
+
+def metrics_of(
+    platform: PlatformName, window: DateWindow, rows: Iterable[Any], read: Callable[[Record], DailyMetrics], *key: str
+) -> MetricsReading:
+    """Return the figures of rows, the last row of each campaign and day."""
+    found, odd = read_rows(platform, rows, read, *key)
+    last = {(row.campaign_id, row.day): row for row in found}
+    return MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
+
+
 def totals_of(
-    platform: PlatformName, rows: Iterable[Any], read: Callable[[Any], DailyTotal], day_of: Callable[[Any], object]
+    platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], DailyTotal], *key: str
 ) -> TotalsReading:
-    """Return what rows say that an account spent a day, the last row of each; InvalidReply if most are odd."""
-    totals, odd = read_rows(platform, rows, read, day_of)
+    """Return what rows say that an account spent a day, the last row of each."""
+    totals, odd = read_rows(platform, rows, read, *key)
     return TotalsReading(days=tuple({total.day: total for total in totals}.values()), left_out=odd)
 
 

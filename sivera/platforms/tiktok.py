@@ -6,36 +6,22 @@ the official SDK (`tiktok-business-api-sdk-official` 1.1.3 and its `yml_files`) 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import Any, ClassVar
 
 import httpx
-from pydantic import SecretStr
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest
-from sivera.platforms.base import LONGEST_LIFE_SECONDS, AppCredentials, TokenSource
-from sivera.platforms.calling import Caller
-from sivera.platforms.rows import read_rows, totals_of, unread
+from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
+from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
+from sivera.platforms.calling import Caller, Reply
+from sivera.platforms.parts import all_rows, batches, days_of, in_halves, unread_days, window_of
+from sivera.platforms.rows import Record, campaigns_of, field_of, metrics_of, read_rows, totals_of, unread
 from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
-from sivera.platforms.tiktok_json import (
-    COUNT_METRIC,
-    VALUE_METRIC,
-    Record,
-    account_of,
-    campaign_and_day,
-    campaign_id_of,
-    campaign_of,
-    day_of,
-    for_url,
-    key_of,
-    metrics_of,
-    total_of,
-)
-from sivera.platforms.tiktok_login import TikTokLogin
-from sivera.platforms.tiktok_pages import Api, ReportCut, data_of, filter_of
+from sivera.platforms.tiktok_json import COUNT_METRIC, VALUE_METRIC, account_of, campaign_of, day_of, total_of
+from sivera.platforms.tiktok_login import BASE_PATH, TikTokLogin, data_of, host_of
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -50,15 +36,10 @@ from sivera.values import (
     TotalsReading,
 )
 
-LIVE_HOST = "https://business-api.tiktok.com"
-BASE_PATH = "/open_api/v1.3"
 GRANTED_ACCOUNTS_PATH = "/oauth2/advertiser/get/"
 ACCOUNTS_PATH = "/advertiser/info/"
 CAMPAIGNS_PATH = "/campaign/get/"
 REPORT_PATH = "/report/integrated/get/"
-REFRESH_PATH = "/tt_user/oauth2/refresh_token/"
-REVOKE_PATH = "/oauth2/revoke_token/"
-REVOKE_USER_PATH = "/tt_user/oauth2/revoke/"  # of a grant with a refresh token
 
 ACCOUNTS_PER_CALL = 100
 CAMPAIGNS_PER_REPORT = 100
@@ -66,8 +47,9 @@ CAMPAIGNS_PER_REPORT = 100
 DAYS_PER_REPORT = 30
 ONE_BAD_ID = frozenset({"40001", "40002", "40300"})
 """The codes with which `advertiser/info` refuses a call because of a single one of its ids (seen live)."""
-REFRESHED_TOKEN_SECONDS = 86_400
-"""The lifetime of a refreshed access token if the answer does not name it."""
+PAGE_SIZE = 1000
+CUT_REPORT = "X-Tt-Ads-Throttle"
+"""The header of a report that leaves rows out: it covers 20,000 ads at most (TikTok's FAQ of reporting)."""
 
 ACCOUNT_FIELDS = json.dumps(["advertiser_id", "name", "currency", "timezone", "display_timezone", "status"])
 CAMPAIGN_FIELDS = json.dumps(
@@ -99,29 +81,33 @@ TOTALS = {
     "dimensions": json.dumps(["advertiser_id", "stat_time_day"]),
     "metrics": json.dumps(["spend"]),
 }
-NO_CAMPAIGN = "0 "
-"""The beginning of the identity of a row without a campaign."""
+DAILY_KEY = ("dimensions.campaign_id", "dimensions.stat_time_day")
+TOTALS_KEY = ("dimensions.stat_time_day",)
+NO_CAMPAIGN = "0"
+"""The id in a row without a campaign."""
 NOT_DESCRIBED = "is granted, but TikTok does not describe it"
-Refusal = AccountInaccessible | InvalidRequest
 
 
-class TikTokAds:
+class ReportCut(InvalidReply):
+    """The report lacks rows: it covers more ads than TikTok puts into one."""
+
+
+class RowsMissing(InvalidReply):
+    """The report has fewer rows than TikTok counts: a day that is missing would be read as zero."""
+
+
+class TikTokAds(PlatformClient):
     """TikTok Ads, for any grant."""
 
     platform: ClassVar[PlatformName] = PlatformName.TIKTOK
-    products: ClassVar[tuple[str, ...]] = ("",)
+    login: TikTokLogin
 
     def __init__(self, app: AppCredentials, http: httpx.Client, breaker: Breaker) -> None:
-        self._app, self._http = app, http
-        host = (app.base_url or LIVE_HOST).rstrip("/")
-        base = host + BASE_PATH
-        self._api = Api(base, Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker))
-        self._oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker, is_login=True)
-        self.login = TikTokLogin(app, self._oauth, host, base)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        super().__init__(app, http, breaker)
+        self._base = host_of(app) + BASE_PATH
+        self._api = Caller(self.platform, http, partial(error_of, CALL_ERRORS), breaker)
+        oauth = Caller(self.platform, http, partial(error_of, GRANT_ERRORS), breaker, is_login=True)
+        self.login = TikTokLogin(app, oauth)
 
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the ad accounts of the grant; closed ones are marked, and those that TikTok does not describe left out.
@@ -130,14 +116,19 @@ class TikTokAds:
             PlatformError: Also if TikTok refuses every account of the grant.
         """
         about = Subject(endpoint=GRANTED_ACCOUNTS_PATH)
-        granted = data_of(self._api.caller.call(tokens, self._granted_accounts, about))
-        found, odd = read_rows(self.platform, granted.rows("list"), partial(for_url, _advertiser_id), _advertiser_id)
-        ids, rows, refused = list(dict.fromkeys(found)), list[Any](), dict[str, Refusal]()
-        for start in range(0, len(ids), ACCOUNTS_PER_CALL):
-            rows += self._described(tokens, ids[start : start + ACCOUNTS_PER_CALL], refused)
+        granted = _rows_of(data_of(self._api.call(tokens, self._granted_accounts, about)))
+        found, odd = read_rows(self.platform, granted, lambda row: row.identifier("advertiser_id"), "advertiser_id")
+        ids, rows, refused = list(dict.fromkeys(found)), list[Any](), dict[str, PlatformError]()
+        for some, answer in in_halves(
+            batches(ids, ACCOUNTS_PER_CALL), partial(self._described, tokens), _is_one_bad_id
+        ):
+            if isinstance(answer, PlatformError):
+                refused[some[0]] = answer
+            else:
+                rows += answer
         if ids and len(refused) == len(ids):
             raise refused[ids[0]]
-        read, odd_rows = read_rows(self.platform, rows, account_of, _advertiser_id)
+        read, odd_rows = read_rows(self.platform, rows, account_of, "advertiser_id")
         accounts = {account.external_id: account for account in read}
         named = {row.id: row for row in odd_rows} | {id_: unread(id_, error) for id_, error in refused.items()}
         missing = [named.get(id_) or OddRow(id=id_, why=NOT_DESCRIBED) for id_ in ids if id_ not in accounts]
@@ -155,141 +146,149 @@ class TikTokAds:
         are not in it.
         """
         rows, all_arrived = self._campaigns(tokens, account, CAMPAIGN_FIELDS)
-        campaigns, odd = read_rows(self.platform, rows.values(), partial(campaign_of, account.currency), campaign_id_of)
-        return CampaignListing(campaigns=tuple(campaigns), complete=all_arrived and not odd, left_out=odd)
+        read = partial(campaign_of, account.currency)
+        return campaigns_of(self.platform, rows, read, "campaign_id", complete=all_arrived)
 
-    def read_metrics(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> Iterator[MetricsReading]:
+    def read_metrics(
+        self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
+    ) -> Iterator[MetricsReading]:
         """Read the daily metrics of the window, thirty days in each report.
 
         Raises:
-            InvalidReply: Also if a report has fewer rows than TikTok counts: a missing day would be read as zero.
+            InvalidReply: Also if a report has fewer rows than TikTok counts.
         """
-        for span in _spans(window):
+        for span in map(window_of, batches(days_of(window), DAYS_PER_REPORT)):
             rows, cut, in_parts = self._daily(tokens, account, span)
-            of_campaigns = [row for identity, row in rows.items() if not identity.startswith(NO_CAMPAIGN)]
-            read = partial(metrics_of, span, account.currency)
-            found, odd = read_rows(self.platform, of_campaigns, read, campaign_and_day)
-            told = tuple(filter(_says_something, found))
-            yield MetricsReading(window=span, rows=told, left_out=(*odd, *cut), without_deleted=in_parts)
+            of_campaigns = [row for row in rows if str(field_of(row, DAILY_KEY[0])) != NO_CAMPAIGN]
+            reading = metrics_of(self.platform, span, of_campaigns, partial(day_of, span, account.currency), *DAILY_KEY)
+            told = tuple(filter(_says_something, reading.rows))
+            left_out = (*reading.left_out, *cut)
+            yield reading.model_copy(update={"rows": told, "left_out": left_out, "without_deleted": in_parts})
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
-        """Read what the account spent on each day; ReportCut if it has too many ads for its total."""
-        rows: list[Any] = []
-        for span in _spans(window):
-            rows += self._report(tokens, account, span, TOTALS, day_of).values()
-        return totals_of(self.platform, rows, partial(total_of, window, account.currency), day_of)
+        """Read what the account spent on each day. A report that lacks rows is halved down to a day, which is left out.
+
+        Raises:
+            ReportCut: No day can be read.
+        """
+        days = batches(days_of(window), DAYS_PER_REPORT)
+        ask = partial(self._report, tokens, account, TOTALS, TOTALS_KEY)
+        rows, unread_ = unread_days(in_halves(days, ask, lambda error: isinstance(error, ReportCut | RowsMissing)))
+        read = totals_of(self.platform, rows, partial(total_of, window, account.currency), *TOTALS_KEY)
+        return read.model_copy(update={"left_out": (*read.left_out, *unread_)})
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
         """Refresh a grant with a refresh token; any other has a token that does not expire, so prove that it works."""
-        if tokens.refresh_token is None:
-            data_of(self._oauth.send(self._granted_accounts(tokens.access_token.get_secret_value())))
-            return tokens
-        body = {
-            "client_id": self._app.client_id,
-            "client_secret": self._app.client_secret.get_secret_value(),
-            "grant_type": "refresh_token",
-            "refresh_token": tokens.refresh_token.get_secret_value(),
-        }
-        data = data_of(self._oauth.send(self._http.build_request("POST", self._api.base + REFRESH_PATH, json=body)))
-        seconds = data.integer("expires_in") if data.has("expires_in") else REFRESHED_TOKEN_SECONDS
-        if seconds > LONGEST_LIFE_SECONDS:
-            raise InvalidReply(self.platform, "sent an expires_in that is too long for a token")
-        rotated = SecretStr(data.text("refresh_token")) if data.has("refresh_token") else tokens.refresh_token
-        return GrantTokens(
-            access_token=SecretStr(data.text("access_token")),
-            refresh_token=rotated,
-            expires_in=timedelta(seconds=seconds),
-        )
+        if tokens.refresh_token is not None:
+            return self.login.refresh(tokens.refresh_token)
+        data_of(self.login.oauth.send(self._granted_accounts(tokens.access_token.get_secret_value())))
+        return tokens
 
     def revoke(self, tokens: GrantTokens) -> None:
-        """End the access token, and the refresh token if there is one."""
-        path, id_, secret = REVOKE_PATH, "app_id", "secret"
-        if tokens.refresh_token is not None:
-            path, id_, secret = REVOKE_USER_PATH, "client_id", "client_secret"
-        body = {id_: self._app.client_id, secret: self._app.client_secret.get_secret_value()}
-        body["access_token"] = tokens.access_token.get_secret_value()
-        self._oauth.send(self._http.build_request("POST", self._api.base + path, json=body))
+        """End the grant's tokens."""
+        self.login.revoke(tokens)
 
     def _granted_accounts(self, token: str) -> httpx.Request:
-        params = {"app_id": self._app.client_id, "secret": self._app.client_secret.get_secret_value()}
-        return self._api.request(GRANTED_ACCOUNTS_PATH, params, token)
+        return self._request(GRANTED_ACCOUNTS_PATH, self.login.keys, token)
 
-    def _described(self, tokens: TokenSource, ids: list[str], refused: dict[str, Refusal]) -> list[Any]:
-        """Return TikTok's rows about these accounts. If one bad id fails the call, halve it until the id is alone."""
+    def _request(self, path: str, params: Mapping[str, str | int], token: str) -> httpx.Request:
+        return self._http.build_request("GET", self._base + path, params=params, headers={"Access-Token": token})
+
+    def _get(self, tokens: TokenSource, path: str, params: Mapping[str, str | int]) -> Reply:
+        """Send a GET; what it is about is its path, and the account that it names."""
+        subject = Subject(endpoint=path, account=str(params.get("advertiser_id", "")))
+        return self._api.call(tokens, partial(self._request, path, params), subject)
+
+    def _all_rows(self, tokens: TokenSource, path: str, params: Mapping[str, str], *key: str) -> tuple[list[Any], bool]:
+        """Return the rows of all pages, and whether there are as many as TikTok counts."""
+        counted = 0
+
+        def pages() -> Iterator[list[Any]]:
+            nonlocal counted
+            page, last = 0, 1
+            while page < last:
+                page += 1
+                reply = self._get(tokens, path, {**params, "page": page, "page_size": PAGE_SIZE})
+                if reply.headers.get(CUT_REPORT):
+                    raise ReportCut(self.platform, "leaves rows out of a report that covers over 20,000 ads")
+                data = data_of(reply)
+                info = data.record("page_info")
+                last, counted = info.count("total_page"), info.count("total_number")
+                if info.count("page") != page:
+                    raise info.invalid("page")
+                yield _rows_of(data)
+
+        rows = all_rows(self.platform, pages(), *key)
+        return rows, len(rows) >= counted
+
+    def _described(self, tokens: TokenSource, ids: Sequence[str]) -> list[Any]:
         params = {"advertiser_ids": json.dumps(ids), "fields": ACCOUNT_FIELDS}
-        try:
-            return data_of(self._api.get(tokens, ACCOUNTS_PATH, params)).rows("list")
-        except (AccountInaccessible, InvalidRequest) as error:
-            if error.code not in ONE_BAD_ID:
-                raise
-            if len(ids) == 1:
-                refused[ids[0]] = error
-                return []
-        half = len(ids) // 2
-        return self._described(tokens, ids[:half], refused) + self._described(tokens, ids[half:], refused)
+        return _rows_of(data_of(self._get(tokens, ACCOUNTS_PATH, params)))
 
-    def _campaigns(self, tokens: TokenSource, account: AdAccount, fields: str) -> tuple[dict[str, Any], bool]:
+    def _campaigns(self, tokens: TokenSource, account: AdAccount, fields: str) -> tuple[list[Any], bool]:
         params = {"advertiser_id": account.external_id, "fields": fields, "filtering": DELETED_CAMPAIGNS_TOO}
-        return self._api.pages(tokens, CAMPAIGNS_PATH, params, campaign_id_of)
+        return self._all_rows(tokens, CAMPAIGNS_PATH, params, "campaign_id")
 
-    def _daily(
-        self, tokens: TokenSource, account: AdAccount, span: DateWindow
-    ) -> tuple[dict[str, Any], list[OddRow], bool]:
+    def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[list[Any], list[OddRow], bool]:
         """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report.
 
         The last says whether it was read in parts, of the campaigns that TikTok lists: it reports on some others too.
         """
+        days = days_of(span)
+
+        def ask(ids: Sequence[str]) -> list[Any]:
+            return self._report(tokens, account, REPORT | _filter_of(ids), DAILY_KEY, days)
+
         try:
-            return self._report(tokens, account, span, REPORT | filter_of(), partial(key_of, span)), [], False
+            return ask(()), [], False
         except ReportCut:
             campaigns, all_arrived = self._campaigns(tokens, account, CAMPAIGN_ID_ONLY)
         if not all_arrived:
             raise InvalidReply(self.platform, "sent fewer campaigns than it counts")
-        ids, odd = read_rows(self.platform, campaigns.values(), partial(for_url, campaign_id_of), campaign_id_of)
-        waiting = [ids[start : start + CAMPAIGNS_PER_REPORT] for start in range(0, len(ids), CAMPAIGNS_PER_REPORT)]
-        rows: dict[str, Any] = {}
-        cut = list(odd)
-        while waiting:
-            some = waiting.pop()
-            try:
-                rows |= self._report(tokens, account, span, REPORT | filter_of(some), partial(key_of, span))
-            except ReportCut as error:
-                if len(some) > 1:
-                    waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
-                    continue
-                cut.append(OddRow(id=some[0], why=error.message))
-                if len(cut) > len(ids) // 2:
-                    raise
+        ids, odd = read_rows(self.platform, campaigns, lambda row: row.identifier("campaign_id"), "campaign_id")
+        rows, cut = list[Any](), list(odd)
+        for some, answer in in_halves(batches(ids, CAMPAIGNS_PER_REPORT), ask, lambda e: isinstance(e, ReportCut)):
+            if isinstance(answer, list):
+                rows += answer
+                continue
+            cut.append(OddRow(id=some[0], why=answer.message))
+            if len(cut) > len(ids) // 2:
+                raise answer
         return rows, cut, True
 
     def _report(
         self,
         tokens: TokenSource,
         account: AdAccount,
-        span: DateWindow,
         report: Mapping[str, str],
-        identity: Callable[[Any], str],
-    ) -> dict[str, Any]:
-        """Return all rows of a report by identity."""
-        days = {"start_date": span.since.isoformat(), "end_date": span.until.isoformat()}
-        params = {**report, **days, "advertiser_id": account.external_id}
-        rows, all_arrived = self._api.pages(tokens, REPORT_PATH, params, identity)
+        key: Sequence[str],
+        days: Sequence[date],
+    ) -> list[Any]:
+        """Return all rows of a report on consecutive days."""
+        window = {"start_date": days[0].isoformat(), "end_date": days[-1].isoformat()}
+        params = {**report, **window, "advertiser_id": account.external_id}
+        rows, all_arrived = self._all_rows(tokens, REPORT_PATH, params, *key)
         if not all_arrived:
-            raise InvalidReply(self.platform, "sent fewer rows of a report than it counts")
+            raise RowsMissing(self.platform, "sent fewer rows of a report than it counts")
         return rows
 
 
-def _spans(window: DateWindow) -> Iterator[DateWindow]:
-    """Cut a window into parts that one report may cover."""
-    since = window.since
-    while since <= window.until:
-        until = min(window.until, since + timedelta(days=DAYS_PER_REPORT - 1))
-        yield DateWindow(since=since, until=until)
-        since = until + timedelta(days=1)
+def _rows_of(data: Record) -> list[Any]:
+    """Return the list of a reply; TikTok leaves an empty one out."""
+    return [] if data.get("list") is None else data.rows("list")
 
 
-def _advertiser_id(row: Any) -> str:
-    return Record(row, "row").identifier("advertiser_id")
+def _filter_of(campaign_ids: Sequence[str]) -> dict[str, str]:
+    """Return the filter of a report: deleted campaigns too, and only these ones if some are named."""
+    wanted = {"campaign_status": ["STATUS_ALL"]} | ({"campaign_ids": list(campaign_ids)} if campaign_ids else {})
+    rules = [
+        {"field_name": name, "filter_type": "IN", "filter_value": json.dumps(values)} for name, values in wanted.items()
+    ]
+    return {"filtering": json.dumps(rules)}
+
+
+def _is_one_bad_id(error: PlatformError) -> bool:
+    return isinstance(error, AccountInaccessible | InvalidRequest) and error.code in ONE_BAD_ID
 
 
 def _says_something(row: DailyMetrics) -> bool:

@@ -5,7 +5,6 @@ Codes are those of `NumericErrorCodes` in the official SDK (`tiktok-business-api
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from sivera.errors import (
     AccountInaccessible,
@@ -19,7 +18,8 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
-from sivera.platforms.calling import Reply, seconds_from
+from sivera.platforms.calling import Reply, quote, seconds_from, trouble_of
+from sivera.platforms.rows import field_of
 from sivera.values import PlatformName
 
 OK = 0
@@ -54,11 +54,8 @@ SENTENCES: dict[type[PlatformError], str] = {
     Misconfigured: "refuses our app: check its id, secret, scopes and approval in TikTok's developer portal",
     InvalidRequest: "refuses our request",
 }
-LIKE_A_SECRET = re.compile(r"\S*://\S*|[0-9A-Za-z+/=-]{20,}")
-"""Matches URLs, tokens and secrets; TikTok's ids have only 19 digits."""
 NO_ACCESS = re.compile(r"permission|advertiser.*(not exist|n't exist|been deleted)", re.IGNORECASE)
 """Words about access that come with codes for parameters too, such as 40002."""
-MAX_QUOTE = 120
 THROTTLE_WAIT_SECONDS = 60.0
 """TikTok never names the wait; after a second, a minute is its shortest window for counting calls."""
 
@@ -68,11 +65,10 @@ def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> Platform
 
     `kinds` has the errors of known codes. Of the others, 4xxxx are our faults, the rest TikTok's.
     """
-    if reply.status == 429:
-        return _error(Throttled, reply, str(reply.status))
-    if reply.status == 408 or reply.status >= 500:
-        return _error(Unavailable, reply, str(reply.status))
-    code = reply.body.get("code") if isinstance(reply.body, dict) else None
+    said = field_of(reply.body, "message")
+    if trouble := trouble_of(PlatformName.TIKTOK, reply, wait=THROTTLE_WAIT_SECONDS, words=said):
+        return trouble
+    code = field_of(reply.body, "code")
     if type(code) is not int and reply.status >= 400:
         return _error(InvalidRequest, reply, str(reply.status))
     if type(code) is not int or (code == OK and reply.status != 200):
@@ -80,22 +76,13 @@ def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> Platform
     if code == OK:
         return None
     kind = kinds.get(code, InvalidRequest if 40000 <= code < 50000 else Unavailable)
-    if kind is InvalidRequest and NO_ACCESS.search(str(reply.body.get("message"))):
+    if kind is InvalidRequest and NO_ACCESS.search(str(said)):
         kind = kinds[PERMISSION_ERROR]
     return _error(kind, reply, str(code))
 
 
 def _error(kind: type[PlatformError], reply: Reply, code: str) -> PlatformError:
-    message = SENTENCES[kind] + _quote(reply.body)
+    message = SENTENCES[kind] + quote(field_of(reply.body, "message"))
     if kind is Throttled:
-        wait = seconds_from(reply.headers, default=THROTTLE_WAIT_SECONDS)
-        return Throttled(PlatformName.TIKTOK, message, code, wait)
+        return Throttled(PlatformName.TIKTOK, message, code, seconds_from(reply.headers, default=THROTTLE_WAIT_SECONDS))
     return kind(PlatformName.TIKTOK, message, code)
-
-
-def _quote(body: Any) -> str:
-    """Return TikTok's own words, shortened, without anything that could be a token, a secret or a URL."""
-    words = body.get("message") if isinstance(body, dict) else None
-    if not isinstance(words, str) or not words:
-        return ""
-    return f"; it says: {LIKE_A_SECRET.sub('...', ' '.join(words.split()))[:MAX_QUOTE]}"

@@ -16,7 +16,6 @@ from sivera.reports.rules import (
     days_between,
     running,
 )
-from sivera.values import PlatformName
 
 
 class Known(StrEnum):
@@ -33,15 +32,6 @@ class State(NamedTuple):
 
     known: Known
     since: date | None = None
-
-
-class LateAccount(NamedTuple):
-    """An account with figures that begin only within the time that a report looks at."""
-
-    id: int
-    platform: PlatformName
-    name: str
-    since: date
 
 
 def state_of(account: AccountFacts, since: date, until: date, *, is_missing: bool = False) -> State:
@@ -86,11 +76,11 @@ def lacks(states: States) -> bool:
     return known not in ({Known.WHOLE}, {Known.NOT_READ})
 
 
-def late_accounts(accounts: Iterable[AccountFacts], day: date) -> tuple[LateAccount, ...]:
+def late_accounts(accounts: Iterable[AccountFacts], day: date) -> tuple[AccountFacts, ...]:
     """Return the active accounts with figures that begin within the time that a day's report looks at, by id."""
     since = min(compared_since(day), chart_since(day))
     return tuple(
-        LateAccount(account.id, account.platform, account.name, account.covered_since)
+        account
         for account in sorted(accounts, key=lambda account: account.id)
         if account.is_active and account.covered_since is not None and account.covered_since > since
     )
@@ -118,7 +108,7 @@ def describe(
     accounts: Sequence[AccountFacts], day: date, missing: Sequence[MissingAccount], unreported: Iterable[Unreported]
 ) -> list[str]:
     """Return what of a day's report is not known, as lines for its digest."""
-    lines = [f"late {account.id} {account.since}" for account in late_accounts(accounts, day)]
+    lines = [f"late {account.id} {account.covered_since}" for account in late_accounts(accounts, day)]
     for account, states in sorted(states_of(accounts, day, missing).items()):
         lines += [f"{known} {account} {period}" for period, (known, _) in states.items() if known is not Known.WHOLE]
     return lines + sorted(f"unreported {one.account_id} {one.campaign_id}" for one in running(unreported, day))

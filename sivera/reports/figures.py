@@ -1,13 +1,14 @@
 """The figures of a report. Money is in major units; amounts of two currencies are never added."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sivera.reports.coverage import Known, LateAccount, States
-from sivera.reports.rules import MissingAccount, Period, final_on
-from sivera.values import PlatformName, Value
+from sivera.reports.coverage import Known, State, States
+from sivera.reports.rules import AccountFacts, MissingAccount, Period, final_on
+from sivera.values import PlatformName
 
 MOVERS = 5
 ZERO = Decimal(0)
@@ -19,7 +20,7 @@ OF_ONE_PLATFORM = ("cpa", "roas")
 """Each platform counts conversions its own way, so these say nothing of several platforms together."""
 
 
-class Figures(Value):
+class Figures(NamedTuple):
     """What was spent in a period, and what came of it. A ratio with a denominator of zero is None.
 
     `spend` includes what is `unattributed`: spend that no campaign has. Ratios leave it out, since nobody knows what
@@ -76,8 +77,11 @@ def comparable(now: Figures, before: Figures) -> bool:
     return now.known is before.known is Known.WHOLE
 
 
-class Line(Value):
-    """The figures of a campaign, an account, a platform or a whole currency, by `Period`.
+NOTHING: Mapping[Period, Figures] = dict.fromkeys(Period, Figures())
+
+
+class Line(NamedTuple):
+    """The figures of a campaign, an account, a platform or a whole currency.
 
     One line of an account may hold the spend that no campaign has. `is_reported` says whether the platform reports
     figures of the campaign.
@@ -88,46 +92,31 @@ class Line(Value):
     account: str = ""
     campaign_id: str | None = None
     campaign: str = ""
+    figures: Mapping[Period, Figures] = NOTHING
     is_reported: bool = True
     is_unattributed: bool = False
-    day: Figures
-    day_before: Figures
-    week_before: Figures
-    month_to_date: Figures
 
     @property
     def moved(self) -> Decimal:
         """How much more it spent than on the same weekday a week before, as far as they can be compared."""
-        is_campaign = self.is_reported and not self.is_unattributed
-        if is_campaign and comparable(self.day, self.week_before):
-            return self.day.spend - self.week_before.spend
-        return ZERO
+        now, before = self.figures[Period.DAY], self.figures[Period.WEEK_BEFORE]
+        return now.spend - before.spend if comparable(now, before) and not self.is_unattributed else ZERO
 
     def marked(self, states: States) -> "Line":
         """Return the line with how much of its figures is known."""
-        return self.model_copy(update={period: self._marked(period, states) for period in Period})
+        return self._replace(figures={period: self._marked(period, states[period]) for period in Period})
 
-    def _marked(self, period: Period, states: States) -> Figures:
-        figures: Figures = getattr(self, period)
-        known, since = states[period]
+    def _marked(self, period: Period, state: State) -> Figures:
+        figures = self.figures[period]
         if not self.is_reported:
-            known, since = Known.NOT_REPORTED, None
-        elif known is Known.NOT_READ and any(getattr(figures, name) for name in SUMS):
-            known = Known.PART  # read before a pause that was too long to catch up on
-        return figures.model_copy(update={"known": known, "since": since})
+            state = State(Known.NOT_REPORTED)
+        elif state.known is Known.NOT_READ and any(getattr(figures, name) for name in SUMS):
+            state = State(Known.PART)  # read before a pause that was too long to catch up on
+        return figures._replace(**state._asdict())
 
 
-NAMES = ("platform", "account_id", "account", "campaign_id", "campaign")
-
-
-def to_line(names: Sequence[object], periods: Mapping[Period, Figures] | None = None, **more: bool) -> Line:
-    """Return a line with these names, in the order of NAMES; without figures all are zero."""
-    figures = periods or dict.fromkeys(Period, Figures())
-    named = dict(zip(NAMES, names, strict=False))
-    return Line.model_validate(named | more | {period.value: found for period, found in figures.items()})
-
-
-class Section(Value):
+@dataclass(frozen=True)
+class Section:
     """All of one currency; lines by spend of the day, then of the month, the largest first."""
 
     currency: str
@@ -180,31 +169,33 @@ def _group(lines: Iterable[Line], *names: str) -> tuple[Line, ...]:
     return _by_spend(_add(group, **dict(zip(names, key, strict=True))) for key, group in groups.items())
 
 
-def _add(lines: Sequence[Line], **names: object) -> Line:
-    periods = {period.value: _sum([getattr(line, period) for line in lines]) for period in Period}
-    return Line.model_validate(names | periods)
+def _add(lines: Sequence[Line], **names: Any) -> Line:
+    return Line(**names, figures={period: _sum([line.figures[period] for line in lines]) for period in Period})
 
 
 def _sum(figures: Sequence[Figures]) -> Figures:
-    sums = {name: sum(getattr(one, name) for one in figures) for name in (*SUMS, "unattributed")}
-    known, since = _together(figures)
-    return Figures(**sums, known=known, since=since)
+    sums = (sum(amounts) for amounts in zip(*(one[: len(SUMS) + 1] for one in figures), strict=True))
+    return Figures(*sums)._replace(**_together(figures)._asdict())
 
 
-def _together(figures: Sequence[Figures]) -> tuple[Known, date | None]:
+def _together(figures: Sequence[Figures]) -> State:
     """Return how much is known of a sum. Campaigns that are not reported are not in it: the report says so."""
     reported = [one for one in figures if one.known is not Known.NOT_REPORTED]
     odd = [one for one in reported if one.known is not Known.WHOLE]
     if not odd:
-        return (Known.WHOLE if reported else Known.NOT_REPORTED), None
+        return State(Known.WHOLE if reported else Known.NOT_REPORTED)
     if all(one.known is Known.NOT_READ for one in reported):
-        return Known.NOT_READ, None
+        return State(Known.NOT_READ)
     sinces = [one.since for one in odd if one.since]
-    return Known.PART, max(sinces) if len(sinces) == len(odd) else None
+    return State(Known.PART, max(sinces) if len(sinces) == len(odd) else None)
 
 
 def _by_spend(lines: Iterable[Line]) -> tuple[Line, ...]:
-    return tuple(sorted(lines, key=lambda line: (-line.day.spend, -line.month_to_date.spend, str(line.campaign_id))))
+    def key(line: Line) -> tuple[Decimal, Decimal, str]:
+        day, month = line.figures[Period.DAY], line.figures[Period.MONTH_TO_DATE]
+        return -day.spend, -month.spend, str(line.campaign_id)
+
+    return tuple(sorted(lines, key=key))
 
 
 class Point(NamedTuple):
@@ -217,7 +208,8 @@ class Point(NamedTuple):
     conversions: Decimal
 
 
-class Report(Value):
+@dataclass(frozen=True)
+class Report:
     """What a team's report on a day says."""
 
     team: str
@@ -227,7 +219,7 @@ class Report(Value):
     sections: tuple[Section, ...]
     points: tuple[Point, ...]
     missing: tuple[MissingAccount, ...]
-    late: tuple[LateAccount, ...] = ()
+    late: tuple[AccountFacts, ...] = ()
     meta_conversion: str | None = None
 
     def provisional(self, today: date) -> list[tuple[PlatformName, date]]:

@@ -1,56 +1,59 @@
 """SQL of reports: the teams, the figures, and which reports are written."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import date
-from decimal import Decimal
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import date, datetime
 
-from sqlalchemy import Date, Row, Text, and_, case, cast, func, literal, or_, select, update
+from sqlalchemy import (
+    Date,
+    Row,
+    RowMapping,
+    Subquery,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE, IS_UNATTRIBUTED, coverage
+from sivera.clock import past_or
 from sivera.models import AccountDailyTotal as Total
 from sivera.models import AdAccount, Campaign, PlatformCredential, Report, Team
 from sivera.models import CampaignDailyMetric as Metric
-from sivera.reports.figures import NAMES, SUMS, Figures, Line, Point, to_line
+from sivera.reports.figures import SUMS, Figures, Line, Point
 from sivera.reports.rules import AccountFacts, Period, Unreported, chart_since, covers
 from sivera.values import CampaignStatus, PlatformName
 
 
-class ReportTeam(NamedTuple):
-    """A team, the first day with figures, and its reports since a day.
+def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> Sequence[RowMapping]:
+    """Return the teams (of these names; none means all), by id, with their first day with figures (`first_day`).
 
-    `restated_through` was the last day due when its reports were last compared with the figures.
+    `reported` has the days since a day that have a report.
     """
-
-    id: int
-    name: str
-    timezone: str
-    language: str
-    restated_through: date | None
-    meta_conversion: str | None
-    first_day: date | None
-    reported: Sequence[date]
-
-
-def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> list[ReportTeam]:
-    """Return the teams (of these names; none means all) with the days since a day that have a report, by id."""
     # Account by account, each by its index: a join would read every row of the team.
     first = select(func.min(Metric.day)).where(Metric.account_id == AdAccount.id).scalar_subquery()
     first_of_team = select(func.min(first)).where(AdAccount.team_id == Team.id).scalar_subquery()
     days = func.array_remove(func.array_agg(Report.day), None)
-    described = (Team.id, Team.name, Team.timezone, Team.language, Team.reports_restated_through, Team.meta_conversion)
+    restated = Team.reports_restated_through.label("restated_through")
     statement = (
-        select(*described, first_of_team, days)
+        select(Team.id, Team.name, Team.timezone, Team.language, restated, Team.meta_conversion)
+        .add_columns(first_of_team.label("first_day"), days.label("reported"))
         .outerjoin(Report, and_(Report.team_id == Team.id, Report.day >= since))
         .group_by(Team.id)
         .order_by(Team.id)
     )
     if names:
         statement = statement.where(Team.name.in_(names))
-    return [ReportTeam._make(row) for row in session.execute(statement)]
+    return session.execute(statement).mappings().all()
 
 
 def note_restated(session: Session, team_id: int, latest: date) -> None:
@@ -85,37 +88,53 @@ def written_digests(session: Session, team_id: int, since: date, until: date) ->
     return {row.day: row.digest for row in rows}
 
 
+def _spending(team_id: int) -> Subquery:
+    """Return the figures of campaigns by day; spend that no campaign has is a row without a campaign."""
+    # Each half asks for the accounts by itself: PostgreSQL would read those of all teams, and leave out most of them.
+    accounts = select(AdAccount.id).where(AdAccount.team_id == team_id)
+    rest = [Total.unattributed if name == "spend" else literal(0) for name in SUMS]
+    campaigns = select(Metric.account_id, Metric.day, Metric.currency, Metric.campaign_id)
+    return union_all(
+        campaigns.add_columns(*(getattr(Metric, name) for name in SUMS)).where(Metric.account_id.in_(accounts)),
+        select(Total.account_id, Total.day, Total.currency, null(), *rest).where(
+            Total.account_id.in_(accounts), IS_UNATTRIBUTED
+        ),
+    ).subquery("spending")
+
+
 def day_digests(session: Session, team_id: int, since: date, until: date) -> dict[tuple[int, date], str]:
     """Return a digest of all rows of each account and day; a day without rows has none."""
-    figures = (cast(getattr(Metric, name), Text) for name in SUMS)
-    row = func.concat_ws("|", Metric.campaign_id, Metric.currency, *figures)
-    lines = func.string_agg(row, aggregate_order_by(literal("\n"), Metric.campaign_id.collate("C")))
+    spent = _spending(team_id).c
+    row = func.concat_ws("|", spent.campaign_id, spent.currency, *(cast(spent[name], Text) for name in SUMS))
+    lines = func.string_agg(row, aggregate_order_by(literal("\n"), spent.campaign_id.collate("C")))
     digest = func.encode(func.sha256(func.convert_to(lines, "UTF8")), "hex")
     rows = session.execute(
-        select(Metric.account_id, Metric.day, digest)
-        .join(AdAccount, AdAccount.id == Metric.account_id)
-        .where(AdAccount.team_id == team_id, Metric.day.between(since, until))
-        .group_by(Metric.account_id, Metric.day)
+        select(spent.account_id, spent.day, digest)
+        .where(spent.day.between(since, until))
+        .group_by(spent.account_id, spent.day)
     )
-    digests = {(account_id, day): found for account_id, day, found in rows}
-    totals = session.execute(
-        select(Total.account_id, Total.day, Total.currency, Total.unattributed)
-        .join(AdAccount, AdAccount.id == Total.account_id)
-        .where(AdAccount.team_id == team_id, Total.day.between(since, until), IS_UNATTRIBUTED)
-    )
-    for account_id, day, currency, unattributed in totals:
-        digests[account_id, day] = f"{digests.get((account_id, day), '')} {unattributed} {currency}"
-    return digests
+    return {(account_id, day): found for account_id, day, found in rows}
 
 
-def accounts_of_team(session: Session, team_id: int) -> list[AccountFacts]:
-    """Return the accounts of a team, closed ones too."""
+def accounts_of_team(session: Session, team_id: int, now: datetime) -> list[AccountFacts]:
+    """Return the accounts of a team, closed ones too.
+
+    If a time is ahead of the clock, it is only known that it lies after the account was connected.
+    """
     account, grant, covered = AdAccount, PlatformCredential, coverage()
     described = (account.id, account.platform, account.name, account.timezone)
-    read = (account.synced_as_of, account.reports_as_of, account.created_at)
+    times = (past_or(at, now, account.created_at) for at in (account.synced_as_of, account.reports_as_of))
     days = (covered.c.since, covered.c.until, func.coalesce(covered.c.lacks_product, False))
     rows = session.execute(
-        select(*described, grant.status == "active", *read, account.status == ACTIVE, account.currency, *days)
+        select(
+            *described,
+            grant.status == "active",
+            *times,
+            account.created_at,
+            account.status == ACTIVE,
+            account.currency,
+            *days,
+        )
         .join(grant, grant.id == account.credential_id)
         .outerjoin(covered, covered.c.account_id == account.id)
         .where(account.team_id == team_id)
@@ -137,85 +156,63 @@ def unreported_campaigns(session: Session, team_id: int) -> list[Unreported]:
             Campaign.status != CampaignStatus.REMOVED.value,
         )
     )
-    return [Unreported._make(row) for row in rows]
+    return [Unreported(PlatformName(platform), *rest) for platform, *rest in rows]
 
 
-def campaign_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
-    """Return the figures of a team's campaigns in the periods of a day's report, by currency."""
-    inside = {period: Metric.day.between(*covers(period, day)) for period in Period}
-    sums = [
-        func.coalesce(func.sum(getattr(Metric, name)).filter(inside[period]), 0) for period in Period for name in SUMS
-    ]
-    is_reported = func.coalesce(Campaign.is_reported, True)
-    name = func.coalesce(Campaign.name, Metric.campaign_id)
-    is_its_own = and_(Campaign.account_id == Metric.account_id, Campaign.external_id == Metric.campaign_id)
-    statement = (
-        select(Metric.currency, is_reported, AdAccount.platform, AdAccount.id, AdAccount.name, Metric.campaign_id, name)
-        .add_columns(*sums)
-        .join(AdAccount, AdAccount.id == Metric.account_id)
+def read_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
+    """Return what a team's campaigns did in the periods of a day's report, by currency.
+
+    What an account spent that no campaign has is a line of its own.
+    """
+    spent = _spending(team_id).c
+    inside = {period: spent.day.between(*covers(period, day)) for period in Period}
+    sums = [func.coalesce(func.sum(spent[name]).filter(inside[period]), 0) for period in Period for name in SUMS]
+    is_its_own = and_(Campaign.account_id == spent.account_id, Campaign.external_id == spent.campaign_id)
+    name = func.coalesce(Campaign.name, spent.campaign_id, "")
+    rows = session.execute(
+        select(spent.currency, func.coalesce(Campaign.is_reported, True))
+        .add_columns(AdAccount.platform, AdAccount.id, AdAccount.name, spent.campaign_id, name, *sums)
+        .join(AdAccount, AdAccount.id == spent.account_id)
         .outerjoin(Campaign, is_its_own)
-        .where(AdAccount.team_id == team_id, or_(*inside.values()))
-        .group_by(AdAccount.id, Metric.campaign_id, Campaign.name, Campaign.is_reported, Metric.currency)
+        .where(or_(*inside.values()))
+        .group_by(spent.currency, AdAccount.id, spent.campaign_id, Campaign.name, Campaign.is_reported)
     )
     found: dict[str, list[Line]] = defaultdict(list)
-    for currency, reported, *rest in session.execute(statement):
-        values = iter(rest[len(NAMES) :])
-        periods = {period: Figures(**{name: next(values) for name in SUMS}) for period in Period}
-        found[currency].append(to_line(rest, periods, is_reported=reported))
-    return found
-
-
-def unattributed_lines(session: Session, team_id: int, day: date) -> dict[str, list[Line]]:
-    """Return what a team's accounts spent in those periods that no campaign has, by currency."""
-    inside = {period: Total.day.between(*covers(period, day)) for period in Period}
-    sums = [func.coalesce(func.sum(Total.unattributed).filter(inside[period]), 0) for period in Period]
-    statement = (
-        select(Total.currency, AdAccount.platform, AdAccount.id, AdAccount.name, *sums)
-        .join(AdAccount, AdAccount.id == Total.account_id)
-        .where(AdAccount.team_id == team_id, or_(*inside.values()), IS_UNATTRIBUTED)
-        .group_by(AdAccount.id, Total.currency)
-    )
-    found: dict[str, list[Line]] = defaultdict(list)
-    for currency, platform, account_id, account, *spent in session.execute(statement):
-        periods = {
-            period: Figures(spend=spend, unattributed=spend) for period, spend in zip(Period, spent, strict=True)
-        }
-        found[currency].append(to_line((platform, account_id, account), periods, is_unattributed=True))
+    for currency, is_reported, platform, account_id, account, campaign_id, campaign, *amounts in rows:
+        values = iter(amounts)
+        figures = {period: Figures(*(next(values) for _ in SUMS)) for period in Period}
+        if campaign_id is None:
+            figures = {period: one._replace(unattributed=one.spend) for period, one in figures.items()}
+        line = Line(
+            PlatformName(platform),
+            account_id,
+            account,
+            campaign_id,
+            campaign,
+            figures,
+            is_reported,
+            campaign_id is None,
+        )
+        found[currency].append(line)
     return found
 
 
 def daily_sums(session: Session, team_id: int, day: date) -> list[Point]:
-    """Return the sums of each currency, day and platform over the days of the charts, in this order.
-
-    Spend that no campaign has counts too.
-    """
-    sums: dict[tuple[str, date, str], tuple[Decimal, Decimal]] = {}
-    for key, spend, conversions in _sums_of_days(session, team_id, day):
-        before = sums.get(key, (Decimal(0), Decimal(0)))
-        sums[key] = (before[0] + spend, before[1] + conversions)
+    """Return the sums of each currency, day and platform over the days of the charts, in this order."""
+    spent = _spending(team_id).c
+    keys = (spent.currency, spent.day, AdAccount.platform)
+    rows = session.execute(
+        select(*keys, func.sum(spent.spend), func.sum(spent.conversions))
+        .join(AdAccount, AdAccount.id == spent.account_id)
+        .where(spent.day.between(chart_since(day), day))
+        .group_by(*keys)
+        .order_by(*keys)
+    )
     return [
-        Point(currency, on, PlatformName(platform), *sums[currency, on, platform])
-        for currency, on, platform in sorted(sums)
+        Point(currency, on, PlatformName(platform), spend, conversions)
+        for currency, on, platform, spend, conversions in rows
+        if spend or conversions
     ]
-
-
-def _sums_of_days(
-    session: Session, team_id: int, day: date
-) -> Iterator[tuple[tuple[str, date, str], Decimal, Decimal]]:
-    for table, spend, conversions in (
-        (Metric, Metric.spend, Metric.conversions),
-        (Total, case((IS_UNATTRIBUTED, Total.unattributed), else_=0), literal(0)),
-    ):
-        keys = (table.currency, table.day, AdAccount.platform)
-        rows = session.execute(
-            select(*keys, func.sum(spend), func.sum(conversions))
-            .join(AdAccount, AdAccount.id == table.account_id)
-            .where(AdAccount.team_id == team_id, table.day.between(chart_since(day), day))
-            .group_by(*keys)
-        )
-        for currency, on, platform, *found in rows:
-            if any(found):
-                yield (currency, on, platform), *found
 
 
 def list_reports(

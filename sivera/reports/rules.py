@@ -69,7 +69,7 @@ class AccountFacts(NamedTuple):
 class Unreported(NamedTuple):
     """A campaign that its platform does not report on; it may run from `begun` to `ended` (None: no such day)."""
 
-    platform: str
+    platform: PlatformName
     account_id: int
     account: str
     campaign_id: str

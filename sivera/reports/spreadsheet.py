@@ -42,7 +42,7 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
         levels = ("total", (section.total,)), ("platform", section.platforms)
         for level, lines in (*levels, ("account", section.accounts), ("campaign", section.campaigns)):
             for line, period in product(lines, Period):
-                figures: Figures = getattr(line, period)
+                figures = line.figures[period]
                 yield {
                     "period": period,
                     "currency": harmless(section.currency),
@@ -60,7 +60,7 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
         yield {"level": "missing", **named, "why": one.why}
     for late in report.late:
         named = {"platform": late.platform, "account_id": late.id, "account": harmless(late.name)}
-        yield {"level": "late", **named, "since": late.since}
+        yield {"level": "late", **named, "since": late.covered_since}
 
 
 def _measures(section: Section, line: Line, figures: Figures) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What generate-reports has to do and did: for one team, and in a run, with the page of the run."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 
 from sqlalchemy.orm import Session
@@ -47,18 +48,11 @@ class TeamReports(Value):
     left: bool = False
 
 
-class TeamFailure(Value):
-    """Why a team did not get all of its reports, in words that a person can act on."""
-
-    team: str
-    reason: str
-
-
 class ReportPlan(Value):
     """The teams that a run works for, and those that it cannot work for."""
 
     due: tuple[DueTeam, ...]
-    failures: tuple[TeamFailure, ...] = ()
+    failures: Mapping[str, str] = {}
 
     @property
     def lacking(self) -> tuple[DueTeam, ...]:
@@ -78,7 +72,7 @@ class ReportSummary(Value):
     teams: int
     put_off: int
     written: tuple[TeamReports, ...] = ()
-    failures: tuple[TeamFailure, ...] = ()
+    failures: Mapping[str, str] = {}
 
     @property
     def reports(self) -> int:
@@ -107,7 +101,7 @@ class ReportTally:
     def __init__(self, plan: ReportPlan) -> None:
         self._plan = plan
         self._done: list[TeamReports] = []
-        self._failures = list(plan.failures)
+        self._failures = dict(plan.failures)
         self._steps_left = Counter(team.id for team in (*plan.lacking, *plan.restating))
 
     def restating(self) -> tuple[DueTeam, ...]:
@@ -121,7 +115,7 @@ class ReportTally:
             self._steps_left[team.id] -= not result.left
         else:
             error = result if isinstance(result, Exception) else TypeError(f"the reports ended as {result!r}")
-            self._failures.append(TeamFailure(team=team.name, reason=reason_for(error)))
+            self._failures[team.name] = reason_for(error)
             del self._steps_left[team.id]
 
     def summary(self) -> ReportSummary:
@@ -130,7 +124,7 @@ class ReportTally:
             teams=len(self._plan.due) + len(self._plan.failures),
             put_off=sum(left > 0 for left in self._steps_left.values()),
             written=tuple(team for team in self._done if team.reports or team.revised),
-            failures=tuple(self._failures),
+            failures=self._failures,
         )
 
 
@@ -139,13 +133,12 @@ def reports_page(job: str, summary: ReportSummary, charts: list[str]) -> str:
     columns = ("teams", "reports", "revised", "teams put off", "teams failed")
     counts = (summary.teams, summary.reports, summary.revised, summary.put_off, len(summary.failures))
     written = [(team.team.name, day) for team in summary.written for day in (*team.reports, *team.revised)]
-    failures = [(one.team, one.reason) for one in summary.failures]
     return pages.page(
         job,
         summary.sentence,
         pages.table(columns, [counts]),
         *pages.listing("Written", ["team", "day"], written, f"{job}-list"),
-        *pages.listing("Failed", ["team", "reason"], failures, f"{job}-failures"),
+        *pages.listing("Failed", ["team", "reason"], list(summary.failures.items()), f"{job}-failures"),
         *charts,
     )
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
@@ -19,13 +19,12 @@ from sivera.clock import find_zone, read_clock
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.files import whole_file
 from sivera.reports import coverage, queries, rules
-from sivera.reports.figures import Line, Report, Section, to_line, to_section
+from sivera.reports.figures import Line, Report, Section, to_section
 from sivera.reports.options import ReportOptions
 from sivera.reports.page import render
 from sivera.reports.rules import AccountFacts, MissingAccount, Unreported
 from sivera.reports.spreadsheet import to_csv
-from sivera.reports.summary import DueTeam, ReportPlan, TeamFailure, TeamReports
-from sivera.reports.texts import Language
+from sivera.reports.summary import DueTeam, ReportPlan, TeamReports
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -50,31 +49,22 @@ def plan_reports(session: Session, options: ReportOptions, now: datetime) -> Rep
         raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
     # The last day due lies up to two days back, in zones behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
-    due, failures = [], []
-    for team in queries.teams_with_reported_days(session, options.teams, since):
-        zone = find_zone(team.timezone)
+    due, failures = [], {}
+    for row in queries.teams_with_reported_days(session, options.teams, since):
+        team: dict[str, Any] = dict(row)
+        first_day, reported = team.pop("first_day"), team.pop("reported")
+        zone = find_zone(team["timezone"])
         if zone is None:
-            reason = f"nobody knows its time zone '{team.timezone}': sivera teams set NAME --timezone ZONE"
-            failures.append(TeamFailure(team=team.name, reason=reason))
-        elif team.first_day:
+            failures[team["name"]] = (
+                f"nobody knows its time zone '{team['timezone']}': set another with `sivera teams set --timezone`"
+            )
+        elif first_day:
             latest = rules.latest_due_day(now, zone)
-            restates = options.check_restated or (team.restated_through or date.min) < latest
-            days = rules.days_to_write(latest, team.first_day, team.reported, options.make_up_days)
+            restates = options.check_restated or team["restated_through"] != latest
+            days = rules.days_to_write(latest, first_day, reported, options.make_up_days)
             if days or restates:
-                due.append(
-                    DueTeam(
-                        id=team.id,
-                        name=team.name,
-                        timezone=team.timezone,
-                        language=Language(team.language),
-                        latest=latest,
-                        days=days,
-                        restates=restates,
-                        restated_through=team.restated_through,
-                        meta_conversion=team.meta_conversion,
-                    )
-                )
-    return ReportPlan(due=tuple(due), failures=tuple(failures))
+                due.append(DueTeam(**team, latest=latest, days=days, restates=restates))
+    return ReportPlan(due=tuple(due), failures=failures)
 
 
 def write_reports(deps: ReportDependencies, team: DueTeam, until: float) -> TeamReports:
@@ -106,11 +96,11 @@ def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
     """Yield the days with reports that do not agree with the figures any more."""
     since = team.latest - rules.COMPARED
     with Session(deps.engine) as session:
-        accounts = queries.accounts_of_team(session, team.id)
+        now = deps.now(session)
+        accounts = queries.accounts_of_team(session, team.id, now)
         written = queries.written_digests(session, team.id, since, team.latest)
         digests = queries.day_digests(session, team.id, rules.compared_since(since), team.latest)
         unreported = queries.unreported_campaigns(session, team.id)
-        now = deps.now(session)
     for day, digest in written.items():
         missing = rules.missing_accounts(accounts, day, now)
         if digest != rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)):
@@ -163,7 +153,7 @@ def delete_files(files: "AbstractFileSystem", team_id: int) -> None:
     except Exception as error:  # noqa: BLE001 - as above
         raise NotKeptError(
             f"the reports in {folder} could not be deleted ({type(error).__name__}): see that the place in the block "
-            "storage/reports works, and try again"
+            "storage/reports is there and that files can be deleted from it"
         ) from None
 
 
@@ -175,12 +165,10 @@ def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Rep
         Session(connection) as session,
     ):
         now = deps.now(session)
-        accounts = queries.accounts_of_team(session, team.id)
+        accounts = queries.accounts_of_team(session, team.id, now)
         digests = queries.day_digests(session, team.id, rules.compared_since(day), day)
         unreported = queries.unreported_campaigns(session, team.id)
-        lines = queries.campaign_lines(session, team.id, day)
-        for currency, more in queries.unattributed_lines(session, team.id, day).items():
-            lines[currency] += more
+        lines = queries.read_lines(session, team.id, day)
         points = queries.daily_sums(session, team.id, day)
     missing = rules.missing_accounts(accounts, day, now)
     report = Report(
@@ -206,20 +194,19 @@ def _sections(
 ) -> tuple[Section, ...]:
     """Add up the lines of each currency, and say how much of the figures is known."""
     states, gaps = coverage.states_of(accounts, day, missing), coverage.gaps(accounts, day, missing)
-    currencies = sorted(lines.keys() | {one.currency for one in unreported})
     sections = []
-    for currency in currencies:
+    for currency in sorted(lines.keys() | {one.currency for one in unreported}):
         found = lines.get(currency, [])
         with_figures = {(line.account_id, line.campaign_id) for line in found}
         found += [
-            to_line(one, is_reported=False)
+            Line(one.platform, one.account_id, one.account, one.campaign_id, one.campaign, is_reported=False)
             for one in unreported
             if one.currency == currency and (one.account_id, one.campaign_id) not in with_figures
         ]
         known = [line.marked(states[line.account_id]) for line in found if line.account_id is not None]
         has_lines = {line.account_id for line in known}
         quiet = [
-            to_line((one.platform, one.id, one.name)).marked(states[one.id])
+            Line(one.platform, one.id, one.name).marked(states[one.id])
             for one in accounts
             if one.is_active and one.currency == currency and one.id not in has_lines and coverage.lacks(states[one.id])
         ]

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -27,7 +27,7 @@ from sivera.sync.summary import AccountSync, Outcome, PartSync
 
 logger = logging.getLogger("sivera.sync")
 
-OF_THE_GRANT = (ReconnectRequired, UndecryptableError)
+FOR_ALL_PARTS = (ReconnectRequired, UndecryptableError, OvertakenError)
 """With such an error no other part of the account can be read either."""
 
 SHARED = (ThrottleScope.PLATFORM, ThrottleScope.ENDPOINT)
@@ -73,36 +73,31 @@ def sync_account(
     reader = _load(deps, due, mode, lookback_days)
     passing: list[Exception] = []
     stop: Exception | None = None
-    parts = [part for part in parts_of(reader.client, mode) if part not in ended]
-    resting = [] if even_resting else [part for part in parts if rules.rests(reader.state(part), reader.as_of)]
-    ended |= {part: _rest(part, reader.state(part)) for part in resting}
-    parts = [part for part in parts if part not in resting]
-    reader.last = parts[-1] if parts else None
-    for part in parts:
-        if _is_pointless(ended, part):
+    for part in parts_of(reader.client, mode):
+        if part in ended or _is_pointless(ended, part):
             continue
-        reader, done = _sync_part(deps, reader, part, stop)
+        if not even_resting and rules.rests(reader.states[part], reader.as_of):
+            ended[part] = _rest(part, reader.states[part])
+            continue
+        done = stop or _read(deps, reader, part)
         if isinstance(done, PartSync):
             ended[part] = done
         elif is_worth_a_retry(done) and not is_last:
             passing.append(done)
         else:
-            stop = done if isinstance(done, OF_THE_GRANT) else stop
-            ended[part] = _record(deps, reader, part, done)
+            stop = done if isinstance(done, FOR_ALL_PARTS) else None
+            ended[part] = _record(reader, part, done)
     if passing:
         raise passing[0]
     lacking = [part for part, done in ended.items() if done.outcome is Outcome.NOT_ENABLED]
     if lacking and len(lacking) == len(ended):
-        ended = {part: _fail(deps, reader, part, done.reason) for part, done in ended.items()}
+        ended = {part: _fail(reader, part, done.reason) for part, done in ended.items()}
     else:
-        _expect_nothing(deps, reader, lacking)
+        _expect_nothing(reader, lacking)
     expected = [done for done in ended.values() if done.outcome is not Outcome.NOT_ENABLED]
     result = AccountSync.of(due, expected, reader.changes)
     for part in [part for part, done in ended.items() if done.again_after is not None]:
         del ended[part]
-    if not reader.is_summed_up:
-        with Session(deps.engine) as session, session.begin():
-            part_queries.sum_up(session, due.id, reader.states)
     return result
 
 
@@ -113,28 +108,25 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
         raise ConfigurationError(
             f"account {due.id} is no longer in our database: `sivera accounts list` shows them all"
         )
-    first = rows[0]
+    first, client = rows[0], deps.client_for(due.platform)
+    states = {
+        Part(kind=PartKind(row.kind), product=row.ad_product): PartState.model_validate(row, from_attributes=True)
+        for row in rows
+        if row.kind
+    }
     return Reader(
         engine=deps.engine,
         due=due,
-        account=values.AdAccount.model_validate({name: getattr(first, name) for name in values.AdAccount.model_fields}),
-        client=deps.client_for(due.platform),
+        account=values.AdAccount.model_validate(first, from_attributes=True),
+        client=client,
         tokens=deps.tokens_for(due.platform, first.credential_id),
         credential_id=first.credential_id,
         conversion=first.meta_conversion,
         mode=mode,
         lookback_days=lookback_days,
         as_of=deps.clock(first.now),
-        states={
-            Part(kind=PartKind(row.kind), product=row.ad_product): part_queries.state_of(row)
-            for row in rows
-            if row.kind
-        },
+        states={part: PartState() for part in parts_of(client, mode)} | states,
     )
-
-
-def _load_again(deps: SyncDependencies, reader: Reader) -> Reader:
-    return replace(_load(deps, reader.due, reader.mode, reader.lookback_days), changes=reader.changes)
 
 
 def _is_pointless(ended: Mapping[Part, PartSync], part: Part) -> bool:
@@ -152,80 +144,68 @@ def _rest(part: Part, state: PartState) -> PartSync:
     return PartSync(part=part, outcome=Outcome.RESTING, note=note.rstrip())
 
 
-def _sync_part(
-    deps: SyncDependencies, reader: Reader, part: Part, stop: Exception | None
-) -> tuple[Reader, PartSync | Exception]:
-    """Read and store a part. Return the reader for the next part, and what was done or what went wrong."""
-    if stop is not None:
-        return reader, stop
-    used, failures = None, reader.state(part).failures
+def _read(deps: SyncDependencies, reader: Reader, part: Part) -> PartSync | Exception:
+    """Read and store a part. Return what was done, or what went wrong."""
+    used, failures = None, reader.states[part].failures
     try:
         used = reader.tokens.current()
         try:
             result = read_part(reader, part)
-        except AccountInaccessible as error:
+        except ProductNotEnabled:
+            raise
+        except AccountInaccessible:
             # Perhaps only the way to the account has changed.
-            if isinstance(error, ProductNotEnabled):
-                raise
             has_changed, changes = rediscover(
                 deps.engine, reader.client, reader.tokens, reader.credential_id, reader.due.id, reader.account
             )
             reader.changes += changes
             if not has_changed:
                 raise
-            reader = _load_again(deps, reader)
+            reader.account = _load(deps, reader.due, reader.mode, reader.lookback_days).account
             result = read_part(reader, part)
-    except OvertakenError:
-        # What is known of the other parts is as old, and the account is not to be summed up from it.
-        return _load_again(deps, reader), PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
-    except ReconnectRequired as error:
-        if used is not None:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
+        if isinstance(error, ReconnectRequired) and used is not None:
             with suppress(ReconnectRequired):  # the renewal has recorded it already
                 reader.tokens.reject(used, error)
-        return reader, error
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
-        return reader, error
-    return reader, result.model_copy(update={"recovered": failures >= rules.SLOW_LANE_AFTER})
+        return error
+    return result.model_copy(update={"recovered": failures >= rules.SLOW_LANE_AFTER})
 
 
-def _record(deps: SyncDependencies, reader: Reader, part: Part, error: Exception) -> PartSync:
+def _record(reader: Reader, part: Part, error: Exception) -> PartSync:
     """Record why a part was not read, and return it in words."""
+    if isinstance(error, OvertakenError):
+        return PartSync(part=part, outcome=Outcome.PUT_OFF, again_after=0.0)
     if not is_explained(error):
         logger.error("Account %d: %s failed", reader.due.id, part, exc_info=error)
     reason = reason_for(error)
-    if isinstance(error, Throttled):
-        return _put_off(deps, reader, part, error, reason)
     if isinstance(error, ProductNotEnabled) and part.kind is PartKind.CAMPAIGNS:
+        reader.states.pop(Part(kind=PartKind.METRICS, product=part.product))
         return PartSync(part=part, outcome=Outcome.NOT_ENABLED, reason=reason)
-    return _fail(deps, reader, part, reason)
-
-
-def _fail(deps: SyncDependencies, reader: Reader, part: Part, reason: str) -> PartSync:
-    _write(deps, reader, part, rules.failed(reader.state(part), reason, reader.as_of, full=reader.is_full))
-    return PartSync(part=part, outcome=Outcome.FAILED, reason=reason)
-
-
-def _expect_nothing(deps: SyncDependencies, reader: Reader, lacking: Sequence[Part]) -> None:
-    """Expect nothing of the ad products that an account does not have; what was read of them stays."""
-    for part in lacking:
-        with suppress(SQLAlchemyError), Session(deps.engine) as session, session.begin():
-            part_queries.expect_nothing(session, reader.due.id, part.product, reader.as_of)
-        for kind in PartKind:
-            if reader.states.pop(Part(kind=kind, product=part.product), None):
-                reader.is_summed_up = False
-
-
-def _put_off(deps: SyncDependencies, reader: Reader, part: Part, error: Throttled, reason: str) -> PartSync:
-    before = reader.state(part)
-    after = rules.put_off(before, reason, reader.as_of, full=reader.is_full)
-    _write(deps, reader, part, after)
-    if after.failures > before.failures:
-        return PartSync(part=part, outcome=Outcome.FAILED, reason=after.error or reason)
+    if not isinstance(error, Throttled):
+        return _fail(reader, part, reason)
+    state, lasting = rules.put_off(reader.states[part], reason, reader.as_of)
+    if lasting:
+        return _fail(reader, part, lasting)
+    _write(reader, part, state)
     again = error.retry_after if error.scope in SHARED else None
     return PartSync(part=part, outcome=Outcome.PUT_OFF, reason=reason, again_after=again)
 
 
-def _write(deps: SyncDependencies, reader: Reader, part: Part, state: PartState) -> None:
+def _fail(reader: Reader, part: Part, reason: str) -> PartSync:
+    _write(reader, part, rules.failed(reader.states[part], reason, reader.as_of, full=reader.is_full))
+    return PartSync(part=part, outcome=Outcome.FAILED, reason=reason)
+
+
+def _expect_nothing(reader: Reader, lacking: Sequence[Part]) -> None:
+    """Expect nothing of the ad products that an account does not have; what was read of them stays."""
+    products = {part.product for part in lacking}
+    states = {part: state for part, state in reader.states.items() if part.product not in products}
+    for product in products:
+        with suppress(SQLAlchemyError), Session(reader.engine) as session, session.begin():
+            part_queries.expect_nothing(session, reader.due.id, product, reader.as_of, states)
+
+
+def _write(reader: Reader, part: Part, state: PartState) -> None:
     # If the database is away, only the run has the reason; and a newer sync knows better.
-    with suppress(SQLAlchemyError, OvertakenError), Session(deps.engine) as session, session.begin():
+    with suppress(SQLAlchemyError, OvertakenError), Session(reader.engine) as session, session.begin():
         reader.write(session, part, state)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from sivera import pages
 from sivera.accounts.queries import accounts_by_age
 from sivera.sync.queries import recent_syncs
-from sivera.sync.summary import AccountFailure, SyncSummary
+from sivera.sync.summary import ACCOUNTS, SUMMED, AccountFailure, SyncSummary
 from sivera.values import PlatformName
 
 RUNS = 24
@@ -29,22 +29,22 @@ BOUNDS = (HOUR, 2 * HOUR, 3 * HOUR, 24 * HOUR)
 
 def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
     """Return the page of a run, as Markdown."""
+    of_account = ("account", "platform", "name")
+    changes = [(one.account_id, one.platform.value, one.name, one.what) for one in summary.changes]
+    lists: list[tuple[str, Sequence[str], Sequence[Sequence[object]]]] = [
+        ("Failed", (*of_account, "reason"), _rows(summary.failures)),
+        ("Incomplete", (*of_account, "what"), _rows(summary.notes)),
+        ("Changed accounts", (*of_account, "what"), changes),
+        ("Accounts not listed", ("what",), [(text,) for text in summary.not_listed]),
+    ]
     return pages.page(
         job,
         summary.sentence,
         "### Accounts",
-        _counts(summary, ("accounts", "synced", "failed", "put_off", "waiting")),
+        _counts(summary, ACCOUNTS),
         "### Campaigns, and days of metrics",
-        _counts(summary, ("added", "changed", "unchanged", "removed", "metric_rows", "left_out")),
-        *pages.listing("Failed", ["account", "platform", "name", "reason"], _rows(summary.failures), f"{job}-failures"),
-        *pages.listing("Incomplete", ["account", "platform", "name", "what"], _rows(summary.notes), f"{job}-failures"),
-        *pages.listing(
-            "Changed accounts",
-            ["account", "platform", "name", "what"],
-            [(one.account_id, one.platform.value, one.name, one.what) for one in summary.changes],
-            f"{job}-failures",
-        ),
-        *pages.listing("Accounts not listed", ["what"], [(text,) for text in summary.not_listed], f"{job}-failures"),
+        _counts(summary, (*SUMMED, "left_out")),
+        *(part for each in lists for part in pages.listing(*each, f"{job}-failures")),
         *charts,
     )
 
@@ -60,19 +60,14 @@ def sync_charts(session: Session) -> list[str]:
         (platform, "never" if place is None else names[place]): count
         for platform, place, count in accounts_by_age(session, BOUNDS)
     }
-    present = {platform for platform, _ in by_age}
+    platforms = [name.value for name in PlatformName if name.value in {platform for platform, _ in by_age}]
+    title = "Accounts by outcome, over the last runs (UTC)"
     return [
-        pages.bars(
-            "Accounts by outcome, over the last runs (UTC)",
-            by_outcome,
-            bar=list(runs),
-            part=OUTCOMES,
-            count="accounts",
-        ),
+        pages.bars(title, by_outcome, bar=list(runs), part=OUTCOMES, count="accounts"),
         pages.bars(
             "Accounts by the age of their last sync",
             by_age,
-            bar=[name.value for name in PlatformName if name.value in present],
+            bar=platforms,
             part=AGES,
             count="accounts",
             horizontal=True,

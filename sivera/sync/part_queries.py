@@ -2,53 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import orjson
-from sqlalchemy import (
-    ColumnElement,
-    Row,
-    Table,
-    Text,
-    bindparam,
-    case,
-    delete,
-    func,
-    literal_column,
-    null,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import Row, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from sivera import values
-from sivera.models import AdAccount, ReportRequest, SyncPart, Team
+from sivera.models import ReportRequest, SyncPart
 from sivera.sync.parts import Part, PartKind, PartState
-from sivera.sync.reports import KnownRequest, is_given_up
+from sivera.sync.reports import KnownRequest
 from sivera.sync.rules import NO_TROUBLE, account_state
-from sivera.upsert import precompiled
 
 STATE = tuple(PartState.model_fields)
-DESCRIBED = ("credential_id", *values.AdAccount.model_fields)
 REQUESTS_KEPT = timedelta(days=2)
 
-_PARTS = cast("Table", SyncPart.__table__)
-_ACCOUNTS, _TEAMS = cast("Table", AdAccount.__table__), cast("Table", Team.__table__)
-_NOW = func.clock_timestamp().label("now")
-_STATE = [_PARTS.c[name] for name in STATE]
-_DESCRIBED = (*(_ACCOUNTS.c[name] for name in DESCRIBED), _TEAMS.c.meta_conversion)
-_TARGET = precompiled(
-    select(_NOW, *_DESCRIBED, _PARTS.c.kind, _PARTS.c.ad_product, *_STATE)
-    .select_from(
-        _ACCOUNTS.join(_TEAMS, _TEAMS.c.id == _ACCOUNTS.c.team_id).outerjoin(
-            _PARTS, _PARTS.c.account_id == _ACCOUNTS.c.id
-        )
-    )
-    .where(_ACCOUNTS.c.id == bindparam("account"))
-)
+_TARGET = text(f"""
+    SELECT clock_timestamp() AS now, a.credential_id, t.meta_conversion, p.kind, p.ad_product,
+           {", ".join(f"a.{name}" for name in values.AdAccount.model_fields)},
+           {", ".join(f"p.{name}" for name in STATE)}
+    FROM ad_accounts AS a JOIN teams AS t ON t.id = a.team_id LEFT JOIN sync_parts AS p ON p.account_id = a.id
+    WHERE a.id = :account""")  # noqa: S608 - constants
 
 
 def read_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
@@ -56,79 +30,54 @@ def read_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
     return session.execute(_TARGET, {"account": account_id}).all()
 
 
-def state_of(row: Row[Any]) -> PartState:
-    """Return the state of a part from a row that has its columns; a part without a row is new."""
-    found = {name: value for name in STATE if (value := getattr(row, name)) is not None}
-    return PartState.model_validate(found)
-
-
-_KEY = ("account_id", "kind", "ad_product")
-_VALUES: dict[str, ColumnElement[Any]] = {
-    name: bindparam(name, type_=_PARTS.c[name].type)
-    for name in (*_KEY, *STATE)
-    if name not in ("left_out_rows", "not_enabled_since")
-}
-_INSERT = insert(_PARTS).values({**_VALUES, "left_out_rows": sql_cast(bindparam("left_out_rows", type_=Text), JSONB)})
+_SUMS = ", ".join(f"{name} = :sum_{name}" for name in account_state({}))
 # An approval that came since the sync began is for the next one.
-_APPROVED = case((_PARTS.c.approved == bindparam("seen"), _INSERT.excluded.approved), else_=_PARTS.c.approved)
-_KNOWN = bindparam("known", type_=_PARTS.c.as_of.type)
-_WRITE_PART = _INSERT.on_conflict_do_update(
-    index_elements=_KEY,
-    set_={name: _INSERT.excluded[name] for name in STATE} | {"approved": _APPROVED},
-    where=or_(_PARTS.c.as_of.is_not_distinct_from(_KNOWN), _PARTS.c.as_of <= _INSERT.excluded.as_of),
-).returning(_PARTS.c.account_id)
-_WRITE = precompiled(_WRITE_PART)
-
-
-def _sums(prefix: str) -> dict[str, ColumnElement[Any]]:
-    return {name: bindparam(f"{prefix}{name}", type_=_ACCOUNTS.c[name].type) for name in account_state({})}
-
-
-_WRITTEN = _WRITE_PART.cte("written")
-_WRITE_AND_SUM_UP = precompiled(
-    update(_ACCOUNTS).where(_ACCOUNTS.c.id == _WRITTEN.c.account_id).values(_sums("sum_")).returning(_ACCOUNTS.c.id)
-)
+_WRITE = text(f"""
+    WITH written AS (
+        INSERT INTO sync_parts AS part (account_id, kind, ad_product, {", ".join(STATE)})
+        VALUES (:account, :kind, :product, {", ".join(f":{name}" for name in STATE)})
+        ON CONFLICT (account_id, kind, ad_product) DO UPDATE
+        SET {", ".join(f"{name} = excluded.{name}" for name in STATE if name != "approved")},
+            approved = CASE part.approved WHEN :seen THEN excluded.approved ELSE part.approved END
+        WHERE part.as_of IS NOT DISTINCT FROM :known OR part.as_of <= excluded.as_of
+        RETURNING account_id
+    )
+    UPDATE ad_accounts SET {_SUMS} FROM written WHERE id = account_id RETURNING id""")  # noqa: S608 - constants
+_SUM_UP = text(f"UPDATE ad_accounts SET {_SUMS} WHERE id = :account")  # noqa: S608 - constants
 
 
 def write_part(
-    session: Session,
-    account_id: int,
-    part: Part,
-    state: PartState,
-    known: PartState,
-    summed: Mapping[Part, PartState] | None = None,
+    session: Session, account_id: int, part: Part, known: PartState, states: Mapping[Part, PartState]
 ) -> bool:
-    """Write the state of a part, unless a sync that began later was faster. Return whether it was written.
+    """Write the state of a part and sum up its account, unless a sync that began later was faster.
 
-    `known` is its state when the sync began: if `as_of` is the same still, no other sync was there, whatever its value.
-    With `summed`, the states of all parts, the same statement sums the account up.
+    `states` has the states of all parts, `known` what was stored of this one when the sync began: if `as_of` is the
+    same still, no other sync was there, whatever its value. Return whether it was written.
     """
-    row = state.model_dump()
+    row = states[part].model_dump() | {"account": account_id, "kind": part.kind, "product": part.product}
     rows = row["left_out_rows"]
     row["left_out_rows"] = None if rows is None else orjson.dumps(rows).decode()
-    row |= {"account_id": account_id, "kind": part.kind, "ad_product": part.product}
     row |= {"known": known.as_of, "seen": known.approved}
-    if summed is None:
-        return session.scalar(_WRITE, row) is not None
-    row |= {f"sum_{name}": value for name, value in account_state(summed).items()}
-    return session.scalar(_WRITE_AND_SUM_UP, row) is not None
+    return session.scalar(_WRITE, row | _sums(states)) is not None
 
 
-def expect_nothing(session: Session, account_id: int, product: str, now: datetime) -> None:
-    """Mark the parts of an ad product that the account does not have, until one of them is written again."""
+def expect_nothing(
+    session: Session, account_id: int, product: str, now: datetime, states: Mapping[Part, PartState]
+) -> None:
+    """Mark the parts of an ad product that the account does not have, until one of them is written again.
+
+    `states` has those of all other parts.
+    """
     mine = (SyncPart.account_id == account_id, SyncPart.ad_product == product, SyncPart.not_enabled_since.is_(None))
     session.execute(update(SyncPart).where(*mine).values({**NO_TROUBLE, "not_enabled_since": now}))
     session.execute(
         delete(ReportRequest).where(ReportRequest.account_id == account_id, ReportRequest.ad_product == product)
     )
+    session.execute(_SUM_UP, {"account": account_id, **_sums(states)})
 
 
-_SUM_UP = precompiled(update(_ACCOUNTS).where(_ACCOUNTS.c.id == bindparam("account")).values(_sums("")))
-
-
-def sum_up(session: Session, account_id: int, states: Mapping[Part, PartState]) -> None:
-    """Write the columns of an account that sum up its parts."""
-    session.execute(_SUM_UP, {"account": account_id, **account_state(states)})
+def _sums(states: Mapping[Part, PartState]) -> dict[str, object]:
+    return {f"sum_{name}": value for name, value in account_state(states).items()}
 
 
 def parts_by_account(session: Session) -> dict[int, list[SyncPart]]:
@@ -152,19 +101,13 @@ def approve_removals(session: Session, account_id: int) -> int:
     return sum(session.scalars(update(SyncPart).where(*held).values(approved=SyncPart.held).returning(SyncPart.held)))
 
 
-_REQUESTED = cast("Table", ReportRequest.__table__)
-_REQUESTS = precompiled(
-    select(_REQUESTED)
-    .where(_REQUESTED.c.account_id == bindparam("account"))
-    .order_by(_REQUESTED.c.requested_at, _REQUESTED.c.report_id)
-)
+_REQUESTS = text("SELECT * FROM report_requests WHERE account_id = :account ORDER BY requested_at, report_id")
 
 
-def read_requests(session: Session, account_id: int) -> dict[str, list[KnownRequest]]:
-    """Return an account's requests for reports by ad product, the oldest first, also those that ended lately."""
-    found: dict[str, list[KnownRequest]] = {}
-    for row in session.execute(_REQUESTS, {"account": account_id}):
-        request = KnownRequest(
+def read_requests(session: Session, account_id: int) -> list[KnownRequest]:
+    """Return an account's requests for reports, the oldest first, also those that ended lately."""
+    return [
+        KnownRequest(
             report_id=row.report_id,
             ad_product=row.ad_product,
             window=values.DateWindow(since=row.since, until=row.until),
@@ -173,20 +116,15 @@ def read_requests(session: Session, account_id: int) -> dict[str, list[KnownRequ
             ended_at=row.ended_at,
             collected=row.collected,
         )
-        found.setdefault(row.ad_product, []).append(request)
-    return found
+        for row in session.execute(_REQUESTS, {"account": account_id})
+    ]
 
 
-_ASKED = ("account_id", "report_id", "ad_product", "since", "until", "requested_at")
-_ADD_REQUEST = precompiled(
-    insert(_REQUESTED)
-    .values({name: bindparam(name, type_=_REQUESTED.c[name].type) for name in _ASKED})
-    .on_conflict_do_update(
-        index_elements=["account_id", "report_id"],
-        set_={"failed_collections": literal_column("0"), "ended_at": null()},
-        where=_REQUESTED.c.collected.is_(False),
-    )
-)
+_ADD_REQUEST = text("""
+    INSERT INTO report_requests AS known (account_id, report_id, ad_product, since, until, requested_at)
+    VALUES (:account, :report_id, :ad_product, :since, :until, :requested_at)
+    ON CONFLICT (account_id, report_id) DO UPDATE SET failed_collections = 0, ended_at = NULL WHERE NOT known.collected
+""")
 
 
 def add_request(session: Session, account_id: int, request: values.ReportRequest) -> None:
@@ -194,44 +132,17 @@ def add_request(session: Session, account_id: int, request: values.ReportRequest
 
     A platform that takes it for a duplicate may name a report that was given up: that one is open again.
     """
-    row = {
-        "account_id": account_id,
-        "report_id": request.report_id,
-        "ad_product": request.ad_product,
-        "since": request.window.since,
-        "until": request.window.until,
-        "requested_at": request.requested_at,
-    }
-    session.execute(_ADD_REQUEST, row)
+    asked = request.model_dump(exclude={"window"}) | request.window.model_dump()
+    session.execute(_ADD_REQUEST, {"account": account_id, **asked})
 
 
-_OF_ACCOUNT = _REQUESTED.c.account_id == bindparam("account")
-_END_REQUEST = precompiled(
-    update(_REQUESTED)
-    .add_cte(delete(_REQUESTED).where(_OF_ACCOUNT, _REQUESTED.c.ended_at < bindparam("forgotten")).cte("forgotten"))
-    .where(_OF_ACCOUNT, _REQUESTED.c.report_id == bindparam("report"))
-    .values(ended_at=bindparam("now"), collected=bindparam("collected"))
-)
+_WRITE_REQUEST = text("""
+    WITH forgotten AS (DELETE FROM report_requests WHERE account_id = :account AND ended_at < :forgotten)
+    UPDATE report_requests SET failed_collections = :failed_collections, ended_at = :ended_at, collected = :collected
+    WHERE account_id = :account AND report_id = :report_id""")
 
 
-def end_request(session: Session, account_id: int, report_id: str, now: datetime, *, collected: bool) -> None:
-    """Record that a request ended: it was collected, or given up. Forget those that ended long ago."""
-    row = {"account": account_id, "report": report_id, "now": now, "collected": collected}
-    session.execute(_END_REQUEST, row | {"forgotten": now - REQUESTS_KEPT})
-
-
-def leave_request(
-    session: Session, account_id: int, request: KnownRequest, now: datetime, *, failed: bool, over: bool
-) -> KnownRequest:
-    """Record that a report was not collected, and whether that was a failure; end it if it is over or given up.
-
-    Return the request as it is now.
-    """
-    request = request.model_copy(update={"failed_collections": request.failed_collections + failed})
-    if over or is_given_up(request, now):
-        end_request(session, account_id, request.report_id, now, collected=False)
-        return request.model_copy(update={"ended_at": now})
-    if failed:
-        mine = (_REQUESTED.c.account_id == account_id, _REQUESTED.c.report_id == request.report_id)
-        session.execute(update(_REQUESTED).where(*mine).values(failed_collections=request.failed_collections))
-    return request
+def write_request(session: Session, account_id: int, request: KnownRequest, now: datetime) -> None:
+    """Write how a request stands. Forget those that ended long ago."""
+    row = request.model_dump(include={"report_id", "failed_collections", "ended_at", "collected"})
+    session.execute(_WRITE_REQUEST, row | {"account": account_id, "forgotten": now - REQUESTS_KEPT})

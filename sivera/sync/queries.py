@@ -2,35 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import Table, TextClause, bindparam, delete, false, func, literal_column, or_, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Row, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Boolean, Date, DateTime, Text
 
 from sivera import values
-from sivera.models import Campaign, CampaignDailyMetric, SyncRun
+from sivera.models import SyncRun
+from sivera.sync.rules import AGREES_AFTER
 from sivera.sync.summary import SyncSummary
-from sivera.upsert import incoming, precompiled, upsert
+from sivera.upsert import upsert
 
 REMOVED = values.CampaignStatus.REMOVED.value
 OF_CAMPAIGN = tuple(name for name in values.Campaign.model_fields if name != "budget")
 OF_BUDGET = ("budget_kind", "budget_amount", "budget_currency", "budget_id")
 
-# Whatever is listed is not missing any more.
-_UPSERT_CAMPAIGNS = precompiled(
-    upsert(
-        Campaign,
-        key=("external_id",),
-        columns=(*OF_CAMPAIGN, *OF_BUDGET),
-        given=("missing_since",),
-        returning=("status",),
-    )
-)
+_UPSERT_CAMPAIGNS = text(f"{upsert('campaigns', ('external_id',), (*OF_CAMPAIGN, *OF_BUDGET))}, status")
 
 
 def upsert_campaigns(
@@ -38,8 +29,7 @@ def upsert_campaigns(
 ) -> tuple[int, int, int]:
     """Write an account's campaigns. Return how many are new, changed, and changed to removed."""
     rows = orjson.dumps([_row(campaign) for campaign in campaigns]).decode()
-    values_ = {"account_id": account_id, "rows": rows, "now": now, "missing_since": None}
-    written = session.execute(_UPSERT_CAMPAIGNS, values_).all()
+    written = session.execute(_UPSERT_CAMPAIGNS, {"account_id": account_id, "rows": rows, "now": now}).all()
     added = sum(row.inserted for row in written)
     removed = sum(not row.inserted and row.status == REMOVED for row in written)
     return added, len(written) - added - removed, removed
@@ -52,94 +42,65 @@ def _row(campaign: values.Campaign) -> dict[str, object]:
     return {name: getattr(campaign, name) for name in OF_CAMPAIGN} | dict(of_budget)
 
 
-_OF_PRODUCT = or_(
-    bindparam("product", type_=Text) == "", Campaign.ad_product.is_not_distinct_from(bindparam("product", type_=Text))
-)
-_MINE = (Campaign.account_id == bindparam("account"), Campaign.status != REMOVED, _OF_PRODUCT)
-_IS_MISSING = Campaign.external_id != func.all(bindparam("listed", type_=ARRAY(Text)))
-_MISSING = select(Campaign.external_id, Campaign.missing_since).where(*_MINE, _IS_MISSING)
-_COUNT = select(func.count()).select_from(Campaign).where(*_MINE)
-_CHOSEN = (
-    Campaign.account_id == bindparam("account"),
-    Campaign.external_id == func.any(bindparam("ids", type_=ARRAY(Text))),
-)
-_REMOVE = update(Campaign).where(*_CHOSEN).values(status=REMOVED, missing_since=None, changed_at=bindparam("at"))
-_HOLD = update(Campaign).where(*_CHOSEN).values(missing_since=func.coalesce(Campaign.missing_since, bindparam("at")))
-_UNSYNCHRONIZED = {"synchronize_session": False}
+_MISSING = text("""
+    SELECT external_id, missing_since FROM campaigns
+    WHERE account_id = :account AND status <> 'removed' AND (:product = '' OR ad_product = :product)
+        AND external_id <> ALL(:listed)""")
+_REMOVE = text("""
+    UPDATE campaigns SET status = 'removed', missing_since = NULL, changed_at = :now
+    WHERE account_id = :account AND external_id = ANY(:ids)""")
+_HOLD = text("""
+    UPDATE campaigns SET missing_since = coalesce(missing_since, :now)
+    WHERE account_id = :account AND external_id = ANY(:ids)""")
 
 
 def missing_campaigns(
     session: Session, account_id: int, product: str, listed: Sequence[str]
-) -> tuple[dict[str, datetime | None], int]:
-    """Return the campaigns that a complete listing lacks, since when each is held, and how many campaigns there are.
+) -> dict[str, datetime | None]:
+    """Return the campaigns that a complete listing lacks, and since when each is held.
 
-    Those that count as removed already are neither. On a platform without ad products `product` is empty.
+    Those that count as removed already are left out. On a platform without ad products `product` is empty.
     """
-    mine = {"account": account_id, "product": product}
-    missing = {row.external_id: row.missing_since for row in session.execute(_MISSING, mine | {"listed": list(listed)})}
-    # Most listings lack nothing, and then nobody asks for the number.
-    return missing, (session.scalar(_COUNT, mine) or 0) if missing else 0
+    mine = {"account": account_id, "product": product, "listed": listed}
+    return {row.external_id: row.missing_since for row in session.execute(_MISSING, mine)}
 
 
-def remove_campaigns(session: Session, account_id: int, ids: Sequence[str], now: datetime) -> None:
-    """Mark campaigns as removed."""
-    values_ = {"account": account_id, "ids": list(ids), "at": now}
-    session.execute(_REMOVE, values_, execution_options=_UNSYNCHRONIZED)
-
-
-def hold_campaigns(session: Session, account_id: int, ids: Sequence[str], now: datetime) -> None:
-    """Record since when campaigns are missing, until a second listing agrees."""
-    session.execute(_HOLD, {"account": account_id, "ids": list(ids), "at": now}, execution_options=_UNSYNCHRONIZED)
+def remove_campaigns(
+    session: Session, account_id: int, removed: Sequence[str], held: Sequence[str], now: datetime
+) -> None:
+    """Mark campaigns as removed, and those held as missing until a second listing agrees."""
+    for statement, ids in ((_REMOVE, removed), (_HOLD, held)):
+        if ids:
+            session.execute(statement, {"account": account_id, "ids": ids, "now": now})
 
 
 _METRICS = TypeAdapter(Sequence[values.DailyMetrics])
-_METRICS_OF: dict[str, tuple[str, ...]] = {
-    "key": ("campaign_id", "day"),
-    "columns": tuple(values.DailyMetrics.model_fields),
-    "given": ("ad_product", "missing_since"),
-}
-_UPSERT_METRICS = precompiled(upsert(CampaignDailyMetric, **_METRICS_OF))
-
-
-def _replace() -> TextClause:
-    table = cast("Table", CampaignDailyMetric.__table__)
-    rows = incoming(table, ("campaign_id", "day"))
-    is_listed = (
-        select(Campaign.external_id)
-        .where(
-            Campaign.account_id == table.c.account_id,
-            Campaign.external_id == table.c.campaign_id,
-            Campaign.status != literal_column(f"'{REMOVED}'"),
-        )
-        .exists()
+_OF_DAY = tuple(values.DailyMetrics.model_fields)
+_REPLACE = text(f"""
+    WITH written AS (
+        {upsert("campaign_daily_metrics", ("campaign_id", "day"), _OF_DAY, "ad_product")}
+    ), lacking AS (
+        SELECT campaign_id, day, (spend = 0 OR missing_since <= :agreed) IS TRUE AS is_over
+        FROM campaign_daily_metrics AS known
+        WHERE account_id = :account_id AND day BETWEEN :since AND :until AND ad_product IS NOT DISTINCT FROM :ad_product
+            AND :is_whole AND (campaign_id, day) NOT IN (
+                SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS read (campaign_id text, day date))
+            AND (NOT :without_deleted OR EXISTS (
+                SELECT FROM campaigns AS listed
+                WHERE listed.account_id = :account_id AND external_id = campaign_id AND status <> 'removed'))
+    ), deleted AS (
+        DELETE FROM campaign_daily_metrics AS known USING lacking
+        WHERE is_over AND account_id = :account_id
+            AND known.campaign_id = lacking.campaign_id AND known.day = lacking.day
+        RETURNING 1
+    ), held AS (
+        UPDATE campaign_daily_metrics AS known SET missing_since = coalesce(missing_since, :now) FROM lacking
+        WHERE NOT is_over AND account_id = :account_id
+            AND known.campaign_id = lacking.campaign_id AND known.day = lacking.day
+        RETURNING 1
     )
-    mine = (
-        table.c.account_id == bindparam("account_id"),
-        table.c.day.between(bindparam("since", type_=Date), bindparam("until", type_=Date)),
-        table.c.ad_product.is_not_distinct_from(bindparam("ad_product", type_=Text)),
-        ~select(rows.c.day).where(rows.c.campaign_id == table.c.campaign_id, rows.c.day == table.c.day).exists(),
-        or_(bindparam("deleted_too", type_=Boolean), is_listed),
-    )
-    is_over = or_(
-        table.c.spend == literal_column("0"),
-        table.c.missing_since <= bindparam("agreed", type_=DateTime(timezone=True)),
-    )
-    # A row is deleted or held, never both.
-    deleted = delete(table).where(*mine, is_over).returning(table.c.day).cte("deleted")
-    since = func.coalesce(table.c.missing_since, bindparam("now", type_=DateTime(timezone=True)))
-    held = (
-        update(table)
-        .where(*mine, func.coalesce(is_over, false()).is_(False))
-        .values(missing_since=since)
-        .returning(table.c.day)
-        .cte("held")
-    )
-    written = upsert(CampaignDailyMetric, **_METRICS_OF).cte("written")
-    counts = (select(func.count()).select_from(cte).scalar_subquery() for cte in (deleted, held, written))
-    return precompiled(select(*counts))
-
-
-_REPLACE = _replace()
+    SELECT (SELECT count(*) FROM written) + (SELECT count(*) FROM deleted), (SELECT count(*) FROM held)
+""")  # noqa: S608 - constants
 
 
 class Replaced(NamedTuple):
@@ -150,23 +111,19 @@ class Replaced(NamedTuple):
 
 
 def replace_window(
-    session: Session, account_id: int, product: str, reading: values.MetricsReading, now: datetime, agreed: datetime
+    session: Session, account_id: int, product: str, reading: values.MetricsReading, now: datetime
 ) -> Replaced:
     """Make the window hold what the reading holds: write new and changed days, delete those that became zero.
 
-    A day with spend is deleted only if an earlier reading, not later than `agreed`, already lacked it; until then it is
-    held. If rows were left out of the reading, nothing is deleted.
+    A day with spend is deleted only if an earlier reading already lacked it; until then it is held. If rows were left
+    out of the reading, nothing is deleted.
     """
-    row: dict[str, object] = {"account_id": account_id, "ad_product": product or None, "missing_since": None}
     # One statement cannot write a row twice; of two rows of a day the last one counts.
     rows = {(each.campaign_id, each.day): each for each in reading.rows}
-    row |= {"rows": _METRICS.dump_json(tuple(rows.values())).decode(), "now": now}
-    if reading.left_out:
-        return Replaced(written=len(session.execute(_UPSERT_METRICS, row).all()), held=0)
-    row |= {"since": reading.window.since, "until": reading.window.until, "agreed": agreed}
-    row |= {"deleted_too": not reading.without_deleted}
-    deleted, held, written = session.execute(_REPLACE, row).one()
-    return Replaced(written=written + deleted, held=held)
+    row = {"account_id": account_id, "ad_product": product or None, "now": now, "agreed": now - AGREES_AFTER}
+    row |= {"rows": _METRICS.dump_json(tuple(rows.values())).decode(), **reading.window.model_dump()}
+    row |= {"is_whole": not reading.left_out, "without_deleted": reading.without_deleted}
+    return Replaced(*session.execute(_REPLACE, row).one())
 
 
 _TOTALS = TypeAdapter(Sequence[values.DailyTotal])
@@ -215,7 +172,7 @@ _LOWER_UNATTRIBUTED = text(
 
 def lower_unattributed(session: Session, account_id: int, window: values.DateWindow) -> None:
     """Take from what no campaign had what campaigns have by now, until the totals are read again."""
-    session.execute(_LOWER_UNATTRIBUTED, {"account": account_id, "since": window.since, "until": window.until})
+    session.execute(_LOWER_UNATTRIBUTED, {"account": account_id, **window.model_dump()})
 
 
 def write_totals(
@@ -224,17 +181,16 @@ def write_totals(
     window: values.DateWindow,
     reading: values.TotalsReading,
     now: datetime,
-    agreed: datetime,
 ) -> int:
     """Write what an account spent on each day, and how much of it no stored campaign has.
 
-    A day that the reading lacks becomes zero if an earlier reading, not later than `agreed`, already lacked it. If rows
-    were left out, no day does. Return how many days are held until then.
+    A day that the reading lacks becomes zero if an earlier reading already lacked it. If rows were left out, no day
+    does. Return how many days are held until then.
     """
     rows = _TOTALS.dump_json(reading.days).decode()
-    mine = {"account": account_id, "since": window.since, "until": window.until, "rows": rows, "now": now}
+    mine = {"account": account_id, **window.model_dump(), "rows": rows, "now": now}
     session.execute(_WRITE_TOTALS, mine)
-    return 0 if reading.left_out else sum(session.scalars(_END_TOTALS, mine | {"agreed": agreed}))
+    return 0 if reading.left_out else sum(session.scalars(_END_TOTALS, mine | {"agreed": now - AGREES_AFTER}))
 
 
 def record_run(session: Session, run_id: UUID, summary: SyncSummary, started_at: datetime) -> None:
@@ -249,19 +205,8 @@ def read_summary(session: Session, run_id: UUID) -> SyncSummary | None:
     return None if summary is None else SyncSummary.model_validate(summary)
 
 
-class SyncCounts(NamedTuple):
-    """A run of sync-campaigns: when it began, and its accounts by how they ended."""
-
-    id: str
-    started_at: datetime
-    synced: int
-    failed: int
-    put_off: int
-    waiting: int
-
-
-def recent_syncs(session: Session, limit: int) -> list[SyncCounts]:
-    """Return the last runs of sync-campaigns, the oldest first."""
+def recent_syncs(session: Session, limit: int) -> Sequence[Row[Any]]:
+    """Return id, start and accounts by how they ended of the last runs of sync-campaigns, the oldest first."""
     counts = (SyncRun.summary[name].as_integer().label(name) for name in ("synced", "failed", "put_off", "waiting"))
     statement = select(SyncRun.id, SyncRun.started_at, *counts).order_by(SyncRun.started_at.desc()).limit(limit)
-    return [SyncCounts(str(row[0]), *row[1:]) for row in reversed(session.execute(statement).all())]
+    return session.execute(statement).all()[::-1]

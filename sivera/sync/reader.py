@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cached_property, partial
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.clock import find_zone
 from sivera.database import after_commit, reading
 from sivera.errors import ConfigurationError
 from sivera.grants.discovering import AccountChange
@@ -29,9 +30,8 @@ class Reader:
     """The sync of one account under way.
 
     `as_of` is when it began, on the database's clock, like everything stored. `states` has the state of each part that
-    was synced before; `changes` were found about the grant's accounts meanwhile. `conversion` is the action that the
-    team counts as a conversion, where it may choose. The account is summed up in the transaction of its `last` part:
-    each transaction costs a sync a tenth of its time.
+    was synced before or is to be; `changes` were found about the grant's accounts meanwhile. `conversion` is the action
+    that the team counts as a conversion, where it may choose.
     """
 
     engine: Engine
@@ -45,42 +45,34 @@ class Reader:
     lookback_days: int | None
     as_of: datetime
     states: dict[Part, PartState]
-    last: Part | None = None
-    is_summed_up: bool = False
     changes: tuple[AccountChange, ...] = ()
-    _requests: dict[str, list[KnownRequest]] | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether this sync reads everything."""
         return self.mode is SyncMode.FULL
 
-    @cached_property
+    @property
     def zone(self) -> ZoneInfo:
         """The account's time zone."""
-        try:
-            return ZoneInfo(self.account.timezone)
-        except (ZoneInfoNotFoundError, ValueError):
+        zone = find_zone(self.account.timezone)
+        if zone is None:
             raise ConfigurationError(
                 f"account {self.due.id} has the time zone '{self.account.timezone}', which is unknown: connect its "
                 "grant again, which reads the time zone again, or correct it in ad_accounts"
-            ) from None
+            )
+        return zone
 
     @property
     def today(self) -> date:
         """The day in the account's time zone."""
         return self.as_of.astimezone(self.zone).date()
 
-    def requests(self, product: str) -> list[KnownRequest]:
-        """Return the requests for reports of an ad product, as they were when first read."""
-        if self._requests is None:
-            with Session(reading(self.engine)) as session:
-                self._requests = part_queries.read_requests(session, self.due.id)
-        return self._requests.get(product, [])
-
-    def state(self, part: Part) -> PartState:
-        """Return the state of a part; a part that was never synced is new."""
-        return self.states.get(part, PartState())
+    @cached_property
+    def requests(self) -> list[KnownRequest]:
+        """The account's requests for reports when the first ad product's were needed."""
+        with Session(reading(self.engine)) as session:
+            return part_queries.read_requests(session, self.due.id)
 
     def window(self, state: PartState) -> values.DateWindow:
         """Return the days to read."""
@@ -88,14 +80,8 @@ class Reader:
 
     def write(self, session: Session, part: Part, state: PartState) -> None:
         """Write a part's new state in the transaction of what was read; OvertakenError if what is stored is newer."""
-        state = state.model_copy(update={"not_enabled_since": None})
-        summed = self.states | {part: state} if part == self.last else None
-        if not part_queries.write_part(session, self.due.id, part, state, known=self.state(part), summed=summed):
+        states = self.states | {part: state.model_copy(update={"not_enabled_since": None})}
+        if not part_queries.write_part(session, self.due.id, part, self.states[part], states):
             raise OvertakenError
-
-        def written() -> None:
-            # If the commit fails, the part is recorded as failed, with its old cursor.
-            self.states[part] = state
-            self.is_summed_up = self.is_summed_up or summed is not None
-
-        after_commit(session, written)
+        # If the commit fails, the part is recorded as failed, with its old cursor.
+        after_commit(session, partial(setattr, self, "states", states))

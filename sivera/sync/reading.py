@@ -4,15 +4,16 @@ Cursor and data are written together. A process that is killed leaves either the
 run of the same sync finds nothing to change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date
 
 from sqlalchemy.orm import Session
 
 from sivera import values
+from sivera.database import reading
 from sivera.errors import PlatformError
-from sivera.platforms.base import AnswersAtOnce, ConfirmsDeletions, CountsActions, PreparesReports
+from sivera.platforms.base import AnswersAtOnce, ConfirmsDeletions, PreparesReports
 from sivera.sync import queries, rules
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.reader import Reader
@@ -27,7 +28,7 @@ def read_part(reader: Reader, part: Part) -> PartSync:
         SiveraError: The part failed; what was stored of it before stays.
         OvertakenError: A newer sync was faster.
     """
-    read, state = _READ[part.kind], reader.state(part)
+    read, state = _READ[part.kind], reader.states[part]
     if part.kind is PartKind.METRICS and isinstance(reader.client, PreparesReports):
         read = read_reports
     result = read(reader, part, state)
@@ -40,102 +41,72 @@ def read_part(reader: Reader, part: Part) -> PartSync:
 def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
     # Held campaigns wait for a second complete listing.
     since = None if reader.is_full or state.held else state.as_of
-    changed = None if since is None or since > reader.as_of else values.Period(since=since, until=reader.as_of)
-    listing = reader.client.list_campaigns(reader.tokens, reader.account, part.product, changed)
-    may_lack = changed is None and state.as_of is not None  # else there is nothing that it could lack
-    gone = _confirmed_deletions(reader, part, listing) if may_lack else frozenset()
-    now = reader.as_of
+    period = None if since is None or since > reader.as_of else values.Period(since=since, until=reader.as_of)
+    listing = reader.client.list_campaigns(reader.tokens, reader.account, part.product, period)
+    is_whole = listing.complete or (state.approved and listing.left_out)
+    gone: list[str] = []
+    held: list[str] = []
+    update: dict[str, object] = {}
+    if period is None and state.as_of is not None and is_whole:  # else there is nothing that it could lack
+        gone, held = _missing(reader, part, state, listing)
+        update = {"held": len(held), "approved": 0}  # an approval is for one listing
     with Session(reader.engine) as session, session.begin():
-        added, changed_, removed = queries.upsert_campaigns(session, reader.due.id, listing.campaigns, now)
-        unchanged = len(listing.campaigns) - added - changed_ - removed
-        held, approved = state.held, state.approved
-        if may_lack and (listing.complete or (approved and listing.left_out)):
-            ended, held = _remove_missing(session, reader.due.id, part, state, listing, gone, now)
-            removed, approved = removed + ended, 0  # an approval is for one listing
-        after = rules.succeeded(state, now, full=reader.is_full, left_out=listing.left_out)
-        reader.write(session, part, after.model_copy(update={"held": held, "approved": approved}))
+        added, changed, removed = queries.upsert_campaigns(session, reader.due.id, listing.campaigns, reader.as_of)
+        queries.remove_campaigns(session, reader.due.id, gone, held, reader.as_of)
+        after = rules.succeeded(state, reader.as_of, full=reader.is_full, left_out=listing.left_out)
+        reader.write(session, part, after.model_copy(update=update))
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
-        note=held_campaigns(held, reader.due.id) if held else "",
+        note=held_campaigns(len(held), reader.due.id) if held else "",
         left_out=listing.left_out,
         added=added,
-        changed=changed_,
-        unchanged=unchanged,
-        removed=removed,
+        changed=changed,
+        unchanged=len(listing.campaigns) - added - changed - removed,
+        removed=removed + len(gone),
     )
 
 
-def _confirmed_deletions(reader: Reader, part: Part, listing: values.CampaignListing) -> frozenset[str]:
-    """Ask for the campaigns that a complete listing lacks by their ids, if they are many and the platform can tell."""
-    if not listing.complete or not isinstance(reader.client, ConfirmsDeletions):
-        return frozenset()
-    with Session(reader.engine) as session:
-        missing, total = queries.missing_campaigns(session, reader.due.id, part.product, _ids(listing))
-    if not missing or not rules.too_many_removals(len(missing), total):
-        return frozenset()
-    with suppress(PlatformError):  # then they are held
-        return reader.client.deleted_among(reader.tokens, reader.account, list(missing))
-    return frozenset()
+def _missing(
+    reader: Reader, part: Part, state: PartState, listing: values.CampaignListing
+) -> tuple[list[str], list[str]]:
+    """Return the campaigns that a complete listing lacks: those that are gone, and those to hold.
 
-
-def _remove_missing(
-    session: Session,
-    account_id: int,
-    part: Part,
-    state: PartState,
-    listing: values.CampaignListing,
-    gone: frozenset[str],
-    now: datetime,
-) -> tuple[int, int]:
-    """Remove the campaigns that a complete listing lacks. Return how many were removed, and how many are held."""
-    missing, total = queries.missing_campaigns(session, account_id, part.product, _ids(listing))
-    if len(missing) > state.approved and rules.too_many_removals(len(missing) - len(gone & missing.keys()), total):
-        agreed = now - rules.AGREES_AFTER
-        ended = [id_ for id_, since in missing.items() if id_ in gone or (since is not None and since <= agreed)]
-    else:
-        ended = list(missing)
-    if ended:
-        queries.remove_campaigns(session, account_id, ended, now)
-    held = sorted(missing.keys() - set(ended))
-    if held:
-        queries.hold_campaigns(session, account_id, held, now)
-    return len(ended), len(held)
-
-
-def _ids(listing: values.CampaignListing) -> list[str]:
-    return [*(campaign.external_id for campaign in listing.campaigns), *(row.id for row in listing.left_out if row.id)]
+    Of many the platform is asked by their ids, if it can tell.
+    """
+    listed = [one.external_id for one in listing.campaigns] + [one.id for one in listing.left_out if one.id]
+    with Session(reading(reader.engine)) as session:
+        missing = queries.missing_campaigns(session, reader.due.id, part.product, listed)
+    total = len(missing) + sum(one.status is not values.CampaignStatus.REMOVED for one in listing.campaigns)
+    confirmed: frozenset[str] = frozenset()
+    if listing.complete and isinstance(reader.client, ConfirmsDeletions) and rules.are_many(len(missing), total):
+        with suppress(PlatformError):  # then they are held
+            confirmed = reader.client.deleted_among(reader.tokens, reader.account, list(missing))
+    gone = rules.gone(missing, total, state.approved, confirmed, reader.as_of)
+    return gone, sorted(missing.keys() - set(gone))
 
 
 def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
     assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - one or the other kind of platform
+    actions = (reader.conversion,) if reader.conversion else ()
+    readings = reader.client.read_metrics(reader.tokens, reader.account, reader.window(state), actions)
     written = held = 0
     left_out: list[values.OddRow] = []
-    reading = None
     since, until = date.max, date.min
-    client, asked = reader.client, (reader.tokens, reader.account, reader.window(state))
-    if reader.conversion and isinstance(client, CountsActions):
-        readings = client.read_metrics(*asked, (reader.conversion,))
-    else:
-        readings = client.read_metrics(*asked)
-    while True:
-        failure: Exception | None = None
-        try:
-            following = next(readings, None)
-        except Exception as error:  # noqa: BLE001 - what was read before is stored, then it is raised
-            following, failure = None, error
-        if reading is not None:
-            left_out += reading.left_out
-            since, until = min(since, reading.window.since), max(until, reading.window.until)
-            is_last = following is None and failure is None
-            read = values.DateWindow(since=since, until=until) if is_last else None
-            replaced = _store_metrics(reader, part, reading, read, left_out=left_out, held=held)
+    for each, is_last in _with_last(readings):
+        left_out += each.left_out
+        since, until = min(since, each.window.since), max(until, each.window.until)
+        window = values.DateWindow(since=since, until=until) if is_last else each.window
+        with Session(reader.engine) as session, session.begin():
+            replaced = queries.replace_window(session, reader.due.id, part.product, each, reader.as_of)
             written, held = written + replaced.written, held + replaced.held
-        if failure is not None:
-            raise failure
-        if following is None:
-            break
-        reading = following
+            if replaced.written and Part(kind=PartKind.TOTALS) in reader.states:
+                queries.lower_unattributed(session, reader.due.id, each.window)
+            after = rules.covering(reader.states[part], window, reader.today, replace=is_last)
+            if is_last:
+                after = rules.succeeded(after, reader.as_of, full=reader.is_full, left_out=left_out)
+                after = after.model_copy(update={"held": held, "figures_as_of": reader.as_of})
+            reader.write(session, part, after)
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
@@ -145,38 +116,31 @@ def _read_metrics(reader: Reader, part: Part, state: PartState) -> PartSync:
     )
 
 
-def _store_metrics(
-    reader: Reader,
-    part: Part,
-    reading: values.MetricsReading,
-    whole: values.DateWindow | None,
-    *,
-    left_out: list[values.OddRow],
-    held: int,
-) -> queries.Replaced:
-    now = reader.as_of
-    with Session(reader.engine) as session, session.begin():
-        replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        window, is_last = whole or reading.window, whole is not None
-        after = rules.covering(reader.state(part), window, reader.today, replace=is_last)
-        if replaced.written and Part(kind=PartKind.TOTALS) in reader.states:
-            queries.lower_unattributed(session, reader.due.id, reading.window)
-        if is_last:
-            after = rules.succeeded(after, now, full=reader.is_full, left_out=left_out)
-            after = after.model_copy(update={"held": held + replaced.held, "figures_as_of": now})
-        reader.write(session, part, after)
-    return replaced
+def _with_last(readings: Iterator[values.MetricsReading]) -> Iterator[tuple[values.MetricsReading, bool]]:
+    """Yield each reading and whether it is the last. What was read before an error comes before the error."""
+    ready: values.MetricsReading | None = None
+    try:
+        for each in readings:
+            if ready is not None:
+                yield ready, False
+            ready = each
+    except Exception:
+        if ready is not None:
+            yield ready, False
+        raise
+    if ready is not None:
+        yield ready, True
 
 
 def _read_totals(reader: Reader, part: Part, state: PartState) -> PartSync:
     assert isinstance(reader.client, AnswersAtOnce)  # noqa: S101 - only such a platform has this part
     window = reader.window(state)
-    reading, now = reader.client.read_totals(reader.tokens, reader.account, window), reader.as_of
+    totals = reader.client.read_totals(reader.tokens, reader.account, window)
     with Session(reader.engine) as session, session.begin():
-        held = queries.write_totals(session, reader.due.id, window, reading, now, now - rules.AGREES_AFTER)
-        after = rules.succeeded(state, now, full=True, left_out=reading.left_out)
+        held = queries.write_totals(session, reader.due.id, window, totals, reader.as_of)
+        after = rules.succeeded(state, reader.as_of, full=True, left_out=totals.left_out)
         reader.write(session, part, after.model_copy(update={"held": held}))
-    return PartSync(part=part, outcome=Outcome.SYNCED, left_out=reading.left_out, note=held_days(held) if held else "")
+    return PartSync(part=part, outcome=Outcome.SYNCED, left_out=totals.left_out, note=held_days(held) if held else "")
 
 
 _READ: dict[PartKind, Callable[[Reader, Part, PartState], PartSync]] = {

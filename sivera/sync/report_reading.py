@@ -21,7 +21,7 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
     """
     client = reader.client
     assert isinstance(client, PreparesReports)  # noqa: S101 - only such a platform comes here
-    known = reader.requests(part.product)
+    known = [one for one in reader.requests if one.ad_product == part.product]
     collected, known, trouble = _collect(reader, client, part, known)
     window = reports.with_given_up(reader.window(state), known)
     windows = client.report_windows(part.product, window, reader.today)
@@ -40,7 +40,7 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
         if asked is not None:
             part_queries.add_request(session, reader.due.id, asked)
         # Only a report of all days that may still change makes it full.
-        state = rules.succeeded(reader.state(part), reader.as_of, full=False, left_out=left_out)
+        state = rules.succeeded(reader.states[part], reader.as_of, full=False, left_out=left_out)
         # Until the first report has arrived, its age is counted from the request.
         state = state.model_copy(update={"figures_as_of": state.figures_as_of or reader.as_of})
         reader.write(session, part, state)
@@ -86,7 +86,7 @@ def _collect(
     trouble: PlatformError | None = None
     until: date | None = None
     for request in reversed([one for one in requests if one.ended_at is None]):
-        is_over, is_failure = until is not None and request.window.since > until, False
+        is_over, is_failure, reading = until is not None and request.window.since > until, False, None
         if not is_over:
             try:
                 reading = client.collect_report(reader.tokens, reader.account, request)
@@ -96,30 +96,31 @@ def _collect(
                 raise
             except PlatformError as error:
                 trouble, is_failure = error, not isinstance(error, Throttled)
-            else:
-                if reading is not None:
-                    collected.append((_store_report(reader, part, request, reading, until), reading))
-                    known.append(request.model_copy(update={"ended_at": reader.as_of, "collected": True}))
-                    until = request.window.since - timedelta(days=1)
-                    continue
-        how = {"failed": is_failure, "over": is_over}
-        with Session(reader.engine) as session, session.begin():
-            known.append(part_queries.leave_request(session, reader.due.id, request, reader.as_of, **how))
+        if reading is not None:
+            now = request.model_copy(update={"ended_at": reader.as_of, "collected": True})
+            collected.append((_store_report(reader, part, now, reading, until), reading))
+            until = request.window.since - timedelta(days=1)
+        else:
+            now = reports.left(request, reader.as_of, failed=is_failure, over=is_over)
+            if now != request:
+                with Session(reader.engine) as session, session.begin():
+                    part_queries.write_request(session, reader.due.id, now, reader.as_of)
+        known.append(now)
     return collected, known, trouble
 
 
 def _store_report(
     reader: Reader, part: Part, request: reports.KnownRequest, reading: values.MetricsReading, until: date | None
 ) -> queries.Replaced:
-    """Store what a report holds of the days up to `until`, and end its request."""
+    """Store what a report holds of the days up to `until`, and its request, which has ended."""
     if until is not None:
         window = reading.window.model_copy(update={"until": min(until, reading.window.until)})
         rows = tuple(row for row in reading.rows if row.day <= window.until)
         reading = reading.model_copy(update={"window": window, "rows": rows})
     now = reader.as_of
     with Session(reader.engine) as session, session.begin():
-        replaced = queries.replace_window(session, reader.due.id, part.product, reading, now, now - rules.AGREES_AFTER)
-        after = rules.covering(reader.state(part), reading.window, reader.today, replace=until is None)
+        replaced = queries.replace_window(session, reader.due.id, part.product, reading, now)
+        after = rules.covering(reader.states[part], reading.window, reader.today, replace=until is None)
         if until is None:
             as_of = rules.report_as_of(request.window, request.requested_at, reader.zone)
             newest = max(as_of, min(after.figures_as_of or as_of, now))
@@ -127,5 +128,5 @@ def _store_report(
         if (request.window.until - request.window.since).days + 1 >= rules.RESTATEMENT_DAYS[reader.due.platform]:
             after = after.model_copy(update={"last_full_at": now, "full_failures": 0, "full_error": None})
         reader.write(session, part, after)
-        part_queries.end_request(session, reader.due.id, request.report_id, now, collected=True)
+        part_queries.write_request(session, reader.due.id, request, now)
     return replaced

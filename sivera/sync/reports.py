@@ -30,6 +30,12 @@ def is_given_up(request: KnownRequest, now: datetime) -> bool:
     return request.failed_collections >= MOST_COLLECTIONS or _age(request, now) > REPORT_PATIENCE
 
 
+def left(request: KnownRequest, now: datetime, *, failed: bool, over: bool) -> KnownRequest:
+    """Return a request whose report was not collected: it ends if it is over or given up."""
+    request = request.model_copy(update={"failed_collections": request.failed_collections + failed})
+    return request.model_copy(update={"ended_at": now}) if over or is_given_up(request, now) else request
+
+
 def windows_to_ask(windows: Iterable[DateWindow], requests: Sequence[KnownRequest], now: datetime) -> list[DateWindow]:
     """Return the windows to request now: those that nothing open covers, each at most twice a day.
 

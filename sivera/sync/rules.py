@@ -1,6 +1,7 @@
 """The decisions of sync-campaigns, as pure functions: facts in, decision out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from sivera.accounts.queries import SLOW_LANE_LONGEST
@@ -101,9 +102,23 @@ def rests(state: PartState, now: datetime) -> bool:
     return state.next_attempt_at is not None and now < state.next_attempt_at <= now + SLOW_LANE_LONGEST
 
 
-def too_many_removals(missing: int, total: int) -> bool:
+def are_many(missing: int, total: int) -> bool:
     """Whether this many missing campaigns need confirmation: all of them, or over 20 that are more than a fifth."""
-    return missing == total or (missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total)
+    return 0 < missing == total or (missing > REMOVALS_ALLOWED and missing * REMOVALS_SHARE > total)
+
+
+def gone(
+    missing: Mapping[str, datetime | None], total: int, approved: int, confirmed: AbstractSet[str], now: datetime
+) -> list[str]:
+    """Return which of the missing campaigns are gone; the others are held.
+
+    `missing` says since when each is held. If there are many, a person has to approve them, the platform to confirm
+    them, or a second listing to agree.
+    """
+    if len(missing) <= approved or not are_many(len(missing) - len(confirmed & missing.keys()), total):
+        return list(missing)
+    agreed = now - AGREES_AFTER
+    return [id_ for id_, since in missing.items() if id_ in confirmed or (since is not None and since <= agreed)]
 
 
 NO_TROUBLE: Mapping[str, object] = {
@@ -154,13 +169,11 @@ def failed(state: PartState, reason: str, now: datetime, *, full: bool) -> PartS
     return state.model_copy(update=update)
 
 
-def put_off(state: PartState, reason: str, now: datetime, *, full: bool) -> PartState:
-    """Return the state of a part that its platform has put off: what has been put off for a day has failed."""
+def put_off(state: PartState, reason: str, now: datetime) -> tuple[PartState, str | None]:
+    """Return the state of a part that its platform has put off. After a day it has failed: then return why."""
     since = min(state.put_off_since or now, now)
-    state = state.model_copy(update={"last_attempt_at": now, "put_off_since": since, "error": reason})
-    if now - since < LASTING:
-        return state
-    return failed(state, f"{reason} It has been put off since {since:%Y-%m-%d %H:%M} UTC.", now, full=full)
+    lasts = f"{reason} It has been put off since {since:%Y-%m-%d %H:%M} UTC." if now - since >= LASTING else None
+    return state.model_copy(update={"last_attempt_at": now, "put_off_since": since, "error": reason}), lasts
 
 
 def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
@@ -171,6 +184,7 @@ def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
     parts = {part: state for part, state in parts.items() if state.not_enabled_since is None}
     main = [state for part, state in parts.items() if part.kind is not PartKind.TOTALS]
     reasons = {str(part): reason for part, state in parts.items() if (reason := state.error or state.full_error)}
+    tried = sum(state.last_attempt_at is not None for state in parts.values())
     return {
         "synced_as_of": _furthest_behind(s.as_of for part, s in parts.items() if part.kind is PartKind.METRICS),
         "last_synced_at": _furthest_behind(state.last_ok_at for state in main),
@@ -178,7 +192,7 @@ def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
         "last_attempt_at": max((state.last_attempt_at for state in main if state.last_attempt_at), default=None),
         "consecutive_failures": max((state.failures for state in parts.values()), default=0),
         "next_attempt_at": _furthest_behind(state.next_attempt_at for state in main),
-        "last_error": describe(reasons, of=len(parts)) or None,
+        "last_error": describe(reasons, of=tried) or None,
     }
 
 

@@ -152,6 +152,10 @@ class PlatformCounts(Counts):
     left_out: int = 0
 
 
+ACCOUNTS = ("accounts", "synced", "failed", "put_off", "waiting")
+"""The numbers of accounts of a platform, which add up to those of the run."""
+
+
 class SyncSummary(Value):
     """What a run did. `waiting` accounts need a human to reconnect them; `resting` ones are in the slow lane.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sivera.grants.discovering import AccountChange, Discovery, DueGrant
 from sivera.reasons import reason_for
 from sivera.sync.plan import DueAccount, SyncMode, SyncPlan
-from sivera.sync.summary import SUMMED, AccountFailure, AccountSync, Outcome, PlatformCounts, SyncSummary
+from sivera.sync.summary import ACCOUNTS, SUMMED, AccountFailure, AccountSync, Outcome, PlatformCounts, SyncSummary
 from sivera.values import PlatformName
 
 
@@ -29,14 +29,6 @@ class DiscoveryTally:
                 self.not_listed.append(f"{whose}: {reason_for(result)}")
             case _:
                 self.not_listed.append(f"{whose}: the discovery ended as {result!r}.")
-
-
-def _overdue(account: DueAccount) -> AccountFailure:
-    return AccountFailure(
-        account=account,
-        reason=f"No run has reached it since {account.overdue_since:%Y-%m-%d %H:%M} UTC: {account.platform.value} let "
-        "none of them call it, or their time was over.",
-    )
 
 
 class SyncTally:
@@ -71,46 +63,48 @@ class SyncTally:
 
     def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
         """Return what the run did so far, also with the accounts that it `discovered`."""
-        due, waiting = self._plan.due, self._plan.waiting
+        plan, ended = self._plan, list(self._ended.values())
         done = self._ended.keys() | {failure.account.id for failure in self._failures}
-        unreached = [account for account in due if account.id not in done]
-        overdue = [_overdue(one) for one in unreached if one.overdue_since]
+        unreached = [account for account in plan.due if account.id not in done]
+        overdue = [
+            AccountFailure(
+                account=one,
+                reason=f"No run has reached it since {one.overdue_since:%Y-%m-%d %H:%M} UTC: {one.platform.value} let "
+                "none of them call it, or their time was over.",
+            )
+            for one in unreached
+            if one.overdue_since
+        ]
         failures = (*self._failures, *overdue)
-        synced, failed = sum(one.outcome is Outcome.SYNCED for one in self._ended.values()), len(failures)
+        platforms = {
+            platform: self._counts(platform, failures)
+            for platform in sorted({account.platform for account in (*plan.due, *plan.waiting)})
+        }
         return SyncSummary(
             mode=self._mode,
-            accounts=len(due),
-            synced=synced,
-            failed=failed,
-            put_off=len(due) - synced - failed,
-            waiting=len(waiting),
-            resting=self._plan.resting,
-            platforms={
-                platform: self._counts(platform, failures)
-                for platform in sorted({account.platform for account in (*due, *waiting)})
-            },
+            resting=plan.resting,
+            platforms=platforms,
             failures=failures,
-            notes=tuple(
-                AccountFailure(account=one.account, reason=note) for one in self._ended.values() for note in one.notes
-            ),
-            waiting_accounts=waiting,
-            recovered=tuple(one.account for one in self._ended.values() if one.recovered),
+            notes=tuple(AccountFailure(account=one.account, reason=note) for one in ended for note in one.notes),
+            waiting_accounts=plan.waiting,
+            recovered=tuple(one.account for one in ended if one.recovered),
             changes=(*(discovered.changes if discovered else ()), *self._changes),
             not_listed=tuple(discovered.not_listed) if discovered else (),
             overdue=discovered.overdue if discovered else 0,
             unreached=len(unreached) - len(overdue),
+            **{name: sum(getattr(one, name) for one in platforms.values()) for name in ACCOUNTS},
         )
 
     def _counts(self, platform: PlatformName, failures: Sequence[AccountFailure]) -> PlatformCounts:
-        due = sum(account.platform is platform for account in self._plan.due)
+        accounts = sum(account.platform is platform for account in self._plan.due)
         ended = [one for one in self._ended.values() if one.account.platform is platform]
         synced = sum(one.outcome is Outcome.SYNCED for one in ended)
         failed = sum(failure.account.platform is platform for failure in failures)
         return PlatformCounts(
-            accounts=due,
+            accounts=accounts,
             synced=synced,
             failed=failed,
-            put_off=due - synced - failed,
+            put_off=accounts - synced - failed,
             waiting=sum(account.platform is platform for account in self._plan.waiting),
             **{name: sum(getattr(one, name) for one in ended) for name in (*SUMMED, "left_out")},
         )

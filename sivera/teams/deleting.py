@@ -1,9 +1,9 @@
 """Deleting a team with everything of it: its grants are let go, then its rows and the files of its reports go.
 
-The many rows go first, in batches, so that no other writer waits. The team itself goes last, in one transaction with
-the rest. It first locks the team, so that a sync or a report that is still at work can add nothing; what such a one
-writes about an account goes with the account, or is refused by its foreign key. If something fails, the team is still
-there, and the same call goes on.
+The many rows go first, each table by itself. The team itself goes last, in one transaction with the rest. It first
+locks the team, so that a sync or a report that is still at work can add nothing; what such a one writes about an
+account goes with the account, or is refused by its foreign key. If something fails, the team is still there, and the
+same call goes on.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,8 +23,6 @@ from sivera.values import PlatformName
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-BATCH = 5_000
-
 
 def let_go(
     deps: RenewalDependencies, client_for: Callable[[PlatformName], PlatformClient | None], team_id: int
@@ -37,17 +35,15 @@ def let_go(
             yield grant.id, disconnect(deps, client_for(PlatformName(grant.platform)), grant.id)
 
 
-def delete_team(engine: Engine, files: "AbstractFileSystem", team_id: int, batch: int = BATCH) -> None:
+def delete_team(engine: Engine, files: "AbstractFileSystem", team_id: int) -> None:
     """Delete a team, all rows that refer to it, and the files of its reports. Its grants are disconnected already.
 
     Raises:
         NotKeptError: The files could not be deleted: the team is still there.
     """
     for table in queries.LEAVES:
-        deleted = batch
-        while deleted == batch:
-            with Session(engine) as session, session.begin():
-                deleted = queries.delete_some(session, table, team_id, batch)
+        with Session(engine) as session, session.begin():
+            queries.delete_rows(session, table, team_id)
     with Session(engine) as session, session.begin():
         queries.lock_team(session, team_id)
         queries.delete_rest(session, team_id)

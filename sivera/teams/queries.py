@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from sivera.alerts.conditions import Kind
@@ -66,12 +66,10 @@ def count_rows(session: Session, team_id: int) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def delete_some(session: Session, table: Table, team_id: int, most: int) -> int:
-    """Delete up to so many rows of a team from a table, except those that others work on, and return how many."""
-    key = tuple(table.primary_key)
-    batch = select(*key).where(_of_team(table, team_id)).limit(most).with_for_update(skip_locked=True, of=table)
-    deleted = delete(table).where(tuple_(*key).in_(batch)).returning(key[0])
-    return len(session.execute(deleted).all())
+def delete_rows(session: Session, table: Table, team_id: int) -> None:
+    """Delete a team's rows of a table, however long it takes."""
+    session.execute(select(func.set_config("statement_timeout", "0", True)))
+    session.execute(delete(table).where(_of_team(table, team_id)))
 
 
 def delete_rest(session: Session, team_id: int) -> None:
@@ -87,7 +85,7 @@ def delete_rest(session: Session, team_id: int) -> None:
     on_account = and_(Alert.kind == Kind.STALE_DATA.value, Alert.subject.in_([f"account-{id_}" for id_ in accounts]))
     session.execute(delete(Alert).where(or_(on_grant, on_account)))
     for table in TABLES:
-        session.execute(delete(table).where(_of_team(table, team_id)))
+        delete_rows(session, table, team_id)
 
 
 def _forget_in_runs(session: Session, accounts: Collection[int], grants: Collection[int]) -> None:

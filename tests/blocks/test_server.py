@@ -1,7 +1,6 @@
 """What is missing or unreachable on the Prefect server, in a sentence."""
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,11 +21,9 @@ pytestmark = pytest.mark.usefixtures("clean_prefect")
 
 @contextmanager
 def refused(sentence: str) -> Iterator[None]:
-    """Expect a ConfigurationError that begins with this sentence and shows no secret, within ten seconds."""
-    started = time.monotonic()
+    """Expect a ConfigurationError that begins with this sentence and shows no secret."""
     with pytest.raises(ConfigurationError, match=f"^{re.escape(sentence)}") as caught:
         yield
-    assert time.monotonic() - started < 20  # ten, and patience for a busy machine
     assert not re.search("hidden|s3cret-value", str(caught.value))
 
 

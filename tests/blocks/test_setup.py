@@ -116,21 +116,8 @@ def test_keeps_what_is_saved_or_paused_and_restores_the_rest(tmp_path: Path) -> 
             setup()
 
 
-@pytest.mark.parametrize(
-    ("database_url", "apps", "sentence"),
-    [
-        ("mysql://ana:hidden@h/sivera", {}, "the database URL is of 'mysql'"),
-        (
-            None,
-            {PlatformName.GOOGLE: APP.model_copy(update={"base_url": "http://hidden.example.com"})},
-            "the application's keys for google do not fit: base_url: use https",
-        ),
-    ],
-)
-def test_a_value_that_does_not_fit_is_refused_before_the_server_is_asked(
-    database_url: str | None, apps: dict[PlatformName, AppCredentials], sentence: str
-) -> None:
-    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigurationError) as caught:
-        setup(database_url, apps)
-    assert str(caught.value).startswith(sentence)
-    assert "hidden" not in str(caught.value)
+def test_a_value_that_does_not_fit_is_refused_before_the_server_is_asked() -> None:
+    apps = {PlatformName.GOOGLE: APP.model_copy(update={"base_url": "http://hidden.example.com"})}
+    sentence = "^the application's keys for google do not fit: base_url: use https(?!.*hidden)"
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigurationError, match=sentence):
+        setup(None, apps)

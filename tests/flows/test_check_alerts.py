@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running
 from pydantic import SecretStr
 from sqlalchemy import text
 
 from blocks.alert_channels import find_channels, watchdog
-from blocks.names import ALERTS_JOB
 from blocks.server import connect
 from blocks.setup import setup
 from flows.check_alerts import check_alerts
@@ -190,10 +188,3 @@ def test_the_watchdog_sends_a_message_when_no_check_ends_well(receiver: Chats) -
     (alert,) = receiver.wait_for(WEBHOOK, "Alert: ")
     assert alert.startswith("Alert: check-alerts does not do its work")
     assert "so people are not notified of everything" in alert
-
-
-@pytest.mark.usefixtures("ready")
-def test_a_second_instance_ends_cancelled() -> None:
-    with concurrency(ALERTS_JOB, strict=True, max_retries=0):
-        state = run()
-    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")

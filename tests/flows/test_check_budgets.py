@@ -5,9 +5,7 @@ from datetime import timedelta
 
 import pytest
 from prefect.client.schemas.objects import State
-from prefect.concurrency.sync import concurrency
 
-from blocks.names import BUDGETS_JOB
 from flows.check_budgets import check_budgets
 from sivera.budgets.options import BudgetOptions
 from sivera.clock import utc_now
@@ -72,11 +70,3 @@ def test_an_account_and_a_part_that_fail_make_the_run_red_and_the_others_are_che
     assert state.is_failed()
     said = "1 budgets of 2 accounts checked, 1 alerts opened, 1 not judged; team-budgets was not "
     assert (state.message or "").startswith(said)
-
-
-@pytest.mark.usefixtures("ledger")
-def test_a_second_instance_and_an_unknown_team() -> None:
-    with concurrency(BUDGETS_JOB, strict=True, max_retries=0):
-        state = run()
-    assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
-    assert "there is no team 'Nobody'" in (run(BudgetOptions(teams=("Nobody",))).message or "")

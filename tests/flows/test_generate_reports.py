@@ -18,10 +18,7 @@ from sivera.clock import utc_now
 from sivera.history.rules import SEE
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import latest_due_day, paths
-from sivera.reports.summary import DueTeam, ReportSummary, TeamFailure, TeamReports
-from sivera.reports.texts import Language
-from tasks.pages import MOST_ROWS
-from tasks.reports import publish_summary
+from tasks.pages import MOST_ROWS, show_table
 from tests.buckets import bucket, credentials, s3_server
 from tests.flows.runs import artifacts, descriptions, events, recorded_names
 from tests.stage import Stage
@@ -104,34 +101,19 @@ def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books
     assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (False, 3, 2)
 
 
-@pytest.mark.usefixtures("books")
-def test_a_list_in_the_ui_is_cut_off_and_says_so() -> None:
-    days = tuple(date(2026, 1, 1) + number * ONE_DAY for number in range(MOST_ROWS + 1))
-    team = DueTeam(
-        id=1,
-        name="Hanok",
-        timezone="UTC",
-        language=Language.EN,
-        latest=days[-1],
-        days=(),
-        restates=True,
-        restated_through=None,
-    )
-    failures = tuple(TeamFailure(team=f"Lost {number}", reason="why") for number in range(MOST_ROWS + 2))
-    summary = ReportSummary(
-        teams=MOST_ROWS + 3, put_off=0, written=(TeamReports(team=team, reports=days),), failures=failures
-    )
-
+@pytest.mark.usefixtures("ready")
+def test_a_list_in_the_ui_is_cut_off_and_says_so_and_is_shown_again_only_if_it_changed() -> None:
     @flow
-    def publish() -> None:
-        publish_summary(summary)
+    def show(more: int) -> None:
+        rows = [{"n": n} for n in range(MOST_ROWS + more)]
+        show_table("a-list", "All of them.", rows, all_of_them="sivera status", if_changed=True)
 
-    state = publish(return_state=True)
-    found, said = artifacts(state), descriptions(state)
-    assert [row["day"] for row in json.loads(found["generate-reports-list"])] == [str(day) for day in days[:-1]]
-    assert len(json.loads(found["generate-reports-failures"])) == MOST_ROWS
-    assert f"he first {MOST_ROWS} of {MOST_ROWS + 1} are shown" in said["generate-reports-list"]
-    assert f"{MOST_ROWS + 2} teams failed" in said["generate-reports-failures"]
+    state = show(1, return_state=True)
+    assert [row["n"] for row in json.loads(artifacts(state)["a-list"])] == list(range(MOST_ROWS))
+    said = f"All of them. The first {MOST_ROWS} of {MOST_ROWS + 1} are shown; `sivera status` has them all."
+    assert descriptions(state) == {"a-list": said}
+    assert artifacts(show(1, return_state=True)) == {}
+    assert artifacts(show(-1, return_state=True)).keys() == {"a-list"}
 
 
 @pytest.fixture

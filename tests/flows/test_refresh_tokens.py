@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 from prefect.types import SecretDict
-from sqlalchemy import text
 
 from blocks.names import TOKEN_KEY
 from blocks.token_key import TokenKey, load_token_key
@@ -48,121 +47,61 @@ def test_every_due_grant_is_a_task_of_its_own_and_is_renewed(ready: Stage) -> No
     assert (state.name, state.message) == ("Completed", "8 of 8 grants renewed")
     rows = ready.rows("SELECT generation, expires_at - now() AS life, platform FROM platform_credentials")
     assert {row.generation for row in rows} == {2}
-    assert {row.platform: row.life and round(row.life / timedelta(hours=1)) for row in rows} == {
-        "google": 1,
-        "meta": 1440,
-        "amazon": 1,
-        "tiktok": None,
-    }
+    hours = {row.platform: row.life and round(row.life / timedelta(hours=1)) for row in rows}
+    assert hours == {"google": 1, "meta": 1440, "amazon": 1, "tiktok": None}
     (payload,) = events("sivera.refresh-tokens.finished", state)
-    assert {key: payload[key] for key in payload if key != "platforms"} == {
-        "success": True,
-        "totalProcessed": 8,
-        "renewed": 8,
-        "failed": 0,
-        "reauthorizationRequired": 0,
-        "putOff": 0,
-        "down": [],
-        "job": "refresh-tokens",
-        "state": "Completed",
-        "message": state.message,
-    }
+    assert (payload["success"], payload["totalProcessed"], payload["renewed"], payload["down"]) == (True, 8, 8, [])
     grants = {f"{p.value} Team {n} main" for p in PlatformName for n in range(2)}
     assert recorded_names(state, grants) >= grants
     logs = ready.rows("SELECT DISTINCT outcome, run_id FROM token_refresh_logs")
     assert [(row.outcome, row.run_id) for row in logs] == [("renewed", flow_run_id(state))]
-    assert artifacts(state).keys() == {
-        "refresh-tokens-failures",
-        "refresh-tokens-progress",
-        "refresh-tokens-summary",
-    }
+    assert artifacts(state).keys() == {f"refresh-tokens-{name}" for name in ("failures", "progress", "summary")}
 
 
-def test_one_grant_fails_and_the_others_are_renewed(ready: Stage) -> None:
-    connect_all(ready)
-    ready.world.faults.add(Fault(FaultKind.STATUS, GOOGLE, "token"))
-    gone = next(grant for grant in ready.world.grants.values() if grant.platform is AMAZON)
+def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
+    connect_all(ready, teams=3)
+    ready.world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token"))
+    gone = next(grant for grant in ready.world.grants.values() if grant.platform is GOOGLE)
     ready.world.revoke_grant(gone.id)
-    state = run()
+    state = run(deadline_seconds=10)
     assert state.name == "Failed"
-    assert state.message == f"2 of 4 grants renewed, 1 failed, 1 to be connected again{SEE}refresh-tokens"
-    assert ready.world.faults.count(GOOGLE, "token") == 3, "the task's two retries"
+    assert (state.message or "").startswith("8 of 12 grants renewed, ")
+    assert (state.message or "").endswith(f"amazon is down{SEE}refresh-tokens")
     (payload,) = events("sivera.refresh-tokens.finished", state)
-    assert (payload["success"], payload["totalProcessed"], payload["failed"]) == (False, 4, 1)
-    assert payload["reauthorizationRequired"] == 1
+    assert (payload["success"], payload["reauthorizationRequired"], payload["down"]) == (False, 1, ["amazon"])
     table = str(artifacts(state)["refresh-tokens-failures"])
     assert "Someone of the team must connect the account again, " in table
     assert "next run tries again" in table
-    (row,) = ready.rows("SELECT id FROM platform_credentials WHERE platform = 'amazon'")
-    resource = f"sivera.grant.{row.id}"
-    needed = published("sivera.grant.reauthorization-required", resource)
-    assert [(one["platform"], one["team"], one["status"]) for one in needed] == [("amazon", "Team 0", "revoked")]
+    assert {row.strikes for row in ready.rows("SELECT strikes FROM platform_credentials")} == {0}
+    (row,) = ready.rows("SELECT id FROM platform_credentials WHERE status <> 'active'")
+    (needed,) = published("sivera.grant.reauthorization-required", f"sivera.grant.{row.id}")
+    assert (needed["platform"], needed["team"]) == ("google", "Team 0")
 
     ready.world.faults.clear()
     ready.world.log_in(gone.id)
     token = ready.issue(gone).refresh_token
     assert token
-    connect_token(ready.engine, ready.keyring, ready.client(AMAZON), team="Team 0", token=token, notify=grants.notify)
-    assert run().is_completed()
-    assert len(published("sivera.grant.recovered", resource)) == 1
-    assert len(published("sivera.grant.reauthorization-required", resource)) == 1
-
-
-def test_a_platform_that_is_down_is_said_once_and_leaves_no_run_green(ready: Stage) -> None:
-    connect_all(ready, teams=3)
-    ready.world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token"))
-    state = run(deadline_seconds=10)
-    assert state.name == "Failed"
-    assert (state.message or "").startswith("9 of 12 grants renewed, ")
-    assert (state.message or "").endswith(f"amazon is down{SEE}refresh-tokens")
-    assert {row.strikes for row in ready.rows("SELECT strikes FROM platform_credentials")} == {0}
-    ready.world.faults.clear()
+    connect_token(ready.engine, ready.keyring, ready.client(GOOGLE), team="Team 0", token=token, notify=grants.notify)
     resources.close()  # the breaker of another process
     ready.age(timedelta(hours=1))
     assert run().message == "6 of 6 grants renewed", "Google's and Amazon's are always due"
+    assert len(published("sivera.grant.recovered", f"sivera.grant.{row.id}")) == 1
     for name in ("down", "recovered"):
         assert published(f"sivera.platform.{name}", "sivera.platform.amazon") == [{"platform": "amazon"}], "said once"
 
 
-def test_poisoned_rows_neither_stop_nor_slow_the_others_in_batches_until_all_are_drained(ready: Stage) -> None:
-    connect_all(ready, teams=3)
-    poison = (
-        "access_token = set_byte(access_token, 20, 255 - get_byte(access_token, 20))",  # damaged
-        "access_token = set_byte(access_token, 2, 255)",  # names a key that never was
-        "access_token = NULL",
-        "expires_at = NULL",  # not poisoned: proven once a day
-    )
-    with ready.engine.begin() as connection:
-        for rank, assignment in enumerate(poison):
-            connection.execute(
-                text(
-                    f"UPDATE platform_credentials SET {assignment} WHERE id = (SELECT id FROM platform_credentials "  # noqa: S608
-                    "WHERE platform = 'google' OR platform = 'amazon' ORDER BY id LIMIT 1 OFFSET :rank)"
-                ),
-                {"rank": rank},
-            )
-    resources.close()  # as a process that begins with these rows
-    calls = sum(ready.world.faults.calls.values())
-    state = run(batch_size=2)
-    assert state.message == f"9 of 12 grants renewed, 3 failed{SEE}refresh-tokens"
-    assert sum(ready.world.faults.calls.values()) - calls == 9, "no platform is called for the poisoned ones"
-    failures = ready.rows("SELECT 1 FROM platform_credentials WHERE status <> 'active' OR strikes > 0 OR failures > 0")
-    assert not failures
-    assert len(ready.rows("SELECT 1 FROM token_refresh_logs")) == 9
-
-
 def test_what_the_deadline_leaves_over_is_put_off_and_not_lost(ready: Stage) -> None:
-    count = THREADS * 4
+    count = THREADS * 3
     for n in range(count):
         ready.connect(ready.world.add_grant(META, campaigns=1), team=f"Team {n}")
     ready.age(timedelta(days=51))
     ready.world.faults.latency_seconds = 1.2
-    options = RefreshOptions.model_construct(deadline_seconds=3)  # a person may not give less than ten
+    options = RefreshOptions.model_construct(deadline_seconds=2)  # a person may not give less than ten
     state: State = refresh_tokens(options, return_state=True)
     (payload,) = events("sivera.refresh-tokens.finished", state)
     renewed, put_off = payload["renewed"], payload["putOff"]
     assert renewed + put_off == count
-    assert put_off >= THREADS, "each thread begins three calls of 1.2 seconds at most"
+    assert put_off >= THREADS, "each thread begins two calls of 1.2 seconds at most"
     assert state.name == "Completed"
     ready.world.faults.latency_seconds = 0.0
     assert run().message == f"{put_off} of {put_off} grants renewed"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ops.stack.folder import own_folder
 from ops.stack.postgres import embedded_postgres
-from ops.stack.processes import child_process
 
 STUBBORN = """
 import signal
@@ -27,12 +26,11 @@ def main() -> None:
     path, part = sys.argv[1:]
     with own_folder(Path(path)) as folder, ExitStack() as resources:
         if part == "tree":
-            child = resources.enter_context(
-                child_process("tree", [sys.executable, "-c", TREE], folder.log("tree"), held=[folder.lock])
-            )
+            child = resources.enter_context(folder.run("tree", "tree", [sys.executable, "-c", TREE]))
             child.wait_until(lambda: "ready" in child.log.read_text(), 60)
         else:
-            resources.enter_context(embedded_postgres(folder))
+            url, _ = resources.enter_context(embedded_postgres(folder))
+            (folder.path / "host").write_text(str(url.query["host"]))
         sys.stdout.write("started\n")
         sys.stdout.flush()
         signal.pause()

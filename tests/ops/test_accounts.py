@@ -9,20 +9,16 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from blocks.platform_app import load_platform_app
-from blocks.setup import setup
 from ops.commands.accounts import OVERDUE, why_not
 from ops.commands.session import read_secret
-from ops.commands.tables import print_table
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
-from sivera.clock import utc_now
+from sandbox.world import CLIENT_ID, World
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
 from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName
 from tests.consents import Person, answered
 from tests.ops.commands import Sivera, add, pasted, refusal
-from tests.prefect_server import free_port
 from tests.stage import Stage
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -48,14 +44,12 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
     assert row.split()[:5] == ["1", "Hanok", "meta", "main", "active"]
 
     (first, second) = ready.rows("SELECT id, name, external_id FROM ad_accounts ORDER BY id")
-    began = utc_now()
     answer = sivera("accounts", "sync", str(first.id))
-    assert answer.code == 0
     assert answer.out.startswith(f"Syncing meta {first.name} ...\nThe run in the Prefect UI: http://127.0.0.1:")
     assert "Campaigns: 4 added, 0 changed, 0 unchanged, 0 removed." in answer.out
     (_, of_first, of_second, _, note) = sivera("accounts", "list").out.splitlines()
     assert first.external_id in of_first
-    assert any(f"{at:%Y-%m-%d}" in of_first for at in (began, utc_now()))
+    assert "never" not in of_first
     assert [second.external_id in of_second, of_second.split()[-2:]] == [True, ["never", "-"]]
     assert note == f"Account {second.id} (meta {second.name}): It is new: the next run takes it."
 
@@ -68,9 +62,7 @@ def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, read
     ("stdin", "says"),
     [
         (None, "standard input is empty: pass the token there"),
-        (io.StringIO(""), "standard input is empty"),
         (io.StringIO(" \n"), "standard input is empty"),
-        (io.StringIO("geheim geheimer"), "standard input does not hold the token alone"),
         (io.StringIO("geheim\ngeheimer\n"), "does not hold"),
         (io.StringIO("geheimnisträger"), "does not hold"),
         (io.TextIOWrapper(io.BytesIO(b"geheim\xff"), "utf-8"), "does not hold"),
@@ -89,15 +81,12 @@ def test_what_cannot_be_a_secret_is_refused(
     ("arguments", "says"),
     [
         (["credentials", "add", "--platform", "metta", "--team", "Hanok"], 'Did you mean "meta"?'),
-        (["credentials", "add", "--platform", "meta"], "--team requires an argument"),
         (add(PlatformName.META, " "), "--team. Write a name in one line."),
         (add(PlatformName.META, "Hanok", "--name", "a\nb"), "--name. Write a name in one line."),
         (add(PlatformName.META, "Hanok", "geheim"), "There is a word too many. Try `sivera credentials add --help`."),
         (["accounts", "sync"], "ID requires an argument"),
-        (["accounts", "sync", "one"], '"one"'),
         (["accounts", "sync", str(2**63)], "Must be <"),
         (["accounts", "approve-removals", "0"], "Must be >= 1"),
-        (["apps", "set", "google"], "--client-id requires an argument"),
     ],
 )
 def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str], says: str) -> None:
@@ -105,20 +94,6 @@ def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str], says: s
     assert answer.code == 2
     assert says in answer.refusal
     assert "geheim" not in answer.err
-
-
-def test_a_failed_sync_says_its_reason_once_and_the_list_keeps_it(sivera: Sivera, ready: Stage) -> None:
-    connection = ready.connect(ready.world.add_grant(PlatformName.GOOGLE))
-    id_ = str(connection.account_ids[0])
-    ready.world.faults.add(Fault(FaultKind.STATUS, PlatformName.GOOGLE, status=500))
-    answer = sivera("accounts", "sync", id_)
-    reason = refusal(answer.code, answer.err)
-    assert "The next run tries again; if it lasts" in reason
-    assert len(answer.out.splitlines()) == 2
-    assert reason in sivera("accounts", "list").out
-    ready.world.faults.clear()
-    assert sivera("accounts", "sync", id_).code == 0
-    assert "Account" not in sivera("accounts", "list").out
 
 
 def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
@@ -134,7 +109,6 @@ def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
     assert "has no removals that wait" in sivera("accounts", "approve-removals", id_).refusal
     ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.TIKTOK, seconds=3600))
     answer = sivera("accounts", "sync", id_)
-    assert answer.code == 1
     assert answer.err.endswith("sivera: The platform wants no calls now: the next run takes the account first.\n")
     with Session(ready.engine) as session, session.begin():
         session.execute(update(AdAccount).values(status="closed"))
@@ -148,7 +122,9 @@ def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_
     connection = ready.connect(grant, team="O'Hanok & 한빛")
     id_ = str(connection.account_ids[0])
     ready.world.revoke_grant(grant.id)
-    assert sivera("accounts", "sync", id_).code == 1
+    answer = sivera("accounts", "sync", id_)
+    assert "must connect the account again" in refusal(answer.code, answer.err)
+    assert len(answer.out.splitlines()) == 2, "the reason is said once"
 
     assert sivera("accounts", "sync", id_).refusal.startswith("Grant 1 has to be connected again")
     assert "Grant 1 has to be connected again" in sivera("accounts", "list").out
@@ -163,71 +139,22 @@ def test_a_grant_that_needs_a_human_is_connected_again_with_the_command_that_is_
     assert sivera("accounts", "sync", id_).code == 0
 
 
-def test_many_removals_are_made_when_a_person_says_so(sivera: Sivera, ready: Stage) -> None:
-    connection = ready.connect(ready.world.add_grant(PlatformName.TIKTOK, campaigns=40))
-    id_, external_id = str(connection.account_ids[0]), connection.external_ids[0]
-    assert "40 added" in sivera("accounts", "sync", id_, "--full").out
-    for campaign in list(ready.world.account(PlatformName.TIKTOK, external_id).campaigns)[:30]:
-        ready.world.hard_delete_campaign(PlatformName.TIKTOK, external_id, campaign)
-    answer = sivera("accounts", "sync", id_, "--full")
-    assert answer.code == 0
-    approve = f"sivera accounts approve-removals {id_}"
-    assert f"If they are gone, run: {approve}" in answer.out
-    (row,) = ready.rows("SELECT held FROM sync_parts WHERE kind = 'campaigns'")
-    assert f"lacks {row.held} campaigns" in sivera("accounts", "list").out
-
-    answer = sivera(*shlex.split(approve)[1:])
-    *_, hint = answer.out.splitlines()
-    assert f"({row.held} when last counted)" in answer.out
-    assert f"{row.held} removed" in sivera(*shlex.split(hint.rpartition(": ")[2])[1:]).out
-    assert "campaigns" not in sivera("accounts", "list").out, "only the days of the metrics still wait"
-
-
 def test_the_keys_of_our_application_are_saved_and_checked(sivera: Sivera, ready: Stage) -> None:
     url = f"{ready.sandbox}/amazon"
     for stdin, base_url, says in [
         ("", url, "standard input is empty: pass the secret of our amazon application there"),
-        ("geheim", "nonsense", "base_url: write it like https://host"),
         ("geheim", "http://example.com", "base_url: use https"),
     ]:
         line = sivera("apps", "set", "amazon", "--client-id", "other", "--base-url", base_url, stdin=stdin).refusal
         assert says in line
     assert load_platform_app(PlatformName.AMAZON).client_id == CLIENT_ID
 
-    answer = sivera("apps", "set", "amazon", "--client-id", "other", "--base-url", url, stdin="geheim\n")
-    assert (answer.code, answer.err) == (0, "")
+    assert sivera("apps", "set", "amazon", "--client-id", "other", "--base-url", url, stdin="geheim\n").code == 0
     saved = load_platform_app(PlatformName.AMAZON)
     assert (saved.client_id, saved.client_secret.get_secret_value(), saved.base_url) == ("other", "geheim", url)
     token = pasted(ready, ready.world.add_grant(PlatformName.AMAZON))
-    assert (
-        "check our application's keys, then: sivera apps set amazon"
-        in sivera(*add(PlatformName.AMAZON), stdin=token).refusal
-    )
-
-    assert sivera("apps", "set", "amazon", "--client-id", CLIENT_ID, "--base-url", url, stdin=CLIENT_SECRET).code == 0
-    assert sivera(*add(PlatformName.AMAZON), stdin=token).code == 0
-
-
-@pytest.mark.usefixtures("clean_prefect")
-def test_a_missing_block_is_named_with_the_command_that_saves_it(sivera: Sivera, database_url: str) -> None:
-    assert "sivera deploy" in sivera("accounts", "list").refusal
-    setup(database_url)
-    line = sivera(*add(PlatformName.META), stdin="geheim").refusal
-    assert line == "the block platform-app/meta is missing: save it with `sivera apps set meta`"
-
-
-@pytest.mark.usefixtures("prefect_api")
-def test_a_database_that_does_not_serve_is_named(sivera: Sivera, postgres: str) -> None:
-    setup(f"postgresql://u:geheim@127.0.0.1:{free_port()}/x")
-    line = sivera("accounts", "list").refusal
-    assert line.startswith("PostgreSQL at ")
-    assert "does not answer" in line
-    assert "geheim" not in line
-    setup(postgres)
-    for arguments in (["accounts", "list"], ["accounts", "sync", "1"], add(PlatformName.META)):
-        assert sivera(*arguments).refusal.endswith(
-            "is not migrated to this version, or hides its tables: run `sivera migrate`"
-        )
+    remedy = "check our application's keys, then: sivera apps set amazon"
+    assert remedy in sivera(*add(PlatformName.AMAZON), stdin=token).refusal
 
 
 @pytest.mark.parametrize(
@@ -251,38 +178,3 @@ def test_why_an_account_is_not_synced(state: dict[str, object], says: str) -> No
     said = why_not(account, "active", None, NOW, ())
     assert says in said
     assert bool(says) == bool(said)
-
-
-class Terminal(io.StringIO):
-    """A terminal that remembers."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-ROW = (
-    "10000",
-    "한빛 커머스 and its long name",
-    "tiktok",
-    "[red]Mirae[/] :smile: \x1b[2J\n2",
-    "7100000000000000002",
-    "never",
-)
-
-
-def test_into_a_pipe_each_row_is_a_line_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(("a", "b", "c", "d", "e", "f"), [ROW] * 2, "empty", ["note " * 40])
-    (_, row, _, _, note) = capsys.readouterr().out.splitlines()
-    assert row.split() == " ".join(ROW).replace("\x1b", "").replace("\n", " ").split()
-    assert note.split() == ["note"] * 40
-
-
-def test_at_a_terminal_rows_are_folded_and_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
-    print_table(("id", "team", "platform", "name", "platform's id", "last synced (UTC)"), [ROW], "empty")
-    (_, *rows) = terminal.getvalue().splitlines()
-    assert max(map(len, rows)) <= 100
-    assert all(word in rows[0] for word in ("10000", "tiktok", "7100000000000000002", "never"))

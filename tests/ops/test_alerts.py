@@ -50,12 +50,8 @@ def test_a_channel_is_set_listed_and_removed(sivera: Sivera, ready: Stage) -> No
 @pytest.mark.usefixtures("ready")
 def test_what_is_no_url_of_the_channel_is_refused_and_not_shown(sivera: Sivera, tmp_path: Path) -> None:
     assert "not a webhook of Discord" in sivera("alerts", "set", "discord", stdin=SLACK).refusal
-    assert "standard input is empty" in sivera("alerts", "set", "discord", stdin="").refusal
     missing = sivera("alerts", "set", "slack", "--file", SLACK).refusal
     assert missing == "--file: the file cannot be read (No such file or directory): see that it is there"
-    (tmp_path / "none").write_text("\n")
-    assert "--file: the file is empty" in sivera("alerts", "set", "slack", "--file", "none").refusal
     (tmp_path / "two").write_text(f"{SLACK} {SLACK}")
     assert "not a webhook of Slack" in sivera("alerts", "set", "slack", "--file", "two").refusal
-    assert "Apprise does not know it" in sivera("alerts", "set", "url", "--file", "two").refusal
     assert sivera("alerts", "list").out.count("not set") == 4

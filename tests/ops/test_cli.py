@@ -11,7 +11,7 @@ import pytest
 
 from ops.stack.folder import DATABASE_URL_FILE, FOLDER, own_folder, write_private
 from tests.ops.commands import Sivera, refusal
-from tests.prefect_server import PrefectServer, free_port
+from tests.prefect_server import free_port
 
 OURS = ("PREFECT_", "SIVERA_")
 ASKING = {
@@ -22,6 +22,7 @@ ASKING = {
     "budgets list": 0,
     "reports list": 0,
     "status --database": 0,
+    "migrate": 0,
 }
 """Commands that ask only the database, and their exit codes where it is empty."""
 SLOW = {"prefect", "prefect_sqlalchemy", "vl_convert", "fsspec", "apprise", "jinja2", "babel"}
@@ -73,8 +74,6 @@ def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str]) -> None
     [
         ("PREFECT_API_URL", "http://127.0.0.1:{port}/api", NO_SERVER),
         ("SIVERA_DATABASE_URL", "postgresql://u:geheim@127.0.0.1:{port}/x", "127.0.0.1:{port}/x does not answer"),
-        ("SIVERA_DATABASE_URL", "mysql://u:geheim@127.0.0.1/x", "PostgreSQL"),
-        ("SIVERA_DATABASE_URL", "geheim", "the database URL cannot be read"),
         ("SIVERA_DATABASE_URL", "postgresql://u:x@geheim!pw@127.0.0.1/x", "percent-encode special characters"),
     ],
 )
@@ -106,19 +105,6 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(sivera: Sivera
     assert "Traceback (most recent call last)" in Path(".sivera", "logs", "error.log").read_text()
 
 
-def test_up_says_when_the_prefect_server_wants_a_password(
-    tmp_path: Path, prefect_server: PrefectServer, database_url: str
-) -> None:
-    given = {"PREFECT_API_URL": prefect_server.api_url, "SIVERA_DATABASE_URL": database_url}
-    done = run_fresh(tmp_path, "-m", "ops.cli", "up", **given)
-    assert "set PREFECT_API_AUTH_STRING" in refusal(done.returncode, done.stderr)
-
-
-def test_a_command_that_needs_a_server_says_how_to_get_one(tmp_path: Path) -> None:
-    done = run_fresh(tmp_path, "-m", "ops.cli", "deploy")
-    assert "start a server with `sivera up`" in refusal(done.returncode, done.stderr)
-
-
 ASK_THE_DATABASE = f"""
 import sys
 from ops.cli import main
@@ -128,7 +114,7 @@ for command, code in {ASKING}.items():
     except SystemExit as ended:
         assert ended.code == code, command
     assert not {SLOW} & sys.modules.keys(), command
-    assert len(sys.modules) < 950, len(sys.modules)
+    assert len(sys.modules) < 950 or command == "migrate", len(sys.modules)
 """
 
 
@@ -143,20 +129,3 @@ def test_commands_that_only_ask_the_database_import_nothing_slow(
             write_private(stack.path / DATABASE_URL_FILE, database_url)
             done = run_fresh(tmp_path, "-c", ASK_THE_DATABASE)
     assert done.returncode == 0, done.stderr
-
-
-MIGRATE = """
-import sys
-from ops.cli import main
-try:
-    main(["migrate"])
-except SystemExit as ended:
-    assert ended.code == 0
-assert "prefect" not in sys.modules
-"""
-
-
-def test_the_database_is_migrated_before_a_prefect_server_runs(tmp_path: Path, database_url: str) -> None:
-    done = run_fresh(tmp_path, "-c", MIGRATE, SIVERA_DATABASE_URL=database_url)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("The database ")

@@ -98,6 +98,13 @@ def test_a_caller_that_was_refused_cannot_go_on_sending(address: tuple[str, int]
         assert read(caller).endswith(b"an answer")
 
 
+def test_a_request_that_follows_another_one_has_no_longer_to_arrive(address: tuple[str, int]) -> None:
+    for half in (GET[:20], HEAD_OF_POST % b"/"):
+        with connect(address, GET + half) as caller:
+            check_answer(caller)
+            check_refusal(read(caller), 408)
+
+
 def test_a_connection_is_kept_while_its_answer_is_made_and_after_it(address: tuple[str, int]) -> None:
     released.clear()
     with connect(address, GET) as caller:

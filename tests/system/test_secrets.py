@@ -11,12 +11,14 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import httpx
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy.orm import Session
 
 from ops.stack.folder import DEMO_FOLDER
 from sandbox.world import CLIENT_SECRET, TOKEN_PREFIX
 from sivera.crypto import Keyring
-from sivera.grants.renewal import unseal
+from sivera.grants.renewal import unseal_tokens
+from sivera.models import PlatformCredential
 from sivera.values import PlatformName
 from tests.system.conftest import DATABASE_PASSWORD, MONITOR_CANARY, WEBHOOK_PASSWORD, Demo, Pass
 
@@ -86,10 +88,9 @@ def stored_tokens(engine: Engine, keys: dict[str, str]) -> dict[str, str]:
     decoded = {key_id: base64.urlsafe_b64decode(key) for key_id, key in keys.items()}
     keyring = Keyring(decoded, next(iter(decoded)))
     found: dict[str, str] = {}
-    with engine.connect() as connection:
-        for row in connection.execute(text("SELECT id, access_token, refresh_token FROM platform_credentials")):
-            for column in ("access_token", "refresh_token"):
-                token = unseal(keyring, row.id, column, getattr(row, column))
+    with Session(engine) as session:
+        for row in session.scalars(select(PlatformCredential)):
+            for column, token in unseal_tokens(keyring, row).items():
                 found |= {f"{column} of grant {row.id}": token.get_secret_value()} if token else {}
     return found
 

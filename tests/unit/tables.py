@@ -1,27 +1,22 @@
 """Teams, accounts and plain SQL for tests that write what a sync would have stored."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from typing import Any, Self
+from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import Engine, Row, select, text
 from sqlalchemy.orm import Session
 
-from sivera.models import AdAccount, PlatformCredential, Team
+from sivera.models import (
+    AccountDailyTotal,
+    AdAccount,
+    Campaign,
+    PlatformCredential,
+    SyncPart,
+    Team,
+)
 from sivera.values import PlatformName
-
-
-def machine_clock(days: int) -> type[datetime]:
-    """What a machine has as `datetime` if its clock is so many days ahead."""
-
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Self:
-            return cls.fromtimestamp(time.time() + days * 86400, tz)
-
-    return Wrong
 
 
 @dataclass
@@ -59,3 +54,45 @@ class Tables:
             session.add(account)
             session.flush()
             return account.id
+
+    def cover(
+        self, account_id: int, since: date | None, until: date | None, product: str = "", as_of: datetime | None = None
+    ) -> None:
+        """Let the figures of these days have been read; of an ad product perhaps by a report of a time."""
+        read = {"covered_since": since, "covered_until": until, "figures_as_of": as_of}
+        with Session(self.engine) as session, session.begin():
+            session.merge(SyncPart(account_id=account_id, kind="metrics", ad_product=product, **read))
+
+    def add_campaign(self, account_id: int, campaign_id: str, **columns: object) -> None:
+        described = {"status": "active", "native_status": "ENABLED", "budget_kind": "lower_level", **columns}
+        with Session(self.engine) as session, session.begin():
+            currency = session.get_one(AdAccount, account_id).currency
+            session.add(Campaign(account_id=account_id, external_id=campaign_id, budget_currency=currency, **described))
+
+    def add_figures(
+        self, account_id: int, campaign_id: str, since: date, until: date | None = None, **figures: object
+    ) -> None:
+        """Write what a campaign did on each of these days, in place of what was there."""
+        known = dict.fromkeys(("currency", "impressions", "clicks", "spend", "conversions", "conversion_value"))
+        self.execute(
+            """INSERT INTO campaign_daily_metrics (account_id, campaign_id, day, currency, impressions, clicks, spend,
+                                                   conversions, conversion_value)
+               SELECT id, :campaign, day, coalesce(:currency, currency), coalesce(CAST(:impressions AS int), 0),
+                      coalesce(CAST(:clicks AS int), 0), coalesce(CAST(:spend AS numeric), 0),
+                      coalesce(CAST(:conversions AS numeric), 0), coalesce(CAST(:conversion_value AS numeric), 0)
+               FROM ad_accounts, generate_series(CAST(:since AS date), CAST(:until AS date), interval '1 day') AS day
+               WHERE id = :account
+               ON CONFLICT (account_id, campaign_id, day) DO UPDATE
+               SET spend = excluded.spend, conversions = excluded.conversions""",
+            account=account_id,
+            campaign=campaign_id,
+            since=since,
+            until=until or since,
+            **known | figures,
+        )
+
+    def add_total(self, account_id: int, day: date, spend: float | str, unattributed: float | str) -> None:
+        """Write what an account spent on a day, and how much of it no campaign has."""
+        with Session(self.engine) as session, session.begin():
+            amounts = {"spend": str(spend), "unattributed": str(unattributed), "currency": "USD"}
+            session.merge(AccountDailyTotal(account_id=account_id, day=day, **amounts))

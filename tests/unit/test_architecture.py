@@ -24,6 +24,7 @@ HTTP = ("httpx", "requests", "urllib", "http", "aiohttp")
 SQL_PLACES = (
     "sivera/models/",
     "sivera/database.py",
+    "sivera/database_errors.py",
     "sivera/migrating.py",
     "sivera/migrations/",
     "sivera/clock.py",
@@ -54,7 +55,6 @@ NAMES_PLATFORMS = {
 FLOW_LINES = 80
 MODULE_LINES = 300
 LONG_MODULES = {
-    "sivera/migrations/versions/0001_create_tables.py": "a line for each column of each table",
     "sandbox/world.py": "the world of all four platforms: its parts make each other",
 }
 """Modules over the limit, and why."""

@@ -11,15 +11,18 @@ from uuid import uuid4
 import pytest
 import time_machine
 from fsspec.implementations.dirfs import DirFileSystem
-from sqlalchemy import DateTime, text
+from sqlalchemy import DateTime, Engine, text
 from sqlalchemy.orm import Session
 
 from sandbox.world import World
 from sivera.alerts.checking import check_alerts
 from sivera.alerts.options import AlertOptions
-from sivera.budgets.checking import CheckDependencies, check_part
+from sivera.backups.backing_up import check
+from sivera.backups.manifest import Outcome as BackupOutcome
+from sivera.budgets.checking import check_part
 from sivera.budgets.options import BudgetOptions
 from sivera.clock import read_clock
+from sivera.crypto import Keyring
 from sivera.grants.discovering import discover
 from sivera.grants.refreshing import RefreshOptions, plan_refresh
 from sivera.links import Links
@@ -36,8 +39,10 @@ from sivera.sync.plan import SyncMode, SyncOptions, plan_sync
 from sivera.sync.summary import Outcome
 from sivera.values import PlatformName
 from tests.stage import Stage
+from tests.unit.backups.vault import Vault, deadline, nothing
 
 NEAR = timedelta(hours=1)
+SKEWED = pytest.mark.parametrize("skew", [timedelta(days=2), timedelta(days=-2)], ids=["ahead", "behind"])
 
 
 @pytest.fixture
@@ -62,12 +67,13 @@ def run_every_job(stage: Stage, platform: PlatformName, credential_id: int, fold
         for _ in range(2):
             assert sync_account(deps, due, SyncMode.FULL).outcome is Outcome.SYNCED
     assert not check_alerts(engine, Links(), AlertOptions(), ()).opened
-    assert check_part(CheckDependencies(engine), BudgetOptions(), platform.value, math.inf).accounts == len(plan.due)
+    budgets = check_part(engine, BudgetOptions(), platform.value, math.inf)
+    assert (budgets.accounts, budgets.stale) == (len(plan.due), 0)
     reports = ReportDependencies(engine, DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
     with Session(engine) as session:
         (team,) = plan_reports(session, ReportOptions(), read_clock(session)).due
     assert team.latest == now.date() - timedelta(days=1)
-    write_reports(reports, team, math.inf)
+    assert write_reports(reports, team, math.inf).reports == team.days
     cleanup = CleanupDependencies(engine, uuid4())
     kinds = plan_cleanup(cleanup, CleanupOptions())
     assert all(not clean(cleanup, kinds, kind, time.monotonic() + 60).failed for kind in kinds.cutoffs)
@@ -84,7 +90,7 @@ def stored_times(stage: Stage) -> Iterator[tuple[str, datetime]]:
 
 
 @pytest.mark.parametrize("platform", [PlatformName.META, PlatformName.AMAZON], ids=str)
-@pytest.mark.parametrize("skew", [timedelta(days=2), timedelta(days=-2)], ids=["ahead", "behind"])
+@SKEWED
 def test_no_job_goes_by_the_clock_of_its_worker(
     stage: Stage, world: World, tmp_path: Path, platform: PlatformName, skew: timedelta
 ) -> None:
@@ -99,3 +105,16 @@ def test_no_job_goes_by_the_clock_of_its_worker(
     found = list(stored_times(stage))
     assert len(found) > 20
     assert not [(column, at) for column, at in found if abs(at - wrong) < NEAR]
+
+
+@SKEWED
+def test_a_backup_goes_by_the_clock_of_its_database(
+    engine: Engine, keyring: Keyring, tmp_path: Path, skew: timedelta
+) -> None:
+    vault = Vault(engine, keyring, tmp_path)
+    with time_machine.travel(datetime.now(UTC) + skew):
+        made = check(vault.deps(), vault.backed_up(), deadline(), nothing)
+        wrong = datetime.now(UTC)
+    assert made.outcome is BackupOutcome.VERIFIED
+    assert not [at for at in (made.started_at, made.finished_at) if abs(at - wrong) < NEAR]
+    assert made.name.startswith(f"{made.started_at:%Y%m%d}T")

@@ -12,51 +12,36 @@ PLACE = Place("platform_credentials", "access_token", 7)
 OLD, NEW = os.urandom(32), os.urandom(32)
 
 
-def test_what_is_encrypted_comes_back_and_never_looks_the_same_twice(keyring: Keyring) -> None:
+def test_what_is_encrypted_comes_back_in_its_own_place_alone(keyring: Keyring) -> None:
     sealed = keyring.encrypt("tökén", PLACE)
     assert "tökén".encode() not in sealed
     assert keyring.decrypt(sealed, PLACE) == "tökén"
     assert keyring.encrypt("tökén", PLACE) != sealed
-
-
-@pytest.mark.parametrize(
-    "elsewhere",
-    [
-        Place("platform_credentials", "access_token", 8),
-        Place("platform_credentials", "refresh_token", 7),
-        Place("sessions", "access_token", 7),
-    ],
-)
-def test_a_value_moved_to_another_place_does_not_decrypt(keyring: Keyring, elsewhere: Place) -> None:
-    sealed = keyring.encrypt("t", PLACE)
-    with pytest.raises(UndecryptableError, match=str(elsewhere)):
-        keyring.decrypt(sealed, elsewhere)
+    for elsewhere in (
+        Place(PLACE.table, PLACE.column, 8),
+        Place(PLACE.table, "refresh_token", 7),
+        Place("sessions", PLACE.column, 7),
+    ):
+        with pytest.raises(UndecryptableError, match=str(elsewhere)):
+            keyring.decrypt(sealed, elsewhere)
 
 
 def test_each_column_has_a_key_of_its_own(keyring: Keyring) -> None:
     """The place that is bound in is not what tells the columns apart here: it is the same for both ciphers."""
-    other = Place(PLACE.table, "refresh_token", PLACE.row_id)
-    sealed = keyring.encrypt("t", other)[2 + len("k1") :]
-    ciphers = {place.column: _cipher(keyring._keys.by_id["k1"], place.column) for place in (PLACE, other)}
-    nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-    assert ciphers["refresh_token"].decrypt(nonce, ciphertext, str(other).encode()) == b"t"
+    sealed = keyring.encrypt("t", PLACE)[2 + len("k1") :]
+    nonce, ciphertext, place = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], str(PLACE).encode()
+    key = keyring._keys.by_id["k1"]
+    assert _cipher(key, PLACE.column).decrypt(nonce, ciphertext, place) == b"t"
     with pytest.raises(InvalidTag):
-        ciphers["access_token"].decrypt(nonce, ciphertext, str(other).encode())
+        _cipher(key, "refresh_token").decrypt(nonce, ciphertext, place)
 
 
-def test_a_flipped_bit_is_noticed(keyring: Keyring) -> None:
+def test_what_is_damaged_or_no_ciphertext_is_noticed(keyring: Keyring) -> None:
     sealed = keyring.encrypt("t", PLACE)
-    for position in range(len(sealed)):
-        damaged = bytearray(sealed)
-        damaged[position] ^= 1
+    flipped = [bytes([*sealed[:n], sealed[n] ^ 1, *sealed[n + 1 :]]) for n in range(len(sealed))]
+    for damaged in (*flipped, *(sealed[:n] for n in range(len(sealed))), b"plain text"):
         with pytest.raises((UndecryptableError, ConfigurationError)):
-            keyring.decrypt(bytes(damaged), PLACE)
-
-
-@pytest.mark.parametrize("damaged", [b"", b"\x01", b"\x02\x02k1", b"\x01\x02k", b"\x01\x02k1short", b"plain text"])
-def test_what_is_no_ciphertext_is_said_to_be_none(keyring: Keyring, damaged: bytes) -> None:
-    with pytest.raises(UndecryptableError):
-        keyring.decrypt(damaged, PLACE)
+            keyring.decrypt(damaged, PLACE)
 
 
 def test_an_older_key_still_decrypts_and_a_missing_or_another_one_is_named() -> None:

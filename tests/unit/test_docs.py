@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
-import httpx
 import pytest
 from cyclopts import App
 from pydantic import SecretStr
@@ -20,7 +19,6 @@ from ops.timetable import find_timetable, read_timetable
 from sivera.alerts.conditions import Kind
 from sivera.alerts.options import AlertOptions, Channel
 from sivera.backups.options import BackupOptions
-from sivera.breaker import Breaker
 from sivera.budgets.options import BudgetOptions
 from sivera.database import STATEMENT_TIMEOUT_SECONDS
 from sivera.grants.refreshing import RefreshOptions
@@ -29,7 +27,7 @@ from sivera.history.rules import ANOTHER_INSTANCE
 from sivera.metrics.definitions import EACH_RUN, EXPORTED
 from sivera.metrics.options import CollectOptions
 from sivera.models import Base
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials
 from sivera.platforms.calling import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from sivera.reports.options import ReportOptions
@@ -222,6 +220,6 @@ def test_going_live_knows_each_platform_and_the_readme_leads_there() -> None:
     for platform in PlatformName:
         section = text.partition(f'<a id="{platform.value}"></a>')[2].partition("<a id=")[0]
         assert re.findall(r"^\*\*([\w ]+)\.\*\*", section, re.MULTILINE) == ["Register", "Traps", "First run"]
-        client = CLIENTS[platform](AppCredentials(client_id="", client_secret=SecretStr("")), httpx.Client(), Breaker())
+        client = open_client(platform, AppCredentials(client_id="", client_secret=SecretStr("")))
         assert f"http://{client.login.loopback}:{PORT}/{platform.value}" in spans(text)
         assert len(re.findall(r"^\|.*\| [^|]*(?:documented|seen|assumed)[^|]*\|$", section, re.MULTILINE)) >= 4

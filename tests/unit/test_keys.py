@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
 from sandbox.world import World
-from sivera.crypto import Keyring, Place
+from sivera.crypto import Keyring
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import check_keyring, only_rotation, rotate
 from sivera.grants.rules import LEASE
@@ -31,8 +30,7 @@ def connect(stage: Stage, count: int) -> None:
 
 
 def change(stage: Stage, assignments: str, **values: object) -> None:
-    with stage.engine.begin() as connection:
-        connection.execute(text(f"UPDATE platform_credentials SET {assignments}"), values)  # noqa: S608
+    stage.execute(f"UPDATE platform_credentials SET {assignments}", **values)  # noqa: S608
 
 
 def silent(_: str) -> None:
@@ -159,24 +157,3 @@ def test_a_key_that_is_taken_back_into_use_is_not_retired_and_keys_are_changed_b
     refused = pytest.raises(ConfigurationError, match="being changed already")
     with only_rotation(stage.engine), refused, only_rotation(stage.engine):
         pass
-
-
-def test_threads_that_need_a_new_key_all_wait_for_it() -> None:
-    sealed = both().encrypt("token", Place("t", "c", 1))
-    begun = threading.Barrier(12)
-    loads: list[int] = []
-
-    def reload() -> Keyring:
-        loads.append(1)
-        threading.Event().wait(0.1)  # the way to the server
-        return both()
-
-    keyring = Keyring({"k1": OLD}, "k1", reload)
-
-    def read(_: int) -> str:
-        begun.wait(10)
-        return keyring.decrypt(sealed, Place("t", "c", 1))
-
-    with ThreadPoolExecutor(12) as pool:
-        assert set(pool.map(read, range(12))) == {"token"}
-    assert (len(loads), keyring.current) == (1, "k2")

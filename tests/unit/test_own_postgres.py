@@ -1,8 +1,8 @@
 """Sivera Jobs on a PostgreSQL that is not ours: TLS, scram, a role of few rights, a pool, another time zone."""
 
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from ops.stack.stack import prepare_database
 from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
-from sivera.database import check, describe, is_pooled, open_engine, parse_url, reading, to_conninfo
+from sivera.database import check, check_writes, describe, is_pooled, open_engine, parse_url, reading, to_conninfo
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate, read_revisions
 from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
-from tests.own_postgres import BINARIES, PASSWORD, OwnPostgres
+from tests.own_postgres import BINARIES, PASSWORD, OwnPostgres, Pool
 from tests.stage import Stage
 
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a secret' USING ERRCODE = '{}'; END $$"
@@ -37,67 +37,90 @@ def opened(url: URL | str, statement_seconds: int = 60) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.mark.parametrize(
-    ("before", "statement", "said"),
-    [
-        (
-            "ALTER DATABASE shop SET default_transaction_read_only = on",
-            "CREATE TABLE t (x int)",
-            "takes no writes: .* `SET .* = off; ALTER DATABASE shop RESET .*; ALTER ROLE jobs RESET default",
-        ),
-        ("CREATE TABLE public.t ()", "TABLE public.t", "`GRANT SELECT, .* ON ALL TABLES IN SCHEMA ads TO jobs`"),
-        ("CREATE SCHEMA web", "CREATE TABLE web.t ()", "`GRANT USAGE, CREATE ON SCHEMA web TO jobs`"),
-        ("CREATE TABLE ads.theirs ()", "ALTER TABLE theirs ADD x int", "`ALTER TABLE theirs OWNER TO jobs`"),
-        ("SELECT", "SELECT pg_sleep(60)", "took too long for a statement: see in pg_stat_activity"),
-        ("SELECT", "SELECT pg_terminate_backend(pg_backend_pid())", "connection .* was lost: see that it runs"),
-        ("SELECT", "TABLE missing", "is not migrated to this version.*: run `sivera migrate`"),
-        ("SELECT", RAISE.format("53100"), "disk .* is full: make room on it"),
-        ("SELECT", RAISE.format("53200"), "out of memory: give it more"),
-        ("SELECT", RAISE.format("55P03"), "holds a lock for too long: find it in pg_locks"),
-        ("SELECT", RAISE.format("XX001"), r"server failed \(XX001\): see its log"),
-    ],
-)
-def test_an_error_is_one_sentence_with_the_remedy(
-    own_postgres: OwnPostgres, own_database: URL, before: str, statement: str, said: str
-) -> None:
-    own_postgres.run(before, database="shop")
-    with (
-        opened(own_database, statement_seconds=1) as engine,
-        pytest.raises(DBAPIError, match=said) as caught,
-        engine.begin() as connection,
-    ):
+def run(engine: Engine, statement: str) -> None:
+    with engine.begin() as connection:
         connection.execute(text(statement))
-    assert str(caught.value) == sentence(caught.value)
-    assert not {"\n", "a secret", statement} & set(str(caught.value))
 
 
-@pytest.mark.parametrize(
-    ("before", "change", "said"),
-    [
-        ("ALTER ROLE jobs CONNECTION LIMIT 0", {}, "no more connections: run `ALTER ROLE jobs CONNECTION LIMIT -1`"),
-        ("ALTER DATABASE shop CONNECTION LIMIT 0", {}, "run `ALTER DATABASE shop CONNECTION LIMIT -1`"),
-        ("ALTER ROLE jobs NOLOGIN", {}, "may not log in .*: run `ALTER ROLE jobs LOGIN`"),
-        ("REVOKE CONNECT ON DATABASE shop FROM public", {}, "run `GRANT CONNECT ON DATABASE shop TO jobs`"),
-        ("SELECT", {"password": "hunter2"}, "refuses the user jobs or its password: correct them"),
-        ("SELECT", {"database": "shops"}, "has no database shops: create it"),
-        ("SELECT", {"query": {"sslmode": "disable"}}, "only encrypted connections: add sslmode=require"),
-        ("SELECT", {"query": {"sslmode": "verify-full"}}, "not trusted: name a file with its authority"),
-        ("SELECT", {"query": {"sslmode": "maybe"}}, "'sslmode' of the database URL has a value that does not fit"),
-        ("SELECT", {"query": {"connect_timeout": "x"}}, "'connect_timeout' of the database URL has a value that"),
-        ("SELECT", {"query": {"options": "-c nothing=1"}}, "'nothing' of the database URL has a value that does not"),
-        ("SELECT", {"port": 9}, "127.0.0.1:9/shop does not answer: see that it runs"),
-    ],
+def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own_database: URL) -> None:
+    made = ("CREATE TABLE public.t ()", "CREATE SCHEMA web", "CREATE TABLE ads.theirs ()", 'CREATE SCHEMA "select"')
+    own_postgres.run(*made, database="shop")
+    for statement, expected in (
+        ("TABLE public.t", "`GRANT SELECT, .* ON ALL TABLES IN SCHEMA ads TO jobs`"),
+        ("CREATE TABLE web.t ()", "`GRANT USAGE, CREATE ON SCHEMA web TO jobs`"),
+        ('CREATE TABLE "select".t ()', '`GRANT USAGE, CREATE ON SCHEMA "select" TO jobs`'),
+        ("ALTER TABLE theirs ADD x int", "`ALTER TABLE theirs OWNER TO jobs`"),
+        ("SELECT pg_sleep(60)", "took too long for a statement: see in pg_stat_activity"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "connection .* was lost: see that it runs"),
+        ("TABLE missing", "is not migrated to this version.*: run `sivera migrate`"),
+        (RAISE.format("53100"), "disk .* is full: make room on it"),
+        (RAISE.format("XX001"), r"server failed \(XX001\): see its log"),
+    ):
+        with opened(own_database, statement_seconds=1) as engine, pytest.raises(DBAPIError, match=expected) as caught:
+            run(engine, statement)
+        assert str(caught.value) == sentence(caught.value)
+        assert not {"\n", "a secret", statement} & set(str(caught.value))
+
+
+@pytest.mark.parametrize("name", ["shop", "order"])
+def test_a_database_that_takes_no_writes_is_said_with_the_remedy(own_postgres: OwnPostgres, name: str) -> None:
+    quoted = {"order": '"order"'}.get(name, name)
+    said = f"{name} takes no writes: .* `SET .* = off; ALTER DATABASE {quoted} RESET .*; ALTER ROLE jobs RESET default"
+    with own_postgres.database(name) as url, opened(url) as engine:
+        own_postgres.run(f"ALTER DATABASE {quoted} SET default_transaction_read_only = on")
+        with pytest.raises(DBAPIError, match=said):
+            run(engine, "CREATE TABLE t (x int)")
+        with pytest.raises(ConfigurationError, match=said):
+            check_writes(engine)
+
+
+REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("ALTER ROLE jobs CONNECTION LIMIT 0", {}, "no more connections: run `ALTER ROLE jobs CONNECTION LIMIT -1`"),
+    ("ALTER DATABASE shop CONNECTION LIMIT 0", {}, "run `ALTER DATABASE shop CONNECTION LIMIT -1`"),
+    ("ALTER ROLE jobs NOLOGIN", {}, "may not log in .*: run `ALTER ROLE jobs LOGIN`"),
+    ("REVOKE CONNECT ON DATABASE shop FROM public", {}, "run `GRANT CONNECT ON DATABASE shop TO jobs`"),
+    ("SELECT", {"password": "hunter2"}, "refuses the user jobs or its password: correct them"),
+    ("SELECT", {"database": "shops"}, "has no database shops: create it"),
+    ("SELECT", {"query": {"sslmode": "disable"}}, "only encrypted connections: add sslmode=require"),
+    ("SELECT", {"query": {"sslmode": "verify-full"}}, "not trusted: name a file with its authority"),
+    ("SELECT", {"query": {"sslmode": "maybe"}}, "'sslmode' of the database URL has a value that does not fit"),
+    ("SELECT", {"query": {"connect_timeout": "x"}}, "'connect_timeout' of the database URL has a value that"),
+    ("SELECT", {"query": {"options": "-c nothing=1"}}, "'nothing' of the database URL has a value that does not"),
+    ("SELECT", {"port": 9}, "127.0.0.1:9/shop does not answer: see that it runs"),
 )
-def test_a_refused_connection_is_one_sentence_with_the_remedy(
-    own_postgres: OwnPostgres, own_database: URL, before: str, change: dict[str, Any], said: str
-) -> None:
-    own_postgres.run(before)
-    try:
-        with opened(own_database.set(**change)) as engine, pytest.raises(ConfigurationError, match=said) as caught:
+
+
+def test_a_refused_connection_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own_database: URL) -> None:
+    for before, change, expected in REFUSED:
+        own_postgres.run(before)
+        with opened(own_database.set(**change)) as engine, pytest.raises(ConfigurationError, match=expected) as caught:
             check(engine)
+        own_postgres.run(
+            "ALTER ROLE jobs LOGIN CONNECTION LIMIT -1",
+            "ALTER DATABASE shop CONNECTION LIMIT -1",
+            "GRANT CONNECT ON DATABASE shop TO public",
+        )
+        assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_speak_english_is_understood(own_postgres: OwnPostgres, own_database: URL) -> None:
+    if not Path(f"/usr/share/locale/de/LC_MESSAGES/postgres-{BINARIES.parent.name}.mo").exists():
+        pytest.skip("PostgreSQL's messages in German are not installed")
+    own_postgres.run("CREATE TABLE public.t ()", "CREATE SCHEMA web", database="shop")
+    own_postgres.run("ALTER SYSTEM SET lc_messages = 'C.UTF-8'", "SELECT pg_reload_conf()")
+    try:
+        with opened(own_database) as engine:
+            for statement in ("TABLE public.t", "CREATE TABLE web.t ()"):
+                with pytest.raises(DBAPIError, match=r"GRANT USAGE, CREATE ON .* ads TO jobs; GRANT .* ON ALL TABLES"):
+                    run(engine, statement)
+            with pytest.raises(DBAPIError, match="is not migrated"):
+                run(engine, "TABLE missing")
+        with opened(own_database.set(password="hunter2")) as engine:
+            with pytest.raises(ConfigurationError, match=r"refuses jobs in .* shop \(Passwort-.*\): correct") as caught:
+                check(engine)
+            assert "hunter2" not in str(caught.value)
     finally:
-        own_postgres.run("ALTER ROLE jobs LOGIN CONNECTION LIMIT -1")
-    assert "\n" not in str(caught.value)
+        own_postgres.run("ALTER SYSTEM RESET lc_messages", "SELECT pg_reload_conf()")
 
 
 @pytest.mark.parametrize(
@@ -122,12 +145,10 @@ def test_a_migration_that_cannot_be_made_names_the_remedy_and_changes_nothing(
 
 
 def test_a_database_that_cannot_hold_every_name_is_refused_before_the_first_table(own_postgres: OwnPostgres) -> None:
-    for encoding in ("SQL_ASCII", "EUC_KR"):
-        options = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
-        with own_postgres.database("old", options) as url, opened(url) as engine:
-            with pytest.raises(ConfigurationError, match=f"old keeps text as {encoding}.*ENCODING 'UTF8'"):
-                migrate(engine)
-            assert read_revisions(engine).current is None
+    with own_postgres.database("old", "TEMPLATE template0 ENCODING 'EUC_KR' LOCALE 'C'") as url, opened(url) as engine:
+        with pytest.raises(ConfigurationError, match=r"old keeps text as EUC_KR.*ENCODING 'UTF8'"):
+            migrate(engine)
+        assert read_revisions(engine).current is None
 
 
 def test_another_application_s_revision_does_not_matter_and_ours_is_missed(
@@ -142,9 +163,6 @@ def test_another_application_s_revision_does_not_matter_and_ours_is_missed(
             connection.execute(text("DROP TABLE sivera_alembic_version"))
         with pytest.raises(ConfigurationError, match=r"has all tables .*, and not .*sivera_alembic_version"):
             migrate(engine)
-
-
-Pool = Callable[..., AbstractContextManager[int]]
 
 
 @pytest.mark.parametrize("settings", [{}, {"ignore_startup_parameters": "options"}], ids=["refused", "ignored"])

@@ -1,9 +1,6 @@
 """The timetable that is shipped: what it promises, and that it fits the flows."""
 
-import json
 from collections.abc import Iterator
-
-import pytest
 
 from blocks.automations import HEARTBEAT_SECONDS, SILENCE
 from blocks.names import BACKUP_JOB, CLEANUP_JOB, LOCKS, REFRESH_JOB, SYNC_JOB, TAG, lock_name
@@ -16,8 +13,6 @@ from sivera.values import PlatformName
 from tasks.announcing import end
 
 TIMETABLE, FLOWS = read_timetable(find_timetable())
-DEPLOYMENTS = pytest.mark.parametrize("deployment", TIMETABLE.deployments, ids=lambda deployment: deployment.name)
-SPLIT = [platform.value for platform in PlatformName]
 
 
 def test_when_each_job_runs() -> None:
@@ -63,75 +58,46 @@ def schedules(job: str) -> Iterator[tuple[Deployment, str, object]]:
                 yield deployment, schedule.slug, (deployment.parameters | schedule.parameters)["options"]
 
 
-def test_each_schedule_of_sync_campaigns_syncs_what_its_deployment_is_for() -> None:
+def platforms_of(deployment: Deployment) -> tuple[PlatformName, ...]:
+    """The platforms that a deployment is for, by its name; none means all."""
+    return (PlatformName(deployment.name),) if deployment.name in set(PlatformName) else ()
+
+
+def test_each_schedule_does_what_its_deployment_is_for() -> None:
     modes = {"hourly": "incremental", "daily-full": "full"}
     for deployment, slug, options in schedules(SYNC_JOB):
         wanted = {"mode": modes[slug], "platforms": platforms_of(deployment)}
         assert SyncOptions.model_validate(options) == SyncOptions.model_validate(wanted)
-
-
-def test_each_schedule_of_refresh_tokens_renews_what_its_deployment_is_for() -> None:
     for deployment, _, options in schedules(REFRESH_JOB):
         assert RefreshOptions.model_validate(options) == RefreshOptions(platforms=platforms_of(deployment))
 
 
-def test_only_the_timetable_lets_the_cleanup_delete() -> None:
+def test_only_the_timetable_lets_the_cleanup_delete_and_it_keeps_backups_as_their_options_say() -> None:
     (options,) = [options for *_, options in schedules(CLEANUP_JOB)]
     assert CleanupOptions.model_validate(options) == CleanupOptions(dry_run=False)
     assert CleanupOptions().dry_run
-
-
-def test_the_timetable_keeps_backups_as_their_options_say() -> None:
     (options,) = [options for *_, options in schedules(BACKUP_JOB)]
     assert BackupOptions.model_validate(options) == BackupOptions()
 
 
-def platforms_of(deployment: Deployment) -> tuple[PlatformName, ...]:
-    """The platforms that a deployment is for, by its name; none means all."""
-    return (PlatformName(deployment.name),) if deployment.name in SPLIT else ()
-
-
-@DEPLOYMENTS
-def test_a_second_run_is_cancelled(deployment: Deployment) -> None:
-    limit = deployment.concurrency_limit
-    assert (limit.limit, limit.collision_strategy, limit.grace_period_seconds) == (1, "CANCEL_NEW", 60)
-
-
-@DEPLOYMENTS
-def test_is_tagged_with_its_job_tier_and_platform(deployment: Deployment) -> None:
-    assert deployment.tags[:2] == (TAG, FLOWS[deployment.entrypoint].name)
-    assert deployment.tags[2].startswith("tier-")
-    assert deployment.tags[3:] == platforms_of(deployment)
-
-
-@DEPLOYMENTS
-def test_runs_send_heartbeats_often_enough_for_the_automation(deployment: Deployment) -> None:
-    environment = deployment.work_pool.job_variables["env"]
-    assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_SECONDS)
-    assert SILENCE.total_seconds() >= 3 * HEARTBEAT_SECONDS
-
-
-@DEPLOYMENTS
-def test_the_logs_of_our_code_reach_prefect(deployment: Deployment) -> None:
-    assert deployment.work_pool.job_variables["env"]["PREFECT_LOGGING_EXTRA_LOGGERS"] == "sivera"
-
-
-def test_every_job_variable_is_one_that_holds_no_secret() -> None:
+def test_every_deployment_cancels_a_second_run_has_its_tags_and_job_variables_without_secrets() -> None:
     # Job variables are plain text for everyone who reads the UI: a new one is looked at before it is added here.
-    variables = {json.dumps(deployment.work_pool.job_variables, sort_keys=True) for deployment in TIMETABLE.deployments}
-    assert variables == {
-        json.dumps(
-            {
-                "command": "python3 -m prefect.engine",
-                "env": {
-                    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-                    "PREFECT_LOGGING_EXTRA_LOGGERS": "sivera",
-                    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
-                },
-            },
-            sort_keys=True,
-        )
+    variables = {
+        "command": "python3 -m prefect.engine",
+        "env": {
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+            "PREFECT_LOGGING_EXTRA_LOGGERS": "sivera",
+            "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
+        },
     }
+    for deployment in TIMETABLE.deployments:
+        limit = deployment.concurrency_limit
+        assert (limit.limit, limit.collision_strategy, limit.grace_period_seconds) == (1, "CANCEL_NEW", 60)
+        assert deployment.work_pool.job_variables == variables
+        assert deployment.tags[:2] == (TAG, FLOWS[deployment.entrypoint].name)
+        assert deployment.tags[2].startswith("tier-")
+        assert deployment.tags[3:] == platforms_of(deployment)
+    assert SILENCE.total_seconds() >= 3 * HEARTBEAT_SECONDS
 
 
 def test_setup_makes_a_lock_for_each_platform_that_a_job_works_on_and_one_for_each_other_job() -> None:

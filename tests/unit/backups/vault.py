@@ -1,5 +1,6 @@
 """A database with something in it and a folder for its backups, for the tests of backups."""
 
+import base64
 import resource
 import signal
 import time
@@ -11,22 +12,29 @@ from uuid import UUID, uuid4
 
 from fsspec.implementations.dirfs import DirFileSystem
 from pydantic import SecretStr
-from sqlalchemy import URL, Engine, make_url, text
+from sqlalchemy import make_url
 
 from sivera.backups import backing_up
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
 from sivera.backups.checking import check_backup
 from sivera.backups.dumping import Progress
-from sivera.backups.manifest import Manifest, Verdict
+from sivera.backups.manifest import Manifest, Outcome, Verdict
+from sivera.backups.options import BackupOptions
 from sivera.crypto import KEY_BYTES, Keyring
 from sivera.database import open_engine
 from sivera.grants.keys import check_keyring
 from sivera.grants.renewal import seal
 from sivera.private_files import PrivateFileSystem
 from tests.conftest import run_alone
+from tests.unit.tables import Tables
 
 A_DAY = 86_400.0
+BIG = 10_000
+"""Sessions with a dump of five megabytes: more than a pipe and a chunk hold."""
+FEWEST = BackupOptions(keep_daily=1, keep_weekly=0, keep_monthly=0)
+
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sivera-backup'"
 
 
 def nothing(_: float) -> None:
@@ -42,31 +50,36 @@ def catalog_in(folder: Path) -> Catalog:
     return Catalog(DirFileSystem(path=str(folder), fs=PrivateFileSystem()))
 
 
-@dataclass
-class Vault:
-    """Backs a database up."""
+def another(key_id: str) -> Keyring:
+    return Keyring({key_id: base64.b64decode("QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=")}, current=key_id)
 
-    engine: Engine
+
+def reason(verdict: Verdict, outcome: Outcome) -> str:
+    assert verdict.outcome is outcome, verdict
+    return verdict.reason
+
+
+def flipped(raw: bytes, at: int) -> bytes:
+    changed = bytearray(raw)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+@dataclass
+class Vault(Tables):
+    """Backs a database up, into a folder or into another file system."""
+
     keyring: Keyring
     folder: Path
     remote: DirFileSystem | None = None
-    """Is used instead of the folder."""
 
     @property
     def catalog(self) -> Catalog:
         return Catalog(self.remote) if self.remote else catalog_in(self.folder)
 
-    def deps(self, keyring: Keyring | None = None) -> BackupDependencies:
+    def deps(self) -> BackupDependencies:
         """Return what a new run has."""
-        return BackupDependencies(self.engine.url, self.catalog, lambda: keyring or self.keyring, uuid4())
-
-    def execute(self, statement: str, **parameters: object) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text(statement), parameters)
-
-    def rows(self, query: str) -> list[tuple[object, ...]]:
-        with self.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(query))]
+        return BackupDependencies(self.engine.url, self.catalog, lambda: self.keyring, uuid4())
 
     def fill(self, sessions: int = 100) -> None:
         """Add a grant whose token is encrypted, and sessions that compress to about half a kilobyte each."""
@@ -93,20 +106,13 @@ class Vault:
         assert isinstance(made, Manifest), made
         return made
 
-    def check(self, made: Manifest, keyring: Keyring | None = None, progress: Progress = nothing) -> Manifest:
-        return backing_up.check(self.deps(keyring), made, deadline(), progress)
-
     def judge(
-        self,
-        made: Manifest,
-        seconds: float = A_DAY,
-        progress: Progress = nothing,
-        url: URL | None = None,
-        keyring: Keyring | None = None,
+        self, made: Manifest, seconds: float = A_DAY, progress: Progress = nothing, keyring: Keyring | None = None
     ) -> Verdict:
         """Check a backup without writing the verdict."""
-        url, keyring = url or self.engine.url, keyring or self.keyring
-        return check_backup(made, self.catalog, url, lambda: keyring, deadline(seconds), progress)
+        return check_backup(
+            made, self.catalog, self.engine.url, lambda: keyring or self.keyring, deadline(seconds), progress
+        )
 
     def dump_file(self, made: Manifest) -> Path:
         return self.folder / made.path
@@ -115,7 +121,7 @@ class Vault:
         return sorted(path.name for path in self.folder.iterdir())
 
     def scratches(self) -> list[str]:
-        return [str(row[0]) for row in self.rows("SELECT datname FROM pg_database WHERE datname LIKE 'sivera_check%'")]
+        return [row[0] for row in self.rows("SELECT datname FROM pg_database WHERE datname LIKE 'sivera_check%'")]
 
 
 def at(share: float, do: Callable[[], object]) -> Progress:
@@ -146,20 +152,19 @@ def beside(postgres: str, name: str, owner: str = "") -> Iterator[str]:
         engine.dispose()
 
 
-def dump_and_stop(url: str, folder: str, run_id: str) -> None:
+def dump_and_stop(url: str, folder: str) -> None:
     """Start a backup in a process that is to be killed, and stop in the middle of the dump."""
-    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _keyring, UUID(run_id))
-    backing_up.dump(deps, deadline(), lambda _: signal.pause())
+    backing_up.dump(_deps(url, folder), deadline(), lambda _: signal.pause())
 
 
-def dump_on_full_disk(url: str, folder: str, run_id: str) -> None:
+def dump_on_full_disk(url: str, folder: str) -> None:
     """Make a backup in a process that may write 20,000 bytes to a file at most; say which verdict came of it."""
-    deps = BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), _keyring, UUID(run_id))
+    deps = _deps(url, folder)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     verdict = backing_up.dump(deps, deadline(), nothing)
-    assert isinstance(verdict, Verdict)
     assert verdict.reason == "the storage failed (File too large): see that it answers, has room, and takes its keys"
 
 
-def _keyring() -> Keyring:
-    return Keyring({"k1": bytes(KEY_BYTES)}, "k1")
+def _deps(url: str, folder: str) -> BackupDependencies:
+    keyring = Keyring({"k1": bytes(KEY_BYTES)}, "k1")
+    return BackupDependencies(open_engine(url).url, catalog_in(Path(folder)), lambda: keyring, UUID(int=0))

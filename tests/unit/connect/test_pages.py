@@ -4,7 +4,6 @@ import html
 import logging
 import re
 import threading
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,9 +19,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from ops.api import connect_page
-from ops.api.connect import HEADERS, OUTCOME, ConnectPages, Outcome, Tools
+from ops.api.connect import HEADERS, OUTCOME, ConnectPages, Tools
 from sandbox.server import serve
 from sivera.clock import read_clock
+from sivera.crypto import from_address, to_address
 from sivera.errors import ConfigurationError
 from sivera.grants.consent import LINK_LIFE
 from sivera.grants.links import callback_of, is_of_this_machine, make_link
@@ -136,63 +136,50 @@ def test_a_user_connects_with_two_clicks_and_nothing_leaks(
     assert visitor.get(link).status_code == 400, "the link is used"
 
 
-def test_a_region_of_amazon_leads_to_its_own_page(visitor: Visitor) -> None:
-    link = visitor.link(PlatformName.AMAZON)
-    assert visitor.begin(link, region="eu") != visitor.begin(link, region="na")
-    assert "is connected" in visitor.connect(link, region="fe").text
-
-
 @pytest.mark.parametrize("language", ["en", "ko-KR,ko;q=0.9,en;q=0.8"])
-def test_each_refusal_says_what_to_do_in_the_language_of_the_browser(
+def test_a_refusal_says_what_to_do_in_the_language_of_the_browser(
     stage: Stage, url: str, visit: Callable[..., Visitor], language: str
 ) -> None:
-    is_korean = language.startswith("ko")
-
     def check(response: httpx.Response, why: Refusal) -> None:
         assert response.status_code == 400
-        assert connect_page.REFUSALS[why][is_korean] in html.unescape(response.text)
+        assert connect_page.REFUSALS[why][language.startswith("ko")] in html.unescape(response.text)
 
     one = visit(language)
     link = one.link()
-    check(one.get(f"{url}/connect/elsewhere?team=x&link=y"), Refusal.LINK_UNKNOWN)
-    check(one.get(f"{url}/connect/google/more"), Refusal.LINK_UNKNOWN)
-    check(one.get(link[:-8]), Refusal.LINK_UNKNOWN)
-    check(one.get(f"{link}ü"), Refusal.LINK_UNKNOWN)
-    check(one.get(link.replace("Hanok", "Northwind")), Refusal.LINK_UNKNOWN)
-    check(one.get(link.replace("/google", "/meta")), Refusal.LINK_UNKNOWN)
+    for made_up in (
+        f"{url}/connect/elsewhere?team=x&link=y",
+        f"{url}/connect/google/more",
+        link[:-8],
+        f"{link}ü",
+        link.replace("Hanok", "Northwind"),
+        link.replace("/google", "/meta"),
+    ):
+        check(one.get(made_up), Refusal.LINK_UNKNOWN)
     check(one.get(one.link(age=LINK_LIFE + timedelta(seconds=1))), Refusal.LINK_EXPIRED)
     check(one.end(answered(one.begin(link), "deny")), Refusal.DENIED)
-    check(one.end(answered(one.begin(link), ads=False)), Refusal.SCOPE_MISSING)
-    check(one.end(answered(one.begin(link), user="none")), Refusal.NO_ACCOUNTS)
     stolen = answered(one.begin(link))
     check(visit(language).end(stolen), Refusal.OTHER_BROWSER)
-    check(one.end(f"{callback_of(url)}?code=x&state=made-up"), Refusal.STATE_UNKNOWN)
     check(one.get(f"{url}/connect/done?of=made-up"), Refusal.STATE_UNKNOWN)
     assert not stage.rows("SELECT 1 FROM platform_credentials")
     assert one.end(stolen).status_code == 200
     check(one.end(stolen), Refusal.STATE_USED)
     check(one.get(link), Refusal.LINK_USED)
-    late = one.begin(one.link(PlatformName.META))
-    with stage.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE oauth_states SET expires_at = now() - interval '1 second'")
-    check(one.end(answered(late)), Refusal.STATE_EXPIRED)
 
 
 def test_a_form_that_another_site_sends_begins_nothing(stage: Stage, visitor: Visitor) -> None:
     link = visitor.link()
-    for form in ({}, {"proof": "0" * 64}, {"proof": "ü"}):
+    for form in ({}, {"proof": "0" * 64}, {"proof": "ü"}, {"more": "x" * 20_000}):
         response = visitor.http.post(link, data=form)
         assert (response.status_code, 'name="proof"' in response.text) == (200, True)
         assert ("blocks cookies" in response.text) is ("proof" in form)
     assert states(stage) == 0
 
 
-def test_a_form_that_is_too_long_or_names_no_region_of_ours_does_no_harm(visitor: Visitor, stage: Stage) -> None:
-    with pytest.raises(AssertionError, match=r"blocks cookies|Continue to"):
-        visitor.begin(visitor.link(), more="x" * 20_000)
-    assert states(stage) == 0
-    target = visitor.begin(visitor.link(), region="of\nno platform")
-    assert "is connected" in visitor.end(answered(target)).text
+def test_the_form_names_a_region_of_the_platform_or_the_first_is_taken(visitor: Visitor) -> None:
+    link = visitor.link(PlatformName.AMAZON)
+    pages = [visitor.begin(link, region=region).partition("?")[0] for region in ("eu", "na", "of\nno platform")]
+    assert pages[0] != pages[1] == pages[2]
+    assert "is connected" in visitor.connect(link, region="fe").text
 
 
 def test_a_link_works_again_after_a_failure_of_ours(visitor: Visitor, stage: Stage) -> None:
@@ -204,16 +191,17 @@ def test_a_link_works_again_after_a_failure_of_ours(visitor: Visitor, stage: Sta
         raise ConfigurationError("the block platform-app/google is missing")
 
     stage.client = fail  # type: ignore[assignment]
-    assert visitor.end(answer).status_code == 503
+    page = visitor.end(answer)
+    assert (page.status_code, "platform-app" in page.text) == (503, False)
+    assert "open the link again in a few minutes" in page.text
     stage.client = client
     assert "is connected" in visitor.connect(link).text
 
 
 def test_the_last_page_loaded_again_later_names_no_accounts_and_no_failure(visitor: Visitor, stage: Stage) -> None:
     done = visitor.connect(visitor.link()).url
-    sealed = urlsafe_b64decode(done.params["of"] + "==")
-    outcome = Outcome.model_validate_json(stage.keyring.decrypt(sealed, OUTCOME)).model_copy(update={"until": 0.0})
-    old = urlsafe_b64encode(stage.keyring.encrypt(outcome.model_dump_json(), OUTCOME)).decode()
+    outcome = from_address(stage.keyring, done.params["of"], OUTCOME)
+    old = to_address(stage.keyring, outcome | {"until": 0.0}, OUTCOME)
     page = visitor.get(str(done.copy_set_param("of", old)))
     assert "Google Ads is connected" in page.text
     assert [row.name for row in stage.rows("SELECT name FROM ad_accounts") if html.escape(row.name) in page.text] == []
@@ -256,24 +244,10 @@ def test_two_tabs_of_one_browser_do_not_disturb_each_other(visitor: Visitor) -> 
     assert ["is connected" in visitor.end(answered(page)).text for page in pages] == [True, True]
 
 
-def test_a_failure_of_ours_is_a_page_without_details(visitor: Visitor, stage: Stage) -> None:
-    link = visitor.link()
-    with stage.engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE oauth_states RENAME TO gone")
-    response = visitor.get(link)
-    assert response.status_code == 503
-    assert "open the link again in a few minutes" in response.text
-    assert "oauth_states" not in response.text
-
-
 @pytest.mark.parametrize(
     "address",
     [
         "http://jobs.example.com",
-        "jobs.example.com",
-        "https://u:p@x.example",
-        "https://x?y",
-        "https://x.example ",
         "https://x:port",
     ],
 )
@@ -294,7 +268,7 @@ def test_every_text_is_there_in_both_languages() -> None:
 
 @pytest.mark.parametrize(
     ("accepted", "language"),
-    [("", "en"), ("ko", "ko"), ("fr, ko;q=0.4, en;q=0.6", "en"), ("de", "en"), ("ko;q=x, en;q=0", "en"), ("*", "en")],
+    [("", "en"), ("KO-kr", "ko"), ("fr, ko;q=0.6, en;q=0.4", "ko"), ("de;q=1, en", "en"), ("*", "en")],
 )
 def test_the_language_is_the_one_that_the_browser_prefers(accepted: str, language: str) -> None:
     assert connect_page.language_of(accepted) == language

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.accounts.queries import AccountFilter, waiting_accounts
-from sivera.alerts.queries import broken_grants, ending_grants, stale_accounts
+from sivera.alerts.queries import bad_grants, stale_accounts
 from sivera.errors import ReconnectRequired
 from sivera.grants import queries
 from sivera.grants.disconnecting import Ending, NotDisconnectedError, disconnect
@@ -57,8 +57,7 @@ def test_a_disconnected_grant_has_no_tokens_and_keeps_its_figures(
     with Session(stage.engine) as session:
         assert queries.due_grants(session, {platform.value: timedelta(days=999)}, ()) == []
         assert not [*queries.inactive_grants(session), *waiting_accounts(session, AccountFilter())]
-        alerts = broken_grants(session), ending_grants(session, timedelta(days=999)), stale_accounts(session, LEASE)
-        assert alerts == ([], [], [])
+        assert (bad_grants(session, timedelta(days=999)), stale_accounts(session, LEASE)) == ([], [])
     with pytest.raises(ReconnectRequired, match="disconnected"):
         GrantTokenSource(stage.renewal_dependencies(), stage.client(platform), id_).current()
 

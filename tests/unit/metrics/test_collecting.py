@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
 from sivera.metrics import definitions as of
-from sivera.metrics.collecting import BATCH, Turn, begin, collect, forget
+from sivera.metrics.collecting import Turn, begin, collect, forget
 from sivera.metrics.definitions import EXPIRY_BUCKETS, EXPORTED, Collection
 from sivera.metrics.queries import QUESTIONS, add_calls, measure, read_latest, read_series, write
 from sivera.metrics.rules import JobRun, JobRuns, Window
@@ -19,8 +19,6 @@ from sivera.values import PlatformName
 GOOGLE, META, TIKTOK = PlatformName.GOOGLE, PlatformName.META, PlatformName.TIKTOK
 DAILY = {GOOGLE: 200, TIKTOK: 5}
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-DAY = Window(since=NOW - timedelta(days=1), until=NOW)
-
 
 GRANTS = """
     INSERT INTO teams (name) VALUES ('Hanok');
@@ -133,19 +131,13 @@ def test_rows_and_sizes_of_every_table_are_known_and_a_table_in_parts_is_one(gra
     assert found.values(of.DATABASE_BYTES)[()] > sum(sizes.values())
 
 
-def test_a_backup_is_as_old_as_the_last_verified_one(engine: Engine) -> None:
-    turn = Turn(at=NOW, window=DAY)
-    assert collect(engine, turn, found(), DAILY).values(of.BACKUP_AGE) == {}
-    age = timedelta(days=2)
-    assert collect(engine, turn, found(), DAILY, NOW - age).values(of.BACKUP_AGE) == {(): age.total_seconds()}
-
-
 def test_a_collection_at_the_same_time_replaces_itself_and_the_next_goes_on(engine: Engine) -> None:
     first = begin(engine, timedelta(minutes=1))
     runs = found(run("completed", 10), run("failed", 5))
-    collected = collect(engine, first, runs, DAILY)
+    collected = collect(engine, first, runs, DAILY, first.at - timedelta(days=2))
+    assert collected.values(of.BACKUP_AGE) == {(): 2 * 86_400}
     before = [row[:3] for row in stored(engine)]
-    again = collect(engine, first, runs, DAILY)
+    again = collect(engine, first, runs, DAILY, first.at - timedelta(days=2))
     assert [row[:3] for row in stored(engine)] == before
     assert again.values(of.JOB_RUNS) == collected.values(of.JOB_RUNS)
     with Session(engine) as session:
@@ -160,22 +152,14 @@ def test_a_collection_at_the_same_time_replaces_itself_and_the_next_goes_on(engi
         (NOW - timedelta(minutes=5), "failed"),
     ]
     second = Turn(at=first.at + timedelta(minutes=30), window=Window(since=first.window.until, until=first.at))
-    assert collect(engine, second, found(run("failed")), DAILY).values(of.JOB_RUNS) == {
-        ("sync-campaigns", "completed"): 1,
-        ("sync-campaigns", "failed"): 2,
-    }
+    later = collect(engine, second, found(run("failed")), DAILY)
+    assert later.values(of.JOB_RUNS) == {("sync-campaigns", "completed"): 1, ("sync-campaigns", "failed"): 2}
+    assert later.values(of.BACKUP_AGE) == {}, "there is none"
 
 
-def test_old_samples_go_in_batches(engine: Engine) -> None:
+def test_old_samples_go(engine: Engine) -> None:
     with Session(engine) as session, session.begin():
-        session.execute(
-            text(
-                "INSERT INTO metric_samples (name, at, labels, value) "
-                "SELECT 'old', CAST(:at AS timestamptz), jsonb_build_object('n', n), 1 FROM generate_series(1, :n) AS n"
-            ),
-            {"at": NOW - timedelta(days=91), "n": BATCH + 10},
-        )
-        write(session, NOW - timedelta(days=89), [of.TABLE_ROWS.sample(1, "t1")])
-    assert forget(engine, NOW - timedelta(days=90)) == BATCH + 10
-    assert [row[0] for row in stored(engine)] == [NOW - timedelta(days=89)]
-    assert forget(engine, NOW - timedelta(days=90)) == 0
+        for days in (91, 90, 89):
+            write(session, NOW - timedelta(days=days), [of.TABLE_ROWS.sample(1, "t1"), of.TABLE_ROWS.sample(1, "t2")])
+    assert forget(engine, NOW - timedelta(days=90)) == 2
+    assert {row[0] for row in stored(engine)} == {NOW - timedelta(days=90), NOW - timedelta(days=89)}

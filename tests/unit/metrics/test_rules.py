@@ -1,4 +1,4 @@
-"""The rules of counting, the forms in which figures leave, and the charts."""
+"""The rules of counting, and the form in which figures leave."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -10,10 +10,7 @@ from sivera.errors import ConfigurationError
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection
 from sivera.metrics.exposition import to_text
-from sivera.metrics.page import ages as draw_ages
-from sivera.metrics.page import durations
-from sivera.metrics.rules import JobRun, JobRuns, run_samples, samples_of, window
-from sivera.pages import to_svg
+from sivera.metrics.rules import JobRun, JobRuns, run_samples, window
 from sivera.settings import read_daily_calls
 from sivera.values import PlatformName
 
@@ -94,20 +91,3 @@ def test_prometheus_reads_what_was_collected() -> None:
     assert age.value == 300
     (alone,) = text_string_to_metric_families(to_text(None, NOW).decode())
     assert (alone.name, alone.samples[0].value) == ("sivera_collection_age_seconds", math.inf)
-
-
-def test_the_charts_are_drawn_also_if_there_is_nothing_to_show() -> None:
-    ages = [
-        (NOW - timedelta(minutes=30 * n), of.SYNC_AGE.sample(600.0 * n, "meta", quantile))
-        for n in (1, 2)
-        for quantile in ("0.9", "1")
-    ]
-    assert "meta" in to_svg(draw_ages(ages))
-    assert "failed" in to_svg(durations([(NOW, samples_of(run("failed", 0))[0])]))
-    assert to_svg(draw_ages([])).startswith("<svg")
-
-
-def test_names_are_as_prometheus_wants_them() -> None:
-    for metric in of.EXPORTED:
-        assert metric.name.startswith("sivera_")
-        assert metric.help.endswith(".")

@@ -16,7 +16,7 @@ from sandbox.figures import ZERO, Figures
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
 from sivera.breaker import Breaker
 from sivera.errors import PlatformError
-from sivera.platforms import CLIENTS, open_client
+from sivera.platforms import open_client
 from sivera.platforms.base import (
     AnswersAtOnce,
     AppCredentials,
@@ -219,6 +219,8 @@ class Network(httpx.BaseTransport):
             raise answer
         if callable(answer):
             answer = answer(request)
+        if isinstance(answer, httpx.Response):
+            return answer
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         return httpx.Response(self.status, content=content)
 
@@ -229,7 +231,7 @@ def client_on(
     """Return a client of a platform on a canned network."""
     http = httpx.Client(transport=network)
     app = app or app_at("http://platform.test", SECRET)
-    return CLIENTS[platform](app, http, breaker or Breaker())
+    return open_client(platform, app, breaker, http)
 
 
 def answered(platform: PlatformName, *answers: Any, status: int = 200) -> PlatformClient:

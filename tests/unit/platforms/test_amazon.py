@@ -11,15 +11,17 @@ from sandbox.faults import Fault, FaultKind
 from sivera.breaker import Subject
 from sivera.errors import (
     InvalidReply,
-    Misconfigured,
     PlatformError,
     Throttled,
     ThrottleScope,
     TokenRejected,
     Unavailable,
 )
+from sivera.platforms import amazon_reports as reports
 from sivera.platforms.amazon_json import PRODUCTS
-from sivera.platforms.base import MAX_EMPTY_PAGES, PreparesReports, ProductNotEnabled, ReportLost
+from sivera.platforms.base import PreparesReports, ProductNotEnabled, ReportLost
+from sivera.platforms.parts import MAX_EMPTY_PAGES
+from sivera.platforms.rows import Record
 from sivera.values import AdAccount, CampaignListing, DateWindow, MetricsReading, ReportRequest
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import AMAZON, WINDOW, Desk, figures_of, ours, refused, static
@@ -83,7 +85,7 @@ def test_a_region_that_refuses_the_grant_has_none_of_its_accounts(spread: Desk, 
 
 @pytest.mark.parametrize(
     ("kind", "status"),
-    [(FaultKind.STATUS, 503), (FaultKind.THROTTLE, 429), (FaultKind.HTML, 200), (FaultKind.HTML, 404)],
+    [(FaultKind.STATUS, 503), (FaultKind.HTML, 404)],
 )
 def test_a_region_that_fails_is_named_and_the_others_are_listed(spread: Desk, kind: FaultKind, status: int) -> None:
     fault(spread, kind, "accounts", match="/eu/", status=status)
@@ -96,15 +98,6 @@ def test_a_region_that_fails_is_named_and_the_others_are_listed(spread: Desk, ki
     fault(spread, FaultKind.STATUS, "accounts", status=503)
     with refused(Unavailable):
         spread.client.list_accounts(spread.tokens)
-
-
-def test_a_profile_that_is_not_as_documented_is_left_out_and_named(spread: Desk) -> None:
-    odd = spread.world.accounts_of(spread.grant)[4]
-    fault(spread, FaultKind.ODD_ROW, "accounts", match=odd.id, field="timezone", value="Mars/Olympus")
-    listing = spread.client.list_accounts(spread.tokens)
-    [row] = listing.left_out
-    assert (row.id, len(listing.accounts)) == (odd.id, 19)
-    assert "timezone" in row.why
 
 
 def test_a_token_that_no_region_accepts_is_rejected(spread: Desk) -> None:
@@ -125,28 +118,6 @@ def test_a_product_that_is_not_enabled_says_so_and_the_others_are_read(desk: Des
             desk.request(product)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("name", None),
-        ("name", "\ud83d"),
-        ("state", 7),
-        ("state", "A\x00"),
-        ("budget", None),
-        ("budget", {}),
-        ("budget", True),
-    ],
-)
-@pytest.mark.parametrize("product", NAMES)
-def test_a_campaign_that_is_not_as_documented_is_left_out_and_named(
-    desk: Desk, product: str, field: str, value: Any
-) -> None:
-    odd = next(c.id for c in desk.site.campaigns.values() if c.product == product)
-    fault(desk, FaultKind.ODD_ROW, "campaigns", match=odd, field=field, value=value)
-    listing = campaigns_of(desk, product)
-    assert ([row.id for row in listing.left_out], len(listing.campaigns), listing.complete) == ([odd], 3, False)
-
-
 def test_brands_campaigns_with_a_single_ad_group_have_unknown_figures(desk: Desk) -> None:
     listed = {c.external_id: c.is_reported for c in desk.listed().values()}
     [single] = [id_ for id_, is_reported in listed.items() if not is_reported]
@@ -155,36 +126,16 @@ def test_brands_campaigns_with_a_single_ad_group_have_unknown_figures(desk: Desk
     assert single not in {row.campaign_id for row in collected(desk, desk.request(SB.name)).rows}
 
 
-@pytest.mark.parametrize("empty", [MAX_EMPTY_PAGES - 1, MAX_EMPTY_PAGES])
-def test_pages_that_bring_nothing_new_end_a_listing_after_twenty(desk: Desk, empty: int) -> None:
-    fault(desk, FaultKind.EMPTY_PAGE, "campaigns", times=empty)
-    if empty < MAX_EMPTY_PAGES:
-        assert len(campaigns_of(desk, SP.name).campaigns) == 4
-    else:
-        with refused(InvalidReply, "20 pages"):
-            campaigns_of(desk, SP.name)
-        assert desk.calls("campaigns") == MAX_EMPTY_PAGES
-
-
-DISPLAY_ROW = {"campaignId": 1, "name": "Brand", "state": "paused", "budget": 1, "budgetType": "daily"}
-FULL_PAGE = [DISPLAY_ROW | {"campaignId": number} for number in range(100)]
-
-
-@pytest.mark.parametrize(("body", "calls"), [(FULL_PAGE, 1 + MAX_EMPTY_PAGES), ({"campaigns": []}, 1)])
-def test_a_display_listing_of_another_shape_or_without_end_is_an_invalid_reply(
-    desk: Desk, body: Any, calls: int
-) -> None:
-    fault(desk, FaultKind.BODY, "campaigns", status=200, value=body)
-    with refused(InvalidReply):
+def test_pages_that_bring_nothing_new_end_a_listing_after_twenty(desk: Desk) -> None:
+    fault(desk, FaultKind.EMPTY_PAGE, "campaigns", times=MAX_EMPTY_PAGES - 1)
+    assert len(campaigns_of(desk, SP.name).campaigns) == 4
+    row = {"campaignId": 1, "name": "Brand", "state": "paused", "budget": 1, "budgetType": "daily"}
+    again = [row | {"campaignId": number} for number in range(100)]
+    fault(desk, FaultKind.BODY, "campaigns", status=200, value=again)
+    calls = desk.calls("campaigns")
+    with refused(InvalidReply, "nothing new"):
         campaigns_of(desk, SD.name)
-    assert desk.calls("campaigns") == calls
-
-
-def test_a_path_that_amazon_no_longer_has_is_our_mistake(desk: Desk) -> None:
-    retired = {"code": "NOT_FOUND", "details": "Method Not Found"}
-    fault(desk, FaultKind.BODY, "campaigns", status=404, value=retired)
-    with refused(Misconfigured, "Method Not Found"):
-        campaigns_of(desk, SP.name)
+    assert desk.calls("campaigns") - calls == 1 + MAX_EMPTY_PAGES
 
 
 # -- reports ----------------------------------------------------------------------------------------------------------
@@ -200,21 +151,6 @@ def test_reports_are_requested_and_collected_later(desk: Desk) -> None:
     readings = [desk.collect(request) for request in requests]
     assert [reading.window if reading else None for reading in readings] == [WINDOW, None, WINDOW]
     assert desk.calls("report-create") == 6
-
-
-def test_rows_are_read_one_by_one(desk: Desk) -> None:
-    odd, *others = sorted({id_ for id_, _ in desk.truth() if desk.site.campaigns[id_].product == SP.name})
-    assert others
-    request, whole = desk.request(SP.name), days_of(desk, SP.name)
-    fault(desk, FaultKind.ODD_ROW, "report-download", match=odd, field="clicks", value=None)
-    reading = collected(desk, request)
-    assert {row.campaign_id for row in reading.rows} == set(others)
-    assert len(reading.rows) + len(reading.left_out) == whole
-    assert all(str(row.id).startswith(f"{odd} 2026-11-") and "clicks" in row.why for row in reading.left_out)
-    desk.world.faults.clear()
-    fault(desk, FaultKind.ODD_ROW, "report-download", field="cost", value="free")
-    with refused(InvalidReply, "cost"):
-        desk.collect(request)
 
 
 def test_a_second_row_of_a_day_is_left_out(desk: Desk) -> None:
@@ -245,9 +181,9 @@ def test_long_windows_are_cut_to_what_a_report_holds_and_amazon_keeps(desk: Desk
 
 def test_a_duplicate_of_another_report_is_put_off_and_other_products_are_not(desk: Desk) -> None:
     desk.world.report_seconds = 600
-    columns = ["startDate", "endDate", "campaignId", "cost"]
+    columns = ["date", "campaignId", "cost"]
     configuration = {"adProduct": SB.name, "reportTypeId": SB.report_type, "groupBy": ["campaign"]}
-    configuration |= {"timeUnit": "SUMMARY", "columns": columns, "format": "GZIP_JSON"}
+    configuration |= {"timeUnit": "DAILY", "columns": columns, "format": "GZIP_JSON"}
     body = {"startDate": str(WINDOW.since), "endDate": str(WINDOW.until), "configuration": configuration}
     headers = {
         "Authorization": f"Bearer {desk.tokens.current()}",
@@ -279,24 +215,16 @@ def test_a_duplicate_of_another_report_is_put_off_and_other_products_are_not(des
         {"configuration": {"filters": [{"field": "campaignStatus", "values": ["PAUSED"]}]}},
     ],
 )
-def test_a_duplicate_is_compared_before_its_id_is_taken(desk: Desk, changes: dict[str, Any]) -> None:
-    told = describe(SB.name) | changes
-    told["configuration"] = describe(SB.name)["configuration"] | changes.get("configuration", {})
-    request = desk.request(SB.name)
-    fault(desk, FaultKind.BODY, "report-status", status=200, value=told)
-    with refused(Throttled, "another one"):
-        desk.request(SB.name)
-    desk.world.faults.clear()
-    fault(desk, FaultKind.BODY, "report-status", status=200, value=describe(SB.name))
-    assert desk.request(SB.name).report_id == request.report_id
-
-
-def describe(product: str) -> dict[str, Any]:
-    """A report as Amazon describes it; it sends neither the kind of grouping nor the format."""
+def test_a_duplicate_is_compared_before_its_id_is_taken(changes: dict[str, Any]) -> None:
+    # Amazon describes neither the kind of grouping nor the format.
     columns = ["cost", "clicks", "impressions", "campaignId", "date", "purchases", "sales", "campaignName"]
-    configuration = {"adProduct": product, "reportTypeId": "sbCampaigns", "timeUnit": "DAILY", "columns": columns}
-    days = {"startDate": str(WINDOW.since), "endDate": str(WINDOW.until)}
-    return {"reportId": "1", "status": "PENDING", "configuration": configuration, **days}
+    configuration = {"adProduct": SB.name, "reportTypeId": "sbCampaigns", "timeUnit": "DAILY", "columns": columns}
+    told: dict[str, Any] = {"status": "PENDING", "startDate": str(WINDOW.since), "endDate": str(WINDOW.until)}
+    told["configuration"] = configuration
+    other = told | changes | {"configuration": configuration | changes.get("configuration", {})}
+    asked = reports.body_of(SB, WINDOW)
+    assert reports.answers(Record(AMAZON, told), asked)
+    assert not reports.answers(Record(AMAZON, other), asked)
 
 
 def test_a_throttled_request_that_amazon_took_all_the_same_is_found_again(desk: Desk) -> None:
@@ -309,46 +237,24 @@ def test_a_throttled_request_that_amazon_took_all_the_same_is_found_again(desk: 
     later.client.close()
 
 
-@pytest.mark.parametrize("product", NAMES)
-def test_a_report_that_failed_or_is_unknown_is_lost(desk: Desk, product: str) -> None:
-    request = desk.request(product)
-    next(iter(desk.world.reports.values()))["failure"] = "Internal error"
+def test_a_report_that_failed_or_is_unknown_is_lost(desk: Desk) -> None:
+    request = desk.request(SP.name)
+    desk.world.report_failure = "Internal error"
     gone = request.model_copy(update={"report_id": "gone?"})
     retired = request.model_copy(update={"ad_product": "SPONSORED_TELEVISION"})
     for lost in (request, gone, retired):
         with refused(ReportLost):
             desk.collect(lost)
-    assert desk.request(product).report_id != request.report_id
-
-
-def test_a_report_that_is_done_is_collected_however_late(desk: Desk) -> None:
-    request = desk.request(SP.name)
-    desk.world.clock.advance(timedelta(days=3))
-    desk.tokens.renewed(desk.tokens.current())
-    assert collected(desk, request).rows
-
-
-def test_a_401_while_polling_is_repeated_once(desk: Desk) -> None:
-    request = desk.request(SP.name)
-    fault(desk, FaultKind.STATUS, "report-status", times=1, status=401)
-    assert collected(desk, request).rows
-    assert desk.tokens.renewals == 1
+    assert desk.request(SP.name).report_id != request.report_id
 
 
 @pytest.mark.parametrize(
     ("operation", "kind", "status", "error"),
     [
         ("report-status", FaultKind.STATUS, 500, Unavailable),
-        ("report-status", FaultKind.HTML, 502, Unavailable),
-        ("report-status", FaultKind.TRUNCATED, 200, InvalidReply),
-        ("report-status", FaultKind.MALFORMED, 200, InvalidReply),
-        ("report-status", FaultKind.DISCONNECT, 200, Unavailable),
         ("report-download", FaultKind.STATUS, 400, Unavailable),
-        ("report-download", FaultKind.STATUS, 403, Unavailable),
-        ("report-download", FaultKind.STATUS, 500, Unavailable),
         ("report-download", FaultKind.HTML, 200, InvalidReply),
         ("report-download", FaultKind.TRUNCATED, 200, InvalidReply),
-        ("report-download", FaultKind.MALFORMED, 200, InvalidReply),
         ("report-download", FaultKind.DISCONNECT, 200, Unavailable),
     ],
 )
@@ -375,12 +281,11 @@ def test_a_status_that_amazon_does_not_document_is_an_invalid_reply(desk: Desk) 
 # -- throttles --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [FaultKind.HTML, FaultKind.THROTTLE, FaultKind.LATE_THROTTLE])
-def test_a_throttle_of_a_report_type_stops_only_that_type_in_its_region(spread: Desk, kind: FaultKind) -> None:
+def test_a_throttle_of_a_report_type_stops_only_that_type_in_its_region(spread: Desk) -> None:
     sites = spread.world.accounts_of(spread.grant)
     elsewhere = ours(next(site for site in sites if site.region != spread.site.region))
     same = ours(next(site for site in sites[1:] if site.region == spread.site.region))
-    fault(spread, kind, "report-create", match=SB.report_type, status=429)
+    fault(spread, FaultKind.HTML, "report-create", match=SB.report_type, status=429)
     with refused(Throttled) as caught:
         spread.request(SB.name)
     assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ENDPOINT, 600)
@@ -426,14 +331,3 @@ def test_a_throttle_stops_the_endpoint_that_it_is_about(
         ask()
     assert desk.calls(operation) == calls
     assert len(campaigns_of(desk, SP.name).campaigns) == 4
-
-
-def test_a_throttled_login_stops_only_logins(desk: Desk) -> None:
-    fault(desk, FaultKind.THROTTLE, "token", seconds=300)
-    with refused(Throttled) as caught:
-        desk.client.renew(desk.tokens.tokens)
-    assert caught.value.scope is ThrottleScope.ENDPOINT
-    assert len(desk.listed()) == 12
-    with refused(Throttled):
-        desk.client.renew(desk.tokens.tokens)
-    assert desk.calls("token") == 1

@@ -112,8 +112,6 @@ def test_failures_of_google_ads(status: int, kind: Kind, code: str) -> None:
         (302, None, InvalidReply),
         (429, gateway_error(429, "RATE_LIMIT_EXCEEDED"), Throttled),
         (503, {"error": {"code": 503, "message": "Unavailable.", "status": "UNAVAILABLE"}}, Unavailable),
-        (502, None, Unavailable),
-        (408, None, Unavailable),
         (200, failure(500, "internalError", "INTERNAL_ERROR"), Unavailable),
         (200, [{"results": []}, {"error": {"message": "The stream broke off."}}], Unavailable),
     ],
@@ -148,86 +146,68 @@ def test_every_error_code_of_ours_is_googles() -> None:
 
 
 @pytest.mark.parametrize("status", sorted({400, 401, 403, *RETRYABLE}))
-@pytest.mark.parametrize(
-    "error",
-    [*google.OAUTH_VERDICTS, "invalid_request", "invalid_scope", "a_new_one"],
-)
+@pytest.mark.parametrize("error", [*google.OAUTH_VERDICTS, "invalid_request", "invalid_scope", "a_new_one"])
 def test_google_auth_agrees_on_which_refusals_are_worth_another_try(status: int, error: str) -> None:
     body = {"error": error, "error_description": "in words"}
     ours = found_in(google.oauth_error, status, body)
     assert isinstance(ours, Unavailable | Throttled) is google_oauth._can_retry(status, body)  # type: ignore[no-untyped-call]
 
 
+def test_google_names_the_reason_of_a_refused_renewal() -> None:
+    body = {"error": "invalid_grant", "error_subtype": "invalid_rapt"}
+    error = found_in(google.oauth_error, 400, body)
+    assert (type(error), error.code) == (ReconnectRequired, "invalid_rapt")
+
+
 # -- Meta -------------------------------------------------------------------------------------------------------------
 
-META_ERRORS: list[tuple[dict[str, Any], int, Meanings, Kind]] = [
-    ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 400, ABOUT_ACCOUNT, TokenRejected),
-    ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 401, ABOUT_USER, TokenRejected),
-    ({"code": 190, "error_subcode": 463, "message": "Session has expired"}, 400, ABOUT_TOKEN, ReconnectRequired),
-    ({"code": 190, "error_subcode": 463}, 200, ABOUT_ACCOUNT, TokenRejected),
-    ({"code": 190, "error_subcode": 467, "message": "Invalid access token"}, 400, ABOUT_ACCOUNT, TokenRejected),
-    ({"code": 190, "message": f"Malformed access token {TOKEN}"}, 400, ABOUT_ACCOUNT, TokenRejected),
-    ({"code": 190, "message": f"Malformed access token {TOKEN}"}, 400, ABOUT_TOKEN, ReconnectRequired),
-    ({"code": 190, "error_subcode": 458, "message": "not authorized"}, 400, ABOUT_ACCOUNT, GrantRevoked),
-    ({"code": 190, "error_subcode": 459, "message": "checkpointed"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
-    ({"code": 190, "error_subcode": 460, "message": "changed the password"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
-    ({"code": 190, "error_subcode": 464, "message": "unconfirmed user"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
-    ({"code": 190, "error_subcode": 492, "message": "invalid session"}, 400, ABOUT_ACCOUNT, ReconnectRequired),
-    ({"code": 102, "message": "API Session"}, 400, ABOUT_TOKEN, ReconnectRequired),
-    ({"code": 190, "is_transient": True, "message": "system error"}, 400, ABOUT_TOKEN, Unavailable),
-    ({"code": 190, "message": "Error validating application."}, 400, ABOUT_USER, Misconfigured),
-    ({"code": 101, "message": "Error validating application."}, 400, ABOUT_TOKEN, Misconfigured),
-    ({"code": 1, "message": "Error validating client secret."}, 400, ABOUT_TOKEN, Misconfigured),
-    ({"code": 100, "message": "Invalid appsecret_proof provided"}, 400, ABOUT_USER, Misconfigured),
-    ({"code": 200, "message": "API access blocked."}, 400, ABOUT_ACCOUNT, Misconfigured),
-    ({"code": 270, "message": "not allowed for apps with development access"}, 400, ABOUT_ACCOUNT, Misconfigured),
-    ({"code": 2635, "message": "You are calling a deprecated version"}, 400, ABOUT_ACCOUNT, Misconfigured),
-    ({"code": 10, "message": "Application does not have permission"}, 403, ABOUT_ACCOUNT, AccountInaccessible),
-    ({"code": 10, "message": "Application does not have permission"}, 403, ABOUT_USER, ScopeMissing),
-    ({"code": 200, "message": "Ad account owner has NOT grant"}, 403, ABOUT_ACCOUNT, AccountInaccessible),
-    ({"code": 294, "message": "requires the extended permission"}, 400, ABOUT_USER, ScopeMissing),
-    ({"code": 100, "error_subcode": 33, "message": "Unsupported"}, 400, ABOUT_ACCOUNT, AccountInaccessible),
-    ({"code": 4, "message": "Application request limit reached"}, 403, ABOUT_ACCOUNT, Throttled),
-    ({"code": 4, "error_subcode": 1504022, "message": "too many calls"}, 400, ABOUT_ACCOUNT, Throttled),
-    ({"code": 17, "error_subcode": 2446079, "is_transient": True}, 400, ABOUT_ACCOUNT, Throttled),
-    ({"code": 613, "error_subcode": 1487742, "message": "too many calls"}, 400, ABOUT_ACCOUNT, Throttled),
-    ({"code": 80000, "message": "too many calls to this ad-account"}, 400, ABOUT_ACCOUNT, Throttled),
-    ({"code": 80004, "message": "too many calls to this ad-account"}, 403, ABOUT_ACCOUNT, Throttled),
-    ({"code": 1, "message": "An unknown error occurred"}, 400, ABOUT_ACCOUNT, Unavailable),
-    ({"code": 1, "message": "Please reduce the amount of data"}, 500, ABOUT_ACCOUNT, meta.TooMuchData),
-    ({"code": 2, "message": "Service temporarily unavailable"}, 400, ABOUT_TOKEN, Unavailable),
-    ({"code": 368, "message": "temporarily blocked"}, 400, ABOUT_ACCOUNT, Unavailable),
-    ({"code": 9999, "is_transient": True, "message": "new"}, 400, ABOUT_ACCOUNT, Unavailable),
-    ({"code": 9999, "message": "new"}, 503, ABOUT_ACCOUNT, Unavailable),
-    ({"code": 100, "message": "Invalid parameter, see https://x.test/y"}, 400, ABOUT_USER, InvalidRequest),
-    ({"code": 3018, "message": "beyond 37 months"}, 400, ABOUT_ACCOUNT, InvalidRequest),
-    ({"code": "odd", "message": 7}, 400, ABOUT_ACCOUNT, InvalidRequest),
-]
+META_ERRORS: dict[tuple[Meanings, Kind], list[str]] = {
+    (ABOUT_ACCOUNT, TokenRejected): ["190/463 expired", "190/467 invalid", f"190 malformed {TOKEN}"],
+    (ABOUT_USER, TokenRejected): ["190/463 expired"],
+    (ABOUT_TOKEN, ReconnectRequired): ["190/463 expired", f"190 malformed {TOKEN}", "102 API session"],
+    (ABOUT_ACCOUNT, GrantRevoked): ["190/458 not authorized"],
+    (ABOUT_ACCOUNT, ReconnectRequired): ["190/459 checkpoint", "190/460 password", "190/464 user", "190/492 invalid"],
+    (ABOUT_USER, Misconfigured): ["190 Error validating application.", "100 Invalid appsecret_proof provided"],
+    (ABOUT_TOKEN, Misconfigured): ["101 Error validating application.", "1 Error validating client secret."],
+    (ABOUT_ACCOUNT, Misconfigured): ["200 API access blocked.", "270 development access", "2635 deprecated version"],
+    (ABOUT_ACCOUNT, AccountInaccessible): [
+        "10 Application does not have permission",
+        "200 Ad account owner has NOT grant",
+        "100/33 Unsupported get request",
+        "100 (#100) Missing perms",
+    ],
+    (ABOUT_USER, ScopeMissing): ["10 Application does not have permission", "294 requires the extended permission"],
+    (ABOUT_ACCOUNT, Throttled): ["4 x", "4/1504022 x", "17/2446079 x", "613/1487742 x", "80000 x", "80004 x"],
+    (ABOUT_ACCOUNT, Unavailable): ["1 An unknown error occurred", "368 temporarily blocked"],
+    (ABOUT_TOKEN, Unavailable): ["2 Service temporarily unavailable"],
+    (ABOUT_ACCOUNT, meta.TooMuchData): ["1 Please reduce the amount of data", "1/1504018 timed out"],
+    (ABOUT_USER, InvalidRequest): ["100 Invalid parameter, see https://x.test/y"],
+    (ABOUT_ACCOUNT, InvalidRequest): ["3018 beyond 37 months"],
+}
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "meanings", "kind"),
-    META_ERRORS,
-    ids=[f"{e.get('code')} {e.get('message', '')}"[:40] for e, _, _, _ in META_ERRORS],
+    ("meanings", "kind", "said"), [(*key, said) for key, sayings in META_ERRORS.items() for said in sayings]
 )
-def test_errors_of_meta(error: dict[str, Any], status: int, meanings: Meanings, kind: Kind) -> None:
-    assert type(found_in(partial(meta.error_of, meanings), status, {"error": error})) is kind
+def test_errors_of_meta(meanings: Meanings, kind: Kind, said: str) -> None:
+    codes, _, message = said.partition(" ")
+    code, _, subcode = codes.partition("/")
+    error = {"code": int(code), "message": message} | ({"error_subcode": int(subcode)} if subcode else {})
+    for status in (200, 400):
+        found = found_in(partial(meta.error_of, meanings), status, {"error": error})
+        assert (type(found), found.code) == (kind, codes)
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind"),
+    ("error", "status", "kind"),
     [
-        (503, None, Unavailable),
-        (503, {"error": "gateway"}, Unavailable),
-        (400, None, InvalidRequest),
-        (408, None, Unavailable),
-        (429, None, Throttled),
-        (301, {"data": []}, InvalidReply),
-        (200, {"error": "gateway"}, InvalidReply),
+        ({"code": 190, "is_transient": True, "message": "system error"}, 400, Unavailable),
+        ({"code": 9999, "message": "new"}, 503, Unavailable),
+        ({"code": "odd", "message": 7}, 400, InvalidRequest),
     ],
 )
-def test_replies_of_metas_gateway(status: int, body: Any, kind: Kind) -> None:
-    assert type(found_in(partial(meta.error_of, ABOUT_ACCOUNT), status, body)) is kind
+def test_odd_errors_of_meta(error: dict[str, Any], status: int, kind: Kind) -> None:
+    assert type(found_in(partial(meta.error_of, ABOUT_TOKEN), status, {"error": error})) is kind
 
 
 BUSINESS = '{"1":[{"type":"ads_insights","estimated_time_to_regain_access":%s},{"estimated_time_to_regain_access":4}]}'
@@ -291,11 +271,11 @@ AMAZON_ERRORS: list[tuple[int, Any, Kind]] = [
     (401, {"code": "401", "details": "Scope header is missing"}, InvalidRequest),
     (401, {"code": "401", "details": "The ClientId header is missing"}, Misconfigured),
     (422, {"code": "422", "details": "Unprocessable"}, InvalidRequest),
+    (404, {"code": "NOT_FOUND", "details": "Method Not Found"}, Misconfigured),
     # the gateway, and nothing at all
     (401, {"message": "Unauthorized"}, TokenRejected),
     (403, {"message": "Forbidden"}, AccountInaccessible),
     (307, None, Unavailable),
-    (408, None, Unavailable),
     (403, ["odd"], AccountInaccessible),
     (400, {"code": 7, "message": {"odd": 1}}, InvalidRequest),
     (504, {"message": "Endpoint request timed out"}, Unavailable),
@@ -340,38 +320,25 @@ def refused(code: Any, message: str = "no") -> dict[str, Any]:
     return {"code": code, "message": message, "request_id": "1", "data": {}}
 
 
-@pytest.mark.parametrize(
-    ("name", "by_call", "by_renewal"),
-    [
-        ("ACCESS_TOKEN_EXPIRE", TokenRejected, ReconnectRequired),
-        ("INVALID_ACCESS_TOKEN", TokenRejected, GrantRevoked),
-        ("REFRESH_TOKEN_EXPIRE", ReconnectRequired, ReconnectRequired),
-        ("EMPTY_ACCESS_TOKEN", ReconnectRequired, ReconnectRequired),
-        ("INVALID_CORE_USER", ReconnectRequired, ReconnectRequired),
-        ("INVALID_REFRESH_TOKEN", ReconnectRequired, ReconnectRequired),
-        ("ADVERTISER_LOGOUT", ReconnectRequired, ReconnectRequired),
-        ("AUTH_CODE_ERROR", ReconnectRequired, ReconnectRequired),
-        ("SCOPE_TT_USER_OAUTH_FAILED", ReconnectRequired, ReconnectRequired),
-        ("PERMISSION_ERROR", AccountInaccessible, Misconfigured),
-        ("ADVERTISER_NOT_EXIST", AccountInaccessible, Misconfigured),
-        ("ADVERTISER_ROLE_ERROR", AccountInaccessible, Misconfigured),
-        *(
-            (name, kind, kind)
-            for kind, names in {
-                Throttled: "REQUEST_TOO_FREQUENT REQUEST_FREQUENCY_LIMITED TOO_MANY_REQUESTS_BL",
-                Unavailable: "GENERAL_TASK_ERROR WRITE_CONFLICT RPC_VALIDATION_ERROR SYS_ERROR SYS_TIMEOUT "
-                "STATISTICS_ERROR RDS_TIMEOUT_ERROR MAINTENANCE",
-                InvalidRequest: "PARAM_ERROR ROUTE_NOT_FOUND",
-                Misconfigured: "APP_FORBIDDEN NOT_IN_WHITELIST DEVELOPER_REJECTED DEVELOPER_NO_PERMISSION",
-            }.items()
-            for name in names.split()
-        ),
-    ],
-)
-def test_codes_of_tiktok_mean_what_the_sdk_names_them(name: str, by_call: Kind, by_renewal: Kind) -> None:
+TIKTOK_CODES: dict[tuple[Kind, Kind], str] = {
+    (TokenRejected, ReconnectRequired): "ACCESS_TOKEN_EXPIRE",
+    (TokenRejected, GrantRevoked): "INVALID_ACCESS_TOKEN",
+    (ReconnectRequired, ReconnectRequired): "REFRESH_TOKEN_EXPIRE EMPTY_ACCESS_TOKEN INVALID_CORE_USER "
+    "INVALID_REFRESH_TOKEN ADVERTISER_LOGOUT AUTH_CODE_ERROR SCOPE_TT_USER_OAUTH_FAILED",
+    (AccountInaccessible, Misconfigured): "PERMISSION_ERROR ADVERTISER_NOT_EXIST ADVERTISER_ROLE_ERROR",
+    (Throttled, Throttled): "REQUEST_TOO_FREQUENT REQUEST_FREQUENCY_LIMITED TOO_MANY_REQUESTS_BL",
+    (Unavailable, Unavailable): "GENERAL_TASK_ERROR WRITE_CONFLICT RPC_VALIDATION_ERROR SYS_ERROR SYS_TIMEOUT "
+    "STATISTICS_ERROR RDS_TIMEOUT_ERROR MAINTENANCE",
+    (InvalidRequest, InvalidRequest): "PARAM_ERROR ROUTE_NOT_FOUND",
+    (Misconfigured, Misconfigured): "APP_FORBIDDEN NOT_IN_WHITELIST DEVELOPER_REJECTED DEVELOPER_NO_PERMISSION",
+}
+
+
+@pytest.mark.parametrize(("kinds", "name"), [(k, name) for k, names in TIKTOK_CODES.items() for name in names.split()])
+def test_codes_of_tiktok_mean_what_the_sdk_names_them(kinds: tuple[Kind, Kind], name: str) -> None:
     code = OFFICIAL[f"ERROR_CODE_{name}"]
     call, renewal = (found_in(error_of, 200, refused(code)) for error_of in (tiktok_call, tiktok_grant))
-    assert (type(call), type(renewal)) == (by_call, by_renewal)
+    assert (type(call), type(renewal)) == kinds
     assert call.code == renewal.code == str(code)
 
 
@@ -398,13 +365,10 @@ def test_every_code_of_the_sdk_has_a_type_and_ours_are_the_sdks() -> None:
         (400, refused(40105), TokenRejected),
         (403, {"message": "Forbidden"}, InvalidRequest),
         (403, None, InvalidRequest),
-        (408, None, Unavailable),
-        (429, None, Throttled),
         (404, refused(0), InvalidReply),
         (200, {"code": "0", "data": {}}, InvalidReply),
         (200, {"code": True, "data": {}}, InvalidReply),
         (200, [], InvalidReply),
-        (504, {}, Unavailable),
         (429, {"message": "slow down"}, Throttled),
     ],
 )
@@ -477,13 +441,22 @@ ANY_JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
-    "error_of",
-    [*(error_of for error_of, _ in ERRORS.values()), google.oauth_error, amazon.login_error_of, tiktok_grant],
-    ids=[*ERRORS, "google login", "amazon login", "tiktok login"],
+LOGINS = (google.oauth_error, amazon.login_error_of, tiktok_grant, partial(meta.error_of, ABOUT_TOKEN))
+
+
+@pytest.mark.parametrize("error_of", [*(error_of for error_of, _ in ERRORS.values()), *LOGINS])
+def test_what_a_gateway_says_by_its_status_alone(error_of: ErrorOf) -> None:
+    kinds = {408: Unavailable, 502: Unavailable, 429: Throttled}
+    assert {status: type(found_in(error_of, status, None)) for status in kinds} == kinds
+    assert found_in(error_of, 400, None)
+
+
+@settings(max_examples=100, database=None, deadline=None)
+@given(
+    error_of=st.sampled_from([*(error_of for error_of, _ in ERRORS.values()), *LOGINS]),
+    status=st.integers(300, 599),
+    body=ANY_JSON,
 )
-@settings(max_examples=30, database=None)
-@given(status=st.integers(300, 599), body=ANY_JSON)
 def test_whatever_a_platform_answers_to_a_failure_is_one_of_our_errors(
     error_of: ErrorOf, status: int, body: Any
 ) -> None:

@@ -1,32 +1,24 @@
 """What only the Google client does: the tree of accounts, changes and GAQL, and what google-auth says of renewals."""
 
 import re
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import google.auth.transport.requests
 import httpx
 import pytest
 from google.ads.googleads.v26.services.types.google_ads_service import GoogleAdsRow
-from google.auth.exceptions import RefreshError
-from google.oauth2 import _client as google_oauth
-from google.oauth2.credentials import Credentials
 from pydantic import SecretStr
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, LOCALES
+from sandbox.world import LOCALES
 from sivera.errors import (
     AccountInaccessible,
     InvalidRequest,
-    Misconfigured,
-    PlatformError,
-    ReconnectRequired,
     Throttled,
     ThrottleScope,
-    Unavailable,
 )
+from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.google import NAMES_PER_QUERY
 from sivera.values import BudgetKind, CampaignListing, DateWindow, Period
 from tests.unit.platforms.conftest import NewDesk
@@ -133,33 +125,17 @@ def test_an_account_that_lost_its_direct_access_is_found_through_the_manager(des
     assert desk.client.list_campaigns(desk.tokens, after).complete
 
 
-def test_an_account_with_an_odd_row_is_left_out_by_name(desk: Desk) -> None:
-    first, second, third = desk.world.accounts_of(desk.grant)
-    fault = Fault(FaultKind.ODD_ROW, GOOGLE, "accounts", match=second.id, value="Mars/Olympus")
-    fault.field = "customerClient.timeZone"
-    desk.world.faults.add(fault)
-    listing = desk.client.list_accounts(desk.tokens)
-    assert {account.external_id for account in listing.accounts} == {first.id, third.id}
-    [odd] = listing.left_out
-    assert (odd.id, "time zone" in odd.why) == (second.id, True)
-
-
 # -- what Google no longer answers ------------------------------------------------------------------------------------
 
 
-def test_the_page_in_place_of_a_retired_version_is_ours_to_mend(desk: Desk) -> None:
-    desk.world.faults.add(Fault(FaultKind.HTML, GOOGLE, status=404))
-    for _ in range(10):  # an answer, and so no outage
-        with refused(Misconfigured, "update sivera-jobs"):
-            desk.listed()
-
-
-def test_a_window_begins_when_google_still_has_figures(desk: Desk) -> None:
-    window = DateWindow(since=date(2020, 1, 1), until=date(2026, 11, 20))
-    [reading] = desk.read(window)
+def test_a_window_begins_when_google_still_has_figures() -> None:
+    network = Network([{"fieldMask": "x"}])
+    client, window = client_on(GOOGLE, network), DateWindow(since=date(2020, 1, 1), until=date(2026, 11, 20))
+    assert isinstance(client, AnswersAtOnce)
+    [reading] = client.read_metrics(static(GOOGLE), ACCOUNT, window)
+    client.read_totals(static(GOOGLE), ACCOUNT, window)
     assert (reading.window.since, reading.window.until) == (date(2023, 11, 6), window.until)
-    assert {(row.campaign_id, row.day) for row in reading.rows} == desk.truth(reading.window).keys()
-    assert len(desk.totals(window)) > 100
+    assert all(b"BETWEEN '2023-11-06' AND '2026-11-20'" in request.content for request in network.requests)
 
 
 def test_a_throttle_of_an_account_leaves_the_others(desk: Desk) -> None:
@@ -183,16 +159,6 @@ def test_of_two_rows_of_a_campaign_and_day_the_last_counts() -> None:
     client = answered(GOOGLE, [{"results": rows, "fieldMask": "x"}])
     assert [row.clicks for row in metrics(client, static(GOOGLE), ACCOUNT)] == [7]
     assert [total.day.day for total in totals(client, static(GOOGLE), ACCOUNT)] == [1]
-
-
-def test_a_throttled_renewal_puts_off_no_call_but_renewals(desk: Desk) -> None:
-    desk.world.faults.add(Fault(FaultKind.THROTTLE, GOOGLE, "token", seconds=300))
-    for _ in range(2):
-        with refused(Throttled) as caught:
-            desk.client.renew(desk.tokens.tokens)
-        assert caught.value.scope is ThrottleScope.ENDPOINT
-    assert desk.calls("token") == 1
-    assert desk.listed()
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------
@@ -246,13 +212,6 @@ def test_changes_since_long_ago_are_a_full_listing(desk: Desk) -> None:
     assert (len(listing.campaigns), listing.complete) == (8, True)
 
 
-def test_more_changes_than_google_lists_are_a_full_listing(desk: Desk) -> None:
-    for _ in range(6_000):  # a campaign and its budget are two changes, unless the budget is shared
-        desk.world.add_campaign(GOOGLE, desk.site.id, budget_kind=BudgetKind.DAILY)
-    listing = changes_since(desk)
-    assert (len(listing.campaigns), listing.complete) == (6_008, True)
-
-
 def test_many_changes_are_asked_for_in_parts(desk: Desk) -> None:
     for _ in range(NAMES_PER_QUERY + 1):
         desk.world.add_campaign(GOOGLE, desk.site.id, budget_kind=BudgetKind.LOWER_LEVEL)
@@ -260,58 +219,6 @@ def test_many_changes_are_asked_for_in_parts(desk: Desk) -> None:
     assert not listing.complete
     assert len({campaign.external_id for campaign in listing.campaigns}) == len(listing.campaigns) == 1_001
     assert desk.calls("campaigns") == 2
-
-
-# -- google-auth ------------------------------------------------------------------------------------------------------
-
-
-def broken(status: int) -> Callable[[Desk], None]:
-    kind = FaultKind.THROTTLE if status == 429 else FaultKind.STATUS
-    return lambda desk: desk.world.faults.add(Fault(kind, GOOGLE, "token", status=status, seconds=7))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "secret", "verdict", "code"),
-    [
-        (lambda desk: desk.world.revoke_grant(desk.grant.id), CLIENT_SECRET, ReconnectRequired, "invalid_grant"),
-        (lambda desk: setattr(desk.grant, "needs_login", True), CLIENT_SECRET, ReconnectRequired, "invalid_rapt"),
-        (lambda _: None, "another secret", Misconfigured, "invalid_client"),
-        (broken(408), CLIENT_SECRET, Unavailable, "internal_failure"),
-        (broken(429), CLIENT_SECRET, Throttled, "rate_limit_exceeded"),
-        (broken(503), CLIENT_SECRET, Unavailable, "internal_failure"),
-    ],
-    ids=["revoked", "needs a login", "wrong secret", "408", "429", "503"],
-)
-def test_google_auth_agrees_on_which_renewals_are_worth_another_try(
-    desk: Desk, spoil: Callable[[Desk], None], secret: str, verdict: type[PlatformError], code: str
-) -> None:
-    spoil(desk)
-    refresh = desk.world.issue_refresh(desk.grant)
-    client = desk.new_client(secret)
-    with refused(verdict, None, refresh) as ours:
-        client.renew(desk.tokens.tokens)
-    client.close()
-    with pytest.raises(RefreshError) as theirs:
-        # The function below Credentials.refresh, which can be told not to wait and retry by itself.
-        google_oauth.refresh_grant(
-            google.auth.transport.requests.Request(),  # type: ignore[no-untyped-call]
-            f"{desk.url}/token",
-            refresh,
-            CLIENT_ID,
-            secret,
-            can_retry=False,
-        )
-    assert theirs.value.retryable is isinstance(ours.value, Unavailable | Throttled)
-    assert ours.value.code == code
-
-
-def test_google_auth_gives_up_where_we_ask_a_human(desk: Desk) -> None:
-    desk.grant.needs_login = True
-    refresh = desk.world.issue_refresh(desk.grant)
-    credentials = Credentials(None, refresh, None, f"{desk.url}/token", CLIENT_ID, CLIENT_SECRET)  # type: ignore[no-untyped-call]
-    with pytest.raises(RefreshError, match="Reauthentication is needed") as error:
-        credentials.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]
-    assert error.value.retryable is False
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------

@@ -10,9 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from sivera.breaker import Breaker
 from sivera.grants.consent import challenge_of
-from sivera.platforms import CLIENTS
+from sivera.platforms import open_client
 from sivera.platforms.base import AnswersAtOnce, Revokes
 from sivera.platforms.calling import new_http_client
 from sivera.platforms.checking import Checker
@@ -80,7 +79,7 @@ def sent_by(desk: Desk) -> list[Exchange]:
     http = new_http_client()
     recorder = Recorder(http, desk.url)
     app = app_at(desk.url, developer_token=SecretStr("developer") if desk.platform is GOOGLE else None)
-    client = CLIENTS[desk.platform](app, http, Breaker())
+    client = open_client(desk.platform, app, http=http)
     sent: list[Exchange] = []
     now = desk.world.clock.now()
     for _ in Checker(client, recorder, desk.tokens).run(now + timedelta(hours=1)):

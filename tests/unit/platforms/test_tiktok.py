@@ -7,10 +7,8 @@ import pytest
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import Figures
-from sandbox.tiktok import unlisted_spend
-from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply, Unavailable
-from sivera.platforms.base import AnswersAtOnce
-from sivera.platforms.tiktok_pages import ReportCut
+from sivera.errors import AccountInaccessible, GrantRevoked, InvalidReply
+from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
@@ -19,9 +17,7 @@ from tests.unit.platforms.desk import (
     TIKTOK,
     TOKEN,
     WINDOW,
-    Network,
     answered,
-    client_on,
     held,
     metrics,
     questions,
@@ -43,12 +39,6 @@ def test_a_report_covers_thirty_days_at_most(new_desk: NewDesk, days: int, calls
         desk.world.restate(first, day, Figures(1, 1, Decimal(1), Decimal(0), Decimal(0)))
     assert desk.rows(window).keys() == desk.truth(window).keys() >= {(first, window.since), (first, window.until)}
     assert desk.calls("metrics") == calls
-
-
-def test_a_window_without_days_asks_nothing() -> None:
-    window, network = DateWindow(since=date(2026, 11, 2), until=date(2026, 11, 1)), Network({})
-    assert metrics(client_on(TIKTOK, network), static(TIKTOK), ACCOUNT, window) == []
-    assert network.requests == []
 
 
 def test_a_long_lived_token_is_proved_by_one_call(new_desk: NewDesk) -> None:
@@ -83,14 +73,6 @@ def test_accounts_that_tiktok_does_not_describe_are_left_out_by_name(new_desk: N
     assert desk.calls("accounts") <= (2 if code == 0 else 2 + 2 * 7 + 2 * 5)
 
 
-def test_an_account_with_an_id_too_long_for_a_url_is_left_out(new_desk: NewDesk) -> None:
-    desk = new_desk(TIKTOK, accounts=3)
-    odd = Fault(FaultKind.ODD_ROW, TIKTOK, "validate", match=desk.site.id, field="advertiser_id", value="7" * 99_999)
-    desk.world.faults.add(odd)
-    listing = desk.client.list_accounts(desk.tokens)
-    assert (len(listing.accounts), len(listing.left_out)) == (2, 1)
-
-
 def test_a_refusal_of_every_account_is_an_error(new_desk: NewDesk) -> None:
     desk = new_desk(TIKTOK, accounts=3, campaigns=0)
     for site in desk.world.accounts_of(desk.grant):
@@ -123,7 +105,7 @@ def test_a_report_without_rows_and_pages_without_rows_are_read(new_desk: NewDesk
 def test_pages_that_bring_nothing_new_end_in_an_error(new_desk: NewDesk, operation: str) -> None:
     desk = new_desk(TIKTOK)
     desk.world.faults.add(Fault(FaultKind.EMPTY_PAGE, TIKTOK, operation))
-    with refused(InvalidReply, "nothing new on 20 pages"):
+    with refused(InvalidReply, "nothing new"):
         questions(TIKTOK, desk.tokens, desk.account)[operation](desk.client)
     assert desk.calls() == 20
 
@@ -146,23 +128,23 @@ def test_a_day_in_two_forms_is_one_day() -> None:
 
 
 def test_a_report_over_too_many_ads_is_read_in_parts_and_what_fits_none_is_named(new_desk: NewDesk) -> None:
-    desk = new_desk(TIKTOK, campaigns=130)
+    desk, week = new_desk(TIKTOK, campaigns=130), DateWindow(since=date(2026, 11, 16), until=UNTIL)
     ids = list(desk.site.campaigns)
     desk.site.ads = dict.fromkeys(ids[:100], 150) | {ids[100]: 10_000, ids[129]: 15_000}
-    [reading] = desk.read()
-    assert {(row.campaign_id, row.day) for row in reading.rows} == desk.truth().keys()
+    [reading] = desk.read(week)
+    assert {(row.campaign_id, row.day) for row in reading.rows} == desk.truth(week).keys()
     assert reading.without_deleted
-    # The whole, two pages of a hundred campaigns, and the thirty that are cut and halved.
-    assert desk.calls("metrics") == 1 + 2 + 1 + 2
+    # The whole, a hundred campaigns, and the thirty that are cut and halved.
+    assert desk.calls("metrics") == 1 + 1 + 1 + 2
     desk.site.ads[ids[129]] = 20_001
-    [reading] = desk.read()
+    [reading] = desk.read(week)
     assert [row.id for row in reading.left_out] == [ids[129]]
-    assert {(r.campaign_id, r.day) for r in reading.rows} == {key for key in desk.truth() if key[0] != ids[129]}
+    assert {(r.campaign_id, r.day) for r in reading.rows} == {key for key in desk.truth(week) if key[0] != ids[129]}
     with refused(ReportCut, "20,000 ads"):
-        desk.totals()
+        desk.totals(week)
     desk.site.ads = dict.fromkeys(ids, 30_000)
     with refused(ReportCut):
-        desk.read()
+        desk.read(week)
 
 
 def test_a_campaign_without_an_id_costs_a_report_in_parts_no_other(new_desk: NewDesk) -> None:
@@ -175,22 +157,10 @@ def test_a_campaign_without_an_id_costs_a_report_in_parts_no_other(new_desk: New
     assert [row.id for row in reading.left_out] == [None]
 
 
-def test_what_was_read_before_an_error_is_kept(new_desk: NewDesk) -> None:
-    desk = new_desk(TIKTOK)
-    window = DateWindow(since=UNTIL - timedelta(days=40), until=UNTIL)
-    desk.world.faults.add(Fault(FaultKind.STATUS, TIKTOK, "metrics", match=f"start_date={UNTIL - timedelta(days=10)}"))
-    read: list[DateWindow] = []
-    assert isinstance(desk.client, AnswersAtOnce)
-    with refused(Unavailable):
-        for reading in desk.client.read_metrics(desk.tokens, desk.account, window):
-            read.append(reading.window)  # noqa: PERF401 - it ends in an error
-    assert read == [DateWindow(since=window.since, until=window.since + timedelta(days=29))]
-
-
 def test_the_total_has_campaigns_that_tiktok_does_not_list(new_desk: NewDesk) -> None:
     desk = new_desk(TIKTOK, accounts=5)
     desk.grant.account_ids.reverse()  # the last of five accounts has a GMV Max campaign
-    unlisted = unlisted_spend(desk.site)
+    unlisted = desk.site.unlisted_spend
     listed = spend_of(desk.rows())
     assert unlisted > 0
     assert {day: spend - listed.get(day, 0) for day, spend in desk.totals().items()} == {

@@ -11,7 +11,6 @@ from typing import Any
 from fsspec.implementations.dirfs import DirFileSystem
 from sqlalchemy.orm import Session
 
-from sivera.models import AccountDailyTotal, Campaign, CampaignDailyMetric, SyncPart
 from sivera.private_files import PrivateFileSystem
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import paths
@@ -58,61 +57,11 @@ class Books(Tables):
         self.cover(account, *covered or (None, None))
         return account
 
-    def cover(self, account_id: int, since: date | None, until: date | None, product: str = "") -> None:
-        """Let the figures of these days have been read."""
-        with Session(self.engine) as session, session.begin():
-            read = {"covered_since": since, "covered_until": until}
-            session.merge(SyncPart(account_id=account_id, kind="metrics", ad_product=product, **read))
-
-    def total(self, account_id: int, day: date, spend: float | str, unattributed: float | str) -> None:
-        """Write what an account spent on a day, and how much of it no campaign has."""
-        with Session(self.engine) as session, session.begin():
-            amounts = {"spend": str(spend), "unattributed": str(unattributed), "currency": "USD"}
-            session.merge(AccountDailyTotal(account_id=account_id, day=day, **amounts))
-
-    def campaign(self, account_id: int, campaign_id: str, name: str, **columns: object) -> None:
-        with Session(self.engine) as session, session.begin():
-            session.add(
-                Campaign(
-                    account_id=account_id,
-                    external_id=campaign_id,
-                    name=name,
-                    status="active",
-                    native_status="ENABLED",
-                    budget_kind="lower_level",
-                    budget_currency="USD",
-                    **columns,
-                )
-            )
-
     def ran(
-        self,
-        account_id: int,
-        day: date = DAY,
-        spend: float | str = 0,
-        *,
-        campaign: str = "c1",
-        impressions: int = 0,
-        clicks: int = 0,
-        conversions: float | str = 0,
-        value: float | str = 0,
-        currency: str = "USD",
+        self, account_id: int, day: date = DAY, spend: float | str = 0, *, campaign: str = "c1", **figures: object
     ) -> None:
         """Write a campaign's day, in place of what was there."""
-        with Session(self.engine) as session, session.begin():
-            session.merge(
-                CampaignDailyMetric(
-                    account_id=account_id,
-                    campaign_id=campaign,
-                    day=day,
-                    impressions=impressions,
-                    clicks=clicks,
-                    spend=str(spend),
-                    conversions=str(conversions),
-                    conversion_value=str(value),
-                    currency=currency,
-                )
-            )
+        self.add_figures(account_id, campaign, day, None, spend=spend, **figures)
 
     def deps(self) -> ReportDependencies:
         files = DirFileSystem(path=str(self.folder), fs=PrivateFileSystem())

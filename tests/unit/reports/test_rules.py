@@ -11,7 +11,9 @@ from ops.timetable import find_timetable, read_timetable
 from sivera.clock import find_zone
 from sivera.reports import rules
 from sivera.reports.coverage import Known, State, state_of
-from sivera.reports.rules import AccountFacts, MissingAccount, Period, Why
+from sivera.reports.rules import AccountFacts, MissingAccount, Why
+from sivera.reports.summary import DueTeam, ReportPlan
+from sivera.reports.texts import Language
 from sivera.sync.parts import PartState
 from sivera.sync.plan import SyncMode
 from sivera.sync.rules import RESTATEMENT_DAYS, metrics_window
@@ -69,13 +71,33 @@ def test_each_local_day_has_one_report_at_one_in_the_morning(zone: str, changes:
         assert (at.date(), at.time()) == (day + timedelta(days=1), time(1)), "and as soon as it is 01:00 there"
 
 
-def test_a_report_is_due_at_one_or_when_the_clocks_skip_that() -> None:
-    seoul, one = ZoneInfo("Asia/Seoul"), datetime(2026, 11, 23, 16, tzinfo=UTC)
-    assert rules.latest_due_day(one - timedelta(seconds=1), seoul) == date(2026, 11, 22)
-    assert rules.latest_due_day(one, seoul) == DAY
-    # London's clocks went from 01:00 to 02:00 on this day.
-    changed = datetime(2026, 3, 29, 1, tzinfo=UTC)
-    assert rules.day_end(date(2026, 3, 28), ZoneInfo("Europe/London"), rules.DUE) == changed
+def test_a_report_is_due_when_the_clocks_skip_one_in_the_morning() -> None:
+    london, changed = ZoneInfo("Europe/London"), datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert rules.latest_due_day(changed - timedelta(seconds=1), london) == date(2026, 3, 27)
+    assert rules.latest_due_day(changed, london) == date(2026, 3, 28)
+
+
+def test_a_team_that_changes_its_time_zone_gets_no_day_twice_and_misses_none() -> None:
+    zones = ("Asia/Seoul", "America/New_York", "Asia/Seoul")
+    written: list[date] = []
+    for now in ticks(date(2026, 11, 23), date(2026, 11, 28)):
+        zone = ZoneInfo(zones[(now - datetime(2026, 11, 23, 15, tzinfo=UTC)) // timedelta(days=1) % 3])
+        written += rules.days_to_write(rules.latest_due_day(now, zone), DAY, written, make_up_days=14)
+    assert written == list(rules.days_between(DAY, written[-1]))
+
+
+def test_the_team_that_has_waited_longest_comes_first() -> None:
+    def team(id_: int, restated: int | None, *days: int) -> DueTeam:
+        missing = tuple(DAY.replace(day=day) for day in days)
+        restated_through = restated and DAY.replace(day=restated)
+        return DueTeam(
+            id=id_, name="", timezone="UTC", language=Language.EN, latest=DAY, days=missing, restates=restated != 23,
+            restated_through=restated_through or None,
+        )  # fmt: skip
+
+    plan = ReportPlan(due=(team(1, None, 23), team(2, 22, 22, 23), team(3, 21), team(4, 23, 23)))
+    assert [one.id for one in plan.lacking] == [2, 1, 4]
+    assert [one.id for one in plan.restating] == [1, 3, 2]
 
 
 def test_missed_days_are_made_up_in_order_within_bounds() -> None:
@@ -87,16 +109,6 @@ def test_missed_days_are_made_up_in_order_within_bounds() -> None:
     assert missed(date(2026, 11, 22)) == [22, 23], "never before the team's first figures"
     assert missed(date(2026, 1, 1), make_up_days=0) == [23]
     assert missed(date(2026, 11, 24)) == []
-
-
-def test_what_a_report_compares() -> None:
-    covers = {period: rules.covers(period, date(2026, 3, 1)) for period in Period}
-    assert covers == {
-        Period.DAY: (date(2026, 3, 1), date(2026, 3, 1)),
-        Period.DAY_BEFORE: (date(2026, 2, 28), date(2026, 2, 28)),
-        Period.WEEK_BEFORE: (date(2026, 2, 22), date(2026, 2, 22)),
-        Period.MONTH_TO_DATE: (date(2026, 3, 1), date(2026, 3, 1)),
-    }
 
 
 def test_a_day_is_final_when_no_full_sync_reads_it_again() -> None:

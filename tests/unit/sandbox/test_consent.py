@@ -6,6 +6,7 @@ import business_api_client
 import httpx
 import pytest
 from google_auth_oauthlib.flow import Flow  # type: ignore[import-untyped]
+from oauthlib.oauth2 import OAuth2Error, WebApplicationClient  # type: ignore[import-untyped]
 from requests_oauthlib import OAuth2Session  # type: ignore[import-untyped]
 
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
@@ -145,3 +146,29 @@ def test_answers_look_like_those_of_the_platform(sandbox: str) -> None:
     both = answer(TIKTOK, "allow").params
     assert both["auth_code"] == both["code"]
     assert {answer(each, "deny").params["error"] for each in PlatformName} == {"access_denied"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"refresh_token": "not-ours"}, 400, "invalid_grant"),
+        ({"refresh_token": ""}, 400, "invalid_request"),
+        ({"grant_type": ""}, 400, "invalid_request"),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+        ({"client_id": "other"}, 401, "invalid_client"),
+        ({"client_secret": "wrong"}, 401, "invalid_client"),
+        ({"client_assertion": "x"}, 400, "invalid_request"),
+    ],
+)
+def test_an_oauth_client_understands_each_refusal_of_a_renewal(
+    world: World, sandbox: str, changes: dict[str, str], status: int, code: str
+) -> None:
+    for platform, path in ((GOOGLE, "google/token"), (AMAZON, "amazon/na/auth/o2/token")):
+        form = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        form["refresh_token"] = world.issue_refresh(world.add_grant(platform))
+        url = f"{sandbox}/{path}"
+        reply = httpx.post(url, data=form | changes, timeout=PATIENCE_SECONDS)
+        with pytest.raises(OAuth2Error) as caught:
+            WebApplicationClient(CLIENT_ID).parse_request_body_response(reply.text)
+        assert (reply.status_code, caught.value.error) == (status, code)
+        assert httpx.post(url, json=form, timeout=PATIENCE_SECONDS).status_code == 400, "not a form"

@@ -1,7 +1,5 @@
 """What all four platforms of the sandbox do alike: answer in their own way whatever is asked, and send odd rows."""
 
-import gzip
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +7,7 @@ import httpx
 import pytest
 
 from sandbox.app import BACKENDS
-from sandbox.faults import Fault, FaultKind, spoil
+from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
@@ -45,10 +43,8 @@ OWN_WAY: dict[PlatformName, Callable[[Any], bool]] = {
 def test_unknown_paths_and_methods_are_answered_in_the_platforms_own_way(
     http: httpx.Client, world: World, platform: PlatformName
 ) -> None:
-    known = [
-        route.path.format_map(dict.fromkeys(route.param_convertors, "1"))
-        for route in BACKENDS[platform](world).routes()
-    ]
+    names = ("region", "account", "customer_id", "report")
+    known = [path.format_map(dict.fromkeys(names, "1")) for _, path, *_ in BACKENDS[platform](world).routes]
     for method, path in [("GET", "/no/such/path"), *((method, path) for path in known for method in ("PUT", "DELETE"))]:
         answer = http.request(method, f"/{platform}{path}")
         assert 400 <= answer.status_code < 500
@@ -89,32 +85,3 @@ def test_every_row_or_whole_rows_can_be_odd(world: World, listing: Callable[[], 
     world.faults.add(odd(match=right[0]["id"]))
     world.faults.add(odd(match=right[1]["id"], value=7))
     assert listing()["data"] == [7, right[2]]
-
-
-@pytest.mark.parametrize("arguments", [{"field": "name"}, {"field": "name", "value": None}])
-def test_an_odd_row_is_set_over_http(http: httpx.Client, listing: Callable[[], Any], arguments: dict[str, Any]) -> None:
-    fault = {"kind": "odd_row", "platform": "meta", "match": listing()["data"][0]["id"], **arguments}
-    assert http.post("/control/add_fault", json=fault).status_code == 200
-    assert listing()["data"][0].get("name", "absent") == arguments.get("value", "absent")
-
-
-def test_nested_fields_and_zipped_answers_can_be_odd() -> None:
-    body: Any = [{"results": [{"campaign": {"id": "1", "name": "A"}}, {"campaign": {"id": 2, "name": "B"}}]}]
-    rules = [Fault(FaultKind.ODD_ROW, match="2", field="campaign.name", value=7)]
-    used: list[Fault] = []
-    zipped = gzip.compress(json.dumps(body).encode())
-    spoilt = json.loads(gzip.decompress(spoil(zipped, rules, used.append)))
-    body[0]["results"][1]["campaign"]["name"] = 7
-    assert spoilt == body
-    assert used == rules
-    assert spoil(b"<html>", rules, used.append) == b"<html>"
-
-
-def test_empty_pages_lead_on_and_then_to_the_rows(world: World, listing: Callable[[], Any], http: httpx.Client) -> None:
-    right = listing()["data"]
-    world.faults.add(Fault(FaultKind.EMPTY_PAGE, META, "campaigns", times=2))
-    first = listing()
-    second = http.get(first["paging"]["next"]).json()
-    assert first["data"] == second["data"] == []
-    assert first["paging"]["cursors"] != second["paging"]["cursors"]
-    assert http.get(second["paging"]["next"]).json()["data"] == right

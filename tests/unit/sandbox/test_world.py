@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -60,16 +59,6 @@ def test_two_worlds_of_one_seed_are_equal_and_those_of_two_seeds_share_only_ids(
     assert all(one[key] != other[key] for key in shown)
 
 
-def test_an_id_is_not_used_twice(world: World, account: Account) -> None:
-    first, *living = account.campaigns.values()
-    world.hard_delete_campaign(META, account.id, first.id)
-    gone = world.add_campaign(META, account.id)
-    world.hard_delete_campaign(META, account.id, gone.id)
-    added = world.add_campaign(META, account.id)
-    assert added.id != gone.id
-    assert list(account.campaigns.values()) == [*living, added]
-
-
 @pytest.mark.parametrize("state", [CampaignStatus.PAUSED, CampaignStatus.ARCHIVED, CampaignStatus.REMOVED])
 def test_a_campaign_that_stops_keeps_its_figures_up_to_that_day(
     world: World, account: Account, state: CampaignStatus
@@ -91,48 +80,6 @@ def test_a_campaign_that_never_was_active_has_no_figures(world: World, account: 
     paused = [c for c in account.campaigns.values() if c.state is not CampaignStatus.ACTIVE]
     paused.append(world.add_campaign(META, account.id, state=CampaignStatus.PAUSED))
     assert {figures for campaign in paused for figures in run_of(world, account, campaign).values()} == {ZERO}
-
-
-def test_only_a_known_campaign_can_be_restated(world: World, account: Account) -> None:
-    campaign, figures = next(iter(account.campaigns.values())), Figures(1, 1, Decimal(1), Decimal(0), Decimal(0))
-    world.restate(campaign.id, DAYS[0], figures)
-    assert world.figures(account, campaign, DAYS[0]) == figures
-    with pytest.raises(KeyError, match="99"):
-        world.restate("99", DAYS[0], figures)
-
-
-def test_a_rotating_grant_needs_a_platform_with_refresh_tokens(world: World) -> None:
-    with pytest.raises(ValueError, match="meta has no refresh tokens"):
-        world.add_grant(META, rotates=True)
-    assert (world.grants, world.accounts[META]) == ({}, {})
-
-
-def test_an_old_refresh_token_is_accepted_for_the_leeway_and_its_reuse_ends_the_grant(world: World) -> None:
-    amazon = PlatformName.AMAZON
-    grant = world.add_grant(amazon, rotates=True, leeway=timedelta(minutes=5))
-    old, current = world.issue_refresh(grant), world.issue_refresh(grant)
-    world.clock.advance(timedelta(minutes=4))
-    assert world.grant_of_refresh(amazon, old) is grant
-    world.clock.advance(timedelta(minutes=1))
-    assert world.grant_of_refresh(amazon, old) is None
-    assert grant.reused
-    assert world.grant_of_refresh(amazon, current) is None
-
-
-def test_a_login_ends_a_revocation_for_new_tokens_only(world: World) -> None:
-    tiktok = PlatformName.TIKTOK
-    grant = world.add_grant(tiktok, rotates=True)
-    old_access, old_refresh = world.issue_access(grant)[0], world.issue_refresh(grant)
-    grant.reused = grant.needs_login = True
-    world.revoke_grant(grant.id)
-    assert world.log_in(grant.id) is grant
-    assert (grant.revoked, grant.reused, grant.needs_login) == (False, False, False)
-    assert world.grant_of_access(tiktok, old_access) is None
-    assert world.grant_of_refresh(tiktok, old_refresh) is None
-    fresh = world.issue_access(grant)[0]
-    world.log_in(grant.id)  # without a revocation, earlier tokens stay valid
-    assert world.grant_of_access(tiktok, fresh) is grant
-    assert world.grant_of_refresh(tiktok, world.issue_refresh(grant)) is grant
 
 
 def test_an_idle_connection_is_closed_by_its_client_first() -> None:

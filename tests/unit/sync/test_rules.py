@@ -40,4 +40,4 @@ def test_the_slow_lane_begins_with_the_third_failure_and_slows_down_to_a_day(fai
 def test_all_or_more_than_twenty_and_more_than_a_fifth_need_confirmation(
     missing: int, total: int, *, held: bool
 ) -> None:
-    assert rules.too_many_removals(missing, total) is held
+    assert rules.are_many(missing, total) is held

@@ -1,13 +1,13 @@
 """Deleting a team leaves nothing of it. The keys of all tables are followed, so that no new one is forgotten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
-from sqlalchemy import Table, select, text, tuple_
+from sqlalchemy import ColumnElement, Table, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
@@ -52,31 +52,24 @@ MORE = (
 )
 
 
-def rows_of(stage: Stage, team_id: int) -> dict[Table, set[Any]]:
-    """Follow the foreign keys from a team: the whole rows of each table with such keys."""
+def rows_of(stage: Stage, team_id: int) -> dict[Table, dict[Any, Mapping[str, Any]]]:
+    """Follow the foreign keys from a team: the rows of each table with such keys, by primary key."""
     teams = Base.metadata.tables["teams"]
-    found: dict[Table, set[Any]] = {}
+    found: dict[Table, dict[Any, Mapping[str, Any]]] = {teams: {}}
     with stage.engine.connect() as connection:
-        found[teams] = set(connection.execute(select(teams).where(teams.c.id == team_id)))
+
+        def add(table: Table, condition: ColumnElement[bool]) -> None:
+            for row in connection.execute(select(table).where(condition)).mappings():
+                found.setdefault(table, {})[tuple(row[column.name] for column in table.primary_key)] = dict(row)
+
+        add(teams, teams.c.id == team_id)
         for table in Base.metadata.sorted_tables:
-            keys = [(key.parent, key.column) for key in table.foreign_keys]
-            for column, to in [*keys, *([(table.c.team, teams.c.name)] if "team" in table.c else [])]:
+            named = [(table.c.team, teams.c.name)] if "team" in table.c else []
+            for column, to in [*((key.parent, key.column) for key in table.foreign_keys), *named]:
                 if to.table in found:
-                    referred = [row._mapping[to.name] for row in found[to.table]]
-                    mine = connection.execute(select(table).where(column.in_(referred)))
-                    found.setdefault(table, set()).update(_hashable(row) for row in mine)
+                    found.setdefault(table, {})
+                    add(table, column.in_([row[to.name] for row in found[to.table].values()]))
     return found
-
-
-class _Row(dict[str, Any]):
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
-
-    _mapping = property(lambda self: self)
-
-
-def _hashable(row: Any) -> _Row:
-    return _Row(row._mapping)
 
 
 @pytest.fixture
@@ -113,12 +106,11 @@ def test_no_row_and_no_file_of_a_team_is_left(stage: Stage, files: DirFileSystem
     with Session(stage.engine) as session:
         assert queries.count_rows(session, team) == {table.name: len(rows) for table, rows in before.items()}
     list(let_go(stage.renewal_dependencies(), stage.client, team))
-    delete_team(stage.engine, files, team, batch=3)
+    delete_team(stage.engine, files, team)
     with stage.engine.connect() as connection:
         for table, rows in before.items():
             key = tuple(table.primary_key)
-            were = [tuple(row._mapping[column.name] for column in key) for row in rows]
-            assert connection.execute(select(*key).where(tuple_(*key).in_(were))).all() == [], table.name
+            assert connection.execute(select(*key).where(tuple_(*key).in_(rows))).all() == [], table.name
     assert rows_of(stage, other) == others
     left = stage.rows("SELECT (SELECT count(*) FROM alerts) AS alerts, (SELECT count(*) FROM sync_runs) AS runs")
     assert tuple(left[0]) == (3, 2)

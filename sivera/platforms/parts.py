@@ -1,0 +1,93 @@
+"""Listings page by page, and questions that are asked again in halves if a platform cannot answer them whole."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any, TypeVar
+
+from sivera.errors import InvalidReply, PlatformError
+from sivera.platforms.rows import field_of, unread
+from sivera.values import DateWindow, OddRow, PlatformName
+
+T = TypeVar("T")
+AnswerT = TypeVar("AnswerT")
+
+MAX_PAGES = 10_000
+"""A listing with more pages than this repeats itself."""
+MAX_EMPTY_PAGES = 20
+"""After this many pages in a row without a row that is new, a listing has an error, not an end."""
+MOST_UNREAD = 3
+"""If this many days cannot be read, and fewer can, the others are not tried."""
+
+
+def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> list[Any]:
+    """Return the rows of all pages, without those that an earlier page has too; pages in the middle may be empty.
+
+    Rows are told apart by the fields of their key; one without a key by its place on a page.
+    """
+    found: dict[object, Any] = {}
+    idle = 0
+    for number, page in enumerate(pages, 1):
+        known, of_page = len(found), dict[object, int]()
+        for place, row in enumerate(page):
+            values = [field_of(row, path) for path in key]
+            identity = f"{place} {row!r}" if None in values else " ".join(map(str, values))
+            of_page[identity] = of_page.get(identity, 0) + 1
+            found[identity, of_page[identity]] = row
+        idle = 0 if len(found) > known else idle + 1
+        if idle == MAX_EMPTY_PAGES or number == MAX_PAGES:
+            raise InvalidReply(platform, "sends page after page of a listing with nothing new, and no last one")
+    return list(found.values())
+
+
+def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Cut a sequence into parts of at most this size."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def in_halves(
+    parts: Iterable[Sequence[T]], ask: Callable[[Sequence[T]], AnswerT], splits: Callable[[PlatformError], bool]
+) -> Iterator[tuple[Sequence[T], AnswerT | PlatformError]]:
+    """Ask for each part, the last first; halve one that is refused with an error that `splits`.
+
+    Yield each part with its answer as soon as it is there, and an item that is refused by itself with its error.
+    """
+    todo = list(parts)
+    while todo:
+        part = todo.pop()
+        try:
+            answer: AnswerT | PlatformError = ask(part)
+        except PlatformError as error:
+            if not splits(error):
+                raise
+            if len(part) > 1:
+                todo += [part[: len(part) // 2], part[len(part) // 2 :]]
+                continue
+            answer = error
+        yield part, answer
+
+
+def days_of(window: DateWindow) -> list[date]:
+    """Return the days of a window."""
+    return [window.since + timedelta(days=n) for n in range((window.until - window.since).days + 1)]
+
+
+def window_of(days: Sequence[date]) -> DateWindow:
+    """Return the window of consecutive days."""
+    return DateWindow(since=days[0], until=days[-1])
+
+
+def unread_days(answers: Iterable[tuple[Sequence[date], list[Any] | PlatformError]]) -> tuple[list[Any], list[OddRow]]:
+    """Return the rows of all parts, and the days that could not be read.
+
+    Raises:
+        PlatformError: Most days cannot be read.
+    """
+    rows, unread_, days = list[Any](), list[OddRow](), 0
+    for part, answer in answers:
+        if isinstance(answer, list):
+            rows, days = rows + answer, days + len(part)
+            continue
+        unread_.append(unread(str(part[0]), answer))
+        if len(unread_) >= MOST_UNREAD and len(unread_) > days:
+            raise answer
+    return rows, unread_
