@@ -53,7 +53,7 @@ NAME = _check(
 )
 CRON = _check(_is_cron, "'{}' is not a cron expression: write five fields, such as '0 * * * *'")
 TIMEZONE = _check(
-    lambda value: value in available_timezones(),
+    available_timezones().__contains__,  # it reads a folder tree: once is enough
     "'{}' is not a time zone: write an IANA name, such as UTC or Europe/Berlin",
 )
 ENTRYPOINT = _check(

@@ -5,6 +5,7 @@ import random
 from dataclasses import astuple, dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 WHOLE_CURRENCIES = frozenset({"KRW", "JPY", "TWD"})
@@ -54,6 +55,7 @@ def make_habits(rng: random.Random, day: int) -> Habits:
     return Habits(day, rng.randrange(20, 160), rng.randrange(5, 60), rng.randrange(10, 70), rng.randrange(1_500, 9_000))
 
 
+@lru_cache(maxsize=50_000)  # clients ask for the same days again and again
 def make_figures(seed: int, campaign_id: str, habits: Habits, day: date, currency: str) -> Figures:
     """Return what a campaign does on a day, always the same."""
     rng = make_rng(seed, campaign_id, day)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import fsspec
 import httpx
-import s3fs
 
 
 @contextmanager
@@ -25,8 +25,8 @@ def s3_server() -> Iterator[str]:
         server.stop()
 
 
-def bucket(url: str) -> s3fs.S3FileSystem:
-    return s3fs.S3FileSystem(**credentials(url), skip_instance_cache=True, use_listings_cache=False)
+def bucket(url: str) -> fsspec.AbstractFileSystem:
+    return fsspec.filesystem("s3", **credentials(url), skip_instance_cache=True, use_listings_cache=False)
 
 
 def credentials(url: str) -> dict[str, str]:

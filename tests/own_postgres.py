@@ -27,6 +27,7 @@ from sqlalchemy import URL
 
 from ops.stack.child import identity
 from ops.stack.processes import child_process
+from tests.prefect_server import free_port
 
 BINARIES = max(
     Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]), default=Path()
@@ -227,9 +228,3 @@ def answers(server: OwnPostgres) -> bool:
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
