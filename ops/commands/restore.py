@@ -19,7 +19,6 @@ from ops.commands.tables import print_table, say, to_minute
 from sivera.backups import checking, restoring
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Outcome
-from sivera.clock import utc_now
 from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 from sivera.settings import RESTORE_URL
@@ -96,7 +95,7 @@ def check(name: Name = "latest", *, storage: Storage = None) -> int:
         verdict = checking.check_backup(manifest, catalog, url, load_keyring, time.monotonic() + SECONDS)
         # An inconclusive check leaves the earlier verdict.
         if verdict.outcome is not Outcome.INCONCLUSIVE:
-            catalog.write(manifest.checked(verdict, utc_now()))
+            catalog.write(checking.checked(manifest, verdict, url))
     say(f"{verdict.outcome.value}: {verdict.reason or 'what was restored is what was backed up'}")
     return EXIT_CODES[verdict.outcome]
 

@@ -9,12 +9,11 @@ from sqlalchemy import URL
 
 from sivera.backups import dumping
 from sivera.backups.catalog import Catalog
-from sivera.backups.checking import check_backup, explain
+from sivera.backups.checking import check_backup, checked, explain
 from sivera.backups.dumping import Progress
 from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
 from sivera.backups.retention import superfluous
-from sivera.clock import utc_now
 from sivera.crypto import Keyring
 from sivera.logs import log
 from sivera.units import size
@@ -65,7 +64,7 @@ def dump(deps: BackupDependencies, until: float, progress: Progress) -> Manifest
         for each in deps.catalog.list()[0]:
             if each.outcome is Outcome.RUNNING:
                 verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run ended before the check did")
-                deps.catalog.write(each.checked(verdict, utc_now()))
+                deps.catalog.write(each.checked(verdict, None))
         manifest = dumping.dump(deps.run_id, deps.url, deps.catalog, deps.keyring(), until, progress)
     except Exception as error:  # noqa: BLE001 - whatever failed, the run says that there is no backup
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
@@ -76,11 +75,11 @@ def dump(deps: BackupDependencies, until: float, progress: Progress) -> Manifest
 def check(deps: BackupDependencies, manifest: Manifest, until: float, progress: Progress) -> Manifest:
     """Prove a backup by a restore, and write the verdict into its manifest."""
     verdict = check_backup(manifest, deps.catalog, deps.url, deps.keyring, until, progress)
-    checked = manifest.checked(verdict, utc_now())
-    deps.catalog.write(checked)
+    made = checked(manifest, verdict, deps.url)
+    deps.catalog.write(made)
     level = logging.INFO if verdict.outcome is Outcome.VERIFIED else logging.WARNING
     log(logger, level, "Backup checked", path=manifest.path, outcome=verdict.outcome.value, reason=verdict.reason)
-    return checked
+    return made
 
 
 def drop_superfluous(deps: BackupDependencies, options: BackupOptions) -> list[str]:

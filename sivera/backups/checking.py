@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.backups import queries
@@ -14,6 +14,7 @@ from sivera.backups.dumping import Progress
 from sivera.backups.manifest import Manifest, Mismatch, Outcome, Verdict
 from sivera.backups.programs import OutOfTime
 from sivera.backups.restoring import restore_and_compare
+from sivera.clock import read_clock
 from sivera.crypto import Keyring
 from sivera.database import engine_on
 from sivera.database_errors import quoted, sentence, state_of
@@ -46,6 +47,14 @@ def check_backup(
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=f"it could not be checked: {explain(error)}")
     progress(1.0)
     return Verdict(outcome=Outcome.VERIFIED)
+
+
+def checked(manifest: Manifest, verdict: Verdict, url: URL) -> Manifest:
+    """Return a backup after a check. The time is the database's, as those of the dump are; none if it is away."""
+    at = None
+    with suppress(SQLAlchemyError), engine_on(url) as engine, Session(engine) as session:
+        at = read_clock(session)
+    return manifest.checked(verdict, at)
 
 
 @contextmanager

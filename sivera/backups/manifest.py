@@ -84,8 +84,8 @@ class Manifest(Verdict):
         """The ids of the keys that a restore needs: those of the tokens in it, and that of its MAC."""
         return tuple(sorted({*self.key_ids, self.mac_key_id} - {""}))
 
-    def checked(self, verdict: Verdict, at: datetime) -> Self:
-        """Return the same backup after a check."""
+    def checked(self, verdict: Verdict, at: datetime | None) -> Self:
+        """Return the same backup after a check that ended at this time of the database's, if that is known."""
         return self.model_copy(update={"outcome": verdict.outcome, "reason": verdict.reason, "checked_at": at})
 
     def signed(self, keyring: Keyring) -> Self:
