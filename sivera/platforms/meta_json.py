@@ -6,6 +6,7 @@ Names of fields and statuses are those of the official SDK (`facebook-business` 
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sivera.platforms.rows import Record
@@ -115,8 +116,8 @@ def day_of(window: DateWindow, currency: str, actions: Sequence[str], row: Recor
         impressions=row.count("impressions"),
         clicks=row.count("clicks"),
         spend=row.decimal("spend"),
-        conversions=counts[chosen].decimal("value") if chosen in counts else Decimal(0),
-        conversion_value=values[chosen].decimal("value") if chosen in values else Decimal(0),
+        conversions=_value_of(counts, chosen),
+        conversion_value=_value_of(values, chosen),
         currency=currency,
     )
 
@@ -133,10 +134,16 @@ def _reported_day(window: DateWindow, row: Record) -> date:
     return day
 
 
-def _by_type(row: Record, field: str) -> dict[str, Record]:
+def _by_type(row: Record, field: str) -> dict[str, Any]:
     """Return a row's actions by their type."""
-    actions = [Record(PlatformName.META, action, f"{field}.") for action in (row.rows(field) if row.has(field) else ())]
+    actions = row.rows(field) if row.has(field) else []
+    if not all(isinstance(action, dict) for action in actions):
+        raise row.invalid(field)
     return {str(action.get("action_type")): action for action in actions}
+
+
+def _value_of(actions: dict[str, Any], kind: str) -> Decimal:
+    return Record(PlatformName.META, actions[kind], "actions.").decimal("value") if kind in actions else Decimal(0)
 
 
 def data_access_of(body: Record) -> tuple[datetime | None, bool]:

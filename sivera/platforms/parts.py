@@ -22,17 +22,19 @@ MOST_UNREAD = 3
 def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> list[Any]:
     """Return the rows of all pages, without those that an earlier page has too; pages in the middle may be empty.
 
-    Rows are told apart by the fields of their key; one without a key by its place on a page.
+    Rows are told apart by the fields of their key; one without a key of its own by its place on a page.
     """
-    found: dict[object, Any] = {}
+    found: dict[str, Any] = {}
     idle = 0
     for number, page in enumerate(pages, 1):
-        known, of_page = len(found), dict[object, int]()
+        known, here = len(found), set[str]()
         for place, row in enumerate(page):
             values = [field_of(row, path) for path in key]
-            identity = f"{place} {row!r}" if None in values else " ".join(map(str, values))
-            of_page[identity] = of_page.get(identity, 0) + 1
-            found[identity, of_page[identity]] = row
+            identity = " ".join(map(str, values))
+            if None in values or identity in here:
+                identity = f"{place} {row!r}"
+            here.add(identity)
+            found[identity] = row
         idle = 0 if len(found) > known else idle + 1
         if idle == MAX_EMPTY_PAGES or number == MAX_PAGES:
             raise InvalidReply(platform, "sends page after page of a listing with nothing new, and no last one")
