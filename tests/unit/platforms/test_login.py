@@ -1,15 +1,129 @@
-"""The addresses of the live logins."""
+"""Our logins at an OAuth server that is not ours: oauthlib's, which checks the code, its redirect and its verifier."""
+
+from typing import Any
 
 import httpx
 import pytest
+from oauthlib.oauth2 import RequestValidator, WebApplicationServer  # type: ignore[import-untyped]
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from sivera.errors import Unreached
+from sandbox.world import CLIENT_ID, CLIENT_SECRET
+from sivera.errors import InvalidRequest, ReconnectRequired, Unreached
 from sivera.grants.consent import challenge_of
+from sivera.platforms import open_client
+from sivera.platforms.base import Login
 from sivera.values import PlatformName
+from tests.conftest import Stageable
 from tests.consents import REDIRECT
 from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, Network, app_at, client_on
 
 VERIFIER = "v" * 43
+
+
+class Validator(RequestValidator):  # type: ignore[misc]
+    """One client, whose user allows everything."""
+
+    def __init__(self) -> None:
+        self.codes: dict[str, Any] = {}
+
+    def validate_client_id(self, client_id: str, request: Any, *_: Any) -> bool:
+        return client_id == CLIENT_ID
+
+    def validate_redirect_uri(self, client_id: str, redirect_uri: str, *_: Any) -> bool:
+        return redirect_uri == REDIRECT
+
+    def validate_response_type(self, client_id: str, response_type: str, *_: Any) -> bool:
+        return response_type == "code"
+
+    def validate_scopes(self, client_id: str, scopes: list[str], *_: Any) -> bool:
+        return len(scopes) == 1
+
+    def get_default_scopes(self, *_: Any) -> list[str]:
+        return []
+
+    def is_pkce_required(self, *_: Any) -> bool:
+        return True
+
+    def save_authorization_code(self, client_id: str, code: dict[str, str], request: Any, *_: Any) -> None:
+        self.codes[code["code"]] = request
+
+    def authenticate_client(self, request: Any, *_: Any) -> bool:
+        request.client = type("Client", (), {"client_id": request.client_id})
+        return bool((request.client_id, request.client_secret) == (CLIENT_ID, CLIENT_SECRET))
+
+    def validate_code(self, client_id: str, code: str, client: Any, request: Any, *_: Any) -> bool:
+        known = self.codes.get(code)
+        request.scopes = known.scopes if known else []
+        return known is not None
+
+    def confirm_redirect_uri(self, client_id: str, code: str, redirect_uri: str, *_: Any) -> bool:
+        return bool(redirect_uri == self.codes[code].redirect_uri)
+
+    def get_code_challenge(self, code: str, request: Any) -> str:
+        return str(self.codes[code].code_challenge)
+
+    def get_code_challenge_method(self, code: str, request: Any) -> str:
+        return str(self.codes[code].code_challenge_method)
+
+    def validate_grant_type(self, client_id: str, grant_type: str, *_: Any) -> bool:
+        return grant_type == "authorization_code"
+
+    def save_bearer_token(self, *_: Any) -> None:
+        """Tokens are not used here."""
+
+    def invalidate_authorization_code(self, client_id: str, code: str, *_: Any) -> None:
+        del self.codes[code]
+
+
+@pytest.fixture
+def foreign(served: tuple[str, Stageable], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The base URL of oauthlib's server, at the paths of Google and Amazon."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    server = WebApplicationServer(Validator())
+
+    async def endpoint(request: Request) -> Response:
+        body = (await request.body()).decode()
+        asked = (str(request.url), request.method, body, dict(request.headers))
+        if request.url.path.endswith("token"):
+            headers, content, status = server.create_token_response(*asked)
+        else:
+            scopes, credentials = server.validate_authorization_request(*asked)
+            headers, content, status = server.create_authorization_response(*asked, scopes, credentials)
+        return Response(content, status, headers)
+
+    paths = ("/o/oauth2/v2/auth", "/token", "/na/ap/oa", "/na/auth/o2/token")
+    url, application = served
+    application.app = Starlette(routes=[Route(path, endpoint, methods=["GET", "POST"]) for path in paths])
+    return url
+
+
+def code_of(login: Login) -> str:
+    page = login.consent_url(REDIRECT, "state", challenge_of(VERIFIER), login.regions[0])
+    answer = httpx.URL(httpx.get(page).headers["location"])
+    assert (str(answer).partition("?")[0], answer.params["state"]) == (REDIRECT, "state")
+    return answer.params["code"]
+
+
+@pytest.mark.parametrize("platform", [PlatformName.GOOGLE, PlatformName.AMAZON])
+def test_a_server_that_is_not_ours_gives_tokens_for_our_code_once(foreign: str, platform: PlatformName) -> None:
+    client = open_client(platform, app_at(foreign))
+    login = client.login
+    region = login.regions[0]
+    code = code_of(login)
+    with pytest.raises(ReconnectRequired):
+        login.redeem(code, REDIRECT, "another" * 7, region)
+    with pytest.raises(InvalidRequest):
+        login.redeem(code, f"{REDIRECT}/other", VERIFIER, region)
+    tokens = login.redeem(code, REDIRECT, VERIFIER, region)
+    assert tokens.access_token.get_secret_value()
+    assert tokens.refresh_token
+    assert tokens.expires_in
+    with pytest.raises(ReconnectRequired):
+        login.redeem(code, REDIRECT, VERIFIER, region)
+    client.close()
 
 
 LIVE = {
