@@ -74,9 +74,10 @@ def receiving(given: Receiver | None = None) -> Iterator[Receiver]:
                 self.close_connection = True
                 return
             self.send_response(status)
-            for name, value in {"Content-Length": "0", "Connection": "close", **more}.items():
+            for name, value in {"Content-Length": "2", "Connection": "close", **more}.items():
                 self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(b"ok")  # without it a message counts as refused by Slack
 
         do_GET = do_POST  # noqa: N815 - the same
 
