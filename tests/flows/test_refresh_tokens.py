@@ -1,6 +1,6 @@
 """refresh-tokens as a flow: a real Prefect server, the sandbox over real HTTP, real PostgreSQL."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from blocks.token_key import TokenKey, load_token_key
 from flows.refresh_tokens import THREADS, refresh_tokens
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
+from sivera.clock import utc_now
 from sivera.grants.connecting import connect_token
 from sivera.grants.refreshing import RefreshOptions
 from sivera.history.rules import SEE
@@ -59,6 +60,7 @@ def test_every_due_grant_is_a_task_of_its_own_and_is_renewed(ready: Stage) -> No
 
 
 def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
+    begun = utc_now()
     connect_all(ready, teams=3)
     ready.world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token"))
     gone = next(grant for grant in ready.world.grants.values() if grant.platform is GOOGLE)
@@ -74,7 +76,7 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
     assert "next run tries again" in table
     assert {row.strikes for row in ready.rows("SELECT strikes FROM platform_credentials")} == {0}
     (row,) = ready.rows("SELECT id FROM platform_credentials WHERE status <> 'active'")
-    (needed,) = published("sivera.grant.reauthorization-required", f"sivera.grant.{row.id}")
+    (needed,) = published("sivera.grant.reauthorization-required", f"sivera.grant.{row.id}", begun)
     assert (needed["platform"], needed["team"]) == ("google", "Team 0")
 
     ready.world.faults.clear()
@@ -85,9 +87,11 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
     resources.close()  # the breaker of another process
     ready.age(timedelta(hours=1))
     assert run().message == "6 of 6 grants renewed", "Google's and Amazon's are always due"
-    assert len(published("sivera.grant.recovered", f"sivera.grant.{row.id}")) == 1
+    assert len(published("sivera.grant.recovered", f"sivera.grant.{row.id}", begun)) == 1
     for name in ("down", "recovered"):
-        assert published(f"sivera.platform.{name}", "sivera.platform.amazon") == [{"platform": "amazon"}], "said once"
+        assert published(f"sivera.platform.{name}", "sivera.platform.amazon", begun) == [{"platform": "amazon"}], (
+            "said once"
+        )
 
 
 def test_what_the_deadline_leaves_over_is_put_off_and_not_lost(ready: Stage) -> None:
@@ -121,6 +125,7 @@ def test_a_wrong_key_is_named_before_anything_is_spent(ready: Stage) -> None:
     assert not ready.rows("SELECT 1 FROM token_refresh_logs")
 
 
-def published(name: str, resource: str) -> list[dict[str, Any]]:
-    """The payloads of a resource's events of a name."""
-    return events_where({"event": {"name": [name]}, "resource": {"id": [resource]}})
+def published(name: str, resource: str, since: datetime) -> list[dict[str, Any]]:
+    """The payloads of a resource's events of a name, without those of earlier tests: ids begin at one in each."""
+    occurred = {"since": since.isoformat()}
+    return events_where({"event": {"name": [name]}, "resource": {"id": [resource]}, "occurred": occurred})
