@@ -28,7 +28,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
-from sivera.errors import LeftAlone, PlatformError, Unavailable
+from sivera.errors import LeftAlone, PlatformError, Unavailable, Unreached
 from sivera.grants import renewal_queries as queries
 from sivera.grants import rules
 from sivera.grants.rules import Outcome
@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 TOKENS = ("access_token", "refresh_token")
 """The columns of tokens, which are also the fields of `GrantTokens`."""
+
+FOLLOW_SECONDS = 5.0
+"""Together with the longest phases of a call (pool, connection, write, read) this is still within the lease."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         return False
     called_at = time.monotonic()
     try:
-        deps.keyring.follow(begun.key_id)
+        _follow(deps.keyring, begun, client.platform)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
@@ -213,6 +216,14 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
                 raise
         logger.warning("The grant has newer tokens than an unreadable file, now %s", deps.spool.set_aside(path).name)
     return outcome
+
+
+def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
+    # If the call could outlive the lease, a successor could spend the same token.
+    begun_at = time.monotonic()
+    keyring.follow(begun.key_id)
+    if time.monotonic() - begun_at > FOLLOW_SECONDS:
+        raise Unreached(platform, "was not called: loading the token key took too long")
 
 
 def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName) -> bool:
