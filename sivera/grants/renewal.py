@@ -117,7 +117,8 @@ def new_owner() -> str:
 def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
     """Renew a grant and store its new tokens.
 
-    Returns whether this call renewed it; False if someone else renews it, or has renewed or connected it meanwhile.
+    Returns whether this call stored new tokens; False if someone else renews it, or has renewed or connected it
+    meanwhile.
 
     Raises:
         ReconnectRequired: Only a human can make it work again; it is marked so, unless it has other tokens by now.
@@ -126,8 +127,9 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         SQLAlchemyError: The database failed. If that was after the call, the new tokens are in the spool.
     """
     deps.spool.prove_writable()
-    if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
-        return False
+    taken = [_take_up(deps, path) for path in deps.spool.waiting(grant.id)]
+    if any(taken):
+        return Outcome.RENEWED in taken
     owner = new_owner()
     with Session(deps.engine) as session, session.begin():
         fingerprint = _fingerprint(grant.tokens)
