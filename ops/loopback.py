@@ -107,7 +107,7 @@ class Loopback(HTTPServer):
 
     def _serve(self, seconds: float) -> None:
         # Browsers also open connections for later, on which they send nothing: they must not hold up the others.
-        ready = select.select([self.socket, *self._silent], [], [], seconds)[0]
+        ready = select.select([*self._silent, self.socket], [], [], seconds)[0]
         with suppress(Exception):  # a browser may go away, or send anything
             if ready and ready[0] is self.socket:
                 browser, address = self.socket.accept()
