@@ -1,12 +1,14 @@
 """The redirect of a consent to this machine (RFC 8252, 7.3): a server on the loopback address that takes one answer."""
 
 import html
+import select
 import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from sivera.errors import ConfigurationError
@@ -29,7 +31,7 @@ T = TypeVar("T")
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = 2.0  # browsers also open connections on which they send nothing
+    timeout = 2.0
     server: "Loopback"
 
     def do_GET(self) -> None:
@@ -60,6 +62,7 @@ class Loopback(HTTPServer):
 
     def __init__(self, redirect_uri: str) -> None:
         self.redirect_uri, parts = redirect_uri, urlsplit(redirect_uri)
+        self._silent: dict[socket.socket, Any] = {}
         address = ADDRESS
         if parts.hostname == ADDRESS_6:
             address, self.address_family = ADDRESS_6, socket.AF_INET6
@@ -97,11 +100,24 @@ class Loopback(HTTPServer):
         self.answer = answer
         until = time.monotonic() + seconds
         while not ended.done():
-            self.timeout = until - time.monotonic()
-            if self.timeout <= 0:
+            if (left := until - time.monotonic()) <= 0:
                 raise ConsentRefused(Refusal.STATE_EXPIRED)
-            self.handle_request()
+            self._serve(left)
         return ended.result()
 
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of a browser that goes away: the terminal is waiting for its answer."""
+    def _serve(self, seconds: float) -> None:
+        # Browsers also open connections for later, on which they send nothing: they must not hold up the others.
+        ready = select.select([*self._silent, self.socket], [], [], seconds)[0]
+        with suppress(Exception):  # a browser may go away, or send anything
+            if ready and ready[0] is self.socket:
+                browser, address = self.socket.accept()
+                self._silent[browser] = address
+            elif ready:
+                with closing(ready[0]) as browser:
+                    self.process_request(browser, self._silent.pop(browser))
+
+    def server_close(self) -> None:
+        """Stop listening, and close what is open."""
+        super().server_close()
+        for each in self._silent:
+            each.close()

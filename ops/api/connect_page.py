@@ -145,6 +145,9 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
 }
 """What a refusal means for the team's user."""
 
+ACCEPTED = re.compile(r"\s*([a-z]+)(?:-[a-z0-9-]+)?\s*(?:;\s*q=([01](?:\.[0-9]*)?)\s*)?")
+"""A language, and how much a browser prefers it."""
+
 MANAGES = (PlatformName.GOOGLE, PlatformName.AMAZON)
 """Platforms without a permission that only lets us read."""
 
@@ -162,9 +165,11 @@ def render(kind: str, request: Request, *, platform: PlatformName | None = None,
 
 
 def language_of(accepted: str) -> str:
-    """Return the first of our languages in a browser's list, which begins with the preferred one; else English."""
-    named = (re.split("[-;]", part.strip().lower())[0] for part in accepted.split(","))
-    return next((language for language in named if language in LANGUAGES), LANGUAGES[0])
+    """Return the one of our languages that a browser prefers (RFC 9110, 12.5.4); English if it names neither."""
+    named = [found for part in accepted.lower().split(",") if (found := ACCEPTED.fullmatch(part))]
+    known = [(float(found[2] or 1), found[1]) for found in named if found[1] in LANGUAGES]
+    weight, language = max(known, key=lambda each: each[0], default=(0.0, ""))
+    return language if weight > 0 else LANGUAGES[0]
 
 
 @cache

@@ -1,7 +1,7 @@
 """The checks of the Prefect server: its worker, limits, automations, blocks, deployments and runs."""
 
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import requires
@@ -18,6 +18,7 @@ from prefect.settings import (
     PREFECT_CLIENT_CUSTOM_HEADERS,
     temporary_settings,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from blocks.alert_channels import CHANNEL_TYPES, document_name
 from blocks.automations import AUTOMATIONS
@@ -34,6 +35,7 @@ from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, 
 from ops.timetable import full_names, read_timetable
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import messages_of
+from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 from sivera.grants.queries import platforms_in_use
@@ -125,29 +127,36 @@ def check_blocks(installation: Installation) -> Finding:
     _ = installation.client
     in_use: Collection[str] = ()
     waiting = {}
-    with suppress(Skipped), installation.session() as session:
+    errors: list[ConfigurationError] = []
+    with suppress(Skipped), _noting(errors), installation.session() as session:
         in_use = platforms_in_use(session)
         waiting = {channel.value: len(messages_of(session, channel)) for channel in Channel}
     optional = _optional_blocks()
     required: Loads = {CRON_SECRET: load_cron_secret, TOKEN_KEY: partial(_check_keys, installation)}
     required |= {name: partial(_open_storage, name) for name in STORAGES}
-    required |= {platform: optional.pop(platform) for platform in in_use}
+    required |= {platform: optional.pop(platform) for platform in sorted(in_use)}
     loaded: list[str] = []
-    errors: list[ConfigurationError] = []
     for name, load_it in (optional | required).items():
-        try:
+        with _noting(errors), suppress(*[] if name in required else [BlockMissingError]):
             load_it()
             loaded.append(name)
-        except BlockMissingError as error:
-            errors += [error] if name in required else []
-        except ConfigurationError as error:
-            errors.append(error)
     if errors:
         return explain(errors)
     if late := [f"{name} has not taken {waiting[name]} messages yet" for name in loaded if waiting.get(name)]:
         return warning("; ".join(late), "see that the webhook is still there, and set it with `sivera alerts set`")
     mute = "" if set(Channel) & set(loaded) else "; no channel for alerts is set"
     return ok(f"{', '.join(loaded)} load{mute}")
+
+
+@contextmanager
+def _noting(errors: list[ConfigurationError]) -> Iterator[None]:
+    """Add what the body raises to the errors, so that it hides no others."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        errors.append(ConfigurationError(sentence(error)))
+    except ConfigurationError as error:
+        errors.append(error)
 
 
 def _optional_blocks() -> Loads:

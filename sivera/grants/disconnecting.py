@@ -49,8 +49,8 @@ def disconnect(deps: RenewalDependencies, client: PlatformClient | None, credent
                 is_done = queries.forget_tokens(session, credential_id, owner, REASON)
     except SiveraError as error:
         raise NotDisconnectedError(
-            f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): give "
-            "--without-revoking to forget its tokens all the same"
+            f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): "
+            "disconnect it once that is over, or give --without-revoking to forget its tokens all the same"
         ) from None
     finally:
         with Session(deps.engine) as session, session.begin():

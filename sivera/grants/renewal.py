@@ -28,7 +28,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.crypto import Keyring, Place
-from sivera.errors import LeftAlone, PlatformError, Unavailable
+from sivera.errors import LeftAlone, PlatformError, Unavailable, Unreached
 from sivera.grants import renewal_queries as queries
 from sivera.grants import rules
 from sivera.grants.rules import Outcome
@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 TOKENS = ("access_token", "refresh_token")
 """The columns of tokens, which are also the fields of `GrantTokens`."""
+
+FOLLOW_SECONDS = 5.0
+"""Together with the longest phases of a call (pool, connection, write, read) this is still within the lease."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ def new_owner() -> str:
 def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant) -> bool:
     """Renew a grant and store its new tokens.
 
-    Returns whether this call renewed it; False if someone else renews it, or has renewed or connected it meanwhile.
+    Returns whether this call stored new tokens; False if someone else renews it, or has renewed or connected it
+    meanwhile.
 
     Raises:
         ReconnectRequired: Only a human can make it work again; it is marked so, unless it has other tokens by now.
@@ -123,8 +127,9 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         SQLAlchemyError: The database failed. If that was after the call, the new tokens are in the spool.
     """
     deps.spool.prove_writable()
-    if any(_take_up(deps, path) for path in deps.spool.waiting(grant.id)):
-        return False
+    taken = [_take_up(deps, path) for path in deps.spool.waiting(grant.id)]
+    if any(taken):
+        return Outcome.RENEWED in taken
     owner = new_owner()
     with Session(deps.engine) as session, session.begin():
         fingerprint = _fingerprint(grant.tokens)
@@ -133,7 +138,7 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
         return False
     called_at = time.monotonic()
     try:
-        deps.keyring.follow(begun.key_id)
+        _follow(deps.keyring, begun, client.platform)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
@@ -213,6 +218,14 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
                 raise
         logger.warning("The grant has newer tokens than an unreadable file, now %s", deps.spool.set_aside(path).name)
     return outcome
+
+
+def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
+    # If the call could outlive the lease, a successor could spend the same token.
+    begun_at = time.monotonic()
+    keyring.follow(begun.key_id)
+    if time.monotonic() - begun_at > FOLLOW_SECONDS:
+        raise Unreached(platform, "was not called: loading the token key took too long")
 
 
 def _keep(deps: RenewalDependencies, answer: Answer, platform: PlatformName) -> bool:

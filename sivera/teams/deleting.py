@@ -7,11 +7,14 @@ same call goes on.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from sivera.database_errors import state_of
 from sivera.grants.disconnecting import Ending, disconnect
 from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.rules import DISCONNECTED
@@ -22,6 +25,8 @@ from sivera.values import PlatformName
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+ATTEMPTS, DEADLOCK = 5, "40P01"
 
 
 def let_go(
@@ -42,9 +47,24 @@ def delete_team(engine: Engine, files: "AbstractFileSystem", team_id: int) -> No
         NotKeptError: The files could not be deleted: the team is still there.
     """
     for table in queries.LEAVES:
-        with Session(engine) as session, session.begin():
-            queries.delete_rows(session, table, team_id)
-    with Session(engine) as session, session.begin():
+        _transact(engine, partial(queries.delete_rows, table=table, team_id=team_id))
+
+    def delete_rest(session: Session) -> None:
         queries.lock_team(session, team_id)
         queries.delete_rest(session, team_id)
         delete_files(files, team_id)
+
+    _transact(engine, delete_rest)
+
+
+def _transact(engine: Engine, work: Callable[[Session], object]) -> None:
+    """Do it in one transaction, and again if that and a sync waited for each other: the database ends one of them."""
+    for is_last in (*[False] * (ATTEMPTS - 1), True):
+        try:
+            with Session(engine) as session, session.begin():
+                work(session)
+        except OperationalError as error:
+            if is_last or state_of(error) != DEADLOCK:
+                raise
+        else:
+            return

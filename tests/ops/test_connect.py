@@ -168,6 +168,28 @@ def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.Capt
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: str) -> None:
+    port = httpx.URL(redirect).port
+    request = b"GET /back?code=%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        Loopback(redirect) as loopback,
+        socket.create_connection(("127.0.0.1", port)) as later,
+        socket.create_connection(("127.0.0.1", port)) as browser,
+    ):
+        browser.sendall(request % 1)
+
+        def finish(answer_url: str) -> str:
+            if answer_url.endswith("1"):
+                with pytest.raises(BlockingIOError):  # it is still open
+                    later.recv(1, socket.MSG_DONTWAIT)
+                later.sendall(request % 2)
+                raise ConsentRefused(Refusal.STATE_UNKNOWN)
+            return answer_url
+
+        assert loopback.take(finish, str, PATIENCE_SECONDS) == f"{redirect}?code=2"
+        assert b"code=2" in later.recv(10_000)
+
+
 def test_a_link_for_a_team_is_printed_with_the_redirect_that_the_platform_has_to_know(
     sivera: Sivera, ready: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

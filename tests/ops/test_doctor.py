@@ -113,6 +113,10 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
         assert [part for part in parts if part not in lines[name]] == []
     assert "tiktok" not in lines["blocks"], "nobody uses it"
     assert "s3cret" not in out
+    ready.execute("ALTER TABLE alerts RENAME TO gone")
+    blocks = blocks_of(ready).text
+    ready.execute("ALTER TABLE gone RENAME TO alerts")
+    assert [part for part in ("is not migrated", *BROKEN["blocks"]) if part not in blocks] == []
 
     setup(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
     with connect() as client:
@@ -155,9 +159,13 @@ def check_untaken_message(stage: Stage) -> None:
                VALUES ('job-failed', 'a/all', 'a failed', 'It did.', '', now())"""
     with stage.engine.begin() as connection:
         connection.execute(text(alert))
-    with connect() as client:
-        found = check_blocks(Installation(opened_client=client, opened_engine=stage.engine, is_migrated=True))
+    found = blocks_of(stage)
     assert (found.verdict, found.text) == (WARNING, "url has not taken 1 messages yet")
+
+
+def blocks_of(stage: Stage) -> Finding:
+    with connect() as client:
+        return check_blocks(Installation(opened_client=client, opened_engine=stage.engine, is_migrated=True))
 
 
 def break_much(client: SyncPrefectClient) -> None:

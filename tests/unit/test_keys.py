@@ -81,7 +81,7 @@ def test_a_rotation_that_was_interrupted_goes_on_and_the_tokens_still_work(stage
     assert world.faults.count(PlatformName.GOOGLE, "token") == 1
 
 
-def test_a_renewal_that_began_before_writes_with_the_new_key_or_is_waited_for(stage: Stage) -> None:
+def test_a_renewal_that_began_before_is_waited_for(stage: Stage) -> None:
     check_keyring(stage.engine, stage.keyring)
     connect(stage, 2)
     change(stage, "lease_owner = 'slow', lease_until = now() + :lease WHERE id = 1", lease=LEASE)
@@ -97,6 +97,16 @@ def test_a_renewal_that_began_before_writes_with_the_new_key_or_is_waited_for(st
     assert done.grants == 2
     assert key_ids(stage) == {"k2"}
     assert len(said) == 2
+
+
+def test_a_renewal_writes_with_the_key_that_has_become_current(stage: Stage) -> None:
+    check_keyring(stage.engine, stage.keyring)
+    connect(stage, 1)
+    stage.keyring = Keyring({"k1": OLD}, "k1", reload=both)
+    check_keyring(stage.engine, both())
+    stage.pass_time(timedelta(hours=2))
+    assert stage.tokens(PlatformName.GOOGLE, 1).current()
+    assert key_ids(stage) == {"k2"}
 
 
 def test_a_rotation_beside_renewals_leaves_every_grant_working(stage: Stage, world: World) -> None:

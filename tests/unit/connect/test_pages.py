@@ -268,7 +268,16 @@ def test_every_text_is_there_in_both_languages() -> None:
 
 @pytest.mark.parametrize(
     ("accepted", "language"),
-    [("", "en"), ("KO-kr", "ko"), ("fr, ko;q=0.6, en;q=0.4", "ko"), ("de;q=1, en", "en"), ("*", "en")],
+    [
+        ("", "en"),
+        ("KO-kr", "ko"),
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("en;q=0.1, ko", "ko"),
+        ("fr, en ; Q=0.4, ko ; q=0.6", "ko"),
+        ("ko;q=x, ko;q=0, en;q=0.1", "en"),
+        ("de;q=1, *", "en"),
+        ("ko;q=nan, en;q=0.5", "en"),
+    ],
 )
 def test_the_language_is_the_one_that_the_browser_prefers(accepted: str, language: str) -> None:
     assert connect_page.language_of(accepted) == language

@@ -8,6 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
@@ -71,8 +72,10 @@ def test_a_consent_connects_a_grant_and_a_second_one_replaces_its_tokens(
     assert row.life is None or row.life < timedelta(days=61)
     assert (platform is META) is (row.life is not None and row.life > timedelta(days=59)), "Meta's token is exchanged"
     world.revoke_grant(grant.id)
+    stage.execute("UPDATE ad_accounts SET next_attempt_at = now() + interval '1 day'")
     again = finished(stage, answered(begun(stage, platform, name="second"), user=str(grant.id)))
     assert again == connected
+    assert not stage.rows("SELECT 1 FROM ad_accounts WHERE next_attempt_at > now()"), "nor do its accounts wait longer"
     stage.tokens.cache_clear()
     assert stage.tokens(platform, again.credential_id).current()
 
@@ -149,15 +152,21 @@ def test_a_state_ends_after_ten_minutes_by_the_clock_of_the_database(stage: Stag
 def test_an_answer_works_once_even_if_it_comes_twice_at_the_same_time(stage: Stage) -> None:
     answer = answered(begun(stage))
 
-    def attempt(_: int) -> str | None:
+    def attempt() -> str | None:
         try:
             finished(stage, answer)
         except ConsentRefused as refused:
             return refused.why.name
         return None
 
-    with ThreadPoolExecutor() as pool:
-        assert sorted(map(str, pool.map(attempt, range(4)))) == ["None", *["STATE_USED"] * 3]
+    waiting = "SELECT pg_stat_clear_snapshot(), cardinality(pg_blocking_pids(pid)) > 0 AS waits FROM pg_stat_activity"
+    with ThreadPoolExecutor() as pool, stage.engine.connect() as first:
+        first.execute(text("SELECT FROM oauth_states FOR UPDATE"))
+        attempts = [pool.submit(attempt) for _ in range(4)]
+        while sum(bool(row.waits) for row in first.execute(text(waiting))) < len(attempts):
+            assert not [each for each in attempts if each.done()]
+        first.rollback()
+        assert sorted(str(each.result()) for each in attempts) == ["None", *["STATE_USED"] * 3]
 
 
 def test_the_answer_to_another_browser_is_refused_and_stays_good_for_the_right_one(stage: Stage) -> None:

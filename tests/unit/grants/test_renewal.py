@@ -261,7 +261,8 @@ class TestDatabaseAway:
         assert file.stat().st_mode & 0o777 == 0o600
         assert b"Atz" not in file.read_bytes()
         assert due.journal() == [(None, None)], "in doubt until the spool is taken up"
-        assert due.works(), "whoever renews next on the machine takes it up first"
+        assert due.source().renew(1), "whoever renews next on the machine takes it up first, and has renewed it"
+        assert due.works()
         assert due.journal() == [("renewed", None)]
         assert due.calls() == 1
         assert not list(due.stage.spool.iterdir())

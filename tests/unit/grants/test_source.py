@@ -8,7 +8,7 @@ import time_machine
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
-from sivera.errors import GrantRevoked, LeftAlone, ReconnectRequired, Unavailable
+from sivera.errors import GrantRevoked, LeftAlone, ReconnectRequired, Throttled, Unavailable
 from sivera.grants.rules import CALL_MARGIN, EXPIRY_MARGIN
 from sivera.grants.source import GrantTokenSource
 from sivera.values import PlatformName
@@ -100,6 +100,15 @@ def test_while_a_renewal_fails_the_token_serves_as_long_as_it_outlives_a_call(st
     with pytest.raises(LeftAlone) as paused:
         source.renew(1)
     assert not paused.value.was_tried
+
+
+def test_a_call_that_the_breaker_refuses_takes_no_lease(stage: Stage, world: World) -> None:
+    stage.connect(world.add_grant(AMAZON))
+    stage.pass_time(2 * HOUR)
+    stage.breaker.open(AMAZON, 60)
+    with pytest.raises(Throttled):
+        GrantTokenSource(stage.renewal_dependencies(), stage.client(AMAZON), 1, stage.breaker).current()
+    assert not stage.rows("SELECT 1 FROM token_refresh_logs")
 
 
 def test_a_verdict_on_an_old_token_marks_no_grant_that_was_reconnected_meanwhile(stage: Stage, world: World) -> None:

@@ -162,3 +162,20 @@ def test_what_fails_on_the_way_is_done_by_a_second_call(
     delete_team(stage.engine, files, team)
     assert stage.rows("SELECT 1 FROM teams") == []
     assert files.find("") == []
+
+
+def test_a_deadlock_with_a_sync_is_no_failure(stage: Stage, files: DirFileSystem, full: Callable[[str], int]) -> None:
+    team = full("Hanok")
+    stage.execute("""CREATE FUNCTION lose_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('lost_' || TG_TABLE_NAME) = 1 THEN RAISE EXCEPTION '' USING ERRCODE = '40P01'; END IF;
+        RETURN NULL; END $$""")
+    tables = (queries.LEAVES[0].name, "teams")
+    for table in tables:
+        stage.execute(f"CREATE SEQUENCE lost_{table}")
+        stage.execute(f"CREATE TRIGGER lose BEFORE DELETE ON {table} EXECUTE FUNCTION lose_once()")
+    try:
+        delete_team(stage.engine, files, team)
+    finally:
+        stage.execute(f"DROP SEQUENCE {', '.join(f'lost_{table}' for table in tables)}")
+        stage.execute("DROP FUNCTION lose_once CASCADE")
+    assert stage.rows("SELECT 1 FROM teams") == []
