@@ -85,11 +85,15 @@ def unread_days(answers: Iterable[tuple[Sequence[date], list[Any] | PlatformErro
         PlatformError: Most days cannot be read.
     """
     rows, unread_, days = list[Any](), list[OddRow](), 0
+    error: PlatformError | None = None
     for part, answer in answers:
         if isinstance(answer, list):
             rows, days = rows + answer, days + len(part)
             continue
         unread_.append(unread(str(part[0]), answer))
+        error = answer
         if len(unread_) >= MOST_UNREAD and len(unread_) > days:
-            raise answer
+            break
+    if error is not None and len(unread_) > days:
+        raise error
     return rows, unread_
