@@ -22,7 +22,8 @@ MOST_UNREAD = 3
 def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> list[Any]:
     """Return the rows of all pages, without those that an earlier page has too; pages in the middle may be empty.
 
-    Rows are told apart by the fields of their key; one without a key of its own by its place on a page.
+    Rows are told apart by the fields of their key; one without a key, or another one with the same key on its page, by
+    its place there.
     """
     found: dict[str, Any] = {}
     idle = 0
@@ -31,7 +32,7 @@ def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> l
         for place, row in enumerate(page):
             values = [field_of(row, path) for path in key]
             identity = " ".join(map(str, values))
-            if None in values or identity in here:
+            if None in values or (identity in here and found[identity] != row):
                 identity = f"{place} {row!r}"
             here.add(identity)
             found[identity] = row
