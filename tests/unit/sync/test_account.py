@@ -201,6 +201,21 @@ def test_a_reading_with_odd_rows_ends_and_holds_no_days_and_a_day_without_spend_
     assert one(stage, HELD)[:2] == (0, 1)
 
 
+@on(META)
+def test_days_of_deleted_campaigns_stay_if_the_platform_does_not_report_on_them(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    deleted = active(account)
+    world.remove_campaign(META, account.id, deleted.id)
+    world.restate(deleted.id, account.today(stage.now()) - timedelta(days=1), FIGURES)
+    stage.sync(due)
+    before = stage.contents()["metrics"]
+    body = {"error": {"code": 100, "error_subcode": 1815001, "message": "Invalid parameter"}}
+    world.faults.add(Fault(FaultKind.BODY, META, "metrics", match="DELETED", status=400, value=body))
+    assert stage.sync(due).outcome is Outcome.SYNCED
+    assert (stage.contents()["metrics"], one(stage, HELD)) == (before, (0, 0, 0))
+
+
 @on(TIKTOK)
 def test_days_that_were_read_before_an_error_are_stored(stage: Stage, world: World, account: Account) -> None:
     account, due = stage.add(TIKTOK)
@@ -340,6 +355,7 @@ def test_a_poll_that_is_refused_is_given_up_and_asked_for_again(stage: Stage, wo
     for _ in range(3):
         stage.pass_time(timedelta(minutes=30))
         assert stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).outcome is Outcome.FAILED
+    assert one(stage, "SELECT min(failed_collections), count(*) - count(ended_at) FROM report_requests") == (3, 0)
     world.faults.clear()
     written = 0
     for _ in range(2):  # the first asks again, and the platform names the same report
@@ -617,6 +633,25 @@ def test_a_sync_without_its_reports_leaves_the_metrics_as_old_as_they_are(
         stage.sync(due, SyncMode.INCREMENTAL)
     oldest, newest, _ = one(stage, figures)
     assert begun < oldest <= newest < stage.now(), "as old as what was asked for, not as its collection"
+
+
+@on(AMAZON)
+def test_a_report_that_was_requested_is_stored_before_the_next_request_can_fail(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    second = account.today(stage.now()) - timedelta(days=44 - 31)
+    world.faults.add(Fault(FaultKind.STATUS, AMAZON, "report-create", match=f'"startDate":"{second}"'))
+    assert stage.sync(due, lookback_days=45).outcome is Outcome.FAILED
+    assert one(stage, "SELECT count(*) FROM report_requests") == (len(account.products),)
+
+
+@on(AMAZON)
+def test_a_new_account_without_an_ad_product_counts_as_synced(
+    stage: Stage, account: Account, due: DueAccount
+) -> None:
+    account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
+    stage.sync(due)
+    assert one(stage, "SELECT last_synced_at, consecutive_failures FROM ad_accounts") == (stage.now(), 0)
 
 
 @on(AMAZON)
