@@ -646,9 +646,7 @@ def test_a_report_that_was_requested_is_stored_before_the_next_request_can_fail(
 
 
 @on(AMAZON)
-def test_a_new_account_without_an_ad_product_counts_as_synced(
-    stage: Stage, account: Account, due: DueAccount
-) -> None:
+def test_a_new_account_without_an_ad_product_counts_as_synced(stage: Stage, account: Account, due: DueAccount) -> None:
     account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
     stage.sync(due)
     assert one(stage, "SELECT last_synced_at, consecutive_failures FROM ad_accounts") == (stage.now(), 0)
