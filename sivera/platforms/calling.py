@@ -41,9 +41,9 @@ PROXY_REFUSED = 407
 """No platform answers so: a proxy wants a user and a password (RFC 9110, 15.5.8)."""
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """Nobody waits longer, whatever a header says."""
-LINK_OR_SECRET = re.compile(r"\S*://\S*|Atz[ar]\|\S+|(?=\S*[0-9])[\w+/|.=-]{24,}")
-"""Matches URLs, tokens and secrets, but not the long names of fields, which have no digit, nor ids."""
-MAX_QUOTE = 100
+LINK_OR_SECRET = re.compile(r"\S*://\S*|Atz[ar]\|\S+|(?!(?:[a-z_.]+|[A-Z_.]+)(?![\w+/|.=-]))[\w+/|.=-]{24,}")
+"""Matches URLs, tokens and secrets, but not the long names of fields, in small letters or capitals only, nor ids."""
+MAX_QUOTE, MAX_SEARCHED = 100, 4_000
 RETIRED = "no longer serves this version of its API: update sivera-jobs"
 """The meaning of a page in place of an answer under HTTP 404."""
 
@@ -168,9 +168,10 @@ def seconds_from(headers: Mapping[str, str], name: str = "Retry-After", default:
 
 def quote(words: object) -> str:
     """Return a platform's own words for the end of a sentence, shortened, without what could be a URL or a secret."""
-    if not isinstance(words, str) or not words.strip():
+    if not isinstance(words, str):
         return ""
-    return f"; it says: {LINK_OR_SECRET.sub('...', ' '.join(words.split()))[:MAX_QUOTE].rstrip('. ')}"
+    said = LINK_OR_SECRET.sub("...", " ".join(words[:MAX_SEARCHED].split()))[:MAX_QUOTE].rstrip(". ")
+    return f"; it says: {said}" if said else ""
 
 
 def trouble_of(

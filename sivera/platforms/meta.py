@@ -102,12 +102,13 @@ class MetaAds(PlatformClient):
         """List the grant's ad accounts, closed ones marked; ScopeMissing if the user lets us read no ads."""
         question = Question(ACCOUNTS_PATH, {"fields": ",".join(ACCOUNT_FIELDS)}, Subject("accounts"), ("account_id",))
         listed = self._user.rows(tokens, question, ACCOUNTS_PER_PAGE)
-        accounts, left_out = read_rows(self.platform, listed.rows, account_of, "account_id")
+        found, left_out = read_rows(self.platform, listed.rows, account_of, "account_id")
+        accounts = {account.external_id: account for account in found}
         data_access_ends, may_read_ads = self._data_access(tokens)
         if not listed.rows and not may_read_ads:
             raise ScopeMissing(self.platform, "has no permission of the user to read ads")
         self._pause_if_busy(listed.usage)
-        return AccountListing(accounts=tuple(accounts), left_out=left_out, data_access_ends=data_access_ends)
+        return AccountListing(accounts=tuple(accounts.values()), left_out=left_out, data_access_ends=data_access_ends)
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None

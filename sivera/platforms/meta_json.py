@@ -136,7 +136,7 @@ def _reported_day(window: DateWindow, row: Record) -> date:
 
 def _by_type(row: Record, field: str) -> dict[str, Any]:
     """Return a row's actions by their type."""
-    actions = row.rows(field) if row.has(field) else []
+    actions = [] if row.get(field) is None else row.rows(field)
     if not all(isinstance(action, dict) for action in actions):
         raise row.invalid(field)
     return {str(action.get("action_type")): action for action in actions}

@@ -22,7 +22,8 @@ MOST_UNREAD = 3
 def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> list[Any]:
     """Return the rows of all pages, without those that an earlier page has too; pages in the middle may be empty.
 
-    Rows are told apart by the fields of their key; one without a key of its own by its place on a page.
+    Rows are told apart by the fields of their key; one without a key, or another one with the same key on its page, by
+    its place there.
     """
     found: dict[str, Any] = {}
     idle = 0
@@ -31,7 +32,7 @@ def all_rows(platform: PlatformName, pages: Iterable[list[Any]], *key: str) -> l
         for place, row in enumerate(page):
             values = [field_of(row, path) for path in key]
             identity = " ".join(map(str, values))
-            if None in values or identity in here:
+            if None in values or (identity in here and found[identity] != row):
                 identity = f"{place} {row!r}"
             here.add(identity)
             found[identity] = row
@@ -85,11 +86,15 @@ def unread_days(answers: Iterable[tuple[Sequence[date], list[Any] | PlatformErro
         PlatformError: Most days cannot be read.
     """
     rows, unread_, days = list[Any](), list[OddRow](), 0
+    error: PlatformError | None = None
     for part, answer in answers:
         if isinstance(answer, list):
             rows, days = rows + answer, days + len(part)
             continue
         unread_.append(unread(str(part[0]), answer))
+        error = answer
         if len(unread_) >= MOST_UNREAD and len(unread_) > days:
-            raise answer
+            break
+    if error is not None and len(unread_) > days:
+        raise error
     return rows, unread_

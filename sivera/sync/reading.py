@@ -46,19 +46,19 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
     is_whole = listing.complete or (state.approved and listing.left_out)
     gone: list[str] = []
     held: list[str] = []
-    update: dict[str, object] = {}
+    after = state
     if period is None and state.as_of is not None and is_whole:  # else there is nothing that it could lack
         gone, held = _missing(reader, part, state, listing)
-        update = {"held": len(held), "approved": 0}  # an approval is for one listing
+        after = state.model_copy(update={"held": len(held), "approved": 0})  # an approval is for one listing
     with Session(reader.engine) as session, session.begin():
         added, changed, removed = queries.upsert_campaigns(session, reader.due.id, listing.campaigns, reader.as_of)
         queries.remove_campaigns(session, reader.due.id, gone, held, reader.as_of)
-        after = rules.succeeded(state, reader.as_of, full=reader.is_full, left_out=listing.left_out)
-        reader.write(session, part, after.model_copy(update=update))
+        after = rules.succeeded(after, reader.as_of, full=reader.is_full, left_out=listing.left_out)
+        reader.write(session, part, after)
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
-        note=held_campaigns(len(held), reader.due.id) if held else "",
+        note=held_campaigns(after.held, reader.due.id) if after.held else "",
         left_out=listing.left_out,
         added=added,
         changed=changed,

@@ -320,6 +320,8 @@ def test_a_day_whose_total_cannot_be_read_costs_no_other_day(platform: PlatformN
     with pytest.raises(InvalidReply if platform is TIKTOK else TooMuchData):
         totals(client_on(platform, network), static(platform), ACCOUNT)
     assert len(network.requests) < 10
+    with pytest.raises(InvalidReply if platform is TIKTOK else TooMuchData):  # a single day is most days, too
+        totals(client_on(platform, network), static(platform), ACCOUNT, DateWindow(since=DAY, until=DAY))
 
 
 IDS = {GOOGLE: "campaign.id", META: "id", AMAZON: "campaignId", TIKTOK: "campaign_id"}

@@ -100,6 +100,7 @@ def test_a_listing_of_another_shape_or_without_end_is_an_invalid_reply(
     [
         (META, (meta_page(META_ROW, META_ROW | {"id": "2"}), {"data": [META_ROW]}), [META_ROW["id"], "2"]),
         (META, ({"data": []},), []),
+        (META, ({"data": [META_ROW, META_ROW]},), [META_ROW["id"]]),
         (AMAZON, ({"campaigns": [AMAZON_ROW], "nextToken": "2"}, {"campaigns": [AMAZON_ROW]}, NOTHING, []), None),
         (TIKTOK, (tiktok_page([FIRST, SECOND], 1, 2, 3), tiktok_page([SECOND, THIRD], 2, 2, 3)), ["1", "2", "3"]),
         (GOOGLE, ([{"fieldMask": "x"}],), []),
@@ -112,9 +113,21 @@ def test_a_campaign_on_two_pages_is_listed_once(platform: PlatformName, bodies: 
     assert [c.external_id for c in listing.campaigns] == ([AMAZON_ROW["campaignId"]] if ids is None else ids)
 
 
-def test_a_listing_of_tiktok_that_lost_a_campaign_between_pages_is_not_complete() -> None:
-    client = answered(TIKTOK, tiktok_page([FIRST, SECOND], 1, 2, total=4), tiktok_page([], 2, 2, total=3))
-    assert not client.list_campaigns(static(TIKTOK), ACCOUNT).complete
+@pytest.mark.parametrize(
+    "pages",
+    [
+        (tiktok_page([FIRST, SECOND], 1, 2, total=4), tiktok_page([], 2, 2, total=3)),
+        (tiktok_page([FIRST, FIRST, SECOND], total=3),),
+    ],
+)
+def test_a_listing_of_tiktok_that_lost_a_campaign_is_not_complete(pages: tuple[Any, ...]) -> None:
+    assert not answered(TIKTOK, *pages).list_campaigns(static(TIKTOK), ACCOUNT).complete
+
+
+def test_an_account_of_meta_that_comes_twice_is_listed_once() -> None:
+    rows = [ROWS["meta account"], ROWS["meta account"] | {"name": "B"}]
+    (account,) = answered(META, {"data": rows}).list_accounts(static(META)).accounts
+    assert account.name == "B"
 
 
 def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zeros() -> None:

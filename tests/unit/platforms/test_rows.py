@@ -271,6 +271,7 @@ WRONG: list[tuple[str, str, Any]] = [
     ("meta metrics", "date_stop", "2026-11-20"),
     ("meta metrics", "actions", {"purchase": "1"}),
     ("meta metrics", "actions", ["purchase"]),
+    ("meta metrics", "actions", False),
     ("amazon display campaign", "budgetType", "HOURLY"),
     ("amazon metrics", "date", "2026-12-01"),
     ("tiktok campaign", "budget_mode", "BUDGET_MODE_WEEK"),

@@ -16,8 +16,8 @@ from sandbox.world import Account, Campaign, Grant, World
 from sivera.clock import read_clock
 from sivera.errors import Unavailable
 from sivera.sync.account import sync_account
-from sivera.sync.part_queries import approve_removals, parts_by_account
-from sivera.sync.parts import Part, PartKind
+from sivera.sync.part_queries import approve_removals, parts_by_account, read_target, write_part
+from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.rules import AGREES_AFTER
 from sivera.sync.summary import Outcome, PartSync
@@ -175,6 +175,62 @@ def test_a_campaign_that_vanished_is_removed_only_by_a_full_sync(
     assert stage.contents()["campaigns"] != before
 
 
+HELD = """
+    SELECT (SELECT count(missing_since) FROM campaigns),
+           (SELECT count(missing_since) FROM campaign_daily_metrics),
+           (SELECT count(missing_since) FROM account_daily_totals)"""
+
+
+@on(META)
+def test_a_reading_with_odd_rows_ends_and_holds_no_days_and_a_day_without_spend_ends_at_once(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    campaign, odd, *_ = [one for one in account.campaigns.values() if one.state is CampaignStatus.ACTIVE]
+    free, day = (account.today(stage.now()) - timedelta(days=n) for n in (1, 2))
+    world.restate(campaign.id, free, replace(FIGURES, spend=Decimal(0)))
+    stage.sync(due)
+    before = stage.contents()["metrics"]
+    world.restate(campaign.id, day, ZERO)
+    world.restate(campaign.id, free, ZERO)
+    world.faults.add(Fault(FaultKind.ODD_ROW, META, "metrics", match=odd.id, field="clicks", value="many"))
+    world.faults.add(Fault(FaultKind.ODD_ROW, META, "totals", match=str(day), field="spend", value="many"))
+    assert stage.sync(due).outcome is Outcome.SYNCED
+    assert (stage.contents()["metrics"], one(stage, HELD)) == (before, (0, 0, 0))
+    world.faults.clear()
+    assert stage.sync(due).metric_rows == 1
+    assert one(stage, HELD)[:2] == (0, 1)
+
+
+@on(META)
+def test_days_of_deleted_campaigns_stay_if_the_platform_does_not_report_on_them(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    deleted = active(account)
+    world.remove_campaign(META, account.id, deleted.id)
+    world.restate(deleted.id, account.today(stage.now()) - timedelta(days=1), FIGURES)
+    stage.sync(due)
+    before = stage.contents()["metrics"]
+    body = {"error": {"code": 100, "error_subcode": 1815001, "message": "Invalid parameter"}}
+    world.faults.add(Fault(FaultKind.BODY, META, "metrics", match="DELETED", status=400, value=body))
+    assert stage.sync(due).outcome is Outcome.SYNCED
+    assert (stage.contents()["metrics"], one(stage, HELD)) == (before, (0, 0, 0))
+
+
+@on(TIKTOK)
+def test_days_that_were_read_before_an_error_are_stored(stage: Stage, world: World, account: Account) -> None:
+    account, due = stage.add(TIKTOK)
+    today = account.today(stage.now())
+    world.faults.add(Fault(FaultKind.STATUS, TIKTOK, "metrics", match=f"end_date={today}"))
+    result = stage.sync(due, lookback_days=40)
+    assert (result.outcome, result.reason.startswith("Metrics:")) == (Outcome.FAILED, True), result
+    days = one(stage, "SELECT count(*) > 0, max(day) FROM campaign_daily_metrics")
+    covered = one(stage, "SELECT covered_since, covered_until FROM sync_parts WHERE kind = 'metrics'")
+    assert (days, covered) == (
+        (True, today - timedelta(days=10)),
+        (today - timedelta(days=39), today - timedelta(days=10)),
+    )
+
+
 METRICS = {META: "metrics", AMAZON: "report-create"}
 
 
@@ -299,6 +355,7 @@ def test_a_poll_that_is_refused_is_given_up_and_asked_for_again(stage: Stage, wo
     for _ in range(3):
         stage.pass_time(timedelta(minutes=30))
         assert stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).outcome is Outcome.FAILED
+    assert one(stage, "SELECT min(failed_collections), count(*) - count(ended_at) FROM report_requests") == (3, 0)
     world.faults.clear()
     written = 0
     for _ in range(2):  # the first asks again, and the platform names the same report
@@ -392,10 +449,21 @@ def test_many_vanished_campaigns_stay_until_a_second_listing_agrees_or_a_human(
 ) -> None:
     account, due = stage.add(platform, campaigns)
     stage.sync(due)
+    every = dict(account.campaigns)
     gone = thin_out(world, account, keep)
     held = stage.sync(due)
     assert (held.outcome, held.removed) == (Outcome.SYNCED, 0)
     assert f"approve-removals {due.id}" in held.notes[0]
+    account.campaigns.update(every)
+    assert stage.sync(due).changed == gone
+    assert one(stage, HELD)[0] == 0, "what is listed again is not missing"
+    thin_out(world, account, keep)
+    assert stage.sync(due).removed == 0
+    if keep and not is_approved:
+        kept = next(iter(account.campaigns))
+        world.faults.add(Fault(FaultKind.ODD_ROW, platform, "campaigns", match=kept, field="campaign_name"))
+        assert f"approve-removals {due.id}" in str(stage.sync(due).notes), "an incomplete listing proves nothing"
+        world.faults.clear()
     if is_approved:
         with Session(stage.engine) as session, session.begin():
             assert approve_removals(session, due.id) == gone
@@ -405,6 +473,21 @@ def test_many_vanished_campaigns_stay_until_a_second_listing_agrees_or_a_human(
         stage.pass_time(AGREES_AFTER)
         assert stage.sync(due, SyncMode.INCREMENTAL).removed == gone, "the next hour's run lists everything again"
     assert "approve-removals" not in str(stage.sync(due).notes)
+
+
+def test_an_approval_that_comes_during_a_sync_is_for_the_next_one(stage: Stage) -> None:
+    _, due = stage.add(META, campaigns=3)
+    stage.sync(due)
+    part = Part(kind=PartKind.CAMPAIGNS)
+    with Session(stage.engine) as session, session.begin():
+        (known,) = (
+            PartState.model_validate(row, from_attributes=True)
+            for row in read_target(session, due.id)
+            if row.kind == part.kind
+        )
+        stage.execute("UPDATE sync_parts SET approved = 7")
+        assert write_part(session, due.id, part, known, {part: known})
+    assert one(stage, "SELECT approved FROM sync_parts WHERE kind = 'campaigns'") == (7,)
 
 
 def test_deletions_that_the_platform_confirms_are_believed(stage: Stage, world: World) -> None:
@@ -550,6 +633,23 @@ def test_a_sync_without_its_reports_leaves_the_metrics_as_old_as_they_are(
         stage.sync(due, SyncMode.INCREMENTAL)
     oldest, newest, _ = one(stage, figures)
     assert begun < oldest <= newest < stage.now(), "as old as what was asked for, not as its collection"
+
+
+@on(AMAZON)
+def test_a_report_that_was_requested_is_stored_before_the_next_request_can_fail(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    second = account.today(stage.now()) - timedelta(days=44 - 31)
+    world.faults.add(Fault(FaultKind.STATUS, AMAZON, "report-create", match=f'"startDate":"{second}"'))
+    assert stage.sync(due, lookback_days=45).outcome is Outcome.FAILED
+    assert one(stage, "SELECT count(*) FROM report_requests") == (len(account.products),)
+
+
+@on(AMAZON)
+def test_a_new_account_without_an_ad_product_counts_as_synced(stage: Stage, account: Account, due: DueAccount) -> None:
+    account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
+    stage.sync(due)
+    assert one(stage, "SELECT last_synced_at, consecutive_failures FROM ad_accounts") == (stage.now(), 0)
 
 
 @on(AMAZON)
