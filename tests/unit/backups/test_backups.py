@@ -87,6 +87,9 @@ def test_nothing_of_a_damaged_truncated_or_missing_file_is_restored(tmp_path: Pa
     file.unlink()
     with pytest.raises(Mismatch, match="is gone from the storage"):
         list(read_dump(made, catalog_in(tmp_path), nothing))
+    file.symlink_to(file)
+    with pytest.raises(OSError, match="symbolic links"):  # the storage failed, which says nothing of the backup
+        list(read_dump(made, catalog_in(tmp_path), nothing))
 
 
 def test_other_data_are_a_mismatch_and_a_missing_key_is_inconclusive(vault: Vault) -> None:
