@@ -59,8 +59,8 @@ NO_DATABASE = "PostgreSQL at {server} has no database {database}: create it, or 
 UNMIGRATED = "the database {database} is not migrated to this version, or hides its tables: run `sivera migrate`"
 WAITED = "another session of the database holds a lock for too long: find it in pg_locks and end it"
 IDLE = "PostgreSQL ended an idle transaction: run `ALTER ROLE {user_} SET idle_in_transaction_session_timeout = 0`"
-LACKING = "the database's server lacks memory or other resources ({state}): see its log, and give it more"
-FAILING = "the database's server failed ({state}): see its log"
+LACKING = "the database's server lacks memory or other resources ({state}): give it more of what its log names"
+FAILING = "the database's server failed ({state}): correct what its log names"
 
 STATES: tuple[tuple[str, str], ...] = (
     ("25006", READ_ONLY),

@@ -144,7 +144,7 @@ def why_not(
     if synced_at is None and not said:
         said.append("It is new: the next run takes it.")
     elif not is_synced and not said:
-        said.append("No run has come to it lately: see the runs of sync-campaigns in the Prefect UI.")
+        said.append("No run has come to it lately: run `sivera doctor`.")
     return " ".join(said)
 
 

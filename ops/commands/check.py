@@ -65,7 +65,9 @@ def _find_grant(session: Session, platform: PlatformName, wanted: int | None) ->
     if wanted is not None and wanted not in (row.id for row in found):
         raise ConfigurationError(f"{platform.value} has no grant {wanted}: `sivera credentials list` shows them all")
     if wanted is not None and wanted not in working:
-        raise ConfigurationError(f"grant {wanted} does not work: `sivera credentials list` says why")
+        raise ConfigurationError(
+            f"grant {wanted} does not work: a user of its team must log in again, see `sivera credentials list`"
+        )
     if not working:
         raise ConfigurationError(
             f"{platform.value} has no grant that works. "

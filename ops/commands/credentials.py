@@ -23,12 +23,15 @@ from ops.commands.tables import print_table, say, to_minute
 from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
 from sivera.errors import (
+    AccountInaccessible,
     ConfigurationError,
     Misconfigured,
     PlatformError,
     ReconnectRequired,
     SiveraError,
+    Throttled,
     TokenRejected,
+    Unavailable,
 )
 from sivera.grants import queries, rules
 from sivera.grants.connecting import Connection, connect_token
@@ -72,7 +75,9 @@ def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName =
         try:
             connection = connect_token(engine, keyring, client, team=team, token=token, name=name, notify=grants.notify)
         except PlatformError as error:
-            raise SiveraError(f"{str(error).rstrip('.')}. Nothing was stored: {_remedy(error, kind)}") from None
+            raise SiveraError(
+                f"{str(error).rstrip('.')}. Nothing was stored: {connecting_remedy(error, kind)}"
+            ) from None
     did = "Replaced the token of" if (team, platform.value, name) in known else "Connected"
     whose = f"the new team {team}" if new_team else f"team {team}"
     say(f"{did} {platform.value} grant {connection.credential_id} ({name}) of {whose}.")
@@ -251,14 +256,21 @@ def _attempt(attempt: TokenRefreshLog) -> tuple[str, ...]:
     )
 
 
-def _remedy(error: PlatformError, kind: str) -> str:
+def connecting_remedy(error: PlatformError, kind: str) -> str:
+    """Say what to do about a grant that could not be connected."""
     match error:
         case ReconnectRequired() | TokenRejected():
             return f"log in at the platform again and pass the new {kind}"
         case Misconfigured():
             return f"check our application's keys, then: sivera apps set {error.platform.value}"
+        case Throttled():
+            return "wait for the platform's quota, of which `sivera status` shows what is left"
+        case Unavailable():
+            return "see that this machine reaches the platform, and look at its status page"
+        case AccountInaccessible():
+            return "ask the team to open the account or to give the user access to it"
         case _:
-            return "try again in a moment"
+            return "report it with these words"
 
 
 def _token_end(grant: PlatformCredential) -> str:

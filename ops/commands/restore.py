@@ -70,7 +70,7 @@ def list_backups(*, storage: Storage = None) -> None:
         "There are no backups.",
         [
             *(f"{each.name}: {each.reason}" for each in backups if each.reason),
-            *(f"{path} is gone from the storage" for path in gone),
+            *(f"{path} is gone from the storage: use another backup" for path in gone),
             *unreadable,
         ],
     )

@@ -75,7 +75,11 @@ class Catalog:
 
     def has_dump(self, manifest: Manifest) -> bool:
         """Return whether a backup's dump is still there."""
-        return bool(self._files.exists(manifest.path))
+        try:
+            self._files.info(manifest.path)  # `exists` says no whenever the storage fails
+        except FileNotFoundError:
+            return False
+        return True
 
     def write(self, manifest: Manifest) -> None:
         """Write a manifest, whole or not at all."""
@@ -87,7 +91,7 @@ class Catalog:
         return whole_file(self._files, f"{name}.dump")
 
     def open_dump(self, manifest: Manifest) -> BinaryIO:
-        """Open a dump for reading."""
+        """Open a dump for reading; FileNotFoundError if it is gone, and another error if the storage fails."""
         file: BinaryIO = self._files.open(manifest.path, "rb")
         return file
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -26,6 +27,10 @@ SDKS = ("botocore", "aiobotocore", "aiohttp")
 """Packages that fsspec uses without wrapping their errors."""
 
 QUERY_CANCELED = "57014"
+
+SCRATCH = "sivera_check_"
+MOST_OF_A_NAME = 63
+"""Bytes of a database's name."""
 
 
 def check_backup(
@@ -67,7 +72,9 @@ def scratch_database(url: URL, tables: Iterable[queries.Table]) -> Iterator[URL]
         ConfigurationError: The user may not create databases and there is none, or another check is under way.
         DBAPIError: The database failed.
     """
-    name = f"sivera_check_{url.database}"
+    name = f"{SCRATCH}{url.database}"
+    if len(name.encode()) > MOST_OF_A_NAME:  # PostgreSQL would cut it off, and maybe within a letter
+        name = f"{SCRATCH}{sha256(name.encode()).hexdigest()[:32]}"
     scratch = url.set(database=name)
     with engine_on(url, pool_size=2) as engine, engine.begin() as holder:
         if not queries.lock_scratch(holder):

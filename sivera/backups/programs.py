@@ -206,12 +206,13 @@ def _environment(url: URL | None) -> dict[str, str]:
 def _said(name: str, code: int, text: str, url: URL | None) -> str:
     if code < 0:
         return f"{name} was ended by signal {-code}"
-    state = re.search(r"^\w+:  ([0-9A-Z]{5}): (.+)", text, re.MULTILINE)
-    if state and url and (explained := explain_state(state[1], state[2], place_of(url))):
+    # States of notices and warnings begin with 00 and 01.
+    state = re.search(r"^\w+:  (?P<state>(?!0[01])[0-9A-Z]{5}): (?P<said>.+)", text, re.MULTILINE)
+    if state and url and (explained := explain_state(state["state"], state["said"], place_of(url))):
         return explained
     # Later lines hold rows and their values.
-    said = re.search(r"(?:error|fatal): +(.+)", text, re.IGNORECASE)
-    return f"{name} failed: {said[1][:MOST_SAID]}" if said else f"{name} failed with code {code}"
+    said = re.search(r"(?:error|fatal): +(?P<said>.+)", text, re.IGNORECASE) or state
+    return f"{name} failed: {said['said'][:MOST_SAID]}" if said else f"{name} failed with code {code}"
 
 
 def _try(programs: Programs, url: URL) -> str:

@@ -90,9 +90,11 @@ def restore_and_compare(
 
 def read_dump(manifest: Manifest, catalog: Catalog, progress: Progress) -> Iterator[bytes]:
     """Yield a dump's chunks, each once it is proven: no other SQL is ever run. Mismatch if one is not."""
-    if not catalog.has_dump(manifest):
-        raise Mismatch(f"{manifest.path} is gone from the storage: use another backup")
-    with catalog.open_dump(manifest) as file:
+    try:
+        dump = catalog.open_dump(manifest)
+    except FileNotFoundError:
+        raise Mismatch(f"{manifest.path} is gone from the storage: use another backup") from None
+    with dump as file:
         for number, digest in enumerate(manifest.chunks, 1):
             chunk = file.read(manifest.chunk_size)
             if sha256(chunk).hexdigest() != digest:

@@ -70,3 +70,4 @@ def test_an_account_and_a_part_that_fail_make_the_run_red_and_the_others_are_che
     assert state.is_failed()
     said = "1 budgets of 2 accounts checked, 1 alerts opened, 1 not judged; team-budgets was not "
     assert (state.message or "").startswith(said)
+    assert "there is no team 'Nobody'" in (run(BudgetOptions(teams=("Nobody",))).message or "")

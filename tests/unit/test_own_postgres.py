@@ -54,7 +54,7 @@ def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own
         ("SELECT pg_terminate_backend(pg_backend_pid())", "connection .* was lost: see that it runs"),
         ("TABLE missing", "is not migrated to this version.*: run `sivera migrate`"),
         (RAISE.format("53100"), "disk .* is full: make room on it"),
-        (RAISE.format("XX001"), r"server failed \(XX001\): see its log"),
+        (RAISE.format("XX001"), r"server failed \(XX001\): correct what its log names"),
     ):
         with opened(own_database, statement_seconds=1) as engine, pytest.raises(DBAPIError, match=expected) as caught:
             run(engine, statement)

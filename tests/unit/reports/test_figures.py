@@ -1,8 +1,10 @@
 """How figures are added and compared."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from sivera.reports.coverage import Known, State
 from sivera.reports.figures import NOTHING, Figures, Line, to_section
 from sivera.reports.rules import Period
 from sivera.values import PlatformName
@@ -20,6 +22,18 @@ def test_movers_are_sorted_by_how_much_they_moved() -> None:
     assert [one.campaign for one in section.falling] == ["1", "3"]
     assert section.total.figures[Period.DAY].spend == 276
     assert section.total.moved == 276 - 90
+
+
+def test_a_sum_is_known_from_a_day_on_only_if_all_of_it_is() -> None:
+    def known(*states: State) -> State:
+        lines = [line("4", account_id=n).marked(dict.fromkeys(Period, one)) for n, one in enumerate(states)]
+        total = to_section("USD", lines).total.figures[Period.DAY]
+        return State(total.known, total.since)
+
+    later, paused = State(Known.PART, date(2026, 11, 18)), State(Known.NOT_READ)
+    assert known(State(Known.WHOLE), later, State(Known.PART, date(2026, 11, 2))) == later
+    assert known(later, State(Known.PART)) == State(Known.PART)
+    assert known(paused) == State(Known.PART), "it was read before a pause"
 
 
 def test_lines_are_added_by_platform_and_account() -> None:
