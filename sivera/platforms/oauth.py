@@ -36,6 +36,8 @@ def token_error_of(platform: PlatformName, verdicts: Verdicts, reply: Reply) -> 
     code = next((code for code in codes if isinstance(code, str) and code), str(reply.status))
     if trouble := trouble_of(platform, reply, code, scope=ThrottleScope.ENDPOINT):
         return trouble
+    if reply.status < 400:
+        return Unavailable(platform, f"answered HTTP {reply.status}", code)
     other = (InvalidRequest, "refuses our request for a token")
     kind, sentence = verdicts.get(str(name)) or OAUTH_ERRORS.get(str(name), other)
     return kind(platform, sentence, code)

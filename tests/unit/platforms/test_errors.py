@@ -458,6 +458,11 @@ def test_what_a_gateway_says_by_its_status_alone(error_of: ErrorOf) -> None:
     assert found_in(error_of, 400, None)
 
 
+@pytest.mark.parametrize("error_of", [google_login, amazon_login])
+def test_a_redirect_from_a_token_endpoint_may_pass(error_of: ErrorOf) -> None:
+    assert type(found_in(error_of, 302, None)) is Unavailable
+
+
 @settings(max_examples=100, database=None, deadline=None)
 @given(
     error_of=st.sampled_from([*(error_of for error_of, _ in ERRORS.values()), *LOGINS]),

@@ -136,6 +136,12 @@ def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zero
         metrics(answered(TIKTOK, tiktok_page([row], total=2)), static(TIKTOK), ACCOUNT)
 
 
+def test_a_report_of_tiktok_in_parts_needs_all_campaigns() -> None:
+    cut = httpx.Response(200, headers={"X-Tt-Ads-Throttle": "1"}, json=ok({}))
+    with refused(InvalidReply, "fewer campaigns"):
+        metrics(answered(TIKTOK, cut, tiktok_page([FIRST], total=2), tiktok_page([])), static(TIKTOK), ACCOUNT)
+
+
 def test_a_row_of_tiktok_without_a_campaign_is_left_out() -> None:
     rows = [
         {"dimensions": ROWS["tiktok dimensions"] | {"campaign_id": id_}, "metrics": ROWS["tiktok metrics"]}
