@@ -70,4 +70,7 @@ def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database
         monkeypatch.setenv("SIVERA_RESTORE_URL", url)
         assert "127.0.0.1:9" in sivera("restore", "run", "latest", storage, "--without-keys").err
         assert sivera("restore", "run", "latest", storage, "--trust-storage").code == 0
+        for dump in folder.glob("*.dump"):
+            dump.unlink()
+        assert "is gone from the storage: use another backup" in sivera("restore", "list", storage).out
     assert "names no place" in sivera("restore", "list", "--storage", "backups").err

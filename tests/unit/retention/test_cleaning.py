@@ -1,14 +1,17 @@
 """The cleanup on a real database: it deletes exactly the expired rows, in whole batches, and says what stopped it."""
 
 import os
+import re
 import signal
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
@@ -145,6 +148,25 @@ def test_the_deadline_stops_the_run_and_the_next_one_continues(attic: Attic) -> 
     sentence = CleanupSummary.of(plan, {Kind.SESSIONS: result}).sentence
     assert sentence == "deleted 10 sessions; left for the next run: 20 sessions"
     assert run(attic)[Kind.SESSIONS].deleted == 20
+
+
+def test_batches_go_along_an_index_and_each_begins_where_the_last_one_ended(attic: Attic) -> None:
+    attic.fill()
+    begun: dict[str, list[datetime]] = defaultdict(list)
+    plans: dict[str, str] = {}
+
+    def look(connection: Connection, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        if table := re.match(r"\s+WITH gone AS \(\s+DELETE FROM (\w+)", statement):
+            begun[table[1]].append(values["after"])
+            plans[table[1]] = "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", values).scalars())
+
+    event.listen(attic.engine, "before_cursor_execute", look)
+    run(attic)
+    event.remove(attic.engine, "before_cursor_execute", look)
+    many = {table: times for table, times in begun.items() if len(times) > 1}
+    assert many.keys() == {Kind.OAUTH_STATES, Kind.SESSIONS, Kind.TOKEN_REFRESH_LOGS}
+    assert all(times[0] < times[-1] for times in many.values()), "entries of deleted rows are not read again"
+    assert not [plans[table] for table in many if f"Seq Scan on {table}" in plans[table]]
 
 
 def test_a_row_that_somebody_uses_is_skipped(attic: Attic) -> None:
