@@ -51,7 +51,7 @@ class Control:
             "add_fault": lambda **fault: world.faults.add(Fault(**fault)),
             "clear_faults": world.faults.clear,
             "set_latency": self._set_latency,
-            "forget_reports": world.reports.clear,
+            "forget_reports": lambda: world.reports.clear(),  # noqa: PLW0108 - pydantic reads no signature of a dict
             "calls": lambda: {f"{platform}.{operation}": n for (platform, operation), n in world.faults.calls.items()},
         }
 
