@@ -51,7 +51,7 @@ class Control:
             "add_fault": lambda **fault: world.faults.add(Fault(**fault)),
             "clear_faults": world.faults.clear,
             "set_latency": self._set_latency,
-            "forget_reports": lambda: world.reports.clear(),  # noqa: PLW0108 - pydantic reads no signature of a dict
+            "forget_reports": self._forget_reports,
             "calls": lambda: {f"{platform}.{operation}": n for (platform, operation), n in world.faults.calls.items()},
         }
 
@@ -80,6 +80,9 @@ class Control:
         has_refresh = platform in (PlatformName.GOOGLE, PlatformName.AMAZON) or grant.rotates
         refresh = self.world.issue_refresh(grant) if has_refresh else None
         return {"grant_id": grant.id, "access_token": access, "expires_in": seconds, "refresh_token": refresh}
+
+    def _forget_reports(self) -> None:
+        self.world.reports.clear()
 
     def _set_latency(self, seconds: float) -> None:
         self.world.faults.latency_seconds = seconds

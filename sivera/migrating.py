@@ -38,7 +38,7 @@ def migrate(engine: Engine) -> None:
     """Bring the database to the newest revision. A second time changes nothing, and needs no right to make tables.
 
     Raises:
-        ConfigurationError: The database does not answer, will not do, or a newer version migrated it.
+        ConfigurationError: The database does not answer or does not fit, or a newer version migrated it.
         SQLAlchemyError: The database failed; a right is missing, for example. Nothing has changed.
     """
     check(engine)

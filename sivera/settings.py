@@ -77,7 +77,7 @@ def read_daily_calls() -> dict[PlatformName, int]:
 
 
 def read_settings() -> Settings:
-    """Read the settings; ConfigurationError names one that will not do."""
+    """Read the settings; ConfigurationError names one that is invalid."""
     try:
         return Settings()
     except ValidationError as error:

@@ -55,7 +55,7 @@ async def read_secret(client: PrefectClient) -> CronSecret | str:
     try:
         return await aload(client, CronSecret, CRON_SECRET, REMEDY)
     except ConfigurationError as error:
-        said, reason = "The secret of the HTTP API is missing or invalid: see its log.", str(error)
+        said, reason = "The secret of the HTTP API is missing or invalid: `sivera doctor` says more.", str(error)
     except httpx.HTTPError as error:
         # Not the error's own words: they hold the address of the server.
         said, reason = "The Prefect server does not answer.", f"the Prefect server failed ({type(error).__name__})"

@@ -28,7 +28,7 @@ def restore(
     forgotten: else no job would run until they are back.
 
     Raises:
-        ConfigurationError: The database will not do or does not answer, or a key is missing. Nothing was done.
+        ConfigurationError: The database does not fit or does not answer, or a key is missing. Nothing was done.
         Mismatch: The backup is damaged or not ours, and nothing was changed; or the restored database differs from
             what was backed up, or the key of its tokens is another one.
         SiveraError: The restore failed and was rolled back.

@@ -102,8 +102,8 @@ def undiscovered_grants(
 ) -> Sequence[Row[Any]]:
     """Return the working grants with accounts that were not listed for this long: id, platform, team, name, is_overdue.
 
-    Overdue are those that were due for longer than `patience`; connecting a grant (again) starts its time anew. First
-    come those that were not asked for longest: one that cannot be listed must not keep the others waiting.
+    A grant is overdue once it was due for longer than `patience`; connecting it again starts its time anew. Those that
+    were not asked for longest come first: one that cannot be listed must not keep the others waiting.
     """
     grant = PlatformCredential
     times = (past(at, func.now()) for at in (grant.accounts_read_at, grant.created_at, grant.status_since))

@@ -41,6 +41,9 @@ def test_each_action_has_its_effect(world: World, sandbox: str, control: Send) -
     control("clear_faults").raise_for_status()
     assert (status(), world.faults.latency_seconds) == (200, 0)
     assert control("calls").json() == {"meta.accounts": 2}
+    world.reports["what was asked for"] = "its id"
+    control("forget_reports").raise_for_status()
+    assert not world.reports
     control("tell_stories").raise_for_status()
     assert any(grant.data_access_ends for grant in world.grants.values())
 
