@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +121,11 @@ def _things(client: SyncPrefectClient) -> Things:
     return found
 
 
-def _delete(client: SyncPrefectClient, things: Iterable[tuple[str, str]]) -> None:
+def _delete(client: SyncPrefectClient, things: Collection[tuple[str, str]]) -> None:
+    if any(kind == "flows" for kind, _ in things):
+        # Events of a deleted run's tasks cannot be recorded. The recorder tries each for seconds, and the next test's
+        # wait behind them.
+        EventsWorker.drain_all(timeout=STOP_SECONDS)
     for kind, key in things:
         _request(client, "DELETE", f"/{kind}/{key}")
 
