@@ -63,6 +63,8 @@ PAGE_SIZE = 100
 DAYS_PER_REPORT = 31
 STATES = ("ENABLED", "PAUSED", "ARCHIVED")
 """The states to list. Amazon deletes nothing: archived is the last state."""
+REPORT_ID = re.compile(r"[!-~]{1,500}")
+"""What can be stored and asked for again; no list of Amazon's says more."""
 DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
 OTHER_REPORT_SECONDS = 1800.0
 """How long to wait while Amazon prepares another report, which it takes for the same."""
@@ -152,7 +154,10 @@ class AmazonAds(PlatformClient):
         headers, endpoint = {"Content-Type": REPORT_MEDIA}, f"requests for {kind.report_type}"
         reply = self._call(self._creation, session, "POST", REPORTS_PATH, headers, body=body, endpoint=endpoint)
         if reply.status != 425:
-            return Record(PLATFORM, reply.body).text("reportId")
+            answer = Record(PLATFORM, reply.body)
+            if not REPORT_ID.fullmatch(report_id := answer.text("reportId")):
+                raise answer.invalid("reportId")
+            return report_id
         named = DUPLICATE_OF.search(errors.detail(reply.body))
         if named is None:
             raise InvalidReply(PLATFORM, "refuses a report as a duplicate, but does not name the other one", "425")
@@ -252,13 +257,13 @@ class AmazonAds(PlatformClient):
 
     def _download(self, session: _Session, url: str) -> bytes:
         """Download a report from its signed URL, without our headers: S3 refuses a second kind of authorisation."""
-        try:
-            request = self._http.build_request("GET", url)
-        except httpx.InvalidURL:
-            raise InvalidReply(PLATFORM, "sent a report whose url is none") from None
         subject = session.subject("report download")
         self._breaker.check(PLATFORM, subject)
-        status, headers, content = self._polling.send_raw(request)
+        try:
+            status, headers, content = self._polling.send_raw(self._http.build_request("GET", url))
+        # Some hosts and paths are refused only when they are encoded, as late as in the connection.
+        except (httpx.InvalidURL, UnicodeError):
+            raise InvalidReply(PLATFORM, "sent a report whose url is none") from None
         if (error := errors.storage_error_of(status, headers)) is None:
             return content
         if isinstance(error, Throttled):

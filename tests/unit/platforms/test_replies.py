@@ -222,13 +222,24 @@ def test_a_refresh_token_that_the_answer_omits_is_kept(platform: PlatformName) -
     assert (renewed.access_token.get_secret_value(), renewed.refresh_token) == ("new", held("x", SECRET).refresh_token)
 
 
-@pytest.mark.parametrize("url", [None, "", "not-a-url", "http://[", "ftp://127.0.0.1/report"])
+@pytest.mark.parametrize(
+    "url",
+    [None, "", "not-a-url", "http://[", "ftp://127.0.0.1/report", "http://x/\ud83d", "http://xn--zz/", "http://a..b/"],
+)
 def test_a_report_of_amazon_with_a_broken_url_is_refused(url: Any) -> None:
     request = ReportRequest(report_id="1", ad_product="SPONSORED_PRODUCTS", window=WINDOW, requested_at=NOW)
-    client = client_on(AMAZON, Network({"status": "COMPLETED", "url": url}, httpx.UnsupportedProtocol("no http")))
+    no_http, no_host = httpx.UnsupportedProtocol("no http"), UnicodeError("label empty or too long")
+    network = Network({"status": "COMPLETED", "url": url}, no_host if ".." in str(url) else no_http)
+    client = client_on(AMAZON, network)
     assert isinstance(client, PreparesReports)
     with pytest.raises(Unavailable):
         client.collect_report(static(AMAZON), ACCOUNT, request)
+
+
+@pytest.mark.parametrize("report_id", [7, "", "\ud83d", "a\x00b", "r" * 5_000])
+def test_an_id_of_a_report_of_amazon_that_cannot_be_stored_is_refused(report_id: Any) -> None:
+    with refused(InvalidReply, "reportId"):
+        metrics(answered(AMAZON, {"reportId": report_id, "status": "PENDING"}), static(AMAZON), ACCOUNT)
 
 
 def test_a_duplicate_without_the_id_of_its_report_is_an_invalid_reply() -> None:
