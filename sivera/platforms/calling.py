@@ -4,7 +4,6 @@
 """
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -14,6 +13,7 @@ import httpx
 
 from sivera.breaker import ANYTHING, Breaker, Subject
 from sivera.errors import (
+    LINK_OR_SECRET,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -41,8 +41,6 @@ PROXY_REFUSED = 407
 """No platform answers so: a proxy wants a user and a password (RFC 9110, 15.5.8)."""
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """Nobody waits longer, whatever a header says."""
-LINK_OR_SECRET = re.compile(r"\S*://\S*|Atz[ar]\|\S+|(?!(?:[a-z_.]+|[A-Z_.]+)(?![\w+/|.=-]))[\w+/|.=-]{24,}")
-"""Matches URLs, tokens and secrets, but not the long names of fields, in small letters or capitals only, nor ids."""
 MAX_QUOTE, MAX_SEARCHED = 100, 4_000
 RETIRED = "no longer serves this version of its API: update sivera-jobs"
 """The meaning of a page in place of an answer under HTTP 404."""

@@ -438,6 +438,24 @@ def test_a_refused_request_repeats_no_token(platform: str, token: str) -> None:
     assert "it says" not in str(found_in(error_of, 400, body(TOKEN)))
 
 
+@pytest.mark.parametrize("code", [TOKEN, SECRET, "https://x.test/?a=b", "x" * 5_000, 10**400])
+@pytest.mark.parametrize(
+    ("error_of", "body"),
+    [
+        (google_login, lambda code: {"error": code}),
+        (google_login, lambda code: {"error": "invalid_grant", "error_subtype": code}),
+        (google.ads_error, lambda code: failure(400, "queryError", code)),
+        (google.ads_error, lambda code: gateway_error(403, code)),
+        (partial(meta.error_of, ABOUT_USER), lambda code: {"error": {"code": code, "error_subcode": code}}),
+        (amazon.error_of, lambda code: {"code": code}),
+        (amazon_login, lambda code: {"error": code}),
+        (tiktok_call, lambda code: {"code": code}),
+    ],
+)
+def test_a_code_that_is_none_reveals_nothing(error_of: ErrorOf, body: Callable[[Any], Any], code: Any) -> None:
+    found_in(error_of, 400, body(code))
+
+
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: (
