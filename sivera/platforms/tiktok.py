@@ -45,8 +45,8 @@ ACCOUNTS_PER_CALL = 100
 CAMPAIGNS_PER_REPORT = 100
 """The most ids that a report's filter takes."""
 DAYS_PER_REPORT = 30
-ONE_BAD_ID = frozenset({"40001", "40002", "40300"})
-"""The codes with which `advertiser/info` refuses a call because of a single one of its ids (seen live)."""
+ONE_BAD_ID = "40002"
+"""The code for wrong parameters, with which `advertiser/info` refuses a call because of one of its ids (seen live)."""
 PAGE_SIZE = 1000
 CUT_REPORT = "X-Tt-Ads-Throttle"
 """The header of a report that leaves rows out: it covers 20,000 ads at most (TikTok's FAQ of reporting)."""
@@ -288,7 +288,8 @@ def _filter_of(campaign_ids: Sequence[str]) -> dict[str, str]:
 
 
 def _is_one_bad_id(error: PlatformError) -> bool:
-    return isinstance(error, AccountInaccessible | InvalidRequest) and error.code in ONE_BAD_ID
+    """Whether `advertiser/info` may answer without one of the ids."""
+    return isinstance(error, AccountInaccessible) or (isinstance(error, InvalidRequest) and error.code == ONE_BAD_ID)
 
 
 def _says_something(row: DailyMetrics) -> bool:
