@@ -29,16 +29,16 @@ OAUTH_ERRORS: Verdicts = {
 
 def token_error_of(platform: PlatformName, verdicts: Verdicts, reply: Reply) -> PlatformError | None:
     """Return the error that a reply of a token endpoint means; `verdicts` are those of the platform's own codes."""
-    if reply.status == 200:
-        return None
     name = field_of(reply.body, "error")
+    if reply.status == 200 and (not name or field_of(reply.body, "access_token")):
+        return None
     codes = (field_of(reply.body, "error_subtype"), name)
     code = next((code for code in codes if isinstance(code, str) and code), str(reply.status))
     if trouble := trouble_of(platform, reply, code, scope=ThrottleScope.ENDPOINT):
         return trouble
+    other: tuple[type[PlatformError], str] = (InvalidRequest, "refuses our request for a token")
     if reply.status < 400:
-        return Unavailable(platform, f"answered HTTP {reply.status}", code)
-    other = (InvalidRequest, "refuses our request for a token")
+        other = (Unavailable, f"answered HTTP {reply.status}")
     kind, sentence = verdicts.get(str(name)) or OAUTH_ERRORS.get(str(name), other)
     return kind(platform, sentence, code)
 

@@ -158,6 +158,16 @@ def test_google_auth_agrees_on_which_refusals_are_worth_another_try(status: int,
     assert isinstance(ours, Unavailable | Throttled) is google_oauth._can_retry(status, body)  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.parametrize("error_of", [google_login, amazon_login])
+@pytest.mark.parametrize(
+    ("error", "kind"), [("invalid_grant", ReconnectRequired), ("invalid_client", Misconfigured), ("new", Unavailable)]
+)
+def test_a_token_endpoint_that_refuses_under_http_200_says_who_must_act(
+    error_of: ErrorOf, error: str, kind: Kind
+) -> None:
+    assert isinstance(found_in(error_of, 200, {"error": error}), kind)
+
+
 def test_google_names_the_reason_of_a_refused_renewal() -> None:
     body = {"error": "invalid_grant", "error_subtype": "invalid_rapt"}
     error = found_in(google_login, 400, body)
