@@ -31,9 +31,12 @@ RowT = TypeVar("RowT")
 IDENTIFIER = re.compile(r"[0-9]{1,64}")
 """All four platforms number their things; anything else could change the path of a URL."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+CODE = re.compile(r"[0-9]{1,9}")
 MAX_DIGITS = 19
 EPOCH_MS_FROM = 100_000_000_000
 """Amazon documents 'epoch' without a unit. From here on it is milliseconds: in seconds it would be the year 5138."""
+UNIX_TIME = re.compile(r"[0-9]{10}|[0-9]{13}")
+"""As text: in seconds or in milliseconds. Eight digits are a day."""
 EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 """An earlier time means none: Meta writes second 0 of Unix (according to the SDK's repository), and Amazon 0."""
 
@@ -137,8 +140,10 @@ class Record:
     def time(self, name: str) -> datetime | None:
         """Return a time in ISO 8601, in UTC unless it names a zone, or in Unix time; None if it is absent or zero."""
         value = self._fields.get(name)
+        if type(value) is str and UNIX_TIME.fullmatch(value):
+            value = int(value)
         try:
-            if type(value) is int:
+            if isinstance(value, int | float) and not isinstance(value, bool):
                 moment = datetime.fromtimestamp(value / 1000 if value >= EPOCH_MS_FROM else value, UTC)
             elif (text := self.optional(name)) is None:
                 return None
@@ -176,6 +181,13 @@ def list_of(platform: PlatformName, body: Any) -> list[Any]:
     if not isinstance(body, list):
         raise InvalidReply(platform, "sent a reply that is not a list")
     return body
+
+
+def code_of(value: Any) -> int | None:
+    """Return an error's code, a number or the text of one; None for anything else."""
+    if type(value) is str and CODE.fullmatch(value):
+        return int(value)
+    return value if type(value) is int else None
 
 
 def field_of(row: Any, path: str) -> Any:

@@ -219,6 +219,7 @@ def test_errors_of_meta(meanings: Meanings, kind: Kind, said: str) -> None:
         ({"code": 190, "is_transient": True, "message": "system error"}, 400, Unavailable),
         ({"code": 9999, "message": "new"}, 503, Unavailable),
         ({"code": "odd", "message": 7}, 400, InvalidRequest),
+        ({"code": "190", "error_subcode": "458", "message": "x"}, 400, GrantRevoked),
     ],
 )
 def test_odd_errors_of_meta(error: dict[str, Any], status: int, kind: Kind) -> None:
@@ -381,7 +382,8 @@ def test_every_code_of_the_sdk_has_a_type_and_ours_are_the_sdks() -> None:
         (403, {"message": "Forbidden"}, InvalidRequest),
         (403, None, InvalidRequest),
         (404, refused(0), InvalidReply),
-        (200, {"code": "0", "data": {}}, InvalidReply),
+        (200, {"code": "40105", "message": "revoked"}, TokenRejected),
+        (200, {"code": "0x", "data": {}}, InvalidReply),
         (200, {"code": True, "data": {}}, InvalidReply),
         (200, [], InvalidReply),
         (429, {"message": "slow down"}, Throttled),

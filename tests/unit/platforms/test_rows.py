@@ -204,7 +204,10 @@ MEANINGS: dict[str, list[tuple[Row, str]]] = {
         ({}, "updated_at=2026-11-20T12:00:00+00:00 budget.kind=daily budget.amount=1"),
         ({"endDate": "20261101"}, "end_date=2026-11-01"),
         ({"lastUpdatedDate": 0}, "updated_at=None"),
-        ({"lastUpdatedDate": 1_795_176_000}, "updated_at=2026-11-20T12:00:00+00:00"),
+        *(
+            ({"lastUpdatedDate": at}, "updated_at=2026-11-20T12:00:00+00:00")
+            for at in (1_795_176_000, 1_795_176_000.0, "1795176000", "1795176000000")
+        ),
     ],
     "amazon metrics": [({}, "spend=14.5 conversions=2 conversion_value=59.97")],
     "tiktok account": [
