@@ -102,12 +102,13 @@ def tokens_of(
     Tokens that `may_last` do not expire if the answer names no lifetime.
     """
     access = answer.text("access_token")
-    if not access.isascii() or not access.isprintable():
-        raise answer.invalid("access_token")
     seconds = answer.count("expires_in") if answer.has("expires_in") or not may_last else 0
     if seconds > LONGEST_LIFE_SECONDS or (seconds == 0 and not may_last):
         raise answer.invalid("expires_in")
     refresh = answer.text("refresh_token") if needs_refresh else answer.optional("refresh_token")
+    for name, token in (("access_token", access), ("refresh_token", refresh or "")):
+        if not token.isascii() or not token.isprintable():
+            raise answer.invalid(name)
     return GrantTokens(
         access_token=SecretStr(access),
         refresh_token=SecretStr(refresh) if refresh else kept,

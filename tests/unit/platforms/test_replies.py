@@ -205,7 +205,7 @@ ODD_TOKENS: list[Any] = [
 RENEWALS: list[tuple[PlatformName, Any]] = [
     *((platform, body) for platform in (GOOGLE, META, AMAZON) for body in ODD_TOKENS),
     *((TIKTOK, ok(body)) for body in ODD_TOKENS),
-    *((platform, NEW | {"refresh_token": 7}) for platform in (GOOGLE, AMAZON)),
+    *((platform, NEW | {"refresh_token": token}) for platform in (GOOGLE, AMAZON) for token in (7, "a\x00", "\ud83d")),
     *((platform, NEW | {"expires_in": seconds}) for platform in (GOOGLE, AMAZON) for seconds in (None, 0)),
 ]
 
