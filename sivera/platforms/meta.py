@@ -12,7 +12,7 @@ from typing import ClassVar
 import httpx
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import InvalidRequest, PlatformError, ScopeMissing, TimedOut
+from sivera.errors import InvalidReply, InvalidRequest, PlatformError, ScopeMissing, TimedOut
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.meta_errors import (
@@ -181,7 +181,11 @@ class MetaAds(PlatformClient):
                 continue
             usage, part = max(usage, answer.usage), window_of(days)
             read = partial(day_of, part, account.currency, actions or PURCHASES)
-            reading = metrics_of(self.platform, part, answer.rows, read, *INSIGHT_KEY)
+            try:
+                reading = metrics_of(self.platform, part, answer.rows, read, *INSIGHT_KEY)
+            except InvalidReply as error:
+                errors.append(error)
+                continue
             yield reading.model_copy(update={"without_deleted": DELETED not in filters[0]})
         if errors:
             raise errors[0]

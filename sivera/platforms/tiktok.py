@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import httpx
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
+from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError, Unavailable
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.parts import all_rows, batches, days_of, in_halves, unread_days, window_of
@@ -154,16 +154,21 @@ class TikTokAds(PlatformClient):
     ) -> Iterator[MetricsReading]:
         """Read the daily metrics of the window, thirty days in each report.
 
+        A report that cannot be read is an error after the others.
+
         Raises:
             InvalidReply: Also if a report has fewer rows than TikTok counts.
         """
+        errors: list[PlatformError] = []
         for span in map(window_of, batches(days_of(window), DAYS_PER_REPORT)):
-            rows, cut, in_parts = self._daily(tokens, account, span)
-            of_campaigns = [row for row in rows if str(field_of(row, DAILY_KEY[0])) != NO_CAMPAIGN]
-            reading = metrics_of(self.platform, span, of_campaigns, partial(day_of, span, account.currency), *DAILY_KEY)
-            told = tuple(filter(_says_something, reading.rows))
-            left_out = (*reading.left_out, *cut)
-            yield reading.model_copy(update={"rows": told, "left_out": left_out, "without_deleted": in_parts})
+            try:
+                reading = self._read_report(tokens, account, span)
+            except (Unavailable, InvalidRequest) as error:
+                errors.append(error)
+                continue
+            yield reading
+        if errors:
+            raise errors[0]
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day. A report that lacks rows is halved down to a day, which is left out.
@@ -228,6 +233,14 @@ class TikTokAds(PlatformClient):
     def _campaigns(self, tokens: TokenSource, account: AdAccount, fields: str) -> tuple[list[Any], bool]:
         params = {"advertiser_id": account.external_id, "fields": fields, "filtering": DELETED_CAMPAIGNS_TOO}
         return self._all_rows(tokens, CAMPAIGNS_PATH, params, "campaign_id")
+
+    def _read_report(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> MetricsReading:
+        rows, cut, in_parts = self._daily(tokens, account, span)
+        of_campaigns = [row for row in rows if str(field_of(row, DAILY_KEY[0])) != NO_CAMPAIGN]
+        reading = metrics_of(self.platform, span, of_campaigns, partial(day_of, span, account.currency), *DAILY_KEY)
+        told = tuple(filter(_says_something, reading.rows))
+        left_out = (*reading.left_out, *cut)
+        return reading.model_copy(update={"rows": told, "left_out": left_out, "without_deleted": in_parts})
 
     def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[list[Any], list[OddRow], bool]:
         """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report.

@@ -1,16 +1,17 @@
 """Replies that the sandbox never gives: other shapes, pages that repeat themselves, rows that come twice."""
 
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
 
-from sivera.errors import InvalidReply, InvalidRequest, Unavailable
-from sivera.platforms.base import PreparesReports
+from sivera.errors import InvalidReply, InvalidRequest, PlatformError, Unavailable
+from sivera.platforms.base import AnswersAtOnce, PreparesReports
 from sivera.platforms.google import CHANGE_LIMIT
 from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.platforms.tiktok import RowsMissing
-from sivera.values import Period, PlatformName, ReportRequest
+from sivera.values import DateWindow, Period, PlatformName, ReportRequest
 from tests.conftest import NOW
 from tests.unit.platforms.desk import (
     ACCOUNT,
@@ -134,6 +135,28 @@ def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zero
     row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]}
     with refused(RowsMissing, "fewer rows"):
         metrics(answered(TIKTOK, tiktok_page([row], total=2)), static(TIKTOK), ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("platform", "odd", "good", "kind"),
+    [
+        (TIKTOK, tiktok_page([], total=2), tiktok_page([]), RowsMissing),
+        (TIKTOK, httpx.Response(200, content=b"<html>"), tiktok_page([]), InvalidReply),
+        (TIKTOK, {"code": 40002, "message": "start_date is too long ago"}, tiktok_page([]), InvalidRequest),
+        (META, {"data": [None]}, {"data": []}, InvalidReply),
+    ],
+)
+def test_days_with_an_odd_answer_cost_no_other_days(
+    platform: PlatformName, odd: Any, good: Any, kind: type[PlatformError]
+) -> None:
+    window, read = DateWindow(since=date(2026, 10, 1), until=date(2026, 11, 20)), list[DateWindow]()
+    slow = [httpx.ReadTimeout("slow")] if platform is META else []
+    client = client_on(platform, Network(*slow, odd, good))
+    assert isinstance(client, AnswersAtOnce)
+    with refused(kind):
+        for reading in client.read_metrics(static(platform), ACCOUNT, window):
+            read.append(reading.window)
+    assert len(read) == 1
 
 
 def test_a_report_of_tiktok_in_parts_needs_all_campaigns() -> None:
