@@ -241,10 +241,14 @@ def campaigns_of(
 def metrics_of(
     platform: PlatformName, window: DateWindow, rows: Iterable[Any], read: Callable[[Record], DailyMetrics], *key: str
 ) -> MetricsReading:
-    """Return the figures of rows, the last row of each campaign and day."""
+    """Return the figures of rows, the last row of each campaign and day; rows of zeros mean the same as no row."""
     found, odd = read_rows(platform, rows, read, *key)
     last = {(row.campaign_id, row.day): row for row in found}
-    return MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
+    return MetricsReading(window=window, rows=tuple(filter(_says_something, last.values())), left_out=odd)
+
+
+def _says_something(row: DailyMetrics) -> bool:
+    return any((row.impressions, row.clicks, row.spend, row.conversions, row.conversion_value))
 
 
 def totals_of(

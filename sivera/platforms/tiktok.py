@@ -26,7 +26,6 @@ from sivera.values import (
     AccountListing,
     AdAccount,
     CampaignListing,
-    DailyMetrics,
     DateWindow,
     GrantTokens,
     MetricsReading,
@@ -238,9 +237,8 @@ class TikTokAds(PlatformClient):
         rows, cut, in_parts = self._daily(tokens, account, span)
         of_campaigns = [row for row in rows if str(field_of(row, DAILY_KEY[0])) != NO_CAMPAIGN]
         reading = metrics_of(self.platform, span, of_campaigns, partial(day_of, span, account.currency), *DAILY_KEY)
-        told = tuple(filter(_says_something, reading.rows))
         left_out = (*reading.left_out, *cut)
-        return reading.model_copy(update={"rows": told, "left_out": left_out, "without_deleted": in_parts})
+        return reading.model_copy(update={"left_out": left_out, "without_deleted": in_parts})
 
     def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[list[Any], list[OddRow], bool]:
         """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report.
@@ -303,8 +301,3 @@ def _filter_of(campaign_ids: Sequence[str]) -> dict[str, str]:
 def _is_one_bad_id(error: PlatformError) -> bool:
     """Whether `advertiser/info` may answer without one of the ids."""
     return isinstance(error, AccountInaccessible) or (isinstance(error, InvalidRequest) and error.code == ONE_BAD_ID)
-
-
-def _says_something(row: DailyMetrics) -> bool:
-    """Whether a row has a figure: live reports have rows of zeros, which mean the same as no row."""
-    return any((row.impressions, row.clicks, row.spend, row.conversions, row.conversion_value))
