@@ -31,6 +31,7 @@ RowT = TypeVar("RowT")
 IDENTIFIER = re.compile(r"[0-9]{1,64}")
 """All four platforms number their things; anything else could change the path of a URL."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+CURRENCY = re.compile(r"[A-Z]{3}")
 CODE = re.compile(r"[0-9]{1,9}")
 MAX_DIGITS = 19
 EPOCH_MS_FROM = 100_000_000_000
@@ -168,6 +169,12 @@ class Record:
         if day is None or not window.since <= day <= window.until:
             raise self.invalid(name)
         return day
+
+    def currency(self, name: str) -> str:
+        """Return the code of a currency (ISO 4217); in any other text an amount could be taken for cents."""
+        if not CURRENCY.fullmatch(code := self.text(name)):
+            raise self.invalid(name)
+        return code
 
     def zone(self, name: str) -> str:
         """Return the name of a time zone that this machine knows."""

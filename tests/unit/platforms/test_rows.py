@@ -268,7 +268,14 @@ REQUIRED = {
     "tiktok dimensions": "campaign_id stat_time_day",
     "tiktok metrics": "spend impressions clicks complete_payment total_complete_payment_rate",
 }
+CURRENCIES = {
+    "google account": "currencyCode",
+    "meta account": "currency",
+    "amazon account": "currencyCode",
+    "tiktok account": "currency",
+}
 WRONG: list[tuple[str, str, Any]] = [
+    *((what, name, "jpy") for what, name in CURRENCIES.items()),
     ("meta campaign", "stop_time", "9999-12-31T23:00:00-0800"),
     ("meta campaign", "daily_budget", "-5"),
     ("meta metrics", "date_stop", "2026-11-20"),
@@ -298,6 +305,7 @@ ODD_FIELDS: dict[str, list[Any]] = {
     "integer": ["1.5", 1.5, "9" * 30],
     "count": ["-5", -5],
     "time": ["tomorrow", 10**30, "9999-12-31T23:00:00-0800", ["now"]],
+    "currency": [None, "", "usd", "US$", "EURO"],
     "day": ["2026-13-01", "31.01.2026", 20260131],
     "zone": ["", "Mars/Olympus", "../etc/passwd", "Asia/\x00"],
     "rows": [None, {}, "text"],
