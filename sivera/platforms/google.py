@@ -139,7 +139,7 @@ class GoogleAds(PlatformClient):
         queries = [CAMPAIGN_QUERY] if names is None else list(_queries_for(names))
         rows = [row for query in queries for row in self._ask(tokens, account, query)]
         read = partial(campaign_of, account.currency)
-        return campaigns_of(self.platform, rows, read, "campaign.id", complete=names is None)
+        return campaigns_of(self.platform, rows, read, "campaign.id", of_changes=names is not None)
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()

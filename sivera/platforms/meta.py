@@ -126,7 +126,7 @@ class MetaAds(PlatformClient):
         # Do not pause a busy app here: the pause would refuse the same account's metrics.
         listed = self._account.rows(tokens, Question(path, params, _about(account, "campaigns")), CAMPAIGNS_PER_PAGE)
         read = partial(campaign_of, account)
-        return campaigns_of(self.platform, listed.rows, read, "id", complete=changed is None)
+        return campaigns_of(self.platform, listed.rows, read, "id", of_changes=changed is not None)
 
     def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
         """Return those of the account's campaigns that are deleted, or that Meta no longer knows."""

@@ -205,11 +205,16 @@ def field_of(row: Any, path: str) -> Any:
 
 
 def read_rows(
-    platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], RowT], *key: str
+    platform: PlatformName,
+    rows: Iterable[Any],
+    read: Callable[[Record], RowT],
+    *key: str,
+    all_may_be_odd: bool = False,
 ) -> tuple[list[RowT], tuple[OddRow, ...]]:
     """Read rows one by one. Return what they say, and those that are not as documented; InvalidReply if most are odd.
 
-    `read` raises InvalidReply for an odd row. The fields of the `key` name a row for a person.
+    `read` raises InvalidReply for an odd row. The fields of the `key` name a row for a person. Of a few rows among many
+    `all_may_be_odd`.
     """
     good: list[RowT] = []
     odd: list[OddRow] = []
@@ -223,7 +228,7 @@ def read_rows(
             odd.append(OddRow(id=_name_of(row, key), why=f"sent a row with an impossible {fields or 'value'}"))
         except (ValueError, ArithmeticError):
             odd.append(OddRow(id=_name_of(row, key), why="sent a row with an impossible value"))
-    if len(odd) > len(good):
+    if len(odd) > len(good) and not all_may_be_odd:
         raise InvalidReply(
             platform,
             f"sent {len(odd)} of {len(odd) + len(good)} rows that are not as documented; the first: {odd[0].why}",
@@ -237,12 +242,22 @@ def _name_of(row: Any, key: Iterable[str]) -> str | None:
 
 
 def campaigns_of(
-    platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], Campaign], *key: str, complete: bool = True
+    platform: PlatformName,
+    rows: Iterable[Any],
+    read: Callable[[Record], Campaign],
+    *key: str,
+    complete: bool = True,
+    of_changes: bool = False,
 ) -> CampaignListing:
-    """Return the campaigns of rows, each once; `complete` only if no row was odd."""
-    found, odd = read_rows(platform, rows, read, *key)
+    """Return the campaigns of rows, each once; `complete` only if no row was odd.
+
+    A listing `of_changes` is never complete, and all of its rows may be odd: a single odd campaign that changes would
+    fail it again and again.
+    """
+    found, odd = read_rows(platform, rows, read, *key, all_may_be_odd=of_changes)
     campaigns = {campaign.external_id: campaign for campaign in found}
-    return CampaignListing(campaigns=tuple(campaigns.values()), complete=complete and not odd, left_out=odd)
+    is_whole = complete and not of_changes and not odd
+    return CampaignListing(campaigns=tuple(campaigns.values()), complete=is_whole, left_out=odd)
 
 
 def metrics_of(
