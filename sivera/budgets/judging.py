@@ -37,10 +37,7 @@ MIXED = (
     "its figures are in other currencies than its budget ({currency}), and are never added: look up its spending at "
     "the platform until a period has one currency again"
 )
-FOREIGN = (
-    "all of its accounts are in other currencies than it ({currency}): set a budget in their currency, and remove this "
-    "one (`sivera budgets --help`)"
-)
+FOREIGN = "all of its accounts are in other currencies than it ({currency}): set one in theirs, and remove this one"
 NOTHING = Decimal(0)
 
 

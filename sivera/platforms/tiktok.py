@@ -151,9 +151,7 @@ class TikTokAds(PlatformClient):
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
     ) -> Iterator[MetricsReading]:
-        """Read the daily metrics of the window, thirty days in each report.
-
-        A report that cannot be read is an error after the others.
+        """Read the daily metrics of the window, thirty days in each report; one that fails is raised after the others.
 
         Raises:
             InvalidReply: Also if a report has fewer rows than TikTok counts.
@@ -237,8 +235,7 @@ class TikTokAds(PlatformClient):
         rows, cut, in_parts = self._daily(tokens, account, span)
         of_campaigns = [row for row in rows if str(field_of(row, DAILY_KEY[0])) != NO_CAMPAIGN]
         reading = metrics_of(self.platform, span, of_campaigns, partial(day_of, span, account.currency), *DAILY_KEY)
-        left_out = (*reading.left_out, *cut)
-        return reading.model_copy(update={"left_out": left_out, "without_deleted": in_parts})
+        return reading.model_copy(update={"left_out": (*reading.left_out, *cut), "without_deleted": in_parts})
 
     def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[list[Any], list[OddRow], bool]:
         """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report.
