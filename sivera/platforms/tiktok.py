@@ -215,7 +215,7 @@ class TikTokAds(PlatformClient):
                     raise ReportCut(self.platform, "leaves rows out of a report that covers over 20,000 ads")
                 data = data_of(reply)
                 info = data.record("page_info")
-                last, counted = info.count("total_page"), info.count("total_number")
+                last, counted = info.count("total_page"), max(counted, info.count("total_number"))
                 if info.count("page") != page:
                     raise info.invalid("page")
                 yield _rows_of(data)

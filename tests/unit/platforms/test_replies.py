@@ -118,6 +118,7 @@ def test_a_campaign_on_two_pages_is_listed_once(platform: PlatformName, bodies: 
     "pages",
     [
         (tiktok_page([FIRST, SECOND], 1, 2, total=4), tiktok_page([], 2, 2, total=3)),
+        (tiktok_page([FIRST, SECOND], 1, 2, total=4), tiktok_page([], 2, 2, total=0)),
         (tiktok_page([FIRST, FIRST, SECOND], total=3),),
     ],
 )
@@ -133,8 +134,9 @@ def test_an_account_of_meta_that_comes_twice_is_listed_once() -> None:
 
 def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zeros() -> None:
     row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]}
-    with refused(RowsMissing, "fewer rows"):
-        metrics(answered(TIKTOK, tiktok_page([row], total=2)), static(TIKTOK), ACCOUNT)
+    for pages in ((tiktok_page([row], total=2),), (tiktok_page([row], 1, 2, total=2), tiktok_page([], 2, 2))):
+        with refused(RowsMissing, "fewer rows"):
+            metrics(answered(TIKTOK, *pages), static(TIKTOK), ACCOUNT)
 
 
 @pytest.mark.parametrize(
