@@ -132,9 +132,11 @@ class AmazonAds(PlatformClient):
         """List a product's campaigns, all of them whatever `changed` says; ProductNotEnabled if it is not."""
         session = _Session(tokens, account.region, account.external_id)
         kind = PRODUCT[product]
-        pages = (self._pages_by_token if kind.media else self._pages_by_offset)(session, kind)
+        counts = [0]
+        pages = self._pages_by_token(session, kind, counts) if kind.media else self._pages_by_offset(session, kind)
+        rows = all_rows(PLATFORM, pages, "campaignId")
         read = partial(campaign_of, kind, account.currency)
-        return campaigns_of(PLATFORM, all_rows(PLATFORM, pages, "campaignId"), read, "campaignId")
+        return campaigns_of(PLATFORM, rows, read, "campaignId", complete=len(rows) >= max(counts))
 
     def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
         """Return the window as parts of one report each, without the days that Amazon no longer keeps."""
@@ -232,12 +234,15 @@ class AmazonAds(PlatformClient):
 
         return caller.call(session.tokens, build, session.subject(endpoint or path))
 
-    def _pages_by_token(self, session: _Session, product: Product) -> Iterator[list[Any]]:
+    def _pages_by_token(self, session: _Session, product: Product, counts: list[int]) -> Iterator[list[Any]]:
+        """Yield the rows of each page, and add how many Amazon counts in all to the `counts`."""
         headers = {"Accept": str(product.media), "Content-Type": str(product.media)}
         body: dict[str, object] = {"stateFilter": {"include": STATES}, "maxResults": PAGE_SIZE}
         body["includeExtendedDataFields"] = True
         while True:
             page = Record(PLATFORM, self._call(self._api, session, "POST", product.path, headers, body=body).body)
+            if isinstance(total := page.get("totalResults"), int):
+                counts.append(total)
             yield page.rows("campaigns")
             body["nextToken"] = page.optional("nextToken")
             if not body["nextToken"]:

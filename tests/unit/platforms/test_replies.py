@@ -126,6 +126,14 @@ def test_a_listing_of_tiktok_that_lost_a_campaign_is_not_complete(pages: tuple[A
     assert not answered(TIKTOK, *pages).list_campaigns(static(TIKTOK), ACCOUNT).complete
 
 
+def test_a_listing_of_amazon_with_fewer_campaigns_than_it_counts_is_not_complete() -> None:
+    cut = {"campaigns": [AMAZON_ROW], "totalResults": 2}
+    assert not questions(AMAZON)["campaigns"](answered(AMAZON, cut)).complete  # type: ignore[attr-defined]
+    for total in (1, 0, None, "many"):
+        whole = answered(AMAZON, cut | {"totalResults": total})
+        assert questions(AMAZON)["campaigns"](whole).complete  # type: ignore[attr-defined]
+
+
 def test_an_account_of_meta_that_comes_twice_is_listed_once() -> None:
     rows = [ROWS["meta account"], ROWS["meta account"] | {"name": "B"}]
     (account,) = answered(META, {"data": rows}).list_accounts(static(META)).accounts
