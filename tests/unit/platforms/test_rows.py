@@ -8,6 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -326,13 +327,20 @@ def test_a_field_of_another_kind_is_refused_by_its_path(kind: str, value: Any) -
         (gzip.compress(b'{"rows":[]}', mtime=0), "not a list"),
         (gzip.compress(b"[{", mtime=0), "not JSON"),
         (gzip.compress(b"[]", mtime=0)[:-5], "cut off"),
-        (b"[]", "not gzip"),
+        (b"<Error>", "not gzip"),
+        (b"[{", "not JSON"),
         (gzip.compress(b"[" + b" " * 100_000 + b"]", mtime=0), "over 1000 bytes"),
     ],
 )
 def test_a_report_of_amazon_that_is_not_as_documented_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(InvalidReply, match=reason):
         amazon_reports.unpack(content, limit=1000)
+
+
+@pytest.mark.parametrize("encoding", [{}, {"Content-Encoding": "gzip"}])
+def test_a_report_of_amazon_is_read_whether_or_not_it_was_unpacked_on_its_way(encoding: dict[str, str]) -> None:
+    answer = httpx.Response(200, headers=encoding, content=gzip.compress(b'[{"date":"2026-11-01"}]'))
+    assert amazon_reports.unpack(answer.content) == [{"date": "2026-11-01"}]
 
 
 ANY_JSON = st.recursive(
