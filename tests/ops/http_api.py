@@ -10,8 +10,7 @@ from functools import partial
 import httpx
 from starlette.types import ASGIApp
 
-from ops.api.connections import Connection
-from ops.api.server import make_server
+from ops.api.connections import Connection, make_server
 
 WAIT_SECONDS = 110
 END_SECONDS = 60
