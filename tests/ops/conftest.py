@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from ops.cli import main
 from tests.consents import Person
 from tests.ops.commands import Answer, Sivera
+from tests.prefect_server import free_port
 
 
 @pytest.fixture
@@ -45,6 +45,4 @@ def person() -> Person:
 @pytest.fixture
 def redirect() -> str:
     """A redirect to a free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}/back"
+    return f"http://127.0.0.1:{free_port()}/back"

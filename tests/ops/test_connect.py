@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from ops.api.connect import open_tools
+from ops.api.connections import NO_STORE
 from ops.cli import main
-from ops.loopback import Loopback
+from ops.loopback import listen, take_answer
 from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
@@ -24,6 +25,7 @@ from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.consents import Person, answered
 from tests.ops.commands import Sivera
+from tests.prefect_server import free_port
 from tests.stage import Stage
 
 
@@ -46,7 +48,7 @@ def test_a_consent_in_the_browser_connects_and_ends_with_a_table(
         page = person.seen.result(PATIENCE_SECONDS)
         assert "Connected" in page.text
         assert "Northwind Goods" in page.text
-        assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+        assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", NO_STORE)
         secret = httpx.URL(page.url).params[ready.client(platform).login.code_name]
         assert secret not in answer.out + answer.err
 
@@ -113,14 +115,13 @@ def test_a_wrong_address_connects_nothing(sivera: Sivera, ready: Stage) -> None:
 
 
 def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: str) -> None:
-    loopback = Loopback(redirect)
-    assert loopback.server_address[0] == "127.0.0.1"
-    with pytest.raises(ConfigurationError, match="free that port"):
-        Loopback(redirect)
-    with pytest.raises(ConsentRefused) as refused:
-        loopback.take(str, str, seconds=0)
+    with listen(redirect) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+        with pytest.raises(ConfigurationError, match="free that port"):
+            listen(redirect)
+        with pytest.raises(ConsentRefused) as refused:
+            take_answer(listener, redirect, str, str, seconds=0)
     assert refused.value.why is Refusal.STATE_EXPIRED
-    loopback.server_close()
 
 
 def test_a_web_application_hands_a_consent_over_as_the_guide_shows(ready: Stage, world: World) -> None:
@@ -150,31 +151,27 @@ def test_a_visit_leaves_no_connection_to_a_platform_open(ready: Stage) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    redirect = f"http://{host}:{port}/back"
-    loopback = Loopback(redirect)
-    with socket.create_connection((host.strip("[]"), port)) as browser:
+    redirect = f"http://{host}:{free_port()}/back"
+    with listen(redirect) as listener:
+        browser = socket.create_connection(listener.getsockname()[:2])
         browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
         browser.sendall(b"GET /back?code=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        gone = browser
 
-    def finish(answer_url: str) -> str:
-        gone.close()
-        return answer_url
+        def finish(answer_url: str) -> str:
+            browser.close()
+            return answer_url
 
-    assert loopback.take(finish, lambda _: "x" * 10_000_000, PATIENCE_SECONDS) == f"{redirect}?code=1"
-    loopback.server_close()
+        answer = take_answer(listener, redirect, finish, lambda _: "x" * 10_000_000, PATIENCE_SECONDS)
+    assert answer == f"{redirect}?code=1"
     assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: str) -> None:
-    port = httpx.URL(redirect).port
     request = b"GET /back?code=%d HTTP/1.1\r\nHost: x\r\n\r\n"
     with (
-        Loopback(redirect) as loopback,
-        socket.create_connection(("127.0.0.1", port)) as later,
-        socket.create_connection(("127.0.0.1", port)) as browser,
+        listen(redirect) as listener,
+        socket.create_connection(listener.getsockname()) as later,
+        socket.create_connection(listener.getsockname()) as browser,
     ):
         browser.sendall(request % 1)
 
@@ -186,7 +183,7 @@ def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: 
                 raise ConsentRefused(Refusal.STATE_UNKNOWN)
             return answer_url
 
-        assert loopback.take(finish, str, PATIENCE_SECONDS) == f"{redirect}?code=2"
+        assert take_answer(listener, redirect, finish, str, PATIENCE_SECONDS) == f"{redirect}?code=2"
         assert b"code=2" in later.recv(10_000)
 
 
