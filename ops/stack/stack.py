@@ -90,12 +90,17 @@ class Stack:
         return server
 
     def join_server(self, server: PrefectServer) -> None:
-        """Let this process talk to our server once it answers, and end the runs that an earlier stack left."""
+        """Let this process talk to our server once it answers, and end the runs that an earlier stack left.
+
+        ConfigurationError if the timetable is wrong: what it names has to be corrected first.
+        """
         use_server(server.client)
         # Prefect takes seconds to import: here the server is still starting.
         from blocks.server import connect  # noqa: PLC0415
         from ops.stack.runs import put_to_rest  # noqa: PLC0415
+        from ops.timetable import read_timetable  # noqa: PLC0415
 
+        read_timetable()  # what is wrong in it is told before anything is set up
         server.wait()
         with connect() as client:
             put_to_rest(client)
