@@ -1,39 +1,27 @@
 """The `sivera` command, for tests."""
 
-import io
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ops.cli import main
+from sandbox.world import World
 from tests.consents import Person
-from tests.ops.commands import Answer, Sivera
+from tests.ops.commands import Sivera, in_folder
 from tests.prefect_server import free_port
 
 
 @pytest.fixture
-def sivera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Sivera]:
-    """Runs the command in an empty folder; no secret of its standard input may be in what it says."""
-    before, on_sigterm = os.environ.copy(), signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
+def world() -> World:
+    """A world that lives in the machine's time, as the commands do."""
+    return World(seed=7)
 
-    def run(*arguments: str, stdin: str | None = None) -> Answer:
-        monkeypatch.setattr("sys.stdin", None if stdin is None else io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        answer = Answer(ended.value.code, *capsys.readouterr())
-        assert "Traceback" not in answer.err
-        assert not [word for word in (stdin or "").split() if word in answer.out + answer.err]
-        return answer
 
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
-    signal.signal(signal.SIGTERM, on_sigterm)
+@pytest.fixture
+def sivera(tmp_path: Path) -> Iterator[Sivera]:
+    """Runs the command in an empty folder."""
+    with in_folder(tmp_path) as run:
+        yield run
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from blocks.platform_app import load_platform_app
 from ops.commands.accounts import OVERDUE, why_not
 from ops.commands.session import read_secret
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import CLIENT_ID, World
+from sandbox.world import CLIENT_ID
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
 from sivera.platforms.base import REPORTS_LAG
@@ -22,12 +22,6 @@ from tests.ops.commands import Sivera, add, pasted, refusal
 from tests.stage import Stage
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the commands do."""
-    return World(seed=7)
 
 
 def test_a_grant_is_connected_listed_and_its_account_synced(sivera: Sivera, ready: Stage) -> None:

@@ -4,8 +4,6 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.values import PlatformName
@@ -17,12 +15,6 @@ STORED = (
     "SELECT 'account', to_jsonb(a)::text FROM ad_accounts a UNION ALL "
     "SELECT 'report', to_jsonb(r)::text FROM report_requests r ORDER BY 1, 2"
 )
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the commands do."""
-    return World(seed=7)
 
 
 def test_each_request_has_a_line_and_nothing_is_stored(sivera: Sivera, ready: Stage, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 import socket
 import struct
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from ops.api.connect import open_tools
 from ops.api.connections import NO_STORE
-from ops.cli import main
 from ops.loopback import listen, take_answer
 from sandbox.world import World
 from sivera.clock import read_clock
@@ -69,34 +69,23 @@ def test_a_refusal_is_told_to_the_terminal_and_to_the_browser(
 
 
 @pytest.mark.parametrize(
-    "more",
-    [
-        ("--no-browser", "--name", "second"),
-        ("--redirect-uri", "https://app.example/back"),
-    ],
-    ids=" ".join,
+    "more", [("--no-browser", "--name", "second"), ("--redirect-uri", "https://app.example/back")], ids=" ".join
 )
 def test_without_a_browser_the_address_is_pasted_back(
-    ready: Stage,
-    world: World,
-    more: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    sivera: Sivera, ready: Stage, world: World, more: tuple[str, ...]
 ) -> None:
     world.redirects.add("https://app.example/back")
 
     class Paste(io.StringIO):
         def read(self, size: int | None = -1, /) -> str:
-            (page,) = re.findall(r"any browser: (\S+)", capsys.readouterr().out)
+            assert isinstance(sys.stdout, io.StringIO)
+            (page,) = re.findall(r"any browser: (\S+)", sys.stdout.getvalue())
             return answered(page) + "\n"
 
-    monkeypatch.setattr("sys.stdin", Paste())
-    with pytest.raises(SystemExit) as ended:
-        main(command(PlatformName.AMAZON, *more))
-    said = capsys.readouterr()
-    assert ended.value.code == 0, said.err
-    assert "Connected amazon grant" in said.out
-    assert "code=" not in said.out + said.err
+    answer = sivera(*command(PlatformName.AMAZON, *more), stdin=Paste())
+    assert answer.code == 0, answer.err
+    assert "Connected amazon grant" in answer.out
+    assert "code=" not in answer.out + answer.err
     assert len(ready.rows("SELECT 1 FROM teams")) == 1
 
 

@@ -34,7 +34,6 @@ from ops.doctor.examine import CHECKS, examine, show
 from ops.doctor.findings import Finding, Installation, Verdict
 from ops.doctor.prefect_checks import check_blocks
 from sandbox.server import serve
-from sandbox.world import World
 from sivera.alerts.options import Channel
 from sivera.clock import utc_now
 from sivera.monitoring import generate_secret
@@ -44,12 +43,6 @@ from tests.prefect_server import PrefectServer, free_port
 from tests.stage import Stage
 
 OK, WARNING, FAULT, SKIPPED = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.SKIPPED
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the doctor does."""
-    return World(seed=7)
 
 
 # No run comes due, and so late, while the test runs.

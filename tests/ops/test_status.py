@@ -11,18 +11,11 @@ from sqlalchemy import text
 from blocks.names import TAG
 from blocks.server import connect
 from flows.collect_metrics import collect_metrics
-from sandbox.world import World
 from sivera.clock import utc_now
 from sivera.metrics.definitions import EXPORTED
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
 from tests.stage import Stage
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the flow does."""
-    return World(seed=7)
 
 
 @pytest.fixture
