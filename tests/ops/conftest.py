@@ -1,14 +1,24 @@
-"""The `sivera` command, for tests."""
+"""The `sivera` command and the HTTP API, for tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
+from blocks.cron_secret import CronSecret
+from blocks.database import to_connector
+from blocks.names import CRON_SECRET, DATABASE
+from blocks.server import connect
+from ops.api.app import create_app
+from ops.deploy import deploy
 from sandbox.world import World
 from tests.consents import Person
 from tests.ops.commands import Sivera, in_folder
-from tests.prefect_server import free_port
+from tests.ops.http_api import AT_ONCE, JOBS, MARK, SECRET, TIMETABLE, calling, runs, serving
+from tests.ops.timetables import write
+from tests.prefect_server import PrefectServer, free_port
 
 
 @pytest.fixture
@@ -34,3 +44,36 @@ def person() -> Person:
 def redirect() -> str:
     """A redirect to a free port of this machine."""
     return f"http://127.0.0.1:{free_port()}/back"
+
+
+@pytest.fixture
+def deployed(
+    request: pytest.FixtureRequest, prefect_api: PrefectServer, postgres: str, tmp_path: Path
+) -> PrefectServer:
+    """A Prefect server with two jobs and without runs; its secret is SECRET."""
+    with connect() as client:
+        found = client.read_deployments(limit=200)
+    if {each.description for each in found} != {MARK}:
+        request.getfixturevalue("clean_prefect")
+        deploy(timetable_path=write(tmp_path, TIMETABLE))
+    with connect() as client:
+        for run in [*runs(), *runs("refresh-tokens")]:
+            client.delete_flow_run(run.id)
+    CronSecret(current=SecretStr(SECRET)).save(CRON_SECRET, overwrite=True)
+    to_connector(postgres).save(DATABASE, overwrite=True)
+    return prefect_api
+
+
+@pytest.fixture
+def url(deployed: PrefectServer) -> Iterator[str]:
+    """The base URL of the API."""
+    assert deployed
+    with serving(create_app(JOBS, AT_ONCE)) as url:
+        yield url
+
+
+@pytest.fixture
+def api(url: str) -> Iterator[httpx.Client]:
+    """A caller that knows the secret."""
+    with calling(url, SECRET) as client:
+        yield client

@@ -15,6 +15,7 @@ from sivera.clock import utc_now
 from sivera.metrics.definitions import EXPORTED
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
+from tests.prefect_server import set_states
 from tests.stage import Stage
 
 
@@ -34,8 +35,7 @@ def add_run(*states: State, at: datetime | None = None) -> None:
     with connect() as client:
         due: State = Scheduled(scheduled_time=at or utc_now() - timedelta(minutes=5))
         run = client.create_flow_run(collect_metrics, state=due, tags=[TAG])
-        for state in states:
-            client.set_flow_run_state(run.id, state, force=True)
+    set_states(run, *states)
 
 
 def row_of_job(out: str) -> str:
