@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -80,7 +80,7 @@ def take_answer(
         asyncio.get_running_loop().call_later(seconds, setattr, server, "should_exit", True)
         await server.serve(sockets=[listener])
 
-    route = Route(urlsplit(redirect_uri).path or "/", answer)
+    route = Route(unquote(urlsplit(redirect_uri).path) or "/", answer)
     # Starlette would answer HEAD as GET, and use up a code.
     route.methods = {"GET"}
     server = make_server(Starlette(routes=[route]))

@@ -43,7 +43,7 @@ def person() -> Person:
 @pytest.fixture
 def redirect() -> str:
     """A redirect to a free port of this machine."""
-    return f"http://127.0.0.1:{free_port()}/back"
+    return f"http://127.0.0.1:{free_port()}/back%20here"
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.Capt
 
 
 def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: str) -> None:
-    request = b"GET /back?code=%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /back%%20here?code=%d HTTP/1.1\r\nHost: x\r\n\r\n"
     with (
         listen(redirect) as listener,
         socket.create_connection(listener.getsockname()) as later,
