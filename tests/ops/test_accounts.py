@@ -71,25 +71,6 @@ def test_what_cannot_be_a_secret_is_refused(
     assert "geheim" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["credentials", "add", "--platform", "metta", "--team", "Hanok"], 'Did you mean "meta"?'),
-        (add(PlatformName.META, " "), "--team. Write a name in one line."),
-        (add(PlatformName.META, "Hanok", "--name", "a\nb"), "--name. Write a name in one line."),
-        (add(PlatformName.META, "Hanok", "geheim"), "There is a word too many. Try `sivera credentials add --help`."),
-        (["accounts", "sync"], "ID requires an argument"),
-        (["accounts", "sync", str(2**63)], "Must be <"),
-        (["accounts", "approve-removals", "0"], "Must be >= 1"),
-    ],
-)
-def test_a_wrong_argument_is_named(sivera: Sivera, arguments: list[str], says: str) -> None:
-    answer = sivera(*arguments)
-    assert answer.code == 2
-    assert says in answer.refusal
-    assert "geheim" not in answer.err
-
-
 def test_what_cannot_be_done_is_refused(sivera: Sivera, ready: Stage) -> None:
     for platform in PlatformName:
         line = sivera(*add(platform), stdin="geheim").refusal
