@@ -18,8 +18,3 @@ class ExampleOptions(BaseModel):
 @flow(name="example")
 def example(options: ExampleOptions) -> None:
     """Do nothing."""
-
-
-@flow(name="other-example")
-def other_example() -> None:
-    """Do nothing, without parameters."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,9 +24,12 @@ from blocks.names import DATABASE
 from blocks.server import connect
 from ops.api.app import Times, create_app
 from ops.api.connections import NO_STORE
+from ops.api.jobs import read_jobs
 from sivera.sync.plan import SyncOptions
 from tests.conftest import READ_ONLY, run_alone
+from tests.ops.example_flows import ExampleOptions
 from tests.ops.http_api import AT_ONCE, JOB, JOBS, SECRET, WAIT_SECONDS, Line, calling, check, runs, serving
+from tests.ops.timetables import ALL, SPLIT, timetable, write
 from tests.prefect_server import PrefectServer, set_states
 
 
@@ -236,6 +240,12 @@ def test_prometheus_reads_the_last_collection(api: httpx.Client, database_url: s
     assert 'sivera_accounts{platform="meta",state="active"} 3.0\n' in answer.text
     to_connector("postgresql://sivera:s3cr3t-word@127.0.0.1:1/sivera").save(DATABASE, overwrite=True)
     assert "PostgreSQL at 127.0.0.1:1/sivera does not answer" in check(api.get("/metrics"), 503)["message"]
+
+
+def test_each_flow_of_the_timetable_is_a_job(tmp_path: Path) -> None:
+    assert JOBS["sync-campaigns"].options is SyncOptions
+    jobs = read_jobs(write(tmp_path, timetable(ALL, SPLIT)))
+    assert {name: job.options for name, job in jobs.items()} == {"example": ExampleOptions}
 
 
 # The API runs in a thread of this process: what it calls may ask `random` while an example is drawn here.
