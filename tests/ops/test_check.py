@@ -41,7 +41,7 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     old = ready.connect(ready.world.add_grant(PlatformName.META, campaigns=3), team="Hanok").credential_id
     meta = ready.world.add_grant(PlatformName.META, campaigns=3)
     new = ready.connect(meta, team="Northwind").credential_id
-    error = {"error": {"code": 100, "message": "(#100) No perms for Northwind", "type": "OAuthException"}}
+    error = {"error": {"code": 100, "message": "(#100) No perms for Northwind [SQL: x]", "type": "OAuthException"}}
     ready.world.faults.add(Fault(FaultKind.BODY, PlatformName.META, "campaigns", status=400, value=error))
     file = tmp_path / "meta.json"
 
@@ -51,7 +51,7 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     assert (found["grant"], found["exit_code"]) == (new, 1)
     refused = [one for one in found["checks"] if one["verdict"] == "refused"]
     assert {one["code"] for one in refused} == {"100"}
-    assert "No perms for Northwind" in refused[0]["why"]
+    assert "No perms for Northwind [SQL: x]" in refused[0]["why"]
     assert "accepted" in {one["verdict"] for one in found["checks"]}
     assert "Northwind" not in file.read_text()
     assert '"code": "100"' in file.read_text()
