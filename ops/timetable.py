@@ -65,11 +65,7 @@ OUR_TAG = _check(lambda tags: TAG in tags, f"the tag '{TAG}' is missing: add it,
 NOT_EMPTY = _check(bool, "none is listed, so all of ours would be deleted: list one")
 
 
-class Entry(Value):
-    """A part of the file; an unknown key is an error."""
-
-
-class Schedule(Entry):
+class Schedule(Value):
     """When a deployment runs, and with which parameters in place of the deployment's."""
 
     slug: Annotated[str, NAME]
@@ -79,7 +75,7 @@ class Schedule(Entry):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class ConcurrencyLimit(Entry):
+class ConcurrencyLimit(Value):
     """How many runs of a deployment may run at once, and what happens to one more."""
 
     limit: int = Field(ge=1)
@@ -87,7 +83,7 @@ class ConcurrencyLimit(Entry):
     grace_period_seconds: int = Field(ge=60, le=86_400)
 
 
-class WorkPool(Entry):
+class WorkPool(Value):
     """Where a deployment runs."""
 
     name: Annotated[str, OUR_POOL]
@@ -95,7 +91,7 @@ class WorkPool(Entry):
     job_variables: dict[str, Any] = Field(default_factory=dict)
 
 
-class Deployment(Entry):
+class Deployment(Value):
     """A flow with its schedules."""
 
     name: Annotated[str, NAME]
@@ -109,7 +105,7 @@ class Deployment(Entry):
     paused: bool = False
 
 
-class Timetable(Entry):
+class Timetable(Value):
     """The whole file. It has no steps for `pull`, because the flows are installed beside the worker."""
 
     name: str

@@ -27,9 +27,8 @@ from ops.api.connections import NO_STORE
 from ops.api.jobs import read_jobs
 from sivera.sync.plan import SyncOptions
 from tests.conftest import READ_ONLY, run_alone
-from tests.ops.example_flows import ExampleOptions
 from tests.ops.http_api import AT_ONCE, JOB, JOBS, SECRET, WAIT_SECONDS, Line, calling, check, runs, serving
-from tests.ops.timetables import ALL, SPLIT, timetable, write
+from tests.ops.timetables import ALL, SPLIT, ExampleOptions, timetable, write
 from tests.prefect_server import PrefectServer, set_states
 
 
