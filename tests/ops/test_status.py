@@ -11,12 +11,18 @@ from sqlalchemy import text
 from blocks.names import TAG
 from blocks.server import connect
 from flows.collect_metrics import collect_metrics
+from sandbox.world import World
 from sivera.clock import utc_now
 from sivera.metrics.definitions import EXPORTED
 from sivera.values import PlatformName
 from tests.ops.commands import Sivera
-from tests.prefect_server import set_states
 from tests.stage import Stage
+
+
+@pytest.fixture
+def world() -> World:
+    """A world that lives in the machine's time, as the flow does."""
+    return World(seed=7)
 
 
 @pytest.fixture
@@ -35,7 +41,8 @@ def add_run(*states: State, at: datetime | None = None) -> None:
     with connect() as client:
         due: State = Scheduled(scheduled_time=at or utc_now() - timedelta(minutes=5))
         run = client.create_flow_run(collect_metrics, state=due, tags=[TAG])
-    set_states(run, *states)
+        for state in states:
+            client.set_flow_run_state(run.id, state, force=True)
 
 
 def row_of_job(out: str) -> str:
