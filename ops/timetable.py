@@ -6,7 +6,7 @@ that names the deployment, the key and the remedy.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import available_timezones
@@ -15,6 +15,7 @@ import yaml
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
 from pydantic import AfterValidator, Field, ValidationError
+from yaml.constructor import ConstructorError
 
 from blocks.names import TAG, WORK_POOL
 from sivera.errors import ConfigurationError
@@ -63,6 +64,17 @@ ENTRYPOINT = _check(
 OUR_POOL = _check(lambda name: name == WORK_POOL, f"'{{}}' is not our work pool: write {WORK_POOL}")
 OUR_TAG = _check(lambda tags: TAG in tags, f"the tag '{TAG}' is missing: add it, pruning and automations need it")
 NOT_EMPTY = _check(bool, "none is listed, so all of ours would be deleted: list one")
+
+
+class Loader(yaml.SafeLoader):
+    """Reads YAML; of a key that comes twice, PyYAML would drop the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping, each key of which comes once."""
+        lines = {str(key.value): key.start_mark for key, _ in node.value}
+        for name in _repeated(str(key.value) for key, _ in node.value):
+            raise ConstructorError(problem=f"the key '{name}' comes twice", problem_mark=lines[name])
+        return super().construct_mapping(node, deep)
 
 
 class Schedule(Value):
@@ -125,7 +137,7 @@ def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
     """Read and check the package's prefect.yaml or another file; return it with the flow of each entrypoint."""
     path = path or find_timetable()
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}): check the timetable's path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
