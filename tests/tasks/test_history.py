@@ -88,3 +88,8 @@ def test_more_times_are_computed_than_prefect_gives_at_once() -> None:
     since = datetime(2026, 10, 24, tzinfo=UTC)
     times = times_between(CronSchedule(cron="* * * * *", timezone="UTC"), since, since + 48 * HOUR)
     assert times == [since + timedelta(minutes=minute) for minute in range(48 * 60)]
+
+
+def test_a_schedule_for_a_day_that_never_comes_has_no_times() -> None:
+    since = datetime(2026, 10, 24, tzinfo=UTC)
+    assert times_between(CronSchedule(cron="0 0 31 2 *", timezone="UTC"), since, since + HOUR) == []
