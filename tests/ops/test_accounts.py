@@ -5,6 +5,7 @@ import shlex
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,7 @@ from sivera.platforms.base import REPORTS_LAG
 from sivera.values import PlatformName
 from tests.consents import Person, answered
 from tests.ops.commands import Sivera, add, pasted, refusal
+from tests.prefect_server import rewrite_block
 from tests.stage import Stage
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -130,6 +132,10 @@ def test_the_keys_of_our_application_are_saved_and_checked(sivera: Sivera, ready
     token = pasted(ready, ready.world.add_grant(PlatformName.AMAZON))
     remedy = "check our application's keys, then: sivera apps set amazon"
     assert remedy in sivera(*add(PlatformName.AMAZON), stdin=token).refusal
+
+    rewrite_block("platform-app", "google", client_id="", client_secret="old", developer_token="d3v-value")
+    assert sivera("apps", "set", "google", "--client-id", "new", stdin="geheim").code == 0
+    assert load_platform_app(PlatformName.GOOGLE).developer_token == SecretStr("d3v-value")
 
 
 @pytest.mark.parametrize(
