@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import psycopg
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import InvalidatePoolError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from sivera.database_errors import POOL_REFUSAL, explain, place_of, read_only, sentence
@@ -105,13 +105,6 @@ def _parse_query(query: str) -> dict[str, str]:
     return options
 
 
-def to_conninfo(url: URL) -> str:
-    """Return where a database is in the words of libpq, for PostgreSQL's own programs; without the password."""
-    options: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
-    options.pop("password", None)
-    return psycopg.conninfo.make_conninfo("", **options)
-
-
 def describe(url: URL) -> str:
     """Return where a database is, for a person: nothing of it could be secret."""
     place = place_of(url)
@@ -162,7 +155,7 @@ def open_engine(
     def begin(connection: Connection) -> None:
         if is_pooled(engine):
             connection.exec_driver_sql(
-                # Another client of the pool, such as pg_dump, may have left its search path.
+                # Another client of the pool may have left its search path.
                 "SET LOCAL search_path TO DEFAULT; "
                 f"SELECT set_config('statement_timeout', '{statement_seconds}s', true)"
                 + "".join(f", set_config('{name}', '{value}', true)" for name, value in STYLES.items())
@@ -190,6 +183,24 @@ def engine_on(
         yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def driver_cursor(session: Session) -> Iterator[psycopg.Cursor[Any]]:
+    """Yield a cursor of psycopg's own, for COPY. Its errors become such as SQLAlchemy raises, without rows' values."""
+    connection = session.connection()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have no other driver
+    try:
+        with driver.cursor() as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        error.place = place_of(connection.engine.url, connection.dialect.default_schema_name)  # type: ignore[attr-defined]
+        explained = DBAPIError(None, None, error, connection_invalidated=driver.closed)
+        explained.args, explained.code = (sentence(explained),), ""
+        if driver.closed:
+            connection.invalidate()
+        raise explained from None
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:
