@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from sivera.backups.manifest import Outcome
+from sivera.backups.queries import copy_in
 from sivera.backups.restoring import restore
 from sivera.crypto import Keyring
 from sivera.database import engine_on
@@ -118,6 +120,18 @@ def test_a_backup_of_a_newer_server_is_restored_over_tls_by_a_role_of_few_rights
         assert replace(vault, engine=target).rows(query) == vault.rows(query)
         # The keys may be lost: another one can take over.
         check_keyring(target, another("k9"))
+
+
+def test_the_server_s_log_shows_no_error_of_the_storage(shop: Vault, own_postgres: OwnPostgres) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"Hanok\n"
+        raise OSError("https://storage/?key=s3cret")
+
+    with Session(shop.engine) as session, pytest.raises(OSError, match="s3cret"):
+        copy_in(session, "teams", ["name"], pieces())
+    log = (own_postgres.folder / "postgres.log").read_text()
+    assert "COPY from stdin failed" in log
+    assert "s3cret" not in log
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,12 @@ def test_a_backup_is_what_the_database_held_at_one_moment_and_its_check_proves_i
     assert writes[-1] == shares[-1] == 1
     assert vault.scratches() == []
     assert vault.catalog.last_verified() == checked
-    with pytest.raises(ConfigurationError, match="run `sivera migrate`"):
+    with pytest.raises(ConfigurationError, match="no tables of ours: run `sivera migrate`"):
         dump(uuid4(), target.engine.url, vault.catalog, vault.keyring, deadline())
+    vault.execute("UPDATE sivera_alembic_version SET version_num = '9999'")
+    said = reason(vault.back_up(), Outcome.INCONCLUSIVE)
+    assert said.startswith("the database is at revision 9999, and this version backs up 0")
+    assert "install the newer version" in said
     assert len(vault.files()) == 2
 
 
