@@ -24,7 +24,7 @@ from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.crypto import Keyring
-from sivera.database import driver_cursor, engine_on, open_engine
+from sivera.database import engine_on, open_engine
 from sivera.grants.keys import check_keyring
 from sivera.migrating import migrate
 from sivera.private_files import PrivateFileSystem
@@ -89,8 +89,8 @@ class Benchmark:
             with Session(self.engine) as source, Session(engine) as filled:
                 for table in queries.TABLES:
                     with (
-                        driver_cursor(source) as reader,
-                        driver_cursor(filled) as writer,
+                        queries.driver_cursor(source) as reader,
+                        queries.driver_cursor(filled) as writer,
                         reader.copy(f"COPY {table} TO STDOUT".encode()) as text_out,
                         writer.copy(f"COPY {table} FROM STDIN".encode()) as text_in,
                     ):

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import psycopg
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, ProgrammingError
+from sqlalchemy.exc import InvalidatePoolError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from sivera.database_errors import POOL_REFUSAL, explain, place_of, read_only, sentence
@@ -183,24 +183,6 @@ def engine_on(
         yield engine
     finally:
         engine.dispose()
-
-
-@contextmanager
-def driver_cursor(session: Session) -> Iterator[psycopg.Cursor[Any]]:
-    """Yield a cursor of psycopg's own, for COPY. Its errors become such as SQLAlchemy raises, without rows' values."""
-    connection = session.connection()
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have no other driver
-    try:
-        with driver.cursor() as cursor:
-            yield cursor
-    except psycopg.Error as error:
-        error.place = place_of(connection.engine.url, connection.dialect.default_schema_name)  # type: ignore[attr-defined]
-        explained = DBAPIError(None, None, error, connection_invalidated=driver.closed)
-        explained.args, explained.code = (sentence(explained),), ""
-        if driver.closed:
-            connection.invalidate()
-        raise explained from None
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:

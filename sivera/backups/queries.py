@@ -1,14 +1,22 @@
 """SQL of backups: COPY of our tables, what is there, and scratch databases."""
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from sqlalchemy import ColumnClause, Connection, Engine, TextClause, column, delete, func, select, table, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from sivera.database import VERSION_TABLE, driver_cursor
+from sivera.database import VERSION_TABLE
+from sivera.database_errors import place_of, sentence
 from sivera.grants import queries as keys
 from sivera.models import Base, TokenKeyCheck
+
+# It warns of what goes wrong while a COPY is broken off, with values of rows.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 TABLES = {
     table.name: tuple(column.name for column in table.columns if not column.computed)
@@ -87,6 +95,24 @@ def size_of_tables(session: Session) -> int:
     return int(session.scalars(size, {"names": list(TABLES)}).one())
 
 
+@contextmanager
+def driver_cursor(session: Session) -> Iterator[psycopg.Cursor[Any]]:
+    """Yield a cursor of psycopg's own, for COPY. Its errors become such as SQLAlchemy raises, without rows' values."""
+    connection = session.connection()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have no other driver
+    try:
+        with driver.cursor() as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        error.place = place_of(connection.engine.url, connection.dialect.default_schema_name)  # type: ignore[attr-defined]
+        explained = DBAPIError(None, None, error, connection_invalidated=driver.closed)
+        explained.args, explained.code = (sentence(explained),), ""
+        if driver.closed:
+            connection.invalidate()
+        raise explained from None
+
+
 def copy_out(session: Session, name: str, columns: Sequence[str], take: Callable[[bytes], object]) -> int:
     """Let `take` have a table as text, in pieces and in the order of the primary key; return the number of rows."""
     order = session.scalar(PRIMARY_KEY, {"name": quoted(name)})
@@ -115,13 +141,12 @@ def copy_in(session: Session, name: str, columns: Sequence[str], pieces: Iterabl
                         copy.write(piece)
                 except psycopg.Error:
                     raise
-                except Exception as error:  # noqa: BLE001 - it is raised below
+                except Exception as error:  # noqa: BLE001 - raised below
                     failure = error
                     raise Stopped from None
             return cursor.rowcount
-    except Stopped:
-        assert failure  # noqa: S101 - set before it is raised
-        raise failure from None
+    except (Stopped, DBAPIError) as error:
+        raise failure or error from None
 
 
 def advance_identities(session: Session) -> None:
