@@ -61,7 +61,7 @@ CLIENT = {
 WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "3"}
 """How the worker beside our own server works, unless the environment says otherwise.
 
-A run by hand waits for the next look, a second and a half on average. Scheduled runs are seen ten seconds before they are due.
+A run by hand waits for the next look, 1.5 s on average. Scheduled runs are seen ten seconds before they are due.
 """
 
 OF_ANOTHER_SERVER = (
