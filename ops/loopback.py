@@ -11,10 +11,9 @@ from urllib.parse import unquote, urlsplit
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
-from starlette.routing import Route
 
 from ops.api.connect import HEADERS
-from ops.api.connections import make_server
+from ops.api.connections import make_server, route
 from sivera.errors import ConfigurationError
 from sivera.grants.refusals import ConsentRefused, Refusal
 
@@ -80,10 +79,8 @@ def take_answer(
         asyncio.get_running_loop().call_later(seconds, setattr, server, "should_exit", True)
         await server.serve(sockets=[listener])
 
-    route = Route(unquote(urlsplit(redirect_uri).path) or "/", answer)
-    # Starlette would answer HEAD as GET, and use up a code.
-    route.methods = {"GET"}
-    server = make_server(Starlette(routes=[route]))
+    path = unquote(urlsplit(redirect_uri).path) or "/"
+    server = make_server(Starlette(routes=[route(path, answer, "GET")]))
     asyncio.run(serve())
     if not ended.done():
         raise ConsentRefused(Refusal.STATE_EXPIRED)

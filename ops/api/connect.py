@@ -28,6 +28,7 @@ from blocks.database import load_database_url
 from blocks.platform_app import load_platform_app
 from blocks.token_key import load_keyring
 from ops.api.connect_page import render
+from ops.api.connections import route
 from sivera.accounts.queries import accounts_of
 from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError, from_address, to_address
@@ -101,15 +102,11 @@ class ConnectPages:
             ConfigurationError: The public address does not fit.
         """
         callback_of(self.public_url)
-        routes = [
-            Route(CALLBACK, self._page(self._take_answer)),
-            Route(DONE, self._page(self._show)),
-            Route(f"{PREFIX}{{platform:path}}", self._page(self._ask), methods=["GET", "POST"]),
+        return [
+            route(CALLBACK, self._page(self._take_answer), "GET"),
+            route(DONE, self._page(self._show), "GET"),
+            route(f"{PREFIX}{{platform:path}}", self._page(self._ask), "GET", "POST"),
         ]
-        for route in routes:
-            # Starlette would answer HEAD as GET, and use up a code.
-            route.methods = (route.methods or set()) - {"HEAD"}
-        return routes
 
     def _ask(self, tools: Tools, request: Request, body: bytes) -> Response:
         """Say who asks for what; with the form of that page, go on to the platform."""

@@ -3,11 +3,15 @@
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import ClassVar
 
 import h11
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -104,3 +108,10 @@ def make_server(app: ASGIApp, connection: type[Connection] = Connection) -> uvic
             timeout_graceful_shutdown=END_SECONDS,
         )
     )
+
+
+def route(path: str, endpoint: Callable[[Request], Awaitable[Response]], *methods: str) -> Route:
+    """Return a route of these methods alone: Starlette would answer HEAD as GET, and start a run or use up a code."""
+    made = Route(path, endpoint)
+    made.methods = set(methods)
+    return made
