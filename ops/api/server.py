@@ -3,7 +3,6 @@
 import ipaddress
 import logging
 import socket
-import time
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -12,18 +11,15 @@ from cyclopts.validators import Number
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from blocks.cron_secret import load_cron_secret
-from blocks.server import ServerBusyError
 from ops.api.app import JOBS, create_app
 from ops.api.connections import make_server
 from ops.api.jobs import read_jobs
 from ops.commands.tables import say
 from ops.stack.processes import free_port
-from ops.stack.stack import API_PORT
+from ops.stack.stack import API_PORT, BUSY_SECONDS
 from sivera.errors import ConfigurationError
 
 BACKLOG = 128
-BUSY_SECONDS = 80
-"""A server that is starting may be busy for so long."""
 
 RETRIES = 1
 """Prefect's client would try five times, for a minute: a caller should hear of it sooner."""
@@ -40,14 +36,7 @@ def api(
         host: The address to listen on.
         port: The port to listen on; left out, it is 3000 or the next free one.
     """
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            load_cron_secret()
-            break
-        except ServerBusyError:
-            if time.monotonic() > until:
-                raise
+    load_cron_secret(BUSY_SECONDS)
     jobs = read_jobs()
     with free_port(API_PORT, say) if port is None else nullcontext(port) as chosen:
         listener = _listen(host, chosen)

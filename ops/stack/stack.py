@@ -45,6 +45,8 @@ SANDBOX_PORT = 4400
 SANDBOX_START_SECONDS = 120
 API_PORT = 3000
 API_START_SECONDS = 180
+BUSY_SECONDS = 80
+"""A Prefect server that has just started may be busy for so long."""
 WATCH_SECONDS = 1.0
 
 
@@ -117,7 +119,7 @@ class Stack:
         from blocks.cron_secret import load_cron_secret  # noqa: PLC0415 - imports prefect
 
         try:
-            secret = load_cron_secret()
+            secret = load_cron_secret(BUSY_SECONDS)
         except ConfigurationError as error:
             # No reason to keep the jobs from running.
             self._say(f"The HTTP API does not start: {error}")
