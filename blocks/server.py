@@ -109,12 +109,15 @@ async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: st
         return await kind.aload(name, client=client)
 
 
+def misfits(error: ValidationError) -> list[tuple[str, str]]:
+    """Return where something is wrong, as 'field.part', and what; without the values: they can be secret."""
+    found = error.errors(include_input=False, include_context=False, include_url=False)
+    return [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in found]
+
+
 def explain(error: ValidationError) -> str:
-    """Return what is wrong with which field, in one line, without the values: they can be secret."""
-    return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))))
-        for one in error.errors(include_input=False, include_context=False, include_url=False)
-    )
+    """Return what is wrong with which field, in one line; see `misfits`."""
+    return "; ".join(": ".join(filter(None, one)) for one in misfits(error))
 
 
 def links() -> Links:

@@ -65,13 +65,19 @@ def read_jobs() -> set[str]:
 
 
 def times_between(schedule: Any, since: datetime, until: datetime) -> list[datetime]:
-    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code."""
+    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code.
+
+    A schedule that somebody made for a day that never comes, such as 31 February, has no times, and hides no others.
+    """
     rule = ServerSchedule.validate_python(schedule.model_dump())
     times: set[datetime] = set()
     begin = since
     while begin < until:
         end = min(begin + CHUNK, until)
-        times |= {_utc(when) for when in asyncio.run(rule.get_dates(start=begin, end=end))}
+        try:
+            times |= {_utc(when) for when in asyncio.run(rule.get_dates(start=begin, end=end))}
+        except ValueError:
+            return []
         begin = end
     return sorted(when for when in times if since <= when < until)
 

@@ -45,7 +45,6 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
         (Channel.SLACK, DISCORD, "not a webhook of Slack"),
         (Channel.DISCORD, SLACK, "not a webhook of Discord"),
         (Channel.DISCORD, "https://discord.com/api/webhooks/s3cretvalue", "not a webhook of Discord"),
-        (Channel.URL, "nosuchservice://s3cretvalue", "Apprise does not know it"),
         (Channel.URL, "s3cretvalue", "Apprise does not know it"),
     ],
 )

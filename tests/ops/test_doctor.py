@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
-    BlockDocumentUpdate,
     DeploymentUpdate,
     GlobalConcurrencyLimitUpdate,
     WorkPoolUpdate,
@@ -34,22 +33,15 @@ from ops.doctor.examine import CHECKS, examine, show
 from ops.doctor.findings import Finding, Installation, Verdict
 from ops.doctor.prefect_checks import check_blocks
 from sandbox.server import serve
-from sandbox.world import World
 from sivera.alerts.options import Channel
 from sivera.clock import utc_now
 from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
 from tests.ops.timetables import ALL, SPLIT, timetable, write
-from tests.prefect_server import PrefectServer, free_port
+from tests.prefect_server import PrefectServer, free_port, rewrite_block
 from tests.stage import Stage
 
 OK, WARNING, FAULT, SKIPPED = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.SKIPPED
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the doctor does."""
-    return World(seed=7)
 
 
 # No run comes due, and so late, while the test runs.
@@ -64,13 +56,6 @@ def look(timetable_path: Path | None = None) -> dict[str, Finding]:
 def named(found: dict[str, Finding], verdict: Verdict) -> set[str]:
     """The checks with this verdict."""
     return {name for name, each in found.items() if each.verdict is verdict}
-
-
-def rewrite(client: SyncPrefectClient, kind: str, name: str, **data: Any) -> None:
-    """Change a document past its class, as a person can by the API."""
-    document = client.read_block_document_by_name(name, kind)
-    changed = BlockDocumentUpdate(data=data, merge_existing_data=False, block_schema_id=document.block_schema_id)
-    client.update_block_document(document.id, changed)
 
 
 def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once(
@@ -186,10 +171,10 @@ def break_much(client: SyncPrefectClient) -> None:
     client.delete_deployment(client.read_deployment_by_name("example/split").id)
     client.create_deployment(deployment.flow_id, "old", work_pool_name=WORK_POOL, tags=["sivera"])
 
-    rewrite(client, "cron-secret", CRON_SECRET, current="s3cret")
-    rewrite(client, "storage", BACKUPS, url="nosuch://place/backups", options={"secret": "s3cret"})
-    rewrite(client, "result-webhook", RESULT_WEBHOOK, url="s3cret", secret="s3cret")
-    rewrite(client, "apprise-url", "alerts-url", url="s3cret")
+    rewrite_block("cron-secret", CRON_SECRET, current="s3cret")
+    rewrite_block("storage", BACKUPS, url="nosuch://place/backups", options={"secret": "s3cret"})
+    rewrite_block("result-webhook", RESULT_WEBHOOK, url="s3cret", secret="s3cret")
+    rewrite_block("apprise-url", "alerts-url", url="s3cret")
     for name in ("google", "tiktok"):
         client.delete_block_document(client.read_block_document_by_name(name, "platform-app").id)
     TokenKey.generate().save(TOKEN_KEY, overwrite=True)

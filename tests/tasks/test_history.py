@@ -4,16 +4,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Cancelled, Completed, Failed, Pending, Running
 
-from blocks.server import connect
 from ops.deploy import deploy
 from sivera.clock import utc_now
 from sivera.history.rules import Occurrence, Outcome
 from tasks.history import read_history, times_between
 from tests.ops.timetables import ALL, SPLIT, timetable, write
+from tests.prefect_server import set_states
 from tests.tasks.late_runs import deployment, schedule_runs, to_datetime
 
 HOUR = timedelta(hours=1)
@@ -27,12 +26,6 @@ def timetable_path(clean_prefect: object, tmp_path: Path) -> Path:
     path = write(tmp_path, timetable(ALL, SPLIT))
     deploy(timetable_path=path)
     return path
-
-
-def set_states(run: FlowRun, *states: State, force: bool = True) -> None:
-    with connect() as client:
-        for state in states:
-            client.set_flow_run_state(run.id, state, force=force)
 
 
 def missed(since: datetime, now: datetime) -> set[tuple[str | None, datetime]]:
@@ -95,3 +88,8 @@ def test_more_times_are_computed_than_prefect_gives_at_once() -> None:
     since = datetime(2026, 10, 24, tzinfo=UTC)
     times = times_between(CronSchedule(cron="* * * * *", timezone="UTC"), since, since + 48 * HOUR)
     assert times == [since + timedelta(minutes=minute) for minute in range(48 * 60)]
+
+
+def test_a_schedule_for_a_day_that_never_comes_has_no_times() -> None:
+    since = datetime(2026, 10, 24, tzinfo=UTC)
+    assert times_between(CronSchedule(cron="0 0 31 2 *", timezone="UTC"), since, since + HOUR) == []
