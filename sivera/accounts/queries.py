@@ -1,6 +1,6 @@
 """Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -109,12 +109,6 @@ def unknown_ids(session: Session, account_ids: Sequence[int]) -> list[int]:
     return [account_id for account_id in account_ids if account_id not in known]
 
 
-def unknown_teams(session: Session, names: Sequence[str]) -> list[str]:
-    """Return the names that no team has."""
-    known = set(session.scalars(select(Team.name).where(Team.name.in_(names))))
-    return [name for name in names if name not in known]
-
-
 def get_account(session: Session, account_id: int) -> AdAccount | None:
     """Return an account, or None."""
     return session.get(AdAccount, account_id)
@@ -209,11 +203,6 @@ def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[R
     ).all()
 
 
-def list_teams(session: Session) -> Sequence[Team]:
-    """Return all teams, by name."""
-    return session.scalars(select(Team).order_by(Team.name)).all()
-
-
 def coverage() -> Subquery:
     """Return the days of which an account's figures were read, by `account_id`.
 
@@ -231,12 +220,3 @@ def coverage() -> Subquery:
         .group_by(SyncPart.account_id)
         .subquery("coverage")
     )
-
-
-def change_team(session: Session, name: str, changes: Mapping[str, str | None]) -> Team | None:
-    """Change these columns of a team, and return it; None if there is no team of that name."""
-    if changes:
-        session.execute(update(Team).where(Team.name == name).values(changes))
-    return session.scalars(
-        select(Team).where(Team.name == name).execution_options(populate_existing=True)
-    ).one_or_none()

@@ -9,13 +9,13 @@ from typing import Annotated
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from sivera.accounts import queries as account_queries
-from sivera.errors import ConfigurationError, LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
+from sivera.errors import LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
 from sivera.grants import queries, rules
 from sivera.grants import renewal_queries as renewals
 from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.reasons import reason_for
+from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
 
@@ -74,8 +74,7 @@ class Result(StrEnum):
 
 def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, ...]:
     """Find the grants that a run renews, in order; ConfigurationError if it is for an unknown team."""
-    if missing := account_queries.unknown_teams(session, options.teams):
-        raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
+    check_teams(session, options.teams)
     own = {platform: facts.window for platform, facts in rules.FACTS.items()}
     windows = own | {platform: timedelta(hours=hours) for platform, hours in options.window_hours.items()}
     asked = {platform.value: windows[platform] for platform in options.platforms or PlatformName}

@@ -14,9 +14,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.accounts.queries import unknown_teams
 from sivera.clock import find_zone, read_clock
-from sivera.errors import ConfigurationError, SiveraError
+from sivera.errors import SiveraError
 from sivera.files import whole_file
 from sivera.reports import coverage, queries, rules
 from sivera.reports.figures import Line, Report, Section, to_section
@@ -25,6 +24,7 @@ from sivera.reports.page import render
 from sivera.reports.rules import AccountFacts, MissingAccount, Unreported
 from sivera.reports.spreadsheet import to_csv
 from sivera.reports.summary import DueTeam, ReportPlan, TeamReports
+from sivera.teams.queries import check_teams
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -45,8 +45,7 @@ class ReportDependencies:
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
     """Find the teams that a run works for; ConfigurationError if it is for an unknown team."""
-    if unknown := unknown_teams(session, options.teams):
-        raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
+    check_teams(session, options.teams)
     # The last day due lies up to two days back, in zones behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
     due, failures = [], {}

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from sivera.accounts import queries
 from sivera.errors import ConfigurationError
+from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
 OVERDUE_AFTER = timedelta(hours=24)
@@ -82,8 +83,7 @@ def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan
     """Find the accounts of a run, in order; ConfigurationError if a team or an account is unknown."""
     if unknown := queries.unknown_ids(session, options.account_ids):
         raise ConfigurationError(f"there is no account {unknown[0]}: `sivera accounts list` shows them all")
-    if missing := queries.unknown_teams(session, options.teams):
-        raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
+    check_teams(session, options.teams)
     wanted = queries.AccountFilter(options.platforms, options.teams, options.account_ids)
     return SyncPlan(
         due=tuple(

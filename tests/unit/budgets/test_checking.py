@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from sivera.alerts.changes import CLOSED, OPENED
-from sivera.budgets.checking import AT_ONCE, check_teams_exist
+from sivera.budgets.checking import AT_ONCE
 from sivera.budgets.options import BudgetOptions
-from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
 from tests.unit.budgets.ledger import NOW, Ledger, without_period
 
@@ -327,8 +326,6 @@ def test_only_the_platforms_and_teams_that_are_asked_for(ledger: Ledger) -> None
     assert ledger.check(BudgetOptions(platforms=(PlatformName.META,))).total.budgets == 0
     ledger.check(BudgetOptions(teams=("Other",)))
     assert {subject.partition(".")[0] for subject in ledger.open()} == {f"account-{other}"}
-    with pytest.raises(ConfigurationError, match="there is no team 'Nobody'"):
-        check_teams_exist(ledger.engine, BudgetOptions(teams=("Nobody",)))
 
 
 def test_more_accounts_than_one_chunk_are_all_checked_unless_the_deadline_comes_first(ledger: Ledger) -> None:
