@@ -81,7 +81,7 @@ def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002
 
     with open_resources() as engine:
         with Session(engine) as session:
-            account = _find(session, id)
+            account = queries.find_account(session, id)
             grant, now = get_credential(session, account.credential_id), read_clock(session)
         if not account.status == grant.status == queries.ACTIVE:
             raise SiveraError(why_not(account, grant.status, grant.status_reason, now, ()))
@@ -110,7 +110,7 @@ def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002
 def approve_removals(id: AccountId, /) -> None:  # noqa: A002 - its name
     """Let the next full sync of an account remove the campaigns that its last one found missing."""
     with open_session() as session, session.begin():
-        _find(session, id)
+        queries.find_account(session, id)
         held = approve_held(session, id)
     if not held:
         raise ConfigurationError(f"account {id} has no removals that wait: `sivera accounts list` says which do")
@@ -161,13 +161,6 @@ def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
         yield f"Campaigns: {held_campaigns(row.held, account_id)}"
     elif row.held:
         yield f"{str(part)[:1].upper()}{str(part)[1:]}: {held_days(row.held)}."
-
-
-def _find(session: Session, account_id: int) -> AdAccount:
-    account = queries.get_account(session, account_id)
-    if account is None:
-        raise ConfigurationError(f"there is no account {account_id}: `sivera accounts list` shows them all")
-    return account
 
 
 def _done(summary: SyncSummary) -> str:

@@ -8,8 +8,7 @@ from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from sivera.accounts import queries
-from sivera.errors import ConfigurationError
+from sivera.accounts.queries import Lane, accounts_to_sync, find_account
 from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
@@ -81,20 +80,14 @@ class SyncPlan(Value):
 
 def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan:
     """Find the accounts of a run, in order; ConfigurationError if a team or an account is unknown."""
-    if unknown := queries.unknown_ids(session, options.account_ids):
-        raise ConfigurationError(f"there is no account {unknown[0]}: `sivera accounts list` shows them all")
+    for account_id in options.account_ids:
+        find_account(session, account_id)
     check_teams(session, options.teams)
-    wanted = queries.AccountFilter(options.platforms, options.teams, options.account_ids)
-    return SyncPlan(
-        due=tuple(
-            _account(row, row.waits_since if row.waits_since < now - OVERDUE_AFTER else None)
-            for row in queries.due_accounts(session, wanted, now)
-        ),
-        waiting=tuple(map(_account, queries.waiting_accounts(session, wanted))),
-        resting=queries.count_resting(session, wanted, now),
-        at=now,
-    )
+    rows = accounts_to_sync(session, now, options.platforms, options.teams, options.account_ids)
+    of_lane = {lane: tuple(_account(row, now) for row in rows if row.lane == lane) for lane in Lane}
+    return SyncPlan(due=of_lane[Lane.DUE], waiting=of_lane[Lane.WAITING], resting=len(of_lane[Lane.RESTING]), at=now)
 
 
-def _account(row: Row[Any], overdue_since: datetime | None = None) -> DueAccount:
+def _account(row: Row[Any], now: datetime) -> DueAccount:
+    overdue_since = row.waits_since if row.waits_since < now - OVERDUE_AFTER else None
     return DueAccount(id=row.id, platform=PlatformName(row.platform), name=row.name, overdue_since=overdue_since)
