@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
-from sivera.values import Value
+from sivera.values import Value, days_between
 
 HISTORY_DAYS = 28
 """Four of each weekday."""
@@ -52,7 +52,7 @@ def project(
     known = _complete(days, partial, known_from)
     if until is None or len(known) < LEVEL_DAYS:
         return None
-    coming = _days(max(partial, since or partial), until)
+    coming = days_between(max(partial, since or partial), until)
     factors = _weekday_factors(known)
     level = sum(list(known.values())[-LEVEL_DAYS:], ZERO) / LEVEL_DAYS
     usual = [level * factors[day.weekday()] for day in coming]
@@ -70,15 +70,11 @@ def project(
     return Projection(expected=expected, low=low, high=max(expected, high))
 
 
-def _days(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
 def _complete(days: Mapping[date, Decimal], partial: date, known_from: date) -> dict[date, Decimal]:
     """Return the complete days in order, from the first of the last 28 with any spending."""
     oldest = max(partial - timedelta(days=HISTORY_DAYS), known_from)
     first = min((day for day, amount in days.items() if oldest <= day < partial and amount), default=partial)
-    return {day: days.get(day, ZERO) for day in _days(first, partial - timedelta(days=1))}
+    return {day: days.get(day, ZERO) for day in days_between(first, partial - timedelta(days=1))}
 
 
 def _weekday_factors(known: Mapping[date, Decimal]) -> list[Decimal]:

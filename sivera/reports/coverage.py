@@ -13,9 +13,9 @@ from sivera.reports.rules import (
     chart_since,
     compared_since,
     covers,
-    days_between,
     running,
 )
+from sivera.values import days_between
 
 
 class Known(StrEnum):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sivera.clock import find_zone
 from sivera.sync.rules import RESTATEMENT_DAYS
-from sivera.values import PlatformName
+from sivera.values import PlatformName, days_between
 
 DUE = time(1)
 """The local time at which the report on the day before is due: by then a sync has seen the whole day."""
@@ -109,11 +109,6 @@ def days_to_write(latest: date, first: date, reported: Collection[date], make_up
     """Return the days from the `first` with figures to the `latest` due that lack their report, the oldest first."""
     wanted = days_between(max(first, latest - make_up_days * DAY), latest)
     return tuple(day for day in wanted if day not in reported)
-
-
-def days_between(since: date, until: date) -> Iterator[date]:
-    """Yield the days from `since` to `until`, both included."""
-    return (since + n * DAY for n in range((until - since).days + 1))
 
 
 def covers(period: Period, day: date) -> tuple[date, date]:
