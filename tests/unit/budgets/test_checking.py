@@ -300,12 +300,13 @@ def test_what_cannot_be_judged_closes_nothing_and_stops_nothing_else(ledger: Led
     ledger.check()
     ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR'")
     ledger.spend(account, campaign, "1", FIRST + DAY)
-    lost = ledger.account(timezone="Mars/Olympus")
+    lost = [ledger.account(timezone=name) for name in ("Mars/Olympus", "Europe")]  # the second is a folder
     other = spent_over(ledger, "3100")[2]
     summary = ledger.check()
     assert not summary.success
     assert "are never added" in summary.total.failures[f"account-{account}.campaign-{campaign}"]
-    assert "its time zone 'Mars/Olympus' is unknown" in summary.total.failures[f"account-{lost}"]
+    for id_, name in zip(lost, ("Mars/Olympus", "Europe"), strict=True):
+        assert f"its time zone '{name}' is unknown" in summary.total.failures[f"account-{id_}"]
     assert ledger.open() == {subject: 100, other: 100}
 
 
