@@ -47,8 +47,13 @@ def names_remedy(reason: str) -> bool:
     return any(text.partition("{")[0] in reason for _, text in _REMEDIES)
 
 
-def reason_for(error: Exception) -> str:
-    """Say why an account, a grant or a team failed and what to do about it, in words that a person can act on."""
+def reason_for(error: object) -> str:
+    """Say why an account, a grant or a team failed and what to do about it, in words that a person can act on.
+
+    A task that was stopped may have raised nothing, and returned none of its results either.
+    """
+    if not isinstance(error, Exception):
+        return f"It ended as {error!r}, a defect of Sivera Jobs; the task run's log says more."
     if isinstance(error, SQLAlchemyError):
         said = sentence(error)
         return f"{said[0].upper()}{said[1:]}."

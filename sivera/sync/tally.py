@@ -25,10 +25,8 @@ class DiscoveryTally:
             case Discovery():
                 self.changes += result.changes
                 self.not_listed += [f"{whose}: left out {row.id}: it {row.why}" for row in result.left_out]
-            case Exception():
-                self.not_listed.append(f"{whose}: {reason_for(result)}")
             case _:
-                self.not_listed.append(f"{whose}: the discovery ended as {result!r}.")
+                self.not_listed.append(f"{whose}: {reason_for(result)}")
 
 
 class SyncTally:
@@ -55,10 +53,8 @@ class SyncTally:
                 elif result.outcome is Outcome.PUT_OFF and account.id not in self._tried_again:
                     self._tried_again.add(account.id)
                     return result.again_after
-            case Exception():
-                self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
             case _:
-                self._failures.append(AccountFailure(account=account, reason=f"The sync ended as {result!r}."))
+                self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
         return None
 
     def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
