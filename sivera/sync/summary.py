@@ -45,7 +45,6 @@ class PartSync(Counts):
     reason: str = ""
     note: str = ""
     left_out: tuple[OddRow, ...] = ()
-    recovered: bool = False
     again_after: float | None = None
 
 
@@ -60,7 +59,6 @@ class AccountSync(Counts):
     reason: str = ""
     notes: tuple[str, ...] = ()
     left_out: int = 0
-    recovered: bool = False
     again_after: float | None = None
     changes: tuple[AccountChange, ...] = ()
 
@@ -76,7 +74,6 @@ class AccountSync(Counts):
             reason=describe({str(part.part): part.reason for part in parts if part.reason}, of=len(parts)),
             notes=tuple(_notes(parts)),
             left_out=sum(len(part.left_out) for part in parts),
-            recovered=Outcome.FAILED not in outcomes and any(part.recovered for part in parts),
             again_after=max((part.again_after for part in parts if part.again_after is not None), default=None),
             changes=changes,
             **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
@@ -174,7 +171,6 @@ class SyncSummary(Value):
     failures: tuple[AccountFailure, ...] = ()
     notes: tuple[AccountFailure, ...] = ()
     waiting_accounts: tuple[DueAccount, ...] = ()
-    recovered: tuple[DueAccount, ...] = ()
     changes: tuple[AccountChange, ...] = ()
     not_listed: tuple[str, ...] = ()
     overdue: int = 0

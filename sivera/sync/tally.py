@@ -83,7 +83,6 @@ class SyncTally:
             failures=failures,
             notes=tuple(AccountFailure(account=one.account, reason=note) for one in ended for note in one.notes),
             waiting_accounts=plan.waiting,
-            recovered=tuple(one.account for one in ended if one.recovered),
             changes=(*(discovered.changes if discovered else ()), *self._changes),
             not_listed=tuple(discovered.not_listed) if discovered else (),
             overdue=discovered.overdue if discovered else 0,
