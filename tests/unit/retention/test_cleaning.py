@@ -21,8 +21,8 @@ from sivera.metrics.queries import QUESTIONS, add_calls
 from sivera.models import Base
 from sivera.retention.cleaning import CleanupDependencies, clean, plan_cleanup
 from sivera.retention.options import CleanupOptions, Kind
+from sivera.retention.queries import NO_RUN, TABLES
 from sivera.retention.rules import CleanupSummary, KindResult
-from sivera.retention.tables import NO_RUN, TABLES
 from sivera.values import PlatformName
 from tests.unit.grants.processes import run as run_process
 from tests.unit.retention.attic import OPEN, Attic
