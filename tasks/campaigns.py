@@ -98,12 +98,9 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
         with Session(resources.engine()) as session, session.begin():
             record_run(session, flow_run.id, summary, started_at)
     finally:
-        rows = [(one.account, one.reason) for one in (*summary.failures, *summary.notes)]
-        rows += [(one, "Waits for someone of the team to connect it again.") for one in summary.waiting_accounts]
-        table = [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows]
-        table += [
+        table = [
             {"account": one.account_id, "platform": one.platform.value, "name": one.name, "reason": one.what}
-            for one in summary.changes
+            for one in (*summary.failures, *summary.notes, *summary.waiting_accounts, *summary.changes)
         ]
         show_table(
             f"{SYNC_JOB}-failures",

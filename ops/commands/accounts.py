@@ -100,7 +100,7 @@ def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002
                 "see docs/operations.md#sync-campaigns"
             )
         for one in summary.notes:
-            say(one.reason)
+            say(one.what)
         say(_done(summary))
         if waits_for_reports:
             say("The platform is preparing reports of daily metrics; a later sync collects them.")
@@ -165,7 +165,7 @@ def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
 
 def _done(summary: SyncSummary) -> str:
     for failure in summary.failures:
-        raise SiveraError(failure.reason)
+        raise SiveraError(failure.what)
     if not summary.synced:
         raise SiveraError("The platform wants no calls now: the next run takes the account first.")
     (did,) = summary.platforms.values()

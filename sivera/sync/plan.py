@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import Lane, accounts_to_sync, find_account
+from sivera.grants.discovering import AccountNews
 from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
@@ -64,6 +65,10 @@ class DueAccount(Value):
     platform: PlatformName
     name: str
     overdue_since: datetime | None = None
+
+    def news(self, what: str) -> AccountNews:
+        """Say something about it to a person."""
+        return AccountNews(account_id=self.id, platform=self.platform, name=self.name, what=what)
 
 
 class SyncPlan(Value):

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from sivera.grants.discovering import AccountChange
+from sivera.grants.discovering import AccountNews
 from sivera.sync.parts import Part
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.values import OddRow, PlatformName, Value
@@ -60,11 +60,11 @@ class AccountSync(Counts):
     notes: tuple[str, ...] = ()
     left_out: int = 0
     again_after: float | None = None
-    changes: tuple[AccountChange, ...] = ()
+    changes: tuple[AccountNews, ...] = ()
 
     @classmethod
     def of(
-        cls, account: DueAccount, parts: Collection[PartSync], changes: tuple[AccountChange, ...] = ()
+        cls, account: DueAccount, parts: Collection[PartSync], changes: tuple[AccountNews, ...] = ()
     ) -> "AccountSync":
         """Add up the parts: one that failed makes the account failed, whatever else succeeded."""
         outcomes = {part.outcome for part in parts}
@@ -131,13 +131,6 @@ def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
             yield left_out(one.part, one.left_out)
 
 
-class AccountFailure(Value):
-    """Why the sync of one account failed, or what a person should know of it, in words that a person can act on."""
-
-    account: DueAccount
-    reason: str
-
-
 class PlatformCounts(Counts):
     """What a run did on one platform. `metric_rows` counts the days written; the rest are accounts or campaigns."""
 
@@ -168,10 +161,10 @@ class SyncSummary(Value):
     waiting: int
     resting: int
     platforms: dict[PlatformName, PlatformCounts]
-    failures: tuple[AccountFailure, ...] = ()
-    notes: tuple[AccountFailure, ...] = ()
-    waiting_accounts: tuple[DueAccount, ...] = ()
-    changes: tuple[AccountChange, ...] = ()
+    failures: tuple[AccountNews, ...] = ()
+    notes: tuple[AccountNews, ...] = ()
+    waiting_accounts: tuple[AccountNews, ...] = ()
+    changes: tuple[AccountNews, ...] = ()
     not_listed: tuple[str, ...] = ()
     overdue: int = 0
     unreached: int = 0

@@ -114,8 +114,7 @@ def _forget_in_runs(session: Session, accounts: Collection[int], grants: Collect
     def is_other(entry: Any) -> bool:
         if isinstance(entry, str):
             return not entry.startswith(named)
-        account = entry.get("account", entry)
-        return account.get("account_id", account.get("id")) not in accounts
+        return entry.get("account_id") not in accounts
 
     for run in session.scalars(select(SyncRun).execution_options(yield_per=500)):
         run.summary = {

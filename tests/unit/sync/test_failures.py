@@ -157,5 +157,5 @@ def test_an_account_that_no_run_reaches_is_counted_and_fails_after_a_day(stage: 
         assert (summary.put_off, summary.unreached, summary.failed) == (unreached, unreached, failed)
         assert (summary.success, "1 of them not reached" in summary.sentence) == (unreached, unreached)
     (failure,) = summary.failures
-    assert failure.account.id == due.id
-    assert failure.reason.startswith("No run has reached it since 20")
+    assert failure.account_id == due.id
+    assert failure.what.startswith("No run has reached it since 20")
