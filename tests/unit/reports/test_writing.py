@@ -5,15 +5,17 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
+from sivera.database import open_engine
 from sivera.reports.summary import ReportTally
 from sivera.reports.texts import TEXTS
 from sivera.reports.writing import NotKeptError, revise_reports, write_reports
-from tests.unit.grants.processes import run
+from tests.unit.grants.processes import killed_at, run, watch_files
 from tests.unit.reports.books import DAY, ONE_DAY, TODAY, Books
-from tests.unit.reports.killed import write_and_die
 
 
 def test_a_restated_day_is_written_again_in_place_and_nothing_else_is(books: Books) -> None:
@@ -87,6 +89,21 @@ def test_runs_at_the_same_time_write_a_report_once(books: Books) -> None:
     assert books.files() == [f"team-1/2026/11/{DAY}.{kind}" for kind in ("csv", "html")]
 
 
+def write_and_die(database_url: str, folder: Path, now: datetime, last: int) -> None:
+    """Run, and be killed at the n-th step that writes into a file or the database."""
+    step = killed_at(last)
+
+    def statement(*about: object) -> None:
+        if str(about[2]).startswith("INSERT"):
+            step()
+
+    engine = open_engine(database_url)
+    event.listen(engine, "before_cursor_execute", statement)
+    event.listen(engine, "commit", step)
+    watch_files(folder, step, "open", "os.rename", "shutil.move")
+    Books(engine, folder, now).run(make_up_days=0)
+
+
 @pytest.mark.parametrize("revised", [False, True])
 def test_a_kill_at_any_write_leaves_whole_files_and_the_next_run_completes_them(
     books: Books, database_url: str, revised: bool
@@ -104,7 +121,7 @@ def test_a_kill_at_any_write_leaves_whole_files_and_the_next_run_completes_them(
     books.ran(account, first, 10)
     files_without_row = 0
     for step in range(1, 60):
-        code = run(write_and_die, database_url, str(books.folder), books.now.isoformat(), step)
+        code = run(write_and_die, database_url, books.folder, books.now, step)
         for path in books.files():
             content = (books.folder / path).read_bytes()
             assert path.endswith(".part") or content.endswith(b"</html>" if path.endswith("html") else b"\r\n")
