@@ -1,7 +1,6 @@
 """The rules of generate-reports, as pure functions: facts in, decision out."""
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -89,10 +88,6 @@ class MissingAccount(NamedTuple):
     why: Why
 
 
-Digests = Mapping[tuple[int, date], str]
-"""A digest of all rows of an account and day; a day without rows has none."""
-
-
 def day_end(day: date, zone: ZoneInfo, after: time = time(0)) -> datetime:
     """Return the instant (UTC) at which a day of a time zone is over, or that of a local time after it."""
     return datetime.combine(day + DAY, after, zone).astimezone(UTC)
@@ -166,23 +161,6 @@ def running(campaigns: Iterable[Unreported], day: date) -> Iterator[Unreported]:
 def compared_since(day: date) -> date:
     """Return the first day that a day's report looks back to."""
     return min(since for since, _ in (covers(period, day) for period in Period))
-
-
-def digest(
-    day: date,
-    digests: Digests,
-    missing: Sequence[MissingAccount],
-    unknown: Sequence[str] = (),
-) -> str:
-    """Return a digest of a day's report: of the figures that it looks at, and of what is missing or `unknown`.
-
-    Names of accounts and campaigns do not count: a new name alone does not change a report.
-    """
-    since = compared_since(day)
-    lines = sorted(f"{at} {account} {found}" for (account, at), found in digests.items() if since <= at <= day)
-    lines += [f"missing {account.id} {account.why.value}" for account in missing]
-    lines += unknown
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def folder(team_id: int) -> str:

@@ -102,7 +102,7 @@ def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
         unreported = queries.unreported_campaigns(session, team.id)
     for day, digest in written.items():
         missing = rules.missing_accounts(accounts, day, now)
-        if digest != rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)):
+        if digest != coverage.digest(day, digests, accounts, missing, unreported):
             yield day
 
 
@@ -174,7 +174,7 @@ def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Rep
         team=team.name,
         timezone=team.timezone,
         day=day,
-        digest=rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)),
+        digest=coverage.digest(day, digests, accounts, missing, unreported),
         sections=_sections(lines, accounts, day, missing, tuple(rules.running(unreported, day))),
         points=tuple(points),
         missing=missing,

@@ -1,6 +1,6 @@
 """When a report is due, what it compares, and what is missing, without a database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,7 +9,7 @@ import pytest
 
 from ops.timetable import find_timetable, read_timetable
 from sivera.clock import find_zone
-from sivera.reports import rules
+from sivera.reports import coverage, rules
 from sivera.reports.coverage import Known, State, state_of
 from sivera.reports.rules import AccountFacts, MissingAccount, Why
 from sivera.reports.summary import DueTeam, ReportPlan
@@ -185,18 +185,21 @@ def test_how_much_of_three_days_is_known(facts: dict[str, Any], state: State) ->
 
 
 def test_the_digest_changes_with_what_the_report_says_and_only_then() -> None:
-    missing = [MissingAccount(1, PlatformName.META, "Shop", "UTC", Why.NOT_SYNCED)]
+    def digest(digests: Mapping[tuple[int, date], str], *missing: MissingAccount) -> str:
+        return coverage.digest(DAY, digests, [], missing, [])
+
+    shop = MissingAccount(1, PlatformName.META, "Shop", "UTC", Why.NOT_SYNCED)
     digests = {(1, DAY): "a", (1, DAY - timedelta(days=7)): "b", (2, DAY): "c"}
-    digest = rules.digest(DAY, digests, missing)
-    assert digest == rules.digest(DAY, dict(reversed(digests.items())), missing)
-    assert digest == rules.digest(DAY, digests, [missing[0]._replace(name="Store")])
+    found = digest(digests, shop)
+    assert found == digest(dict(reversed(digests.items())), shop)
+    assert found == digest(digests, shop._replace(name="Store"))
     outside = (1, date(2026, 10, 31))
     assert rules.compared_since(DAY) == date(2026, 11, 1)
     assert rules.compared_since(date(2026, 11, 3)) == date(2026, 10, 27)
-    assert digest == rules.digest(DAY, digests | {outside: "d"}, missing)
+    assert found == digest(digests | {outside: "d"}, shop)
     for other in (digests | {(1, DAY): "A"}, digests | {(3, date(2026, 11, 1)): "e"}, {(1, DAY): "a", (2, DAY): "c"}):
-        assert digest != rules.digest(DAY, other, missing)
-    assert digest != rules.digest(DAY, digests, [])
+        assert found != digest(other, shop)
+    assert found != digest(digests)
 
 
 @pytest.mark.parametrize("name", ["", "Nowhere/City", "../etc/passwd", "Europe", "a\0b"])
