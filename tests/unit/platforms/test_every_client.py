@@ -477,7 +477,7 @@ def test_a_throttled_platform_is_left_alone_by_every_account(
         desk.listed()
     assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.PLATFORM, seconds)
     assert desk.breaker.seconds_left(platform) == seconds
-    with refused(Throttled):
+    with refused(Throttled, "put off: it allows"):
         desk.client.list_accounts(desk.tokens)
     assert desk.calls() == 1
 
