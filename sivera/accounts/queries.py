@@ -1,4 +1,4 @@
-"""Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
+"""Questions about ad accounts: which are due, how to sync one, and how it went."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
