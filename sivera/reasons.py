@@ -50,10 +50,10 @@ def names_remedy(reason: str) -> bool:
 def reason_for(error: object) -> str:
     """Say why an account, a grant or a team failed and what to do about it, in words that a person can act on.
 
-    A task that was stopped may have raised nothing, and returned none of its results either.
+    A task that somebody stopped has raised nothing, and returned no result either.
     """
     if not isinstance(error, Exception):
-        return f"It ended as {error!r}, a defect of Sivera Jobs; the task run's log says more."
+        return f"Somebody stopped it, and it ended as {error!r}. The next run tries again; if it lasts, report it."
     if isinstance(error, SQLAlchemyError):
         said = sentence(error)
         return f"{said[0].upper()}{said[1:]}."
