@@ -18,7 +18,7 @@ from sivera.platforms.base import PlatformClient
 from sivera.sync.plan import SyncOptions, plan_sync
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.grants.test_renewal import Interrupted
+from tests.unit.grants.due import Interrupted
 
 GOOGLE, META, AMAZON, TIKTOK = PlatformName
 
