@@ -147,6 +147,6 @@ def _refusal(url: str, status: int) -> str:
             return f"what answers at {url} is not Prefect's API: PREFECT_API_URL ends with /api"
         case _:
             return (
-                f"the Prefect server at {url} failed (HTTP {status}): look into its log; "
-                "a changed PREFECT_SERVER_ENCRYPTION_KEY makes every block unreadable"
+                f"the Prefect server at {url} failed (HTTP {status}): start it with the PREFECT_SERVER_ENCRYPTION_KEY "
+                "that it had when the blocks were saved; if it has that, correct what its log names"
             )

@@ -1,27 +1,26 @@
 """`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON."""
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag, open_resources, open_session
 from ops.commands.tables import print_table, say, say_json, to_minute
-from sivera.alerts.conditions import Kind
-from sivera.alerts.queries import list_open, stale_accounts
-from sivera.clock import read_clock
-from sivera.grants.rules import WAITING
+from sivera.alerts.checking import find_in_data
+from sivera.alerts.conditions import Condition, Kind
+from sivera.alerts.job_rules import LOOK_BACK, job_conditions
+from sivera.alerts.queries import list_open
+from sivera.clock import read_clock, utc_now
+from sivera.history.rules import Occurrence
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection, Sample
 from sivera.metrics.queries import measure
-from sivera.metrics.rules import COMPLETED, JobStatus
+from sivera.metrics.rules import JobStatus
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls
 from sivera.units import duration
 from sivera.values import Value
-
-STALE = timedelta(hours=3)
-"""An account that should be synced every hour has missed two runs by then."""
 
 LITTLE_LEFT = 0.1
 
@@ -44,7 +43,7 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
     """
     if database:
         with open_session() as session:
-            found = _read_status(session, (), None)
+            found = _read_status(session, (), (), None)
     else:
         found = _read_all()
     if json:
@@ -57,38 +56,34 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
 def _read_all() -> Status:
     from blocks.server import connect  # noqa: PLC0415
     from tasks.catalog import last_backup  # noqa: PLC0415
+    from tasks.history import read_history  # noqa: PLC0415
     from tasks.job_runs import job_statuses  # noqa: PLC0415
 
     with connect() as client:
         jobs = job_statuses(client)
+    occurrences = read_history(utc_now() - LOOK_BACK)
     with open_resources() as engine, Session(engine) as session:
-        return _read_status(session, jobs, last_backup())
+        return _read_status(session, jobs, occurrences, last_backup())
 
 
-def _read_status(session: Session, jobs: tuple[JobStatus, ...], backup_at: datetime | None) -> Status:
+def _read_status(
+    session: Session, jobs: tuple[JobStatus, ...], occurrences: Sequence[Occurrence], backup_at: datetime | None
+) -> Status:
     at = read_clock(session)
     samples = list(measure(session, read_daily_calls()))
     if backup_at:
         samples.append(Sample(name=of.BACKUP_AGE.name, value=(at - backup_at).total_seconds()))
-    alerts = sum(alert.kind != Kind.BUDGET for alert in list_open(session))
-    stale = sum(not account.rests for account in stale_accounts(session, STALE))
     figures = Collection(at=at, samples=tuple(samples))
-    return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)
+    conditions = [*job_conditions(occurrences, at), *find_in_data(session)]
+    alerts = sum(alert.kind != Kind.BUDGET for alert in list_open(session))
+    return Status(at=at, attention=tuple(_attention(conditions, alerts, figures)), jobs=jobs, figures=figures)
 
 
-def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alerts: int) -> Iterator[str]:
-    for job in jobs:
-        if job.last and job.last.outcome != COMPLETED:
-            how, why = words(job.last.outcome), job.message or "no reason"
-            yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}. See docs/operations.md#{job.name}"
-    to_reconnect = int(sum(count for (_, status), count in figures.values(of.GRANTS).items() if status in WAITING))
-    if to_reconnect:
-        yield f"{to_reconnect} grants must be connected again: see `sivera credentials list`"
+def _attention(conditions: Iterable[Condition], alerts: int, figures: Collection) -> Iterator[str]:
+    for one in conditions:
+        yield f"{one.title}: {one.text}"
     if alerts:
         yield f"{alerts} alerts are open: see `sivera alerts list`"
-    if stale:
-        hours = int(STALE.total_seconds() // 3600)
-        yield f"{stale} accounts have data older than {hours} hours: see `sivera accounts list`"
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
             yield f"{platform} has {ratio:.0%} left of {words(quota)}: calls wait until the platform gives more"

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ops.deploy import read_deployments
 from ops.stack.folder import FOLDER
+from sivera.alerts.conditions import Condition
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
 
@@ -63,10 +64,19 @@ def explain(errors: Iterable[ConfigurationError]) -> Finding:
     return fault("; ".join(wrong), "; ".join(dict.fromkeys(remedies)))
 
 
-def few(items: Sequence[object]) -> str:
+def judge(conditions: Iterable[Condition], well: str) -> Finding:
+    """Return what is worth an alert as one warning, in the words of the alerts; `well` if nothing is."""
+    found = list(conditions)
+    if not found:
+        return ok(well)
+    remedies = dict.fromkeys(one.remedy.rstrip(".") for one in found if one.remedy)
+    return warning(few([f"{one.title}: {one.message.rstrip('.')}" for one in found], "; "), ". ".join(remedies))
+
+
+def few(items: Sequence[object], between: str = ", ") -> str:
     """Return the first of them as a text, and how many more there are."""
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(map(str, items[:SHOWN])) + more
+    return between.join(map(str, items[:SHOWN])) + more
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from functools import partial
 from importlib.metadata import requires
 
@@ -31,8 +30,9 @@ from blocks.server import BlockMissingError, connect, load
 from blocks.storage import STORAGES, load_storage
 from blocks.token_key import load_keyring
 from ops.deploy import differences, switched_off
-from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
+from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, judge, ok, warning
 from ops.timetable import full_names, read_timetable
+from sivera.alerts.job_rules import LOOK_BACK, job_conditions
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import messages_of
 from sivera.database_errors import sentence
@@ -40,13 +40,8 @@ from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 from sivera.grants.queries import platforms_in_use
 from sivera.links import without_credentials
-from sivera.metrics.rules import COMPLETED
-from sivera.units import duration
 from sivera.values import PlatformName
-from tasks.job_runs import SCHEDULED, job_statuses, our_runs
-
-LATE = timedelta(seconds=60)
-"""A worker looks for runs every ten seconds at the latest."""
+from tasks.history import read_history
 
 Loads = dict[str, Callable[[], object]]
 """What loads a block, by the block's name."""
@@ -94,8 +89,11 @@ def check_worker(installation: Installation) -> Finding:
     online = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
     if not online:
         return fault(f"no worker of the work pool {WORK_POOL} is online", "start one with `sivera up`")
-    if pool.is_paused:
-        return warning(f"the work pool {WORK_POOL} is paused, and no run starts", "resume it in the UI")
+    queues = installation.client.read_work_queues(work_pool_name=WORK_POOL)
+    paused = [f"the work pool {WORK_POOL}"] if pool.is_paused else []
+    paused += [f"its queue {queue.name}" for queue in queues if queue.is_paused]
+    if paused:
+        return warning(f"paused, so that runs do not start: {few(paused)}", "resume it in the UI")
     return ok(f"online: {few(online)}")
 
 
@@ -202,22 +200,8 @@ def check_deployments(installation: Installation) -> Finding:
 
 
 def check_runs(installation: Installation) -> Finding:
-    """Look for jobs with a last run that failed, and for runs that nobody takes."""
+    """Look for deployments that are worth an alert: their last run failed, was skipped, or has not begun."""
     now = installation.now()
-    statuses = job_statuses(installation.client)
-    failed = {job.name: job.message for job in statuses if job.last and job.last.outcome != COMPLETED}
-    due = our_runs(SCHEDULED, next_scheduled_start_time={"before_": now - LATE})
-    late = installation.client.read_flow_runs(flow_run_filter=due, limit=PAGE)
-    wrong, remedies = [], []
-    if failed:
-        wrong.append(f"the last run failed of {few([f'{job} ({why})' for job, why in failed.items()])}")
-        remedies.append(f"see {few([f'docs/operations.md#{job}' for job in failed])}")
-    if late:
-        since = min(run.next_scheduled_start_time or now for run in late)
-        names = few([run.name for run in late])
-        wrong.append(f"{len(late)} runs are late, the first by {duration(now - since)}: {names}")
-        remedies.append("see that a worker is online and no queue is paused")
-    if wrong:
-        return warning("; ".join(wrong), "; ".join(remedies))
-    never = [job.name for job in statuses if not job.last]
-    return ok("none is late, and every last run ended well" + (f"; none yet of {few(never)}" if never else ""))
+    _ = installation.client
+    found = job_conditions(read_history(now - LOOK_BACK, now), now)
+    return judge(found, "none is late, and every last run ended well")
