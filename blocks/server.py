@@ -103,6 +103,14 @@ def load(kind: type[BlockT], name: str, remedy: str) -> BlockT:
         return cast("BlockT", kind.load(name))
 
 
+def find(kind: type[BlockT], name: str, remedy: str) -> BlockT | None:
+    """Load a block document that there need not be: None if it is missing. See `load`."""
+    try:
+        return load(kind, name, remedy)
+    except BlockMissingError:
+        return None
+
+
 async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: str) -> BlockT:
     """Load a block document over a client that is open; see `load`. What the server fails is httpx.HTTPError."""
     with _loading(kind, name, remedy):
