@@ -9,7 +9,7 @@ import pytest
 from sivera.alerts.conditions import MAX_REASON, REMEDIES, BadGrant, Condition, Kind, StaleAccount
 from sivera.alerts.data_rules import data_conditions
 from sivera.alerts.job_rules import OWN_JOB, SILENCE, job_conditions, silence
-from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence
+from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence, Outcome
 from sivera.links import Links
 from sivera.values import PlatformName
 
@@ -128,9 +128,10 @@ def test_check_alerts_was_silent_if_it_did_not_end_well_for_a_while(
 ) -> None:
     when = NOW - ago
     own = became(outcome, when, deployment="check-alerts/all", job=OWN_JOB, started_at=when, ended_at=when)
-    later = own.model_copy(update={"outcome": "failed", "ended_at": NOW})
+    later = own.model_copy(update={"outcome": Outcome.FAILED, "ended_at": NOW})
     said = list(silence([own, later, waits(12, "missed")], NOW, LINKS))
     assert [(one.kind, one.since) for one in said] == [(kind, when) for kind in kinds]
+    assert [one.title for one in found(later)] == ["check-alerts/all failed"], "the doctor says this too"
 
 
 def test_an_alert_of_a_job_says_what_when_and_where() -> None:
