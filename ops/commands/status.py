@@ -10,6 +10,7 @@ from ops.commands.tables import print_table, say, say_json, to_minute
 from sivera.alerts.checking import find_in_data
 from sivera.alerts.conditions import Condition, Kind
 from sivera.alerts.job_rules import LOOK_BACK, job_conditions
+from sivera.alerts.options import DEFAULTS, AlertOptions
 from sivera.alerts.queries import list_open
 from sivera.clock import read_clock, utc_now
 from sivera.history.rules import Occurrence
@@ -43,7 +44,7 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
     """
     if database:
         with open_session() as session:
-            found = _read_status(session, (), (), None)
+            found = _read_status(session)
     else:
         found = _read_all()
     if json:
@@ -54,27 +55,32 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
 
 
 def _read_all() -> Status:
+    from blocks.deployments import read_alert_options  # noqa: PLC0415
     from blocks.server import connect  # noqa: PLC0415
     from tasks.catalog import last_backup  # noqa: PLC0415
     from tasks.history import read_history  # noqa: PLC0415
     from tasks.job_runs import job_statuses  # noqa: PLC0415
 
     with connect() as client:
-        jobs = job_statuses(client)
+        jobs, options = job_statuses(client), read_alert_options(client)
     occurrences = read_history(utc_now() - LOOK_BACK)
     with open_resources() as engine, Session(engine) as session:
-        return _read_status(session, jobs, occurrences, last_backup())
+        return _read_status(session, jobs, occurrences, last_backup(), options)
 
 
 def _read_status(
-    session: Session, jobs: tuple[JobStatus, ...], occurrences: Sequence[Occurrence], backup_at: datetime | None
+    session: Session,
+    jobs: tuple[JobStatus, ...] = (),
+    occurrences: Sequence[Occurrence] = (),
+    backup_at: datetime | None = None,
+    options: AlertOptions = DEFAULTS,
 ) -> Status:
     at = read_clock(session)
     samples = list(measure(session, read_daily_calls()))
     if backup_at:
         samples.append(Sample(name=of.BACKUP_AGE.name, value=(at - backup_at).total_seconds()))
     figures = Collection(at=at, samples=tuple(samples))
-    conditions = [*job_conditions(occurrences, at), *find_in_data(session)]
+    conditions = [*job_conditions(occurrences, at, options), *find_in_data(session, options)]
     alerts = sum(alert.kind != Kind.BUDGET for alert in list_open(session))
     return Status(at=at, attention=tuple(_attention(conditions, alerts, figures)), jobs=jobs, figures=figures)
 

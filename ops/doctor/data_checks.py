@@ -113,7 +113,7 @@ def check_accounts(installation: Installation) -> Finding:
 
 def _find_in_data(installation: Installation, *kinds: Kind) -> list[Condition]:
     with installation.session() as session:
-        return [one for one in find_in_data(session) if one.kind in kinds]
+        return [one for one in find_in_data(session, installation.alert_options) if one.kind in kinds]
 
 
 def check_backups(installation: Installation) -> Finding:

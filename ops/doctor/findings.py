@@ -14,9 +14,11 @@ from prefect.client.schemas.responses import DeploymentResponse
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from blocks.deployments import read_alert_options
 from ops.deploy import read_deployments
 from ops.stack.folder import FOLDER
 from sivera.alerts.conditions import Condition
+from sivera.alerts.options import DEFAULTS, AlertOptions
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
 
@@ -103,6 +105,11 @@ class Installation:
     def deployed(self) -> Mapping[str, DeploymentResponse]:
         """Our deployments on the server, by 'flow/deployment'."""
         return read_deployments(self.client)
+
+    @cached_property
+    def alert_options(self) -> AlertOptions:
+        """The options of check-alerts; the defaults while the Prefect server is away."""
+        return read_alert_options(self.opened_client) if self.opened_client else DEFAULTS
 
     @property
     def engine(self) -> Engine:

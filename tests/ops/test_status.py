@@ -3,14 +3,17 @@
 import json
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed, Running, Scheduled
 from sqlalchemy import text
 
 from blocks.names import TAG, WORK_POOL
 from blocks.server import connect
+from flows.check_alerts import check_alerts
 from flows.collect_metrics import collect_metrics
 from sandbox.world import World
 from sivera.alerts.conditions import REMEDIES, Kind
@@ -33,12 +36,20 @@ def world() -> World:
 def jobs(ready: Stage) -> Stage:
     """A stage with a job that is deployed, and accounts that were never synced."""
     ready.connect(ready.world.add_grant(PlatformName.META, accounts=3))
-    with connect() as client:
-        flow_id = client.create_flow(collect_metrics)
-        client.create_deployment(
-            flow_id, name="all", tags=[TAG], schedules=[], parameters={"options": {}}, work_pool_name=WORK_POOL
-        )
+    deploy(collect_metrics)
     return ready
+
+
+def deploy(flow: Flow[..., Any], **options: int) -> None:
+    with connect() as client:
+        client.create_deployment(
+            client.create_flow(flow),
+            name="all",
+            tags=[TAG],
+            schedules=[],
+            parameters={"options": options},
+            work_pool_name=WORK_POOL,
+        )
 
 
 def add_run(*states: State, at: datetime | None = None) -> None:
@@ -111,5 +122,7 @@ def test_what_needs_a_person_comes_first(jobs: Stage, sivera: Sivera, monkeypatc
     names = {sample["name"] for sample in status["figures"]["samples"]}
     assert names <= {metric.name for metric in EXPORTED}
     assert {"sivera_grants", "sivera_sync_age_seconds", "sivera_table_rows"} <= names
+    deploy(check_alerts, stale_hours=6)
+    assert "was not synced" not in sivera("status").out, "an operator said when it is worth an alert"
     monkeypatch.setenv("SIVERA_DAILY_CALLS", "many")
     assert "SIVERA_DAILY_CALLS does not fit" in sivera("status").refusal

@@ -24,6 +24,7 @@ from ops.doctor.examine import exit_code, make
 from ops.doctor.findings import Finding, Installation, Skipped, Verdict, explain, few, ok
 from sandbox.world import World
 from sivera.alerts.conditions import REMEDIES, Kind
+from sivera.alerts.options import AlertOptions
 from sivera.backups.manifest import Manifest, Outcome, ShapeOfData
 from sivera.clock import utc_now
 from sivera.database import open_engine
@@ -82,6 +83,8 @@ def test_grants_and_accounts_are_judged_by_the_rules_of_alerts_and_in_their_word
     found = check_accounts(installation)
     assert found.text.count("meta account ") == found.text.count("was not synced: No run has got to it") == 2
     assert (found.verdict, found.remedy) == (WARNING, REMEDIES[Kind.JOB_MISSED].rstrip("."))
+    installation.alert_options = AlertOptions(stale_hours=4)
+    assert check_accounts(installation).verdict is OK
 
 
 def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_tables(
