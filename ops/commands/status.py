@@ -1,14 +1,13 @@
 """`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag, open_resources, open_session
 from ops.commands.tables import print_table, say, say_json, to_minute
-from sivera.alerts.checking import find_in_data
-from sivera.alerts.conditions import Condition, Kind
+from sivera.alerts.checking import OF_JOBS, find_in_data
 from sivera.alerts.job_rules import LOOK_BACK, job_conditions
 from sivera.alerts.options import DEFAULTS, AlertOptions
 from sivera.alerts.queries import list_open
@@ -40,7 +39,8 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
 
     Args:
         json: Print it as one JSON object.
-        database: Ask only the database, which takes a second: nothing of the jobs and the backups.
+        database: Ask only the database, which takes a second: of the jobs it says what check-alerts found last, and
+            nothing of the backups.
     """
     if database:
         with open_session() as session:
@@ -71,7 +71,7 @@ def _read_all() -> Status:
 def _read_status(
     session: Session,
     jobs: tuple[JobStatus, ...] = (),
-    occurrences: Sequence[Occurrence] = (),
+    occurrences: Sequence[Occurrence] | None = None,
     backup_at: datetime | None = None,
     options: AlertOptions = DEFAULTS,
 ) -> Status:
@@ -80,16 +80,15 @@ def _read_status(
     if backup_at:
         samples.append(Sample(name=of.BACKUP_AGE.name, value=(at - backup_at).total_seconds()))
     figures = Collection(at=at, samples=tuple(samples))
-    conditions = [*job_conditions(occurrences, at, options), *find_in_data(session, options)]
-    alerts = sum(alert.kind != Kind.BUDGET for alert in list_open(session))
-    return Status(at=at, attention=tuple(_attention(conditions, alerts, figures)), jobs=jobs, figures=figures)
+    if occurrences is None:  # of the jobs the database knows what check-alerts found last
+        said = [f"{alert.title}: {alert.message}" for alert in list_open(session, OF_JOBS)]
+    else:
+        said = [f"{one.title}: {one.text}" for one in job_conditions(occurrences, at, options)]
+    said += [f"{one.title}: {one.text}" for one in find_in_data(session, options)]
+    return Status(at=at, attention=(*said, *_scarce(figures)), jobs=jobs, figures=figures)
 
 
-def _attention(conditions: Iterable[Condition], alerts: int, figures: Collection) -> Iterator[str]:
-    for one in conditions:
-        yield f"{one.title}: {one.text}"
-    if alerts:
-        yield f"{alerts} alerts are open: see `sivera alerts list`"
+def _scarce(figures: Collection) -> Iterator[str]:
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
             yield f"{platform} has {ratio:.0%} left of {words(quota)}: calls wait until the platform gives more"
