@@ -108,7 +108,7 @@ def check_grants(installation: Installation) -> Finding:
 
 def check_accounts(installation: Installation) -> Finding:
     """Look for accounts that are worth an alert."""
-    return judge(_find_in_data(installation, Kind.STALE_DATA), "all were synced lately, with their reports")
+    return judge(_find_in_data(installation, Kind.STALE_DATA), "none has old data")
 
 
 def _find_in_data(installation: Installation, *kinds: Kind) -> list[Condition]:
