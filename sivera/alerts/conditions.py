@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator
 
@@ -134,7 +134,7 @@ class BadGrant(NamedTuple):
 class StaleAccount(NamedTuple):
     """An account that should have been synced; `since` is its last sync, or when it was connected.
 
-    One that `lacks_reports` is synced, but no report of its spending has come since then. One that `lacks_full` is
+    One that lacks `reports` is synced, but no report of its spending has come since then. One that lacks `full` is
     synced, but not in full.
     """
 
@@ -144,5 +144,4 @@ class StaleAccount(NamedTuple):
     name: str
     since: datetime
     error: str | None
-    lacks_reports: bool = False
-    lacks_full: bool = False
+    lacks: Literal["sync", "reports", "full"] = "sync"

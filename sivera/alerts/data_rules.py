@@ -33,6 +33,13 @@ MANY: Mapping[Kind, tuple[str, str]] = {
 }
 """Title and message of the one condition that stands for many of a platform."""
 
+LACKS = {
+    "sync": ("was not synced", "No run has got to it"),
+    "reports": ("gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"),
+    "full": ("had no good full sync for two days", "Its hourly syncs work, and its full ones fail"),
+}
+"""What an account without it is said to lack, and why if the last sync gave no reason."""
+
 
 def data_conditions(
     grants: Iterable[BadGrant], accounts: Iterable[StaleAccount], already: Open, most: int, links: Links
@@ -77,13 +84,9 @@ def _of_grant(grant: BadGrant, links: Links) -> Condition:
 
 
 def _of_account(account: StaleAccount, links: Links) -> Condition:
-    what, why, remedy = "was not synced", "No run has got to it", REMEDIES[Kind.STALE_DATA]
-    if account.lacks_full:
-        what, why = "had no good full sync for two days", "Its hourly syncs work, and its full ones fail"
-    elif account.lacks_reports:
-        what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
-    elif not account.error:
-        remedy = REMEDIES[Kind.JOB_MISSED]
+    what, why = LACKS[account.lacks]
+    no_run_came = account.lacks == "sync" and not account.error
+    remedy = REMEDIES[Kind.JOB_MISSED if no_run_came else Kind.STALE_DATA]
     said = sentence(account.error or why)
     return Condition(
         kind=Kind.STALE_DATA,

@@ -69,8 +69,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
             AdAccount.name,
             case((is_late, func.least(synced, reports_as_of)), else_=full_at),
             AdAccount.last_error,
-            func.coalesce(is_synced & (reported < synced_at), False),
-            ~is_late,
+            case((~is_late, "full"), (is_synced & (reported < synced_at), "reports"), else_="sync"),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)

@@ -73,7 +73,7 @@ def conditions(most: int) -> Iterator[Condition]:
     grants += [one._replace(id=9 + one.id, ends=NOW) for one in grants]
     failed = [reason_for(kind(meta, "said no")) for kind in (Unavailable, Throttled, ReconnectRequired)]
     stale = [StaleAccount(n, "Hanok", meta, "Shop", NOW, error) for n, error in enumerate([None, *failed])]
-    stale += [stale[0]._replace(id=8, lacks_full=True), stale[0]._replace(id=9, lacks_reports=True)]
+    stale += [stale[0]._replace(id=8, lacks="full"), stale[0]._replace(id=9, lacks="reports")]
     yield from data_conditions(grants, stale, set(), most, links)
     period = Period(Span.MONTH, date(2026, 11, 1), date(2026, 11, 30))
     reading = Reading(
