@@ -135,7 +135,7 @@ def test_each_finding_of_the_doctor_has_a_remedy() -> None:
         assert not USELESS.search(args[1]), f"{at}: {args[1]}"
 
 
-def test_each_error_of_a_setting_names_its_remedy() -> None:
+def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None:
     errors = [
         (at, args[0])
         for at, name, args in calls("sivera", "blocks", "tasks", "ops")
@@ -149,7 +149,9 @@ def test_each_error_of_a_setting_names_its_remedy() -> None:
         if said.startswith(("f'", "'", 'f"', '"')) and "join(" not in said and not re.search(r"[:.;] |explain\(", said)
     ]
     assert not [one for one in lacking if "{hint}" not in one[1]]
-    assert not [one for one in errors if USELESS.search(one[1])]
+    answers = [(at, args[1]) for at, name, args in calls("ops/api") if name == "RefusedError"]
+    assert answers
+    assert not [one for one in errors + answers if USELESS.search(one[1])]
 
 
 @pytest.mark.parametrize("kind", [Throttled, Unavailable, AccountInaccessible, InvalidRequest, Misconfigured])
