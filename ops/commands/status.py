@@ -63,7 +63,7 @@ def _read_all() -> Status:
 
     with connect() as client:
         jobs, options = job_statuses(client), read_alert_options(client)
-    occurrences = read_history(utc_now() - LOOK_BACK)
+    occurrences = read_history(utc_now() - LOOK_BACK, for_alerts=True)
     with open_resources() as engine, Session(engine) as session:
         return _read_status(session, jobs, occurrences, last_backup(), options)
 

@@ -195,5 +195,7 @@ def check_runs(installation: Installation) -> Finding:
     """Look for deployments that are worth an alert: their last run failed, was skipped, or has not begun."""
     now = installation.now()
     _ = installation.client
-    found = job_conditions(read_history(now - LOOK_BACK, now), now, installation.alert_options)
-    return judge(found, "none is late, and every last run ended well")
+    occurrences = read_history(now - LOOK_BACK, now, for_alerts=True)
+    return judge(
+        job_conditions(occurrences, now, installation.alert_options), "none is late, and every last run ended well"
+    )
