@@ -60,14 +60,13 @@ def check_database(installation: Installation) -> Finding:
     engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
     installation.resources.callback(engine.dispose)
     check(engine)
-    installation.opened_engine = engine
     revisions = read_revisions(engine)
     at = f"the database is at revision {revisions.current or 'none'}"
     if not revisions.is_known:
         return fault(f"{at}, which this version does not know", "install the newer version that migrated it")
     if revisions.current != revisions.newest:
         return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
-    installation.is_migrated = True
+    installation.engine = engine
     check_writes(engine)
     return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
 

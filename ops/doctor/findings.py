@@ -93,8 +93,7 @@ class Installation:
     timetable_path: Path | None = None
     resources: ExitStack = field(default_factory=ExitStack)
     opened_client: SyncPrefectClient | None = None
-    opened_engine: Engine | None = None
-    is_migrated: bool = False
+    engine: Engine | None = None
 
     @property
     def client(self) -> SyncPrefectClient:
@@ -111,17 +110,10 @@ class Installation:
         """The options of check-alerts; the defaults while the Prefect server is away."""
         return read_alert_options(self.opened_client) if self.opened_client else DEFAULTS
 
-    @property
-    def engine(self) -> Engine:
-        """The engine on the database."""
-        return _given(self.opened_engine, "the database")
-
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A session on the database, if that has the tables of this version."""
-        engine = self.engine
-        _given(self.is_migrated or None, "a database of this version")
-        with Session(engine) as session:
+        with Session(_given(self.engine, "a database of this version")) as session:
             yield session
 
 

@@ -163,7 +163,7 @@ def check_untaken_message(stage: Stage) -> None:
 
 def blocks_of(stage: Stage) -> Finding:
     with connect() as client:
-        return check_blocks(Installation(opened_client=client, opened_engine=stage.engine, is_migrated=True))
+        return check_blocks(Installation(opened_client=client, engine=stage.engine))
 
 
 def break_much(client: SyncPrefectClient) -> None:

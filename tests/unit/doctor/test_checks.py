@@ -46,7 +46,7 @@ def installation(stage: Stage) -> Installation:
     """An installation with a grant of each platform and two accounts of each; its database was opened."""
     for platform in PlatformName:
         stage.connect(stage.world.add_grant(platform, accounts=2))
-    return Installation(opened_engine=stage.engine, is_migrated=True)
+    return Installation(engine=stage.engine)
 
 
 def write(stage: Stage, *statements: str) -> None:
@@ -105,7 +105,7 @@ def test_a_database_of_another_version_is_a_fault_and_skips_what_needs_its_table
 
 
 def test_a_database_that_fails_is_named_without_its_secrets(installation: Installation) -> None:
-    installation.opened_engine = open_engine(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
+    installation.engine = open_engine(f"postgresql://ana:s3cret-value@127.0.0.1:{free_port()}/sivera")
     found = make(check_grants, installation)
     assert (found.verdict, found.remedy) == (FAULT, "see that it runs and that the URL is right")
     assert "does not answer" in found.text
@@ -192,7 +192,7 @@ def test_whatever_a_check_raises_becomes_a_finding(monkeypatch: pytest.MonkeyPat
     found = raising(KeyError("s3cret"))
     assert (found.verdict, found.text) == (FAULT, "the check itself failed (KeyError)")
     assert make(lambda _: ok("well"), Installation()).verdict is OK
-    assert make(check_grants, Installation()).text == "needs the database"
+    assert make(check_grants, Installation()).text == "needs a database of this version"
     monkeypatch.delenv("SIVERA_DATABASE_URL", raising=False)
     assert make(check_database, Installation()).verdict is SKIPPED
 
