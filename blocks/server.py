@@ -103,6 +103,14 @@ def load(kind: type[BlockT], name: str, remedy: str) -> BlockT:
         return cast("BlockT", kind.load(name))
 
 
+def find(kind: type[BlockT], name: str, remedy: str) -> BlockT | None:
+    """Load a block document that there need not be: None if it is missing. See `load`."""
+    try:
+        return load(kind, name, remedy)
+    except BlockMissingError:
+        return None
+
+
 async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: str) -> BlockT:
     """Load a block document over a client that is open; see `load`. What the server fails is httpx.HTTPError."""
     with _loading(kind, name, remedy):
@@ -150,6 +158,6 @@ def _refusal(url: str, status: int) -> str:
             return f"what answers at {url} is not Prefect's API: PREFECT_API_URL ends with /api"
         case _:
             return (
-                f"the Prefect server at {url} failed (HTTP {status}): look into its log; "
-                "a changed PREFECT_SERVER_ENCRYPTION_KEY makes every block unreadable"
+                f"the Prefect server at {url} failed (HTTP {status}): start it with the PREFECT_SERVER_ENCRYPTION_KEY "
+                "that it had when the blocks were saved; if it has that, correct what its log names"
             )

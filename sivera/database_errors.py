@@ -40,7 +40,7 @@ def place_of(url: URL, schema: str | None = None) -> Place:
 UNKNOWN_PLACE = Place("the server", "the database", "the URL's user", "public")
 
 MANY_CONNECTIONS = "{server} takes no more connections: close some of other programs, or raise max_connections"
-LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, and its log"
+LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, or correct what its log names"
 STARTING = "PostgreSQL at {server} is starting or stopping: wait for it, and if that lasts, correct what its log names"
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "

@@ -176,7 +176,7 @@ class _Api:
                 logger.error("The Prefect server %s", what)
                 refused = unavailable(f"The Prefect server {what}.")
             case _:
-                refused = RefusedError(500, "This is a defect of the HTTP API: see its log.")
+                refused = RefusedError(500, "This is a defect of the HTTP API: report it with what its log has of it.")
         return refused.response()
 
 

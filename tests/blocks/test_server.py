@@ -66,5 +66,9 @@ def test_a_server_that_refuses_us_fails_or_is_another_one_is_named(prefect_serve
     other = temporary_settings({PREFECT_API_URL: sandbox})
     with other, refused(f"what answers at {sandbox} is not Prefect's API: PREFECT_API_URL ends with /api"):
         load_keyring()
+    request = httpx.Request("GET", prefect_server.api_url)
+    failed = f"the Prefect server at {prefect_server.api_url} failed (HTTP 500): start it with the PREFECT_SERVER_ENCR"
+    with refused(failed), explain_failures():
+        raise httpx.HTTPStatusError("failed", request=request, response=httpx.Response(500, request=request))
     with temporary_settings(restore_defaults={PREFECT_API_URL}), refused("PREFECT_API_URL is not set: start a server"):
         load_keyring()

@@ -1,7 +1,6 @@
 """`sivera doctor` with a real Prefect server: a healthy installation, a broken one, and none."""
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from prefect.client.schemas.actions import (
 )
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Failed, Pending, Running, Scheduled
+from prefect.states import Failed, Pending, Running
 from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.applications import Starlette
@@ -34,7 +33,6 @@ from ops.doctor.findings import Finding, Installation, Verdict
 from ops.doctor.prefect_checks import check_blocks
 from sandbox.server import serve
 from sivera.alerts.options import Channel
-from sivera.clock import utc_now
 from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
 from tests.ops.timetables import ALL, SPLIT, timetable, write
@@ -116,7 +114,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
 
 
 BROKEN = {
-    "worker": ["is paused, and no run starts. Remedy: resume it in the UI."],
+    "worker": ["do not start: the work pool sivera, its queue slow. Remedy: resume it in the UI."],
     "limits": [f"switched off, or not 1: {LOCKS[0]}."],
     "automations": [f"switched off: {AUTOMATIONS[0].name}."],
     "deployments": [
@@ -125,7 +123,7 @@ BROKEN = {
         "example/all differs in concurrency limit, tags",
         "switched off: example/all.",
     ],
-    "runs": ["failed of example (It broke.)", "1 runs are late, the first by", "nobody-takes-it"],
+    "runs": ["example/all failed: It broke. No schedule", "Remedy: See docs/operations.md#example."],
     "blocks": [
         "cron-secret does not fit",
         "nosuch://place/backups",
@@ -150,11 +148,12 @@ def check_untaken_message(stage: Stage) -> None:
 
 def blocks_of(stage: Stage) -> Finding:
     with connect() as client:
-        return check_blocks(Installation(opened_client=client, opened_engine=stage.engine, is_migrated=True))
+        return check_blocks(Installation(opened_client=client, engine=stage.engine))
 
 
 def break_much(client: SyncPrefectClient) -> None:
     client.update_work_pool(WORK_POOL, WorkPoolUpdate(is_paused=True))
+    client.create_work_queue("slow", is_paused=True, work_pool_name=WORK_POOL)
     client.update_global_concurrency_limit(LOCKS[0], GlobalConcurrencyLimitUpdate(active=False))
     (automation,) = client.read_automations_by_name(AUTOMATIONS[0].name)
     client.pause_automation(automation.id)
@@ -164,8 +163,6 @@ def break_much(client: SyncPrefectClient) -> None:
     states: list[State[Any]] = [Pending(), Running(), Failed(message="It broke.")]
     for state in states:
         client.set_flow_run_state(failed.id, state, force=True)
-    overdue: State[Any] = Scheduled(scheduled_time=utc_now() - timedelta(minutes=5))
-    client.create_flow_run_from_deployment(deployment.id, name="nobody-takes-it", state=overdue)
     client.pause_deployment(deployment.id)
     client.update_deployment(deployment.id, DeploymentUpdate(tags=["sivera", "mine"], concurrency_limit=2))
     client.delete_deployment(client.read_deployment_by_name("example/split").id)

@@ -8,6 +8,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Cancelled, Completed, Failed, Pending, Running
 
 from ops.deploy import deploy
+from sivera.alerts.conditions import Kind
+from sivera.alerts.job_rules import job_conditions
 from sivera.clock import utc_now
 from sivera.history.rules import Occurrence, Outcome
 from tasks.history import read_history, times_between
@@ -57,6 +59,23 @@ def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
     assert {found[run.id].scheduled_at for run in runs} == {to_datetime(run) for run in runs}
     assert (found[by_hand.id].schedule, found[by_hand.id].outcome) == (None, Outcome.WAITING)
     assert not missed(now - 8 * HOUR, now), "nobody knows whether a schedule was active before it was deployed"
+
+
+@pytest.mark.usefixtures("timetable_path")
+def test_for_alerts_the_last_good_run_stands_for_all_before_it() -> None:
+    now = utc_now()
+    retried, good, newest, failed, waiting = schedule_runs("example/all", now - 7 * HOUR, now - HOUR)[-5:]
+    set_states(retried, Pending(), Running(), Failed())
+    for run in (good, newest):
+        set_states(run, Pending(), Running(), Completed())
+    set_states(retried, Running(), Completed())
+    set_states(failed, Pending(), Running(), Failed())
+    all_of_them, some = (read_history(now - 8 * HOUR, now, for_alerts=how) for how in (False, True))
+    assert len(all_of_them) - len(some) == 1, "one good run is older by its beginning and by its end"
+    assert {failed.id, newest.id, retried.id, waiting.id} <= {one.run_id for one in some}
+    found = list(job_conditions(some, now))
+    assert found == list(job_conditions(all_of_them, now))
+    assert [one.kind for one in found] == [Kind.JOB_FAILED]
 
 
 def test_times_without_a_run_are_missed_while_the_schedule_is_on(timetable_path: Path) -> None:
