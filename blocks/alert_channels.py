@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 
 from blocks.apprise_url import AppriseUrl
 from blocks.names import ALERTS_JOB, SUCCESS
-from blocks.server import BlockError, connect, explain, load
+from blocks.server import BlockError, connect, explain, find
 from sivera.alerts.conditions import REMEDIES, Kind
 from sivera.alerts.job_rules import SILENCE
 from sivera.alerts.options import Channel
@@ -81,10 +81,18 @@ def load_channels() -> dict[Channel, Callable[[str, str], bool]]:
     return {channel: _sender(channel) for channel in channels}
 
 
+def find_channel(channel: Channel) -> AbstractAppriseNotificationBlock | None:
+    """Load the block of a channel; None if it is not set. See `blocks.server.load`."""
+    remedy = f"set it again with `sivera alerts set {channel.value}`"
+    return find(CHANNEL_TYPES[channel], document_name(channel), remedy)
+
+
 def _sender(channel: Channel) -> Callable[[str, str], bool]:
     try:
-        block = load(CHANNEL_TYPES[channel], document_name(channel), "set it again with `sivera alerts set`")
+        block = find_channel(channel)
     except BlockError:
+        block = None
+    if block is None:
         return lambda _title, _body: False
 
     def send(title: str, body: str) -> bool:

@@ -3,8 +3,11 @@
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, WorkPoolFilter
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
+from pydantic import ValidationError
 
-from blocks.names import TAG, WORK_POOL
+from blocks.names import ALERTS_JOB, TAG, WORK_POOL
+from sivera.alerts.options import DEFAULTS, AlertOptions
 
 PAGE = 200
 """The most that the server lists at once. We have about twenty deployments."""
@@ -17,3 +20,12 @@ def our_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
         deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}}),
         limit=PAGE,
     )
+
+
+def read_alert_options(client: SyncPrefectClient) -> AlertOptions:
+    """Return the options of check-alerts as an operator has set them; the defaults if there are none that fit."""
+    try:
+        deployed = client.read_deployment_by_name(f"{ALERTS_JOB}/all")
+        return AlertOptions.model_validate(deployed.parameters.get("options", {}))
+    except (ObjectNotFound, ValidationError):
+        return DEFAULTS

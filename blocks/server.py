@@ -103,18 +103,29 @@ def load(kind: type[BlockT], name: str, remedy: str) -> BlockT:
         return cast("BlockT", kind.load(name))
 
 
+def find(kind: type[BlockT], name: str, remedy: str) -> BlockT | None:
+    """Load a block document that there need not be: None if it is missing. See `load`."""
+    try:
+        return load(kind, name, remedy)
+    except BlockMissingError:
+        return None
+
+
 async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: str) -> BlockT:
     """Load a block document over a client that is open; see `load`. What the server fails is httpx.HTTPError."""
     with _loading(kind, name, remedy):
         return await kind.aload(name, client=client)
 
 
+def misfits(error: ValidationError) -> list[tuple[str, str]]:
+    """Return where something is wrong, as 'field.part', and what; without the values: they can be secret."""
+    found = error.errors(include_input=False, include_context=False, include_url=False)
+    return [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in found]
+
+
 def explain(error: ValidationError) -> str:
-    """Return what is wrong with which field, in one line, without the values: they can be secret."""
-    return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))))
-        for one in error.errors(include_input=False, include_context=False, include_url=False)
-    )
+    """Return what is wrong with which field, in one line; see `misfits`."""
+    return "; ".join(": ".join(filter(None, one)) for one in misfits(error))
 
 
 def links() -> Links:
@@ -147,6 +158,6 @@ def _refusal(url: str, status: int) -> str:
             return f"what answers at {url} is not Prefect's API: PREFECT_API_URL ends with /api"
         case _:
             return (
-                f"the Prefect server at {url} failed (HTTP {status}): look into its log; "
-                "a changed PREFECT_SERVER_ENCRYPTION_KEY makes every block unreadable"
+                f"the Prefect server at {url} failed (HTTP {status}): start it with the PREFECT_SERVER_ENCRYPTION_KEY "
+                "that it had when the blocks were saved; if it has that, correct what its log names"
             )

@@ -9,9 +9,10 @@ from prefect.automations import AutomationCore
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate, WorkPoolCreate
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 from sqlalchemy import URL
 
 from blocks.alert_channels import WATCHDOG, document_name, find_channels, to_block, watchdog
@@ -22,7 +23,7 @@ from blocks.database import DATABASE_BLOCK, to_connector
 from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import CRON_SECRET, DATABASE, LOCKS, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import PlatformApp
-from blocks.server import connect, explain
+from blocks.server import connect
 from blocks.storage import STORAGES, Storage
 from blocks.token_key import TokenKey
 from sivera.alerts.options import Channel
@@ -88,23 +89,27 @@ def save_secrets(given: Mapping[str, Block]) -> dict[str, Change]:
     """Save blocks of secrets, by document name, and return what changed; a second call changes nothing.
 
     Token keys are only added, and the current one stays current: only `sivera keys rotate` changes it. If the given
-    cron secret is the saved one, the one before it stays valid for as long as it was. ConfigurationError if a token
-    key has the id of a saved one and another value (then nothing was changed), or the server does not answer.
+    cron secret is the saved one, the one before it stays valid for as long as it was. A developer token that is not
+    given stays: it may have been entered in the UI. ConfigurationError if a token key has the id of a saved one and
+    another value (then nothing was changed), or the server does not answer.
     """
     with connect() as client:
-        blocks = {name: _beside_saved(name, block) for name, block in given.items()}
+        blocks = {name: _beside_saved(client, name, block) for name, block in given.items()}
         changes = dict(_save(client, name, block) for name, block in blocks.items())
         if any(document_name(channel) in given for channel in Channel):
             changes |= dict(_make_watchdog(client))
     return changes
 
 
-def _beside_saved(name: str, given: Block) -> Block:
+def _beside_saved(client: SyncPrefectClient, name: str, given: Block) -> Block:
     match given, _load(type(given), name):
         case TokenKey(), TokenKey() as saved:
             return saved.with_keys_of(given)
         case CronSecret(), CronSecret() as saved if saved.current == given.current:
             return saved
+        case PlatformApp(developer_token=None), _ if document := _find(client, PlatformApp, name):
+            # Not by its class: something else in it may not fit.
+            return PlatformApp(**dict(given) | {"developer_token": document.data.get("developer_token")})
         case _:
             return given
 
@@ -121,13 +126,7 @@ def _blocks(
 ) -> dict[str, Block]:
     blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
     blocks |= {document_name(channel): to_block(channel, url) for channel, url in channels.items()}
-    for platform, app in apps.items():
-        try:
-            blocks[platform.value] = PlatformApp.of(app)
-        except ValidationError as error:
-            raise ConfigurationError(
-                f"the application's keys for {platform.value} do not fit: {explain(error)}"
-            ) from None
+    blocks |= {platform.value: PlatformApp.of(app) for platform, app in apps.items()}
     return blocks
 
 
@@ -184,7 +183,7 @@ def _make_work_pool(client: SyncPrefectClient) -> Change:
 
 
 def _save(client: SyncPrefectClient, name: str, block: Block, *, replace: bool = True) -> tuple[str, Change]:
-    exists, change = _exists(client, type(block), name), Change.UNCHANGED
+    exists, change = _find(client, type(block), name) is not None, Change.UNCHANGED
     if not exists or (replace and not _is_saved(name, block)):
         # Without overwrite the server takes only the first of two that are saved at the same time.
         block.save(name, overwrite=replace)
@@ -226,13 +225,12 @@ def _make_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Chang
 def _missing(client: SyncPrefectClient) -> Iterator[str]:
     kinds: dict[str, type[Block]] = {DATABASE: DATABASE_BLOCK, **dict.fromkeys(PlatformName, PlatformApp)}
     for name, kind in kinds.items():
-        if not _exists(client, kind, name):
+        if not _find(client, kind, name):
             yield f"{kind.get_block_type_slug()}/{name}"
 
 
-def _exists(client: SyncPrefectClient, kind: type[Block], name: str) -> bool:
+def _find(client: SyncPrefectClient, kind: type[Block], name: str) -> BlockDocument | None:
     try:
-        client.read_block_document_by_name(name, kind.get_block_type_slug())
+        return client.read_block_document_by_name(name, kind.get_block_type_slug())
     except ObjectNotFound:
-        return False
-    return True
+        return None

@@ -6,7 +6,7 @@ that names the deployment, the key and the remedy.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import available_timezones
@@ -15,6 +15,7 @@ import yaml
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow, load_flow_from_entrypoint
 from pydantic import AfterValidator, Field, ValidationError
+from yaml.constructor import ConstructorError
 
 from blocks.names import TAG, WORK_POOL
 from sivera.errors import ConfigurationError
@@ -65,11 +66,18 @@ OUR_TAG = _check(lambda tags: TAG in tags, f"the tag '{TAG}' is missing: add it,
 NOT_EMPTY = _check(bool, "none is listed, so all of ours would be deleted: list one")
 
 
-class Entry(Value):
-    """A part of the file; an unknown key is an error."""
+class Loader(yaml.SafeLoader):
+    """Reads YAML; of a key that comes twice, PyYAML would drop the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping, each key of which comes once."""
+        lines = {str(key.value): key.start_mark for key, _ in node.value}
+        for name in _repeated(str(key.value) for key, _ in node.value):
+            raise ConstructorError(problem=f"the key '{name}' comes twice", problem_mark=lines[name])
+        return super().construct_mapping(node, deep)
 
 
-class Schedule(Entry):
+class Schedule(Value):
     """When a deployment runs, and with which parameters in place of the deployment's."""
 
     slug: Annotated[str, NAME]
@@ -79,7 +87,7 @@ class Schedule(Entry):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class ConcurrencyLimit(Entry):
+class ConcurrencyLimit(Value):
     """How many runs of a deployment may run at once, and what happens to one more."""
 
     limit: int = Field(ge=1)
@@ -87,7 +95,7 @@ class ConcurrencyLimit(Entry):
     grace_period_seconds: int = Field(ge=60, le=86_400)
 
 
-class WorkPool(Entry):
+class WorkPool(Value):
     """Where a deployment runs."""
 
     name: Annotated[str, OUR_POOL]
@@ -95,7 +103,7 @@ class WorkPool(Entry):
     job_variables: dict[str, Any] = Field(default_factory=dict)
 
 
-class Deployment(Entry):
+class Deployment(Value):
     """A flow with its schedules."""
 
     name: Annotated[str, NAME]
@@ -109,7 +117,7 @@ class Deployment(Entry):
     paused: bool = False
 
 
-class Timetable(Entry):
+class Timetable(Value):
     """The whole file. It has no steps for `pull`, because the flows are installed beside the worker."""
 
     name: str
@@ -129,7 +137,7 @@ def read_timetable(path: Path | None = None) -> tuple[Timetable, Flows]:
     """Read and check the package's prefect.yaml or another file; return it with the flow of each entrypoint."""
     path = path or find_timetable()
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}): check the timetable's path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

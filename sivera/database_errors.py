@@ -40,7 +40,7 @@ def place_of(url: URL, schema: str | None = None) -> Place:
 UNKNOWN_PLACE = Place("the server", "the database", "the URL's user", "public")
 
 MANY_CONNECTIONS = "{server} takes no more connections: close some of other programs, or raise max_connections"
-LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, and its log"
+LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, or correct what its log names"
 STARTING = "PostgreSQL at {server} is starting or stopping: wait for it, and if that lasts, correct what its log names"
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
@@ -174,13 +174,9 @@ def explain(error: BaseException) -> str | None:
         return None
     place: Place = getattr(error.orig, "place", None) or UNKNOWN_PLACE
     state = state_of(error)
+    words = str(error.orig)
     if not state and error.connection_invalidated:
         return _fill(LOST, place)
-    return explain_state(state, str(error.orig), place)
-
-
-def explain_state(state: str, words: str, place: Place) -> str | None:
-    """Return what `explain` says of a SQLSTATE, which is empty while connecting, and the words that came with it."""
     if state == LACKS_RIGHT:
         found = DENIED.search(words)
         grant = GRANTS.get((found["owner"] or found["kind"]) if found else "", GRANT_TABLES)

@@ -31,3 +31,6 @@ class Links(Value):
     def page(self, path: str) -> str:
         """Return the page of a path."""
         return f"{self.ui_url.rstrip('/')}/{path}" if self.ui_url else ""
+
+
+NO_LINKS = Links()

@@ -79,8 +79,8 @@ def generate_secret() -> SecretStr:
     return SecretStr(SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode())
 
 
-def check_secret(secret: SecretStr) -> None:
-    """Raise ValueError, without the secret, if it is not one of a webhook."""
+def check_secret(secret: SecretStr) -> SecretStr:
+    """Return the secret of a webhook; ValueError, without it, if it is none."""
     text = secret.get_secret_value()
     try:
         length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
@@ -88,23 +88,26 @@ def check_secret(secret: SecretStr) -> None:
         length = 0
     if not text.startswith(SECRET_PREFIX) or length not in SECRET_BYTES:
         raise ValueError(f"it is not the secret of a webhook: write {SECRET_PREFIX} and 24 to 64 bytes in base64")
+    return secret
 
 
-def check_url(url: str) -> None:
-    """Raise ValueError, without the URL, if no message can be sent to it."""
+def check_url(url: SecretStr) -> SecretStr:
+    """Return a URL that a message can be sent to; ValueError, without it, if it is none."""
+    text = url.get_secret_value()
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(text)
         is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        httpx.URL(url)
+        httpx.URL(text)
     except (ValueError, httpx.InvalidURL):
         is_right = False
-    if not is_right or not url.isascii() or not url.isprintable() or " " in url:
+    if not is_right or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("it is not a URL that a message can be sent to: write it like https://host/path")
+    return url
 
 
-def host_of(url: str) -> str:
+def host_of(url: SecretStr) -> str:
     """Return the host and port of a URL, which may be shown."""
-    parts = urlsplit(url)
+    parts = urlsplit(url.get_secret_value())
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 

@@ -49,8 +49,13 @@ def names_remedy(reason: str) -> bool:
     return any(text.partition("{")[0] in reason for _, text in _REMEDIES)
 
 
-def reason_for(error: Exception) -> str:
-    """Say why an account, a grant or a team failed and what to do about it, in words that a person can act on."""
+def reason_for(error: object) -> str:
+    """Say why an account, a grant or a team failed and what to do about it, in words that a person can act on.
+
+    A task that somebody stopped has raised nothing, and returned no result either.
+    """
+    if not isinstance(error, Exception):
+        return f"Somebody stopped it, and it ended as {error!r}. The next run tries again; if it lasts, report it."
     if isinstance(error, SQLAlchemyError):
         said = sentence(error)
         return f"{said[0].upper()}{said[1:]}."

@@ -141,11 +141,21 @@ class DailyMetrics(Value):
     currency: Word
 
 
+def days_between(since: date, until: date) -> list[date]:
+    """Return the days from `since` to `until`, both included, in order."""
+    return [since + timedelta(days=n) for n in range((until - since).days + 1)]
+
+
 class DateWindow(Value):
     """The days from `since` to `until`, both included, in an account's time zone."""
 
     since: date
     until: date
+
+    @property
+    def days(self) -> list[date]:
+        """Each of the days, in order."""
+        return days_between(self.since, self.until)
 
 
 class OddRow(Value):

@@ -35,7 +35,7 @@ def check(options: AlertOptions) -> CheckSummary:
     """Open an alert for what began, and close those that are over; if the jobs cannot be checked, only the others."""
     occurrences, trouble = None, ""
     try:
-        occurrences = read_history(utc_now() - LOOK_BACK)
+        occurrences = read_history(utc_now() - LOOK_BACK, for_alerts=True)
     except ConfigurationError as error:
         trouble = f"the jobs were not checked: {error}"
     summary = checking.check_alerts(resources.engine(), links(), options, occurrences)

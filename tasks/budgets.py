@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
 from prefect.states import Failed
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from blocks.names import BUDGETS_JOB
 from blocks.server import links
@@ -16,6 +17,7 @@ from sivera.budgets import checking
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.summary import TEAMS, Checked, CheckSummary, budget_row
 from sivera.database_errors import sentence
+from sivera.teams.queries import check_teams
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.announcing import announce
@@ -35,7 +37,8 @@ OF_A_PART: dict[str, Any] = {
 @task(name="check-options", task_run_name="check-options", cache_policy=NO_CACHE)
 def check_options(options: BudgetOptions) -> list[str]:
     """Refuse unknown teams, and return what to check."""
-    checking.check_teams_exist(resources.engine(), options)
+    with Session(resources.engine()) as session:
+        check_teams(session, options.teams)
     return [*(options.platforms or PlatformName), TEAMS]
 
 

@@ -14,7 +14,6 @@ from blocks.names import SYNC_JOB
 from sivera.clock import read_clock
 from sivera.grants.discovering import Discovery, DueGrant, discover, due_grants
 from sivera.logs import log
-from sivera.reasons import reason_for
 from sivera.sync import account as account_sync
 from sivera.sync.account import SyncDependencies
 from sivera.sync.parts import Part
@@ -23,7 +22,7 @@ from sivera.sync.queries import record_run
 from sivera.sync.summary import AccountSync, Outcome, PartSync, SyncSummary
 from tasks import grants, resources
 from tasks.announcing import announce
-from tasks.failures import OF_ONE_ITEM, RETRIES, failed, is_tried_again
+from tasks.failures import OF_ONE_ITEM, RETRIES, end_attempt
 from tasks.naming import tag_task_run
 from tasks.pages import show_table
 
@@ -49,11 +48,8 @@ def discover_accounts(grant: DueGrant) -> Discovery | State:
     try:
         client, tokens = grants.client(grant.platform), grants.tokens(grant.platform, grant.id)
         return discover(resources.engine(), client, tokens, grant.id)
-    except Exception as error:
-        if is_tried_again(error):
-            raise
-        log(logger, logging.WARNING, "Accounts not listed", credential_id=grant.id, reason=reason_for(error))
-        return failed(error)
+    except Exception as error:  # noqa: BLE001 - what is not ours is raised again
+        return end_attempt(error, logger, "Accounts not listed", credential_id=grant.id)
 
 
 @task(name="plan-sync", task_run_name="plan-sync", cache_policy=NO_CACHE)
@@ -70,6 +66,7 @@ def sync_account(
     """Copy one account's campaigns and daily metrics into the database."""
     tag_task_run(account.platform)
     key = (str(flow_run.id), account.id)
+    about = {"account_id": account.id, "platform": account.platform, "name": account.name}
     try:
         result = account_sync.sync_account(
             _deps(),
@@ -80,24 +77,18 @@ def sync_account(
             is_last=task_run.run_count > RETRIES,
             even_resting=even_resting,
         )
-    except Exception as error:
-        if is_tried_again(error):
-            raise
+    except Exception as error:  # noqa: BLE001 - what is not ours is raised again
+        state = end_attempt(error, logger, "Account failed", **about)
         _ended.pop(key, None)
-        _log(logging.WARNING, "Account failed", account, reason=reason_for(error))
-        return failed(error)
+        return state
     if result.again_after is None:
         del _ended[key]
     counts = result.model_dump(exclude={"account", "again_after"}, exclude_defaults=True)
     if result.outcome is Outcome.FAILED:
-        _log(logging.WARNING, "Account failed", account, **counts)
+        log(logger, logging.WARNING, "Account failed", **about, **counts)
         return Failed(message=result.reason, data=result)
-    _log(logging.INFO, "Account ended", account, **counts)
+    log(logger, logging.INFO, "Account ended", **about, **counts)
     return result
-
-
-def _log(level: int, message: str, account: DueAccount, **fields: object) -> None:
-    log(logger, level, message, account_id=account.id, platform=account.platform, name=account.name, **fields)
 
 
 @task(name="publish-summary", task_run_name="publish-summary", cache_policy=NO_CACHE)
@@ -107,12 +98,9 @@ def publish_summary(summary: SyncSummary, started_at: datetime) -> None:
         with Session(resources.engine()) as session, session.begin():
             record_run(session, flow_run.id, summary, started_at)
     finally:
-        rows = [(one.account, one.reason) for one in (*summary.failures, *summary.notes)]
-        rows += [(one, "Waits for someone of the team to connect it again.") for one in summary.waiting_accounts]
-        table = [{"account": a.id, "platform": a.platform.value, "name": a.name, "reason": why} for a, why in rows]
-        table += [
+        table = [
             {"account": one.account_id, "platform": one.platform.value, "name": one.name, "reason": one.what}
-            for one in summary.changes
+            for one in (*summary.failures, *summary.notes, *summary.waiting_accounts, *summary.changes)
         ]
         show_table(
             f"{SYNC_JOB}-failures",

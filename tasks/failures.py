@@ -10,6 +10,7 @@ from prefect.states import Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from sivera.errors import SiveraError
+from sivera.logs import log
 from sivera.reasons import is_explained, is_worth_a_retry, reason_for
 
 logger = logging.getLogger("sivera.tasks")
@@ -32,9 +33,16 @@ OF_ONE_ITEM: dict[str, Any] = {
 """The options of a task that works on one account, grant or team."""
 
 
-def is_tried_again(error: Exception) -> bool:
-    """Whether Prefect runs this task again if it raises the error now."""
-    return is_worth_a_retry(error) and task_run.run_count <= RETRIES
+def end_attempt(error: Exception, logger: logging.Logger, message: str, **about: object) -> State:
+    """End an attempt of a task on one item: log why it failed, and return its state.
+
+    Raises:
+        Exception: The error itself, if Prefect runs the task again, or if it is not ours.
+    """
+    if is_worth_a_retry(error) and task_run.run_count <= RETRIES:
+        raise error
+    log(logger, logging.WARNING, message, **about, reason=reason_for(error))
+    return failed(error)
 
 
 def failed(error: Exception) -> State:

@@ -1,13 +1,16 @@
 """The history of scheduled times and runs, read from the Prefect server."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from pydantic import TypeAdapter
 
@@ -21,26 +24,30 @@ from tasks.job_runs import all_runs, deployed_flows
 CHUNK = timedelta(hours=12)
 """Prefect computes at most 1,000 times at once, and a cron schedule has at most one a minute."""
 
+LAST = (FlowRunSort.END_TIME_DESC, FlowRunSort.START_TIME_DESC)
+
 ServerSchedule: TypeAdapter[CronSchedule | IntervalSchedule | RRuleSchedule] = TypeAdapter(
     CronSchedule | IntervalSchedule | RRuleSchedule
 )
 
 
-def read_history(since: datetime, now: datetime | None = None) -> list[Occurrence]:
+def read_history(since: datetime, now: datetime | None = None, *, for_alerts: bool = False) -> list[Occurrence]:
     """Return what became of each scheduled time and run by hand since then; the newest first.
 
     Times before a schedule's last change are left out if they have no run: nobody knows whether it was active then.
+    What is read `for_alerts` is right after each deployment's last good run alone: that one makes up for all before it.
 
     Raises:
         ConfigurationError: The Prefect server does not answer.
     """
     now = now or utc_now()
+    read_runs = _runs_for_alerts if for_alerts else _all_runs
     with connect() as client:
         jobs = {flow.id: flow.name for flow in deployed_flows(client)}
         deployments = {each.id: each for each in our_deployments(client) if each.flow_id in jobs}
         runs = [
             _to_run(run, deployments[run.deployment_id], jobs)
-            for run in all_runs(client, _runs_between(list(deployments), since, now))
+            for run in read_runs(client, list(deployments), since, now)
             if run.deployment_id
         ]
     schedules = [
@@ -65,20 +72,41 @@ def read_jobs() -> set[str]:
 
 
 def times_between(schedule: Any, since: datetime, until: datetime) -> list[datetime]:
-    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code."""
+    """Return when a schedule is due, in UTC, from a time until (excluded) another; computed by Prefect's own code.
+
+    A schedule that somebody made for a day that never comes, such as 31 February, has no times, and hides no others.
+    """
     rule = ServerSchedule.validate_python(schedule.model_dump())
     times: set[datetime] = set()
     begin = since
     while begin < until:
         end = min(begin + CHUNK, until)
-        times |= {_utc(when) for when in asyncio.run(rule.get_dates(start=begin, end=end))}
+        try:
+            times |= {_utc(when) for when in asyncio.run(rule.get_dates(start=begin, end=end))}
+        except ValueError:
+            return []
         begin = end
     return sorted(when for when in times if since <= when < until)
 
 
-def _runs_between(deployment_ids: list[UUID], since: datetime, until: datetime) -> FlowRunFilter:
+def _all_runs(client: SyncPrefectClient, ids: list[UUID], since: datetime, until: datetime) -> Iterator[FlowRun]:
+    return all_runs(client, _runs_between(ids, since, until))
+
+
+def _runs_for_alerts(client: SyncPrefectClient, ids: list[UUID], since: datetime, until: datetime) -> Iterator[FlowRun]:
+    """Yield what did not end well, and of each deployment what did last: thousands of good runs change nothing."""
+    yield from all_runs(client, _runs_between(ids, since, until, not_any_=["COMPLETED"]))
+    for id_ in ids:
+        good = _runs_between([id_], since, until, any_=["COMPLETED"])
+        # After a retry by hand the run that ended last may not be the one that began last.
+        last = (client.read_flow_runs(flow_run_filter=good, sort=by, limit=1) for by in LAST)
+        yield from {run.id: run for found in last for run in found}.values()
+
+
+def _runs_between(ids: list[UUID], since: datetime, until: datetime, **types: list[str]) -> FlowRunFilter:
     times = {"after_": since, "before_": until}
-    return FlowRunFilter.model_validate({"deployment_id": {"any_": deployment_ids}, "expected_start_time": times})
+    wanted = {"deployment_id": {"any_": ids}, "expected_start_time": times, "state": {"type": types}}
+    return FlowRunFilter.model_validate(wanted)
 
 
 def _to_run(run: FlowRun, deployment: DeploymentResponse, jobs: dict[UUID, str]) -> Run:

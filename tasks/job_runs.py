@@ -10,7 +10,6 @@ from prefect.client.schemas.sorting import FlowRunSort, FlowSort
 
 from blocks.deployments import PAGE
 from blocks.names import TAG
-from sivera.history.rules import SEE
 from sivera.metrics.rules import JobRun, JobRuns, JobStatus, Window
 
 SCHEDULED, WENT = ("SCHEDULED",), ("COMPLETED", "FAILED", "CRASHED")
@@ -57,7 +56,6 @@ def _status(client: SyncPrefectClient, flow: Flow) -> JobStatus:
     return JobStatus(
         name=flow.name,
         last=to_job_run(flow.name, last) if last else None,
-        message=(last.state.message or "").partition(SEE)[0] or None if last and last.state else None,
         next_at=upcoming.next_scheduled_start_time if upcoming else None,
     )
 

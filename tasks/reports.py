@@ -13,7 +13,6 @@ from blocks.names import REPORTS, REPORTS_JOB
 from blocks.storage import Storage, load_storage
 from sivera.clock import read_clock
 from sivera.logs import log
-from sivera.reasons import reason_for
 from sivera.reports import writing
 from sivera.reports.options import ReportOptions
 from sivera.reports.rules import paths
@@ -21,7 +20,7 @@ from sivera.reports.summary import DueTeam, ReportPlan, ReportSummary, TeamRepor
 from sivera.reports.writing import ReportDependencies, plan_reports
 from tasks import resources
 from tasks.announcing import announce
-from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
+from tasks.failures import OF_ONE_ITEM, end_attempt
 from tasks.pages import show_table
 
 logger = logging.getLogger("sivera.reports")
@@ -62,11 +61,8 @@ def _run(
 ) -> TeamReports | State:
     try:
         result = step(_deps(), team, deadline)
-    except Exception as error:
-        if is_tried_again(error):
-            raise
-        log(logger, logging.WARNING, "Team failed", team_id=team.id, team=team.name, reason=reason_for(error))
-        return failed(error)
+    except Exception as error:  # noqa: BLE001 - what is not ours is raised again
+        return end_attempt(error, logger, "Team failed", team_id=team.id, team=team.name)
     counts = {"reports": len(result.reports), "revised": len(result.revised), "put_off": result.left}
     log(logger, logging.INFO, "Team ended", team_id=team.id, team=team.name, **counts)
     return result

@@ -11,11 +11,10 @@ from blocks.names import REFRESH_JOB
 from sivera.grants import refreshing
 from sivera.grants.refreshing import DueGrant, RefreshOptions, RefreshSummary, RefreshTally, Result
 from sivera.logs import log
-from sivera.reasons import reason_for
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tasks.announcing import announce
-from tasks.failures import OF_ONE_ITEM, failed, is_tried_again
+from tasks.failures import OF_ONE_ITEM, end_attempt
 from tasks.naming import tag_task_run
 from tasks.pages import show_table
 
@@ -34,20 +33,13 @@ def plan(options: RefreshOptions) -> tuple[DueGrant, ...]:
 def renew_grant(grant: DueGrant) -> Result | State:
     """Renew one grant."""
     tag_task_run(grant.platform)
+    about = {"grant_id": grant.id, "platform": grant.platform, "team": grant.team, "name": grant.name}
     try:
         result = refreshing.renew_due(grants.tokens(grant.platform, grant.id), grant)
-    except Exception as error:
-        if is_tried_again(error):
-            raise
-        _log(logging.WARNING, grant, "failed", reason=reason_for(error))
-        return failed(error)
-    _log(logging.INFO, grant, result)
+    except Exception as error:  # noqa: BLE001 - what is not ours is raised again
+        return end_attempt(error, logger, "Grant ended", **about, outcome="failed")
+    log(logger, logging.INFO, "Grant ended", **about, outcome=result)
     return result
-
-
-def _log(level: int, grant: DueGrant, outcome: str, **fields: object) -> None:
-    who = {"grant_id": grant.id, "platform": grant.platform, "team": grant.team, "name": grant.name}
-    log(logger, level, "Grant ended", **who, outcome=outcome, **fields)
 
 
 @task(name="judge-failures", task_run_name="judge-failures", cache_policy=NO_CACHE)

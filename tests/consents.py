@@ -42,6 +42,7 @@ class Person(webbrowser.BaseBrowser):
             assert "Not connected" in httpx.get(stranger, timeout=PATIENCE_SECONDS).text
             icon = redirect.copy_with(path="/favicon.ico")
             assert httpx.get(icon, timeout=PATIENCE_SECONDS).status_code == 404
+            assert httpx.head(redirect, timeout=PATIENCE_SECONDS).status_code == 405
             self.seen.set_result(httpx.get(redirect, timeout=PATIENCE_SECONDS))
         except Exception as error:
             self.seen.set_exception(error)

@@ -48,6 +48,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "synchronous_commit": "off",
 }
+LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8", "--lc-messages=C")
 GERMAN = {"LANGUAGE": "de"}
 """What the server speaks to whoever has `lc_messages` other than C, if Debian's translations are installed."""
 RULES = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
@@ -109,17 +110,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
             shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
         data = folder / "data"
         subprocess.run(  # noqa: S603 - Debian's own
-            [
-                BINARIES / "initdb",
-                "-D",
-                data,
-                "-U",
-                SUPERUSER,
-                "--no-sync",
-                "--encoding=UTF8",
-                "--locale=C.UTF-8",
-                "--lc-messages=C",
-            ],
+            [BINARIES / "initdb", "-D", data, "-U", SUPERUSER, "--no-sync", *LOCALE],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             check=True,

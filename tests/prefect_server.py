@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import BlockDocumentUpdate
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import SettingsContext, get_settings_context
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
@@ -240,6 +243,22 @@ def clean_prefect(prefect_api: PrefectServer) -> PrefectServer:
     """The server, as in `prefect_api`, without the blocks, limits, pools, automations and flows of earlier tests."""
     prefect_api.clean()
     return prefect_api
+
+
+def set_states(run: FlowRun | UUID | str, *states: State, force: bool = True) -> None:
+    """Let a run go through these states."""
+    run_id = run.id if isinstance(run, FlowRun) else UUID(str(run))
+    with get_client(sync_client=True) as client:
+        for state in states:
+            client.set_flow_run_state(run_id, state, force=force)
+
+
+def rewrite_block(kind: str, name: str, **data: object) -> None:
+    """Change a block document past its class, as a person can by Prefect's API."""
+    with get_client(sync_client=True) as client:
+        document = client.read_block_document_by_name(name, kind)
+        changed = BlockDocumentUpdate(data=data, merge_existing_data=False, block_schema_id=document.block_schema_id)
+        client.update_block_document(document.id, changed)
 
 
 def free_port() -> int:

@@ -13,7 +13,6 @@ from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
 from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
-from sivera.accounts.queries import AccountFilter, due_accounts
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.grants.connecting import Connection, connect
@@ -23,7 +22,7 @@ from sivera.grants.spool import Spool
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient
 from sivera.sync.account import SyncDependencies, sync_account
-from sivera.sync.plan import DueAccount, SyncMode
+from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.summary import AccountSync
 from sivera.values import GrantTokens, PlatformName
 
@@ -102,8 +101,9 @@ class Stage:
     def due(self) -> list[DueAccount]:
         """The accounts to sync now."""
         with Session(self.engine) as session:
-            rows = due_accounts(session, AccountFilter(), self.now())
-        return [DueAccount(id=row.id, platform=PlatformName(row.platform), name=row.name) for row in rows]
+            due = plan_sync(session, SyncOptions(), self.now()).due
+        # The accounts were made by the database's clock.
+        return [one.model_copy(update={"overdue_since": None}) for one in due]
 
     def sync(self, due: DueAccount, mode: SyncMode = SyncMode.FULL, **how: Any) -> AccountSync:
         """Sync an account."""

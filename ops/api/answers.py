@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
+from blocks.server import misfits
 from sivera.values import Value
 
 
@@ -118,13 +119,8 @@ def refusing_misfits(where: str = "") -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        # Without the values: one may be a secret in the wrong place.
         found = tuple(
-            Misfit(
-                where=".".join(map(str, filter(None, (where, *each["loc"])))),
-                message=each["msg"].removeprefix("Value error, "),
-            )
-            for each in error.errors(include_input=False, include_context=False, include_url=False)
+            Misfit(where=".".join(filter(None, (where, at))), message=message) for at, message in misfits(error)
         )
         sentence = "; ".join(": ".join(filter(None, (each.where, each.message))) for each in found)
         raise RefusedError(422, f"The parameters do not fit ({sentence}).", errors=found) from None

@@ -25,6 +25,7 @@ from blocks.cron_secret import CronSecret
 from blocks.database import aload_database_url
 from ops.api.answers import Healthy, Listing, RefusedError, Started, refusing_misfits, unavailable
 from ops.api.connect import PREFIX, ConnectPages
+from ops.api.connections import route
 from ops.api.fresh import STATEMENT_SECONDS, Fresh, check_database, read_secret
 from ops.api.guard import Guard
 from ops.api.jobs import Job
@@ -72,10 +73,7 @@ def create_app(jobs: Mapping[str, Job], times: Times | None = None) -> Starlette
         async with client:
             yield
 
-    starts = [Route(f"{JOBS}/{name}", partial(api.start, job), methods=["POST"]) for name, job in jobs.items()]
-    for route in starts:
-        # Starlette would answer HEAD as GET, and start a run.
-        route.methods = {"GET", "POST"}
+    starts = [route(f"{JOBS}/{name}", partial(api.start, job), "GET", "POST") for name, job in jobs.items()]
     handled = (HTTPException, ClientDisconnect, RefusedError, ConfigurationError, httpx.HTTPError, Exception)
     app = Starlette(
         routes=[
@@ -178,7 +176,7 @@ class _Api:
                 logger.error("The Prefect server %s", what)
                 refused = unavailable(f"The Prefect server {what}.")
             case _:
-                refused = RefusedError(500, "This is a defect of the HTTP API: see its log.")
+                refused = RefusedError(500, "This is a defect of the HTTP API: report it with what its log has of it.")
         return refused.response()
 
 

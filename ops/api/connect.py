@@ -19,7 +19,6 @@ from urllib.parse import parse_qsl, urlsplit
 import anyio
 import anyio.to_thread
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -29,10 +28,12 @@ from blocks.database import load_database_url
 from blocks.platform_app import load_platform_app
 from blocks.token_key import load_keyring
 from ops.api.connect_page import render
+from ops.api.connections import route
 from sivera.accounts.queries import accounts_of
 from sivera.clock import read_clock
 from sivera.crypto import Keyring, Place, UndecryptableError, from_address, to_address
-from sivera.database import open_engine
+from sivera.database import engine_on
+from sivera.database_errors import explain
 from sivera.errors import SiveraError
 from sivera.grants import consent
 from sivera.grants.links import CALLBACK, callback_of, read_link
@@ -64,8 +65,6 @@ MOST_BYTES = 10_000
 
 logger = logging.getLogger("sivera.api")
 
-Answer = Callable[[Request, bytes], Response]
-
 
 class Tools(NamedTuple):
     """What a request needs."""
@@ -78,14 +77,15 @@ class Tools(NamedTuple):
 @contextmanager
 def open_tools() -> Iterator[Tools]:
     """Open what the blocks name. Each request does so again: a changed block needs no restart."""
-    engine = open_engine(load_database_url(), pool_size=1, statement_seconds=STATEMENT_SECONDS)
-    with ExitStack() as opened:
-        opened.callback(engine.dispose)
+    with engine_on(load_database_url(), statement_seconds=STATEMENT_SECONDS) as engine, ExitStack() as opened:
 
         def client(platform: PlatformName) -> PlatformClient:
             return opened.enter_context(closing(load_platform_app(platform).get_client(platform)))
 
         yield Tools(engine, load_keyring(), client)
+
+
+Answer = Callable[[Tools, Request, bytes], Response]
 
 
 @dataclass(frozen=True)
@@ -102,17 +102,13 @@ class ConnectPages:
             ConfigurationError: The public address does not fit.
         """
         callback_of(self.public_url)
-        routes = [
-            Route(CALLBACK, _page(self._take_answer)),
-            Route(DONE, _page(self._show)),
-            Route(f"{PREFIX}{{platform:path}}", _page(self._ask), methods=["GET", "POST"]),
+        return [
+            route(CALLBACK, self._page(self._take_answer), "GET"),
+            route(DONE, self._page(self._show), "GET"),
+            route(f"{PREFIX}{{platform:path}}", self._page(self._ask), "GET", "POST"),
         ]
-        for route in routes:
-            # Starlette would answer HEAD as GET, and use up a code.
-            route.methods = (route.methods or set()) - {"HEAD"}
-        return routes
 
-    def _ask(self, request: Request, body: bytes) -> Response:
+    def _ask(self, tools: Tools, request: Request, body: bytes) -> Response:
         """Say who asks for what; with the form of that page, go on to the platform."""
         try:
             platform = PlatformName(request.path_params["platform"])
@@ -122,31 +118,30 @@ class ConnectPages:
         # Another tab may have begun a consent in this browser.
         browser = request.cookies.get(self._cookie) or secrets.token_urlsafe(32)
         proof = hmac.digest(browser.encode(), link.encode(), hashlib.sha256).hex()
-        with self.tools() as tools:
-            with Session(tools.engine) as session:
-                name = read_link(tools.keyring, link, platform=platform, team=team, now=read_clock(session))
-                consent.check_unused(session, link, platform)
-            client = tools.client(platform)
-            form = dict(parse_qsl(body.decode("ascii", errors="replace")))
-            # A page elsewhere can send this form, but does not know the cookie (CSRF).
-            if not hmac.compare_digest(form.get("proof", "").encode(), proof.encode()):
-                regions = client.login.regions
-                again = "proof" in form
-                page = render("ask", request, platform=platform, team=team, proof=proof, regions=regions, again=again)
-            else:
-                target = consent.begin(
-                    tools.engine,
-                    tools.keyring,
-                    client,
-                    team=team,
-                    redirect_uri=callback_of(self.public_url),
-                    name=name,
-                    region=region if (region := form.get("region", "")) in client.login.regions else "",
-                    browser=browser,
-                    link=link,
-                )
-                # Not a redirect: the policy on forms would hold for whatever the platform redirects to as well.
-                page = render("leave", request, platform=platform, target=target)
+        with Session(tools.engine) as session:
+            name = read_link(tools.keyring, link, platform=platform, team=team, now=read_clock(session))
+            consent.check_unused(session, link, platform)
+        client = tools.client(platform)
+        form = dict(parse_qsl(body.decode("ascii", errors="replace")))
+        # A page elsewhere can send this form, but does not know the cookie (CSRF).
+        if not hmac.compare_digest(form.get("proof", "").encode(), proof.encode()):
+            regions = client.login.regions
+            again = "proof" in form
+            page = render("ask", request, platform=platform, team=team, proof=proof, regions=regions, again=again)
+        else:
+            target = consent.begin(
+                tools.engine,
+                tools.keyring,
+                client,
+                team=team,
+                redirect_uri=callback_of(self.public_url),
+                name=name,
+                region=region if (region := form.get("region", "")) in client.login.regions else "",
+                browser=browser,
+                link=link,
+            )
+            # Not a redirect: the policy on forms would hold for whatever the platform redirects to as well.
+            page = render("leave", request, platform=platform, target=target)
         response = HTMLResponse(page)
         response.set_cookie(
             self._cookie,
@@ -159,25 +154,24 @@ class ConnectPages:
         )
         return response
 
-    def _take_answer(self, request: Request, _body: bytes) -> Response:
-        with self.tools() as tools:
-            connected = consent.finish(
-                tools.engine,
-                tools.keyring,
-                tools.client,
-                f"{callback_of(self.public_url)}?{request.url.query}",
-                browser=request.cookies.get(self._cookie),
-                notify=notify,
-            )
-            with Session(tools.engine) as session:
-                until = read_clock(session) + consent.STATE_LIFE
-            outcome = connected.model_dump(mode="json", include={"platform", "team", "credential_id"})
-            outcome |= {"left_out": len(connected.left_out), "until": until.timestamp()}
-            sealed = to_address(tools.keyring, outcome, OUTCOME)
+    def _take_answer(self, tools: Tools, request: Request, _body: bytes) -> Response:
+        connected = consent.finish(
+            tools.engine,
+            tools.keyring,
+            tools.client,
+            f"{callback_of(self.public_url)}?{request.url.query}",
+            browser=request.cookies.get(self._cookie),
+            notify=notify,
+        )
+        with Session(tools.engine) as session:
+            until = read_clock(session) + consent.STATE_LIFE
+        outcome = connected.model_dump(mode="json", include={"platform", "team", "credential_id"})
+        outcome |= {"left_out": len(connected.left_out), "until": until.timestamp()}
+        sealed = to_address(tools.keyring, outcome, OUTCOME)
         return RedirectResponse(f"{self.public_url.rstrip('/')}{DONE}?of={sealed}", HTTPStatus.SEE_OTHER)
 
-    def _show(self, request: Request, _body: bytes) -> Response:
-        with self.tools() as tools, Session(tools.engine) as session:
+    def _show(self, tools: Tools, request: Request, _body: bytes) -> Response:
+        with Session(tools.engine) as session:
             try:
                 outcome = from_address(tools.keyring, request.query_params.get("of", ""), OUTCOME)
             except UndecryptableError:
@@ -190,6 +184,35 @@ class ConnectPages:
         page = render("done", request, platform=platform, team=team, accounts=accounts, left_out=left_out)
         return HTMLResponse(page)
 
+    def _page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """Answer in a thread, and whatever happens with a page that a person can read."""
+        limiter = anyio.CapacityLimiter(AT_ONCE)
+
+        async def endpoint(request: Request) -> Response:
+            body = await _read_form(request) if request.method == "POST" else b""
+            response = await anyio.to_thread.run_sync(self._answered, answer, request, body, limiter=limiter)
+            response.headers.update(HEADERS)
+            return response
+
+        return endpoint
+
+    def _answered(self, answer: Answer, request: Request, body: bytes) -> Response:
+        try:
+            with self.tools() as tools:
+                return answer(tools, request, body)
+        except ConsentRefused as refused:
+            logger.info("A consent led to no grant: %s", refused.why.name)
+            detail = refused.detail.removeprefix(f"{refused.platform}: ")
+            page = render("refused", request, platform=refused.platform, why=refused.why, detail=detail)
+            return HTMLResponse(page, HTTPStatus.BAD_REQUEST)
+        except Exception as error:
+            # A sentence says what a person of ours can do, and needs no traceback.
+            if said := str(error) if isinstance(error, SiveraError) else explain(error):
+                logger.warning("A team's user could not connect a grant: %s", said)
+            else:
+                logger.exception("A defect of ours kept a team's user from connecting a grant")
+        return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)
+
     @property
     def _is_https(self) -> bool:
         return urlsplit(self.public_url).scheme == "https"
@@ -200,19 +223,6 @@ class ConnectPages:
         return "__Host-sivera-connect" if self._is_https else "sivera-connect"
 
 
-def _page(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Answer in a thread, and whatever happens with a page that a person can read."""
-    limiter = anyio.CapacityLimiter(AT_ONCE)
-
-    async def endpoint(request: Request) -> Response:
-        body = await _read_form(request) if request.method == "POST" else b""
-        response = await anyio.to_thread.run_sync(_answered, answer, request, body, limiter=limiter)
-        response.headers.update(HEADERS)
-        return response
-
-    return endpoint
-
-
 async def _read_form(request: Request) -> bytes:
     """Return the body; nothing of one that is too long to be our form."""
     body = b""
@@ -221,20 +231,3 @@ async def _read_form(request: Request) -> bytes:
         if len(body) > MOST_BYTES:
             return b""
     return body
-
-
-def _answered(answer: Answer, request: Request, body: bytes) -> Response:
-    try:
-        return answer(request, body)
-    except ConsentRefused as refused:
-        logger.info("A consent led to no grant: %s", refused.why.name)
-        detail = refused.detail.removeprefix(f"{refused.platform}: ")
-        page = render("refused", request, platform=refused.platform, why=refused.why, detail=detail)
-        return HTMLResponse(page, HTTPStatus.BAD_REQUEST)
-    except (SiveraError, SQLAlchemyError) as error:
-        # Not the traceback: what a person of ours can do stands in the sentence.
-        said = error if isinstance(error, SiveraError) else f"the database failed ({type(error).__name__})"
-        logger.warning("A team's user could not connect a grant: %s", said)
-    except Exception:
-        logger.exception("A defect of ours kept a team's user from connecting a grant")
-    return HTMLResponse(render("unavailable", request), HTTPStatus.SERVICE_UNAVAILABLE)

@@ -1,14 +1,23 @@
-"""The connections to the HTTP API: uvicorn bounds neither their number nor the time in which a request arrives."""
+"""The server under the HTTP API: uvicorn bounds neither the number of connections nor how long a request may arrive."""
 
 import asyncio
 import json
+import sys
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import ClassVar
 
 import h11
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 NO_STORE = "no-cache, no-store, must-revalidate"
+END_SECONDS = 2
+"""How long open calls may take when the server is told to end; the runs that they wait for go on."""
 
 
 class Connection(H11Protocol):
@@ -47,8 +56,11 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+        """Answer what is not HTTP, or has too large a head, about which h11 gives the hint 431."""
+        hint = getattr(sys.exception(), "error_status_hint", HTTPStatus.BAD_REQUEST)
+        if hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            msg = "The head of the request is too large."
+        self._refuse(HTTPStatus(hint), msg)
 
     def _watch(self) -> None:
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
@@ -76,3 +88,30 @@ class Connection(H11Protocol):
         head = "".join(f"{name}: {value}\r\n" for name, value in every)
         self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{body}".encode())
         self.transport.close()
+
+
+def make_server(app: ASGIApp, connection: type[Connection] = Connection) -> uvicorn.Server:
+    """Return an HTTP server, such as that of the API. It logs no request, which may hold a secret or a code."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=connection,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            headers=[("Cache-Control", NO_STORE)],
+            ws="none",
+            lifespan="on",
+            # Longer than proxies keep an idle connection (nginx: 60 s), or they may use one that is being closed.
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=END_SECONDS,
+        )
+    )
+
+
+def route(path: str, endpoint: Callable[[Request], Awaitable[Response]], *methods: str) -> Route:
+    """Return a route of these methods alone: Starlette would answer HEAD as GET, and start a run or use up a code."""
+    made = Route(path, endpoint)
+    made.methods = set(methods)
+    return made

@@ -1,17 +1,14 @@
 """The jobs that the HTTP API starts: what prefect.yaml deploys."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_origin
 
-from prefect.flows import Flow
 from pydantic import BaseModel, Field, create_model
 
 from ops.timetable import read_timetable
-from sivera.values import Value
 
 MAIN_DEPLOYMENT = "all"
 OPTIONS = "options"
@@ -26,10 +23,6 @@ WAIT = Field(
     le=MAX_WAIT_SECONDS,
     description="Seconds to wait for the end of the run; 0 answers as soon as it is started.",
 )
-
-
-class NoOptions(Value):
-    """The options of a job that has none."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +52,10 @@ class Job:
 
 
 def read_jobs(timetable_path: Path | None = None) -> Mapping[str, Job]:
-    """Return the job of each flow of which the timetable has the deployment 'all', by its name."""
+    """Return the job of each flow of which the timetable has the deployment 'all', by its name. Each has options."""
     timetable, flows = read_timetable(timetable_path)
     return {
-        flow.name: Job(flow.name, each.description.strip(), _options(flow))
+        flow.name: Job(flow.name, each.description.strip(), flow.fn.__annotations__[OPTIONS])
         for each in timetable.deployments
         if each.name == MAIN_DEPLOYMENT and (flow := flows[each.entrypoint])
     }
-
-
-def _options(flow: Flow[..., Any]) -> type[BaseModel]:
-    parameter = inspect.signature(flow.fn).parameters.get(OPTIONS)
-    if parameter and isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel):
-        return parameter.annotation
-    return NoOptions

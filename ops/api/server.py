@@ -3,31 +3,23 @@
 import ipaddress
 import logging
 import socket
-import time
 from contextlib import nullcontext
 from typing import Annotated
 
-import uvicorn
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from starlette.types import ASGIApp
 
 from blocks.cron_secret import load_cron_secret
-from blocks.server import ServerBusyError
 from ops.api.app import JOBS, create_app
-from ops.api.connections import NO_STORE, Connection
+from ops.api.connections import make_server
 from ops.api.jobs import read_jobs
 from ops.commands.tables import say
 from ops.stack.processes import free_port
-from ops.stack.stack import API_PORT
+from ops.stack.stack import API_PORT, BUSY_SECONDS
 from sivera.errors import ConfigurationError
 
 BACKLOG = 128
-BUSY_SECONDS = 80
-"""A server that is starting may be busy for so long."""
-END_SECONDS = 2
-"""How long open calls may take when the process is told to end; the runs that they wait for go on."""
 
 RETRIES = 1
 """Prefect's client would try five times, for a minute: a caller should hear of it sooner."""
@@ -44,14 +36,7 @@ def api(
         host: The address to listen on.
         port: The port to listen on; left out, it is 3000 or the next free one.
     """
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            load_cron_secret()
-            break
-        except ServerBusyError:
-            if time.monotonic() > until:
-                raise
+    load_cron_secret(BUSY_SECONDS)
     jobs = read_jobs()
     with free_port(API_PORT, say) if port is None else nullcontext(port) as chosen:
         listener = _listen(host, chosen)
@@ -62,27 +47,6 @@ def api(
         if not ipaddress.ip_address(address).is_loopback:
             say("Others can reach it, and HTTP shows them the secret on its way: put a proxy with TLS before it.")
         make_server(create_app(jobs)).run(sockets=[listener])
-
-
-def make_server(app: ASGIApp, connection: type[Connection] = Connection) -> uvicorn.Server:
-    """Return an HTTP server for the API."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=connection,
-            log_config=None,
-            log_level="warning",
-            # It would log the query, into which somebody may write the secret.
-            access_log=False,
-            server_header=False,
-            headers=[("Cache-Control", NO_STORE)],
-            ws="none",
-            lifespan="on",
-            # Longer than proxies keep an idle connection (nginx: 60 s), or they may use one that is being closed.
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=END_SECONDS,
-        )
-    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -81,7 +81,7 @@ def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002
 
     with open_resources() as engine:
         with Session(engine) as session:
-            account = _find(session, id)
+            account = queries.find_account(session, id)
             grant, now = get_credential(session, account.credential_id), read_clock(session)
         if not account.status == grant.status == queries.ACTIVE:
             raise SiveraError(why_not(account, grant.status, grant.status_reason, now, ()))
@@ -100,7 +100,7 @@ def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002
                 "see docs/operations.md#sync-campaigns"
             )
         for one in summary.notes:
-            say(one.reason)
+            say(one.what)
         say(_done(summary))
         if waits_for_reports:
             say("The platform is preparing reports of daily metrics; a later sync collects them.")
@@ -110,7 +110,7 @@ def sync_account(id: AccountId, /, *, full: Flag = False) -> None:  # noqa: A002
 def approve_removals(id: AccountId, /) -> None:  # noqa: A002 - its name
     """Let the next full sync of an account remove the campaigns that its last one found missing."""
     with open_session() as session, session.begin():
-        _find(session, id)
+        queries.find_account(session, id)
         held = approve_held(session, id)
     if not held:
         raise ConfigurationError(f"account {id} has no removals that wait: `sivera accounts list` says which do")
@@ -163,16 +163,9 @@ def _remarks(row: SyncPart, account_id: int) -> Iterator[str]:
         yield f"{str(part)[:1].upper()}{str(part)[1:]}: {held_days(row.held)}."
 
 
-def _find(session: Session, account_id: int) -> AdAccount:
-    account = queries.get_account(session, account_id)
-    if account is None:
-        raise ConfigurationError(f"there is no account {account_id}: `sivera accounts list` shows them all")
-    return account
-
-
 def _done(summary: SyncSummary) -> str:
     for failure in summary.failures:
-        raise SiveraError(failure.reason)
+        raise SiveraError(failure.what)
     if not summary.synced:
         raise SiveraError("The platform wants no calls now: the next run takes the account first.")
     (did,) = summary.platforms.values()

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag, Id, open_resources
-from ops.commands.tables import say, say_aside
+from ops.commands.tables import say, say_aside, say_json
 from sivera.accounts import queries as account_queries
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, PlatformError, SiveraError
@@ -54,7 +54,7 @@ def check(platform: PlatformName, /, *, grant: Id | None = None, json: Flag = Fa
     code = exit_code(checks)
     if json:
         found = {"platform": platform, "grant": credential_id, "exit_code": code, "checks": list(map(asdict, checks))}
-        say(json_format.dumps(found, ensure_ascii=False))
+        say_json(json_format.dumps(found, ensure_ascii=False))
     if save:
         _save(save, platform, checks)
     return code

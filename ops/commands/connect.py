@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from ops.commands.credentials import say_carried
 from ops.commands.session import Flag, GrantName, GrantPlatform, TeamName, open_resources, read_secret
 from ops.commands.tables import print_table, say
-from ops.loopback import PORT, Loopback
+from ops.loopback import PORT, listen, take_answer
 from sivera.accounts import queries as account_queries
 from sivera.clock import read_clock
 from sivera.grants import consent, links
@@ -54,13 +54,13 @@ def connect(
             say(f"The browser is then sent to {redirect}, where it may find nothing. Copy the address from it.")
             connected = finish(read_secret("the address that the browser was sent to").get_secret_value())
         else:
-            with Loopback(redirect) as loopback:
+            with listen(redirect) as listener:
                 page = begin()
                 is_open = webbrowser.open(page)
                 how = "in the browser" if is_open else "in a browser of this machine (or pass --no-browser)"
                 say(f"Allow the access {how}: {page}")
                 say(f"The answer comes to {redirect}, which our application at the platform has to know.")
-                connected = loopback.take(finish, _words, consent.STATE_LIFE.total_seconds())
+                connected = take_answer(listener, redirect, finish, _words, consent.STATE_LIFE.total_seconds())
         with Session(engine) as session:
             accounts = account_queries.accounts_of(session, connected.credential_id)
     say(_words(connected))

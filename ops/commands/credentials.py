@@ -39,6 +39,7 @@ from sivera.grants.disconnecting import disconnect
 from sivera.grants.discovering import discover
 from sivera.grants.renewal_queries import last_attempts
 from sivera.models import PlatformCredential, TokenRefreshLog
+from sivera.teams.queries import unknown_teams
 from sivera.values import OddRow, PlatformName
 
 credentials = App(name="credentials")
@@ -68,7 +69,7 @@ def add_credential(*, platform: GrantPlatform, team: TeamName, name: GrantName =
     kind = "refresh token" if rules.FACTS[platform].by_refresh_token else "access token"
     with open_resources() as engine:
         with Session(engine) as session:
-            new_team = account_queries.unknown_teams(session, [team])
+            new_team = unknown_teams(session, [team])
             known = {(of, row.platform, row.name) for row, of, _ in queries.list_credentials(session)}
         keyring, client = grants.keyring(), grants.client(platform)
         token = read_secret(f"the {kind} of the {platform.value} grant")

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from cyclopts import App
 from prefect.types import SecretDict
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from blocks.monitoring import DeadMansPing, ResultWebhook, find_pings, find_webhook
 from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
@@ -18,7 +18,7 @@ from ops.commands.setup import job_names
 from ops.commands.tables import print_table, say, say_aside
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
-from sivera.monitoring import generate_secret
+from sivera.monitoring import generate_secret, host_of
 
 monitor = App(name="monitor")
 
@@ -64,7 +64,7 @@ def set_ping(job: str, /) -> None:
         hint = f"; is it {like}?" if like else f": they are {', '.join(sorted(names))}"
         raise ConfigurationError(f"there is no job or deployment '{job}'{hint}")
     saved = _saved_pings()
-    _save_pings(saved | {job: read_secret(f"the URL that {job} is to ping").get_secret_value()})
+    _save_pings(saved | {job: read_secret(f"the URL that {job} is to ping")})
     say_aside(f"Saved. From its next run on, {job} pings it.")
 
 
@@ -87,7 +87,7 @@ def list_monitors() -> None:
     """List the monitors; only the host of each URL is shown."""
     webhook, pings = find_webhook(), find_pings()
     rows = [("webhook", "every run", webhook.host)] if webhook else []
-    rows += [("ping", job, host) for job, host in sorted(pings.hosts.items())] if pings else []
+    rows += [("ping", job, host_of(url)) for job, url in sorted(pings.by_job.items())] if pings else []
     print_table(
         ("monitor", "notified of", "host"),
         rows,
@@ -111,17 +111,17 @@ def send_test() -> None:
     say(f"The webhook at {webhook.host} took the test message: {outcome.sentence}.")
 
 
-def _saved_pings() -> dict[str, str]:
+def _saved_pings() -> dict[str, SecretStr]:
     try:
         saved = find_pings()
     except BlockError:
         saved = None  # It is broken, so it is replaced.
-    return {job: str(url) for job, url in saved.urls.get_secret_value().items()} if saved else {}
+    return saved.by_job if saved else {}
 
 
-def _save_pings(urls: dict[str, str]) -> None:
+def _save_pings(urls: dict[str, SecretStr]) -> None:
     try:
-        block = DeadMansPing(urls=SecretDict(urls))
+        block = DeadMansPing(urls=SecretDict({job: url.get_secret_value() for job, url in urls.items()}))
     except ValidationError as error:
         raise ConfigurationError(f"the ping does not fit ({explain(error)})") from None
     with connect():

@@ -8,9 +8,9 @@ from cyclopts.validators import Number
 
 from ops.commands.session import open_session
 from ops.commands.tables import print_table, say, to_minute
-from sivera.accounts.queries import unknown_teams
 from sivera.errors import ConfigurationError
 from sivera.reports import queries, rules
+from sivera.teams.queries import check_teams
 
 reports = App(name="reports")
 
@@ -26,8 +26,8 @@ def list_reports(
         most: The most rows to list.
     """
     with open_session() as session:
-        if team is not None and unknown_teams(session, [team]):
-            raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
+        if team is not None:
+            check_teams(session, [team])
         found = queries.list_reports(session, team, most)
     print_table(
         ("team", "day", "incomplete accounts", "written (UTC)", "page"),

@@ -1,27 +1,26 @@
 """`sivera status`: the jobs, grants, accounts, quotas and tables as they are now, for a person or as JSON."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from ops.commands.session import Flag, open_resources, open_session
 from ops.commands.tables import print_table, say, say_json, to_minute
-from sivera.alerts.conditions import Kind
-from sivera.alerts.queries import list_open, stale_accounts
-from sivera.clock import read_clock
-from sivera.grants.rules import WAITING
+from sivera.alerts.checking import OF_JOBS, find_in_data
+from sivera.alerts.job_rules import LOOK_BACK, job_conditions
+from sivera.alerts.options import DEFAULTS, AlertOptions
+from sivera.alerts.queries import list_open
+from sivera.clock import read_clock, utc_now
+from sivera.history.rules import Occurrence
 from sivera.metrics import definitions as of
 from sivera.metrics.definitions import Collection, Sample
 from sivera.metrics.queries import measure
-from sivera.metrics.rules import COMPLETED, JobStatus
+from sivera.metrics.rules import JobStatus
 from sivera.metrics.tables import Row, tables, words
 from sivera.settings import read_daily_calls
 from sivera.units import duration
 from sivera.values import Value
-
-STALE = timedelta(hours=3)
-"""An account that should be synced every hour has missed two runs by then."""
 
 LITTLE_LEFT = 0.1
 
@@ -40,11 +39,12 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
 
     Args:
         json: Print it as one JSON object.
-        database: Ask only the database, which takes a second: nothing of the jobs and the backups.
+        database: Ask only the database, which takes a second: of the jobs it says what check-alerts found last, and
+            nothing of the backups.
     """
     if database:
         with open_session() as session:
-            found = _read_status(session, (), None)
+            found = _read_status(session)
     else:
         found = _read_all()
     if json:
@@ -55,40 +55,40 @@ def status(*, json: Flag = False, database: Flag = False) -> int:
 
 
 def _read_all() -> Status:
+    from blocks.deployments import read_alert_options  # noqa: PLC0415
     from blocks.server import connect  # noqa: PLC0415
     from tasks.catalog import last_backup  # noqa: PLC0415
+    from tasks.history import read_history  # noqa: PLC0415
     from tasks.job_runs import job_statuses  # noqa: PLC0415
 
     with connect() as client:
-        jobs = job_statuses(client)
+        jobs, options = job_statuses(client), read_alert_options(client)
+    occurrences = read_history(utc_now() - LOOK_BACK, for_alerts=True)
     with open_resources() as engine, Session(engine) as session:
-        return _read_status(session, jobs, last_backup())
+        return _read_status(session, jobs, occurrences, last_backup(), options)
 
 
-def _read_status(session: Session, jobs: tuple[JobStatus, ...], backup_at: datetime | None) -> Status:
+def _read_status(
+    session: Session,
+    jobs: tuple[JobStatus, ...] = (),
+    occurrences: Sequence[Occurrence] | None = None,
+    backup_at: datetime | None = None,
+    options: AlertOptions = DEFAULTS,
+) -> Status:
     at = read_clock(session)
     samples = list(measure(session, read_daily_calls()))
     if backup_at:
         samples.append(Sample(name=of.BACKUP_AGE.name, value=(at - backup_at).total_seconds()))
-    alerts = sum(alert.kind != Kind.BUDGET for alert in list_open(session))
-    stale = sum(not account.rests for account in stale_accounts(session, STALE))
     figures = Collection(at=at, samples=tuple(samples))
-    return Status(at=at, attention=tuple(_attention(jobs, figures, stale, alerts)), jobs=jobs, figures=figures)
+    if occurrences is None:  # of the jobs the database knows what check-alerts found last
+        said = [f"{alert.title}: {alert.message}" for alert in list_open(session, OF_JOBS)]
+    else:
+        said = [f"{one.title}: {one.text}" for one in job_conditions(occurrences, at, options)]
+    said += [f"{one.title}: {one.text}" for one in find_in_data(session, options)]
+    return Status(at=at, attention=(*said, *_scarce(figures)), jobs=jobs, figures=figures)
 
 
-def _attention(jobs: Sequence[JobStatus], figures: Collection, stale: int, alerts: int) -> Iterator[str]:
-    for job in jobs:
-        if job.last and job.last.outcome != COMPLETED:
-            how, why = words(job.last.outcome), job.message or "no reason"
-            yield f"{job.name} {how} at {to_minute(job.last.ended_at)}: {why}. See docs/operations.md#{job.name}"
-    to_reconnect = int(sum(count for (_, status), count in figures.values(of.GRANTS).items() if status in WAITING))
-    if to_reconnect:
-        yield f"{to_reconnect} grants must be connected again: see `sivera credentials list`"
-    if alerts:
-        yield f"{alerts} alerts are open: see `sivera alerts list`"
-    if stale:
-        hours = int(STALE.total_seconds() // 3600)
-        yield f"{stale} accounts have data older than {hours} hours: see `sivera accounts list`"
+def _scarce(figures: Collection) -> Iterator[str]:
     for (platform, quota), ratio in figures.values(of.QUOTA_LEFT).items():
         if ratio < LITTLE_LEFT:
             yield f"{platform} has {ratio:.0%} left of {words(quota)}: calls wait until the platform gives more"

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from ops.commands.letting_go import revocation, what_is_left
 from ops.commands.session import Flag, confirm, open_resources, open_session
 from ops.commands.tables import print_table, say
-from sivera.accounts import queries as team_queries
 from sivera.backups.options import BackupOptions
 from sivera.clock import find_zone, utc_now
 from sivera.errors import ConfigurationError
@@ -30,7 +29,7 @@ PURCHASES = "purchases"
 def list_teams() -> None:
     """List the teams: their time zone, what time it is there, their language, and what they count on Meta."""
     with open_session() as session:
-        found = [(team, find_zone(team.timezone)) for team in team_queries.list_teams(session)]
+        found = [(team, find_zone(team.timezone)) for team in queries.list_teams(session)]
     now = utc_now()
     print_table(
         ("id", "team", "time zone", "now there", "language", "conversion on Meta"),
@@ -84,9 +83,9 @@ def set_team(
         raise ConfigurationError(f"'{meta_conversion}' is no action type of Meta: write one such as lead")
     stored = changes | ({"meta_conversion": None} if meta_conversion == PURCHASES else {})
     with open_session() as session, session.begin():
-        found = team_queries.change_team(session, team, stored)
-        if found is None:
-            raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
+        found = queries.find_team(session, team)
+        for name, value in stored.items():
+            setattr(found, name, value)
         say(f"The day of {found.name} ends in {found.timezone}; its reports are written in '{found.language}'.")
         say(f"On Meta it counts {found.meta_conversion or PURCHASES}.")
 
@@ -108,8 +107,6 @@ def delete(team: str, /, *, yes: Flag = False, without_revoking: Flag = False) -
     with open_resources() as engine:
         with Session(engine) as session:
             found = queries.find_team(session, team)
-            if found is None:
-                raise ConfigurationError(f"there is no team '{team}': `sivera teams list` shows them all")
             grants = [grant for grant in queries.grants_of(session, found.id) if grant.status != DISCONNECTED]
             counts = queries.count_rows(session, found.id)
         platform_of = {grant.id: PlatformName(grant.platform) for grant in grants}

@@ -11,12 +11,11 @@ from blocks.database import load_database_url
 from blocks.names import BACKUP_JOB, BACKUPS
 from blocks.storage import load_storage
 from ops.commands.tables import to_minute
-from ops.doctor.findings import Finding, Installation, Skipped, fault, few, ok, warning
+from ops.doctor.findings import Finding, Installation, Skipped, fault, judge, ok, warning
 from sivera.accounts.queries import count_ahead
-from sivera.alerts.conditions import REMEDIES, Kind
-from sivera.alerts.queries import stale_accounts
+from sivera.alerts.checking import find_in_data
+from sivera.alerts.conditions import Condition, Kind
 from sivera.backups.catalog import Catalog
-from sivera.backups.dumping import find_programs
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
 from sivera.database import (
@@ -29,14 +28,11 @@ from sivera.database import (
     read_data_directory,
     read_size,
 )
-from sivera.grants.queries import ending_grants, inactive_grants
 from sivera.migrating import read_revisions
 from sivera.units import duration
 
 STATEMENT_SECONDS = 5
 
-STALE = timedelta(hours=2)
-ENDING = timedelta(days=1)
 OLD_BACKUP = timedelta(days=8)
 """A backup is made every week; the extra day allows for one more try by hand."""
 
@@ -64,69 +60,53 @@ def check_database(installation: Installation) -> Finding:
     engine = open_engine(url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
     installation.resources.callback(engine.dispose)
     check(engine)
-    installation.opened_engine = engine
     revisions = read_revisions(engine)
     at = f"the database is at revision {revisions.current or 'none'}"
     if not revisions.is_known:
         return fault(f"{at}, which this version does not know", "install the newer version that migrated it")
     if revisions.current != revisions.newest:
         return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
-    installation.is_migrated = True
+    installation.engine = engine
     check_writes(engine)
     return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
 
 
-def check_pg_dump(installation: Installation) -> Finding:
-    """Let the pg_dump that makes backups reach the database."""
-    return ok(f"{find_programs(installation.engine.url)} reaches it")
-
-
 def check_clock(installation: Installation) -> Finding:
-    """Compare this machine's clock with the database's."""
+    """Compare this machine's clock with the database's, and look for accounts with times ahead of it."""
     with installation.session() as session:
         before = installation.now()
         theirs = read_clock(session)
-        return compare_clocks(theirs, before, installation.now())
+        return compare_clocks(theirs, before, installation.now(), count_ahead(session))
 
 
-def compare_clocks(theirs: datetime, before: datetime, after: datetime) -> Finding:
-    """Say how far the database's clock, read between two looks at ours, is from it."""
+def compare_clocks(theirs: datetime, before: datetime, after: datetime, ahead: int) -> Finding:
+    """Judge the database's clock, read between two looks at ours, and how many accounts have times ahead of it."""
     skew = max(before - theirs, theirs - after, timedelta())
-    if skew <= SKEW_WARNING:
+    wrong = []
+    if skew > SKEW_WARNING:
+        wrong.append(f"the database's clock differs from the one here by {skew.total_seconds():.0f} seconds")
+    if ahead:
+        wrong.append(f"{ahead} accounts have times ahead of the database's clock, ignored until their next sync")
+    if not wrong:
         return ok(f"the clocks here and of the database agree to {SKEW_WARNING.seconds} seconds")
     finding = fault if skew >= SKEW_FAULT else warning
-    return finding(
-        f"the database's clock differs from the one here by {skew.total_seconds():.0f} seconds",
-        "let NTP set the clocks of all machines",
-    )
+    return finding("; ".join(wrong), "let NTP set the clocks of all machines")
 
 
 def check_grants(installation: Installation) -> Finding:
-    """Look for grants that somebody has to connect again, now or within a day."""
-    with installation.session() as session:
-        inactive, ending = inactive_grants(session), ending_grants(session, ENDING)
-    wrong = []
-    if inactive:
-        wrong.append(f"{len(inactive)} do not work: {few(inactive)}")
-    if ending:
-        wrong.append(f"{len(ending)} end within a day and have no refresh token: {few(ending)}")
-    if wrong:
-        return warning("; ".join(wrong), "connect them again as `sivera credentials list` says")
-    return ok("nobody has to connect one again within a day")
+    """Look for grants that are worth an alert."""
+    found = _find_in_data(installation, Kind.REAUTHORIZATION_REQUIRED, Kind.ACCESS_ENDS)
+    return judge(found, "nobody has to connect one again soon")
 
 
 def check_accounts(installation: Installation) -> Finding:
-    """Look for accounts that were not synced lately, or only without their reports."""
+    """Look for accounts that are worth an alert."""
+    return judge(_find_in_data(installation, Kind.STALE_DATA), "none has old data")
+
+
+def _find_in_data(installation: Installation, *kinds: Kind) -> list[Condition]:
     with installation.session() as session:
-        stale, ahead = stale_accounts(session, STALE), count_ahead(session)
-    wrong = []
-    if stale:
-        wrong.append(f"{len(stale)} have data older than two hours: {few([account.id for account in stale])}")
-    if ahead:
-        wrong.append(f"{ahead} have times ahead of the database's clock, which are ignored until the next sync")
-    if wrong:
-        return warning("; ".join(wrong), REMEDIES[Kind.STALE_DATA])
-    return ok("all were synced within two hours")
+        return [one for one in find_in_data(session, installation.alert_options) if one.kind in kinds]
 
 
 def check_backups(installation: Installation) -> Finding:

@@ -14,8 +14,11 @@ from prefect.client.schemas.responses import DeploymentResponse
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from blocks.deployments import read_alert_options
 from ops.deploy import read_deployments
 from ops.stack.folder import FOLDER
+from sivera.alerts.conditions import Condition
+from sivera.alerts.options import DEFAULTS, AlertOptions
 from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, SiveraError
 
@@ -63,10 +66,19 @@ def explain(errors: Iterable[ConfigurationError]) -> Finding:
     return fault("; ".join(wrong), "; ".join(dict.fromkeys(remedies)))
 
 
-def few(items: Sequence[object]) -> str:
+def judge(conditions: Iterable[Condition], well: str) -> Finding:
+    """Return what is worth an alert as one warning, in the words of the alerts; `well` if nothing is."""
+    found = list(conditions)
+    if not found:
+        return ok(well)
+    remedies = dict.fromkeys(one.remedy.rstrip(".") for one in found if one.remedy)
+    return warning(few([f"{one.title}: {one.message.rstrip('.')}" for one in found], "; "), ". ".join(remedies))
+
+
+def few(items: Sequence[object], between: str = ", ") -> str:
     """Return the first of them as a text, and how many more there are."""
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(map(str, items[:SHOWN])) + more
+    return between.join(map(str, items[:SHOWN])) + more
 
 
 @dataclass
@@ -81,8 +93,7 @@ class Installation:
     timetable_path: Path | None = None
     resources: ExitStack = field(default_factory=ExitStack)
     opened_client: SyncPrefectClient | None = None
-    opened_engine: Engine | None = None
-    is_migrated: bool = False
+    engine: Engine | None = None
 
     @property
     def client(self) -> SyncPrefectClient:
@@ -94,17 +105,15 @@ class Installation:
         """Our deployments on the server, by 'flow/deployment'."""
         return read_deployments(self.client)
 
-    @property
-    def engine(self) -> Engine:
-        """The engine on the database."""
-        return _given(self.opened_engine, "the database")
+    @cached_property
+    def alert_options(self) -> AlertOptions:
+        """The options of check-alerts; the defaults while the Prefect server is away."""
+        return read_alert_options(self.opened_client) if self.opened_client else DEFAULTS
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A session on the database, if that has the tables of this version."""
-        engine = self.engine
-        _given(self.is_migrated or None, "a database of this version")
-        with Session(engine) as session:
+        with Session(_given(self.engine, "a database of this version")) as session:
             yield session
 
 

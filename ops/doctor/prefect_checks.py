@@ -1,8 +1,7 @@
 """The checks of the Prefect server: its worker, limits, automations, blocks, deployments and runs."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from functools import partial
 from importlib.metadata import requires
 
@@ -20,36 +19,33 @@ from prefect.settings import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from blocks.alert_channels import CHANNEL_TYPES, document_name
+from blocks.alert_channels import find_channel
 from blocks.automations import AUTOMATIONS
 from blocks.cron_secret import load_cron_secret
 from blocks.deployments import PAGE
-from blocks.monitoring import DeadMansPing, ResultWebhook
+from blocks.monitoring import find_pings, find_webhook
 from blocks.names import CRON_SECRET, DEAD_MANS_PING, LOCKS, RESULT_WEBHOOK, TOKEN_KEY, WORK_POOL
 from blocks.platform_app import load_platform_app
-from blocks.server import BlockMissingError, connect, load
+from blocks.server import BlockMissingError, connect
 from blocks.storage import STORAGES, load_storage
 from blocks.token_key import load_keyring
 from ops.deploy import differences, switched_off
-from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, ok, warning
+from ops.doctor.findings import Finding, Installation, Skipped, explain, fault, few, judge, ok, warning
 from ops.timetable import full_names, read_timetable
+from sivera.alerts.job_rules import LOOK_BACK, job_conditions
 from sivera.alerts.options import Channel
 from sivera.alerts.sending import messages_of
+from sivera.crypto import Keyring
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 from sivera.grants.queries import platforms_in_use
 from sivera.links import without_credentials
-from sivera.metrics.rules import COMPLETED
-from sivera.units import duration
 from sivera.values import PlatformName
-from tasks.job_runs import SCHEDULED, job_statuses, our_runs
-
-LATE = timedelta(seconds=60)
-"""A worker looks for runs every ten seconds at the latest."""
+from tasks.history import read_history
 
 Loads = dict[str, Callable[[], object]]
-"""What loads a block, by the block's name."""
+"""What loads a block, by the block's name; None if it is not set and need not be."""
 
 OURS = "sivera: "
 """How the names of our automations begin."""
@@ -94,8 +90,11 @@ def check_worker(installation: Installation) -> Finding:
     online = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
     if not online:
         return fault(f"no worker of the work pool {WORK_POOL} is online", "start one with `sivera up`")
-    if pool.is_paused:
-        return warning(f"the work pool {WORK_POOL} is paused, and no run starts", "resume it in the UI")
+    queues = installation.client.read_work_queues(work_pool_name=WORK_POOL)
+    paused = [f"the work pool {WORK_POOL}"] if pool.is_paused else []
+    paused += [f"its queue {queue.name}" for queue in queues if queue.is_paused]
+    if paused:
+        return warning(f"paused, so that runs do not start: {few(paused)}", "resume it in the UI")
     return ok(f"online: {few(online)}")
 
 
@@ -125,21 +124,23 @@ def check_blocks(installation: Installation) -> Finding:
     Monitors, channels and the keys of platforms that nobody uses may be missing.
     """
     _ = installation.client
-    in_use: Collection[str] = ()
+    in_use: set[str] = set()
     waiting = {}
     errors: list[ConfigurationError] = []
     with suppress(Skipped), _noting(errors), installation.session() as session:
         in_use = platforms_in_use(session)
         waiting = {channel.value: len(messages_of(session, channel)) for channel in Channel}
-    optional = _optional_blocks()
-    required: Loads = {CRON_SECRET: load_cron_secret, TOKEN_KEY: partial(_check_keys, installation)}
-    required |= {name: partial(_open_storage, name) for name in STORAGES}
-    required |= {platform: optional.pop(platform) for platform in sorted(in_use)}
+    loads: Loads = {RESULT_WEBHOOK: find_webhook, DEAD_MANS_PING: find_pings}
+    loads |= {channel.value: partial(find_channel, channel) for channel in Channel}
+    loads |= {platform.value: partial(load_platform_app, platform) for platform in PlatformName}
+    loads |= {CRON_SECRET: load_cron_secret, TOKEN_KEY: partial(_load_keys, installation)}
+    loads |= {name: partial(_open_storage, name) for name in STORAGES}
+    idle = {platform.value for platform in PlatformName} - in_use
     loaded: list[str] = []
-    for name, load_it in (optional | required).items():
-        with _noting(errors), suppress(*[] if name in required else [BlockMissingError]):
-            load_it()
-            loaded.append(name)
+    for name, load in loads.items():
+        with _noting(errors), suppress(*[BlockMissingError] if name in idle else []):
+            if load() is not None:
+                loaded.append(name)
     if errors:
         return explain(errors)
     if late := [f"{name} has not taken {waiting[name]} messages yet" for name in loaded if waiting.get(name)]:
@@ -159,26 +160,15 @@ def _noting(errors: list[ConfigurationError]) -> Iterator[None]:
         errors.append(error)
 
 
-def _optional_blocks() -> Loads:
-    optional: Loads = {
-        RESULT_WEBHOOK: partial(load, ResultWebhook, RESULT_WEBHOOK, "set it again with `sivera monitor`"),
-        DEAD_MANS_PING: partial(load, DeadMansPing, DEAD_MANS_PING, "set it again with `sivera monitor`"),
-        **{platform.value: partial(load_platform_app, platform) for platform in PlatformName},
-    }
-    for channel, kind in CHANNEL_TYPES.items():
-        remedy = f"set it again with `sivera alerts set {channel.value}`"
-        optional[channel.value] = partial(load, kind, document_name(channel), remedy)
-    return optional
-
-
-def _check_keys(installation: Installation) -> None:
+def _load_keys(installation: Installation) -> Keyring:
     keyring = load_keyring()
     with suppress(Skipped), installation.session() as session:
         require_keys(session, keyring)
+    return keyring
 
 
-def _open_storage(name: str) -> None:
-    load_storage(name).get_filesystem()
+def _open_storage(name: str) -> object:
+    return load_storage(name).get_filesystem()
 
 
 def check_deployments(installation: Installation) -> Finding:
@@ -202,22 +192,10 @@ def check_deployments(installation: Installation) -> Finding:
 
 
 def check_runs(installation: Installation) -> Finding:
-    """Look for jobs with a last run that failed, and for runs that nobody takes."""
+    """Look for deployments that are worth an alert: their last run failed, was skipped, or has not begun."""
     now = installation.now()
-    statuses = job_statuses(installation.client)
-    failed = {job.name: job.message for job in statuses if job.last and job.last.outcome != COMPLETED}
-    due = our_runs(SCHEDULED, next_scheduled_start_time={"before_": now - LATE})
-    late = installation.client.read_flow_runs(flow_run_filter=due, limit=PAGE)
-    wrong, remedies = [], []
-    if failed:
-        wrong.append(f"the last run failed of {few([f'{job} ({why})' for job, why in failed.items()])}")
-        remedies.append(f"see {few([f'docs/operations.md#{job}' for job in failed])}")
-    if late:
-        since = min(run.next_scheduled_start_time or now for run in late)
-        names = few([run.name for run in late])
-        wrong.append(f"{len(late)} runs are late, the first by {duration(now - since)}: {names}")
-        remedies.append("see that a worker is online and no queue is paused")
-    if wrong:
-        return warning("; ".join(wrong), "; ".join(remedies))
-    never = [job.name for job in statuses if not job.last]
-    return ok("none is late, and every last run ended well" + (f"; none yet of {few(never)}" if never else ""))
+    _ = installation.client
+    occurrences = read_history(now - LOOK_BACK, now, for_alerts=True)
+    return judge(
+        job_conditions(occurrences, now, installation.alert_options), "none is late, and every last run ended well"
+    )

@@ -240,7 +240,7 @@ def _print_result(summary: SyncSummary, result: DemoResult, steps: Steps) -> Non
         table.add_row(name.value, *(str(getattr(counts, column)) for column in COLUMNS))
     steps.console.print(table)
     for failure in summary.failures[:10]:
-        steps.say(f"{failure.account.platform.value} {failure.account.name}: {failure.reason}")
+        steps.say(f"{failure.platform.value} {failure.name}: {failure.what}")
     amazon = result.platforms.get(PlatformName.AMAZON)
     if amazon and amazon.added and not amazon.metric_rows:
         steps.say("Amazon prepares metrics as reports, which the next run collects.")

@@ -45,6 +45,8 @@ SANDBOX_PORT = 4400
 SANDBOX_START_SECONDS = 120
 API_PORT = 3000
 API_START_SECONDS = 180
+BUSY_SECONDS = 80
+"""A Prefect server that has just started may be busy for so long."""
 WATCH_SECONDS = 1.0
 
 
@@ -90,12 +92,17 @@ class Stack:
         return server
 
     def join_server(self, server: PrefectServer) -> None:
-        """Let this process talk to our server once it answers, and end the runs that an earlier stack left."""
+        """Let this process talk to our server once it answers, and end the runs that an earlier stack left.
+
+        ConfigurationError if the timetable is wrong: what it names has to be corrected first.
+        """
         use_server(server.client)
         # Prefect takes seconds to import: here the server is still starting.
         from blocks.server import connect  # noqa: PLC0415
         from ops.stack.runs import put_to_rest  # noqa: PLC0415
+        from ops.timetable import read_timetable  # noqa: PLC0415
 
+        read_timetable()  # what is wrong in it is told before anything is set up
         server.wait()
         with connect() as client:
             put_to_rest(client)
@@ -112,7 +119,7 @@ class Stack:
         from blocks.cron_secret import load_cron_secret  # noqa: PLC0415 - imports prefect
 
         try:
-            secret = load_cron_secret()
+            secret = load_cron_secret(BUSY_SECONDS)
         except ConfigurationError as error:
             # No reason to keep the jobs from running.
             self._say(f"The HTTP API does not start: {error}")

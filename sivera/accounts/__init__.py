@@ -1,1 +1,1 @@
-"""Ad accounts and teams, as the database knows them."""
+"""Ad accounts, as the database knows them."""

@@ -1,21 +1,20 @@
-"""Questions about ad accounts and teams: which are due, how to sync one, and how it went."""
+"""Questions about ad accounts: which are due, how to sync one, and how it went."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from enum import StrEnum
 
 import orjson
 from sqlalchemy import (
     ColumnElement,
     Row,
-    Select,
     Subquery,
     and_,
     case,
+    false,
     func,
     literal_column,
     null,
-    or_,
     select,
     text,
     true,
@@ -25,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.clock import past
+from sivera.errors import ConfigurationError
 from sivera.grants.rules import WAITING
 from sivera.models import AccountDailyTotal, AdAccount, PlatformCredential, SyncPart, Team
 from sivera.values import PlatformName
@@ -46,25 +46,14 @@ IS_UNATTRIBUTED = AccountDailyTotal.unattributed > func.greatest(
 """Whether a day has spend that no campaign has: more than a cent and than half a percent of the account's spend."""
 
 
-class AccountFilter(NamedTuple):
-    """The accounts of a run; empty means all."""
+class Lane(StrEnum):
+    """What a run does with an active account of a grant that is not disconnected."""
 
-    platforms: Sequence[PlatformName] = ()
-    teams: Sequence[str] = ()
-    account_ids: Sequence[int] = ()
-
-
-def _chosen(wanted: AccountFilter) -> Select[tuple[int, str, str]]:
-    return (
-        select(AdAccount.id, AdAccount.platform, AdAccount.name)
-        .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
-        .join(Team, Team.id == AdAccount.team_id)
-        .where(
-            AdAccount.platform.in_([one.value for one in wanted.platforms]) if wanted.platforms else true(),
-            Team.name.in_(wanted.teams) if wanted.teams else true(),
-            AdAccount.id.in_(wanted.account_ids) if wanted.account_ids else true(),
-        )
-    )
+    DUE = "due"
+    WAITING = "waiting"
+    """Its grant waits for a human."""
+    RESTING = "resting"
+    """It is in the slow lane."""
 
 
 def rests(now: ColumnElement[datetime] | datetime) -> ColumnElement[bool]:
@@ -72,52 +61,53 @@ def rests(now: ColumnElement[datetime] | datetime) -> ColumnElement[bool]:
     return and_(AdAccount.next_attempt_at > now, AdAccount.next_attempt_at <= now + SLOW_LANE_LONGEST)
 
 
-def due_accounts(
-    session: Session, wanted: AccountFilter, now: datetime
-) -> Sequence[Row[tuple[int, str, str, datetime]]]:
-    """Return id, platform and name of the accounts to sync, least recently synced first, platforms taking turns.
+def accounts_to_sync(
+    session: Session,
+    now: datetime,
+    platforms: Sequence[PlatformName] = (),
+    teams: Sequence[str] = (),
+    account_ids: Sequence[int] = (),
+) -> Sequence[Row[tuple[int, str, str, str, datetime]]]:
+    """Return id, platform, name and lane of the accounts of a run, and since when each waits to be synced.
 
-    The last column is since when an account waits. The slow lane is left out, unless accounts are asked for by id.
+    The least recently synced come first, platforms taking turns. Accounts that are asked for by id do not rest.
     """
+    grant = PlatformCredential
     oldest = (past(AdAccount.last_synced_at, now).asc().nulls_first(), AdAccount.id)
     tried_at, rested_at = past(AdAccount.last_attempt_at, now), past(AdAccount.next_attempt_at, now)
-    begun = func.greatest(AdAccount.created_at, past(PlatformCredential.status_since, now))
-    waits_since = func.greatest(begun, tried_at, rested_at).label("waits_since")
-    statement = _chosen(wanted).add_columns(waits_since)
-    statement = statement.where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
-    if not wanted.account_ids:
-        statement = statement.where(or_(AdAccount.next_attempt_at.is_(None), ~rests(now)))
-    turn = func.row_number().over(partition_by=AdAccount.platform, order_by=oldest)
-    return session.execute(statement.order_by(turn, *oldest)).all()
-
-
-def waiting_accounts(session: Session, wanted: AccountFilter) -> Sequence[Row[tuple[int, str, str]]]:
-    """Return id, platform and name of the accounts with a grant that waits for a human."""
-    waits = (AdAccount.status == ACTIVE, PlatformCredential.status.in_(WAITING))
-    return session.execute(_chosen(wanted).where(*waits).order_by(AdAccount.id)).all()
-
-
-def count_resting(session: Session, wanted: AccountFilter, now: datetime) -> int:
-    """Count the accounts that are not due because they are in the slow lane."""
-    resting = _chosen(wanted).where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE, rests(now))
-    return session.scalar(select(func.count()).select_from(resting.subquery())) or 0
-
-
-def unknown_ids(session: Session, account_ids: Sequence[int]) -> list[int]:
-    """Return the ids that no account has."""
-    known = set(session.scalars(select(AdAccount.id).where(AdAccount.id.in_(account_ids))))
-    return [account_id for account_id in account_ids if account_id not in known]
-
-
-def unknown_teams(session: Session, names: Sequence[str]) -> list[str]:
-    """Return the names that no team has."""
-    known = set(session.scalars(select(Team.name).where(Team.name.in_(names))))
-    return [name for name in names if name not in known]
+    begun = func.greatest(AdAccount.created_at, past(grant.status_since, now))
+    lane = case(
+        (grant.status.in_(WAITING), Lane.WAITING),
+        (false() if account_ids else rests(now), Lane.RESTING),
+        else_=Lane.DUE,
+    )
+    turn = func.row_number().over(partition_by=(AdAccount.platform, lane), order_by=oldest)
+    return session.execute(
+        select(AdAccount.id, AdAccount.platform, AdAccount.name, lane.label("lane"))
+        .add_columns(func.greatest(begun, tried_at, rested_at).label("waits_since"))
+        .join(grant, grant.id == AdAccount.credential_id)
+        .join(Team, Team.id == AdAccount.team_id)
+        .where(
+            AdAccount.status == ACTIVE,
+            grant.status.in_((ACTIVE, *WAITING)),
+            AdAccount.platform.in_(platforms) if platforms else true(),
+            Team.name.in_(teams) if teams else true(),
+            AdAccount.id.in_(account_ids) if account_ids else true(),
+        )
+        .order_by(turn, *oldest)
+    ).all()
 
 
 def get_account(session: Session, account_id: int) -> AdAccount | None:
     """Return an account, or None."""
     return session.get(AdAccount, account_id)
+
+
+def find_account(session: Session, account_id: int) -> AdAccount:
+    """Return an account; ConfigurationError if there is none."""
+    if found := get_account(session, account_id):
+        return found
+    raise ConfigurationError(f"there is no account {account_id}: `sivera accounts list` shows them all")
 
 
 def accounts_of(session: Session, credential_id: int) -> Sequence[AdAccount]:
@@ -209,11 +199,6 @@ def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[R
     ).all()
 
 
-def list_teams(session: Session) -> Sequence[Team]:
-    """Return all teams, by name."""
-    return session.scalars(select(Team).order_by(Team.name)).all()
-
-
 def coverage() -> Subquery:
     """Return the days of which an account's figures were read, by `account_id`.
 
@@ -231,12 +216,3 @@ def coverage() -> Subquery:
         .group_by(SyncPart.account_id)
         .subquery("coverage")
     )
-
-
-def change_team(session: Session, name: str, changes: Mapping[str, str | None]) -> Team | None:
-    """Change these columns of a team, and return it; None if there is no team of that name."""
-    if changes:
-        session.execute(update(Team).where(Team.name == name).values(changes))
-    return session.scalars(
-        select(Team).where(Team.name == name).execution_options(populate_existing=True)
-    ).one_or_none()

@@ -45,7 +45,7 @@ def write_changes(
         fixed = one.model_dump(include={"kind", "subject", "since", "team_id", "account_id"})
         alert = known or Alert(**fixed, opened_at=now, open_receipts=receipts, close_receipts={})
         is_news = known is None or (one.level or 0) > (known.level or 0)
-        alert.title, alert.message, alert.link = one.title, one.message, one.link
+        alert.title, alert.message, alert.link = one.title, one.text, one.link
         alert.level, alert.details = one.level, dict(one.details)
         if is_news:
             alert.raised_at = now

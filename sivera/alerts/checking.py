@@ -8,14 +8,14 @@ from sqlalchemy.orm import Session
 
 from sivera.alerts import queries
 from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
-from sivera.alerts.conditions import Kind
-from sivera.alerts.data_rules import ENDS_SOON, data_conditions
-from sivera.alerts.job_rules import job_conditions
-from sivera.alerts.options import AlertOptions, Channel
+from sivera.alerts.conditions import Condition, Kind
+from sivera.alerts.data_rules import ENDS_SOON, Open, data_conditions
+from sivera.alerts.job_rules import OWN_JOB, job_conditions, silence
+from sivera.alerts.options import DEFAULTS, AlertOptions, Channel
 from sivera.alerts.sending import Sent
 from sivera.clock import read_clock
 from sivera.history.rules import Occurrence
-from sivera.links import Links
+from sivera.links import NO_LINKS, Links
 from sivera.values import Value
 
 OF_DATA = (Kind.REAUTHORIZATION_REQUIRED, Kind.ACCESS_ENDS, Kind.STALE_DATA)
@@ -62,6 +62,15 @@ class CheckSummary(Value):
         return "; ".join(said)
 
 
+def find_in_data(
+    session: Session, options: AlertOptions = DEFAULTS, links: Links = NO_LINKS, already: Open = ()
+) -> list[Condition]:
+    """Return what is wrong with grants and accounts now; `already` are the open alerts, if they matter."""
+    grants = queries.bad_grants(session, ENDS_SOON)
+    stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
+    return list(data_conditions(grants, stale, already, options.most_of_platform, links))
+
+
 def check_alerts(
     engine: Engine, links: Links, options: AlertOptions, occurrences: Sequence[Occurrence] | None
 ) -> CheckSummary:
@@ -74,11 +83,12 @@ def check_alerts(
         now = read_clock(session)
         open_now = queries.list_open(session, OF_DATA if occurrences is None else OF_DATA + OF_JOBS)
         already = {(alert.kind, alert.subject) for alert in open_now}
-        grants = queries.bad_grants(session, ENDS_SOON)
-        stale = queries.stale_accounts(session, timedelta(hours=options.stale_hours))
+        own = [one for one in occurrences or () if one.job == OWN_JOB]
+        others = [one for one in occurrences or () if one.job != OWN_JOB]
         found = [
-            *data_conditions(grants, stale, already, options.most_of_platform, links),
-            *job_conditions(occurrences or (), now, timedelta(minutes=options.late_minutes), links),
+            *find_in_data(session, options, links, already),
+            *job_conditions(others, now, options, links),
+            *silence(own, now, links),
         ]
         events = write_changes(session, open_now, found, now)
         return CheckSummary(events=tuple(events), still_open=len(queries.list_open(session)))

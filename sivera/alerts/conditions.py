@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator
 
@@ -30,7 +30,10 @@ class Kind(StrEnum):
     BUDGET = "budget"
 
 
-_DOCTOR = "Run `sivera doctor`: it says whether a worker runs, and what is switched off."
+_DOCTOR = (
+    "No worker runs, or something is switched off: see the lines `worker`, `automations` and `deployments` of "
+    "`sivera doctor`."
+)
 
 REMEDIES: Mapping[Kind, str] = {
     Kind.JOB_FAILED: "See docs/operations.md#{job}.",
@@ -42,7 +45,7 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.STALE_DATA: "`sivera accounts list` says what to do about each part of an account.",
     Kind.BUDGET: "Raise the budget, or lower what is spent at the platform.",
 }
-"""What a person does about it. Each message ends with it; only of an account the reason may have named its own."""
+"""What a person does about it."""
 
 
 def cut(text: str, most: int) -> str:
@@ -92,14 +95,16 @@ Line = Annotated[str, AfterValidator(one_line)]
 class Condition(Value):
     """Something that people should know. An alert is open as long as a check finds its `kind` and `subject`.
 
-    `title` names the job, account or team; `message` says more, and the remedy. `since` is when it began. `link` leads
-    to a page of the UI, and is empty if there is none. For the other fields see `sivera.models.Alert`.
+    `title` names the job, account or team; `message` says more. `remedy` is empty if the message ends with its own.
+    `since` is when it began. `link` leads to a page of the UI, and is empty if there is none. For the other fields see
+    `sivera.models.Alert`.
     """
 
     kind: Kind
     subject: str
     title: Line
     message: Line
+    remedy: str
     since: datetime
     link: str = ""
     level: int | None = None
@@ -107,9 +112,14 @@ class Condition(Value):
     account_id: int | None = None
     details: Mapping[str, Any] = {}
 
+    @property
+    def text(self) -> str:
+        """What it is, and what to do about it."""
+        return f"{self.message} {self.remedy}".rstrip()
+
 
 class BadGrant(NamedTuple):
-    """A grant that a human has to connect again since `since`, or one to which data is denied from `ends` on."""
+    """A grant that a human has to connect again since `since`, or one that gets no data from `ends` on."""
 
     id: int
     team: str
@@ -124,8 +134,8 @@ class BadGrant(NamedTuple):
 class StaleAccount(NamedTuple):
     """An account that should have been synced; `since` is its last sync, or when it was connected.
 
-    One that `rests` failed several times, so its next sync is put off. One that `lacks_reports` is synced, but no
-    report of its spending has come since then. One that `lacks_full` is synced, but not in full.
+    One that lacks `reports` is synced, but no report of its spending has come since then. One that lacks `full` is
+    synced, but not in full.
     """
 
     id: int
@@ -134,6 +144,4 @@ class StaleAccount(NamedTuple):
     name: str
     since: datetime
     error: str | None
-    rests: bool = False
-    lacks_reports: bool = False
-    lacks_full: bool = False
+    lacks: Literal["sync", "reports", "full"] = "sync"

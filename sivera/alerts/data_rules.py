@@ -1,7 +1,7 @@
 """When a grant or an account is worth an alert: pure functions of the facts and of what is open already."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from sivera.alerts.conditions import REMEDIES, BadGrant, Condition, Kind, StaleAccount, sentence, short
@@ -17,17 +17,28 @@ Open = Collection[tuple[str, str]]
 ENDS_SOON = timedelta(days=10)
 """A grant with data access that ends within this time is worth an alert."""
 
-TITLES = {
-    Kind.ACCESS_ENDS: "{count} grants of {platform} soon get no data any more",
-    Kind.REAUTHORIZATION_REQUIRED: "{count} grants of {platform} must be connected again",
-    Kind.STALE_DATA: "{count} accounts of {platform} have old data",
+MANY: Mapping[Kind, tuple[str, str]] = {
+    Kind.ACCESS_ENDS: (
+        "{count} grants of {platform} soon get no data any more",
+        "Their tokens, or the platform's permission to read data, end.",
+    ),
+    Kind.REAUTHORIZATION_REQUIRED: (
+        "{count} grants of {platform} must be connected again",
+        "If the platform revoked them all at once, its console may say why.",
+    ),
+    Kind.STALE_DATA: (
+        "{count} accounts of {platform} have old data",
+        "The platform is down, throttles us or prepares no reports, or the job does not run.",
+    ),
 }
-MESSAGES = {
-    Kind.ACCESS_ENDS: "The platform's permission to read data ends.",
-    Kind.REAUTHORIZATION_REQUIRED: "If the platform revoked them all at once, its console may say why.",
-    Kind.STALE_DATA: "The platform is down, throttles us or prepares no reports, or the job does not run.",
+"""Title and message of the one condition that stands for many of a platform."""
+
+LACKS = {
+    "sync": ("was not synced", "No run has got to it"),
+    "reports": ("gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"),
+    "full": ("had no good full sync for two days", "Its hourly syncs work, and its full ones fail"),
 }
-"""What the one alert says, before the remedy, that stands for many of a platform."""
+"""What an account without it is said to lack, and why if the last sync gave no reason."""
 
 
 def data_conditions(
@@ -56,7 +67,7 @@ def data_conditions(
 def _of_grant(grant: BadGrant, links: Links) -> Condition:
     if grant.ends:
         kind, what, since = Kind.ACCESS_ENDS, f"gets no data from {grant.ends:%Y-%m-%d} on", grant.ends - ENDS_SOON
-        message = "Its token still works, but the platform's permission to read data ends then."
+        message = "Its token, or the platform's permission to read data, ends then."
     else:
         kind, what, since = Kind.REAUTHORIZATION_REQUIRED, "must be connected again", grant.since
         reason = sentence(grant.reason or "It no longer works")
@@ -65,26 +76,24 @@ def _of_grant(grant: BadGrant, links: Links) -> Condition:
         kind=kind,
         subject=str(grant.id),
         title=f"{grant.platform} grant {grant.id} ({short(grant.name)}) of team {short(grant.team)} {what}",
-        message=f"{message} {REMEDIES[kind]}",
+        message=message,
+        remedy=REMEDIES[kind],
         since=since,
         link=links.page("artifacts/key/refresh-tokens-failures"),
     )
 
 
 def _of_account(account: StaleAccount, links: Links) -> Condition:
-    what, why, remedy = "was not synced", "No run has got to it", REMEDIES[Kind.STALE_DATA]
-    if account.lacks_full:
-        what, why = "had no good full sync for two days", "Its hourly syncs work, and its full ones fail"
-    elif account.lacks_reports:
-        what, why = "gets no reports of its metrics", "Its campaigns are synced, but their spending is not known"
-    elif not account.error:
-        remedy = REMEDIES[Kind.JOB_MISSED]
+    what, why = LACKS[account.lacks]
+    no_run_came = account.lacks == "sync" and not account.error
+    remedy = REMEDIES[Kind.JOB_MISSED if no_run_came else Kind.STALE_DATA]
     said = sentence(account.error or why)
     return Condition(
         kind=Kind.STALE_DATA,
         subject=f"account-{account.id}",
         title=f"{account.platform} account {account.id} ({short(account.name)}) of team {short(account.team)} {what}",
-        message=said if names_remedy(said) else f"{said} {remedy}",
+        message=said,
+        remedy="" if names_remedy(said) else remedy,
         since=account.since,
         link=links.page("artifacts/key/sync-campaigns-failures"),
     )
@@ -92,10 +101,10 @@ def _of_account(account: StaleAccount, links: Links) -> Condition:
 
 def _together(platform: str, several: Sequence[Condition]) -> Condition:
     first = min(several, key=lambda one: one.since)
-    title = TITLES[first.kind].format(count=len(several), platform=platform)
-    return first.model_copy(
-        update={"subject": platform, "title": title, "message": f"{MESSAGES[first.kind]} {REMEDIES[first.kind]}"}
-    )
+    title, message = MANY[first.kind]
+    title = title.format(count=len(several), platform=platform)
+    said = {"title": title, "message": message, "remedy": REMEDIES[first.kind]}
+    return first.model_copy(update={"subject": platform, **said})
 
 
 def _names(accounts: Sequence[str]) -> str:

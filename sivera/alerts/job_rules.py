@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sivera.alerts.conditions import REMEDIES, Condition, Kind, sentence
+from sivera.alerts.options import DEFAULTS, AlertOptions
 from sivera.errors import ConfigurationError
 from sivera.history.rules import ANOTHER_INSTANCE, SEE, Occurrence, Outcome
-from sivera.links import Links
+from sivera.links import NO_LINKS, Links
 
 OWN_JOB = "check-alerts"
 """It cannot report itself: a check that runs is not missed."""
@@ -27,17 +28,12 @@ NOT_BEGUN = (Outcome.MISSED, Outcome.LATE, Outcome.WAITING)
 
 
 def job_conditions(
-    occurrences: Sequence[Occurrence], now: datetime, late: timedelta, links: Links
+    occurrences: Sequence[Occurrence], now: datetime, options: AlertOptions = DEFAULTS, links: Links = NO_LINKS
 ) -> Iterator[Condition]:
-    """Yield what is wrong with each deployment, and whether check-alerts was silent.
-
-    A run that has not begun `late` after its time is missed.
-    """
+    """Yield what is wrong with each deployment."""
     of_deployment: dict[str, list[Occurrence]] = defaultdict(list)
     for one in sorted(occurrences, key=lambda one: one.scheduled_at):
-        if one.job != OWN_JOB:
-            of_deployment[one.deployment].append(one)
-    yield from _silent([one for one in occurrences if one.job == OWN_JOB], now, links)
+        of_deployment[one.deployment].append(one)
     for deployment, times in of_deployment.items():
         yield from _failed(deployment, times, links)
         # A run that began later, whoever started it, makes up for what was skipped or missed before it.
@@ -45,18 +41,19 @@ def job_conditions(
         # Runs by hand do not count: whoever starts one sees that it is skipped, or waits.
         lacking = [one for one in times if one.schedule and (begun is None or one.scheduled_at > begun)]
         yield from _skipped(deployment, lacking, now, links)
-        yield from _missed(deployment, lacking, now - late, links)
+        yield from _missed(deployment, lacking, now - timedelta(minutes=options.late_minutes), links)
 
 
-def _silent(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
+def silence(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
+    """Yield that check-alerts was silent, if it was; `own` is what became of its own times."""
     last = max((one.ended_at for one in own if one.ended_well and one.ended_at), default=None)
     if last and now - last > SILENCE:
         yield Condition(
             kind=Kind.ALERTS_SILENT,
             subject=OWN_JOB,
             title=f"{OWN_JOB} does not do its work",
-            message="Its last runs did not end well, so people were not notified of everything. "
-            + REMEDIES[Kind.ALERTS_SILENT],
+            message="Its last runs did not end well, so people were not notified of everything.",
+            remedy=REMEDIES[Kind.ALERTS_SILENT],
             since=last,
             link=links.run(None),
         )
@@ -73,15 +70,15 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
             streak.append(one)
     if streak:
         first = streak[0]
-        by_hand = "" if first.schedule else "No schedule started it: a person, the HTTP API or an automation did. "
+        by_hand = "" if first.schedule else " No schedule started it: a person, the HTTP API or an automation did."
         reason = sentence((first.message or "Its last state has no message").partition(SEE)[0])
-        # One of our errors names its own.
-        remedy = "" if OWN_ERROR in reason else REMEDIES[Kind.JOB_FAILED].format(job=first.job)
         yield Condition(
             kind=Kind.JOB_FAILED,
             subject=deployment,
             title=f"{deployment} failed",
-            message=f"{reason} {by_hand}{remedy}".rstrip(),
+            message=f"{reason}{by_hand}",
+            # One of our errors names its own.
+            remedy="" if OWN_ERROR in reason else REMEDIES[Kind.JOB_FAILED].format(job=first.job),
             since=first.ended_at or first.scheduled_at,
             link=links.run(first.run_id),
         )
@@ -96,8 +93,8 @@ def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links:
                 kind=Kind.JOB_SKIPPED,
                 subject=deployment,
                 title=f"{deployment} was skipped",
-                message=f"The run for {_text(one.scheduled_at)} was skipped, because another one was still running. "
-                + REMEDIES[Kind.JOB_SKIPPED],
+                message=f"The run for {_text(one.scheduled_at)} was skipped, because another one was still running.",
+                remedy=REMEDIES[Kind.JOB_SKIPPED],
                 since=one.scheduled_at,
                 link=links.run(one.skipped_by or one.run_id),
             )
@@ -111,8 +108,8 @@ def _missed(deployment: str, times: Sequence[Occurrence], before: datetime, link
                 kind=Kind.JOB_MISSED,
                 subject=deployment,
                 title=f"{deployment} has not run",
-                message=f"It should have run at {_text(one.scheduled_at)}, and has not begun. "
-                + REMEDIES[Kind.JOB_MISSED],
+                message=f"It should have run at {_text(one.scheduled_at)}, and has not begun.",
+                remedy=REMEDIES[Kind.JOB_MISSED],
                 since=one.scheduled_at,
                 link=links.run(one.run_id),
             )

@@ -30,3 +30,6 @@ class AlertOptions(Value):
         le=100,
         description="With more accounts or grants of one platform than this at once, there is one alert for it.",
     )
+
+
+DEFAULTS = AlertOptions()

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Text, and_, case, func, or_, select, text,
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import Session
 
-from sivera.accounts.queries import ACTIVE, rests
+from sivera.accounts.queries import ACTIVE
 from sivera.alerts.conditions import BadGrant, Kind, StaleAccount
 from sivera.alerts.options import Channel
 from sivera.clock import past, past_or
@@ -20,15 +20,22 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))")
 FULL_AFTER = timedelta(hours=48)
 """Full syncs are daily: without a good one for so long, what vanished and what changed late is not known."""
 
+LAST_DAY = timedelta(days=1)
+
 END_IS_NEWS = timedelta(days=7)
 """How long a channel that does not take the end of an alert is sent it."""
 
 
 def bad_grants(session: Session, within: timedelta) -> Sequence[BadGrant]:
-    """Return the grants that a human has to connect again, and those that get no data any more within this time."""
+    """Return the grants that a human has to connect again, and those that get no data any more within this time.
+
+    A token that is renewed by itself gets its chances until its last day.
+    """
     grant = PlatformCredential
     names = func.array_agg(aggregate_order_by(AdAccount.name, AdAccount.id)).filter(AdAccount.id.is_not(None))
-    ends = case((grant.status == ACTIVE, grant.data_access_ends_at))
+    is_last_day = and_(grant.refresh_token.is_(None), grant.expires_at < func.now() + LAST_DAY)
+    token_ends = case((is_last_day, grant.expires_at))
+    ends = case((grant.status == ACTIVE, func.least(grant.data_access_ends_at, token_ends)))
     found = session.execute(
         select(grant.id, Team.name, grant.platform, grant.name, grant.status_reason, grant.status_since)
         .add_columns(func.coalesce(names, array([], type_=Text)), ends)
@@ -62,9 +69,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
             AdAccount.name,
             case((is_late, func.least(synced, reports_as_of)), else_=full_at),
             AdAccount.last_error,
-            func.coalesce(rests(now), False),
-            func.coalesce(is_synced & (reported < synced_at), False),
-            ~is_late,
+            case((~is_late, "full"), (is_synced & (reported < synced_at), "reports"), else_="sync"),
         )
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .join(Team, Team.id == AdAccount.team_id)

@@ -11,7 +11,6 @@ from datetime import datetime
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.accounts.queries import unknown_teams
 from sivera.alerts.changes import OPENED, AlertEvent, write_changes
 from sivera.alerts.conditions import Condition
 from sivera.alerts.queries import lock_alerts
@@ -23,19 +22,11 @@ from sivera.budgets.rules import alert_level
 from sivera.budgets.summary import TEAMS, Checked, worst_first
 from sivera.budgets.wording import budget_condition
 from sivera.clock import read_clock
-from sivera.errors import ConfigurationError
 
 AT_ONCE = 500
 """Accounts or teams in one transaction."""
 
 NOT_SPENT = "Its period is over, or nothing is spent of it any more."
-
-
-def check_teams_exist(engine: Engine, options: BudgetOptions) -> None:
-    """Raise ConfigurationError if the options name a team that does not exist."""
-    with Session(engine) as session:
-        if missing := unknown_teams(session, options.teams):
-            raise ConfigurationError(f"there is no team '{missing[0]}': `sivera accounts list` shows them all")
 
 
 def check_part(

@@ -6,7 +6,6 @@ If what is known of a budget is too old or cannot be added up, its alerts stay a
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -23,8 +22,10 @@ from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import PACING, Period, Span, days_of, period_limit, running_days
 from sivera.budgets.projection import HISTORY_DAYS, project
 from sivera.budgets.queries import Since
-from sivera.budgets.rules import Reading, today_in
+from sivera.budgets.rules import Reading
 from sivera.budgets.summary import Checked
+from sivera.budgets.wording import FOREIGN, MIXED, NOT_REPORTED
+from sivera.clock import find_zone
 from sivera.logs import log
 from sivera.models import AdAccount, Alert, TeamBudget
 from sivera.values import BudgetKind, PlatformName
@@ -32,12 +33,6 @@ from sivera.values import BudgetKind, PlatformName
 logger = logging.getLogger("sivera.budgets")
 
 HISTORY = timedelta(days=HISTORY_DAYS)
-NOT_REPORTED = "its platform reports no figures of it: look up its spending at the platform"
-MIXED = (
-    "its figures are in other currencies than its budget ({currency}), and are never added: look up its spending at "
-    "the platform until a period has one currency again"
-)
-FOREIGN = "all of its accounts are in other currencies than it ({currency}): set one in theirs, and remove this one"
 NOTHING = Decimal(0)
 
 
@@ -67,15 +62,19 @@ class Watched:
     is_stale: bool
 
     @classmethod
-    def at(cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int) -> "Watched":
-        """Return an account as it is at a time; KeyError or ValueError if its time zone is unknown."""
+    def at(
+        cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int
+    ) -> "Watched | None":
+        """Return an account as it is at a time; None if its time zone is unknown."""
+        if (zone := find_zone(account.timezone)) is None:
+            return None
         # If a time is ahead of the clock, it is only known that it lies after the account was connected.
         synced, reports = (
             account.created_at if at and at > now else at for at in (account.synced_as_of, account.reports_as_of)
         )
         as_of = min((at for at in (synced, reports) if at), default=None)
-        today = today_in(account.timezone, now)
-        partial = min(today, today_in(account.timezone, as_of)) if as_of else today
+        today = now.astimezone(zone).date()
+        partial = min(today, as_of.astimezone(zone).date()) if as_of else today
         is_stale = rules.is_stale(synced or account.created_at, reports, now, stale_hours)
         return cls(account, team, today, partial, known_from, as_of, is_stale)
 
@@ -98,9 +97,9 @@ def judge_accounts(session: Session, now: datetime, options: BudgetOptions, ids:
     unreported: dict[str, str] = {}
     active = [one for one in queries.read_accounts(session, ids) if one.AdAccount.status == ACTIVE]
     for account, team, known_from in active:
-        try:
-            watched[account.id] = Watched.at(account, team, known_from, now, options.stale_hours)
-        except (KeyError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+        if one := Watched.at(account, team, known_from, now, options.stale_hours):
+            watched[account.id] = one
+        else:
             reason = f"its time zone '{account.timezone}' is unknown: connect its grant again, which reads it again"
             failures[f"account-{account.id}"] = reason
     stale = [f"account-{one.account.id}" for one in watched.values() if one.is_stale]
@@ -245,8 +244,9 @@ class _Scope:
             self.foreign += is_active
             return
         self.counted.append(account.id)
-        with suppress(KeyError, ValueError):  # its time zone is unknown; the check of its own budgets says so
-            self.watched.append(one := Watched.at(account, self.team, known_from, now, stale_hours))
+        one = Watched.at(account, self.team, known_from, now, stale_hours)
+        if one is not None:  # else the check of the account's own budgets says so
+            self.watched.append(one)
             if is_active and not one.is_stale:
                 self.fresh.append(one)
                 return

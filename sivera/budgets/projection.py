@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
-from sivera.values import Value
+from sivera.values import Value, days_between
 
 HISTORY_DAYS = 28
 """Four of each weekday."""
@@ -52,33 +52,43 @@ def project(
     known = _complete(days, partial, known_from)
     if until is None or len(known) < LEVEL_DAYS:
         return None
-    coming = _days(max(partial, since or partial), until)
+    begins = max(partial, since or partial)
+    coming = _by_weekday(begins, until)
+    whole, begun = coming.copy(), list[Decimal]()
+    if begins == partial <= until:  # what the partial day has spent already is part of `spent`
+        whole[partial.weekday()] -= 1
+        begun = [days.get(partial, ZERO)]
+
+    def to_come(amounts: list[Decimal]) -> Decimal:
+        """Add up what is still spent if each weekday has these amounts."""
+        rest = (max(ZERO, amounts[partial.weekday()] - so_far) for so_far in begun)
+        return sum((n * max(ZERO, amount) for n, amount in zip(whole, amounts, strict=True)), sum(rest, ZERO))
+
     factors = _weekday_factors(known)
     level = sum(list(known.values())[-LEVEL_DAYS:], ZERO) / LEVEL_DAYS
-    usual = [level * factors[day.weekday()] for day in coming]
-    bounds = usual if most_a_day is None else [most_a_day] * len(coming)
-    # What the partial day has spent already is part of `spent`.
-    begun = [days.get(day, ZERO) if day == partial else ZERO for day in coming]
-    expected = spent + sum(max(ZERO, min(pair) - so_far) for *pair, so_far in zip(usual, bounds, begun, strict=True))
-    weight = sum((factors[day.weekday()] for day in coming), ZERO)
-    half = Z * (_variance(known, factors) * (len(coming) + weight**2 / LEVEL_DAYS)).sqrt()
+    usual = [level * factor for factor in factors]
+    expected = spent + to_come(usual if most_a_day is None else [min(amount, most_a_day) for amount in usual])
+    weight = sum((n * factor for n, factor in zip(coming, factors, strict=True)), ZERO)
+    half = Z * (_variance(known, factors) * (sum(coming) + weight**2 / LEVEL_DAYS)).sqrt()
     low, high = max(spent, expected - half), expected + half
     if most_a_day is not None:
-        high = min(high, spent + sum(max(ZERO, most_a_day - so_far) for so_far in begun))
+        high = min(high, spent + to_come([most_a_day] * 7))
     if most is not None:
         expected, low, high = (min(amount, max(spent, most)) for amount in (expected, low, high))
     return Projection(expected=expected, low=low, high=max(expected, high))
 
 
-def _days(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+def _by_weekday(first: date, last: date) -> list[int]:
+    """Return how often each weekday comes from `first` to `last`, Monday first. A campaign may end in the year 9999."""
+    weeks, rest = divmod(max(0, (last - first).days + 1), 7)
+    return [weeks + ((weekday - first.weekday()) % 7 < rest) for weekday in range(7)]
 
 
 def _complete(days: Mapping[date, Decimal], partial: date, known_from: date) -> dict[date, Decimal]:
     """Return the complete days in order, from the first of the last 28 with any spending."""
     oldest = max(partial - timedelta(days=HISTORY_DAYS), known_from)
     first = min((day for day, amount in days.items() if oldest <= day < partial and amount), default=partial)
-    return {day: days.get(day, ZERO) for day in _days(first, partial - timedelta(days=1))}
+    return {day: days.get(day, ZERO) for day in days_between(first, partial - timedelta(days=1))}
 
 
 def _weekday_factors(known: Mapping[date, Decimal]) -> list[Decimal]:

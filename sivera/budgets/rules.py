@@ -1,9 +1,8 @@
 """The decisions of check-budgets, as pure functions."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from sivera.budgets.pacing import Period, Span
 from sivera.budgets.projection import Projection
@@ -44,11 +43,6 @@ class Reading(Value):
     def percent(self) -> int:
         """How much of the limit is spent; rounded down, so that it never shows a threshold before it is reached."""
         return int(self.spent * 100 / self.limit)
-
-
-def today_in(timezone: str, now: datetime) -> date:
-    """Return the day that it is in a time zone; KeyError or ValueError if the time zone is unknown."""
-    return now.astimezone(ZoneInfo(timezone)).date()
 
 
 def is_stale(synced_as_of: datetime, reports_as_of: datetime | None, now: datetime, stale_hours: int) -> bool:

@@ -29,8 +29,6 @@ def set_team_budget(
     if platform and account_id:
         raise ConfigurationError("a budget is for a platform or for an account: leave one of them out")
     found = find_team(session, team)
-    if found is None:
-        raise ConfigurationError(f"there is no team '{team}': `sivera accounts list` shows them all")
     if account_id:
         _check_account(session, account_id, found, code)
     return queries.set_team_budget(

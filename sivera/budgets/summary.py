@@ -71,12 +71,11 @@ class CheckSummary(Value):
     def of(cls, results: Mapping[str, object]) -> Self:
         """Return the summary of what the check of each part returned or raised."""
         parts = {part: result for part, result in results.items() if isinstance(result, Checked)}
-        errors = {
-            part: result if isinstance(result, Exception) else TypeError(f"the check ended as {result!r}")
+        failed = {
+            part: f"{part} was not checked: {reason_for(result).rstrip('.')}"
             for part, result in results.items()
             if part not in parts
         }
-        failed = {part: f"{part} was not checked: {reason_for(error).rstrip('.')}" for part, error in errors.items()}
         return cls(parts=parts, failed=failed)
 
     @property

@@ -46,8 +46,8 @@ class DueGrant(Value):
     is_overdue: bool = False
 
 
-class AccountChange(Value):
-    """What is new about an ad account: our id, its name, and what has changed."""
+class AccountNews(Value):
+    """What a person should know of an ad account: what has changed, why its sync failed, or what it lacks."""
 
     account_id: int
     platform: PlatformName
@@ -59,7 +59,7 @@ class Discovery(Value):
     """What discovering the accounts of a grant has found."""
 
     account_ids: tuple[int, ...]
-    changes: tuple[AccountChange, ...] = ()
+    changes: tuple[AccountNews, ...] = ()
     left_out: tuple[OddRow, ...] = ()
 
 
@@ -99,8 +99,7 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
         return Discovery(
             account_ids=tuple(account.id for account in carried),
             changes=tuple(
-                AccountChange(account_id=one.id, platform=client.platform, name=one.name, what=what)
-                for one, what in news
+                AccountNews(account_id=one.id, platform=client.platform, name=one.name, what=what) for one, what in news
             ),
             left_out=listing.left_out,
         )
@@ -113,12 +112,12 @@ def rediscover(
     credential_id: int,
     account_id: int,
     known: values.AdAccount,
-) -> tuple[bool, tuple[AccountChange, ...]]:
+) -> tuple[bool, tuple[AccountNews, ...]]:
     """Discover the accounts of a grant that can no longer read one; of several at once the first asks, others wait.
 
     Return whether that one is not as `known`, and what this call found.
     """
-    changes: tuple[AccountChange, ...] = ()
+    changes: tuple[AccountNews, ...] = ()
     with _ASKING.setdefault(credential_id, Lock()):
         with Session(engine) as session, session.begin():
             is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)

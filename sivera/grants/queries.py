@@ -28,7 +28,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sivera.accounts.queries import ACTIVE
 from sivera.clock import past
 from sivera.crypto import VERSION as CIPHERTEXT_VERSION
-from sivera.grants.rules import LEASE, LONGEST_LEASE, LONGEST_REST, PROOF_EVERY, WAITING
+from sivera.grants.rules import LEASE, LONGEST_LEASE, LONGEST_REST, PROOF_EVERY
 from sivera.models import AdAccount, PlatformCredential, Team, TokenKeyCheck, TokenRefreshLog
 
 KEYS_LOCK = 0x51_0E_4B
@@ -256,23 +256,3 @@ def put_in_use(session: Session, key_id: str, *, retire_others: bool) -> None:
 def platforms_in_use(session: Session) -> set[str]:
     """Return the platforms that have a grant or an account."""
     return set(session.scalars(union(select(PlatformCredential.platform), select(AdAccount.platform))))
-
-
-def ending_grants(session: Session, within: timedelta) -> Sequence[int]:
-    """Return the ids of the active grants without a refresh token that end within that time, or have ended."""
-    return session.scalars(
-        select(PlatformCredential.id)
-        .where(
-            PlatformCredential.status == ACTIVE,
-            PlatformCredential.refresh_token.is_(None),
-            PlatformCredential.expires_at < func.now() + within,
-        )
-        .order_by(PlatformCredential.id)
-    ).all()
-
-
-def inactive_grants(session: Session) -> Sequence[int]:
-    """Return the ids of the grants that a human has to connect again."""
-    return session.scalars(
-        select(PlatformCredential.id).where(PlatformCredential.status.in_(WAITING)).order_by(PlatformCredential.id)
-    ).all()

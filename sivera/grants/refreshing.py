@@ -9,13 +9,13 @@ from typing import Annotated
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from sivera.accounts import queries as account_queries
-from sivera.errors import ConfigurationError, LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
+from sivera.errors import LeftAlone, ReconnectRequired, Throttled, ThrottleScope, Unavailable
 from sivera.grants import queries, rules
 from sivera.grants import renewal_queries as renewals
 from sivera.grants.renewal import RenewalDependencies
 from sivera.grants.source import GrantTokenSource
 from sivera.reasons import reason_for
+from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
 
@@ -74,8 +74,7 @@ class Result(StrEnum):
 
 def plan_refresh(session: Session, options: RefreshOptions) -> tuple[DueGrant, ...]:
     """Find the grants that a run renews, in order; ConfigurationError if it is for an unknown team."""
-    if missing := account_queries.unknown_teams(session, options.teams):
-        raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
+    check_teams(session, options.teams)
     own = {platform: facts.window for platform, facts in rules.FACTS.items()}
     windows = own | {platform: timedelta(hours=hours) for platform, hours in options.window_hours.items()}
     asked = {platform.value: windows[platform] for platform in options.platforms or PlatformName}
@@ -136,13 +135,12 @@ class RefreshTally:
 
     def __init__(self, due: Sequence[DueGrant]) -> None:
         self.due = due
-        self.ended: dict[int, Result | Exception] = {}
+        self.ended: dict[int, object] = {}
 
     def add(self, grant: DueGrant, result: object) -> float | None:
         """Take what a grant's renewal returned or raised. Return 0 if this run should try the grant again."""
-        ended = result if isinstance(result, Result | Exception) else TypeError(f"the renewal ended as {result!r}")
-        self.ended[grant.id] = ended
-        return 0.0 if ended is Result.AGAIN else None
+        self.ended[grant.id] = result
+        return 0.0 if result is Result.AGAIN else None
 
     def summary(self, down: Collection[PlatformName] = ()) -> RefreshSummary:
         """Return what the run did, given the platforms that are down."""
@@ -151,26 +149,29 @@ class RefreshTally:
             total=self._counts(self.due),
             platforms={of.value: self._counts([one for one in self.due if one.platform is of]) for of in platforms},
             failures=tuple(
-                GrantFailure(id=grant.id, platform=grant.platform.value, team=grant.team, reason=reason_for(error))
+                GrantFailure(id=grant.id, platform=grant.platform.value, team=grant.team, reason=reason_for(ended))
                 for grant in self.due
-                if isinstance(error := self.ended.get(grant.id), Exception)
+                if not isinstance(ended := self._ended(grant), Result)
             ),
             down=tuple(down),
         )
 
     def _counts(self, due: Collection[DueGrant]) -> RefreshCounts:
-        return RefreshCounts(due=len(due), **Counter(_count_of(self.ended.get(grant.id)) for grant in due))
+        return RefreshCounts(due=len(due), **Counter(_count_of(self._ended(grant)) for grant in due))
+
+    def _ended(self, grant: DueGrant) -> object:
+        return self.ended.get(grant.id, Result.PUT_OFF)
 
 
-def _count_of(ended: Result | Exception | None) -> str:
+def _count_of(ended: object) -> str:
     match ended:
         case ReconnectRequired():
             return "reauthorization_required"
-        case Exception():
-            return "failed"
-        case Result.RENEWED | Result.ELSEWHERE:
+        case Result.AGAIN:
+            return "put_off"
+        case Result():
             return ended.value
-    return "put_off"
+    return "failed"
 
 
 def judge_failures(
@@ -204,7 +205,7 @@ def judge_failures(
     return tuple(down)
 
 
-def _may_work_later(ended: Result | Exception | None) -> bool:
+def _may_work_later(ended: object) -> bool:
     # Not if our own database failed, or the platform was not called.
     called = isinstance(ended, Unavailable) and not (isinstance(ended, LeftAlone) and not ended.was_tried)
     return called or ended is Result.PUT_OFF

@@ -33,11 +33,10 @@ class JobRun(Value):
 
 
 class JobStatus(Value):
-    """A job: its last run that was not cancelled, what that said without the remedy, and when the next one is due."""
+    """A job: its last run that was not cancelled, and when the next one is due."""
 
     name: str
     last: JobRun | None
-    message: str | None
     next_at: datetime | None
 
 

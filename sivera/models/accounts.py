@@ -162,7 +162,7 @@ class AccountDailyTotal(Base):
 class ReportRequest(Base):
     """A report that a platform prepares for an account, to be collected by a later run.
 
-    It ends (`ended_at`) when it was `collected`, or when it was given up. Ended requests are kept for a day, since they
+    It ends (`ended_at`) when it was `collected`, or when it was given up. Ended requests are kept for two days: they
     say how often a window was asked for.
     """
 

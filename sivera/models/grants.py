@@ -56,7 +56,6 @@ class PlatformCredential(Base):
     accounts_read_at: Mapped[datetime | None]
     data_access_ends_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class TokenRefreshLog(Base):

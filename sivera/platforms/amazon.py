@@ -34,7 +34,7 @@ from sivera.platforms.amazon_login import AmazonLogin
 from sivera.platforms.base import AppCredentials, PlatformClient, ReportLost, TokenSource
 from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.oauth import token_error_of
-from sivera.platforms.parts import all_rows, batches, days_of, window_of
+from sivera.platforms.parts import all_rows, batches, window_of
 from sivera.platforms.rows import Record, campaigns_of, list_of, read_rows, unread
 from sivera.values import (
     AccountListing,
@@ -142,7 +142,7 @@ class AmazonAds(PlatformClient):
         """Return the window as parts of one report each, without the days that Amazon no longer keeps."""
         # One day less than Amazon keeps: the account's date can be ahead of ours.
         first = today - timedelta(days=PRODUCT[product].days_kept - 1)
-        days = [day for day in days_of(window) if day >= first]
+        days = [day for day in window.days if day >= first]
         return [window_of(part) for part in batches(days, DAYS_PER_REPORT)]
 
     def request_report(self, tokens: TokenSource, account: AdAccount, product: str, window: DateWindow) -> str:

@@ -31,7 +31,7 @@ Verdict = tuple[type[PlatformError], str]
 
 _TOKEN_REJECTED: Verdict = (TokenRejected, "the access token is expired or not valid")
 _NO_ACCESS: Verdict = (AccountInaccessible, "this grant may not read the account; check the user's or manager's access")
-_THROTTLED: Verdict = (Throttled, "too many requests")
+_THROTTLED: Verdict = (Throttled, "allows no more calls for now")
 _UNAVAILABLE: Verdict = (Unavailable, "is in trouble")
 
 CODES: tuple[tuple[Verdict, str], ...] = (

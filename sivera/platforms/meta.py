@@ -40,7 +40,7 @@ from sivera.platforms.meta_json import (
 )
 from sivera.platforms.meta_login import MetaLogin, base_of
 from sivera.platforms.meta_pages import FEWEST_PER_PAGE, Pager, Question, Rows, body_of
-from sivera.platforms.parts import MOST_UNREAD, batches, days_of, in_halves, unread_days, window_of
+from sivera.platforms.parts import MOST_UNREAD, batches, in_halves, unread_days, window_of
 from sivera.platforms.rows import campaigns_of, metrics_of, read_rows, totals_of
 from sivera.values import (
     AccountListing,
@@ -284,7 +284,7 @@ def _in_parts(
             limit = max(FEWEST_PER_PAGE, limit // 2)
             raise
 
-    return in_halves(filter(None, [days_of(window)]), ask_for, lambda error: isinstance(error, TooMuchData | TimedOut))
+    return in_halves(filter(None, [window.days]), ask_for, lambda error: isinstance(error, TooMuchData | TimedOut))
 
 
 def _json(value: object) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from sivera.clock import find_zone
 from sivera.platforms.rows import Record
 from sivera.values import (
     AccountStatus,
@@ -160,8 +160,8 @@ def data_access_of(body: Record) -> tuple[datetime | None, bool]:
 
 
 def _day(row: Record, field: str, timezone: str) -> date | None:
-    moment = row.time(field)
+    moment, zone = row.time(field), find_zone(timezone)
     try:
-        return moment.astimezone(ZoneInfo(timezone)).date() if moment else None
+        return moment.astimezone(zone).date() if moment and zone else None
     except OverflowError:
         raise row.invalid(field) from None

@@ -1,7 +1,7 @@
 """Listings page by page, and questions that are asked again in halves if a platform cannot answer them whole."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, TypeVar
 
 from sivera.errors import InvalidReply, PlatformError
@@ -67,11 +67,6 @@ def in_halves(
                 continue
             answer = error
         yield part, answer
-
-
-def days_of(window: DateWindow) -> list[date]:
-    """Return the days of a window."""
-    return [window.since + timedelta(days=n) for n in range((window.until - window.since).days + 1)]
 
 
 def window_of(days: Sequence[date]) -> DateWindow:

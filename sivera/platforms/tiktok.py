@@ -17,7 +17,7 @@ from sivera.breaker import Breaker, Subject
 from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError, Unavailable
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller, Reply
-from sivera.platforms.parts import all_rows, batches, days_of, in_halves, unread_days, window_of
+from sivera.platforms.parts import all_rows, batches, in_halves, unread_days, window_of
 from sivera.platforms.rows import Record, campaigns_of, field_of, metrics_of, read_rows, totals_of, unread
 from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
 from sivera.platforms.tiktok_json import COUNT_METRIC, VALUE_METRIC, account_of, campaign_of, day_of, total_of
@@ -157,7 +157,7 @@ class TikTokAds(PlatformClient):
             InvalidReply: Also if a report has fewer rows than TikTok counts.
         """
         errors: list[PlatformError] = []
-        for span in map(window_of, batches(days_of(window), DAYS_PER_REPORT)):
+        for span in map(window_of, batches(window.days, DAYS_PER_REPORT)):
             try:
                 reading = self._read_report(tokens, account, span)
             except (Unavailable, InvalidRequest) as error:
@@ -173,7 +173,7 @@ class TikTokAds(PlatformClient):
         Raises:
             ReportCut: No day can be read.
         """
-        days = batches(days_of(window), DAYS_PER_REPORT)
+        days = batches(window.days, DAYS_PER_REPORT)
         ask = partial(self._report, tokens, account, TOTALS, TOTALS_KEY)
         rows, unread_ = unread_days(in_halves(days, ask, lambda error: isinstance(error, ReportCut | RowsMissing)))
         read = totals_of(self.platform, rows, partial(total_of, window, account.currency), *TOTALS_KEY)
@@ -242,7 +242,7 @@ class TikTokAds(PlatformClient):
 
         The last says whether it was read in parts, of the campaigns that TikTok lists: it reports on some others too.
         """
-        days = days_of(span)
+        days = span.days
 
         def ask(ids: Sequence[str]) -> list[Any]:
             return self._report(tokens, account, REPORT | _filter_of(ids), DAILY_KEY, days)

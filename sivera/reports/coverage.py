@@ -1,5 +1,6 @@
 """What was never read is not zero: how much of a report's periods is known, of each account."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
@@ -13,9 +14,9 @@ from sivera.reports.rules import (
     chart_since,
     compared_since,
     covers,
-    days_between,
     running,
 )
+from sivera.values import days_between
 
 
 class Known(StrEnum):
@@ -104,11 +105,23 @@ def gaps(accounts: Iterable[AccountFacts], day: date, missing: Sequence[MissingA
     return {currency: tuple(sorted(days)) for currency, days in found.items()}
 
 
-def describe(
-    accounts: Sequence[AccountFacts], day: date, missing: Sequence[MissingAccount], unreported: Iterable[Unreported]
-) -> list[str]:
-    """Return what of a day's report is not known, as lines for its digest."""
-    lines = [f"late {account.id} {account.covered_since}" for account in late_accounts(accounts, day)]
-    for account, states in sorted(states_of(accounts, day, missing).items()):
-        lines += [f"{known} {account} {period}" for period, (known, _) in states.items() if known is not Known.WHOLE]
-    return lines + sorted(f"unreported {one.account_id} {one.campaign_id}" for one in running(unreported, day))
+def digest(
+    day: date,
+    digests: Mapping[tuple[int, date], str],
+    accounts: Sequence[AccountFacts],
+    missing: Sequence[MissingAccount],
+    unreported: Iterable[Unreported],
+) -> str:
+    """Return a digest of a day's report: of the figures that it looks at, and of what of them is not known.
+
+    `digests` has one of all rows of each account and day with rows. Names of accounts and campaigns do not count: a new
+    name alone does not change a report.
+    """
+    since = compared_since(day)
+    lines = sorted(f"{at} {account} {found}" for (account, at), found in digests.items() if since <= at <= day)
+    lines += [f"missing {account.id} {account.why.value}" for account in missing]
+    lines += [f"late {account.id} {account.covered_since}" for account in late_accounts(accounts, day)]
+    for id_, states in sorted(states_of(accounts, day, missing).items()):
+        lines += [f"{known} {id_} {period}" for period, (known, _) in states.items() if known is not Known.WHOLE]
+    lines += sorted(f"unreported {one.account_id} {one.campaign_id}" for one in running(unreported, day))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,7 +1,6 @@
 """The rules of generate-reports, as pure functions: facts in, decision out."""
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -9,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sivera.clock import find_zone
 from sivera.sync.rules import RESTATEMENT_DAYS
-from sivera.values import PlatformName
+from sivera.values import PlatformName, days_between
 
 DUE = time(1)
 """The local time at which the report on the day before is due: by then a sync has seen the whole day."""
@@ -89,10 +88,6 @@ class MissingAccount(NamedTuple):
     why: Why
 
 
-Digests = Mapping[tuple[int, date], str]
-"""A digest of all rows of an account and day; a day without rows has none."""
-
-
 def day_end(day: date, zone: ZoneInfo, after: time = time(0)) -> datetime:
     """Return the instant (UTC) at which a day of a time zone is over, or that of a local time after it."""
     return datetime.combine(day + DAY, after, zone).astimezone(UTC)
@@ -109,11 +104,6 @@ def days_to_write(latest: date, first: date, reported: Collection[date], make_up
     """Return the days from the `first` with figures to the `latest` due that lack their report, the oldest first."""
     wanted = days_between(max(first, latest - make_up_days * DAY), latest)
     return tuple(day for day in wanted if day not in reported)
-
-
-def days_between(since: date, until: date) -> Iterator[date]:
-    """Yield the days from `since` to `until`, both included."""
-    return (since + n * DAY for n in range((until - since).days + 1))
 
 
 def covers(period: Period, day: date) -> tuple[date, date]:
@@ -171,23 +161,6 @@ def running(campaigns: Iterable[Unreported], day: date) -> Iterator[Unreported]:
 def compared_since(day: date) -> date:
     """Return the first day that a day's report looks back to."""
     return min(since for since, _ in (covers(period, day) for period in Period))
-
-
-def digest(
-    day: date,
-    digests: Digests,
-    missing: Sequence[MissingAccount],
-    unknown: Sequence[str] = (),
-) -> str:
-    """Return a digest of a day's report: of the figures that it looks at, and of what is missing or `unknown`.
-
-    Names of accounts and campaigns do not count: a new name alone does not change a report.
-    """
-    since = compared_since(day)
-    lines = sorted(f"{at} {account} {found}" for (account, at), found in digests.items() if since <= at <= day)
-    lines += [f"missing {account.id} {account.why.value}" for account in missing]
-    lines += unknown
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def folder(team_id: int) -> str:

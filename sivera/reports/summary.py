@@ -114,8 +114,7 @@ class ReportTally:
             self._done.append(result)
             self._steps_left[team.id] -= not result.left
         else:
-            error = result if isinstance(result, Exception) else TypeError(f"the reports ended as {result!r}")
-            self._failures[team.name] = reason_for(error)
+            self._failures[team.name] = reason_for(result)
             del self._steps_left[team.id]
 
     def summary(self) -> ReportSummary:

@@ -14,9 +14,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from sivera.accounts.queries import unknown_teams
 from sivera.clock import find_zone, read_clock
-from sivera.errors import ConfigurationError, SiveraError
+from sivera.errors import SiveraError
 from sivera.files import whole_file
 from sivera.reports import coverage, queries, rules
 from sivera.reports.figures import Line, Report, Section, to_section
@@ -25,6 +24,7 @@ from sivera.reports.page import render
 from sivera.reports.rules import AccountFacts, MissingAccount, Unreported
 from sivera.reports.spreadsheet import to_csv
 from sivera.reports.summary import DueTeam, ReportPlan, TeamReports
+from sivera.teams.queries import check_teams
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -45,8 +45,7 @@ class ReportDependencies:
 
 def plan_reports(session: Session, options: ReportOptions, now: datetime) -> ReportPlan:
     """Find the teams that a run works for; ConfigurationError if it is for an unknown team."""
-    if unknown := unknown_teams(session, options.teams):
-        raise ConfigurationError(f"there is no team '{unknown[0]}': `sivera teams list` shows them all")
+    check_teams(session, options.teams)
     # The last day due lies up to two days back, in zones behind UTC.
     since = now.date() - timedelta(days=options.make_up_days + 2)
     due, failures = [], {}
@@ -103,7 +102,7 @@ def _changed_days(deps: ReportDependencies, team: DueTeam) -> Iterator[date]:
         unreported = queries.unreported_campaigns(session, team.id)
     for day, digest in written.items():
         missing = rules.missing_accounts(accounts, day, now)
-        if digest != rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)):
+        if digest != coverage.digest(day, digests, accounts, missing, unreported):
             yield day
 
 
@@ -175,7 +174,7 @@ def read_report(deps: ReportDependencies, team: DueTeam, day: date) -> tuple[Rep
         team=team.name,
         timezone=team.timezone,
         day=day,
-        digest=rules.digest(day, digests, missing, coverage.describe(accounts, day, missing, unreported)),
+        digest=coverage.digest(day, digests, accounts, missing, unreported),
         sections=_sections(lines, accounts, day, missing, tuple(rules.running(unreported, day))),
         points=tuple(points),
         missing=missing,

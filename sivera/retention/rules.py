@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Self
 
+from sivera.reasons import reason_for
 from sivera.retention.options import CleanupOptions, Kind
 from sivera.values import Value
 
@@ -50,11 +51,10 @@ class CleanupSummary(Value):
     @classmethod
     def of(cls, plan: CleanupPlan, results: Mapping[Kind, object]) -> Self:
         """Return the summary of what the cleanup of each kind returned or raised."""
-        defect = "unexpected {}: a defect; the task run's log has the traceback"
         kinds = [
             found
             if isinstance(found, KindResult)
-            else KindResult(kind=kind, cutoff=plan.cutoffs[kind], failed=defect.format(type(found).__name__))
+            else KindResult(kind=kind, cutoff=plan.cutoffs[kind], failed=reason_for(found).rstrip("."))
             for kind, found in results.items()
         ]
         return cls(dry_run=plan.dry_run, kinds=tuple(kinds))

@@ -146,11 +146,11 @@ def _rest(part: Part, state: PartState) -> PartSync:
 
 def _read(deps: SyncDependencies, reader: Reader, part: Part) -> PartSync | Exception:
     """Read and store a part. Return what was done, or what went wrong."""
-    used, failures = None, reader.states[part].failures
+    used = None
     try:
         used = reader.tokens.current()
         try:
-            result = read_part(reader, part)
+            return read_part(reader, part)
         except ProductNotEnabled:
             raise
         except AccountInaccessible:
@@ -162,13 +162,12 @@ def _read(deps: SyncDependencies, reader: Reader, part: Part) -> PartSync | Exce
             if not has_changed:
                 raise
             reader.account = _load(deps, reader.due, reader.mode, reader.lookback_days).account
-            result = read_part(reader, part)
+            return read_part(reader, part)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
         if isinstance(error, ReconnectRequired) and used is not None:
             with suppress(ReconnectRequired):  # the renewal has recorded it already
                 reader.tokens.reject(used, error)
         return error
-    return result.model_copy(update={"recovered": failures >= rules.SLOW_LANE_AFTER})
 
 
 def _record(reader: Reader, part: Part, error: Exception) -> PartSync:

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from sivera import pages
 from sivera.accounts.queries import accounts_by_age
+from sivera.grants.discovering import AccountNews
 from sivera.sync.queries import recent_syncs
-from sivera.sync.summary import ACCOUNTS, SUMMED, AccountFailure, SyncSummary
+from sivera.sync.summary import ACCOUNTS, SUMMED, SyncSummary
 from sivera.values import PlatformName
 
 RUNS = 24
@@ -29,14 +30,6 @@ BOUNDS = (HOUR, 2 * HOUR, 3 * HOUR, 24 * HOUR)
 
 def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
     """Return the page of a run, as Markdown."""
-    of_account = ("account", "platform", "name")
-    changes = [(one.account_id, one.platform.value, one.name, one.what) for one in summary.changes]
-    lists: list[tuple[str, Sequence[str], Sequence[Sequence[object]]]] = [
-        ("Failed", (*of_account, "reason"), _rows(summary.failures)),
-        ("Incomplete", (*of_account, "what"), _rows(summary.notes)),
-        ("Changed accounts", (*of_account, "what"), changes),
-        ("Accounts not listed", ("what",), [(text,) for text in summary.not_listed]),
-    ]
     return pages.page(
         job,
         summary.sentence,
@@ -44,7 +37,10 @@ def sync_page(job: str, summary: SyncSummary, charts: list[str]) -> str:
         _counts(summary, ACCOUNTS),
         "### Campaigns, and days of metrics",
         _counts(summary, (*SUMMED, "left_out")),
-        *(part for each in lists for part in pages.listing(*each, f"{job}-failures")),
+        *_listing(job, "Failed", "reason", summary.failures),
+        *_listing(job, "Incomplete", "what", summary.notes),
+        *_listing(job, "Changed accounts", "what", summary.changes),
+        *pages.listing("Accounts not listed", ("what",), [(text,) for text in summary.not_listed], f"{job}-failures"),
         *charts,
     )
 
@@ -75,8 +71,9 @@ def sync_charts(session: Session) -> list[str]:
     ]
 
 
-def _rows(found: Sequence[AccountFailure]) -> list[tuple[int, str, str, str]]:
-    return [(one.account.id, one.account.platform.value, one.account.name, one.reason) for one in found]
+def _listing(job: str, title: str, what: str, found: Sequence[AccountNews]) -> list[str]:
+    rows = [(one.account_id, one.platform.value, one.name, one.what) for one in found]
+    return pages.listing(title, ("account", "platform", "name", what), rows, f"{job}-failures")
 
 
 def _counts(summary: SyncSummary, columns: Sequence[str]) -> str:

@@ -8,8 +8,9 @@ from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from sivera.accounts import queries
-from sivera.errors import ConfigurationError
+from sivera.accounts.queries import Lane, accounts_to_sync, find_account
+from sivera.grants.discovering import AccountNews
+from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
 OVERDUE_AFTER = timedelta(hours=24)
@@ -65,6 +66,10 @@ class DueAccount(Value):
     name: str
     overdue_since: datetime | None = None
 
+    def news(self, what: str) -> AccountNews:
+        """Say something about it to a person."""
+        return AccountNews(account_id=self.id, platform=self.platform, name=self.name, what=what)
+
 
 class SyncPlan(Value):
     """The work of a run, and when it was planned.
@@ -80,21 +85,14 @@ class SyncPlan(Value):
 
 def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan:
     """Find the accounts of a run, in order; ConfigurationError if a team or an account is unknown."""
-    if unknown := queries.unknown_ids(session, options.account_ids):
-        raise ConfigurationError(f"there is no account {unknown[0]}: `sivera accounts list` shows them all")
-    if missing := queries.unknown_teams(session, options.teams):
-        raise ConfigurationError(f"there is no team '{missing[0]}': `sivera credentials list` shows them all")
-    wanted = queries.AccountFilter(options.platforms, options.teams, options.account_ids)
-    return SyncPlan(
-        due=tuple(
-            _account(row, row.waits_since if row.waits_since < now - OVERDUE_AFTER else None)
-            for row in queries.due_accounts(session, wanted, now)
-        ),
-        waiting=tuple(map(_account, queries.waiting_accounts(session, wanted))),
-        resting=queries.count_resting(session, wanted, now),
-        at=now,
-    )
+    for account_id in options.account_ids:
+        find_account(session, account_id)
+    check_teams(session, options.teams)
+    rows = accounts_to_sync(session, now, options.platforms, options.teams, options.account_ids)
+    of_lane = {lane: tuple(_account(row, now) for row in rows if row.lane == lane) for lane in Lane}
+    return SyncPlan(due=of_lane[Lane.DUE], waiting=of_lane[Lane.WAITING], resting=len(of_lane[Lane.RESTING]), at=now)
 
 
-def _account(row: Row[Any], overdue_since: datetime | None = None) -> DueAccount:
+def _account(row: Row[Any], now: datetime) -> DueAccount:
+    overdue_since = row.waits_since if row.waits_since < now - OVERDUE_AFTER else None
     return DueAccount(id=row.id, platform=PlatformName(row.platform), name=row.name, overdue_since=overdue_since)

@@ -118,10 +118,8 @@ def replace_window(
     A day with spend is deleted only if an earlier reading already lacked it; until then it is held. If rows were left
     out of the reading, nothing is deleted.
     """
-    # One statement cannot write a row twice; of two rows of a day the last one counts.
-    rows = {(each.campaign_id, each.day): each for each in reading.rows}
     row = {"account_id": account_id, "ad_product": product or None, "now": now, "agreed": now - AGREES_AFTER}
-    row |= {"rows": _METRICS.dump_json(tuple(rows.values())).decode(), **reading.window.model_dump()}
+    row |= {"rows": _METRICS.dump_json(reading.rows).decode(), **reading.window.model_dump()}
     row |= {"is_whole": not reading.left_out, "without_deleted": reading.without_deleted}
     return Replaced(*session.execute(_REPLACE, row).one())
 

@@ -12,7 +12,7 @@ from sivera import values
 from sivera.clock import find_zone
 from sivera.database import after_commit, reading
 from sivera.errors import ConfigurationError
-from sivera.grants.discovering import AccountChange
+from sivera.grants.discovering import AccountNews
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient
 from sivera.sync import part_queries, rules
@@ -45,7 +45,7 @@ class Reader:
     lookback_days: int | None
     as_of: datetime
     states: dict[Part, PartState]
-    changes: tuple[AccountChange, ...] = ()
+    changes: tuple[AccountNews, ...] = ()
 
     @property
     def is_full(self) -> bool:

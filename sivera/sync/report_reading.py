@@ -125,7 +125,7 @@ def _store_report(
             as_of = rules.report_as_of(request.window, request.requested_at, reader.zone)
             newest = max(as_of, min(after.figures_as_of or as_of, now))
             after = after.model_copy(update={"figures_as_of": newest, "held": replaced.held})
-        if (request.window.until - request.window.since).days + 1 >= rules.RESTATEMENT_DAYS[reader.due.platform]:
+        if len(request.window.days) >= rules.RESTATEMENT_DAYS[reader.due.platform]:
             after = after.model_copy(update={"last_full_at": now, "full_failures": 0, "full_error": None})
         reader.write(session, part, after)
         part_queries.write_request(session, reader.due.id, request, now)

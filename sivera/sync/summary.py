@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from sivera.grants.discovering import AccountChange
+from sivera.grants.discovering import AccountNews
 from sivera.sync.parts import Part
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.values import OddRow, PlatformName, Value
@@ -45,7 +45,6 @@ class PartSync(Counts):
     reason: str = ""
     note: str = ""
     left_out: tuple[OddRow, ...] = ()
-    recovered: bool = False
     again_after: float | None = None
 
 
@@ -60,13 +59,12 @@ class AccountSync(Counts):
     reason: str = ""
     notes: tuple[str, ...] = ()
     left_out: int = 0
-    recovered: bool = False
     again_after: float | None = None
-    changes: tuple[AccountChange, ...] = ()
+    changes: tuple[AccountNews, ...] = ()
 
     @classmethod
     def of(
-        cls, account: DueAccount, parts: Collection[PartSync], changes: tuple[AccountChange, ...] = ()
+        cls, account: DueAccount, parts: Collection[PartSync], changes: tuple[AccountNews, ...] = ()
     ) -> "AccountSync":
         """Add up the parts: one that failed makes the account failed, whatever else succeeded."""
         outcomes = {part.outcome for part in parts}
@@ -76,7 +74,6 @@ class AccountSync(Counts):
             reason=describe({str(part.part): part.reason for part in parts if part.reason}, of=len(parts)),
             notes=tuple(_notes(parts)),
             left_out=sum(len(part.left_out) for part in parts),
-            recovered=Outcome.FAILED not in outcomes and any(part.recovered for part in parts),
             again_after=max((part.again_after for part in parts if part.again_after is not None), default=None),
             changes=changes,
             **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
@@ -134,13 +131,6 @@ def _notes(parts: Iterable[PartSync]) -> Iterator[str]:
             yield left_out(one.part, one.left_out)
 
 
-class AccountFailure(Value):
-    """Why the sync of one account failed, or what a person should know of it, in words that a person can act on."""
-
-    account: DueAccount
-    reason: str
-
-
 class PlatformCounts(Counts):
     """What a run did on one platform. `metric_rows` counts the days written; the rest are accounts or campaigns."""
 
@@ -171,11 +161,10 @@ class SyncSummary(Value):
     waiting: int
     resting: int
     platforms: dict[PlatformName, PlatformCounts]
-    failures: tuple[AccountFailure, ...] = ()
-    notes: tuple[AccountFailure, ...] = ()
-    waiting_accounts: tuple[DueAccount, ...] = ()
-    recovered: tuple[DueAccount, ...] = ()
-    changes: tuple[AccountChange, ...] = ()
+    failures: tuple[AccountNews, ...] = ()
+    notes: tuple[AccountNews, ...] = ()
+    waiting_accounts: tuple[AccountNews, ...] = ()
+    changes: tuple[AccountNews, ...] = ()
     not_listed: tuple[str, ...] = ()
     overdue: int = 0
     unreached: int = 0

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
-from sivera.grants.discovering import AccountChange, Discovery, DueGrant
+from sivera.grants.discovering import AccountNews, Discovery, DueGrant
 from sivera.reasons import reason_for
 from sivera.sync.plan import DueAccount, SyncMode, SyncPlan
-from sivera.sync.summary import ACCOUNTS, SUMMED, AccountFailure, AccountSync, Outcome, PlatformCounts, SyncSummary
+from sivera.sync.summary import ACCOUNTS, SUMMED, AccountSync, Outcome, PlatformCounts, SyncSummary
 from sivera.values import PlatformName
+
+WAITS = "Waits for someone of the team to connect it again."
 
 
 class DiscoveryTally:
     """Adds up what discovering the accounts of grants has found."""
 
     def __init__(self) -> None:
-        self.changes: list[AccountChange] = []
+        self.changes: list[AccountNews] = []
         self.not_listed: list[str] = []
         self.overdue = 0
 
@@ -25,10 +27,8 @@ class DiscoveryTally:
             case Discovery():
                 self.changes += result.changes
                 self.not_listed += [f"{whose}: left out {row.id}: it {row.why}" for row in result.left_out]
-            case Exception():
-                self.not_listed.append(f"{whose}: {reason_for(result)}")
             case _:
-                self.not_listed.append(f"{whose}: the discovery ended as {result!r}.")
+                self.not_listed.append(f"{whose}: {reason_for(result)}")
 
 
 class SyncTally:
@@ -37,8 +37,8 @@ class SyncTally:
     def __init__(self, mode: SyncMode, plan: SyncPlan) -> None:
         self._mode, self._plan = mode, plan
         self._ended: dict[int, AccountSync] = {}
-        self._failures: list[AccountFailure] = []
-        self._changes: list[AccountChange] = []
+        self._failures: list[AccountNews] = []
+        self._changes: list[AccountNews] = []
         self._tried_again: set[int] = set()
 
     def add(self, account: DueAccount, result: object) -> float | None:
@@ -51,26 +51,23 @@ class SyncTally:
                 self._ended[account.id] = result  # of a second attempt, in place of the first
                 self._changes += result.changes
                 if result.outcome is Outcome.FAILED:
-                    self._failures.append(AccountFailure(account=account, reason=result.reason))
+                    self._failures.append(account.news(result.reason))
                 elif result.outcome is Outcome.PUT_OFF and account.id not in self._tried_again:
                     self._tried_again.add(account.id)
                     return result.again_after
-            case Exception():
-                self._failures.append(AccountFailure(account=account, reason=reason_for(result)))
             case _:
-                self._failures.append(AccountFailure(account=account, reason=f"The sync ended as {result!r}."))
+                self._failures.append(account.news(reason_for(result)))
         return None
 
     def summary(self, discovered: DiscoveryTally | None = None) -> SyncSummary:
         """Return what the run did so far, also with the accounts that it `discovered`."""
         plan, ended = self._plan, list(self._ended.values())
-        done = self._ended.keys() | {failure.account.id for failure in self._failures}
+        done = self._ended.keys() | {failure.account_id for failure in self._failures}
         unreached = [account for account in plan.due if account.id not in done]
         overdue = [
-            AccountFailure(
-                account=one,
-                reason=f"No run has reached it since {one.overdue_since:%Y-%m-%d %H:%M} UTC: {one.platform.value} let "
-                "none of them call it, or their time was over.",
+            one.news(
+                f"No run has reached it since {one.overdue_since:%Y-%m-%d %H:%M} UTC: {one.platform.value} let none of "
+                "them call it, or their time was over."
             )
             for one in unreached
             if one.overdue_since
@@ -85,9 +82,8 @@ class SyncTally:
             resting=plan.resting,
             platforms=platforms,
             failures=failures,
-            notes=tuple(AccountFailure(account=one.account, reason=note) for one in ended for note in one.notes),
-            waiting_accounts=plan.waiting,
-            recovered=tuple(one.account for one in ended if one.recovered),
+            notes=tuple(one.account.news(note) for one in ended for note in one.notes),
+            waiting_accounts=tuple(one.news(WAITS) for one in plan.waiting),
             changes=(*(discovered.changes if discovered else ()), *self._changes),
             not_listed=tuple(discovered.not_listed) if discovered else (),
             overdue=discovered.overdue if discovered else 0,
@@ -95,11 +91,11 @@ class SyncTally:
             **{name: sum(getattr(one, name) for one in platforms.values()) for name in ACCOUNTS},
         )
 
-    def _counts(self, platform: PlatformName, failures: Sequence[AccountFailure]) -> PlatformCounts:
+    def _counts(self, platform: PlatformName, failures: Sequence[AccountNews]) -> PlatformCounts:
         accounts = sum(account.platform is platform for account in self._plan.due)
         ended = [one for one in self._ended.values() if one.account.platform is platform]
         synced = sum(one.outcome is Outcome.SYNCED for one in ended)
-        failed = sum(failure.account.platform is platform for failure in failures)
+        failed = sum(failure.platform is platform for failure in failures)
         return PlatformCounts(
             accounts=accounts,
             synced=synced,

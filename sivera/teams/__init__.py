@@ -1,1 +1,1 @@
-"""Teams: deleting one with everything of it."""
+"""Teams: finding one by its name, and deleting one with everything of it."""

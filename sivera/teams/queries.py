@@ -1,4 +1,4 @@
-"""Questions about what belongs to a team: rows that refer to it by foreign keys, or by its name in a column `team`."""
+"""Questions about teams, and about what belongs to one: by foreign keys, or by its name in a column `team`."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, cast
@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, func, literal, or_, s
 from sqlalchemy.orm import Session
 
 from sivera.alerts.conditions import Kind
+from sivera.errors import ConfigurationError
 from sivera.models import AdAccount, Alert, Base, PlatformCredential, SyncRun, Team
 
 COUNTED = 1_000_000
@@ -41,9 +42,27 @@ def _of_team(table: Table, team_id: int) -> ColumnElement[bool]:
     return or_(*(column.in_(select(to).where(_of_team(to.table, team_id))) for column, to in keys))
 
 
-def find_team(session: Session, name: str) -> Team | None:
-    """Return a team by its name, or None."""
-    return session.scalars(select(Team).where(Team.name == name)).one_or_none()
+def list_teams(session: Session) -> Sequence[Team]:
+    """Return all teams, by name."""
+    return session.scalars(select(Team).order_by(Team.name)).all()
+
+
+def unknown_teams(session: Session, names: Sequence[str]) -> list[str]:
+    """Return the names that no team has."""
+    known = set(session.scalars(select(Team.name).where(Team.name.in_(names))))
+    return [name for name in names if name not in known]
+
+
+def check_teams(session: Session, names: Sequence[str]) -> None:
+    """Raise ConfigurationError if no team has one of these names."""
+    for name in unknown_teams(session, names):
+        raise ConfigurationError(f"there is no team '{name}': `sivera teams list` shows them all")
+
+
+def find_team(session: Session, name: str) -> Team:
+    """Return a team by its name; ConfigurationError if there is none."""
+    check_teams(session, [name])
+    return session.scalars(select(Team).where(Team.name == name)).one()
 
 
 def lock_team(session: Session, team_id: int) -> None:
@@ -95,8 +114,7 @@ def _forget_in_runs(session: Session, accounts: Collection[int], grants: Collect
     def is_other(entry: Any) -> bool:
         if isinstance(entry, str):
             return not entry.startswith(named)
-        account = entry.get("account", entry)
-        return account.get("account_id", account.get("id")) not in accounts
+        return entry.get("account_id") not in accounts
 
     for run in session.scalars(select(SyncRun).execution_options(yield_per=500)):
         run.summary = {

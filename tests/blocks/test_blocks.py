@@ -1,16 +1,18 @@
-"""What the Prefect UI shows of our block types, and that a block shows no secret."""
+"""What the Prefect UI shows of our block types, that a block shows no secret, and which values it refuses."""
 
 import base64
+from datetime import UTC, datetime
 
 import pytest
 from prefect.blocks.core import Block
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from blocks.apprise_url import AppriseUrl
 from blocks.cron_secret import CronSecret
 from blocks.database import to_connector
 from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.platform_app import PlatformApp
+from blocks.server import explain
 from blocks.storage import Storage
 from blocks.token_key import TokenKey
 
@@ -46,3 +48,54 @@ def test_shows_no_secret(slug: str) -> None:
     shown = repr(ALL[slug]) + str(ALL[slug]) + ALL[slug].model_dump_json()
     assert SECRET not in shown
     assert IN_BASE64 not in shown
+
+
+APP: dict[str, object] = {"client_id": "id", "client_secret": "hidden"}
+GOOD = SecretStr("the-secret-of-all-that-fits")
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+UNGUESSABLE = "it is shorter than 16 characters: make one with `sivera secret generate`"
+SENDABLE = "it holds a space or is not ASCII, which a header cannot carry: write it without"
+AS_BASE64 = "key 'a' is not base64url: write 32 bytes as 44 characters"
+REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
+    (CronSecret, {"current": ""}, f"current: {UNGUESSABLE}"),
+    (CronSecret, {"current": "hidden-letters"}, f"current: {UNGUESSABLE}"),
+    (CronSecret, {"current": "hidden behind a space"}, f"current: {SENDABLE}"),
+    (CronSecret, {"current": "hidden\nbehind a line"}, f"current: {SENDABLE}"),
+    (CronSecret, {"current": "hidden" + "비밀" * 9}, f"current: {SENDABLE}"),
+    (CronSecret, {"current": GOOD, "previous": "hidden", "previous_until": NOW}, f"previous: {UNGUESSABLE}"),
+    (CronSecret, {"current": GOOD, "previous": GOOD}, "previous has no end: set previous_until, or take previous out"),
+    (PlatformApp, APP | {"base_url": "ads.example.com"}, "base_url: write it like https://host or "),
+    (PlatformApp, APP | {"base_url": "https://"}, "base_url: write it like https://host or "),
+    (PlatformApp, APP | {"base_url": "http://10.0.0.1:8080"}, "base_url: use https: "),
+    (PlatformApp, APP | {"base_url": "http://localhost.example.com"}, "base_url: use https: "),
+    (PlatformApp, APP | {"base_url": "https://ads.example.com/"}, "base_url: leave out the slash at its end"),
+    (PlatformApp, APP | {"base_url": "https://user:hidden@ads.example.com"}, "base_url: leave out user, password"),
+    (PlatformApp, APP | {"base_url": "https://ads.example.com/x?key=hidden"}, "base_url: leave out user, password"),
+    (Storage, {"url": "/var/lib/reports"}, "url: it names no place"),
+    (Storage, {"url": "s3://"}, "url: it names no place"),
+    (Storage, {"url": "s3://key:hidden@bucket/reports"}, "url: it holds credentials"),
+    (TokenKey, {"keys": {"a": base64.b64encode(bytes(31)).decode()}, "current": "a"}, "key 'a' has 31 bytes and needs"),
+    (TokenKey, {"keys": {"a": "hidden!"}, "current": "a"}, AS_BASE64),
+    (TokenKey, {"keys": {"a": 7}, "current": "a"}, AS_BASE64),
+    (TokenKey, {"keys": {"a": IN_BASE64}, "current": "b"}, "current names the key 'b', which is not among the keys"),
+    (AppriseUrl, {"url": "hidden"}, "url: Apprise does not know it"),
+    (AppriseUrl, {"url": "nosuchservice://hidden"}, "url: Apprise does not know it"),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "said"), REFUSED)
+def test_a_value_that_does_not_fit_is_refused_with_the_remedy_and_not_shown(
+    kind: type[Block], fields: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind(**fields)
+    assert explain(caught.value).startswith(said)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://ads.example.com:8443/google", "http://127.0.0.1:8080", "http://[::1]/meta", "http://localhost", ""],
+)
+def test_a_platform_s_hosts_are_replaced_by_a_url_and_the_empty_field_of_a_form_means_the_live_ones(url: str) -> None:
+    assert PlatformApp(**APP, base_url=url).base_url == (url or None)

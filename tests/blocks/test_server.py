@@ -10,11 +10,11 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from blocks.database import load_database_url
 from blocks.platform_app import PlatformApp, load_platform_app
-from blocks.server import connect, explain_failures
+from blocks.server import explain_failures
 from blocks.token_key import load_keyring
 from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
-from tests.prefect_server import PrefectServer, free_port
+from tests.prefect_server import PrefectServer, free_port, rewrite_block
 
 pytestmark = pytest.mark.usefixtures("clean_prefect")
 
@@ -39,14 +39,9 @@ def test_a_missing_block_names_the_command_that_saves_it() -> None:
 def test_a_saved_block_that_does_not_fit_names_the_field_and_the_command() -> None:
     PlatformApp(client_id="id", client_secret="s3cret-value").save("meta")
     assert load_platform_app(PlatformName.META).client_secret.get_secret_value() == "s3cret-value"
-    with connect() as client:
-        document = client.read_block_document_by_name("meta", "platform-app")
-        client.request(
-            "PATCH",
-            "/block_documents/{id}",
-            path_params={"id": document.id},
-            json={"data": {"client_id": "id", "base_url": "http://ads.example.com", "client_secret": "s3cret-value"}},
-        )
+    rewrite_block(
+        "platform-app", "meta", client_id="id", base_url="http://ads.example.com", client_secret="s3cret-value"
+    )
     remedy = "use https: tokens go over http to this machine only, such as http://127.0.0.1:8080): save it with"
     with refused(f"the block platform-app/meta does not fit (base_url: {remedy} `sivera apps set meta`"):
         load_platform_app(PlatformName.META)
@@ -71,5 +66,9 @@ def test_a_server_that_refuses_us_fails_or_is_another_one_is_named(prefect_serve
     other = temporary_settings({PREFECT_API_URL: sandbox})
     with other, refused(f"what answers at {sandbox} is not Prefect's API: PREFECT_API_URL ends with /api"):
         load_keyring()
+    request = httpx.Request("GET", prefect_server.api_url)
+    failed = f"the Prefect server at {prefect_server.api_url} failed (HTTP 500): start it with the PREFECT_SERVER_ENCR"
+    with refused(failed), explain_failures():
+        raise httpx.HTTPStatusError("failed", request=request, response=httpx.Response(500, request=request))
     with temporary_settings(restore_defaults={PREFECT_API_URL}), refused("PREFECT_API_URL is not set: start a server"):
         load_keyring()

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate, WorkPoolCreate, WorkPoolUpdate
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
 from blocks.automations import AUTOMATIONS
@@ -114,10 +113,3 @@ def test_keeps_what_is_saved_or_paused_and_restores_the_rest(tmp_path: Path) -> 
         client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="docker"))
         with pytest.raises(ConfigurationError, match="'docker', and our jobs run in a 'process' pool"):
             setup()
-
-
-def test_a_value_that_does_not_fit_is_refused_before_the_server_is_asked() -> None:
-    apps = {PlatformName.GOOGLE: APP.model_copy(update={"base_url": "http://hidden.example.com"})}
-    sentence = "^the application's keys for google do not fit: base_url: use https(?!.*hidden)"
-    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigurationError, match=sentence):
-        setup(None, apps)

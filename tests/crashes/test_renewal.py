@@ -3,10 +3,7 @@
 A grant is lost only if its platform honours none of the tokens that were ever written down.
 """
 
-import itertools
-import os
 import signal
-import sys
 from datetime import timedelta
 
 import httpx
@@ -22,7 +19,7 @@ from sivera.grants.rules import LEASE
 from sivera.platforms.calling import new_http_client
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.grants.processes import of_its_own, run
+from tests.unit.grants.processes import killed_at, of_its_own, run, watch_files
 
 MOST_STEPS = 120
 
@@ -35,15 +32,7 @@ def renew_and_die(stage: Stage, http: httpx.Client, platform: PlatformName, cred
     Steps are before and after each statement and commit of SQL, each action of the HTTP connection (begin to connect,
     to send, to receive, and the end of each), and before each action of the spool on its folder.
     """
-    steps = itertools.count(1)
-
-    def step(*_: object) -> None:
-        if next(steps) == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def audit(name: str, arguments: tuple[object, ...]) -> None:
-        if name in ("open", "os.rename", "os.remove") and str(arguments[0]).startswith(str(stage.spool)):
-            step()
+    step = killed_at(last)
 
     def trace(request: httpx.Request) -> None:
         request.extensions["trace"] = step
@@ -53,7 +42,7 @@ def renew_and_die(stage: Stage, http: httpx.Client, platform: PlatformName, cred
         event.listen(stage.engine, moment, step)
     event.listen(Session, "after_commit", step)
     stage.http.event_hooks = {"request": [trace], "response": [step]}
-    sys.addaudithook(audit)
+    watch_files(stage.spool, step, "open", "os.rename", "os.remove")
     stage.tokens(platform, credential_id).current()
 
 

@@ -1,7 +1,5 @@
 """A sync that is killed anywhere leaves the old state or the new one, and the next sync completes it."""
 
-import itertools
-import os
 import signal
 from datetime import timedelta
 
@@ -13,19 +11,14 @@ from sandbox.world import World
 from sivera.platforms.calling import new_http_client
 from sivera.values import CampaignStatus, PlatformName
 from tests.stage import Stage
-from tests.unit.grants.processes import of_its_own, run
+from tests.unit.grants.processes import killed_at, of_its_own, run
 
 STEPS = range(1, 60)
 
 
 def sync_and_die(stage: Stage, http: httpx.Client, last: int) -> None:
     """Sync the one due account, and be killed at the n-th step: a call to a platform, or a statement of SQL."""
-    steps = itertools.count(1)
-
-    def step(*_: object) -> None:
-        if next(steps) == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    step = killed_at(last)
     of_its_own(stage, http)
     for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
         event.listen(stage.engine, moment, step)

@@ -81,16 +81,16 @@ def test_accounts_fail_or_are_put_off_and_the_others_are_finished(ready: Stage) 
         PlatformName.AMAZON: (0, 2),
         PlatformName.TIKTOK: (2, 0),
     }
-    (failure,) = [one for one in summary.failures if one.account.platform is PlatformName.META]
-    assert "next run tries again" in failure.reason
-    assert failure.reason in str(artifacts(state)["sync-campaigns-failures"])
+    (failure,) = [one for one in summary.failures if one.platform is PlatformName.META]
+    assert "next run tries again" in failure.what
+    assert failure.what in str(artifacts(state)["sync-campaigns-failures"])
     assert artifacts(state).keys() == {
         "sync-campaigns-failures",
         "sync-campaigns-progress",
         "sync-campaigns-summary",
     }
     (row,) = ready.rows("SELECT last_error FROM ad_accounts WHERE external_id = :id", id=broken)
-    assert row.last_error == failure.reason
+    assert row.last_error == failure.what
     again = run(FULL.model_copy(update={"platforms": (PlatformName.GOOGLE,)}))
     assert again.message == "0 of 0 accounts synced, 2 waiting for a human to reconnect"
 

@@ -1,7 +1,16 @@
-"""What tests of the `sivera` command share."""
+"""The `sivera` command, in the process of a test."""
 
-from typing import NamedTuple, Protocol
+import io
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
 
+import pytest
+
+from ops.cli import main
 from sandbox.world import Grant
 from sivera.values import PlatformName
 from tests.stage import Stage
@@ -32,9 +41,39 @@ class Answer(NamedTuple):
 class Sivera(Protocol):
     """Runs a command."""
 
-    def __call__(self, *arguments: str, stdin: str | None = None) -> Answer:
+    def __call__(self, *arguments: str, stdin: str | IO[str] | None = None) -> Answer:
         """Run it with this as its standard input; None is a closed one."""
         ...
+
+
+@contextmanager
+def in_folder(folder: Path) -> Iterator[Sivera]:
+    """Run commands in a folder, and put back what they change of this process."""
+    before, where, on_sigterm = os.environ.copy(), Path.cwd(), signal.getsignal(signal.SIGTERM)
+    os.chdir(folder)
+    try:
+        yield run
+    finally:
+        os.chdir(where)
+        os.environ.clear()
+        os.environ.update(before)
+        signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def run(*arguments: str, stdin: str | IO[str] | None = None) -> Answer:
+    """Run a command; no secret of its standard input may be in what it says."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
+        patch.setattr("sys.stdout", out)
+        patch.setattr("sys.stderr", err)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+    answer = Answer(ended.value.code, out.getvalue(), err.getvalue())
+    assert "Traceback" not in answer.err
+    secrets = stdin.split() if isinstance(stdin, str) else []
+    assert not [secret for secret in secrets if secret in answer.out + answer.err]
+    return answer
 
 
 def pasted(stage: Stage, grant: Grant) -> str:

@@ -1,39 +1,37 @@
-"""The `sivera` command, for tests."""
+"""The `sivera` command and the HTTP API, for tests."""
 
-import io
-import os
-import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
-from ops.cli import main
+from blocks.cron_secret import CronSecret
+from blocks.database import to_connector
+from blocks.names import CRON_SECRET, DATABASE
+from blocks.server import connect
+from ops.api.app import create_app
+from ops.deploy import deploy
+from sandbox.world import World
 from tests.consents import Person
-from tests.ops.commands import Answer, Sivera
+from tests.ops.commands import Sivera, in_folder
+from tests.ops.http_api import AT_ONCE, JOBS, MARK, SECRET, TIMETABLE, calling, runs, serving
+from tests.ops.timetables import write
+from tests.prefect_server import PrefectServer, free_port
 
 
 @pytest.fixture
-def sivera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Sivera]:
-    """Runs the command in an empty folder; no secret of its standard input may be in what it says."""
-    before, on_sigterm = os.environ.copy(), signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
+def world() -> World:
+    """A world that lives in the machine's time, as the commands do."""
+    return World(seed=7)
 
-    def run(*arguments: str, stdin: str | None = None) -> Answer:
-        monkeypatch.setattr("sys.stdin", None if stdin is None else io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        answer = Answer(ended.value.code, *capsys.readouterr())
-        assert "Traceback" not in answer.err
-        assert not [word for word in (stdin or "").split() if word in answer.out + answer.err]
-        return answer
 
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
-    signal.signal(signal.SIGTERM, on_sigterm)
+@pytest.fixture
+def sivera(tmp_path: Path) -> Iterator[Sivera]:
+    """Runs the command in an empty folder."""
+    with in_folder(tmp_path) as run:
+        yield run
 
 
 @pytest.fixture
@@ -45,6 +43,37 @@ def person() -> Person:
 @pytest.fixture
 def redirect() -> str:
     """A redirect to a free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}/back"
+    return f"http://127.0.0.1:{free_port()}/back%20here"
+
+
+@pytest.fixture
+def deployed(
+    request: pytest.FixtureRequest, prefect_api: PrefectServer, postgres: str, tmp_path: Path
+) -> PrefectServer:
+    """A Prefect server with two jobs and without runs; its secret is SECRET."""
+    with connect() as client:
+        found = client.read_deployments(limit=200)
+    if {each.description for each in found} != {MARK}:
+        request.getfixturevalue("clean_prefect")
+        deploy(timetable_path=write(tmp_path, TIMETABLE))
+    with connect() as client:
+        for run in [*runs(), *runs("refresh-tokens")]:
+            client.delete_flow_run(run.id)
+    CronSecret(current=SecretStr(SECRET)).save(CRON_SECRET, overwrite=True)
+    to_connector(postgres).save(DATABASE, overwrite=True)
+    return prefect_api
+
+
+@pytest.fixture
+def url(deployed: PrefectServer) -> Iterator[str]:
+    """The base URL of the API."""
+    assert deployed
+    with serving(create_app(JOBS, AT_ONCE)) as url:
+        yield url
+
+
+@pytest.fixture
+def api(url: str) -> Iterator[httpx.Client]:
+    """A caller that knows the secret."""
+    with calling(url, SECRET) as client:
+        yield client

@@ -1,4 +1,4 @@
-"""The HTTP API over real HTTP, and a connection to the Prefect server that can be cut."""
+"""The HTTP API over real HTTP: its jobs, what holds for each answer, and a connection to Prefect that can be cut."""
 
 import socket
 import threading
@@ -6,15 +6,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
+from typing import Any
 
 import httpx
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import FlowRun
 from starlette.types import ASGIApp
 
-from ops.api.connections import Connection
-from ops.api.server import make_server
+from blocks.server import connect
+from ops.api.app import Times
+from ops.api.connections import NO_STORE, Connection, make_server
+from ops.api.jobs import read_jobs
+from tests.ops.timetables import ALL, timetable
 
 WAIT_SECONDS = 110
 END_SECONDS = 60
+
+SECRET, OTHER = ("right-secret-Nr-1x", "other-secret-Nr-2x")
+JOB = "/api/cron/sync-campaigns"
+JOBS = read_jobs()
+AT_ONCE = Times(secret_fresh=0, wrong_secret=0, event=0.2)
+"""Nothing is remembered, and nobody waits."""
+
+MARK = "Of the tests of the HTTP API."
+SYNC = ALL | {
+    "entrypoint": "flows.sync_campaigns.sync_campaigns",
+    "description": MARK,
+    # Not in the time of a test: a scheduled run would make each call a conflict.
+    "schedules": [{"slug": "hourly", "cron": "0 0 29 2 *", "timezone": "UTC"}],
+}
+REFRESH = SYNC | {"entrypoint": "flows.refresh_tokens.refresh_tokens", "parameters": {"options": {}}, "schedules": []}
+TIMETABLE = timetable(SYNC, SYNC | {"name": "google", "paused": True}, REFRESH)
 
 
 @contextmanager
@@ -79,3 +101,23 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65536):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
+
+
+def runs(job: str = "sync-campaigns") -> list[FlowRun]:
+    """All runs of the job that no schedule made."""
+    with connect() as client:
+        found = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[job])))
+    return [run for run in found if not run.auto_scheduled]
+
+
+def check(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """Check what holds for every answer; return its body."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == NO_STORE
+    assert "location" not in answer.headers
+    assert SECRET not in answer.text + str(answer.headers)
+    body: dict[str, Any] = answer.json()
+    if "data" not in body and "openapi" not in body:
+        assert body["success"] is (status < 300)
+    return body

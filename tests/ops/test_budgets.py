@@ -35,7 +35,7 @@ def test_a_budget_is_set_replaced_listed_and_removed(sivera: Sivera, ready: Stag
 
 
 REFUSED: list[tuple[dict[str, str], str]] = [
-    ({"--team": "Nobody"}, "there is no team 'Nobody': `sivera accounts list` shows them all"),
+    ({"--team": "Nobody"}, "there is no team 'Nobody': `sivera teams list` shows them all"),
     ({"--amount": "0"}, "'0' is no amount to spend"),
     ({"--amount": "nan"}, "'nan' is no amount to spend"),
     ({"--amount": "1e30"}, "'1e30' is no amount to spend"),

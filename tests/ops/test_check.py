@@ -4,8 +4,6 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
 from sivera.values import PlatformName
@@ -17,12 +15,6 @@ STORED = (
     "SELECT 'account', to_jsonb(a)::text FROM ad_accounts a UNION ALL "
     "SELECT 'report', to_jsonb(r)::text FROM report_requests r ORDER BY 1, 2"
 )
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the commands do."""
-    return World(seed=7)
 
 
 def test_each_request_has_a_line_and_nothing_is_stored(sivera: Sivera, ready: Stage, tmp_path: Path) -> None:
@@ -49,7 +41,7 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     old = ready.connect(ready.world.add_grant(PlatformName.META, campaigns=3), team="Hanok").credential_id
     meta = ready.world.add_grant(PlatformName.META, campaigns=3)
     new = ready.connect(meta, team="Northwind").credential_id
-    error = {"error": {"code": 100, "message": "(#100) No perms for Northwind", "type": "OAuthException"}}
+    error = {"error": {"code": 100, "message": "(#100) No perms for Northwind [SQL: x]", "type": "OAuthException"}}
     ready.world.faults.add(Fault(FaultKind.BODY, PlatformName.META, "campaigns", status=400, value=error))
     file = tmp_path / "meta.json"
 
@@ -59,7 +51,7 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     assert (found["grant"], found["exit_code"]) == (new, 1)
     refused = [one for one in found["checks"] if one["verdict"] == "refused"]
     assert {one["code"] for one in refused} == {"100"}
-    assert "No perms for Northwind" in refused[0]["why"]
+    assert "No perms for Northwind [SQL: x]" in refused[0]["why"]
     assert "accepted" in {one["verdict"] for one in found["checks"]}
     assert "Northwind" not in file.read_text()
     assert '"code": "100"' in file.read_text()

@@ -4,6 +4,7 @@ import io
 import re
 import socket
 import struct
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from ops.api.connect import open_tools
-from ops.cli import main
-from ops.loopback import Loopback
+from ops.api.connections import NO_STORE
+from ops.loopback import listen, take_answer
 from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.errors import ConfigurationError
@@ -24,6 +25,7 @@ from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.consents import Person, answered
 from tests.ops.commands import Sivera
+from tests.prefect_server import free_port
 from tests.stage import Stage
 
 
@@ -46,7 +48,7 @@ def test_a_consent_in_the_browser_connects_and_ends_with_a_table(
         page = person.seen.result(PATIENCE_SECONDS)
         assert "Connected" in page.text
         assert "Northwind Goods" in page.text
-        assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+        assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", NO_STORE)
         secret = httpx.URL(page.url).params[ready.client(platform).login.code_name]
         assert secret not in answer.out + answer.err
 
@@ -67,34 +69,23 @@ def test_a_refusal_is_told_to_the_terminal_and_to_the_browser(
 
 
 @pytest.mark.parametrize(
-    "more",
-    [
-        ("--no-browser", "--name", "second"),
-        ("--redirect-uri", "https://app.example/back"),
-    ],
-    ids=" ".join,
+    "more", [("--no-browser", "--name", "second"), ("--redirect-uri", "https://app.example/back")], ids=" ".join
 )
 def test_without_a_browser_the_address_is_pasted_back(
-    ready: Stage,
-    world: World,
-    more: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    sivera: Sivera, ready: Stage, world: World, more: tuple[str, ...]
 ) -> None:
     world.redirects.add("https://app.example/back")
 
     class Paste(io.StringIO):
         def read(self, size: int | None = -1, /) -> str:
-            (page,) = re.findall(r"any browser: (\S+)", capsys.readouterr().out)
+            assert isinstance(sys.stdout, io.StringIO)
+            (page,) = re.findall(r"any browser: (\S+)", sys.stdout.getvalue())
             return answered(page) + "\n"
 
-    monkeypatch.setattr("sys.stdin", Paste())
-    with pytest.raises(SystemExit) as ended:
-        main(command(PlatformName.AMAZON, *more))
-    said = capsys.readouterr()
-    assert ended.value.code == 0, said.err
-    assert "Connected amazon grant" in said.out
-    assert "code=" not in said.out + said.err
+    answer = sivera(*command(PlatformName.AMAZON, *more), stdin=Paste())
+    assert answer.code == 0, answer.err
+    assert "Connected amazon grant" in answer.out
+    assert "code=" not in answer.out + answer.err
     assert len(ready.rows("SELECT 1 FROM teams")) == 1
 
 
@@ -113,14 +104,13 @@ def test_a_wrong_address_connects_nothing(sivera: Sivera, ready: Stage) -> None:
 
 
 def test_the_redirect_listens_only_on_this_machine_and_not_for_ever(redirect: str) -> None:
-    loopback = Loopback(redirect)
-    assert loopback.server_address[0] == "127.0.0.1"
-    with pytest.raises(ConfigurationError, match="free that port"):
-        Loopback(redirect)
-    with pytest.raises(ConsentRefused) as refused:
-        loopback.take(str, str, seconds=0)
+    with listen(redirect) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+        with pytest.raises(ConfigurationError, match="free that port"):
+            listen(redirect)
+        with pytest.raises(ConsentRefused) as refused:
+            take_answer(listener, redirect, str, str, seconds=0)
     assert refused.value.why is Refusal.STATE_EXPIRED
-    loopback.server_close()
 
 
 def test_a_web_application_hands_a_consent_over_as_the_guide_shows(ready: Stage, world: World) -> None:
@@ -150,31 +140,27 @@ def test_a_visit_leaves_no_connection_to_a_platform_open(ready: Stage) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_a_browser_that_goes_away_holds_nothing_up(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    redirect = f"http://{host}:{port}/back"
-    loopback = Loopback(redirect)
-    with socket.create_connection((host.strip("[]"), port)) as browser:
+    redirect = f"http://{host}:{free_port()}/back"
+    with listen(redirect) as listener:
+        browser = socket.create_connection(listener.getsockname()[:2])
         browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
         browser.sendall(b"GET /back?code=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        gone = browser
 
-    def finish(answer_url: str) -> str:
-        gone.close()
-        return answer_url
+        def finish(answer_url: str) -> str:
+            browser.close()
+            return answer_url
 
-    assert loopback.take(finish, lambda _: "x" * 10_000_000, PATIENCE_SECONDS) == f"{redirect}?code=1"
-    loopback.server_close()
+        answer = take_answer(listener, redirect, finish, lambda _: "x" * 10_000_000, PATIENCE_SECONDS)
+    assert answer == f"{redirect}?code=1"
     assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: str) -> None:
-    port = httpx.URL(redirect).port
-    request = b"GET /back?code=%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /back%%20here?code=%d HTTP/1.1\r\nHost: x\r\n\r\n"
     with (
-        Loopback(redirect) as loopback,
-        socket.create_connection(("127.0.0.1", port)) as later,
-        socket.create_connection(("127.0.0.1", port)) as browser,
+        listen(redirect) as listener,
+        socket.create_connection(listener.getsockname()) as later,
+        socket.create_connection(listener.getsockname()) as browser,
     ):
         browser.sendall(request % 1)
 
@@ -186,7 +172,7 @@ def test_a_connection_that_a_browser_opens_for_later_holds_nothing_up(redirect: 
                 raise ConsentRefused(Refusal.STATE_UNKNOWN)
             return answer_url
 
-        assert loopback.take(finish, str, PATIENCE_SECONDS) == f"{redirect}?code=2"
+        assert take_answer(listener, redirect, finish, str, PATIENCE_SECONDS) == f"{redirect}?code=2"
         assert b"code=2" in later.recv(10_000)
 
 

@@ -83,8 +83,14 @@ def check_refusal(received: bytes, status: int) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "status"),
-    [((), 408), ((GET[:20],), 408), ((HEAD_OF_POST % b"/",), 408), ((b"\x16\x03\x01 no HTTP\r\n\r\n",), 400)],
-    ids=["silent", "half a head", "half a body", "no HTTP"],
+    [
+        ((), 408),
+        ((GET[:20],), 408),
+        ((HEAD_OF_POST % b"/",), 408),
+        ((b"\x16\x03\x01 no HTTP\r\n\r\n",), 400),
+        ((b"GET / HTTP/1.1\r\nHost: api\r\nX: ", b"x" * 65_536), 431),
+    ],
+    ids=["silent", "half a head", "half a body", "no HTTP", "a huge head"],
 )
 def test_a_request_that_does_not_arrive_is_ended(
     address: tuple[str, int], sent: tuple[bytes, ...], status: int

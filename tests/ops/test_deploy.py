@@ -48,7 +48,7 @@ def test_deploying_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     with connect() as client:
         made = ids(client)
         deployed = deployments(client)["all"]
-        assert deployed.entrypoint == "tests.ops.example_flows.example"
+        assert deployed.entrypoint == "tests.ops.timetables.example"
         assert deployed.pull_steps == []
         assert deployed.work_pool_name == "sivera"
         assert deployed.global_concurrency_limit is not None
@@ -69,7 +69,7 @@ def check_drift(path: Path, existing: DeploymentResponse) -> None:
     drift: dict[str, dict[str, Any]] = {
         "version": {"version": "another"},
         "schema of parameters": {"parameter_openapi_schema": {}},
-        "entrypoint": {"entrypoint": "tests.ops.example_flows.other_example"},
+        "entrypoint": {"entrypoint": "tests.ops.timetables.other_example"},
         "description": {"description": "Something else."},
         "parameters": {"parameters": {"options": {"mode": "full"}}},
         "tags": {"tags": ["sivera", "new"]},

@@ -1,21 +1,19 @@
 """`sivera doctor` with a real Prefect server: a healthy installation, a broken one, and none."""
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
-    BlockDocumentUpdate,
     DeploymentUpdate,
     GlobalConcurrencyLimitUpdate,
     WorkPoolUpdate,
 )
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Failed, Pending, Running, Scheduled
+from prefect.states import Failed, Pending, Running
 from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.applications import Starlette
@@ -34,22 +32,14 @@ from ops.doctor.examine import CHECKS, examine, show
 from ops.doctor.findings import Finding, Installation, Verdict
 from ops.doctor.prefect_checks import check_blocks
 from sandbox.server import serve
-from sandbox.world import World
 from sivera.alerts.options import Channel
-from sivera.clock import utc_now
 from sivera.monitoring import generate_secret
 from sivera.values import PlatformName
 from tests.ops.timetables import ALL, SPLIT, timetable, write
-from tests.prefect_server import PrefectServer, free_port
+from tests.prefect_server import PrefectServer, free_port, rewrite_block
 from tests.stage import Stage
 
 OK, WARNING, FAULT, SKIPPED = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.SKIPPED
-
-
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the doctor does."""
-    return World(seed=7)
 
 
 # No run comes due, and so late, while the test runs.
@@ -64,13 +54,6 @@ def look(timetable_path: Path | None = None) -> dict[str, Finding]:
 def named(found: dict[str, Finding], verdict: Verdict) -> set[str]:
     """The checks with this verdict."""
     return {name for name, each in found.items() if each.verdict is verdict}
-
-
-def rewrite(client: SyncPrefectClient, kind: str, name: str, **data: Any) -> None:
-    """Change a document past its class, as a person can by the API."""
-    document = client.read_block_document_by_name(name, kind)
-    changed = BlockDocumentUpdate(data=data, merge_existing_data=False, block_schema_id=document.block_schema_id)
-    client.update_block_document(document.id, changed)
 
 
 def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once(
@@ -104,7 +87,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     out = capsys.readouterr().out
     lines = {line.split()[1]: line for line in out.splitlines()}
     assert list(lines) == list(CHECKS)
-    well = {"server", "password", "database", "pg_dump", "clock", "accounts", "disk"}
+    well = {"server", "password", "database", "clock", "accounts", "disk"}
     assert {name for name, line in lines.items() if line.startswith("ok ")} == well
     unwell = {name for name, line in lines.items() if line.startswith("WARNING ")}
     assert unwell == {"worker", "automations", "runs", "grants"}
@@ -126,12 +109,12 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     assert (found["limits"].text, found["limits"].remedy) == (f"missing: {LOCKS[0]}", "run `sivera deploy`")
     assert found["worker"].text == "the work pool sivera does not exist"
     assert "does not answer" in found["database"].text
-    assert named(found, SKIPPED) == {"pg_dump", "clock", "grants", "accounts"}
+    assert named(found, SKIPPED) == {"clock", "grants", "accounts"}
     assert "s3cret" not in str(found)
 
 
 BROKEN = {
-    "worker": ["is paused, and no run starts. Remedy: resume it in the UI."],
+    "worker": ["do not start: the work pool sivera, its queue slow. Remedy: resume it in the UI."],
     "limits": [f"switched off, or not 1: {LOCKS[0]}."],
     "automations": [f"switched off: {AUTOMATIONS[0].name}."],
     "deployments": [
@@ -140,7 +123,7 @@ BROKEN = {
         "example/all differs in concurrency limit, tags",
         "switched off: example/all.",
     ],
-    "runs": ["failed of example (It broke.)", "1 runs are late, the first by", "nobody-takes-it"],
+    "runs": ["example/all failed: It broke. No schedule", "Remedy: See docs/operations.md#example."],
     "blocks": [
         "cron-secret does not fit",
         "nosuch://place/backups",
@@ -165,11 +148,12 @@ def check_untaken_message(stage: Stage) -> None:
 
 def blocks_of(stage: Stage) -> Finding:
     with connect() as client:
-        return check_blocks(Installation(opened_client=client, opened_engine=stage.engine, is_migrated=True))
+        return check_blocks(Installation(opened_client=client, engine=stage.engine))
 
 
 def break_much(client: SyncPrefectClient) -> None:
     client.update_work_pool(WORK_POOL, WorkPoolUpdate(is_paused=True))
+    client.create_work_queue("slow", is_paused=True, work_pool_name=WORK_POOL)
     client.update_global_concurrency_limit(LOCKS[0], GlobalConcurrencyLimitUpdate(active=False))
     (automation,) = client.read_automations_by_name(AUTOMATIONS[0].name)
     client.pause_automation(automation.id)
@@ -179,17 +163,15 @@ def break_much(client: SyncPrefectClient) -> None:
     states: list[State[Any]] = [Pending(), Running(), Failed(message="It broke.")]
     for state in states:
         client.set_flow_run_state(failed.id, state, force=True)
-    overdue: State[Any] = Scheduled(scheduled_time=utc_now() - timedelta(minutes=5))
-    client.create_flow_run_from_deployment(deployment.id, name="nobody-takes-it", state=overdue)
     client.pause_deployment(deployment.id)
     client.update_deployment(deployment.id, DeploymentUpdate(tags=["sivera", "mine"], concurrency_limit=2))
     client.delete_deployment(client.read_deployment_by_name("example/split").id)
     client.create_deployment(deployment.flow_id, "old", work_pool_name=WORK_POOL, tags=["sivera"])
 
-    rewrite(client, "cron-secret", CRON_SECRET, current="s3cret")
-    rewrite(client, "storage", BACKUPS, url="nosuch://place/backups", options={"secret": "s3cret"})
-    rewrite(client, "result-webhook", RESULT_WEBHOOK, url="s3cret", secret="s3cret")
-    rewrite(client, "apprise-url", "alerts-url", url="s3cret")
+    rewrite_block("cron-secret", CRON_SECRET, current="s3cret")
+    rewrite_block("storage", BACKUPS, url="nosuch://place/backups", options={"secret": "s3cret"})
+    rewrite_block("result-webhook", RESULT_WEBHOOK, url="s3cret", secret="s3cret")
+    rewrite_block("apprise-url", "alerts-url", url="s3cret")
     for name in ("google", "tiktok"):
         client.delete_block_document(client.read_block_document_by_name(name, "platform-app").id)
     TokenKey.generate().save(TOKEN_KEY, overwrite=True)
@@ -206,7 +188,7 @@ def test_a_server_that_is_away_hides_nothing_of_the_database(
     assert "hidden" not in found["server"].text
     assert found["server"].remedy.startswith("start it with `sivera up`")
     assert found["worker"].text == "needs the Prefect server"
-    assert named(found, OK) == {"database", "pg_dump", "clock", "grants", "accounts", "disk"}
+    assert named(found, OK) == {"database", "clock", "grants", "accounts", "disk"}
 
 
 async def answer(request: Request) -> JSONResponse:

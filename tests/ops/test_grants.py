@@ -18,12 +18,6 @@ from tests.stage import Stage
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def world() -> World:
-    """A world that lives in the machine's time, as the commands do."""
-    return World(seed=7)
-
-
 def test_a_grant_is_shown_with_its_renewals_and_accounts(sivera: Sivera, ready: Stage, world: World) -> None:
     grant = world.add_grant(PlatformName.AMAZON, accounts=2)
     connection = ready.connect(grant, team="Northwind Goods")

@@ -5,25 +5,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Failed, Pending, Running
 
-from blocks.server import connect
 from ops.commands.tables import to_minute
 from ops.deploy import deploy
 from sivera.clock import utc_now
 from tests.ops.commands import Sivera
 from tests.ops.timetables import ALL, timetable, write
+from tests.prefect_server import set_states
 from tests.tasks.late_runs import deployment, schedule_runs, to_datetime
 
 HOUR = timedelta(hours=1)
 FULL = "Deployment concurrency limit reached."
-
-
-def end(run: FlowRun, *states: State) -> None:
-    with connect() as client:
-        for state in states:
-            client.set_flow_run_state(run.id, state, force=True)
 
 
 @pytest.mark.usefixtures("clean_prefect")
@@ -36,11 +29,11 @@ def test_history_is_readable_and_can_be_narrowed(sivera: Sivera, tmp_path: Path)
     long_ago, *_, failed, skipped, ran = schedule_runs("example/all", now - 30 * HOUR, now)
     with deployment() as (client, id_):
         by_hand = client.create_flow_run_from_deployment(id_)
-    end(ran, Pending(), Running())
-    end(skipped, Cancelled(message=FULL))
-    end(ran, Completed(message="all went well"))
-    end(failed, Pending(), Running(), Failed(message="it broke\nat line 7"))
-    end(by_hand, Pending(), Running(), Completed(message="well done"))
+    set_states(ran, Pending(), Running())
+    set_states(skipped, Cancelled(message=FULL))
+    set_states(ran, Completed(message="all went well"))
+    set_states(failed, Pending(), Running(), Failed(message="it broke\nat line 7"))
+    set_states(by_hand, Pending(), Running(), Completed(message="well done"))
 
     answer = sivera("history", "example")
     assert (answer.code, answer.err) == (0, "")

@@ -2,22 +2,17 @@
 
 import os
 
-import pytest
-
 from blocks.names import REPORTS
 from blocks.storage import load_storage
-from ops.cli import main
 from sandbox.world import World
 from sivera.reports.rules import paths
 from sivera.values import PlatformName
 from tests.conftest import NOW
-from tests.ops.commands import Sivera
+from tests.ops.commands import Answer, Sivera
 from tests.stage import Stage
 
 
-def test_a_grant_is_let_go_when_that_is_confirmed(
-    sivera: Sivera, ready: Stage, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_grant_is_let_go_when_that_is_confirmed(sivera: Sivera, ready: Stage, world: World) -> None:
     grant, other = world.add_grant(PlatformName.META, accounts=2), world.add_grant(PlatformName.AMAZON)
     id_, amazon = (str(ready.connect(one).credential_id) for one in (grant, other))
     asked = sivera("credentials", "disconnect", id_)
@@ -29,30 +24,27 @@ def test_a_grant_is_let_go_when_that_is_confirmed(
     ]
     assert (asked.code, "nobody is there to confirm it: give --yes" in asked.err) == (1, True)
 
-    def answer_at_a_terminal(word: str) -> object:
+    def answer_at_a_terminal(word: str) -> Answer:
         ours, theirs = os.openpty()
-        with os.fdopen(theirs, "r") as terminal:
-            os.write(ours, f"{word}\n".encode())
-            monkeypatch.setattr("sys.stdin", terminal)
-            with pytest.raises(SystemExit) as ended:
-                main(["credentials", "disconnect", id_])
-        os.close(ours)
-        return ended.value.code
+        with os.fdopen(ours, "w") as person, os.fdopen(theirs) as terminal:
+            person.write(f"{word}\n")
+            person.flush()
+            return sivera("credentials", "disconnect", id_, stdin=terminal)
 
-    assert answer_at_a_terminal("no") == 1
-    assert "type 'yes' to confirm it" in capsys.readouterr().err
+    refused = answer_at_a_terminal("no")
+    assert (refused.code, "type 'yes' to confirm it" in refused.err) == (1, True)
     assert not grant.revoked
-    assert answer_at_a_terminal("yes") == 0
-    assert f"Disconnected grant {id_}. meta has ended our access." in capsys.readouterr().out
+    done = answer_at_a_terminal("yes")
+    assert (done.code, f"Disconnected grant {id_}. meta has ended our access." in done.out) == (0, True)
     assert grant.revoked
     refusal = sivera("credentials", "disconnect", id_, "--yes").refusal
     assert refusal == f"grant {id_} is disconnected already: `sivera credentials list` shows them all"
     assert "Run: sivera credentials connect" not in sivera("credentials", "list").out
     assert "remedy:       sivera credentials connect --platform meta" in sivera("credentials", "show", id_).out
 
-    done = sivera("credentials", "disconnect", amazon, "--yes").out
-    assert "- amazon has no call to end our access: its user has to, at https://www.amazon.com/ap/adam" in done
-    assert "Left to do: its user removes our application at https://www.amazon.com/ap/adam" in done
+    said = sivera("credentials", "disconnect", amazon, "--yes").out
+    assert "- amazon has no call to end our access: its user has to, at https://www.amazon.com/ap/adam" in said
+    assert "Left to do: its user removes our application at https://www.amazon.com/ap/adam" in said
 
 
 def test_a_team_is_deleted_when_that_is_confirmed(sivera: Sivera, ready: Stage, world: World) -> None:

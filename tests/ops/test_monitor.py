@@ -71,7 +71,7 @@ def test_pings_are_set_for_a_job_or_deployment_and_removed(sivera: Sivera) -> No
     assert "pings nothing" in sivera("monitor", "remove-ping", "sync-campaigns").refusal
     left = find_pings()
     assert left
-    assert left.hosts.keys() == {"sync-campaigns/google"}
+    assert left.by_job.keys() == {"sync-campaigns/google"}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from blocks.cron_secret import load_cron_secret
 from blocks.database import load_database_url
@@ -65,10 +67,11 @@ def test_the_environment_or_a_file_is_saved_once_and_a_second_time_changes_nothi
     private.write_text(AS_FILE)
     monkeypatch.setenv("SIVERA_BACKUPS_URL", "s3://bucket/of-the-environment")
     assert hidden(sivera("setup", "--from", str(private))).out == f"unchanged: {DOCUMENTS}\n"
-    changed = AS_FILE.replace("'1234'", "'5678'")
+    changed = re.sub("export SIVERA_GOOGLE_DEVELOPER_TOKEN=.*\n", "", AS_FILE.replace("'1234'", "'5678'"))
     answer = hidden(sivera("setup", "--from", "-", stdin=changed))
     assert answer.out.startswith("updated: platform-app/google\nunchanged: sqlalchemy-connector/sivera-db")
-    assert load_platform_app(PlatformName.GOOGLE).client_id == "5678"
+    app = load_platform_app(PlatformName.GOOGLE)
+    assert (app.client_id, app.developer_token) == ("5678", SecretStr(f"{CANARY}-dev")), "what is not given stays"
 
 
 def test_what_does_not_fit_saves_nothing(sivera: Sivera, private: Path, tmp_path: Path) -> None:

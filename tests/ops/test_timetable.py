@@ -90,6 +90,10 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("name: [", "prefect.yaml is not YAML (while parsing a flow node expected the node content, but found"),
+        (
+            "a: 1\na: 2",
+            "prefect.yaml is not YAML (the key 'a' comes twice in \"<unicode string>\", line 2, column 1",
+        ),
         ("- 1", "prefect.yaml: Input should be a valid dictionary"),
         (
             "name: x\ndeployments: []",

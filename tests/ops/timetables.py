@@ -1,14 +1,31 @@
-"""Timetables of the example flows, as dictionaries that a test bends."""
+"""An example of a flow, which nobody runs, and timetables of it, as dictionaries that a test bends."""
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
+from prefect import flow
+from pydantic import BaseModel, ConfigDict
+
+
+class ExampleOptions(BaseModel):
+    """Options like those of a job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["incremental", "full"] = "incremental"
+    platforms: tuple[str, ...] = ()
+
+
+@flow(name="example")
+def example(options: ExampleOptions) -> None:
+    """Do nothing."""
+
 
 ALL: dict[str, Any] = {
     "name": "all",
-    "entrypoint": "tests.ops.example_flows.example",
+    "entrypoint": "tests.ops.timetables.example",
     "description": "Everything.",
     "tags": ["sivera"],
     "parameters": {"options": {"mode": "incremental"}},
@@ -32,7 +49,7 @@ SPLIT: dict[str, Any] = ALL | {
 
 
 def timetable(*deployments: dict[str, Any]) -> dict[str, Any]:
-    """A timetable of the deployments, or of both examples; a copy of its own."""
+    """A timetable of the deployments, or of both here; a copy of its own."""
     return {"name": "example", "pull": [], "deployments": [deepcopy(each) for each in deployments or (ALL, SPLIT)]}
 
 

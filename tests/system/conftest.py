@@ -1,11 +1,9 @@
 """One demo for all tests of whole stacks: it takes most of a minute to start."""
 
-import io
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
@@ -34,13 +32,13 @@ from sqlalchemy import Engine
 from tenacity import Retrying, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from ops.api.jobs import read_jobs
-from ops.cli import TERMINATED, main
+from ops.cli import TERMINATED
 from ops.stack.folder import DEMO_FOLDER
 from sivera.clock import utc_now
 from sivera.database import open_engine
 from tests.children import environment, start_sivera
 from tests.leftovers import processes_of, still_alive
-from tests.ops.commands import Answer, Sivera
+from tests.ops.commands import Sivera, in_folder
 
 ACCOUNTS = 3
 """Ad accounts on each platform of the demo."""
@@ -210,39 +208,15 @@ def demo() -> Iterator[Demo]:
 @contextmanager
 def in_process(demo: Demo) -> Iterator[Sivera]:
     """Run `sivera` commands in this process, as if it were started in the folder of the demo."""
-    before, where, on_sigterm = os.environ.copy(), Path.cwd(), signal.getsignal(signal.SIGTERM)
-    os.environ.clear()
-    os.environ.update(environment())
-    os.chdir(demo.folder)
-
-    def run(*arguments: str, stdin: str | None = None) -> Answer:
-        with pytest.MonkeyPatch.context() as patch:
-            out, err = io.StringIO(), io.StringIO()
-            patch.setattr("sys.stdin", None if stdin is None else io.StringIO(stdin))
-            patch.setattr("sys.stdout", out)
-            patch.setattr("sys.stderr", err)
-            with pytest.raises(SystemExit) as ended:
-                main(arguments)
-        answer = Answer(ended.value.code, out.getvalue(), err.getvalue())
-        assert "Traceback" not in answer.err
-        assert not [word for word in (stdin or "").split() if word in answer.out + answer.err]
-        return answer
-
-    try:
-        with temporary_settings(
-            {
-                PREFECT_API_URL: demo.settings["PREFECT_API_URL"],
-                PREFECT_API_AUTH_STRING: demo.settings["PREFECT_API_AUTH_STRING"],
-                PREFECT_HOME: demo.folder / DEMO_FOLDER / "prefect",
-            },
-            restore_defaults={PREFECT_API_KEY},
-        ):
-            yield run
-    finally:
-        os.chdir(where)
+    settings = {
+        PREFECT_API_URL: demo.settings["PREFECT_API_URL"],
+        PREFECT_API_AUTH_STRING: demo.settings["PREFECT_API_AUTH_STRING"],
+        PREFECT_HOME: demo.folder / DEMO_FOLDER / "prefect",
+    }
+    with in_folder(demo.folder) as run, temporary_settings(settings, restore_defaults={PREFECT_API_KEY}):
         os.environ.clear()
-        os.environ.update(before)
-        signal.signal(signal.SIGTERM, on_sigterm)
+        os.environ.update(environment())
+        yield run
 
 
 @pytest.fixture

@@ -4,16 +4,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Cancelled, Completed, Failed, Pending, Running
 
-from blocks.server import connect
 from ops.deploy import deploy
+from sivera.alerts.conditions import Kind
+from sivera.alerts.job_rules import job_conditions
 from sivera.clock import utc_now
 from sivera.history.rules import Occurrence, Outcome
 from tasks.history import read_history, times_between
 from tests.ops.timetables import ALL, SPLIT, timetable, write
+from tests.prefect_server import set_states
 from tests.tasks.late_runs import deployment, schedule_runs, to_datetime
 
 HOUR = timedelta(hours=1)
@@ -27,12 +28,6 @@ def timetable_path(clean_prefect: object, tmp_path: Path) -> Path:
     path = write(tmp_path, timetable(ALL, SPLIT))
     deploy(timetable_path=path)
     return path
-
-
-def set_states(run: FlowRun, *states: State, force: bool = True) -> None:
-    with connect() as client:
-        for state in states:
-            client.set_flow_run_state(run.id, state, force=force)
 
 
 def missed(since: datetime, now: datetime) -> set[tuple[str | None, datetime]]:
@@ -66,6 +61,23 @@ def test_runs_have_the_outcomes_that_the_server_recorded() -> None:
     assert not missed(now - 8 * HOUR, now), "nobody knows whether a schedule was active before it was deployed"
 
 
+@pytest.mark.usefixtures("timetable_path")
+def test_for_alerts_the_last_good_run_stands_for_all_before_it() -> None:
+    now = utc_now()
+    retried, good, newest, failed, waiting = schedule_runs("example/all", now - 7 * HOUR, now - HOUR)[-5:]
+    set_states(retried, Pending(), Running(), Failed())
+    for run in (good, newest):
+        set_states(run, Pending(), Running(), Completed())
+    set_states(retried, Running(), Completed())
+    set_states(failed, Pending(), Running(), Failed())
+    all_of_them, some = (read_history(now - 8 * HOUR, now, for_alerts=how) for how in (False, True))
+    assert len(all_of_them) - len(some) == 1, "one good run is older by its beginning and by its end"
+    assert {failed.id, newest.id, retried.id, waiting.id} <= {one.run_id for one in some}
+    found = list(job_conditions(some, now))
+    assert found == list(job_conditions(all_of_them, now))
+    assert [one.kind for one in found] == [Kind.JOB_FAILED]
+
+
 def test_times_without_a_run_are_missed_while_the_schedule_is_on(timetable_path: Path) -> None:
     now = utc_now() + timedelta(days=5)  # The server's own scheduler has made no runs for then.
     later = now + 30 * HOUR
@@ -95,3 +107,8 @@ def test_more_times_are_computed_than_prefect_gives_at_once() -> None:
     since = datetime(2026, 10, 24, tzinfo=UTC)
     times = times_between(CronSchedule(cron="* * * * *", timezone="UTC"), since, since + 48 * HOUR)
     assert times == [since + timedelta(minutes=minute) for minute in range(48 * 60)]
+
+
+def test_a_schedule_for_a_day_that_never_comes_has_no_times() -> None:
+    since = datetime(2026, 10, 24, tzinfo=UTC)
+    assert times_between(CronSchedule(cron="0 0 31 2 *", timezone="UTC"), since, since + HOUR) == []

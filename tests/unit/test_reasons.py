@@ -37,3 +37,7 @@ def test_a_reason_says_what_to_do_and_only_what_may_pass_is_tried_again(
     assert remedy in reason
     assert "hunter2" not in reason
     assert is_worth_a_retry(error) is is_tried_again
+
+
+def test_a_task_that_was_stopped_has_a_reason_too() -> None:
+    assert reason_for(None).startswith("Somebody stopped it, and it ended as None. The next run tries again")

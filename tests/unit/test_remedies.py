@@ -15,7 +15,7 @@ from ops.commands.accounts import why_not
 from ops.commands.credentials import connecting_remedy
 from sivera.alerts.conditions import REMEDIES, BadGrant, Condition, Kind, StaleAccount
 from sivera.alerts.data_rules import data_conditions
-from sivera.alerts.job_rules import OWN_JOB, job_conditions
+from sivera.alerts.job_rules import OWN_JOB, job_conditions, silence
 from sivera.budgets.pacing import Period, Span
 from sivera.budgets.rules import Reading
 from sivera.budgets.summary import CheckSummary
@@ -65,14 +65,15 @@ def conditions(most: int) -> Iterator[Condition]:
         occurrence("missed", "backup-data"),
         occurrence("ran", OWN_JOB, started_at=ended, ended_at=ended),
     ]
-    yield from job_conditions(jobs, NOW, timedelta(minutes=15), links)
+    yield from job_conditions(jobs[:-1], NOW, links=links)
+    yield from silence(jobs[-1:], NOW, links)
     reasons = ["rejects the refresh token", ROTATION_LOST_REASON, STRUCK_OUT_REASON.format(strikes=3), None]
     meta = PlatformName.META
     grants = [BadGrant(n, "Hanok", meta, "main", reason, NOW, ["A"]) for n, reason in enumerate(reasons)]
     grants += [one._replace(id=9 + one.id, ends=NOW) for one in grants]
     failed = [reason_for(kind(meta, "said no")) for kind in (Unavailable, Throttled, ReconnectRequired)]
     stale = [StaleAccount(n, "Hanok", meta, "Shop", NOW, error) for n, error in enumerate([None, *failed])]
-    stale += [stale[0]._replace(id=8, lacks_full=True), stale[0]._replace(id=9, lacks_reports=True)]
+    stale += [stale[0]._replace(id=8, lacks="full"), stale[0]._replace(id=9, lacks="reports")]
     yield from data_conditions(grants, stale, set(), most, links)
     period = Period(Span.MONTH, date(2026, 11, 1), date(2026, 11, 30))
     reading = Reading(
@@ -89,11 +90,11 @@ def test_each_alert_names_one_remedy(most: int) -> None:
     known = [*(text.format(job="sync-campaigns") for text in REMEDIES.values())]
     known += [text.format(platform="meta") for _, text in _REMEDIES]
     for one in found:
-        named = {text for text in known if text in one.message}
-        assert len(named) == 1, one.message
-        assert one.message.count(named.pop()) == 1
-        assert len(ACTS.findall(one.message)) <= 1, one.message
-        assert not USELESS.search(one.message), one.message
+        named = {text for text in known if text in one.text}
+        assert len(named) == 1, one.text
+        assert one.text.count(named.pop()) == 1
+        assert len(ACTS.findall(one.text)) <= 1, one.text
+        assert not USELESS.search(one.text), one.text
 
 
 def test_the_watchdog_names_one_remedy() -> None:
@@ -134,7 +135,7 @@ def test_each_finding_of_the_doctor_has_a_remedy() -> None:
         assert not USELESS.search(args[1]), f"{at}: {args[1]}"
 
 
-def test_each_error_of_a_setting_names_its_remedy() -> None:
+def test_each_error_of_a_setting_or_answer_of_the_api_names_its_remedy() -> None:
     errors = [
         (at, args[0])
         for at, name, args in calls("sivera", "blocks", "tasks", "ops")
@@ -148,7 +149,9 @@ def test_each_error_of_a_setting_names_its_remedy() -> None:
         if said.startswith(("f'", "'", 'f"', '"')) and "join(" not in said and not re.search(r"[:.;] |explain\(", said)
     ]
     assert not [one for one in lacking if "{hint}" not in one[1]]
-    assert not [one for one in errors if USELESS.search(one[1])]
+    answers = [(at, args[1]) for at, name, args in calls("ops/api") if name == "RefusedError"]
+    assert answers
+    assert not [one for one in errors + answers if USELESS.search(one[1])]
 
 
 @pytest.mark.parametrize("kind", [Throttled, Unavailable, AccountInaccessible, InvalidRequest, Misconfigured])

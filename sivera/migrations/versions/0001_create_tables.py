@@ -100,7 +100,7 @@ def upgrade() -> None:
         *_some(sa.Integer, "strikes", server_default="0"),
         *_maybe(sa.Date, "last_strike_on"),
         *_maybe(TIME, "accounts_asked_at", "accounts_read_at", "data_access_ends_at"),
-        *_some(TIME, "created_at", "updated_at", server_default=NOW),
+        *_some(TIME, "created_at", server_default=NOW),
         sa.CheckConstraint(PLATFORMS, name="platform_is_known"),
         sa.CheckConstraint(
             "status IN ('active', 'reauthorization_required', 'revoked', 'disconnected')", name="status_is_known"

@@ -8,8 +8,8 @@ import pytest
 
 from sivera.alerts.conditions import MAX_REASON, REMEDIES, BadGrant, Condition, Kind, StaleAccount
 from sivera.alerts.data_rules import data_conditions
-from sivera.alerts.job_rules import OWN_JOB, SILENCE, job_conditions
-from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence
+from sivera.alerts.job_rules import OWN_JOB, SILENCE, job_conditions, silence
+from sivera.history.rules import ANOTHER_INSTANCE, LONG_PAST, Occurrence, Outcome
 from sivera.links import Links
 from sivera.values import PlatformName
 
@@ -51,8 +51,8 @@ def by_hand(of: Occurrence) -> Occurrence:
     return of.model_copy(update={"schedule": None})
 
 
-def found(*occurrences: Occurrence, now: datetime = NOW) -> list[Condition]:
-    return list(job_conditions(occurrences, now, timedelta(minutes=15), LINKS))
+def found(*occurrences: Occurrence) -> list[Condition]:
+    return list(job_conditions(occurrences, NOW, links=LINKS))
 
 
 @pytest.mark.parametrize(
@@ -123,39 +123,39 @@ def test_deployments_are_judged_apart() -> None:
         (SILENCE + timedelta(minutes=1), "failed", []),  # no check has ever ended well
     ],
 )
-def test_check_alerts_reports_of_itself_only_that_it_was_silent(
+def test_check_alerts_was_silent_if_it_did_not_end_well_for_a_while(
     ago: timedelta, outcome: str, kinds: list[Kind]
 ) -> None:
     when = NOW - ago
     own = became(outcome, when, deployment="check-alerts/all", job=OWN_JOB, started_at=when, ended_at=when)
-    later = [own.model_copy(update={"outcome": "failed", "ended_at": NOW}), waits(12, "missed")]
-    later = [one.model_copy(update={"job": OWN_JOB}) for one in later]
-    assert [one.kind for one in found(own, *later)] == kinds
-    assert all(one.since == when for one in found(own, *later))
+    later = own.model_copy(update={"outcome": Outcome.FAILED, "ended_at": NOW})
+    said = list(silence([own, later, waits(12, "missed")], NOW, LINKS))
+    assert [(one.kind, one.since) for one in said] == [(kind, when) for kind in kinds]
+    assert [one.title for one in found(later)] == ["check-alerts/all failed"], "the doctor says this too"
 
 
 def test_an_alert_of_a_job_says_what_when_and_where() -> None:
     (one,) = found(failed(12).model_copy(update={"message": "47 of 48 accounts synced, 1 failed"}))
     assert one.title == "sync-campaigns/all failed"
-    assert one.message == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns."
+    assert one.text == "47 of 48 accounts synced, 1 failed. See docs/operations.md#sync-campaigns."
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{RUN}"
-    (again,) = found(failed(12).model_copy(update={"message": one.message.rstrip(".")}))
-    assert again.message == one.message, "the run's own message names the remedy too"
+    (again,) = found(failed(12).model_copy(update={"message": one.text.rstrip(".")}))
+    assert again.text == one.text, "the run's own message names the remedy too"
     own = "Flow run encountered an exception: ConfigurationError: the block x is missing: run `sivera setup`."
     (again,) = found(failed(12).model_copy(update={"message": own}))
-    assert again.message == own
+    assert again.text == own
     (one,) = found(failed(12).model_copy(update={"message": "@everyone\n" + "x" * 9_000}))
-    assert "\n" not in one.message
-    assert len(one.message) < MAX_REASON + 200
+    assert "\n" not in one.text
+    assert len(one.text) < MAX_REASON + 200
     (one,) = found(by_hand(failed(12)))
-    assert "No schedule started it: a person, the HTTP API or an automation did. See docs" in one.message
+    assert "No schedule started it: a person, the HTTP API or an automation did. See docs" in one.text
 
     (one,) = found(ran(11, outcome="running"), skipped(12))
-    assert "for 2026-11-24 12:00 UTC was skipped, because another one was still running" in one.message
+    assert "for 2026-11-24 12:00 UTC was skipped, because another one was still running" in one.text
     assert one.link == f"http://127.0.0.1:4200/runs/flow-run/{OTHER}"
 
     (one,) = found(waits(12, "missed"))
-    assert "should have run at 2026-11-24 12:00 UTC, and has not begun. Run `sivera doctor`" in one.message
+    assert "should have run at 2026-11-24 12:00 UTC, and has not begun. No worker runs" in one.text
     assert one.link == "http://127.0.0.1:4200/runs"
 
 
@@ -197,7 +197,7 @@ def test_platforms_are_counted_apart_and_a_stale_account_is_named_with_its_remed
     assert (many.subject, many.title) == ("meta", "4 accounts of meta have old data")
     assert many.since == NOW - timedelta(hours=4)
     assert one.title == "tiktok account 9 (Shop 9) of team Hanok was not synced"
-    assert one.message == f"The platform is down. {REMEDIES[Kind.STALE_DATA]}"
+    assert one.text == f"The platform is down. {REMEDIES[Kind.STALE_DATA]}"
     assert one.link == "http://127.0.0.1:4200/artifacts/key/sync-campaigns-failures"
 
 

@@ -128,7 +128,7 @@ def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -
     name = letter * 255
     grant = BadGrant(7, name, PlatformName.AMAZON, name, name * 3, NOW, [name] * 7)
     (one,) = data_conditions([grant], [], set(), 3, Links(ui_url="http://ui"))
-    keyring, long = Keyring({"k": bytes(32)}, "k"), alert(title=one.title, message=one.message, link=one.link)
+    keyring, long = Keyring({"k": bytes(32)}, "k"), alert(title=one.title, message=one.text, link=one.link)
     team_link = make_link(keyring, "https://jobs.example", platform=PlatformName.AMAZON, team=name, now=NOW, name=name)
     found = message_of(long, Channel.DISCORD, NOW, team_link)
     assert found

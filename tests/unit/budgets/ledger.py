@@ -17,6 +17,8 @@ from sivera.values import PlatformName
 from tests.unit.tables import Tables
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
+DAY = timedelta(days=1)
 LONG = 60.0
 READ = date(2025, 1, 1), date(2026, 12, 31)
 DEFAULT = BudgetOptions()
@@ -119,3 +121,11 @@ class Ledger(Tables):
 def without_period(subject: str) -> str:
     """The subject of an alert without the first day of its period."""
     return re.sub(r"\.\d{4}-\d\d-\d\d$", "", subject)
+
+
+def spent_over(ledger: Ledger, total: str, amount: str = "100") -> tuple[int, str, str]:
+    """A Google campaign of so much a day that spent a total on the first of the month; with the subject."""
+    account = ledger.account()
+    campaign = ledger.campaign(account, amount)
+    ledger.spend(account, campaign, total, FIRST)
+    return account, campaign, f"account-{account}.campaign-{campaign}.month"

@@ -6,30 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, event
 
 from sivera.alerts.changes import CLOSED, OPENED
-from sivera.budgets.checking import AT_ONCE, check_teams_exist
+from sivera.budgets.checking import AT_ONCE
 from sivera.budgets.options import BudgetOptions
-from sivera.errors import ConfigurationError
 from sivera.values import PlatformName
-from tests.unit.budgets.ledger import NOW, Ledger, without_period
-
-FIRST, TODAY = date(2026, 11, 1), date(2026, 11, 20)
-DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine)
-
-
-def spent_over(ledger: Ledger, total: str, amount: str = "100") -> tuple[int, str, str]:
-    """A Google campaign of so much a day that spent a total on the first of the month; with the subject."""
-    account = ledger.account()
-    campaign = ledger.campaign(account, amount)
-    ledger.spend(account, campaign, total, FIRST)
-    return account, campaign, f"account-{account}.campaign-{campaign}.month"
+from tests.unit.budgets.ledger import DAY, FIRST, TODAY, Ledger, spent_over
 
 
 def test_a_daily_budget_of_google_is_judged_on_its_month(ledger: Ledger) -> None:
@@ -130,41 +113,6 @@ def test_a_lifetime_budget_counts_from_its_beginning_and_is_over_at_its_end(ledg
     assert ledger.news()[1:] == [(CLOSED, subject, 100)]
 
 
-def test_what_was_spent_before_the_first_day_that_was_read_is_not_known_and_said(ledger: Ledger) -> None:
-    account = ledger.account(PlatformName.META)
-    campaign = ledger.campaign(account, "100", "lifetime", start_date=date(2026, 3, 1))
-    ledger.spend(account, campaign, "9", date(2026, 11, 1), date(2026, 11, 10))
-    ledger.cover(account, date(2026, 10, 5), TODAY)
-    (shown,) = ledger.check().total.worst
-    assert shown.at_least
-    (event,) = ledger.events
-    assert event.payload["message"].startswith("At least 90.00 USD of 100.00 USD (90 %)")
-    assert "What was spent before 2026-10-05 is not known" in event.payload["message"]
-
-
-def test_a_product_that_was_never_read_makes_spending_a_lower_bound(ledger: Ledger) -> None:
-    account = ledger.account(PlatformName.AMAZON)
-    ledger.spend(account, ledger.campaign(account, "100"), "100", FIRST, TODAY)
-    ledger.budget("4000")
-    assert not any(shown.at_least for shown in ledger.check().total.worst)
-    ledger.cover(account, None, None, "SPONSORED_BRANDS")
-    shown = ledger.check().total.worst
-    assert [(one.at_least, one.note) for one in shown] == [(True, "Not all of the figures were read yet")] * 2
-    assert {one.projection for one in shown} == {None}, "days that were not read are no zeros"
-
-
-def test_a_projection_takes_no_day_that_was_not_read_for_zero(ledger: Ledger) -> None:
-    account = ledger.account()
-    campaign = ledger.campaign(account, "100")
-    ledger.spend(account, campaign, "70", FIRST - 20 * DAY)
-    ledger.cover(account, TODAY - 8 * DAY, TODAY)
-    ledger.spend(account, campaign, "70", TODAY - 8 * DAY, TODAY - DAY)
-    (shown,) = ledger.check().total.worst
-    assert shown.note == "What was spent before 2026-11-12 is not known"
-    assert shown.projection
-    assert shown.projection.low == shown.projection.high == 8 * 70 + 11 * 70
-
-
 def test_spend_that_no_campaign_has_counts_for_a_team_and_for_no_campaign(ledger: Ledger) -> None:
     account = ledger.account()
     campaign = ledger.campaign(account, "100")
@@ -181,34 +129,6 @@ def test_spend_that_no_campaign_has_counts_for_a_team_and_for_no_campaign(ledger
         f"account-{account}.campaign-{campaign}.month": 2000,
         **{f"team-{ledger.team()}.budget-{budget}.month": 2050 for budget in budgets},
     }, "half a percent and what is negative are noise"
-
-
-def test_a_budget_of_campaigns_without_reports_cannot_be_judged_and_is_no_failure(ledger: Ledger) -> None:
-    account = ledger.account(PlatformName.AMAZON)
-    alone = ledger.campaign(account, "100")
-    mixed = [ledger.campaign(account, "100", "shared", budget_id="7") for _ in range(2)]
-    ledger.spend(account, mixed[0], "1600", FIRST)
-    team = ledger.budget("1600")
-    ledger.execute("UPDATE campaigns SET is_reported = false WHERE external_id IN (:a, :b)", a=alone, b=mixed[1])
-    summary = ledger.check()
-    assert summary.success
-    assert summary.sentence == "2 budgets of 1 accounts checked, 1 alerts opened, 1 cannot be judged"
-    assert "reports no figures" in summary.total.unreported[f"account-{account}.campaign-{alone}"]
-    notes = {without_period(one.subject): (one.at_least, one.note) for one in summary.total.worst}
-    assert notes == {
-        f"account-{account}.shared-7.month": (True, "The platform reports no figures of 1 of its campaigns"),
-        f"team-{ledger.team()}.budget-{team}.month": (True, "The platforms report no figures of 2 campaigns"),
-    }
-    ledger.execute("UPDATE campaigns SET status = 'paused'")
-    assert ledger.check().total.unreported == {}
-    ledger.execute("UPDATE campaigns SET status = 'active', is_reported = external_id = :a", a=alone)
-    ledger.spend(account, alone, "9000", FIRST)
-    ledger.check()
-    assert f"account-{account}.campaign-{alone}.month" in ledger.open()
-    ledger.execute("UPDATE campaigns SET is_reported = false")
-    ledger.execute("DELETE FROM campaign_daily_metrics")
-    ledger.check()
-    assert f"account-{account}.campaign-{alone}.month" in ledger.open(), "nobody knows that it is over"
 
 
 @pytest.mark.parametrize(
@@ -232,59 +152,6 @@ def test_a_week_of_meta_ends_at_midnight_of_the_account(ledger: Ledger, timezone
     assert (shown.spent, shown.limit) == (Decimal(counted), Decimal(70))
 
 
-def test_by_old_figures_nothing_opens_and_nothing_closes(ledger: Ledger) -> None:
-    account, campaign, subject = spent_over(ledger, "2500")
-    ledger.check()
-    ledger.now += timedelta(hours=7)
-    ledger.execute("DELETE FROM campaign_daily_metrics")
-    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
-    assert ledger.open() == {subject: 80}
-    ledger.spend(account, campaign, "9000", FIRST)
-    ledger.now += 30 * DAY
-    ledger.check()
-    assert ledger.open() == {subject: 80}, "not even in a new month"
-    assert len(ledger.news()) == 1
-    ledger.go_to(NOW + timedelta(hours=8))
-    ledger.check()
-    assert ledger.news()[1:] == [(OPENED, subject, 110)]
-
-
-@pytest.mark.parametrize(
-    "ahead", ["UPDATE ad_accounts SET synced_as_of = :at", "UPDATE sync_parts SET figures_as_of = :at"]
-)
-def test_by_figures_of_a_time_ahead_of_the_clock_nothing_is_judged(ledger: Ledger, ahead: str) -> None:
-    account = ledger.account(PlatformName.AMAZON)
-    ledger.reported(account, NOW, "SPONSORED_PRODUCTS")
-    ledger.spend(account, ledger.campaign(account, "100"), "2500", FIRST)
-    ledger.budget("1000")
-    ledger.execute(ahead, at=NOW + 2 * DAY)
-    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
-    assert ledger.open() == {}
-
-
-def test_figures_are_old_if_reports_do_not_come_though_the_account_is_synced(ledger: Ledger) -> None:
-    account = ledger.account(PlatformName.AMAZON)
-    campaign = ledger.campaign(account, "100")
-    ledger.spend(account, campaign, "2500", FIRST)
-    for product in ("SPONSORED_PRODUCTS", "SPONSORED_BRANDS"):
-        ledger.reported(account, NOW, product)
-    subject = f"account-{account}.campaign-{campaign}.month"
-    ledger.check()
-    ledger.execute("UPDATE campaign_daily_metrics SET spend = 1")
-    ledger.go_to(NOW + timedelta(hours=25))
-    ledger.reported(account, ledger.now, "SPONSORED_PRODUCTS")
-    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
-    assert ledger.open() == {subject: 80}
-    budget = ledger.budget("1000")
-    ledger.spend(ledger.account(), "x", "600", FIRST)
-    (shown,) = ledger.check().total.worst
-    assert (shown.name, shown.note) == (f"monthly budget {budget}", "1 of its accounts have old spend data")
-    ledger.execute("DELETE FROM team_budgets")
-    ledger.reported(account, NOW + timedelta(hours=2), "SPONSORED_BRANDS")
-    ledger.check()
-    assert ledger.open() == {}
-
-
 def test_the_alerts_of_a_closed_account_close(ledger: Ledger) -> None:
     account, _, subject = spent_over(ledger, "3100")
     ledger.execute("UPDATE ad_accounts SET name = '@everyone'")
@@ -294,20 +161,6 @@ def test_the_alerts_of_a_closed_account_close(ledger: Ledger) -> None:
     assert ledger.check().total.accounts == 0
     assert ledger.news()[1:] == [(CLOSED, subject, 100)]
     assert ledger.rows("SELECT account_id FROM alerts")[0].account_id == account
-
-
-def test_what_cannot_be_judged_closes_nothing_and_stops_nothing_else(ledger: Ledger) -> None:
-    account, campaign, subject = spent_over(ledger, "3100")
-    ledger.check()
-    ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR'")
-    ledger.spend(account, campaign, "1", FIRST + DAY)
-    lost = ledger.account(timezone="Mars/Olympus")
-    other = spent_over(ledger, "3100")[2]
-    summary = ledger.check()
-    assert not summary.success
-    assert "are never added" in summary.total.failures[f"account-{account}.campaign-{campaign}"]
-    assert "its time zone 'Mars/Olympus' is unknown" in summary.total.failures[f"account-{lost}"]
-    assert ledger.open() == {subject: 100, other: 100}
 
 
 def test_paused_campaigns_count_for_their_period_and_promise_nothing_more(ledger: Ledger) -> None:
@@ -327,8 +180,6 @@ def test_only_the_platforms_and_teams_that_are_asked_for(ledger: Ledger) -> None
     assert ledger.check(BudgetOptions(platforms=(PlatformName.META,))).total.budgets == 0
     ledger.check(BudgetOptions(teams=("Other",)))
     assert {subject.partition(".")[0] for subject in ledger.open()} == {f"account-{other}"}
-    with pytest.raises(ConfigurationError, match="there is no team 'Nobody'"):
-        check_teams_exist(ledger.engine, BudgetOptions(teams=("Nobody",)))
 
 
 def test_more_accounts_than_one_chunk_are_all_checked_unless_the_deadline_comes_first(ledger: Ledger) -> None:
@@ -452,23 +303,3 @@ def test_a_team_s_month_is_over_when_it_is_over_for_all_its_accounts(ledger: Led
     ledger.go_to(datetime(2026, 12, 1, 8, 0, tzinfo=UTC))
     (shown,) = ledger.check().total.worst
     assert (shown.spent, ledger.open()) == (Decimal(150), {})
-
-
-def test_a_team_s_budget_with_old_figures_may_open_and_never_closes(ledger: Ledger) -> None:
-    fresh, old = ledger.account(), ledger.account()
-    ledger.spend(fresh, "x", "600", FIRST)
-    ledger.spend(old, "x", "300", FIRST)
-    subject = f"team-{ledger.team()}.budget-{ledger.budget('1000')}.month"
-    ledger.check()
-    ledger.synced(old, NOW - timedelta(hours=9))
-    ledger.spend(fresh, "x", "100", FIRST)
-    (shown,) = ledger.check().total.worst
-    assert (shown.spent, shown.at_least, shown.note) == (Decimal(400), True, "1 of its accounts have old spend data")
-    assert ledger.open() == {subject: 80}
-    ledger.spend(fresh, "x", "700", FIRST)
-    ledger.check()
-    assert ledger.open() == {subject: 100}
-    ledger.synced(fresh, NOW - timedelta(hours=9))
-    ledger.spend(fresh, "x", "0", FIRST)
-    assert ledger.check().total.worst == ()
-    assert ledger.open() == {subject: 100}, "nothing is known any more"

@@ -15,7 +15,7 @@ from sivera.budgets.projection import project
 from sivera.budgets.rules import Reading, alert_level, is_stale, reached
 from sivera.budgets.wording import decimals_of, format_money
 from sivera.reports.texts import Language, Writer
-from sivera.values import PlatformName
+from sivera.values import PlatformName, days_between
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -155,6 +155,12 @@ def test_an_even_spending_goes_on_without_doubt() -> None:
     found = project(Decimal(1930), history([Decimal(100)] * 28, TODAY) | {TODAY: Decimal(30)}, TODAY, END)
     assert found
     assert {found.expected, found.low, found.high} == {Decimal(3000)}
+
+
+def test_a_period_may_end_in_thousands_of_years() -> None:
+    found = project(Decimal(0), history([Decimal(100)] * 28, TODAY), TODAY, date.max)
+    assert found
+    assert found.expected == 100 * len(days_between(TODAY, date.max))
 
 
 def test_each_weekday_is_expected_as_it_was() -> None:

@@ -3,11 +3,16 @@
 A target must open its own connections, or call `of_its_own` on a stage: sockets of the test are not its to use.
 """
 
+import itertools
 import multiprocessing
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import httpx
 
@@ -36,6 +41,27 @@ def run(target: Callable[..., None], *arguments: object) -> int:
         process.join(100)
         assert process.exitcode is not None, "it did not end within 100 seconds"
         return process.exitcode
+
+
+def killed_at(last: int) -> Callable[..., None]:
+    """Return a step that kills this process with SIGKILL when it is taken for the n-th time."""
+    steps = itertools.count(1)
+
+    def step(*_: object) -> None:
+        if next(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return step
+
+
+def watch_files(folder: Path, step: Callable[[], None], *actions: str) -> None:
+    """Take a step before each of these actions (audit events of Python) on a file below a folder."""
+
+    def audit(name: str, arguments: tuple[object, ...]) -> None:
+        if name in actions and str(arguments[0]).startswith(str(folder)):
+            step()
+
+    sys.addaudithook(audit)
 
 
 def of_its_own(stage: Stage, http: httpx.Client) -> None:

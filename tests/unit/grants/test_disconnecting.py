@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import World
-from sivera.accounts.queries import AccountFilter, waiting_accounts
 from sivera.alerts.queries import bad_grants, stale_accounts
 from sivera.errors import ReconnectRequired
 from sivera.grants import queries
@@ -16,9 +15,10 @@ from sivera.grants.disconnecting import Ending, NotDisconnectedError, disconnect
 from sivera.grants.rules import LEASE
 from sivera.grants.source import GrantTokenSource
 from sivera.platforms.base import PlatformClient
+from sivera.sync.plan import SyncOptions, plan_sync
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.grants.test_renewal import Interrupted
+from tests.unit.grants.due import Interrupted
 
 GOOGLE, META, AMAZON, TIKTOK = PlatformName
 
@@ -56,7 +56,7 @@ def test_a_disconnected_grant_has_no_tokens_and_keeps_its_figures(
     assert stage.due() == []
     with Session(stage.engine) as session:
         assert queries.due_grants(session, {platform.value: timedelta(days=999)}, ()) == []
-        assert not [*queries.inactive_grants(session), *waiting_accounts(session, AccountFilter())]
+        assert not plan_sync(session, SyncOptions(), stage.now()).waiting
         assert (bad_grants(session, timedelta(days=999)), stale_accounts(session, LEASE)) == ([], [])
     with pytest.raises(ReconnectRequired, match="disconnected"):
         GrantTokenSource(stage.renewal_dependencies(), stage.client(platform), id_).current()

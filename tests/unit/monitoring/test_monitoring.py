@@ -96,12 +96,13 @@ def test_each_signal_has_its_path_and_the_run_s_id(receiver: Receiver) -> None:
 )
 def test_a_wrong_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ValueError, match="write it like https://host/path") as error:
-        check_url(url)
+        check_url(SecretStr(url))
     assert "s3cret" not in str(error.value)
 
 
 def test_only_the_host_of_a_url_is_shown() -> None:
-    assert host_of("https://user:s3cret@hc.example.com:8443/ping/s3cret?x=s3cret") == "hc.example.com:8443"
+    url = SecretStr("https://user:s3cret@hc.example.com:8443/ping/s3cret?x=s3cret")
+    assert host_of(url) == "hc.example.com:8443"
 
 
 @pytest.mark.parametrize(

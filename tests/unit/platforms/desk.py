@@ -166,7 +166,7 @@ class Desk:
 
     def truth(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], Figures]:
         """The world's figures of the account."""
-        days = [window.since + timedelta(days=n) for n in range((window.until - window.since).days + 1)]
+        days = window.days
         reported = [c for c in self.site.campaigns.values() if not c.single_ad_group]
         every = {(c.id, day): self.world.figures(self.site, c, day) for c in reported for day in days}
         return {key: figures for key, figures in every.items() if figures != ZERO}

@@ -31,8 +31,7 @@ from sivera.platforms import open_client
 from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.calling import Caller
 from sivera.platforms.meta_errors import TooMuchData
-from sivera.platforms.parts import days_of
-from sivera.values import AccountStatus, BudgetKind, CampaignStatus, DateWindow, PlatformName
+from sivera.values import AccountStatus, BudgetKind, CampaignStatus, DateWindow, PlatformName, days_between
 from tests.conftest import PATIENCE_SECONDS
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (
@@ -309,16 +308,16 @@ def test_a_day_whose_total_cannot_be_read_costs_no_other_day(platform: PlatformN
         params = request.url.params
         asked = json.loads(params["time_range"]) if platform is META else params
         since, until = (date.fromisoformat(asked[name]) for name in DAYS_ASKED[platform])
-        days = days_of(DateWindow(since=since, until=until))
+        days = days_between(since, until)
         return UNANSWERED[platform] if unread & set(days) else total_page(platform, days)
 
     client = client_on(platform, Network(answer))
     assert isinstance(client, AnswersAtOnce)
     read = client.read_totals(static(platform), ACCOUNT, WINDOW)
-    assert {total.day for total in read.days} == set(days_of(WINDOW)) - unread
+    assert {total.day for total in read.days} == set(WINDOW.days) - unread
     assert {row.id for row in read.left_out} == {str(day) for day in unread}
     assert all(row.why.startswith("cannot be read: ") for row in read.left_out)
-    unread = set(days_of(WINDOW))
+    unread = set(WINDOW.days)
     network = Network(answer)
     with pytest.raises(InvalidReply if platform is TIKTOK else TooMuchData):
         totals(client_on(platform, network), static(platform), ACCOUNT)
@@ -496,7 +495,7 @@ def test_a_throttled_platform_is_left_alone_by_every_account(
         desk.listed()
     assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.PLATFORM, seconds)
     assert desk.breaker.seconds_left(platform) == seconds
-    with refused(Throttled):
+    with refused(Throttled, "put off: it allows"):
         desk.client.list_accounts(desk.tokens)
     assert desk.calls() == 1
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ DAY = date(2026, 11, 23)
 
 NEXT_MORNING = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
+TODAY = {"make_up_days": 0}
+"""Options of a run for the last day that is due alone."""
 
 
 @dataclass
@@ -104,3 +107,15 @@ class Books(Tables):
     def spend(self, day: date = DAY) -> str:
         """Return what the table has as the spend of the day."""
         return next(row["spend"] for row in self.table(day) if (row["level"], row["period"]) == ("total", "day"))
+
+
+def words(page: str) -> str:
+    """The text of a page, as a person reads it."""
+    body = re.sub("</?bdi>", "", page.partition("<body>")[2])
+    return " ".join(re.sub(r"<[^>]*>", " ", body).split())
+
+
+def periods(books: Books, level: str = "total", **of: str) -> dict[str, tuple[str, str, str]]:
+    """Spend, how much is known of it, and since when, by the period of a line in the table."""
+    rows = [row for row in books.table() if row["level"] == level and of.items() <= row.items()]
+    return {row["period"]: (row["spend"], row["known"], row["since"]) for row in rows}

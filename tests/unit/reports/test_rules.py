@@ -1,6 +1,6 @@
 """When a report is due, what it compares, and what is missing, without a database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,7 +9,7 @@ import pytest
 
 from ops.timetable import find_timetable, read_timetable
 from sivera.clock import find_zone
-from sivera.reports import rules
+from sivera.reports import coverage, rules
 from sivera.reports.coverage import Known, State, state_of
 from sivera.reports.rules import AccountFacts, MissingAccount, Why
 from sivera.reports.summary import DueTeam, ReportPlan
@@ -17,7 +17,7 @@ from sivera.reports.texts import Language
 from sivera.sync.parts import PartState
 from sivera.sync.plan import SyncMode
 from sivera.sync.rules import RESTATEMENT_DAYS, metrics_window
-from sivera.values import PlatformName
+from sivera.values import PlatformName, days_between
 
 DAY = date(2026, 11, 23)
 DAWN = datetime(2026, 11, 24, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def ticks(since: date, until: date) -> Iterator[datetime]:
     """The times at which the timetable runs the job."""
     minutes, *others = CRON.split()
     assert others == ["*"] * 4
-    for day in rules.days_between(since, until):
+    for day in days_between(since, until):
         for hour in range(24):
             for minute in minutes.split(","):
                 yield datetime.combine(day, time(hour, int(minute)), UTC)
@@ -65,7 +65,7 @@ def test_each_local_day_has_one_report_at_one_in_the_morning(zone: str, changes:
         for day in rules.days_to_write(latest, first, reported.keys(), make_up_days=14):
             reported[day] = now.astimezone(there)
     days = list(reported)
-    assert days == list(rules.days_between(first, days[-1])), "each day once, in order"
+    assert days == days_between(first, days[-1]), "each day once, in order"
     assert days[-1] >= changes + timedelta(days=2)
     for day, at in reported.items():
         assert (at.date(), at.time()) == (day + timedelta(days=1), time(1)), "and as soon as it is 01:00 there"
@@ -83,7 +83,7 @@ def test_a_team_that_changes_its_time_zone_gets_no_day_twice_and_misses_none() -
     for now in ticks(date(2026, 11, 23), date(2026, 11, 28)):
         zone = ZoneInfo(zones[(now - datetime(2026, 11, 23, 15, tzinfo=UTC)) // timedelta(days=1) % 3])
         written += rules.days_to_write(rules.latest_due_day(now, zone), DAY, written, make_up_days=14)
-    assert written == list(rules.days_between(DAY, written[-1]))
+    assert written == days_between(DAY, written[-1])
 
 
 def test_the_team_that_has_waited_longest_comes_first() -> None:
@@ -185,18 +185,21 @@ def test_how_much_of_three_days_is_known(facts: dict[str, Any], state: State) ->
 
 
 def test_the_digest_changes_with_what_the_report_says_and_only_then() -> None:
-    missing = [MissingAccount(1, PlatformName.META, "Shop", "UTC", Why.NOT_SYNCED)]
+    def digest(digests: Mapping[tuple[int, date], str], *missing: MissingAccount) -> str:
+        return coverage.digest(DAY, digests, [], missing, [])
+
+    shop = MissingAccount(1, PlatformName.META, "Shop", "UTC", Why.NOT_SYNCED)
     digests = {(1, DAY): "a", (1, DAY - timedelta(days=7)): "b", (2, DAY): "c"}
-    digest = rules.digest(DAY, digests, missing)
-    assert digest == rules.digest(DAY, dict(reversed(digests.items())), missing)
-    assert digest == rules.digest(DAY, digests, [missing[0]._replace(name="Store")])
+    found = digest(digests, shop)
+    assert found == digest(dict(reversed(digests.items())), shop)
+    assert found == digest(digests, shop._replace(name="Store"))
     outside = (1, date(2026, 10, 31))
     assert rules.compared_since(DAY) == date(2026, 11, 1)
     assert rules.compared_since(date(2026, 11, 3)) == date(2026, 10, 27)
-    assert digest == rules.digest(DAY, digests | {outside: "d"}, missing)
+    assert found == digest(digests | {outside: "d"}, shop)
     for other in (digests | {(1, DAY): "A"}, digests | {(3, date(2026, 11, 1)): "e"}, {(1, DAY): "a", (2, DAY): "c"}):
-        assert digest != rules.digest(DAY, other, missing)
-    assert digest != rules.digest(DAY, digests, [])
+        assert found != digest(other, shop)
+    assert found != digest(digests)
 
 
 @pytest.mark.parametrize("name", ["", "Nowhere/City", "../etc/passwd", "Europe", "a\0b"])

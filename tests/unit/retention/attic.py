@@ -1,12 +1,12 @@
 """A database with rows of every kind, expired and alive, for the tests of the cleanup."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Row
 
 from sivera.retention.options import Kind
+from tests.unit.tables import Tables
 
 NAMES = "md5(random()::text) || md5(random()::text)"
 
@@ -51,27 +51,16 @@ OPEN = {
 """Makes a row one that must stay however old it is."""
 
 
-@dataclass(frozen=True)
-class Attic:
+class Attic(Tables):
     """Puts rows into a database, and reads which are left."""
-
-    engine: Engine
-
-    def execute(self, statement: str, **parameters: object) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text(statement), parameters)
-
-    def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
-        with self.engine.connect() as connection:
-            return connection.execute(text(query), parameters).all()
 
     def add_team(self) -> None:
         """Add a team and a grant of it; the grant's access token has ended."""
-        self.execute("INSERT INTO teams (name) VALUES ('Hanok') ON CONFLICT DO NOTHING")
         self.execute(
             """INSERT INTO platform_credentials (team_id, platform, name, access_token, refresh_token, expires_at)
-               SELECT id, 'google', 'Main', '\\x01', '\\x02', now() - interval '90 days' FROM teams
-               ON CONFLICT DO NOTHING"""
+               VALUES (:team, 'google', 'Main', '\\x01', '\\x02', now() - interval '90 days')
+               ON CONFLICT DO NOTHING""",
+            team=self.team(),
         )
 
     def add(self, kind: Kind, count: int, ago: str, *, is_open: bool = False) -> set[str]:

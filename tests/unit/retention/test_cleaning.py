@@ -1,6 +1,5 @@
 """The cleanup on a real database: it deletes exactly the expired rows, in whole batches, and says what stopped it."""
 
-import os
 import re
 import signal
 from collections import defaultdict
@@ -21,9 +20,10 @@ from sivera.metrics.queries import QUESTIONS, add_calls
 from sivera.models import Base
 from sivera.retention.cleaning import CleanupDependencies, clean, plan_cleanup
 from sivera.retention.options import CleanupOptions, Kind
+from sivera.retention.queries import NO_RUN, TABLES
 from sivera.retention.rules import CleanupSummary, KindResult
-from sivera.retention.tables import NO_RUN, TABLES
 from sivera.values import PlatformName
+from tests.unit.grants.processes import killed_at
 from tests.unit.grants.processes import run as run_process
 from tests.unit.retention.attic import OPEN, Attic
 
@@ -229,11 +229,11 @@ def test_a_database_clock_behind_the_last_run_deletes_nothing(attic: Attic) -> N
 
 def clean_and_die(database_url: str, kind: Kind, run_id: UUID) -> None:
     """Start to clean, and be killed between the deletion of the third batch and its commit."""
-    batches = iter(range(2))
+    batch = killed_at(3)
 
     def step(*about: object) -> None:
-        if "WITH gone" in str(about[2]) and next(batches, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if "WITH gone" in str(about[2]):
+            batch()
 
     engine = open_engine(database_url)
     deps = replace(new_run(engine, batch_size=10), run_id=run_id)

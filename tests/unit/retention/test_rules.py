@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from sivera.retention import rules
 from sivera.retention.options import CleanupOptions, Kind
-from sivera.retention.tables import TABLES
+from sivera.retention.queries import TABLES
 from sivera.sync.rules import RESTATEMENT_DAYS
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)

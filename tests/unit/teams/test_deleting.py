@@ -45,8 +45,7 @@ MORE = (
               ('access-ends', CAST(:grant AS text), 'Hanok', '', now(), '', now())""",
     """INSERT INTO sync_runs (id, mode, started_at, summary)
        SELECT gen_random_uuid(), 'full', now(), jsonb_build_object('accounts', 1,
-           'failures', jsonb_build_array(jsonb_build_object('account', jsonb_build_object('id', :account))),
-           'recovered', jsonb_build_array(jsonb_build_object('id', :account)),
+           'failures', jsonb_build_array(jsonb_build_object('account_id', :account)),
            'changes', jsonb_build_array(jsonb_build_object('account_id', :account)),
            'not_listed', jsonb_build_array('grant ' || :grant || ' (meta, Hanok): left out'))""",
 )
@@ -115,8 +114,8 @@ def test_no_row_and_no_file_of_a_team_is_left(stage: Stage, files: DirFileSystem
     left = stage.rows("SELECT (SELECT count(*) FROM alerts) AS alerts, (SELECT count(*) FROM sync_runs) AS runs")
     assert tuple(left[0]) == (3, 2)
     of_team, of_other = (row.summary for row in stage.rows("SELECT summary FROM sync_runs ORDER BY started_at"))
-    named = ("failures", "recovered", "changes", "not_listed")
-    assert [of_team[name] for name in named] == [[], [], [], []]
+    named = ("failures", "changes", "not_listed")
+    assert [of_team[name] for name in named] == [[], [], []]
     assert all(of_other[name] for name in named)
     assert [path.partition("/")[0] for path in files.find("")] == [f"team-{other}"] * 2
 

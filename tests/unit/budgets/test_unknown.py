@@ -1,0 +1,161 @@
+"""Figures that are old, were never read or are not reported: they open what they prove, and close nothing."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+
+from sivera.alerts.changes import OPENED
+from sivera.values import PlatformName
+from tests.unit.budgets.ledger import DAY, FIRST, NOW, TODAY, Ledger, spent_over, without_period
+
+
+def test_what_was_spent_before_the_first_day_that_was_read_is_not_known_and_said(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.META)
+    campaign = ledger.campaign(account, "100", "lifetime", start_date=date(2026, 3, 1))
+    ledger.spend(account, campaign, "9", date(2026, 11, 1), date(2026, 11, 10))
+    ledger.cover(account, date(2026, 10, 5), TODAY)
+    (shown,) = ledger.check().total.worst
+    assert shown.at_least
+    (event,) = ledger.events
+    assert event.payload["message"].startswith("At least 90.00 USD of 100.00 USD (90 %)")
+    assert "What was spent before 2026-10-05 is not known" in event.payload["message"]
+
+
+def test_a_product_that_was_never_read_makes_spending_a_lower_bound(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    ledger.spend(account, ledger.campaign(account, "100"), "100", FIRST, TODAY)
+    ledger.budget("4000")
+    assert not any(shown.at_least for shown in ledger.check().total.worst)
+    ledger.cover(account, None, None, "SPONSORED_BRANDS")
+    shown = ledger.check().total.worst
+    assert [(one.at_least, one.note) for one in shown] == [(True, "Not all of the figures were read yet")] * 2
+    assert {one.projection for one in shown} == {None}, "days that were not read are no zeros"
+
+
+def test_a_projection_takes_no_day_that_was_not_read_for_zero(ledger: Ledger) -> None:
+    account = ledger.account()
+    campaign = ledger.campaign(account, "100")
+    ledger.spend(account, campaign, "70", FIRST - 20 * DAY)
+    ledger.cover(account, TODAY - 8 * DAY, TODAY)
+    ledger.spend(account, campaign, "70", TODAY - 8 * DAY, TODAY - DAY)
+    (shown,) = ledger.check().total.worst
+    assert shown.note == "What was spent before 2026-11-12 is not known"
+    assert shown.projection
+    assert shown.projection.low == shown.projection.high == 8 * 70 + 11 * 70
+
+
+def test_a_budget_of_campaigns_without_reports_cannot_be_judged_and_is_no_failure(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    alone = ledger.campaign(account, "100")
+    mixed = [ledger.campaign(account, "100", "shared", budget_id="7") for _ in range(2)]
+    ledger.spend(account, mixed[0], "1600", FIRST)
+    team = ledger.budget("1600")
+    ledger.execute("UPDATE campaigns SET is_reported = false WHERE external_id IN (:a, :b)", a=alone, b=mixed[1])
+    summary = ledger.check()
+    assert summary.success
+    assert summary.sentence == "2 budgets of 1 accounts checked, 1 alerts opened, 1 cannot be judged"
+    assert "reports no figures" in summary.total.unreported[f"account-{account}.campaign-{alone}"]
+    notes = {without_period(one.subject): (one.at_least, one.note) for one in summary.total.worst}
+    assert notes == {
+        f"account-{account}.shared-7.month": (True, "The platform reports no figures of 1 of its campaigns"),
+        f"team-{ledger.team()}.budget-{team}.month": (True, "The platforms report no figures of 2 campaigns"),
+    }
+    ledger.execute("UPDATE campaigns SET status = 'paused'")
+    assert ledger.check().total.unreported == {}
+    ledger.execute("UPDATE campaigns SET status = 'active', is_reported = external_id = :a", a=alone)
+    ledger.spend(account, alone, "9000", FIRST)
+    ledger.check()
+    assert f"account-{account}.campaign-{alone}.month" in ledger.open()
+    ledger.execute("UPDATE campaigns SET is_reported = false")
+    ledger.execute("DELETE FROM campaign_daily_metrics")
+    ledger.check()
+    assert f"account-{account}.campaign-{alone}.month" in ledger.open(), "nobody knows that it is over"
+
+
+def test_by_old_figures_nothing_opens_and_nothing_closes(ledger: Ledger) -> None:
+    account, campaign, subject = spent_over(ledger, "2500")
+    ledger.check()
+    ledger.now += timedelta(hours=7)
+    ledger.execute("DELETE FROM campaign_daily_metrics")
+    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.open() == {subject: 80}
+    ledger.spend(account, campaign, "9000", FIRST)
+    ledger.now += 30 * DAY
+    ledger.check()
+    assert ledger.open() == {subject: 80}, "not even in a new month"
+    assert len(ledger.news()) == 1
+    ledger.go_to(NOW + timedelta(hours=8))
+    ledger.check()
+    assert ledger.news()[1:] == [(OPENED, subject, 110)]
+
+
+@pytest.mark.parametrize(
+    "ahead", ["UPDATE ad_accounts SET synced_as_of = :at", "UPDATE sync_parts SET figures_as_of = :at"]
+)
+def test_by_figures_of_a_time_ahead_of_the_clock_nothing_is_judged(ledger: Ledger, ahead: str) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    ledger.reported(account, NOW, "SPONSORED_PRODUCTS")
+    ledger.spend(account, ledger.campaign(account, "100"), "2500", FIRST)
+    ledger.budget("1000")
+    ledger.execute(ahead, at=NOW + 2 * DAY)
+    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.open() == {}
+
+
+def test_figures_are_old_if_reports_do_not_come_though_the_account_is_synced(ledger: Ledger) -> None:
+    account = ledger.account(PlatformName.AMAZON)
+    campaign = ledger.campaign(account, "100")
+    ledger.spend(account, campaign, "2500", FIRST)
+    for product in ("SPONSORED_PRODUCTS", "SPONSORED_BRANDS"):
+        ledger.reported(account, NOW, product)
+    subject = f"account-{account}.campaign-{campaign}.month"
+    ledger.check()
+    ledger.execute("UPDATE campaign_daily_metrics SET spend = 1")
+    ledger.go_to(NOW + timedelta(hours=25))
+    ledger.reported(account, ledger.now, "SPONSORED_PRODUCTS")
+    assert ledger.check().sentence == "0 budgets of 1 accounts checked, 1 accounts with old spend data"
+    assert ledger.open() == {subject: 80}
+    budget = ledger.budget("1000")
+    ledger.spend(ledger.account(), "x", "600", FIRST)
+    (shown,) = ledger.check().total.worst
+    assert (shown.name, shown.note) == (f"monthly budget {budget}", "1 of its accounts have old spend data")
+    ledger.execute("DELETE FROM team_budgets")
+    ledger.reported(account, NOW + timedelta(hours=2), "SPONSORED_BRANDS")
+    ledger.check()
+    assert ledger.open() == {}
+
+
+def test_what_cannot_be_judged_closes_nothing_and_stops_nothing_else(ledger: Ledger) -> None:
+    account, campaign, subject = spent_over(ledger, "3100")
+    ledger.check()
+    ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR'")
+    ledger.spend(account, campaign, "1", FIRST + DAY)
+    lost = [ledger.account(timezone=name) for name in ("Mars/Olympus", "Europe")]  # the second is a folder
+    other = spent_over(ledger, "3100")[2]
+    summary = ledger.check()
+    assert not summary.success
+    assert "are never added" in summary.total.failures[f"account-{account}.campaign-{campaign}"]
+    for id_, name in zip(lost, ("Mars/Olympus", "Europe"), strict=True):
+        assert f"its time zone '{name}' is unknown" in summary.total.failures[f"account-{id_}"]
+    assert ledger.open() == {subject: 100, other: 100}
+
+
+def test_a_team_s_budget_with_old_figures_may_open_and_never_closes(ledger: Ledger) -> None:
+    fresh, old = ledger.account(), ledger.account()
+    ledger.spend(fresh, "x", "600", FIRST)
+    ledger.spend(old, "x", "300", FIRST)
+    subject = f"team-{ledger.team()}.budget-{ledger.budget('1000')}.month"
+    ledger.check()
+    ledger.synced(old, NOW - timedelta(hours=9))
+    ledger.spend(fresh, "x", "100", FIRST)
+    (shown,) = ledger.check().total.worst
+    assert (shown.spent, shown.at_least, shown.note) == (Decimal(400), True, "1 of its accounts have old spend data")
+    assert ledger.open() == {subject: 80}
+    ledger.spend(fresh, "x", "700", FIRST)
+    ledger.check()
+    assert ledger.open() == {subject: 100}
+    ledger.synced(fresh, NOW - timedelta(hours=9))
+    ledger.spend(fresh, "x", "0", FIRST)
+    assert ledger.check().total.worst == ()
+    assert ledger.open() == {subject: 100}, "nothing is known any more"

@@ -1,0 +1,17 @@
+"""What tests of grants share."""
+
+from datetime import timedelta
+
+import pytest
+
+from sandbox.world import World
+from tests.stage import Stage
+from tests.unit.grants.due import AMAZON, Due
+
+
+@pytest.fixture
+def due(stage: Stage, world: World) -> Due:
+    grant = world.add_grant(AMAZON, rotates=True)
+    connection = stage.connect(grant)
+    stage.pass_time(timedelta(hours=2))
+    return Due(stage, grant, connection.credential_id)

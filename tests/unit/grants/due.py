@@ -1,0 +1,85 @@
+"""A rotating grant that is due, for tests of its renewal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Session
+
+from sandbox.world import Grant
+from sivera.errors import GrantRevoked
+from sivera.grants import renewal
+from sivera.grants import renewal_queries as queries
+from sivera.grants.renewal import StoredGrant
+from sivera.grants.source import GrantTokenSource
+from sivera.platforms.base import PlatformClient
+from sivera.values import GrantTokens, PlatformName
+from tests.stage import Stage
+
+AMAZON = PlatformName.AMAZON
+
+
+@dataclass
+class Interrupted:
+    """A client that renews, and then lets something happen before its caller goes on."""
+
+    inner: PlatformClient
+    then: Callable[[], object]
+
+    def renew(self, tokens: GrantTokens) -> GrantTokens:
+        renewed = self.inner.renew(tokens)
+        self.then()
+        return renewed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@dataclass
+class Due:
+    """A rotating grant that is due, and the source that a process would renew it with."""
+
+    stage: Stage
+    grant: Grant
+    id: int
+
+    def source(self, then: Callable[[], object] | None = None) -> GrantTokenSource:
+        client = self.stage.client(AMAZON)
+        interrupted = cast("PlatformClient", Interrupted(client, then)) if then else client
+        return GrantTokenSource(self.stage.renewal_dependencies(), interrupted, self.id)
+
+    def row(self) -> dict[str, object]:
+        (row,) = self.stage.rows("SELECT * FROM platform_credentials WHERE id = :id", id=self.id)
+        return dict(row._mapping)
+
+    def journal(self) -> list[tuple[str | None, str | None]]:
+        rows = self.stage.rows("SELECT outcome, error_code FROM token_refresh_logs ORDER BY id")
+        return [(row.outcome, row.error_code) for row in rows]
+
+    def begin(self, owner: str) -> queries.Begun | None:
+        with Session(self.stage.engine) as session, session.begin():
+            return queries.begin(session, self.id, 1, owner, "f", None)
+
+    def conclude(self, held: StoredGrant, owner: str, begun: queries.Begun) -> str:
+        error = GrantRevoked(AMAZON, "no", "invalid_grant")
+        return renewal.conclude(self.stage.renewal_dependencies(), held, owner, begun, error, 1)[0].value
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """What providers make of a database when its disk is full."""
+
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+        event.listen(self.stage.engine, "begin", begin)
+        yield
+        event.remove(self.stage.engine, "begin", begin)
+
+    def calls(self) -> int:
+        return self.stage.world.faults.count(AMAZON, "token")
+
+    def works(self) -> bool:
+        token = self.source().current()
+        return self.stage.world.grant_of_access(AMAZON, token) is self.grant

@@ -1,0 +1,174 @@
+"""What fails, is put off or rests: each part by itself, and what that makes of its account."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Session
+
+from sandbox.faults import Fault, FaultKind
+from sandbox.world import Account, World
+from sivera.clock import read_clock
+from sivera.errors import Unavailable
+from sivera.sync.parts import Part, PartKind
+from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
+from sivera.sync.summary import Outcome, PartSync
+from sivera.sync.tally import SyncTally
+from tests.stage import Stage
+from tests.unit.sync.syncing import AMAZON, GOOGLE, META, active, listed, on, one, sync_twice
+
+METRICS = {META: "metrics", AMAZON: "report-create"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"), [(PartKind.CAMPAIGNS, FaultKind.STATUS), (PartKind.METRICS, FaultKind.TRUNCATED)]
+)
+def test_a_part_that_fails_withholds_nothing_of_the_others_which_are_read_once(
+    stage: Stage, world: World, due: DueAccount, account: Account, broken: PartKind, kind: FaultKind
+) -> None:
+    sync_twice(stage, due)
+    stage.pass_time(timedelta(days=1))
+    before = stage.contents()
+    campaign = active(account)
+    world.change_campaign(account.platform, account.id, campaign.id, name="Renamed")
+    is_listed = broken is PartKind.METRICS
+    operations = ["campaigns", METRICS[account.platform]]
+    failing, other = reversed(operations) if is_listed else operations
+    world.faults.add(Fault(kind, operation=failing, status=502))
+    ended: dict[Part, PartSync] = {}
+    with pytest.raises(Unavailable):
+        stage.sync(due, ended=ended, is_last=False)
+    calls = world.faults.count(account.platform, other)
+    result = stage.sync(due, ended=ended)
+    assert world.faults.count(account.platform, other) == calls > 0, "the first attempt has read it"
+    assert (result.outcome, result.changed) == (Outcome.FAILED, is_listed), "and that counts"
+    assert broken.value in result.reason.lower()
+    trouble = "SELECT consecutive_failures, last_error FROM ad_accounts"
+    assert one(stage, trouble) == (1, result.reason), "only the last attempt counts"
+    after = stage.contents()
+    assert (after["campaigns"] != before["campaigns"]) is is_listed
+    if account.platform is not AMAZON:
+        assert (after["metrics"] != before["metrics"]) is not is_listed
+    stage.recover()
+    assert stage.sync(due).outcome is Outcome.SYNCED
+    stage.sync(due)  # Amazon's metrics are read in full once the report has arrived
+    assert one(stage, trouble) == (0, None)
+
+
+@on(META)
+def test_an_account_counts_as_synced_once_all_its_parts_are(stage: Stage, world: World, due: DueAccount) -> None:
+    world.faults.add(Fault(FaultKind.STATUS, META, "metrics", status=503))
+    with pytest.raises(Unavailable):
+        stage.sync(due, is_last=False)
+    assert one(stage, "SELECT last_attempt_at, last_synced_at FROM ad_accounts") == (stage.now(), None)
+
+
+@on(META)
+def test_a_part_that_could_not_be_stored_keeps_its_old_cursor(stage: Stage, account: Account, due: DueAccount) -> None:
+    def cut(connection: Connection) -> None:
+        event.remove(stage.engine, "commit", cut)
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    event.listen(stage.engine, "commit", cut)
+    assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.FAILED
+    assert one(stage, "SELECT as_of, last_ok_at, failures FROM sync_parts WHERE failures > 0") == (None, None, 1)
+    assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.SYNCED
+    assert len(stage.rows("SELECT 1 FROM campaigns")) == len(listed(account))
+
+
+@on(META)
+def test_failures_lead_to_the_slow_lane_until_one_sync_succeeds(stage: Stage, world: World, due: DueAccount) -> None:
+    world.faults.add(Fault(FaultKind.STATUS, status=503))
+    for attempt in range(1, 4):
+        assert stage.due() == [due]
+        assert stage.sync(due).outcome is Outcome.FAILED
+        assert one(stage, "SELECT consecutive_failures FROM ad_accounts") == (attempt,)
+    stage.recover()
+    with Session(stage.engine) as session:
+        plan = plan_sync(session, SyncOptions(), stage.now())
+    assert (plan.due, plan.resting) == ((), 1)
+    world.clock.advance(timedelta(hours=2))
+    assert stage.due() == [due]
+    assert stage.sync(due).outcome is Outcome.SYNCED
+    trouble = "SELECT consecutive_failures, last_error, next_attempt_at FROM ad_accounts"
+    assert one(stage, trouble) == (0, None, None)
+    stage.execute("UPDATE ad_accounts SET next_attempt_at = :at", at=stage.now() + timedelta(hours=25))
+    assert stage.due() == [due], "a time further ahead than the slow lane reaches is no time of ours"
+
+
+@on(META)
+def test_a_part_in_the_slow_lane_rests_while_the_other_is_synced(stage: Stage, world: World, due: DueAccount) -> None:
+    world.faults.add(Fault(FaultKind.STATUS, due.platform, "metrics", status=503))
+    for _ in range(3):
+        assert stage.sync(due).outcome is Outcome.FAILED
+    calls = world.faults.count(due.platform, "metrics")
+    assert stage.due() == [due]
+    result = stage.sync(due)
+    assert (result.outcome, world.faults.count(due.platform, "metrics")) == (Outcome.SYNCED, calls)
+    assert stage.rows("SELECT last_error FROM ad_accounts")[0].last_error.startswith("Metrics: ")
+    assert stage.sync(due, even_resting=True).outcome is Outcome.FAILED, "asked for by its id"
+
+
+@on(META)
+def test_hourly_failures_do_not_put_full_syncs_to_rest(stage: Stage, world: World, due: DueAccount) -> None:
+    stage.sync(due)
+    world.faults.add(Fault(FaultKind.STATUS, due.platform, "campaigns", match="GREATER_THAN", status=400))
+    for _ in range(3):
+        stage.pass_time(timedelta(hours=1))
+        assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.FAILED
+    last = "SELECT last_full_at FROM sync_parts WHERE kind = 'campaigns'"
+    assert stage.sync(due, SyncMode.INCREMENTAL).notes, "it rests"
+    stage.sync(due)
+    assert one(stage, last) == (stage.now(),)
+
+
+@on(GOOGLE)
+def test_an_hourly_success_does_not_hide_full_syncs_that_fail(stage: Stage, world: World, due: DueAccount) -> None:
+    stage.sync(due)
+    full_at = stage.now()
+    stage.pass_time(timedelta(hours=23))
+    world.faults.add(Fault(FaultKind.STATUS, due.platform, "campaigns", status=500))
+    assert stage.sync(due).outcome is Outcome.FAILED
+    world.faults.clear()
+    assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.SYNCED
+    assert one(stage, "SELECT full_failures, failures FROM sync_parts WHERE kind = 'campaigns'") == (1, 0)
+    last, error = one(stage, "SELECT last_full_sync_at, last_error FROM ad_accounts")
+    assert last == full_at
+    assert error.startswith("Campaigns: "), "it is still said"
+
+
+def test_a_throttled_account_is_put_off_its_siblings_make_no_call_and_after_a_day_it_has_failed(
+    stage: Stage, world: World, due: DueAccount
+) -> None:
+    def throttle() -> None:
+        stage.recover()
+        world.faults.add(Fault(FaultKind.THROTTLE, due.platform, "campaigns", seconds=40))
+
+    for hours in (0, 12, 11):
+        stage.pass_time(timedelta(hours=hours))
+        throttle()
+        assert stage.sync(due).outcome is Outcome.PUT_OFF
+    calls = world.faults.count(due.platform, "campaigns")
+    assert (stage.sync(due).outcome, world.faults.count(due.platform, "campaigns")) == (Outcome.PUT_OFF, calls)
+    stage.pass_time(timedelta(hours=2))
+    throttle()
+    result = stage.sync(due)
+    assert (result.outcome, result.again_after) == (Outcome.FAILED, None)
+    assert "It has been put off since 2026-11-20 12:00 UTC" in result.reason
+    assert stage.contents()["campaigns"] == []
+
+
+@on(META)
+def test_an_account_that_no_run_reaches_is_counted_and_fails_after_a_day(stage: Stage, due: DueAccount) -> None:
+    stage.age(timedelta(days=9))
+    stage.execute("UPDATE ad_accounts SET last_attempt_at = now() + interval '2 days'")
+    for hours, (unreached, failed) in ((23, (1, 0)), (25, (0, 1))):
+        stage.execute("UPDATE ad_accounts SET created_at = now() - make_interval(hours => :hours)", hours=hours)
+        with Session(stage.engine) as session:
+            plan = plan_sync(session, SyncOptions(), read_clock(session))
+        summary = SyncTally(SyncMode.INCREMENTAL, plan).summary()
+        assert (summary.put_off, summary.unreached, summary.failed) == (unreached, unreached, failed)
+        assert (summary.success, "1 of them not reached" in summary.sentence) == (unreached, unreached)
+    (failure,) = summary.failures
+    assert failure.account_id == due.id
+    assert failure.what.startswith("No run has reached it since 20")
