@@ -22,10 +22,16 @@
 Messages are sentences for a person. They never hold a URL, a header or a token: a platform's URLs can carry secrets.
 """
 
+import re
 from enum import StrEnum
 from typing import ClassVar
 
 from sivera.values import UNPRINTABLE, PlatformName
+
+LINK_OR_SECRET = re.compile(r"\S*://\S*|Atz[ar]\|\S+|(?!(?:[a-z_.]+|[A-Z_.]+)(?![\w+/|.=-]))[\w+/|.=-]{24,}")
+"""Matches URLs, tokens and secrets, but not the long names of fields, in small letters or capitals only, nor ids."""
+LONGEST_CODE = 60
+"""Of a platform's code, which is a word or a number: Google's longest has 57 letters."""
 
 
 class SiveraError(Exception):
@@ -61,7 +67,7 @@ class PlatformError(SiveraError):
     def __init__(self, platform: PlatformName, message: str, code: str | None = None) -> None:
         self.platform = platform
         self.message = _cleaned(message)
-        self.code = None if code is None else _cleaned(code)
+        self.code = None if code is None else LINK_OR_SECRET.sub("...", _cleaned(code))[:LONGEST_CODE]
         super().__init__(platform, self.message, self.code)
 
     def __repr__(self) -> str:

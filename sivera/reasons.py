@@ -6,6 +6,7 @@ from sivera.crypto import UndecryptableError
 from sivera.database_errors import explain, sentence
 from sivera.errors import (
     AccountInaccessible,
+    InvalidReply,
     InvalidRequest,
     LeftAlone,
     Misconfigured,
@@ -18,6 +19,7 @@ from sivera.errors import (
 )
 
 _REMEDIES: tuple[tuple[type[SiveraError], str], ...] = (
+    (InvalidReply, "The next run tries again; if it lasts, report it with what `sivera check {platform}` prints."),
     (Unavailable, "The next run tries again; if it lasts, look at the platform's status page."),
     (Throttled, "The next run tries again; `sivera status` shows what is left of the quotas."),
     (TokenRejected, "The token is refused although it was just renewed; the next run tries again."),

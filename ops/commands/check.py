@@ -14,6 +14,7 @@ from sivera.clock import utc_now
 from sivera.errors import ConfigurationError, PlatformError, SiveraError
 from sivera.grants import queries
 from sivera.platforms.checking import Check, Checker, exit_code, open_recorded
+from sivera.platforms.recording import ID
 from sivera.reasons import reason_for
 from sivera.values import AdAccount, PlatformName
 
@@ -94,8 +95,11 @@ def _line(one: Check) -> str:
 
 
 def _save(path: Path, platform: PlatformName, checks: Sequence[Check]) -> None:
-    """Write the checks without the platform's words, which can hold names; ours begin with 'sent'."""
-    told = [asdict(one) | {"row": None, "why": one.why if one.why.startswith("sent ") else ""} for one in checks]
+    """Write the checks without the platform's words, which can hold names; ours begin with 'sent', and may name ids."""
+    told = [
+        asdict(one) | {"row": None, "why": ID.sub("{id}", one.why) if one.why.startswith("sent ") else ""}
+        for one in checks
+    ]
     try:
         path.write_text(json_format.dumps({"platform": platform, "checks": told}, indent=1) + "\n", "utf-8")
     except OSError as error:

@@ -24,6 +24,7 @@ from sivera.budgets.projection import HISTORY_DAYS, project
 from sivera.budgets.queries import Since
 from sivera.budgets.rules import Reading
 from sivera.budgets.summary import Checked
+from sivera.budgets.wording import FOREIGN, MIXED, NOT_REPORTED
 from sivera.clock import find_zone
 from sivera.logs import log
 from sivera.models import AdAccount, Alert, TeamBudget
@@ -32,11 +33,6 @@ from sivera.values import BudgetKind, PlatformName
 logger = logging.getLogger("sivera.budgets")
 
 HISTORY = timedelta(days=HISTORY_DAYS)
-NOT_REPORTED = "its platform reports no figures of it: look up its spending at the platform"
-MIXED = (
-    "its figures are in other currencies than its budget ({currency}), and are never added: look up its spending at "
-    "the platform until a period has one currency again"
-)
 NOTHING = Decimal(0)
 
 
@@ -208,8 +204,11 @@ def judge_teams(session: Session, now: datetime, options: BudgetOptions, ids: Se
     for budget_id, account, known_from in queries.accounts_of_team_budgets(session, list(scopes)):
         scopes[budget_id].add(account, known_from, now, options.stale_hours)
     readings = [scope.reading(session) for scope in scopes.values() if scope.watched and not scope.is_unknown]
+    foreign = [scope for scope in scopes.values() if scope.foreign and not scope.counted]
+    unreported = {scope.subject: FOREIGN.format(currency=scope.budget.currency) for scope in foreign}
     unknown = [scope.subject for scope in scopes.values() if scope.is_unknown]
-    return Judged(readings, _without(open_of_teams(session, ids), unknown))
+    alerts = _without(open_of_teams(session, ids), (*unknown, *unreported))
+    return Judged(readings, alerts, Checked(unreported=unreported))
 
 
 @dataclass
@@ -267,6 +266,8 @@ class _Scope:
         lacking = _unknown_before(since, known_from)
         if unreported := queries.count_unreported(session, self.counted):
             lacking.append(f"The platforms report no figures of {unreported} campaigns")
+        if mixed := queries.count_mixed(session, self.counted, self.budget.currency, since):
+            lacking.append(f"Figures of {mixed} accounts in other currencies than theirs now are not counted")
         notes = [f"{self.stale} of its accounts have old spend data"] if self.stale else []
         notes += lacking
         notes += [f"{self.foreign} accounts in other currencies are not counted"] if self.foreign else []
@@ -281,7 +282,7 @@ class _Scope:
             currency=self.budget.currency,
             limit=self.budget.amount,
             spent=spent,
-            is_complete=not self.stale,
+            is_complete=not self.stale and not mixed,
             at_least=bool(self.stale or lacking),
             note=". ".join(notes),
             as_of=min((one.as_of for one in self.fresh if one.as_of), default=None),

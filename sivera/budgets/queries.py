@@ -143,6 +143,13 @@ def read_team_spend(session: Session, account_ids: Sequence[int], currency: str,
     return days
 
 
+def count_mixed(session: Session, account_ids: Sequence[int], currency: str, since: date) -> int:
+    """Count the accounts that have figures in another currency on a day since `since`."""
+    row = CampaignDailyMetric
+    is_one = (row.account_id.in_(account_ids), row.day >= since, row.currency != currency)
+    return session.scalar(select(func.count(row.account_id.distinct())).where(*is_one)) or 0
+
+
 def count_unreported(session: Session, account_ids: Sequence[int]) -> int:
     """Count the active campaigns of some accounts that their platform does not report on."""
     is_one = (Campaign.account_id.in_(account_ids), Campaign.status == "active", Campaign.is_reported.is_(False))

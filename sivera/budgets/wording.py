@@ -11,6 +11,13 @@ from sivera.alerts.conditions import REMEDIES, Condition, Kind, short
 from sivera.budgets.pacing import Period
 from sivera.budgets.rules import Reading
 
+NOT_REPORTED = "its platform reports no figures of it: look up its spending at the platform"
+MIXED = (
+    "its figures are in other currencies than its budget ({currency}), and are never added: look up its spending at "
+    "the platform until a period has one currency again"
+)
+FOREIGN = "all of its accounts are in other currencies than it ({currency}): set one in theirs, and remove this one"
+
 
 def decimals_of(currency: str) -> int:
     """Return how many decimals a currency is written with (CLDR, by Babel)."""

@@ -63,6 +63,8 @@ PAGE_SIZE = 100
 DAYS_PER_REPORT = 31
 STATES = ("ENABLED", "PAUSED", "ARCHIVED")
 """The states to list. Amazon deletes nothing: archived is the last state."""
+REPORT_ID = re.compile(r"[!-~]{1,500}")
+"""What can be stored and asked for again; no list of Amazon's says more."""
 DUPLICATE_OF = re.compile(r"duplicate of\s*:\s*([\w.-]+)")
 OTHER_REPORT_SECONDS = 1800.0
 """How long to wait while Amazon prepares another report, which it takes for the same."""
@@ -130,9 +132,11 @@ class AmazonAds(PlatformClient):
         """List a product's campaigns, all of them whatever `changed` says; ProductNotEnabled if it is not."""
         session = _Session(tokens, account.region, account.external_id)
         kind = PRODUCT[product]
-        pages = (self._pages_by_token if kind.media else self._pages_by_offset)(session, kind)
+        counts = [0]
+        pages = self._pages_by_token(session, kind, counts) if kind.media else self._pages_by_offset(session, kind)
+        rows = all_rows(PLATFORM, pages, "campaignId")
         read = partial(campaign_of, kind, account.currency)
-        return campaigns_of(PLATFORM, all_rows(PLATFORM, pages, "campaignId"), read, "campaignId")
+        return campaigns_of(PLATFORM, rows, read, "campaignId", complete=len(rows) >= max(counts))
 
     def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
         """Return the window as parts of one report each, without the days that Amazon no longer keeps."""
@@ -152,7 +156,10 @@ class AmazonAds(PlatformClient):
         headers, endpoint = {"Content-Type": REPORT_MEDIA}, f"requests for {kind.report_type}"
         reply = self._call(self._creation, session, "POST", REPORTS_PATH, headers, body=body, endpoint=endpoint)
         if reply.status != 425:
-            return Record(PLATFORM, reply.body).text("reportId")
+            answer = Record(PLATFORM, reply.body)
+            if not REPORT_ID.fullmatch(report_id := answer.text("reportId")):
+                raise answer.invalid("reportId")
+            return report_id
         named = DUPLICATE_OF.search(errors.detail(reply.body))
         if named is None:
             raise InvalidReply(PLATFORM, "refuses a report as a duplicate, but does not name the other one", "425")
@@ -227,12 +234,15 @@ class AmazonAds(PlatformClient):
 
         return caller.call(session.tokens, build, session.subject(endpoint or path))
 
-    def _pages_by_token(self, session: _Session, product: Product) -> Iterator[list[Any]]:
+    def _pages_by_token(self, session: _Session, product: Product, counts: list[int]) -> Iterator[list[Any]]:
+        """Yield the rows of each page, and add how many Amazon counts in all to the `counts`."""
         headers = {"Accept": str(product.media), "Content-Type": str(product.media)}
         body: dict[str, object] = {"stateFilter": {"include": STATES}, "maxResults": PAGE_SIZE}
         body["includeExtendedDataFields"] = True
         while True:
             page = Record(PLATFORM, self._call(self._api, session, "POST", product.path, headers, body=body).body)
+            if isinstance(total := page.get("totalResults"), int):
+                counts.append(total)
             yield page.rows("campaigns")
             body["nextToken"] = page.optional("nextToken")
             if not body["nextToken"]:
@@ -252,13 +262,13 @@ class AmazonAds(PlatformClient):
 
     def _download(self, session: _Session, url: str) -> bytes:
         """Download a report from its signed URL, without our headers: S3 refuses a second kind of authorisation."""
-        try:
-            request = self._http.build_request("GET", url)
-        except httpx.InvalidURL:
-            raise InvalidReply(PLATFORM, "sent a report whose url is none") from None
         subject = session.subject("report download")
         self._breaker.check(PLATFORM, subject)
-        status, headers, content = self._polling.send_raw(request)
+        try:
+            status, headers, content = self._polling.send_raw(self._http.build_request("GET", url))
+        # Some hosts and paths are refused only when they are encoded, as late as in the connection.
+        except (httpx.InvalidURL, UnicodeError):
+            raise InvalidReply(PLATFORM, "sent a report whose url is none") from None
         if (error := errors.storage_error_of(status, headers)) is None:
             return content
         if isinstance(error, Throttled):

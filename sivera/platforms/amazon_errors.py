@@ -111,4 +111,4 @@ def storage_error_of(status: int, headers: Mapping[str, str]) -> PlatformError |
 
 def _code(reply: Reply) -> str:
     code = field_of(reply.body, "code")
-    return code[:60] if isinstance(code, str) and code else str(reply.status)
+    return code if isinstance(code, str) and code else str(reply.status)

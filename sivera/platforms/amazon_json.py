@@ -82,7 +82,7 @@ def account_of(found: Record) -> AdAccount:
     return AdAccount(
         external_id=row.identifier("profileId"),
         name=name,
-        currency=row.text("currencyCode"),
+        currency=row.currency("currencyCode"),
         timezone=row.zone("timezone"),
         region=found.text("region"),
     )

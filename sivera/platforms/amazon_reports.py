@@ -81,15 +81,17 @@ def day_of(product: Product, window: DateWindow, currency: str, row: Record) -> 
 
 def unpack(content: bytes, limit: int = MAX_REPORT_BYTES) -> list[Any]:
     """Return the list in a gzipped report; InvalidReply if it is broken, or larger than `limit` bytes."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = unpacker.decompress(content, limit)
-    except zlib.error:
-        raise InvalidReply(PLATFORM, "sent a report that is not gzip") from None
-    if unpacker.unconsumed_tail:
-        raise InvalidReply(PLATFORM, f"sent a report of over {limit} bytes")
-    if not unpacker.eof:
-        raise InvalidReply(PLATFORM, "sent a report that is cut off")
+    unpacked = content
+    if not content.startswith(b"["):  # else it has been unpacked on its way, as its Content-Encoding may have asked
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            unpacked = unpacker.decompress(content, limit)
+        except zlib.error:
+            raise InvalidReply(PLATFORM, "sent a report that is not gzip") from None
+        if unpacker.unconsumed_tail:
+            raise InvalidReply(PLATFORM, f"sent a report of over {limit} bytes")
+        if not unpacker.eof:
+            raise InvalidReply(PLATFORM, "sent a report that is cut off")
     try:
         return list_of(PLATFORM, read_json(unpacked))
     except ValueError:

@@ -4,8 +4,9 @@
 """
 
 import logging
-import re
+import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -14,6 +15,7 @@ import httpx
 
 from sivera.breaker import ANYTHING, Breaker, Subject
 from sivera.errors import (
+    LINK_OR_SECRET,
     InvalidReply,
     InvalidRequest,
     Misconfigured,
@@ -36,13 +38,14 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 25.0
 """Short enough that a call sent at a run's deadline still ends within the run's time limit."""
+LONGEST_ANSWER_SECONDS = 120.0
+"""The other timeout is for each piece of an answer: this one ends an answer that trickles in for ever."""
+MAX_ANSWER_BYTES = 512 * 1024 * 1024
 MAX_CONNECTIONS = 64
 PROXY_REFUSED = 407
 """No platform answers so: a proxy wants a user and a password (RFC 9110, 15.5.8)."""
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """Nobody waits longer, whatever a header says."""
-LINK_OR_SECRET = re.compile(r"\S*://\S*|Atz[ar]\|\S+|(?!(?:[a-z_.]+|[A-Z_.]+)(?![\w+/|.=-]))[\w+/|.=-]{24,}")
-"""Matches URLs, tokens and secrets, but not the long names of fields, in small letters or capitals only, nor ids."""
 MAX_QUOTE, MAX_SEARCHED = 100, 4_000
 RETIRED = "no longer serves this version of its API: update sivera-jobs"
 """The meaning of a page in place of an answer under HTTP 404."""
@@ -71,6 +74,8 @@ class Caller:
     error_of: Callable[[Reply], PlatformError | None]
     breaker: Breaker = field(default_factory=Breaker)
     is_login: bool = False
+    longest_seconds: float = LONGEST_ANSWER_SECONDS
+    max_bytes: int = MAX_ANSWER_BYTES
 
     def call(self, tokens: TokenSource, build: Callable[[str], httpx.Request], subject: Subject = ANYTHING) -> Reply:
         """Send the request that `build` makes from an access token; if the token is rejected, renew it and repeat once.
@@ -105,7 +110,9 @@ class Caller:
     def send_raw(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         """Send a request and return status, headers and the body's bytes; raise only if no answer came."""
         try:
-            response = self.http.send(request)
+            response = self.http.send(request, stream=True)
+            with closing(response):
+                content = self._read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise Unreached(self.platform, f"cannot be reached ({reason_of(error, str(request.url))})") from None
         except httpx.TimeoutException:
@@ -117,7 +124,17 @@ class Caller:
             raise Unavailable(self.platform, f"connection failed ({reason_of(error, str(request.url))})") from None
         if response.status_code == PROXY_REFUSED:
             raise Unreached(self.platform, f"cannot be reached (HTTP {PROXY_REFUSED}{suspect(str(request.url))})")
-        return response.status_code, response.headers, response.content
+        return response.status_code, response.headers, content
+
+    def _read(self, response: httpx.Response) -> bytes:
+        until, content = time.monotonic() + self.longest_seconds, bytearray()
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > self.max_bytes:
+                raise InvalidReply(self.platform, f"sent an answer of over {self.max_bytes} bytes")
+            if time.monotonic() > until:
+                raise TimedOut(self.platform, f"did not end its answer within {self.longest_seconds:g} seconds")
+        return bytes(content)
 
     def _exchange(self, request: httpx.Request) -> Reply:
         self.breaker.count(self.platform, api=not self.is_login, login=self.is_login)

@@ -14,7 +14,16 @@ import httpx
 
 from sivera.breaker import Breaker, Subject
 from sivera.clock import find_zone
-from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
+from sivera.errors import (
+    AccountInaccessible,
+    InvalidReply,
+    InvalidRequest,
+    PlatformError,
+    Throttled,
+    ThrottleScope,
+    Unavailable,
+    Unreached,
+)
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.google_errors import OAUTH_VERDICTS, ads_error
@@ -96,18 +105,20 @@ class GoogleAds(PlatformClient):
         unless a manager of the grant lists it, it is left out, like a manager that cannot be read.
         """
         found: list[Any] = []
-        refusal: PlatformError | None = None
+        failure: PlatformError | None = None
         customers, unnamed = self._accessible_customers(tokens)
         left_out = list(unnamed)
         for customer_id in customers:
             try:
                 rows = self._search(tokens, customer_id, ACCOUNT_QUERY)
                 found += [{"from": customer_id, "row": row} for row in rows]
-            except (AccountInaccessible, InvalidRequest) as error:
+            except PlatformError as error:
+                if not _is_of_one_customer(error):
+                    raise
                 left_out.append(unread(customer_id, error))
-                refusal = error
-        if not found and isinstance(refusal, InvalidRequest):
-            raise refusal
+                failure = failure if isinstance(error, AccountInaccessible) else error
+        if not found and failure is not None:
+            raise failure
         ways, odd = read_rows(self.platform, found, _way_to, "row.customerClient.id")
         accounts: dict[str, AdAccount] = {}
         for _, _, account in sorted(ways, key=lambda way: way[:2], reverse=True):
@@ -128,7 +139,7 @@ class GoogleAds(PlatformClient):
         queries = [CAMPAIGN_QUERY] if names is None else list(_queries_for(names))
         rows = [row for query in queries for row in self._ask(tokens, account, query)]
         read = partial(campaign_of, account.currency)
-        return campaigns_of(self.platform, rows, read, "campaign.id", complete=names is None)
+        return campaigns_of(self.platform, rows, read, "campaign.id", of_changes=names is not None)
 
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
@@ -233,6 +244,14 @@ def _way_to(found: Record) -> tuple[int, str, AdAccount]:
     client, customer_id = found.record("row").record("customerClient"), found.text("from")
     level = client.integer("level")
     return level, customer_id, account_of(client, manager_id=customer_id if level else None)
+
+
+def _is_of_one_customer(error: PlatformError) -> bool:
+    """Whether other customers may answer although this one did not."""
+    if isinstance(error, Throttled):
+        return error.scope is ThrottleScope.ACCOUNT
+    about_it = isinstance(error, AccountInaccessible | InvalidRequest | Unavailable)
+    return about_it and not isinstance(error, Unreached)
 
 
 def _customer_id(row: Record) -> str:

@@ -46,7 +46,7 @@ def account_of(client: Record, manager_id: str | None) -> AdAccount:
     return AdAccount(
         external_id=account_id,
         name=client.optional("descriptiveName") or account_id,
-        currency=client.text("currencyCode"),
+        currency=client.currency("currencyCode"),
         timezone=client.zone("timeZone"),
         status=AccountStatus.CLOSED if closed else AccountStatus.ACTIVE,
         manager_id=manager_id,

@@ -12,7 +12,7 @@ from typing import ClassVar
 import httpx
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import InvalidRequest, PlatformError, ScopeMissing, TimedOut
+from sivera.errors import InvalidReply, InvalidRequest, PlatformError, ScopeMissing, TimedOut
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller
 from sivera.platforms.meta_errors import (
@@ -126,7 +126,7 @@ class MetaAds(PlatformClient):
         # Do not pause a busy app here: the pause would refuse the same account's metrics.
         listed = self._account.rows(tokens, Question(path, params, _about(account, "campaigns")), CAMPAIGNS_PER_PAGE)
         read = partial(campaign_of, account)
-        return campaigns_of(self.platform, listed.rows, read, "id", complete=changed is None)
+        return campaigns_of(self.platform, listed.rows, read, "id", of_changes=changed is not None)
 
     def deleted_among(self, tokens: TokenSource, account: AdAccount, ids: Iterable[str]) -> frozenset[str]:
         """Return those of the account's campaigns that are deleted, or that Meta no longer knows."""
@@ -181,7 +181,11 @@ class MetaAds(PlatformClient):
                 continue
             usage, part = max(usage, answer.usage), window_of(days)
             read = partial(day_of, part, account.currency, actions or PURCHASES)
-            reading = metrics_of(self.platform, part, answer.rows, read, *INSIGHT_KEY)
+            try:
+                reading = metrics_of(self.platform, part, answer.rows, read, *INSIGHT_KEY)
+            except InvalidReply as error:
+                errors.append(error)
+                continue
             yield reading.model_copy(update={"without_deleted": DELETED not in filters[0]})
         if errors:
             raise errors[0]

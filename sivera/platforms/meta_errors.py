@@ -27,7 +27,7 @@ from sivera.errors import (
     WrongRedirect,
 )
 from sivera.platforms.calling import Reply, quote, trouble_of
-from sivera.platforms.rows import field_of
+from sivera.platforms.rows import code_of, field_of
 from sivera.values import PlatformName
 
 THROTTLES: dict[int, ThrottleScope] = {
@@ -126,8 +126,7 @@ def error_of(meanings: Meanings, reply: Reply) -> PlatformError | None:
 
 
 def _error(meanings: Meanings, error: Mapping[str, Any], reply: Reply) -> PlatformError:
-    code, subcode, said = (error.get(field) for field in ("code", "error_subcode", "message"))
-    code, subcode = code if isinstance(code, int) else 0, subcode if isinstance(subcode, int) else None
+    code, subcode, said = code_of(error.get("code")) or 0, code_of(error.get("error_subcode")), error.get("message")
     said = said if isinstance(said, str) else ""
     name = str(code) if subcode is None else f"{code}/{subcode}"
     in_trouble = error.get("is_transient") is True or reply.status >= 500

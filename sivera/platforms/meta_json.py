@@ -72,7 +72,7 @@ def account_of(row: Record) -> AdAccount:
     return AdAccount(
         external_id=row.identifier("account_id"),
         name=row.text("name"),
-        currency=row.text("currency"),
+        currency=row.currency("currency"),
         timezone=row.zone("timezone_name"),
         status=AccountStatus.ACTIVE if row.count("account_status") in OPEN_ACCOUNTS else AccountStatus.CLOSED,
     )
@@ -124,7 +124,9 @@ def day_of(window: DateWindow, currency: str, actions: Sequence[str], row: Recor
 
 def total_of(window: DateWindow, row: Record) -> DailyTotal:
     """Return what an account spent on a day."""
-    return DailyTotal(day=_reported_day(window, row), spend=row.decimal("spend"), currency=row.text("account_currency"))
+    return DailyTotal(
+        day=_reported_day(window, row), spend=row.decimal("spend"), currency=row.currency("account_currency")
+    )
 
 
 def _reported_day(window: DateWindow, row: Record) -> date:

@@ -29,16 +29,16 @@ OAUTH_ERRORS: Verdicts = {
 
 def token_error_of(platform: PlatformName, verdicts: Verdicts, reply: Reply) -> PlatformError | None:
     """Return the error that a reply of a token endpoint means; `verdicts` are those of the platform's own codes."""
-    if reply.status == 200:
-        return None
     name = field_of(reply.body, "error")
+    if reply.status == 200 and (not name or field_of(reply.body, "access_token")):
+        return None
     codes = (field_of(reply.body, "error_subtype"), name)
     code = next((code for code in codes if isinstance(code, str) and code), str(reply.status))
     if trouble := trouble_of(platform, reply, code, scope=ThrottleScope.ENDPOINT):
         return trouble
+    other: tuple[type[PlatformError], str] = (InvalidRequest, "refuses our request for a token")
     if reply.status < 400:
-        return Unavailable(platform, f"answered HTTP {reply.status}", code)
-    other = (InvalidRequest, "refuses our request for a token")
+        other = (Unavailable, f"answered HTTP {reply.status}")
     kind, sentence = verdicts.get(str(name)) or OAUTH_ERRORS.get(str(name), other)
     return kind(platform, sentence, code)
 
@@ -102,12 +102,13 @@ def tokens_of(
     Tokens that `may_last` do not expire if the answer names no lifetime.
     """
     access = answer.text("access_token")
-    if not access.isascii() or not access.isprintable():
-        raise answer.invalid("access_token")
     seconds = answer.count("expires_in") if answer.has("expires_in") or not may_last else 0
     if seconds > LONGEST_LIFE_SECONDS or (seconds == 0 and not may_last):
         raise answer.invalid("expires_in")
     refresh = answer.text("refresh_token") if needs_refresh else answer.optional("refresh_token")
+    for name, token in (("access_token", access), ("refresh_token", refresh or "")):
+        if not token.isascii() or not token.isprintable():
+            raise answer.invalid(name)
     return GrantTokens(
         access_token=SecretStr(access),
         refresh_token=SecretStr(refresh) if refresh else kept,

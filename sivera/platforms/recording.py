@@ -21,7 +21,9 @@ KEPT_SEGMENT = re.compile(r"v[\d.]+|o2|oauth2|\D*")
 """What stays of a path: versions, and whatever has no digit. The rest are ids."""
 REGION = re.compile(r"^/(na|eu|fe)(?=/)")
 """In the sandbox, a folder stands for Amazon's host of a region."""
-HAS_ID = re.compile(r"\d{4}")
+ID = re.compile(r"\d{4,}")
+FIELD = re.compile(r"(?!.*\d{4})@?[A-Za-z_][\w.-]*", re.ASCII)
+"""The name of a field. Whatever else is a key may be an id or a name that people chose."""
 QUOTED = re.compile(r"'[^']*'")
 GAQL_NAME = re.compile(r"[a-z_]+\.[a-z_.]+|(?<=FROM )[a-z_]+")
 GZIP = b"\x1f\x8b"
@@ -123,7 +125,7 @@ def fields_of(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     match value:
         case dict():
             for key, inner in value.items():
-                yield from fields_of(inner, f"{name}.{'{id}' if HAS_ID.search(key) else key}".lstrip("."))
+                yield from fields_of(inner, f"{name}.{key if FIELD.fullmatch(key) else '{id}'}".lstrip("."))
         case list():
             for inner in value or (None,):
                 yield from fields_of(inner, f"{name}[]")

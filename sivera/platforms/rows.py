@@ -31,9 +31,13 @@ RowT = TypeVar("RowT")
 IDENTIFIER = re.compile(r"[0-9]{1,64}")
 """All four platforms number their things; anything else could change the path of a URL."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+CURRENCY = re.compile(r"[A-Z]{3}")
+CODE = re.compile(r"[0-9]{1,9}")
 MAX_DIGITS = 19
 EPOCH_MS_FROM = 100_000_000_000
 """Amazon documents 'epoch' without a unit. From here on it is milliseconds: in seconds it would be the year 5138."""
+UNIX_TIME = re.compile(r"[0-9]{10}|[0-9]{13}")
+"""As text: in seconds or in milliseconds. Eight digits are a day."""
 EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 """An earlier time means none: Meta writes second 0 of Unix (according to the SDK's repository), and Amazon 0."""
 
@@ -137,8 +141,10 @@ class Record:
     def time(self, name: str) -> datetime | None:
         """Return a time in ISO 8601, in UTC unless it names a zone, or in Unix time; None if it is absent or zero."""
         value = self._fields.get(name)
+        if type(value) is str and UNIX_TIME.fullmatch(value):
+            value = int(value)
         try:
-            if type(value) is int:
+            if isinstance(value, int | float) and not isinstance(value, bool):
                 moment = datetime.fromtimestamp(value / 1000 if value >= EPOCH_MS_FROM else value, UTC)
             elif (text := self.optional(name)) is None:
                 return None
@@ -164,6 +170,12 @@ class Record:
             raise self.invalid(name)
         return day
 
+    def currency(self, name: str) -> str:
+        """Return the code of a currency (ISO 4217); in any other text an amount could be taken for cents."""
+        if not CURRENCY.fullmatch(code := self.text(name)):
+            raise self.invalid(name)
+        return code
+
     def zone(self, name: str) -> str:
         """Return the name of a time zone that this machine knows."""
         if find_zone(zone := self.text(name)) is None:
@@ -178,6 +190,13 @@ def list_of(platform: PlatformName, body: Any) -> list[Any]:
     return body
 
 
+def code_of(value: Any) -> int | None:
+    """Return an error's code, a number or the text of one; None for anything else."""
+    if type(value) is str and CODE.fullmatch(value):
+        return int(value)
+    return value if type(value) is int else None
+
+
 def field_of(row: Any, path: str) -> Any:
     """Return a field by its dotted path; None if there is none."""
     for name in path.split("."):
@@ -186,11 +205,16 @@ def field_of(row: Any, path: str) -> Any:
 
 
 def read_rows(
-    platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], RowT], *key: str
+    platform: PlatformName,
+    rows: Iterable[Any],
+    read: Callable[[Record], RowT],
+    *key: str,
+    all_may_be_odd: bool = False,
 ) -> tuple[list[RowT], tuple[OddRow, ...]]:
     """Read rows one by one. Return what they say, and those that are not as documented; InvalidReply if most are odd.
 
-    `read` raises InvalidReply for an odd row. The fields of the `key` name a row for a person.
+    `read` raises InvalidReply for an odd row. The fields of the `key` name a row for a person. Of a few rows among many
+    `all_may_be_odd`.
     """
     good: list[RowT] = []
     odd: list[OddRow] = []
@@ -204,7 +228,7 @@ def read_rows(
             odd.append(OddRow(id=_name_of(row, key), why=f"sent a row with an impossible {fields or 'value'}"))
         except (ValueError, ArithmeticError):
             odd.append(OddRow(id=_name_of(row, key), why="sent a row with an impossible value"))
-    if len(odd) > len(good):
+    if len(odd) > len(good) and not all_may_be_odd:
         raise InvalidReply(
             platform,
             f"sent {len(odd)} of {len(odd) + len(good)} rows that are not as documented; the first: {odd[0].why}",
@@ -218,21 +242,35 @@ def _name_of(row: Any, key: Iterable[str]) -> str | None:
 
 
 def campaigns_of(
-    platform: PlatformName, rows: Iterable[Any], read: Callable[[Record], Campaign], *key: str, complete: bool = True
+    platform: PlatformName,
+    rows: Iterable[Any],
+    read: Callable[[Record], Campaign],
+    *key: str,
+    complete: bool = True,
+    of_changes: bool = False,
 ) -> CampaignListing:
-    """Return the campaigns of rows, each once; `complete` only if no row was odd."""
-    found, odd = read_rows(platform, rows, read, *key)
+    """Return the campaigns of rows, each once; `complete` only if no row was odd.
+
+    A listing `of_changes` is never complete, and all of its rows may be odd: a single odd campaign that changes would
+    fail it again and again.
+    """
+    found, odd = read_rows(platform, rows, read, *key, all_may_be_odd=of_changes)
     campaigns = {campaign.external_id: campaign for campaign in found}
-    return CampaignListing(campaigns=tuple(campaigns.values()), complete=complete and not odd, left_out=odd)
+    is_whole = complete and not of_changes and not odd
+    return CampaignListing(campaigns=tuple(campaigns.values()), complete=is_whole, left_out=odd)
 
 
 def metrics_of(
     platform: PlatformName, window: DateWindow, rows: Iterable[Any], read: Callable[[Record], DailyMetrics], *key: str
 ) -> MetricsReading:
-    """Return the figures of rows, the last row of each campaign and day."""
+    """Return the figures of rows, the last row of each campaign and day; rows of zeros mean the same as no row."""
     found, odd = read_rows(platform, rows, read, *key)
     last = {(row.campaign_id, row.day): row for row in found}
-    return MetricsReading(window=window, rows=tuple(last.values()), left_out=odd)
+    return MetricsReading(window=window, rows=tuple(filter(_says_something, last.values())), left_out=odd)
+
+
+def _says_something(row: DailyMetrics) -> bool:
+    return any((row.impressions, row.clicks, row.spend, row.conversions, row.conversion_value))
 
 
 def totals_of(

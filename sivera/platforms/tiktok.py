@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import httpx
 
 from sivera.breaker import Breaker, Subject
-from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError
+from sivera.errors import AccountInaccessible, InvalidReply, InvalidRequest, PlatformError, Unavailable
 from sivera.platforms.base import AppCredentials, PlatformClient, TokenSource
 from sivera.platforms.calling import Caller, Reply
 from sivera.platforms.parts import all_rows, batches, in_halves, unread_days, window_of
@@ -26,7 +26,6 @@ from sivera.values import (
     AccountListing,
     AdAccount,
     CampaignListing,
-    DailyMetrics,
     DateWindow,
     GrantTokens,
     MetricsReading,
@@ -45,8 +44,8 @@ ACCOUNTS_PER_CALL = 100
 CAMPAIGNS_PER_REPORT = 100
 """The most ids that a report's filter takes."""
 DAYS_PER_REPORT = 30
-ONE_BAD_ID = frozenset({"40001", "40002", "40300"})
-"""The codes with which `advertiser/info` refuses a call because of a single one of its ids (seen live)."""
+ONE_BAD_ID = "40002"
+"""The code for wrong parameters, with which `advertiser/info` refuses a call because of one of its ids (seen live)."""
 PAGE_SIZE = 1000
 CUT_REPORT = "X-Tt-Ads-Throttle"
 """The header of a report that leaves rows out: it covers 20,000 ads at most (TikTok's FAQ of reporting)."""
@@ -152,18 +151,21 @@ class TikTokAds(PlatformClient):
     def read_metrics(
         self, tokens: TokenSource, account: AdAccount, window: DateWindow, actions: Sequence[str] = ()
     ) -> Iterator[MetricsReading]:
-        """Read the daily metrics of the window, thirty days in each report.
+        """Read the daily metrics of the window, thirty days in each report; one that fails is raised after the others.
 
         Raises:
             InvalidReply: Also if a report has fewer rows than TikTok counts.
         """
+        errors: list[PlatformError] = []
         for span in map(window_of, batches(window.days, DAYS_PER_REPORT)):
-            rows, cut, in_parts = self._daily(tokens, account, span)
-            of_campaigns = [row for row in rows if str(field_of(row, DAILY_KEY[0])) != NO_CAMPAIGN]
-            reading = metrics_of(self.platform, span, of_campaigns, partial(day_of, span, account.currency), *DAILY_KEY)
-            told = tuple(filter(_says_something, reading.rows))
-            left_out = (*reading.left_out, *cut)
-            yield reading.model_copy(update={"rows": told, "left_out": left_out, "without_deleted": in_parts})
+            try:
+                reading = self._read_report(tokens, account, span)
+            except (Unavailable, InvalidRequest) as error:
+                errors.append(error)
+                continue
+            yield reading
+        if errors:
+            raise errors[0]
 
     def read_totals(self, tokens: TokenSource, account: AdAccount, window: DateWindow) -> TotalsReading:
         """Read what the account spent on each day. A report that lacks rows is halved down to a day, which is left out.
@@ -213,7 +215,7 @@ class TikTokAds(PlatformClient):
                     raise ReportCut(self.platform, "leaves rows out of a report that covers over 20,000 ads")
                 data = data_of(reply)
                 info = data.record("page_info")
-                last, counted = info.count("total_page"), info.count("total_number")
+                last, counted = info.count("total_page"), max(counted, info.count("total_number"))
                 if info.count("page") != page:
                     raise info.invalid("page")
                 yield _rows_of(data)
@@ -228,6 +230,12 @@ class TikTokAds(PlatformClient):
     def _campaigns(self, tokens: TokenSource, account: AdAccount, fields: str) -> tuple[list[Any], bool]:
         params = {"advertiser_id": account.external_id, "fields": fields, "filtering": DELETED_CAMPAIGNS_TOO}
         return self._all_rows(tokens, CAMPAIGNS_PATH, params, "campaign_id")
+
+    def _read_report(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> MetricsReading:
+        rows, cut, in_parts = self._daily(tokens, account, span)
+        of_campaigns = [row for row in rows if str(field_of(row, DAILY_KEY[0])) != NO_CAMPAIGN]
+        reading = metrics_of(self.platform, span, of_campaigns, partial(day_of, span, account.currency), *DAILY_KEY)
+        return reading.model_copy(update={"left_out": (*reading.left_out, *cut), "without_deleted": in_parts})
 
     def _daily(self, tokens: TokenSource, account: AdAccount, span: DateWindow) -> tuple[list[Any], list[OddRow], bool]:
         """Return a report's rows by campaign and day, and the campaigns that have too many ads for any report.
@@ -288,9 +296,5 @@ def _filter_of(campaign_ids: Sequence[str]) -> dict[str, str]:
 
 
 def _is_one_bad_id(error: PlatformError) -> bool:
-    return isinstance(error, AccountInaccessible | InvalidRequest) and error.code in ONE_BAD_ID
-
-
-def _says_something(row: DailyMetrics) -> bool:
-    """Whether a row has a figure: live reports have rows of zeros, which mean the same as no row."""
-    return any((row.impressions, row.clicks, row.spend, row.conversions, row.conversion_value))
+    """Whether `advertiser/info` may answer without one of the ids."""
+    return isinstance(error, AccountInaccessible) or (isinstance(error, InvalidRequest) and error.code == ONE_BAD_ID)

@@ -19,7 +19,7 @@ from sivera.errors import (
     Unavailable,
 )
 from sivera.platforms.calling import Reply, quote, seconds_from, trouble_of
-from sivera.platforms.rows import field_of
+from sivera.platforms.rows import code_of, field_of
 from sivera.values import PlatformName
 
 OK = 0
@@ -68,10 +68,10 @@ def error_of(kinds: Mapping[int, type[PlatformError]], reply: Reply) -> Platform
     said = field_of(reply.body, "message")
     if trouble := trouble_of(PlatformName.TIKTOK, reply, wait=THROTTLE_WAIT_SECONDS, words=said):
         return trouble
-    code = field_of(reply.body, "code")
-    if type(code) is not int and reply.status >= 400:
+    code = code_of(field_of(reply.body, "code"))
+    if code is None and reply.status >= 400:
         return _error(InvalidRequest, reply, str(reply.status))
-    if type(code) is not int or (code == OK and reply.status != 200):
+    if code is None or (code == OK and reply.status != 200):
         return InvalidReply(PlatformName.TIKTOK, f"answered HTTP {reply.status} without a code that fits it")
     if code == OK:
         return None

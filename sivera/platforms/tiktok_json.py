@@ -46,7 +46,7 @@ def account_of(row: Record) -> AdAccount:
     return AdAccount(
         external_id=row.identifier("advertiser_id"),
         name=row.text("name"),
-        currency=row.text("currency"),
+        currency=row.currency("currency"),
         # For some accounts `timezone` is a fixed offset ("Etc/GMT+8"), and the other names the place.
         timezone=row.zone("display_timezone" if row.has("display_timezone") else "timezone"),
         status=AccountStatus.CLOSED if closed else AccountStatus.ACTIVE,

@@ -76,7 +76,7 @@ def sync_account(
     for part in parts_of(reader.client, mode):
         if part in ended or _is_pointless(ended, part):
             continue
-        if not even_resting and rules.rests(reader.states[part], reader.as_of):
+        if not even_resting and rules.rests(reader.states[part], reader.as_of, full=reader.is_full):
             ended[part] = _rest(part, reader.states[part])
             continue
         done = stop or _read(deps, reader, part)

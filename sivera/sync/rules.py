@@ -97,8 +97,13 @@ def next_attempt(failures: int, now: datetime) -> datetime | None:
     return now + min(doubled, SLOW_LANE_LONGEST) - SLOW_LANE_LEEWAY
 
 
-def rests(state: PartState, now: datetime) -> bool:
-    """Whether a part is in the slow lane. A time further ahead than the slow lane reaches is no time of ours."""
+def rests(state: PartState, now: datetime, *, full: bool) -> bool:
+    """Whether a part is in the slow lane. A time further ahead than the slow lane reaches is no time of ours.
+
+    A `full` sync asks in another way than the hourly one: it rests only if full ones have failed as often.
+    """
+    if full and state.full_failures < SLOW_LANE_AFTER:
+        return False
     return state.next_attempt_at is not None and now < state.next_attempt_at <= now + SLOW_LANE_LONGEST
 
 

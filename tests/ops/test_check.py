@@ -64,6 +64,13 @@ def test_what_is_refused_has_the_platform_s_words_but_not_in_the_file(
     assert f"Rows left out: 1, first {campaign}. Sent a reply in which name is missing" in said
     assert "in which name is missing" in file.read_text()
     assert campaign not in file.read_text()
+
+    ready.world.faults.clear()
+    unread = Fault(FaultKind.BODY, PlatformName.META, "objects", status=200, value={campaign: None})
+    ready.world.faults.add(unread)
+    sivera("check", "meta", "--save", str(file))
+    assert "in which {id} is missing" in file.read_text()
+    assert campaign not in file.read_text()
     ready.world.faults.add(Fault(FaultKind.BODY, PlatformName.META, "campaigns", status=400, value=error))
 
     said = sivera("check", "meta", "--grant", str(old)).out

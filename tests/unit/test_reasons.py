@@ -6,6 +6,7 @@ from sqlalchemy.exc import OperationalError
 from sivera.errors import (
     AccountInaccessible,
     ConfigurationError,
+    InvalidReply,
     InvalidRequest,
     Misconfigured,
     ReconnectRequired,
@@ -19,6 +20,7 @@ from sivera.values import PlatformName
     ("error", "remedy", "is_tried_again"),
     [
         (Unavailable(PlatformName.META, "did not answer in time"), "next run tries again", True),
+        (InvalidReply(PlatformName.META, "sent no list"), "sivera check meta", True),
         (ReconnectRequired(PlatformName.META, "the token is gone", "190"), "connect the account again", False),
         (AccountInaccessible(PlatformName.META, "no permission", "10"), "Ask the team", False),
         (Misconfigured(PlatformName.META, "unknown client"), "sivera check meta", False),

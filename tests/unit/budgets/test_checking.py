@@ -261,6 +261,29 @@ def test_a_team_s_month_adds_its_accounts_of_one_currency(ledger: Ledger) -> Non
     assert ledger.open() == {}
 
 
+def test_a_team_s_budget_says_what_a_change_of_currency_hides(ledger: Ledger) -> None:
+    changed, other = ledger.account(), ledger.account()
+    ledger.spend(changed, "x", "900", FIRST)
+    ledger.spend(other, "x", "100", FIRST)
+    mine = ledger.budget("1000", account_id=changed)
+    everything = ledger.budget("1000")
+    prefix = f"team-{ledger.team()}.budget-"
+    ledger.check()
+    assert ledger.open() == {f"{prefix}{mine}.month": 80, f"{prefix}{everything}.month": 100}
+
+    ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR' WHERE account_id = :id", id=changed)
+    (shown,) = (one for one in ledger.check().total.worst if one.subject.startswith(f"{prefix}{everything}."))
+    assert (shown.spent, shown.at_least) == (Decimal(100), True)
+    assert shown.note == "Figures of 1 accounts in other currencies than theirs now are not counted"
+
+    ledger.execute("UPDATE ad_accounts SET currency = 'EUR' WHERE id = :id", id=changed)
+    opened = ledger.open()
+    summary = ledger.check()
+    assert "all of its accounts are in other currencies" in summary.total.unreported[f"{prefix}{mine}"]
+    assert f"{prefix}{mine}.month" in opened
+    assert f"{prefix}{mine}.month" in ledger.open(), "what nobody can judge is not over"
+
+
 def test_a_team_s_month_is_over_when_it_is_over_for_all_its_accounts(ledger: Ledger) -> None:
     ledger.now = datetime(2026, 11, 30, 20, 0, tzinfo=UTC)  # December in Seoul, November in Los Angeles
     seoul, angeles = ledger.account(timezone="Asia/Seoul"), ledger.account(timezone="America/Los_Angeles")

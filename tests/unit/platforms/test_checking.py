@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.faults import ABSENT, Fault, FaultKind
 from sivera.platforms.checking import SLOW_SECONDS, Check, Checker, Verdict, _check, exit_code, open_recorded
-from sivera.platforms.recording import Exchange
+from sivera.platforms.recording import Exchange, types_of
 from sivera.values import PlatformName
 from tests.prefect_server import free_port
 from tests.unit.platforms.conftest import NewDesk
@@ -140,3 +140,13 @@ def test_a_record_reveals_no_value(desk: Desk) -> None:
     secrets = {site.id, site.name, site.currency, site.timezone, token, app_at(None).client_id}
     secrets |= {secret for campaign in site.campaigns.values() for secret in (campaign.id, campaign.name)}
     assert not [secret for secret in secrets if secret in told]
+
+
+def test_a_key_that_people_chose_is_not_told() -> None:
+    body: dict[str, object] = {
+        "Hanok of Seoul": {"7100000000000000000": 1},
+        "a@b.test": None,
+        "@type": "x",
+        "quota-details.x_1": [{}],
+    }
+    assert types_of(body) == {"{id}.{id}": "number", "{id}": "null", "@type": "text"}

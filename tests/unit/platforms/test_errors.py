@@ -158,6 +158,16 @@ def test_google_auth_agrees_on_which_refusals_are_worth_another_try(status: int,
     assert isinstance(ours, Unavailable | Throttled) is google_oauth._can_retry(status, body)  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.parametrize("error_of", [google_login, amazon_login])
+@pytest.mark.parametrize(
+    ("error", "kind"), [("invalid_grant", ReconnectRequired), ("invalid_client", Misconfigured), ("new", Unavailable)]
+)
+def test_a_token_endpoint_that_refuses_under_http_200_says_who_must_act(
+    error_of: ErrorOf, error: str, kind: Kind
+) -> None:
+    assert isinstance(found_in(error_of, 200, {"error": error}), kind)
+
+
 def test_google_names_the_reason_of_a_refused_renewal() -> None:
     body = {"error": "invalid_grant", "error_subtype": "invalid_rapt"}
     error = found_in(google_login, 400, body)
@@ -209,6 +219,7 @@ def test_errors_of_meta(meanings: Meanings, kind: Kind, said: str) -> None:
         ({"code": 190, "is_transient": True, "message": "system error"}, 400, Unavailable),
         ({"code": 9999, "message": "new"}, 503, Unavailable),
         ({"code": "odd", "message": 7}, 400, InvalidRequest),
+        ({"code": "190", "error_subcode": "458", "message": "x"}, 400, GrantRevoked),
     ],
 )
 def test_odd_errors_of_meta(error: dict[str, Any], status: int, kind: Kind) -> None:
@@ -371,7 +382,8 @@ def test_every_code_of_the_sdk_has_a_type_and_ours_are_the_sdks() -> None:
         (403, {"message": "Forbidden"}, InvalidRequest),
         (403, None, InvalidRequest),
         (404, refused(0), InvalidReply),
-        (200, {"code": "0", "data": {}}, InvalidReply),
+        (200, {"code": "40105", "message": "revoked"}, TokenRejected),
+        (200, {"code": "0x", "data": {}}, InvalidReply),
         (200, {"code": True, "data": {}}, InvalidReply),
         (200, [], InvalidReply),
         (429, {"message": "slow down"}, Throttled),
@@ -436,6 +448,24 @@ def test_a_refused_request_repeats_no_token(platform: str, token: str) -> None:
     assert token not in str(error)
     assert "bad token" in str(error)
     assert "it says" not in str(found_in(error_of, 400, body(TOKEN)))
+
+
+@pytest.mark.parametrize("code", [TOKEN, SECRET, "https://x.test/?a=b", "x" * 5_000, 10**400])
+@pytest.mark.parametrize(
+    ("error_of", "body"),
+    [
+        (google_login, lambda code: {"error": code}),
+        (google_login, lambda code: {"error": "invalid_grant", "error_subtype": code}),
+        (google.ads_error, lambda code: failure(400, "queryError", code)),
+        (google.ads_error, lambda code: gateway_error(403, code)),
+        (partial(meta.error_of, ABOUT_USER), lambda code: {"error": {"code": code, "error_subcode": code}}),
+        (amazon.error_of, lambda code: {"code": code}),
+        (amazon_login, lambda code: {"error": code}),
+        (tiktok_call, lambda code: {"code": code}),
+    ],
+)
+def test_a_code_that_is_none_reveals_nothing(error_of: ErrorOf, body: Callable[[Any], Any], code: Any) -> None:
+    found_in(error_of, 400, body(code))
 
 
 ANY_JSON = st.recursive(

@@ -1,6 +1,8 @@
 """What all four clients promise, against the sandbox over real HTTP."""
 
+import itertools
 import json
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -27,6 +29,7 @@ from sivera.errors import (
 )
 from sivera.platforms import open_client
 from sivera.platforms.base import AnswersAtOnce
+from sivera.platforms.calling import Caller
 from sivera.platforms.meta_errors import TooMuchData
 from sivera.values import AccountStatus, BudgetKind, CampaignStatus, DateWindow, PlatformName, days_between
 from tests.conftest import PATIENCE_SECONDS
@@ -454,6 +457,21 @@ def test_each_fault_is_the_right_error(new_desk: NewDesk, fault: Fault, kind: ty
     reading = READ_SECONDS if fault.kind is FaultKind.HANG else PATIENCE_SECONDS
     with httpx.Client(timeout=httpx.Timeout(PATIENCE_SECONDS, read=reading)) as http, refused(kind):
         open_client(TIKTOK, app_at(desk.url), http=http).list_campaigns(desk.tokens, desk.account)
+
+
+class Endless(httpx.SyncByteStream):
+    """An answer that trickles in for ever."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return itertools.repeat(b" ")
+
+
+@pytest.mark.parametrize(
+    ("limit", "kind"), [({"longest_seconds": 0.0}, TimedOut), ({"max_bytes": 1_000}, InvalidReply)]
+)
+def test_an_answer_without_end_is_ended(limit: dict[str, Any], kind: type[PlatformError]) -> None:
+    with httpx.Client(transport=Network(httpx.Response(200, stream=Endless()))) as http, refused(kind):
+        Caller(META, http, lambda _: None, **limit).send(httpx.Request("GET", "http://platform.test"))
 
 
 @pytest.mark.parametrize("fault", [Fault(FaultKind.THROTTLE, seconds=17), Fault(FaultKind.HTML, status=502)])

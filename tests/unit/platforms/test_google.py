@@ -1,6 +1,8 @@
 """What only the Google client does: the tree of accounts, changes and GAQL, and what google-auth says of renewals."""
 
 import re
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,11 +14,15 @@ from pydantic import SecretStr
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.world import LOCALES
+from sivera.breaker import Breaker
 from sivera.errors import (
     AccountInaccessible,
+    InvalidReply,
     InvalidRequest,
+    PlatformError,
     Throttled,
     ThrottleScope,
+    Unavailable,
 )
 from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.google import NAMES_PER_QUERY
@@ -112,6 +118,41 @@ def test_a_customer_that_cannot_be_read_is_left_out_by_name(desk: Desk, category
     else:
         listing = desk.client.list_accounts(desk.tokens)
         assert (listing.accounts, [row.id for row in listing.left_out]) == ((), [manager, direct])
+
+
+def throttled(scope: str) -> Fault:
+    """Return a 'slow down' of a customer, or of our application."""
+    details = {"quotaErrorDetails": {"rateScope": scope}}
+    answer = refusal(429, "quotaError", "RESOURCE_EXHAUSTED", details=details)
+    return Fault(FaultKind.BODY, GOOGLE, "accounts", status=429, value=answer)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(FaultKind.STATUS, GOOGLE, "accounts", status=500), Unavailable),
+        (Fault(FaultKind.TRUNCATED, GOOGLE, "accounts"), InvalidReply),
+        (Fault(FaultKind.BODY, GOOGLE, "accounts", status=200, value=[{"results": 7}]), InvalidReply),
+        (Fault(FaultKind.DISCONNECT, GOOGLE, "accounts"), Unavailable),
+        (throttled("ACCOUNT"), Throttled),
+    ],
+)
+def test_a_customer_in_trouble_costs_no_account_of_another(desk: Desk, fault: Fault, kind: type[PlatformError]) -> None:
+    manager, direct = str(desk.grant.manager_id), desk.site.id
+    desk.world.faults.add(replace(fault, match=f"customers/{manager}/"))
+    with closing(desk.new_client(breaker=Breaker())) as client:
+        listing = client.list_accounts(desk.tokens)
+    assert [account.external_id for account in listing.accounts] == [direct]
+    assert [row.id for row in listing.left_out] == [manager]
+    desk.world.faults.add(replace(fault, match=":searchStream"))
+    with closing(desk.new_client(breaker=Breaker())) as client, refused(kind):
+        client.list_accounts(desk.tokens)
+
+
+def test_a_throttle_of_our_application_ends_the_listing(desk: Desk) -> None:
+    desk.world.faults.add(replace(throttled("DEVELOPER"), match=f"customers/{desk.grant.manager_id}/"))
+    with refused(Throttled):
+        desk.client.list_accounts(desk.tokens)
 
 
 def test_an_account_that_lost_its_direct_access_is_found_through_the_manager(desk: Desk) -> None:

@@ -1,16 +1,17 @@
 """Replies that the sandbox never gives: other shapes, pages that repeat themselves, rows that come twice."""
 
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
 
-from sivera.errors import InvalidReply, InvalidRequest, Unavailable
-from sivera.platforms.base import PreparesReports
+from sivera.errors import InvalidReply, InvalidRequest, PlatformError, Unavailable
+from sivera.platforms.base import AnswersAtOnce, PreparesReports
 from sivera.platforms.google import CHANGE_LIMIT
 from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.platforms.tiktok import RowsMissing
-from sivera.values import Period, PlatformName, ReportRequest
+from sivera.values import DateWindow, Period, PlatformName, ReportRequest
 from tests.conftest import NOW
 from tests.unit.platforms.desk import (
     ACCOUNT,
@@ -117,11 +118,20 @@ def test_a_campaign_on_two_pages_is_listed_once(platform: PlatformName, bodies: 
     "pages",
     [
         (tiktok_page([FIRST, SECOND], 1, 2, total=4), tiktok_page([], 2, 2, total=3)),
+        (tiktok_page([FIRST, SECOND], 1, 2, total=4), tiktok_page([], 2, 2, total=0)),
         (tiktok_page([FIRST, FIRST, SECOND], total=3),),
     ],
 )
 def test_a_listing_of_tiktok_that_lost_a_campaign_is_not_complete(pages: tuple[Any, ...]) -> None:
     assert not answered(TIKTOK, *pages).list_campaigns(static(TIKTOK), ACCOUNT).complete
+
+
+def test_a_listing_of_amazon_with_fewer_campaigns_than_it_counts_is_not_complete() -> None:
+    cut = {"campaigns": [AMAZON_ROW], "totalResults": 2}
+    assert not questions(AMAZON)["campaigns"](answered(AMAZON, cut)).complete  # type: ignore[attr-defined]
+    for total in (1, 0, None, "many"):
+        whole = answered(AMAZON, cut | {"totalResults": total})
+        assert questions(AMAZON)["campaigns"](whole).complete  # type: ignore[attr-defined]
 
 
 def test_an_account_of_meta_that_comes_twice_is_listed_once() -> None:
@@ -132,8 +142,31 @@ def test_an_account_of_meta_that_comes_twice_is_listed_once() -> None:
 
 def test_a_report_of_tiktok_with_fewer_rows_than_it_counts_is_not_taken_for_zeros() -> None:
     row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]}
-    with refused(RowsMissing, "fewer rows"):
-        metrics(answered(TIKTOK, tiktok_page([row], total=2)), static(TIKTOK), ACCOUNT)
+    for pages in ((tiktok_page([row], total=2),), (tiktok_page([row], 1, 2, total=2), tiktok_page([], 2, 2))):
+        with refused(RowsMissing, "fewer rows"):
+            metrics(answered(TIKTOK, *pages), static(TIKTOK), ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("platform", "odd", "good", "kind"),
+    [
+        (TIKTOK, tiktok_page([], total=2), tiktok_page([]), RowsMissing),
+        (TIKTOK, httpx.Response(200, content=b"<html>"), tiktok_page([]), InvalidReply),
+        (TIKTOK, {"code": 40002, "message": "start_date is too long ago"}, tiktok_page([]), InvalidRequest),
+        (META, {"data": [None]}, {"data": []}, InvalidReply),
+    ],
+)
+def test_days_with_an_odd_answer_cost_no_other_days(
+    platform: PlatformName, odd: Any, good: Any, kind: type[PlatformError]
+) -> None:
+    window, read = DateWindow(since=date(2026, 10, 1), until=date(2026, 11, 20)), list[DateWindow]()
+    slow = [httpx.ReadTimeout("slow")] if platform is META else []
+    client = client_on(platform, Network(*slow, odd, good))
+    assert isinstance(client, AnswersAtOnce)
+    with refused(kind):
+        for reading in client.read_metrics(static(platform), ACCOUNT, window):
+            read.append(reading.window)
+    assert len(read) == 1
 
 
 def test_a_report_of_tiktok_in_parts_needs_all_campaigns() -> None:
@@ -205,7 +238,7 @@ ODD_TOKENS: list[Any] = [
 RENEWALS: list[tuple[PlatformName, Any]] = [
     *((platform, body) for platform in (GOOGLE, META, AMAZON) for body in ODD_TOKENS),
     *((TIKTOK, ok(body)) for body in ODD_TOKENS),
-    *((platform, NEW | {"refresh_token": 7}) for platform in (GOOGLE, AMAZON)),
+    *((platform, NEW | {"refresh_token": token}) for platform in (GOOGLE, AMAZON) for token in (7, "a\x00", "\ud83d")),
     *((platform, NEW | {"expires_in": seconds}) for platform in (GOOGLE, AMAZON) for seconds in (None, 0)),
 ]
 
@@ -222,13 +255,24 @@ def test_a_refresh_token_that_the_answer_omits_is_kept(platform: PlatformName) -
     assert (renewed.access_token.get_secret_value(), renewed.refresh_token) == ("new", held("x", SECRET).refresh_token)
 
 
-@pytest.mark.parametrize("url", [None, "", "not-a-url", "http://[", "ftp://127.0.0.1/report"])
+@pytest.mark.parametrize(
+    "url",
+    [None, "", "not-a-url", "http://[", "ftp://127.0.0.1/report", "http://x/\ud83d", "http://xn--zz/", "http://a..b/"],
+)
 def test_a_report_of_amazon_with_a_broken_url_is_refused(url: Any) -> None:
     request = ReportRequest(report_id="1", ad_product="SPONSORED_PRODUCTS", window=WINDOW, requested_at=NOW)
-    client = client_on(AMAZON, Network({"status": "COMPLETED", "url": url}, httpx.UnsupportedProtocol("no http")))
+    no_http, no_host = httpx.UnsupportedProtocol("no http"), UnicodeError("label empty or too long")
+    network = Network({"status": "COMPLETED", "url": url}, no_host if ".." in str(url) else no_http)
+    client = client_on(AMAZON, network)
     assert isinstance(client, PreparesReports)
     with pytest.raises(Unavailable):
         client.collect_report(static(AMAZON), ACCOUNT, request)
+
+
+@pytest.mark.parametrize("report_id", [7, "", "\ud83d", "a\x00b", "r" * 5_000])
+def test_an_id_of_a_report_of_amazon_that_cannot_be_stored_is_refused(report_id: Any) -> None:
+    with refused(InvalidReply, "reportId"):
+        metrics(answered(AMAZON, {"reportId": report_id, "status": "PENDING"}), static(AMAZON), ACCOUNT)
 
 
 def test_a_duplicate_without_the_id_of_its_report_is_an_invalid_reply() -> None:

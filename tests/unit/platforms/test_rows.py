@@ -8,6 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,7 +205,10 @@ MEANINGS: dict[str, list[tuple[Row, str]]] = {
         ({}, "updated_at=2026-11-20T12:00:00+00:00 budget.kind=daily budget.amount=1"),
         ({"endDate": "20261101"}, "end_date=2026-11-01"),
         ({"lastUpdatedDate": 0}, "updated_at=None"),
-        ({"lastUpdatedDate": 1_795_176_000}, "updated_at=2026-11-20T12:00:00+00:00"),
+        *(
+            ({"lastUpdatedDate": at}, "updated_at=2026-11-20T12:00:00+00:00")
+            for at in (1_795_176_000, 1_795_176_000.0, "1795176000", "1795176000000")
+        ),
     ],
     "amazon metrics": [({}, "spend=14.5 conversions=2 conversion_value=59.97")],
     "tiktok account": [
@@ -265,7 +269,14 @@ REQUIRED = {
     "tiktok dimensions": "campaign_id stat_time_day",
     "tiktok metrics": "spend impressions clicks complete_payment total_complete_payment_rate",
 }
+CURRENCIES = {
+    "google account": "currencyCode",
+    "meta account": "currency",
+    "amazon account": "currencyCode",
+    "tiktok account": "currency",
+}
 WRONG: list[tuple[str, str, Any]] = [
+    *((what, name, "jpy") for what, name in CURRENCIES.items()),
     ("meta campaign", "stop_time", "9999-12-31T23:00:00-0800"),
     ("meta campaign", "daily_budget", "-5"),
     ("meta metrics", "date_stop", "2026-11-20"),
@@ -295,6 +306,7 @@ ODD_FIELDS: dict[str, list[Any]] = {
     "integer": ["1.5", 1.5, "9" * 30],
     "count": ["-5", -5],
     "time": ["tomorrow", 10**30, "9999-12-31T23:00:00-0800", ["now"]],
+    "currency": [None, "", "usd", "US$", "EURO"],
     "day": ["2026-13-01", "31.01.2026", 20260131],
     "zone": ["", "Mars/Olympus", "../etc/passwd", "Asia/\x00"],
     "rows": [None, {}, "text"],
@@ -315,13 +327,20 @@ def test_a_field_of_another_kind_is_refused_by_its_path(kind: str, value: Any) -
         (gzip.compress(b'{"rows":[]}', mtime=0), "not a list"),
         (gzip.compress(b"[{", mtime=0), "not JSON"),
         (gzip.compress(b"[]", mtime=0)[:-5], "cut off"),
-        (b"[]", "not gzip"),
+        (b"<Error>", "not gzip"),
+        (b"[{", "not JSON"),
         (gzip.compress(b"[" + b" " * 100_000 + b"]", mtime=0), "over 1000 bytes"),
     ],
 )
 def test_a_report_of_amazon_that_is_not_as_documented_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(InvalidReply, match=reason):
         amazon_reports.unpack(content, limit=1000)
+
+
+@pytest.mark.parametrize("encoding", [{}, {"Content-Encoding": "gzip"}])
+def test_a_report_of_amazon_is_read_whether_or_not_it_was_unpacked_on_its_way(encoding: dict[str, str]) -> None:
+    answer = httpx.Response(200, headers=encoding, content=gzip.compress(b'[{"date":"2026-11-01"}]'))
+    assert amazon_reports.unpack(answer.content) == [{"date": "2026-11-01"}]
 
 
 ANY_JSON = st.recursive(

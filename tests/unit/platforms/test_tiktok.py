@@ -58,7 +58,7 @@ def test_a_renewal_that_names_no_lifetime_lasts_a_day() -> None:
 # -- accounts ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [0, 40001, 40002])
+@pytest.mark.parametrize("code", [0, 40001, 40002, 40003, 40301])
 def test_accounts_that_tiktok_does_not_describe_are_left_out_by_name(new_desk: NewDesk, code: int) -> None:
     desk = new_desk(TIKTOK, accounts=130, campaigns=0)
     sites = desk.world.accounts_of(desk.grant)

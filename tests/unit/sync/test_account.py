@@ -175,6 +175,21 @@ def test_an_odd_row_is_left_out_and_named_and_its_neighbours_are_stored(
     assert [each["id"] for each in rows] == [odd.id]
 
 
+@on(GOOGLE, META)
+def test_an_odd_campaign_that_alone_has_changed_fails_no_hourly_sync(
+    stage: Stage, world: World, account: Account, due: DueAccount
+) -> None:
+    stage.sync(due)
+    odd = active(account)
+    stage.pass_time(timedelta(hours=1))
+    world.change_campaign(due.platform, account.id, odd.id, name="New")
+    field = "campaign.name" if due.platform is GOOGLE else "name"
+    world.faults.add(Fault(FaultKind.ODD_ROW, operation="campaigns", match=odd.id, field=field))
+    result = stage.sync(due, SyncMode.INCREMENTAL)
+    assert result.outcome is Outcome.SYNCED, result
+    assert result.left_out > 0
+
+
 def test_metric_days_are_days_of_the_account(stage: Stage, world: World, platform: PlatformName) -> None:
     # An hour at which Seoul, Tokyo and Sydney have begun the next day.
     world.clock.set(NOW.replace(hour=20))

@@ -109,6 +109,19 @@ def test_a_part_in_the_slow_lane_rests_while_the_other_is_synced(stage: Stage, w
     assert stage.sync(due, even_resting=True).outcome is Outcome.FAILED, "asked for by its id"
 
 
+@on(META)
+def test_hourly_failures_do_not_put_full_syncs_to_rest(stage: Stage, world: World, due: DueAccount) -> None:
+    stage.sync(due)
+    world.faults.add(Fault(FaultKind.STATUS, due.platform, "campaigns", match="GREATER_THAN", status=400))
+    for _ in range(3):
+        stage.pass_time(timedelta(hours=1))
+        assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.FAILED
+    last = "SELECT last_full_at FROM sync_parts WHERE kind = 'campaigns'"
+    assert stage.sync(due, SyncMode.INCREMENTAL).notes, "it rests"
+    stage.sync(due)
+    assert one(stage, last) == (stage.now(),)
+
+
 @on(GOOGLE)
 def test_an_hourly_success_does_not_hide_full_syncs_that_fail(stage: Stage, world: World, due: DueAccount) -> None:
     stage.sync(due)

@@ -161,3 +161,24 @@ def test_a_reply_that_would_erase_days_with_spend_is_held(
     stage.sync(due)
     assert not totals()
     assert {row.missing_since for row in stage.rows("SELECT missing_since FROM account_daily_totals")} == {None}
+
+
+FIGURE_FIELDS = {
+    GOOGLE: [f"metrics.{name}" for name in ("impressions", "clicks", "costMicros", "conversions", "conversionsValue")],
+    META: ["impressions", "clicks", "spend", "actions", "action_values"],
+}
+
+
+@on(GOOGLE, META)
+def test_rows_of_zeros_would_erase_days_with_spend_too(stage: Stage, world: World, due: DueAccount) -> None:
+    stage.sync(due)
+    before = stage.contents()["metrics"]
+    for field in FIGURE_FIELDS[due.platform]:
+        value = None if field.startswith("action") else "0"
+        world.faults.add(Fault(FaultKind.ODD_ROW, due.platform, "metrics", field=field, value=value))
+    held = stage.sync(due)
+    assert [note.partition(":")[0] for note in held.notes] == ["Metrics"]
+    assert stage.contents()["metrics"] == before
+    stage.pass_time(timedelta(hours=1))
+    stage.sync(due, SyncMode.INCREMENTAL)
+    assert stage.contents()["metrics"] == []
