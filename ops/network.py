@@ -61,6 +61,12 @@ def split_server_password() -> None:
         os.environ.setdefault("PREFECT_API_AUTH_STRING", access)
 
 
+def forget_libpq() -> None:
+    """Forget what the environment says to clients of PostgreSQL, such as PGSERVICE: it is meant for another server."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
 def _is_readable(host: str) -> bool:
     """Whether httpx can read this entry of NO_PROXY: one that it cannot, such as fd00::/8, makes all its calls fail."""
     try:
