@@ -42,12 +42,15 @@ def split_server_password() -> None:
 
     Its websockets would not take them from the URL, and what shows the URL would show them.
     """
-    url = os.environ.get("PREFECT_API_URL")
+    url = os.environ.get("PREFECT_API_URL", "").strip()
     if not url:
         return
+    os.environ["PREFECT_API_URL"] = url
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # A name that has no form in the DNS is a ValueError, too.
+        is_name = bool((parts.hostname or "").encode("idna"))
+        is_address = parts.scheme in ("http", "https") and is_name and parts.port != 0
     except ValueError:
         is_address = False
     if not is_address or "@" in f"{parts.path}{parts.query}{parts.fragment}":
