@@ -143,7 +143,8 @@ def open_engine(
         connect_args={name: value for name, value in defaults.items() if name not in url.query},
     )
     written = "".join(f" -c {name}={value}" for name, value in STYLES.items())
-    ours = f"-c statement_timeout={statement_seconds}s {options}{written} -c {PROBE}=1"
+    isolation = r"-c default_transaction_isolation=read\ committed"
+    ours = f"-c statement_timeout={statement_seconds}s {options}{written} {isolation} -c {PROBE}=1"
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> Any:
@@ -165,7 +166,7 @@ def open_engine(
         if is_pooled(engine):
             connection.exec_driver_sql(
                 # Another client of the pool, such as pg_dump, may have left its search path.
-                "SET LOCAL search_path TO DEFAULT; "
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path TO DEFAULT; "
                 f"SELECT set_config('statement_timeout', '{statement_seconds}s', true)"
                 + "".join(f", set_config('{name}', '{value}', true)" for name, value in STYLES.items())
             )

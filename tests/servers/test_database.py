@@ -266,10 +266,14 @@ def test_a_pool_of_statements_is_named_with_what_to_set(own_database: URL, pgbou
 
 
 @pytest.mark.parametrize("is_pooled", [False, True])
-def test_times_are_read_however_the_database_would_write_them(
+def test_a_session_has_our_styles_and_isolation_whatever_the_database_sets(
     own_postgres: OwnPostgres, own_database: URL, pgbouncer: Pool, is_pooled: bool
 ) -> None:
-    for style in ("DateStyle = 'German'", "IntervalStyle = 'sql_standard'"):
+    for style in (
+        "DateStyle = 'German'",
+        "IntervalStyle = 'sql_standard'",
+        "default_transaction_isolation = 'serializable'",
+    ):
         own_postgres.run(f"ALTER DATABASE shop SET {style}")
     with (
         pgbouncer() if is_pooled else nullcontext(own_database.port) as port,
@@ -277,6 +281,8 @@ def test_times_are_read_however_the_database_would_write_them(
         Session(engine) as session,
     ):
         found = session.execute(text("SELECT interval '26 hours', date '2026-02-01', timestamptz 'epoch'")).one()
+        # Our locks and upserts read what another transaction has just committed.
+        assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
     assert found == (timedelta(hours=26), date(2026, 2, 1), datetime.fromtimestamp(0, UTC))
 
 
