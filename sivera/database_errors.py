@@ -48,6 +48,10 @@ POOL_ALONE = (
     "the pool at {server} got no connection to PostgreSQL: see that PostgreSQL runs and takes what the pool sends, and "
     "raise default_pool_size if all connections are busy"
 )
+POOL_HURRIES = (
+    "the pool at {server} ended what took too long: raise its query_timeout and idle_transaction_timeout, or set them "
+    "to 0"
+)
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
     "percent-encoded (%40 for @), and see in pg_roles that the password has not expired"
@@ -122,6 +126,7 @@ WORDS: tuple[tuple[str, str], ...] = (
         "the database {database} takes no more connections: run `ALTER DATABASE {database_} CONNECTION LIMIT -1`",
     ),
     ("query_wait_timeout|server_login_retry|server down|pgbouncer cannot connect", POOL_ALONE),
+    ("query timeout|transaction timeout", POOL_HURRIES),
     ("too many|connection slots|no more connections", MANY_CONNECTIONS),
     (
         "statement pooling mode",

@@ -256,6 +256,15 @@ def test_a_pool_that_does_not_reach_its_server_says_so(words: str, state: str) -
     assert re.match("the pool at pool:6432 .* no connection to PostgreSQL: see that .* runs", said)
 
 
+def test_a_pool_that_ends_what_takes_long_says_so(own_database: URL, pgbouncer: Pool) -> None:
+    with (
+        pgbouncer(query_timeout="1") as port,
+        opened(own_database.set(port=port)) as engine,
+        pytest.raises(DBAPIError, match=rf"pool at 127.0.0.1:{port} ended what took too long: raise its query_timeout"),
+    ):
+        run(engine, "SELECT pg_sleep(30)")
+
+
 def test_a_pool_of_statements_is_named_with_what_to_set(own_database: URL, pgbouncer: Pool) -> None:
     with (
         pgbouncer(pool_mode="statement") as port,
