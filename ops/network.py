@@ -42,12 +42,15 @@ def split_server_password() -> None:
 
     Its websockets would not take them from the URL, and what shows the URL would show them.
     """
-    url = os.environ.get("PREFECT_API_URL")
+    url = os.environ.get("PREFECT_API_URL", "").strip()
     if not url:
         return
+    os.environ["PREFECT_API_URL"] = url
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # A name that has no form in the DNS is a ValueError, too.
+        is_name = bool((parts.hostname or "").encode("idna"))
+        is_address = parts.scheme in ("http", "https") and is_name and parts.port != 0
     except ValueError:
         is_address = False
     if not is_address or "@" in f"{parts.path}{parts.query}{parts.fragment}":
@@ -59,6 +62,12 @@ def split_server_password() -> None:
         os.environ["PREFECT_API_URL"] = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         access = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         os.environ.setdefault("PREFECT_API_AUTH_STRING", access)
+
+
+def forget_libpq() -> None:
+    """Forget what the environment says to clients of PostgreSQL, such as PGSERVICE: it is meant for another server."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def _is_readable(host: str) -> bool:

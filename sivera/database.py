@@ -74,7 +74,8 @@ def parse_url(url: URL | str) -> URL:
     query = _parse_query(parts["query"] or "")
     named = [(unquote(host["v6"] or host["name"]), host["port"] or "") for host in hosts if host]
     if len(named) > 1:
-        query |= {"host": ",".join(host for host, _ in named), "port": ",".join(port or "5432" for _, port in named)}
+        ports = ",".join(port or "5432" for _, port in named)
+        query = {"host": ",".join(host for host, _ in named), "port": ports} | query
         named = [("", "")]
     (host, port), *_ = named
     user, password, database = (unquote(parts[name] or "") or None for name in ("user", "password", "database"))
@@ -122,13 +123,16 @@ def open_engine(
     It also works behind a pool of transactions, such as PgBouncer, that refuses or drops what comes with a connection.
     Nothing is connected yet; see `check`.
     """
-    url = parse_url(url)
+    # Names in all languages need UTF-8, whatever the URL says.
+    url = parse_url(url).difference_update_query(["client_encoding"])
     options = str(url.query.get("options", ""))
     defaults = DEFAULTS | {"connect_timeout": connect_seconds}
     engine = create_engine(
         url.difference_update_query(["options"]),
         pool_size=pool_size,
         max_overflow=0,
+        # Whatever the role or the database sets: what others have just committed is to be seen.
+        isolation_level="READ COMMITTED",
         # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,
         connect_args={name: value for name, value in defaults.items() if name not in url.query},
@@ -206,6 +210,8 @@ def _connect_directly(parameters: dict[str, Any], options: str, *, probe: bool) 
     """Connect with settings of ours; return None if a pool takes none."""
     try:
         connection = psycopg.connect(**parameters, options=options, autocommit=True)
+    except UnicodeError:  # Python's words for a host such as db..example.com
+        raise psycopg.OperationalError("the host cannot be resolved") from None
     except psycopg.OperationalError as error:
         if re.search(POOL_REFUSAL, str(error)):
             return None

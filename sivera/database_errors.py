@@ -7,6 +7,7 @@ the language of its `lc_messages`: its words are read only where there is no SQL
 import re
 from typing import NamedTuple
 
+from psycopg.pq import Conninfo
 from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -27,14 +28,15 @@ class Place(NamedTuple):
 
 
 def place_of(url: URL, schema: str | None = None) -> Place:
-    """Return the place that a URL names, without what could be secret."""
-    hosts = str(url.host or url.query.get("host", "")).split(",")
-    ports = str(url.port or url.query.get("port", "")).split(",")
+    """Return the place that a URL and the environment name, without what could be secret. Options win, as in libpq."""
+    by_default = {each.keyword.decode(): (each.val or b"").decode(errors="replace") for each in Conninfo.get_defaults()}
+    written = {"host": url.host, "port": url.port, "user": url.username} | url.query
+    parts = by_default | {name: str(part) for name, part in written.items() if part}
+    hosts, ports = (parts["host"] or parts["hostaddr"]).split(","), parts["port"].split(",")
     ports += ports[-1:] * (len(hosts) - len(ports))
-    named = [f"[{host}]" if ":" in host else host for host in hosts]
-    server = ",".join(f"{host}:{port}" if port else host for host, port in zip(named, ports, strict=False))
-    user = str(url.username or url.query.get("user", ""))
-    return Place(server or "this machine", url.database or user, user or "the URL's user", schema or "public")
+    named = [f"[{host}]" if ":" in host else host or "this machine" for host in hosts]
+    server = ",".join(f"{host}:{port}" for host, port in zip(named, ports, strict=False))
+    return Place(server, url.database or parts["user"], parts["user"], schema or "public")
 
 
 UNKNOWN_PLACE = Place("the server", "the database", "the URL's user", "public")
@@ -42,9 +44,29 @@ UNKNOWN_PLACE = Place("the server", "the database", "the URL's user", "public")
 MANY_CONNECTIONS = "{server} takes no more connections: close some of other programs, or raise max_connections"
 LOST = "the connection to PostgreSQL at {server} was lost: see that it runs, or correct what its log names"
 STARTING = "PostgreSQL at {server} is starting or stopping: wait for it, and if that lasts, correct what its log names"
+POOL_ALONE = (
+    "the pool at {server} got no connection to PostgreSQL: see that PostgreSQL runs and takes what the pool sends, and "
+    "raise default_pool_size if all connections are busy"
+)
+POOL_HURRIES = (
+    "the pool at {server} ended what took too long: raise its query_timeout and idle_transaction_timeout, or set them "
+    "to 0"
+)
 REFUSED = (
     "PostgreSQL at {server} refuses the user {user} or its password: correct them in the URL, with special characters "
     "percent-encoded (%40 for @), and see in pg_roles that the password has not expired"
+)
+NO_CERTIFICATE = (
+    "the certificate of {user} for PostgreSQL at {server} or its key is missing or cannot be read: name both files "
+    "by sslcert and sslkey in the URL, and let only their owner read the key"
+)
+UNMET = (
+    "PostgreSQL at {server} does not do what an option of the URL requires (channel_binding, gssencmode, "
+    "min_protocol_version or require_auth): take it out"
+)
+NO_SERVICE = (
+    "libpq's file of services does not have the service that PGSERVICE names, or cannot be read: correct it, or "
+    "unset PGSERVICE"
 )
 READ_ONLY = (
     "the database {database} takes no writes: make room on its disk if that is full, then run `SET "
@@ -59,6 +81,7 @@ NO_DATABASE = "PostgreSQL at {server} has no database {database}: create it, or 
 UNMIGRATED = "the database {database} is not migrated to this version, or hides its tables: run `sivera migrate`"
 WAITED = "another session of the database holds a lock for too long: find it in pg_locks and end it"
 IDLE = "PostgreSQL ended an idle transaction: run `ALTER ROLE {user_} SET idle_in_transaction_session_timeout = 0`"
+SLOW = "PostgreSQL ended a transaction that took too long: run `ALTER ROLE {user_} SET transaction_timeout = 0`"
 LACKING = "the database's server lacks memory or other resources ({state}): give it more of what its log names"
 FAILING = "the database's server failed ({state}): correct what its log names"
 
@@ -69,7 +92,8 @@ STATES: tuple[tuple[str, str], ...] = (
     ("53300", MANY_CONNECTIONS),
     ("57014", "the database took too long for a statement: see in pg_stat_activity what it is busy with"),
     ("57P03", STARTING),
-    ("25P", IDLE),
+    ("25P03", IDLE),
+    ("25P04", SLOW),
     ("28", REFUSED),
     ("3D000", NO_DATABASE),
     ("3F000", NO_SCHEMA),
@@ -101,7 +125,9 @@ WORDS: tuple[tuple[str, str], ...] = (
         "too many connections for database",
         "the database {database} takes no more connections: run `ALTER DATABASE {database_} CONNECTION LIMIT -1`",
     ),
-    ("too many|connection slots|no more connections|query_wait_timeout", MANY_CONNECTIONS),
+    ("query_wait_timeout|server_login_retry|server down|pgbouncer cannot connect", POOL_ALONE),
+    ("query timeout|transaction timeout", POOL_HURRIES),
+    ("too many|connection slots|no more connections", MANY_CONNECTIONS),
     (
         "statement pooling mode",
         "the pool at {server} takes no transactions: set its pool_mode to transaction or session",
@@ -118,11 +144,17 @@ WORDS: tuple[tuple[str, str], ...] = (
         "does not support SSL|doesn't support SSL",
         "PostgreSQL at {server} has no TLS, and sslmode asks for it: switch it on there, or leave sslmode out",
     ),
+    ("weak sslmode", "sslmode is too weak for other options of the URL: set sslmode to verify-full"),
+    (
+        "does not match host name",
+        "PostgreSQL at {server} has a certificate of another name: write the host as it stands there, in the URL",
+    ),
+    ("client certificate|private key|(?<!root )certificate file", NO_CERTIFICATE),
     (
         "certificate|SSL error|tlsv1|sslrootcert",
         "PostgreSQL at {server} has a certificate that is not trusted: name a file with its authority by sslrootcert",
     ),
-    ("starting up|shutting down|recovery mode|not yet accepting", STARTING),
+    ("starting up|shutting down|recovery mode|not (yet )?accepting", STARTING),
     (
         "read-only|hot standby|in recovery",
         "no server of {server} is of the kind that target_session_attrs asks for: see which of them is the primary",
@@ -131,8 +163,13 @@ WORDS: tuple[tuple[str, str], ...] = (
         "not permitted to log in",
         "the user {user} may not log in to PostgreSQL at {server}: run `ALTER ROLE {user_} LOGIN`",
     ),
+    ("channel binding|GSSAPI|protocol version|method requirement", UNMET),
+    ("service file|definition of service", NO_SERVICE),
     ("authentication|password|role .* does not exist|no such user|login", REFUSED),
-    ("resolve|translate host|hostname", "the host of PostgreSQL at {server} is not known: correct it in the URL"),
+    (
+        "resolve|translate host|hostname|network address",
+        "the host of PostgreSQL at {server} is not known: correct it in the URL",
+    ),
 )
 """By the words of an error that no SQLSTATE tells: while connecting, and what PgBouncer itself refuses."""
 
@@ -148,13 +185,17 @@ REFUSED_SOMEHOW = "PostgreSQL at {server} refuses {user} in the database {databa
 SILENT = "PostgreSQL at {server}/{database} does not answer: see that it runs and that the URL is right"
 
 LACKS_RIGHT = "42501"
-DENIED = re.compile(r"(?:permission denied for|must be (?P<owner>owner) of) (?P<kind>\w+) (?P<name>[^\n]+)")
+DENIED = re.compile(
+    r"(?:permission denied for|must be (?P<owner>owner) of|row-level (?P<policy>security) policy for) (?P<kind>\w+) "
+    r'"?(?P<name>[^\n"]+)'
+)
 GRANT_TABLES = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema_} TO {user_}"
 GRANTS = {
     "schema": "GRANT USAGE, CREATE ON SCHEMA {name_} TO {user_}",
     "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema_} TO {user_}",
     "database": "GRANT CREATE ON DATABASE {database_} TO {user_}",
     "owner": "ALTER TABLE {name_} OWNER TO {user_}",
+    "security": "ALTER TABLE {name_} DISABLE ROW LEVEL SECURITY",
     "": "GRANT USAGE, CREATE ON SCHEMA {schema_} TO {user_}; " + GRANT_TABLES,
 }
 """What to run, by the kind of thing that is denied; empty if the server does not say it in English."""
@@ -179,7 +220,7 @@ def explain(error: BaseException) -> str | None:
         return _fill(LOST, place)
     if state == LACKS_RIGHT:
         found = DENIED.search(words)
-        grant = GRANTS.get((found["owner"] or found["kind"]) if found else "", GRANT_TABLES)
+        grant = GRANTS.get((found["owner"] or found["policy"] or found["kind"]) if found else "", GRANT_TABLES)
         template = f"the user {{user}} lacks a right in the database {{database}}: run `{grant}`"
         return _fill(template, place, name=found["name"] if found else place.schema)
     if not state:
@@ -213,7 +254,8 @@ def _fill(template: str, place: Place, **more: str) -> str:
 
 
 def _by_words(words: str) -> str | None:
-    return next((template for pattern, template in WORDS if re.search(pattern, words)), None)
+    unnamed = re.sub('"[^"]*"', '""', words)  # a host may have the name 'login'
+    return next((template for pattern, template in WORDS if re.search(pattern, unnamed)), None)
 
 
 def _unconnected(words: str, place: Place) -> str:

@@ -68,7 +68,7 @@ def job(
             except SQLAlchemyError as error:
                 state = failed(error)
             if state.is_failed():
-                state.message = f"{state.message}{SEE}{name}"
+                state.message = f"{(state.message or '').rstrip('.')}{SEE}{name}"
             return state
 
         runner: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(max_workers=threads)} if threads else {}

@@ -20,6 +20,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL
 
+from ops.network import forget_libpq
 from ops.stack.child import identity
 from ops.stack.folder import Folder
 from ops.stack.processes import Child, StackError
@@ -41,6 +42,7 @@ START_SECONDS = 30
 @contextmanager
 def embedded_postgres(folder: Folder, database: str = "sivera") -> Iterator[tuple[URL, Child]]:
     """Run PostgreSQL with a database, both made on first use; yield the URL of the database, and the server."""
+    forget_libpq()
     binaries = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     user = _system_user(folder.path, binaries)
     data = folder.path / "postgres"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from ops.network import forget_libpq
 from ops.stack.folder import DEMO_FOLDER, FOLDER, PUBLIC_URL_FILE, Folder, is_running, write_private
 from ops.stack.processes import Child, answers
 from sivera.errors import ConfigurationError
@@ -176,6 +177,8 @@ def use_running_stack() -> Path | None:
         os.environ.setdefault(PUBLIC_URL, file.read_text().strip())
     # The profile in it holds the rest.
     use_server({"PREFECT_HOME": str((running / "prefect").absolute()), **spool_of(running)})
+    if (running / "postgres").exists() and (running == DEMO_FOLDER or "SIVERA_DATABASE_URL" not in os.environ):
+        forget_libpq()
     if running == DEMO_FOLDER:
         # The demo has a database and secrets of its own: real ones must never be given to its server.
         for name in [name for name in os.environ if name.startswith("SIVERA_") and name not in UNSAVED_VARIABLES]:

@@ -55,7 +55,7 @@ def test_a_url_of_something_else_is_refused_without_showing_it(channel: Channel,
 
 
 MARKUP = re.compile(
-    r"""[*~`<>@\\]|]\(|://|\|\||\b_|_\b|&\w+;|\bevil\.example|:\w+:|^[#+-]|[\x00-\x09\x0b-\x1f]""", re.MULTILINE
+    r"""[*~`<>@\\]|]\(|://|\|\||\b_|_\b|&\w+;|\bevil\.(example|md)|:\w+:|^[#+-]|[\x00-\x09\x0b-\x1f]""", re.MULTILINE
 )
 """What one service or another reads as more than text."""
 
@@ -70,7 +70,7 @@ MARKUP = re.compile(
         "@everyone @here @channel a@evil.example",
         "&lt;!channel&gt; &amp;lt; &#60;",
         "two\nlines\r\n# heading",
-        "www.evil.example discord.evil.example/x evil.example HTTPS://evil.example",
+        "evil.md www.evil.example discord.evil.example/x evil.example HTTPS://evil.example",
         ":fire: \\*x\\*",
         "\x1b[2J",
     ],

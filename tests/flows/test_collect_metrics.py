@@ -46,6 +46,7 @@ def test_a_run_on_a_database_that_takes_no_writes_says_so_in_one_sentence(ready:
     state: State = collect_metrics(CollectOptions(settle_seconds=0), return_state=True)
     assert state.is_failed()
     assert (state.message or "").startswith("The database test_sivera takes no writes: make room on its disk")
+    assert ".." not in (state.message or "")
 
 
 def latest(stage: Stage) -> Collection:

@@ -74,7 +74,9 @@ def test_no_descendant_outlives_its_owner_however_that_ends(
         pass
 
 
-def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(tmp_path: Path) -> None:
+def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / ("d" * LONGEST_SOCKET_PATH) / ".sivera"  # too deep for a socket, which then is elsewhere
     with owner(path, "postgres") as process:
         host = (path / "host").read_text()
@@ -82,6 +84,8 @@ def test_postgres_outlives_neither_its_owner_nor_loses_data_when_that_is_killed(
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         process.kill()
         assert still_alive(processes_of(path), END_SECONDS) == []
+    for name, value in (("PGSERVICE", "another"), ("PGPORT", "9"), ("PGCHANNELBINDING", "require")):
+        monkeypatch.setenv(name, value)  # of another server
     with own_folder(path) as folder, embedded_postgres(folder) as (url, _):
         if os.geteuid() == 0:  # PostgreSQL runs as another user, who may pass the folder but not list it
             assert (mode(path), mode(path / "postgres")) == ("0o701", "0o700")

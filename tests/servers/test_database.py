@@ -1,5 +1,6 @@
 """Sivera Jobs on a PostgreSQL that is not ours: TLS, scram, a role of few rights, a pool, another time zone."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session
 from blocks.database import _url_of, to_connector
 from ops.stack.stack import prepare_database
 from sandbox.world import World
+from sivera.backups.queries import begin_reading
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
 from sivera.database import check, check_writes, describe, is_pooled, open_engine, parse_url, reading
@@ -43,7 +46,8 @@ def run(engine: Engine, statement: str) -> None:
 
 def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own_database: URL) -> None:
     made = ("CREATE TABLE public.t ()", "CREATE SCHEMA web", "CREATE TABLE ads.theirs ()", 'CREATE SCHEMA "select"')
-    own_postgres.run(*made, database="shop")
+    secured = ("CREATE TABLE ads.secured ()", "GRANT INSERT ON ads.secured TO jobs")
+    own_postgres.run(*made, *secured, "ALTER TABLE ads.secured ENABLE ROW LEVEL SECURITY", database="shop")
     for statement, expected in (
         ("TABLE public.t", "`GRANT SELECT, .* ON ALL TABLES IN SCHEMA ads TO jobs`"),
         ("CREATE TABLE web.t ()", "`GRANT USAGE, CREATE ON SCHEMA web TO jobs`"),
@@ -53,6 +57,8 @@ def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own
         ("SELECT pg_terminate_backend(pg_backend_pid())", "connection .* was lost: see that it runs"),
         ("TABLE missing", "is not migrated to this version.*: run `sivera migrate`"),
         (RAISE.format("53100"), "disk .* is full: make room on it"),
+        (RAISE.format("25P04"), r"took too long: run `ALTER ROLE jobs SET transaction_timeout = 0`"),
+        ("INSERT INTO secured DEFAULT VALUES", "`ALTER TABLE secured DISABLE ROW LEVEL SECURITY`"),
         (RAISE.format("XX001"), r"server failed \(XX001\): correct what its log names"),
     ):
         with opened(own_database, statement_seconds=1) as engine, pytest.raises(DBAPIError, match=expected) as caught:
@@ -86,13 +92,32 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("SELECT", {"query": {"connect_timeout": "x"}}, "'connect_timeout' of the database URL has a value that"),
     ("SELECT", {"query": {"options": "-c nothing=1"}}, "'nothing' of the database URL has a value that does not"),
     ("SELECT", {"port": 9}, "127.0.0.1:9/shop does not answer: see that it runs"),
+    ("SELECT", {"query": {"port": "9"}}, "127.0.0.1:9/shop does not answer: see that it runs"),
+    ("SELECT", {"host": "db..example.com"}, "the host of PostgreSQL at db..example.com:.* is not known: correct it"),
+    ("SELECT", {"host": "/login"}, "/login:.*/shop does not answer: see that it runs"),
+    ("SELECT", {"query": {"gssencmode": "require"}}, "does not do what .* requires .*gssencmode.*: take it out"),
+    ("SELECT", {"query": {"min_protocol_version": "latest"}}, "does not do what .* requires .*min_protocol_version"),
+    ("SELECT", {"query": {"sslmode": "require", "require_auth": "md5"}}, "does not do what .* requires .*require_auth"),
+    ("SELECT", {"query": {"sslrootcert": "system", "sslmode": "require"}}, "too weak .*: set sslmode to verify-full"),
+    (
+        "SELECT",
+        {"query": {"sslcert": __file__, "sslkey": "/", "sslmode": "require"}},
+        "name both .* sslcert and sslkey",
+    ),
+    (
+        "SELECT",
+        {"host": "localhost", "query": {"sslrootcert": "{folder}/server.crt", "sslmode": "verify-full"}},
+        "certificate of another name: write the host as it stands there",
+    ),
 )
 
 
 def test_a_refused_connection_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own_database: URL) -> None:
     for before, change, expected in REFUSED:
         own_postgres.run(before)
-        with opened(own_database.set(**change)) as engine, pytest.raises(ConfigurationError, match=expected) as caught:
+        query = {name: value.format(folder=own_postgres.folder) for name, value in change.get("query", {}).items()}
+        url = own_database.set(**change).set(query=query or own_database.query)
+        with opened(url) as engine, pytest.raises(ConfigurationError, match=expected) as caught:
             check(engine)
         own_postgres.run(
             "ALTER ROLE jobs LOGIN CONNECTION LIMIT -1",
@@ -100,6 +125,19 @@ def test_a_refused_connection_is_one_sentence_with_the_remedy(own_postgres: OwnP
             "GRANT CONNECT ON DATABASE shop TO public",
         )
         assert "\n" not in str(caught.value)
+
+
+def test_what_the_environment_says_of_a_database_is_named_too(
+    own_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("PGHOST", "127.0.0.1"), ("PGUSER", "ana")):
+        monkeypatch.setenv(name, value)
+    with opened(f"postgresql://:{quote(PASSWORD)}@/shop?port={own_database.port}&sslmode=require") as engine:
+        with pytest.raises(ConfigurationError, match=rf"at 127.0.0.1:{own_database.port} refuses the user ana or its"):
+            check(engine)
+        monkeypatch.setenv("PGSERVICE", "nothing")
+        with pytest.raises(ConfigurationError, match=r"service .*: correct it, or unset PGSERVICE"):
+            check(engine)
 
 
 def test_a_server_that_does_not_speak_english_is_understood(own_postgres: OwnPostgres, own_database: URL) -> None:
@@ -202,6 +240,30 @@ def test_behind_a_pool_of_transactions_nothing_relies_on_the_session(
             check(other)
 
 
+@pytest.mark.parametrize("kind", [psycopg.OperationalError, psycopg.errors.ProtocolViolation])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "client_login_timeout (server down)",
+        "server login has been failing, cached error: connect failed (server_login_retry)",
+        "pgbouncer cannot connect to server",
+        "query_wait_timeout",
+    ],
+)
+def test_a_pool_that_does_not_reach_its_server_says_so(words: str, kind: type[psycopg.Error]) -> None:
+    said = sentence(DBAPIError(None, None, kind(f"connection failed: FATAL:  {words}")))
+    assert re.match("the pool at the server .* no connection to PostgreSQL: see that .* runs", said)
+
+
+def test_a_pool_that_ends_what_takes_long_says_so(own_database: URL, pgbouncer: Pool) -> None:
+    with (
+        pgbouncer(query_timeout="1") as port,
+        opened(own_database.set(port=port)) as engine,
+        pytest.raises(DBAPIError, match=rf"pool at 127.0.0.1:{port} ended what took too long: raise its query_timeout"),
+    ):
+        run(engine, "SELECT pg_sleep(30)")
+
+
 def test_a_pool_of_statements_is_named_with_what_to_set(own_database: URL, pgbouncer: Pool) -> None:
     with (
         pgbouncer(pool_mode="statement") as port,
@@ -212,10 +274,14 @@ def test_a_pool_of_statements_is_named_with_what_to_set(own_database: URL, pgbou
 
 
 @pytest.mark.parametrize("is_pooled", [False, True])
-def test_times_are_read_however_the_database_would_write_them(
+def test_a_session_has_our_styles_and_isolation_whatever_the_database_sets(
     own_postgres: OwnPostgres, own_database: URL, pgbouncer: Pool, is_pooled: bool
 ) -> None:
-    for style in ("DateStyle = 'German'", "IntervalStyle = 'sql_standard'"):
+    for style in (
+        "DateStyle = 'German'",
+        "IntervalStyle = 'sql_standard'",
+        "default_transaction_isolation = 'serializable'",
+    ):
         own_postgres.run(f"ALTER DATABASE shop SET {style}")
     with (
         pgbouncer() if is_pooled else nullcontext(own_database.port) as port,
@@ -223,6 +289,11 @@ def test_times_are_read_however_the_database_would_write_them(
         Session(engine) as session,
     ):
         found = session.execute(text("SELECT interval '26 hours', date '2026-02-01', timestamptz 'epoch'")).one()
+        # Our locks and upserts read what another transaction has just committed.
+        assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
+        session.rollback()
+        begin_reading(session)  # a backup sees one moment
+        assert session.scalar(text("SHOW transaction_isolation")) == "repeatable read"
     assert found == (timedelta(hours=26), date(2026, 2, 1), datetime.fromtimestamp(0, UTC))
 
 
@@ -242,15 +313,15 @@ def test_options_of_the_url_are_kept_and_joined_with_ours(own_postgres: OwnPostg
         written = (
             f"postgresql://jobs:{quote(PASSWORD, safe='')}@127.0.0.1:9,127.0.0.1:{url.port}/{quote(name, safe='')}"
             "?sslmode=require&options=-csearch_path%3Djobs%20-c%20TimeZone=Asia/Seoul&connect_timeout=7"
-            "&target_session_attrs=read-write&application_name=mine"
+            "&target_session_attrs=read-write&application_name=mine&client_encoding=LATIN1"
         )
         parsed = parse_url(written)
         with opened(parsed) as engine, engine.connect() as connection:
             shown = (
                 "SELECT current_schema(), current_setting('application_name'), current_setting('statement_timeout'),"
             )
-            found = connection.execute(text(f"{shown} current_setting('TimeZone'), current_database()")).one()
-            assert found == ("jobs", "mine", "1min", "UTC", name)
+            found = connection.execute(text(f"{shown} current_setting('TimeZone'), current_database(), '한글'")).one()
+            assert found == ("jobs", "mine", "1min", "UTC", name, "한글")
             driver = connection.connection.driver_connection
             assert driver
             assert driver.info.get_parameters()["connect_timeout"] == "7"
