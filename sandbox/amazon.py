@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from sandbox.accounts import Account, Campaign
 from sandbox.amazon_json import (
     SB,
     SD,
@@ -32,9 +33,11 @@ from sandbox.amazon_json import (
 )
 from sandbox.amazon_reports import Report, ReportRequest, described, report_rows
 from sandbox.consent import ConsentPages, Dialect
+from sandbox.facts import CLIENT_ID
 from sandbox.faults import Fault, FaultKind
 from sandbox.http import Call, Entry, Parameters, Refusal, Reply
-from sandbox.world import CLIENT_ID, Account, Campaign, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 CONSENT = Dialect(
@@ -172,12 +175,10 @@ class AmazonBackend:
         if report is None or report.profile_id != account.id:
             raise Refusal(error(call, 404, "Report not found"))
         now = self.world.clock.now()
-        if call.fault is FaultKind.PENDING or now.timestamp() < report.requested + self.world.report_seconds:
+        if now.timestamp() < report.requested + self.world.report_seconds:
             return Reply(described(report, "PROCESSING"))
         if self.world.reports.get(report.request) == report.id:
             del self.world.reports[report.request]
-        if self.world.report_failure:
-            return Reply(described(report, "FAILED", failureReason=self.world.report_failure))
         expires = now + timedelta(seconds=URL_SECONDS)
         query = f"Expires={int(expires.timestamp())}&Signature={_signature(report.id, int(expires.timestamp()))}"
         host, folder = call.headers["host"], call.url.partition("/reporting/")[0]
@@ -202,8 +203,7 @@ class AmazonBackend:
     def _grant(self, call: Call) -> Grant:
         if call.path["region"] not in REGIONS:
             raise Refusal(Reply({"message": "Not Found"}, 404))
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        grant = self.world.grant_of_access(self.platform, token) if scheme.lower() == "bearer" else None
+        grant = self.world.grant_of_access(self.platform, call.bearer)
         if grant is None:
             raise Refusal(Reply({"message": "Unauthorized"}, 401))
         if call.headers.get("amazon-advertising-api-clientid") != CLIENT_ID:

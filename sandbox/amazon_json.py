@@ -1,14 +1,14 @@
 """Amazon's wire format: error bodies, profiles, and campaigns in three encodings."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from sandbox.accounts import Account, Campaign
+from sandbox.figures import as_number
 from sandbox.http import Call, Parameters, Reply
-from sandbox.world import Account, Campaign
 from sivera.values import CampaignStatus
 
 SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
@@ -94,7 +94,7 @@ def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[s
     Display a number as id, words in lower case, days without dashes, and the extended data beside the rest.
     """
     row: dict[str, Any] = {"campaignId": campaign.id, "name": campaign.name, "state": state(campaign)}
-    row |= {"budget": number(campaign.budget), "budgetType": "DAILY"}
+    row |= {"budget": as_number(campaign.budget), "budgetType": "DAILY"}
     days = {"startDate": campaign.start.isoformat()} | ({"endDate": campaign.end.isoformat()} if campaign.end else {})
     milliseconds = int(campaign.updated.timestamp() * 1000)
     details: dict[str, Any] = {"servingStatus": _serving_status(campaign, now)}
@@ -115,11 +115,6 @@ def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[s
 def state(campaign: Campaign) -> str:
     """Return a campaign's state as Amazon names it."""
     return STATES.get(campaign.state, "ARCHIVED")
-
-
-def number(amount: Decimal) -> int | float:
-    """Return an amount as a JSON number, an integer if it is whole."""
-    return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
 def iso(when: datetime) -> str:

@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sandbox.accounts import Account, Campaign
 from sandbox.figures import ZERO, Figures
-from sandbox.world import Account, Campaign, World
+from sandbox.world import World
 from sivera.values import BudgetKind, CampaignStatus
 
 MICROS = 1_000_000

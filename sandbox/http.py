@@ -24,7 +24,6 @@ TAKES_EFFECT = (
     FaultKind.TRUNCATED,
     FaultKind.DISCONNECT,
     FaultKind.LATE_THROTTLE,
-    FaultKind.PENDING,
     FaultKind.EMPTY_PAGE,
 )
 """The faults with which the call has its effect all the same."""
@@ -84,6 +83,12 @@ class Call:
         if "json" not in self.headers.get("content-type", ""):
             raise ValueError("The Content-Type must be that of JSON.")
         return model.model_validate_json(self.body)
+
+    @property
+    def bearer(self) -> str:
+        """The token in the header; empty without one."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token if scheme == "Bearer" else ""
 
     @cached_property
     def form(self) -> dict[str, str]:
@@ -176,8 +181,6 @@ class _Endpoint:
                 return replace(reply, body=reply.content[: len(reply.content) // 2])
             case FaultKind.BODY:
                 return Reply(fault.value, fault.status)
-            case FaultKind.MALFORMED:
-                return Reply({"unexpected": [{"shape": True}]})
             case FaultKind.DISCONNECT:
                 return None
             case FaultKind.HANG:

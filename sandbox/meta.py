@@ -11,10 +11,11 @@ import orjson
 
 from sandbox import meta_fields as shown
 from sandbox import meta_json as wire
+from sandbox.accounts import Account
 from sandbox.faults import Fault
 from sandbox.http import Call, Entry, Refusal, Reply
 from sandbox.meta_tokens import EXPIRED, VERSION, MetaTokens
-from sandbox.world import Account, World
+from sandbox.world import World
 from sivera.values import PlatformName
 
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sandbox.accounts import Account, Campaign
 from sandbox.figures import Figures
 from sandbox.meta_json import STATUSES
-from sandbox.world import Account, Campaign
 from sivera.values import BudgetKind, CampaignStatus
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, Field, Json
 
+from sandbox.accounts import Campaign
 from sandbox.faults import FaultKind
 from sandbox.http import Call, Parameters, Refusal, Reply
-from sandbox.world import Campaign
 from sivera.values import CampaignStatus
 
 MAX_ROWS_TIMES_DAYS = 15_000

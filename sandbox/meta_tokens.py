@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from sandbox import meta_json as wire
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.http import Call, Refusal, Reply
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 VERSION = "v26.0"
@@ -137,8 +139,7 @@ class MetaTokens:
 
 
 def _token(call: Call) -> str:
-    kind, _, text = call.headers.get("authorization", "").partition(" ")
-    token = text if kind == "Bearer" else call.query.get("access_token")
+    token = call.bearer or call.query.get("access_token")
     if not token:
         raise wire.refusal("An access token is required to request this resource.", 104)
     return token

@@ -9,11 +9,14 @@ from datetime import date, timedelta
 from typing import Any
 
 from sandbox import tiktok_json as wire
+from sandbox.accounts import Account, Campaign
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.faults import Fault
 from sandbox.figures import Figures
 from sandbox.http import Call, Entry, Reply
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 BASE = "/open_api/v1.3"

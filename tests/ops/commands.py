@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from sandbox.world import Grant
+from sandbox.tokens import Grant
 from sivera.values import PlatformName
 from tests.stage import Stage
 

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.errors import ConfigurationError, GrantRevoked, ReconnectRequired, Unavailable
 from sivera.grants import renewal
 from sivera.grants import renewal_queries as queries

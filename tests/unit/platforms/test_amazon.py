@@ -146,7 +146,7 @@ def test_reports_are_requested_and_collected_later(desk: Desk) -> None:
     requests = [desk.request(product) for product in NAMES]
     assert [desk.collect(request) for request in requests] == [None] * 3
     assert [desk.request(product) for product in NAMES] == requests  # under way: the same reports
-    fault(desk, FaultKind.PENDING, "report-status", match="SB-")
+    fault(desk, FaultKind.BODY, "report-status", match="SB-", status=200, value={"status": "PROCESSING"})
     desk.world.clock.advance(timedelta(seconds=600))
     readings = [desk.collect(request) for request in requests]
     assert [reading.window if reading else None for reading in readings] == [WINDOW, None, WINDOW]
@@ -239,13 +239,13 @@ def test_a_throttled_request_that_amazon_took_all_the_same_is_found_again(desk: 
 
 def test_a_report_that_failed_or_is_unknown_is_lost(desk: Desk) -> None:
     request = desk.request(SP.name)
-    desk.world.report_failure = "Internal error"
+    failed = request.model_copy(update={"report_id": desk.request(SD.name).report_id})
+    fault(desk, FaultKind.BODY, "report-status", match="SD-", status=200, value={"status": "FAILED"})
     gone = request.model_copy(update={"report_id": "gone?"})
     retired = request.model_copy(update={"ad_product": "SPONSORED_TELEVISION"})
-    for lost in (request, gone, retired):
+    for lost in (failed, gone, retired):
         with refused(ReportLost):
             desk.collect(lost)
-    assert desk.request(SP.name).report_id != request.report_id
 
 
 @pytest.mark.parametrize(

@@ -440,7 +440,7 @@ FAULTS = [
     (Fault(FaultKind.HTML, status=429), Throttled),
     (Fault(FaultKind.HTML, status=200), InvalidReply),
     (Fault(FaultKind.TRUNCATED), InvalidReply),
-    (Fault(FaultKind.MALFORMED), InvalidReply),
+    (Fault(FaultKind.BODY, status=200, value={"unexpected": [1]}), InvalidReply),
     (Fault(FaultKind.DISCONNECT), Unavailable),
     (Fault(FaultKind.HANG), TimedOut),
 ]

@@ -10,8 +10,8 @@ import pytest
 from google.ads.googleads.v26.services.types.google_ads_service import GoogleAdsRow
 from pydantic import SecretStr
 
+from sandbox.accounts import LOCALES
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import LOCALES
 from sivera.errors import (
     AccountInaccessible,
     InvalidRequest,

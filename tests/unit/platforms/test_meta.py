@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from sandbox.facts import CLIENT_SECRET
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import Figures
-from sandbox.world import CLIENT_SECRET
 from sivera.errors import (
     AccountInaccessible,
     InvalidReply,
@@ -296,7 +296,7 @@ def test_the_end_of_the_data_access_is_read_with_the_accounts(desk: Desk) -> Non
         Fault(FaultKind.STATUS, META, "debug", status=400),
         Fault(FaultKind.THROTTLE, META, "debug"),
         Fault(FaultKind.DISCONNECT, META, "debug"),
-        Fault(FaultKind.MALFORMED, META, "debug"),
+        Fault(FaultKind.BODY, META, "debug", status=200, value={"unexpected": [1]}),
         Fault(FaultKind.BODY, META, "debug", status=200, value={"data": {"data_access_expires_at": 10**20}}),
         Fault(FaultKind.BODY, META, "debug", status=200, value={"data": {"data_access_expires_at": 0, "scopes": []}}),
     ],

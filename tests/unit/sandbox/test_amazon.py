@@ -14,8 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from sandbox.accounts import Account
 from sandbox.amazon_reports import Report
-from sandbox.world import CLIENT_ID, Account, World
+from sandbox.facts import CLIENT_ID
+from sandbox.world import World
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import PATIENCE_SECONDS
 

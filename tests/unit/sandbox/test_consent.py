@@ -10,7 +10,8 @@ from google_auth_oauthlib.flow import Flow  # type: ignore[import-untyped]
 from oauthlib.oauth2 import OAuth2Error, WebApplicationClient  # type: ignore[import-untyped]
 from requests_oauthlib import OAuth2Session  # type: ignore[import-untyped]
 
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, World
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
+from sandbox.world import World
 from sivera.grants.consent import challenge_of
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
@@ -38,7 +39,7 @@ def with_google(sandbox: str) -> str:
     places = {"auth_uri": f"{sandbox}/google/o/oauth2/v2/auth", "token_uri": f"{sandbox}/google/token"}
     flow = Flow.from_client_config({"web": {**keys, **places}}, [ADWORDS], redirect_uri=REDIRECT)
     page, _ = flow.authorization_url(access_type="offline", prompt="consent")
-    flow.fetch_token(authorization_response=answered(page))
+    flow.fetch_token(authorization_response=answered(page), include_client_id=True)
     assert flow.credentials.refresh_token
     return str(flow.credentials.token)
 

@@ -15,9 +15,12 @@ from google.oauth2.credentials import Credentials
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
+from sandbox.accounts import Account
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.google_query import SELECTABLE
 from sandbox.google_rows import FIELDS
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.platforms import google as client
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS

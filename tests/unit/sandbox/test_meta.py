@@ -17,9 +17,12 @@ from facebook_business.session import FacebookSession
 
 from sandbox import meta_fields
 from sandbox import meta_json as wire
+from sandbox.accounts import Account
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO, Figures
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.platforms import meta_json, meta_login
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import PATIENCE_SECONDS

@@ -10,8 +10,10 @@ import business_api_client as sdk
 import httpx
 import pytest
 
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.figures import ZERO, Figures
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import PATIENCE_SECONDS
 

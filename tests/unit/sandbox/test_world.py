@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from sandbox.accounts import Account, Campaign
 from sandbox.app import create_app
 from sandbox.figures import ZERO, Figures
 from sandbox.server import KEEP_ALIVE_SECONDS, _server
-from sandbox.world import Account, Campaign, World
+from sandbox.world import World
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import NOW
 

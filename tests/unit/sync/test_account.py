@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import Connection, Row, event
 from sqlalchemy.orm import Session
 
+from sandbox.accounts import Account, Campaign
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO, Figures
-from sandbox.world import Account, Campaign, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.errors import Unavailable
 from sivera.sync.account import sync_account
