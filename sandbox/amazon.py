@@ -137,7 +137,8 @@ class AmazonBackend:
         start, size = int(token.removeprefix("page-")), body.max_results
         found = _in_states(account, product, body.state_filter.include)
         reply: dict[str, Any] = {"totalResults": len(found)}
-        reply["campaigns"] = self._rows(found[start : start + size], extended=body.include_extended_data_fields)
+        extended = body.include_extended_data_fields
+        reply["campaigns"] = [campaign_row(each, extended=extended) for each in found[start : start + size]]
         if start + size < len(found):
             reply["nextToken"] = f"page-{start + size}"
         return Reply(reply, media_type=media)
@@ -146,11 +147,8 @@ class AmazonBackend:
         """List Sponsored Display campaigns with extended fields: paged by offset, an array without a count."""
         account, asked = self._account(call, SD), call.asked(DisplayQuery)
         found = _in_states(account, SD, asked.state_filter)
-        return Reply(self._rows(found[asked.start_index : asked.start_index + asked.count]))
-
-    def _rows(self, campaigns: Sequence[Campaign], *, extended: bool = True) -> list[dict[str, Any]]:
-        now = self.world.clock.now()
-        return [campaign_row(campaign, now, extended=extended) for campaign in campaigns]
+        page = found[asked.start_index : asked.start_index + asked.count]
+        return Reply([campaign_row(each, extended=True) for each in page])
 
     # -- reports --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from sivera.values import CampaignStatus
 SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
+SERVING = STATES | {CampaignStatus.ACTIVE: "STATUS_ENABLED"}
 """All other states are ARCHIVED: a deleted campaign is an archived one."""
 State = Literal["ENABLED", "PAUSED", "ARCHIVED"]
 SHOWN_BY_DEFAULT: tuple[State, ...] = ("ENABLED", "PAUSED")
@@ -87,7 +88,7 @@ def profile(account: Account) -> dict[str, Any]:
     }
 
 
-def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[str, Any]:
+def campaign_row(campaign: Campaign, *, extended: bool) -> dict[str, Any]:
     """Return a campaign as the API of its product does.
 
     Products has a budget object and ISO times; Brands a plain budget with its type, and times in unix milliseconds;
@@ -97,7 +98,7 @@ def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[s
     row |= {"budget": as_number(campaign.budget), "budgetType": "DAILY"}
     days = {"startDate": campaign.start.isoformat()} | ({"endDate": campaign.end.isoformat()} if campaign.end else {})
     milliseconds = int(campaign.updated.timestamp() * 1000)
-    details: dict[str, Any] = {"servingStatus": _serving_status(campaign, now)}
+    details: dict[str, Any] = {"servingStatus": f"CAMPAIGN_{SERVING.get(campaign.state, 'ARCHIVED')}"}
     match campaign.product:
         case "SPONSORED_PRODUCTS":
             row |= {"endDate": None, **days, "budget": {"budget": row["budget"], "budgetType": row.pop("budgetType")}}
@@ -120,9 +121,3 @@ def state(campaign: Campaign) -> str:
 def iso(when: datetime) -> str:
     """Return a time as Amazon writes it."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _serving_status(campaign: Campaign, now: datetime) -> str:
-    if campaign.state is not CampaignStatus.ACTIVE:
-        return f"CAMPAIGN_{state(campaign)}"
-    return "ENDED" if campaign.end is not None and campaign.end < now.date() else "CAMPAIGN_STATUS_ENABLED"

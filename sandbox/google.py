@@ -47,7 +47,6 @@ STATUSES = {
     404: "NOT_FOUND",
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
-    504: "DEADLINE_EXCEEDED",
 }
 """The name of an HTTP status; others are UNAVAILABLE."""
 

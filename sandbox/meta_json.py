@@ -23,8 +23,6 @@ STATUSES = {
     CampaignStatus.PAUSED: "PAUSED",
     CampaignStatus.ARCHIVED: "ARCHIVED",
     CampaignStatus.REMOVED: "DELETED",
-    CampaignStatus.ENDED: "ACTIVE",  # Meta does not change it after the last day
-    CampaignStatus.OTHER: "WITH_ISSUES",
 }
 EffectiveStatus = Literal["ACTIVE", "PAUSED", "ARCHIVED", "DELETED", "IN_PROCESS", "WITH_ISSUES"]
 SHOWN_BY_DEFAULT = frozenset(get_args(EffectiveStatus)) - {"ARCHIVED", "DELETED"}
