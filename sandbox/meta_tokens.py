@@ -88,17 +88,13 @@ class MetaTokens:
         inspector, text = _token(call), call.asked(TokenQuestion).input_token
         if inspector != APP_TOKEN:
             self._grant_of(inspector)
-        known, grant = (
-            self.world.read_access(PlatformName.META, text),
-            self.world.grant_of_access(PlatformName.META, text),
-        )
-        data = {"app_id": CLIENT_ID, "type": "USER", "expires_at": known.expires if known else 0}
+        grant = self.world.grant_of_access(PlatformName.META, text)
         if grant is None:
-            return Reply({"data": {**data, "is_valid": False, "scopes": []}})
+            return Reply({"data": {"is_valid": False, "scopes": []}})
         until = grant.data_access_ends or self.world.clock.now() + timedelta(days=DATA_ACCESS_DAYS)
         scopes = SCOPES if grant.may_read_ads else ["public_profile"]
-        more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": scopes}
-        return Reply({"data": {**data, "is_valid": True, **more}})
+        data = {"is_valid": True, "data_access_expires_at": int(until.timestamp()), "scopes": scopes}
+        return Reply({"data": data})
 
     def revoke(self, call: Call) -> Reply:
         """Take back all that the user has allowed the app."""

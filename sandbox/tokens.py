@@ -102,13 +102,9 @@ class Grants:
             grant.honoured_until = self.clock.now() + grant.leeway
         return self._sign(grant, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
 
-    def read_access(self, platform: PlatformName, text: str) -> Token | None:
-        """Return what an access token says, valid or not; None if this sandbox did not sign it."""
-        return self._read(platform, TokenKind.ACCESS, text)
-
     def why_refused(self, platform: PlatformName, text: str) -> Literal["unknown", "revoked", "expired"]:
         """Return why an access token is not valid."""
-        token = self.read_access(platform, text)
+        token = self._read(platform, TokenKind.ACCESS, text)
         grant = self.grants.get(token.grant_id) if token else None
         return "unknown" if grant is None else "revoked" if grant.revoked else "expired"
 
