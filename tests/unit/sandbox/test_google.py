@@ -169,7 +169,7 @@ REFUSED: list[tuple[str, Changes, int, str]] = [
     ("search", {"query": None}, 400, "Invalid JSON payload received."),
     ("search", {"pageSize": 1}, 400, "Invalid JSON payload received."),
     ("search with a parameter", {}, 400, "Invalid JSON payload received."),
-    ("search", {"Content-Type": FORM}, 400, "Invalid JSON payload received."),
+    ("search", {"Content-Type": "text/plain"}, 400, "Invalid JSON payload received."),
     ("search", {"Authorization": "Bearer ya29.forged"}, 401, "OAUTH_TOKEN_INVALID"),
     ("customers", {"Authorization": ""}, 401, "UNAUTHENTICATED"),
     ("retired", {}, 404, "<!DOCTYPE html>"),

@@ -76,6 +76,17 @@ def test_a_campaign_that_never_was_active_has_no_figures(world: World, account: 
     assert {figures for campaign in paused for figures in run_of(world, account, campaign).values()} == {ZERO}
 
 
+@pytest.mark.parametrize("platform", PlatformName)
+def test_an_access_token_ends_with_its_lifetime(world: World, platform: PlatformName) -> None:
+    grant = world.add_grant(platform, rotates=platform is not META)
+    token, seconds = world.issue_access(grant)
+    assert seconds
+    world.clock.advance(timedelta(seconds=seconds - 1))
+    assert world.grant_of_access(platform, token) is grant
+    world.clock.advance(timedelta(seconds=1))
+    assert world.grant_of_access(platform, token) is None
+
+
 def test_an_idle_connection_is_closed_by_its_client_first() -> None:
     """If the server closed first, a call could be sent into a closing connection and get no answer."""
     kept = httpx.Limits().keepalive_expiry
