@@ -9,14 +9,7 @@ from httpx import post
 
 from sandbox.faults import Fault, FaultKind
 from sivera.breaker import Subject
-from sivera.errors import (
-    InvalidReply,
-    PlatformError,
-    Throttled,
-    ThrottleScope,
-    TokenRejected,
-    Unavailable,
-)
+from sivera.errors import InvalidReply, PlatformError, Throttled, ThrottleScope, TokenRejected, Unavailable
 from sivera.platforms import amazon_reports as reports
 from sivera.platforms.amazon_json import PRODUCTS
 from sivera.platforms.base import PreparesReports, ProductNotEnabled, ReportLost

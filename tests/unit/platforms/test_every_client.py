@@ -6,12 +6,7 @@ from decimal import Decimal
 import pytest
 
 from sandbox.figures import ZERO, Figures
-from sivera.errors import (
-    AccountInaccessible,
-    Misconfigured,
-    ReconnectRequired,
-    TokenRejected,
-)
+from sivera.errors import AccountInaccessible, Misconfigured, ReconnectRequired, TokenRejected
 from sivera.values import AccountStatus, BudgetKind, CampaignStatus, PlatformName
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import (

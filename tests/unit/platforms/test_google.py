@@ -12,12 +12,7 @@ from pydantic import SecretStr
 
 from sandbox.accounts import LOCALES
 from sandbox.faults import Fault, FaultKind
-from sivera.errors import (
-    AccountInaccessible,
-    InvalidRequest,
-    Throttled,
-    ThrottleScope,
-)
+from sivera.errors import AccountInaccessible, InvalidRequest, Throttled, ThrottleScope
 from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.google import NAMES_PER_QUERY
 from sivera.values import BudgetKind, CampaignListing, DateWindow, Period

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sandbox.faults import ABSENT, Fault, FaultKind
-from sivera.errors import (
-    InvalidReply,
-)
+from sivera.errors import InvalidReply
 from sivera.platforms import amazon_reports
 from sivera.platforms.base import AnswersAtOnce
 from sivera.platforms.meta_errors import TooMuchData

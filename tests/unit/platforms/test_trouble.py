@@ -21,18 +21,7 @@ from sivera.platforms import open_client
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import (
-    AMAZON,
-    GOOGLE,
-    META,
-    TIKTOK,
-    Desk,
-    Network,
-    app_at,
-    client_on,
-    questions,
-    refused,
-)
+from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, Desk, Network, app_at, client_on, questions, refused
 
 FAULTS = [
     (Fault(FaultKind.THROTTLE, seconds=17), Throttled),
