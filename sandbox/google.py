@@ -168,12 +168,11 @@ class GoogleBackend:
         if not call.bearer:
             message = "Request is missing required authentication credential. Expected OAuth 2 access token."
             raise Refusal(self._error(call, 401, message))
-        grant = self.world.grant_of_access(self.platform, call.bearer)
-        if grant is not None:
-            return grant
-        why = self.world.why_refused(self.platform, call.bearer)
-        code = f"OAUTH_TOKEN_{'INVALID' if why == 'unknown' else why.upper()}"
-        raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {why}.")
+        found = self.world.check_access(self.platform, call.bearer)
+        if isinstance(found, Grant):
+            return found
+        code = f"OAUTH_TOKEN_{'INVALID' if found == 'unknown' else found.upper()}"
+        raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {found}.")
 
     def _target(self, call: Call) -> Target:
         """Return the customer of the call if the grant's user may read it this way; refuse the call otherwise."""

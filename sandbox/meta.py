@@ -33,7 +33,7 @@ DELETED_WORDS = {
 }
 BROKEN = {
     400: wire.error(400, 100, "Invalid parameter"),
-    401: wire.error(401, 190, "Error validating access token: Session has expired.", EXPIRED),
+    401: wire.error(401, 190, *EXPIRED),
 }
 
 

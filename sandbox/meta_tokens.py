@@ -16,7 +16,7 @@ VERSION = "v26.0"
 APP_TOKEN = f"{CLIENT_ID}|{CLIENT_SECRET}"
 DATA_ACCESS_DAYS = 90
 SCOPES = ["ads_read", "ads_management", "business_management"]
-EXPIRED, NOT_AUTHORIZED = 463, 458
+EXPIRED = ("Error validating access token: Session has expired.", 463)
 CONSENT = Dialect(
     PlatformName.META,
     f"/{VERSION}/dialog/oauth",
@@ -33,6 +33,11 @@ CONSENT = Dialect(
     fragment="#_=_",
 )
 SHORT_LIFE = timedelta(hours=1)
+TOKEN_REFUSALS = {
+    "unknown": ("Invalid OAuth access token - Cannot parse access token", None),
+    "revoked": (f"Error validating access token: The user has not authorized application {CLIENT_ID}.", 458),
+    "expired": EXPIRED,
+}
 CODE_REFUSALS = {
     "redirect": (36008, "Error validating verification code. Please make sure your redirect_uri is identical to it."),
     "expired": (36007, "This authorization code has expired."),
@@ -111,17 +116,10 @@ class MetaTokens:
 
     def _grant_of(self, text: str) -> Grant:
         """Return the grant of a token that is valid now; refuse any other."""
-        grant = self.world.grant_of_access(PlatformName.META, text)
-        if grant is not None:
-            return grant
-        match self.world.why_refused(PlatformName.META, text):
-            case "unknown":
-                raise wire.refusal("Invalid OAuth access token - Cannot parse access token", 190)
-            case "revoked":
-                message = f"Error validating access token: The user has not authorized application {CLIENT_ID}."
-                raise Refusal(wire.error(400, 190, message, NOT_AUTHORIZED))
-            case "expired":
-                raise Refusal(wire.error(400, 190, "Error validating access token: Session has expired.", EXPIRED))
+        found = self.world.check_access(PlatformName.META, text)
+        if isinstance(found, Grant):
+            return found
+        raise Refusal(wire.error(400, 190, *TOKEN_REFUSALS[found]))
 
     def caller(self, call: Call) -> Grant:
         """Return the grant of a call; check the proof if there is one."""

@@ -105,10 +105,10 @@ class TikTokBackend:
     def _grant_of(self, text: str | None) -> Grant:
         if not text:
             raise wire.refusal(wire.TOKEN_EMPTY, "Access token is empty.")
-        grant = self.world.grant_of_access(self.platform, text)
-        if grant is not None:
-            return grant
-        if self.world.why_refused(self.platform, text) == "expired":
+        found = self.world.check_access(self.platform, text)
+        if isinstance(found, Grant):
+            return found
+        if found == "expired":
             raise wire.refusal(wire.TOKEN_EXPIRED, "Access token has expired.")
         raise wire.refusal(wire.TOKEN_INVALID, "Access token is incorrect or has been revoked.")
 

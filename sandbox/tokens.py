@@ -102,26 +102,28 @@ class Grants:
             grant.honoured_until = self.clock.now() + grant.leeway
         return self._sign(grant, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
 
-    def why_refused(self, platform: PlatformName, text: str) -> Literal["unknown", "revoked", "expired"]:
-        """Return why an access token is not valid."""
-        token = self._read(platform, TokenKind.ACCESS, text)
-        grant = self.grants.get(token.grant_id) if token else None
-        return "unknown" if grant is None else "revoked" if grant.revoked else "expired"
+    def check_access(self, platform: PlatformName, text: str) -> Grant | Literal["unknown", "revoked", "expired"]:
+        """Return the grant of an access token, or why the token is not valid now."""
+        token, grant = self._token_and_grant(platform, TokenKind.ACCESS, text)
+        if token is None or grant is None:
+            return "unknown"
+        if grant.revoked:
+            return "revoked"
+        has_ended = token.expires and token.expires <= self.clock.now().timestamp()
+        if has_ended or token.generation < grant.oldest_valid_access:
+            return "expired"
+        grant.access_generation = max(grant.access_generation, token.generation)
+        return grant
 
     def grant_of_access(self, platform: PlatformName, text: str) -> Grant | None:
         """Return the grant of an access token, or None if the token is not valid now."""
-        token, grant = self._token_and_grant(platform, TokenKind.ACCESS, text)
-        if token is None or grant is None or token.generation < grant.oldest_valid_access:
-            return None
-        if token.expires and token.expires <= self.clock.now().timestamp():
-            return None
-        grant.access_generation = max(grant.access_generation, token.generation)
-        return grant
+        found = self.check_access(platform, text)
+        return found if isinstance(found, Grant) else None
 
     def grant_of_refresh(self, platform: PlatformName, text: str) -> Grant | None:
         """Return the grant of a refresh token, or None if the token is not valid now; reuse revokes the grant."""
         token, grant = self._token_and_grant(platform, TokenKind.REFRESH, text)
-        if token is None or grant is None or token.generation < grant.oldest_valid_refresh:
+        if token is None or grant is None or grant.revoked or token.generation < grant.oldest_valid_refresh:
             return None
         if token.generation == grant.refresh_generation - 1 and self.clock.now() < grant.honoured_until:
             return grant
@@ -132,10 +134,10 @@ class Grants:
         return grant
 
     def _token_and_grant(self, platform: PlatformName, kind: TokenKind, text: str) -> tuple[Token | None, Grant | None]:
-        """Return what a token of this kind says, and its grant unless that is revoked."""
+        """Return what a token of this kind says, and its grant."""
         token = self._read(platform, kind, text)
         grant = self.grants.get(token.grant_id) if token else None
-        return token, None if grant is None or grant.platform is not platform or grant.revoked else grant
+        return token, grant if grant is not None and grant.platform is platform else None
 
     def _sign(self, grant: Grant, token: Token) -> str:
         body = FACTS[grant.platform].prefixes[token.kind] + "-".join(map(str, token))

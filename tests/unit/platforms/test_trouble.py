@@ -29,8 +29,6 @@ FAULTS = [
     (Fault(FaultKind.HTML, status=502), Unavailable),
     (Fault(FaultKind.HTML, status=403), InvalidRequest),
     (Fault(FaultKind.HTML, status=404), Misconfigured),
-    (Fault(FaultKind.HTML, status=408), Unavailable),
-    (Fault(FaultKind.HTML, status=429), Throttled),
     (Fault(FaultKind.HTML, status=200), InvalidReply),
     (Fault(FaultKind.TRUNCATED), InvalidReply),
     (Fault(FaultKind.BODY, status=200, value={"unexpected": [1]}), InvalidReply),
