@@ -233,8 +233,7 @@ def test_a_report_that_cannot_be_collected_leaves_the_other_products_alone(
     desk: Desk, operation: str, kind: FaultKind, status: int, error: type[PlatformError]
 ) -> None:
     requests = {product: desk.request(product) for product in NAMES}
-    undocumented = {"status": "CANCELLED"}
-    fault(desk, kind, operation, match="SB-", status=status, value=undocumented)
+    fault(desk, kind, operation, match="SB-", status=status, value={"status": "CANCELLED"})
     for _ in range(2):
         with refused(error):
             desk.collect(requests[SB.name])
