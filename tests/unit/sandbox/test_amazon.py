@@ -116,6 +116,19 @@ def test_a_request_that_amazon_does_not_know_is_refused(
     assert words in reply.text
 
 
+def test_a_profile_and_its_reports_are_for_its_grant_and_its_region(amazon: User) -> None:
+    others = amazon.world.accounts_of(amazon.world.add_grant(AMAZON, accounts=12))
+    here = next(other for other in others if other.region == amazon.account.region)
+    elsewhere = next(other for other in others if other.region != amazon.account.region)
+    scope, report_id = "Amazon-Advertising-API-Scope", amazon.ask("report").json()["reportId"]
+    assert "Not authorized to access scope" in amazon.ask("sd", {scope: here.id}).text
+    here.grant_id = elsewhere.grant_id = amazon.grant.id
+    assert amazon.ask("sd", {scope: here.id}).status_code == 200
+    assert "No matching advertiser found" in amazon.ask("sd", {scope: elsewhere.id}).text
+    assert amazon.ask("state", {scope: here.id, "/report": report_id}).status_code == 404
+    assert amazon.ask("state", {"/report": report_id}).status_code == 200
+
+
 def test_each_product_has_its_own_encoding(amazon: User) -> None:
     one_of_each = list(amazon.account.campaigns.values())[:3]
     changes: dict[str, Any] = {"state": CampaignStatus.PAUSED, "budget": Decimal("12.5")}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import business_api_client
 import httpx
@@ -170,7 +171,8 @@ def test_an_oauth_client_understands_each_refusal_of_a_renewal(
         with pytest.raises(OAuth2Error) as caught:
             WebApplicationClient(CLIENT_ID).parse_request_body_response(reply.text)
         assert (reply.status_code, caught.value.error) == (status, code)
-        assert httpx.post(url, json=form, timeout=PATIENCE_SECONDS).status_code == 400, "not a form"
+        unnamed = httpx.post(url, content=urlencode(form), timeout=PATIENCE_SECONDS)
+        assert unnamed.json()["error_description"] == "Not a form."
 
 
 @pytest.mark.parametrize("platform", [GOOGLE, AMAZON])

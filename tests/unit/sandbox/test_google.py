@@ -135,6 +135,9 @@ REFUSED_QUERIES = {
     "SELECT customer_client.id FROM customer_client WHERE campaign.id = ''": "PROHIBITED_RESOURCE_TYPE_IN_WHERE_CLAUSE",
     "SELECT campaign.id, metrics.clicks FROM campaign": "EXPECTED_FILTERS_ON_DATE_RANGE",
     "SELECT segments.date FROM campaign WHERE segments.date = '2026-11-01'": "EXPECTED_FILTERS_ON_DATE_RANGE",
+    "SELECT metrics.clicks FROM campaign WHERE segments.date BETWEEN '2026-11-01' AND '2026-11-02'": (
+        "EXPECTED_FILTERS_ON_DATE_RANGE"
+    ),
     "SELECT segments.date FROM campaign WHERE segments.date BETWEEN '1.11.2026' AND '2.11.2026'": "INVALID_DATE_FORMAT",
     f"{SELECT} WHERE campaign.status = 'DELETED'": "BAD_ENUM_CONSTANT",
     f"{SELECT} WHERE campaign.name = TRUE": "BAD_VALUE",

@@ -170,6 +170,12 @@ def test_the_filter_of_updated_time_is_strict(meta: User) -> None:
         assert meta.ask("campaigns", {"filtering": [rule], "fields": "name"}).json()["data"] == expected
 
 
+def test_the_campaigns_of_a_closed_account_do_not_exist(meta: User) -> None:
+    assert meta.ask("objects").status_code == 200
+    meta.account.closed = True
+    assert meta.ask("objects").json()["error"]["code"] == 803
+
+
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 REFUSED: list[tuple[str, Changes, int, str]] = [

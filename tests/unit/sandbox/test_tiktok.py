@@ -16,6 +16,7 @@ from tests.unit.sandbox.conftest import Changes, NewUser, Request, User
 TIKTOK = PlatformName.TIKTOK
 API = "open_api/v1.3"
 APP = {"app_id": CLIENT_ID, "secret": CLIENT_SECRET}
+RENEWAL = {"grant_type": "refresh_token", "refresh_token": "rft.forged"}
 ALL_CAMPAIGNS = {"secondary_status": "CAMPAIGN_STATUS_ALL"}
 BY_STATUS = {"field_name": "campaign_status", "filter_type": "IN", "filter_value": '["STATUS_ALL"]'}
 REPORT = {
@@ -37,6 +38,9 @@ def tiktok(new_user: NewUser) -> User:
         "granted": Request("GET", f"{API}/oauth2/advertiser/get/", APP),
         "info": Request("GET", f"{API}/advertiser/info/", {"advertiser_ids": [user.account.id]}),
         "campaigns": Request("GET", f"{API}/campaign/get/", of_account),
+        "redemption": Request("POST", f"{API}/oauth2/access_token/", {**APP, "auth_code": "made-up"}),
+        "renewal": Request("POST", f"{API}/tt_user/oauth2/refresh_token/", {**APP, **RENEWAL}),
+        "revocation": Request("POST", f"{API}/oauth2/revoke_token/", {**APP, "access_token": "act.forged"}),
         "report": Request("GET", f"{API}/report/integrated/get/", {**of_account, **REPORT, "report_type": "BASIC"}),
     }
     return user
@@ -119,6 +123,11 @@ REFUSED: list[tuple[str, Changes, int]] = [
     ("granted", {"secret": "wrong"}, 40113),
     ("granted", {"Access-Token": ""}, 40104),
     ("granted", {"Access-Token": "act.forged"}, 40105),
+    *((name, {"secret": "wrong"}, 40113) for name in ("redemption", "renewal", "revocation")),
+    *((name, {"more": 1}, BAD_PARAMETER) for name in ("redemption", "renewal", "revocation")),
+    ("redemption", {}, 40110),
+    ("renewal", {}, 40107),
+    ("revocation", {}, 40105),
     ("info", {"page": 1}, BAD_PARAMETER),
     *(("info", {"advertiser_ids": ids}, BAD_PARAMETER) for ids in ([], ["7"] * 101, [7], "{")),
     ("info", {"advertiser_ids": ["1"]}, 40001),
