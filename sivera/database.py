@@ -105,13 +105,6 @@ def _parse_query(query: str) -> dict[str, str]:
     return options
 
 
-def to_conninfo(url: URL) -> str:
-    """Return where a database is in the words of libpq, for PostgreSQL's own programs; without the password."""
-    options: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
-    options.pop("password", None)
-    return psycopg.conninfo.make_conninfo("", **options)
-
-
 def describe(url: URL) -> str:
     """Return where a database is, for a person: nothing of it could be secret."""
     place = place_of(url)
@@ -162,7 +155,7 @@ def open_engine(
     def begin(connection: Connection) -> None:
         if is_pooled(engine):
             connection.exec_driver_sql(
-                # Another client of the pool, such as pg_dump, may have left its search path.
+                # Another client of the pool may have left its search path.
                 "SET LOCAL search_path TO DEFAULT; "
                 f"SELECT set_config('statement_timeout', '{statement_seconds}s', true)"
                 + "".join(f", set_config('{name}', '{value}', true)" for name, value in STYLES.items())

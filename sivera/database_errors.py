@@ -174,13 +174,9 @@ def explain(error: BaseException) -> str | None:
         return None
     place: Place = getattr(error.orig, "place", None) or UNKNOWN_PLACE
     state = state_of(error)
+    words = str(error.orig)
     if not state and error.connection_invalidated:
         return _fill(LOST, place)
-    return explain_state(state, str(error.orig), place)
-
-
-def explain_state(state: str, words: str, place: Place) -> str | None:
-    """Return what `explain` says of a SQLSTATE, which is empty while connecting, and the words that came with it."""
     if state == LACKS_RIGHT:
         found = DENIED.search(words)
         grant = GRANTS.get((found["owner"] or found["kind"]) if found else "", GRANT_TABLES)

@@ -27,11 +27,15 @@ class Revisions(NamedTuple):
 
 def read_revisions(engine: Engine) -> Revisions:
     """Return the revisions of the database and of this version."""
-    scripts = ScriptDirectory(str(files("sivera.migrations")))
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
-    known = {script.revision for script in scripts.walk_revisions()}
-    return Revisions(current, scripts.get_current_head(), current is None or current in known)
+        return revisions_in(connection)
+
+
+def revisions_in(connection: Connection) -> Revisions:
+    """Do as `read_revisions`, within a transaction."""
+    scripts = _scripts()
+    current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    return Revisions(current, scripts.get_current_head(), current is None or current in _known(scripts))
 
 
 def migrate(engine: Engine) -> None:
@@ -50,14 +54,36 @@ def migrate(engine: Engine) -> None:
         )
     if revisions.current == revisions.newest:
         return
+    with engine.begin() as connection:
+        _upgrade(connection, "head", is_new=revisions.current is None)
+
+
+def make_tables(connection: Connection, revision: str) -> None:
+    """Make the tables of a revision where there are none; ConfigurationError if they do not fit, or it is unknown."""
+    if revision not in _known(_scripts()):
+        raise ConfigurationError(
+            f"the backup is at revision {revision}, which this version does not know: it was made by a newer version "
+            "of sivera-jobs, so install that"
+        )
+    _upgrade(connection, revision, is_new=True)
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(files("sivera.migrations")))
+
+
+def _known(scripts: ScriptDirectory) -> set[str]:
+    return {script.revision for script in scripts.walk_revisions()}
+
+
+def _upgrade(connection: Connection, revision: str, *, is_new: bool) -> None:
+    # Until the transaction ends: behind a pool, another one may be in another session.
+    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+    _check_schema(connection, is_new=is_new)
     config = Config()
     config.set_main_option("script_location", str(files("sivera.migrations")))
-    with engine.begin() as connection:
-        # Until the transaction ends: behind a pool, another one may be in another session.
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
-        _check_schema(connection, is_new=revisions.current is None)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def _check_schema(connection: Connection, *, is_new: bool) -> None:

@@ -27,10 +27,6 @@ class Settings(BaseSettings):
         default_factory=lambda: Path("~/.local/share/sivera").expanduser(),
         description="Where reports and backups are kept until the storage blocks name another place.",
     )
-    postgres_bin_dir: Path | None = Field(
-        default=None,
-        description="The folder of pg_dump, pg_restore and psql, if they are in no usual place.",
-    )
     public_url: str = Field(
         default="http://127.0.0.1:3000",
         description="Where browsers reach the HTTP API: links that connect an account lead there.",

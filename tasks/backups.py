@@ -47,8 +47,7 @@ def backup_charts(_: Session) -> list[str]:
 def publish_summary(summary: BackupSummary) -> None:
     """Show the tables of the backup, and announce how the run ended."""
     manifest, is_verified = summary.manifest, summary.made.outcome is Outcome.VERIFIED
-    rows = manifest.shape.rows if manifest else {}
-    tables = [{"table": name, "rows": count} for name, count in rows.items()]
+    tables = [{"table": each.name, "rows": each.rows} for each in manifest.tables] if manifest else []
     show_table(f"{BACKUP_JOB}-tables", f"{summary.sentence}.", tables)
     announce(
         BACKUP_JOB,

@@ -59,8 +59,8 @@ def list_backups(*, storage: Storage = None) -> None:
                 each.name,
                 to_minute(each.started_at),
                 f"{each.size / MEBIBYTE:.1f}",
-                str(sum(each.shape.rows.values())),
-                each.shape.revision or "",
+                str(each.rows),
+                each.revision,
                 ", ".join(each.needed_keys),
                 to_minute(each.checked_at) if each.checked_at else "",
                 each.outcome.value,
@@ -109,7 +109,7 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trus
         storage: The URL of the storage; by default that of the block storage/backups.
         without_keys: Restore although keys to the stored tokens are missing: their accounts must be connected again.
         trust_storage: Restore without any key, if all are lost. Nothing then proves that the backup is ours: whoever
-            can write to the storage can have SQL run by the URL's user, who may be no superuser.
+            can write to the storage may have changed what is in it.
     """
     with _catalog(storage) as catalog:
         manifest = catalog.read(name)
@@ -121,7 +121,7 @@ def run(name: Name, *, storage: Storage = None, without_keys: Flag = False, trus
         keyring = None if trust_storage else load_keyring()
         until = time.monotonic() + SECONDS
         restoring.restore(manifest, catalog, url, keyring, until, without_keys=without_keys)
-    say(f"Restored: {sum(manifest.shape.rows.values())} rows, at revision {manifest.shape.revision}.")
+    say(f"Restored: {manifest.rows} rows, at revision {manifest.revision}.")
     for line in NEXT:
         say(line)
 

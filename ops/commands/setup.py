@@ -20,7 +20,6 @@ from ops.commands.tables import say
 from ops.stack.folder import CRON_SECRET_FILE, keep_database_url, write_private
 from ops.stack.prefect_server import use_running_stack
 from ops.timetable import full_names, read_timetable
-from sivera.backups import dumping
 from sivera.errors import ConfigurationError
 
 STANDARD_INPUT = "-"
@@ -52,15 +51,6 @@ def deploy() -> None:
     for what, names in summary:
         if names:
             say(f"{what.replace('_', ' ')}: {', '.join(names)}")
-    say(f"backups: {_find_programs()}")
-
-
-def _find_programs() -> str:
-    """Say which pg_dump makes backups, or what to do about it; a deploy does not need the database."""
-    try:
-        return f"{dumping.find_programs(load_database_url())} reaches the database"
-    except ConfigurationError as error:
-        return str(error)
 
 
 def save_environment(folder: Path | None) -> None:

@@ -16,7 +16,6 @@ from sivera.accounts.queries import count_ahead
 from sivera.alerts.conditions import REMEDIES, Kind
 from sivera.alerts.queries import stale_accounts
 from sivera.backups.catalog import Catalog
-from sivera.backups.dumping import find_programs
 from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
 from sivera.database import (
@@ -74,11 +73,6 @@ def check_database(installation: Installation) -> Finding:
     installation.is_migrated = True
     check_writes(engine)
     return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
-
-
-def check_pg_dump(installation: Installation) -> Finding:
-    """Let the pg_dump that makes backups reach the database."""
-    return ok(f"{find_programs(installation.engine.url)} reaches it")
 
 
 def check_clock(installation: Installation) -> Finding:

@@ -28,7 +28,6 @@ CHECKS: Mapping[str, Look] = {
     "runs": prefect_checks.check_runs,
     "database": data_checks.check_database,
     "blocks": prefect_checks.check_blocks,
-    "pg_dump": data_checks.check_pg_dump,
     "clock": data_checks.check_clock,
     "grants": data_checks.check_grants,
     "accounts": data_checks.check_accounts,

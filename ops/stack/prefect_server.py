@@ -58,10 +58,10 @@ CLIENT = {
 }
 """What holds for everything that runs flows or talks to a server."""
 
-WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "3"}
 """How the worker beside our own server works, unless the environment says otherwise.
 
-A run by hand waits for the next look, one second on average. Scheduled runs are seen ten seconds before they are due.
+A run by hand waits for the next look, 1.5 s on average. Scheduled runs are seen ten seconds before they are due.
 """
 
 OF_ANOTHER_SERVER = (

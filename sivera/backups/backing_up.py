@@ -10,7 +10,7 @@ from sqlalchemy import URL
 from sivera.backups import dumping
 from sivera.backups.catalog import Catalog
 from sivera.backups.checking import check_backup, checked, explain
-from sivera.backups.dumping import Progress
+from sivera.backups.copying import Progress
 from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
 from sivera.backups.retention import superfluous
@@ -49,7 +49,7 @@ class BackupSummary(Value):
         made, reason = self.manifest, self.made.reason
         if made is None:
             return f"no backup was made: {reason}"
-        what = f"{made.path}, {size(made.size)}, {sum(made.shape.rows.values()):,} rows"
+        what = f"{made.path}, {size(made.size)}, {made.rows:,} rows"
         dropped = f"; no longer kept: {', '.join(self.dropped)}" if self.dropped else ""
         return f"{made.outcome.value}: {f'{reason} ({what})' if reason else what}{dropped}"
 

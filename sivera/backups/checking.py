@@ -1,7 +1,7 @@
-"""Prove a backup: restore it into a scratch database with its checksum, and compare that with the manifest."""
+"""Prove a backup: restore it into a scratch database, and compare that with the manifest."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 
@@ -11,10 +11,9 @@ from sqlalchemy.orm import Session
 
 from sivera.backups import queries
 from sivera.backups.catalog import Catalog
-from sivera.backups.dumping import Progress
+from sivera.backups.copying import OutOfTime, Progress
 from sivera.backups.manifest import Manifest, Mismatch, Outcome, Verdict
-from sivera.backups.programs import OutOfTime
-from sivera.backups.restoring import restore_and_compare
+from sivera.backups.restoring import prove
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
 from sivera.database import engine_on
@@ -44,8 +43,8 @@ def check_backup(
     """Restore a backup into a scratch database on the server of `url`, and compare that with the manifest."""
     try:
         manifest.require_ours(keyring := get_keyring())
-        with scratch_database(url, manifest.shape.tables) as scratch:
-            restore_and_compare(manifest, catalog, scratch, keyring, until, progress)
+        with scratch_database(url) as scratch:
+            prove(manifest, catalog, scratch, keyring, until, progress)
     except Mismatch as error:
         return Verdict(outcome=Outcome.MISMATCH, reason=str(error))
     except Exception as error:  # noqa: BLE001 - whatever failed, the backup is not proven
@@ -63,8 +62,8 @@ def checked(manifest: Manifest, verdict: Verdict, url: URL) -> Manifest:
 
 
 @contextmanager
-def scratch_database(url: URL, tables: Iterable[queries.Table]) -> Iterator[URL]:
-    """Yield a database without these tables on the same server, and leave nothing in it; nor does a killed check.
+def scratch_database(url: URL) -> Iterator[URL]:
+    """Yield a database on the same server for a check, which leaves nothing in it.
 
     It is created and dropped. A user who may not do that uses the one of its name that an administrator has made.
 
@@ -79,28 +78,21 @@ def scratch_database(url: URL, tables: Iterable[queries.Table]) -> Iterator[URL]
     with engine_on(url, pool_size=2) as engine, engine.begin() as holder:
         if not queries.lock_scratch(holder):
             raise ConfigurationError("another check of a backup is under way here: wait until it has ended")
-        may_create = queries.may_create_databases(holder)
-        if not may_create and not queries.has_database(holder, name):
+        if queries.may_create_databases(holder):
+            queries.drop_database(engine, name)  # of a check that was killed
+            queries.create_database(engine, name)
+            try:
+                yield scratch
+            finally:
+                queries.drop_database(engine, name)
+        elif queries.has_database(holder, name):
+            yield scratch
+        else:
             role = quoted(url.username or "")
             raise ConfigurationError(
                 f"the database's user may not create databases: allow it with ALTER ROLE {role} CREATEDB, or make the "
                 f"database for checks with CREATE DATABASE {quoted(name)} OWNER {role}"
             )
-
-        def clear() -> None:
-            if may_create:
-                queries.drop_database(engine, name)
-                return
-            with engine_on(scratch) as inside, Session(inside) as session, session.begin():
-                queries.drop_tables(session, tables)
-
-        clear()
-        if may_create:
-            queries.create_database(engine, name)
-        try:
-            yield scratch
-        finally:
-            clear()
 
 
 def explain(error: Exception) -> str:

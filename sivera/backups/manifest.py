@@ -1,7 +1,6 @@
 """The manifest of a backup: a JSON file beside the dump, the only record of it, readable without a database."""
 
 import hmac
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Self
@@ -39,37 +38,33 @@ class Verdict(BaseModel):
     reason: str = ""
 
 
-class ShapeOfData(Value):
-    """What a database holds: its rows by 'schema.table', and its revision."""
+class TableCopy(Value):
+    """A table as COPY writes it: the columns, the rows, and the size in bytes and the SHA-256 of the text."""
 
-    rows: Mapping[str, int]
-    revision: str | None
-
-    @property
-    def tables(self) -> tuple[tuple[str, str], ...]:
-        """Schema and name of each table. No name of ours has a dot."""
-        return tuple((schema, name) for schema, _, name in (each.rpartition(".") for each in self.rows))
+    name: str
+    columns: tuple[str, ...]
+    rows: int
+    size: int
+    sha256: str
 
 
 class Manifest(Verdict):
-    """A backup: its checksums, what the database held in the snapshot, what a restore needs, and its last check.
+    """A backup: what the tables held at one moment, what a restore needs, and the last check.
 
-    `size` is in bytes. `chunks` are the SHA-256 of each `chunk_size` bytes of the dump, in hexadecimal. `dump_version`
-    is the major version of the pg_dump that made it; an older pg_restore cannot read it. `key_ids` are the token keys
-    that ciphertexts in it name. `mac` authenticates all but the verdict, with the token key `mac_key_id`.
+    The dump is the text of the tables in their order, in one stream of gzip; `size` is its own, in bytes. `revision` is
+    that of the tables. `key_ids` are the token keys that ciphertexts in it name. `mac` authenticates all but the
+    verdict, with the token key `mac_key_id`.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     name: str
     run_id: UUID
     started_at: datetime
     finished_at: datetime
     size: int
-    chunk_size: int
-    chunks: tuple[str, ...]
-    dump_version: int
+    revision: str
+    tables: tuple[TableCopy, ...]
     key_ids: tuple[str, ...]
-    shape: ShapeOfData
     checked_at: datetime | None = None
     mac_key_id: str = ""
     mac: str = ""
@@ -78,6 +73,16 @@ class Manifest(Verdict):
     def path(self) -> str:
         """Where the dump lies within the storage."""
         return f"{self.name}.dump"
+
+    @property
+    def rows(self) -> int:
+        """How many rows it holds."""
+        return sum(each.rows for each in self.tables)
+
+    @property
+    def text_size(self) -> int:
+        """The size of all tables as text, in bytes."""
+        return sum(each.size for each in self.tables)
 
     @property
     def needed_keys(self) -> tuple[str, ...]:

@@ -23,12 +23,11 @@ def backup_page(job: str, summary: BackupSummary, charts: list[str]) -> str:
     facts = {"verdict": summary.made.outcome.value, "reason": summary.made.reason}
     largest: list[tuple[str, int]] = []
     if made := summary.manifest:
-        rows = made.shape.rows
-        largest = sorted(rows.items(), key=lambda each: -each[1])
+        largest = sorted(((each.name, each.rows) for each in made.tables), key=lambda each: -each[1])
         facts |= {
             "backup": made.path,
             "size": size(made.size),
-            "rows": f"{sum(rows.values()):,} in {len(rows)} tables",
+            "rows": f"{made.rows:,} in {len(made.tables)} tables",
             "dumped in": duration(made.finished_at - made.started_at),
             "checked in": duration(made.checked_at - made.finished_at) if made.checked_at else "",
             "keys that a restore needs": ", ".join(made.needed_keys),

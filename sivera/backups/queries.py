@@ -1,76 +1,160 @@
-"""SQL of backups: the snapshot, what is in it, and scratch databases."""
+"""SQL of backups: COPY of our tables, what is there, and scratch databases."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 from sqlalchemy import ColumnClause, Connection, Engine, TextClause, column, delete, func, select, table, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sivera.database import VERSION_TABLE
+from sivera.database_errors import place_of, sentence
 from sivera.grants import queries as keys
 from sivera.models import Base, TokenKeyCheck
 
-Table = tuple[str, str]
-"""Schema and name."""
+# It warns of what goes wrong while a COPY is broken off, with values of rows.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
-OURS = (*Base.metadata.tables, VERSION_TABLE)
-"""Beside them, a database may have extensions and tables of others."""
+TABLES = {
+    table.name: tuple(column.name for column in table.columns if not column.computed)
+    for table in Base.metadata.sorted_tables
+}
+"""Our tables and their columns, each table after those that it refers to. A database may have others beside them."""
 
+OURS = frozenset({*TABLES, VERSION_TABLE})
+
+PIECE = 256 * 1024
+"""Bytes of a table that are in memory at a time."""
+
+SCRATCH_SCHEMA = "sivera_check"
 SCRATCH_LOCK = 0x51_0E_7B
 """The number of an advisory lock: checks that restore from the same database take turns."""
 
-TABLES = text("""
-    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid IN (SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name) ORDER BY 1, 2
+# Limits of a role would end a long transaction, or hide rows from it; the formats are those that lose nothing. Older
+# servers have no transaction_timeout.
+SETTINGS = text("""
+    SELECT set_config(name, value, true) FROM pg_settings JOIN (VALUES
+        ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('lock_timeout', '60s'),
+        ('row_security', 'off'), ('bytea_output', 'hex'), ('extra_float_digits', '1')
+    ) AS ours (name, value) USING (name)
 """)
 
-# pg_restore 17 sets transaction_timeout, which older servers do not know. The rest is faster, and safe: an incomplete
-# restore is rolled back.
-BEGIN = """BEGIN;
-SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout';
-SET LOCAL synchronous_commit = off;
-SET LOCAL maintenance_work_mem = '256MB';
-"""
-SET_BY_PG_RESTORE = b"SET transaction_timeout = 0;\n"
+FIND_TABLES = text("""
+    SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE nspname = current_schema() AND relkind IN ('r', 'p', 'v', 'm', 'f')
+""")
+
+IDENTITIES = text("""
+    SELECT table_name, column_name FROM information_schema.columns
+    WHERE is_identity = 'YES' AND table_schema = current_schema()
+""")
+
+# The order must not depend on the collation of a database.
+PRIMARY_KEY = text("""
+    SELECT string_agg(format(CASE WHEN atttypid = 'jsonb'::regtype THEN '%I::text COLLATE "C"'
+                                  WHEN attcollation <> 0 THEN '%I COLLATE "C"' ELSE '%I' END, attname), ', ' ORDER BY n)
+    FROM pg_index, unnest(indkey) WITH ORDINALITY AS part (number, n), pg_attribute
+    WHERE indisprimary AND indrelid = CAST(:name AS regclass) AND attrelid = indrelid AND attnum = number
+""")
 
 
-def export_snapshot(session: Session, lock_wait: str) -> str:
-    """Start a transaction that sees one moment and may stay idle; return the name by which others can read it."""
-    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    session.execute(select(func.set_config("lock_timeout", lock_wait, True)))
-    session.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
-    name: str = session.execute(select(func.pg_export_snapshot())).scalar_one()
-    return name
+class Stopped(Exception):
+    """Ends a COPY. psycopg sends an error's text to the server, and that of a storage could hold keys."""
 
 
-def server_version(session: Session) -> int:
-    """Return the server's major version."""
-    return int(session.execute(select(func.current_setting("server_version_num"))).scalar_one()) // 10_000
+def begin_reading(session: Session) -> None:
+    """Begin a transaction that sees one moment and changes nothing."""
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+    session.execute(SETTINGS)
 
 
-def find_tables(session: Session, tables: Iterable[Table] | None = None) -> list[Table]:
-    """Return which of these tables or, by default, of ours there are."""
-    names = list(OURS) if tables is None else [quoted(*each) for each in tables]
-    return [(row[0], row[1]) for row in session.execute(TABLES, {"names": names})]
+def begin_writing(session: Session) -> None:
+    """Begin a transaction that makes and fills tables."""
+    session.execute(SETTINGS)
 
 
-def count_rows(session: Session, schema: str, name: str) -> int:
-    """Count the rows of a table."""
-    return session.execute(select(func.count()).select_from(table(name, schema=schema))).scalar_one()
+def use_scratch_schema(session: Session) -> None:
+    """Make a schema, and let the rest of the transaction use no other: a role's own may not be in this database."""
+    session.execute(text(f"CREATE SCHEMA {SCRATCH_SCHEMA}"))
+    session.execute(select(func.set_config("search_path", SCRATCH_SCHEMA, True)))
 
 
-def revision(session: Session, tables: Iterable[Table]) -> str | None:
-    """Return the revision that these tables are migrated to; None if the version table is not among them."""
-    version: ColumnClause[str] = column("version_num")
-    for schema, name in tables:
-        if name == VERSION_TABLE:
-            return session.scalar(select(version).select_from(table(name, schema=schema)))
-    return None
+def find_tables(session: Session) -> frozenset[str]:
+    """Return the names of the tables and views in the schema in use."""
+    return frozenset(session.scalars(FIND_TABLES))
 
 
-def use_schemas(session: Session, tables: Iterable[Table]) -> None:
-    """Let the rest of the transaction find these tables by their names."""
-    path = ", ".join(sorted({quoted(schema) for schema, _ in tables}))
-    session.execute(select(func.set_config("search_path", path, True)))
+def size_of_tables(session: Session) -> int:
+    """Return the size of our tables in bytes, without indexes."""
+    size = text(
+        "SELECT sum(pg_table_size(CAST(quote_ident(name) AS regclass))) FROM unnest(CAST(:names AS text[])) name"
+    )
+    return int(session.scalars(size, {"names": list(TABLES)}).one())
+
+
+@contextmanager
+def driver_cursor(session: Session) -> Iterator[psycopg.Cursor[Any]]:
+    """Yield a cursor of psycopg's own, for COPY. Its errors become such as SQLAlchemy raises, without rows' values."""
+    connection = session.connection()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have no other driver
+    try:
+        with driver.cursor() as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        error.place = place_of(connection.engine.url, connection.dialect.default_schema_name)  # type: ignore[attr-defined]
+        explained = DBAPIError(None, None, error, connection_invalidated=driver.closed)
+        explained.args, explained.code = (sentence(explained),), ""
+        if driver.closed:
+            connection.invalidate()
+        raise explained from None
+
+
+def copy_out(session: Session, name: str, columns: Sequence[str], take: Callable[[bytes], object]) -> int:
+    """Let `take` have a table as text, in pieces and in the order of the primary key; return the number of rows."""
+    order = session.scalar(PRIMARY_KEY, {"name": quoted(name)})
+    statement = f"COPY (SELECT {_joined(columns)} FROM {quoted(name)} ORDER BY {order}) TO STDOUT"  # noqa: S608 - names are quoted
+    piece = bytearray()
+    with driver_cursor(session) as cursor:
+        with cursor.copy(statement.encode()) as copy:
+            for row in copy:
+                piece += row
+                if len(piece) >= PIECE:
+                    take(bytes(piece))
+                    piece.clear()
+        take(bytes(piece))
+        return cursor.rowcount
+
+
+def copy_in(session: Session, name: str, columns: Sequence[str], pieces: Iterable[bytes]) -> int:
+    """Fill a table with what `copy_out` read; return the number of rows."""
+    statement = f"COPY {quoted(name)} ({_joined(columns)}) FROM STDIN"
+    failure: Exception | None = None
+    try:
+        with driver_cursor(session) as cursor:
+            with cursor.copy(statement.encode()) as copy:
+                try:
+                    for piece in pieces:
+                        copy.write(piece)
+                except psycopg.Error:
+                    raise
+                except Exception as error:  # noqa: BLE001 - raised below
+                    failure = error
+                    raise Stopped from None
+            return cursor.rowcount
+    except (Stopped, DBAPIError) as error:
+        raise failure or error from None
+
+
+def advance_identities(session: Session) -> None:
+    """Let new rows of the tables in use get numbers after the largest."""
+    for name, identity in session.execute(IDENTITIES).all():
+        sequence = func.pg_get_serial_sequence(quoted(name), identity)
+        number: ColumnClause[int] = column(identity)
+        session.execute(select(func.setval(sequence, func.max(number))).select_from(table(name)))
 
 
 def keys_needed(session: Session) -> list[str]:
@@ -84,32 +168,9 @@ def forget_keys(session: Session, known: frozenset[str]) -> None:
     session.execute(delete(TokenKeyCheck).where(TokenKeyCheck.id.not_in(known)))
 
 
-def size_of(session: Session, tables: Iterable[Table]) -> int:
-    """Return the size of these tables with their indexes, in bytes."""
-    return sum(session.scalars(select(func.pg_total_relation_size(quoted(*each)))).one() for each in tables)
-
-
-def is_superuser(session: Session) -> bool:
-    """Return whether this session's user may do anything on the server."""
-    return bool(session.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")))
-
-
-def begin_restore(session: Session, tables: Iterable[Table]) -> str:
-    """Return the statements before those of pg_restore, which makes tables but not the schemas that they are in."""
-    wanted = {schema for schema, _ in tables}
-    there = set(session.scalars(text("SELECT nspname FROM pg_namespace")))
-    return BEGIN + "".join(f"CREATE SCHEMA {quoted(schema)};\n" for schema in sorted(wanted - there))
-
-
-def drop_tables(session: Session, tables: Iterable[Table]) -> None:
-    """Drop those of these tables that there are."""
-    if found := find_tables(session, tables):
-        session.execute(_literal(f"DROP TABLE {', '.join(quoted(*each) for each in found)}"))
-
-
 def lock_scratch(connection: Connection) -> bool:
     """Return whether the scratch database is ours until this transaction ends."""
-    connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
+    connection.execute(SETTINGS)
     return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(SCRATCH_LOCK))))
 
 
@@ -133,9 +194,13 @@ def drop_database(engine: Engine, name: str) -> None:
     _run_alone(engine, f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
 
 
-def quoted(*names: str) -> str:
-    """Return a name, and what it is in, as SQL and the patterns of pg_dump take it."""
-    return ".".join(f'"{each.replace(chr(34), chr(34) * 2)}"' for each in names)
+def quoted(name: str) -> str:
+    """Return a name as SQL takes it, whatever is in it."""
+    return f'"{name.replace(chr(34), chr(34) * 2)}"'
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(map(quoted, names))
 
 
 def _run_alone(engine: Engine, statement: str) -> None:

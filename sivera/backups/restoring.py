@@ -1,113 +1,146 @@
-"""Restore a backup, all or nothing, and compare that with the manifest."""
+"""Restore a backup, all or nothing, and prove one by its restore."""
 
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from gzip import BadGzipFile, GzipFile
 from hashlib import sha256
 
 from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from sivera.backups import programs, queries
+from sivera.backups import queries
 from sivera.backups.catalog import Catalog
-from sivera.backups.dumping import Progress, open_session, read_shape
-from sivera.backups.manifest import Manifest, Mismatch, ShapeOfData
+from sivera.backups.copying import Pace, Progress, open_session, read_table
+from sivera.backups.manifest import Manifest, Mismatch, TableCopy
 from sivera.crypto import Keyring
-from sivera.database import check_encoding
+from sivera.database import VERSION_TABLE
 from sivera.errors import ConfigurationError
 from sivera.grants.keys import require_keys
 
 SHOWN = 5
-"""How many differences or tables a message names."""
+"""How many tables a message names."""
 
 
 def restore(
     manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring | None, until: float, *, without_keys: bool = False
 ) -> None:
-    """Restore a backup into a database without our tables until a monotonic deadline, and compare it with the manifest.
+    """Restore a backup into a database without our tables until a monotonic deadline. If that fails, nothing changes.
 
-    Without a keyring, nothing proves that the backup is ours. It holds SQL that is then run, so no superuser may do
-    this. `without_keys` restores although keys to the stored tokens are missing. In both cases the missing keys are
-    forgotten: else no job would run until they are back.
+    Without a keyring, nothing proves that the backup is ours. `without_keys` restores although keys to the stored
+    tokens are missing. In both cases the missing keys are forgotten: else no job would run until they are back.
 
     Raises:
-        ConfigurationError: The database does not fit or does not answer, or a key is missing. Nothing was done.
-        Mismatch: The backup is damaged or not ours, and nothing was changed; or the restored database differs from
-            what was backed up, or the key of its tokens is another one.
-        SiveraError: The restore failed and was rolled back.
+        ConfigurationError: The database does not fit or does not answer, a key is missing, or a newer version made the
+            backup.
+        Mismatch: The backup is damaged or not ours, or the key of its tokens is another one.
+        SQLAlchemyError: The database failed.
     """
     if keyring:
         manifest.require_ours(keyring, without_keys=without_keys)
-    with open_session(url, until) as session:
-        check_encoding(session.connection())
-        if keyring is None and queries.is_superuser(session):
+    with open_session(url, until) as session, session.begin():
+        queries.begin_writing(session)
+        if found := sorted(queries.OURS & queries.find_tables(session)):
             raise ConfigurationError(
-                f"{url.username} is a superuser, and nothing proves that the backup is ours: name a role without that "
-                "right, which owns the database; nothing was changed"
+                f"the database {url.database} is not empty: it has {len(found)} tables of ours, such as "
+                f"{', '.join(found[:SHOWN])}. Create a new one and name that; nothing was changed"
             )
-        if found := queries.find_tables(session, manifest.shape.tables):
-            names = ", ".join(f"{schema}.{name}" for schema, name in found[:SHOWN])
-            raise ConfigurationError(
-                f"the database {url.database} is not empty: it has {len(found)} tables of ours, such as {names}. "
-                "Create a new one and name that; nothing was changed"
-            )
-    restore_and_compare(manifest, catalog, url, None if without_keys else keyring, until)
-    if without_keys or keyring is None:
-        with open_session(url, until) as session, session.begin():
-            queries.use_schemas(session, manifest.shape.tables)
+        fill(session, manifest, catalog, Pace(manifest.text_size, until))
+        if without_keys or keyring is None:
             queries.forget_keys(session, keyring.key_ids if keyring else frozenset())
+        else:
+            check_keys(session, keyring)
 
 
-def restore_and_compare(
-    manifest: Manifest,
-    catalog: Catalog,
-    url: URL,
-    keyring: Keyring | None,
-    until: float,
-    progress: Progress = lambda _: None,
-) -> None:
-    """Restore a backup, compare the rows with the manifest, and decrypt the sentinel of each key, if there are keys.
+def prove(manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring, until: float, progress: Progress) -> None:
+    """Restore a backup, and compare each table with the manifest. The transaction is never committed: nothing stays.
 
     Raises:
-        Mismatch: The dump is missing or damaged, and nothing was restored; or what was restored differs.
-        ConfigurationError: The database does not answer, or a key is missing.
-        SiveraError: The restore failed and was rolled back.
+        Mismatch: The dump is missing or damaged, or what was restored differs.
+        ConfigurationError: The database does not answer, or a newer version made the backup.
+        SQLAlchemyError: The database failed.
     """
-    tables = manifest.shape.tables
+    pace = Pace(2 * manifest.text_size, until, progress)
     with open_session(url, until) as session:
-        chosen = programs.find_programs(url, queries.server_version(session))
-        begin = queries.begin_restore(session, tables)
-    programs.restore(chosen, url, read_dump(manifest, catalog, progress), manifest.dump_version, begin, until)
-    with open_session(url, until) as session:
-        if differences := differing(manifest.shape, read_shape(session, tables)):
-            raise Mismatch(
-                f"what was restored is not what was backed up ({', '.join(differences[:SHOWN])}): use another backup"
-            )
-        if keyring:
-            queries.use_schemas(session, tables)
-            try:
-                require_keys(session, keyring)
-            except ConfigurationError as error:
-                raise Mismatch(str(error)) from None
+        queries.begin_writing(session)
+        queries.use_scratch_schema(session)
+        fill(session, manifest, catalog, pace)
+        for table in manifest.tables:
+            if read_table(session, table.name, table.columns, pace) != table:
+                raise Mismatch(f"what was restored is not what was backed up ({table.name}): use another backup")
+        check_keys(session, keyring)
 
 
-def read_dump(manifest: Manifest, catalog: Catalog, progress: Progress) -> Iterator[bytes]:
-    """Yield a dump's chunks, each once it is proven: no other SQL is ever run. Mismatch if one is not."""
+def fill(session: Session, manifest: Manifest, catalog: Catalog, pace: Pace) -> None:
+    """Make the tables of a backup in the schema in use, and fill them."""
+    from sivera.migrating import make_tables  # noqa: PLC0415 - Alembic
+
+    others = queries.find_tables(session)
+    make_tables(session.connection(), manifest.revision)
+    made = queries.find_tables(session) - others - {VERSION_TABLE}
+    if differing := sorted(made ^ {each.name for each in manifest.tables}):
+        raise Mismatch(
+            f"{manifest.path} has not the tables of revision {manifest.revision}, but differs in "
+            f"{', '.join(differing[:SHOWN])}: use another backup"
+        )
+    with open_dump(manifest, catalog) as text:
+        for table in manifest.tables:
+            fill_table(session, manifest, table, text, pace)
+    queries.advance_identities(session)
+
+
+@contextmanager
+def open_dump(manifest: Manifest, catalog: Catalog) -> Iterator[GzipFile]:
+    """Yield the text of all tables, of which nothing may be left; Mismatch if there is no dump, or it is damaged."""
     try:
-        dump = catalog.open_dump(manifest)
+        file = catalog.open_dump(manifest)
     except FileNotFoundError:
         raise Mismatch(f"{manifest.path} is gone from the storage: use another backup") from None
-    with dump as file:
-        for number, digest in enumerate(manifest.chunks, 1):
-            chunk = file.read(manifest.chunk_size)
-            if sha256(chunk).hexdigest() != digest:
-                raise Mismatch(f"{manifest.path} is damaged, since its SHA-256 has changed: use another backup")
-            yield chunk
-            progress(min(number / len(manifest.chunks), 0.99))
+    with file, GzipFile(fileobj=file, mode="rb") as text:
+        try:
+            yield text
+            is_damaged = bool(text.read(1))
+        except (BadGzipFile, EOFError, zlib.error):
+            is_damaged = True
+        if is_damaged:
+            raise damaged(manifest)
 
 
-def differing(wanted: ShapeOfData, found: ShapeOfData) -> list[str]:
-    """Return the differences between what was backed up and what was restored."""
-    before, after = ({**shape.rows, "revision": shape.revision} for shape in (wanted, found))
-    return [
-        f"{name} {after.get(name, 'missing')} instead of {before.get(name, 'missing')}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
+def fill_table(session: Session, manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> None:
+    """Fill a table, and check that it is what was backed up."""
+    pieces = proven(manifest, table, text, pace)
+    try:
+        rows = queries.copy_in(session, table.name, table.columns, pieces)
+    except DBAPIError:
+        # The database may have refused what is damaged: to read the rest shows that.
+        for _ in pieces:
+            pass
+        raise
+    if rows != table.rows:
+        raise Mismatch(f"{manifest.path} has {rows} rows of {table.name} instead of {table.rows}: use another backup")
+
+
+def proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> Iterator[bytes]:
+    """Yield the text of a table; Mismatch at its end if that is not what was backed up."""
+    digest, left = sha256(), table.size
+    while piece := text.read(min(left, queries.PIECE)):
+        digest.update(piece)
+        left -= len(piece)
+        yield piece
+        pace.advance(len(piece))
+    if digest.hexdigest() != table.sha256:
+        raise damaged(manifest)
+
+
+def damaged(manifest: Manifest) -> Mismatch:
+    """Return the error for a dump that has changed."""
+    return Mismatch(f"{manifest.path} is damaged, since its SHA-256 has changed: use another backup")
+
+
+def check_keys(session: Session, keyring: Keyring) -> None:
+    """Decrypt the sentinel of each key; Mismatch if the key is another one."""
+    try:
+        require_keys(session, keyring)
+    except ConfigurationError as error:
+        raise Mismatch(str(error)) from None

@@ -51,7 +51,7 @@ def test_a_backup_is_made_and_proven_and_older_ones_are_dropped(ready: Stage, fo
     assert (dump.stem, dump.stat().st_size) == (manifest["name"], manifest["size"])
     shown = artifacts(state)
     assert shown["backup-data-dump-progress"] == shown["backup-data-check-progress"] == 100.0
-    assert "public.platform_credentials" in str(shown["backup-data-tables"])
+    assert "platform_credentials" in str(shown["backup-data-tables"])
     assert str(shown["backup-data-summary"]).count("data:image/svg+xml") == 2
     (finished,) = events("sivera.backup-data.finished", state)
     assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 1, 0)

@@ -104,7 +104,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     out = capsys.readouterr().out
     lines = {line.split()[1]: line for line in out.splitlines()}
     assert list(lines) == list(CHECKS)
-    well = {"server", "password", "database", "pg_dump", "clock", "accounts", "disk"}
+    well = {"server", "password", "database", "clock", "accounts", "disk"}
     assert {name for name, line in lines.items() if line.startswith("ok ")} == well
     unwell = {name for name, line in lines.items() if line.startswith("WARNING ")}
     assert unwell == {"worker", "automations", "runs", "grants"}
@@ -126,7 +126,7 @@ def test_a_healthy_installation_has_no_finding_and_a_broken_one_has_many_at_once
     assert (found["limits"].text, found["limits"].remedy) == (f"missing: {LOCKS[0]}", "run `sivera deploy`")
     assert found["worker"].text == "the work pool sivera does not exist"
     assert "does not answer" in found["database"].text
-    assert named(found, SKIPPED) == {"pg_dump", "clock", "grants", "accounts"}
+    assert named(found, SKIPPED) == {"clock", "grants", "accounts"}
     assert "s3cret" not in str(found)
 
 
@@ -206,7 +206,7 @@ def test_a_server_that_is_away_hides_nothing_of_the_database(
     assert "hidden" not in found["server"].text
     assert found["server"].remedy.startswith("start it with `sivera up`")
     assert found["worker"].text == "needs the Prefect server"
-    assert named(found, OK) == {"database", "pg_dump", "clock", "grants", "accounts", "disk"}
+    assert named(found, OK) == {"database", "clock", "grants", "accounts", "disk"}
 
 
 async def answer(request: Request) -> JSONResponse:

@@ -64,7 +64,7 @@ def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database
     storage = f"--storage=file://{folder}"
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
-        beside(postgres, "test_target", owner="clerk") as url,
+        beside(postgres, "test_target") as url,
     ):
         assert "verified" in sivera("restore", "list", storage).out
         monkeypatch.setenv("SIVERA_RESTORE_URL", url)

@@ -1,12 +1,15 @@
 """A database with something in it and a folder for its backups, for the tests of backups."""
 
 import base64
+import gzip
+import io
 import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,7 +21,7 @@ from sivera.backups import backing_up
 from sivera.backups.backing_up import BackupDependencies
 from sivera.backups.catalog import Catalog
 from sivera.backups.checking import check_backup
-from sivera.backups.dumping import Progress
+from sivera.backups.copying import Progress
 from sivera.backups.manifest import Manifest, Outcome, Verdict
 from sivera.backups.options import BackupOptions
 from sivera.crypto import KEY_BYTES, Keyring
@@ -31,10 +34,10 @@ from tests.unit.tables import Tables
 
 A_DAY = 86_400.0
 BIG = 10_000
-"""Sessions with a dump of five megabytes: more than a pipe and a chunk hold."""
+"""Sessions with ten megabytes of text: many pieces of a COPY."""
 FEWEST = BackupOptions(keep_daily=1, keep_weekly=0, keep_monthly=0)
 
-END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sivera-backup'"
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND pid <> pg_backend_pid()"
 
 
 def nothing(_: float) -> None:
@@ -117,6 +120,18 @@ class Vault(Tables):
     def dump_file(self, made: Manifest) -> Path:
         return self.folder / made.path
 
+    def rewrite(self, made: Manifest, name: str, change: Callable[[list[bytes]], list[bytes]]) -> Manifest:
+        """Change the lines of a table in a dump, and return the manifest for that, as if we had made it."""
+        dump = io.BytesIO(gzip.decompress(self.dump_file(made).read_bytes()))
+        texts, tables = [], []
+        for table in made.tables:
+            lines = dump.read(table.size).splitlines(keepends=True)
+            texts.append(b"".join(lines := change(lines) if table.name == name else lines))
+            facts = {"rows": len(lines), "size": len(texts[-1]), "sha256": sha256(texts[-1]).hexdigest()}
+            tables.append(table.model_copy(update=facts))
+        self.dump_file(made).write_bytes(gzip.compress(b"".join(texts)))
+        return made.model_copy(update={"tables": tuple(tables)}).signed(self.keyring)
+
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir())
 
@@ -137,18 +152,14 @@ def at(share: float, do: Callable[[], object]) -> Progress:
 
 
 @contextmanager
-def beside(postgres: str, name: str, owner: str = "") -> Iterator[str]:
-    """Yield the URL of an empty database; `owner` is a new role without rights on the server."""
+def beside(postgres: str, name: str) -> Iterator[str]:
+    """Yield the URL of an empty database."""
     engine = open_engine(postgres)
-    run_alone(engine, *([f"CREATE ROLE {owner} LOGIN"] if owner else []), f"CREATE DATABASE {name}")
+    run_alone(engine, f"CREATE DATABASE {name}")
     try:
-        url = make_url(postgres).set(database=name)
-        if owner:
-            run_alone(engine, f"ALTER DATABASE {name} OWNER TO {owner}")
-            url = url.set(username=owner)
-        yield url.render_as_string(hide_password=False)
+        yield make_url(postgres).set(database=name).render_as_string(hide_password=False)
     finally:
-        run_alone(engine, f"DROP DATABASE {name} WITH (FORCE)", *([f"DROP ROLE {owner}"] if owner else []))
+        run_alone(engine, f"DROP DATABASE {name} WITH (FORCE)")
         engine.dispose()
 
 

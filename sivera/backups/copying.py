@@ -1,0 +1,66 @@
+"""What a backup, its restore and its check share: a session until a deadline, the progress, and reading a table."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+
+from sqlalchemy import URL
+from sqlalchemy.orm import Session
+
+from sivera.backups import queries
+from sivera.backups.manifest import TableCopy
+from sivera.database import check, engine_on
+from sivera.errors import SiveraError
+
+Progress = Callable[[float], None]
+"""Is called with the share that is done, from 0 to 1."""
+
+
+class OutOfTime(SiveraError):
+    """The deadline came before the end."""
+
+    def __str__(self) -> str:
+        return "the deadline came before it ended: give it more, or see what the database waits for"
+
+
+class Pace:
+    """Says how much is done of so many bytes, and ends the work at a monotonic deadline."""
+
+    def __init__(self, size: int, until: float, progress: Progress = lambda _: None) -> None:
+        self._size, self._done = max(size, 1), 0
+        self._until = until
+        self._progress = progress
+
+    def advance(self, size: int) -> None:
+        """Count bytes."""
+        if time.monotonic() >= self._until:
+            raise OutOfTime
+        self._done += size
+        self._progress(min(self._done / self._size, 0.99))
+
+
+@contextmanager
+def open_session(url: URL, until: float) -> Iterator[Session]:
+    """Yield a session on a database until a deadline; ConfigurationError if the database is away."""
+    with engine_on(url, statement_seconds=max(int(until - time.monotonic()), 0) + 1) as engine:
+        check(engine)
+        with Session(engine) as session:
+            yield session
+
+
+def read_table(
+    session: Session, name: str, columns: Sequence[str], pace: Pace, write: Callable[[bytes], object] = lambda _: None
+) -> TableCopy:
+    """Pass a table on to `write`, and return what it holds."""
+    digest, size = sha256(), 0
+
+    def take(piece: bytes) -> None:
+        nonlocal size
+        digest.update(piece)
+        size += len(piece)
+        write(piece)
+        pace.advance(len(piece))
+
+    rows = queries.copy_out(session, name, columns, take)
+    return TableCopy(name=name, columns=tuple(columns), rows=rows, size=size, sha256=digest.hexdigest())
