@@ -14,8 +14,8 @@ from sivera.values import CampaignStatus
 SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
-SERVING = STATES | {CampaignStatus.ACTIVE: "STATUS_ENABLED"}
 """All other states are ARCHIVED: a deleted campaign is an archived one."""
+SERVING = STATES | {CampaignStatus.ACTIVE: "STATUS_ENABLED"}
 State = Literal["ENABLED", "PAUSED", "ARCHIVED"]
 SHOWN_BY_DEFAULT: tuple[State, ...] = ("ENABLED", "PAUSED")
 MAX_PAGE = 100
