@@ -87,6 +87,20 @@ def test_an_access_token_ends_with_its_lifetime(world: World, platform: Platform
     assert world.grant_of_access(platform, token) is None
 
 
+def test_a_refresh_token_that_is_used_again_revokes_its_grant(world: World) -> None:
+    """What a renewal cut off at any point, and many processes at once, are tested against."""
+    amazon = PlatformName.AMAZON
+    grant = world.add_grant(amazon, rotates=True, leeway=timedelta(minutes=1))
+    old, new = world.issue_refresh(grant), world.issue_refresh(grant)
+    assert world.grant_of_refresh(amazon, old) is grant
+    world.clock.advance(timedelta(minutes=1))
+    assert world.grant_of_refresh(amazon, new) is grant
+    assert not grant.reused
+    assert world.grant_of_refresh(amazon, old) is None
+    assert grant.reused
+    assert world.grant_of_refresh(amazon, new) is None
+
+
 def test_an_idle_connection_is_closed_by_its_client_first() -> None:
     """If the server closed first, a call could be sent into a closing connection and get no answer."""
     kept = httpx.Limits().keepalive_expiry
