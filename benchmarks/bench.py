@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from benchmarks.usage import UsageOf
 from ops.stack.prefect_server import PrefectServer, spool_of, use_server
 from ops.stack.stack import Stack, open_stack, prepare_database
-from sandbox.world import CLIENT_ID, CLIENT_SECRET
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sivera.breaker import Breaker
 from sivera.database import open_engine
 from sivera.grants.renewal import RenewalDependencies

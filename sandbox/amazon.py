@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from sandbox.accounts import Account, Campaign
 from sandbox.amazon_json import (
     SB,
     SD,
@@ -32,9 +33,11 @@ from sandbox.amazon_json import (
 )
 from sandbox.amazon_reports import Report, ReportRequest, described, report_rows
 from sandbox.consent import ConsentPages, Dialect
+from sandbox.facts import CLIENT_ID
 from sandbox.faults import Fault, FaultKind
 from sandbox.http import Call, Entry, Parameters, Refusal, Reply
-from sandbox.world import CLIENT_ID, Account, Campaign, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 CONSENT = Dialect(
@@ -134,7 +137,8 @@ class AmazonBackend:
         start, size = int(token.removeprefix("page-")), body.max_results
         found = _in_states(account, product, body.state_filter.include)
         reply: dict[str, Any] = {"totalResults": len(found)}
-        reply["campaigns"] = self._rows(found[start : start + size], extended=body.include_extended_data_fields)
+        extended = body.include_extended_data_fields
+        reply["campaigns"] = [campaign_row(each, extended=extended) for each in found[start : start + size]]
         if start + size < len(found):
             reply["nextToken"] = f"page-{start + size}"
         return Reply(reply, media_type=media)
@@ -143,11 +147,8 @@ class AmazonBackend:
         """List Sponsored Display campaigns with extended fields: paged by offset, an array without a count."""
         account, asked = self._account(call, SD), call.asked(DisplayQuery)
         found = _in_states(account, SD, asked.state_filter)
-        return Reply(self._rows(found[asked.start_index : asked.start_index + asked.count]))
-
-    def _rows(self, campaigns: Sequence[Campaign], *, extended: bool = True) -> list[dict[str, Any]]:
-        now = self.world.clock.now()
-        return [campaign_row(campaign, now, extended=extended) for campaign in campaigns]
+        page = found[asked.start_index : asked.start_index + asked.count]
+        return Reply([campaign_row(each, extended=True) for each in page])
 
     # -- reports --------------------------------------------------------------------------------------------------
 
@@ -172,12 +173,10 @@ class AmazonBackend:
         if report is None or report.profile_id != account.id:
             raise Refusal(error(call, 404, "Report not found"))
         now = self.world.clock.now()
-        if call.fault is FaultKind.PENDING or now.timestamp() < report.requested + self.world.report_seconds:
+        if now.timestamp() < report.requested + self.world.report_seconds:
             return Reply(described(report, "PROCESSING"))
         if self.world.reports.get(report.request) == report.id:
             del self.world.reports[report.request]
-        if self.world.report_failure:
-            return Reply(described(report, "FAILED", failureReason=self.world.report_failure))
         expires = now + timedelta(seconds=URL_SECONDS)
         query = f"Expires={int(expires.timestamp())}&Signature={_signature(report.id, int(expires.timestamp()))}"
         host, folder = call.headers["host"], call.url.partition("/reporting/")[0]
@@ -202,8 +201,7 @@ class AmazonBackend:
     def _grant(self, call: Call) -> Grant:
         if call.path["region"] not in REGIONS:
             raise Refusal(Reply({"message": "Not Found"}, 404))
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        grant = self.world.grant_of_access(self.platform, token) if scheme.lower() == "bearer" else None
+        grant = self.world.grant_of_access(self.platform, call.bearer)
         if grant is None:
             raise Refusal(Reply({"message": "Unauthorized"}, 401))
         if call.headers.get("amazon-advertising-api-clientid") != CLIENT_ID:

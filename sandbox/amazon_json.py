@@ -1,20 +1,21 @@
 """Amazon's wire format: error bodies, profiles, and campaigns in three encodings."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from sandbox.accounts import Account, Campaign
+from sandbox.figures import as_number
 from sandbox.http import Call, Parameters, Reply
-from sandbox.world import Account, Campaign
 from sivera.values import CampaignStatus
 
 SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
 """All other states are ARCHIVED: a deleted campaign is an archived one."""
+SERVING = STATES | {CampaignStatus.ACTIVE: "STATUS_ENABLED"}
 State = Literal["ENABLED", "PAUSED", "ARCHIVED"]
 SHOWN_BY_DEFAULT: tuple[State, ...] = ("ENABLED", "PAUSED")
 MAX_PAGE = 100
@@ -87,17 +88,17 @@ def profile(account: Account) -> dict[str, Any]:
     }
 
 
-def campaign_row(campaign: Campaign, now: datetime, *, extended: bool) -> dict[str, Any]:
+def campaign_row(campaign: Campaign, *, extended: bool) -> dict[str, Any]:
     """Return a campaign as the API of its product does.
 
     Products has a budget object and ISO times; Brands a plain budget with its type, and times in unix milliseconds;
     Display a number as id, words in lower case, days without dashes, and the extended data beside the rest.
     """
     row: dict[str, Any] = {"campaignId": campaign.id, "name": campaign.name, "state": state(campaign)}
-    row |= {"budget": number(campaign.budget), "budgetType": "DAILY"}
+    row |= {"budget": as_number(campaign.budget), "budgetType": "DAILY"}
     days = {"startDate": campaign.start.isoformat()} | ({"endDate": campaign.end.isoformat()} if campaign.end else {})
     milliseconds = int(campaign.updated.timestamp() * 1000)
-    details: dict[str, Any] = {"servingStatus": _serving_status(campaign, now)}
+    details: dict[str, Any] = {"servingStatus": f"CAMPAIGN_{SERVING.get(campaign.state, 'ARCHIVED')}"}
     match campaign.product:
         case "SPONSORED_PRODUCTS":
             row |= {"endDate": None, **days, "budget": {"budget": row["budget"], "budgetType": row.pop("budgetType")}}
@@ -117,17 +118,6 @@ def state(campaign: Campaign) -> str:
     return STATES.get(campaign.state, "ARCHIVED")
 
 
-def number(amount: Decimal) -> int | float:
-    """Return an amount as a JSON number, an integer if it is whole."""
-    return int(amount) if amount == amount.to_integral_value() else float(amount)
-
-
 def iso(when: datetime) -> str:
     """Return a time as Amazon writes it."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _serving_status(campaign: Campaign, now: datetime) -> str:
-    if campaign.state is not CampaignStatus.ACTIVE:
-        return f"CAMPAIGN_{state(campaign)}"
-    return "ENDED" if campaign.end is not None and campaign.end < now.date() else "CAMPAIGN_STATUS_ENABLED"

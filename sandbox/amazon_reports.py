@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 import orjson
 from pydantic import Field
 
-from sandbox.amazon_json import SB, SD, SP, CamelCase, iso, number, state
-from sandbox.world import Account, World
+from sandbox.accounts import Account
+from sandbox.amazon_json import SB, SD, SP, CamelCase, iso, state
+from sandbox.figures import as_number
+from sandbox.world import World
 from sivera.values import PlatformName
 
 
@@ -114,10 +116,10 @@ def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
     reported = (c for c in account.campaigns.values() if c.product == report.product and not c.single_ad_group)
     window = date.fromisoformat(report.since), date.fromisoformat(report.until)
     for campaign, day, figures in world.days(account, reported, *window):
-        conversions, value = number(figures.conversions), number(figures.conversion_value)
+        conversions, value = as_number(figures.conversions), as_number(figures.conversion_value)
         values = (
             *(str(day), int(campaign.id), campaign.name, state(campaign)),
-            *(figures.impressions, figures.clicks, number(figures.spend)),
+            *(figures.impressions, figures.clicks, as_number(figures.spend)),
             *(conversions // 2, conversions, value / 2, value),
         )
         row = dict(zip(names, values, strict=True))

@@ -76,9 +76,7 @@ class Control:
     ) -> dict[str, Any]:
         """Add a grant with new accounts; return its tokens."""
         grant = self.world.add_grant(platform, accounts, campaigns, rotates=rotates, brand=brand, currency=currency)
-        access, seconds = self.world.issue_access(grant)
-        has_refresh = platform in (PlatformName.GOOGLE, PlatformName.AMAZON) or grant.rotates
-        refresh = self.world.issue_refresh(grant) if has_refresh else None
+        access, seconds, refresh = self.world.issue_tokens(grant)
         return {"grant_id": grant.id, "access_token": access, "expires_in": seconds, "refresh_token": refresh}
 
     def _forget_reports(self) -> None:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.http import Call, Entry, Refusal, Reply
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -145,15 +147,14 @@ class ConsentPages:
         form, kind = call.form, call.form.get("grant_type", "")
         needed, optional = GRANT_TYPES.get(kind, ("", frozenset()))
         unknown = sorted(form.keys() - {"grant_type", "client_id", "client_secret", needed} - optional)
-        client_id, client_secret = _keys(call)
         content_type = call.headers.get("content-type", "")
         checks = (
             (content_type.startswith("application/x-www-form-urlencoded"), 400, "invalid_request", "Not a form."),
             (kind, 400, "invalid_request", "Missing required parameter: grant_type"),
             (needed, 400, "unsupported_grant_type", f"Invalid grant_type: {kind}"),
             (not unknown, 400, "invalid_request", f"Unknown parameter: {unknown}"),
-            (client_id == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),
-            (client_secret == CLIENT_SECRET, 401, "invalid_client", "Unauthorized"),
+            (form.get("client_id") == CLIENT_ID, 401, "invalid_client", "The OAuth client was not found."),
+            (form.get("client_secret") == CLIENT_SECRET, 401, "invalid_client", "Unauthorized"),
             (form.get(needed), 400, "invalid_request", f"Missing required parameter: {needed}"),
         )
         for is_right, status, error, words in checks:
@@ -201,18 +202,9 @@ class ConsentPages:
         return Reply(b"", 302, {"Location": url, "Cache-Control": "no-store"})
 
 
-def oauth_error(status: int, error: str, description: str, **more: str) -> Reply:
+def oauth_error(status: int, error: str, description: str) -> Reply:
     """Return an error of a token endpoint (RFC 6749, 5.2)."""
-    return Reply({"error": error, "error_description": description, **more}, status)
-
-
-def _keys(call: Call) -> tuple[str, str]:
-    """Return the application's keys: of the form, or of the header, as Google's own library for logins sends them."""
-    kind, _, text = call.headers.get("authorization", "").partition(" ")
-    if kind == "Basic":
-        client_id, _, secret = base64.b64decode(text).decode().partition(":")
-        return client_id, secret
-    return call.form.get("client_id", ""), call.form.get("client_secret", "")
+    return Reply({"error": error, "error_description": description}, status)
 
 
 def _challenge(verifier: str) -> str:

@@ -26,16 +26,12 @@ class FaultKind(StrEnum):
     """The right answer, cut in half."""
     BODY = "body"
     """HTTP `status` with `value` as JSON."""
-    MALFORMED = "malformed"
-    """HTTP 200 with JSON of another shape."""
     HANG = "hang"
     """No answer, ever."""
     DISCONNECT = "disconnect"
     """The call takes effect, then the connection closes without an answer."""
     LATE_THROTTLE = "late_throttle"
     """The call takes effect, but the answer is the platform's 'slow down'."""
-    PENDING = "pending"
-    """The report is not ready, however long ago it was requested (Amazon)."""
     EMPTY_PAGE = "empty_page"
     """A page without rows that still leads to a next one."""
     ODD_ROW = "odd_row"
@@ -119,10 +115,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 def spoil(content: bytes, rules: list[Fault]) -> bytes:
     """Return an answer's bytes with its matching rows made odd; each rule that made one odd is used."""
     zipped = content.startswith(GZIP_MAGIC)
-    try:
-        body = json.loads(gzip.decompress(content) if zipped else content)
-    except ValueError:
-        return content
+    body = json.loads(gzip.decompress(content) if zipped else content)
     applied = [rule for rule in rules if _apply(body, rule)]
     for rule in applied:
         rule.use()

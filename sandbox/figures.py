@@ -74,6 +74,11 @@ def make_figures(seed: int, campaign_id: str, habits: Habits, day: date, currenc
     )
 
 
+def as_number(amount: Decimal) -> int | float:
+    """Return an amount as a JSON number, an integer if it is whole."""
+    return int(amount) if amount == amount.to_integral_value() else float(amount)
+
+
 def make_rng(*parts: object) -> random.Random:
     """Return a generator that depends only on its parts (Python's own hash changes from run to run)."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()

@@ -13,12 +13,14 @@ from http import HTTPStatus
 from itertools import count
 from typing import Any
 
+from sandbox.accounts import Account
 from sandbox.consent import ConsentPages, Dialect, oauth_error
 from sandbox.faults import Fault
 from sandbox.google_query import QueryRefused, parse, rows_of
 from sandbox.google_rows import Target
 from sandbox.http import Call, Entry, Parameters, Refusal, Reply
-from sandbox.world import Account, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 API_VERSION = "v26"
@@ -45,7 +47,6 @@ STATUSES = {
     404: "NOT_FOUND",
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
-    504: "DEADLINE_EXCEEDED",
 }
 """The name of an HTTP status; others are UNAVAILABLE."""
 
@@ -121,9 +122,6 @@ class GoogleBackend:
 
     def _token(self, call: Call) -> Reply:
         grant, is_login = self.consent.grant_for(call), call.form["grant_type"] == "authorization_code"
-        if grant.needs_login:
-            words = "reauth related error (invalid_rapt)"
-            return oauth_error(400, "invalid_grant", words, error_subtype="invalid_rapt")
         access, seconds = self.world.issue_access(grant)
         scope = SCOPE if grant.may_read_ads else "openid"
         body = {"access_token": access, "expires_in": seconds, "scope": scope, "token_type": "Bearer"}
@@ -167,16 +165,14 @@ class GoogleBackend:
     # -- permissions ----------------------------------------------------------------------------------------------
 
     def _grant(self, call: Call) -> Grant:
-        scheme, _, text = call.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not text:
+        if not call.bearer:
             message = "Request is missing required authentication credential. Expected OAuth 2 access token."
             raise Refusal(self._error(call, 401, message))
-        grant = self.world.grant_of_access(self.platform, text)
-        if grant is not None:
-            return grant
-        why = self.world.why_refused(self.platform, text)
-        code = f"OAUTH_TOKEN_{'INVALID' if why == 'unknown' else why.upper()}"
-        raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {why}.")
+        found = self.world.check_access(self.platform, call.bearer)
+        if isinstance(found, Grant):
+            return found
+        code = f"OAUTH_TOKEN_{'INVALID' if found == 'unknown' else found.upper()}"
+        raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {found}.")
 
     def _target(self, call: Call) -> Target:
         """Return the customer of the call if the grant's user may read it this way; refuse the call otherwise."""

@@ -10,15 +10,15 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sandbox.accounts import Account, Campaign
 from sandbox.figures import ZERO, Figures
-from sandbox.world import Account, Campaign, World
+from sandbox.world import World
 from sivera.values import BudgetKind, CampaignStatus
 
 MICROS = 1_000_000
 
 STATUSES = {
     CampaignStatus.ACTIVE: "ENABLED",
-    CampaignStatus.ENDED: "ENABLED",
     CampaignStatus.PAUSED: "PAUSED",
     CampaignStatus.ARCHIVED: "REMOVED",
     CampaignStatus.REMOVED: "REMOVED",
@@ -46,7 +46,6 @@ class Row:
     level: int = 0
     campaign: Any = None
     budget: Any = None
-    ended: bool = False
     day: date | None = None
     figures: Figures = ZERO
     changed_at: str = ""
@@ -67,12 +66,6 @@ def _budget_name(row: Row) -> str | None:
 def _change_name(row: Row) -> str:
     changed = row.campaign.id if row.campaign else row.budget.budget_id
     return f"customers/{row.customer.id}/changeStatus/{row.changed_type}-{changed}"
-
-
-def _serving_status(row: Row) -> str:
-    if row.ended:
-        return "ENDED"
-    return "NONE" if STATUSES[row.campaign.state] == "REMOVED" else "SERVING"
 
 
 def _micros(amount: Decimal) -> str:
@@ -102,7 +95,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         "id": lambda row: row.campaign.id,
         "name": lambda row: row.campaign.name,
         "status": lambda row: STATUSES[row.campaign.state],
-        "serving_status": _serving_status,
+        "serving_status": lambda row: "NONE" if STATUSES[row.campaign.state] == "REMOVED" else "SERVING",
         "advertising_channel_type": lambda row: row.campaign.product,
         "start_date_time": lambda row: f"{row.campaign.start} 00:00:00",
         "end_date_time": lambda row: f"{row.campaign.end} 23:59:59" if row.campaign.end else None,
@@ -149,12 +142,10 @@ def customer_days(target: Target, since: date, until: date) -> Iterator[Row]:
 
 def campaigns(target: Target) -> Iterator[Row]:
     """Yield the customer's campaigns, removed ones too; a manager has none."""
-    today = target.customer.today(target.world.clock.now())
     budgets = _budgets(target.customer.campaigns.values())
     for campaign in target.customer.campaigns.values():
-        ended = campaign.state is CampaignStatus.ENDED or (campaign.end is not None and campaign.end < today)
         budget = None if campaign.budget_kind is BudgetKind.LOWER_LEVEL else budgets[campaign.budget_id]
-        yield Row(target.customer, campaign=campaign, budget=budget, ended=ended)
+        yield Row(target.customer, campaign=campaign, budget=budget)
 
 
 def campaign_days(target: Target, since: date, until: date) -> Iterator[Row]:

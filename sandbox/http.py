@@ -24,7 +24,6 @@ TAKES_EFFECT = (
     FaultKind.TRUNCATED,
     FaultKind.DISCONNECT,
     FaultKind.LATE_THROTTLE,
-    FaultKind.PENDING,
     FaultKind.EMPTY_PAGE,
 )
 """The faults with which the call has its effect all the same."""
@@ -84,6 +83,12 @@ class Call:
         if "json" not in self.headers.get("content-type", ""):
             raise ValueError("The Content-Type must be that of JSON.")
         return model.model_validate_json(self.body)
+
+    @property
+    def bearer(self) -> str:
+        """The token in the header; empty without one."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token if scheme == "Bearer" else ""
 
     @cached_property
     def form(self) -> dict[str, str]:
@@ -151,9 +156,8 @@ class _Endpoint:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    async def _answer(  # noqa: C901, PLR0911 - one short arm for each kind of fault
-        self, call: Call, receive: Receive
-    ) -> Reply | None:
+    async def _answer(self, call: Call, receive: Receive) -> Reply | None:
+        """Return the answer; None closes the connection without one."""
         world = self.backend.world
         text = f"{call.url} {call.headers.get('amazon-advertising-api-scope', '')} {call.body.decode(errors='replace')}"
         operation = self.operation if isinstance(self.operation, str) else self.operation(call)
@@ -162,8 +166,15 @@ class _Endpoint:
             await asyncio.sleep(world.faults.latency_seconds)
         if fault is None:
             return self._reply(call, operation)
-        if fault.kind in TAKES_EFFECT:
-            reply = self._reply(replace(call, fault=fault.kind), operation)
+        if fault.kind is FaultKind.HANG:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return None
+        reply = self._reply(replace(call, fault=fault.kind), operation) if fault.kind in TAKES_EFFECT else None
+        return self._faulty(call, fault, reply)
+
+    def _faulty(self, call: Call, fault: Fault, reply: Reply | None) -> Reply | None:
+        """Return the answer to a call that goes wrong; `reply` is the right one, if the call has had its effect."""
         match fault.kind:
             case FaultKind.THROTTLE | FaultKind.LATE_THROTTLE:
                 return self.backend.throttled(call, fault)
@@ -172,19 +183,11 @@ class _Endpoint:
             case FaultKind.HTML:
                 page = GATEWAY_PAGE.format(title=f"{fault.status} {HTTPStatus(fault.status).phrase}")
                 return Reply(page.encode(), fault.status, media_type="text/html")
-            case FaultKind.TRUNCATED:
-                return replace(reply, body=reply.content[: len(reply.content) // 2])
             case FaultKind.BODY:
                 return Reply(fault.value, fault.status)
-            case FaultKind.MALFORMED:
-                return Reply({"unexpected": [{"shape": True}]})
-            case FaultKind.DISCONNECT:
-                return None
-            case FaultKind.HANG:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                return None
-        return reply
+            case FaultKind.TRUNCATED if reply is not None:
+                return replace(reply, body=reply.content[: len(reply.content) // 2])
+        return None if fault.kind is FaultKind.DISCONNECT else reply
 
     def _reply(self, call: Call, operation: str) -> Reply:
         try:

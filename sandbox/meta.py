@@ -11,10 +11,11 @@ import orjson
 
 from sandbox import meta_fields as shown
 from sandbox import meta_json as wire
+from sandbox.accounts import Account
 from sandbox.faults import Fault
 from sandbox.http import Call, Entry, Refusal, Reply
 from sandbox.meta_tokens import EXPIRED, VERSION, MetaTokens
-from sandbox.world import Account, World
+from sandbox.world import World
 from sivera.values import PlatformName
 
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12
@@ -32,7 +33,7 @@ DELETED_WORDS = {
 }
 BROKEN = {
     400: wire.error(400, 100, "Invalid parameter"),
-    401: wire.error(401, 190, "Error validating access token: Session has expired.", EXPIRED),
+    401: wire.error(401, 190, *EXPIRED),
 }
 
 

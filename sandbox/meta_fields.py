@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sandbox.accounts import Account, Campaign
 from sandbox.figures import Figures
 from sandbox.meta_json import STATUSES
-from sandbox.world import Account, Campaign
-from sivera.values import BudgetKind, CampaignStatus
+from sivera.values import BudgetKind
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
 """Currencies with budgets in whole units, all others are in hundredths (Meta's page marketing-api/currencies)."""
@@ -41,10 +41,6 @@ def _budget(campaign: Campaign, account: Account, kind: BudgetKind) -> str | Non
     return minor_units(campaign.budget, account.currency) if campaign.budget_kind is kind else None
 
 
-def _switch(campaign: Campaign, _account: Account) -> str:
-    return "ACTIVE" if campaign.state is CampaignStatus.OTHER else STATUSES[campaign.state]
-
-
 ACCOUNT_FIELDS: dict[str, Callable[[Account], Any]] = {
     "id": lambda account: f"act_{account.id}",
     "account_id": lambda account: account.id,
@@ -57,7 +53,7 @@ CAMPAIGN_FIELDS: dict[str, Callable[[Campaign, Account], Any]] = {
     "id": lambda campaign, _: campaign.id,
     "name": lambda campaign, _: campaign.name,
     "objective": lambda campaign, _: campaign.product,
-    "status": _switch,
+    "status": lambda campaign, _: STATUSES[campaign.state],
     "effective_status": lambda campaign, _: STATUSES[campaign.state],
     "daily_budget": lambda campaign, account: _budget(campaign, account, BudgetKind.DAILY),
     "lifetime_budget": lambda campaign, account: _budget(campaign, account, BudgetKind.LIFETIME),

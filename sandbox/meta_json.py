@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, Field, Json
 
+from sandbox.accounts import Campaign
 from sandbox.faults import FaultKind
 from sandbox.http import Call, Parameters, Refusal, Reply
-from sandbox.world import Campaign
 from sivera.values import CampaignStatus
 
 MAX_ROWS_TIMES_DAYS = 15_000
@@ -23,8 +23,6 @@ STATUSES = {
     CampaignStatus.PAUSED: "PAUSED",
     CampaignStatus.ARCHIVED: "ARCHIVED",
     CampaignStatus.REMOVED: "DELETED",
-    CampaignStatus.ENDED: "ACTIVE",  # Meta does not change it after the last day
-    CampaignStatus.OTHER: "WITH_ISSUES",
 }
 EffectiveStatus = Literal["ACTIVE", "PAUSED", "ARCHIVED", "DELETED", "IN_PROCESS", "WITH_ISSUES"]
 SHOWN_BY_DEFAULT = frozenset(get_args(EffectiveStatus)) - {"ARCHIVED", "DELETED"}

@@ -6,15 +6,17 @@ from datetime import timedelta
 
 from sandbox import meta_json as wire
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.http import Call, Refusal, Reply
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 VERSION = "v26.0"
 APP_TOKEN = f"{CLIENT_ID}|{CLIENT_SECRET}"
 DATA_ACCESS_DAYS = 90
 SCOPES = ["ads_read", "ads_management", "business_management"]
-EXPIRED, NOT_AUTHORIZED = 463, 458
+EXPIRED = ("Error validating access token: Session has expired.", 463)
 CONSENT = Dialect(
     PlatformName.META,
     f"/{VERSION}/dialog/oauth",
@@ -31,6 +33,11 @@ CONSENT = Dialect(
     fragment="#_=_",
 )
 SHORT_LIFE = timedelta(hours=1)
+TOKEN_REFUSALS = {
+    "unknown": ("Invalid OAuth access token - Cannot parse access token", None),
+    "revoked": (f"Error validating access token: The user has not authorized application {CLIENT_ID}.", 458),
+    "expired": EXPIRED,
+}
 CODE_REFUSALS = {
     "redirect": (36008, "Error validating verification code. Please make sure your redirect_uri is identical to it."),
     "expired": (36007, "This authorization code has expired."),
@@ -86,17 +93,13 @@ class MetaTokens:
         inspector, text = _token(call), call.asked(TokenQuestion).input_token
         if inspector != APP_TOKEN:
             self._grant_of(inspector)
-        known, grant = (
-            self.world.read_access(PlatformName.META, text),
-            self.world.grant_of_access(PlatformName.META, text),
-        )
-        data = {"app_id": CLIENT_ID, "type": "USER", "expires_at": known.expires if known else 0}
+        grant = self.world.grant_of_access(PlatformName.META, text)
         if grant is None:
-            return Reply({"data": {**data, "is_valid": False, "scopes": []}})
+            return Reply({"data": {"is_valid": False, "scopes": []}})
         until = grant.data_access_ends or self.world.clock.now() + timedelta(days=DATA_ACCESS_DAYS)
         scopes = SCOPES if grant.may_read_ads else ["public_profile"]
-        more = {"user_id": str(grant.id), "data_access_expires_at": int(until.timestamp()), "scopes": scopes}
-        return Reply({"data": {**data, "is_valid": True, **more}})
+        data = {"is_valid": True, "data_access_expires_at": int(until.timestamp()), "scopes": scopes}
+        return Reply({"data": data})
 
     def revoke(self, call: Call) -> Reply:
         """Take back all that the user has allowed the app."""
@@ -113,17 +116,10 @@ class MetaTokens:
 
     def _grant_of(self, text: str) -> Grant:
         """Return the grant of a token that is valid now; refuse any other."""
-        grant = self.world.grant_of_access(PlatformName.META, text)
-        if grant is not None:
-            return grant
-        match self.world.why_refused(PlatformName.META, text):
-            case "unknown":
-                raise wire.refusal("Invalid OAuth access token - Cannot parse access token", 190)
-            case "revoked":
-                message = f"Error validating access token: The user has not authorized application {CLIENT_ID}."
-                raise Refusal(wire.error(400, 190, message, NOT_AUTHORIZED))
-            case "expired":
-                raise Refusal(wire.error(400, 190, "Error validating access token: Session has expired.", EXPIRED))
+        found = self.world.check_access(PlatformName.META, text)
+        if isinstance(found, Grant):
+            return found
+        raise Refusal(wire.error(400, 190, *TOKEN_REFUSALS[found]))
 
     def caller(self, call: Call) -> Grant:
         """Return the grant of a call; check the proof if there is one."""
@@ -137,8 +133,7 @@ class MetaTokens:
 
 
 def _token(call: Call) -> str:
-    kind, _, text = call.headers.get("authorization", "").partition(" ")
-    token = text if kind == "Bearer" else call.query.get("access_token")
+    token = call.bearer or call.query.get("access_token")
     if not token:
         raise wire.refusal("An access token is required to request this resource.", 104)
     return token

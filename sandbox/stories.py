@@ -3,8 +3,10 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from sandbox.accounts import Account, Campaign
 from sandbox.figures import ZERO
-from sandbox.world import Account, Campaign, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 
 MANY_TIMES = Decimal("2.5")

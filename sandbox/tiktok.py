@@ -9,11 +9,14 @@ from datetime import date, timedelta
 from typing import Any
 
 from sandbox import tiktok_json as wire
+from sandbox.accounts import Account, Campaign
 from sandbox.consent import CodeRefused, ConsentPages, Dialect
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.faults import Fault
 from sandbox.figures import Figures
 from sandbox.http import Call, Entry, Reply
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Campaign, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.values import PlatformName
 
 BASE = "/open_api/v1.3"
@@ -102,10 +105,10 @@ class TikTokBackend:
     def _grant_of(self, text: str | None) -> Grant:
         if not text:
             raise wire.refusal(wire.TOKEN_EMPTY, "Access token is empty.")
-        grant = self.world.grant_of_access(self.platform, text)
-        if grant is not None:
-            return grant
-        if self.world.why_refused(self.platform, text) == "expired":
+        found = self.world.check_access(self.platform, text)
+        if isinstance(found, Grant):
+            return found
+        if found == "expired":
             raise wire.refusal(wire.TOKEN_EXPIRED, "Access token has expired.")
         raise wire.refusal(wire.TOKEN_INVALID, "Access token is incorrect or has been revoked.")
 

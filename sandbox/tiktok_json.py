@@ -5,15 +5,14 @@ Names, limits and codes are those of the official SDK (`tiktok-business-api-sdk-
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, Field, Json
 
+from sandbox.accounts import Account, Campaign
 from sandbox.faults import FaultKind
-from sandbox.figures import Figures
+from sandbox.figures import Figures, as_number
 from sandbox.http import Call, Parameters, Refusal, Reply
-from sandbox.world import Account, Campaign
 from sivera.values import BudgetKind, CampaignStatus
 
 REQUEST_ID = "20261120120000010203040506070809"
@@ -53,16 +52,12 @@ def _secondary_status(campaign: Campaign) -> str:
     return "CAMPAIGN_STATUS_ENABLE" if campaign.state is CampaignStatus.ACTIVE else "CAMPAIGN_STATUS_DISABLE"
 
 
-def _number(amount: Decimal) -> int | float:
-    return int(amount) if amount == int(amount) else float(amount)
-
-
 CAMPAIGN_FIELDS: dict[str, Callable[[Campaign], Any]] = {
     "campaign_id": lambda campaign: campaign.id,
     "campaign_name": lambda campaign: campaign.name,
     "objective_type": lambda campaign: campaign.product,
     "budget_mode": lambda campaign: BUDGET_MODES[campaign.budget_kind],
-    "budget": lambda campaign: 0 if campaign.budget_kind is BudgetKind.LOWER_LEVEL else _number(campaign.budget),
+    "budget": lambda campaign: 0 if campaign.budget_kind is BudgetKind.LOWER_LEVEL else as_number(campaign.budget),
     "operation_status": lambda campaign: "ENABLE" if campaign.state is CampaignStatus.ACTIVE else "DISABLE",
     "secondary_status": _secondary_status,
     "create_time": lambda campaign: f"{campaign.created:%Y-%m-%d %H:%M:%S}",

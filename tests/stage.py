@@ -12,7 +12,10 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
+from sandbox.accounts import Account
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.breaker import Breaker
 from sivera.crypto import Keyring
 from sivera.grants.connecting import Connection, connect
@@ -85,11 +88,10 @@ class Stage:
 
     def issue(self, grant: Grant) -> GrantTokens:
         """Tokens as after a login."""
-        access, seconds = self.world.issue_access(grant)
-        has_refresh = grant.platform in (PlatformName.GOOGLE, PlatformName.AMAZON) or grant.rotates
+        access, seconds, refresh = self.world.issue_tokens(grant)
         return GrantTokens(
             access_token=SecretStr(access),
-            refresh_token=SecretStr(self.world.issue_refresh(grant)) if has_refresh else None,
+            refresh_token=SecretStr(refresh) if refresh else None,
             expires_in=timedelta(seconds=seconds) if seconds else None,
         )
 

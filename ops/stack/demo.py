@@ -25,7 +25,7 @@ from ops.commands.tables import printable, say_json
 from ops.stack.folder import DEMO_FOLDER, PUBLIC_URL_FILE, keep_database_url
 from ops.stack.processes import StackError
 from ops.stack.stack import Stack, open_stack, prepare_database
-from sandbox.world import CLIENT_ID, CLIENT_SECRET
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
 from sivera.database import engine_on

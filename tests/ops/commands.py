@@ -11,7 +11,7 @@ from typing import IO, NamedTuple, Protocol
 import pytest
 
 from ops.cli import main
-from sandbox.world import Grant
+from sandbox.tokens import Grant
 from sivera.values import PlatformName
 from tests.stage import Stage
 

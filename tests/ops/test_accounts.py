@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from blocks.platform_app import load_platform_app
 from ops.commands.accounts import OVERDUE, why_not
 from ops.commands.session import read_secret
+from sandbox.facts import CLIENT_ID
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import CLIENT_ID
 from sivera.errors import ConfigurationError
 from sivera.models import AdAccount
 from sivera.platforms.base import REPORTS_LAG

@@ -21,7 +21,7 @@ from prefect.cli import app as prefect_cli
 from sqlalchemy import text
 
 from ops.stack.folder import DEMO_FOLDER
-from sandbox.world import CLIENT_ID, CLIENT_SECRET
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from tests.children import environment, take_interrupts
 from tests.consents import Person
 from tests.ops.commands import Sivera

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.orm import Session
 
 from ops.stack.folder import DEMO_FOLDER
-from sandbox.world import CLIENT_SECRET, TOKEN_PREFIX
+from sandbox.facts import CLIENT_SECRET, FACTS
 from sivera.crypto import Keyring
 from sivera.grants.renewal import unseal_tokens
 from sivera.models import PlatformCredential
@@ -103,7 +103,7 @@ def beginnings_of_tokens(demo: Demo) -> dict[str, str]:
         f"{kind.name} token of sandbox grant {grant.id}": f"{prefix}{kind.value}-{grant.id}-"
         for grant in grants  # connected in the order in which the sandbox numbers them, or nearly
         for platform in PlatformName
-        for kind, prefix in TOKEN_PREFIX[platform].items()
+        for kind, prefix in FACTS[platform].prefixes.items()
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
-from sandbox.world import Grant
+from sandbox.tokens import Grant
 from sivera.errors import GrantRevoked
 from sivera.grants import renewal
 from sivera.grants import renewal_queries as queries

@@ -8,7 +8,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.crypto import UndecryptableError
 from sivera.errors import ConfigurationError, LeftAlone, SiveraError
 from sivera.grants.refreshing import (

@@ -12,8 +12,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from sandbox.accounts import Account
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.figures import ZERO, Figures
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.breaker import Breaker
 from sivera.errors import PlatformError
 from sivera.platforms import open_client
@@ -86,9 +89,8 @@ class Desk:
         return open_client(self.platform, app_at(self.url, secret), breaker or self.breaker)
 
     def new_tokens(self) -> GrantTokens:
-        has_refresh = self.platform in (GOOGLE, AMAZON) or self.grant.rotates
-        refresh = SecretStr(self.world.issue_refresh(self.grant)) if has_refresh else None
-        return GrantTokens(access_token=SecretStr(self.world.issue_access(self.grant)[0]), refresh_token=refresh)
+        access, _, refresh = self.world.issue_tokens(self.grant)
+        return GrantTokens(access_token=SecretStr(access), refresh_token=SecretStr(refresh) if refresh else None)
 
     @property
     def site(self) -> Account:

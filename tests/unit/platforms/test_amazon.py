@@ -1,28 +1,22 @@
 """What only the Amazon client does: three regions, three products, and reports that are collected later."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from httpx import post
 
+from sandbox.amazon_reports import Report
 from sandbox.faults import Fault, FaultKind
 from sivera.breaker import Subject
-from sivera.errors import (
-    InvalidReply,
-    PlatformError,
-    Throttled,
-    ThrottleScope,
-    TokenRejected,
-    Unavailable,
-)
+from sivera.errors import InvalidReply, PlatformError, Throttled, ThrottleScope, TokenRejected, Unavailable
 from sivera.platforms import amazon_reports as reports
 from sivera.platforms.amazon_json import PRODUCTS
 from sivera.platforms.base import PreparesReports, ProductNotEnabled, ReportLost
 from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.platforms.rows import Record
-from sivera.values import AdAccount, CampaignListing, DateWindow, MetricsReading, ReportRequest
+from sivera.values import CampaignListing, DateWindow, MetricsReading, ReportRequest
 from tests.unit.platforms.conftest import NewDesk
 from tests.unit.platforms.desk import AMAZON, WINDOW, Desk, figures_of, ours, refused, static
 
@@ -48,8 +42,8 @@ def fault(desk: Desk, kind: FaultKind, operation: str, **options: Any) -> None:
     desk.world.faults.add(Fault(kind, AMAZON, operation, **options))
 
 
-def campaigns_of(desk: Desk, product: str, account: AdAccount | None = None) -> CampaignListing:
-    return desk.client.list_campaigns(desk.tokens, account or desk.account, product)
+def campaigns_of(desk: Desk, product: str) -> CampaignListing:
+    return desk.client.list_campaigns(desk.tokens, desk.account, product)
 
 
 def collected(desk: Desk, request: ReportRequest) -> MetricsReading:
@@ -58,51 +52,34 @@ def collected(desk: Desk, request: ReportRequest) -> MetricsReading:
     return reading
 
 
-def days_of(desk: Desk, product: str) -> int:
-    """How many figures the sandbox has of a product."""
-    return sum(desk.site.campaigns[id_].product == product for id_, _ in desk.truth())
-
-
-def is_stopped(desk: Desk, endpoint: str, account: str = "") -> bool:
-    subject = Subject(endpoint=f"{desk.site.region} {endpoint}", account=account)
-    try:
-        desk.breaker.check(AMAZON, subject)
-    except Throttled:
-        return True
-    return False
-
-
 # -- regions and products ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_region_that_refuses_the_grant_has_none_of_its_accounts(spread: Desk, status: int) -> None:
-    fault(spread, FaultKind.STATUS, "accounts", match="/eu/", status=status)
-    listing = spread.client.list_accounts(spread.tokens)
-    assert {account.region for account in listing.accounts} == {"na", "fe"}
-    assert listing.left_out == ()
-
-
 @pytest.mark.parametrize(
-    ("kind", "status"),
-    [(FaultKind.STATUS, 503), (FaultKind.HTML, 404)],
+    ("kind", "status", "left_out"),
+    [
+        (FaultKind.STATUS, 401, []),
+        (FaultKind.STATUS, 403, []),
+        (FaultKind.STATUS, 503, ["region eu"]),
+        (FaultKind.HTML, 404, ["region eu"]),
+    ],
 )
-def test_a_region_that_fails_is_named_and_the_others_are_listed(spread: Desk, kind: FaultKind, status: int) -> None:
+def test_a_region_that_fails_is_named_and_one_that_refuses_the_grant_has_none_of_its_accounts(
+    spread: Desk, kind: FaultKind, status: int, left_out: list[str]
+) -> None:
     fault(spread, kind, "accounts", match="/eu/", status=status)
     listing = spread.client.list_accounts(spread.tokens)
     assert {account.region for account in listing.accounts} == {"na", "fe"}
-    [unread] = listing.left_out
-    assert unread.id == "region eu"
-    assert unread.why.startswith("cannot be read: ")
-    assert "amazon:" not in unread.why
+    assert [row.id for row in listing.left_out] == left_out
+    assert all(row.why.startswith("cannot be read: ") and "amazon:" not in row.why for row in listing.left_out)
+
+
+def test_what_no_region_answers_is_an_error(spread: Desk) -> None:
+    with refused(TokenRejected):
+        spread.client.list_accounts(static(AMAZON, "Atza|pasted"))
     fault(spread, FaultKind.STATUS, "accounts", status=503)
     with refused(Unavailable):
         spread.client.list_accounts(spread.tokens)
-
-
-def test_a_token_that_no_region_accepts_is_rejected(spread: Desk) -> None:
-    with refused(TokenRejected):
-        spread.client.list_accounts(static(AMAZON, "Atza|pasted"))
 
 
 def test_a_product_that_is_not_enabled_says_so_and_the_others_are_read(desk: Desk) -> None:
@@ -146,7 +123,7 @@ def test_reports_are_requested_and_collected_later(desk: Desk) -> None:
     requests = [desk.request(product) for product in NAMES]
     assert [desk.collect(request) for request in requests] == [None] * 3
     assert [desk.request(product) for product in NAMES] == requests  # under way: the same reports
-    fault(desk, FaultKind.PENDING, "report-status", match="SB-")
+    fault(desk, FaultKind.BODY, "report-status", match="SB-", status=200, value={"status": "PROCESSING"})
     desk.world.clock.advance(timedelta(seconds=600))
     readings = [desk.collect(request) for request in requests]
     assert [reading.window if reading else None for reading in readings] == [WINDOW, None, WINDOW]
@@ -181,23 +158,16 @@ def test_long_windows_are_cut_to_what_a_report_holds_and_amazon_keeps(desk: Desk
 
 def test_a_duplicate_of_another_report_is_put_off_and_other_products_are_not(desk: Desk) -> None:
     desk.world.report_seconds = 600
-    columns = ["date", "campaignId", "cost"]
-    configuration = {"adProduct": SB.name, "reportTypeId": SB.report_type, "groupBy": ["campaign"]}
-    configuration |= {"timeUnit": "DAILY", "columns": columns, "format": "GZIP_JSON"}
-    body = {"startDate": str(WINDOW.since), "endDate": str(WINDOW.until), "configuration": configuration}
-    headers = {
-        "Authorization": f"Bearer {desk.tokens.current()}",
-        "Amazon-Advertising-API-ClientId": "sandbox-client",
-        "Amazon-Advertising-API-Scope": desk.site.id,
-    }
-    assert post(f"{desk.url}/{desk.site.region}/reporting/reports", headers=headers, json=body).status_code == 200
+    ours_ = Report.of(desk.request(SB.name).report_id)
+    assert ours_
+    other = replace(ours_, columns=("date", "campaignId", "cost"))
+    desk.world.reports[other.request] = other.id
     with refused(Throttled, "SPONSORED_BRANDS for the same as another one") as caught:
         desk.request(SB.name)
     assert (caught.value.code, caught.value.scope) == ("425", ThrottleScope.ACCOUNT_ENDPOINT)
     assert [desk.request(product).ad_product for product in (SP.name, SD.name)] == [SP.name, SD.name]
     desk.world.clock.advance(timedelta(seconds=600))
-    ours_of = desk.request(SB.name, DateWindow(since=WINDOW.since, until=date(2026, 11, 19)))
-    assert ours_of.report_id
+    assert desk.request(SB.name, DateWindow(since=WINDOW.since, until=date(2026, 11, 19))).report_id
 
 
 @pytest.mark.parametrize(
@@ -232,26 +202,27 @@ def test_a_throttled_request_that_amazon_took_all_the_same_is_found_again(desk: 
     with refused(Throttled):
         desk.request(SP.name)
     later = Desk(desk.world, AMAZON, desk.url, desk.grant)
-    assert len(collected(later, later.request(SP.name)).rows) == days_of(desk, SP.name)
+    assert collected(later, later.request(SP.name)).rows
     assert desk.calls("report-create") == 2
     later.client.close()
 
 
 def test_a_report_that_failed_or_is_unknown_is_lost(desk: Desk) -> None:
     request = desk.request(SP.name)
-    desk.world.report_failure = "Internal error"
+    failed = request.model_copy(update={"report_id": desk.request(SD.name).report_id})
+    fault(desk, FaultKind.BODY, "report-status", match="SD-", status=200, value={"status": "FAILED"})
     gone = request.model_copy(update={"report_id": "gone?"})
     retired = request.model_copy(update={"ad_product": "SPONSORED_TELEVISION"})
-    for lost in (request, gone, retired):
+    for lost in (failed, gone, retired):
         with refused(ReportLost):
             desk.collect(lost)
-    assert desk.request(SP.name).report_id != request.report_id
 
 
 @pytest.mark.parametrize(
     ("operation", "kind", "status", "error"),
     [
         ("report-status", FaultKind.STATUS, 500, Unavailable),
+        ("report-status", FaultKind.BODY, 200, InvalidReply),
         ("report-download", FaultKind.STATUS, 400, Unavailable),
         ("report-download", FaultKind.HTML, 200, InvalidReply),
         ("report-download", FaultKind.TRUNCATED, 200, InvalidReply),
@@ -262,20 +233,13 @@ def test_a_report_that_cannot_be_collected_leaves_the_other_products_alone(
     desk: Desk, operation: str, kind: FaultKind, status: int, error: type[PlatformError]
 ) -> None:
     requests = {product: desk.request(product) for product in NAMES}
-    fault(desk, kind, operation, match="SB-", status=status)
+    fault(desk, kind, operation, match="SB-", status=status, value={"status": "CANCELLED"})
     for _ in range(2):
         with refused(error):
             desk.collect(requests[SB.name])
     assert all(collected(desk, requests[product]).rows for product in (SP.name, SD.name))
     desk.world.faults.clear()
     assert collected(desk, requests[SB.name]).rows
-
-
-def test_a_status_that_amazon_does_not_document_is_an_invalid_reply(desk: Desk) -> None:
-    request = desk.request(SP.name)
-    fault(desk, FaultKind.BODY, "report-status", status=200, value={"status": "CANCELLED"})
-    with refused(InvalidReply, "status"):
-        desk.collect(request)
 
 
 # -- throttles --------------------------------------------------------------------------------------------------------
@@ -302,6 +266,9 @@ def test_a_throttle_of_a_report_type_stops_only_that_type_in_its_region(spread: 
     assert len(spread.client.list_accounts(spread.tokens).accounts) == 20
 
 
+ENDPOINTS = {"/v2/profiles", "/sb/v4/campaigns/list", "/sd/campaigns/extended", "report status", "report download"}
+
+
 @pytest.mark.parametrize(
     ("operation", "match", "endpoint", "seconds"),
     [
@@ -324,8 +291,8 @@ def test_a_throttle_stops_the_endpoint_that_it_is_about(
     with refused(Throttled) as caught:
         ask()
     assert (caught.value.scope, caught.value.retry_after) == (ThrottleScope.ENDPOINT, seconds)
-    stopped = ("/v2/profiles", "/sb/v4/campaigns/list", "/sd/campaigns/extended", "report status", "report download")
-    assert [name for name in stopped if is_stopped(desk, name)] == [endpoint]
+    for other in ENDPOINTS - {endpoint}:
+        desk.breaker.check(AMAZON, Subject(endpoint=f"{desk.site.region} {other}"))
     calls = desk.calls(operation)
     with refused(Throttled):
         ask()

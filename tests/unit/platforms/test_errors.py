@@ -1,4 +1,4 @@
-"""The error bodies of the four platforms: each becomes the type that says who must act, without any secret."""
+"""The error bodies of Amazon and TikTok, and what holds for all four: each becomes the type that says who must act."""
 
 import pickle
 from collections.abc import Callable
@@ -8,9 +8,6 @@ from typing import Any
 import httpx
 import pytest
 from business_api_client.tiktok_business.tiktok_code import NumericErrorCodes
-from google.ads.googleads.v26.errors.types import errors as google_errors
-from google.auth.transport import DEFAULT_RETRYABLE_STATUS_CODES as RETRYABLE
-from google.oauth2 import _client as google_oauth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,10 +18,8 @@ from sivera.errors import (
     InvalidRequest,
     LeftAlone,
     Misconfigured,
-    NoAdAccounts,
     PlatformError,
     ReconnectRequired,
-    ScopeMissing,
     Throttled,
     ThrottleScope,
     TokenRejected,
@@ -36,8 +31,8 @@ from sivera.platforms import meta_errors as meta
 from sivera.platforms import tiktok_errors as tiktok
 from sivera.platforms.base import ProductNotEnabled
 from sivera.platforms.calling import Reply
-from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Meanings
-from sivera.platforms.oauth import OAUTH_ERRORS, token_error_of
+from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER
+from sivera.platforms.oauth import token_error_of
 from sivera.values import PlatformName
 from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
 
@@ -58,210 +53,11 @@ def found_in(error_of: ErrorOf, status: int, body: Any, **headers: str) -> Platf
     return error
 
 
-# -- Google -----------------------------------------------------------------------------------------------------------
-
-
 def failure(status: int, category: str, code: str, details: dict[str, Any] | None = None, message: str = "No.") -> Any:
     """Return an error body of Google Ads."""
     error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
     kind = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
     return {"error": {"code": status, "message": "x", "status": "X", "details": [{"@type": kind, "errors": [error]}]}}
-
-
-def gateway_error(status: int, reason: str) -> Any:
-    """Return an error body of Google's gateway, which answers before Google Ads does."""
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}
-    return {"error": {"code": status, "message": "See https://x.test/?key=1", "status": "X", "details": [info]}}
-
-
-GOOGLE_FAILURES: dict[tuple[int, Kind], str] = {
-    (401, TokenRejected): "OAUTH_TOKEN_EXPIRED OAUTH_TOKEN_INVALID A_CODE_OF_TOMORROW",
-    (401, GrantRevoked): "OAUTH_TOKEN_REVOKED",
-    (401, ReconnectRequired): "OAUTH_TOKEN_DISABLED GOOGLE_ACCOUNT_DELETED ADVANCED_PROTECTION_NOT_ENROLLED",
-    (401, NoAdAccounts): "NOT_ADS_USER",
-    (401, AccountInaccessible): "CUSTOMER_NOT_FOUND",
-    (403, AccountInaccessible): "USER_PERMISSION_DENIED CUSTOMER_NOT_ENABLED A_CODE_OF_TOMORROW",
-    (403, Misconfigured): "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION PROJECT_DISABLED DEVELOPER_TOKEN_NOT_APPROVED "
-    "ACCESS_PROHIBITED",
-    (400, Misconfigured): "UNSUPPORTED_VERSION",
-    (400, InvalidRequest): "UNRECOGNIZED_FIELD REQUESTED_METRICS_FOR_MANAGER A_CODE_OF_TOMORROW",
-    (429, Throttled): "RESOURCE_EXHAUSTED RESOURCE_TEMPORARILY_EXHAUSTED A_CODE_OF_TOMORROW "
-    "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION",
-    (500, Unavailable): "INTERNAL_ERROR TRANSIENT_ERROR DEADLINE_EXCEEDED A_CODE_OF_TOMORROW",
-}
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "code"), [(*key, code) for key, codes in GOOGLE_FAILURES.items() for code in codes.split()]
-)
-def test_failures_of_google_ads(status: int, kind: Kind, code: str) -> None:
-    body = failure(status, "category", code)
-    for shape in (body, [{"results": [], "fieldMask": "x"}, body]):  # the second is that of a stream
-        error = found_in(google.ads_error, status, shape)
-        assert (type(error), error.code) == (kind, code)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (401, gateway_error(401, "ACCESS_TOKEN_EXPIRED"), TokenRejected),
-        (401, None, TokenRejected),
-        (403, gateway_error(403, "SERVICE_DISABLED"), Misconfigured),
-        (403, gateway_error(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"), ScopeMissing),
-        (400, {"error": {"code": 400, "message": "Invalid JSON payload received."}}, InvalidRequest),
-        (400, {"error": "a shape of tomorrow"}, InvalidRequest),
-        (400, {"error": {"details": ["text", {"errors": ["text", {"errorCode": "text"}]}]}}, InvalidRequest),
-        (404, {"error": {"code": 404, "message": "Not found."}}, InvalidRequest),
-        (302, None, InvalidReply),
-        (429, gateway_error(429, "RATE_LIMIT_EXCEEDED"), Throttled),
-        (503, {"error": {"code": 503, "message": "Unavailable.", "status": "UNAVAILABLE"}}, Unavailable),
-        (200, failure(500, "internalError", "INTERNAL_ERROR"), Unavailable),
-        (200, [{"results": []}, {"error": {"message": "The stream broke off."}}], Unavailable),
-    ],
-)
-def test_other_errors_of_google(status: int, body: Any, kind: Kind) -> None:
-    error = found_in(google.ads_error, status, body)
-    assert type(error) is kind
-    assert error.code
-
-
-@pytest.mark.parametrize(
-    ("details", "seconds", "scope"),
-    [
-        ({"rateScope": "ACCOUNT", "retryDelay": "12s"}, 12.0, ThrottleScope.ACCOUNT),
-        ({"rateScope": "DEVELOPER", "retryDelay": "7.250s"}, 7.25, ThrottleScope.PLATFORM),
-        ({"rateScope": "UNKNOWN", "retryDelay": "later"}, 60.0, ThrottleScope.PLATFORM),
-        ({}, 60.0, ThrottleScope.PLATFORM),
-    ],
-)
-def test_google_says_who_waits_and_how_long(details: dict[str, str], seconds: float, scope: ThrottleScope) -> None:
-    body = failure(429, "quotaError", "RESOURCE_TEMPORARILY_EXHAUSTED", {"quotaErrorDetails": details})
-    error = found_in(google.ads_error, 429, [body])
-    assert isinstance(error, Throttled)
-    assert (error.retry_after, error.scope) == (seconds, scope)
-
-
-def test_every_error_code_of_ours_is_googles() -> None:
-    descriptor = google_errors.ErrorCode.pb(google_errors.ErrorCode()).DESCRIPTOR
-    known = {value.name for field in descriptor.fields for value in field.enum_type.values}
-    # These two are reasons of google.rpc.ErrorInfo, which is open text.
-    assert google.ADS_VERDICTS.keys() - known == {"ACCESS_TOKEN_SCOPE_INSUFFICIENT", "SERVICE_DISABLED"}
-
-
-@pytest.mark.parametrize("status", sorted({400, 401, 403, *RETRYABLE}))
-@pytest.mark.parametrize(
-    "error", [*google.OAUTH_VERDICTS, *OAUTH_ERRORS, "invalid_request", "invalid_scope", "a_new_one"]
-)
-def test_google_auth_agrees_on_which_refusals_are_worth_another_try(status: int, error: str) -> None:
-    body = {"error": error, "error_description": "in words"}
-    ours = found_in(google_login, status, body)
-    assert isinstance(ours, Unavailable | Throttled) is google_oauth._can_retry(status, body)  # type: ignore[no-untyped-call]
-
-
-@pytest.mark.parametrize("error_of", [google_login, amazon_login])
-@pytest.mark.parametrize(
-    ("error", "kind"), [("invalid_grant", ReconnectRequired), ("invalid_client", Misconfigured), ("new", Unavailable)]
-)
-def test_a_token_endpoint_that_refuses_under_http_200_says_who_must_act(
-    error_of: ErrorOf, error: str, kind: Kind
-) -> None:
-    assert isinstance(found_in(error_of, 200, {"error": error}), kind)
-
-
-def test_google_names_the_reason_of_a_refused_renewal() -> None:
-    body = {"error": "invalid_grant", "error_subtype": "invalid_rapt"}
-    error = found_in(google_login, 400, body)
-    assert (type(error), error.code) == (ReconnectRequired, "invalid_rapt")
-
-
-# -- Meta -------------------------------------------------------------------------------------------------------------
-
-META_ERRORS: dict[tuple[Meanings, Kind], list[str]] = {
-    (ABOUT_ACCOUNT, TokenRejected): ["190/463 expired", "190/467 invalid", f"190 malformed {TOKEN}"],
-    (ABOUT_USER, TokenRejected): ["190/463 expired"],
-    (ABOUT_TOKEN, ReconnectRequired): ["190/463 expired", f"190 malformed {TOKEN}", "102 API session"],
-    (ABOUT_ACCOUNT, GrantRevoked): ["190/458 not authorized"],
-    (ABOUT_ACCOUNT, ReconnectRequired): ["190/459 checkpoint", "190/460 password", "190/464 user", "190/492 invalid"],
-    (ABOUT_USER, Misconfigured): ["190 Error validating application.", "100 Invalid appsecret_proof provided"],
-    (ABOUT_TOKEN, Misconfigured): ["101 Error validating application.", "1 Error validating client secret."],
-    (ABOUT_ACCOUNT, Misconfigured): ["200 API access blocked.", "270 development access", "2635 deprecated version"],
-    (ABOUT_ACCOUNT, AccountInaccessible): [
-        "10 Application does not have permission",
-        "200 Ad account owner has NOT grant",
-        "100/33 Unsupported get request",
-        "100 (#100) Missing perms",
-    ],
-    (ABOUT_USER, ScopeMissing): ["10 Application does not have permission", "294 requires the extended permission"],
-    (ABOUT_ACCOUNT, Throttled): ["4 x", "4/1504022 x", "17/2446079 x", "613/1487742 x", "80000 x", "80004 x"],
-    (ABOUT_ACCOUNT, Unavailable): ["1 An unknown error occurred", "368 temporarily blocked"],
-    (ABOUT_TOKEN, Unavailable): ["2 Service temporarily unavailable"],
-    (ABOUT_ACCOUNT, meta.TooMuchData): ["1 Please reduce the amount of data", "1/1504018 timed out"],
-    (ABOUT_USER, InvalidRequest): ["100 Invalid parameter, see https://x.test/y"],
-    (ABOUT_ACCOUNT, InvalidRequest): ["3018 beyond 37 months"],
-}
-
-
-@pytest.mark.parametrize(
-    ("meanings", "kind", "said"), [(*key, said) for key, sayings in META_ERRORS.items() for said in sayings]
-)
-def test_errors_of_meta(meanings: Meanings, kind: Kind, said: str) -> None:
-    codes, _, message = said.partition(" ")
-    code, _, subcode = codes.partition("/")
-    error = {"code": int(code), "message": message} | ({"error_subcode": int(subcode)} if subcode else {})
-    for status in (200, 400):
-        found = found_in(partial(meta.error_of, meanings), status, {"error": error})
-        assert (type(found), found.code) == (kind, codes)
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "kind"),
-    [
-        ({"code": 190, "is_transient": True, "message": "system error"}, 400, Unavailable),
-        ({"code": 9999, "message": "new"}, 503, Unavailable),
-        ({"code": "odd", "message": 7}, 400, InvalidRequest),
-        ({"code": "190", "error_subcode": "458", "message": "x"}, 400, GrantRevoked),
-    ],
-)
-def test_odd_errors_of_meta(error: dict[str, Any], status: int, kind: Kind) -> None:
-    assert type(found_in(partial(meta.error_of, ABOUT_TOKEN), status, {"error": error})) is kind
-
-
-BUSINESS = '{"1":[{"type":"ads_insights","estimated_time_to_regain_access":%s},{"estimated_time_to_regain_access":4}]}'
-
-
-@pytest.mark.parametrize(
-    ("code", "headers", "seconds", "scope"),
-    [
-        (4, {"X-App-Usage": '{"call_count":100}'}, 600, ThrottleScope.PLATFORM),
-        (341, {}, 600, ThrottleScope.PLATFORM),
-        (4, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 600, ThrottleScope.PLATFORM),
-        (80000, {"X-Business-Use-Case-Usage": BUSINESS % 19}, 19 * 60, ThrottleScope.ACCOUNT_ENDPOINT),
-        (80004, {"X-Business-Use-Case-Usage": BUSINESS % '"soon"'}, 4 * 60, ThrottleScope.ACCOUNT_ENDPOINT),
-        (17, {"X-Ad-Account-Usage": '{"acc_id_util_pct":100,"reset_time_duration":45}'}, 45, ThrottleScope.USER),
-        (613, {}, 300, ThrottleScope.ACCOUNT),
-        (32, {"X-Ad-Account-Usage": "not JSON", "X-Business-Use-Case-Usage": "[1]"}, 300, ThrottleScope.USER),
-        (80014, {"X-Business-Use-Case-Usage": '{"1":{"a":1},"2":[3]}'}, 300, ThrottleScope.ACCOUNT_ENDPOINT),
-    ],
-)
-def test_meta_says_who_waits_and_how_long(
-    code: int, headers: dict[str, str], seconds: int, scope: ThrottleScope
-) -> None:
-    error = found_in(partial(meta.error_of, ABOUT_ACCOUNT), 400, {"error": {"code": code}}, **headers)
-    assert isinstance(error, Throttled)
-    assert (error.retry_after, error.scope) == (seconds, scope)
-
-
-@pytest.mark.parametrize(
-    ("headers", "percent"),
-    [
-        ({}, 0),
-        ({"x-app-usage": '{"call_count":12,"total_time":88,"total_cputime":3}'}, 88),
-        ({"x-fb-ads-insights-throttle": '{"app_id_util_pct":96.5,"acc_id_util_pct":100}'}, 96.5),
-        ({"x-ad-account-usage": '{"acc_id_util_pct":99}', "x-app-usage": "{"}, 0),
-    ],
-)
-def test_meta_says_how_busy_our_app_is(headers: dict[str, str], percent: float) -> None:
-    assert meta.app_usage(httpx.Headers(headers)) == percent
 
 
 # -- Amazon -----------------------------------------------------------------------------------------------------------
@@ -457,7 +253,7 @@ def test_a_refused_request_repeats_no_token(platform: str, token: str) -> None:
         (google_login, lambda code: {"error": code}),
         (google_login, lambda code: {"error": "invalid_grant", "error_subtype": code}),
         (google.ads_error, lambda code: failure(400, "queryError", code)),
-        (google.ads_error, lambda code: gateway_error(403, code)),
+        (google.ads_error, lambda code: {"error": {"details": [{"reason": code}]}}),
         (partial(meta.error_of, ABOUT_USER), lambda code: {"error": {"code": code, "error_subcode": code}}),
         (amazon.error_of, lambda code: {"code": code}),
         (amazon_login, lambda code: {"error": code}),

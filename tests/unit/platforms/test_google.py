@@ -12,8 +12,8 @@ import pytest
 from google.ads.googleads.v26.services.types.google_ads_service import GoogleAdsRow
 from pydantic import SecretStr
 
+from sandbox.accounts import LOCALES
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import LOCALES
 from sivera.breaker import Breaker
 from sivera.errors import (
     AccountInaccessible,
@@ -44,6 +44,7 @@ from tests.unit.platforms.desk import (
     static,
     totals,
 )
+from tests.unit.platforms.test_errors import failure
 from tests.unit.platforms.test_rows import ROWS
 
 
@@ -94,18 +95,12 @@ def test_a_user_without_customers_has_no_accounts() -> None:
     assert answered(GOOGLE, {}).list_accounts(static(GOOGLE)).accounts == ()
 
 
-def refusal(status: int, category: str, code: str, **more: Any) -> Any:
-    error = {"errorCode": {category: code}, "message": "No."} | more
-    kind = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
-    return [{"error": {"code": status, "message": "No.", "details": [{"@type": kind, "errors": [error]}]}}]
-
-
 @pytest.mark.parametrize(
     ("category", "code"), [("authorizationError", "USER_PERMISSION_DENIED"), ("requestError", "A_NEW_ONE")]
 )
 def test_a_customer_that_cannot_be_read_is_left_out_by_name(desk: Desk, category: str, code: str) -> None:
     manager, direct = str(desk.grant.manager_id), desk.site.id
-    answer = refusal(403 if code.startswith("USER") else 400, category, code)
+    answer = [failure(403 if code.startswith("USER") else 400, category, code)]
     fault = Fault(FaultKind.BODY, GOOGLE, "accounts", match=f"customers/{manager}/", status=400, value=answer)
     desk.world.faults.add(fault)
     listing = desk.client.list_accounts(desk.tokens)
@@ -123,7 +118,7 @@ def test_a_customer_that_cannot_be_read_is_left_out_by_name(desk: Desk, category
 def throttled(scope: str) -> Fault:
     """Return a 'slow down' of a customer, or of our application."""
     details = {"quotaErrorDetails": {"rateScope": scope}}
-    answer = refusal(429, "quotaError", "RESOURCE_EXHAUSTED", details=details)
+    answer = [failure(429, "quotaError", "RESOURCE_EXHAUSTED", details)]
     return Fault(FaultKind.BODY, GOOGLE, "accounts", status=429, value=answer)
 
 
@@ -181,7 +176,7 @@ def test_a_window_begins_when_google_still_has_figures() -> None:
 
 def test_a_throttle_of_an_account_leaves_the_others(desk: Desk) -> None:
     quota = {"rateScope": "ACCOUNT", "retryDelay": "900s"}
-    answer = refusal(429, "quotaError", "RESOURCE_EXHAUSTED", details={"quotaErrorDetails": quota})
+    answer = [failure(429, "quotaError", "RESOURCE_EXHAUSTED", {"quotaErrorDetails": quota})]
     first, second, _ = desk.client.list_accounts(desk.tokens).accounts
     desk.world.faults.add(Fault(FaultKind.BODY, GOOGLE, match=f"/{first.external_id}/", status=429, value=answer))
     for _ in range(2):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.world import CLIENT_ID, CLIENT_SECRET
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sivera.errors import InvalidRequest, ReconnectRequired, Unreached
 from sivera.grants.consent import challenge_of
 from sivera.platforms import open_client

@@ -1,24 +1,17 @@
 """Rows as the platforms document or send them, and rows that are not: read in full, or refused by the field's name."""
 
-import gzip
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
-import httpx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from sivera.errors import InvalidReply
 from sivera.platforms import amazon_json, amazon_reports, google_json, meta_json, tiktok_json
 from sivera.platforms.amazon_json import PRODUCTS
 from sivera.platforms.rows import Record
-from sivera.values import PlatformName, Value
+from sivera.values import PlatformName
 from tests.unit.platforms.desk import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, WINDOW
 
 SP, _, SD = PRODUCTS
@@ -248,112 +241,3 @@ def test_a_row_is_understood(what: str, changes: Row, expected: str) -> None:
 
 def test_a_seller_of_amazon_without_a_name_has_that_of_the_country_and_the_id() -> None:
     assert read("amazon account", accountInfo={"id": "A1SELLER", "type": "seller"}).name == "DE A1SELLER"
-
-
-# -- rows that are not as documented ----------------------------------------------------------------------------------
-
-REQUIRED = {
-    "google account": "id currencyCode timeZone status",
-    "google campaign": "id name status",
-    "google budget": "id amountMicros",
-    "google metrics": "impressions clicks costMicros conversions conversionsValue",
-    "meta account": "account_id name currency timezone_name account_status",
-    "meta campaign": "id name effective_status",
-    "meta metrics": "campaign_id impressions clicks spend",
-    "amazon account": "profileId timezone currencyCode accountInfo",
-    "amazon campaign": "campaignId name state budget",
-    "amazon display campaign": "campaignId name state budget budgetType",
-    "amazon metrics": "date campaignId impressions clicks cost purchases14d sales14d",
-    "tiktok account": "advertiser_id name currency",
-    "tiktok campaign": "campaign_id campaign_name operation_status budget budget_mode",
-    "tiktok dimensions": "campaign_id stat_time_day",
-    "tiktok metrics": "spend impressions clicks complete_payment total_complete_payment_rate",
-}
-CURRENCIES = {
-    "google account": "currencyCode",
-    "meta account": "currency",
-    "amazon account": "currencyCode",
-    "tiktok account": "currency",
-}
-WRONG: list[tuple[str, str, Any]] = [
-    *((what, name, "jpy") for what, name in CURRENCIES.items()),
-    ("meta campaign", "stop_time", "9999-12-31T23:00:00-0800"),
-    ("meta campaign", "daily_budget", "-5"),
-    ("meta metrics", "date_stop", "2026-11-20"),
-    ("meta metrics", "actions", {"purchase": "1"}),
-    ("meta metrics", "actions", ["purchase"]),
-    ("meta metrics", "actions", False),
-    ("amazon display campaign", "budgetType", "HOURLY"),
-    ("amazon metrics", "date", "2026-12-01"),
-    ("tiktok campaign", "budget_mode", "BUDGET_MODE_WEEK"),
-    ("tiktok account", "display_timezone", "Mars/Olympus"),
-    ("tiktok dimensions", "stat_time_day", "2026-10-31 00:00:00"),
-]
-SPOILT = [*((what, name, None) for what, names in REQUIRED.items() for name in names.split()), *WRONG]
-
-
-@pytest.mark.parametrize(("what", "name", "value"), SPOILT, ids=[f"{w} {name} {v!r}"[:60] for w, name, v in SPOILT])
-def test_a_row_that_is_not_as_documented_is_refused_by_the_name_of_its_field(what: str, name: str, value: Any) -> None:
-    with pytest.raises(InvalidReply, match=name):
-        read(what, **{name: value})
-
-
-ODD_FIELDS: dict[str, list[Any]] = {
-    "identifier": [None, "../1", "", "7" * 65, 1.5, True],
-    "text": [None, "", 7],
-    "optional": [7, ["text"]],
-    "decimal": [None, True, "many", "12,34", "NaN", float("nan"), "Infinity", "1E+40", "9" * 20],
-    "integer": ["1.5", 1.5, "9" * 30],
-    "count": ["-5", -5],
-    "time": ["tomorrow", 10**30, "9999-12-31T23:00:00-0800", ["now"]],
-    "currency": [None, "", "usd", "US$", "EURO"],
-    "day": ["2026-13-01", "31.01.2026", 20260131],
-    "zone": ["", "Mars/Olympus", "../etc/passwd", "Asia/\x00"],
-    "rows": [None, {}, "text"],
-    "record": [None, [], "text"],
-}
-
-
-@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, values in ODD_FIELDS.items() for value in values])
-def test_a_field_of_another_kind_is_refused_by_its_path(kind: str, value: Any) -> None:
-    outer = Record(META, {"outer": {"inner": value}}).record("outer")
-    with pytest.raises(InvalidReply, match="inner"):
-        getattr(outer, kind)("inner")
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (gzip.compress(b'{"rows":[]}', mtime=0), "not a list"),
-        (gzip.compress(b"[{", mtime=0), "not JSON"),
-        (gzip.compress(b"[]", mtime=0)[:-5], "cut off"),
-        (b"<Error>", "not gzip"),
-        (b"[{", "not JSON"),
-        (gzip.compress(b"[" + b" " * 100_000 + b"]", mtime=0), "over 1000 bytes"),
-    ],
-)
-def test_a_report_of_amazon_that_is_not_as_documented_is_refused(content: bytes, reason: str) -> None:
-    with pytest.raises(InvalidReply, match=reason):
-        amazon_reports.unpack(content, limit=1000)
-
-
-@pytest.mark.parametrize("encoding", [{}, {"Content-Encoding": "gzip"}])
-def test_a_report_of_amazon_is_read_whether_or_not_it_was_unpacked_on_its_way(encoding: dict[str, str]) -> None:
-    answer = httpx.Response(200, headers=encoding, content=gzip.compress(b'[{"date":"2026-11-01"}]'))
-    assert amazon_reports.unpack(answer.content) == [{"date": "2026-11-01"}]
-
-
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["-", "1e999"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["value", "x"]), inner, max_size=2),
-    max_leaves=4,
-)
-
-
-@settings(max_examples=100, database=None, deadline=None)
-@given(data=st.data())
-def test_whatever_a_field_holds_the_row_is_read_or_refused(data: st.DataObject) -> None:
-    what = data.draw(st.sampled_from(sorted(ROWS)))
-    changes = data.draw(st.dictionaries(st.sampled_from(sorted(ROWS[what])), ANY_JSON, min_size=1, max_size=3))
-    with suppress(InvalidReply, ValidationError):  # `read_rows` leaves out the row for either
-        assert isinstance(read(what, **changes), Value)

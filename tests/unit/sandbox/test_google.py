@@ -1,9 +1,6 @@
 """The sandbox's Google against Google's own code (protobufs and google-auth) and its documented rules."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import google.auth.transport.requests
 import httpx
@@ -15,56 +12,50 @@ from google.oauth2.credentials import Credentials
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
 
+from sandbox.facts import CLIENT_ID, CLIENT_SECRET
 from sandbox.google_query import SELECTABLE
 from sandbox.google_rows import FIELDS
-from sandbox.world import CLIENT_ID, CLIENT_SECRET, Account, Grant, World
 from sivera.platforms import google as client
 from sivera.values import PlatformName
-from tests.conftest import PATIENCE_SECONDS
 from tests.unit.platforms.test_google import gaql_field
+from tests.unit.sandbox.conftest import FORM, Changes, NewUser, Request, User
 
 GOOGLE = PlatformName.GOOGLE
 CAMPAIGNS, CLIENTS = client.CAMPAIGN_QUERY, client.ACCOUNT_QUERY
-METRICS = client.METRICS_QUERY.format(since="2026-11-01", until="2026-11-20")
 CHANGED = "SELECT change_status.resource_name FROM change_status"
-
-
-@dataclass
-class Caller:
-    """Calls the sandbox as a grant's user does."""
-
-    url: str
-    http: httpx.Client
-    world: World
-    grant: Grant
-    token: str
-
-    def ask(self, query: str, customer_id: str | None = None, login_id: str | None = None) -> httpx.Response:
-        """Send a query for the account that the user reaches directly, or for another customer."""
-        headers = {"Authorization": f"Bearer {self.token}"} | ({"login-customer-id": login_id} if login_id else {})
-        url = f"{self.url}/v26/customers/{customer_id or self.account.id}/googleAds:searchStream"
-        return self.http.post(url, headers=headers, json={"query": query})
-
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        return [row for chunk in self.ask(query).raise_for_status().json() for row in chunk.get("results", [])]
-
-    @property
-    def account(self) -> Account:
-        return self.world.accounts_of(self.grant)[0]
+SELECT = "SELECT campaign.id FROM campaign"
+SEARCH = "v26/customers/{id}/googleAds:searchStream"
+REQUESTS = {
+    "search": Request("POST", SEARCH, {"query": SELECT}),
+    "search with a parameter": Request("POST", f"{SEARCH}?pageSize=1", {"query": SELECT}),
+    "customers": Request("GET", "v26/customers:listAccessibleCustomers"),
+    "retired": Request("GET", "v25/customers:listAccessibleCustomers"),
+    "revoke": Request("POST", "revoke", {"token": "ya29.forged"}, FORM),
+}
 
 
 @pytest.fixture
-def caller(world: World, sandbox: str) -> Iterator[Caller]:
-    """A caller for a grant of three accounts with eight campaigns each."""
-    grant = world.add_grant(GOOGLE, accounts=3, campaigns=8)
-    with httpx.Client(timeout=PATIENCE_SECONDS) as http:
-        yield Caller(f"{sandbox}/google", http, world, grant, world.issue_access(grant)[0])
+def user(new_user: NewUser) -> User:
+    """The user of three accounts of eight campaigns, who reaches the first one directly."""
+    user = new_user(GOOGLE, accounts=3, campaigns=8)
+    user.requests = REQUESTS
+    return user
+
+
+def ask(user: User, query: str, customer_id: str | None = None, login_id: str | None = None) -> httpx.Response:
+    """Send a query for the first account, or for another customer."""
+    login = {"Login-Customer-Id": login_id} if login_id else {}
+    return user.ask("search", {"query": query, "/id": customer_id or user.account.id, **login})
+
+
+def metrics(since: str, until: str = "2026-11-20") -> str:
+    return client.METRICS_QUERY.format(since=since, until=until)
 
 
 # -- Google's own code ------------------------------------------------------------------------------------------------
 
 
-def test_every_field_of_the_sandbox_is_googles_and_can_be_selected(caller: Caller) -> None:
+def test_every_field_of_the_sandbox_is_googles_and_can_be_selected(user: User) -> None:
     assert not [name for group, names in FIELDS.items() for name in names if gaql_field(f"{group}.{name}") is None]
     for resource, beginnings in SELECTABLE.items():
         names = (f"{group}.{name}" for group in FIELDS for name in FIELDS[group])
@@ -75,45 +66,43 @@ def test_every_field_of_the_sandbox_is_googles_and_can_be_selected(caller: Calle
             "customer": days,
             "change_status": " WHERE change_status.last_change_date_time BETWEEN '2026-11-01' AND '2026-11-21' LIMIT 1",
         }.get(resource, "")
-        assert caller.ask(f"SELECT {fields} FROM {resource}{where}").status_code == 200  # noqa: S608
+        assert ask(user, f"SELECT {fields} FROM {resource}{where}").status_code == 200  # noqa: S608
 
 
 @pytest.mark.parametrize(
     "query",
     [
         CAMPAIGNS,
-        METRICS,
+        metrics("2026-11-01"),
         client.TOTALS_QUERY.format(since="2026-11-01", until="2026-11-20"),
         CLIENTS,
         client.CHANGE_QUERY.format(since="2026-11-19", until="2026-11-21 00:00:00", limit=10_000),
     ],
     ids=["campaigns", "metrics", "totals", "accounts", "changes"],
 )
-def test_answers_are_googles_protobufs(caller: Caller, query: str) -> None:
-    caller.world.change_campaign(GOOGLE, caller.account.id, "20000000002", name="Retargeting 3")
-    for part in caller.ask(query).raise_for_status().json():
+def test_answers_are_googles_protobufs(user: User, query: str) -> None:
+    user.world.change_campaign(GOOGLE, user.account.id, "20000000002", name="Retargeting 3")
+    for part in ask(user, query).raise_for_status().json():
         message = SearchGoogleAdsStreamResponse.pb(SearchGoogleAdsStreamResponse())
         json_format.ParseDict(part, message)
         assert message.results
         assert json_format.MessageToDict(message) == part
 
 
-def test_the_list_of_customers_is_googles_protobuf(caller: Caller) -> None:
-    url, headers = f"{caller.url}/v26/customers:listAccessibleCustomers", {"Authorization": f"Bearer {caller.token}"}
+def test_the_list_of_customers_is_googles_protobuf(user: User) -> None:
     message = ListAccessibleCustomersResponse.pb(ListAccessibleCustomersResponse())
-    json_format.ParseDict(caller.http.get(url, headers=headers).json(), message)
-    assert list(message.resource_names) == [f"customers/{caller.grant.manager_id}", f"customers/{caller.account.id}"]
-    assert caller.http.get(url).json()["error"]["status"] == "UNAUTHENTICATED"
+    json_format.ParseDict(user.ask("customers").json(), message)
+    assert list(message.resource_names) == [f"customers/{user.grant.manager_id}", f"customers/{user.account.id}"]
 
 
 @pytest.mark.parametrize("rotates", [False, True])
-def test_google_auth_refreshes_a_token_and_adopts_a_rotated_refresh_token(caller: Caller, rotates: bool) -> None:
-    caller.world.clock.set(datetime.now(UTC))
-    caller.grant.rotates = rotates
-    first = caller.world.issue_refresh(caller.grant)
-    credentials = Credentials(None, first, None, f"{caller.url}/token", CLIENT_ID, CLIENT_SECRET)  # type: ignore[no-untyped-call]
+def test_google_auth_refreshes_a_token_and_adopts_a_rotated_refresh_token(user: User, rotates: bool) -> None:
+    user.world.clock.set(datetime.now(UTC))
+    user.grant.rotates = rotates
+    first = user.world.issue_refresh(user.grant)
+    credentials = Credentials(None, first, None, str(user.http.base_url.join("token")), CLIENT_ID, CLIENT_SECRET)  # type: ignore[no-untyped-call]
     credentials.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]
-    assert caller.world.grant_of_access(GOOGLE, str(credentials.token)) is caller.grant
+    assert user.world.grant_of_access(GOOGLE, str(credentials.token)) is user.grant
     assert (credentials.refresh_token != first) is rotates
     assert credentials.expiry is not None
     assert timedelta(minutes=59) < credentials.expiry - datetime.now(UTC).replace(tzinfo=None) <= timedelta(hours=1)
@@ -136,7 +125,6 @@ def failure_of(response: httpx.Response) -> tuple[int, str, str]:
     return response.status_code, category, error["details"][0]["errors"][0]["errorCode"].popitem()[1]
 
 
-SELECT = "SELECT campaign.id FROM campaign"
 BY_TIME = "WHERE change_status.last_change_date_time"
 REFUSED_QUERIES = {
     "SELECT campaign.start_date FROM campaign": "UNRECOGNIZED_FIELD",
@@ -147,6 +135,9 @@ REFUSED_QUERIES = {
     "SELECT customer_client.id FROM customer_client WHERE campaign.id = ''": "PROHIBITED_RESOURCE_TYPE_IN_WHERE_CLAUSE",
     "SELECT campaign.id, metrics.clicks FROM campaign": "EXPECTED_FILTERS_ON_DATE_RANGE",
     "SELECT segments.date FROM campaign WHERE segments.date = '2026-11-01'": "EXPECTED_FILTERS_ON_DATE_RANGE",
+    "SELECT metrics.clicks FROM campaign WHERE segments.date BETWEEN '2026-11-01' AND '2026-11-02'": (
+        "EXPECTED_FILTERS_ON_DATE_RANGE"
+    ),
     "SELECT segments.date FROM campaign WHERE segments.date BETWEEN '1.11.2026' AND '2.11.2026'": "INVALID_DATE_FORMAT",
     f"{SELECT} WHERE campaign.status = 'DELETED'": "BAD_ENUM_CONSTANT",
     f"{SELECT} WHERE campaign.name = TRUE": "BAD_VALUE",
@@ -163,56 +154,71 @@ REFUSED_QUERIES = {
 }
 
 
-def test_queries_that_google_does_not_accept(caller: Caller) -> None:
-    for query, code in REFUSED_QUERIES.items():
-        category = "change_status_error" if query.startswith(CHANGED) else "query_error"
-        assert failure_of(caller.ask(query)) == (400, category, code), query
+@pytest.mark.parametrize(("query", "code"), REFUSED_QUERIES.items())
+def test_a_query_that_google_does_not_accept_is_refused(user: User, query: str, code: str) -> None:
+    category = "change_status_error" if query.startswith(CHANGED) else "query_error"
+    assert failure_of(ask(user, query)) == (400, category, code)
+
+
+def test_metrics_are_those_of_37_months_and_of_no_manager(user: User) -> None:
     expected = (400, "query_error", "REQUESTED_METRICS_FOR_MANAGER")
-    assert failure_of(caller.ask(METRICS, caller.grant.manager_id)) == expected
-    assert caller.ask(client.METRICS_QUERY.format(since="2023-10-23", until="2026-11-20")).status_code == 200
-    too_old = caller.ask(client.METRICS_QUERY.format(since="2023-10-20", until="2026-11-20"))
-    assert failure_of(too_old) == (400, "date_range_error", "REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED")
+    assert failure_of(ask(user, metrics("2026-11-01"), user.grant.manager_id)) == expected
+    assert ask(user, metrics("2023-10-23")).status_code == 200
+    expected = (400, "date_range_error", "REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED")
+    assert failure_of(ask(user, metrics("2023-10-20"))) == expected
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"query": "SELECT campaign.id FROM campaign", "pageSize": 1}'])
-def test_a_body_or_a_url_that_is_not_of_a_search_is_refused(caller: Caller, body: bytes) -> None:
-    url = f"{caller.url}/v26/customers/{caller.account.id}/googleAds:searchStream"
-    headers = {"Authorization": f"Bearer {caller.token}", "Content-Type": "application/json"}
-    right = b'{"query": "SELECT campaign.id FROM campaign"}'
-    for path, content in ((url, body), (f"{url}?pageSize=1", right)):
-        response = caller.http.post(path, content=content, headers=headers)
-        assert response.status_code == 400
-        assert response.json()[0]["error"]["message"].startswith("Invalid JSON payload received.")
+REFUSED: list[tuple[str, Changes, int, str]] = [
+    ("search", {"query": None}, 400, "Invalid JSON payload received."),
+    ("search", {"pageSize": 1}, 400, "Invalid JSON payload received."),
+    ("search with a parameter", {}, 400, "Invalid JSON payload received."),
+    ("search", {"Content-Type": "text/plain"}, 400, "Invalid JSON payload received."),
+    ("search", {"Authorization": "Bearer ya29.forged"}, 401, "OAUTH_TOKEN_INVALID"),
+    ("customers", {"Authorization": ""}, 401, "UNAUTHENTICATED"),
+    ("retired", {}, 404, "<!DOCTYPE html>"),
+    ("revoke", {}, 400, "invalid_token"),
+    ("revoke", {"more": 1}, 400, "invalid_request"),
+]
 
 
-def test_who_may_read_which_customer(caller: Caller) -> None:
-    direct, below, closed = caller.world.accounts_of(caller.grant)
+@pytest.mark.parametrize(("name", "changes", "status", "words"), REFUSED)
+def test_a_request_that_google_does_not_know_is_refused(
+    user: User, name: str, changes: Changes, status: int, words: str
+) -> None:
+    reply = user.ask(name, changes)
+    assert reply.status_code == status
+    assert words in reply.text
+
+
+def test_who_may_read_which_customer(user: User) -> None:
+    direct, below, closed = user.world.accounts_of(user.grant)
     closed.closed = True
-    manager = caller.grant.manager_id
-    foreign = caller.world.accounts_of(caller.world.add_grant(GOOGLE))[0]
+    manager = user.grant.manager_id
+    foreign = user.world.accounts_of(user.world.add_grant(GOOGLE))[0]
     for customer, login in ((direct.id, None), (direct.id, manager), (below.id, manager)):
-        assert caller.ask(CAMPAIGNS, customer, login).status_code == 200
+        assert ask(user, CAMPAIGNS, customer, login).status_code == 200
     denied = (403, "authorization_error", "USER_PERMISSION_DENIED")
     for customer, login in ((below.id, None), (below.id, direct.id), (foreign.id, None), (foreign.id, manager)):
-        assert failure_of(caller.ask(CAMPAIGNS, customer, login)) == denied
+        assert failure_of(ask(user, CAMPAIGNS, customer, login)) == denied
     for customer, login, expected in (
         (closed.id, manager, (403, "authorization_error", "CUSTOMER_NOT_ENABLED")),
         ("123-456-7890", None, (400, "request_error", "INVALID_CUSTOMER_ID")),
         (below.id, "90-1", (400, "header_error", "INVALID_LOGIN_CUSTOMER_ID")),
     ):
-        assert failure_of(caller.ask(CAMPAIGNS, customer, login)) == expected
-    rows = caller.ask(f"{CLIENTS} AND customer_client.status = 'CANCELED'", manager).json()[0]["results"]
+        assert failure_of(ask(user, CAMPAIGNS, customer, login)) == expected
+    rows = ask(user, f"{CLIENTS} AND customer_client.status = 'CANCELED'", manager).json()[0]["results"]
     assert [row["customerClient"]["id"] for row in rows] == [closed.id]
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
 
 
-def test_conditions_and_limit(caller: Caller) -> None:
+def test_conditions_and_limit(user: User) -> None:
     for clause, last_digits in {
         "WHERE campaign.status IN ('PAUSED', 'REMOVED') AND campaign.name = 'Launch 7'": "6",
         "WHERE campaign.id BETWEEN '20000000002' AND '20000000004'": "234",
         "WHERE campaign_budget.explicitly_shared = TRUE": "26",
         "LIMIT 3": "012",
     }.items():
-        assert "".join(row["campaign"]["id"][-1] for row in caller.rows(f"{SELECT} {clause}")) == last_digits
+        [answer] = ask(user, f"{SELECT} {clause}").json()
+        assert "".join(row["campaign"]["id"][-1] for row in answer["results"]) == last_digits

@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 
 from ops.stack.demo import TEAMS
+from sandbox.accounts import Account, Campaign
 from sandbox.figures import ZERO
 from sandbox.stories import tell_stories
-from sandbox.world import Account, Campaign, World
+from sandbox.world import World
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import PACING, Period, Span, days_of, period_limit, running_days
 from sivera.budgets.rules import Reading, reached

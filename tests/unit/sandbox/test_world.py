@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from sandbox.accounts import Account, Campaign
 from sandbox.app import create_app
 from sandbox.figures import ZERO, Figures
 from sandbox.server import KEEP_ALIVE_SECONDS, _server
-from sandbox.world import Account, Campaign, World
+from sandbox.world import World
 from sivera.values import CampaignStatus, PlatformName
 from tests.conftest import NOW
 
@@ -73,6 +74,31 @@ def test_a_campaign_that_never_was_active_has_no_figures(world: World, account: 
     paused = [c for c in account.campaigns.values() if c.state is not CampaignStatus.ACTIVE]
     paused.append(world.add_campaign(META, account.id, state=CampaignStatus.PAUSED))
     assert {figures for campaign in paused for figures in run_of(world, account, campaign).values()} == {ZERO}
+
+
+@pytest.mark.parametrize("platform", PlatformName)
+def test_an_access_token_ends_with_its_lifetime(world: World, platform: PlatformName) -> None:
+    grant = world.add_grant(platform, rotates=platform is not META)
+    token, seconds = world.issue_access(grant)
+    assert seconds
+    world.clock.advance(timedelta(seconds=seconds - 1))
+    assert world.grant_of_access(platform, token) is grant
+    world.clock.advance(timedelta(seconds=1))
+    assert world.grant_of_access(platform, token) is None
+
+
+def test_a_refresh_token_that_is_used_again_revokes_its_grant(world: World) -> None:
+    """What a renewal cut off at any point, and many processes at once, are tested against."""
+    amazon = PlatformName.AMAZON
+    grant = world.add_grant(amazon, rotates=True, leeway=timedelta(minutes=1))
+    old, new = world.issue_refresh(grant), world.issue_refresh(grant)
+    assert world.grant_of_refresh(amazon, old) is grant
+    world.clock.advance(timedelta(minutes=1))
+    assert world.grant_of_refresh(amazon, new) is grant
+    assert not grant.reused
+    assert world.grant_of_refresh(amazon, old) is None
+    assert grant.reused
+    assert world.grant_of_refresh(amazon, new) is None
 
 
 def test_an_idle_connection_is_closed_by_its_client_first() -> None:

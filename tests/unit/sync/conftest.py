@@ -2,7 +2,9 @@
 
 import pytest
 
-from sandbox.world import Account, Grant, World
+from sandbox.accounts import Account
+from sandbox.tokens import Grant
+from sandbox.world import World
 from sivera.sync.plan import DueAccount
 from sivera.values import PlatformName
 from tests.stage import Stage

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.accounts import Account, Campaign
 from sandbox.figures import Figures
-from sandbox.world import Account, Campaign
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.values import CampaignStatus, PlatformName
 from tests.stage import Stage

@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from sandbox.accounts import Account
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO
-from sandbox.world import Account, World
+from sandbox.world import World
 from sivera.sync.account import sync_account
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.sync.summary import Outcome

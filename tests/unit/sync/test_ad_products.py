@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from sandbox.accounts import Account
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO
-from sandbox.world import Account, World
+from sandbox.world import World
 from sivera.sync.part_queries import parts_by_account
 from sivera.sync.plan import DueAccount, SyncMode
 from sivera.sync.summary import Outcome

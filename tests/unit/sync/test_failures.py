@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
+from sandbox.accounts import Account
 from sandbox.faults import Fault, FaultKind
-from sandbox.world import Account, World
+from sandbox.world import World
 from sivera.clock import read_clock
 from sivera.errors import Unavailable
 from sivera.sync.parts import Part, PartKind

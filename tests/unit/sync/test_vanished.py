@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from sandbox.accounts import Account
 from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO
-from sandbox.world import Account, World
+from sandbox.world import World
 from sivera.sync.part_queries import approve_removals, read_target, write_part
 from sivera.sync.parts import Part, PartKind, PartState
 from sivera.sync.plan import DueAccount, SyncMode
