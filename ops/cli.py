@@ -114,8 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
                 use_running_stack()
         code = app(arguments[:-1], print_error=False, exit_on_error=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # `head`, for example, has read enough. Python would complain of what is left when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except CycloptsError as error:
         # A word too many is not repeated: it may be a secret, which belongs into standard input.
         said = "There is a word too many." if isinstance(error, UnusedCliTokensError) else str(error)

@@ -214,6 +214,8 @@ class TikTokAds(PlatformClient):
                 if reply.headers.get(CUT_REPORT):
                     raise ReportCut(self.platform, "leaves rows out of a report that covers over 20,000 ads")
                 data = data_of(reply)
+                if not (data.has("page_info") or data.has("list")):
+                    return  # as with a list that is absent: there are no rows
                 info = data.record("page_info")
                 last, counted = info.count("total_page"), max(counted, info.count("total_number"))
                 if info.count("page") != page:

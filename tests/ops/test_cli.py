@@ -101,6 +101,19 @@ def test_up_names_what_does_not_answer_within_ten_seconds(
     assert not Path(".sivera").exists()
 
 
+@pytest.mark.parametrize("command", ["teams list", "--help"])
+def test_a_reader_that_has_seen_enough_is_no_error(database_url: str, command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-P", "-m", "ops.cli", *command.split()]
+    environment = os.environ | {"SIVERA_DATABASE_URL": database_url}
+    done = subprocess.run(  # noqa: S603 - our own command line
+        program, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(sivera: Sivera) -> None:
     Path(".sivera", "prefect-password").mkdir(parents=True)
     answer = sivera("up")

@@ -105,6 +105,7 @@ def test_a_listing_of_another_shape_or_without_end_is_an_invalid_reply(
         (AMAZON, ({"campaigns": [AMAZON_ROW], "nextToken": "2"}, {"campaigns": [AMAZON_ROW]}, NOTHING, []), None),
         (TIKTOK, (tiktok_page([FIRST, SECOND], 1, 2, 3), tiktok_page([SECOND, THIRD], 2, 2, 3)), ["1", "2", "3"]),
         (GOOGLE, ([{"fieldMask": "x"}],), []),
+        (TIKTOK, (ok({}),), []),
     ],
 )
 def test_a_campaign_on_two_pages_is_listed_once(platform: PlatformName, bodies: tuple[Any, ...], ids: Any) -> None:
