@@ -291,9 +291,7 @@ def _rows_of(data: Record) -> list[Any]:
 def _filter_of(campaign_ids: Sequence[str]) -> dict[str, str]:
     """Return the filter of a report: deleted campaigns too, and only these ones if some are named."""
     wanted = {"campaign_status": ["STATUS_ALL"]} | ({"campaign_ids": list(campaign_ids)} if campaign_ids else {})
-    rules = [
-        {"field_name": name, "filter_type": "IN", "filter_value": json.dumps(values)} for name, values in wanted.items()
-    ]
+    rules = [{"field_name": field, "filter_type": "IN", "filter_value": json.dumps(wanted[field])} for field in wanted]
     return {"filtering": json.dumps(rules)}
 
 
