@@ -263,6 +263,15 @@ def check_writes(engine: Engine) -> None:
             raise ConfigurationError(read_only(place_of(engine.url)))
 
 
+def check_room(engine: Engine) -> None:
+    """Raise SQLAlchemyError if the server cannot write, since its disk is full: it answers questions all the same."""
+    with engine.begin() as connection:
+        if connection.scalar(text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")):
+            connection.execute(
+                text("CREATE TEMPORARY TABLE room ON COMMIT DROP AS SELECT FROM generate_series(1, 100000)")
+            )
+
+
 def check_encoding(connection: Connection) -> None:
     """Raise ConfigurationError if the database cannot hold every name."""
     encoding, database = connection.execute(text("SELECT current_setting('server_encoding'), current_database()")).one()

@@ -88,6 +88,22 @@ class OwnPostgres:
             yield url
 
     @contextmanager
+    def full_disk(self, database: str) -> Iterator[None]:
+        """Let the temporary tables of a database be on a disk of 64 kB."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        tiny = ["mount", "-t", "tmpfs", "-o", f"size=64k,mode=700,uid={self.folder.stat().st_uid}", "tmpfs", str(disk)]
+        if subprocess.run(tiny, check=False, capture_output=True).returncode:  # noqa: S603 - our own command line
+            pytest.skip("no right to mount a full disk here")
+        try:
+            self.run(f"CREATE TABLESPACE disk LOCATION '{disk}'", "GRANT CREATE ON TABLESPACE disk TO public")
+            self.run(f"ALTER DATABASE {database} SET temp_tablespaces = disk")
+            yield
+            self.run(f"ALTER DATABASE {database} RESET temp_tablespaces", "DROP TABLESPACE disk")
+        finally:
+            subprocess.run(["umount", "-l", disk], check=True)  # noqa: S603, S607 - our own command line
+
+    @contextmanager
     def empty(self, name: str, options: str = "", owner: str = USER) -> Iterator[URL]:
         """Make a database that our role owns; yield its URL."""
         quoted = Identifier(name).as_string()

@@ -20,6 +20,7 @@ from sivera.backups.manifest import Manifest, Outcome
 from sivera.clock import read_clock
 from sivera.database import (
     check,
+    check_room,
     check_writes,
     describe,
     is_pooled,
@@ -68,6 +69,7 @@ def check_database(installation: Installation) -> Finding:
         return fault(f"{at}, and the newest is {revisions.newest}", "run `sivera migrate`")
     installation.engine = engine
     check_writes(engine)
+    check_room(engine)
     return ok(f"answers at {describe(url)}{', through a pool of transactions' if is_pooled(engine) else ''}")
 
 

@@ -20,7 +20,7 @@ from sandbox.world import World
 from sivera.backups.queries import begin_reading
 from sivera.clock import read_clock
 from sivera.crypto import Keyring
-from sivera.database import check, check_writes, describe, is_pooled, open_engine, parse_url, reading
+from sivera.database import check, check_room, check_writes, describe, is_pooled, open_engine, parse_url, reading
 from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate, read_revisions
@@ -77,6 +77,17 @@ def test_a_database_that_takes_no_writes_is_said_with_the_remedy(own_postgres: O
             run(engine, "CREATE TABLE t (x int)")
         with pytest.raises(ConfigurationError, match=said):
             check_writes(engine)
+
+
+def test_a_full_disk_is_noticed_although_the_database_answers(own_postgres: OwnPostgres, own_database: URL) -> None:
+    with opened(own_database) as engine:
+        check_room(engine)
+    with own_postgres.full_disk("shop"), opened(own_database) as engine:
+        check_writes(engine)
+        with pytest.raises(DBAPIError, match=r"the disk of the database's server .* is full: make room on it"):
+            check_room(engine)
+        own_postgres.run("REVOKE TEMPORARY ON DATABASE shop FROM public")
+        check_room(engine)
 
 
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
