@@ -83,7 +83,10 @@ def test_only_the_timetable_lets_the_cleanup_delete_and_it_keeps_backups_as_thei
 def test_every_deployment_cancels_a_second_run_has_its_tags_and_job_variables_without_secrets() -> None:
     # Job variables are plain text for everyone who reads the UI: a new one is looked at before it is added here.
     variables = {
-        "command": "python3 -m prefect.engine",
+        "command": (
+            'python3 -c "import gc, runpy; gc.set_threshold(50_000); '
+            "runpy.run_module('prefect.engine', run_name='__main__')\""
+        ),
         "env": {
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
             "PREFECT_LOGGING_EXTRA_LOGGERS": "sivera",
