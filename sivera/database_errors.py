@@ -79,7 +79,6 @@ NO_SCHEMA = (
 )
 NO_DATABASE = "PostgreSQL at {server} has no database {database}: create it, or correct the URL"
 UNMIGRATED = "the database {database} is not migrated to this version, or hides its tables: run `sivera migrate`"
-DELETED = "its team, grant or account has been deleted meanwhile, so it was not stored: connect it again if need be"
 WAITED = "another session of the database holds a lock for too long: find it in pg_locks and end it"
 IDLE = "PostgreSQL ended an idle transaction: run `ALTER ROLE {user_} SET idle_in_transaction_session_timeout = 0`"
 SLOW = "PostgreSQL ended a transaction that took too long: run `ALTER ROLE {user_} SET transaction_timeout = 0`"
@@ -87,7 +86,6 @@ LACKING = "the database's server lacks memory or other resources ({state}): give
 FAILING = "the database's server failed ({state}): correct what its log names"
 
 STATES: tuple[tuple[str, str], ...] = (
-    ("23503", DELETED),
     ("25006", READ_ONLY),
     ("53100", "the disk of the database's server {server} is full: make room on it"),
     ("53200", "the database's server {server} is out of memory: give it more, or lower its work_mem"),

@@ -3,7 +3,7 @@
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from sivera.crypto import UndecryptableError
-from sivera.database_errors import explain, sentence
+from sivera.database_errors import explain, sentence, state_of
 from sivera.errors import (
     AccountInaccessible,
     InvalidReply,
@@ -17,6 +17,10 @@ from sivera.errors import (
     TokenRejected,
     Unavailable,
 )
+
+LACKS_PARENT = "23503"
+"""PostgreSQL's SQLSTATE for a row that refers to no other."""
+DELETED = "its team, grant or account has been deleted meanwhile, so it was not stored: connect it again if need be"
 
 _REMEDIES: tuple[tuple[type[SiveraError], str], ...] = (
     (InvalidReply, "The next run tries again; if it lasts, report it with what `sivera check {platform}` prints."),
@@ -57,7 +61,7 @@ def reason_for(error: object) -> str:
     if not isinstance(error, Exception):
         return f"Somebody stopped it, and it ended as {error!r}. The next run tries again; if it lasts, report it."
     if isinstance(error, SQLAlchemyError):
-        said = sentence(error)
+        said = DELETED if state_of(error) == LACKS_PARENT else sentence(error)
         return f"{said[0].upper()}{said[1:]}."
     if not isinstance(error, SiveraError):
         return f"Unexpected {type(error).__name__}: a defect of Sivera Jobs; the task run's log has the traceback."
