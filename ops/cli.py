@@ -114,7 +114,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
                 use_running_stack()
         code = app(arguments[:-1], print_error=False, exit_on_error=False)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:

@@ -70,7 +70,7 @@ def take_answer(
         return "Connected", words_of(finished)
 
     async def answer(request: Request) -> HTMLResponse:
-        # It does not wait in a thread: nobody else is to be served meanwhile.
+        # It may block the loop: while it works, nobody else needs an answer.
         title, words = decide(f"{redirect_uri}?{request.url.query}")
         server.should_exit = ended.done()
         return HTMLResponse(PAGE.format(title=html.escape(title), words=html.escape(words)), headers=HEADERS)

@@ -18,7 +18,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prepare_network() -> None:
-    """Let no client use a proxy to this machine; ConfigurationError if a proxy or a certificate is unusable."""
+    """Keep clients from using a proxy for this machine; ConfigurationError if a proxy or a certificate is unusable."""
     given = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     # Brackets around an IPv6 address make httpx fail.
     hosts = (each.strip(" []") for each in given.split(","))

@@ -14,7 +14,7 @@ from sandbox.facts import FACTS, TokenKind
 from sandbox.faults import Faults
 from sandbox.figures import ZERO, Figures, make_figures
 from sandbox.tokens import Grant, Grants
-from sivera.values import CampaignStatus, PlatformName
+from sivera.values import CampaignStatus, PlatformName, days_between
 
 
 class World(Grants):
@@ -138,7 +138,7 @@ class World(Grants):
         """Yield the days of campaigns that have figures; with `zeros`, all days on which a campaign could run."""
         today = account.today(self.clock.now())
         for campaign in campaigns:
-            for day in days_from(since, until):
+            for day in days_between(since, until):
                 figures = self.figures(account, campaign, day)
                 could_run = campaign.state is CampaignStatus.ACTIVE and campaign.start <= day <= today
                 if figures != ZERO or (zeros and could_run):
@@ -146,7 +146,7 @@ class World(Grants):
 
     def totals(self, account: Account, since: date, until: date) -> Iterator[tuple[date, Figures]]:
         """Yield the days on which an account spent something."""
-        for day in days_from(since, until):
+        for day in days_between(since, until):
             if spend := self.account_spend(account, day):
                 yield day, replace(ZERO, spend=spend)
 
@@ -155,8 +155,3 @@ class World(Grants):
         of_campaigns = sum((self.figures(account, each, day).spend for each in account.campaigns.values()), Decimal(0))
         unlisted = account.unlisted_spend if day <= account.today(self.clock.now()) else 0
         return of_campaigns + unlisted + self._spent_elsewhere.get((account.id, day), 0)
-
-
-def days_from(since: date, until: date) -> list[date]:
-    """Return the days of a window."""
-    return [since + timedelta(days=n) for n in range((until - since).days + 1)]

@@ -131,7 +131,7 @@ def open_engine(
         url.difference_update_query(["options"]),
         pool_size=pool_size,
         max_overflow=0,
-        # Whatever the role or the database sets: what others have just committed is to be seen.
+        # Whatever the role or the database sets: each statement must see what others have committed.
         isolation_level="READ COMMITTED",
         # Errors show no values: some are ciphertexts or names.
         hide_parameters=True,

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 NO_STORE = "no-cache, no-store, must-revalidate"
 END_SECONDS = 2
-"""How long open calls may take when the server is told to end; the runs that they wait for go on."""
+"""How long open calls may still take once the server is told to stop. The runs that they wait for go on."""
 
 
 class Connection(H11Protocol):

@@ -102,7 +102,7 @@ class Stack:
         from ops.stack.runs import put_to_rest  # noqa: PLC0415
         from ops.timetable import read_timetable  # noqa: PLC0415
 
-        read_timetable()  # what is wrong in it is told before anything is set up
+        read_timetable()  # an error in it is reported before anything is set up
         server.wait()
         with connect() as client:
             put_to_rest(client)

@@ -25,7 +25,7 @@ class OutOfTime(SiveraError):
 
 
 class Pace:
-    """Says how much is done of so many bytes, and ends the work at a monotonic deadline."""
+    """Reports the progress through a number of bytes, and raises OutOfTime after a monotonic deadline."""
 
     def __init__(self, size: int, until: float, progress: Progress = lambda _: None) -> None:
         self._size, self._done = max(size, 1), 0

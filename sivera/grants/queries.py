@@ -102,8 +102,8 @@ def undiscovered_grants(
 ) -> Sequence[Row[Any]]:
     """Return the working grants with accounts that were not listed for this long: id, platform, team, name, is_overdue.
 
-    A grant is overdue once it was due for longer than `patience`; connecting it again starts its time anew. Those that
-    were not asked for longest come first: one that cannot be listed must not keep the others waiting.
+    A grant is overdue when it has been due for longer than `patience`; connecting it again starts that time anew. The
+    grants that were asked least recently come first: one that cannot be listed must not keep the others waiting.
     """
     grant = PlatformCredential
     times = (past(at, func.now()) for at in (grant.accounts_read_at, grant.created_at, grant.status_since))
