@@ -1,4 +1,4 @@
-"""The steps of backup-data. After each, the manifests are correct even if the process dies."""
+"""The steps of backup-data. The manifests are correct after each step, even if the process dies."""
 
 import logging
 from collections.abc import Callable
@@ -24,7 +24,7 @@ logger = logging.getLogger("sivera.backups")
 
 @dataclass(frozen=True)
 class BackupDependencies:
-    """The database, the storage, the keys to the stored tokens, and the run's id."""
+    """What a backup needs."""
 
     url: URL
     catalog: Catalog
@@ -33,7 +33,7 @@ class BackupDependencies:
 
 
 class BackupSummary(Value):
-    """What a run did: the backup, or the verdict why there is none; `dropped` are those that are no longer kept."""
+    """The backup, or why there is none, and the names of the backups that were dropped."""
 
     made: Manifest | Verdict
     dropped: tuple[str, ...] = ()
@@ -55,10 +55,7 @@ class BackupSummary(Value):
 
 
 def dump(deps: BackupDependencies, until: float, progress: Progress) -> Manifest | Verdict:
-    """Make a backup, or return why there is none. First remove what killed runs have left.
-
-    No other run may be under way.
-    """
+    """Make a backup, or return why there is none. First clean up after killed runs, so no other run may be active."""
     try:
         deps.catalog.remove_halves()
         for each in deps.catalog.list()[0]:
@@ -66,7 +63,7 @@ def dump(deps: BackupDependencies, until: float, progress: Progress) -> Manifest
                 verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason="the run ended before the check did")
                 deps.catalog.write(each.checked(verdict, None))
         manifest = dumping.dump(deps.run_id, deps.url, deps.catalog, deps.keyring(), until, progress)
-    except Exception as error:  # noqa: BLE001 - whatever failed, the run says that there is no backup
+    except Exception as error:  # noqa: BLE001 - the verdict says what failed
         return Verdict(outcome=Outcome.INCONCLUSIVE, reason=explain(error))
     log(logger, logging.INFO, "Backup dumped", path=manifest.path, size=manifest.size)
     return manifest

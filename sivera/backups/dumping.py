@@ -1,4 +1,4 @@
-"""Make a backup: read our tables as they are at one moment, and stream them with their checksums to the storage."""
+"""Make a backup: read a consistent snapshot of our tables, and stream it to the storage."""
 
 from gzip import GzipFile
 from uuid import UUID
@@ -15,13 +15,13 @@ from sivera.crypto import Keyring
 from sivera.errors import ConfigurationError
 
 COMPRESSION = 1
-"""The default, 9, takes many times as long for a dump that is a fifth smaller."""
+"""The default, 9, takes many times longer and makes a dump only a fifth smaller."""
 
 
 def dump(
     run_id: UUID, url: URL, catalog: Catalog, keyring: Keyring, until: float, progress: Progress = lambda _: None
 ) -> Manifest:
-    """Back our tables up until a monotonic deadline, and write the manifest. If that fails, nothing of it stays."""
+    """Back up our tables until a monotonic deadline, and write the manifest; a failure leaves nothing behind."""
     with open_session(url, until) as session:
         queries.begin_reading(session)
         started_at = read_clock(session)
@@ -52,7 +52,7 @@ def dump(
 
 
 def require_newest_revision(session: Session) -> str:
-    """Return the database's revision; ConfigurationError if this version has other tables."""
+    """Return the database's revision; ConfigurationError if it is not this version's."""
     from sivera.migrating import revisions_in  # noqa: PLC0415 - Alembic
 
     revisions = revisions_in(session.connection())

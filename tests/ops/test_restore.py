@@ -55,7 +55,7 @@ def test_a_backup_is_listed_checked_and_restored(
         said = sivera("restore", "run", manifest.stem, stdin=url)
     assert "Warning: it is mismatch, not verified: " in said.out
     assert "is damaged" in said.err
-    assert "no backup there is verified" in sivera("restore", "check").err
+    assert "the storage has no verified backup" in sivera("restore", "check").err
 
 
 def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database(

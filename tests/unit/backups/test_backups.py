@@ -75,7 +75,7 @@ def test_other_data_are_a_mismatch_and_a_missing_key_is_inconclusive(vault: Vaul
     other = made.model_copy(update={"tables": tuple(tables)}).signed(vault.keyring)
     assert "has 100 rows of sessions instead of 99" in reason(vault.judge(other), Outcome.MISMATCH)
     other = made.model_copy(update={"tables": made.tables[1:]}).signed(vault.keyring)
-    assert f"differs in {made.tables[0].name}: use" in reason(vault.judge(other), Outcome.MISMATCH)
+    assert f"differs in {made.tables[0].name})" in reason(vault.judge(other), Outcome.MISMATCH)
     other = made.model_copy(update={"revision": "9999"}).signed(vault.keyring)
     assert "made by a newer version" in reason(vault.judge(other), Outcome.INCONCLUSIVE)
     assert "lacks 'k1'" in reason(vault.judge(made, keyring=another("k2")), Outcome.INCONCLUSIVE)
@@ -97,7 +97,7 @@ def test_a_dump_that_fails_leaves_no_half_backup(vault: Vault) -> None:
     assert "was lost" in reason(made, Outcome.INCONCLUSIVE)
     with vault.engine.begin() as holder:
         holder.execute(text("LOCK TABLE sessions"))
-        assert "the deadline came" in reason(vault.back_up(seconds=0.1), Outcome.INCONCLUSIVE)
+        assert "the deadline passed" in reason(vault.back_up(seconds=0.1), Outcome.INCONCLUSIVE)
     assert vault.files() == []
 
 
@@ -129,7 +129,7 @@ def test_a_manifest_that_cannot_be_read_is_named_and_what_it_stands_for_is_kept(
     found, unreadable = vault.catalog.list()
     assert [each.name for each in found] == [made.name]
     assert sorted(unreadable) == [
-        f"the manifest of backup {first.name} is that of {second.name} (a file was renamed): give it back its name",
+        f"the manifest of backup {first.name} is that of {second.name} (the file was renamed): rename it back",
         f"the manifest of backup {second.name} cannot be read (damaged, or of another version): restore another backup",
     ]
     assert backing_up.drop_superfluous(vault.deps(), FEWEST) == []
@@ -141,7 +141,7 @@ def test_a_manifest_that_cannot_be_read_is_named_and_what_it_stands_for_is_kept(
 def test_a_check_that_does_not_end_is_inconclusive(vault: Vault) -> None:
     vault.fill(BIG)
     made = vault.backed_up()
-    assert "the deadline came" in reason(vault.judge(made, seconds=0), Outcome.INCONCLUSIVE)
+    assert "the deadline passed" in reason(vault.judge(made, seconds=0), Outcome.INCONCLUSIVE)
     assert "was lost" in reason(vault.judge(made, progress=at(0.3, lambda: vault.rows(END))), Outcome.INCONCLUSIVE)
     assert vault.scratches() == []
 

@@ -35,7 +35,9 @@ def test_a_backup_is_streamed_proven_and_dropped_and_a_store_that_is_gone_is_nam
         assert backing_up.drop_superfluous(vault.deps(), FEWEST) == [made.name]
         assert there.find("sivera") == [f"{PLACE}/{newer.name}.json"]
         assert "is gone from the storage" in reason(vault.judge(made), Outcome.MISMATCH)
-    failed = "the storage failed (EndpointConnectionError): see that it answers, has room, and takes its keys"
+    failed = (
+        "the storage failed (EndpointConnectionError): check that it is reachable, has free space and accepts its keys"
+    )
     vault.remote = filesystem("http://127.0.0.1:9")
     assert reason(vault.back_up(), Outcome.INCONCLUSIVE) == failed
     assert failed in reason(vault.judge(made), Outcome.INCONCLUSIVE)

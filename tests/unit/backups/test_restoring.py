@@ -51,7 +51,7 @@ def test_nothing_of_a_damaged_truncated_or_missing_file_is_restored(
     broken = [flipped(raw, 0), flipped(raw, len(raw) // 2), flipped(raw, -5), raw[:-1], raw + b"x", b""]
     for damaged in [*map(gzip.compress, changed), *broken]:
         file.write_bytes(damaged)
-        with pytest.raises(Mismatch, match="is damaged, since its SHA-256 has changed"):
+        with pytest.raises(Mismatch, match="is damaged"):
             to(vault, made, target, vault.keyring)
         assert tables(target) == 0
     file.unlink()
@@ -67,7 +67,7 @@ def test_nothing_of_a_damaged_truncated_or_missing_file_is_restored(
 def test_nothing_changes_if_a_restore_is_ended_or_refused(vault: Vault, target: Vault) -> None:
     vault.fill()
     made = vault.backed_up()
-    with pytest.raises(SiveraError, match="the deadline came"):
+    with pytest.raises(SiveraError, match="the deadline passed"):
         restore(made, vault.catalog, target.engine.url, vault.keyring, deadline(0))
     # Rows of a grant that is not there: the bytes are right, and the database refuses them.
     other = vault.rewrite(
@@ -82,7 +82,7 @@ def test_an_unproven_backup_fills_no_other_tables(vault: Vault, target: Vault) -
     vault.fill()
     made = vault.rewrite(vault.backed_up(), "sessions", lambda lines: lines[:1])
     forged = made.tables[-1].model_copy(update={"name": "pg_authid", "columns": ("rolname",)})
-    with pytest.raises(Mismatch, match="has not the tables of revision 0001, but differs in pg_authid"):
+    with pytest.raises(Mismatch, match=r"tables of revision 0001 \(it differs in pg_authid\)"):
         to(vault, made.model_copy(update={"tables": (*made.tables, forged)}), target, None)
     to(vault, made, target, None)
     assert len(target.rows("SELECT FROM sessions")) == 1
@@ -103,7 +103,7 @@ def test_a_backup_that_is_not_proven_to_be_ours_is_refused_before_anything_is_ru
                 to(vault, changed, target, keyring, without_keys=without_keys)
         assert re.search(expected, vault.judge(changed, keyring=keyring).reason)
 
-    forged = "was changed or forged, or the key 'k1' in the block token-key is another"
+    forged = "was changed or forged, or the block token-key has a different key 'k1'"
     # As somebody does who writes to the storage and knows all but the key.
     other = vault.rewrite(made, "sessions", lambda lines: lines[:50])
     changed = json.loads(other.model_dump_json(include={"tables"}))
