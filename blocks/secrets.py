@@ -24,7 +24,7 @@ from blocks.storage import Storage
 from blocks.token_key import TokenKey
 from sivera.alerts.options import Channel
 from sivera.errors import ConfigurationError
-from sivera.secret_files import read_secret_file
+from sivera.files import read_secret_file
 from sivera.settings import UNSAVED_VARIABLES
 from sivera.values import PlatformName
 

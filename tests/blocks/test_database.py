@@ -56,7 +56,7 @@ def test_a_password_that_is_not_percent_encoded_is_taken_whole_or_refused(passwo
     ("url", "sentence"),
     [
         ("hidden", "the database URL cannot be read"),
-        ("mysql://ana:hidden@h/sivera", "the database URL is of 'mysql'"),
+        ("mysql://ana:hidden@h/sivera", "the database URL is for 'mysql'"),
         ("postgresql://ana:hidden@h", "the database URL names no database"),
         ("postgresql://ana@h/sivera?password=hidden", "the database URL has 'password' among its options"),
         ("postgresql://ana@h/sivera?sslpassword=hidden", "the database URL has 'sslpassword' among its options"),

@@ -137,7 +137,7 @@ def test_the_server_s_log_shows_no_error_of_the_storage(shop: Vault, own_postgre
 @pytest.mark.parametrize(
     ("options", "before", "said"),
     [
-        ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", "SELECT", "keeps text as LATIN1.*ENCODING 'UTF8'"),
+        ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", "SELECT", "stores text as LATIN1.*ENCODING 'UTF8'"),
         ("", "ALTER DATABASE restored SET default_transaction_read_only = on", "restored takes no writes"),
         ("", "ALTER DATABASE restored OWNER TO postgres", "`GRANT USAGE, CREATE ON SCHEMA public TO jobs`"),
     ],

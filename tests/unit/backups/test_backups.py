@@ -77,7 +77,7 @@ def test_other_data_are_a_mismatch_and_a_missing_key_is_inconclusive(vault: Vaul
     other = made.model_copy(update={"tables": made.tables[1:]}).signed(vault.keyring)
     assert f"differs in {made.tables[0].name})" in reason(vault.judge(other), Outcome.MISMATCH)
     other = made.model_copy(update={"revision": "9999"}).signed(vault.keyring)
-    assert "made by a newer version" in reason(vault.judge(other), Outcome.INCONCLUSIVE)
+    assert "install the newer version" in reason(vault.judge(other), Outcome.INCONCLUSIVE)
     assert "lacks 'k1'" in reason(vault.judge(made, keyring=another("k2")), Outcome.INCONCLUSIVE)
 
 

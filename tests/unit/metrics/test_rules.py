@@ -69,7 +69,7 @@ def test_a_quota_of_one_s_own_is_read_from_the_environment(monkeypatch: pytest.M
     assert read_daily_calls() == {PlatformName.GOOGLE: 2_880}
     for wrong in ("2880", "{google", '{"google": 0}', '{"gogle": 5}'):
         monkeypatch.setenv("SIVERA_DAILY_CALLS", wrong)
-        with pytest.raises(ConfigurationError, match="SIVERA_DAILY_CALLS does not fit"):
+        with pytest.raises(ConfigurationError, match="SIVERA_DAILY_CALLS is invalid"):
             read_daily_calls()
 
 

@@ -209,7 +209,7 @@ def test_a_locked_table_fails_its_kind_and_the_others_continue(attic: Attic) -> 
         deps = replace(new_run(attic.engine), statement_seconds=0.1)
         failed = clean(deps, plan_cleanup(deps, FOR_REAL), Kind.OAUTH_STATES, deps.monotonic() + LONG).failed
         assert failed
-        assert failed.startswith("the database took too long for a statement: see in pg_stat_activity")
+        assert failed.startswith("the database took too long for a statement: look in pg_stat_activity")
     assert run(attic)[Kind.OAUTH_STATES].deleted == 3
 
 
