@@ -3,9 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO
-from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -22,11 +20,6 @@ OURS = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 class UnreadableManifest(SiveraError):
     """A manifest is damaged, of another version, or another backup's."""
-
-
-def name_of(run_id: UUID, started_at: datetime) -> str:
-    """Return the name of a run's backup, with its time in UTC."""
-    return f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id.hex[:8]}"
 
 
 class Catalog:

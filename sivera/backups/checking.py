@@ -39,23 +39,21 @@ def check_backup(
     get_keyring: Callable[[], Keyring],
     until: float,
     progress: Progress = lambda _: None,
-) -> Verdict:
-    """Restore a backup into a scratch database on the server of `url`, and compare it with the manifest."""
+) -> Manifest:
+    """Restore a backup into a scratch database on the server of `url`, and compare it with the manifest.
+
+    Return the manifest with the verdict and, if the database answers, its time.
+    """
+    verdict, at = Verdict(outcome=Outcome.VERIFIED), None
     try:
         manifest.require_ours(keyring := get_keyring())
         with scratch_database(url) as scratch:
             prove(manifest, catalog, scratch, keyring, until, progress)
+        progress(1.0)
     except Mismatch as error:
-        return Verdict(outcome=Outcome.MISMATCH, reason=str(error))
+        verdict = Verdict(outcome=Outcome.MISMATCH, reason=str(error))
     except Exception as error:  # noqa: BLE001 - the verdict says what failed
-        return Verdict(outcome=Outcome.INCONCLUSIVE, reason=f"it could not be checked: {explain(error)}")
-    progress(1.0)
-    return Verdict(outcome=Outcome.VERIFIED)
-
-
-def checked(manifest: Manifest, verdict: Verdict, url: URL) -> Manifest:
-    """Return the manifest after a check, with the database's time if that answers."""
-    at = None
+        verdict = Verdict(outcome=Outcome.INCONCLUSIVE, reason=f"it could not be checked: {explain(error)}")
     with suppress(SQLAlchemyError), engine_on(url) as engine, Session(engine) as session:
         at = read_clock(session)
     return manifest.checked(verdict, at)

@@ -11,7 +11,7 @@ from blocks.storage import Storage
 from flows.backup_data import backup_data
 from tests.ops.commands import Sivera
 from tests.stage import Stage
-from tests.unit.backups.vault import beside
+from tests.unit.backups.databases import beside
 
 
 @pytest.fixture

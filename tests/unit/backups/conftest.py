@@ -6,20 +6,29 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from sivera.backups.manifest import Manifest
 from sivera.crypto import Keyring
 from sivera.database import engine_on
-from tests.unit.backups.vault import Vault, another, beside
+from tests.unit.backups.databases import Database, another, beside
 
 
 @pytest.fixture
-def vault(engine: Engine, keyring: Keyring, tmp_path: Path) -> Vault:
-    """A migrated database of the superuser's, and a folder for its backups."""
+def source(engine: Engine, keyring: Keyring, tmp_path: Path) -> Database:
+    """A database with rows, and a folder for its backups."""
     (tmp_path / "backups").mkdir()
-    return Vault(engine, keyring, tmp_path / "backups")
+    database = Database(engine, keyring, tmp_path / "backups")
+    database.fill()
+    return database
 
 
 @pytest.fixture
-def target(postgres: str) -> Iterator[Vault]:
+def made(source: Database) -> Manifest:
+    """A backup of `source`."""
+    return source.backed_up()
+
+
+@pytest.fixture
+def target(postgres: str) -> Iterator[Database]:
     """An empty database."""
     with beside(postgres, "test_target") as url, engine_on(url) as engine:
-        yield Vault(engine, another("k9"), Path())
+        yield Database(engine, another("k9"), Path())
