@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: silent servers are said in one line, and the models are what is migrated."""
+"""Connections to PostgreSQL, and migrations."""
 
 import socket
 import time
@@ -15,10 +15,10 @@ from sivera.migrating import migrate, read_revisions
 from sivera.models import Base
 
 SECONDS = 30
-"""Ten by design, more on a machine that stops now and then; without a limit of ours it would be minutes or for ever."""
+"""Two by design, more on a busy machine. Without our limits it would be minutes or forever."""
 
 
-def test_a_server_that_does_not_answer_is_named_within_seconds() -> None:
+def test_a_silent_server_is_named_within_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (9, silent.getsockname()[1]):
             engine = open_engine(f"postgresql://someone:hunter2@127.0.0.1:{port}/db?connect_timeout=1")
@@ -29,7 +29,7 @@ def test_a_server_that_does_not_answer_is_named_within_seconds() -> None:
             assert "hunter2" not in str(caught.value)
 
 
-def test_connections_that_the_server_has_closed_are_replaced(engine: Engine, superuser: Engine) -> None:
+def test_connections_that_the_server_closed_are_replaced(engine: Engine, superuser: Engine) -> None:
     with engine.connect(), engine.connect():
         pass
     with superuser.connect() as connection:
