@@ -267,16 +267,6 @@ def check_room(engine: Engine) -> None:
             )
 
 
-def check_encoding(connection: Connection) -> None:
-    """Raise ConfigurationError if the database cannot hold every name."""
-    encoding, database = connection.execute(text("SELECT current_setting('server_encoding'), current_database()")).one()
-    if encoding != "UTF8":
-        raise ConfigurationError(
-            f"the database {database} stores text as {encoding}, which cannot hold every name: create another with "
-            "`CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
-        )
-
-
 def read_size(session: Session) -> int:
     """Return the size of this database, in bytes."""
     return int(session.scalars(text("SELECT pg_database_size(current_database())")).one())

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
-from sivera.database import VERSION_TABLE, check, check_encoding
+from sivera.database import VERSION_TABLE, check
 from sivera.errors import ConfigurationError
 from sivera.models import Base
 
@@ -88,11 +88,16 @@ def _upgrade(connection: Connection, revision: str, *, is_new: bool) -> None:
 
 def _check_schema(connection: Connection, *, is_new: bool) -> None:
     """Raise ConfigurationError if the tables cannot be created here."""
-    check_encoding(connection)
+    facts = "current_setting('server_encoding'), current_schema(), current_database()"
+    encoding, schema, database = connection.execute(text(f"SELECT {facts}")).one()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"the database {database} stores text as {encoding}, which cannot hold every name: create another with "
+            "`CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
+        )
     # Another process may have migrated the database while this one waited for the lock.
     if not is_new or inspect(connection).has_table(VERSION_TABLE):
         return
-    schema, database = connection.execute(text("SELECT current_schema(), current_database()")).one()
     ours = [table.name for table in Base.metadata.sorted_tables]
     found = connection.scalars(
         text(
@@ -108,7 +113,7 @@ def _check_schema(connection: Connection, *, is_new: bool) -> None:
         )
     if found:
         raise ConfigurationError(
-            f"the schema {schema} of the database {database} has other tables with names of ours, "
+            f"the schema {schema} of the database {database} has other tables with our names, "
             f"{', '.join(sorted(found))}: give Sivera Jobs its own schema with `CREATE SCHEMA`, and select it with "
             "`ALTER ROLE ... SET search_path`"
         )

@@ -168,7 +168,7 @@ def test_a_server_in_another_language_is_understood(own_postgres: OwnPostgres, o
             "`GRANT USAGE, CREATE ON SCHEMA ads TO",
         ),
         ("DROP SCHEMA ads", "`CREATE SCHEMA jobs AUTHORIZATION jobs`"),
-        ("CREATE TABLE ads.teams (); CREATE VIEW ads.campaigns AS SELECT 1", "names of ours, campaigns, teams: give"),
+        ("CREATE TABLE ads.teams (); CREATE VIEW ads.campaigns AS SELECT 1", "our names, campaigns, teams: give"),
     ],
 )
 def test_an_impossible_migration_names_the_remedy_and_changes_nothing(
