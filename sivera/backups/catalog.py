@@ -43,12 +43,7 @@ class Catalog:
         return next((each for each in reversed(self.list()[0]) if each.outcome is Outcome.VERIFIED), None)
 
     def read(self, name: str) -> Manifest:
-        """Return a backup; 'latest' is the newest verified one.
-
-        Raises:
-            ConfigurationError: There is no such backup.
-            UnreadableManifest: Its manifest cannot be used.
-        """
+        """Return a backup; 'latest' is the newest verified one. ConfigurationError if there is no such backup."""
         if name == "latest":
             if latest := self.last_verified():
                 return latest

@@ -63,11 +63,8 @@ def check_backup(
 def scratch_database(url: URL) -> Iterator[URL]:
     """Yield a database for a check on the same server, and drop it afterwards.
 
-    A user who may not create databases needs one of that name from an administrator.
-
-    Raises:
-        ConfigurationError: The user may not create databases and there is none, or another check is running.
-        DBAPIError: The database failed.
+    A user who may not create databases needs one of that name from an administrator; ConfigurationError if there is
+    none, or if another check is running.
     """
     name = f"{SCRATCH}{url.database}"
     if len(name.encode()) > MOST_OF_A_NAME:  # PostgreSQL would truncate it

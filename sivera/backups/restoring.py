@@ -54,13 +54,7 @@ def restore(
 
 
 def prove(manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring, until: float, progress: Progress) -> None:
-    """Restore a backup without committing it, and compare each table with the manifest.
-
-    Raises:
-        Mismatch: The dump is missing or damaged, or the restored tables differ.
-        ConfigurationError: The database does not answer, or a newer version made the backup.
-        SQLAlchemyError: The database failed.
-    """
+    """Restore a backup without committing it; Mismatch if the dump is damaged or a table differs from the manifest."""
     pace = Pace(2 * manifest.text_size, until, progress)
     with open_session(url, until) as session:
         queries.begin_writing(session)

@@ -52,10 +52,7 @@ def plan_cleanup(deps: CleanupDependencies, options: CleanupOptions) -> CleanupP
 
 
 def clean(deps: CleanupDependencies, plan: CleanupPlan, kind: Kind, end: float) -> KindResult:
-    """Delete the rows of a kind that are due, or count them in a dry run. No batch starts after the monotonic `end`.
-
-    If the database fails, the result says so.
-    """
+    """Delete the rows of a kind that are due, or count them in a dry run. No batch starts after the monotonic `end`."""
     cutoff, deleted, remaining, failed, refused = plan.cutoffs[kind], 0, None, None, plan.refused
     try:
         if not refused:

@@ -125,10 +125,7 @@ def would_empty(session: Session, kind: Kind, cutoff: datetime) -> bool:
 def delete_batch(
     session: Session, kind: Kind, cutoff: datetime, after: datetime, size: int
 ) -> tuple[int, datetime | None]:
-    """Delete up to `size` expired rows, the oldest from `after` on; skip locked ones.
-
-    Return how many were deleted, and the time of the newest.
-    """
+    """Delete up to `size` expired rows from `after` on, skipping locked ones; return how many, and the newest time."""
     values = {"cutoff": cutoff, "after": after, "size": size, "children_from": EVER}
     deleted, newest = session.execute(_for(kind, _DELETE), values).one()
     return deleted, newest

@@ -59,8 +59,7 @@ class CleanupTables(Tables):
     def __post_init__(self) -> None:
         self.execute(
             """INSERT INTO platform_credentials (team_id, platform, name, access_token, refresh_token, expires_at)
-               VALUES (:team, 'google', 'Main', '\\x01', '\\x02', now() - interval '90 days')
-               ON CONFLICT DO NOTHING""",
+               VALUES (:team, 'google', 'Main', '\\x01', '\\x02', now() - interval '90 days')""",
             team=self.team(),
         )
 
