@@ -109,11 +109,7 @@ def describe(url: URL) -> str:
     return f"{place.server}/{place.database}"
 
 
-def open_engine(
-    url: URL | str,
-    pool_size: int = 5,
-    statement_seconds: int = STATEMENT_TIMEOUT_SECONDS,
-) -> Engine:
+def open_engine(url: URL | str, pool_size: int = 5, statement_seconds: int = STATEMENT_TIMEOUT_SECONDS) -> Engine:
     """Return an engine with at most `pool_size` connections, a time limit for each statement, and sessions in UTC.
 
     It also works behind a transaction pool, such as PgBouncer, that refuses or drops settings sent with a connection.
