@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import URL, Engine, text
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -20,13 +20,9 @@ from sivera.database_errors import sentence
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate, read_revisions
 from tests.own_postgres import BINARIES, PASSWORD, OwnPostgres, Pool
+from tests.unit.tables import Tables
 
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a secret' USING ERRCODE = '{}'; END $$"
-
-
-def run(engine: Engine, statement: str) -> None:
-    with engine.begin() as connection:
-        connection.execute(text(statement))
 
 
 def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own_database: URL) -> None:
@@ -47,7 +43,7 @@ def test_an_error_is_one_sentence_with_the_remedy(own_postgres: OwnPostgres, own
         (RAISE.format("XX001"), r"server failed \(XX001\): fix what its log reports"),
     ):
         with engine_on(own_database, 1, 1) as engine, pytest.raises(DBAPIError, match=expected) as caught:
-            run(engine, statement)
+            Tables(engine).execute(statement)
         assert str(caught.value) == sentence(caught.value)
         assert not {"\n", "a secret", statement} & set(str(caught.value))
 
@@ -60,7 +56,7 @@ def test_a_read_only_database_is_named_with_the_remedy(own_postgres: OwnPostgres
         prepare_database(url)
         own_postgres.run(f"ALTER DATABASE {quoted} SET default_transaction_read_only = on")
         with pytest.raises(DBAPIError, match=said):
-            run(engine, "CREATE TABLE t (x int)")
+            Tables(engine).execute("CREATE TABLE t (x int)")
         for requires_writes in (partial(check_writes, engine), partial(prepare_database, url)):
             with pytest.raises(ConfigurationError, match=said):
                 requires_writes()
@@ -149,9 +145,9 @@ def test_a_server_in_another_language_is_understood(own_postgres: OwnPostgres, o
         with engine_on(own_database) as engine:
             for statement in ("TABLE public.t", "CREATE TABLE web.t ()"):
                 with pytest.raises(DBAPIError, match=r"GRANT USAGE, CREATE ON .* ads TO jobs; GRANT .* ON ALL TABLES"):
-                    run(engine, statement)
+                    Tables(engine).execute(statement)
             with pytest.raises(DBAPIError, match="is not migrated"):
-                run(engine, "TABLE missing")
+                Tables(engine).execute("TABLE missing")
         with engine_on(own_database.set(password="hunter2")) as engine:
             with pytest.raises(ConfigurationError, match=r"refuses jobs in .* shop \(Passwort-.*\): correct") as caught:
                 check(engine)

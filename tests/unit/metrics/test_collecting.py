@@ -1,10 +1,12 @@
 """What is measured and stored, with real PostgreSQL."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row
 from sqlalchemy.orm import Session
 
 from sivera.breaker import Calls
@@ -16,6 +18,7 @@ from sivera.metrics.rules import JobRun, JobRuns, Window
 from sivera.models import Base
 from sivera.values import PlatformName
 from tests.unit.metrics.test_rules import NOW, run
+from tests.unit.tables import Tables
 
 GOOGLE, META, TIKTOK = PlatformName.GOOGLE, PlatformName.META, PlatformName.TIKTOK
 DAILY = {GOOGLE: 200, TIKTOK: 5}
@@ -41,9 +44,8 @@ GRANTS = """
 
 @pytest.fixture
 def grants(engine: Engine) -> Engine:
-    with engine.begin() as connection:
-        for statement in GRANTS.split(";"):
-            connection.execute(text(statement))
+    for statement in GRANTS.split(";"):
+        Tables(engine).execute(statement)
     return engine
 
 
@@ -52,10 +54,8 @@ def measured(engine: Engine) -> Collection:
         return Collection(at=NOW, samples=tuple(measure(session, DAILY)))
 
 
-def stored(engine: Engine) -> list[tuple[datetime, str, dict[str, str], float]]:
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT at, name, labels, value FROM metric_samples ORDER BY at, name, labels"))
-        return [(row.at, row.name, row.labels, row.value) for row in rows]
+def stored(engine: Engine) -> Sequence[Row[Any]]:
+    return Tables(engine).rows("SELECT at, name, labels FROM metric_samples ORDER BY at, name, labels")
 
 
 def found(*runs: JobRun) -> JobRuns:
@@ -100,16 +100,14 @@ def test_calls_add_up_and_reduce_the_quotas(engine: Engine) -> None:
         ("meta", "said_by_platform"): 0.4,
         ("tiktok", "said_by_platform"): 0.0,
     }
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE platform_calls SET at = at - interval '25 hours'"))
+    Tables(engine).execute("UPDATE platform_calls SET at = at - interval '25 hours'")
     later = measured(engine)
     assert later.values(of.QUOTA_LEFT) == {("google", "calls_a_day"): 1.0, ("tiktok", "calls_a_day"): 1.0}
     assert later.values(of.CALLS) == found.values(of.CALLS)
 
 
 def test_rows_and_sizes_of_every_table_are_known(grants: Engine) -> None:
-    with grants.begin() as connection:
-        connection.execute(text("ANALYZE ad_accounts"))
+    Tables(grants).execute("ANALYZE ad_accounts")
     found = measured(grants)
     rows, sizes = found.values(of.TABLE_ROWS), found.values(of.TABLE_BYTES)
     assert rows.keys() == sizes.keys()
@@ -124,9 +122,9 @@ def test_a_repeated_collection_replaces_itself_and_the_next_continues(engine: En
     runs = found(run("completed", 10), run("failed", 5))
     collected = collect(engine, first, runs, DAILY, first.at - timedelta(days=2))
     assert collected.values(of.BACKUP_AGE) == {(): 2 * 86_400}
-    before = [row[:3] for row in stored(engine)]
+    before = stored(engine)
     again = collect(engine, first, runs, DAILY, first.at - timedelta(days=2))
-    assert [row[:3] for row in stored(engine)] == before
+    assert stored(engine) == before
     assert again.values(of.JOB_RUNS) == collected.values(of.JOB_RUNS)
     with Session(engine) as session:
         latest = read_latest(session)
@@ -150,4 +148,4 @@ def test_old_samples_are_deleted(engine: Engine) -> None:
         for days in (91, 90, 89):
             write(session, NOW - timedelta(days=days), [of.TABLE_ROWS.sample(1, "t1"), of.TABLE_ROWS.sample(1, "t2")])
     assert forget(engine, NOW - timedelta(days=90)) == 2
-    assert {row[0] for row in stored(engine)} == {NOW - timedelta(days=90), NOW - timedelta(days=89)}
+    assert {row.at for row in stored(engine)} == {NOW - timedelta(days=90), NOW - timedelta(days=89)}
