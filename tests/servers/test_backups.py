@@ -19,7 +19,7 @@ from sivera.errors import SiveraError
 from sivera.grants.keys import check_keyring
 from sivera.migrating import migrate
 from tests.own_postgres import OwnPostgres, Pool
-from tests.unit.backups.databases import Database, another, deadline, reason
+from tests.unit.backups.databases import Database, deadline, other_keyring, reason
 
 SCRATCH = "sivera_check_shop"
 
@@ -65,13 +65,13 @@ def shop(own_postgres: OwnPostgres, own_database: URL, keyring: Keyring, tmp_pat
 
 def test_an_unprivileged_role_backs_up_and_checks_our_tables(shop: Database, own_postgres: OwnPostgres) -> None:
     own_postgres.run(*ADDED, database="shop")
-    made = shop.backed_up()
+    made = shop.make_backup()
     assert made.name.startswith(f"{made.started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-")
-    said = reason(shop.judge(made), Outcome.INCONCLUSIVE)
+    said = reason(shop.check(made), Outcome.INCONCLUSIVE)
     assert f"ALTER ROLE jobs CREATEDB, or make the database for checks with CREATE DATABASE {SCRATCH} OWNER" in said
     with own_postgres.empty(SCRATCH) as url, engine_on(url) as engine:
         for _ in range(2):
-            reason(shop.judge(made), Outcome.VERIFIED)
+            reason(shop.check(made), Outcome.VERIFIED)
             left = replace(shop, engine=engine).rows("SELECT FROM pg_class WHERE relowner = 'jobs'::regrole")
             assert left == []
 
@@ -88,11 +88,11 @@ def test_neither_collation_nor_role_settings_change_the_verdict(
                SELECT name, now(), jsonb_build_object(label, 1.50), pi()
                FROM unnest(ARRAY['a', 'B', 'é', '가']) AS name, unnest(ARRAY['a', 'B', 'é', '가']) AS label"""
         )
-        made = source.backed_up()
+        made = source.make_backup()
         own_postgres.run(*OF_THE_ROLE)
         try:
-            for backup in (made, source.backed_up()):
-                reason(source.judge(backup), Outcome.VERIFIED)
+            for backup in (made, source.make_backup()):
+                reason(source.check(backup), Outcome.VERIFIED)
                 assert backup.tables == made.tables
         finally:
             own_postgres.run("ALTER ROLE jobs RESET ALL")
@@ -107,7 +107,7 @@ def test_a_connection_pool_does_not_change_the_verdict(
         engine_on(own_postgres.url("shop", port)) as engine,
     ):
         pooled = replace(shop, engine=engine)
-        reason(pooled.judge(pooled.backed_up()), Outcome.VERIFIED)
+        reason(pooled.check(pooled.make_backup()), Outcome.VERIFIED)
 
 
 def test_an_unprivileged_role_restores_a_newer_server_s_backup_over_tls(
@@ -115,13 +115,13 @@ def test_an_unprivileged_role_restores_a_newer_server_s_backup_over_tls(
 ) -> None:
     source = Database(engine, keyring, tmp_path)
     source.fill()
-    made = source.backed_up()
+    made = source.make_backup()
     with own_postgres.empty("restored") as url, engine_on(url) as target:
         restore(made, source.catalog, target.url, None, deadline())
         query = "SELECT * FROM public.sessions ORDER BY id"
         assert replace(source, engine=target).rows(query) == source.rows(query)
         # The keys may be lost: another one can take over.
-        check_keyring(target, another("k9"))
+        check_keyring(target, other_keyring("k9"))
 
 
 def test_the_server_log_shows_no_storage_error(shop: Database, own_postgres: OwnPostgres) -> None:
@@ -147,7 +147,7 @@ def test_the_server_log_shows_no_storage_error(shop: Database, own_postgres: Own
 def test_an_unsuitable_target_is_named_with_the_remedy(
     shop: Database, own_postgres: OwnPostgres, options: str, before: str, said: str
 ) -> None:
-    made = shop.backed_up()
+    made = shop.make_backup()
     with own_postgres.empty("restored", options) as url:
         own_postgres.run(before)
         with pytest.raises((SiveraError, DBAPIError), match=said):

@@ -113,7 +113,7 @@ def test_a_backup_goes_by_the_clock_of_its_database(
 ) -> None:
     source = Database(engine, keyring, tmp_path)
     with time_machine.travel(datetime.now(UTC) + skew):
-        made = check(source.deps(), source.backed_up(), deadline(), nothing)
+        made = check(source.deps(), source.make_backup(), deadline(), nothing)
         wrong = datetime.now(UTC)
     assert made.outcome is BackupOutcome.VERIFIED
     assert not [

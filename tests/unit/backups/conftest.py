@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sivera.backups.manifest import Manifest
 from sivera.crypto import Keyring
 from sivera.database import engine_on
-from tests.unit.backups.databases import Database, another, beside
+from tests.unit.backups.databases import Database, empty_database, other_keyring
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def source(engine: Engine, keyring: Keyring, tmp_path: Path) -> Database:
 @pytest.fixture
 def made(source: Database) -> Manifest:
     """A backup of `source`."""
-    return source.backed_up()
+    return source.make_backup()
 
 
 @pytest.fixture
 def target(postgres: str) -> Iterator[Database]:
     """An empty database."""
-    with beside(postgres, "test_target") as url, engine_on(url) as engine:
-        yield Database(engine, another("k9"), Path())
+    with empty_database(postgres, "test_target") as url, engine_on(url) as engine:
+        yield Database(engine, other_keyring("k9"), Path())

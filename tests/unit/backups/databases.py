@@ -44,7 +44,7 @@ def deadline(seconds: float = A_DAY) -> float:
     return time.monotonic() + seconds
 
 
-def another(key_id: str) -> Keyring:
+def other_keyring(key_id: str) -> Keyring:
     return Keyring({key_id: base64.b64decode("QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=")}, current=key_id)
 
 
@@ -91,13 +91,13 @@ class Database(Tables):
         """Make a backup, and do not check it."""
         return backing_up.dump(self.deps(), deadline(seconds), progress)
 
-    def backed_up(self) -> Manifest:
+    def make_backup(self) -> Manifest:
         """Make a backup, which must succeed."""
         made = self.back_up()
         assert isinstance(made, Manifest), made
         return made
 
-    def judge(
+    def check(
         self, made: Manifest, seconds: float = A_DAY, progress: Progress = nothing, keyring: Keyring | None = None
     ) -> Verdict:
         """Check a backup without storing the verdict."""
@@ -123,7 +123,7 @@ class Database(Tables):
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir())
 
-    def cut_at(self, share: float) -> Progress:
+    def disconnect_at(self, share: float) -> Progress:
         """Return a progress that ends the connections of backups once this share is done."""
         end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %'"
 
@@ -133,12 +133,12 @@ class Database(Tables):
 
         return progress
 
-    def scratches(self) -> list[str]:
+    def scratch_databases(self) -> list[str]:
         return [row[0] for row in self.rows("SELECT datname FROM pg_database WHERE datname LIKE 'sivera_check%'")]
 
 
 @contextmanager
-def beside(postgres: str, name: str) -> Iterator[str]:
+def empty_database(postgres: str, name: str) -> Iterator[str]:
     """Yield the URL of an empty database."""
     engine = open_engine(postgres)
     run_alone(engine, f"CREATE DATABASE {name}")

@@ -14,19 +14,19 @@ from sivera.backups.manifest import Manifest, Outcome
 from sivera.database import engine_on, open_engine
 from sivera.errors import ConfigurationError
 from sivera.migrating import migrate
-from tests.unit.backups.databases import BIG, FEWEST, Database, another, beside, deadline, reason
+from tests.unit.backups.databases import BIG, FEWEST, Database, deadline, empty_database, other_keyring, reason
 from tests.unit.backups.test_retention import backup
 from tests.unit.grants.processes import run, running
 
 
 def dump_and_stop(url: str, folder: Path) -> None:
     """Start a backup in a process that will be killed, and stop in the middle of the dump."""
-    Database(open_engine(url), another("k1"), folder).back_up(lambda _: signal.pause())
+    Database(open_engine(url), other_keyring("k1"), folder).back_up(lambda _: signal.pause())
 
 
 def dump_on_full_disk(url: str, folder: Path) -> None:
     """Make a backup in a process that may write only 20,000 bytes to a file."""
-    database = Database(open_engine(url), another("k1"), folder)
+    database = Database(open_engine(url), other_keyring("k1"), folder)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     said = reason(database.back_up(), Outcome.INCONCLUSIVE)
     assert said.startswith("the storage failed (File too large): check that it")
@@ -51,7 +51,7 @@ def test_a_backup_is_a_consistent_snapshot_and_its_check_verifies_it(source: Dat
     assert reason(checked, Outcome.VERIFIED) == ""
     assert shares == sorted(shares)
     assert writes[-1] == shares[-1] == 1
-    assert source.scratches() == []
+    assert source.scratch_databases() == []
     assert source.catalog.last_verified() == checked
     said = reason(replace(source, engine=target.engine).back_up(), Outcome.INCONCLUSIVE)
     assert said == "the database has no tables of ours: run `sivera migrate`"
@@ -63,25 +63,25 @@ def test_a_backup_is_a_consistent_snapshot_and_its_check_verifies_it(source: Dat
 
 
 def test_different_data_is_a_mismatch_and_a_missing_key_is_inconclusive(source: Database) -> None:
-    made = source.backed_up()
+    made = source.make_backup()
     tables = [each.model_copy(update={"rows": 99} if each.rows == 100 else {}) for each in made.tables]
     other = made.model_copy(update={"tables": tuple(tables)}).signed(source.keyring)
-    assert "has 100 rows of sessions instead of 99" in reason(source.judge(other), Outcome.MISMATCH)
+    assert "has 100 rows of sessions instead of 99" in reason(source.check(other), Outcome.MISMATCH)
     other = made.model_copy(update={"tables": made.tables[1:]}).signed(source.keyring)
-    assert f"differs in {made.tables[0].name})" in reason(source.judge(other), Outcome.MISMATCH)
+    assert f"differs in {made.tables[0].name})" in reason(source.check(other), Outcome.MISMATCH)
     other = made.model_copy(update={"revision": "9999"}).signed(source.keyring)
-    assert "install the newer version" in reason(source.judge(other), Outcome.INCONCLUSIVE)
-    assert "lacks 'k1'" in reason(source.judge(made, keyring=another("k2")), Outcome.INCONCLUSIVE)
+    assert "install the newer version" in reason(source.check(other), Outcome.INCONCLUSIVE)
+    assert "lacks 'k1'" in reason(source.check(made, keyring=other_keyring("k2")), Outcome.INCONCLUSIVE)
     # This dump can be restored, but the database returns its rows in another order.
     other = source.rewrite(made, "sessions", lambda lines: lines[::-1])
-    said = reason(source.judge(other), Outcome.MISMATCH)
+    said = reason(source.check(other), Outcome.MISMATCH)
     assert said == "what was restored is not what was backed up (sessions): use another backup"
 
 
 def test_a_failed_dump_leaves_nothing_behind(source: Database, database_url: str) -> None:
     source.add_sessions(BIG)
     assert run(dump_on_full_disk, database_url, source.folder) == 0
-    assert "was lost" in reason(source.back_up(source.cut_at(0.1)), Outcome.INCONCLUSIVE)
+    assert "was lost" in reason(source.back_up(source.disconnect_at(0.1)), Outcome.INCONCLUSIVE)
     with source.engine.begin() as holder:
         holder.execute(text("LOCK TABLE sessions"))
         assert "the deadline passed" in reason(source.back_up(seconds=0.1), Outcome.INCONCLUSIVE)
@@ -97,7 +97,7 @@ def test_the_next_run_cleans_up_after_a_killed_one(source: Database, database_ur
     source.execute("TRUNCATE sessions CASCADE")
     (source.folder / "20261122T030000Z-00000000.dump").write_bytes(b"killed before its manifest")
     (source.folder / "made-by-hand.dump").write_bytes(b"not ours")
-    unchecked, made = source.backed_up(), source.backed_up()
+    unchecked, made = source.make_backup(), source.make_backup()
     ours = {f"{each.name}{ending}" for each in (unchecked, made) for ending in (".dump", ".json")}
     assert set(source.files()) == {"made-by-hand.dump", *ours}
     said = reason(source.catalog.read(unchecked.name), Outcome.INCONCLUSIVE)
@@ -126,33 +126,33 @@ def test_an_unreadable_manifest_is_named_and_its_backup_is_kept(source: Database
 
 def test_an_interrupted_check_is_inconclusive(source: Database) -> None:
     source.add_sessions(BIG)
-    made = source.backed_up()
-    assert "the deadline passed" in reason(source.judge(made, seconds=0), Outcome.INCONCLUSIVE)
-    assert "was lost" in reason(source.judge(made, progress=source.cut_at(0.3)), Outcome.INCONCLUSIVE)
-    assert source.scratches() == []
+    made = source.make_backup()
+    assert "the deadline passed" in reason(source.check(made, seconds=0), Outcome.INCONCLUSIVE)
+    assert "was lost" in reason(source.check(made, progress=source.disconnect_at(0.3)), Outcome.INCONCLUSIVE)
+    assert source.scratch_databases() == []
 
 
 def test_a_check_drops_what_a_killed_one_left_and_excludes_others(source: Database) -> None:
     with source.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("CREATE DATABASE sivera_check_test_sivera"))
     with checking.scratch_database(source.engine.url) as used:
-        assert source.scratches() == [used.database] == ["sivera_check_test_sivera"]
+        assert source.scratch_databases() == [used.database] == ["sivera_check_test_sivera"]
         second = checking.scratch_database(source.engine.url)
         with pytest.raises(ConfigurationError, match="another check"), second:
             pass
-        assert source.scratches() == [used.database]
-    assert source.scratches() == []
+        assert source.scratch_databases() == [used.database]
+    assert source.scratch_databases() == []
 
 
 @pytest.mark.parametrize("name", ["x" * 60, "가" * 20])
 def test_the_database_may_have_a_long_name(source: Database, postgres: str, name: str) -> None:
-    with beside(postgres, name) as url, engine_on(url) as engine:
+    with empty_database(postgres, name) as url, engine_on(url) as engine:
         migrate(engine)
         named = replace(source, engine=engine)
-        assert reason(named.judge(named.backed_up()), Outcome.VERIFIED) == ""
+        assert reason(named.check(named.make_backup()), Outcome.VERIFIED) == ""
         with checking.scratch_database(engine.url) as used:
-            assert named.scratches() == [used.database]
-    assert source.scratches() == []
+            assert named.scratch_databases() == [used.database]
+    assert source.scratch_databases() == []
 
 
 def test_old_backups_are_dropped_even_after_an_interrupted_removal(source: Database) -> None:

@@ -25,7 +25,7 @@ def filesystem(server: str) -> DirFileSystem:
 def test_backups_work_in_an_object_store_and_an_unreachable_one_is_named(source: Database) -> None:
     with s3_server() as server:
         source.remote, there = filesystem(server), bucket(server)
-        made = source.backed_up()
+        made = source.make_backup()
         assert there.find("sivera") == [f"{PLACE}/{made.name}.dump", f"{PLACE}/{made.name}.json"]
         reason(backing_up.check(source.deps(), made, deadline(), nothing), Outcome.VERIFIED)
         assert source.catalog.read("latest").size == made.size
@@ -33,11 +33,11 @@ def test_backups_work_in_an_object_store_and_an_unreachable_one_is_named(source:
         source.catalog.write(newer)
         assert backing_up.drop_superfluous(source.deps(), FEWEST) == [made.name]
         assert there.find("sivera") == [f"{PLACE}/{newer.name}.json"]
-        assert "is gone from the storage" in reason(source.judge(made), Outcome.MISMATCH)
+        assert "is gone from the storage" in reason(source.check(made), Outcome.MISMATCH)
     failed = (
         "the storage failed (EndpointConnectionError): check that it is reachable, has free space and accepts its keys"
     )
     source.remote = filesystem("http://127.0.0.1:9")
     assert reason(source.back_up(), Outcome.INCONCLUSIVE) == failed
-    assert failed in reason(source.judge(made), Outcome.INCONCLUSIVE)
+    assert failed in reason(source.check(made), Outcome.INCONCLUSIVE)
     assert backup_charts(source.catalog) == [f"No charts: {failed}."]

@@ -14,7 +14,7 @@ from sivera.crypto import Keyring
 from sivera.errors import ConfigurationError, SiveraError
 from sivera.grants.keys import check_keyring
 from sivera.migrating import migrate
-from tests.unit.backups.databases import Database, another, deadline, reason
+from tests.unit.backups.databases import Database, deadline, other_keyring, reason
 
 
 def to(source: Database, made: Manifest, target: Database, keyring: Keyring | None, **options: bool) -> None:
@@ -39,7 +39,7 @@ def test_a_damaged_truncated_or_missing_dump_restores_nothing(
     source: Database, target: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.add_sessions(1000)
-    made = source.backed_up()
+    made = source.make_backup()
     file = source.dump_file(made)
     raw = file.read_bytes()
     text = gzip.decompress(raw)
@@ -76,7 +76,7 @@ def test_an_interrupted_or_refused_restore_changes_nothing(source: Database, mad
 
 
 def test_an_unauthenticated_backup_fills_only_our_tables(source: Database, target: Database) -> None:
-    made = source.rewrite(source.backed_up(), "sessions", lambda lines: lines[:1])
+    made = source.rewrite(source.make_backup(), "sessions", lambda lines: lines[:1])
     forged = made.tables[-1].model_copy(update={"name": "pg_authid", "columns": ("rolname",)})
     with pytest.raises(Mismatch, match=r"tables of revision 0001 \(it differs in pg_authid\)"):
         to(source, made.model_copy(update={"tables": (*made.tables, forged)}), target, None)
@@ -97,19 +97,19 @@ def test_a_backup_without_a_valid_mac_is_refused_before_any_sql_runs(
         for without_keys in (False, True):
             with pytest.raises(SiveraError, match=expected):
                 to(source, changed, target, keyring, without_keys=without_keys)
-        assert re.search(expected, source.judge(changed, keyring=keyring).reason)
+        assert re.search(expected, source.check(changed, keyring=keyring).reason)
 
     forged = "was changed or forged, or the block token-key has a different key 'k1'"
     # What someone could do who can write to the storage, but lacks the key.
     other = source.rewrite(made, "sessions", lambda lines: lines[:50])
     changed = json.loads(other.model_dump_json(include={"tables"}))
     refused(forged, **changed)
-    refused(forged, mac=other.signed(another("k1")).mac, **changed)
+    refused(forged, mac=other.signed(other_keyring("k1")).mac, **changed)
     refused(forged, revision="0000")
-    refused(forged, another("k1"))
+    refused(forged, other_keyring("k1"))
     refused("has no MAC", mac="")
     refused("lacks 'k2', which proves", mac_key_id="k2")
-    refused("lacks 'k1', which proves", another("k2"))
+    refused("lacks 'k1', which proves", other_keyring("k2"))
     assert tables(target) == 0
     checked = backing_up.check(source.deps(), made, deadline(), lambda _: None)
     assert "damaged" in reason(checked, Outcome.MISMATCH)
@@ -117,13 +117,13 @@ def test_a_backup_without_a_valid_mac_is_refused_before_any_sql_runs(
 
 
 def test_a_missing_or_different_token_key_is_named(source: Database, target: Database) -> None:
-    source.keyring = another("k2")
-    made = source.backed_up()
+    source.keyring = other_keyring("k2")
+    made = source.make_backup()
     with pytest.raises(ConfigurationError, match=r"lacks 'k1', which tokens .*: add it"):
         to(source, made, target, source.keyring)
     both = Keyring({"k1": bytes(32), "k2": bytes.fromhex("42" * 32)}, current="k2")
     said = "the key 'k1' in the block token-key is not the one"
-    assert said in reason(source.judge(made, keyring=both), Outcome.MISMATCH)
+    assert said in reason(source.check(made, keyring=both), Outcome.MISMATCH)
     with pytest.raises(Mismatch, match=said):
         to(source, made, target, both)
     assert tables(target) == 0
