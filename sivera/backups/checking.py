@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from sivera.backups import queries
 from sivera.backups.catalog import Catalog
-from sivera.backups.copying import OutOfTime, Progress
+from sivera.backups.copying import OUT_OF_TIME, Progress
 from sivera.backups.manifest import Manifest, Mismatch, Outcome, Verdict
 from sivera.backups.restoring import prove
 from sivera.clock import read_clock
@@ -94,7 +94,7 @@ def explain(error: Exception) -> str:
     """Return what went wrong, without values from the database."""
     if isinstance(error, DBAPIError):
         # Statements are cancelled at the deadline.
-        return str(OutOfTime()) if state_of(error) == QUERY_CANCELED else sentence(error)
+        return OUT_OF_TIME if state_of(error) == QUERY_CANCELED else sentence(error)
     if is_of_storage(error):
         why = getattr(error, "strerror", None) or type(error).__name__
         return f"the storage failed ({why}): check that it is reachable, has free space and accepts its keys"

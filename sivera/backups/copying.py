@@ -16,16 +16,11 @@ from sivera.errors import SiveraError
 Progress = Callable[[float], None]
 """Called with the completed share, from 0 to 1."""
 
-
-class OutOfTime(SiveraError):
-    """The deadline passed before the work was done."""
-
-    def __str__(self) -> str:
-        return "the deadline passed before it was done: allow more time, or see what the database is waiting for"
+OUT_OF_TIME = "the deadline passed before it was done: allow more time, or see what the database is waiting for"
 
 
 class Pace:
-    """Reports progress through a number of bytes, and raises OutOfTime after a monotonic deadline."""
+    """Reports progress through a number of bytes, and raises SiveraError after a monotonic deadline."""
 
     def __init__(self, size: int, until: float, progress: Progress = lambda _: None) -> None:
         self._size, self._done = max(size, 1), 0
@@ -35,7 +30,7 @@ class Pace:
     def advance(self, size: int) -> None:
         """Count processed bytes."""
         if time.monotonic() >= self._until:
-            raise OutOfTime
+            raise SiveraError(OUT_OF_TIME)
         self._done += size
         self._progress(min(self._done / self._size, 0.99))
 

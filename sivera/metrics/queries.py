@@ -92,8 +92,6 @@ def measure(session: Session, daily_calls: Mapping[PlatformName, int]) -> Iterat
 
 def write(session: Session, at: datetime, samples: Sequence[Sample]) -> None:
     """Insert or update the samples of one time."""
-    if not samples:
-        return
     statement = insert(MetricSample).values([{"at": at, **sample.model_dump()} for sample in samples])
     session.execute(
         statement.on_conflict_do_update(
