@@ -4,15 +4,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from prefect import task
 from prefect.artifacts import Artifact, create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import Artifact as StoredArtifact
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sivera.database_errors import sentence
 from tasks import resources
+from tasks.naming import step
 
 MOST_ROWS = 500
 """The most rows of a table: the Prefect UI shows pages of it, but loads all rows at once."""
@@ -29,7 +28,7 @@ class Summary(Protocol):
 SummaryT = TypeVar("SummaryT", bound=Summary)
 
 
-@task(name="show-summary", task_run_name="show-summary", cache_policy=NO_CACHE)
+@step("show-summary")
 def show_summary(
     job: str,
     summary: SummaryT,

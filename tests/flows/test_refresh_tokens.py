@@ -17,7 +17,8 @@ from sivera.grants.connecting import connect_token
 from sivera.grants.refreshing import RefreshOptions
 from sivera.history.rules import SEE
 from sivera.values import PlatformName
-from tasks import grants, resources
+from tasks import resources
+from tasks.events import notify
 from tests.flows.runs import artifacts, events, events_where, flow_run_id, recorded_names
 from tests.stage import Stage
 
@@ -83,7 +84,7 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
     ready.world.log_in(gone.id)
     token = ready.issue(gone).refresh_token
     assert token
-    connect_token(ready.engine, ready.keyring, ready.client(GOOGLE), team="Team 0", token=token, notify=grants.notify)
+    connect_token(ready.engine, ready.keyring, ready.client(GOOGLE), team="Team 0", token=token, notify=notify)
     resources.close()  # the breaker of another process
     ready.age(timedelta(hours=1))
     assert run().message == "6 of 6 grants renewed", "Google's and Amazon's are always due"
