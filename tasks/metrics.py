@@ -20,7 +20,7 @@ from tasks.pages import show_table
 
 @step("begin")
 def begin(options: CollectOptions) -> Turn:
-    """Read the time, and where the last collection ended."""
+    """Read the time, and when the last collection ended."""
     return collecting.begin(resources.engine(), timedelta(seconds=options.settle_seconds))
 
 
@@ -39,7 +39,7 @@ def collect(turn: Turn, found: JobRuns) -> Collection:
 
 @step("forget")
 def forget(turn: Turn, options: CollectOptions) -> int:
-    """Delete the samples that are too old."""
+    """Delete old samples."""
     return collecting.forget(resources.engine(), turn.at - timedelta(days=options.keep_days))
 
 

@@ -14,7 +14,7 @@ from tasks import resources
 from tasks.naming import step
 
 MOST_ROWS = 500
-"""The most rows of a table: the Prefect UI shows pages of it, but loads all rows at once."""
+"""The most rows of a table: the Prefect UI pages through them, but loads them all at once."""
 
 
 class Summary(Protocol):
@@ -35,9 +35,9 @@ def show_summary(
     page: Callable[[str, SummaryT, list[str]], str],
     charts: Callable[[Session], list[str]] | None,
 ) -> None:
-    """Show what a run did as a page with its figures, and with charts if there are any.
+    """Show what a run did as a page with figures and charts.
 
-    A flow calls it with `return_state`: a chart that cannot be drawn leaves a red task, not a red run.
+    Flows call this with `return_state`: if a chart cannot be drawn, the task is red but the run is not.
     """
     drawn: list[str] = []
     try:
@@ -52,9 +52,9 @@ def show_summary(
 def show_table(
     key: str, description: str, rows: Sequence[Mapping[str, object]], *, all_of_them: str = "", if_changed: bool = False
 ) -> None:
-    """Show the first rows of a table as the artifact `key`, and say how many there are.
+    """Show the first rows of a table as the artifact `key`, and how many there are if not all of them are shown.
 
-    The command `all_of_them` prints all. With `if_changed`, rows that are shown already are not shown again.
+    The command `all_of_them` prints all rows. With `if_changed`, nothing happens if it shows these rows already.
     """
     shown = [dict(row) for row in rows[:MOST_ROWS]]
     if if_changed and _is_shown(key, shown):

@@ -37,7 +37,7 @@ def _deps() -> ReportDependencies:
 
 @step("plan-reports")
 def plan(options: ReportOptions) -> ReportPlan:
-    """Check that the place for reports is known, and find the teams with reports to write or to compare."""
+    """Open the storage of the reports, and find the teams with reports to write or to compare."""
     _deps()
     with Session(resources.engine()) as session:
         return plan_reports(session, options, read_clock(session))
@@ -45,7 +45,7 @@ def plan(options: ReportOptions) -> ReportPlan:
 
 @step("write-reports", "{team.name}", **RETRIED)
 def write_reports(team: DueTeam, deadline: float) -> TeamReports | State:
-    """Write the reports that a team lacks."""
+    """Write a team's missing reports."""
     return _run(writing.write_reports, team, deadline)
 
 
@@ -69,7 +69,7 @@ def _run(
 
 @step("publish-summary")
 def publish_summary(summary: ReportSummary) -> None:
-    """Show where the reports are and which teams have none, and announce the result."""
+    """Show where the reports are and which teams failed, and announce the result."""
     place = _storage().url.rstrip("/")
     table = [
         {"team": team.team.name, "day": day.isoformat(), "page": f"{place}/{page}", "table": f"{place}/{table}"}

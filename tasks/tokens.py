@@ -21,7 +21,7 @@ logger = logging.getLogger("sivera.grants")
 
 @step("plan-refresh")
 def plan(options: RefreshOptions) -> tuple[DueGrant, ...]:
-    """Check the keys, empty the spool, and find the grants to renew."""
+    """Check the keys, write the spool to the database, and find the grants to renew."""
     grants.renewal_dependencies()
     with Session(resources.engine()) as session:
         return refreshing.plan_refresh(session, options)
@@ -42,13 +42,13 @@ def renew_grant(grant: DueGrant) -> Result | State:
 
 @step("judge-failures")
 def judge_failures(tally: RefreshTally) -> tuple[PlatformName, ...]:
-    """Tell outages from grants that are at fault, and return the platforms that are down."""
+    """Tell outages apart from broken grants, and return the platforms that are down."""
     return refreshing.judge_failures(grants.renewal_dependencies(), tally, resources.breaker().silent())
 
 
 @step("publish-summary")
 def publish_summary(summary: RefreshSummary) -> None:
-    """Show what was not renewed, and announce what the run did."""
+    """Show the grants that were not renewed, and announce the result."""
     show_table(
         f"{REFRESH_JOB}-failures",
         f"{len(summary.failures)} grants were not renewed.",

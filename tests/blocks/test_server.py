@@ -42,7 +42,7 @@ def test_a_saved_block_that_does_not_fit_names_the_field_and_the_command() -> No
     rewrite_block(
         "platform-app", "meta", client_id="id", base_url="http://ads.example.com", client_secret="s3cret-value"
     )
-    remedy = "use https: tokens go over http to this machine only, such as http://127.0.0.1:8080): save it with"
+    remedy = "use https: tokens are sent over http to this machine only, such as http://127.0.0.1:8080): save it with"
     with refused(f"the block platform-app/meta does not fit (base_url: {remedy} `sivera apps set meta`"):
         load_platform_app(PlatformName.META)
 
