@@ -29,7 +29,7 @@ from sivera.platforms.calling import new_http_client
 from tests.stage import Stage
 from tests.wiping import shape_of, wipe
 
-pytest_plugins = ["tests.prefect_server", "tests.own_postgres"]
+pytest_plugins = ["tests.prefect_server", "tests.own_postgres", "tests.chats"]
 
 # Modules stay, and are half a million objects: to look for garbage among them took a fifth of the time of all tests.
 gc.disable()

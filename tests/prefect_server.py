@@ -108,7 +108,7 @@ class PrefectServer:
                 self.set_up.update(_things(client))
 
 
-def _request(client: Any, method: str, path: str, **content: Any) -> httpx.Response:
+def request(client: Any, method: str, path: str, **content: Any) -> httpx.Response:
     """Send a request. The client's own types list every path, and know none that is put together."""
     response: httpx.Response = client.request(method, path, **content)
     return response
@@ -117,7 +117,7 @@ def _request(client: Any, method: str, path: str, **content: Any) -> httpx.Respo
 def _things(client: SyncPrefectClient) -> Things:
     found: Things = {}
     for kind in KINDS:
-        rows = _request(client, "POST", f"/{kind}/filter", json={"include_secrets": True}).json()
+        rows = request(client, "POST", f"/{kind}/filter", json={"include_secrets": True}).json()
         for row in rows:
             key = row["name"] if kind == "work_pools" else row["id"]
             found[kind, key] = {name: value for name, value in row.items() if name not in VOLATILE}
@@ -130,7 +130,7 @@ def _delete(client: SyncPrefectClient, things: Collection[tuple[str, str]]) -> N
         # wait behind them.
         EventsWorker.drain_all(timeout=STOP_SECONDS)
     for kind, key in things:
-        _request(client, "DELETE", f"/{kind}/{key}")
+        request(client, "DELETE", f"/{kind}/{key}")
 
 
 def _undo(client: SyncPrefectClient, found: Things, wanted: Things) -> bool:
@@ -143,7 +143,7 @@ def _undo(client: SyncPrefectClient, found: Things, wanted: Things) -> bool:
         if now is None or kind not in ("block_documents", "v2/concurrency_limits"):
             return False
         before = {name: row[name] for name in row if name in ("data", "block_schema_id", "limit", "active_slots")}
-        _request(client, "PATCH", f"/{kind}/{key}", json=before | {"merge_existing_data": False})
+        request(client, "PATCH", f"/{kind}/{key}", json=before | {"merge_existing_data": False})
     return True
 
 
