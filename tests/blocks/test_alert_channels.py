@@ -1,4 +1,4 @@
-"""The channels of alerts: their URLs, their blocks, and the watchdog on a real Prefect server."""
+"""The channels of alerts: URLs, blocks, and the watchdog on a real Prefect server."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What the Prefect UI shows of our block types, that a block shows no secret, and which values it refuses."""
+"""What the Prefect UI shows of our blocks, which is never a secret, and which values they refuse."""
 
 import base64
 from datetime import UTC, datetime
@@ -33,10 +33,10 @@ ALL = {**OURS, "sqlalchemy-connector": to_connector(f"postgresql://ana:{SECRET}@
 @pytest.mark.parametrize("slug", OURS)
 def test_describes_itself_and_each_field_and_refuses_others(slug: str) -> None:
     block, kind = OURS[slug], type(OURS[slug])
-    assert kind.get_block_type_slug() == slug, "the slugs of saved documents do not change"
+    assert kind.get_block_type_slug() == slug, "saved documents have this slug"
     assert kind.get_description()
     for name, field in kind.model_fields.items():
-        if name != "notify_type":  # of Prefect's own block
+        if name != "notify_type":  # a field of Prefect's own block
             assert (field.description or "").endswith("."), f"{name} has no description that ends with a period"
     with pytest.raises(ValidationError, match="Extra inputs are not permitted") as caught:
         kind(**{name: getattr(block, name) for name in kind.model_fields}, misspelt=SECRET)
@@ -84,7 +84,7 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "said"), REFUSED)
-def test_a_value_that_does_not_fit_is_refused_with_the_remedy_and_not_shown(
+def test_an_invalid_value_is_refused_with_a_remedy_and_not_shown(
     kind: type[Block], fields: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -97,5 +97,5 @@ def test_a_value_that_does_not_fit_is_refused_with_the_remedy_and_not_shown(
     "url",
     ["https://ads.example.com:8443/google", "http://127.0.0.1:8080", "http://[::1]/meta", "http://localhost", ""],
 )
-def test_a_platform_s_hosts_are_replaced_by_a_url_and_the_empty_field_of_a_form_means_the_live_ones(url: str) -> None:
+def test_a_url_replaces_a_platform_s_hosts_and_an_empty_form_field_means_the_live_ones(url: str) -> None:
     assert PlatformApp(**APP, base_url=url).base_url == (url or None)
