@@ -136,13 +136,6 @@ def test_every_job_of_the_timetable_is_in_the_list() -> None:
     assert {flow.replace("_", "-") for flow in flows} == JOBS.keys()
 
 
-def test_every_deployment_names_its_chapter_of_the_guide() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    for one in TIMETABLE.deployments:
-        (anchor,) = re.findall(r"docs/operations\.md#([\w-]+)\.$", one.description or "")
-        assert f'<a id="{anchor}"></a>' in guide
-
-
 def test_a_run_of_every_job_shows_what_an_operator_looks_for(furnished: Stage, subtests: pytest.Subtests) -> None:
     assert furnished
     pages = {}
