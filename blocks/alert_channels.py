@@ -115,7 +115,7 @@ def watchdog(block_ids: list[UUID], silence: timedelta = SILENCE) -> AutomationC
     minutes = round(silence / timedelta(minutes=1))
     return AutomationCore(
         name=WATCHDOG,
-        description=f"Sends a message when {ALERTS_JOB} has not ended well for {minutes} minutes.",
+        description=f"Sends a message when {ALERTS_JOB} has not succeeded for {minutes} minutes.",
         trigger=EventTrigger(
             posture=Posture.Proactive,
             after={finished},
@@ -130,7 +130,7 @@ def watchdog(block_ids: list[UUID], silence: timedelta = SILENCE) -> AutomationC
             SendNotification(
                 block_document_id=block_id,
                 subject=f"Alert: {ALERTS_JOB} does not do its work",
-                body=f"It has not ended well for {minutes} minutes, so people are not notified of everything. "
+                body=f"It has not succeeded for {minutes} minutes, so people are not notified of everything. "
                 + REMEDIES[Kind.ALERTS_SILENT],
             )
             for block_id in block_ids

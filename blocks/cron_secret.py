@@ -37,13 +37,13 @@ class CronSecret(StrictBlock):
         if len(text) < MIN_LENGTH:
             raise ValueError(f"it is shorter than {MIN_LENGTH} characters: make one with `sivera secret generate`")
         if not all("!" <= character <= "~" for character in text):
-            raise ValueError("it holds a space or is not ASCII, which a header cannot carry: write it without")
+            raise ValueError("it contains a space or a non-ASCII character, which a header cannot carry: leave it out")
         return secret
 
     @model_validator(mode="after")
     def _check_previous(self) -> Self:
         if self.previous and not self.previous_until:
-            raise ValueError("previous has no end: set previous_until, or take previous out")
+            raise ValueError("previous has no end: set previous_until, or remove previous")
         return self
 
     def replace(self, secret: SecretStr, until: datetime | None) -> Self:

@@ -25,7 +25,7 @@ def to_connector(url: URL | str) -> Block:
     """
     parsed = parse_url(url)
     if not parsed.database:
-        raise ConfigurationError("the database URL names no database: add its name after the last slash")
+        raise ConfigurationError("the database URL has no database name: add it after the last slash")
     return DATABASE_BLOCK(
         connection_info=ConnectionComponents(
             driver=parsed.drivername,

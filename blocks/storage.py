@@ -27,7 +27,7 @@ class Storage(StrictBlock):
     def _check_url(cls, url: str) -> str:
         scheme, found, place = url.partition("://")
         if not (scheme and found and place.strip("/")):
-            raise ValueError("it names no place: write it as file:///folder or s3://bucket/folder")
+            raise ValueError("it does not name a place: write it as file:///folder or s3://bucket/folder")
         if "@" in place.partition("/")[0]:
             raise ValueError("it holds credentials, which the UI would show: put them into options")
         return url

@@ -34,8 +34,8 @@ def generate_reports(options: ReportOptions = ReportOptions()) -> State:  # noqa
     limits: dict[str, Any] = {"threads": THREADS, "at_once": options.batch_size, "until": until, "deadline": until}
     found = plan(options)
     tally = ReportTally(found)
-    work_off(REPORTS_JOB, write_reports, found.lacking, tally, **limits)
-    work_off(REPORTS_JOB, revise_reports, tally.restating(), tally, **limits)
+    work_off(REPORTS_JOB, write_reports, found.lacking, tally.add, **limits)
+    work_off(REPORTS_JOB, revise_reports, tally.restating(), tally.add, **limits)
     summary = tally.summary()
     publish_summary(summary)
     show_summary(REPORTS_JOB, summary, reports_page, reports_charts, return_state=True)

@@ -49,7 +49,7 @@ def refresh_tokens(options: RefreshOptions = RefreshOptions()) -> State:  # noqa
     resources.breaker().stop_at(until)
     due = plan(options)
     tally = RefreshTally(due)
-    work_off(REFRESH_JOB, renew_grant, due, tally, threads=THREADS, at_once=options.batch_size, until=until)
+    work_off(REFRESH_JOB, renew_grant, due, tally.add, threads=THREADS, at_once=options.batch_size, until=until)
     down: Sequence[PlatformName] = ()
     try:
         down = judge_failures(tally)

@@ -39,15 +39,12 @@ def read_history(since: datetime, now: datetime | None = None, *, for_alerts: bo
     came before. ConfigurationError if the Prefect server does not answer.
     """
     now = now or utc_now()
-    read_runs = _runs_for_alerts if for_alerts else _all_runs
     with connect() as client:
         jobs = {flow.id: flow.name for flow in deployed_flows(client)}
         deployments = {each.id: each for each in our_deployments(client) if each.flow_id in jobs}
-        runs = [
-            _to_run(run, deployments[run.deployment_id], jobs)
-            for run in read_runs(client, list(deployments), since, now)
-            if run.deployment_id
-        ]
+        ids = list(deployments)
+        found = _runs_for_alerts(client, ids, since, now) if for_alerts else all_runs(client, _between(ids, since, now))
+        runs = [_to_run(run, deployments[run.deployment_id], jobs) for run in found if run.deployment_id]
     schedules = [
         Schedule(
             deployment=_full_name(deployment, jobs),
@@ -87,21 +84,17 @@ def times_between(schedule: Any, since: datetime, until: datetime) -> list[datet
     return sorted(when for when in times if since <= when < until)
 
 
-def _all_runs(client: SyncPrefectClient, ids: list[UUID], since: datetime, until: datetime) -> Iterator[FlowRun]:
-    return all_runs(client, _runs_between(ids, since, until))
-
-
 def _runs_for_alerts(client: SyncPrefectClient, ids: list[UUID], since: datetime, until: datetime) -> Iterator[FlowRun]:
     """Yield the runs that did not end well, and only the last good ones of each deployment, which may have many."""
-    yield from all_runs(client, _runs_between(ids, since, until, not_any_=["COMPLETED"]))
+    yield from all_runs(client, _between(ids, since, until, not_any_=["COMPLETED"]))
     for id_ in ids:
-        good = _runs_between([id_], since, until, any_=["COMPLETED"])
+        good = _between([id_], since, until, any_=["COMPLETED"])
         # After a retry by hand, the run that ended last may not be the one that started last.
         last = (client.read_flow_runs(flow_run_filter=good, sort=by, limit=1) for by in LAST)
         yield from {run.id: run for found in last for run in found}.values()
 
 
-def _runs_between(ids: list[UUID], since: datetime, until: datetime, **types: list[str]) -> FlowRunFilter:
+def _between(ids: list[UUID], since: datetime, until: datetime, **types: list[str]) -> FlowRunFilter:
     times = {"after_": since, "before_": until}
     wanted = {"deployment_id": {"any_": ids}, "expected_start_time": times, "state": {"type": types}}
     return FlowRunFilter.model_validate(wanted)

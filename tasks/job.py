@@ -62,7 +62,7 @@ def job(
             except ConcurrencySlotAcquisitionError as error:
                 if "423" not in str(error):  # HTTP 423: another run holds a limit
                     raise ConfigurationError(
-                        f"the Prefect server did not give the locks {', '.join(names)}: run `sivera doctor`"
+                        f"the Prefect server did not grant the locks {', '.join(names)}: run `sivera doctor`"
                     ) from None
                 return announcing.skip(Cancelled(message=ANOTHER_INSTANCE))
             except SQLAlchemyError as error:

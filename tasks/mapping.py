@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect import Task, unmapped
@@ -40,14 +40,6 @@ GIVE_UP_SECONDS = 10.0
 """If the server records nothing for this long, the missing task runs are lost, and the run stops waiting for them."""
 
 ItemT = TypeVar("ItemT", bound=OfPlatform)
-ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
-
-
-class Tally(Protocol[ItemT_contra]):
-    """Adds up the results of a run."""
-
-    def add(self, item: ItemT_contra, result: object, /) -> float | None:
-        """Add what an item's task returned or raised. Return the seconds until the run tries it again, if it does."""
 
 
 class Recorder:
@@ -94,24 +86,25 @@ def work_off(
     job: str,
     task: Task[..., Any],
     items: Sequence[ItemT],
-    tally: Tally[ItemT],
+    add: Callable[[ItemT, object], float | None],
     *,
     threads: int,
     at_once: int,
     until: float,
     **constants: object,
 ) -> None:
-    """Map a task over items in their order, add up the results, and show the job's progress in the UI.
+    """Map a task over items in their order, and show the job's progress in the UI.
 
-    The task gets an item and the `constants`. At most `at_once` items are mapped at the same time, and none starts
-    after the monotonic time `until`. While other platforms can be called, the items of one platform get at most half
-    of the flow's `threads`.
+    The task gets an item and the `constants`. `add` gets the item and what the task returned or raised, and returns the
+    seconds until the run tries it again, if it does. At most `at_once` items are mapped at the same time, and none
+    starts after the monotonic time `until`. While other platforms can be called, the items of one platform get at most
+    half of the flow's `threads`.
     """
     queue = WorkQueue(items, resources.breaker(), share=threads // 2)
     progress = Progress(job, total=len(items))
     with _counted_calls():
         for item, result in _map(task, queue, at_once, until, constants):
-            if (seconds := tally.add(item, result)) is not None:
+            if (seconds := add(item, result)) is not None:
                 queue.put_back(item, seconds)
             else:
                 progress.advance()

@@ -54,7 +54,7 @@ APP: dict[str, object] = {"client_id": "id", "client_secret": "hidden"}
 GOOD = SecretStr("the-secret-of-all-that-fits")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 UNGUESSABLE = "it is shorter than 16 characters: make one with `sivera secret generate`"
-SENDABLE = "it holds a space or is not ASCII, which a header cannot carry: write it without"
+SENDABLE = "it contains a space or a non-ASCII character, which a header cannot carry: leave it out"
 AS_BASE64 = "key 'a' is not base64url: write 32 bytes as 44 characters"
 REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (CronSecret, {"current": ""}, f"current: {UNGUESSABLE}"),
@@ -63,7 +63,7 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (CronSecret, {"current": "hidden\nbehind a line"}, f"current: {SENDABLE}"),
     (CronSecret, {"current": "hidden" + "비밀" * 9}, f"current: {SENDABLE}"),
     (CronSecret, {"current": GOOD, "previous": "hidden", "previous_until": NOW}, f"previous: {UNGUESSABLE}"),
-    (CronSecret, {"current": GOOD, "previous": GOOD}, "previous has no end: set previous_until, or take previous out"),
+    (CronSecret, {"current": GOOD, "previous": GOOD}, "previous has no end: set previous_until, or remove previous"),
     (PlatformApp, APP | {"base_url": "ads.example.com"}, "base_url: write it like https://host or "),
     (PlatformApp, APP | {"base_url": "https://"}, "base_url: write it like https://host or "),
     (PlatformApp, APP | {"base_url": "http://10.0.0.1:8080"}, "base_url: use https: "),
@@ -71,8 +71,8 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (PlatformApp, APP | {"base_url": "https://ads.example.com/"}, "base_url: leave out the slash at its end"),
     (PlatformApp, APP | {"base_url": "https://user:hidden@ads.example.com"}, "base_url: leave out user, password"),
     (PlatformApp, APP | {"base_url": "https://ads.example.com/x?key=hidden"}, "base_url: leave out user, password"),
-    (Storage, {"url": "/var/lib/reports"}, "url: it names no place"),
-    (Storage, {"url": "s3://"}, "url: it names no place"),
+    (Storage, {"url": "/var/lib/reports"}, "url: it does not name a place"),
+    (Storage, {"url": "s3://"}, "url: it does not name a place"),
     (Storage, {"url": "s3://key:hidden@bucket/reports"}, "url: it holds credentials"),
     (TokenKey, {"keys": {"a": base64.b64encode(bytes(31)).decode()}, "current": "a"}, "key 'a' has 31 bytes and needs"),
     (TokenKey, {"keys": {"a": "hidden!"}, "current": "a"}, AS_BASE64),

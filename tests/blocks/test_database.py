@@ -57,7 +57,7 @@ def test_a_password_that_is_not_percent_encoded_is_kept_whole_or_refused(passwor
     [
         ("hidden", "the database URL cannot be read"),
         ("mysql://ana:hidden@h/sivera", "the database URL is of 'mysql'"),
-        ("postgresql://ana:hidden@h", "the database URL names no database"),
+        ("postgresql://ana:hidden@h", "the database URL has no database name"),
         ("postgresql://ana@h/sivera?password=hidden", "the database URL has 'password' among its options"),
         ("postgresql://ana@h/sivera?sslpassword=hidden", "the database URL has 'sslpassword' among its options"),
         (
