@@ -19,7 +19,7 @@ from tasks.pages import show_summary
 from tasks.reports import plan, publish_summary, revise_reports, write_reports
 
 THREADS = 8
-"""Teams processed at the same time. Drawing and writing keep one core busy; queries and storage mean waiting."""
+"""Teams processed at the same time: some draw and write while others wait for queries and storage."""
 
 
 @job(REPORTS_JOB, timeout_seconds=600, words=ReportOptions.words, threads=THREADS)

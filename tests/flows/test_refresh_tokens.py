@@ -24,8 +24,7 @@ AMAZON, GOOGLE, META = PlatformName.AMAZON, PlatformName.GOOGLE, PlatformName.ME
 
 def connect_all(stage: Stage, teams: int = 1) -> None:
     for n in range(teams):
-        for platform in PlatformName:
-            stage.connect(stage.world.add_grant(platform), team=f"Team {n}")
+        stage.connect_all(team=f"Team {n}")
     stage.age(timedelta(days=51))
 
 

@@ -37,7 +37,8 @@ from sivera.reports.options import ReportOptions
 from sivera.retention.options import CleanupOptions
 from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
-from tests.flows.runs import artifacts, ask, events, eventually, read_run, recorded_tags, run, run_as
+from tests.conftest import eventually
+from tests.flows.runs import artifacts, ask, events, read_run, recorded_tags, run, run_as
 from tests.prefect_server import PrefectServer
 from tests.stage import Stage
 from tests.unit.budgets.ledger import Ledger

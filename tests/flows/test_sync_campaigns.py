@@ -23,11 +23,6 @@ from tests.stage import Stage
 FULL = SyncOptions(mode=SyncMode.FULL)
 
 
-def connect_all(stage: Stage, accounts: int = 2) -> None:
-    for platform in PlatformName:
-        stage.connect(stage.world.add_grant(platform, accounts=accounts, campaigns=4))
-
-
 def summary_of(stage: Stage, state: State) -> SyncSummary:
     with Session(stage.engine) as session:
         summary = read_summary(session, flow_run_id(state))
@@ -36,7 +31,7 @@ def summary_of(stage: Stage, state: State) -> SyncSummary:
 
 
 def test_every_account_is_a_task_of_its_own_and_all_is_copied(ready: Stage) -> None:
-    connect_all(ready)
+    ready.connect_all(accounts=2, campaigns=4)
     state = run(sync_campaigns, FULL)
     assert (state.name, state.message) == ("Completed", "8 of 8 accounts synced")
     summary = summary_of(ready, state)
@@ -50,7 +45,7 @@ def test_every_account_is_a_task_of_its_own_and_all_is_copied(ready: Stage) -> N
 
 
 def test_accounts_fail_or_are_put_off_and_the_others_are_finished(ready: Stage) -> None:
-    connect_all(ready)
+    ready.connect_all(accounts=2, campaigns=4)
     broken = next(iter(ready.world.accounts[PlatformName.META]))
     ready.world.faults.add(Fault(FaultKind.STATUS, PlatformName.META, match=broken, status=500))
     ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.AMAZON, "campaigns", seconds=3600))
@@ -83,13 +78,13 @@ def test_accounts_fail_or_are_put_off_and_the_others_are_finished(ready: Stage) 
 
 
 def test_a_platform_that_recovers_within_the_run_is_synced_in_it(ready: Stage) -> None:
-    connect_all(ready, accounts=1)
+    ready.connect_all(accounts=1, campaigns=4)
     ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.AMAZON, "campaigns", times=1, seconds=2))
     assert run(sync_campaigns, FULL).message == "4 of 4 accounts synced"
 
 
 def test_a_second_instance_ends_cancelled_and_a_single_account_goes_beside(ready: Stage) -> None:
-    connect_all(ready, accounts=1)
+    ready.connect_all(accounts=1, campaigns=4)
     with concurrency(lock_name(SYNC_JOB, PlatformName.META), strict=True, max_retries=0):
         state = run(sync_campaigns, FULL)
         assert (state.name, state.message) == ("Cancelled", "Another instance is already running")
