@@ -102,8 +102,8 @@ def _to_blocks(given: Mapping[str, str], jobs: Collection[str], problems: list[s
     values = _values(given, _variables(jobs), problems)
     blocks = {}
     for document in _documents(jobs):
-        of_document = {field: values.get(document.variable_of(field)) for field in document.fields}
-        if fields := {field: value for field, value in of_document.items() if value}:
+        fields = {field: value for field in document.fields if (value := values.get(document.variable_of(field)))}
+        if fields:
             try:
                 blocks[document.name] = document.make(_decoded(document, fields))
             except ValidationError as error:

@@ -76,7 +76,9 @@ def setup(
     operator has paused them. The watchdog on check-alerts exists only if there is a channel for alerts.
     ConfigurationError if a value does not fit, before anything is changed, or if the server does not answer.
     """
-    blocks = _blocks(database_url, apps or {}, channels or {})
+    blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
+    blocks |= {document_name(channel): to_block(channel, url) for channel, url in (channels or {}).items()}
+    blocks |= {platform.value: PlatformApp.of(app) for platform, app in (apps or {}).items()}
     with connect() as client:
         changes = dict(_apply(client, blocks, storage_dir or Settings().storage_dir))
         missing = tuple(_missing(client))
@@ -119,15 +121,6 @@ def _load(kind: type[Block], name: str) -> Block | None:
         return cast("Block", kind.load(name))
     except (RuntimeError, ValueError):  # it is missing or invalid
         return None
-
-
-def _blocks(
-    database_url: URL | str | None, apps: Mapping[PlatformName, AppCredentials], channels: Mapping[Channel, SecretStr]
-) -> dict[str, Block]:
-    blocks: dict[str, Block] = {DATABASE: to_connector(database_url)} if database_url else {}
-    blocks |= {document_name(channel): to_block(channel, url) for channel, url in channels.items()}
-    blocks |= {platform.value: PlatformApp.of(app) for platform, app in apps.items()}
-    return blocks
 
 
 def _apply(client: SyncPrefectClient, blocks: Mapping[str, Block], storage_dir: Path) -> Iterator[tuple[str, Change]]:

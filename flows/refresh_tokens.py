@@ -27,14 +27,10 @@ With 12, a busy server fell behind: see benchmarks/README.md.
 """
 
 
-def _locks(options: RefreshOptions) -> list[str]:
-    return [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName]
-
-
 @job(
     REFRESH_JOB,
     timeout_seconds=300,
-    locks=_locks,
+    locks=lambda options: [lock_name(REFRESH_JOB, platform) for platform in options.platforms or PlatformName],
     words=RefreshOptions.words,
     threads=THREADS,
     skip=overtaken,

@@ -82,12 +82,7 @@ def end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     _ping(monitors, Signal.SUCCESS if result["success"] else Signal.FAIL, flow_run.id, result["message"])
 
 
-HOOKS: dict[str, Any] = {
-    "on_completion": [end],
-    "on_failure": [end],
-    "on_crashed": [end],
-    "on_cancellation": [end],
-}
+HOOKS: dict[str, Any] = {name: [end] for name in ("on_completion", "on_failure", "on_crashed", "on_cancellation")}
 """The options with which a flow announces its runs."""
 
 
