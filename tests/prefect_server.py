@@ -97,13 +97,14 @@ class PrefectServer:
             _delete(client, _things(client))
 
     def restore(self, set_up: Callable[[], object]) -> None:
-        """Restore the server to what the setup makes of an empty one. The setup runs only if that is necessary."""
+        """Restore the server to what the setup makes of an empty one. The setup runs only if something is missing."""
         with get_client(sync_client=True) as client:
             found = _things(client)
-            _delete(client, found.keys() - self.set_up.keys())
-            if not self.set_up or not _undo(client, found, self.set_up):
-                self.clean()
+            kept = {thing for thing, row in self.set_up.items() if found.get(thing) == row}
+            _delete(client, found.keys() - kept)
+            if not kept or kept != self.set_up.keys():
                 set_up()
+                self.set_up.clear()
                 self.set_up.update(_things(client))
 
 
@@ -129,20 +130,6 @@ def _delete(client: SyncPrefectClient, things: Collection[tuple[str, str]]) -> N
         EventsWorker.drain_all(timeout=STOP_SECONDS)
     for kind, key in things:
         request(client, "DELETE", f"/{kind}/{key}")
-
-
-def _undo(client: SyncPrefectClient, found: Things, wanted: Things) -> bool:
-    """Undo each change that one request can undo, and return whether that was all."""
-    for thing, row in wanted.items():
-        kind, key = thing
-        now = found.get(thing)
-        if now == row:
-            continue
-        if now is None or kind not in ("block_documents", "v2/concurrency_limits"):
-            return False
-        before = {name: row[name] for name in row if name in ("data", "block_schema_id", "limit", "active_slots")}
-        request(client, "PATCH", f"/{kind}/{key}", json=before | {"merge_existing_data": False})
-    return True
 
 
 @pytest.fixture(scope="session")
