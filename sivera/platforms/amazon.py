@@ -103,11 +103,11 @@ class AmazonAds(PlatformClient):
     def list_accounts(self, tokens: TokenSource) -> AccountListing:
         """List the grant's profiles in all three regions; each host knows only its own.
 
-        A region that refuses the grant has none of its profiles. One that fails for another reason is left out by name.
-        A profile has no status: a closed one is no longer listed.
+        A region usually refuses a grant that has no profiles there. A region that fails in another way is left out by
+        name. Profiles have no status: Amazon stops listing a closed one.
         """
         found: list[Any] = []
-        refusals: list[PlatformError] = []
+        refusals: dict[str, PlatformError] = {}
         failures: dict[str, PlatformError] = {}
         for region in HOSTS:
             try:
@@ -116,15 +116,17 @@ class AmazonAds(PlatformClient):
             except ReconnectRequired:
                 raise
             except (TokenRejected, AccountInaccessible) as refusal:
-                refusals.append(refusal)
+                refusals[region] = refusal
             except PlatformError as failure:
                 failures[region] = failure
         if len(refusals) + len(failures) == len(HOSTS):
-            raise [*failures.values(), *refusals][0]
+            raise [*failures.values(), *refusals.values()][0]
         rows, odd = read_rows(PLATFORM, found, account_of, "row.profileId")
         accounts = {account.external_id: account for account in rows}
         missing = (unread(f"region {region}", failure) for region, failure in failures.items())
-        return AccountListing(accounts=tuple(accounts.values()), left_out=(*odd, *missing))
+        return AccountListing(
+            accounts=tuple(accounts.values()), left_out=(*odd, *missing), refused_regions=tuple(refusals)
+        )
 
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None

@@ -174,8 +174,8 @@ class GoogleAds(PlatformClient):
             lambda token: self._http.build_request("GET", url, headers=self._headers(token)),
             Subject(endpoint="customers"),
         ).body
-        # Protobuf's JSON omits empty fields.
-        names = [] if body == {} else Record(self.platform, body).rows("resourceNames")
+        # Protobuf's JSON omits an empty field, or writes null.
+        names = [] if body in ({}, {"resourceNames": None}) else Record(self.platform, body).rows("resourceNames")
         return read_rows(self.platform, [{"name": name} for name in names], _customer_id, "name")
 
     def _changed_names(self, tokens: TokenSource, account: AdAccount, changed: Period) -> dict[str, list[str]] | None:

@@ -56,21 +56,22 @@ def collected(desk: Desk, request: ReportRequest) -> MetricsReading:
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "left_out"),
+    ("kind", "status", "is_refused"),
     [
-        (FaultKind.STATUS, 401, []),
-        (FaultKind.STATUS, 403, []),
-        (FaultKind.STATUS, 503, ["region eu"]),
-        (FaultKind.HTML, 404, ["region eu"]),
+        (FaultKind.STATUS, 401, True),
+        (FaultKind.STATUS, 403, True),
+        (FaultKind.STATUS, 503, False),
+        (FaultKind.HTML, 404, False),
     ],
 )
-def test_a_region_that_fails_is_named_and_one_that_refuses_the_grant_has_none_of_its_accounts(
-    spread: Desk, kind: FaultKind, status: int, left_out: list[str]
+def test_a_listing_names_the_regions_that_refused_the_grant_or_failed(
+    spread: Desk, kind: FaultKind, status: int, is_refused: bool
 ) -> None:
     fault(spread, kind, "accounts", match="/eu/", status=status)
     listing = spread.client.list_accounts(spread.tokens)
     assert {account.region for account in listing.accounts} == {"na", "fe"}
-    assert [row.id for row in listing.left_out] == left_out
+    assert listing.refused_regions == (("eu",) if is_refused else ())
+    assert [row.id for row in listing.left_out] == ([] if is_refused else ["region eu"])
     assert all(row.why.startswith("cannot be read: ") and "amazon:" not in row.why for row in listing.left_out)
 
 

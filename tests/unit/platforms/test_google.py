@@ -91,8 +91,9 @@ def test_a_customer_with_an_odd_name_is_left_out() -> None:
     assert ([account.external_id for account in listing.accounts], len(listing.left_out)) == (["1"], 1)
 
 
-def test_a_user_without_customers_has_no_accounts() -> None:
-    assert answered(GOOGLE, {}).list_accounts(static(GOOGLE)).accounts == ()
+@pytest.mark.parametrize("body", [{}, {"resourceNames": None}])
+def test_a_user_without_customers_has_no_accounts(body: Any) -> None:
+    assert answered(GOOGLE, body).list_accounts(static(GOOGLE)).accounts == ()
 
 
 @pytest.mark.parametrize(
