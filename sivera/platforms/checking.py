@@ -1,6 +1,6 @@
-"""Checking a platform with a real grant: each read-only request that the jobs send is sent once, at its smallest.
+"""Checking a platform with a real grant: sends each read-only request of the jobs once, at its smallest.
 
-The clients send them, so what is checked is what the jobs send. Nothing is stored.
+The clients of the jobs send the requests. Nothing is stored.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -29,11 +29,11 @@ from sivera.values import AccountStatus, AdAccount, DateWindow, OddRow, Period, 
 
 SLOW_SECONDS = READ_TIMEOUT_SECONDS / 2
 CHANGED_WITHIN = timedelta(days=7)
-"""Long enough that something has usually changed: Google is then asked for it too."""
+"""Something has usually changed in this time, so Google is asked for changed campaigns too."""
 
 
 class Verdict(StrEnum):
-    """What became of a request. Nothing is wrong with one that was skipped: the account lacks what it is about."""
+    """The outcome of a request. `SKIPPED` means that the account lacks what it is about, and is not a fault."""
 
     ACCEPTED = "accepted"
     SLOW = "slow"
@@ -43,15 +43,12 @@ class Verdict(StrEnum):
     NOT_TRIED = "not tried"
 
 
-WRONG = (Verdict.REFUSED, Verdict.UNEXPECTED)
-
-
 @dataclass(frozen=True)
 class Check:
-    """A kind of request of a step, and what became of it: `why` is a sentence, `code` the platform's.
+    """One kind of request in a step, and its outcome: `why` is a sentence, `code` the platform's own.
 
-    `exchange` is the request of the kind that failed, or else had most rows; None if none was sent. `left_out` counts
-    the rows that were odd, and `row` names the first of them.
+    `exchange` is the request that failed or, if none did, that returned most rows; None if none was sent. `left_out`
+    counts the odd rows, and `row` names the first of them.
     """
 
     step: str
@@ -65,27 +62,29 @@ class Check:
 
 
 class _NeverWaits(Breaker):
-    """A breaker that stays closed: a request that is refused never stops the next."""
+    """A breaker that stays closed, so that a refused request does not stop the next one."""
 
     def open(self, *_: Any, **__: Any) -> None:
-        """Leave nothing alone."""
+        """Stay closed."""
 
 
 def open_recorded(platform: PlatformName, app: AppCredentials) -> tuple[PlatformClient, Recorder]:
-    """Return a client, and the record of the requests that it sends."""
+    """Return a client and a recorder of its requests."""
     http = new_http_client()
     return open_client(platform, app, _NeverWaits(), http), Recorder(http, app.base_url)
 
 
 def exit_code(checks: Sequence[Check]) -> int:
-    """Return 0 if all was accepted, 1 if something was not, 2 if the platform could not be tried."""
+    """Return 1 if a request was not accepted, 2 if the platform could not be tried, otherwise 0."""
     verdicts = {check.verdict for check in checks}
-    return 1 if verdicts.intersection(WRONG) else 2 if Verdict.NOT_TRIED in verdicts or not verdicts else 0
+    if verdicts & {Verdict.REFUSED, Verdict.UNEXPECTED}:
+        return 1
+    return 2 if Verdict.NOT_TRIED in verdicts or not verdicts else 0
 
 
 @dataclass(frozen=True)
 class Checker:
-    """Sends the requests. `known` are ad accounts of the grant, for the case that they cannot be listed."""
+    """Sends the requests. `known` are ad accounts of the grant, in case they cannot be listed."""
 
     client: PlatformClient
     recorder: Recorder
@@ -93,7 +92,7 @@ class Checker:
     known: Sequence[AdAccount] = ()
 
     def run(self, now: datetime) -> Iterator[Check]:
-        """Send one request after the other; yield what became of each."""
+        """Send the requests one after the other, and yield their outcomes."""
         client, tokens = self.client, self.tokens
         listed = yield from self._try("ad accounts", lambda: client.list_accounts(tokens))
         accounts = (*getattr(listed, "accounts", ()), *self.known)
@@ -135,7 +134,7 @@ class Checker:
             yield from self._try(f"state of a report of {product}", collect)
 
     def _try(self, step: str, ask: Callable[[], Any]) -> Generator[Check, None, Any]:
-        """Take a step, yield a check for each kind of request in it, and return its result or its error."""
+        """Take a step, yield a check for each kind of request that it sends, and return its result or error."""
         del self.recorder.exchanges[:]
         error: PlatformError | None = None
         result: Any
@@ -143,8 +142,8 @@ class Checker:
             result = ask()
         except PlatformError as failure:
             result = error = failure
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the other requests are checked
-            result = error = InvalidReply(self.client.platform, f"sent what we cannot read ({type(failure).__name__})")
+        except Exception as failure:  # noqa: BLE001 - the other requests are still checked
+            result = error = InvalidReply(self.client.platform, f"sent something unreadable ({type(failure).__name__})")
         parts = result if isinstance(result, list) else [result]
         odd = [row for part in parts for row in getattr(part, "left_out", ())]
         kinds: dict[tuple[object, ...], list[Exchange]] = {}
@@ -159,7 +158,7 @@ class Checker:
 
 
 def _check(step: str, exchanges: Sequence[Exchange], error: PlatformError | None, odd: Sequence[OddRow]) -> Check:
-    """Judge the requests of one kind; a kind is refused if none of them was accepted."""
+    """Judge the requests of one kind, which is refused if none of them was accepted."""
     verdict, why, code = Verdict.ACCEPTED, "", None
     refused = [exchange.status for exchange in exchanges if exchange.is_refused]
     if error is not None:

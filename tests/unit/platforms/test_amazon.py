@@ -163,7 +163,7 @@ def test_a_duplicate_of_another_report_is_put_off_and_other_products_are_not(des
     assert ours_
     other = replace(ours_, columns=("date", "campaignId", "cost"))
     desk.world.reports[other.request] = other.id
-    with refused(Throttled, "SPONSORED_BRANDS for the same as another one") as caught:
+    with refused(Throttled, "mistakes a report of SPONSORED_BRANDS for another one") as caught:
         desk.request(SB.name)
     assert (caught.value.code, caught.value.scope) == ("425", ThrottleScope.ACCOUNT_ENDPOINT)
     assert [desk.request(product).ad_product for product in (SP.name, SD.name)] == [SP.name, SD.name]
