@@ -10,8 +10,8 @@ from sivera.platforms.checking import SLOW_SECONDS, Check, Checker, Verdict, _ch
 from sivera.platforms.recording import Exchange, types_of
 from sivera.values import PlatformName
 from tests.prefect_server import free_port
-from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, Desk, app_at
+from tests.unit.platforms.conftest import NewRig
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Rig, app_at
 
 STEPS = {"ad accounts", "campaigns", "campaigns that changed", "metrics of a day", "totals of a day"}
 REFUSALS = {
@@ -20,11 +20,11 @@ REFUSALS = {
 }
 
 
-def checked(desk: Desk, url: str | None = None, known: bool = False) -> list[Check]:
-    client, recorder = open_recorded(desk.platform, app_at(url or desk.url))
+def checked(rig: Rig, url: str | None = None, known: bool = False) -> list[Check]:
+    client, recorder = open_recorded(rig.platform, app_at(url or rig.url))
     try:
-        checker = Checker(client, recorder, desk.tokens, [desk.account] if known else [])
-        return list(checker.run(desk.world.clock.now()))
+        checker = Checker(client, recorder, rig.tokens, [rig.account] if known else [])
+        return list(checker.run(rig.world.clock.now()))
     finally:
         client.close()
 
@@ -36,30 +36,30 @@ def verdicts(checks: Sequence[Check]) -> dict[str, set[Verdict]]:
     return found
 
 
-def test_each_request_of_the_jobs_is_sent_and_accepted(desk: Desk) -> None:
-    checks = checked(desk)
+def test_each_request_of_the_jobs_is_sent_and_accepted(rig: Rig) -> None:
+    checks = checked(rig)
     assert {check.verdict for check in checks} == {Verdict.ACCEPTED}, checks
     assert exit_code(checks) == 0
     steps = {check.step for check in checks}
-    if desk.platform is AMAZON:
+    if rig.platform is AMAZON:
         assert steps == {"ad accounts"} | {
             f"{what} of {product}"
             for what in ("campaigns", "report", "state of a report")
-            for product in desk.client.products
+            for product in rig.client.products
         }
     else:
         assert steps - {"whether one is deleted"} == STEPS
-    if desk.platform is META:
+    if rig.platform is META:
         assert {"/v26.0/debug_token", "/v26.0/"} <= {check.exchange.path for check in checks if check.exchange}
 
 
 @pytest.mark.parametrize("operation", ["accounts", "campaigns"])
 @pytest.mark.parametrize("platform", REFUSALS, ids=str)
-def test_what_is_refused_never_stops_the_next(new_desk: NewDesk, platform: PlatformName, operation: str) -> None:
-    desk = new_desk(platform)
-    status, body, code = REFUSALS[desk.platform]
-    desk.world.faults.add(Fault(FaultKind.BODY, desk.platform, operation, status=status, value=body))
-    checks = checked(desk, known=True)
+def test_what_is_refused_never_stops_the_next(new_rig: NewRig, platform: PlatformName, operation: str) -> None:
+    rig = new_rig(platform)
+    status, body, code = REFUSALS[rig.platform]
+    rig.fault(FaultKind.BODY, operation, status=status, value=body)
+    checks = checked(rig, known=True)
     found = {check.step: check for check in checks}
     refused = {check.step for check in checks if check.verdict is Verdict.REFUSED}
     expected = {"accounts": {"ad accounts"}, "campaigns": {step for step in found if step.startswith("campaigns")}}
@@ -69,19 +69,19 @@ def test_what_is_refused_never_stops_the_next(new_desk: NewDesk, platform: Platf
     assert any("metrics" in step or "report" in step for step in found.keys() - refused)
 
 
-def test_a_slow_down_of_the_platform_does_not_stop_the_next(new_desk: NewDesk) -> None:
-    desk = new_desk(META)
-    desk.world.faults.add(Fault(FaultKind.THROTTLE, desk.platform, "campaigns"))
-    found = verdicts(checked(desk))
+def test_a_slow_down_of_the_platform_does_not_stop_the_next(new_rig: NewRig) -> None:
+    rig = new_rig(META)
+    rig.fault(FaultKind.THROTTLE, "campaigns")
+    found = verdicts(checked(rig))
     assert Verdict.ACCEPTED in found.popitem()[1]
     assert any(Verdict.REFUSED in each for step, each in found.items() if step.startswith("campaigns"))
 
 
-def test_a_row_without_a_field_is_unexpected(new_desk: NewDesk) -> None:
-    desk, field = new_desk(GOOGLE), "campaign.name"
-    first, *_ = desk.listable
-    desk.world.faults.add(Fault(FaultKind.ODD_ROW, GOOGLE, "campaigns", match=first, field=field, value=ABSENT))
-    checks = checked(desk)
+def test_a_row_without_a_field_is_unexpected(new_rig: NewRig) -> None:
+    rig, field = new_rig(GOOGLE), "campaign.name"
+    first, *_ = rig.listable
+    rig.fault(FaultKind.ODD_ROW, "campaigns", match=first, field=field, value=ABSENT)
+    checks = checked(rig)
     (odd, *_) = [check for check in checks if check.verdict is Verdict.UNEXPECTED]
     assert odd.step.startswith("campaigns")
     assert (odd.left_out, odd.row) == (1, first)
@@ -89,44 +89,44 @@ def test_a_row_without_a_field_is_unexpected(new_desk: NewDesk) -> None:
     assert exit_code(checks) == 1
 
 
-def test_a_reply_of_another_shape_is_unexpected(new_desk: NewDesk) -> None:
-    desk = new_desk(TIKTOK)
-    desk.world.faults.add(
-        Fault(FaultKind.BODY, desk.platform, "campaigns", status=200, value={"shape": [True], "code": 0})
+def test_a_reply_of_another_shape_is_unexpected(new_rig: NewRig) -> None:
+    rig = new_rig(TIKTOK)
+    rig.world.faults.add(
+        Fault(FaultKind.BODY, rig.platform, "campaigns", status=200, value={"shape": [True], "code": 0})
     )
-    assert any(check.verdict is Verdict.UNEXPECTED and "sent" in check.why for check in checked(desk))
+    assert any(check.verdict is Verdict.UNEXPECTED and "sent" in check.why for check in checked(rig))
 
 
-def test_meta_s_question_about_the_token_has_its_own_verdict(new_desk: NewDesk) -> None:
-    desk = new_desk(META)
-    desk.world.faults.add(Fault(FaultKind.STATUS, META, "debug", status=400))
-    refused = [check for check in checked(desk) if check.verdict is Verdict.REFUSED]
+def test_meta_s_question_about_the_token_has_its_own_verdict(new_rig: NewRig) -> None:
+    rig = new_rig(META)
+    rig.fault(FaultKind.STATUS, "debug", status=400)
+    refused = [check for check in checked(rig) if check.verdict is Verdict.REFUSED]
     assert [check.exchange.path for check in refused if check.exchange] == ["/v26.0/debug_token"]
 
 
-def test_a_product_that_the_account_lacks_is_skipped(new_desk: NewDesk) -> None:
-    desk = new_desk(AMAZON)
-    desk.site.products = ("SPONSORED_PRODUCTS",)
-    checks = checked(desk)
+def test_a_product_that_the_account_lacks_is_skipped(new_rig: NewRig) -> None:
+    rig = new_rig(AMAZON)
+    rig.site.products = ("SPONSORED_PRODUCTS",)
+    checks = checked(rig)
     assert {check.verdict for check in checks if "DISPLAY" in check.step} == {Verdict.SKIPPED}
     assert exit_code(checks) == 0
 
 
-def test_a_second_check_takes_over_the_report_of_the_first(new_desk: NewDesk) -> None:
-    desk = new_desk(AMAZON)
-    desk.world.report_seconds = 3600
+def test_a_second_check_takes_over_the_report_of_the_first(new_rig: NewRig) -> None:
+    rig = new_rig(AMAZON)
+    rig.world.report_seconds = 3600
     for _ in range(2):
-        checks = checked(desk)
+        checks = checked(rig)
         assert {check.verdict for check in checks} == {Verdict.ACCEPTED}, checks
 
 
-def test_without_a_network_or_an_account_the_platform_is_not_tried(new_desk: NewDesk) -> None:
-    desk = new_desk(GOOGLE)
-    checks = checked(desk, url=f"http://127.0.0.1:{free_port()}", known=True)
+def test_without_a_network_or_an_account_the_platform_is_not_tried(new_rig: NewRig) -> None:
+    rig = new_rig(GOOGLE)
+    checks = checked(rig, url=f"http://127.0.0.1:{free_port()}", known=True)
     assert {check.verdict for check in checks} == {Verdict.NOT_TRIED}
     assert exit_code(checks) == 2
-    desk.site.closed = True
-    assert exit_code([check for check in checked(desk) if check.verdict is not Verdict.REFUSED]) == 2
+    rig.site.closed = True
+    assert exit_code([check for check in checked(rig) if check.verdict is not Verdict.REFUSED]) == 2
 
 
 def test_a_slow_answer_is_told() -> None:
@@ -134,9 +134,9 @@ def test_a_slow_answer_is_told() -> None:
     assert _check("x", [exchange], None, ()).verdict is Verdict.SLOW
 
 
-def test_a_record_reveals_no_value(desk: Desk) -> None:
-    told = str([asdict(check.exchange) for check in checked(desk) if check.exchange])
-    site, token = desk.site, desk.tokens.current()
+def test_a_record_reveals_no_value(rig: Rig) -> None:
+    told = str([asdict(check.exchange) for check in checked(rig) if check.exchange])
+    site, token = rig.site, rig.tokens.current()
     secrets = {site.id, site.name, site.currency, site.timezone, token, app_at(None).client_id}
     secrets |= {secret for campaign in site.campaigns.values() for secret in (campaign.id, campaign.name)}
     assert not [secret for secret in secrets if secret in told]

@@ -34,7 +34,7 @@ from sivera.platforms.calling import Reply
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER
 from sivera.platforms.oauth import token_error_of
 from sivera.values import PlatformName
-from tests.unit.platforms.desk import SECRET, TOKEN, assert_no_secret
+from tests.unit.platforms.rig import SECRET, TOKEN, assert_no_secret
 
 Kind = type[PlatformError]
 ErrorOf = Callable[[Reply], PlatformError | None]

@@ -18,7 +18,7 @@ from sivera.platforms.base import Login
 from sivera.values import PlatformName
 from tests.conftest import Stageable
 from tests.consents import REDIRECT
-from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, Network, app_at, client_on
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Canned, app_at
 
 VERIFIER = "v" * 43
 
@@ -141,10 +141,10 @@ LIVE = {
 
 @pytest.mark.parametrize(("platform", "region"), LIVE, ids=str)
 def test_without_a_base_url_the_live_platform_is_asked(platform: PlatformName, region: str) -> None:
-    network = Network(httpx.ConnectError("unplugged"))
-    login = client_on(platform, network, app_at(None)).login
+    canned = Canned(platform, httpx.ConnectError("unplugged"), app=app_at(None))
+    login = canned.client.login
     page = login.consent_url(REDIRECT, "state", challenge_of(VERIFIER), region)
     with pytest.raises(Unreached):
         login.redeem("code", REDIRECT, VERIFIER, region)
-    (request,) = network.requests
+    (request,) = canned.requests
     assert (page.partition("?")[0], str(request.url.copy_with(query=None))) == LIVE[platform, region]

@@ -20,7 +20,7 @@ from sivera.errors import (
 )
 from sivera.platforms import meta_errors as meta
 from sivera.platforms.meta_errors import ABOUT_ACCOUNT, ABOUT_TOKEN, ABOUT_USER, Meanings
-from tests.unit.platforms.desk import TOKEN
+from tests.unit.platforms.rig import TOKEN
 from tests.unit.platforms.test_errors import Kind, found_in
 
 META_ERRORS: dict[tuple[Meanings, Kind], list[str]] = {

@@ -18,8 +18,8 @@ from sivera.platforms.checking import Checker
 from sivera.platforms.recording import Exchange, Recorder
 from sivera.values import Period, PlatformName
 from tests.consents import REDIRECT, answered
-from tests.unit.platforms.conftest import NewDesk
-from tests.unit.platforms.desk import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Desk, app_at, held
+from tests.unit.platforms.conftest import NewRig
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Rig, app_at, held
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "platforms.md"
 TITLES = {GOOGLE: "Google Ads", META: "Meta", AMAZON: "Amazon Ads", TIKTOK: "TikTok"}
@@ -74,48 +74,48 @@ def names_of(exchange: Exchange) -> set[str]:
     return {*exchange.headers, *exchange.parameters}
 
 
-def sent_by(desk: Desk) -> list[Exchange]:
+def sent_by(rig: Rig) -> list[Exchange]:
     """Use every operation of a client, and return what it has sent."""
     http = new_http_client()
-    recorder = Recorder(http, desk.url)
-    app = app_at(desk.url, developer_token=SecretStr("developer") if desk.platform is GOOGLE else None)
-    client = open_client(desk.platform, app, http=http)
+    recorder = Recorder(http, rig.url)
+    app = app_at(rig.url, developer_token=SecretStr("developer") if rig.platform is GOOGLE else None)
+    client = open_client(rig.platform, app, http=http)
     sent: list[Exchange] = []
-    now = desk.world.clock.now()
-    for _ in Checker(client, recorder, desk.tokens).run(now + timedelta(hours=1)):
+    now = rig.world.clock.now()
+    for _ in Checker(client, recorder, rig.tokens).run(now + timedelta(hours=1)):
         sent += [each for each in recorder.exchanges if not any(each is other for other in sent)]
     del recorder.exchanges[:]
     # An account that is reached through a manager.
-    account = desk.account.model_copy(update={"manager_id": desk.site.manager_id})
+    account = rig.account.model_copy(update={"manager_id": rig.site.manager_id})
     day = Period(since=now - timedelta(days=1), until=now + timedelta(hours=1))
     for product in client.products:
-        client.list_campaigns(desk.tokens, account, product)
-        client.list_campaigns(desk.tokens, account, product, day)
+        client.list_campaigns(rig.tokens, account, product)
+        client.list_campaigns(rig.tokens, account, product, day)
     if isinstance(client, AnswersAtOnce):
-        list(client.read_metrics(desk.tokens, account, WINDOW))
-        client.read_totals(desk.tokens, account, WINDOW)
-    client.renew(desk.tokens.tokens)
+        list(client.read_metrics(rig.tokens, account, WINDOW))
+        client.read_totals(rig.tokens, account, WINDOW)
+    client.renew(rig.tokens.tokens)
     login = client.login
     page = login.consent_url(REDIRECT, "state", challenge_of("verifier"), login.regions[0])
     login.redeem(httpx.URL(answered(page)).params[login.code_name], REDIRECT, "verifier", login.regions[0])
     if isinstance(client, Revokes):
-        client.revoke(desk.new_tokens())
-        desk.world.log_in(desk.grant.id)
-        client.revoke(held(desk.new_tokens().access_token.get_secret_value()))
+        client.revoke(rig.new_tokens())
+        rig.world.log_in(rig.grant.id)
+        client.revoke(held(rig.new_tokens().access_token.get_secret_value()))
     client.close()
     return sent + recorder.exchanges
 
 
 @pytest.mark.parametrize("platform", list(PlatformName))
-def test_each_request_has_its_row_and_each_row_is_sent(new_desk: NewDesk, platform: PlatformName) -> None:
-    desk = new_desk(platform, campaigns=CAMPAIGNS[platform], rotates=platform is TIKTOK)
+def test_each_request_has_its_row_and_each_row_is_sent(new_rig: NewRig, platform: PlatformName) -> None:
+    rig = new_rig(platform, campaigns=CAMPAIGNS[platform], rotates=platform is TIKTOK)
     if platform is GOOGLE:
-        first, second, *_ = desk.site.campaigns
-        desk.change(first, name="renamed")
-        desk.change(second, budget=desk.site.campaigns[second].budget + 1)
+        first, second, *_ = rig.site.campaigns
+        rig.change(first, name="renamed")
+        rig.change(second, budget=rig.site.campaigns[second].budget + 1)
     if platform is META:
-        desk.grant.account_ids.extend(desk.world.add_grant(META, accounts=101, campaigns=0).account_ids)
-    rows, sent = described(platform), sent_by(desk)
+        rig.grant.account_ids.extend(rig.world.add_grant(META, accounts=101, campaigns=0).account_ids)
+    rows, sent = described(platform), sent_by(rig)
     assert rows
     unknown = [exchange for exchange in sent if not any(row.covers(exchange) for row in rows)]
     assert not unknown, unknown

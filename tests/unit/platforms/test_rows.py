@@ -12,7 +12,7 @@ from sivera.platforms import amazon_json, amazon_reports, google_json, meta_json
 from sivera.platforms.amazon_json import PRODUCTS
 from sivera.platforms.rows import Record
 from sivera.values import PlatformName
-from tests.unit.platforms.desk import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, WINDOW
+from tests.unit.platforms.rig import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, WINDOW
 
 SP, _, SD = PRODUCTS
 Row = dict[str, Any]
