@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,33 +17,11 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.figures import ZERO, Figures
 from sandbox.tokens import Grant
 from sandbox.world import World
+from sivera import values
 from sivera.breaker import Breaker
 from sivera.errors import PlatformError
-from sivera.platforms import open_client
-from sivera.platforms.base import (
-    AnswersAtOnce,
-    AppCredentials,
-    ConfirmsDeletions,
-    PlatformClient,
-    PreparesReports,
-    StaticToken,
-    TokenSource,
-)
-from sivera.values import (
-    AccountListing,
-    AdAccount,
-    Campaign,
-    CampaignListing,
-    CampaignStatus,
-    DailyMetrics,
-    DateWindow,
-    GrantTokens,
-    MetricsReading,
-    Period,
-    PlatformName,
-    ReportRequest,
-    TotalsReading,
-)
+from sivera.platforms import base, open_client
+from sivera.values import AdAccount, DateWindow, Period, PlatformName, ReportRequest
 from tests.conftest import NOW
 
 GOOGLE, META, AMAZON, TIKTOK = PlatformName
@@ -62,56 +39,56 @@ class Reader:
     """Asks a client about one grant and one ad account."""
 
     platform: PlatformName
-    client: PlatformClient
-    tokens: TokenSource
+    client: base.PlatformClient
+    tokens: base.TokenSource
 
     @property
     def account(self) -> AdAccount:
         return ACCOUNT
 
-    def accounts(self) -> AccountListing:
+    def accounts(self) -> values.AccountListing:
         return self.client.list_accounts(self.tokens)
 
     def campaigns(
         self, product: str = "", changed: Period | None = None, account: AdAccount | None = None
-    ) -> CampaignListing:
+    ) -> values.CampaignListing:
         product = product or self.client.products[0]
         return self.client.list_campaigns(self.tokens, account or self.account, product, changed)
 
-    def metrics(self, window: DateWindow = WINDOW, actions: Sequence[str] = ()) -> Iterator[MetricsReading]:
-        assert isinstance(self.client, AnswersAtOnce)
+    def metrics(self, window: DateWindow = WINDOW, actions: Sequence[str] = ()) -> Iterator[values.MetricsReading]:
+        assert isinstance(self.client, base.AnswersAtOnce)
         return self.client.read_metrics(self.tokens, self.account, window, actions)
 
-    def totals(self, window: DateWindow = WINDOW) -> TotalsReading:
-        assert isinstance(self.client, AnswersAtOnce)
+    def totals(self, window: DateWindow = WINDOW) -> values.TotalsReading:
+        assert isinstance(self.client, base.AnswersAtOnce)
         return self.client.read_totals(self.tokens, self.account, window)
 
     def deleted(self, ids: Iterable[str]) -> frozenset[str]:
-        assert isinstance(self.client, ConfirmsDeletions)
+        assert isinstance(self.client, base.ConfirmsDeletions)
         return self.client.deleted_among(self.tokens, self.account, ids)
 
     def report_windows(self, product: str, window: DateWindow, today: date) -> Sequence[DateWindow]:
-        assert isinstance(self.client, PreparesReports)
+        assert isinstance(self.client, base.PreparesReports)
         return self.client.report_windows(product, window, today)
 
     def request(
         self, product: str = "", window: DateWindow = WINDOW, account: AdAccount | None = None
     ) -> ReportRequest:
-        assert isinstance(self.client, PreparesReports)
+        assert isinstance(self.client, base.PreparesReports)
         product = product or self.client.products[0]
         report_id = self.client.request_report(self.tokens, account or self.account, product, window)
         return ReportRequest(report_id=report_id, ad_product=product, window=window, requested_at=NOW)
 
-    def collect(self, request: ReportRequest) -> MetricsReading | None:
-        assert isinstance(self.client, PreparesReports)
+    def collect(self, request: ReportRequest) -> values.MetricsReading | None:
+        assert isinstance(self.client, base.PreparesReports)
         return self.client.collect_report(self.tokens, self.account, request)
 
-    def renew(self) -> GrantTokens:
+    def renew(self) -> values.GrantTokens:
         return self.client.renew(held(TOKEN, SECRET))
 
     def questions(self) -> dict[str, Callable[[], object]]:
         """Every question that a client can be asked."""
-        is_prompt = isinstance(self.client, AnswersAtOnce)
+        is_prompt = isinstance(self.client, base.AnswersAtOnce)
         asked: dict[str, Callable[[], object]] = {
             "accounts": self.accounts,
             "campaigns": self.campaigns,
@@ -147,7 +124,7 @@ class Canned(Reader):
     """A client on a network with canned answers, with a token that cannot be renewed."""
 
     def __init__(
-        self, platform: PlatformName, *answers: Any, status: int = 200, app: AppCredentials | None = None
+        self, platform: PlatformName, *answers: Any, status: int = 200, app: base.AppCredentials | None = None
     ) -> None:
         self.platform, self.network = platform, Network(*answers, status=status)
         app = app or app_at("http://platform.test", SECRET)
@@ -159,44 +136,36 @@ class Canned(Reader):
         return self.network.requests
 
 
-@dataclass
-class Renewing:
-    """The tokens of a grant, renewed by the client itself as in production."""
+class Rig(Reader):
+    """A client for one grant of the sandbox, whose tokens it renews itself, as in production.
 
-    rig: "Rig"
-    tokens: GrantTokens
-    renewals: int = 0
+    `site` is the sandbox's side of the first account.
+    """
+
+    def __init__(self, world: World, platform: PlatformName, url: str, grant: Grant) -> None:
+        self.world, self.platform, self.url, self.grant = world, platform, url, grant
+        self.tokens, self.held, self.renewals = self, self.new_tokens(), 0
+        self.open()
+
+    def open(self, http: httpx.Client | None = None, **app: Any) -> None:
+        self.breaker = Breaker(monotonic=lambda: 0.0)
+        self.client = open_client(self.platform, app_at(self.url, **app), self.breaker, http)
+
+    def reopen(self, http: httpx.Client | None = None, **app: Any) -> None:
+        """Replace the client and its breaker."""
+        self.client.close()
+        self.open(http, **app)
 
     def current(self) -> str:
-        return self.tokens.access_token.get_secret_value()
+        return self.held.access_token.get_secret_value()
 
     def renewed(self, rejected: str) -> str:
         assert rejected == self.current()
         self.renewals += 1
-        self.tokens = self.rig.client.renew(self.tokens)
+        self.held = self.renew()
         return self.current()
 
-
-class Rig(Reader):
-    """A client for one grant of the sandbox; `site` is the sandbox's side of its first account."""
-
-    tokens: Renewing
-
-    def __init__(self, world: World, platform: PlatformName, url: str, grant: Grant) -> None:
-        self.world, self.platform, self.url, self.grant = world, platform, url, grant
-        self.tokens = Renewing(self, self.new_tokens())
-        self.open()
-
-    def open(self, secret: str = CLIENT_SECRET) -> None:
-        self.breaker = Breaker(monotonic=lambda: 0.0)
-        self.client = open_client(self.platform, app_at(self.url, secret), self.breaker)
-
-    def reopen(self, secret: str = CLIENT_SECRET) -> None:
-        """Replace the client and its breaker."""
-        self.client.close()
-        self.open(secret)
-
-    def new_tokens(self) -> GrantTokens:
+    def new_tokens(self) -> values.GrantTokens:
         access, _, refresh = self.world.issue_tokens(self.grant)
         return held(access, refresh)
 
@@ -218,7 +187,7 @@ class Rig(Reader):
         return {
             id_
             for id_, campaign in self.site.campaigns.items()
-            if self.platform is not META or campaign.state is not CampaignStatus.REMOVED
+            if self.platform is not META or campaign.state is not values.CampaignStatus.REMOVED
         }
 
     def change(self, campaign_id: str, **changes: Any) -> None:
@@ -233,26 +202,26 @@ class Rig(Reader):
     def calls(self, operation: str | None = None) -> int:
         return self.world.faults.count(self.platform, operation)
 
-    def renew(self) -> GrantTokens:
-        return self.client.renew(self.tokens.tokens)
+    def renew(self) -> values.GrantTokens:
+        return self.client.renew(self.held)
 
-    def listings(self, changed: Period | None = None) -> list[CampaignListing]:
+    def listings(self, changed: Period | None = None) -> list[values.CampaignListing]:
         """List the campaigns of every ad product."""
         return [self.campaigns(product, changed) for product in self.client.products]
 
-    def listed(self) -> dict[str, Campaign]:
+    def listed(self) -> dict[str, values.Campaign]:
         listings = self.listings()
         assert all(listing.complete for listing in listings)
         return {campaign.external_id: campaign for listing in listings for campaign in listing.campaigns}
 
-    def changed_since(self, ago: timedelta = timedelta()) -> list[CampaignListing]:
+    def changed_since(self, ago: timedelta = timedelta()) -> list[values.CampaignListing]:
         """List what changed since that long ago, with the overlap of a day that the sync adds."""
         now = self.world.clock.now()
         return self.listings(Period(since=now - ago - OVERLAP, until=now + OVERLAP))
 
-    def read(self, window: DateWindow = WINDOW) -> list[MetricsReading]:
+    def read(self, window: DateWindow = WINDOW) -> list[values.MetricsReading]:
         """Read the metrics of the window, from reports if the platform prepares them."""
-        if isinstance(self.client, AnswersAtOnce):
+        if isinstance(self.client, base.AnswersAtOnce):
             return list(self.metrics(window))
         today = self.site.today(self.world.clock.now())
         readings = [
@@ -263,7 +232,7 @@ class Rig(Reader):
         assert None not in readings
         return [reading for reading in readings if reading]
 
-    def rows(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], DailyMetrics]:
+    def rows(self, window: DateWindow = WINDOW) -> dict[tuple[str, date], values.DailyMetrics]:
         rows = [row for reading in self.read(window) for row in reading.rows]
         found = {(row.campaign_id, row.day): row for row in rows}
         assert len(found) == len(rows)
@@ -286,8 +255,8 @@ class Rig(Reader):
         return {key: figures for key, figures in every.items() if figures != ZERO}
 
 
-def app_at(url: str | None, secret: str = CLIENT_SECRET, **more: Any) -> AppCredentials:
-    return AppCredentials(client_id=CLIENT_ID, client_secret=SecretStr(secret), base_url=url, **more)
+def app_at(url: str | None, secret: str = CLIENT_SECRET, **more: Any) -> base.AppCredentials:
+    return base.AppCredentials(client_id=CLIENT_ID, client_secret=SecretStr(secret), base_url=url, **more)
 
 
 def ours(site: Account) -> AdAccount:
@@ -297,16 +266,16 @@ def ours(site: Account) -> AdAccount:
     )
 
 
-def figures_of(row: DailyMetrics) -> Figures:
+def figures_of(row: values.DailyMetrics) -> Figures:
     return Figures(row.impressions, row.clicks, row.spend, row.conversions, row.conversion_value)
 
 
-def static(platform: PlatformName, token: str = TOKEN) -> StaticToken:
-    return StaticToken(SecretStr(token), platform)
+def static(platform: PlatformName, token: str = TOKEN) -> base.StaticToken:
+    return base.StaticToken(SecretStr(token), platform)
 
 
-def held(access: str = TOKEN, refresh: str | None = None) -> GrantTokens:
-    return GrantTokens(access_token=SecretStr(access), refresh_token=SecretStr(refresh) if refresh else None)
+def held(access: str = TOKEN, refresh: str | None = None) -> values.GrantTokens:
+    return values.GrantTokens(access_token=SecretStr(access), refresh_token=SecretStr(refresh) if refresh else None)
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def test_a_slow_answer_is_told() -> None:
 
 def test_a_record_reveals_no_value(rig: Rig) -> None:
     told = str([asdict(check.exchange) for check in checked(rig) if check.exchange])
-    site, token = rig.site, rig.tokens.current()
+    site, token = rig.site, rig.current()
     secrets = {site.id, site.name, site.currency, site.timezone, token, app_at(None).client_id}
     secrets |= {secret for campaign in site.campaigns.values() for secret in (campaign.id, campaign.name)}
     assert not [secret for secret in secrets if secret in told]

@@ -122,7 +122,7 @@ def test_a_listing_of_several_pages_is_read_to_the_end(
 def test_a_listing_of_changes_has_what_changed_and_says_whether_it_is_complete(rig: Rig) -> None:
     renamed, gone, *_ = rig.site.campaigns
     rig.world.clock.advance(timedelta(hours=26))
-    rig.tokens.tokens = rig.new_tokens()
+    rig.held = rig.new_tokens()
     rig.change(renamed, name="Renamed")
     removed = ARCHIVED if rig.platform in (AMAZON, META) else REMOVED
     rig.change(gone, state=removed)
@@ -170,7 +170,7 @@ LIFETIME = {GOOGLE: timedelta(seconds=3599), META: timedelta(days=60), AMAZON: t
 
 
 def test_a_renewal_gives_a_token_that_works_and_keeps_the_refresh_token(rig: Rig) -> None:
-    before = rig.tokens.tokens
+    before = rig.held
     after = rig.client.renew(before)
     assert after.expires_in == LIFETIME[rig.platform]
     assert after.refresh_token == before.refresh_token
@@ -181,7 +181,7 @@ def test_a_renewal_gives_a_token_that_works_and_keeps_the_refresh_token(rig: Rig
 @pytest.mark.parametrize("platform", [GOOGLE, AMAZON, TIKTOK], ids=str)
 def test_a_rotated_refresh_token_replaces_the_old_one(new_rig: NewRig, platform: PlatformName) -> None:
     rig = new_rig(platform, rotates=True)
-    seen = [rig.tokens.tokens]
+    seen = [rig.held]
     for _ in range(2):
         seen.append(rig.client.renew(seen[-1]))
     assert len({tokens.refresh_token for tokens in seen}) == 3
@@ -192,7 +192,7 @@ def test_a_rotated_refresh_token_replaces_the_old_one(new_rig: NewRig, platform:
 
 
 def test_a_revoked_grant_must_be_reconnected(rig: Rig) -> None:
-    tokens = rig.tokens.tokens
+    tokens = rig.held
     rig.world.revoke_grant(rig.grant.id)
     with pytest.raises(ReconnectRequired):
         rig.listed()
@@ -221,7 +221,7 @@ def test_an_expired_token_is_renewed_once_and_the_call_repeated_once(
     rig = new_rig(platform, rotates=True)
     rig.world.expire_access(rig.grant.id)
     assert len(rig.listed()) == 12
-    assert (rig.tokens.renewals, rig.calls("token"), rig.calls("campaigns")) == (1, 1, calls)
+    assert (rig.renewals, rig.calls("token"), rig.calls("campaigns")) == (1, 1, calls)
 
 
 def test_a_token_that_stays_refused_is_not_renewed_again() -> None:

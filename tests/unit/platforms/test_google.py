@@ -217,7 +217,7 @@ def test_only_changes_within_the_period_are_listed_in_every_time_zone(rig: Rig, 
 def test_a_change_in_the_repeated_hour_is_found(rig: Rig) -> None:
     rig.site.timezone = "America/New_York"
     rig.world.clock.set(datetime(2026, 11, 1, 6, 20, tzinfo=UTC))  # 01:20 for the second time
-    rig.tokens.tokens = rig.new_tokens()
+    rig.held = rig.new_tokens()
     rig.change(next(iter(rig.site.campaigns)), name="Renamed")
     now = rig.world.clock.now()
     changed = Period(since=now - timedelta(minutes=30), until=now + timedelta(minutes=5))

@@ -28,7 +28,7 @@ def test_only_the_url_that_describes_a_token_contains_it_and_the_others_have_a_p
     rig.accounts()
     rig.listed()
     rig.rows()
-    token = rig.tokens.current()
+    token = rig.current()
     proof = hmac.new(CLIENT_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
     urls = {operation: text for _, operation, text in rig.world.faults.log}
     assert token in urls.pop("debug")
@@ -45,7 +45,7 @@ def test_a_proof_of_another_app_is_our_mistake(rig: Rig) -> None:
 
 @pytest.mark.parametrize("token", ["expired", "nonsense"])
 def test_a_dead_token_cannot_be_exchanged(rig: Rig, token: str) -> None:
-    tokens = held("nonsense") if token == "nonsense" else rig.tokens.tokens
+    tokens = held("nonsense") if token == "nonsense" else rig.held
     rig.world.expire_access(rig.grant.id)
     with refused(ReconnectRequired):
         rig.client.renew(tokens)

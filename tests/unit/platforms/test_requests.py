@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from sivera.grants.consent import challenge_of
-from sivera.platforms import open_client
 from sivera.platforms.base import AnswersAtOnce, Revokes
 from sivera.platforms.calling import new_http_client
 from sivera.platforms.checking import Checker
@@ -19,7 +18,7 @@ from sivera.platforms.recording import Exchange, Recorder
 from sivera.values import Period, PlatformName
 from tests.consents import REDIRECT, answered
 from tests.unit.platforms.conftest import NewRig
-from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Rig, app_at, held
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Rig, held
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "platforms.md"
 TITLES = {GOOGLE: "Google Ads", META: "Meta", AMAZON: "Amazon Ads", TIKTOK: "TikTok"}
@@ -78,23 +77,22 @@ def sent_by(rig: Rig) -> list[Exchange]:
     """Use every operation of a client, and return what it has sent."""
     http = new_http_client()
     recorder = Recorder(http, rig.url)
-    app = app_at(rig.url, developer_token=SecretStr("developer") if rig.platform is GOOGLE else None)
-    client = open_client(rig.platform, app, http=http)
-    sent: list[Exchange] = []
+    rig.reopen(http, developer_token=SecretStr("developer") if rig.platform is GOOGLE else None)
+    client, sent = rig.client, list[Exchange]()
     now = rig.world.clock.now()
-    for _ in Checker(client, recorder, rig.tokens).run(now + timedelta(hours=1)):
+    for _ in Checker(client, recorder, rig).run(now + timedelta(hours=1)):
         sent += [each for each in recorder.exchanges if not any(each is other for other in sent)]
     del recorder.exchanges[:]
     # An account that is reached through a manager.
     account = rig.account.model_copy(update={"manager_id": rig.site.manager_id})
     day = Period(since=now - timedelta(days=1), until=now + timedelta(hours=1))
     for product in client.products:
-        client.list_campaigns(rig.tokens, account, product)
-        client.list_campaigns(rig.tokens, account, product, day)
+        rig.campaigns(product, account=account)
+        rig.campaigns(product, day, account)
     if isinstance(client, AnswersAtOnce):
-        list(client.read_metrics(rig.tokens, account, WINDOW))
-        client.read_totals(rig.tokens, account, WINDOW)
-    client.renew(rig.tokens.tokens)
+        list(client.read_metrics(rig, account, WINDOW))
+        client.read_totals(rig, account, WINDOW)
+    rig.renew()
     login = client.login
     page = login.consent_url(REDIRECT, "state", challenge_of("verifier"), login.regions[0])
     login.redeem(httpx.URL(answered(page)).params[login.code_name], REDIRECT, "verifier", login.regions[0])
@@ -102,7 +100,6 @@ def sent_by(rig: Rig) -> list[Exchange]:
         client.revoke(rig.new_tokens())
         rig.world.log_in(rig.grant.id)
         client.revoke(held(rig.new_tokens().access_token.get_secret_value()))
-    client.close()
     return sent + recorder.exchanges
 
 

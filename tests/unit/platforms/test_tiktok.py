@@ -30,7 +30,7 @@ def test_a_report_covers_thirty_days_at_most(new_rig: NewRig, days: int, calls: 
 
 def test_one_call_proves_that_a_long_lived_token_works(new_rig: NewRig) -> None:
     rig = new_rig(TIKTOK)
-    assert rig.renew() == rig.tokens.tokens
+    assert rig.renew() == rig.held
     assert rig.calls("validate") == rig.calls() == 1
     rig.world.revoke_grant(rig.grant.id)
     with refused(GrantRevoked, "has ended the grant"):

@@ -21,7 +21,6 @@ from sivera.errors import (
     Unavailable,
     Unreached,
 )
-from sivera.platforms import open_client
 from sivera.platforms.calling import Caller
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
@@ -50,7 +49,8 @@ def test_each_fault_raises_its_error(new_rig: NewRig, fault: Fault, kind: type[P
     rig.world.faults.add(fault)
     reading = READ_SECONDS if fault.kind is FaultKind.HANG else PATIENCE_SECONDS
     with httpx.Client(timeout=httpx.Timeout(PATIENCE_SECONDS, read=reading)) as http, refused(kind):
-        open_client(TIKTOK, app_at(rig.url), http=http).list_campaigns(rig.tokens, rig.account)
+        rig.reopen(http)
+        rig.campaigns()
 
 
 class Endless(httpx.SyncByteStream):
