@@ -1,7 +1,6 @@
 """Only for Google: the tree of accounts, changes, and GAQL queries."""
 
 import re
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +11,7 @@ from google.ads.googleads.v26.services.types.google_ads_service import GoogleAds
 from pydantic import SecretStr
 
 from sandbox.accounts import LOCALES
-from sandbox.faults import Fault, FaultKind
+from sandbox.faults import FaultKind
 from sivera.errors import (
     AccountInaccessible,
     InvalidReply,
@@ -78,56 +77,46 @@ def test_a_user_without_customers_has_no_accounts(body: Any) -> None:
     assert Canned(GOOGLE, body).accounts().accounts == ()
 
 
+def refusal(status: int, category: str, code: str, **quota: str) -> dict[str, Any]:
+    details = {"quotaErrorDetails": quota} if quota else None
+    return {"status": status, "value": [failure(status, category, code, details)]}
+
+
+def throttle(scope: str) -> dict[str, Any]:
+    return refusal(429, "quotaError", "RESOURCE_EXHAUSTED", rateScope=scope, retryDelay="900s")
+
+
 @pytest.mark.parametrize(
-    ("category", "code"), [("authorizationError", "USER_PERMISSION_DENIED"), ("requestError", "A_NEW_ONE")]
+    ("kind", "options", "error"),
+    [
+        (FaultKind.BODY, refusal(403, "authorizationError", "USER_PERMISSION_DENIED"), None),
+        (FaultKind.BODY, refusal(400, "requestError", "A_NEW_ONE"), InvalidRequest),
+        (FaultKind.BODY, throttle("ACCOUNT"), Throttled),
+        (FaultKind.BODY, {"status": 200, "value": [{"results": 7}]}, InvalidReply),
+        (FaultKind.STATUS, {"status": 500}, Unavailable),
+        (FaultKind.TRUNCATED, {}, InvalidReply),
+        (FaultKind.DISCONNECT, {}, Unavailable),
+    ],
 )
-def test_a_customer_that_cannot_be_read_is_left_out_by_name(rig: Rig, category: str, code: str) -> None:
+def test_a_customer_that_cannot_be_read_costs_no_account_of_another(
+    rig: Rig, kind: FaultKind, options: dict[str, Any], error: type[PlatformError] | None
+) -> None:
     manager, direct = str(rig.grant.manager_id), rig.site.id
-    answer = [failure(403 if code.startswith("USER") else 400, category, code)]
-    fault = rig.fault(FaultKind.BODY, "accounts", match=f"customers/{manager}/", status=400, value=answer)
+    fault = rig.fault(kind, "accounts", match=f"customers/{manager}/", **options)
     listing = rig.accounts()
     assert [account.external_id for account in listing.accounts] == [direct]
     assert [(row.id, row.why[:16]) for row in listing.left_out] == [(manager, "cannot be read: ")]
     fault.match = ":searchStream"
-    if code == "A_NEW_ONE":
-        with refused(InvalidRequest, "No"):
-            rig.accounts()
-    else:
-        listing = rig.accounts()
-        assert (listing.accounts, [row.id for row in listing.left_out]) == ((), [manager, direct])
-
-
-def throttled(scope: str) -> Fault:
-    """Return a 'slow down' for a customer or for our application."""
-    details = {"quotaErrorDetails": {"rateScope": scope}}
-    answer = [failure(429, "quotaError", "RESOURCE_EXHAUSTED", details)]
-    return Fault(FaultKind.BODY, GOOGLE, "accounts", status=429, value=answer)
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        (Fault(FaultKind.STATUS, GOOGLE, "accounts", status=500), Unavailable),
-        (Fault(FaultKind.TRUNCATED, GOOGLE, "accounts"), InvalidReply),
-        (Fault(FaultKind.BODY, GOOGLE, "accounts", status=200, value=[{"results": 7}]), InvalidReply),
-        (Fault(FaultKind.DISCONNECT, GOOGLE, "accounts"), Unavailable),
-        (throttled("ACCOUNT"), Throttled),
-    ],
-)
-def test_a_customer_that_fails_costs_no_account_of_another(rig: Rig, fault: Fault, kind: type[PlatformError]) -> None:
-    manager, direct = str(rig.grant.manager_id), rig.site.id
-    rig.world.faults.add(replace(fault, match=f"customers/{manager}/"))
-    listing = rig.accounts()
-    assert [account.external_id for account in listing.accounts] == [direct]
-    assert [row.id for row in listing.left_out] == [manager]
-    rig.world.faults.add(replace(fault, match=":searchStream"))
     rig.reopen()
-    with refused(kind):
-        rig.accounts()
+    if error is None:
+        assert [row.id for row in rig.accounts().left_out] == [manager, direct]
+    else:
+        with refused(error):
+            rig.accounts()
 
 
 def test_a_throttle_of_our_application_ends_the_listing(rig: Rig) -> None:
-    rig.world.faults.add(replace(throttled("DEVELOPER"), match=f"customers/{rig.grant.manager_id}/"))
+    rig.fault(FaultKind.BODY, "accounts", match=f"customers/{rig.grant.manager_id}/", **throttle("DEVELOPER"))
     with refused(Throttled):
         rig.accounts()
 
@@ -155,10 +144,8 @@ def test_a_window_starts_with_the_figures_that_google_still_has() -> None:
 
 
 def test_a_throttle_of_an_account_stops_only_that_account(rig: Rig) -> None:
-    quota = {"rateScope": "ACCOUNT", "retryDelay": "900s"}
-    answer = [failure(429, "quotaError", "RESOURCE_EXHAUSTED", {"quotaErrorDetails": quota})]
     first, second, _ = rig.accounts().accounts
-    rig.fault(FaultKind.BODY, match=f"/{first.external_id}/", status=429, value=answer)
+    rig.fault(FaultKind.BODY, match=f"/{first.external_id}/", **throttle("ACCOUNT"))
     for _ in range(2):
         with refused(Throttled) as caught:
             rig.campaigns(account=first)

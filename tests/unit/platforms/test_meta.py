@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import httpx
 import pytest
 
 from sandbox.facts import CLIENT_SECRET
-from sandbox.faults import Fault, FaultKind
+from sandbox.faults import FaultKind
 from sivera.errors import InvalidReply, Misconfigured, ReconnectRequired, ScopeMissing, Throttled, ThrottleScope
 from sivera.platforms.parts import MAX_EMPTY_PAGES
 from sivera.values import CampaignStatus, Period
@@ -112,19 +111,25 @@ def test_the_end_of_the_data_access_is_read_with_the_accounts(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("kind", "options"),
     [
-        Fault(FaultKind.STATUS, META, "debug", status=400),
-        Fault(FaultKind.THROTTLE, META, "debug"),
-        Fault(FaultKind.DISCONNECT, META, "debug"),
-        Fault(FaultKind.BODY, META, "debug", status=200, value={"unexpected": [1]}),
-        Fault(FaultKind.BODY, META, "debug", status=200, value={"data": {"data_access_expires_at": 10**20}}),
-        Fault(FaultKind.BODY, META, "debug", status=200, value={"data": {"data_access_expires_at": 0, "scopes": []}}),
+        (FaultKind.STATUS, {"status": 400}),
+        (FaultKind.THROTTLE, {}),
+        (FaultKind.DISCONNECT, {}),
+        *(
+            (FaultKind.BODY, {"status": 200, "value": value})
+            for value in (
+                {"unexpected": [1]},
+                {"data": {"data_access_expires_at": 10**20}},
+                {"data": {"data_access_expires_at": 0, "scopes": []}},
+            )
+        ),
     ],
-    ids=lambda fault: fault.kind.value,
 )
-def test_accounts_are_listed_if_meta_does_not_describe_the_token(rig: Rig, fault: Fault) -> None:
-    rig.world.faults.add(replace(fault))
+def test_accounts_are_listed_if_meta_does_not_describe_the_token(
+    rig: Rig, kind: FaultKind, options: dict[str, Any]
+) -> None:
+    rig.fault(kind, "debug", **options)
     listing = rig.accounts()
     assert (len(listing.accounts), listing.data_access_ends) == (2, None)
 
