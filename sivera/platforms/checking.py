@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 from sivera.breaker import Breaker
@@ -94,57 +93,44 @@ class Checker:
     def run(self, now: datetime) -> Iterator[Check]:
         """Send the requests one after the other, and yield their outcomes."""
         client, tokens = self.client, self.tokens
-        listed = yield from self._try("ad accounts", lambda: client.list_accounts(tokens))
+        listed = yield from self._try("ad accounts", client.list_accounts, tokens)
         accounts = (*getattr(listed, "accounts", ()), *self.known)
         account = next((account for account in accounts if account.status is AccountStatus.ACTIVE), None)
         if account is None:
             yield Check("everything else", Verdict.NOT_TRIED, "the grant reaches no open ad account")
             return
         day = now.astimezone(find_zone(account.timezone)).date() - timedelta(days=1)
-        window = DateWindow(since=day, until=day)
+        window, week = DateWindow(since=day, until=day), Period(since=now - CHANGED_WITHIN, until=now)
         for product in client.products:
-            listing = yield from self._campaigns(account, product, now)
+            of = f" of {product}" if product else ""
+            listing = yield from self._try(f"campaigns{of}", client.list_campaigns, tokens, account, product)
+            if not product:
+                yield from self._try("campaigns that changed", client.list_campaigns, tokens, account, product, week)
+            ids = [campaign.external_id for campaign in getattr(listing, "campaigns", ())[:1]]
+            if ids and isinstance(client, ConfirmsDeletions):
+                yield from self._try("whether one is deleted", client.deleted_among, tokens, account, ids)
             if isinstance(client, PreparesReports) and not isinstance(listing, ProductNotEnabled):
-                yield from self._report(client, account, product, window, now)
+                found = yield from self._try(f"report{of}", client.request_report, tokens, account, product, window)
+                if isinstance(found, str):
+                    report = ReportRequest(report_id=found, ad_product=product, window=window, requested_at=now)
+                    yield from self._try(f"state of a report{of}", client.collect_report, tokens, account, report)
         if isinstance(client, AnswersAtOnce):
-            yield from self._try("metrics of a day", lambda: list(client.read_metrics(tokens, account, window)))
-            yield from self._try("totals of a day", lambda: client.read_totals(tokens, account, window))
+            yield from self._try("metrics of a day", client.read_metrics, tokens, account, window)
+            yield from self._try("totals of a day", client.read_totals, tokens, account, window)
 
-    def _campaigns(self, account: AdAccount, product: str, now: datetime) -> Generator[Check, None, Any]:
-        client, tokens = self.client, self.tokens
-        about = f"campaigns of {product}" if product else "campaigns"
-        listing = yield from self._try(about, lambda: client.list_campaigns(tokens, account, product))
-        if not product:
-            week = Period(since=now - CHANGED_WITHIN, until=now)
-            changes = partial(client.list_campaigns, tokens, account, changed=week)
-            yield from self._try("campaigns that changed", changes)
-        ids = [campaign.external_id for campaign in getattr(listing, "campaigns", ())[:1]]
-        if ids and isinstance(client, ConfirmsDeletions):
-            yield from self._try("whether one is deleted", lambda: client.deleted_among(tokens, account, ids))
-        return listing
-
-    def _report(
-        self, client: PreparesReports, account: AdAccount, product: str, window: DateWindow, now: datetime
-    ) -> Iterator[Check]:
-        request = partial(client.request_report, self.tokens, account, product, window)
-        found = yield from self._try(f"report of {product}", request)
-        if isinstance(found, str):
-            asked = ReportRequest(report_id=found, ad_product=product, window=window, requested_at=now)
-            collect = partial(client.collect_report, self.tokens, account, asked)
-            yield from self._try(f"state of a report of {product}", collect)
-
-    def _try(self, step: str, ask: Callable[[], Any]) -> Generator[Check, None, Any]:
+    def _try(self, step: str, ask: Callable[..., Any], *arguments: Any) -> Generator[Check, None, Any]:
         """Take a step, yield a check for each kind of request that it sends, and return its result or error."""
         del self.recorder.exchanges[:]
         error: PlatformError | None = None
+        parts: list[Any] = []
         result: Any
         try:
-            result = ask()
+            result = ask(*arguments)
+            parts = list(result) if isinstance(result, Iterator) else [result]
         except PlatformError as failure:
             result = error = failure
         except Exception as failure:  # noqa: BLE001 - the other requests are still checked
             result = error = InvalidReply(self.client.platform, f"sent something unreadable ({type(failure).__name__})")
-        parts = result if isinstance(result, list) else [result]
         odd = [row for part in parts for row in getattr(part, "left_out", ())]
         kinds: dict[tuple[object, ...], list[Exchange]] = {}
         for exchange in self.recorder.exchanges:

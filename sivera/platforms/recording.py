@@ -80,9 +80,8 @@ class Recorder:
 def exchange_of(request: httpx.Request, base: str = "") -> Exchange:
     """Describe a request by the names that it contains."""
     headers = [name for name, value in request.headers.items() if _is_ours(name, value)]
-    parameters = {name for name, _ in parse_qsl(request.url.query.decode(), keep_blank_values=True)} | set(
-        _body_names(request)
-    )
+    query = parse_qsl(request.url.query.decode(), keep_blank_values=True)
+    parameters = {*(name for name, _ in query), *_body_names(request)}
     if request.method == "GET" and not headers and "client_id" not in parameters:
         return Exchange("GET", SIGNED_URL, [], [])
     path = REGION.sub("", request.url.path.removeprefix(base))
