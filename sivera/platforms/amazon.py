@@ -129,7 +129,7 @@ class AmazonAds(PlatformClient):
     def list_campaigns(
         self, tokens: TokenSource, account: AdAccount, product: str = "", changed: Period | None = None
     ) -> CampaignListing:
-        """List all campaigns of a product, whatever `changed` says.
+        """List all campaigns of a product, because Amazon cannot filter by time of change.
 
         Raises:
             ProductNotEnabled: The account does not have the product.
@@ -187,7 +187,7 @@ class AmazonAds(PlatformClient):
         """
         product = PRODUCT.get(request.ad_product)
         if product is None:
-            raise ReportLost(PLATFORM, "has a report of an ad product that is no longer read")
+            raise ReportLost(PLATFORM, "prepared a report of an ad product that we no longer read")
         session = _Session(tokens, account.region, account.external_id)
         reply = self._poll(session, request.report_id)
         if reply.status == 404:
@@ -222,7 +222,7 @@ class AmazonAds(PlatformClient):
         """Make a call; `endpoint` names its kind if the path does not."""
         if session.region not in HOSTS:
             raise InvalidRequest(
-                PLATFORM, "is called by region, and this account has none: discover the accounts of the grant again"
+                PLATFORM, "is called by region, and this account has none: discover the grant's accounts again"
             )
         url = self._app.host(HOSTS[session.region], session.region) + path
         content = None if body is None else orjson.dumps(body)

@@ -1,4 +1,4 @@
-"""Checking a platform with a real grant: sends each read-only request of the jobs once, at its smallest.
+"""Checking a platform with a real grant: sends each read-only request of the jobs once, in its smallest form.
 
 The clients of the jobs send the requests. Nothing is stored.
 """
@@ -154,7 +154,10 @@ def _check(step: str, exchanges: Sequence[Exchange], error: PlatformError | None
     elif odd:
         verdict, why = Verdict.UNEXPECTED, odd[0].why
     elif max(exchange.seconds or 0 for exchange in exchanges) > SLOW_SECONDS:
-        verdict, why = Verdict.SLOW, f"took over {SLOW_SECONDS:g} seconds; we wait {READ_TIMEOUT_SECONDS:g}"
+        verdict, why = (
+            Verdict.SLOW,
+            f"took over {SLOW_SECONDS:g} seconds; calls time out after {READ_TIMEOUT_SECONDS:g}",
+        )
     elif refused:
         why = f"{len(refused)} of {len(exchanges)} were answered HTTP {refused[0]}"
     shown = exchanges[-1] if error is not None else max(exchanges, key=lambda exchange: exchange.rows)

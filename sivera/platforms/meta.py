@@ -107,7 +107,7 @@ class MetaAds(PlatformClient):
         accounts = {account.external_id: account for account in found}
         data_access_ends, may_read_ads = self._data_access(tokens)
         if not listed.rows and not may_read_ads:
-            raise ScopeMissing(self.platform, "has no permission of the user to read ads")
+            raise ScopeMissing(self.platform, "has no permission from the user to read ads")
         self._pause_if_busy(listed.usage)
         return AccountListing(accounts=tuple(accounts.values()), left_out=left_out, data_access_ends=data_access_ends)
 

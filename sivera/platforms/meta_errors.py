@@ -100,7 +100,7 @@ ABOUT_TOKEN = Meanings(token=ReconnectRequired, permission=ScopeMissing)
 
 PERMISSION_SENTENCES: dict[type[PlatformError], str] = {
     AccountInaccessible: "does not let this user read the account: it is closed, or the permission was removed",
-    ScopeMissing: "has no permission of the user to read ads",
+    ScopeMissing: "has no permission from the user to read ads",
 }
 
 
@@ -111,7 +111,7 @@ class TooMuchData(Unavailable):
 
 
 def error_of(meanings: Meanings, reply: Reply) -> PlatformError | None:
-    """Return the error that a reply means, whatever its HTTP status; None for a success."""
+    """Return the error that a reply means, regardless of its HTTP status; None for a success."""
     error = field_of(reply.body, "error")
     if isinstance(error, dict):
         return _error(meanings, error, reply)

@@ -56,7 +56,7 @@ class Record:
     """A JSON object of a reply, read field by field.
 
     The methods raise InvalidReply, with the field's name, if a field is missing or not as documented. Numbers may be
-    JSON numbers or text: recorded replies have both, whatever is documented.
+    JSON numbers or text: recorded replies have both, regardless of the documentation.
     """
 
     __slots__ = ("_fields", "_path", "_platform")

@@ -1,4 +1,4 @@
-"""A client for one grant of the sandbox."""
+"""Rigs on the sandbox that the tests share."""
 
 from collections.abc import Callable, Iterator
 

@@ -100,7 +100,7 @@ class Reader:
 
 
 class Network(httpx.BaseTransport):
-    """A network that gives canned answers in turn, and the last one again and again; it remembers the requests."""
+    """A network that returns canned answers in turn, repeats the last one, and records the requests."""
 
     def __init__(self, *answers: Any, status: int = 200) -> None:
         self.answers, self.status = list(answers), status
@@ -194,7 +194,7 @@ class Rig(Reader):
         self.world.change_campaign(self.platform, self.site.id, campaign_id, **changes)
 
     def fault(self, kind: FaultKind, operation: str | None = None, **options: Any) -> Fault:
-        """Make the calls of an operation go wrong."""
+        """Make calls fail."""
         fault = Fault(kind, self.platform, operation, **options)
         self.world.faults.add(fault)
         return fault
@@ -215,7 +215,7 @@ class Rig(Reader):
         return {campaign.external_id: campaign for listing in listings for campaign in listing.campaigns}
 
     def changed_since(self, ago: timedelta = timedelta()) -> list[values.CampaignListing]:
-        """List what changed since that long ago, with the overlap of a day that the sync adds."""
+        """List the changes since that long ago, with the overlap of a day that the sync adds."""
         now = self.world.clock.now()
         return self.listings(Period(since=now - ago - OVERLAP, until=now + OVERLAP))
 

@@ -74,7 +74,7 @@ BUDGETS = {
 }
 
 
-def test_campaigns_are_those_of_the_account_in_every_state_and_with_every_budget(rig: Rig) -> None:
+def test_campaigns_of_every_state_and_budget_are_listed(rig: Rig) -> None:
     states = NATIVE[rig.platform]
     for state in states:
         rig.world.add_campaign(rig.platform, rig.site.id, state=state)
@@ -119,7 +119,7 @@ def test_a_listing_of_several_pages_is_read_to_the_end(
     assert rig.calls("campaigns") == calls
 
 
-def test_a_listing_of_changes_has_what_changed_and_says_whether_it_is_complete(rig: Rig) -> None:
+def test_a_listing_of_changes_has_the_changes_and_says_whether_it_is_complete(rig: Rig) -> None:
     renamed, gone, *_ = rig.site.campaigns
     rig.world.clock.advance(timedelta(hours=26))
     rig.held = rig.new_tokens()
@@ -142,7 +142,7 @@ def test_a_listing_of_changes_has_what_changed_and_says_whether_it_is_complete(r
 # -- metrics ----------------------------------------------------------------------------------------------------------
 
 
-def test_metrics_are_the_figures_of_every_day_that_has_some(rig: Rig) -> None:
+def test_metrics_cover_every_day_with_figures(rig: Rig) -> None:
     first, *_, last = rig.site.campaigns
     restated = Figures(1000, 50, Decimal("12.34"), Decimal(3), Decimal("700.25"))
     rig.world.restate(first, DAY, restated)
@@ -157,7 +157,7 @@ def test_metrics_are_the_figures_of_every_day_that_has_some(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("platform", [GOOGLE, META, TIKTOK], ids=str)
-def test_the_total_of_a_day_has_what_no_campaign_spent(new_rig: NewRig, platform: PlatformName) -> None:
+def test_the_total_of_a_day_includes_spend_without_a_campaign(new_rig: NewRig, platform: PlatformName) -> None:
     rig = new_rig(platform)
     rig.world.spend_elsewhere(rig.site.id, DAY, Decimal("7.25"))
     of_campaigns = rig.spend_of_campaigns()
@@ -200,7 +200,7 @@ def test_a_revoked_grant_must_be_reconnected(rig: Rig) -> None:
         rig.client.renew(tokens)
 
 
-def test_a_wrong_app_secret_is_our_mistake(rig: Rig) -> None:
+def test_a_wrong_app_secret_is_a_misconfiguration(rig: Rig) -> None:
     rig.reopen(secret="wrong-secret")
     with refused(Misconfigured, None, "wrong-secret"):
         rig.renew()

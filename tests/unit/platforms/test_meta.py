@@ -36,7 +36,7 @@ def test_only_the_url_that_describes_a_token_contains_it_and_the_others_have_a_p
     assert not [text for _, _, text in rig.world.faults.log if CLIENT_SECRET in text]
 
 
-def test_a_proof_of_another_app_is_our_mistake(rig: Rig) -> None:
+def test_a_proof_of_another_app_is_a_misconfiguration(rig: Rig) -> None:
     rig.reopen(secret="wrong-secret")
     with refused(Misconfigured, "appsecret_proof"):
         rig.campaigns()
@@ -84,7 +84,7 @@ def test_pages_that_bring_nothing_new_are_an_error_after_twenty(question: str, c
     assert len(canned.requests) == MAX_EMPTY_PAGES + len(rows)
 
 
-def test_empty_pages_are_followed_to_the_rows_behind_them(rig: Rig) -> None:
+def test_rows_after_empty_pages_are_read(rig: Rig) -> None:
     rig.fault(FaultKind.EMPTY_PAGE, times=MAX_EMPTY_PAGES - 1)
     assert len(rig.listed()) == len(rig.listable)
     rig.fault(FaultKind.EMPTY_PAGE, times=MAX_EMPTY_PAGES - 1)

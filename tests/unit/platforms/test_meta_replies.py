@@ -86,7 +86,7 @@ def test_insights_are_read_without_deleted_campaigns_if_meta_refuses_them(rig: R
     assert reading.rows
     assert (deleted in {row.campaign_id for row in reading.rows}, reading.without_deleted) == (False, True)
     assert rig.calls("metrics") == calls + 2
-    # Without any filter, Meta would leave out archived campaigns, and their days would be taken for zeros.
+    # Without any filter, Meta would leave out archived campaigns, and their days would count as zeros.
     rig.fault(FaultKind.BODY, "metrics", match="filtering", status=400, value=body)
     with refused(InvalidRequest):
         rig.read()
@@ -139,7 +139,7 @@ def test_too_much_data_in_the_smallest_page_of_a_day_is_an_error(rig: Rig) -> No
     rig.world.longest_insights = 0
     with refused(TooMuchData, "so much data"):
         rig.rows()
-    # Of 20, 10, 5, 3 and 2 days, with 500, 250, 125, 62 and 31 rows, and of three days by themselves, with 25.
+    # 20, 10, 5, 3 and 2 days with 500, 250, 125, 62 and 31 rows a page, then three single days with 25.
     assert rig.calls("metrics") == 5 + 3
     for question in ("campaigns", "accounts"):
         canned = Canned(META, {"error": {"code": 1, "message": "Please reduce the amount of data"}}, status=500)

@@ -125,7 +125,7 @@ ANY_JSON = st.recursive(
 
 @settings(max_examples=100, database=None, deadline=None)
 @given(data=st.data())
-def test_whatever_a_field_holds_the_row_is_read_or_refused(data: st.DataObject) -> None:
+def test_a_row_with_any_field_value_is_read_or_refused(data: st.DataObject) -> None:
     what = data.draw(st.sampled_from(sorted(ROWS)))
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(ROWS[what])), ANY_JSON, min_size=1, max_size=3))
     with suppress(InvalidReply, ValidationError):  # `read_rows` leaves out the row for either

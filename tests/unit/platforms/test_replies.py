@@ -256,6 +256,6 @@ def test_a_duplicate_without_the_id_of_its_report_is_an_invalid_reply() -> None:
         Canned(AMAZON, {"code": "425", "detail": "duplicate"}, status=425).request()
 
 
-def test_an_account_of_amazon_without_a_region_is_our_mistake() -> None:
+def test_an_amazon_account_without_a_region_is_an_invalid_request() -> None:
     with refused(InvalidRequest):
         Canned(AMAZON, NOTHING).campaigns(account=ACCOUNT.model_copy(update={"region": None}))

@@ -1,4 +1,4 @@
-"""docs/platforms.md against what the clients send and read, in both directions."""
+"""Compares docs/platforms.md with what the clients send and read, in both directions."""
 
 import re
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, WINDOW, Rig, 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "platforms.md"
 TITLES = {GOOGLE: "Google Ads", META: "Meta", AMAZON: "Amazon Ads", TIKTOK: "TikTok"}
 CAMPAIGNS = {GOOGLE: 12, META: 220, AMAZON: 310, TIKTOK: 12}
-"""Enough for a second page where a later page is asked for in another way."""
+"""Enough for a second page on platforms that request later pages in another way."""
 EVIDENCE = re.compile(r"seen live|documented|assumed", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Described:
-    """A row of a table of requests: its first word, what is sent, and the fields of the answer."""
+    """A row of a table of requests: its name, what is sent, and the fields of the answer."""
 
     name: str
     method: str
@@ -60,7 +60,7 @@ def described(platform: PlatformName) -> list[Described]:
 
 
 def fields_of(cell: str) -> Iterator[str]:
-    """The fields of a cell: those after "`list[]`:" are within it, up to the next semicolon."""
+    """The fields of a cell. Those between "`list[]`:" and the next semicolon are fields of the list."""
     for part in cell.split(";"):
         if "absent" in part or "empty" in part:
             continue
@@ -74,7 +74,7 @@ def names_of(exchange: Exchange) -> set[str]:
 
 
 def sent_by(rig: Rig) -> list[Exchange]:
-    """Use every operation of a client, and return what it has sent."""
+    """Use every operation of a client, and return what it sent."""
     http = new_http_client()
     recorder = Recorder(http, rig.url)
     rig.reopen(http, developer_token=SecretStr("developer") if rig.platform is GOOGLE else None)
