@@ -153,7 +153,7 @@ def test_a_time_zone_that_nobody_knows_is_named_and_campaigns_need_none(
     stage.execute("UPDATE ad_accounts SET timezone = 'Europe'")  # which the time zones' database has as a folder
     result = stage.sync(due, SyncMode.INCREMENTAL)
     assert (result.outcome, result.added) == (Outcome.FAILED, len(listed(account)))
-    assert result.reason.startswith(f"Metrics: account {due.id} has the time zone 'Europe'")
+    assert result.reason.startswith(f"Metrics: account {due.id} has the unknown time zone 'Europe'")
 
 
 def test_an_odd_row_is_left_out_and_named_and_its_neighbours_are_stored(
