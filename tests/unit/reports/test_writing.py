@@ -53,7 +53,7 @@ def test_an_unknown_time_zone_fails_its_team_alone_and_a_quiet_day_has_a_report(
     books.ran(books.account(quiet), date(2026, 10, 5), 5)
     plan = books.plan(**TODAY)
     assert [team.name for team in plan.due] == ["Quiet"], "a team without figures has no report"
-    reason = "nobody knows its time zone 'Nowhere/City': set another with `sivera teams set --timezone`"
+    reason = "its time zone 'Nowhere/City' is unknown: set another with `sivera teams set --timezone`"
     assert plan.failures == {"Lost": reason}
     books.run(**TODAY)
     assert TEXTS["nothing"][0] in books.page(team=quiet)
@@ -142,7 +142,7 @@ def test_a_kill_at_any_write_leaves_whole_files_and_the_next_run_completes_them(
 def test_a_place_that_takes_no_files_fails_with_a_remedy_and_leaves_no_row(books: Books) -> None:
     books.ran(books.account(books.team()), spend=10)
     books.folder.write_text("a file instead of the folder")
-    with pytest.raises(NotKeptError, match=r"could not be kept as team-1/2026/11/2026-11-23.html .* has room"):
+    with pytest.raises(NotKeptError, match=r"could not be stored as team-1/2026/11/2026-11-23.html .* has room"):
         books.run(**TODAY)
     assert books.rows("SELECT * FROM reports") == []
     books.folder.unlink()

@@ -22,7 +22,7 @@ from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.plan import SyncMode
 from sivera.sync.summary import Outcome
 from sivera.teams import queries
-from sivera.teams.deleting import delete_team, let_go
+from sivera.teams.deleting import delete_team, disconnect_grants
 from sivera.values import CampaignListing, PlatformName
 from tests.conftest import NOW
 from tests.stage import Stage
@@ -104,7 +104,7 @@ def test_no_row_and_no_file_of_a_team_is_left(stage: Stage, files: DirFileSystem
     assert all(before.values()), "the fixture has a row of each table that refers to teams"
     with Session(stage.engine) as session:
         assert queries.count_rows(session, team) == {table.name: len(rows) for table, rows in before.items()}
-    list(let_go(stage.renewal_dependencies(), stage.client, team))
+    list(disconnect_grants(stage.renewal_dependencies(), stage.client, team))
     delete_team(stage.engine, files, team)
     with stage.engine.connect() as connection:
         for table, rows in before.items():
@@ -127,7 +127,7 @@ def test_a_sync_that_is_under_way_brings_nothing_back(stage: Stage, world: World
     class Late(GoogleAds):
         def list_campaigns(self, *about: Any) -> CampaignListing:
             found = super().list_campaigns(*about)
-            list(let_go(stage.renewal_dependencies(), stage.client, 1))
+            list(disconnect_grants(stage.renewal_dependencies(), stage.client, 1))
             delete_team(stage.engine, files, 1)
             return found
 
@@ -149,8 +149,8 @@ def test_what_fails_on_the_way_is_done_by_a_second_call(
     stage.connect(world.add_grant(META), "Hanok")
     world.faults.add(Fault(FaultKind.STATUS, META, "revoke", status=503, times=1))
     with pytest.raises(NotDisconnectedError):
-        list(let_go(stage.renewal_dependencies(), stage.client, team))
-    ended = dict(let_go(stage.renewal_dependencies(), stage.client, team))
+        list(disconnect_grants(stage.renewal_dependencies(), stage.client, team))
+    ended = dict(disconnect_grants(stage.renewal_dependencies(), stage.client, team))
     assert [*ended] == [3], "the others were let go before"
 
     class Broken(DirFileSystem):  # type: ignore[misc]
