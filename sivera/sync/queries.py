@@ -166,10 +166,10 @@ def write_totals(
 ) -> int:
     """Write an account's spend per day, and how much of it belongs to no stored campaign.
 
-    A day that the reading does not have is held, and becomes zero only if an earlier reading did not have it either.
-    Nothing is held if rows were left out. Return how many days are held.
+    A day with spend that the reading has as zero, or not at all, is held. It becomes zero only if an earlier reading
+    agrees. Nothing is held if rows were left out. Return how many days are held.
     """
-    rows = _TOTALS.dump_json(reading.days).decode()
+    rows = _TOTALS.dump_json([total for total in reading.days if total.spend]).decode()
     mine = {"account": account_id, **window.model_dump(), "rows": rows, "now": now}
     session.execute(_WRITE_TOTALS, mine)
     return 0 if reading.left_out else sum(session.scalars(_END_TOTALS, mine | {"agreed": now - AGREES_AFTER}))
