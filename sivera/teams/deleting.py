@@ -49,7 +49,6 @@ def delete_team(engine: Engine, files: "AbstractFileSystem", team_id: int) -> No
         _transact(engine, partial(queries.delete_rows, table=table, team_id=team_id))
 
     def delete_rest(session: Session) -> None:
-        queries.lock_team(session, team_id)
         queries.delete_rest(session, team_id)
         delete_files(files, team_id)
 

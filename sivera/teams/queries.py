@@ -65,11 +65,6 @@ def find_team(session: Session, name: str) -> Team:
     return session.scalars(select(Team).where(Team.name == name)).one()
 
 
-def lock_team(session: Session, team_id: int) -> None:
-    """Lock a team against transactions that write rows with its id, and wait for those that are running."""
-    session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
-
-
 def grants_of(session: Session, team_id: int) -> Sequence[PlatformCredential]:
     """Return the grants of a team, by id."""
     mine = PlatformCredential.team_id == team_id
@@ -92,7 +87,8 @@ def delete_rows(session: Session, table: Table, team_id: int) -> None:
 
 
 def delete_rest(session: Session, team_id: int) -> None:
-    """Delete a team and all rows that refer to it."""
+    """Delete a team and all rows that refer to it. Its lock stops other transactions from writing rows with its id."""
+    session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
     accounts = set(session.scalars(select(AdAccount.id).where(AdAccount.team_id == team_id)))
     grants = {grant.id for grant in grants_of(session, team_id)}
     _forget_in_runs(session, accounts, grants)
