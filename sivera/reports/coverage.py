@@ -66,7 +66,7 @@ def states_of(
     }
 
 
-def lacks(states: States) -> bool:
+def is_partial(states: States) -> bool:
     """Whether an account's periods are known only in part. One without figures is on neither side of a comparison."""
     return {state.known for state in states.values()} not in ({Known.WHOLE}, {Known.NOT_READ})
 

@@ -23,7 +23,7 @@ MOST_LINES = 50
 """Accounts or campaigns in a table: a phone cannot open a page of thousands of rows. The CSV file has all of them."""
 
 MOST_MISSING = 10
-"""Accounts in a list above the figures."""
+"""Entries in each list above the figures."""
 
 MEASURES = ("spend", "impressions", "clicks", "ctr", "cpc", "conversions", "cpa", "roas")
 MONEY = ("spend", "cpc", "cpa")

@@ -35,7 +35,10 @@ from sivera.values import CampaignStatus, PlatformName
 
 
 def teams_with_reported_days(session: Session, names: Sequence[str], since: date) -> Sequence[RowMapping]:
-    """Return the teams (all if no names are given) with their first day with figures and the days with a report."""
+    """Return the teams with these names (all if none), by id.
+
+    `first_day` is the first day with figures, `reported` the days since `since` that have a report.
+    """
     # A query per account uses the index. A join would read every row of the team.
     first = select(func.min(Metric.day)).where(Metric.account_id == AdAccount.id).scalar_subquery()
     first_of_team = select(func.min(first)).where(AdAccount.team_id == Team.id).scalar_subquery()
@@ -108,7 +111,7 @@ def day_digests(session: Session, team_id: int, since: date, until: date) -> dic
 
 
 def accounts_of_team(session: Session, team_id: int, now: datetime) -> list[AccountFacts]:
-    """Return the accounts of a team, including closed ones. The time of creation replaces one ahead of the clock."""
+    """Return the accounts of a team, including closed ones. The creation time replaces a time ahead of the clock."""
     account, grant, covered = AdAccount, PlatformCredential, coverage()
     described = (account.id, account.platform, account.name, account.timezone, grant.status == "active")
     times = (past_or(at, now, account.created_at) for at in (account.synced_as_of, account.reports_as_of))

@@ -207,7 +207,10 @@ def _sections(
         quiet = [
             Line(one.platform, one.id, one.name).marked(states[one.id])
             for one in accounts
-            if one.is_active and one.currency == currency and one.id not in has_lines and coverage.lacks(states[one.id])
+            if one.is_active
+            and one.currency == currency
+            and one.id not in has_lines
+            and coverage.is_partial(states[one.id])
         ]
         sections.append(to_section(currency, known, quiet, gaps.get(currency, ())))
     return tuple(sections)

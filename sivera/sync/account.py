@@ -72,7 +72,7 @@ def sync_account(
     retryable: list[Exception] = []
     stop: Exception | None = None
     for part in parts_of(reader.client, mode):
-        if part in ended or _is_needless(ended, part):
+        if part in ended or _can_skip(ended, part):
             continue
         if not even_resting and rules.rests(reader.states[part], reader.as_of, full=reader.is_full):
             ended[part] = _rest(part, reader.states[part])
@@ -127,7 +127,7 @@ def _load(deps: SyncDependencies, due: DueAccount, mode: SyncMode, lookback_days
     )
 
 
-def _is_needless(ended: Mapping[Part, PartSync], part: Part) -> bool:
+def _can_skip(ended: Mapping[Part, PartSync], part: Part) -> bool:
     """Whether the account does not have the part's ad product, or the part is totals without new metrics to match."""
     listing = ended.get(Part(kind=PartKind.CAMPAIGNS, product=part.product))
     if listing is not None and listing.outcome is Outcome.NOT_ENABLED:

@@ -26,7 +26,7 @@ _TARGET = text(f"""
 
 
 def read_target(session: Session, account_id: int) -> Sequence[Row[Any]]:
-    """Return the time, the account and its parts, a row a part. Without parts it is one row; without account, none."""
+    """Return the time, an account and its parts, one row per part: one without parts, none without account."""
     return session.execute(_TARGET, {"account": account_id}).all()
 
 

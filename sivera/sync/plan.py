@@ -25,7 +25,7 @@ class SyncMode(StrEnum):
 
 
 class SyncOptions(Value):
-    """Which accounts to sync, and how much of them."""
+    """Which accounts to sync, and how much to read."""
 
     mode: SyncMode = Field(
         default=SyncMode.INCREMENTAL,

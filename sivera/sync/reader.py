@@ -1,4 +1,4 @@
-"""What the sync of one account knows while it runs."""
+"""The state of a running sync of one account."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -27,7 +27,7 @@ class OvertakenError(Exception):
 
 @dataclass
 class Reader:
-    """The sync of one account under way.
+    """A running sync of one account.
 
     `as_of` is when it started, by the database's clock. `states` holds each part that was synced before or will be.
     `conversion` is the action that the team counts as a conversion, on a platform that offers the choice. `changes` are

@@ -69,7 +69,7 @@ def _read_campaigns(reader: Reader, part: Part, state: PartState) -> PartSync:
 def _missing(
     reader: Reader, part: Part, state: PartState, listing: values.CampaignListing
 ) -> tuple[list[str], list[str]]:
-    """Return which campaigns that a complete listing does not have are gone, and which to hold.
+    """Return the campaigns that are gone and those to hold, of those that a complete listing does not have.
 
     If there are many, a platform that can confirm deletions is asked for them by id.
     """

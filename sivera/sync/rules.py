@@ -98,7 +98,7 @@ def next_attempt(failures: int, now: datetime) -> datetime | None:
 
 
 def rests(state: PartState, now: datetime, *, full: bool) -> bool:
-    """Whether a part is in the slow lane. A time further ahead than the slow lane goes is not ours, and ignored.
+    """Whether a part is in the slow lane. A time beyond the longest wait is ignored.
 
     A `full` sync sends other requests than an hourly one, so it rests only after as many failed full syncs.
     """
@@ -162,14 +162,14 @@ def failed(state: PartState, reason: str, now: datetime, *, full: bool) -> PartS
 
 
 def put_off(state: PartState, reason: str, now: datetime) -> tuple[PartState, str | None]:
-    """Return the state of a part that was put off, and the reason if it has failed because that lasts for a day."""
+    """Return the state of a part that was put off. If that has lasted for a day, also return why it has failed."""
     since = min(state.put_off_since or now, now)
     lasts = f"{reason} It has been put off since {since:%Y-%m-%d %H:%M} UTC." if now - since >= LASTING else None
     return state.model_copy(update={"last_attempt_at": now, "put_off_since": since, "error": reason}), lasts
 
 
 def account_state(parts: Mapping[Part, PartState]) -> dict[str, object]:
-    """Return the columns of an account that sum up its parts: most are those of the part that is furthest behind.
+    """Return the columns that sum up the parts of an account, mostly from the part that is furthest behind.
 
     Totals add only their failures, because hourly syncs do not read them.
     """

@@ -14,8 +14,8 @@ class Outcome(StrEnum):
 
     SYNCED = "synced"
     PUT_OFF = "put_off"
-    """It was throttled, or a newer sync was faster. It is tried again by this run `again_after` seconds, or by the next
-    run."""
+    """It was throttled, or a newer sync was faster. This run tries again after `again_after` seconds, or the next
+    run does."""
     FAILED = "failed"
     RESTING = "resting"
     """The part is in the slow lane."""
@@ -78,15 +78,15 @@ class AccountSync(Counts):
 
 
 WORST_FIRST = (Outcome.FAILED, Outcome.PUT_OFF, Outcome.SYNCED)
-"""If all parts of an account rest, so that none of these was the outcome, the account is put off."""
+"""If no part has one of these outcomes, because all rest, the account is put off."""
 
 MOST_NAMED = 3
 
 
 def describe(reasons: Mapping[str, str], of: int) -> str:
-    """Join the reasons why parts failed, by their names. A reason that all of the account's parts share has no name.
+    """Join the reasons of parts into one text, each after the names of its parts.
 
-    `of` is how many parts there are.
+    If all parts have the same reason, it needs no names. `of` is the number of parts.
     """
     parts: dict[str, list[str]] = {}
     for part, reason in sorted(reasons.items()):
@@ -148,9 +148,8 @@ ACCOUNTS = ("accounts", "synced", "failed", "put_off", "waiting")
 class SyncSummary(Value):
     """What a run did.
 
-    `waiting` accounts must be reconnected by a person, `resting` ones are in the slow lane, and for `unreached` ones,
-    which are put off too, the run made no call. `overdue` counts the grants that could not be listed for more than a
-    day after their time.
+    `waiting` accounts must be reconnected by a person, and `resting` ones are in the slow lane. `unreached` ones are
+    put off without a call. `overdue` grants could not be listed for more than a day after their time.
     """
 
     mode: SyncMode

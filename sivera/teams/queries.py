@@ -54,7 +54,7 @@ def unknown_teams(session: Session, names: Sequence[str]) -> list[str]:
 
 
 def check_teams(session: Session, names: Sequence[str]) -> None:
-    """Raise ConfigurationError if no team has one of these names."""
+    """Raise ConfigurationError for a name that no team has."""
     for name in unknown_teams(session, names):
         raise ConfigurationError(f"there is no team '{name}': `sivera teams list` shows them all")
 

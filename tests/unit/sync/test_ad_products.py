@@ -97,20 +97,17 @@ def test_a_profile_without_ad_products_fails_and_rests(stage: Stage, account: Ac
 
 
 @on(AMAZON)
-def test_a_new_account_without_an_ad_product_counts_as_synced(stage: Stage, account: Account, due: DueAccount) -> None:
-    account.products = ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
-    stage.sync(due)
-    assert one(stage, "SELECT last_synced_at, consecutive_failures FROM ad_accounts") == (stage.now(), 0)
-
-
-@on(AMAZON)
 def test_no_data_is_expected_of_a_product_that_is_not_enabled(stage: Stage, account: Account, due: DueAccount) -> None:
     def expected() -> set[str]:
         with Session(stage.engine) as session:
             return {part.ad_product for part in parts_by_account(session)[due.id]}
 
+    products, account.products = account.products, ("SPONSORED_BRANDS", "SPONSORED_PRODUCTS")
+    stage.sync(due)
+    assert one(stage, "SELECT last_synced_at, consecutive_failures FROM ad_accounts") == (stage.now(), 0)
+    assert expected() == set(account.products)
+    account.products = products
     sync_twice(stage, due)
-    products = account.products
     assert expected() == {"SPONSORED_BRANDS", "SPONSORED_DISPLAY", "SPONSORED_PRODUCTS"}
     of_display = "SELECT covered_since, covered_until FROM sync_parts WHERE kind = 'metrics' AND ad_product = :name"
     since, _ = one(stage, of_display, name="SPONSORED_DISPLAY")

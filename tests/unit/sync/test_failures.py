@@ -95,28 +95,26 @@ def test_repeated_failures_lead_to_the_slow_lane_until_a_sync_succeeds(
 
 
 @on(META)
-def test_a_part_in_the_slow_lane_rests_while_others_are_synced(stage: Stage, world: World, due: DueAccount) -> None:
-    world.faults.add(Fault(FaultKind.STATUS, due.platform, "metrics", status=503))
-    for _ in range(3):
-        assert stage.sync(due).outcome is Outcome.FAILED
-    calls = world.faults.count(due.platform, "metrics")
-    assert stage.due() == [due]
-    result = stage.sync(due)
-    assert (result.outcome, world.faults.count(due.platform, "metrics")) == (Outcome.SYNCED, calls)
-    assert stage.rows("SELECT last_error FROM ad_accounts")[0].last_error.startswith("Metrics: ")
-    assert stage.sync(due, even_resting=True).outcome is Outcome.FAILED, "asked for by its id"
+def test_a_part_rests_after_three_failures_and_in_full_syncs_after_three_full_ones(
+    stage: Stage, world: World, due: DueAccount
+) -> None:
+    def calls() -> int:
+        return world.faults.count(META, "metrics")
 
-
-@on(META)
-def test_hourly_failures_do_not_put_full_syncs_to_rest(stage: Stage, world: World, due: DueAccount) -> None:
     stage.sync(due)
-    world.faults.add(Fault(FaultKind.STATUS, due.platform, "campaigns", match="GREATER_THAN", status=400))
+    world.faults.add(Fault(FaultKind.STATUS, META, "metrics", status=503))
     for _ in range(3):
         stage.pass_time(timedelta(hours=1))
         assert stage.sync(due, SyncMode.INCREMENTAL).outcome is Outcome.FAILED
-    assert stage.sync(due, SyncMode.INCREMENTAL).notes, "it rests"
-    stage.sync(due)
-    assert one(stage, "SELECT last_full_at FROM sync_parts WHERE kind = 'campaigns'") == (stage.now(),)
+    before = calls()
+    assert stage.due() == [due]
+    assert (stage.sync(due, SyncMode.INCREMENTAL).outcome, calls()) == (Outcome.SYNCED, before), "campaigns are synced"
+    assert stage.rows("SELECT last_error FROM ad_accounts")[0].last_error.startswith("Metrics: ")
+    assert stage.sync(due, SyncMode.INCREMENTAL, even_resting=True).outcome is Outcome.FAILED, "asked for by its id"
+    for _ in range(3):
+        assert stage.sync(due).outcome is Outcome.FAILED
+    before = calls()
+    assert (stage.sync(due).outcome, calls()) == (Outcome.SYNCED, before)
 
 
 @on(GOOGLE)
