@@ -6,16 +6,8 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
-from sivera.reports.rules import (
-    AccountFacts,
-    MissingAccount,
-    Period,
-    Unreported,
-    chart_since,
-    compared_since,
-    covers,
-    running,
-)
+from sivera.reports import rules
+from sivera.reports.rules import AccountFacts, MissingAccount, Period, Unreported
 from sivera.values import days_between
 
 
@@ -56,7 +48,7 @@ def states_of(
 ) -> dict[int, dict[Period, State]]:
     """Return how much of each period of a day's report is known, by account."""
     lacking = {account.id for account in missing}
-    spans = {period: covers(period, day) for period in Period}
+    spans = {period: rules.covers(period, day) for period in Period}
     return {
         account.id: {
             period: state_of(account, *span, is_missing=account.id in lacking and span[1] == day)
@@ -73,7 +65,7 @@ def is_partial(states: States) -> bool:
 
 def late_accounts(accounts: Iterable[AccountFacts], day: date) -> tuple[AccountFacts, ...]:
     """Return the active accounts with figures that start within the days that a report looks at, by id."""
-    since = min(compared_since(day), chart_since(day))
+    since = min(rules.compared_since(day), rules.chart_since(day))
     return tuple(
         account
         for account in sorted(accounts, key=lambda account: account.id)
@@ -87,7 +79,7 @@ def gaps(accounts: Iterable[AccountFacts], day: date, missing: Sequence[MissingA
     Accounts without any figures in these days do not count. They are named elsewhere in the report.
     """
     lacking = {account.id for account in missing}
-    since = chart_since(day)
+    since = rules.chart_since(day)
     found: dict[str, set[date]] = {}
     for account in accounts:
         if state_of(account, since, day).known is not Known.NOT_READ:
@@ -110,11 +102,11 @@ def digest(
 
     `digests` holds a digest for each account and day with rows. Names are left out, so a new name changes no report.
     """
-    since = compared_since(day)
+    since = rules.compared_since(day)
     lines = sorted(f"{at} {account} {found}" for (account, at), found in digests.items() if since <= at <= day)
     lines += [f"missing {account.id} {account.why.value}" for account in missing]
     lines += [f"late {account.id} {account.covered_since}" for account in late_accounts(accounts, day)]
     for id_, states in sorted(states_of(accounts, day, missing).items()):
         lines += [f"{known} {id_} {period}" for period, (known, _) in states.items() if known is not Known.WHOLE]
-    lines += sorted(f"unreported {one.account_id} {one.campaign_id}" for one in running(unreported, day))
+    lines += sorted(f"unreported {one.account_id} {one.campaign_id}" for one in rules.running(unreported, day))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Metrics that a platform prepares as reports: one run requests them, a later run collects and stores them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from sqlalchemy.orm import Session
@@ -44,20 +44,15 @@ def read_reports(reader: Reader, part: Part, state: PartState) -> PartSync:
         # Until the first report arrives, the age of the figures counts from the request.
         state = state.model_copy(update={"figures_as_of": state.figures_as_of or reader.as_of})
         reader.write(session, part, state)
+    notes = [held_days(state.held)] if state.held else []
+    notes += [f"another report could not be collected: {trouble.message}"] if trouble else []
     return PartSync(
         part=part,
         outcome=Outcome.SYNCED,
         metric_rows=sum(replaced.written for replaced, _ in collected),
         left_out=tuple(left_out),
-        note="; ".join(_notes(state, trouble)),
+        note="; ".join(notes),
     )
-
-
-def _notes(state: PartState, trouble: PlatformError | None) -> Iterator[str]:
-    if state.held:
-        yield held_days(state.held)
-    if trouble is not None:
-        yield f"another report could not be collected: {trouble.message}"
 
 
 def _remember(reader: Reader, asked: values.ReportRequest | None) -> None:
@@ -126,7 +121,7 @@ def _store_report(
             newest = max(as_of, min(after.figures_as_of or as_of, now))
             after = after.model_copy(update={"figures_as_of": newest, "held": replaced.held})
         if len(request.window.days) >= rules.RESTATEMENT_DAYS[reader.due.platform]:
-            after = after.model_copy(update={"last_full_at": now, "full_failures": 0, "full_error": None})
+            after = after.model_copy(update={"last_full_at": now, **rules.NO_FULL_FAILURE})
         reader.write(session, part, after)
         part_queries.write_request(session, reader.due.id, request, now)
     return replaced
