@@ -90,7 +90,7 @@ def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books
         f"1 reports written for 1 of 3 teams, 2 teams failed{SEE}generate-reports",
     )
     failures = str(artifacts(state)["generate-reports-failures"])
-    assert "could not be kept as team-2/" in failures
+    assert "could not be stored as team-2/" in failures
     assert "sivera teams set" in failures
     (finished,) = events("sivera.generate-reports.finished", state)
     assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (False, 3, 2)

@@ -119,6 +119,6 @@ def test_a_grant_that_could_not_be_listed_for_long_makes_the_run_red(ready: Stag
         state = run(sync_campaigns, FULL)
         assert state.name == name
         assert (state.message or "").startswith("1 of 1 accounts synced, the accounts of 1 grants could not be listed")
-        assert ("1 of them for more than a day beyond their time" in (state.message or "")) is (name == "Failed")
+        assert ("1 of them overdue for more than a day" in (state.message or "")) is (name == "Failed")
         (finished,) = events("sivera.sync-campaigns.finished", state)
         assert finished["success"] is (name == "Completed")
