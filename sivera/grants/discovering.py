@@ -95,7 +95,8 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
         news = [(one, what) for one in carried for what in _changes(before.get(one.external_id), _facts(one))]
         if not listing.left_out:  # else what is absent may only have been left out
             listed = {account.external_id for account in listing.accounts}
-            news += [(one, UNLISTED) for one in account_queries.mark_unlisted(session, credential_id, listed)]
+            unlisted = account_queries.mark_unlisted(session, credential_id, listed, listing.refused_regions)
+            news += [(one, UNLISTED) for one in unlisted]
         return Discovery(
             account_ids=tuple(account.id for account in carried),
             changes=tuple(

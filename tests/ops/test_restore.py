@@ -73,4 +73,4 @@ def test_what_is_in_a_storage_is_listed_and_restored_without_server_and_database
         for dump in folder.glob("*.dump"):
             dump.unlink()
         assert "is gone from the storage: use another backup" in sivera("restore", "list", storage).out
-    assert "names no place" in sivera("restore", "list", "--storage", "backups").err
+    assert "does not name a place" in sivera("restore", "list", "--storage", "backups").err
