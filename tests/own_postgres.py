@@ -44,8 +44,6 @@ SETTINGS = {
     "ssl_key_file": "../server.key",
     "TimeZone": "Asia/Seoul",
     "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
 }
 LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8", "--lc-messages=C")
 GERMAN = {"LANGUAGE": "de"}

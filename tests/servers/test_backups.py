@@ -17,7 +17,6 @@ from sivera.crypto import Keyring
 from sivera.database import engine_on
 from sivera.errors import SiveraError
 from sivera.grants.keys import check_keyring
-from sivera.migrating import migrate
 from tests.own_postgres import OwnPostgres, Pool
 from tests.unit.backups.databases import Database, deadline, other_keyring, reason
 
@@ -57,10 +56,7 @@ def shop(own_postgres: OwnPostgres, own_database: URL, keyring: Keyring, tmp_pat
     """Our tables in a database of the operator's."""
     own_postgres.run(*OTHERS, database="shop")
     with engine_on(own_database) as engine:
-        migrate(engine)
-        source = Database(engine, keyring, tmp_path)
-        source.fill()
-        yield source
+        yield Database(engine, keyring, tmp_path).filled()
 
 
 def test_an_unprivileged_role_backs_up_and_checks_our_tables(shop: Database, own_postgres: OwnPostgres) -> None:
@@ -80,9 +76,7 @@ def test_neither_collation_nor_role_settings_change_the_verdict(
     own_postgres: OwnPostgres, keyring: Keyring, tmp_path: Path
 ) -> None:
     with own_postgres.database("shop", SORTED_OTHERWISE) as url, own_postgres.empty(SCRATCH), engine_on(url) as engine:
-        migrate(engine)
-        source = Database(engine, keyring, tmp_path)
-        source.fill()
+        source = Database(engine, keyring, tmp_path).filled()
         source.execute(
             """INSERT INTO metric_samples (name, at, labels, value)
                SELECT name, now(), jsonb_build_object(label, 1.50), pi()
@@ -113,8 +107,7 @@ def test_a_connection_pool_does_not_change_the_verdict(
 def test_an_unprivileged_role_restores_a_newer_server_s_backup_over_tls(
     own_postgres: OwnPostgres, engine: Engine, keyring: Keyring, tmp_path: Path
 ) -> None:
-    source = Database(engine, keyring, tmp_path)
-    source.fill()
+    source = Database(engine, keyring, tmp_path).filled()
     made = source.make_backup()
     with own_postgres.empty("restored") as url, engine_on(url) as target:
         restore(made, source.catalog, target.url, None, deadline())

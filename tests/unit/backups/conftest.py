@@ -16,9 +16,7 @@ from tests.unit.backups.databases import Database, empty_database, other_keyring
 def source(engine: Engine, keyring: Keyring, tmp_path: Path) -> Database:
     """A database with rows, and a folder for its backups."""
     (tmp_path / "backups").mkdir()
-    database = Database(engine, keyring, tmp_path / "backups")
-    database.fill()
-    return database
+    return Database(engine, keyring, tmp_path / "backups").filled()
 
 
 @pytest.fixture

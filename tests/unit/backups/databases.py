@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 from fsspec.implementations.dirfs import DirFileSystem
@@ -26,6 +27,7 @@ from sivera.crypto import Keyring
 from sivera.database import open_engine
 from sivera.grants.keys import check_keyring
 from sivera.grants.renewal import seal
+from sivera.migrating import migrate
 from sivera.private_files import PrivateFileSystem
 from tests.conftest import run_alone
 from tests.unit.tables import Tables
@@ -68,8 +70,9 @@ class Database(Tables):
     def deps(self) -> BackupDependencies:
         return BackupDependencies(self.engine.url, self.catalog, lambda: self.keyring, uuid4())
 
-    def fill(self) -> None:
-        """Add a grant with an encrypted token, and a hundred sessions."""
+    def filled(self) -> Self:
+        """Create the tables, and add a grant with an encrypted token and a hundred sessions."""
+        migrate(self.engine)
         check_keyring(self.engine, self.keyring)
         self.execute("INSERT INTO teams (name) VALUES ('한옥')")
         self.execute(
@@ -77,6 +80,7 @@ class Database(Tables):
             t=seal(self.keyring, 1, "access_token", SecretStr("ya29.token")),
         )
         self.add_sessions(100)
+        return self
 
     def add_sessions(self, count: int) -> None:
         """Add sessions that compress to about half a kilobyte each."""
