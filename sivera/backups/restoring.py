@@ -46,11 +46,11 @@ def restore(
                 f"the database {url.database} is not empty: it has {len(found)} tables of ours, such as "
                 f"{', '.join(found[:SHOWN])}. Create a new one and name that; nothing was changed"
             )
-        fill(session, manifest, catalog, Pace(manifest.text_size, until))
+        _fill(session, manifest, catalog, Pace(manifest.text_size, until))
         if without_keys or keyring is None:
             queries.forget_keys(session, keyring.key_ids if keyring else frozenset())
         else:
-            check_keys(session, keyring)
+            _check_keys(session, keyring)
 
 
 def prove(manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring, until: float, progress: Progress) -> None:
@@ -59,15 +59,14 @@ def prove(manifest: Manifest, catalog: Catalog, url: URL, keyring: Keyring, unti
     with open_session(url, until) as session:
         queries.begin_writing(session)
         queries.use_scratch_schema(session)
-        fill(session, manifest, catalog, pace)
+        _fill(session, manifest, catalog, pace)
         for table in manifest.tables:
             if read_table(session, table.name, table.columns, pace) != table:
                 raise Mismatch(f"what was restored is not what was backed up ({table.name}): use another backup")
-        check_keys(session, keyring)
+        _check_keys(session, keyring)
 
 
-def fill(session: Session, manifest: Manifest, catalog: Catalog, pace: Pace) -> None:
-    """Create the tables of a backup in the current schema, and fill them."""
+def _fill(session: Session, manifest: Manifest, catalog: Catalog, pace: Pace) -> None:
     from sivera.migrating import make_tables  # noqa: PLC0415 - Alembic
 
     others = queries.find_tables(session)
@@ -78,14 +77,14 @@ def fill(session: Session, manifest: Manifest, catalog: Catalog, pace: Pace) -> 
             f"{manifest.path} does not have the tables of revision {manifest.revision} (it differs in "
             f"{', '.join(differing[:SHOWN])}): use another backup"
         )
-    with open_dump(manifest, catalog) as text:
+    with _open_dump(manifest, catalog) as text:
         for table in manifest.tables:
-            fill_table(session, manifest, table, text, pace)
+            _fill_table(session, manifest, table, text, pace)
     queries.advance_identities(session)
 
 
 @contextmanager
-def open_dump(manifest: Manifest, catalog: Catalog) -> Iterator[GzipFile]:
+def _open_dump(manifest: Manifest, catalog: Catalog) -> Iterator[GzipFile]:
     """Yield the text of all tables. The caller must read all of it; Mismatch if the dump is missing or damaged."""
     try:
         file = catalog.open_dump(manifest)
@@ -98,12 +97,11 @@ def open_dump(manifest: Manifest, catalog: Catalog) -> Iterator[GzipFile]:
         except (BadGzipFile, EOFError, zlib.error):
             is_damaged = True
         if is_damaged:
-            raise damaged(manifest)
+            raise _damaged(manifest)
 
 
-def fill_table(session: Session, manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> None:
-    """Fill a table, and check its text and number of rows."""
-    pieces = proven(manifest, table, text, pace)
+def _fill_table(session: Session, manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> None:
+    pieces = _proven(manifest, table, text, pace)
     try:
         rows = queries.copy_in(session, table.name, table.columns, pieces)
     except DBAPIError:
@@ -115,7 +113,7 @@ def fill_table(session: Session, manifest: Manifest, table: TableCopy, text: Gzi
         raise Mismatch(f"{manifest.path} has {rows} rows of {table.name} instead of {table.rows}: use another backup")
 
 
-def proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> Iterator[bytes]:
+def _proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> Iterator[bytes]:
     """Yield the text of a table; Mismatch at its end if the checksum is wrong."""
     digest, left = sha256(), table.size
     while piece := text.read(min(left, queries.PIECE)):
@@ -124,16 +122,14 @@ def proven(manifest: Manifest, table: TableCopy, text: GzipFile, pace: Pace) -> 
         yield piece
         pace.advance(len(piece))
     if digest.hexdigest() != table.sha256:
-        raise damaged(manifest)
+        raise _damaged(manifest)
 
 
-def damaged(manifest: Manifest) -> Mismatch:
-    """Return the error for a damaged dump."""
+def _damaged(manifest: Manifest) -> Mismatch:
     return Mismatch(f"{manifest.path} is damaged (its SHA-256 has changed): use another backup")
 
 
-def check_keys(session: Session, keyring: Keyring) -> None:
-    """Check that the keyring has the keys of the restored tokens; Mismatch if it does not."""
+def _check_keys(session: Session, keyring: Keyring) -> None:
     try:
         require_keys(session, keyring)
     except ConfigurationError as error:
