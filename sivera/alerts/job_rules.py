@@ -37,7 +37,7 @@ def job_conditions(
     for deployment, times in of_deployment.items():
         yield from _failed(deployment, times, links)
         # A run that began later, whoever started it, makes up for what was skipped or missed before it.
-        begun = max((one.started_at or one.scheduled_at for one in times if one.has_begun), default=None)
+        begun = max((one.started_at or one.scheduled_at for one in times if one.has_started), default=None)
         # Runs by hand do not count: whoever starts one sees that it is skipped, or waits.
         lacking = [one for one in times if one.schedule and (begun is None or one.scheduled_at > begun)]
         yield from _skipped(deployment, lacking, now, links)
@@ -103,7 +103,7 @@ def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links:
 
 def _missed(deployment: str, times: Sequence[Occurrence], before: datetime, links: Links) -> Iterator[Condition]:
     for one in times:
-        if one.outcome in NOT_BEGUN and not one.has_begun and one.scheduled_at < before:
+        if one.outcome in NOT_BEGUN and not one.has_started and one.scheduled_at < before:
             yield Condition(
                 kind=Kind.JOB_MISSED,
                 subject=deployment,
