@@ -1,4 +1,4 @@
-"""A check against real PostgreSQL: what opens an alert, what updates it, and what closes it."""
+"""A check on a real PostgreSQL: what opens an alert, what updates it, and what closes it."""
 
 import threading
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from tests.stage import Stage
 
 @pytest.fixture
 def world() -> World:
-    """A world that lives in the machine's time, as the check does."""
+    """A world in real time, like the check."""
     return World(seed=7)
 
 
@@ -52,7 +52,7 @@ def test_a_failed_job_opens_one_alert_and_the_next_run_closes_it(stage: Stage) -
     assert events_of(first) == [(OPENED, "job-failed.sync-campaigns/all")]
     runs.append(occurrence(60, "failed"))
     assert check(stage, runs).sentence == "1 open, 0 of them new, 0 over"
-    assert check(stage, None).sentence == "1 open, 0 of them new, 0 over", "if the jobs are unknown, it stays"
+    assert check(stage, None).sentence == "1 open, 0 of them new, 0 over", "it stays open if the history is unknown"
     runs.append(occurrence(0, "ran"))
     last = check(stage, runs)
     assert events_of(last) == [(CLOSED, "job-failed.sync-campaigns/all")]
@@ -60,20 +60,20 @@ def test_a_failed_job_opens_one_alert_and_the_next_run_closes_it(stage: Stage) -
     assert last.events[0].payload.keys() == {"kind", "subject", "title", "message", "since", "link"}
     assert datetime.fromisoformat(last.events[0].payload["since"]).utcoffset() == timedelta(0)
     assert check(stage, runs).events == ()
-    assert check(stage, [*runs, occurrence(0, "failed")]).opened == first.opened, "it is news again"
+    assert check(stage, [*runs, occurrence(0, "failed")]).opened == first.opened, "a new failure is news"
 
 
-def test_a_silence_is_over_once_a_check_ended_well_again(stage: Stage) -> None:
+def test_a_silence_is_over_once_a_check_succeeds(stage: Stage) -> None:
     silent = occurrence(SILENCE.total_seconds() / 60 + 1, "ran", OWN_JOB)
     failed = occurrence(5, "failed", OWN_JOB)
     assert check(stage, [silent, failed]).opened == ("check-alerts does not do its work",)
     (alert,) = stage.rows("SELECT open_receipts FROM alerts")
-    assert alert.open_receipts.keys() == set(Channel), "the Prefect server has sent this one"
+    assert alert.open_receipts.keys() == set(Channel), "the Prefect server has sent this message"
     assert check(stage, [silent]).events == ()
     assert check(stage, [silent, occurrence(5, "ran", OWN_JOB)]).closed == ("check-alerts does not do its work",)
 
 
-def test_a_revoked_grant_is_one_alert_and_its_accounts_are_not_stale(stage: Stage, world: World) -> None:
+def test_a_revoked_grant_opens_one_alert_and_its_accounts_are_not_stale(stage: Stage, world: World) -> None:
     connection = stage.connect(world.add_grant(PlatformName.META, accounts=2), team="Northwind Goods")
     stage.execute("UPDATE ad_accounts SET created_at = now() - interval '1 day'")
     stage.execute(
@@ -89,7 +89,7 @@ def test_a_revoked_grant_is_one_alert_and_its_accounts_are_not_stale(stage: Stag
     assert check(stage).events == ()
     stage.execute("UPDATE platform_credentials SET status = 'active', status_reason = NULL, status_since = now()")
     again = check(stage)
-    assert (again.closed, again.still_open) == (summary.opened, 0), "its accounts have their time to be synced"
+    assert (again.closed, again.still_open) == (summary.opened, 0), "its accounts get time to be synced"
 
 
 PRODUCTS, BRANDS = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS"
@@ -102,11 +102,11 @@ NO_REPORTS = "gets no reports of its metrics: Its campaigns are synced, but thei
         (2.9, 1, {}, None),
         (3.1, 1, {}, "was not synced: No run has got to it."),
         (0, 47, {}, None),
-        (0, 49, {}, "had no good full sync for two days: Its hourly syncs work, and its full ones fail."),
-        # Reports may take their time.
+        (0, 49, {}, "had no good full sync for two days: Its hourly syncs work, but its full ones fail."),
+        # Reports may be late.
         (0, 0, {PRODUCTS: 1, BRANDS: 20}, None),
         (0, 0, {PRODUCTS: 1, BRANDS: 22}, NO_REPORTS),
-        # Its sync itself stopped.
+        # The sync itself stopped.
         (4, 0, {PRODUCTS: 30, BRANDS: 30}, "was not synced: No run has got to it."),
         # A time ahead of the clock is ignored.
         (-48, -48, {}, "was not synced: No run has got to it."),
@@ -116,7 +116,7 @@ NO_REPORTS = "gets no reports of its metrics: Its campaigns are synced, but thei
 def test_when_an_account_is_stale(
     stage: Stage, world: World, synced: float, full: float, reports: dict[str, float], said: str | None
 ) -> None:
-    """The hours since its last sync, its last full one, and the figures of its reports."""
+    """The numbers are hours since the last sync, the last full one, and the reported figures."""
     stage.connect(world.add_grant(PlatformName.AMAZON, accounts=1))
     stage.execute("UPDATE platform_credentials SET status_since = now() - interval '9 days'")
     stage.execute(
@@ -141,7 +141,7 @@ def test_when_an_account_is_stale(
     assert len(check(stage).closed) == len(found)
 
 
-def test_options_say_when_an_account_is_stale_and_how_many_are_one_alert(stage: Stage, world: World) -> None:
+def test_options_set_when_an_account_is_stale_and_how_many_share_an_alert(stage: Stage, world: World) -> None:
     stage.connect(world.add_grant(PlatformName.TIKTOK, accounts=2))
     stage.execute("UPDATE platform_credentials SET status_since = now() - interval '1 day'")
     stage.execute("UPDATE ad_accounts SET created_at = now() - interval '185 minutes', last_error = 'It is refused'")
@@ -171,7 +171,7 @@ def test_times_ahead_of_the_clock_are_ignored(stage: Stage, world: World) -> Non
     assert "Runs leave it out" not in said
 
 
-def test_an_account_that_is_synced_while_a_check_waits_for_another_is_not_stale(stage: Stage, world: World) -> None:
+def test_an_account_synced_while_a_check_waits_is_not_stale(stage: Stage, world: World) -> None:
     stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1))
     stage.execute("UPDATE platform_credentials SET status_since = now() - interval '9 days'")
     stage.execute("UPDATE ad_accounts SET created_at = now() - interval '9 days'")
@@ -182,7 +182,7 @@ def test_an_account_that_is_synced_while_a_check_waits_for_another_is_not_stale(
         assert stale_accounts(session, timedelta(hours=2)) == []
 
 
-def test_a_grant_that_soon_gets_no_data_says_so(stage: Stage, world: World) -> None:
+def test_a_grant_that_will_soon_get_no_data_opens_an_alert(stage: Stage, world: World) -> None:
     stage.connect(world.add_grant(PlatformName.META), team="Northwind Goods")
     stage.execute("UPDATE platform_credentials SET data_access_ends_at = now() + interval '11 days'")
     assert check(stage).still_open == 0
@@ -205,20 +205,20 @@ def budget(level: int, title: str = "t") -> Condition:
     return Condition(kind=Kind.BUDGET, subject="b", title=title, message="m", remedy="", since=since, level=level)
 
 
-def test_a_level_that_rises_is_news_and_one_that_falls_is_not(stage: Stage) -> None:
+def test_a_rising_level_is_news_and_a_falling_one_is_not(stage: Stage) -> None:
     levels = [[event.payload["threshold"] for event in write(stage, budget(level))] for level in (80, 80, 100, 50, 80)]
     assert levels == [[80], [], [100], [], [80]]
     (alert,) = stage.rows("SELECT level, raised_at, opened_at, since FROM alerts")
     assert alert.raised_at > alert.opened_at
     assert write(stage, budget(80, title="later")) == []
-    assert [row.title for row in stage.rows("SELECT title FROM alerts")] == ["later"], "it says what is so now"
+    assert [row.title for row in stage.rows("SELECT title FROM alerts")] == ["later"], "the text is kept up to date"
     assert (check(stage).closed, check(stage).still_open) == ((), 1), "another check is not responsible for it"
     (event,) = write(stage, reasons={"b": "Its period is over."})
     assert (event.name, event.payload["message"]) == (CLOSED, "Its period is over.")
     assert [row.closed_because for row in stage.rows("SELECT closed_because FROM alerts")] == ["Its period is over."]
 
 
-def test_checks_at_once_open_and_close_once(stage: Stage) -> None:
+def test_simultaneous_checks_open_and_close_once(stage: Stage) -> None:
     barrier = threading.Barrier(4)
 
     def one(occurrences: Sequence[Occurrence]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which message a channel still has to be sent, and its receipts in a real PostgreSQL."""
+"""Which message a channel still lacks, with the receipts in a real PostgreSQL."""
 
 import re
 from collections.abc import Mapping
@@ -62,16 +62,16 @@ def receipt(ago: timedelta, channel: Channel = Channel.SLACK) -> dict[str, str]:
         ({"raised_at": NOW + DAY, "open_receipts": receipt(HOUR)}, None),
         ({"raised_at": NOW + DAY}, "Alert: "),
         ({"open_receipts": receipt(-DAY)}, "Still: "),
-        # It rose since the channel took it.
+        # It rose since the channel accepted it.
         ({"open_receipts": receipt(2 * HOUR), "kind": Kind.BUDGET.value}, "Alert: "),
-        # It is over: for those who took that it began.
+        # The end goes only to channels that accepted the beginning.
         ({"closed_at": NOW}, None),
         ({"closed_at": NOW, "open_receipts": receipt(HOUR, Channel.DISCORD)}, None),
         ({"closed_at": NOW, "open_receipts": receipt(2 * HOUR)}, "Over: "),
         ({"closed_at": NOW, "open_receipts": receipt(HOUR), "close_receipts": receipt(timedelta())}, None),
     ],
 )
-def test_which_message_a_channel_has_yet_to_take(columns: Mapping[str, object], start: str | None) -> None:
+def test_which_message_a_channel_still_lacks(columns: Mapping[str, object], start: str | None) -> None:
     found = message_of(alert(**columns), Channel.SLACK, NOW)
     assert (found and found.title) == (start and f"{start}a/all failed")
 
@@ -93,22 +93,18 @@ def test_what_the_messages_say() -> None:
         assert found.body.endswith("\nhttp://ui/run"), "with its link"
 
 
-def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_stored_nowhere(stage: Stage, world: World) -> None:
+def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_not_stored(stage: Stage, world: World) -> None:
     grant = stage.connect(world.add_grant(PlatformName.META), team="Hanok & Sons").credential_id
     add(stage.engine, str(grant), kind=Kind.REAUTHORIZATION_REQUIRED)
     add(stage.engine, "meta", kind=Kind.ACCESS_ENDS)
     add(stage.engine, "a")
-    bodies = []
+    chat = Chat()
 
     def link_of(platform: PlatformName, team: str, name: str, now: datetime) -> str:
         return make_link(stage.keyring, "https://jobs.example", platform=platform, team=team, name=name, now=now)
 
-    def send(_title: str, body: str) -> bool:
-        bodies.append(body)
-        return True
-
-    assert send_messages(stage.engine, {Channel.SLACK: send}, link_of) == {Channel.SLACK: Sent(taken=3)}
-    (link,) = re.findall(r"within 24 hours: (\S+)", "\n".join(bodies))
+    assert send_messages(stage.engine, {Channel.SLACK: chat.send}, link_of) == {Channel.SLACK: Sent(taken=3)}
+    (link,) = re.findall(r"within 24 hours: (\S+)", "\n".join(chat.bodies))
     address = urlsplit(link)
     assert (address.netloc, address.path) == ("jobs.example", "/connect/meta")
     said = dict(parse_qsl(address.query))
@@ -141,13 +137,15 @@ def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -
 
 @dataclass
 class Chat:
-    """A service that takes what it does not refuse."""
+    """A service that refuses titles with a certain text."""
 
     refuses: str | None = None
     seen: list[str] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
 
-    def send(self, title: str, _body: str) -> bool:
+    def send(self, title: str, body: str) -> bool:
         self.seen.append(title)
+        self.bodies.append(body)
         return self.refuses is None or self.refuses not in title
 
 
@@ -161,7 +159,7 @@ def send(engine: Engine, **chats: Chat) -> dict[str, Sent]:
     return {channel.value: sent for channel, sent in found.items()}
 
 
-def test_a_channel_that_refuses_gets_the_message_at_the_next_check_alone(engine: Engine) -> None:
+def test_only_the_channel_that_refused_a_message_gets_it_again(engine: Engine) -> None:
     slack, discord = Chat(), Chat(refuses="a")
     add(engine, "a", "b")
     assert send(engine, discord=discord, slack=slack) == {
@@ -186,7 +184,7 @@ def test_a_channel_that_refuses_gets_the_message_at_the_next_check_alone(engine:
     assert discord.seen[4:] == ["Over: a"]
 
 
-def test_one_check_sends_a_chat_no_more_than_it_takes_and_budgets_last(engine: Engine) -> None:
+def test_one_check_sends_a_limited_number_of_messages_and_budgets_last(engine: Engine) -> None:
     add(engine, *(f"budget {n:02}" for n in range(MOST_AT_ONCE)), kind=Kind.BUDGET.value)
     add(engine, "a job")
     slack = Chat()
@@ -196,7 +194,7 @@ def test_one_check_sends_a_chat_no_more_than_it_takes_and_budgets_last(engine: E
     assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 1
 
 
-def test_messages_that_are_always_refused_do_not_block_the_others(engine: Engine) -> None:
+def test_refused_messages_do_not_block_the_others(engine: Engine) -> None:
     add(engine, *(f"bad {n:02}" for n in range(MOST_AT_ONCE)), "good")
     slack = Chat(refuses="bad")
     assert send(engine, slack=slack) == {"slack": Sent(taken=1, refused=MOST_AT_ONCE)}
