@@ -66,7 +66,7 @@ def test_an_alert_opens_once_rises_and_closes_when_the_month_is_over(ledger: Led
     for _ in range(2):
         ledger.check()
     assert (ledger.open(), ledger.news()[2:]) == ({}, [(CLOSED, subject, 100)])
-    assert ledger.events[-1].payload["message"] == "Its period is over, or nothing is spent of it any more."
+    assert ledger.events[-1].payload["message"] == "Its period is over, or none of it is being spent any more."
     ledger.go_to(datetime(2026, 12, 3, 0, 0, tzinfo=UTC))
     ledger.spend(account, campaign, "3100", date(2026, 12, 1))
     ledger.check()
@@ -274,12 +274,12 @@ def test_a_team_s_budget_says_what_a_change_of_currency_hides(ledger: Ledger) ->
     ledger.execute("UPDATE campaign_daily_metrics SET currency = 'EUR' WHERE account_id = :id", id=changed)
     (shown,) = (one for one in ledger.check().total.worst if one.subject.startswith(f"{prefix}{everything}."))
     assert (shown.spent, shown.at_least) == (Decimal(100), True)
-    assert shown.note == "Figures of 1 accounts in other currencies than theirs now are not counted"
+    assert shown.note == "Figures that 1 accounts have in an earlier currency are not counted"
 
     ledger.execute("UPDATE ad_accounts SET currency = 'EUR' WHERE id = :id", id=changed)
     opened = ledger.open()
     summary = ledger.check()
-    assert "all of its accounts are in other currencies" in summary.total.unreported[f"{prefix}{mine}"]
+    assert "none of its accounts is in its currency" in summary.total.unreported[f"{prefix}{mine}"]
     assert f"{prefix}{mine}.month" in opened
     assert f"{prefix}{mine}.month" in ledger.open(), "what nobody can judge is not over"
 

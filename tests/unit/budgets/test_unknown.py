@@ -19,7 +19,7 @@ def test_what_was_spent_before_the_first_day_that_was_read_is_not_known_and_said
     assert shown.at_least
     (event,) = ledger.events
     assert event.payload["message"].startswith("At least 90.00 USD of 100.00 USD (90 %)")
-    assert "What was spent before 2026-10-05 is not known" in event.payload["message"]
+    assert "Spending before 2026-10-05 is unknown" in event.payload["message"]
 
 
 def test_a_product_that_was_never_read_makes_spending_a_lower_bound(ledger: Ledger) -> None:
@@ -29,7 +29,7 @@ def test_a_product_that_was_never_read_makes_spending_a_lower_bound(ledger: Ledg
     assert not any(shown.at_least for shown in ledger.check().total.worst)
     ledger.cover(account, None, None, "SPONSORED_BRANDS")
     shown = ledger.check().total.worst
-    assert [(one.at_least, one.note) for one in shown] == [(True, "Not all of the figures were read yet")] * 2
+    assert [(one.at_least, one.note) for one in shown] == [(True, "Not all figures have been read yet")] * 2
     assert {one.projection for one in shown} == {None}, "days that were not read are no zeros"
 
 
@@ -40,7 +40,7 @@ def test_a_projection_takes_no_day_that_was_not_read_for_zero(ledger: Ledger) ->
     ledger.cover(account, TODAY - 8 * DAY, TODAY)
     ledger.spend(account, campaign, "70", TODAY - 8 * DAY, TODAY - DAY)
     (shown,) = ledger.check().total.worst
-    assert shown.note == "What was spent before 2026-11-12 is not known"
+    assert shown.note == "Spending before 2026-11-12 is unknown"
     assert shown.projection
     assert shown.projection.low == shown.projection.high == 8 * 70 + 11 * 70
 
@@ -58,8 +58,8 @@ def test_a_budget_of_campaigns_without_reports_cannot_be_judged_and_is_no_failur
     assert "reports no figures" in summary.total.unreported[f"account-{account}.campaign-{alone}"]
     notes = {without_period(one.subject): (one.at_least, one.note) for one in summary.total.worst}
     assert notes == {
-        f"account-{account}.shared-7.month": (True, "The platform reports no figures of 1 of its campaigns"),
-        f"team-{ledger.team()}.budget-{team}.month": (True, "The platforms report no figures of 2 campaigns"),
+        f"account-{account}.shared-7.month": (True, "The platform reports no figures for 1 of its campaigns"),
+        f"team-{ledger.team()}.budget-{team}.month": (True, "The platforms report no figures for 2 campaigns"),
     }
     ledger.execute("UPDATE campaigns SET status = 'paused'")
     assert ledger.check().total.unreported == {}
@@ -135,7 +135,7 @@ def test_what_cannot_be_judged_closes_nothing_and_stops_nothing_else(ledger: Led
     other = spent_over(ledger, "3100")[2]
     summary = ledger.check()
     assert not summary.success
-    assert "are never added" in summary.total.failures[f"account-{account}.campaign-{campaign}"]
+    assert "currencies are never added" in summary.total.failures[f"account-{account}.campaign-{campaign}"]
     for id_, name in zip(lost, ("Mars/Olympus", "Europe"), strict=True):
         assert f"its time zone '{name}' is unknown" in summary.total.failures[f"account-{id_}"]
     assert ledger.open() == {subject: 100, other: 100}
