@@ -34,14 +34,21 @@ def job_conditions(
     of_deployment: dict[str, list[Occurrence]] = defaultdict(list)
     for one in sorted(occurrences, key=lambda one: one.scheduled_at):
         of_deployment[one.deployment].append(one)
-    for deployment, times in of_deployment.items():
-        yield from _failed(deployment, times, links)
+    due = now - timedelta(minutes=options.late_minutes)
+    for times in of_deployment.values():
         # A later run makes up for the times that were skipped or missed before it, even if a person started it.
         last_start = max((one.started_at or one.scheduled_at for one in times if one.has_started), default=None)
         # Manual runs do not count, because the person who starts one sees that it waits or is skipped.
         lacking = [one for one in times if one.schedule and (last_start is None or one.scheduled_at > last_start)]
-        yield from _skipped(deployment, lacking, now, links)
-        yield from _missed(deployment, lacking, now - timedelta(minutes=options.late_minutes), links)
+        not_started = [one for one in lacking if one.outcome in NOT_STARTED and not one.has_started]
+        if first := next(iter(_failures(times)), None):
+            yield _failed(first, links)
+        if first := next((one for one in lacking if _was_blocked(one, now)), None):
+            message = f"The run for {_text(first.scheduled_at)} was skipped because another one was still running."
+            yield _lacking(Kind.JOB_SKIPPED, first, "was skipped", message, links.run(first.skipped_by or first.run_id))
+        if first := next((one for one in not_started if one.scheduled_at < due), None):
+            message = f"It should have run at {_text(first.scheduled_at)}, but has not started."
+            yield _lacking(Kind.JOB_MISSED, first, "has not run", message, links.run(first.run_id))
 
 
 def silence(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
@@ -59,7 +66,8 @@ def silence(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[
         )
 
 
-def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Iterator[Condition]:
+def _failures(times: Sequence[Occurrence]) -> list[Occurrence]:
+    """Return the failures since the last success."""
     # After a downtime, runs may end in another order than that of their scheduled times.
     ended = sorted((one for one in times if one.ended_at), key=lambda one: one.ended_at or one.scheduled_at)
     streak: list[Occurrence] = []
@@ -68,52 +76,34 @@ def _failed(deployment: str, times: Sequence[Occurrence], links: Links) -> Itera
             streak = []
         elif one.outcome is Outcome.FAILED:
             streak.append(one)
-    if streak:
-        first = streak[0]
-        origin = "" if first.schedule else " No schedule started it: a person, the HTTP API or an automation did."
-        reason = sentence((first.message or "Its last state has no message").partition(SEE)[0])
-        yield Condition(
-            kind=Kind.JOB_FAILED,
-            subject=deployment,
-            title=f"{deployment} failed",
-            message=f"{reason}{origin}",
-            # Our own errors name a remedy.
-            remedy="" if OWN_ERROR in reason else REMEDIES[Kind.JOB_FAILED].format(job=first.job),
-            since=first.ended_at or first.scheduled_at,
-            link=links.run(first.run_id),
-        )
+    return streak
 
 
-def _skipped(deployment: str, times: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
-    for one in times:
-        # A person who cancels a run knows about it.
-        was_blocked = one.skipped_by or one.message == ANOTHER_INSTANCE
-        if one.outcome is Outcome.SKIPPED and was_blocked and now - (one.ended_at or one.scheduled_at) > SETTLING:
-            yield Condition(
-                kind=Kind.JOB_SKIPPED,
-                subject=deployment,
-                title=f"{deployment} was skipped",
-                message=f"The run for {_text(one.scheduled_at)} was skipped because another one was still running.",
-                remedy=REMEDIES[Kind.JOB_SKIPPED],
-                since=one.scheduled_at,
-                link=links.run(one.skipped_by or one.run_id),
-            )
-            return
+def _failed(one: Occurrence, links: Links) -> Condition:
+    origin = "" if one.schedule else " No schedule started it: a person, the HTTP API or an automation did."
+    reason = sentence((one.message or "Its last state has no message").partition(SEE)[0])
+    return Condition(
+        kind=Kind.JOB_FAILED,
+        subject=one.deployment,
+        title=f"{one.deployment} failed",
+        message=f"{reason}{origin}",
+        # Our own errors name a remedy.
+        remedy="" if OWN_ERROR in reason else REMEDIES[Kind.JOB_FAILED].format(job=one.job),
+        since=one.ended_at or one.scheduled_at,
+        link=links.run(one.run_id),
+    )
 
 
-def _missed(deployment: str, times: Sequence[Occurrence], before: datetime, links: Links) -> Iterator[Condition]:
-    for one in times:
-        if one.outcome in NOT_STARTED and not one.has_started and one.scheduled_at < before:
-            yield Condition(
-                kind=Kind.JOB_MISSED,
-                subject=deployment,
-                title=f"{deployment} has not run",
-                message=f"It should have run at {_text(one.scheduled_at)}, but has not started.",
-                remedy=REMEDIES[Kind.JOB_MISSED],
-                since=one.scheduled_at,
-                link=links.run(one.run_id),
-            )
-            return
+def _was_blocked(one: Occurrence, now: datetime) -> bool:
+    # A person who cancels a run knows about it.
+    is_blocked = one.outcome is Outcome.SKIPPED and (one.skipped_by or one.message == ANOTHER_INSTANCE)
+    return bool(is_blocked) and now - (one.ended_at or one.scheduled_at) > SETTLING
+
+
+def _lacking(kind: Kind, one: Occurrence, what: str, message: str, link: str) -> Condition:
+    title = f"{one.deployment} {what}"
+    subject, since, remedy = one.deployment, one.scheduled_at, REMEDIES[kind]
+    return Condition(kind=kind, subject=subject, title=title, message=message, remedy=remedy, since=since, link=link)
 
 
 def _text(moment: datetime) -> str:

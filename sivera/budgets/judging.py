@@ -46,7 +46,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Watched:
+class _Watched:
     """An account to check.
 
     `today` is the day in its time zone, `partial` the first day with incomplete figures, and `known_from` the first day
@@ -64,7 +64,7 @@ class Watched:
     @classmethod
     def at(
         cls, account: AdAccount, team: str, known_from: date | None, now: datetime, stale_hours: int
-    ) -> "Watched | None":
+    ) -> "_Watched | None":
         """Describe an account at a time; None if its time zone is unknown."""
         if (zone := find_zone(account.timezone)) is None:
             return None
@@ -80,30 +80,28 @@ class Watched:
 
     @property
     def platform(self) -> PlatformName:
-        """Its platform."""
         return PlatformName(self.account.platform)
 
-    def since(self) -> Since:
-        """Return the days to read."""
+    def days_to_read(self) -> Since:
         since, _ = days_of(PACING[self.platform].span, self.today)
         return Since(self.account.id, self.today, since, self.partial - HISTORY)
 
 
 def judge_accounts(session: Session, now: datetime, options: BudgetOptions, ids: Sequence[int]) -> Judged:
     """Judge the platforms' budgets of these accounts."""
-    watched: dict[int, Watched] = {}
+    watched: dict[int, _Watched] = {}
     readings: list[Reading] = []
     failures: dict[str, str] = {}
     unreported: dict[str, str] = {}
     active = [one for one in queries.read_accounts(session, ids) if one.AdAccount.status == ACTIVE]
     for account, team, known_from in active:
-        if one := Watched.at(account, team, known_from, now, options.stale_hours):
+        if one := _Watched.at(account, team, known_from, now, options.stale_hours):
             watched[account.id] = one
         else:
             reason = f"its time zone '{account.timezone}' is unknown: connect its grant again, which updates it"
             failures[f"account-{account.id}"] = reason
     stale = [f"account-{one.account.id}" for one in watched.values() if one.is_stale]
-    for row in queries.read_spend(session, [one.since() for one in watched.values() if not one.is_stale]):
+    for row in queries.read_spend(session, [one.days_to_read() for one in watched.values() if not one.is_stale]):
         subject = f"account-{row.account_id}.{row.budget}"
         if not row.known_days:
             unreported[subject] = f"{row.name}: {NOT_REPORTED}"
@@ -122,7 +120,7 @@ def _without(alerts: Sequence[Alert], subjects: Sequence[str]) -> list[Alert]:
 
 
 def _log(
-    watched: Iterable[Watched], readings: Sequence[Reading], failures: Mapping[str, str], unreported: Mapping[str, str]
+    watched: Iterable[_Watched], readings: Sequence[Reading], failures: Mapping[str, str], unreported: Mapping[str, str]
 ) -> None:
     budgets = Counter(one.account_id for one in readings)
     for one in watched:
@@ -134,7 +132,7 @@ def _log(
             log(logger, level, "Not judged", subject=subject, reason=reason)
 
 
-def _readings(watched: Watched, row: Row[Any], subject: str) -> Iterator[Reading]:
+def _readings(watched: _Watched, row: Row[Any], subject: str) -> Iterator[Reading]:
     """Yield how much of a platform's budget is spent in its period and, if it is a daily one, today."""
     account, today, days = watched.account, watched.today, dict(zip(row.days, row.spends, strict=True))
     reading = partial(
@@ -221,29 +219,26 @@ class _Scope:
     team: str
     account: str | None
     counted: list[int] = field(default_factory=list)
-    watched: list[Watched] = field(default_factory=list)
-    fresh: list[Watched] = field(default_factory=list)
+    watched: list[_Watched] = field(default_factory=list)
+    fresh: list[_Watched] = field(default_factory=list)
     stale: int = 0
     foreign: int = 0
 
     @property
     def subject(self) -> str:
-        """The subjects of its alerts begin with this."""
         return f"team-{self.budget.team_id}.budget-{self.budget.id}"
 
     @property
     def is_unknown(self) -> bool:
-        """Whether all figures are too old to judge by."""
         return bool(self.stale and not self.fresh)
 
     def add(self, account: AdAccount, known_from: date | None, now: datetime, stale_hours: int) -> None:
-        """Add an account."""
         is_active = account.status == ACTIVE
         if account.currency != self.budget.currency:
             self.foreign += is_active
             return
         self.counted.append(account.id)
-        one = Watched.at(account, self.team, known_from, now, stale_hours)
+        one = _Watched.at(account, self.team, known_from, now, stale_hours)
         if one is not None:  # otherwise the check of the account's own budgets reports it
             self.watched.append(one)
             if is_active and not one.is_stale:
@@ -252,7 +247,6 @@ class _Scope:
         self.stale += is_active
 
     def reading(self, session: Session) -> Reading:
-        """Return how much of the budget is spent."""
         # A month starts when the previous one is over for every account.
         since, until = days_of(Span.MONTH, min(one.today for one in self.watched))
         period = Period(Span.MONTH, since, until)
