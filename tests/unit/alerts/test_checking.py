@@ -35,6 +35,13 @@ def check(stage: Stage, occurrences: Sequence[Occurrence] | None = (), **options
     return check_alerts(stage.engine, Links(), AlertOptions(**options), occurrences)
 
 
+def connect(stage: Stage, world: World, platform: PlatformName, accounts: int = 1, hours: int = 216) -> None:
+    """Connect accounts this many hours ago."""
+    stage.connect(world.add_grant(platform, accounts=accounts))
+    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '1 hour' * :hours", hours=hours)
+    stage.execute("UPDATE ad_accounts SET created_at = now() - interval '1 hour' * :hours", hours=hours)
+
+
 def events_of(summary: CheckSummary) -> list[tuple[str, str]]:
     return [(event.name, event.resource.removeprefix("sivera.alert.")) for event in summary.events]
 
@@ -117,11 +124,9 @@ def test_when_an_account_is_stale(
     stage: Stage, world: World, synced: float, full: float, reports: dict[str, float], said: str | None
 ) -> None:
     """The numbers are hours since the last sync, the last full one, and the reported figures."""
-    stage.connect(world.add_grant(PlatformName.AMAZON, accounts=1))
-    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '9 days'")
+    connect(stage, world, PlatformName.AMAZON)
     stage.execute(
-        """UPDATE ad_accounts SET created_at = now() - interval '9 days',
-                                  last_synced_at = now() - interval '1 hour' * :synced,
+        """UPDATE ad_accounts SET last_synced_at = now() - interval '1 hour' * :synced,
                                   last_full_sync_at = now() - interval '1 hour' * :full""",
         synced=synced,
         full=full,
@@ -142,10 +147,9 @@ def test_when_an_account_is_stale(
 
 
 def test_options_set_when_an_account_is_stale_and_how_many_share_an_alert(stage: Stage, world: World) -> None:
-    stage.connect(world.add_grant(PlatformName.TIKTOK, accounts=2))
-    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '1 day'")
-    stage.execute("UPDATE ad_accounts SET created_at = now() - interval '185 minutes', last_error = 'It is refused'")
-    assert check(stage, stale_hours=4).still_open == 0
+    connect(stage, world, PlatformName.TIKTOK, accounts=2, hours=4)
+    stage.execute("UPDATE ad_accounts SET last_error = 'It is refused'")
+    assert check(stage, stale_hours=5).still_open == 0
     many = check(stage, most_of_platform=1)
     assert many.opened == ("2 accounts of tiktok have old data",)
     both = check(stage)
@@ -154,27 +158,25 @@ def test_options_set_when_an_account_is_stale_and_how_many_share_an_alert(stage:
 
 
 def test_times_ahead_of_the_clock_are_ignored(stage: Stage, world: World) -> None:
-    (id_,) = stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1)).account_ids
+    connect(stage, world, PlatformName.GOOGLE)
     stage.execute("UPDATE platform_credentials SET status_since = now() + interval '2 days'")
     stage.execute(
-        "UPDATE ad_accounts SET created_at = now() - interval '9 days', next_attempt_at = now() + interval '3 days', "
+        "UPDATE ad_accounts SET next_attempt_at = now() + interval '3 days', "
         "last_synced_at = now() + interval '2 days', last_full_sync_at = now() + interval '2 days'",
     )
     assert check(stage).opened[0].endswith("was not synced")
     with Session(stage.engine) as session:
         (stale,) = stale_accounts(session, timedelta(hours=2))
-        assert (stale.id, count_ahead(session)) == (id_, 1)
+        assert count_ahead(session) == 1
         assert [tuple(row) for row in accounts_by_age(session, [timedelta(hours=1)])] == [("google", None, 1)]
-        account, now = session.get_one(AdAccount, id_), read_clock(session)
+        account, now = session.get_one(AdAccount, stale.id), read_clock(session)
         said = why_not(account, "active", None, now, ())
     assert "ahead of the database's clock, and is ignored" in said
     assert "Runs leave it out" not in said
 
 
 def test_an_account_synced_while_a_check_waits_is_not_stale(stage: Stage, world: World) -> None:
-    stage.connect(world.add_grant(PlatformName.GOOGLE, accounts=1))
-    stage.execute("UPDATE platform_credentials SET status_since = now() - interval '9 days'")
-    stage.execute("UPDATE ad_accounts SET created_at = now() - interval '9 days'")
+    connect(stage, world, PlatformName.GOOGLE)
     with Session(stage.engine) as session:
         lock_alerts(session)
         stage.execute("UPDATE ad_accounts SET last_synced_at = clock_timestamp()")

@@ -200,15 +200,8 @@ def test_platforms_are_counted_separately_and_a_stale_account_is_named_with_its_
 
 
 def grant(id_: int, *accounts: str) -> BadGrant:
-    return BadGrant(
-        id=id_,
-        team="Northwind Goods",
-        platform=PlatformName.GOOGLE,
-        name="main",
-        reason="no longer takes the refresh token",
-        since=NOW,
-        accounts=accounts,
-    )
+    reason = "no longer takes the refresh token"
+    return BadGrant(id_, "Northwind Goods", PlatformName.GOOGLE, "main", reason, since=NOW, accounts=accounts)
 
 
 def test_a_grant_is_named_with_team_platform_and_accounts() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sandbox.world import World
@@ -77,20 +77,24 @@ def test_which_message_a_channel_still_lacks(columns: Mapping[str, object], star
 
 
 def test_what_the_messages_say() -> None:
-    opened = message_of(alert(), Channel.SLACK, NOW)
-    assert opened
-    assert opened.body == "It did.\nSince 2026-11-24 11:30 UTC.\nhttp://ui/run"
-    over = message_of(alert(closed_at=NOW, open_receipts=receipt(HOUR), link=""), Channel.SLACK, NOW)
-    assert over
-    assert over.body == "It began at 2026-11-24 11:30 UTC, and is over."
-    over = message_of(alert(closed_at=NOW, open_receipts=receipt(HOUR), closed_because="So."), Channel.SLACK, NOW)
-    assert over
-    assert over.body == "It began at 2026-11-24 11:30 UTC, and is over. So.\nhttp://ui/run"
+    over = {"closed_at": NOW, "open_receipts": receipt(HOUR)}
+    assert message(alert()).body == "It did.\nSince 2026-11-24 11:30 UTC.\nhttp://ui/run"
+    assert message(alert(**over, link="")).body == "It began at 2026-11-24 11:30 UTC, and is over."
+    assert message(alert(**over, closed_because="So.")).body.endswith("and is over. So.\nhttp://ui/run")
     for long in ({"title": "t" * 3000}, {"message": "m" * 3000}, {"title": "t" * 3000, "message": "m" * 3000}):
-        found = message_of(alert(**long), Channel.SLACK, NOW)
-        assert found
+        found = message(alert(**long))
         assert units(found) <= MAX_MESSAGE, "it fits Discord"
-        assert found.body.endswith("\nhttp://ui/run"), "with its link"
+        assert found.body.endswith("\nhttp://ui/run")
+
+
+def message(of: Alert, team_link: str = "") -> Message:
+    found = message_of(of, Channel.SLACK, NOW, team_link)
+    assert found
+    return found
+
+
+def units(message: Message) -> int:
+    return len(f"{message.title}\r\n{message.body}".encode("utf-16-le")) // 2
 
 
 def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_not_stored(stage: Stage, world: World) -> None:
@@ -115,19 +119,14 @@ def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_not_stored(stag
     assert said["link"] not in str(stage.rows("SELECT * FROM alerts"))
 
 
-def units(message: Message) -> int:
-    return len(f"{message.title}\r\n{message.body}".encode("utf-16-le")) // 2
-
-
 @pytest.mark.parametrize("letter", ["n", "@", "_", "\U0001f525", "한"])
 def test_the_longest_names_leave_room_for_the_remedy_and_the_link(letter: str) -> None:
     name = letter * 255
     grant = BadGrant(7, name, PlatformName.AMAZON, name, name * 3, NOW, [name] * 7)
     (one,) = data_conditions([grant], [], set(), 3, Links(ui_url="http://ui"))
-    keyring, long = Keyring({"k": bytes(32)}, "k"), alert(title=one.title, message=one.text, link=one.link)
+    keyring = Keyring({"k": bytes(32)}, "k")
     team_link = make_link(keyring, "https://jobs.example", platform=PlatformName.AMAZON, team=name, now=NOW, name=name)
-    found = message_of(long, Channel.DISCORD, NOW, team_link)
-    assert found
+    found = message(alert(title=one.title, message=one.text, link=one.link), team_link)
     assert (team_link in found.body) is (len(team_link) <= MAX_LINK)
     assert units(found) <= MAX_MESSAGE
     assert found.title.endswith("must be connected again")
@@ -162,23 +161,17 @@ def send(engine: Engine, **chats: Chat) -> dict[str, Sent]:
 def test_only_the_channel_that_refused_a_message_gets_it_again(engine: Engine) -> None:
     slack, discord = Chat(), Chat(refuses="a")
     add(engine, "a", "b")
-    assert send(engine, discord=discord, slack=slack) == {
-        "discord": Sent(taken=1, refused=1),
-        "slack": Sent(taken=2),
-    }
+    first = send(engine, discord=discord, slack=slack)
+    assert first == {"discord": Sent(taken=1, refused=1), "slack": Sent(taken=2)}
     assert send(engine, discord=discord, slack=slack)["discord"] == Sent(refused=1)
     discord.refuses = None
-    send(engine, discord=discord, slack=slack)
-    send(engine, discord=discord, slack=slack)
-    assert slack.seen == ["Alert: a", "Alert: b"]
-    assert discord.seen == ["Alert: a", "Alert: b", "Alert: a", "Alert: a"]
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alerts SET closed_at = now() WHERE subject = 'a'"))
-    slack.refuses = "Over"
     for _ in range(2):
         send(engine, discord=discord, slack=slack)
-    slack.refuses = None
-    for _ in range(2):
+    assert slack.seen == ["Alert: a", "Alert: b"]
+    assert discord.seen == ["Alert: a", "Alert: b", "Alert: a", "Alert: a"]
+    Tables(engine).execute("UPDATE alerts SET closed_at = now() WHERE subject = 'a'")
+    for refused in ("Over", "Over", None, None):
+        slack.refuses = refused
         send(engine, discord=discord, slack=slack)
     assert slack.seen[2:] == ["Over: a"] * 3
     assert discord.seen[4:] == ["Over: a"]
