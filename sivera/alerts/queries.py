@@ -15,12 +15,8 @@ from sivera.grants.rules import WAITING
 from sivera.models import AdAccount, Alert, PlatformCredential, Team
 from sivera.platforms.base import REPORTS_LAG
 
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))")
-
 FULL_AFTER = timedelta(hours=48)
 """Full syncs run daily. Without one for this long, removed campaigns and late changes go unnoticed."""
-
-LAST_DAY = timedelta(days=1)
 
 END_IS_NEWS = timedelta(days=7)
 """How long to keep sending the end of an alert to a channel that refuses it."""
@@ -33,7 +29,7 @@ def bad_grants(session: Session, within: timedelta) -> Sequence[BadGrant]:
     """
     grant = PlatformCredential
     names = func.array_agg(aggregate_order_by(AdAccount.name, AdAccount.id)).filter(AdAccount.id.is_not(None))
-    is_last_day = and_(grant.refresh_token.is_(None), grant.expires_at < func.now() + LAST_DAY)
+    is_last_day = and_(grant.refresh_token.is_(None), grant.expires_at < func.now() + timedelta(days=1))
     token_ends = case((is_last_day, grant.expires_at))
     ends = case((grant.status == ACTIVE, func.least(grant.data_access_ends_at, token_ends)))
     found = session.execute(
@@ -82,7 +78,7 @@ def stale_accounts(session: Session, after: timedelta) -> Sequence[StaleAccount]
 
 def lock_alerts(session: Session) -> None:
     """Lock all alerts until the transaction ends; wait for another transaction that holds the lock."""
-    session.execute(_LOCK)
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('sivera alerts'))"))
 
 
 def list_open(session: Session, kinds: Collection[Kind] = tuple(Kind)) -> Sequence[Alert]:

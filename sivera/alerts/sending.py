@@ -56,7 +56,7 @@ class Message(NamedTuple):
 class Sent(Value):
     """How many messages a channel accepted and refused in one check."""
 
-    taken: int = 0
+    accepted: int = 0
     refused: int = 0
 
 
@@ -74,17 +74,17 @@ def send_messages(
 def _send_by(engine: Engine, channel: Channel, send: Send, link_of: LinkOf | None) -> Sent:
     with Session(engine) as session:
         waiting = messages_of(session, channel, link_of)
-    until, taken, refused = time.monotonic() + MOST_SECONDS, 0, 0
+    until, accepted, refused = time.monotonic() + MOST_SECONDS, 0, 0
     for message in waiting:
-        if taken == MOST_AT_ONCE or time.monotonic() >= until:
+        if accepted == MOST_AT_ONCE or time.monotonic() >= until:
             break
         if not send(message.title, message.body):
             refused += 1
             continue
-        taken += 1
+        accepted += 1
         with Session(engine) as session, session.begin():
             queries.write_receipt(session, message.alert_id, channel, is_over=message.is_over)
-    return Sent(taken=taken, refused=refused)
+    return Sent(accepted=accepted, refused=refused)
 
 
 def messages_of(session: Session, channel: Channel, link_of: LinkOf | None = None) -> list[Message]:
@@ -113,15 +113,15 @@ def message_of(alert: Alert, channel: Channel, now: datetime, team_link: str = "
     its beginning.
     """
     receipt = alert.open_receipts.get(channel)
-    taken = datetime.fromisoformat(receipt) if receipt else None
+    accepted = datetime.fromisoformat(receipt) if receipt else None
     began = f"{alert.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if alert.closed_at:
-        if taken is None or channel in alert.close_receipts:
+        if accepted is None or channel in alert.close_receipts:
             return None
         return _message(alert, "Over", f"It began at {began}, and is over. {alert.closed_because or ''}".rstrip())
     # A time ahead of the clock is neither news nor a recent message.
-    is_news = taken is None or taken < alert.raised_at <= now
-    if is_news or (alert.kind != Kind.BUDGET and taken and not timedelta() <= now - taken < REPEAT):
+    is_news = accepted is None or accepted < alert.raised_at <= now
+    if is_news or (alert.kind != Kind.BUDGET and accepted and not timedelta() <= now - accepted < REPEAT):
         return _message(alert, "Alert" if is_news else "Still", f"{alert.message}\nSince {began}.", team_link)
     return None
 

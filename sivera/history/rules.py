@@ -122,7 +122,7 @@ def history(schedules: Iterable[Schedule], runs: Sequence[Run], now: datetime) -
 
 
 def _of_run(run: Run, runs: Iterable[Run], now: datetime) -> Occurrence:
-    outcome = outcome_of(run, now)
+    outcome = _outcome_of(run, now)
     is_over = run.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
     message = (run.message or "")[:MESSAGE_LENGTH]
     if run.state == "SCHEDULED" and run.started_at is None:
@@ -137,15 +137,14 @@ def _of_run(run: Run, runs: Iterable[Run], now: datetime) -> Occurrence:
         schedule=run.schedule,
         outcome=outcome,
         run_id=run.id,
-        skipped_by=blocker(run, runs) if outcome is Outcome.SKIPPED else None,
+        skipped_by=_blocker(run, runs) if outcome is Outcome.SKIPPED else None,
         started_at=run.started_at,
         ended_at=(run.ended_at or run.changed_at) if is_over else None,
         message=message or None,
     )
 
 
-def outcome_of(run: Run, now: datetime) -> Outcome:
-    """Return the outcome of a run by now."""
+def _outcome_of(run: Run, now: datetime) -> Outcome:
     match run.state:
         case "COMPLETED":
             started = run.started_at or run.changed_at
@@ -161,7 +160,7 @@ def outcome_of(run: Run, now: datetime) -> Outcome:
             return Outcome.RUNNING
 
 
-def blocker(run: Run, runs: Iterable[Run]) -> UUID | None:
+def _blocker(run: Run, runs: Iterable[Run]) -> UUID | None:
     """Return the id of the run that was in progress when this one was skipped; None if it is unknown."""
     if not run.was_skipped or run.message == LONG_PAST:
         return None

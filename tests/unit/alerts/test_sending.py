@@ -107,7 +107,7 @@ def test_a_message_about_a_grant_has_a_link_for_its_team_that_is_not_stored(stag
     def link_of(platform: PlatformName, team: str, name: str, now: datetime) -> str:
         return make_link(stage.keyring, "https://jobs.example", platform=platform, team=team, name=name, now=now)
 
-    assert send_messages(stage.engine, {Channel.SLACK: chat.send}, link_of) == {Channel.SLACK: Sent(taken=3)}
+    assert send_messages(stage.engine, {Channel.SLACK: chat.send}, link_of) == {Channel.SLACK: Sent(accepted=3)}
     (link,) = re.findall(r"within 24 hours: (\S+)", "\n".join(chat.bodies))
     address = urlsplit(link)
     assert (address.netloc, address.path) == ("jobs.example", "/connect/meta")
@@ -162,7 +162,7 @@ def test_only_the_channel_that_refused_a_message_gets_it_again(engine: Engine) -
     slack, discord = Chat(), Chat(refuses="a")
     add(engine, "a", "b")
     first = send(engine, discord=discord, slack=slack)
-    assert first == {"discord": Sent(taken=1, refused=1), "slack": Sent(taken=2)}
+    assert first == {"discord": Sent(accepted=1, refused=1), "slack": Sent(accepted=2)}
     assert send(engine, discord=discord, slack=slack)["discord"] == Sent(refused=1)
     discord.refuses = None
     for _ in range(2):
@@ -181,14 +181,14 @@ def test_one_check_sends_a_limited_number_of_messages_and_budgets_last(engine: E
     add(engine, *(f"budget {n:02}" for n in range(MOST_AT_ONCE)), kind=Kind.BUDGET.value)
     add(engine, "a job")
     slack = Chat()
-    assert send(engine, slack=slack) == {"slack": Sent(taken=MOST_AT_ONCE)}
+    assert send(engine, slack=slack) == {"slack": Sent(accepted=MOST_AT_ONCE)}
     assert slack.seen[0] == "Alert: a job"
-    assert send(engine, slack=slack) == {"slack": Sent(taken=1)}
+    assert send(engine, slack=slack) == {"slack": Sent(accepted=1)}
     assert len(slack.seen) == len(set(slack.seen)) == MOST_AT_ONCE + 1
 
 
 def test_refused_messages_do_not_block_the_others(engine: Engine) -> None:
     add(engine, *(f"bad {n:02}" for n in range(MOST_AT_ONCE)), "good")
     slack = Chat(refuses="bad")
-    assert send(engine, slack=slack) == {"slack": Sent(taken=1, refused=MOST_AT_ONCE)}
+    assert send(engine, slack=slack) == {"slack": Sent(accepted=1, refused=MOST_AT_ONCE)}
     assert slack.seen[-1] == "Alert: good"

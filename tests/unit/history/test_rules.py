@@ -13,7 +13,6 @@ from sivera.history.rules import (
     Outcome,
     Run,
     Schedule,
-    blocker,
     history,
 )
 
@@ -108,7 +107,7 @@ def test_a_skipped_run_names_the_run_that_was_in_progress(skipped: Run, other: R
 
 def test_the_run_that_held_the_slot_is_named_among_several() -> None:
     before, holder, after = run(began=-20, ended=-10), run(began=1, ended=7), run(began=8, ended=9)
-    assert blocker(full(5), [after, holder, before]) == holder.id
+    assert became(full(5), 60, after, holder, before).skipped_by == holder.id
 
 
 def test_a_time_without_a_run_is_missed_after_fifteen_minutes() -> None:
