@@ -55,11 +55,6 @@ class Outcome(Value):
         return self.status is not None and 200 <= self.status < 300
 
     @property
-    def may_work_later(self) -> bool:
-        """Whether to try again: there was no answer, the receiver has a problem, or it is throttling us."""
-        return self.status is None or self.status == 429 or self.status >= 500
-
-    @property
     def sentence(self) -> str:
         """The outcome in words."""
         answer = f"HTTP {self.status}" if self.status else f"no answer ({self.trouble})"
@@ -141,7 +136,7 @@ def ping(url: SecretStr, signal: Signal, run_id: UUID, text: str = "", seconds: 
 def _post(url: str, headers: Mapping[str, str], body: str, seconds: float) -> Outcome:
     """Post a body, and retry while that may help and there is time. Redirects and answers are ignored."""
     retrying = Retrying(
-        retry=retry_if_result(lambda outcome: outcome.may_work_later),
+        retry=retry_if_result(lambda got: got.status is None or got.status == 429 or got.status >= 500),
         wait=wait_exponential(multiplier=0.2, max=2.0) + wait_random(0.0, 0.2),
         stop=stop_before_delay(seconds),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),

@@ -97,7 +97,7 @@ CONFIG: dict[str, Any] = {
     "font": "system-ui, sans-serif",
     "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
     "legend": {"labelFontSize": 12, "columnPadding": 16},
-    # Screen readers cannot see into an image, and labels for them would add half to its size.
+    # Screen readers cannot see into an image, so labels for them would only make it larger.
     "aria": False,
 }
 """How charts look. The browser brings the fonts, including Korean ones."""

@@ -11,7 +11,7 @@ from sivera.alerts.changes import CLOSED, OPENED, AlertEvent, write_changes
 from sivera.alerts.conditions import Condition, Kind
 from sivera.alerts.data_rules import ENDS_SOON, Open, data_conditions
 from sivera.alerts.job_rules import OWN_JOB, job_conditions, silence
-from sivera.alerts.options import DEFAULTS, AlertOptions, Channel
+from sivera.alerts.options import AlertOptions, Channel
 from sivera.alerts.sending import Sent
 from sivera.clock import read_clock
 from sivera.history.rules import Occurrence
@@ -63,7 +63,7 @@ class CheckSummary(Value):
 
 
 def find_in_data(
-    session: Session, options: AlertOptions = DEFAULTS, links: Links = NO_LINKS, already: Open = ()
+    session: Session, options: AlertOptions, links: Links = NO_LINKS, already: Open = ()
 ) -> list[Condition]:
     """Return what is wrong with grants and accounts. `already` has the open alerts, if they matter."""
     grants = queries.bad_grants(session, ENDS_SOON)

@@ -73,7 +73,7 @@ _MARKUP = re.compile(
     | (?<![^\W_])_ | _(?![^\W_])  # emphasis, but not within a word
     | &(?=\#?\w+;)  # an entity
     | :(?=//|[\w+-]*[^\W\d][\w+-]*:)  # a URL, or the name of an emoji
-    | (?<=[^\W_])(?<!docs/operations)\.(?=[^\W\d_]{2})  # the name of a host, but not of the guide
+    | (?<=[^\W_])(?<!docs/operations)\.(?=[^\W\d_]{2})  # a host name, but not the path of the guide
     """,
     re.VERBOSE,
 )

@@ -68,7 +68,7 @@ class _Watched:
         """Describe an account at a time; None if its time zone is unknown."""
         if (zone := find_zone(account.timezone)) is None:
             return None
-        # A time ahead of the clock proves only that the account was connected before it.
+        # A time ahead of the clock is wrong. The figures may be as old as the connection of the account.
         synced, reports = (
             account.created_at if at and at > now else at for at in (account.synced_as_of, account.reports_as_of)
         )

@@ -152,7 +152,7 @@ def _outcome_of(run: Run, now: datetime) -> Outcome:
         case "FAILED" | "CRASHED":
             return Outcome.FAILED
         case "CANCELLED":
-            # A person who cancels a run that they started by hand needs no alarm.
+            # A person who cancels a manual run does not need an alert.
             return Outcome.SKIPPED if run.was_skipped or run.schedule is None else Outcome.FAILED
         case "SCHEDULED" if run.started_at is None:
             return Outcome.LATE if now - run.scheduled_at > LATE_AFTER else Outcome.WAITING
