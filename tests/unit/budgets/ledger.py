@@ -100,9 +100,8 @@ class Ledger(Tables):
 
     def check(self, options: BudgetOptions = DEFAULT) -> CheckSummary:
         """Check everything, as a run of the flow does."""
-        parts = [*(platform.value for platform in options.platforms or PlatformName), TEAMS]
         until = time.monotonic() + LONG
-        return CheckSummary.of({part: self.check_part(part, until, options) for part in parts})
+        return CheckSummary.of({part: self.check_part(part, until, options) for part in (*PlatformName, TEAMS)})
 
     def open(self) -> dict[str, int]:
         """The level of each open alert by its subject without the period."""

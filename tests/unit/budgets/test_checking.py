@@ -73,9 +73,11 @@ def test_an_alert_opens_once_rises_and_closes_when_the_month_is_over(ledger: Led
     assert ledger.news()[3:] == [(OPENED, subject, 100)], "a new month has its own alert"
 
 
-def test_an_alert_falls_and_closes_with_a_raised_budget_and_restated_spending(ledger: Ledger) -> None:
+def test_an_alert_falls_and_closes_with_its_budget_its_spending_and_its_account(ledger: Ledger) -> None:
     account, campaign, subject = spent_over(ledger, "3100")
+    ledger.execute("UPDATE ad_accounts SET name = '@everyone'")
     ledger.check()
+    assert "@everyone" not in ledger.events[0].payload["title"], "a name cannot notify everybody"
     ledger.execute("UPDATE campaigns SET budget_amount = 120")  # 3100 of 3648: 84 %
     ledger.check()
     assert ledger.open() == {subject: 80}
@@ -83,6 +85,11 @@ def test_an_alert_falls_and_closes_with_a_raised_budget_and_restated_spending(le
     ledger.check()
     assert ledger.news() == [(OPENED, subject, 100), (CLOSED, subject, 80)]
     assert ledger.events[-1].payload["message"] == "43 % of the budget is spent."
+    ledger.spend(account, campaign, "3648", FIRST)
+    ledger.check()
+    ledger.execute("UPDATE ad_accounts SET status = 'closed'")
+    assert ledger.check().total.accounts == 0
+    assert ledger.news()[2:] == [(OPENED, subject, 100), (CLOSED, subject, 100)]
 
 
 def test_a_shared_budget_is_counted_once_for_all_its_campaigns(ledger: Ledger) -> None:
@@ -145,17 +152,6 @@ def test_a_week_on_meta_ends_at_midnight_of_the_account(ledger: Ledger, timezone
     assert (shown.spent, shown.limit) == (Decimal(counted), Decimal(70))
 
 
-def test_the_alerts_of_a_closed_account_close(ledger: Ledger) -> None:
-    account, _, subject = spent_over(ledger, "3100")
-    ledger.execute("UPDATE ad_accounts SET name = '@everyone'")
-    ledger.check()
-    assert "@everyone" not in ledger.events[0].payload["title"], "a name cannot notify everybody"
-    ledger.execute("UPDATE ad_accounts SET status = 'closed'")
-    assert ledger.check().total.accounts == 0
-    assert ledger.news()[1:] == [(CLOSED, subject, 100)]
-    assert ledger.rows("SELECT account_id FROM alerts")[0].account_id == account
-
-
 def test_paused_campaigns_count_for_their_period_but_add_nothing_more(ledger: Ledger) -> None:
     account, _, _ = spent_over(ledger, "1000")
     ledger.spend(account, "2", "10", FIRST - 30 * DAY, FIRST - DAY)
@@ -166,11 +162,10 @@ def test_paused_campaigns_count_for_their_period_but_add_nothing_more(ledger: Le
     assert shown.projection.expected == shown.projection.high == 1000
 
 
-def test_only_the_wanted_platforms_and_teams_are_checked(ledger: Ledger) -> None:
+def test_only_the_wanted_teams_are_checked(ledger: Ledger) -> None:
     spent_over(ledger, "3100")
     other = ledger.account(PlatformName.AMAZON, team="Other")
     ledger.spend(other, ledger.campaign(other, "1"), "99", FIRST)
-    assert ledger.check(BudgetOptions(platforms=(PlatformName.META,))).total.budgets == 0
     ledger.check(BudgetOptions(teams=("Other",)))
     assert {subject.partition(".")[0] for subject in ledger.open()} == {f"account-{other}"}
 

@@ -33,18 +33,6 @@ def test_spending_is_a_lower_bound_while_a_product_is_not_read(ledger: Ledger) -
     assert {one.projection for one in shown} == {None}, "unread days are not zero"
 
 
-def test_a_projection_ignores_days_that_were_not_read(ledger: Ledger) -> None:
-    account = ledger.account()
-    campaign = ledger.campaign(account, "100")
-    ledger.spend(account, campaign, "70", FIRST - 20 * DAY)
-    ledger.cover(account, TODAY - 8 * DAY, TODAY)
-    ledger.spend(account, campaign, "70", TODAY - 8 * DAY, TODAY - DAY)
-    (shown,) = ledger.check().total.worst
-    assert shown.note == "Spending before 2026-11-12 is unknown"
-    assert shown.projection
-    assert shown.projection.low == shown.projection.high == 8 * 70 + 11 * 70
-
-
 def test_a_budget_of_campaigns_without_reports_is_not_a_failure(ledger: Ledger) -> None:
     account = ledger.account(PlatformName.AMAZON)
     alone = ledger.campaign(account, "100")
