@@ -44,11 +44,11 @@ def job_conditions(
         if first := next(iter(_failures(times)), None):
             yield _failed(first, links)
         if first := next((one for one in lacking if _was_blocked(one, now)), None):
-            message = f"The run for {_text(first.scheduled_at)} was skipped because another one was still running."
-            yield _lacking(Kind.JOB_SKIPPED, first, "was skipped", message, links.run(first.skipped_by or first.run_id))
+            message = "The run for {time} was skipped because another one was still running."
+            yield _not_run(Kind.JOB_SKIPPED, first, "was skipped", message, links.run(first.skipped_by or first.run_id))
         if first := next((one for one in not_started if one.scheduled_at < due), None):
-            message = f"It should have run at {_text(first.scheduled_at)}, but has not started."
-            yield _lacking(Kind.JOB_MISSED, first, "has not run", message, links.run(first.run_id))
+            message = "It should have run at {time}, but has not started."
+            yield _not_run(Kind.JOB_MISSED, first, "has not run", message, links.run(first.run_id))
 
 
 def silence(own: Sequence[Occurrence], now: datetime, links: Links) -> Iterator[Condition]:
@@ -100,11 +100,13 @@ def _was_blocked(one: Occurrence, now: datetime) -> bool:
     return bool(is_blocked) and now - (one.ended_at or one.scheduled_at) > SETTLING
 
 
-def _lacking(kind: Kind, one: Occurrence, what: str, message: str, link: str) -> Condition:
-    title = f"{one.deployment} {what}"
-    subject, since, remedy = one.deployment, one.scheduled_at, REMEDIES[kind]
-    return Condition(kind=kind, subject=subject, title=title, message=message, remedy=remedy, since=since, link=link)
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _not_run(kind: Kind, one: Occurrence, what: str, message: str, link: str) -> Condition:
+    return Condition(
+        kind=kind,
+        subject=one.deployment,
+        title=f"{one.deployment} {what}",
+        message=message.format(time=f"{one.scheduled_at:%Y-%m-%d %H:%M} UTC"),
+        remedy=REMEDIES[kind],
+        since=one.scheduled_at,
+        link=link,
+    )
