@@ -212,12 +212,9 @@ class MetaAds(PlatformClient):
     def _data_access(self, tokens: TokenSource) -> tuple[datetime | None, bool]:
         """Return when the grant's data access ends (None if Meta does not say), and whether it may read ads."""
         app = f"{self._app.client_id}|{self._app.client_secret.get_secret_value()}"
-        request = self._http.build_request(
-            "GET",
-            api_url(self._app, DEBUG_PATH),
-            params={"input_token": tokens.current()},
-            headers={"Authorization": f"Bearer {app}"},  # not in the URL: it covers all teams
-        )
+        headers = {"Authorization": f"Bearer {app}"}  # not in the URL: the secret covers all teams
+        params = {"input_token": tokens.current()}
+        request = self._http.build_request("GET", api_url(self._app, DEBUG_PATH), params=params, headers=headers)
         try:
             return data_access_of(body_of(self.login.oauth.send(request)))
         except PlatformError:

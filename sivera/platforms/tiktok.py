@@ -117,9 +117,8 @@ class TikTokAds(PlatformClient):
         granted = _rows_of(data_of(self._api.call(tokens, self._granted_accounts, about)))
         found, odd = read_rows(self.platform, granted, lambda row: row.identifier("advertiser_id"), "advertiser_id")
         ids, rows, refused = list(dict.fromkeys(found)), list[Any](), dict[str, PlatformError]()
-        for some, answer in in_halves(
-            batches(ids, ACCOUNTS_PER_CALL), partial(self._described, tokens), _is_one_bad_id
-        ):
+        parts, ask = batches(ids, ACCOUNTS_PER_CALL), partial(self._described, tokens)
+        for some, answer in in_halves(parts, ask, _is_one_bad_id):
             if isinstance(answer, PlatformError):
                 refused[some[0]] = answer
             else:
