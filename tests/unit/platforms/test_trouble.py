@@ -24,7 +24,7 @@ from sivera.platforms.calling import Caller
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.unit.platforms.conftest import NewRig
-from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Network, Rig, refused
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Rig, refused
 
 FAULTS = [
     (Fault(FaultKind.THROTTLE, seconds=17), Throttled),
@@ -63,7 +63,8 @@ class Endless(httpx.SyncByteStream):
     ("limit", "kind"), [({"longest_seconds": 0.0}, TimedOut), ({"max_bytes": 1_000}, InvalidReply)]
 )
 def test_an_endless_answer_is_cut_off(limit: dict[str, Any], kind: type[PlatformError]) -> None:
-    with httpx.Client(transport=Network(httpx.Response(200, stream=Endless()))) as http, refused(kind):
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+    with httpx.Client(transport=transport) as http, refused(kind):
         Caller(META, http, lambda _: None, **limit).send(httpx.Request("GET", "http://platform.test"))
 
 
