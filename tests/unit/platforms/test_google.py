@@ -116,7 +116,7 @@ def test_a_customer_that_cannot_be_read_costs_no_account_of_another(
 
 
 def test_a_throttle_of_our_application_ends_the_listing(rig: Rig) -> None:
-    rig.fault(FaultKind.BODY, "accounts", match=f"customers/{rig.grant.manager_id}/", **throttle("DEVELOPER"))
+    rig.fault(FaultKind.BODY, "accounts", match=f"customers/{rig.site.id}/", **throttle("DEVELOPER"))
     with refused(Throttled):
         rig.accounts()
 
