@@ -39,7 +39,6 @@ from sivera.values import (
     AdAccount,
     CampaignListing,
     DateWindow,
-    GrantTokens,
     MetricsReading,
     Period,
     PlatformName,
@@ -197,10 +196,6 @@ class AmazonAds(PlatformClient):
                 return reports.reading_of(content, request.window, product, account.currency)
             case _:
                 raise report.invalid("status")
-
-    def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the refresh token for an access token of an hour; the refresh token may change."""
-        return self.login.renew(tokens)
 
     def _call(
         self,

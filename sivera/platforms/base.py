@@ -117,6 +117,13 @@ class Login(ABC):
             ScopeMissing: The user did not allow us to read ads.
         """
 
+    @abstractmethod
+    def renew(self, tokens: GrantTokens) -> GrantTokens:
+        """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
+
+        An answer without a refresh token keeps the old one.
+        """
+
 
 class PlatformClient(ABC):
     """One platform, for any grant. Threads can share it.
@@ -146,12 +153,9 @@ class PlatformClient(ABC):
         filter list all, and the listing is `complete`.
         """
 
-    @abstractmethod
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
-
-        An answer without a refresh token keeps the old one.
-        """
+        """Renew the grant's tokens, as its login does."""
+        return self.login.renew(tokens)
 
     def close(self) -> None:
         """Close the connections."""

@@ -154,10 +154,6 @@ class GoogleAds(PlatformClient):
         rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
         return totals_of(self.platform, rows, partial(total_of, account.currency, window), "segments.date")
 
-    def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the refresh token for an access token of one hour."""
-        return self.login.renew(tokens)
-
     def revoke(self, tokens: GrantTokens) -> None:
         """Withdraw what the user allowed our Cloud project; a refresh token ends with its access tokens."""
         form = {"token": (tokens.refresh_token or tokens.access_token).get_secret_value()}

@@ -194,14 +194,6 @@ class MetaAds(PlatformClient):
         read = totals_of(self.platform, rows, partial(total_of, window), *TOTAL_KEY)
         return read.model_copy(update={"left_out": (*read.left_out, *unread)})
 
-    def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the access token, while it is still valid, for one of sixty days.
-
-        A token that never expires is exchanged for another such token, which proves that it works.
-        """
-        renewed = self.login.exchange(tokens.access_token)
-        return renewed.model_copy(update={"refresh_token": tokens.refresh_token})
-
     def revoke(self, tokens: GrantTokens) -> None:
         """Withdraw everything that the user allowed our application."""
         request = self._user.request("DELETE", PERMISSIONS_PATH, {}, tokens.access_token.get_secret_value())
