@@ -128,8 +128,7 @@ class Login(ABC):
 class PlatformClient(ABC):
     """One platform, for any grant. Threads can share it.
 
-    `products` names the ad products whose campaigns and metrics are read one by one; a platform without any has one
-    empty name.
+    `products` names the ad products that are read one by one; a platform without any has one empty name.
     """
 
     platform: ClassVar[PlatformName]

@@ -99,7 +99,7 @@ class Reader:
 
 
 class Canned(Reader):
-    """A client that gets canned answers in turn, the last one repeatedly, and whose token cannot be renewed."""
+    """A client with a static token that gets canned answers in turn, the last one repeatedly."""
 
     def __init__(
         self, platform: PlatformName, *answers: Any, status: int = 200, app: base.AppCredentials | None = None
@@ -124,7 +124,7 @@ class Canned(Reader):
 
 
 class Rig(Reader):
-    """A client for one grant of the sandbox, whose tokens it renews itself, as in production.
+    """A client for one grant of the sandbox. It renews the grant's tokens itself, as in production.
 
     `site` is the sandbox's side of the first account.
     """

@@ -24,7 +24,7 @@ VERIFIER = "v" * 43
 
 
 class Validator(RequestValidator):  # type: ignore[misc]
-    """One client, whose user allows everything. The server itself knows only the grant and response type `code`."""
+    """Knows one client and allows everything. The server itself only accepts the grant and response type `code`."""
 
     def __init__(self) -> None:
         self.codes: dict[str, Any] = {}

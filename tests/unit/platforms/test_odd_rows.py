@@ -241,7 +241,7 @@ def total_page(platform: PlatformName, days: list[date]) -> Any:
 
 
 @pytest.mark.parametrize("platform", UNANSWERED, ids=str)
-def test_a_day_whose_total_cannot_be_read_costs_no_other_day(platform: PlatformName) -> None:
+def test_a_total_that_cannot_be_read_costs_no_other_day(platform: PlatformName) -> None:
     unread = {date(2026, 11, 4), DAY}
 
     def answer(request: httpx.Request) -> Any:
