@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
-import orjson
 
 from sivera.breaker import Breaker, Subject
 from sivera.errors import (
@@ -40,7 +39,6 @@ from sivera.values import (
     AdAccount,
     CampaignListing,
     DateWindow,
-    GrantTokens,
     MetricsReading,
     Period,
     PlatformName,
@@ -170,13 +168,8 @@ class AmazonAds(PlatformClient):
         other = self._poll(session, named[1])
         if other.status != 404 and reports.answers(Record(PLATFORM, other.body), body):
             return named[1]
-        raise Throttled(
-            PLATFORM,
-            f"mistakes a report of {product} for another one that it is preparing",
-            "425",
-            OTHER_REPORT_SECONDS,
-            ThrottleScope.ACCOUNT_ENDPOINT,
-        )
+        message = f"mistakes a report of {product} for another one that it is preparing"
+        raise Throttled(PLATFORM, message, "425", OTHER_REPORT_SECONDS, ThrottleScope.ACCOUNT_ENDPOINT)
 
     def collect_report(self, tokens: TokenSource, account: AdAccount, request: ReportRequest) -> MetricsReading | None:
         """Return what a report holds; None while Amazon prepares it.
@@ -204,10 +197,6 @@ class AmazonAds(PlatformClient):
             case _:
                 raise report.invalid("status")
 
-    def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the refresh token for an access token of an hour; the refresh token may change."""
-        return self.login.renew(tokens)
-
     def _call(
         self,
         caller: Caller,
@@ -222,17 +211,16 @@ class AmazonAds(PlatformClient):
         """Make a call; `endpoint` names its kind if the path does not."""
         if session.region not in HOSTS:
             raise InvalidRequest(
-                PLATFORM, "is called by region, and this account has none: discover the grant's accounts again"
+                PLATFORM, "needs a region that this account lacks: discover its grant's accounts again"
             )
         url = self._app.host(HOSTS[session.region], session.region) + path
-        content = None if body is None else orjson.dumps(body)
 
         def build(token: str) -> httpx.Request:
             own = {"Authorization": f"Bearer {token}", "Amazon-Advertising-API-ClientId": self._app.client_id}
             if session.profile_id:
                 own["Amazon-Advertising-API-Scope"] = session.profile_id
             own.update(headers or {})
-            return self._http.build_request(method, url, headers=own, params=params, content=content)
+            return self._http.build_request(method, url, headers=own, params=params, json=body)
 
         return caller.call(session.tokens, build, session.subject(endpoint or path))
 

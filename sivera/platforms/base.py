@@ -117,12 +117,18 @@ class Login(ABC):
             ScopeMissing: The user did not allow us to read ads.
         """
 
+    @abstractmethod
+    def renew(self, tokens: GrantTokens) -> GrantTokens:
+        """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
+
+        An answer without a refresh token keeps the old one.
+        """
+
 
 class PlatformClient(ABC):
     """One platform, for any grant. Threads can share it.
 
-    `products` names the ad products whose campaigns and metrics are read one by one; a platform without any has one
-    empty name.
+    `products` names the ad products that are read one by one; a platform without any has one empty name.
     """
 
     platform: ClassVar[PlatformName]
@@ -146,12 +152,9 @@ class PlatformClient(ABC):
         filter list all, and the listing is `complete`.
         """
 
-    @abstractmethod
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the grant's tokens for fresh ones; if they do not expire, prove that they still work.
-
-        An answer without a refresh token keeps the old one.
-        """
+        """Renew the grant's tokens, as its login does."""
+        return self.login.renew(tokens)
 
     def close(self) -> None:
         """Close the connections."""

@@ -61,7 +61,7 @@ class Check:
 
 
 class _NeverWaits(Breaker):
-    """A breaker that stays closed, so that a refused request does not stop the next one."""
+    """A breaker that stays closed: a refused request does not stop the next one."""
 
     def open(self, *_: Any, **__: Any) -> None:
         """Stay closed."""

@@ -154,10 +154,6 @@ class GoogleAds(PlatformClient):
         rows = self._ask(tokens, account, TOTALS_QUERY.format(since=window.since, until=window.until))
         return totals_of(self.platform, rows, partial(total_of, account.currency, window), "segments.date")
 
-    def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the refresh token for an access token of one hour."""
-        return self.login.renew(tokens)
-
     def revoke(self, tokens: GrantTokens) -> None:
         """Withdraw what the user allowed our Cloud project; a refresh token ends with its access tokens."""
         form = {"token": (tokens.refresh_token or tokens.access_token).get_secret_value()}
@@ -166,12 +162,7 @@ class GoogleAds(PlatformClient):
 
     def _accessible_customers(self, tokens: TokenSource) -> tuple[list[str], tuple[OddRow, ...]]:
         """Return the ids of the customers, including managers, that the grant's user can access directly."""
-        url = f"{self._customers_url}:listAccessibleCustomers"
-        body = self._ads.call(
-            tokens,
-            lambda token: self._http.build_request("GET", url, headers=self._headers(token)),
-            Subject(endpoint="customers"),
-        ).body
+        body = self._call(tokens, "GET", ":listAccessibleCustomers", Subject(endpoint="customers"))
         # Protobuf's JSON omits an empty field, or writes null.
         names = [] if body in ({}, {"resourceNames": None}) else Record(self.platform, body).rows("resourceNames")
         return read_rows(self.platform, [{"name": name} for name in names], _customer_id, "name")
@@ -206,27 +197,28 @@ class GoogleAds(PlatformClient):
 
     def _search(self, tokens: TokenSource, customer_id: str, query: str, manager_id: str | None = None) -> list[Any]:
         """Return all rows of a query."""
-        url = f"{self._customers_url}/{customer_id}/googleAds:searchStream"
-        reply = self._ads.call(
-            tokens,
-            lambda token: self._http.build_request(
-                "POST", url, headers=self._headers(token, manager_id), json={"query": query}
-            ),
-            Subject(endpoint="search", account=customer_id),
-        )
+        path, subject = f"/{customer_id}/googleAds:searchStream", Subject(endpoint="search", account=customer_id)
+        body = self._call(tokens, "POST", path, subject, manager_id, json={"query": query})
         rows: list[Any] = []
-        for chunk in (Record(self.platform, part) for part in list_of(self.platform, reply.body)):
+        for chunk in (Record(self.platform, part) for part in list_of(self.platform, body)):
             if chunk.get("results") is not None or chunk.get("fieldMask") is None:
                 rows += chunk.rows("results")
         return rows
 
-    def _headers(self, token: str, manager_id: str | None = None) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {token}"}
-        if manager_id:
-            headers["login-customer-id"] = manager_id
-        if self._app.developer_token:
-            headers["developer-token"] = self._app.developer_token.get_secret_value()
-        return headers
+    def _call(
+        self, tokens: TokenSource, method: str, path: str, subject: Subject, manager_id: str | None = None, **body: Any
+    ) -> Any:
+        """Return the body of a reply."""
+
+        def build(token: str) -> httpx.Request:
+            headers = {"Authorization": f"Bearer {token}"}
+            if manager_id:
+                headers["login-customer-id"] = manager_id
+            if self._app.developer_token:
+                headers["developer-token"] = self._app.developer_token.get_secret_value()
+            return self._http.build_request(method, self._customers_url + path, headers=headers, **body)
+
+        return self._ads.call(tokens, build, subject).body
 
 
 def _queries_for(names: Mapping[str, list[str]]) -> Iterator[str]:

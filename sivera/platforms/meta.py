@@ -194,14 +194,6 @@ class MetaAds(PlatformClient):
         read = totals_of(self.platform, rows, partial(total_of, window), *TOTAL_KEY)
         return read.model_copy(update={"left_out": (*read.left_out, *unread)})
 
-    def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the access token, while it is still valid, for one of sixty days.
-
-        A token that never expires is exchanged for another such token, which proves that it works.
-        """
-        renewed = self.login.exchange(tokens.access_token)
-        return renewed.model_copy(update={"refresh_token": tokens.refresh_token})
-
     def revoke(self, tokens: GrantTokens) -> None:
         """Withdraw everything that the user allowed our application."""
         request = self._user.request("DELETE", PERMISSIONS_PATH, {}, tokens.access_token.get_secret_value())
@@ -212,12 +204,9 @@ class MetaAds(PlatformClient):
     def _data_access(self, tokens: TokenSource) -> tuple[datetime | None, bool]:
         """Return when the grant's data access ends (None if Meta does not say), and whether it may read ads."""
         app = f"{self._app.client_id}|{self._app.client_secret.get_secret_value()}"
-        request = self._http.build_request(
-            "GET",
-            api_url(self._app, DEBUG_PATH),
-            params={"input_token": tokens.current()},
-            headers={"Authorization": f"Bearer {app}"},  # not in the URL: it covers all teams
-        )
+        headers = {"Authorization": f"Bearer {app}"}  # not in the URL: the secret covers all teams
+        params = {"input_token": tokens.current()}
+        request = self._http.build_request("GET", api_url(self._app, DEBUG_PATH), params=params, headers=headers)
         try:
             return data_access_of(body_of(self.login.oauth.send(request)))
         except PlatformError:

@@ -6,8 +6,6 @@ Sources: developers.facebook.com/docs/facebook-login, pages `guides/advanced/man
 
 from urllib.parse import urlencode
 
-from pydantic import SecretStr
-
 from sivera.platforms.base import AppCredentials, Login
 from sivera.platforms.oauth import tokens_of
 from sivera.platforms.rows import Record
@@ -47,11 +45,16 @@ class MetaLogin(Login):
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code for a token of an hour or two, and that for one of sixty days."""
-        return self.exchange(self._ask({"code": code, "redirect_uri": redirect_uri}).access_token)
+        return self.renew(self._ask({"code": code, "redirect_uri": redirect_uri}))
 
-    def exchange(self, token: SecretStr) -> GrantTokens:
-        """Exchange a token that is still valid for one of sixty days, or one that never expires for another."""
-        return self._ask({"grant_type": "fb_exchange_token", "fb_exchange_token": token.get_secret_value()})
+    def renew(self, tokens: GrantTokens) -> GrantTokens:
+        """Exchange the access token, while it is still valid, for one of sixty days.
+
+        A token that never expires is exchanged for another such token, which proves that it works.
+        """
+        token = tokens.access_token.get_secret_value()
+        renewed = self._ask({"grant_type": "fb_exchange_token", "fb_exchange_token": token})
+        return renewed.model_copy(update={"refresh_token": tokens.refresh_token})
 
     def _ask(self, query: dict[str, str]) -> GrantTokens:
         keys = {"client_id": self.app.client_id, "client_secret": self.app.client_secret.get_secret_value()}

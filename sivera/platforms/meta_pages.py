@@ -82,12 +82,8 @@ class Pager:
         """Return a request with an access token, and the proof (which apps can require) that our app sends it."""
         secret = self.app.client_secret.get_secret_value().encode()
         proof = hmac.new(secret, token.encode(), hashlib.sha256).hexdigest()
-        return self.caller.http.build_request(
-            method,
-            api_url(self.app, path),
-            params={**params, "appsecret_proof": proof},
-            headers={"Authorization": f"Bearer {token}"},
-        )
+        params, headers = {**params, "appsecret_proof": proof}, {"Authorization": f"Bearer {token}"}
+        return self.caller.http.build_request(method, api_url(self.app, path), params=params, headers=headers)
 
 
 def body_of(reply: Reply) -> Record:

@@ -86,7 +86,7 @@ class PkceLogin(Login):
         """Raise ScopeMissing if the answer says that the user did not allow our scope."""
 
     def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Exchange the refresh token for an access token (RFC 6749, section 6)."""
+        """Exchange the refresh token for an access token of an hour (RFC 6749, section 6)."""
         if tokens.refresh_token is None:
             raise ReconnectRequired(self.oauth.platform, "gave this grant no refresh token")
         form = {"refresh_token": tokens.refresh_token.get_secret_value()}

@@ -227,10 +227,8 @@ def read_rows(
         except (ValueError, ArithmeticError):
             odd.append(OddRow(id=_name_of(row, key), why="sent a row with an impossible value"))
     if len(odd) > len(good) and not all_may_be_odd:
-        raise InvalidReply(
-            platform,
-            f"sent {len(odd)} of {len(odd) + len(good)} rows that are not as documented; the first: {odd[0].why}",
-        )
+        found = f"{len(odd)} of {len(odd) + len(good)} rows that are not as documented"
+        raise InvalidReply(platform, f"sent {found}; the first: {odd[0].why}")
     return good, tuple(odd)
 
 

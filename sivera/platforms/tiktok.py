@@ -20,7 +20,7 @@ from sivera.platforms.parts import all_rows, batches, in_halves, unread_days, wi
 from sivera.platforms.rows import Record, campaigns_of, field_of, metrics_of, read_rows, totals_of, unread
 from sivera.platforms.tiktok_errors import CALL_ERRORS, GRANT_ERRORS, error_of
 from sivera.platforms.tiktok_json import COUNT_METRIC, VALUE_METRIC, account_of, campaign_of, day_of, total_of
-from sivera.platforms.tiktok_login import BASE_PATH, LIVE_HOST, TikTokLogin, data_of
+from sivera.platforms.tiktok_login import BASE_PATH, GRANTED_ACCOUNTS_PATH, LIVE_HOST, TikTokLogin, data_of
 from sivera.values import (
     AccountListing,
     AdAccount,
@@ -34,7 +34,6 @@ from sivera.values import (
     TotalsReading,
 )
 
-GRANTED_ACCOUNTS_PATH = "/oauth2/advertiser/get/"
 ACCOUNTS_PATH = "/advertiser/info/"
 CAMPAIGNS_PATH = "/campaign/get/"
 REPORT_PATH = "/report/integrated/get/"
@@ -114,12 +113,11 @@ class TikTokAds(PlatformClient):
             PlatformError: Also if TikTok refuses every account of the grant.
         """
         about = Subject(endpoint=GRANTED_ACCOUNTS_PATH)
-        granted = _rows_of(data_of(self._api.call(tokens, self._granted_accounts, about)))
+        granted = _rows_of(data_of(self._api.call(tokens, self.login.granted_accounts, about)))
         found, odd = read_rows(self.platform, granted, lambda row: row.identifier("advertiser_id"), "advertiser_id")
         ids, rows, refused = list(dict.fromkeys(found)), list[Any](), dict[str, PlatformError]()
-        for some, answer in in_halves(
-            batches(ids, ACCOUNTS_PER_CALL), partial(self._described, tokens), _is_one_bad_id
-        ):
+        parts, ask = batches(ids, ACCOUNTS_PER_CALL), partial(self._described, tokens)
+        for some, answer in in_halves(parts, ask, _is_one_bad_id):
             if isinstance(answer, PlatformError):
                 refused[some[0]] = answer
             else:
@@ -177,19 +175,9 @@ class TikTokAds(PlatformClient):
         read = totals_of(self.platform, rows, partial(total_of, window, account.currency), *TOTALS_KEY)
         return read.model_copy(update={"left_out": (*read.left_out, *unread_)})
 
-    def renew(self, tokens: GrantTokens) -> GrantTokens:
-        """Use the refresh token. A grant without one has a token that does not expire: prove that it works."""
-        if tokens.refresh_token is not None:
-            return self.login.refresh(tokens.refresh_token)
-        data_of(self.login.oauth.send(self._granted_accounts(tokens.access_token.get_secret_value())))
-        return tokens
-
     def revoke(self, tokens: GrantTokens) -> None:
         """End the grant's tokens."""
         self.login.revoke(tokens)
-
-    def _granted_accounts(self, token: str) -> httpx.Request:
-        return self._request(GRANTED_ACCOUNTS_PATH, self.login.keys, token)
 
     def _request(self, path: str, params: Mapping[str, str | int], token: str) -> httpx.Request:
         return self._http.build_request("GET", self._base + path, params=params, headers={"Access-Token": token})

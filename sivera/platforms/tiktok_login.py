@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import ClassVar
 from urllib.parse import urlencode
 
-from pydantic import SecretStr
+import httpx
 
 from sivera.platforms.base import Login
 from sivera.platforms.calling import Reply
@@ -19,6 +19,7 @@ from sivera.values import GrantTokens, PlatformName
 LIVE_HOST = "https://business-api.tiktok.com"
 BASE_PATH = "/open_api/v1.3"
 CONSENT_PATH = "/portal/auth"
+GRANTED_ACCOUNTS_PATH = "/oauth2/advertiser/get/"
 TOKEN_PATH = "/oauth2/access_token/"  # noqa: S105 - a path
 REFRESH_PATH = "/tt_user/oauth2/refresh_token/"
 REVOKE_PATH = "/oauth2/revoke_token/"
@@ -45,23 +46,31 @@ class TikTokLogin(Login):
 
     def redeem(self, code: str, redirect_uri: str, verifier: str, region: str = "") -> GrantTokens:
         """Exchange the code, which is valid once and for an hour, for a token that does not expire."""
-        answer = data_of(self._post(TOKEN_PATH, self.keys | {"auth_code": code}))
+        answer = data_of(self._post(TOKEN_PATH, self._keys | {"auth_code": code}))
         return GrantTokens(access_token=tokens_of(answer, may_last=True).access_token)
 
-    def refresh(self, token: SecretStr) -> GrantTokens:
-        """Exchange a refresh token."""
+    def renew(self, tokens: GrantTokens) -> GrantTokens:
+        """Use the refresh token. A grant without one has a token that does not expire: prove that it works."""
+        if (token := tokens.refresh_token) is None:
+            data_of(self.oauth.send(self.granted_accounts(tokens.access_token.get_secret_value())))
+            return tokens
         form = {"grant_type": "refresh_token", "refresh_token": token.get_secret_value()}
         answer = data_of(self._post(REFRESH_PATH, self._user_keys | form))
         renewed = tokens_of(answer, kept=token, may_last=True)
         return renewed.model_copy(update={"expires_in": renewed.expires_in or REFRESHED_TOKEN_LIFE})
 
+    def granted_accounts(self, token: str) -> httpx.Request:
+        """Return the request for the ids of the accounts that a token reaches."""
+        url = self.app.host(LIVE_HOST) + BASE_PATH + GRANTED_ACCOUNTS_PATH
+        return self.oauth.http.build_request("GET", url, params=self._keys, headers={"Access-Token": token})
+
     def revoke(self, tokens: GrantTokens) -> None:
         """End the access token, and the refresh token if there is one."""
-        path, keys = (REVOKE_USER_PATH, self._user_keys) if tokens.refresh_token else (REVOKE_PATH, self.keys)
+        path, keys = (REVOKE_USER_PATH, self._user_keys) if tokens.refresh_token else (REVOKE_PATH, self._keys)
         self._post(path, keys | {"access_token": tokens.access_token.get_secret_value()})
 
     @property
-    def keys(self) -> dict[str, str]:
+    def _keys(self) -> dict[str, str]:
         """The proof that a call comes from our application."""
         return {"app_id": self.app.client_id, "secret": self.app.client_secret.get_secret_value()}
 

@@ -38,7 +38,6 @@ ACCOUNT = AdAccount(
 class Reader:
     """Asks a client about one grant and one ad account."""
 
-    platform: PlatformName
     client: base.PlatformClient
     tokens: base.TokenSource
 
@@ -99,15 +98,19 @@ class Reader:
         return asked | ({"totals": self.totals} if is_prompt else {})
 
 
-class Network(httpx.BaseTransport):
-    """A network that returns canned answers in turn, repeats the last one, and records the requests."""
+class Canned(Reader):
+    """A client with a static token that gets canned answers in turn, the last one repeatedly."""
 
-    def __init__(self, *answers: Any, status: int = 200) -> None:
+    def __init__(
+        self, platform: PlatformName, *answers: Any, status: int = 200, app: base.AppCredentials | None = None
+    ) -> None:
         self.answers, self.status = list(answers), status
         self.requests: list[httpx.Request] = []
+        http = httpx.Client(transport=httpx.MockTransport(self._answer))
+        self.client = open_client(platform, app or app_at("http://platform.test", SECRET), http=http)
+        self.tokens = static(platform)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.read()
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
@@ -120,24 +123,8 @@ class Network(httpx.BaseTransport):
         return httpx.Response(self.status, content=content)
 
 
-class Canned(Reader):
-    """A client on a network with canned answers, with a token that cannot be renewed."""
-
-    def __init__(
-        self, platform: PlatformName, *answers: Any, status: int = 200, app: base.AppCredentials | None = None
-    ) -> None:
-        self.platform, self.network = platform, Network(*answers, status=status)
-        app = app or app_at("http://platform.test", SECRET)
-        self.client = open_client(platform, app, http=httpx.Client(transport=self.network))
-        self.tokens = static(platform)
-
-    @property
-    def requests(self) -> list[httpx.Request]:
-        return self.network.requests
-
-
 class Rig(Reader):
-    """A client for one grant of the sandbox, whose tokens it renews itself, as in production.
+    """A client for one grant of the sandbox. It renews the grant's tokens itself, as in production.
 
     `site` is the sandbox's side of the first account.
     """

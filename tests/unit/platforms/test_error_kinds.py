@@ -82,6 +82,7 @@ REPLIES: list[tuple[ErrorOf, list[tuple[int, Any, Kind]]]] = [
             (504, {"message": "Endpoint request timed out"}, Unavailable),
         ],
     ),
+    (partial(amazon.report_error_of, 425), [(404, {"details": "Method Not Found"}, Misconfigured)]),
     (
         google.ads_error,
         [

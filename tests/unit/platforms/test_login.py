@@ -18,13 +18,13 @@ from sivera.platforms.base import Login
 from sivera.values import PlatformName
 from tests.conftest import Stageable
 from tests.consents import REDIRECT
-from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Canned, app_at
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Canned, app_at, refused
 
 VERIFIER = "v" * 43
 
 
 class Validator(RequestValidator):  # type: ignore[misc]
-    """One client, whose user allows everything. The server itself knows only the grant and response type `code`."""
+    """Knows one client and allows everything. The server itself only accepts the grant and response type `code`."""
 
     def __init__(self) -> None:
         self.codes: dict[str, Any] = {}
@@ -114,7 +114,18 @@ def test_the_server_of_oauthlib_accepts_our_code_once(foreign: str, platform: Pl
     client.close()
 
 
-LIVE = {
+LIVE_HOSTS = {
+    GOOGLE: {"googleads.googleapis.com", "oauth2.googleapis.com"},
+    META: {"graph.facebook.com"},
+    AMAZON: {
+        "advertising-api.amazon.com",
+        "advertising-api-eu.amazon.com",
+        "advertising-api-fe.amazon.com",
+        "api.amazon.com",
+    },
+    TIKTOK: {"business-api.tiktok.com"},
+}
+LIVE_LOGINS = {
     (GOOGLE, ""): ("https://accounts.google.com/o/oauth2/v2/auth", "https://oauth2.googleapis.com/token"),
     (META, ""): ("https://www.facebook.com/v26.0/dialog/oauth", "https://graph.facebook.com/v26.0/oauth/access_token"),
     (AMAZON, "na"): ("https://www.amazon.com/ap/oa", "https://api.amazon.com/auth/o2/token"),
@@ -127,12 +138,17 @@ LIVE = {
 }
 
 
-@pytest.mark.parametrize(("platform", "region"), LIVE, ids=str)
-def test_without_a_base_url_the_live_platform_is_asked(platform: PlatformName, region: str) -> None:
-    canned = Canned(platform, httpx.ConnectError("unplugged"), app=app_at(None))
-    login = canned.client.login
-    page = login.consent_url(REDIRECT, "state", challenge_of(VERIFIER), region)
-    with pytest.raises(Unreached):
-        login.redeem("code", REDIRECT, VERIFIER, region)
-    (request,) = canned.requests
-    assert (page.partition("?")[0], str(request.url.copy_with(query=None))) == LIVE[platform, region]
+@pytest.mark.parametrize(("platform", "region"), LIVE_LOGINS, ids=str)
+def test_without_a_base_url_the_live_platform_is_called(platform: PlatformName, region: str) -> None:
+    canned = Canned(platform, httpx.ConnectError("to https://platform.test/?secret=1 failed"), app=app_at(None))
+    for ask in canned.questions().values():
+        with refused(Unreached):
+            ask()
+    assert {(request.url.scheme, request.url.host) for request in canned.requests} == {
+        ("https", host) for host in LIVE_HOSTS[platform]
+    }
+    page = canned.client.login.consent_url(REDIRECT, "state", challenge_of(VERIFIER), region)
+    with refused(Unreached):
+        canned.client.login.redeem("code", REDIRECT, VERIFIER, region)
+    token_url = canned.requests[-1].url.copy_with(query=None)
+    assert (page.partition("?")[0], str(token_url)) == LIVE_LOGINS[platform, region]

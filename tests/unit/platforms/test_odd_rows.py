@@ -21,6 +21,7 @@ from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow, PlatformName, Value, days_between
 from tests.unit.platforms.conftest import NewRig
 from tests.unit.platforms.rig import AMAZON, DAY, GOOGLE, META, TIKTOK, WINDOW, Canned, Rig, refused
+from tests.unit.platforms.test_replies import CUT_REPORT, tiktok_page
 from tests.unit.platforms.test_rows import ROWS, read
 
 # -- rows that are not as documented ----------------------------------------------------------------------------------
@@ -215,13 +216,8 @@ def test_odd_figures_are_left_out_by_name(rig: Rig, field: str, value: Any) -> N
 def test_an_odd_total_is_left_out_and_mostly_odd_ones_are_an_error(new_rig: NewRig, platform: PlatformName) -> None:
     rig = new_rig(platform)
     whole = rig.spend()
-    odd = spoil(
-        rig,
-        "metrics" if platform is not META else "totals",
-        f"{DAY} 00:00:00" if platform is TIKTOK else str(DAY),
-        "spend",
-        "many",
-    )
+    operation, time = "totals" if platform is META else "metrics", " 00:00:00" if platform is TIKTOK else ""
+    odd = spoil(rig, operation, f"{DAY}{time}", "spend", "many")
     assert rig.spend() == {on: spend for on, spend in whole.items() if on != DAY}
     odd.match = None
     with refused(InvalidReply, r"metrics|costMicros|spend"):
@@ -231,7 +227,7 @@ def test_an_odd_total_is_left_out_and_mostly_odd_ones_are_an_error(new_rig: NewR
 DAYS_ASKED = {META: ("since", "until"), TIKTOK: ("start_date", "end_date")}
 UNANSWERED: dict[PlatformName, Any] = {
     META: {"error": {"code": 1, "message": "Please reduce the amount of data"}},
-    TIKTOK: httpx.Response(200, headers={"X-Tt-Ads-Throttle": "1"}, json={"code": 0, "data": {}}),
+    TIKTOK: CUT_REPORT,
 }
 
 
@@ -239,13 +235,13 @@ def total_page(platform: PlatformName, days: list[date]) -> Any:
     if platform is META:
         row = {"spend": "1", "account_currency": "USD"}
         return {"data": [row | {"date_start": str(day), "date_stop": str(day)} for day in days]}
-    rows = [{"dimensions": {"stat_time_day": f"{day} 00:00:00"}, "metrics": {"spend": "1"}} for day in days]
-    info = {"page": 1, "page_size": 1000, "total_number": len(rows), "total_page": 1}
-    return {"code": 0, "data": {"list": rows, "page_info": info}}
+    return tiktok_page(
+        [{"dimensions": {"stat_time_day": f"{day} 00:00:00"}, "metrics": {"spend": "1"}} for day in days]
+    )
 
 
 @pytest.mark.parametrize("platform", UNANSWERED, ids=str)
-def test_a_day_whose_total_cannot_be_read_costs_no_other_day(platform: PlatformName) -> None:
+def test_a_total_that_cannot_be_read_costs_no_other_day(platform: PlatformName) -> None:
     unread = {date(2026, 11, 4), DAY}
 
     def answer(request: httpx.Request) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from sivera.platforms import amazon_json, amazon_reports, google_json, meta_json, tiktok_json
 from sivera.platforms.amazon_json import PRODUCTS
 from sivera.platforms.rows import Record
-from sivera.values import PlatformName
 from tests.unit.platforms.rig import ACCOUNT, AMAZON, GOOGLE, META, TIKTOK, WINDOW
 
 SP, _, SD = PRODUCTS
@@ -113,46 +111,42 @@ ROWS: dict[str, Row] = {
 }
 
 
-def row_of(metrics: Row) -> Row:
-    return {"campaign": {"id": "1"}, "segments": {"date": "2026-11-01"}, "metrics": metrics}
+def google_campaign(**parts: Row) -> Any:
+    return google_json.campaign_of("USD", Record(GOOGLE, {"campaign": ROWS["google campaign"]} | parts))
 
 
-READERS: dict[str, tuple[PlatformName, Callable[[Record], Any], Callable[[Row], Row]]] = {
-    "google account": (GOOGLE, lambda row: google_json.account_of(row, None), dict),
-    "google campaign": (GOOGLE, partial(google_json.campaign_of, "USD"), lambda row: {"campaign": row}),
-    "google budget": (
-        GOOGLE,
-        partial(google_json.campaign_of, "USD"),
-        lambda row: {"campaign": ROWS["google campaign"], "campaignBudget": row},
-    ),
-    "google metrics": (GOOGLE, partial(google_json.day_of, "USD", WINDOW), row_of),
-    "meta account": (META, meta_json.account_of, dict),
-    "meta campaign": (META, partial(meta_json.campaign_of, ACCOUNT), dict),
-    "meta metrics": (META, partial(meta_json.day_of, WINDOW, "USD", meta_json.PURCHASES), dict),
-    "amazon account": (AMAZON, amazon_json.account_of, lambda row: {"region": "eu", "row": row}),
-    "amazon campaign": (AMAZON, partial(amazon_json.campaign_of, SP, "USD"), dict),
-    "amazon display campaign": (AMAZON, partial(amazon_json.campaign_of, SD, "USD"), dict),
-    "amazon metrics": (AMAZON, partial(amazon_reports.day_of, SP, WINDOW, "USD"), dict),
-    "tiktok account": (TIKTOK, tiktok_json.account_of, dict),
-    "tiktok campaign": (TIKTOK, partial(tiktok_json.campaign_of, "USD"), dict),
-    "tiktok dimensions": (
-        TIKTOK,
-        partial(tiktok_json.day_of, WINDOW, "USD"),
-        lambda row: {"dimensions": row, "metrics": ROWS["tiktok metrics"]},
-    ),
-    "tiktok metrics": (
-        TIKTOK,
-        partial(tiktok_json.day_of, WINDOW, "USD"),
-        lambda row: {"dimensions": ROWS["tiktok dimensions"], "metrics": row},
-    ),
+def google_day(metrics: Row) -> Any:
+    row = {"campaign": {"id": "1"}, "segments": {"date": "2026-11-01"}, "metrics": metrics}
+    return google_json.day_of("USD", WINDOW, Record(GOOGLE, row))
+
+
+def tiktok_day(**parts: Row) -> Any:
+    row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]} | parts
+    return tiktok_json.day_of(WINDOW, "USD", Record(TIKTOK, row))
+
+
+READERS: dict[str, Callable[[Row], Any]] = {
+    "google account": lambda row: google_json.account_of(Record(GOOGLE, row), None),
+    "google campaign": lambda row: google_campaign(campaign=row),
+    "google budget": lambda row: google_campaign(campaignBudget=row),
+    "google metrics": google_day,
+    "meta account": lambda row: meta_json.account_of(Record(META, row)),
+    "meta campaign": lambda row: meta_json.campaign_of(ACCOUNT, Record(META, row)),
+    "meta metrics": lambda row: meta_json.day_of(WINDOW, "USD", meta_json.PURCHASES, Record(META, row)),
+    "amazon account": lambda row: amazon_json.account_of(Record(AMAZON, {"region": "eu", "row": row})),
+    "amazon campaign": lambda row: amazon_json.campaign_of(SP, "USD", Record(AMAZON, row)),
+    "amazon display campaign": lambda row: amazon_json.campaign_of(SD, "USD", Record(AMAZON, row)),
+    "amazon metrics": lambda row: amazon_reports.day_of(SP, WINDOW, "USD", Record(AMAZON, row)),
+    "tiktok account": lambda row: tiktok_json.account_of(Record(TIKTOK, row)),
+    "tiktok campaign": lambda row: tiktok_json.campaign_of("USD", Record(TIKTOK, row)),
+    "tiktok dimensions": lambda row: tiktok_day(dimensions=row),
+    "tiktok metrics": lambda row: tiktok_day(metrics=row),
 }
-"""For each kind of row: its platform, its reader, and how the row is wrapped in what the reader gets."""
 
 
 def read(what: str, **changes: Any) -> Any:
     """Return the value of a documented row with some changes."""
-    platform, reader, within = READERS[what]
-    return reader(Record(platform, within(ROWS[what] | changes)))
+    return READERS[what](ROWS[what] | changes)
 
 
 # -- what rows mean ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sivera.platforms.tiktok import ReportCut
 from sivera.values import DateWindow
 from tests.unit.platforms.conftest import NewRig
 from tests.unit.platforms.rig import TIKTOK, WINDOW, Canned, refused
+from tests.unit.platforms.test_replies import tiktok_page
 from tests.unit.platforms.test_rows import ROWS
 
 UNTIL = date(2026, 11, 20)
@@ -99,8 +100,7 @@ def test_each_odd_row_is_counted(new_rig: NewRig) -> None:
 def test_a_day_in_two_formats_is_one_day() -> None:
     row = {"dimensions": ROWS["tiktok dimensions"], "metrics": ROWS["tiktok metrics"]}
     short = row | {"dimensions": {"campaign_id": "1", "stat_time_day": "2026-11-19"}}
-    info = {"page": 1, "page_size": 1000, "total_number": 1, "total_page": 1}
-    [reading] = Canned(TIKTOK, {"code": 0, "data": {"list": [row, short], "page_info": info}}).metrics()
+    [reading] = Canned(TIKTOK, tiktok_page([row, short], total=1)).metrics()
     assert len(reading.rows) == 1
 
 

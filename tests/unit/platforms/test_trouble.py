@@ -19,13 +19,12 @@ from sivera.errors import (
     ThrottleScope,
     TimedOut,
     Unavailable,
-    Unreached,
 )
 from sivera.platforms.calling import Caller
 from sivera.values import PlatformName
 from tests.conftest import PATIENCE_SECONDS
 from tests.unit.platforms.conftest import NewRig
-from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Canned, Network, Rig, app_at, refused
+from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Rig, refused
 
 FAULTS = [
     (Fault(FaultKind.THROTTLE, seconds=17), Throttled),
@@ -64,7 +63,8 @@ class Endless(httpx.SyncByteStream):
     ("limit", "kind"), [({"longest_seconds": 0.0}, TimedOut), ({"max_bytes": 1_000}, InvalidReply)]
 )
 def test_an_endless_answer_is_cut_off(limit: dict[str, Any], kind: type[PlatformError]) -> None:
-    with httpx.Client(transport=Network(httpx.Response(200, stream=Endless()))) as http, refused(kind):
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+    with httpx.Client(transport=transport) as http, refused(kind):
         Caller(META, http, lambda _: None, **limit).send(httpx.Request("GET", "http://platform.test"))
 
 
@@ -117,26 +117,3 @@ def test_a_refusal_between_failures_means_that_there_is_no_outage(new_rig: NewRi
     with refused(Unavailable):
         rig.listings()
     assert rig.breaker.silent() == frozenset()
-
-
-LIVE_HOSTS = {
-    GOOGLE: {"googleads.googleapis.com", "oauth2.googleapis.com"},
-    META: {"graph.facebook.com"},
-    AMAZON: {
-        "advertising-api.amazon.com",
-        "advertising-api-eu.amazon.com",
-        "advertising-api-fe.amazon.com",
-        "api.amazon.com",
-    },
-    TIKTOK: {"business-api.tiktok.com"},
-}
-
-
-@pytest.mark.parametrize("platform", list(PlatformName), ids=str)
-def test_without_a_base_url_the_live_platform_is_called(platform: PlatformName) -> None:
-    canned = Canned(platform, httpx.ConnectError("to https://platform.test/?secret=1 failed"), app=app_at(None))
-    for ask in canned.questions().values():
-        with refused(Unreached):
-            ask()
-    assert {request.url.host for request in canned.requests} == LIVE_HOSTS[platform]
-    assert {request.url.scheme for request in canned.requests} == {"https"}
