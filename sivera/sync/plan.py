@@ -13,8 +13,8 @@ from sivera.grants.discovering import AccountNews
 from sivera.teams.queries import check_teams
 from sivera.values import PlatformName, Value
 
-OVERDUE_AFTER = timedelta(hours=24)
-"""An account that no run has reached for this long has failed, like a part that was put off for a day."""
+LASTING = timedelta(hours=24)
+"""A part that was put off for this long, or an account that no run has reached for this long, has failed."""
 
 
 class SyncMode(StrEnum):
@@ -88,5 +88,5 @@ def plan_sync(session: Session, options: SyncOptions, now: datetime) -> SyncPlan
 
 
 def _account(row: Row[Any], now: datetime) -> DueAccount:
-    overdue_since = row.waits_since if row.waits_since < now - OVERDUE_AFTER else None
+    overdue_since = row.waits_since if row.waits_since < now - LASTING else None
     return DueAccount(id=row.id, platform=PlatformName(row.platform), name=row.name, overdue_since=overdue_since)

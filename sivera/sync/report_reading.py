@@ -10,6 +10,7 @@ from sivera.errors import LeftAlone, PlatformError, ReconnectRequired, Throttled
 from sivera.platforms.base import PreparesReports, ReportLost
 from sivera.sync import part_queries, queries, reports, rules
 from sivera.sync.parts import Part, PartState
+from sivera.sync.plan import LASTING
 from sivera.sync.reader import Reader
 from sivera.sync.summary import Outcome, PartSync, held_days
 
@@ -64,7 +65,7 @@ def _remember(reader: Reader, asked: values.ReportRequest | None) -> None:
 
 def _overdue(reader: Reader, known: Sequence[reports.KnownRequest]) -> PlatformError | None:
     since = reports.undelivered_since(known)
-    if since is None or reader.as_of - since < rules.LASTING:
+    if since is None or reader.as_of - since < LASTING:
         return None
     return LeftAlone(reader.due.platform, f"has delivered no report since {since:%Y-%m-%d %H:%M} UTC")
 

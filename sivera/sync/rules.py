@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 
 from sivera.accounts.queries import SLOW_LANE_LONGEST
 from sivera.sync.parts import Part, PartKind, PartState
-from sivera.sync.plan import SyncMode
+from sivera.sync.plan import LASTING, SyncMode
 from sivera.sync.summary import describe
 from sivera.values import DateWindow, OddRow, PlatformName
 
@@ -40,9 +40,6 @@ AGREES_AFTER = timedelta(minutes=50)
 
 HELD_DAYS = 3
 """Extra days for held days, which may have left the window before the reading that confirms them."""
-
-LASTING = timedelta(hours=24)
-"""A part that has been put off for this long has failed."""
 
 MOST_ROWS_NAMED = 20
 """The most odd rows of a part that are stored, with the reasons."""
