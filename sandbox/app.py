@@ -1,4 +1,4 @@
-"""The sandbox as an ASGI application: each platform below its name, and the control endpoint below `/control`."""
+"""The sandbox as an ASGI application: each platform under its name, and the control endpoint under `/control`."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ CHECKED = validate_call(config=ConfigDict(extra="forbid"))
 
 
 def create_app(world: World) -> Starlette:
-    """Return the application over a world."""
+    """Return the application that serves a world."""
     control = Control(world)
     return Starlette(
         routes=[
@@ -56,13 +56,13 @@ class Control:
         }
 
     async def endpoint(self, request: Request) -> JSONResponse:
-        """Answer a control call: 404 for an unknown action, 422 for arguments that do not fit."""
+        """Answer a control call: 404 for an unknown action, 422 for invalid arguments."""
         action = self.actions.get(request.path_params["action"])
         if action is None:
             return JSONResponse({"error": f"no such action; there are: {', '.join(sorted(self.actions))}"}, 404)
         try:
             return JSONResponse(CHECKED(action)(**json.loads(await request.body() or b"{}")))
-        except (ValueError, TypeError) as error:  # those of pydantic and json are ValueErrors
+        except (ValueError, TypeError) as error:  # pydantic and json raise ValueErrors
             return JSONResponse({"error": str(error)}, 422)
 
     def _add_grant(

@@ -1,8 +1,8 @@
-"""Google's side of the sandbox: the login, the account list, and GAQL over a grant's accounts.
+"""Google in the sandbox: the login, the account list, and GAQL queries of a grant's accounts.
 
 Every grant has a manager account above its ad accounts. Its user has direct access to the manager and to the first ad
-account, like an advertiser who kept a login when an agency took over. `google_query` reads and answers a query,
-`google_rows` encodes the world; this file checks permissions and shapes the replies.
+account, like an advertiser who kept a login when an agency took over. `google_query` parses and answers queries,
+`google_rows` encodes the world, and this file checks permissions and builds the replies.
 """
 
 import math
@@ -36,9 +36,9 @@ CONSENT = Dialect(
     wrong_redirect="redirect_uri_mismatch",
 )
 CHUNK_ROWS = 100
-"""The rows in a chunk of `searchStream`; Google's own chunks are larger and of no fixed size."""
+"""The rows in a chunk of `searchStream`; Google's own chunks are larger and vary in size."""
 OPERATIONS = {b"customer_client": "accounts", b"change_status": "changes"}
-"""The operation of a query by its resource; queries for campaigns and metrics have their own."""
+"""The operation of a query by its resource; see `_operation` for campaigns and metrics."""
 
 STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -48,7 +48,7 @@ STATUSES = {
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
 }
-"""The name of an HTTP status; others are UNAVAILABLE."""
+"""Google's name of an HTTP status; any other is UNAVAILABLE."""
 
 FAILURE_TYPE = f"type.googleapis.com/google.ads.googleads.{API_VERSION}.errors.GoogleAdsFailure"
 NO_ACCESS = (
@@ -71,7 +71,7 @@ class Search(Parameters):
 
 
 class GoogleBackend:
-    """Google's paths, encodings and errors over a world."""
+    """Google's paths, encodings and errors for a world."""
 
     platform = PlatformName.GOOGLE
 
@@ -92,7 +92,7 @@ class GoogleBackend:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def throttled(self, call: Call, fault: Fault) -> Reply:
-        """Return 'quota exhausted'; the token endpoint names the wait in a header."""
+        """Return 'quota exhausted'; the token endpoint gives the wait in a header."""
         wait = math.ceil(fault.seconds)
         if call.url.endswith(("/token", "/revoke")):
             body = {"error": "rate_limit_exceeded", "error_description": "Rate Limit Exceeded"}
@@ -112,7 +112,7 @@ class GoogleBackend:
         return self._error(call, 400, f"Invalid JSON payload received. {words}")
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
-        """Return Google's page for a path of a retired version, and its JSON for any other unknown call."""
+        """Return Google's HTML page for a path of a retired version, and JSON for any other unknown call."""
         path = "/" + call.path["path"]
         if re.match(r"/v[0-9]+/", path) and not path.startswith(f"/{API_VERSION}/"):
             return Reply(NOT_FOUND_PAGE, 404, media_type="text/html; charset=UTF-8")
@@ -145,7 +145,7 @@ class GoogleBackend:
         return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(grant)]})
 
     def _search_stream(self, call: Call) -> Reply:
-        """Answer a query in one array of chunks."""
+        """Answer a query with an array of chunks."""
         target = self._target(call)
         call.asked(Parameters)
         try:
@@ -175,7 +175,7 @@ class GoogleBackend:
         raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {found}.")
 
     def _target(self, call: Call) -> Target:
-        """Return the customer of the call if the grant's user may read it this way; refuse the call otherwise."""
+        """Return the customer of a call; refuse the call if the grant's user may not read it this way."""
         grant = self._grant(call)
         customer_id, login_id = call.path["customer_id"], call.headers.get("login-customer-id")
         if not _CUSTOMER_ID.fullmatch(customer_id):
@@ -204,7 +204,7 @@ class GoogleBackend:
     def _failure(
         self, call: Call, status: int, category: str, code: str, message: str, details: dict[str, Any] | None = None
     ) -> Reply:
-        """Return an error with a GoogleAdsFailure of one error."""
+        """Return an error whose details are a GoogleAdsFailure."""
         error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
         failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": self._request_id()}
         return self._error(call, status, HTTPStatus(status).phrase, [failure])
@@ -220,7 +220,6 @@ class GoogleBackend:
 
 
 def _operation(call: Call) -> str:
-    """Return the operation of a query."""
     if b"metrics." in call.body:
         return "metrics"
     found = _FROM.search(call.body)
@@ -228,7 +227,7 @@ def _operation(call: Call) -> str:
 
 
 def _direct(grant: Grant) -> list[str]:
-    """Return the customers that the grant's user can access directly, not through a manager."""
+    """Return the customers that the grant's user can access without a manager."""
     own = () if grant.only_through_manager else grant.account_ids[:1]
     return [id_ for id_ in (grant.manager_id, *own) if id_]
 
