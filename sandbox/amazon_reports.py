@@ -1,8 +1,8 @@
 """Amazon's reports in the sandbox: their types, requests, rows and descriptions."""
 
 import base64
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -45,7 +45,7 @@ class Report:
     product: str
     since: str
     until: str
-    columns: tuple[str, ...]
+    columns: Sequence[str]
     requested: int
     number: int
 
@@ -57,8 +57,7 @@ class Report:
     @property
     def id(self) -> str:
         """The report's id, which contains the whole report, so a restarted sandbox still knows it."""
-        parts = [self.profile_id, self.product, self.since, self.until, self.columns, self.requested, self.number]
-        text = base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+        text = base64.urlsafe_b64encode(orjson.dumps(astuple(self))).decode().rstrip("=")
         return f"{REPORT_TYPES[self.product].id[:2].upper()}-{text}"
 
     @classmethod
@@ -66,9 +65,7 @@ class Report:
         """Return the report with an id; None if there is none."""
         text = report_id[3:]
         try:
-            parts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            profile_id, product, since, until, columns, requested, number = parts
-            return cls(profile_id, product, since, until, tuple(columns), requested, number)
+            return cls(*orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
         except (ValueError, TypeError, LookupError):
             return None
 

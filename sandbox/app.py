@@ -31,42 +31,29 @@ CHECKED = validate_call(config=ConfigDict(extra="forbid"))
 
 def create_app(world: World) -> Starlette:
     """Return the application that serves a world."""
-    control = Control(world)
-    return Starlette(
-        routes=[
-            *(Mount(f"/{name.value}", routes=routes_of(make(world))) for name, make in BACKENDS.items()),
-            Route("/control/{action}", control.endpoint, methods=["POST"]),
-        ]
-    )
+    actions = control_actions(world)
 
-
-class Control:
-    """Changes the world over HTTP: `POST /control/<action>` with the arguments as a JSON object."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.actions: dict[str, Callable[..., Any]] = {
-            "add_grant": self._add_grant,
-            "tell_stories": lambda: tell_stories(world),
-            "add_fault": lambda **fault: world.faults.add(Fault(**fault)),
-            "clear_faults": world.faults.clear,
-            "set_latency": self._set_latency,
-            "forget_reports": self._forget_reports,
-            "calls": lambda: {f"{platform}.{operation}": n for (platform, operation), n in world.faults.calls.items()},
-        }
-
-    async def endpoint(self, request: Request) -> JSONResponse:
-        """Answer a control call: 404 for an unknown action, 422 for invalid arguments."""
-        action = self.actions.get(request.path_params["action"])
+    async def control(request: Request) -> JSONResponse:
+        action = actions.get(request.path_params["action"])
         if action is None:
-            return JSONResponse({"error": f"no such action; there are: {', '.join(sorted(self.actions))}"}, 404)
+            return JSONResponse({"error": f"no such action; there are: {', '.join(sorted(actions))}"}, 404)
         try:
             return JSONResponse(CHECKED(action)(**json.loads(await request.body() or b"{}")))
         except (ValueError, TypeError) as error:  # pydantic and json raise ValueErrors
             return JSONResponse({"error": str(error)}, 422)
 
-    def _add_grant(
-        self,
+    return Starlette(
+        routes=[
+            *(Mount(f"/{name.value}", routes=routes_of(make(world))) for name, make in BACKENDS.items()),
+            Route("/control/{action}", control, methods=["POST"]),
+        ]
+    )
+
+
+def control_actions(world: World) -> dict[str, Callable[..., Any]]:
+    """Return what `POST /control/<action>` does to a world; the arguments are a JSON object."""
+
+    def add_grant(
         platform: PlatformName,
         accounts: int = 1,
         campaigns: int = 8,
@@ -74,13 +61,19 @@ class Control:
         brand: str = "",
         currency: str = "",
     ) -> dict[str, Any]:
-        """Add a grant with new accounts; return its tokens."""
-        grant = self.world.add_grant(platform, accounts, campaigns, rotates=rotates, brand=brand, currency=currency)
-        access, seconds, refresh = self.world.issue_tokens(grant)
+        grant = world.add_grant(platform, accounts, campaigns, rotates=rotates, brand=brand, currency=currency)
+        access, seconds, refresh = world.issue_tokens(grant)
         return {"grant_id": grant.id, "access_token": access, "expires_in": seconds, "refresh_token": refresh}
 
-    def _forget_reports(self) -> None:
-        self.world.reports.clear()
+    def set_latency(seconds: float) -> None:
+        world.faults.latency_seconds = seconds
 
-    def _set_latency(self, seconds: float) -> None:
-        self.world.faults.latency_seconds = seconds
+    return {
+        "add_grant": add_grant,
+        "tell_stories": lambda: tell_stories(world),
+        "add_fault": lambda **fault: world.faults.add(Fault(**fault)),
+        "clear_faults": world.faults.clear,
+        "set_latency": set_latency,
+        "forget_reports": world.forget_reports,
+        "calls": lambda: {f"{platform}.{operation}": n for (platform, operation), n in world.faults.calls.items()},
+    }

@@ -109,6 +109,10 @@ class World(Grants):
         """Add spend of an account that no campaign report has, as in campaigns of a kind without reports."""
         self._spent_elsewhere[account_id, day] = spend
 
+    def forget_reports(self) -> None:
+        """Forget Amazon's reports in preparation."""
+        self.reports.clear()
+
     def account(self, platform: PlatformName, account_id: str) -> Account:
         """Return an account; KeyError names an unknown one."""
         return self.accounts[platform][account_id]
