@@ -228,7 +228,7 @@ def _open_stack() -> Iterator[Stack]:
 
 @contextmanager
 def alone(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection in autocommit mode, without limits and slow foreign key checks."""
+    """Yield a connection in autocommit mode, without limits and without foreign key checks, which are slow."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.detach()  # keeps the settings from the job, which uses the engine's other connections
         load(connection, ["SET statement_timeout = 0", "SET session_replication_role = replica"])

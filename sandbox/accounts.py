@@ -12,7 +12,7 @@ from sandbox.tokens import Grant
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 
 EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-"""When the first campaigns were created: long before any test's now, so no figure depends on the current day."""
+"""When the first campaigns were created: long before the `now` of any test, so no figure depends on the current day."""
 
 LOCALES = (
     ("Asia/Seoul", "KRW"),
@@ -94,7 +94,7 @@ class Account:
 
 
 def make_account(seed: int, grant: Grant, index: int, campaigns: int, brand: str, currency: str) -> Account:
-    """Return a grant's account with this number; an empty brand or currency is chosen at random."""
+    """Return a grant's account with this number; an empty brand or currency is chosen by the seed."""
     platform, facts = grant.platform, FACTS[grant.platform]
     rng = make_rng(seed, platform, index)
     timezone, currency = rng.choice([locale for locale in LOCALES if currency in ("", locale[1])])

@@ -83,7 +83,7 @@ class AmazonBackend:
         ]
 
     def throttled(self, call: Call, fault: Fault) -> Reply:
-        """Return 429 with Retry-After; without it for a new report, and S3's 503 for a download."""
+        """Return 429 with Retry-After, 429 without it for a new report, or S3's 503 for a download."""
         if "/reporting/downloads/" in call.url:
             return storage_error(503, "SlowDown", "Please reduce your request rate.")
         word = "temporarily_unavailable" if "/auth/" in call.url else "THROTTLED"

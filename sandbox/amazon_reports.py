@@ -51,7 +51,7 @@ class Report:
 
     @property
     def request(self) -> str:
-        """What makes a request a duplicate for Amazon: not its columns."""
+        """What Amazon compares to find duplicates: everything but the columns."""
         return f"{self.profile_id} {self.product} {self.since} {self.until}"
 
     @property

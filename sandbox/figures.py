@@ -57,7 +57,7 @@ def make_habits(rng: random.Random, day: int) -> Habits:
 
 @lru_cache(maxsize=50_000)  # clients ask for the same days again and again
 def make_figures(seed: int, campaign_id: str, habits: Habits, day: date, currency: str) -> Figures:
-    """Return a campaign's figures of a day, always the same."""
+    """Return a campaign's figures for a day, always the same."""
     rng = make_rng(seed, campaign_id, day)
     share = WEEKDAYS[day.weekday()] * MONTHS[day.month - 1] * rng.randrange(85, 106)
     clicks = habits.day * share // (habits.click * 1_000_000)

@@ -102,7 +102,7 @@ class World(Grants):
         del self.account(platform, account_id).campaigns[campaign_id]
 
     def restate(self, campaign_id: str, day: date, figures: Figures) -> None:
-        """Replace a campaign's figures of a day."""
+        """Replace a campaign's figures for a day."""
         self._restated[campaign_id, day] = figures
 
     def spend_elsewhere(self, account_id: str, day: date, spend: Decimal) -> None:
@@ -122,7 +122,7 @@ class World(Grants):
         return [self.accounts[grant.platform][account_id] for account_id in grant.account_ids]
 
     def figures(self, account: Account, campaign: Campaign, day: date) -> Figures:
-        """Return a campaign's figures of a day: zero before its start, after its end, and in the future."""
+        """Return a campaign's figures for a day: zero before its start, after its end, and in the future."""
         if (restated := self._restated.get((campaign.id, day))) is not None:
             return restated
         last = min(campaign.end or date.max, campaign.stopped or date.max, account.today(self.clock.now()))
