@@ -36,7 +36,7 @@ def create_app(world: World) -> Starlette:
     async def control(request: Request) -> JSONResponse:
         action = actions.get(request.path_params["action"])
         if action is None:
-            return JSONResponse({"error": f"no such action; there are: {', '.join(sorted(actions))}"}, 404)
+            return JSONResponse({"error": f"no such action; the actions are: {', '.join(sorted(actions))}"}, 404)
         try:
             return JSONResponse(CHECKED(action)(**json.loads(await request.body() or b"{}")))
         except (ValueError, TypeError) as error:  # pydantic and json raise ValueErrors

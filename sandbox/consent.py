@@ -27,7 +27,7 @@ button {{ font: inherit; padding: .4em 1.4em; margin-right: .6em }}</style>
 <h1>{title}</h1>{body}</html>"""
 FORM = """<p>This is the sandbox, not {platform}. The application <b>{client}</b> asks to read ads.</p>
 <form method="post"><p><label>Log in as <select name="user">{users}</select></label></p>
-<p><label><input type="checkbox" name="ads" checked> It may read my ads</label></p>
+<p><label><input type="checkbox" name="ads" checked> Let it read my ads</label></p>
 <p><button name="answer" value="allow">Allow</button><button name="answer" value="deny">Deny</button></p></form>"""
 
 
@@ -177,7 +177,7 @@ class ConsentPages:
         """Refuse a wrong request; nothing is ever sent to a redirect that is not registered."""
         query = call.query
         if query.get(self.dialect.client_name) != CLIENT_ID:
-            raise Refusal(_page("Error: invalid_client", "<p>The application is not known.</p>", 401))
+            raise Refusal(_page("Error: invalid_client", "<p>The application is unknown.</p>", 401))
         redirect = query.get("redirect_uri", "")
         if urlsplit(redirect).hostname not in LOOPBACK and redirect not in self.world.redirects:
             words = f"<p>The redirect {html.escape(redirect)} is not registered with the application.</p>"
@@ -187,9 +187,17 @@ class ConsentPages:
         checks = (
             (not missing, "invalid_request", f"Missing: {missing}"),
             (not unknown, "invalid_request", f"Unknown: {unknown}"),
-            (query.get("response_type", "code") == "code", "unsupported_response_type", "It must be code."),
-            (query.get("scope", self.dialect.scope) == self.dialect.scope, "invalid_scope", "It is not approved."),
-            (query.get("code_challenge_method", "S256") == "S256", "invalid_request", "The method must be S256."),
+            (query.get("response_type", "code") == "code", "unsupported_response_type", "response_type must be code."),
+            (
+                query.get("scope", self.dialect.scope) == self.dialect.scope,
+                "invalid_scope",
+                "The scope is not approved.",
+            ),
+            (
+                query.get("code_challenge_method", "S256") == "S256",
+                "invalid_request",
+                "code_challenge_method must be S256.",
+            ),
         )
         for is_right, error, words in checks:
             if not is_right:

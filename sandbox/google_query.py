@@ -125,7 +125,7 @@ def parse(text: str) -> Query:
     """Parse a query; raise QueryRefused if it is wrong."""
     found = _QUERY.fullmatch(text)
     if found is None:
-        raise QueryRefused("UNEXPECTED_INPUT", "Error in query: it is not one that Google, or the sandbox, knows.")
+        raise QueryRefused("UNEXPECTED_INPUT", "Error in query: neither Google nor the sandbox accepts it.")
     conditions = (_condition(*each) for each in re.findall(_CONDITION, found["where"] or ""))
     limit = int(found["limit"]) if found["limit"] else None
     query = Query(tuple(found["fields"].split(", ")), found["resource"], tuple(conditions), limit)
@@ -210,7 +210,7 @@ def _check_changes(query: Query) -> None:
     window, limit = query.range_of(CHANGED_AT), query.limit
     checks = (
         (window is not None, "CHANGE_DATE_RANGE_INFINITE", f"Filter {CHANGED_AT} by a finite range."),
-        (window and window[0] <= window[1], "CHANGE_DATE_RANGE_NEGATIVE", "The range can never give results."),
+        (window and window[0] <= window[1], "CHANGE_DATE_RANGE_NEGATIVE", "The range can never match anything."),
         (limit is not None, "LIMIT_NOT_SPECIFIED", "The change_status search request must specify a LIMIT."),
         (limit and limit <= CHANGE_LIMIT, "INVALID_LIMIT_CLAUSE", "The LIMIT must not be above 10K."),
     )
