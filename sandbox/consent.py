@@ -184,20 +184,14 @@ class ConsentPages:
             raise Refusal(_page("Error 400: redirect_uri_mismatch", words, 400))
         missing = sorted(name for name in self.dialect.needs if not query.get(name))
         unknown = sorted(query.keys() - self.dialect.needs - self.dialect.knows - {self.dialect.client_name})
+        kind, method = query.get("response_type", "code"), query.get("code_challenge_method", "S256")
+        scope = query.get("scope", self.dialect.scope)
         checks = (
             (not missing, "invalid_request", f"Missing: {missing}"),
             (not unknown, "invalid_request", f"Unknown: {unknown}"),
-            (query.get("response_type", "code") == "code", "unsupported_response_type", "response_type must be code."),
-            (
-                query.get("scope", self.dialect.scope) == self.dialect.scope,
-                "invalid_scope",
-                "The scope is not approved.",
-            ),
-            (
-                query.get("code_challenge_method", "S256") == "S256",
-                "invalid_request",
-                "code_challenge_method must be S256.",
-            ),
+            (kind == "code", "unsupported_response_type", "response_type must be code."),
+            (scope == self.dialect.scope, "invalid_scope", "The scope is not approved."),
+            (method == "S256", "invalid_request", "code_challenge_method must be S256."),
         )
         for is_right, error, words in checks:
             if not is_right:
