@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
-from itertools import count
 from typing import Any
 
 from sandbox.accounts import Account
@@ -50,6 +49,7 @@ STATUSES = {
 }
 """Google's name of an HTTP status; any other is UNAVAILABLE."""
 
+REQUEST_ID = "sandbox"
 FAILURE_TYPE = f"type.googleapis.com/google.ads.googleads.{API_VERSION}.errors.GoogleAdsFailure"
 NO_ACCESS = (
     "User doesn't have permission to access customer. Note: If you're accessing a client customer, the manager's "
@@ -78,7 +78,6 @@ class GoogleBackend:
     def __init__(self, world: World) -> None:
         self.world = world
         self.consent = ConsentPages(world, CONSENT)
-        self._request_numbers = count(1)
         customers = f"/{API_VERSION}/customers"
         stream = f"{customers}/{{customer_id}}/googleAds:searchStream"
         self.routes: list[Entry] = [
@@ -155,7 +154,7 @@ class GoogleBackend:
             raise self._refusal(call, 400, refused.category, refused.code, refused.message) from None
         common = {
             "fieldMask": query.field_mask,
-            "requestId": self._request_id(),
+            "requestId": REQUEST_ID,
             "queryResourceConsumption": str(len(rows)),
         }
         if not rows:
@@ -206,7 +205,7 @@ class GoogleBackend:
     ) -> Reply:
         """Return an error whose details are a GoogleAdsFailure."""
         error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
-        failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": self._request_id()}
+        failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": REQUEST_ID}
         return self._error(call, status, HTTPStatus(status).phrase, [failure])
 
     def _error(self, call: Call, status: int, message: str, details: Sequence[dict[str, Any]] = ()) -> Reply:
@@ -214,9 +213,6 @@ class GoogleBackend:
         body = {"error": error | ({"details": list(details)} if details else {})}
         # A stream is an array, and so is its error.
         return Reply([body] if ":searchStream" in call.url else body, status)
-
-    def _request_id(self) -> str:
-        return f"sandbox-{next(self._request_numbers)}"
 
 
 def _operation(call: Call) -> str:

@@ -20,8 +20,6 @@ from sivera.values import PlatformName
 
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12
 
-INSIGHTS_THROTTLE = "x-fb-ads-insights-throttle"
-
 NO_SUCH_OBJECT, DELETED_REFUSED = 33, 1815001
 NO_OBJECT = (
     "Unsupported get request. Object with ID '{}' does not exist, cannot be loaded due to missing permissions, or does "
@@ -136,7 +134,8 @@ class MetaBackend:
             raise ValueError("Invalid time range: since is after until")
         if count > self.world.longest_insights:
             raise wire.too_much_data()
-        headers = self._usage(account.id) | {INSIGHTS_THROTTLE: self._insights_throttle()}
+        used = {"app_id_util_pct": self.world.app_usage, "acc_id_util_pct": 0, "ads_api_access_tier": "standard_access"}
+        headers = self._usage(account.id) | {"x-fb-ads-insights-throttle": orjson.dumps(used).decode()}
         takes, window = asked.takes(), (since, asked.time_range.until)
         if asked.level == "account":
             found = (shown.InsightRow(account, None, *each) for each in self.world.totals(account, *window))
@@ -160,11 +159,6 @@ class MetaBackend:
         return account
 
     # -- throttling -----------------------------------------------------------------------------------------------
-
-    def _insights_throttle(self) -> str:
-        used = self.world.app_usage
-        usage = {"app_id_util_pct": used, "acc_id_util_pct": 0, "ads_api_access_tier": "standard_access"}
-        return orjson.dumps(usage).decode()
 
     def _usage(self, account_id: str | None = None, percent: int = 1, minutes: int = 0) -> dict[str, str]:
         """Return the headers with the used part of the app's and the account's calls, in percent."""
