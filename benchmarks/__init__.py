@@ -1,1 +1,1 @@
-"""Benchmarks: each measures a job beside a floor that does the same work without Prefect, in one go."""
+"""Benchmarks: each measures a job beside a floor that does the same work without Prefect."""

@@ -1,9 +1,8 @@
-"""`python -m benchmarks.backup --rows N`: backup-data's work beside bare `COPY ... TO STDOUT | COPY ... FROM STDIN`.
+"""`python -m benchmarks.backup --rows N`: backup-data beside a bare `COPY ... TO STDOUT | COPY ... FROM STDIN`.
 
-The database has N daily metrics, on one PostgreSQL with default settings. The bare pipe reads our tables and fills
-those of another migrated database at the same time; it sorts, compresses, keeps and checks nothing. Then the job's own
-code, without Prefect, dumps to a file with checksums, restores that file, reads it back, and compares. The last line is
-JSON.
+The database has N daily metrics, on a PostgreSQL with default settings. The bare pipe copies our tables into those of
+another migrated database; it sorts, compresses, keeps and checks nothing. The job's own code, without Prefect, dumps to
+a file with checksums, restores the file, reads it back and compares. The last line is JSON.
 """
 
 import argparse
@@ -48,7 +47,7 @@ def main() -> None:
     """Run the benchmark and print its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backup", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="daily metrics in the database")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the quickest counts")
+    parser.add_argument("--rounds", type=int, default=3, help="how often to measure each; the fastest counts")
     options = parser.parse_args()
     with open_database() as (url, folder):
         result = Benchmark(url, folder).run(options.rows, options.rounds)
@@ -56,7 +55,7 @@ def main() -> None:
 
 
 class Benchmark:
-    """A database, and the folder for its backups."""
+    """A database, and a folder for its backups."""
 
     def __init__(self, url: URL, folder: Path) -> None:
         self.url, self.folder = url, folder
@@ -64,15 +63,15 @@ class Benchmark:
         self.keyring = Keyring({"k1": bytes(32)}, "k1")
 
     def run(self, rows: int, rounds: int) -> dict[str, Any]:
-        """Measure the one and the other by turns; return the figures."""
+        """Measure the pipe and the job in turns; return the figures."""
         check_keyring(self.engine, self.keyring)
         with alone(self.engine) as connection:
             load(connection, LOAD, rows=rows)
             size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
         say(f"a database of {size / 2**20:.0f} MiB")
         measured = [(self._bare(), self._job()) for _ in range(rounds)]
-        bare = min(one[0] for one in measured)
-        ours = min((one[1] for one in measured), key=lambda each: float(each["seconds"]))
+        bare = min(seconds for seconds, _ in measured)
+        ours = min((job for _, job in measured), key=lambda job: float(job["seconds"]))
         self.engine.dispose()
         return {
             "rows": rows,
@@ -85,7 +84,7 @@ class Benchmark:
     def _bare(self) -> float:
         with self._database("bare") as target, engine_on(target) as engine:
             migrate(engine)
-            begun = time.monotonic()
+            start = time.monotonic()
             with Session(self.engine) as source, Session(engine) as filled:
                 for table in queries.TABLES:
                     with (
@@ -97,13 +96,13 @@ class Benchmark:
                         for row in text_out:
                             text_in.write(row)
                 filled.commit()
-            return time.monotonic() - begun
+            return time.monotonic() - start
 
     def _job(self) -> dict[str, Any]:
         catalog = Catalog(DirFileSystem(path=str(self.folder / "backups"), fs=PrivateFileSystem()))
         deps = BackupDependencies(self.url, catalog, lambda: self.keyring, uuid4())
-        until = time.monotonic() + SECONDS
-        begun = time.monotonic()
+        start = time.monotonic()
+        until = start + SECONDS
         made = backing_up.dump(deps, until, lambda _: None)
         assert isinstance(made, Manifest), made
         dumped = time.monotonic()
@@ -112,8 +111,8 @@ class Benchmark:
         assert checked.outcome is Outcome.VERIFIED, checked.reason
         catalog.remove(made.name)
         return {
-            "seconds": round(ended - begun, 2),
-            "dump_s": round(dumped - begun, 2),
+            "seconds": round(ended - start, 2),
+            "dump_s": round(dumped - start, 2),
             "check_s": round(ended - dumped, 2),
             "dump_mib": round(made.size / 2**20, 1),
         }

@@ -1,4 +1,4 @@
-"""What the benchmarks of jobs share: a stack, the platforms' keys, the deployed flow, and what each part uses."""
+"""What the benchmarks share: a stack with a sandbox, and the comparison of a deployed flow with its floor."""
 
 import cProfile
 import json
@@ -6,16 +6,17 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, text
 
-from benchmarks.usage import UsageOf
+from benchmarks.usage import Usage
 from ops.stack.prefect_server import PrefectServer, spool_of, use_server
 from ops.stack.stack import Stack, open_stack, prepare_database
 from sandbox.facts import CLIENT_ID, CLIENT_SECRET
@@ -26,14 +27,18 @@ from sivera.grants.source import GrantTokenSource
 from sivera.grants.spool import Spool
 from sivera.platforms import open_client
 from sivera.platforms.base import AppCredentials, PlatformClient
-from sivera.values import PlatformName, Value
+from sivera.values import GrantTokens, PlatformName, Value
 
 RECORD_SECONDS = 60
 CONTROL_TIMEOUT = 120
+PROFILED = 200
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def say(line: str) -> None:
-    """Tell a person a line."""
+    """Print a line of progress."""
     sys.stderr.write(f"{line}\n")
 
 
@@ -43,7 +48,7 @@ def tell(result: dict[str, Any]) -> None:
 
 
 class FlowRun(Value):
-    """A run of a deployment that has ended: its seconds from Running to the end, its id, and its state in words."""
+    """A deployment's run that has ended: its seconds from Running to the end, its id, and its last state."""
 
     seconds: float
     id: str
@@ -51,7 +56,7 @@ class FlowRun(Value):
 
 
 class Bench:
-    """A stack with a sandbox and the database, whose blocks are saved."""
+    """A stack with a sandbox, a database and saved blocks."""
 
     def __init__(self, stack: Stack, server: PrefectServer, url: URL, sandbox: str, threads: int) -> None:
         from blocks.setup import setup  # noqa: PLC0415 - imports prefect, after its settings are made
@@ -80,7 +85,7 @@ class Bench:
 
     @contextmanager
     def clients(self) -> Iterator[dict[PlatformName, PlatformClient]]:
-        """Yield a client a platform, which wait together."""
+        """Yield a client for each platform, with one breaker."""
         breaker = Breaker()
         clients = {platform: open_client(platform, app, breaker) for platform, app in self.apps.items()}
         yield clients
@@ -88,12 +93,71 @@ class Bench:
             client.close()
 
     def source(self, client: PlatformClient, credential_id: int) -> GrantTokenSource:
-        """Return the tokens of a grant."""
+        """Return the source of a grant's tokens."""
         spool = Spool(Path(spool_of(self.stack.folder.path)["SIVERA_SPOOL_DIR"]))
         return GrantTokenSource(RenewalDependencies(self.engine, self.keyring, spool), client, credential_id)
 
+    def add_grant(self, platform: PlatformName, **options: object) -> tuple[int, GrantTokens]:
+        """Add a grant to the sandbox; return its id there and its tokens."""
+        made = self.control("add_grant", platform=platform.value, **options)
+        tokens = {name: made[name] or None for name in GrantTokens.model_fields}
+        return made["grant_id"], GrantTokens.model_validate(tokens)
+
+    def in_pool(
+        self,
+        work: Callable[[Item], Result],
+        due: Callable[[], Sequence[Item]],
+        reset: Callable[[], None],
+        profile: Path | None,
+    ) -> tuple[list[Result], float]:
+        """Do all the work in a pool of threads; return the results and the seconds.
+
+        With `profile`, first do a part of it in this thread, write its profile to that file, and `reset` it.
+        """
+        if profile:
+            with profiled(profile):
+                for item in due()[:PROFILED]:
+                    work(item)
+            reset()
+        items = due()
+        start = time.monotonic()
+        with ThreadPoolExecutor(self.threads) as pool:
+            results = list(pool.map(work, items))
+        return results, time.monotonic() - start
+
+    def compare(
+        self,
+        floor: Callable[[], tuple[int, float]],
+        reset: Callable[[], None],
+        flow: Callable[[], FlowRun],
+        count_done: Callable[[FlowRun], int],
+    ) -> dict[str, Any]:
+        """Measure the floor, `reset` the work, and measure the flow; return the figures."""
+        with Usage(self.stack) as floor_usage:
+            count, seconds = floor()
+        say(f"floor: {count} in {seconds:.1f} s")
+        reset()
+        before = self.calls()
+        with Usage(self.stack) as flow_usage:
+            run = flow()
+        calls, done = self.calls() - before, count_done(run)
+        return {
+            "count": count,
+            "threads": self.threads,
+            "floor_per_s": round(count / seconds, 1),
+            "flow_per_s": round(done / run.seconds, 1),
+            "ratio": round((count / seconds) / (done / run.seconds), 2),
+            "done": done,
+            "calls": calls,
+            "flow_seconds": round(run.seconds, 1),
+            "recorded": self.recorded(run),
+            "message": run.message,
+            "floor": floor_usage.figures,
+            "flow": flow_usage.figures,
+        }
+
     def run_flow(self, deployment: str, parameters: dict[str, Any] | None = None) -> FlowRun:
-        """Let the worker run a deployment to its end, with other parameters than its own where some are given."""
+        """Have the worker run a deployment to its end, with its own parameters or others."""
         from ops.stack.runs import run_deployment  # noqa: PLC0415
 
         run = run_deployment(deployment, parameters or {}, lambda *_: self.stack.check())
@@ -106,7 +170,7 @@ class Bench:
         )
 
     def recorded(self, run: FlowRun) -> int:
-        """Wait a minute, and count the task runs of accounts or grants (with a space in their name) on the server."""
+        """Wait a minute, then count the server's task runs of accounts or grants: their names contain a space."""
         from blocks.server import connect as connect_server  # noqa: PLC0415
 
         say(f"{run.message} in {run.seconds:.1f} s; looking at what is recorded in {RECORD_SECONDS} s")
@@ -119,24 +183,23 @@ class Bench:
             return int(client.request("POST", "/task_runs/count", json=wanted).json())
 
     def execute(self, statements: Iterable[str]) -> None:
-        """Run statements of SQL in one transaction."""
+        """Execute SQL statements in one transaction."""
         with self.engine.begin() as connection:
-            for statement in statements:
-                connection.execute(text(statement))
+            load(connection, statements)
 
     def control(self, action: str, **arguments: object) -> Any:
-        """Tell the sandbox to do something, and return what it says."""
+        """Call an action of the sandbox's control endpoint, and return the answer."""
         answer = self._http.post(f"/control/{action}", json=arguments)
         return answer.raise_for_status().json()
 
-    def usage(self) -> UsageOf:
-        """Return a context that measures what each part uses."""
-        return UsageOf(self.stack)
+    def calls(self) -> int:
+        """Return the number of calls that the sandbox has answered."""
+        return sum(self.control("calls").values())
 
 
 @contextmanager
 def open_bench(threads: int) -> Iterator[Bench]:
-    """Start a stack in a folder of its own, and end and delete it all."""
+    """Start a stack in a temporary folder, and stop and delete it at the end."""
     with _open_stack() as stack:
         server = stack.start_server()
         url = stack.start_postgres()
@@ -158,33 +221,30 @@ def open_database() -> Iterator[tuple[URL, Path]]:
 
 @contextmanager
 def _open_stack() -> Iterator[Stack]:
-    # A short folder: PostgreSQL's socket lies in it.
+    # The folder has PostgreSQL's socket, whose path must be short.
     with tempfile.TemporaryDirectory(prefix="sivera-bench-") as folder, open_stack(Path(folder), say) as stack:
         yield stack
 
 
 @contextmanager
 def alone(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection in autocommit mode, without limits, for which foreign keys are not checked.
-
-    The rows of a benchmark fit each other: checking each would take minutes.
-    """
+    """Yield a connection in autocommit mode, without limits and without foreign key checks, which are slow."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()  # the settings are not for the job, which has the engine's other connections
+        connection.detach()  # keeps the settings from the job, which uses the engine's other connections
         load(connection, ["SET statement_timeout = 0", "SET session_replication_role = replica"])
         load(connection, ["SET maintenance_work_mem = '512MB'"])
         yield connection
 
 
 def load(connection: Connection, statements: Iterable[str], **values: object) -> None:
-    """Execute statements of SQL, each with those of the values that it names."""
+    """Execute SQL statements, each with the values that it names."""
     for statement in statements:
         connection.execute(text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
 
 
 @contextmanager
 def profiled(file: Path) -> Iterator[None]:
-    """Write to a file where this thread spends its time."""
+    """Profile this thread, and write the result to a file."""
     profile = cProfile.Profile()
     profile.enable()
     try:

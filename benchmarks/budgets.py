@@ -1,9 +1,9 @@
 """`python -m benchmarks.budgets --accounts N --days N`: check-budgets beside one plain aggregate of the same rows.
 
-It fills a PostgreSQL with default settings: accounts of all four platforms, each with three campaigns and a row a day
-of each, in the order in which syncs write them. The floor adds up the same rows in chunks of the same size, and judges
-nothing. Then the job's own code runs without Prefect: a first run opens the alerts, and a second one finds nothing new.
-The last line is JSON.
+It fills a PostgreSQL with default settings: accounts of all four platforms with three campaigns each, and a row for
+each campaign and day, in the order in which syncs write them. The floor adds up the same rows in chunks of the same
+size, and judges nothing. The job's own code runs without Prefect: the first run opens the alerts, and later runs find
+nothing new. The last line is JSON.
 """
 
 import argparse
@@ -79,7 +79,7 @@ FLOOR = """
         WHERE m.account_id = ANY(:ids) AND m.day >= current_date - CAST(:days AS int)
     ) AS rows GROUP BY account_id, campaign_id
 """
-"""What the checks of the platforms' and of the teams' budgets read."""
+"""The rows that the checks of platform and team budgets read."""
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budgets", description=__doc__)
     parser.add_argument("--accounts", type=int, default=1000, help="ad accounts, with three campaigns each")
     parser.add_argument("--days", type=int, default=730, help="days of metrics of each campaign")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the quickest counts")
+    parser.add_argument("--rounds", type=int, default=3, help="how often to measure each; the fastest counts")
     options = parser.parse_args()
     with open_database() as (url, _):
         engine = open_engine(url)
@@ -97,7 +97,7 @@ def main() -> None:
         measured = [(run_floor(engine), run_job(engine)) for _ in range(options.rounds)]
         engine.dispose()
     seconds, rows = min(floor for floor, _ in measured)
-    steady = min((job for _, job in measured), key=lambda each: float(each["seconds"]))
+    steady = min((job for _, job in measured), key=lambda job: float(job["seconds"]))
     tell(
         {
             "accounts": options.accounts,
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def fill(engine: Engine, accounts: int, days: int) -> None:
-    """Write the accounts, and day by day what they spent."""
+    """Write the accounts, and their spend day by day."""
     with alone(engine) as connection:
         load(connection, LOAD, accounts=accounts, days=days, team=ACCOUNTS_A_TEAM, platforms=list(PlatformName))
         for ago in reversed(range(days)):
@@ -123,29 +123,28 @@ def fill(engine: Engine, accounts: int, days: int) -> None:
 
 
 def run_floor(engine: Engine) -> tuple[float, int]:
-    """Return the seconds, and how many rows were read."""
-    begun, rows = time.monotonic(), 0
+    """Return the seconds, and the number of rows read."""
+    start, rows = time.monotonic(), 0
     with alone(engine) as connection:
         ids = list(connection.execute(text("SELECT id FROM ad_accounts ORDER BY id")).scalars())
         for first in range(0, len(ids), AT_ONCE):
-            some = ids[first : first + AT_ONCE]
-            found = connection.execute(text(FLOOR), {"ids": some, "days": HISTORY_DAYS + 2})
+            chunk = ids[first : first + AT_ONCE]
+            found = connection.execute(text(FLOOR), {"ids": chunk, "days": HISTORY_DAYS + 2})
             rows += sum(row[3] for row in found)
-    return time.monotonic() - begun, rows
+    return time.monotonic() - start, rows
 
 
 def run_job(engine: Engine) -> dict[str, Any]:
     """Check all budgets; return the figures."""
-    options = BudgetOptions()
-    begun, cpu, until = time.monotonic(), time.process_time(), time.monotonic() + options.deadline_seconds
+    options, start, cpu = BudgetOptions(), time.monotonic(), time.process_time()
     parts: dict[str, Checked] = {}
     seconds = {}
     for part in (*PlatformName, TEAMS):
-        started = time.monotonic()
-        parts[part] = check_part(engine, options, part, until)
-        seconds[part] = round(time.monotonic() - started, 2)
+        before = time.monotonic()
+        parts[part] = check_part(engine, options, part, start + options.deadline_seconds)
+        seconds[part] = round(time.monotonic() - before, 2)
     return {
-        "seconds": round(time.monotonic() - begun, 2),
+        "seconds": round(time.monotonic() - start, 2),
         "cpu_s": round(time.process_time() - cpu, 2),
         "parts": seconds,
         "sentence": CheckSummary.of(parts).sentence,

@@ -1,8 +1,8 @@
 """`python -m benchmarks.cleanup --dead N --live N`: cleanup-expired-tokens beside one plain DELETE for each table.
 
-Expired rows of three kinds lie among live ones, in two copies of a database on one PostgreSQL with default settings.
-One copy is cleaned by plain DELETEs, the other by the job's own code, without Prefect, until nothing is left. Meanwhile
-a writer adds and changes rows of the same tables, and its waits are measured. The last line is JSON.
+Expired rows of three kinds are spread among live ones, in two copies of a database on a PostgreSQL with default
+settings. Plain DELETEs clean one copy. The job's own code, without Prefect, cleans the other until nothing is left.
+Meanwhile a writer adds and changes rows of the same tables, and its waits are measured. The last line is JSON.
 """
 
 import argparse
@@ -46,7 +46,7 @@ LOAD = (
     "ALTER TABLE sessions ADD CONSTRAINT uq_sessions_token_hash UNIQUE (token_hash)",
     "ALTER TABLE oauth_states ADD CONSTRAINT uq_oauth_states_state_hash UNIQUE (state_hash)",
 )
-"""Rows are in the order of time, one of `nth` alive. Sessions expire in no order, since use extends them."""
+"""Rows are in the order of time, and every `nth` is alive. Sessions expire in no order, since use extends them."""
 
 PLAIN = {
     Kind.OAUTH_STATES: "DELETE FROM oauth_states WHERE expires_at < :cutoff",
@@ -74,13 +74,13 @@ WRITE = """
 
 WAIT_MS = 100
 LEAST = 2
-"""Quantiles need this many transactions."""
+"""The number of transactions that quantiles need."""
 
 
 def main() -> None:
     """Run the benchmark and print its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cleanup", description=__doc__)
-    parser.add_argument("--dead", type=int, default=500_000, help="dead rows, in equal parts of the three kinds")
+    parser.add_argument("--dead", type=int, default=500_000, help="dead rows, a third of each kind")
     parser.add_argument("--live", type=int, default=100_000, help="live rows among them")
     options = parser.parse_args()
     with open_database() as (url, _):
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 class Benchmark:
-    """Two copies of one database: for the plain DELETEs and for the job."""
+    """Two copies of a database, one for the plain DELETEs and one for the job."""
 
     def __init__(self, url: URL, dead: int, live: int) -> None:
         self.url, self.nth = url, (dead + live) // live
@@ -97,7 +97,7 @@ class Benchmark:
         self.dead = (self.rows - self.rows // self.nth) * len(PLAIN)
 
     def run(self) -> dict[str, Any]:
-        """Measure one, then the other; return the figures."""
+        """Measure both; return the figures."""
         say(f"writing {self.rows * len(PLAIN)} rows, {self.dead} of them dead")
         with opened(self.url) as engine, alone(engine) as connection:
             load(connection, [*LOAD, "VACUUM (ANALYZE)"], rows=self.rows, nth=self.nth)
@@ -112,12 +112,12 @@ class Benchmark:
         with opened(url) as engine, alone(engine) as connection:
             connection.execute(text("CHECKPOINT"))
             with Writer(url, self.rows, self.nth) as writer:
-                begun = time.monotonic()
+                start = time.monotonic()
                 figures = delete(engine)
-                seconds = time.monotonic() - begun
+                seconds = time.monotonic() - start
             left = sum(connection.execute(text(f"SELECT count(*) FROM {kind.value}")).scalar_one() for kind in PLAIN)  # noqa: S608
         written = writer.count * len(PLAIN)
-        assert left == self.rows * len(PLAIN) - self.dead + written, "exactly the dead rows went"
+        assert left == self.rows * len(PLAIN) - self.dead + written, "exactly the dead rows are gone"
         return {
             "rows_per_s": round(self.dead / seconds),
             "seconds": round(seconds, 1),
@@ -129,11 +129,11 @@ class Benchmark:
         seconds = {}
         cutoffs = plan_cleanup(CleanupDependencies(engine, uuid4()), CleanupOptions()).cutoffs
         for kind, statement in PLAIN.items():
-            begun = time.monotonic()
+            start = time.monotonic()
             with engine.begin() as connection:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text(statement), {"cutoff": cutoffs[kind]})
-            seconds[kind.value] = round(time.monotonic() - begun, 1)
+            seconds[kind.value] = round(time.monotonic() - start, 1)
             say(f"plain DELETE: {kind.value} in {seconds[kind.value]} s")
         return {"kinds": seconds}
 
@@ -146,17 +146,17 @@ class Benchmark:
             until = time.monotonic() + options.deadline_seconds
             plan, results = plan_cleanup(deps, options), []
             for kind in PLAIN:
-                begun = time.monotonic()
+                start = time.monotonic()
                 results.append(clean(deps, plan, kind, until))
-                seconds[kind] += time.monotonic() - begun
-            say(f"job: {[(one.kind.value, one.deleted, one.remaining) for one in results]}")
-            assert not any(one.failed or one.refused for one in results)
-            runs, is_done = runs + 1, all(one.remaining == 0 for one in results)
+                seconds[kind] += time.monotonic() - start
+            say(f"job: {[(result.kind.value, result.deleted, result.remaining) for result in results]}")
+            assert not any(result.failed or result.refused for result in results)
+            runs, is_done = runs + 1, all(result.remaining == 0 for result in results)
         return {"kinds": {kind.value: round(value, 1) for kind, value in seconds.items()}, "runs": runs}
 
 
 class Writer:
-    """Adds and changes live rows in a thread, as fast as it can, within the context."""
+    """Adds and changes live rows in a thread as fast as it can, within the context."""
 
     def __init__(self, url: URL, rows: int, nth: int) -> None:
         self._engine, self._rows, self._nth = open_engine(url), rows, nth
@@ -166,11 +166,11 @@ class Writer:
 
     @property
     def count(self) -> int:
-        """How many transactions it made; each adds a row of each kind."""
+        """The number of its transactions; each adds a row of each kind."""
         return len(self._seconds)
 
     def waits(self) -> dict[str, float]:
-        """What its transactions took, in milliseconds."""
+        """How long its transactions took, in milliseconds."""
         milliseconds = [1000 * seconds for seconds in self._seconds]
         return {
             "transactions": len(milliseconds),
@@ -182,7 +182,7 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        # A small table is cleaned before the thread has connected.
+        # Otherwise a small table would be clean before the thread has connected.
         while not self._writes.wait(1):
             assert self._thread.is_alive(), "the writer failed"
         return self
@@ -198,9 +198,9 @@ class Writer:
             while not self._stop.is_set():
                 used = self._nth * pick.randint(1, self._rows // self._nth)
                 values = {"hash": uuid4().hex, "used": used}
-                begun = time.monotonic()
+                start = time.monotonic()
                 connection.execute(text(WRITE), values)
-                self._seconds.append(time.monotonic() - begun)
+                self._seconds.append(time.monotonic() - start)
                 if len(self._seconds) == LEAST:
                     self._writes.set()
 

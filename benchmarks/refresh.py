@@ -1,35 +1,32 @@
 """`python -m benchmarks.refresh --grants N --latency-ms 150`: refresh-tokens beside the same work without Prefect.
 
-In one go, against one sandbox and one database: first the floor (the same calls and the same writes in a plain pool of
-as many threads), then, with all grants due again, the deployed flow through its worker. The last line is JSON;
-`--profile FILE` writes where the floor's threads spend their time.
+It uses one sandbox and one database. First it measures the floor: the same calls and writes in a plain pool of as many
+threads. Then it makes all grants due again, and the worker runs the deployed flow. The last line is JSON.
 """
 
 import argparse
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from benchmarks.bench import Bench, open_bench, profiled, say, tell
+from benchmarks.bench import Bench, FlowRun, open_bench, say, tell
 from sivera.grants import queries
 from sivera.grants.refreshing import DueGrant, RefreshOptions, Result, plan_refresh, renew_due
 from sivera.grants.renewal import seal_tokens
-from sivera.values import GrantTokens, PlatformName
+from sivera.values import PlatformName
 
 DEPLOYMENT = "refresh-tokens/all"
 THREADS = 10
-"""As many as `flows.refresh_tokens.THREADS`, which imports prefect."""
+"""The same as `flows.refresh_tokens.THREADS`, which imports prefect."""
 GRANTS_PER_TEAM = 10
 ROTATING = (PlatformName.AMAZON,)
 DUE = (
     "UPDATE platform_credentials SET expires_at = now() + interval '5 days' WHERE platform = 'meta'",
     "UPDATE platform_credentials SET last_renewed_at = now() - interval '2 days' WHERE expires_at IS NULL",
 )
-"""Makes the grants due that are not always; those with access tokens of an hour always are."""
+"""Makes all grants due; those with access tokens of an hour always are."""
 
 
 def main() -> None:
@@ -51,64 +48,37 @@ def measure(bench: Bench, latency_ms: float, profile: Path | None) -> dict[str, 
     """Measure the floor, then the flow; return the figures."""
     bench.control("set_latency", seconds=latency_ms / 1000)
     bench.execute(DUE)
-    with bench.usage() as floor_usage:
-        grants, floor_seconds = floor(bench, profile)
-    say(f"floor: {grants} grants in {floor_seconds:.1f} s")
-    bench.execute(DUE)
-    calls_before = sum(bench.control("calls").values())
-    with bench.usage() as flow_usage:
-        run = bench.run_flow(DEPLOYMENT)
-    calls = sum(bench.control("calls").values()) - calls_before
-    renewed = _renewed_by(bench, run.id)
-    return {
-        "grants": grants,
-        "latency_ms": latency_ms,
-        "threads": bench.threads,
-        "floor_per_s": round(grants / floor_seconds, 1),
-        "flow_per_s": round(renewed / run.seconds, 1),
-        "ratio": round((grants / floor_seconds) / (renewed / run.seconds), 2),
-        "renewed": renewed,
-        "calls": calls,
-        "flow_seconds": round(run.seconds, 1),
-        "recorded": bench.recorded(run),
-        "message": run.message,
-        "floor": floor_usage.figures(),
-        "flow": flow_usage.figures(),
-    }
+    figures = bench.compare(
+        floor=lambda: floor(bench, profile),
+        reset=lambda: bench.execute(DUE),
+        flow=lambda: bench.run_flow(DEPLOYMENT),
+        count_done=lambda run: _renewed_by(bench, run),
+    )
+    return {"latency_ms": latency_ms, **figures}
 
 
 def make_grants(bench: Bench, grants: int) -> None:
-    """Store grants of the sandbox, spread over the platforms, without their ad accounts."""
+    """Store grants of the sandbox, spread over the platforms, without ad accounts."""
     for rank, platform in enumerate(PlatformName):
         with Session(bench.engine) as session, session.begin():
             for n in range(grants // 4 + (rank < grants % 4)):
-                given = bench.control("add_grant", platform=platform.value, accounts=0, rotates=platform in ROTATING)
+                grant_id, tokens = bench.add_grant(platform, accounts=0, rotates=platform in ROTATING)
                 team_id = queries.ensure_team(session, f"Team {n // GRANTS_PER_TEAM + 1}")
-                row = queries.ensure_credential(session, team_id, platform.value, str(given["grant_id"]))
-                tokens = GrantTokens.model_validate({name: given[name] or None for name in GrantTokens.model_fields})
+                row = queries.ensure_credential(session, team_id, platform.value, str(grant_id))
                 sealed = seal_tokens(bench.keyring, row.id, tokens)
                 queries.replace_tokens(session, row, sealed, tokens.expires_in)
 
 
 def floor(bench: Bench, profile: Path | None) -> tuple[int, float]:
-    """Do the same calls and writes in a pool of threads. Return the number of grants, and the seconds."""
+    """Renew all grants in a pool of threads. Return their number, and the seconds."""
     with bench.clients() as clients:
 
         def renew(grant: DueGrant) -> Result:
             return renew_due(bench.source(clients[grant.platform], grant.id), grant)
 
-        if profile:
-            with profiled(profile):
-                for grant in _due(bench)[:200]:
-                    renew(grant)
-            bench.execute(DUE)
-        due = _due(bench)
-        begun = time.monotonic()
-        with ThreadPoolExecutor(bench.threads) as pool:
-            results = list(pool.map(renew, due))
-        seconds = time.monotonic() - begun
+        results, seconds = bench.in_pool(renew, lambda: _due(bench), lambda: bench.execute(DUE), profile)
     assert set(results) == {Result.RENEWED}
-    return len(due), seconds
+    return len(results), seconds
 
 
 def _due(bench: Bench) -> tuple[DueGrant, ...]:
@@ -116,10 +86,10 @@ def _due(bench: Bench) -> tuple[DueGrant, ...]:
         return plan_refresh(session, RefreshOptions())
 
 
-def _renewed_by(bench: Bench, run_id: str) -> int:
+def _renewed_by(bench: Bench, run: FlowRun) -> int:
     renewed = "SELECT count(DISTINCT credential_id) FROM token_refresh_logs WHERE run_id = :run AND outcome = 'renewed'"
     with bench.engine.connect() as connection:
-        return int(connection.execute(text(renewed), {"run": run_id}).scalar_one())
+        return int(connection.execute(text(renewed), {"run": run.id}).scalar_one())
 
 
 if __name__ == "__main__":

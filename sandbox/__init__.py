@@ -1,1 +1,1 @@
-"""The sandbox: the four platforms' HTTP interfaces, seeded and deterministic, for tests, the demo and benchmarks."""
+"""The sandbox: the HTTP APIs of the four platforms, seeded and deterministic, for tests, the demo and benchmarks."""

@@ -1,4 +1,4 @@
-"""`python -m sandbox PORT`: an empty sandbox as a process of its own; `/control/add_grant` fills it."""
+"""`python -m sandbox PORT` runs an empty sandbox; `/control/add_grant` fills it."""
 
 import sys
 

@@ -1,8 +1,9 @@
-"""Ad accounts and their campaigns, in neutral terms. They derive from a seed and their number alone."""
+"""Ad accounts and their campaigns, independent of any platform. A seed and their number determine them."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from sandbox.facts import FACTS, SPONSORED_BRANDS
@@ -11,7 +12,7 @@ from sandbox.tokens import Grant
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 
 EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-"""When the first campaigns were created: long before any test's now, so that nothing depends on the day of a run."""
+"""When the first campaigns were created: long before the `now` of any test, so no figure depends on the current day."""
 
 LOCALES = (
     ("Asia/Seoul", "KRW"),
@@ -26,17 +27,17 @@ THEMES = ("Spring sale", "Brand", "Retargeting", "New arrivals", "Clearance", "L
 RUNNING = (*[CampaignStatus.ACTIVE] * 4, *[CampaignStatus.PAUSED] * 2)
 
 DAYS_OF_LIFETIME = 1_500
-"""For how many days a lifetime budget lasts at least: whenever the sandbox is started, little of it is spent."""
+"""A lifetime budget lasts at least this long, so little of it is spent whenever the sandbox starts."""
 
 NEVER_RAN = date.min
 
 
 @dataclass
 class Campaign:
-    """A campaign in neutral terms. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED; `budget` in major units.
+    """A campaign. `state` is ACTIVE, PAUSED, ARCHIVED or REMOVED, and `budget` is in major units.
 
-    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` if it never was. Amazon does not
-    report on campaigns of Sponsored Brands that have a `single_ad_group`.
+    `stopped` is the last day it ran: None while it is ACTIVE, `NEVER_RAN` if it never was. Amazon has no report rows
+    for Sponsored Brands campaigns with a `single_ad_group`.
     """
 
     id: str
@@ -57,12 +58,12 @@ class Campaign:
 
 @dataclass
 class Account:
-    """An ad account. `manager_id` is for Google, `region` and the enabled `products` for Amazon.
+    """An ad account. Google uses `manager_id`; Amazon uses `region` and the enabled `products`.
 
-    `campaign_count` is the number of campaigns it ever had; they are made from the world's `seed`. The rest is for
-    TikTok: `unlisted_spend` is what a GMV Max campaign spends a day, which only the advertiser's total has. `ads`
-    counts the ads of campaigns that have more than one. `info_code` is the code with which `advertiser/info` refuses
-    every call that names the account; with 0 it leaves the account out.
+    `campaign_count` includes deleted campaigns. TikTok uses the other three: `unlisted_spend` is the daily spend of a
+    GMV Max campaign, which only the advertiser's total includes. `ads` counts the ads of campaigns that have more than
+    one. `info_code` is the code with which `advertiser/info` refuses every call that names the account; 0 leaves the
+    account out of the answer instead.
     """
 
     platform: PlatformName
@@ -81,14 +82,11 @@ class Account:
     unlisted_spend: Decimal = Decimal(0)
     ads: dict[str, int] = field(default_factory=dict)
     info_code: int | None = None
-    _campaigns: dict[str, Campaign] | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def campaigns(self) -> dict[str, Campaign]:
-        """The account's campaigns by id, removed ones too; made on first use."""
-        if self._campaigns is None:
-            self._campaigns = {c.id: c for c in (make_campaign(self, i) for i in range(self.campaign_count))}
-        return self._campaigns
+        """The account's campaigns by id, including removed ones."""
+        return {c.id: c for c in (make_campaign(self, i) for i in range(self.campaign_count))}
 
     def today(self, now: datetime) -> date:
         """Return the date in the account's time zone."""
@@ -96,10 +94,10 @@ class Account:
 
 
 def make_account(seed: int, grant: Grant, index: int, campaigns: int, brand: str, currency: str) -> Account:
-    """Return a platform's account of this number, for a grant; without a brand and a currency, it has its own."""
+    """Return a grant's account with this number; an empty brand or currency is chosen by the seed."""
     platform, facts = grant.platform, FACTS[grant.platform]
     rng = make_rng(seed, platform, index)
-    timezone, currency = rng.choice([one for one in LOCALES if currency in ("", one[1])])
+    timezone, currency = rng.choice([locale for locale in LOCALES if currency in ("", locale[1])])
     has_unlisted = facts.unlisted_every and (index + 1) % facts.unlisted_every == 0
     return Account(
         platform=platform,
@@ -119,13 +117,13 @@ def make_account(seed: int, grant: Grant, index: int, campaigns: int, brand: str
 
 
 def make_campaign(account: Account, index: int) -> Campaign:
-    """Return the account's campaign of this number."""
+    """Return an account's campaign with this number."""
     facts, rng = FACTS[account.platform], make_rng(account.seed, account.platform, account.id, index)
     states = (*RUNNING, *facts.stopped)
     state, kind = states[index % len(states)], facts.budgets[index % len(facts.budgets)]
     product = account.products[index % len(account.products)]
     created = EPOCH + timedelta(minutes=rng.randrange(60 * 24 * 100))
-    # Campaigns that share a budget must agree on it, and have to share it.
+    # Campaigns that share a budget have the same amount, and divide it among themselves.
     daily, sharing = (50, 4) if kind is BudgetKind.SHARED else (rng.randrange(5, 200), 1)
     days = DAYS_OF_LIFETIME if kind is BudgetKind.LIFETIME else 1
     number = account.index * 10_000 + index
@@ -147,5 +145,5 @@ def make_campaign(account: Account, index: int) -> Campaign:
 
 
 def unit_of(currency: str) -> Decimal:
-    """Return what about a dollar is in a currency."""
+    """Return roughly one dollar in a currency."""
     return Decimal(1000) if currency in WHOLE_CURRENCIES else Decimal(1)

@@ -1,7 +1,7 @@
-"""Amazon's side of the sandbox: regional profiles, three campaign APIs and prepared reports.
+"""Amazon in the sandbox: regional profiles, three campaign APIs and prepared reports.
 
 Paths, media types, limits and errors are those of the Amazon Ads API: Sponsored Products v3, Sponsored Brands v4,
-Sponsored Display v1 and Reporting v3. Two undocumented things are our choice: the words that refuse a client id, and
+Sponsored Display v1 and Reporting v3. Two undocumented things are our choice: the message that refuses a client id, and
 that a closed profile is no longer listed and matches no advertiser.
 """
 
@@ -50,7 +50,6 @@ CONSENT = Dialect(
     prefix="AN",
 )
 TOKEN_PATH = "/auth/o2/token"  # noqa: S105 - a path
-PRODUCT_NAMES = {SP: "Sponsored Products", SB: "Sponsored Brands", SD: "Sponsored Display"}
 SP_MEDIA = "application/vnd.spCampaign.v3+json"
 SB_MEDIA = "application/vnd.sbcampaignresource.v4+json"
 REPORT_MEDIA = ("application/vnd.createasyncreportrequest.v3+json", "application/json")
@@ -59,10 +58,10 @@ URL_SECONDS = 3600
 
 
 class AmazonBackend:
-    """Amazon's paths, encodings and errors over a world.
+    """Amazon's paths, encodings and errors for a world.
 
-    That tokens of all regions are renewed in each is assumed. Faults match the report type in a request
-    (`sbCampaigns`), and `SB-` in the id of a report.
+    Assumed: each region renews the tokens of all regions. A fault can match the report type in a request
+    (`sbCampaigns`) or the `SB-` in a report's id.
     """
 
     platform = PlatformName.AMAZON
@@ -84,7 +83,7 @@ class AmazonBackend:
         ]
 
     def throttled(self, call: Call, fault: Fault) -> Reply:
-        """Return 429 with Retry-After, without it for the request of a report, or S3's 503 for a download."""
+        """Return 429 with Retry-After, 429 without it for a new report, or S3's 503 for a download."""
         if "/reporting/downloads/" in call.url:
             return storage_error(503, "SlowDown", "Please reduce your request rate.")
         word = "temporarily_unavailable" if "/auth/" in call.url else "THROTTLED"
@@ -112,8 +111,8 @@ class AmazonBackend:
     def _token(self, call: Call) -> Reply:
         grant = self.consent.grant_for(call)
         access, seconds = self.world.issue_access(grant)
-        body = {"access_token": access, "token_type": "bearer", "expires_in": seconds}
-        body["refresh_token"] = self.world.issue_refresh(grant)
+        refresh = self.world.issue_refresh(grant)
+        body = {"access_token": access, "token_type": "bearer", "expires_in": seconds, "refresh_token": refresh}
         return Reply(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     # -- profiles and campaigns -----------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ class AmazonBackend:
         call.asked(Parameters)
         body = call.sent(ListRequest)
         token = body.next_token or "page-0"
-        if call.fault is FaultKind.EMPTY_PAGE:  # it leads to the same position
+        if call.fault is FaultKind.EMPTY_PAGE:  # its token names the same position
             return Reply({"campaigns": [], "totalResults": 0, "nextToken": token}, media_type=media)
         start, size = int(token.removeprefix("page-")), body.max_results
         found = _in_states(account, product, body.state_filter.include)
@@ -144,7 +143,7 @@ class AmazonBackend:
         return Reply(reply, media_type=media)
 
     def _sd_campaigns(self, call: Call) -> Reply:
-        """List Sponsored Display campaigns with extended fields: paged by offset, an array without a count."""
+        """List Sponsored Display campaigns with extended fields: paged by offset, without a count."""
         account, asked = self._account(call, SD), call.asked(DisplayQuery)
         found = _in_states(account, SD, asked.state_filter)
         page = found[asked.start_index : asked.start_index + asked.count]
@@ -153,7 +152,7 @@ class AmazonBackend:
     # -- reports --------------------------------------------------------------------------------------------------
 
     def _create_report(self, call: Call) -> Reply:
-        """Accept the request of a report, or name the report that already answers it (425)."""
+        """Accept the request for a report, or name the report that already answers it (425)."""
         if call.headers.get("content-type") not in REPORT_MEDIA:
             raise Refusal(error(call, 415, f"Content-Type must be {REPORT_MEDIA[0]}"))
         call.asked(Parameters)
@@ -184,7 +183,7 @@ class AmazonBackend:
         return Reply(described(report, "COMPLETED", url=url, urlExpiresAt=iso(expires)))
 
     def _download_report(self, call: Call) -> Reply:
-        """Return a report for its signed URL; like S3, refuse a second kind of authorisation."""
+        """Return the report of a signed URL; like S3, refuse a second kind of authorisation."""
         if "authorization" in call.headers or "amazon-advertising-api-clientid" in call.headers:
             return storage_error(400, "InvalidArgument", "Only one auth mechanism allowed")
         report_id, expires = call.path["report"], call.query.get("Expires", "")
@@ -220,8 +219,8 @@ class AmazonBackend:
         if account.grant_id != grant.id:
             raise Refusal(error(call, 401, f"Not authorized to access scope {scope}", "UNAUTHORIZED"))
         if product is not None and product not in account.products:
-            text = f"Advertiser is not authorized for {PRODUCT_NAMES[product]}."
-            raise Refusal(error(call, 403, text, "ACCESS_DENIED"))
+            name = product.replace("_", " ").title()
+            raise Refusal(error(call, 403, f"Advertiser is not authorized for {name}.", "ACCESS_DENIED"))
         return account
 
 

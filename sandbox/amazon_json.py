@@ -14,7 +14,7 @@ from sivera.values import CampaignStatus
 SP, SB, SD = "SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY"
 COUNTRY_OF_CURRENCY = {"USD": "US", "EUR": "DE", "KRW": "KR", "JPY": "JP", "TWD": "TW", "AUD": "AU"}
 STATES = {CampaignStatus.ACTIVE: "ENABLED", CampaignStatus.PAUSED: "PAUSED"}
-"""All other states are ARCHIVED: a deleted campaign is an archived one."""
+"""Every other state is ARCHIVED: Amazon archives deleted campaigns."""
 SERVING = STATES | {CampaignStatus.ACTIVE: "STATUS_ENABLED"}
 State = Literal["ENABLED", "PAUSED", "ARCHIVED"]
 SHOWN_BY_DEFAULT: tuple[State, ...] = ("ENABLED", "PAUSED")
@@ -22,7 +22,7 @@ MAX_PAGE = 100
 
 
 def error(call: Call, status: int, text: str, word: str = "INVALID_ARGUMENT") -> Reply:
-    """Return an error in the shape of the called API: Login with Amazon, Reporting, SP and SB, or SD."""
+    """Return an error in the format of the called API: Login with Amazon, Reporting, SP and SB, or SD."""
     if "/auth/o2/token" in call.url:
         return Reply({"error": word, "error_description": text}, status)
     if "/reporting/" in call.url:
@@ -39,7 +39,7 @@ def storage_error(status: int, code: str, text: str) -> Reply:
 
 
 class CamelCase(Parameters):
-    """What a call may have, with the API's names."""
+    """Parameters with the API's names."""
 
     model_config = ConfigDict(alias_generator=to_camel)
 
@@ -49,7 +49,7 @@ class _StateFilter(Parameters):
 
 
 class ListRequest(CamelCase):
-    """The body of a request for a list of Sponsored Products or Brands; a token names a position."""
+    """The body of a listing of Sponsored Products or Brands; a token is a position."""
 
     model_config = ConfigDict(strict=True)
 
@@ -60,7 +60,7 @@ class ListRequest(CamelCase):
 
 
 class DisplayQuery(CamelCase):
-    """The parameters of a request for a list of Sponsored Display."""
+    """The parameters of a listing of Sponsored Display."""
 
     start_index: Annotated[int, Field(ge=0)] = 0
     count: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
@@ -68,7 +68,7 @@ class DisplayQuery(CamelCase):
 
 
 class ProfilesQuery(CamelCase):
-    """The parameters of a request for profiles."""
+    """The parameters of a listing of profiles."""
 
     profile_type_filter: str = "seller,vendor,agency"
 
@@ -89,10 +89,10 @@ def profile(account: Account) -> dict[str, Any]:
 
 
 def campaign_row(campaign: Campaign, *, extended: bool) -> dict[str, Any]:
-    """Return a campaign as the API of its product does.
+    """Return a campaign in the format of its product's API.
 
-    Products has a budget object and ISO times; Brands a plain budget with its type, and times in unix milliseconds;
-    Display a number as id, words in lower case, days without dashes, and the extended data beside the rest.
+    Products has a budget object and ISO times. Brands has a plain budget with its type, and times in Unix milliseconds.
+    Display has numeric ids, lower-case words, days without dashes, and the extended data among the other fields.
     """
     row: dict[str, Any] = {"campaignId": campaign.id, "name": campaign.name, "state": state(campaign)}
     row |= {"budget": as_number(campaign.budget), "budgetType": "DAILY"}

@@ -1,8 +1,8 @@
-"""The reports of Amazon's sandbox: which there are, what each holds, and how it is described."""
+"""Amazon's reports in the sandbox: their types, requests, rows and descriptions."""
 
 import base64
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -17,9 +17,9 @@ from sivera.values import PlatformName
 
 
 class ReportType(NamedTuple):
-    """One product's campaign report: the days that it reaches back, and the columns of attributed figures.
+    """A product's campaign report: how many days it reaches back, and its columns of attributed figures.
 
-    Those are conversions and their value, each first by a narrower attribution: it is lower, which exposes a client
+    Conversions and their value come in two attributions each. The first is narrower and lower, which exposes a client
     that reads the wrong column.
     """
 
@@ -39,36 +39,33 @@ MAX_REPORT_DAYS = 31
 
 @dataclass(frozen=True)
 class Report:
-    """A requested report; `requested` is in unix seconds, and `number` tells reports of the same request apart."""
+    """A requested report; `requested` is in Unix seconds, and `number` distinguishes reports of the same request."""
 
     profile_id: str
     product: str
     since: str
     until: str
-    columns: tuple[str, ...]
+    columns: Sequence[str]
     requested: int
     number: int
 
     @property
     def request(self) -> str:
-        """What Amazon takes for the same request, whatever its columns."""
+        """What Amazon compares to find duplicates: everything but the columns."""
         return f"{self.profile_id} {self.product} {self.since} {self.until}"
 
     @property
     def id(self) -> str:
-        """The report's id. It contains all of the report, so that a restarted sandbox still knows it."""
-        parts = [self.profile_id, self.product, self.since, self.until, self.columns, self.requested, self.number]
-        text = base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+        """The report's id, which contains the whole report, so a restarted sandbox still knows it."""
+        text = base64.urlsafe_b64encode(orjson.dumps(astuple(self))).decode().rstrip("=")
         return f"{REPORT_TYPES[self.product].id[:2].upper()}-{text}"
 
     @classmethod
     def of(cls, report_id: str) -> "Report | None":
-        """Read a report back from its id; None if there is no such report."""
+        """Return the report with an id; None if there is none."""
         text = report_id[3:]
         try:
-            parts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            profile_id, product, since, until, columns, requested, number = parts
-            return cls(profile_id, product, since, until, tuple(columns), requested, number)
+            return cls(*orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
         except (ValueError, TypeError, LookupError):
             return None
 
@@ -91,7 +88,7 @@ class ReportRequest(CamelCase):
     configuration: _Configuration
 
     def report(self, account: Account, now: datetime, number: int) -> Report:
-        """Return the report; ValueError says in Amazon's words what is wrong with the request."""
+        """Return the requested report; raise ValueError, with Amazon's message, if the request is wrong."""
         wanted, since, until = self.configuration, self.start_date, self.end_date
         kind, today = REPORT_TYPES[wanted.ad_product], account.today(now)
         if wanted.report_type_id != kind.id:
@@ -110,7 +107,7 @@ class ReportRequest(CamelCase):
 
 
 def report_rows(world: World, report: Report) -> Iterator[dict[str, Any]]:
-    """Yield a report's rows: one for each campaign and day with figures."""
+    """Yield a report's rows, one for each campaign and day with figures."""
     account = world.account(PlatformName.AMAZON, report.profile_id)
     names = (*COLUMNS, *REPORT_TYPES[report.product].attributed)
     reported = (c for c in account.campaigns.values() if c.product == report.product and not c.single_ad_group)

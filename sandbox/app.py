@@ -1,4 +1,4 @@
-"""The sandbox as an ASGI application: each platform below its name, and the control endpoint below `/control`."""
+"""The sandbox as an ASGI application: each platform under its name, and the control endpoint under `/control`."""
 
 import json
 from collections.abc import Callable
@@ -30,43 +30,30 @@ CHECKED = validate_call(config=ConfigDict(extra="forbid"))
 
 
 def create_app(world: World) -> Starlette:
-    """Return the application over a world."""
-    control = Control(world)
+    """Return the application that serves a world."""
+    actions = control_actions(world)
+
+    async def control(request: Request) -> JSONResponse:
+        action = actions.get(request.path_params["action"])
+        if action is None:
+            return JSONResponse({"error": f"no such action; the actions are: {', '.join(sorted(actions))}"}, 404)
+        try:
+            return JSONResponse(CHECKED(action)(**json.loads(await request.body() or b"{}")))
+        except (ValueError, TypeError) as error:  # pydantic and json raise ValueErrors
+            return JSONResponse({"error": str(error)}, 422)
+
     return Starlette(
         routes=[
             *(Mount(f"/{name.value}", routes=routes_of(make(world))) for name, make in BACKENDS.items()),
-            Route("/control/{action}", control.endpoint, methods=["POST"]),
+            Route("/control/{action}", control, methods=["POST"]),
         ]
     )
 
 
-class Control:
-    """Changes the world over HTTP: `POST /control/<action>` with the arguments as a JSON object."""
+def control_actions(world: World) -> dict[str, Callable[..., Any]]:
+    """Return what `POST /control/<action>` does to a world; the arguments are a JSON object."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.actions: dict[str, Callable[..., Any]] = {
-            "add_grant": self._add_grant,
-            "tell_stories": lambda: tell_stories(world),
-            "add_fault": lambda **fault: world.faults.add(Fault(**fault)),
-            "clear_faults": world.faults.clear,
-            "set_latency": self._set_latency,
-            "forget_reports": self._forget_reports,
-            "calls": lambda: {f"{platform}.{operation}": n for (platform, operation), n in world.faults.calls.items()},
-        }
-
-    async def endpoint(self, request: Request) -> JSONResponse:
-        """Answer a control call: 404 for an unknown action, 422 for arguments that do not fit."""
-        action = self.actions.get(request.path_params["action"])
-        if action is None:
-            return JSONResponse({"error": f"no such action; there are: {', '.join(sorted(self.actions))}"}, 404)
-        try:
-            return JSONResponse(CHECKED(action)(**json.loads(await request.body() or b"{}")))
-        except (ValueError, TypeError) as error:  # those of pydantic and json are ValueErrors
-            return JSONResponse({"error": str(error)}, 422)
-
-    def _add_grant(
-        self,
+    def add_grant(
         platform: PlatformName,
         accounts: int = 1,
         campaigns: int = 8,
@@ -74,13 +61,19 @@ class Control:
         brand: str = "",
         currency: str = "",
     ) -> dict[str, Any]:
-        """Add a grant with new accounts; return its tokens."""
-        grant = self.world.add_grant(platform, accounts, campaigns, rotates=rotates, brand=brand, currency=currency)
-        access, seconds, refresh = self.world.issue_tokens(grant)
+        grant = world.add_grant(platform, accounts, campaigns, rotates=rotates, brand=brand, currency=currency)
+        access, seconds, refresh = world.issue_tokens(grant)
         return {"grant_id": grant.id, "access_token": access, "expires_in": seconds, "refresh_token": refresh}
 
-    def _forget_reports(self) -> None:
-        self.world.reports.clear()
+    def set_latency(seconds: float) -> None:
+        world.faults.latency_seconds = seconds
 
-    def _set_latency(self, seconds: float) -> None:
-        self.world.faults.latency_seconds = seconds
+    return {
+        "add_grant": add_grant,
+        "tell_stories": lambda: tell_stories(world),
+        "add_fault": lambda **fault: world.faults.add(Fault(**fault)),
+        "clear_faults": world.faults.clear,
+        "set_latency": set_latency,
+        "forget_reports": world.forget_reports,
+        "calls": lambda: {f"{platform}.{operation}": n for (platform, operation), n in world.faults.calls.items()},
+    }

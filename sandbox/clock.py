@@ -4,19 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The machine's time until a test sets it."""
+    """The machine's time until a test sets another."""
 
     def __init__(self, fixed: datetime | None = None) -> None:
         self._fixed = fixed
 
     def now(self) -> datetime:
-        """Return the platforms' time, in UTC."""
+        """Return the current time in UTC."""
         return self._fixed or datetime.now(UTC)
 
     def set(self, when: datetime) -> None:
-        """Stop the clock at a time."""
+        """Set the clock, and stop it."""
         self._fixed = when.astimezone(UTC)
 
     def advance(self, delta: timedelta) -> None:
-        """Move the clock forward; it stands still from then on."""
+        """Move the clock forward, and stop it."""
         self._fixed = self.now() + delta

@@ -1,7 +1,7 @@
-"""The platforms' logins: a plain page with 'Allow' and 'Deny', codes that work once, and OAuth's token endpoint.
+"""The platforms' logins: a page with 'Allow' and 'Deny', codes that work once, and OAuth's token endpoint.
 
-Each platform has a `Dialect`. Whoever opens the page logs in as one of the world's grants, or as a new user. A redirect
-to this machine is always registered, so that the demo needs no settings; others are in `world.redirects`.
+Each platform has a `Dialect`. The visitor of the page logs in as one of the world's grants or as a new user. Redirects
+to this machine are always registered, so the demo needs no settings; `world.redirects` has the others.
 """
 
 import base64
@@ -27,16 +27,17 @@ button {{ font: inherit; padding: .4em 1.4em; margin-right: .6em }}</style>
 <h1>{title}</h1>{body}</html>"""
 FORM = """<p>This is the sandbox, not {platform}. The application <b>{client}</b> asks to read ads.</p>
 <form method="post"><p><label>Log in as <select name="user">{users}</select></label></p>
-<p><label><input type="checkbox" name="ads" checked> It may read my ads</label></p>
+<p><label><input type="checkbox" name="ads" checked> Let it read my ads</label></p>
 <p><button name="answer" value="allow">Allow</button><button name="answer" value="deny">Deny</button></p></form>"""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a platform's consent page is asked, and how it answers.
+    """The parameters and answers of a platform's consent page.
 
-    `sends` are the names under which it sends the code, `denial` what it sends for a 'no'. `has_issuer` says
-    whether it sends `iss` (RFC 9207). `wrong_redirect` is the token endpoint's error for a code of another redirect.
+    It requires the parameters in `needs` and accepts those in `knows`. It sends the code under each name in `sends`,
+    and `denial` if the user denies access; with `has_issuer` it also sends `iss` (RFC 9207). `wrong_redirect` is the
+    token endpoint's error for a code that was sent to another redirect.
     """
 
     platform: PlatformName
@@ -58,12 +59,12 @@ GRANT_TYPES = {
     "refresh_token": ("refresh_token", frozenset({"scope"})),
     "authorization_code": ("code", frozenset({"redirect_uri", "code_verifier"})),
 }
-"""What a form for the token endpoint needs, and what it may have, by its grant_type."""
+"""By `grant_type`: the field that a token request requires, and its optional ones."""
 
 
 @dataclass
 class Code:
-    """A code that was given to a redirect, for the tokens of a grant."""
+    """An authorization code that was sent to a redirect."""
 
     grant: Grant
     redirect_uri: str
@@ -74,11 +75,11 @@ class Code:
 
 
 class CodeRefused(Exception):
-    """A code is not redeemed; the first argument says why: unknown, expired, used, redirect or verifier."""
+    """A code cannot be redeemed; the first argument says why: unknown, expired, used, redirect or verifier."""
 
 
 class ConsentPages:
-    """A platform's consent page, and the codes that it gave."""
+    """A platform's consent page, and the codes that it has issued."""
 
     def __init__(self, world: World, dialect: Dialect) -> None:
         self.world, self.dialect = world, dialect
@@ -90,7 +91,7 @@ class ConsentPages:
         return [("GET", path, "consent", self.show), ("POST", path, "consent", self.decide)]
 
     def show(self, call: Call) -> Reply:
-        """Show the page; a request that is wrong ends here or goes back to its redirect, as RFC 6749, 4.1.2.1 says."""
+        """Show the page; a wrong request ends here or at its redirect (RFC 6749, 4.1.2.1)."""
         self._check(call)
         grants = [grant for grant in self.world.grants.values() if grant.platform is self.dialect.platform]
         users = [(NEW_USER, "a new user with two ad accounts"), (NO_ACCOUNTS, "a new user without an ad account")]
@@ -123,10 +124,10 @@ class ConsentPages:
         return self._back(call, dict.fromkeys(self.dialect.sends, code))
 
     def redeem(self, text: str, redirect_uri: str | None, verifier: str | None = None, region: str = "") -> Grant:
-        """Return the grant that a code stands for; it is used up.
+        """Use a code up, and return its grant.
 
         Raises:
-            CodeRefused: It is not of this redirect, this verifier or this region, or it has expired or was used.
+            CodeRefused: It is unknown, used or expired, or belongs to another redirect, verifier or region.
         """
         code = self._codes.get(text)
         if code is None or code.region != region:
@@ -143,7 +144,7 @@ class ConsentPages:
         return self.world.log_in(code.grant.id)
 
     def grant_for(self, call: Call) -> Grant:
-        """Return the grant whose refresh token (RFC 6749, section 6) or code (section 4.1.3) is in a form."""
+        """Return the grant of the refresh token (RFC 6749, section 6) or code (section 4.1.3) in a form."""
         form, kind = call.form, call.form.get("grant_type", "")
         needed, optional = GRANT_TYPES.get(kind, ("", frozenset()))
         unknown = sorted(form.keys() - {"grant_type", "client_id", "client_secret", needed} - optional)
@@ -173,22 +174,24 @@ class ConsentPages:
             raise Refusal(oauth_error(400, error, f"The code is refused: {refused}")) from None
 
     def _check(self, call: Call) -> None:
-        """Refuse a request that is wrong; nothing is ever sent to a redirect that is not registered."""
+        """Refuse a wrong request; nothing is ever sent to a redirect that is not registered."""
         query = call.query
         if query.get(self.dialect.client_name) != CLIENT_ID:
-            raise Refusal(_page("Error: invalid_client", "<p>The application is not known.</p>", 401))
+            raise Refusal(_page("Error: invalid_client", "<p>The application is unknown.</p>", 401))
         redirect = query.get("redirect_uri", "")
         if urlsplit(redirect).hostname not in LOOPBACK and redirect not in self.world.redirects:
             words = f"<p>The redirect {html.escape(redirect)} is not registered with the application.</p>"
             raise Refusal(_page("Error 400: redirect_uri_mismatch", words, 400))
         missing = sorted(name for name in self.dialect.needs if not query.get(name))
         unknown = sorted(query.keys() - self.dialect.needs - self.dialect.knows - {self.dialect.client_name})
+        kind, method = query.get("response_type", "code"), query.get("code_challenge_method", "S256")
+        scope = query.get("scope", self.dialect.scope)
         checks = (
             (not missing, "invalid_request", f"Missing: {missing}"),
             (not unknown, "invalid_request", f"Unknown: {unknown}"),
-            (query.get("response_type", "code") == "code", "unsupported_response_type", "It must be code."),
-            (query.get("scope", self.dialect.scope) == self.dialect.scope, "invalid_scope", "It is not approved."),
-            (query.get("code_challenge_method", "S256") == "S256", "invalid_request", "The method must be S256."),
+            (kind == "code", "unsupported_response_type", "response_type must be code."),
+            (scope == self.dialect.scope, "invalid_scope", "The scope is not approved."),
+            (method == "S256", "invalid_request", "code_challenge_method must be S256."),
         )
         for is_right, error, words in checks:
             if not is_right:

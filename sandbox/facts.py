@@ -1,7 +1,4 @@
-"""What differs between the worlds of the four platforms: one row a platform.
-
-How a platform spells this, and what it refuses, is in its own files.
-"""
+"""How accounts, campaigns and tokens differ between the four platforms; their formats and errors are elsewhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,10 +24,10 @@ class TokenKind(StrEnum):
 class Facts:
     """A platform's ids, campaigns and tokens.
 
-    Accounts and campaigns are numbered from `first_account` and `first_campaign` on. Campaigns take turns in their
-    `products`, `budgets` and `stopped`, which are the states of those that neither run nor pause. Access tokens live
-    for `lifetime`, if they end at all. `always_refreshes` says whether every login gives a refresh token.
-    `regions` are by currency. One account in `unlisted_every` spends in campaigns that no listing has.
+    Ids count up from `first_account` and `first_campaign`. Campaigns cycle through the `products`, the `budgets`, and
+    the states, in which `stopped` follows ACTIVE and PAUSED. Access tokens live for `lifetime` if they expire at all.
+    `always_refreshes` says whether every login returns a refresh token. `regions` are by currency. One account in
+    `unlisted_every` also spends in campaigns that no listing has.
     """
 
     first_account: int
@@ -70,7 +67,7 @@ FACTS = {
         lifetime=timedelta(days=60),
     ),
     PlatformName.AMAZON: Facts(
-        first_account=9_100_000_000_000_001,  # above 2^53, so that reading an id as a double loses digits
+        first_account=9_100_000_000_000_001,  # above 2^53: an id that is read as a double loses digits
         account_step=2,
         first_campaign=280_000_000_000_000,
         products=("SPONSORED_PRODUCTS", SPONSORED_BRANDS, "SPONSORED_DISPLAY"),
@@ -89,7 +86,7 @@ FACTS = {
         stopped=(CampaignStatus.REMOVED, CampaignStatus.REMOVED),
         prefixes={TokenKind.ACCESS: "act.", TokenKind.REFRESH: "rft."},
         lifetime=timedelta(days=1),
-        tokens_end=False,  # but those of a grant with a refresh token
+        tokens_end=False,  # except for a grant with a refresh token
         unlisted_every=5,
     ),
 }

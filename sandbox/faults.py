@@ -1,4 +1,4 @@
-"""What can go wrong in the sandbox, and how often each call was made."""
+"""Faults to inject into the sandbox, and the count of its calls."""
 
 import gzip
 import json
@@ -17,11 +17,11 @@ class FaultKind(StrEnum):
     """How a call goes wrong."""
 
     THROTTLE = "throttle"
-    """The platform's own 'slow down', with `seconds` as the wait that it names."""
+    """The platform's throttling error, which asks for a wait of `seconds`."""
     STATUS = "status"
     """HTTP `status` with the platform's own error body."""
     HTML = "html"
-    """HTTP `status` with a page instead of JSON, as a gateway sends."""
+    """HTTP `status` with a gateway's HTML page instead of JSON."""
     TRUNCATED = "truncated"
     """The right answer, cut in half."""
     BODY = "body"
@@ -31,23 +31,23 @@ class FaultKind(StrEnum):
     DISCONNECT = "disconnect"
     """The call takes effect, then the connection closes without an answer."""
     LATE_THROTTLE = "late_throttle"
-    """The call takes effect, but the answer is the platform's 'slow down'."""
+    """The call takes effect, but the answer is the platform's throttling error."""
     EMPTY_PAGE = "empty_page"
-    """A page without rows that still leads to a next one."""
+    """A page without rows that still links to a next one."""
     ODD_ROW = "odd_row"
-    """The right answer, but in the rows that contain the id `match` (in all, without one) `field` is `value`."""
+    """The right answer, but `field` is `value` in the rows with the id `match`, or in all rows without `match`."""
 
 
 ABSENT: Any = object()
-"""The `value` of a field that is left out of the row."""
+"""The `value` that leaves a field out of its row."""
 
 
 @dataclass(config=ConfigDict(extra="forbid"))
 class Fault:
-    """A rule: calls of this platform and operation that contain `match` go wrong; with `times`, only the first ones.
+    """A rule: calls of this platform and operation that contain `match` go wrong, at most `times` of them.
 
     For an odd row, `match` is an id in the row, and `field` a name or a dotted path (`budget.budgetType`). The field
-    gets `value`, or is left out if there is no `value`. Without `field`, that happens to the row itself.
+    becomes `value`, or is left out without one. Without `field`, the same happens to the whole row.
     """
 
     kind: FaultKind
@@ -113,7 +113,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def spoil(content: bytes, rules: list[Fault]) -> bytes:
-    """Return an answer's bytes with its matching rows made odd; each rule that made one odd is used."""
+    """Return an answer with its matching rows made odd, and count a use of each rule that matched."""
     zipped = content.startswith(GZIP_MAGIC)
     body = json.loads(gzip.decompress(content) if zipped else content)
     applied = [rule for rule in rules if _apply(body, rule)]
@@ -121,13 +121,13 @@ def spoil(content: bytes, rules: list[Fault]) -> bytes:
         rule.use()
     if not applied:
         return content
-    # Escaped ASCII: half of a surrogate pair can be sent so, but not as UTF-8.
+    # An ASCII escape can hold half of a surrogate pair; UTF-8 cannot.
     text = json.dumps(body, separators=(",", ":")).encode()
     return gzip.compress(text, compresslevel=1, mtime=0) if zipped else text
 
 
 def _apply(body: Any, rule: Fault) -> bool:
-    """Make the rows odd in place; whether there was one."""
+    """Make the matching rows odd in place; return whether there were any."""
     found = False
     for rows in list(_lists(body)):
         for place, row in reversed(list(enumerate(rows))):
@@ -149,7 +149,7 @@ def _lists(value: Any) -> Iterator[list[Any]]:
 
 
 def _is_named(row: dict[str, Any], match: str | None) -> bool:
-    """Whether one of the row's own values, also in objects within it, is the id; without an id, all rows are meant."""
+    """Whether the id is among the row's values or those of objects in it; without an id, every row matches."""
     return match is None or any(
         _is_named(value, match) if isinstance(value, dict) else str(value) == match for value in row.values()
     )

@@ -1,4 +1,4 @@
-"""What campaigns of the sandbox do on a day: they keep within their budgets, have weekdays, and sell more in winter."""
+"""Daily figures of the sandbox's campaigns: within their budgets, with weekdays, and higher in winter."""
 
 import hashlib
 import random
@@ -11,12 +11,12 @@ from typing import NamedTuple
 WHOLE_CURRENCIES = frozenset({"KRW", "JPY", "TWD"})
 
 WEEKDAYS = (90, 88, 88, 90, 94, 82, 78)
-"""From Monday on, percent of a usual day."""
+"""From Monday, in percent."""
 MONTHS = (84, 84, 86, 88, 90, 88, 84, 84, 90, 94, 100, 98)
-"""From January on. On no day does a campaign spend more than its daily budget, if nobody restates its figures."""
+"""From January, in percent. With WEEKDAYS and chance it stays below 100: no campaign exceeds its daily budget."""
 
 SMALL = 4_000
-"""Campaigns that spend less than so many cents a day have days without any."""
+"""Campaigns that spend less than this many cents a day have days without spend."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Figures:
     conversion_value: Decimal
 
     def times(self, factor: int) -> "Figures":
-        """Return all of it as many times."""
+        """Return the figures multiplied by a factor."""
         return Figures(*(mine * factor for mine in astuple(self)))
 
 
@@ -38,9 +38,9 @@ ZERO = Figures(0, 0, Decimal(0), Decimal(0), Decimal(0))
 
 
 class Habits(NamedTuple):
-    """How a campaign usually does: what it spends on a day, on a click and earns by a conversion, in cents.
+    """A campaign's usual spend a day, price of a click and value of a conversion, in cents.
 
-    Of 1,000 impressions, `clicks` are clicked on; of 1,000 clicks, `conversions` convert.
+    `clicks` are per 1,000 impressions, and `conversions` per 1,000 clicks.
     """
 
     day: int
@@ -51,13 +51,13 @@ class Habits(NamedTuple):
 
 
 def make_habits(rng: random.Random, day: int) -> Habits:
-    """Return the habits of a campaign that spends so many cents on a day."""
+    """Return the habits of a campaign that spends `day` cents a day."""
     return Habits(day, rng.randrange(20, 160), rng.randrange(5, 60), rng.randrange(10, 70), rng.randrange(1_500, 9_000))
 
 
 @lru_cache(maxsize=50_000)  # clients ask for the same days again and again
 def make_figures(seed: int, campaign_id: str, habits: Habits, day: date, currency: str) -> Figures:
-    """Return what a campaign does on a day, always the same."""
+    """Return a campaign's figures for a day, always the same."""
     rng = make_rng(seed, campaign_id, day)
     share = WEEKDAYS[day.weekday()] * MONTHS[day.month - 1] * rng.randrange(85, 106)
     clicks = habits.day * share // (habits.click * 1_000_000)
@@ -75,11 +75,11 @@ def make_figures(seed: int, campaign_id: str, habits: Habits, day: date, currenc
 
 
 def as_number(amount: Decimal) -> int | float:
-    """Return an amount as a JSON number, an integer if it is whole."""
+    """Return an amount as a JSON number: an integer if it is whole."""
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
 def make_rng(*parts: object) -> random.Random:
-    """Return a generator that depends only on its parts (Python's own hash changes from run to run)."""
+    """Return a generator that depends only on its parts; Python's own `hash` changes from run to run."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return random.Random(int.from_bytes(digest, "big"))

@@ -1,8 +1,8 @@
-"""Google's side of the sandbox: the login, the account list, and GAQL over a grant's accounts.
+"""Google in the sandbox: the login, the account list, and GAQL queries of a grant's accounts.
 
 Every grant has a manager account above its ad accounts. Its user has direct access to the manager and to the first ad
-account, like an advertiser who kept a login when an agency took over. `google_query` reads and answers a query,
-`google_rows` encodes the world; this file checks permissions and shapes the replies.
+account, like an advertiser who kept a login when an agency took over. `google_query` parses and answers queries,
+`google_rows` encodes the world, and this file checks permissions and builds the replies.
 """
 
 import math
@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
-from itertools import count
 from typing import Any
 
 from sandbox.accounts import Account
@@ -36,9 +35,9 @@ CONSENT = Dialect(
     wrong_redirect="redirect_uri_mismatch",
 )
 CHUNK_ROWS = 100
-"""The rows in a chunk of `searchStream`; Google's own chunks are larger and of no fixed size."""
+"""The rows in a chunk of `searchStream`; Google's own chunks are larger and vary in size."""
 OPERATIONS = {b"customer_client": "accounts", b"change_status": "changes"}
-"""The operation of a query by its resource; queries for campaigns and metrics have their own."""
+"""The operation of a query by its resource; see `_operation` for campaigns and metrics."""
 
 STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -48,8 +47,9 @@ STATUSES = {
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
 }
-"""The name of an HTTP status; others are UNAVAILABLE."""
+"""Google's name of an HTTP status; any other is UNAVAILABLE."""
 
+REQUEST_ID = "sandbox"
 FAILURE_TYPE = f"type.googleapis.com/google.ads.googleads.{API_VERSION}.errors.GoogleAdsFailure"
 NO_ACCESS = (
     "User doesn't have permission to access customer. Note: If you're accessing a client customer, the manager's "
@@ -71,14 +71,13 @@ class Search(Parameters):
 
 
 class GoogleBackend:
-    """Google's paths, encodings and errors over a world."""
+    """Google's paths, encodings and errors for a world."""
 
     platform = PlatformName.GOOGLE
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.consent = ConsentPages(world, CONSENT)
-        self._request_numbers = count(1)
         customers = f"/{API_VERSION}/customers"
         stream = f"{customers}/{{customer_id}}/googleAds:searchStream"
         self.routes: list[Entry] = [
@@ -92,7 +91,7 @@ class GoogleBackend:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def throttled(self, call: Call, fault: Fault) -> Reply:
-        """Return 'quota exhausted'; the token endpoint names the wait in a header."""
+        """Return 'quota exhausted'; the token endpoint gives the wait in a header."""
         wait = math.ceil(fault.seconds)
         if call.url.endswith(("/token", "/revoke")):
             body = {"error": "rate_limit_exceeded", "error_description": "Rate Limit Exceeded"}
@@ -112,7 +111,7 @@ class GoogleBackend:
         return self._error(call, 400, f"Invalid JSON payload received. {words}")
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
-        """Return Google's page for a path of a retired version, and its JSON for any other unknown call."""
+        """Return Google's HTML page for a path of a retired version, and JSON for any other unknown call."""
         path = "/" + call.path["path"]
         if re.match(r"/v[0-9]+/", path) and not path.startswith(f"/{API_VERSION}/"):
             return Reply(NOT_FOUND_PAGE, 404, media_type="text/html; charset=UTF-8")
@@ -145,7 +144,7 @@ class GoogleBackend:
         return Reply({"resourceNames": [f"customers/{id_}" for id_ in _direct(grant)]})
 
     def _search_stream(self, call: Call) -> Reply:
-        """Answer a query in one array of chunks."""
+        """Answer a query with an array of chunks."""
         target = self._target(call)
         call.asked(Parameters)
         try:
@@ -155,7 +154,7 @@ class GoogleBackend:
             raise self._refusal(call, 400, refused.category, refused.code, refused.message) from None
         common = {
             "fieldMask": query.field_mask,
-            "requestId": self._request_id(),
+            "requestId": REQUEST_ID,
             "queryResourceConsumption": str(len(rows)),
         }
         if not rows:
@@ -175,7 +174,7 @@ class GoogleBackend:
         raise self._refusal(call, 401, "authenticationError", code, f"The OAuth token is {found}.")
 
     def _target(self, call: Call) -> Target:
-        """Return the customer of the call if the grant's user may read it this way; refuse the call otherwise."""
+        """Return the customer of a call; refuse the call if the grant's user may not read it this way."""
         grant = self._grant(call)
         customer_id, login_id = call.path["customer_id"], call.headers.get("login-customer-id")
         if not _CUSTOMER_ID.fullmatch(customer_id):
@@ -204,9 +203,9 @@ class GoogleBackend:
     def _failure(
         self, call: Call, status: int, category: str, code: str, message: str, details: dict[str, Any] | None = None
     ) -> Reply:
-        """Return an error with a GoogleAdsFailure of one error."""
+        """Return an error whose details are a GoogleAdsFailure."""
         error = {"errorCode": {category: code}, "message": message} | ({"details": details} if details else {})
-        failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": self._request_id()}
+        failure = {"@type": FAILURE_TYPE, "errors": [error], "requestId": REQUEST_ID}
         return self._error(call, status, HTTPStatus(status).phrase, [failure])
 
     def _error(self, call: Call, status: int, message: str, details: Sequence[dict[str, Any]] = ()) -> Reply:
@@ -215,12 +214,8 @@ class GoogleBackend:
         # A stream is an array, and so is its error.
         return Reply([body] if ":searchStream" in call.url else body, status)
 
-    def _request_id(self) -> str:
-        return f"sandbox-{next(self._request_numbers)}"
-
 
 def _operation(call: Call) -> str:
-    """Return the operation of a query."""
     if b"metrics." in call.body:
         return "metrics"
     found = _FROM.search(call.body)
@@ -228,7 +223,7 @@ def _operation(call: Call) -> str:
 
 
 def _direct(grant: Grant) -> list[str]:
-    """Return the customers that the grant's user can access directly, not through a manager."""
+    """Return the customers that the grant's user can access without a manager."""
     own = () if grant.only_through_manager else grant.account_ids[:1]
     return [id_ for id_ in (grant.manager_id, *own) if id_]
 

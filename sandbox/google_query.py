@@ -1,6 +1,6 @@
-"""The part of the Google Ads Query Language that the client uses, and the JSON rows that answer it.
+"""The part of the Google Ads Query Language that our client uses, and the JSON rows that answer it.
 
-That part is one SELECT, conditions with =, IN or BETWEEN joined by AND, and LIMIT; all else is refused, never ignored.
+That is one SELECT, conditions with =, IN or BETWEEN joined by AND, and LIMIT. The rest is refused, never ignored.
 """
 
 import re
@@ -26,7 +26,7 @@ from sandbox.google_rows import (
 CHANGE_HISTORY = timedelta(days=90)
 CHANGE_LIMIT = 10_000
 METRICS_HISTORY = timedelta(days=1_126)
-"""Daily figures of earlier days than 37 months ago are refused."""
+"""Daily figures are kept for 37 months; queries for older ones are refused."""
 
 SELECTABLE = {
     "customer": ("customer.", "segments.", "metrics.cost_micros"),
@@ -34,7 +34,7 @@ SELECTABLE = {
     "campaign": ("campaign.", "campaign_budget.", "segments.", "metrics."),
     "change_status": ("change_status.",),
 }
-"""What the fields begin with that a query FROM a resource may name; of totals, the sandbox knows the cost alone."""
+"""The prefixes of the fields that a query FROM a resource may name; the only total in the sandbox is the cost."""
 ENUMS = {
     "campaign.status": {"ENABLED", "PAUSED", "REMOVED"},
     "customer_client.status": {"ENABLED", "CANCELED", "SUSPENDED", "CLOSED"},
@@ -52,7 +52,7 @@ _QUERY = re.compile(
 
 
 class QueryRefused(Exception):
-    """The query is refused; `category` and `code` are Google's, such as `queryError` and `UNEXPECTED_INPUT`."""
+    """The query is refused with Google's `category` and `code`, such as `queryError` and `UNEXPECTED_INPUT`."""
 
     def __init__(self, code: str, message: str, category: str = "queryError") -> None:
         super().__init__(code, message, category)
@@ -61,14 +61,14 @@ class QueryRefused(Exception):
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition on a field: its value is among the `values`, or between the two of them."""
+    """A condition on a field: its value is one of `values` or, for a range, between the two of them."""
 
     field: str
     values: tuple[str | bool, ...]
     is_range: bool
 
     def holds(self, value: object) -> bool:
-        """Whether a field's JSON value meets the condition; an unset one never does."""
+        """Whether a field's JSON value meets the condition; None never does."""
         if value is None:
             return False
         if type(value) is not type(self.values[0]):
@@ -80,7 +80,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Query:
-    """A query that Google accepts."""
+    """A parsed query."""
 
     fields: tuple[str, ...]
     resource: str
@@ -94,17 +94,17 @@ class Query:
 
     @cached_property
     def by_day(self) -> bool:
-        """Whether the rows are those of days."""
+        """Whether each row is a day."""
         return any(name.startswith(("metrics.", "segments.")) for name in self.names)
 
     @cached_property
     def field_mask(self) -> str:
-        """The selected fields as in an answer."""
+        """The selected fields as an answer names them."""
         return ",".join(map(_camel, self.fields))
 
     @cached_property
     def groups(self) -> dict[str, dict[str, Field]]:
-        """The columns by resource; Google always adds each resource's name."""
+        """The selected columns by resource; Google always adds each resource's name."""
         columns: dict[str, dict[str, Field]] = {}
         for group, _, name in (field.partition(".") for field in (f"{self.resource}.resource_name", *self.fields)):
             cells = columns.setdefault(_camel(group), {})
@@ -114,7 +114,7 @@ class Query:
         return columns
 
     def range_of(self, field: str) -> tuple[str, str] | None:
-        """Return the two values of the BETWEEN condition on a field; None if there is none."""
+        """Return the two values of the BETWEEN condition on a field, if there is one."""
         found = (c.values for c in self.conditions if c.field == field and c.is_range)
         values = next(found, None)
         return (str(values[0]), str(values[1])) if values else None
@@ -122,10 +122,10 @@ class Query:
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Query:
-    """Return a query from its text; QueryRefused says what is wrong with it."""
+    """Parse a query; raise QueryRefused if it is wrong."""
     found = _QUERY.fullmatch(text)
     if found is None:
-        raise QueryRefused("UNEXPECTED_INPUT", "Error in query: it is not one that Google, or the sandbox, knows.")
+        raise QueryRefused("UNEXPECTED_INPUT", "Error in query: neither Google nor the sandbox accepts it.")
     conditions = (_condition(*each) for each in re.findall(_CONDITION, found["where"] or ""))
     limit = int(found["limit"]) if found["limit"] else None
     query = Query(tuple(found["fields"].split(", ")), found["resource"], tuple(conditions), limit)
@@ -138,7 +138,7 @@ def parse(text: str) -> Query:
 
 
 def rows_of(query: Query, target: Target) -> list[dict[str, Any]]:
-    """Return the rows as JSON; QueryRefused if this customer cannot answer the query."""
+    """Return the rows as JSON; raise QueryRefused if the query does not suit the customer."""
     if target.is_manager and any(name.startswith("metrics.") for name in query.names):
         message = "Metrics cannot be requested for a manager account. Send one query per client account."
         raise QueryRefused("REQUESTED_METRICS_FOR_MANAGER", message)
@@ -177,7 +177,7 @@ def _project(query: Query, row: Row) -> dict[str, Any]:
 
 
 def _condition(field: str, one: str, several: str, low: str, high: str) -> Condition:
-    """Return a condition with complete times; QueryRefused if a value does not fit its field."""
+    """Return a condition with complete times; raise QueryRefused if a value does not suit its field."""
     texts = [low, high] if low else re.findall(_VALUE, one or several)
     values: list[str | bool] = [text[1:-1] if text.startswith("'") else text == "TRUE" for text in texts]
     if wrong := [value for value in values if value not in ENUMS.get(field, values)]:
@@ -210,7 +210,7 @@ def _check_changes(query: Query) -> None:
     window, limit = query.range_of(CHANGED_AT), query.limit
     checks = (
         (window is not None, "CHANGE_DATE_RANGE_INFINITE", f"Filter {CHANGED_AT} by a finite range."),
-        (window and window[0] <= window[1], "CHANGE_DATE_RANGE_NEGATIVE", "The range can never give results."),
+        (window and window[0] <= window[1], "CHANGE_DATE_RANGE_NEGATIVE", "The range can never match anything."),
         (limit is not None, "LIMIT_NOT_SPECIFIED", "The change_status search request must specify a LIMIT."),
         (limit and limit <= CHANGE_LIMIT, "INVALID_LIMIT_CLAUSE", "The LIMIT must not be above 10K."),
     )

@@ -38,7 +38,7 @@ class Target:
 
 @dataclass(slots=True)
 class Row:
-    """One row of an answer; what its resource does not use stays unset."""
+    """A row of an answer; fields that its resource does not use stay unset."""
 
     customer: Account
     is_manager: bool = False
@@ -135,13 +135,13 @@ def clients(target: Target) -> Iterator[Row]:
 
 
 def customer_days(target: Target, since: date, until: date) -> Iterator[Row]:
-    """Yield the customer's days with spend, in its campaigns and elsewhere."""
+    """Yield the customer's days with spend, including spend outside its campaigns."""
     for day, figures in target.world.totals(target.customer, since, until):
         yield Row(target.customer, day=day, figures=figures)
 
 
 def campaigns(target: Target) -> Iterator[Row]:
-    """Yield the customer's campaigns, removed ones too; a manager has none."""
+    """Yield the customer's campaigns, including removed ones; a manager has none."""
     budgets = _budgets(target.customer.campaigns.values())
     for campaign in target.customer.campaigns.values():
         budget = None if campaign.budget_kind is BudgetKind.LOWER_LEVEL else budgets[campaign.budget_id]
@@ -149,26 +149,25 @@ def campaigns(target: Target) -> Iterator[Row]:
 
 
 def campaign_days(target: Target, since: date, until: date) -> Iterator[Row]:
-    """Yield each campaign's days; days without figures are left out, as in Google's segmented queries."""
+    """Yield the days of each campaign; like Google's segmented queries, leave out days without figures."""
     for row in campaigns(target):
         for _, day, figures in target.world.days(target.customer, [row.campaign], since, until):
             yield replace(row, day=day, figures=figures)
 
 
 def changes(target: Target) -> Iterator[Row]:
-    """Yield the last change of each campaign and of each budget: a change in the world counts for both."""
+    """Yield the last change of each campaign and each budget; a change in the world counts for both."""
     customer, all_campaigns = target.customer, target.customer.campaigns.values()
     for campaign in all_campaigns:
-        yield Row(
-            customer, campaign=campaign, changed_at=local_time(campaign.updated, customer), changed_type="CAMPAIGN"
-        )
+        at = local_time(campaign.updated, customer)
+        yield Row(customer, campaign=campaign, changed_at=at, changed_type="CAMPAIGN")
     for budget in _budgets(all_campaigns).values():
         at = local_time(budget.updated, customer)
         yield Row(customer, budget=budget, changed_at=at, changed_type="CAMPAIGN_BUDGET")
 
 
 def _budgets(campaigns: Iterable[Campaign]) -> dict[str, Campaign]:
-    """Return, by budget id, the campaign that defines the budget: of those that share it, the last changed."""
+    """Return by budget id the campaign that defines the budget: the last changed of those that share it."""
     budgets: dict[str, Campaign] = {}
     for campaign in campaigns:
         if campaign.budget_kind is not BudgetKind.LOWER_LEVEL:
@@ -179,5 +178,5 @@ def _budgets(campaigns: Iterable[Campaign]) -> dict[str, Campaign]:
 
 
 def local_time(when: datetime, customer: Account) -> str:
-    """Return a time as the API writes it: in the customer's time zone, without naming it."""
+    """Return a time as the API writes it: in the customer's time zone, without an offset."""
     return when.astimezone(ZoneInfo(customer.timezone)).replace(tzinfo=None).isoformat(" ", "microseconds")

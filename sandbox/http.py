@@ -1,4 +1,4 @@
-"""What the platforms share: a call, a reply, and the way from one to the other."""
+"""What the platforms share: calls, replies, faults and routes."""
 
 import asyncio
 import logging
@@ -26,12 +26,12 @@ TAKES_EFFECT = (
     FaultKind.LATE_THROTTLE,
     FaultKind.EMPTY_PAGE,
 )
-"""The faults with which the call has its effect all the same."""
+"""The faults in spite of which a call takes effect."""
 GATEWAY_PAGE = "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
 
 
 class Parameters(BaseModel):
-    """What a call, or a part of it, may have; all else is refused."""
+    """The parameters of a call, or of a part of it; any other is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +41,7 @@ P = TypeVar("P", bound=Parameters)
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. A `body` of bytes is sent as it is, anything else as JSON."""
+    """An answer. Bytes are sent as they are, any other `body` as JSON."""
 
     body: Any
     status: int = 200
@@ -64,7 +64,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A request as a handler sees it; `path` holds the parameters of the route, `fault` is the handler's to act on."""
+    """A request. `path` holds the parameters of the route; the handler has to act on `fault`."""
 
     method: str
     url: str
@@ -75,35 +75,33 @@ class Call:
     fault: FaultKind | None = None
 
     def asked(self, model: type[P]) -> P:
-        """Return the query as a model; a ValueError says what is wrong with it."""
+        """Return the query as a model; raise ValueError if it is wrong."""
         return model.model_validate(dict(self.query))
 
     def sent(self, model: type[P]) -> P:
-        """Return the JSON body as a model; a ValueError says what is wrong with it."""
+        """Return the JSON body as a model; raise ValueError if it is wrong."""
         if "json" not in self.headers.get("content-type", ""):
             raise ValueError("The Content-Type must be that of JSON.")
         return model.model_validate_json(self.body)
 
     @property
     def bearer(self) -> str:
-        """The token in the header; empty without one."""
+        """The bearer token, or an empty text."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         return token if scheme == "Bearer" else ""
 
     @cached_property
     def form(self) -> dict[str, str]:
         """The body parsed as a form."""
-        return {
-            key: values[0]
-            for key, values in parse_qs(self.body.decode(errors="replace"), keep_blank_values=True).items()
-        }
+        fields = parse_qs(self.body.decode(errors="replace"), keep_blank_values=True)
+        return {key: values[0] for key, values in fields.items()}
 
 
 Handler = Callable[[Call], Reply]
 Entry = tuple[str, str, str | Callable[[Call], str], Handler]
-"""A route: method, path, the operation under which its calls are counted and faults are matched, and the handler.
+"""A route: method, path, operation and handler. Calls are counted and faults matched by their operation.
 
-If one path serves several operations, the operation is a function that names that of a call.
+If a path serves several operations, a function names the operation of a call.
 """
 
 
@@ -115,16 +113,16 @@ class Backend(Protocol):
     routes: list[Entry]
 
     def throttled(self, call: Call, fault: Fault) -> Reply:
-        """Return this platform's 'slow down'."""
+        """Return this platform's throttling error."""
 
     def broken(self, call: Call, status: int) -> Reply:
-        """Return this platform's error for an HTTP status."""
+        """Return this platform's error with an HTTP status."""
 
     def invalid(self, call: Call, words: str) -> Reply:
-        """Return this platform's answer to parameters or a body that are not as documented."""
+        """Return this platform's answer to invalid parameters or an invalid body."""
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
-        """Return this platform's answer to a path it does not have, or has with other `methods` only."""
+        """Return this platform's answer to an unknown path, or to a known path with other `methods`."""
 
 
 class _Endpoint:
@@ -174,7 +172,7 @@ class _Endpoint:
         return self._faulty(call, fault, reply)
 
     def _faulty(self, call: Call, fault: Fault, reply: Reply | None) -> Reply | None:
-        """Return the answer to a call that goes wrong; `reply` is the right one, if the call has had its effect."""
+        """Return the answer to a call that goes wrong; `reply` is the right one if the call took effect."""
         match fault.kind:
             case FaultKind.THROTTLE | FaultKind.LATE_THROTTLE:
                 return self.backend.throttled(call, fault)
@@ -209,7 +207,7 @@ def _words_of(error: ValueError) -> str:
 
 
 def routes_of(backend: Backend) -> list[Route]:
-    """Return a platform's routes, and after them one for whatever else is asked of it."""
+    """Return a platform's routes, followed by one for every other path."""
     routes = [
         Route(path, _Endpoint(backend, operation, handler), methods=[method])
         for method, path, operation, handler in backend.routes

@@ -1,6 +1,6 @@
-"""Meta's side of the sandbox: the Graph API v26.0, as far as ad accounts, campaigns and their insights go.
+"""Meta in the sandbox: the parts of the Graph API v26.0 about ad accounts, campaigns and insights.
 
-The verdict is the `code` in the body, hardly the HTTP status. The access token may be in the header or the query.
+The `code` in the body identifies an error, rather than the HTTP status. A token may be in the header or the query.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,6 @@ from sivera.values import PlatformName
 
 OLDEST_INSIGHTS_DAYS = 37 * 365 // 12
 
-INSIGHTS_THROTTLE = "x-fb-ads-insights-throttle"
-
 NO_SUCH_OBJECT, DELETED_REFUSED = 33, 1815001
 NO_OBJECT = (
     "Unsupported get request. Object with ID '{}' does not exist, cannot be loaded due to missing permissions, or does "
@@ -38,7 +36,7 @@ BROKEN = {
 
 
 class MetaBackend:
-    """Meta's paths, encodings and errors over a world."""
+    """Meta's paths, encodings and errors for a world."""
 
     platform = PlatformName.META
 
@@ -57,9 +55,9 @@ class MetaBackend:
         ]
 
     def throttled(self, call: Call, fault: Fault) -> Reply:
-        """Return 'too many calls' for the account if the fault's `match` names it, else for the whole app.
+        """Return 'too many calls' for the account that the fault's `match` names, otherwise for the whole app.
 
-        Meta names the wait in minutes for an account, and no wait for an app.
+        Meta gives the wait for an account in minutes, and none for an app.
         """
         account_id = call.path.get("account")
         if account_id is None or account_id not in (fault.match or ""):
@@ -73,15 +71,15 @@ class MetaBackend:
 
     def broken(self, call: Call, status: int) -> Reply:
         """Return Meta's error body for this status."""
-        trouble = wire.error(status, 2, "An unexpected error has occurred. Please retry later.", is_transient=True)
-        return BROKEN.get(status, trouble)
+        unexpected = wire.error(status, 2, "An unexpected error has occurred. Please retry later.", is_transient=True)
+        return BROKEN.get(status, unexpected)
 
     def invalid(self, call: Call, words: str) -> Reply:
-        """Return Meta's error for a parameter that is not as documented."""
+        """Return Meta's error for an invalid parameter."""
         return wire.error(400, 100, f"(#100) {words}")
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
-        """Return Meta's words for a retired version, a method that a path does not support, or an unknown path."""
+        """Return Meta's error for a retired version, an unsupported method or an unknown path."""
         version, _, path = call.path["path"].partition("/")
         if version.startswith("v") and version != VERSION:
             message = f"(#2635) You are calling a deprecated version of the Ads API. Please update to {VERSION}."
@@ -110,7 +108,7 @@ class MetaBackend:
         return wire.page(call, asked, rows, self._usage(account.id))
 
     def _objects(self, call: Call) -> Reply:
-        """Return campaigns by their ids, deleted ones too; like Meta, none at all if one of them does not exist."""
+        """Return campaigns by id, including deleted ones; like Meta, refuse the call if one does not exist."""
         grant, asked = self._tokens.caller(call), call.asked(wire.ObjectsQuestion)
         fields = asked.fields_of(shown.CAMPAIGN_FIELDS, "id")
         found = {
@@ -136,7 +134,8 @@ class MetaBackend:
             raise ValueError("Invalid time range: since is after until")
         if count > self.world.longest_insights:
             raise wire.too_much_data()
-        headers = self._usage(account.id) | {INSIGHTS_THROTTLE: self._insights_throttle()}
+        used = {"app_id_util_pct": self.world.app_usage, "acc_id_util_pct": 0, "ads_api_access_tier": "standard_access"}
+        headers = self._usage(account.id) | {"x-fb-ads-insights-throttle": orjson.dumps(used).decode()}
         takes, window = asked.takes(), (since, asked.time_range.until)
         if asked.level == "account":
             found = (shown.InsightRow(account, None, *each) for each in self.world.totals(account, *window))
@@ -147,13 +146,13 @@ class MetaBackend:
         return wire.page(call, asked, rows, headers, days=count, ends_empty=True)
 
     def _account(self, call: Call) -> Account:
-        """Return the account of the path if the caller may read it; refuse the call otherwise."""
+        """Return the account in the path; refuse the call if the caller may not read it."""
         grant, account_id = self._tokens.caller(call), call.path["account"]
         account = self.world.accounts[self.platform].get(account_id)
         if account is None or account.closed:
             message = NO_OBJECT.format(f"act_{account_id}")
             raise Refusal(wire.error(400, 100, message, NO_SUCH_OBJECT, type="GraphMethodException"))
-        # First the usual case: a list of thousands of accounts is slow to search.
+        # The usual case first: a list of thousands of accounts is slow to search.
         if account.grant_id != grant.id and account_id not in grant.account_ids:
             message = "(#200) Ad account owner has NOT grant ads_management or ads_read permission"
             raise Refusal(wire.error(403, 200, message))
@@ -161,13 +160,8 @@ class MetaBackend:
 
     # -- throttling -----------------------------------------------------------------------------------------------
 
-    def _insights_throttle(self) -> str:
-        used = self.world.app_usage
-        usage = {"app_id_util_pct": used, "acc_id_util_pct": 0, "ads_api_access_tier": "standard_access"}
-        return orjson.dumps(usage).decode()
-
     def _usage(self, account_id: str | None = None, percent: int = 1, minutes: int = 0) -> dict[str, str]:
-        """Return the headers with the used share of the app's and the account's calls, in percent."""
+        """Return the headers with the used part of the app's and the account's calls, in percent."""
         headers = {"X-App-Usage": f'{{"call_count":{self.world.app_usage},"total_cputime":0,"total_time":0}}'}
         if account_id is not None:
             usage = {"type": "ads_management", "call_count": percent, "total_cputime": 1, "total_time": 1}
@@ -177,5 +171,4 @@ class MetaBackend:
 
 
 def _insights_of(call: Call) -> str:
-    """Return the operation of a call for insights."""
     return "totals" if call.query.get("level") == "account" else "metrics"

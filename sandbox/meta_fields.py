@@ -13,32 +13,29 @@ from sandbox.meta_json import STATUSES
 from sivera.values import BudgetKind
 
 OFFSET_ONE = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
-"""Currencies with budgets in whole units, all others are in hundredths (Meta's page marketing-api/currencies)."""
+"""Currencies with budgets in whole units; the others are in hundredths (Meta's page marketing-api/currencies)."""
 
 
 def select(source: Any, fields: Mapping[str, Callable[..., Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Return the fields by name; like Meta, leave out those without a value."""
+    """Return fields by name; like Meta, leave out those without a value."""
     sources = source if isinstance(source, tuple) else (source,)
     values = ((name, fields[name](*sources)) for name in names)
     return {name: value for name, value in values if value is not None}
 
 
-def minor_units(amount: Decimal, currency: str) -> str:
-    """Return a budget as Meta writes it: text of whole minor units, by its own table."""
-    return str(int(amount if currency in OFFSET_ONE else amount * 100))
-
-
-def moment(when: datetime, account: Account) -> str:
-    """Return a time as Meta writes it: in the account's time zone, with an offset without a colon."""
+def _moment(when: datetime, account: Account) -> str:
+    """Return a time as Meta writes it: in the account's time zone, and without a colon in the offset."""
     return when.astimezone(ZoneInfo(account.timezone)).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def _at(day: date | None, when: time, account: Account) -> str | None:
-    return moment(datetime.combine(day, when, ZoneInfo(account.timezone)), account) if day else None
+    return _moment(datetime.combine(day, when, ZoneInfo(account.timezone)), account) if day else None
 
 
 def _budget(campaign: Campaign, account: Account, kind: BudgetKind) -> str | None:
-    return minor_units(campaign.budget, account.currency) if campaign.budget_kind is kind else None
+    """Return a budget of this kind as Meta writes it: text of whole minor units, by Meta's own table."""
+    units = campaign.budget if account.currency in OFFSET_ONE else campaign.budget * 100
+    return str(int(units)) if campaign.budget_kind is kind else None
 
 
 ACCOUNT_FIELDS: dict[str, Callable[[Account], Any]] = {
@@ -59,13 +56,13 @@ CAMPAIGN_FIELDS: dict[str, Callable[[Campaign, Account], Any]] = {
     "lifetime_budget": lambda campaign, account: _budget(campaign, account, BudgetKind.LIFETIME),
     "start_time": lambda campaign, account: _at(campaign.start, time(), account),
     "stop_time": lambda campaign, account: _at(campaign.end, time(23, 59, 59), account),
-    "updated_time": lambda campaign, account: moment(campaign.updated, account),
+    "updated_time": lambda campaign, account: _moment(campaign.updated, account),
 }
 
 
 @dataclass(frozen=True)
 class InsightRow:
-    """A day of a campaign, or of all of an account."""
+    """A day of a campaign or of a whole account."""
 
     account: Account
     campaign: Campaign | None
@@ -78,11 +75,11 @@ PURCHASE_NAMES = (
     ("omni_purchase", "offsite_conversion.fb_pixel_purchase"),
     ("offsite_conversion.fb_pixel_purchase",),
 )
-"""The action types that a campaign's purchases have, by its id: one purchase has several, and `purchase` may lack."""
+"""The action types of a campaign's purchases, by its id: a purchase has several, and `purchase` may be absent."""
 
 
 def _purchases(row: InsightRow, amount: Decimal) -> list[dict[str, str]]:
-    """Return a row's purchases. They are there several times: adding them counts them more than once."""
+    """Return a row's purchases under several action types: adding them up counts each more than once."""
     names = PURCHASE_NAMES[int(_id(row) or 0) % len(PURCHASE_NAMES)] if amount else ()
     return [{"action_type": name, "value": f"{amount:f}"} for name in reversed(names)]
 

@@ -1,4 +1,4 @@
-"""Meta's wire format: errors, parameters, filters and pages; error texts are as Meta's users quote them."""
+"""Meta's wire format: errors, parameters, filters and pages. Error messages are quoted from reports of Meta's users."""
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from sandbox.http import Call, Parameters, Refusal, Reply
 from sivera.values import CampaignStatus
 
 MAX_ROWS_TIMES_DAYS = 15_000
-"""Meta refuses replies that are too large, by an unpublished rule; here the rule is `limit` times days."""
+"""Meta refuses too large replies by an unpublished rule; here it is `limit` times days."""
 TRACE = "A1b2C3d4E5f6G7h8I9j0K1l"
 
 STATUSES = {
@@ -29,7 +29,7 @@ SHOWN_BY_DEFAULT = frozenset(get_args(EffectiveStatus)) - {"ARCHIVED", "DELETED"
 
 
 def error(status: int, code: int, message: str, subcode: int | None = None, **more: object) -> Reply:
-    """Return an error in Meta's one shape."""
+    """Return an error in Meta's format."""
     body = {"message": message, "type": "OAuthException", "code": code, **more, "fbtrace_id": TRACE}
     if subcode is not None:
         body["error_subcode"] = subcode
@@ -37,12 +37,12 @@ def error(status: int, code: int, message: str, subcode: int | None = None, **mo
 
 
 def refusal(message: str, code: int = 100) -> Refusal:
-    """Return an exception that answers HTTP 400; code 100 is an invalid parameter."""
+    """Return an exception that answers with HTTP 400; code 100 means an invalid parameter."""
     return Refusal(error(400, code, message))
 
 
 def too_much_data() -> Refusal:
-    """Return an exception that answers that the reply would be too large."""
+    """Return an exception that refuses a reply as too large."""
     return Refusal(error(500, 1, "Please reduce the amount of data you're asking for, then retry your request"))
 
 
@@ -58,14 +58,14 @@ Names = Annotated[tuple[str, ...], BeforeValidator(lambda text: tuple(filter(Non
 
 
 class Question(Parameters):
-    """The parameters of every call. Meta ignores most unknown ones; here they are mistakes of ours."""
+    """The parameters of every call. Meta ignores most unknown ones; here they are our mistakes, and refused."""
 
     access_token: str = ""
     appsecret_proof: str = ""
     fields: Names = ()
 
     def fields_of(self, known: Mapping[str, Any], *default: str) -> list[str]:
-        """Return the requested fields, those that are always sent first; ValueError names an unknown one."""
+        """Return the requested fields after those that are always sent; raise ValueError for an unknown one."""
         for name in self.fields:
             if name not in known:
                 raise ValueError(f"Tried accessing nonexisting field ({name})")
@@ -73,13 +73,13 @@ class Question(Parameters):
 
 
 class ObjectsQuestion(Question):
-    """The parameters of a question for objects by their ids."""
+    """The parameters of a request for objects by id."""
 
     ids: Annotated[Names, Field(min_length=1, max_length=50)]
 
 
 class ListQuestion(Question):
-    """The parameters of a listing. `after` is a position (-1 at first) and how many empty pages led to it."""
+    """The parameters of a listing. `after` is a position (-1 at first) and the number of empty pages before it."""
 
     limit: Annotated[int, Field(ge=1, lt=10**9)] = 25
     after: Annotated[tuple[int, int], BeforeValidator(_read_cursor)] = (-1, 0)
@@ -106,12 +106,12 @@ class CampaignsQuestion(ListQuestion):
 
     @property
     def statuses(self) -> frozenset[str]:
-        """The statuses that are asked for."""
+        """The requested statuses."""
         named = [rule.value for rule in self.filtering if isinstance(rule, _ByStatus)]
         return frozenset(named[-1] if named else self.effective_status or SHOWN_BY_DEFAULT)
 
     def takes(self) -> Callable[[Campaign], bool]:
-        """Return whether a campaign is asked for."""
+        """Return a function that says whether a campaign was requested."""
         statuses = self.statuses
         after = max((rule.value for rule in self.filtering if isinstance(rule, _ByChange)), default=0)
         return lambda c: STATUSES[c.state] in statuses and int(c.updated.timestamp()) > after
@@ -123,7 +123,7 @@ class _Days(Parameters):
 
 
 class InsightsQuestion(CampaignsQuestion):
-    """The parameters of a question for insights; the sandbox knows no others than these."""
+    """The parameters of a request for insights; the sandbox has no other kinds."""
 
     level: Literal["campaign", "account"]
     time_increment: Literal["1"]
@@ -142,11 +142,11 @@ def page(
     days: int = 1,
     ends_empty: bool = False,
 ) -> Reply:
-    """Return a page of the first rows, each given with its cursor's number; more rows mean another page.
+    """Return the page of rows that follows the cursor of a call; each row comes with the number of its own cursor.
 
-    As on Meta, the last page has `cursors.after` but no `next`. The URL in `next` repeats the whole query, and with it
-    an access token in the query. With `ends_empty`, an empty page follows the last rows, and it leads on once more. An
-    empty page has a new cursor, which leads to the position of the call's own.
+    As on Meta, the last page has `cursors.after` but no `next`. The URL in `next` repeats the whole query, including an
+    access token. With `ends_empty`, an empty page follows the last rows, and links to one more. An empty page has a
+    new cursor for the same position.
     """
     if asked.limit * days > MAX_ROWS_TIMES_DAYS:
         raise too_much_data()

@@ -1,4 +1,4 @@
-"""Meta's tokens in the sandbox: the login dialog, the exchange, the description of a token, and who makes a call."""
+"""Meta's tokens in the sandbox: the login dialog, the exchange, `debug_token`, and the caller of a request."""
 
 import hashlib
 import hmac
@@ -46,7 +46,7 @@ CODE_REFUSALS = {
 
 
 class ExchangeQuestion(wire.Question):
-    """The parameters of an exchange, of a token or of a code."""
+    """The parameters that exchange a token or a code."""
 
     grant_type: str = ""
     client_id: str = ""
@@ -57,7 +57,7 @@ class ExchangeQuestion(wire.Question):
 
 
 class TokenQuestion(wire.Question):
-    """The parameters of the description of a token."""
+    """The parameters of `debug_token`."""
 
     input_token: str
 
@@ -70,7 +70,7 @@ class MetaTokens:
         self.consent = ConsentPages(world, CONSENT)
 
     def exchange(self, call: Call) -> Reply:
-        """Issue a fresh long-lived token for one that is still valid, or a token of an hour for a code."""
+        """Issue a new long-lived token for one that is still valid, or a token of an hour for a code."""
         asked = call.asked(ExchangeQuestion)
         checks = (
             (asked.code or asked.grant_type == "fb_exchange_token", "Invalid grant_type", 1),
@@ -89,7 +89,7 @@ class MetaTokens:
         return Reply({"access_token": token, "token_type": "bearer", **lifetime})
 
     def debug(self, call: Call) -> Reply:
-        """Describe a token of the app."""
+        """Describe one of the app's tokens."""
         inspector, text = _token(call), call.asked(TokenQuestion).input_token
         if inspector != APP_TOKEN:
             self._grant_of(inspector)
@@ -102,7 +102,7 @@ class MetaTokens:
         return Reply({"data": data})
 
     def revoke(self, call: Call) -> Reply:
-        """Take back all that the user has allowed the app."""
+        """Revoke everything that the user has allowed the app."""
         call.asked(wire.Question)
         self.world.revoke_grant(self.caller(call).id)
         return Reply({"success": True})
@@ -115,14 +115,14 @@ class MetaTokens:
             raise Refusal(wire.error(400, 100, message, subcode)) from None
 
     def _grant_of(self, text: str) -> Grant:
-        """Return the grant of a token that is valid now; refuse any other."""
+        """Return the grant of a valid token; refuse any other."""
         found = self.world.check_access(PlatformName.META, text)
         if isinstance(found, Grant):
             return found
         raise Refusal(wire.error(400, 190, *TOKEN_REFUSALS[found]))
 
     def caller(self, call: Call) -> Grant:
-        """Return the grant of a call; check the proof if there is one."""
+        """Return the grant of a call, after checking its proof if there is one."""
         text = _token(call)
         grant, proof = self._grant_of(text), call.query.get("appsecret_proof")
         if proof is not None:

@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP: in this process for tests, or as a process of its own for the demo and benchmarks."""
+"""The sandbox over real HTTP: within a test's process, or as its own process for the demo and benchmarks."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from sandbox.app import create_app
 from sandbox.world import World
 
 KEEP_ALIVE_SECONDS = 60
-"""Longer than clients keep an idle connection (httpx: 5 s). If the server closed first, a call could be lost."""
+"""Longer than clients keep an idle connection (httpx: 5 s): if the server closed it first, a call could be lost."""
 
 
 @contextmanager

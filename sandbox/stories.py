@@ -1,4 +1,4 @@
-"""What happens to the teams of the demo: a few things that a person would want to know of."""
+"""Stories of the demo: a few events that a person would want to know about."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -10,21 +10,21 @@ from sandbox.world import World
 from sivera.values import BudgetKind, CampaignStatus, PlatformName
 
 MANY_TIMES = Decimal("2.5")
-"""How often a campaign that runs away spends its daily budget. Google may spend it twice on one day."""
+"""The runaway campaign spends this many daily budgets. Google may spend two on one day."""
 
 GONE = Decimal("0.86")
-"""The share of the nearly spent budget that is gone."""
+"""The part of the nearly exhausted budget that is spent."""
 
 LOGIN_ENDS = timedelta(days=6)
 
 
 def tell_stories(world: World) -> None:
-    """Let things happen to the newest accounts of the world, as of now.
+    """Add the stories to a world, as of now.
 
-    On Google a campaign runs away since yesterday. On TikTok one was paused two days ago. On Meta one has spent most of
-    its lifetime budget in three weeks, and the data access of a grant ends soon.
+    On Google a campaign has been overspending since yesterday. On TikTok one was paused two days ago. On Meta one has
+    spent most of its lifetime budget in three weeks, and a grant's data access ends soon.
     """
-    # A demo that is started again on the same day tells the same.
+    # From midnight, so that a demo restarted on the same day tells the same stories.
     since = world.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     account, campaign = _largest(world, PlatformName.GOOGLE, BudgetKind.DAILY)
     today = account.today(world.clock.now())
@@ -40,8 +40,8 @@ def tell_stories(world: World) -> None:
 
     account, campaign = _largest(world, PlatformName.META, BudgetKind.LIFETIME)
     today = account.today(world.clock.now())
-    begun = today - timedelta(days=20)
-    days = (begun + timedelta(days=n) for n in range(21))
+    start = today - timedelta(days=20)
+    days = (start + timedelta(days=n) for n in range(21))
     spent = sum((world.figures(account, campaign, day).spend for day in days), Decimal(0))
     world.change_campaign(
         account.platform,
@@ -49,7 +49,7 @@ def tell_stories(world: World) -> None:
         campaign.id,
         created=since - timedelta(days=21),
         updated=since,
-        start=begun,
+        start=start,
         end=today + timedelta(days=4),
         budget=(spent / GONE).quantize(Decimal(1)),
     )
@@ -61,7 +61,7 @@ def _grants(world: World, platform: PlatformName) -> list[Grant]:
 
 
 def _largest(world: World, platform: PlatformName, kind: BudgetKind) -> tuple[Account, Campaign]:
-    """Return the running campaign with the largest budget of a kind, and its account: of the second grant, if any."""
+    """Return the active campaign with the largest budget of a kind, and its account; of the second grant, if any."""
     grant = _grants(world, platform)[:2][-1]
     running = [
         (account, campaign)
@@ -69,4 +69,4 @@ def _largest(world: World, platform: PlatformName, kind: BudgetKind) -> tuple[Ac
         for campaign in account.campaigns.values()
         if campaign.state is CampaignStatus.ACTIVE and campaign.budget_kind is kind
     ]
-    return max(running, key=lambda one: one[1].budget)
+    return max(running, key=lambda pair: pair[1].budget)

@@ -1,6 +1,6 @@
-"""TikTok's side of the sandbox: API for Business v1.3, which answers HTTP 200 and puts the verdict in `code`.
+"""TikTok in the sandbox: API for Business v1.3, which answers HTTP 200 and puts the result in `code`.
 
-TikTok has no archive: an archived campaign of the world is a deleted one here.
+TikTok has no archive: archived campaigns of the world are deleted here.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ CONSENT = Dialect(
     client_name="app_id",
     sends=("auth_code", "code"),
 )
-"""TikTok does not document what it sends for a 'no'; the error of RFC 6749 is our choice."""
+"""TikTok does not document its answer to a denial; the error of RFC 6749 is our choice."""
 MAX_REPORT_DAYS = 30
 MAX_REPORT_ADS = 20_000
 CUT = {"X-Tt-Ads-Throttle": "Number of ad ids is equal or more than 20k, only return the top 20k id's results"}
 
 
 class TikTokBackend:
-    """TikTok's paths, encodings and errors over a world."""
+    """TikTok's paths, encodings and errors for a world."""
 
     platform = PlatformName.TIKTOK
 
@@ -55,19 +55,19 @@ class TikTokBackend:
         ]
 
     def throttled(self, call: Call, fault: Fault) -> Reply:
-        """Return 'too many requests'; TikTok never names the wait."""
+        """Return 'too many requests'; TikTok never gives the wait."""
         return wire.envelope(wire.TOO_FREQUENT, "Too many requests. Please retry in some time.")
 
     def broken(self, call: Call, status: int) -> Reply:
-        """Return TikTok's own error body with the HTTP status of its gateway."""
+        """Return TikTok's error body with the HTTP status of its gateway."""
         return wire.envelope(wire.SYSTEM_ERROR, "Internal service error. Please retry.", status=status)
 
     def invalid(self, call: Call, words: str) -> Reply:
-        """Return TikTok's code for parameters that are not as documented."""
+        """Return TikTok's error for invalid parameters."""
         return wire.envelope(wire.BAD_PARAMETER, words)
 
     def unknown(self, call: Call, methods: Sequence[str]) -> Reply:
-        """Return TikTok's code for a route that it does not have."""
+        """Return TikTok's error for an unknown route."""
         return wire.envelope(wire.NO_ROUTE, "Route not found.", status=404)
 
     # -- permissions ----------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class TikTokBackend:
         return wire.ok({"access_token": token, "advertiser_ids": grant.account_ids, "scope": [4, 15200000]})
 
     def _refresh(self, call: Call) -> Reply:
-        """Renew a token of the kind that has a refresh token."""
+        """Renew a token that has a refresh token."""
         body = call.sent(wire.Renewal)
         _check(body)
         grant = self.world.grant_of_refresh(self.platform, body.refresh_token)
@@ -131,7 +131,7 @@ class TikTokBackend:
 
     def _reachable(self, grant: Grant, advertiser_id: str) -> Account:
         account = self.world.accounts[self.platform].get(advertiser_id)
-        # First the usual case: a list of thousands of accounts is slow to search.
+        # The usual case first: a list of thousands of accounts is slow to search.
         if account is None or (account.grant_id != grant.id and advertiser_id not in grant.account_ids):
             raise wire.refusal(wire.NO_PERMISSION, f"No permission to operate advertiser {advertiser_id}.")
         return account
@@ -179,13 +179,13 @@ class TikTokBackend:
 
 
 def _check(app: wire.App) -> None:
-    """Refuse applications other than the sandbox's own."""
+    """Refuse any application but the sandbox's own."""
     if (app.app_id, app.secret) != (CLIENT_ID, CLIENT_SECRET):
         raise wire.refusal(wire.APP_FORBIDDEN, "The app is not allowed to call: app id or secret is incorrect.")
 
 
 def _newest(account: Account, campaigns: Sequence[Campaign]) -> list[Campaign]:
-    """Return the campaigns that a report covers: those with the newest ads, as many as fit."""
+    """Return the campaigns that fit into a report: those with the newest ads."""
     kept: list[Campaign] = []
     ads = 0
     for campaign in sorted(campaigns, key=lambda campaign: campaign.created, reverse=True):

@@ -16,7 +16,7 @@ from sandbox.http import Call, Parameters, Refusal, Reply
 from sivera.values import BudgetKind, CampaignStatus
 
 REQUEST_ID = "20261120120000010203040506070809"
-"""In every reply; constant, so that two sandboxes answer alike."""
+"""The same in every reply, so two sandboxes give equal answers."""
 
 OK, NO_PERMISSION, BAD_PARAMETER = 0, 40001, 40002
 TOO_FREQUENT = 40100
@@ -67,16 +67,16 @@ METRICS: dict[str, Callable[[Figures], str]] = {
     "spend": lambda figures: f"{figures.spend:.3f}",
     "impressions": lambda figures: str(figures.impressions),
     "clicks": lambda figures: str(figures.clicks),
-    # The event for which an ad group is optimised, which need not be a purchase.
+    # The event that an ad group is optimised for, which need not be a purchase.
     "conversion": lambda figures: f"{2 * figures.conversions:f}",
     "complete_payment": lambda figures: f"{figures.conversions:f}",
-    # The value, not the rate, of website purchases: the SDK's yml names it `time_attr_total_shopping_value`.
+    # In spite of its name the value of website purchases: the SDK's yml calls it `time_attr_total_shopping_value`.
     "total_complete_payment_rate": lambda figures: f"{figures.conversion_value:f}",
 }
 
 
 def envelope(code: int, message: str, data: Mapping[str, Any] | None = None, status: int = 200) -> Reply:
-    """Return a reply in TikTok's one shape."""
+    """Return a reply in TikTok's format."""
     return Reply({"code": code, "message": message, "request_id": REQUEST_ID, "data": data or {}}, status)
 
 
@@ -91,7 +91,7 @@ def refusal(code: int, message: str) -> Refusal:
 
 
 def select(thing: T, known: Mapping[str, Callable[[T], Any]], fields: Sequence[str]) -> dict[str, Any]:
-    """Return these fields of a thing."""
+    """Return fields of a thing by name."""
     return {field: known[field](thing) for field in fields}
 
 
@@ -101,8 +101,6 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _names(known: Mapping[str, Any]) -> AfterValidator:
-    """Return a check that names are known."""
-
     def check(names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in known:
@@ -139,7 +137,7 @@ class Revocation(App):
 
 
 class AdvertisersQuery(Parameters):
-    """The parameters of a question for advertisers."""
+    """The parameters of a request for advertisers."""
 
     advertiser_ids: Json[Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]]
     fields: Json[Annotated[tuple[str, ...], _names(ADVERTISER_FIELDS)]] = tuple(ADVERTISER_FIELDS)
@@ -177,7 +175,7 @@ class _ByCampaign(Parameters):
 
 
 class ReportQuery(PageQuery):
-    """The parameters of a report; the sandbox makes no others than these."""
+    """The parameters of a report; the sandbox has no other kinds."""
 
     service_type: Literal["AUCTION"]
     report_type: Literal["BASIC"]
@@ -189,7 +187,7 @@ class ReportQuery(PageQuery):
     filtering: Json[tuple[_ByStatus | _ByCampaign, ...]] = ()
 
     def takes(self) -> Callable[[Campaign], bool]:
-        """Return whether a campaign is asked for; by default, deleted ones are not."""
+        """Return a function that says whether a campaign was requested; deleted ones are not by default."""
         states, ids = LIVE, None
         for rule in self.filtering:
             if isinstance(rule, _ByCampaign):
@@ -204,7 +202,7 @@ def listing(
 ) -> Reply:
     """Return a page of records; TikTok leaves an empty list out.
 
-    With a gap, the second of over two pages has no records. An empty page by a fault is of a listing that never ends.
+    With a gap, the second of more than two pages has no records. Empty pages from a fault never end.
     """
     page, size, total = asked.page, asked.page_size, len(things)
     pages = -(-total // size)

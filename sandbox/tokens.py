@@ -1,4 +1,4 @@
-"""The sandbox's OAuth grants and their tokens: signed, and complete, so that a restarted sandbox knows its own."""
+"""The sandbox's OAuth grants and their tokens: signed and self-contained, so a restarted sandbox knows them."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Token(NamedTuple):
-    """What a token says: its grant, its number within the grant, and its end (unix seconds, 0 = never)."""
+    """What a token says: its grant, its number within the grant, and when it expires (Unix seconds, 0 = never)."""
 
     kind: TokenKind
     grant_id: int
@@ -26,10 +26,10 @@ class Token(NamedTuple):
 class Grant:
     """An OAuth grant.
 
-    With `rotates`, each renewal replaces the refresh token, and reuse of an old one revokes the grant. The previous one
-    is accepted until `honoured_until`, which is `leeway` after the renewal. With `only_through_manager`, Google's
-    user has no direct access to an ad account any more. `data_access_ends` is when Meta stops giving data to the
-    grant; None puts it 90 days ahead. `may_read_ads` is what the user has allowed on the consent page.
+    With `rotates`, each renewal replaces the refresh token, and reuse of an old one revokes the grant; the previous one
+    is accepted until `honoured_until`, `leeway` after the renewal. With `only_through_manager`, Google's user has lost
+    direct access to the ad accounts. From `data_access_ends` Meta gives no data; None means 90 days from now.
+    `may_read_ads` is what the user allowed on the consent page.
     """
 
     id: int
@@ -52,7 +52,7 @@ class Grant:
 
 
 class Grants:
-    """The grants of a world, and the tokens that they have been given; `seed` makes the key that signs those."""
+    """The grants of a world and their tokens, which are signed with a key from the `seed`."""
 
     def __init__(self, seed: int, now: datetime | None) -> None:
         self.seed = seed
@@ -60,7 +60,7 @@ class Grants:
         self.grants: dict[int, Grant] = {}
 
     def revoke_grant(self, grant_id: int) -> None:
-        """Revoke a grant, as its user can: all its tokens are refused from now on."""
+        """Revoke a grant: all its tokens are refused from now on."""
         self.grants[grant_id].revoked = True
 
     def expire_access(self, grant_id: int) -> None:
@@ -69,10 +69,7 @@ class Grants:
         grant.oldest_valid_access = grant.access_generation + 1
 
     def log_in(self, grant_id: int) -> Grant:
-        """Log the user of a grant in again, and return the grant.
-
-        A revoked grant works again, but only with tokens issued from now on. Other grants keep their earlier tokens.
-        """
+        """Log the user of a grant in again. A revoked grant works again, but not its earlier tokens."""
         grant = self.grants[grant_id]
         if grant.revoked:
             self.expire_access(grant_id)
@@ -82,13 +79,13 @@ class Grants:
         return grant
 
     def issue_tokens(self, grant: Grant) -> tuple[str, int | None, str | None]:
-        """Issue what a login gives: an access token, its lifetime in seconds, and a refresh token if there are some."""
+        """Issue the tokens of a login: an access token, its lifetime in seconds, and perhaps a refresh token."""
         access, seconds = self.issue_access(grant)
         has_refresh = FACTS[grant.platform].always_refreshes or grant.rotates
         return access, seconds, self.issue_refresh(grant) if has_refresh else None
 
     def issue_access(self, grant: Grant, lifetime: timedelta | None = None) -> tuple[str, int | None]:
-        """Issue an access token; return its text and its lifetime in seconds (None if it does not expire)."""
+        """Issue an access token; return it with its lifetime in seconds (None if it does not expire)."""
         lifetime = lifetime or (FACTS[grant.platform].lifetime if grant.expires else None)
         grant.access_generation += 1
         expires = int((self.clock.now() + lifetime).timestamp()) if lifetime else 0
@@ -103,7 +100,7 @@ class Grants:
         return self._sign(grant, Token(TokenKind.REFRESH, grant.id, grant.refresh_generation, 0))
 
     def check_access(self, platform: PlatformName, text: str) -> Grant | Literal["unknown", "revoked", "expired"]:
-        """Return the grant of an access token, or why the token is not valid now."""
+        """Return the grant of an access token, or why the token is not valid."""
         token, grant = self._token_and_grant(platform, TokenKind.ACCESS, text)
         if token is None or grant is None:
             return "unknown"
@@ -116,12 +113,12 @@ class Grants:
         return grant
 
     def grant_of_access(self, platform: PlatformName, text: str) -> Grant | None:
-        """Return the grant of an access token, or None if the token is not valid now."""
+        """Return the grant of an access token, or None if the token is not valid."""
         found = self.check_access(platform, text)
         return found if isinstance(found, Grant) else None
 
     def grant_of_refresh(self, platform: PlatformName, text: str) -> Grant | None:
-        """Return the grant of a refresh token, or None if the token is not valid now; reuse revokes the grant."""
+        """Return the grant of a refresh token, or None if the token is not valid; reuse revokes the grant."""
         token, grant = self._token_and_grant(platform, TokenKind.REFRESH, text)
         if token is None or grant is None or grant.revoked or token.generation < grant.oldest_valid_refresh:
             return None
@@ -134,7 +131,6 @@ class Grants:
         return grant
 
     def _token_and_grant(self, platform: PlatformName, kind: TokenKind, text: str) -> tuple[Token | None, Grant | None]:
-        """Return what a token of this kind says, and its grant."""
         token = self._read(platform, kind, text)
         grant = self.grants.get(token.grant_id) if token else None
         return token, grant if grant is not None and grant.platform is platform else None

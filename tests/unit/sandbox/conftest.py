@@ -1,4 +1,4 @@
-"""A user of one platform of the sandbox, with requests that are accepted as they are and that tests change."""
+"""A user of one platform of the sandbox, with valid requests that tests change."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +20,9 @@ Changes = Mapping[str, Any]
 
 
 class Request(NamedTuple):
-    """A request that is accepted. Its path may name `{id}` and `{region}` of the account.
+    """A valid request. Its path may contain the account's `{id}` and `{region}`.
 
-    A GET sends the values in its query, and what is not text as JSON; a POST sends them in its body.
+    A GET sends the values in its query, those that are not text as JSON; a POST sends them in its body.
     """
 
     method: str
@@ -47,15 +47,10 @@ class User:
         return self.world.accounts_of(self.grant)[0]
 
     def ask(self, name: str, changes: Changes | None = None) -> httpx.Response:
-        """Send a request with changes: `/id` is in the path, `Accept` a header, any other name a value."""
+        """Send a request with changes: `/id` belongs to the path, `Accept` to the headers, other names are values."""
         method, path, values, media = self.requests[name]
-        parts: dict[str, Any] = {
-            "/id": self.account.id,
-            "/region": self.account.region,
-            "Accept": media,
-            "Content-Type": media,
-        }
-        parts |= {**(values or {}), **(changes or {})}
+        parts: dict[str, Any] = {"/id": self.account.id, "/region": self.account.region}
+        parts |= {"Accept": media, "Content-Type": media, **(values or {}), **(changes or {})}
         path = path.format_map({key[1:]: value for key, value in parts.items() if key[0] == "/"})
         headers = {key: value for key, value in parts.items() if key[0].isupper()}
         sent = {key: value for key, value in parts.items() if key[0].islower()}
@@ -71,20 +66,15 @@ NewUser = Callable[..., User]
 
 @pytest.fixture
 def new_user(world: World, sandbox: str) -> Iterator[NewUser]:
-    """Return a maker of users: a platform, what is sent as the token, and what `World.add_grant` takes."""
-    clients: list[httpx.Client] = []
+    """Return a function that makes a user; the options are those of `World.add_grant`."""
+    with httpx.Client(timeout=PATIENCE_SECONDS) as http:
 
-    def make(platform: PlatformName, header: str = "Authorization: Bearer ", **options: Any) -> User:
-        grant = world.add_grant(platform, **options)
-        token = world.issue_access(grant)[0]
-        name, _, scheme = header.partition(": ")
-        clients.append(
-            httpx.Client(
-                base_url=f"{sandbox}/{platform}/", headers={name: f"{scheme}{token}"}, timeout=PATIENCE_SECONDS
-            )
-        )
-        return User(world, grant, token, clients[-1], {})
+        def make(platform: PlatformName, header: str = "Authorization: Bearer ", **options: Any) -> User:
+            grant = world.add_grant(platform, **options)
+            token = world.issue_access(grant)[0]
+            name, _, scheme = header.partition(": ")
+            http.base_url = f"{sandbox}/{platform}/"
+            http.headers[name] = f"{scheme}{token}"
+            return User(world, grant, token, http, {})
 
-    yield make
-    for client in clients:
-        client.close()
+        yield make

@@ -1,6 +1,6 @@
-"""Amazon's side of the sandbox: the shapes and limits that Amazon documents, since there is no official SDK.
+"""The sandbox's Amazon against the formats and limits that Amazon documents, since there is no official SDK.
 
-What the tests of our client show through the sandbox is not repeated here.
+The tests of our client cover the rest.
 """
 
 import gzip
@@ -22,7 +22,6 @@ SP_MEDIA = "application/vnd.spCampaign.v3+json"
 SB_MEDIA = "application/vnd.sbcampaignresource.v4+json"
 REPORT_MEDIA = "application/vnd.createasyncreportrequest.v3+json"
 TODAY = date(2026, 11, 20)
-
 
 COLUMNS = ["date", "campaignId", "impressions", "clicks", "cost", "purchases14d", "sales14d"]
 BRANDS = {"adProduct": "SPONSORED_BRANDS", "reportTypeId": "sbCampaigns", "columns": ["purchases", "sales"]}
@@ -52,7 +51,7 @@ ALL_STATES = {"stateFilter": {"include": ["ENABLED", "PAUSED", "ARCHIVED"]}}
 
 @pytest.fixture
 def amazon(new_user: NewUser) -> User:
-    """The user of an account of twelve campaigns."""
+    """The user of an account with twelve campaigns."""
     user = new_user(AMAZON, campaigns=12)
     user.requests = REQUESTS
     user.http.headers["Amazon-Advertising-API-ClientId"] = CLIENT_ID
@@ -61,7 +60,7 @@ def amazon(new_user: NewUser) -> User:
 
 
 def days(since: int, until: int = 0, **of: Any) -> Changes:
-    """The days of a report, counted back from today."""
+    """A report's days, counted back from today."""
     first, last = (str(TODAY - timedelta(days=ago)) for ago in (since, until))
     return {"startDate": first, "endDate": last, **configured(**of)}
 
@@ -108,15 +107,13 @@ REFUSED: list[tuple[str, Changes, int, str]] = [
 
 
 @pytest.mark.parametrize(("name", "changes", "status", "words"), REFUSED, ids=lambda value: str(value)[:60])
-def test_a_request_that_amazon_does_not_know_is_refused(
-    amazon: User, name: str, changes: Changes, status: int, words: str
-) -> None:
+def test_amazon_refuses_an_invalid_request(amazon: User, name: str, changes: Changes, status: int, words: str) -> None:
     reply = amazon.ask(name, changes)
     assert reply.status_code == status
     assert words in reply.text
 
 
-def test_a_profile_and_its_reports_are_for_its_grant_and_its_region(amazon: User) -> None:
+def test_a_profile_and_its_reports_belong_to_a_grant_and_a_region(amazon: User) -> None:
     others = amazon.world.accounts_of(amazon.world.add_grant(AMAZON, accounts=12))
     here = next(other for other in others if other.region == amazon.account.region)
     elsewhere = next(other for other in others if other.region != amazon.account.region)
@@ -154,7 +151,7 @@ def test_each_product_has_its_own_encoding(amazon: User) -> None:
     }
 
 
-def test_archived_campaigns_and_extended_data_are_hidden_unless_asked_for(amazon: User) -> None:
+def test_archived_campaigns_and_extended_data_are_hidden_by_default(amazon: User) -> None:
     shown = [amazon.ask(product).json()["campaigns"] for product in ("sp", "sb")] + [amazon.ask("sd").json()]
     assert {row["state"].upper() for rows in shown for row in rows} == {"ENABLED", "PAUSED"}
     everything = [amazon.ask(product, ALL_STATES).json()["campaigns"] for product in ("sp", "sb")]
@@ -163,7 +160,7 @@ def test_archived_campaigns_and_extended_data_are_hidden_unless_asked_for(amazon
     assert not [row for rows in everything for row in rows if "extendedData" in row]
 
 
-def test_a_report_is_asked_for_polled_and_downloaded(amazon: User) -> None:
+def test_a_report_is_requested_polled_and_downloaded(amazon: User) -> None:
     amazon.world.report_seconds = 600
     asked = amazon.ask("report").json()
     assert (asked["status"], asked["url"]) == ("PENDING", None)
@@ -177,7 +174,7 @@ def test_a_report_is_asked_for_polled_and_downloaded(amazon: User) -> None:
     amazon.world.clock.advance(timedelta(seconds=600))
     done = polled()
     assert (done["status"], done["urlExpiresAt"]) == ("COMPLETED", "2026-11-20T13:10:00.000Z")
-    assert amazon.ask("report").json()["reportId"] != asked["reportId"], "one that is done is no duplicate"
+    assert amazon.ask("report").json()["reportId"] != asked["reportId"], "a finished report has no duplicate"
     download = httpx.get(done["url"])
     assert {frozenset(row) for row in json.loads(gzip.decompress(download.content))} == {frozenset(COLUMNS)}
     assert amazon.http.get(done["url"]).status_code == 400, "a second kind of authorisation"
@@ -186,7 +183,7 @@ def test_a_report_is_asked_for_polled_and_downloaded(amazon: User) -> None:
     assert "Request has expired" in httpx.get(done["url"]).text
 
 
-def test_the_id_of_a_report_says_all_of_it_so_that_a_restarted_sandbox_knows_it(amazon: User) -> None:
+def test_a_restarted_sandbox_restores_a_report_from_its_id(amazon: User) -> None:
     report_id = amazon.ask("report", configured(**BRANDS)).json()["reportId"]
     known = Report.of(report_id)
     assert known

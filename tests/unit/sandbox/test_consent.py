@@ -1,4 +1,4 @@
-"""The sandbox's consent pages, asked by OAuth clients that are not ours, and by requests that are wrong."""
+"""The sandbox's consent pages with third-party OAuth clients, and with wrong requests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +29,12 @@ PAGES = {
 
 @pytest.fixture(autouse=True)
 def plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let oauthlib talk to a server of this machine without TLS."""
+    """Allow oauthlib to talk to a local server without TLS."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
 
 
 def with_google(sandbox: str) -> str:
-    """By Google's own library for a login in the browser."""
+    """Log in with Google's own library."""
     keys = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
     places = {"auth_uri": f"{sandbox}/google/o/oauth2/v2/auth", "token_uri": f"{sandbox}/google/token"}
     flow = Flow.from_client_config({"web": {**keys, **places}}, [ADWORDS], redirect_uri=REDIRECT)
@@ -45,7 +45,7 @@ def with_google(sandbox: str) -> str:
 
 
 def with_oauthlib(sandbox: str, page: str, tokens: str, scope: str, **options: Any) -> str:
-    """By a library for any server of OAuth."""
+    """Log in with a library for any OAuth server."""
     session = OAuth2Session(CLIENT_ID, redirect_uri=REDIRECT, scope=scope, **options)
     url, _ = session.authorization_url(f"{sandbox}/{page}")
     given = session.fetch_token(
@@ -59,17 +59,8 @@ def with_oauthlib(sandbox: str, page: str, tokens: str, scope: str, **options: A
     return str(given["access_token"])
 
 
-def with_meta(sandbox: str) -> str:
-    return with_oauthlib(sandbox, "meta/v26.0/dialog/oauth", "meta/v26.0/oauth/access_token", "ads_read")
-
-
-def with_amazon(sandbox: str) -> str:
-    scope = "advertising::campaign_management"
-    return with_oauthlib(sandbox, "amazon/eu/ap/oa", "amazon/eu/auth/o2/token", scope, pkce="S256")
-
-
 def with_tiktok(sandbox: str) -> str:
-    """By TikTok's own library."""
+    """Log in with TikTok's own library."""
     configuration = business_api_client.Configuration()
     configuration.host = f"{sandbox}/tiktok"
     api = business_api_client.AuthenticationApi(business_api_client.ApiClient(configuration))
@@ -79,15 +70,28 @@ def with_tiktok(sandbox: str) -> str:
     return str(api.oauth2_access_token(body=body)["data"]["access_token"])
 
 
-@pytest.mark.parametrize("connect", [with_google, with_meta, with_amazon, with_tiktok])
-def test_a_client_that_is_not_ours_gets_tokens(world: World, sandbox: str, connect: Callable[[str], str]) -> None:
+META_LOGIN = ("meta/v26.0/dialog/oauth", "meta/v26.0/oauth/access_token", "ads_read")
+AMAZON_LOGIN = ("amazon/eu/ap/oa", "amazon/eu/auth/o2/token", "advertising::campaign_management")
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        with_google,
+        lambda sandbox: with_oauthlib(sandbox, *META_LOGIN),
+        lambda sandbox: with_oauthlib(sandbox, *AMAZON_LOGIN, pkce="S256"),
+        with_tiktok,
+    ],
+    ids=["google", "meta", "amazon", "tiktok"],
+)
+def test_third_party_clients_get_tokens(world: World, sandbox: str, connect: Callable[[str], str]) -> None:
     token = connect(sandbox)
     (grant,) = world.grants.values()
     assert world.grant_of_access(grant.platform, token) is grant
 
 
 def asked(sandbox: str, platform: PlatformName, **changes: str | None) -> httpx.Response:
-    """Ask for a consent page; a parameter that is None is left out."""
+    """Request a consent page without the parameters that are None."""
     path, own = PAGES[platform]
     name = "app_id" if platform is TIKTOK else "client_id"
     kind = {} if platform is TIKTOK else {"response_type": "code"}
@@ -96,7 +100,7 @@ def asked(sandbox: str, platform: PlatformName, **changes: str | None) -> httpx.
     return httpx.get(f"{sandbox}{path}", params=given, timeout=PATIENCE_SECONDS)
 
 
-def test_the_page_asks_and_lets_nothing_in(sandbox: str) -> None:
+def test_the_page_has_two_buttons_and_escapes_what_it_shows(sandbox: str) -> None:
     for platform in PlatformName:
         page = asked(sandbox, platform)
         assert page.status_code == 200
@@ -115,7 +119,7 @@ def test_the_page_asks_and_lets_nothing_in(sandbox: str) -> None:
         ({"code_challenge": "x", "code_challenge_method": "plain"}, "invalid_request"),
     ],
 )
-def test_a_wrong_request_goes_back_with_its_error(sandbox: str, changes: dict[str, str | None], error: str) -> None:
+def test_a_wrong_request_is_redirected_with_its_error(sandbox: str, changes: dict[str, str | None], error: str) -> None:
     for platform in (GOOGLE, AMAZON):
         answer = asked(sandbox, platform, **changes)
         assert answer.status_code == 302
@@ -136,7 +140,7 @@ def test_an_unknown_application_or_redirect_is_never_redirected(sandbox: str, wo
     assert asked(sandbox, GOOGLE, redirect_uri="https://app.example/back/").status_code == 400, "exactly"
 
 
-def test_answers_look_like_those_of_the_platform(sandbox: str) -> None:
+def test_each_answer_has_the_format_of_its_platform(sandbox: str) -> None:
     def answer(platform: PlatformName, button: str) -> httpx.URL:
         return httpx.URL(answered(str(asked(sandbox, platform).url), button))
 
@@ -176,7 +180,7 @@ def test_an_oauth_client_understands_each_refusal_of_a_renewal(
 
 
 @pytest.mark.parametrize("platform", [GOOGLE, AMAZON])
-def test_a_code_works_once_and_for_its_redirect(sandbox: str, platform: PlatformName) -> None:
+def test_a_code_works_once_and_only_for_its_redirect(sandbox: str, platform: PlatformName) -> None:
     path = "google/token" if platform is GOOGLE else "amazon/eu/auth/o2/token"
     code = httpx.URL(answered(str(asked(sandbox, platform).url))).params["code"]
 

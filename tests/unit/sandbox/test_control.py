@@ -1,4 +1,4 @@
-"""The control endpoint over real HTTP: each action, seen through its effect on a platform or on the world."""
+"""The control endpoint over real HTTP: the effect of each action on a platform or on the world."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Send = Callable[..., httpx.Response]
 
 @pytest.fixture
 def control(sandbox: str) -> Send:
-    """Send an action with its arguments, and return the answer."""
+    """Return a function that sends an action and returns the answer."""
 
     def send(action: str, **arguments: Any) -> httpx.Response:
         return httpx.post(f"{sandbox}/control/{action}", json=arguments, timeout=PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""What all four platforms of the sandbox do alike: answer in their own way whatever is asked."""
+"""Each platform of the sandbox answers any request in its own error format."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +29,7 @@ OWN_WAY: dict[PlatformName, Callable[[Any], bool]] = {
 
 
 @pytest.mark.parametrize("platform", PlatformName)
-def test_unknown_paths_and_methods_are_answered_in_the_platforms_own_way(
+def test_unknown_paths_and_methods_get_an_error_in_the_platforms_format(
     http: httpx.Client, world: World, platform: PlatformName
 ) -> None:
     names = ("region", "account", "customer_id", "report")
@@ -41,7 +41,7 @@ def test_unknown_paths_and_methods_are_answered_in_the_platforms_own_way(
 
 
 @pytest.mark.parametrize("platform", PlatformName)
-def test_an_exception_in_a_handler_is_the_platforms_own_500(
+def test_an_exception_in_a_handler_becomes_a_500_in_the_platforms_format(
     http: httpx.Client, world: World, platform: PlatformName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(world, "faults", None)

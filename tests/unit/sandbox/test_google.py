@@ -36,7 +36,7 @@ REQUESTS = {
 
 @pytest.fixture
 def user(new_user: NewUser) -> User:
-    """The user of three accounts of eight campaigns, who reaches the first one directly."""
+    """The user of three accounts with eight campaigns each, who has direct access to the first."""
     user = new_user(GOOGLE, accounts=3, campaigns=8)
     user.requests = REQUESTS
     return user
@@ -55,7 +55,7 @@ def metrics(since: str, until: str = "2026-11-20") -> str:
 # -- Google's own code ------------------------------------------------------------------------------------------------
 
 
-def test_every_field_of_the_sandbox_is_googles_and_can_be_selected(user: User) -> None:
+def test_every_field_of_the_sandbox_exists_at_google_and_can_be_selected(user: User) -> None:
     assert not [name for group, names in FIELDS.items() for name in names if gaql_field(f"{group}.{name}") is None]
     for resource, beginnings in SELECTABLE.items():
         names = (f"{group}.{name}" for group in FIELDS for name in FIELDS[group])
@@ -80,7 +80,7 @@ def test_every_field_of_the_sandbox_is_googles_and_can_be_selected(user: User) -
     ],
     ids=["campaigns", "metrics", "totals", "accounts", "changes"],
 )
-def test_answers_are_googles_protobufs(user: User, query: str) -> None:
+def test_answers_parse_as_googles_protobufs(user: User, query: str) -> None:
     user.world.change_campaign(GOOGLE, user.account.id, "20000000002", name="Retargeting 3")
     for part in ask(user, query).raise_for_status().json():
         message = SearchGoogleAdsStreamResponse.pb(SearchGoogleAdsStreamResponse())
@@ -89,7 +89,7 @@ def test_answers_are_googles_protobufs(user: User, query: str) -> None:
         assert json_format.MessageToDict(message) == part
 
 
-def test_the_list_of_customers_is_googles_protobuf(user: User) -> None:
+def test_the_list_of_customers_parses_as_googles_protobuf(user: User) -> None:
     message = ListAccessibleCustomersResponse.pb(ListAccessibleCustomersResponse())
     json_format.ParseDict(user.ask("customers").json(), message)
     assert list(message.resource_names) == [f"customers/{user.grant.manager_id}", f"customers/{user.account.id}"]
@@ -112,7 +112,7 @@ def test_google_auth_refreshes_a_token_and_adopts_a_rotated_refresh_token(user: 
 
 
 def failure_of(response: httpx.Response) -> tuple[int, str, str]:
-    """Return status, category and code of the only error in a reply, which Google's protobufs must be able to read."""
+    """Return the status, category and code of a reply's only error, parsed with Google's protobufs."""
     error = response.json()[0]["error"]
     assert error.pop("code") == response.status_code
     assert error.pop("status")
@@ -155,12 +155,12 @@ REFUSED_QUERIES = {
 
 
 @pytest.mark.parametrize(("query", "code"), REFUSED_QUERIES.items())
-def test_a_query_that_google_does_not_accept_is_refused(user: User, query: str, code: str) -> None:
+def test_google_refuses_an_invalid_query(user: User, query: str, code: str) -> None:
     category = "change_status_error" if query.startswith(CHANGED) else "query_error"
     assert failure_of(ask(user, query)) == (400, category, code)
 
 
-def test_metrics_are_those_of_37_months_and_of_no_manager(user: User) -> None:
+def test_metrics_go_back_37_months_and_a_manager_has_none(user: User) -> None:
     expected = (400, "query_error", "REQUESTED_METRICS_FOR_MANAGER")
     assert failure_of(ask(user, metrics("2026-11-01"), user.grant.manager_id)) == expected
     assert ask(user, metrics("2023-10-23")).status_code == 200
@@ -182,15 +182,13 @@ REFUSED: list[tuple[str, Changes, int, str]] = [
 
 
 @pytest.mark.parametrize(("name", "changes", "status", "words"), REFUSED)
-def test_a_request_that_google_does_not_know_is_refused(
-    user: User, name: str, changes: Changes, status: int, words: str
-) -> None:
+def test_google_refuses_an_invalid_request(user: User, name: str, changes: Changes, status: int, words: str) -> None:
     reply = user.ask(name, changes)
     assert reply.status_code == status
     assert words in reply.text
 
 
-def test_who_may_read_which_customer(user: User) -> None:
+def test_a_user_reads_only_customers_within_reach(user: User) -> None:
     direct, below, closed = user.world.accounts_of(user.grant)
     closed.closed = True
     manager = user.grant.manager_id
@@ -213,7 +211,7 @@ def test_who_may_read_which_customer(user: User) -> None:
 # -- answers ----------------------------------------------------------------------------------------------------------
 
 
-def test_conditions_and_limit(user: User) -> None:
+def test_conditions_and_a_limit_select_rows(user: User) -> None:
     for clause, last_digits in {
         "WHERE campaign.status IN ('PAUSED', 'REMOVED') AND campaign.name = 'Launch 7'": "6",
         "WHERE campaign.id BETWEEN '20000000002' AND '20000000004'": "234",

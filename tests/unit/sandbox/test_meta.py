@@ -32,7 +32,7 @@ DAYS = [date(2026, 11, 1) + timedelta(days=n) for n in range(20)]
 
 @pytest.fixture
 def meta(new_user: NewUser) -> User:
-    """The user of two accounts of sixty campaigns."""
+    """The user of two accounts with sixty campaigns each."""
     user = new_user(META, accounts=2, campaigns=60)
     exchange = {"grant_type": "fb_exchange_token", "fb_exchange_token": user.token}
     exchange |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
@@ -57,7 +57,7 @@ def meta(new_user: NewUser) -> User:
 
 @pytest.fixture
 def sdk(sandbox: str, meta: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[FacebookAdsApi]:
-    """Meta's SDK, aimed at the sandbox; it warns of fields it does not know, and warnings are errors here."""
+    """Meta's SDK, pointed at the sandbox; its warnings about unknown fields are errors here."""
     monkeypatch.setattr(FacebookSession, "GRAPH", f"{sandbox}/meta")
     session = FacebookSession(CLIENT_ID, CLIENT_SECRET, meta.token)
     yield FacebookAdsApi(session)
@@ -66,7 +66,7 @@ def sdk(sandbox: str, meta: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[F
 
 @pytest.fixture
 def ours(sdk: FacebookAdsApi, meta: User) -> AdAccount:
-    """The SDK's side of the first account."""
+    """The SDK's object for the first account."""
     return AdAccount(f"act_{meta.account.id}", api=sdk)
 
 
@@ -87,7 +87,7 @@ def test_the_sdk_lists_accounts(sdk: FacebookAdsApi, meta: User) -> None:
         {"filtering": [{"field": "campaign.effective_status", "operator": "IN", "value": LISTED}]},
     ],
 )
-def test_the_sdk_lists_campaigns_of_all_statuses_but_deleted_over_pages(
+def test_the_sdk_lists_campaigns_of_all_statuses_except_deleted_over_pages(
     meta: User, ours: AdAccount, params: dict[str, Any]
 ) -> None:
     listed = list(ours.get_campaigns(fields=list(meta_json.CAMPAIGN_FIELDS), params=params))
@@ -111,7 +111,7 @@ def test_the_sdk_reads_insights_over_pages(meta: User, ours: AdAccount) -> None:
     }
     rows = read("campaign", meta_json.INSIGHT_FIELDS)
     assert {(r["campaign_id"], r["date_start"]): (r["impressions"], r["spend"]) for r in rows} == expected
-    # The last page is empty. It leads to another one, but the SDK ends at an empty page.
+    # The last page is empty. It links to another one, but the SDK stops at an empty page.
     assert world.faults.count(META, "metrics") == 1 + -(-len(expected) // 100) > 2
     spent = {row["date_start"]: Decimal(row["spend"]) for row in read("account", meta_json.TOTAL_FIELDS)}
     assert spent == {str(day): world.account_spend(account, day) for day in DAYS}
@@ -140,7 +140,7 @@ def test_the_sdk_understands_the_errors(meta: User, ours: AdAccount) -> None:
         (AdAccount.Currency, meta_json.OFFSET_ONE),
     ],
 )
-def test_our_names_and_version_are_the_sdks(known: type, ours: set[str]) -> None:
+def test_the_sdk_knows_our_names_and_version(known: type, ours: set[str]) -> None:
     assert ours <= {value for name, value in vars(known).items() if not name.startswith("_")}
     assert f"/{FacebookAdsApi.API_VERSION}" == meta_login.BASE_PATH
 
@@ -214,9 +214,7 @@ REFUSED: list[tuple[str, Changes, int, str]] = [
 
 
 @pytest.mark.parametrize(("name", "changes", "status", "code"), REFUSED, ids=lambda value: str(value)[:60])
-def test_a_request_that_meta_does_not_know_is_refused(
-    meta: User, name: str, changes: Changes, status: int, code: str
-) -> None:
+def test_meta_refuses_an_invalid_request(meta: User, name: str, changes: Changes, status: int, code: str) -> None:
     reply = meta.ask(name, changes)
     error = reply.json()["error"]
     codes = [str(error[each]) for each in ("code", "error_subcode") if each in error]

@@ -1,4 +1,4 @@
-"""The world of the demo: campaigns keep within their budgets, but for the few that have a story."""
+"""The demo's world: campaigns keep within their budgets, except for the few in its stories."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -7,20 +7,20 @@ from decimal import Decimal
 import pytest
 
 from ops.stack.demo import TEAMS
-from sandbox.accounts import Account, Campaign
+from sandbox.accounts import NEVER_RAN, Account, Campaign
 from sandbox.figures import ZERO
 from sandbox.stories import tell_stories
 from sandbox.world import World
 from sivera.budgets.options import BudgetOptions
 from sivera.budgets.pacing import PACING, Period, Span, days_of, period_limit, running_days
 from sivera.budgets.rules import Reading, reached
-from sivera.values import BudgetKind, CampaignStatus, PlatformName
+from sivera.values import BudgetKind, CampaignStatus, PlatformName, days_between
 
 DAYS = [datetime(2026, 11, 1, 3, tzinfo=UTC), datetime(2026, 11, 30, 22, tzinfo=UTC), datetime(2028, 2, 6, tzinfo=UTC)]
 
 
 def demo_world(now: datetime, accounts: int = 4) -> World:
-    """The world that the demo makes, and a day in it."""
+    """The world of the demo on a day."""
     world = World(now=now)
     for platform in PlatformName:
         for brand, currency in TEAMS.values():
@@ -29,89 +29,81 @@ def demo_world(now: datetime, accounts: int = 4) -> World:
     return world
 
 
+def accounts_of(world: World) -> list[Account]:
+    return [account for of_platform in world.accounts.values() for account in of_platform.values()]
+
+
 def alerts(world: World) -> Iterator[tuple[PlatformName, Span, list[int]]]:
-    """The budgets that are worth an alert today, as check-budgets judges them."""
-    for of_platform in world.accounts.values():
-        for account in of_platform.values():
-            for campaign in account.campaigns.values():
-                if campaign.state is CampaignStatus.ACTIVE and campaign.budget_kind is not BudgetKind.LOWER_LEVEL:
-                    for span, limit, pace, since in periods(world, account, campaign):
-                        if levels := reached(reading(world, account, campaign, span, limit, pace, since), THRESHOLDS):
-                            yield account.platform, span, levels
+    """Yield what check-budgets would open alerts about today."""
+    for account in accounts_of(world):
+        for campaign in account.campaigns.values():
+            if campaign.state is CampaignStatus.ACTIVE and campaign.budget_kind is not BudgetKind.LOWER_LEVEL:
+                for reading in readings(world, account, campaign):
+                    if levels := reached(reading, BudgetOptions().thresholds):
+                        yield account.platform, reading.period.span, levels
 
 
-THRESHOLDS = BudgetOptions().thresholds
-Judged = tuple[Span, Decimal, Decimal | None, date]
+def readings(world: World, account: Account, campaign: Campaign) -> Iterator[Reading]:
+    """Yield what check-budgets reads of a campaign's budget today."""
+    today, pacing, budget = account.today(world.clock.now()), PACING[account.platform], campaign.budget
 
+    def reading(span: Span, since: date, limit: Decimal, pace: Decimal | None) -> Reading:
+        spends = (world.figures(account, campaign, day).spend for day in days_between(since, today))
+        return Reading(
+            **dict.fromkeys(("subject", "team", "account", "name", "budget"), ""),
+            team_id=1,
+            period=Period(span, since, today),
+            currency=account.currency,
+            limit=limit,
+            spent=sum(spends, Decimal(0)),
+            pace=pace,
+        )
 
-def periods(world: World, account: Account, campaign: Campaign) -> Iterator[Judged]:
-    today, pacing = account.today(world.clock.now()), PACING[account.platform]
     if campaign.budget_kind is BudgetKind.LIFETIME:
-        yield Span.LIFETIME, campaign.budget, None, campaign.start
+        yield reading(Span.LIFETIME, campaign.start, budget, None)
         return
     since, _ = days_of(pacing.span, today)
-    pace = campaign.budget * running_days(since, today, campaign.start, campaign.end)
-    yield pacing.span, period_limit(pacing, campaign.budget, today, campaign.start, campaign.end), pace, since
+    limit = period_limit(pacing, budget, today, campaign.start, campaign.end)
+    yield reading(pacing.span, since, limit, budget * running_days(since, today, campaign.start, campaign.end))
     if pacing.day_factor:
-        yield Span.DAY, campaign.budget * pacing.day_factor, campaign.budget, today
-
-
-def reading(
-    world: World, account: Account, campaign: Campaign, span: Span, limit: Decimal, pace: Decimal | None, since: date
-) -> Reading:
-    today = account.today(world.clock.now())
-    days = [since + timedelta(days=n) for n in range((today - since).days + 1)]
-    return Reading(
-        subject="",
-        team_id=1,
-        team="",
-        account="",
-        name="",
-        budget="",
-        period=Period(span, since, today),
-        currency=account.currency,
-        limit=limit,
-        spent=sum((world.figures(account, campaign, day).spend for day in days), Decimal(0)),
-        pace=pace,
-    )
+        yield reading(Span.DAY, today, budget * pacing.day_factor, budget)
 
 
 @pytest.mark.parametrize("now", DAYS)
 @pytest.mark.parametrize("accounts", [1, 4])
-def test_few_budgets_are_worth_an_alert_and_each_has_a_story(now: datetime, accounts: int) -> None:
+def test_only_the_stories_open_budget_alerts(now: datetime, accounts: int) -> None:
     world = demo_world(now, accounts)
     found = list(alerts(world))
     assert (PlatformName.GOOGLE, Span.DAY, [100, 110]) in found
     assert (PlatformName.META, Span.LIFETIME, [50, 80]) in found
-    # Whether the one that runs away is ahead of its month's pace as well depends on the day.
+    # Whether the runaway campaign is also ahead of its pace for the month depends on the day.
     assert len(found) - ((PlatformName.GOOGLE, Span.MONTH, [50]) in found) == 2
     ends = [grant.platform for grant in world.grants.values() if grant.data_access_ends]
     assert ends == [PlatformName.META]
 
 
-def test_a_campaign_that_was_paused_has_no_figures_since() -> None:
+def test_the_paused_campaign_has_no_figures_since_then() -> None:
     world = demo_world(DAYS[0])
-    paused = [
-        (account, c)
+    ((account, campaign),) = [
+        (account, campaign)
         for account in world.accounts[PlatformName.TIKTOK].values()
-        for c in account.campaigns.values()
-        if c.state is CampaignStatus.PAUSED and c.stopped and c.stopped != date.min
+        for campaign in account.campaigns.values()
+        if campaign.state is CampaignStatus.PAUSED and campaign.stopped != NEVER_RAN
     ]
-    ((account, campaign),) = paused
     today = account.today(DAYS[0])
     assert world.figures(account, campaign, today - timedelta(days=1)) == ZERO
     assert any(world.figures(account, campaign, today - timedelta(days=n)) != ZERO for n in (2, 3))
 
 
-def test_spending_has_weekdays_and_a_season_and_a_team_has_one_currency() -> None:
+def test_spend_follows_weekdays_and_seasons_and_a_team_has_one_currency() -> None:
     world = demo_world(DAYS[1])
-    accounts = [account for of_platform in world.accounts.values() for account in of_platform.values()]
+    accounts = accounts_of(world)
     assert {account.currency for account in accounts if account.name.startswith("Northwind")} == {"USD"}
 
     def spent(days: list[date]) -> Decimal:
         return sum((world.account_spend(account, day) for account in accounts for day in days), Decimal(0)) / len(days)
 
-    november = [date(2026, 11, 1) + timedelta(days=n) for n in range(28)]
+    november = days_between(date(2026, 11, 1), date(2026, 11, 28))
     weekends = [day for day in november if day.weekday() >= 5]
     assert spent(weekends) < spent([day for day in november if day.weekday() < 5])
-    assert spent([date(2026, 7, 1) + timedelta(days=n) for n in range(28)]) < spent(november)
+    assert spent(days_between(date(2026, 7, 1), date(2026, 7, 28))) < spent(november)

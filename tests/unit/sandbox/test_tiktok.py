@@ -31,7 +31,7 @@ REPORT = {
 
 @pytest.fixture
 def tiktok(new_user: NewUser) -> User:
-    """The user of two accounts of sixteen campaigns."""
+    """The user of two accounts with sixteen campaigns each."""
     user = new_user(TIKTOK, "Access-Token: ", accounts=2, campaigns=16)
     of_account = {"advertiser_id": user.account.id}
     user.requests = {
@@ -86,7 +86,7 @@ def test_the_sdk_reads_a_report(client: Any, tiktok: User) -> None:
 # -- answers ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_report_has_rows_of_zeros_and_by_default_no_deleted_campaigns(tiktok: User) -> None:
+def test_a_report_has_rows_of_zeros_but_no_deleted_campaigns_by_default(tiktok: User) -> None:
     first, one = next(iter(tiktok.account.campaigns)), Figures(1, 1, Decimal(1), Decimal(1), Decimal(1))
     deleted = next(c.id for c in tiktok.account.campaigns.values() if c.state is CampaignStatus.REMOVED)
     for campaign, day, figures in ((deleted, 17, one), (first, 17, one), (first, 18, ZERO)):
@@ -108,7 +108,7 @@ def test_a_report_has_rows_of_zeros_and_by_default_no_deleted_campaigns(tiktok: 
     assert (future.keys(), future["page_info"]["total_number"]) == ({"page_info"}, 0)
 
 
-def test_by_default_a_page_has_ten_records_and_no_deleted_campaigns(tiktok: User) -> None:
+def test_a_page_has_ten_records_and_no_deleted_campaigns_by_default(tiktok: User) -> None:
     pages = [tiktok.ask("campaigns", {"filtering": ALL_CAMPAIGNS, "page": n}).json()["data"] for n in (1, 2, 9)]
     assert [len(page["list"]) if "list" in page else None for page in pages] == [10, 6, None]
     by_default = tiktok.ask("campaigns", {"page_size": 1000}).json()["data"]["list"]
@@ -149,9 +149,7 @@ REFUSED: list[tuple[str, Changes, int]] = [
 
 
 @pytest.mark.parametrize(("name", "changes", "code"), REFUSED, ids=lambda value: str(value)[:60])
-def test_a_request_that_tiktok_does_not_know_is_refused_in_the_body(
-    tiktok: User, name: str, changes: Changes, code: int
-) -> None:
+def test_tiktok_refuses_an_invalid_request_in_the_body(tiktok: User, name: str, changes: Changes, code: int) -> None:
     reply = tiktok.ask(name, changes)
     assert (reply.status_code, reply.json()["code"]) == (200, code)
     assert isinstance(reply.json()["request_id"], str)

@@ -1,4 +1,4 @@
-"""The sandbox's world: what it is made of, and what a change leaves as it was."""
+"""The sandbox's world: its seed, what a change keeps, and how tokens end."""
 
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ DAYS = [date(2026, 11, 1) + timedelta(days=n) for n in range(20)]
 
 @pytest.fixture
 def account(world: World) -> Account:
-    """An account of Meta with eight campaigns."""
+    """A Meta account with eight campaigns."""
     return world.accounts_of(world.add_grant(META))[0]
 
 
@@ -34,7 +34,7 @@ def filled(seed: int) -> World:
 
 
 def contents(world: World, step: int = 1) -> dict[str, Any]:
-    """All campaigns and figures of a world by id, asked for forwards or (-1) backwards."""
+    """All campaigns and figures of a world by id, requested forwards or (-1) backwards."""
     found: dict[str, Any] = {}
     for account in [account for of_platform in world.accounts.values() for account in of_platform.values()][::step]:
         for campaign in list(account.campaigns.values())[::step]:
@@ -44,11 +44,11 @@ def contents(world: World, step: int = 1) -> dict[str, Any]:
 
 
 def run_of(world: World, account: Account, campaign: Campaign) -> dict[date, Figures]:
-    """A campaign's figures of each day, as the world says them now."""
+    """The figures that a campaign has now, by day."""
     return {day: world.figures(account, account.campaigns[campaign.id], day) for day in DAYS}
 
 
-def test_two_worlds_of_one_seed_are_equal_and_those_of_two_seeds_share_only_ids() -> None:
+def test_worlds_of_the_same_seed_are_equal_and_others_share_only_ids() -> None:
     one, other = contents(filled(3)), contents(filled(4))
     assert one == contents(filled(3), -1)
     assert one.keys() == other.keys()
@@ -56,7 +56,7 @@ def test_two_worlds_of_one_seed_are_equal_and_those_of_two_seeds_share_only_ids(
     assert all(one[key] != other[key] for key in shown)
 
 
-def test_a_campaign_that_stops_keeps_its_figures_up_to_that_day(world: World, account: Account) -> None:
+def test_a_stopped_campaign_keeps_its_figures_up_to_that_day(world: World, account: Account) -> None:
     campaign = next(iter(account.campaigns.values()))
     past = run_of(world, account, campaign)
     world.clock.advance(-timedelta(days=10))
@@ -70,14 +70,14 @@ def test_a_campaign_that_stops_keeps_its_figures_up_to_that_day(world: World, ac
     assert run_of(world, account, campaign) == past
 
 
-def test_a_campaign_that_never_was_active_has_no_figures(world: World, account: Account) -> None:
+def test_a_campaign_that_was_never_active_has_no_figures(world: World, account: Account) -> None:
     paused = [c for c in account.campaigns.values() if c.state is not CampaignStatus.ACTIVE]
     paused.append(world.add_campaign(META, account.id, state=CampaignStatus.PAUSED))
     assert {figures for campaign in paused for figures in run_of(world, account, campaign).values()} == {ZERO}
 
 
 @pytest.mark.parametrize("platform", PlatformName)
-def test_an_access_token_ends_with_its_lifetime(world: World, platform: PlatformName) -> None:
+def test_an_access_token_expires_after_its_lifetime(world: World, platform: PlatformName) -> None:
     grant = world.add_grant(platform, rotates=platform is not META)
     token, seconds = world.issue_access(grant)
     assert seconds
@@ -87,8 +87,8 @@ def test_an_access_token_ends_with_its_lifetime(world: World, platform: Platform
     assert world.grant_of_access(platform, token) is None
 
 
-def test_a_refresh_token_that_is_used_again_revokes_its_grant(world: World) -> None:
-    """What a renewal cut off at any point, and many processes at once, are tested against."""
+def test_reuse_of_a_refresh_token_revokes_its_grant(world: World) -> None:
+    """The tests that interrupt renewals, and those with many processes, rely on this."""
     amazon = PlatformName.AMAZON
     grant = world.add_grant(amazon, rotates=True, leeway=timedelta(minutes=1))
     old, new = world.issue_refresh(grant), world.issue_refresh(grant)
@@ -101,8 +101,7 @@ def test_a_refresh_token_that_is_used_again_revokes_its_grant(world: World) -> N
     assert world.grant_of_refresh(amazon, new) is None
 
 
-def test_an_idle_connection_is_closed_by_its_client_first() -> None:
-    """If the server closed first, a call could be sent into a closing connection and get no answer."""
+def test_the_client_closes_an_idle_connection_first() -> None:
     kept = httpx.Limits().keepalive_expiry
     assert kept is not None
     assert _server(create_app(World())).config.timeout_keep_alive == KEEP_ALIVE_SECONDS > 2 * kept
