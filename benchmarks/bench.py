@@ -127,12 +127,17 @@ class Bench:
 
     def compare(
         self,
+        items: str,
+        outcome: str,
         floor: Callable[[], tuple[int, float]],
         reset: Callable[[], None],
         flow: Callable[[], FlowRun],
         count_done: Callable[[FlowRun], int],
     ) -> dict[str, Any]:
-        """Measure the floor, `reset` the work, and measure the flow; return the figures."""
+        """Measure the floor, `reset` the work, and measure the flow; return the figures.
+
+        `items` names the count of all the work, such as accounts, and `outcome` that of the work done, such as synced.
+        """
         with Usage(self.stack) as floor_usage:
             count, seconds = floor()
         say(f"floor: {count} in {seconds:.1f} s")
@@ -142,12 +147,12 @@ class Bench:
             run = flow()
         calls, done = self.calls() - before, count_done(run)
         return {
-            "count": count,
+            items: count,
             "threads": self.threads,
             "floor_per_s": round(count / seconds, 1),
             "flow_per_s": round(done / run.seconds, 1),
             "ratio": round((count / seconds) / (done / run.seconds), 2),
-            "done": done,
+            outcome: done,
             "calls": calls,
             "flow_seconds": round(run.seconds, 1),
             "recorded": self.recorded(run),

@@ -49,6 +49,8 @@ def measure(bench: Bench, latency_ms: float, profile: Path | None) -> dict[str, 
     bench.control("set_latency", seconds=latency_ms / 1000)
     bench.execute(DUE)
     figures = bench.compare(
+        "grants",
+        "renewed",
         floor=lambda: floor(bench, profile),
         reset=lambda: bench.execute(DUE),
         flow=lambda: bench.run_flow(DEPLOYMENT),

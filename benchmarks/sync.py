@@ -58,6 +58,8 @@ def measure(bench: Bench, latency_ms: float, profile: Path | None) -> dict[str, 
         bench.control("forget_reports")
 
     figures = bench.compare(
+        "accounts",
+        "synced",
         floor=lambda: floor(bench, profile),
         reset=reset,
         flow=lambda: bench.run_flow(DEPLOYMENT, {"options": {"lookback_days": LOOKBACK_DAYS}}),
