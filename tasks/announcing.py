@@ -42,7 +42,7 @@ class _Monitors(NamedTuple):
 
 _monitors: dict[UUID, _Monitors] = {}
 _results: dict[UUID, dict[str, Any]] = {}
-"""By run of this process that has not ended yet."""
+"""Both by the id of a run of this process that has not ended yet."""
 
 
 def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:

@@ -14,7 +14,7 @@ from blocks.server import impatient
 logger = logging.getLogger("sivera.events")
 
 MOST_AT_ONCE = 100
-"""Events in one request."""
+"""The most events in one request."""
 
 
 @contextmanager

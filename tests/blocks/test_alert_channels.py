@@ -40,7 +40,7 @@ CHANGE = f"automation/{WATCHDOG}"
         (Channel.URL, "s3cretvalue", "Apprise does not know it"),
     ],
 )
-def test_a_url_of_something_else_is_refused_without_showing_it(channel: Channel, url: str, sentence: str) -> None:
+def test_a_url_of_another_service_is_refused_without_showing_it(channel: Channel, url: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence) as error:
         to_block(channel, SecretStr(url))
     assert "s3cretvalue" not in str(error.value)
@@ -116,7 +116,7 @@ def delete(channel: Channel) -> None:
 
 
 @pytest.mark.usefixtures("clean_prefect")
-def test_the_watchdog_sends_by_the_channels_that_are_set() -> None:
+def test_the_watchdog_sends_to_the_channels_that_are_set() -> None:
     none = setup()
     assert CHANGE not in none.created
     assert (watchdogs(), documents()) == ([], {})

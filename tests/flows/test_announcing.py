@@ -144,7 +144,7 @@ def test_a_run_that_was_killed_is_announced_by_its_worker(monitored: Receiver) -
     assert (message["success"], message["state"]) == (False, "Crashed")
 
 
-def test_a_monitor_that_refuses_fails_no_run_and_no_secret_is_shown(
+def test_a_refused_message_fails_no_run_and_shows_no_secret(
     monitored: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     monitored.answers = [(410, {})] * 3

@@ -19,7 +19,7 @@ def ledger(ready: Stage) -> Ledger:
     return Ledger(ready.engine, utc_now())
 
 
-def test_what_is_spent_is_shown_and_opens_one_alert(ledger: Ledger) -> None:
+def test_spending_is_shown_and_opens_one_alert(ledger: Ledger) -> None:
     account = ledger.account(currency="KRW")
     campaign = ledger.campaign(account, "1000000", "lifetime", name="Launch | Seoul")
     today = ledger.now.date()

@@ -28,7 +28,7 @@ JOB = "example-job"
 AT_ONCE = CollectOptions(settle_seconds=0)
 
 
-def test_a_run_on_a_database_that_takes_no_writes_says_so_in_one_sentence(ready: Stage) -> None:
+def test_a_run_on_a_read_only_database_says_so_in_one_sentence(ready: Stage) -> None:
     run_alone(ready.engine, READ_ONLY)
     resources.close()  # a run opens connections of its own
     state = run(collect_metrics, AT_ONCE)
@@ -88,7 +88,7 @@ def test_runs_are_counted_once_with_outcome_duration_and_delay(ready: Stage) -> 
     assert latest(ready).values(of.LAST_RUN_SUCCESS) == {(JOB,): 1}
 
 
-def test_what_jobs_did_is_measured_shown_and_announced(ready: Stage) -> None:
+def test_the_work_of_jobs_is_measured_shown_and_announced(ready: Stage) -> None:
     ready.connect_all(accounts=1)
     synced = run(sync_campaigns, SyncOptions(mode=SyncMode.FULL))
     assert synced.is_completed()

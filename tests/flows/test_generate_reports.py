@@ -97,7 +97,7 @@ def test_a_team_that_fails_leaves_the_others_their_reports_and_the_run_red(books
 
 
 @pytest.mark.usefixtures("ready")
-def test_a_list_in_the_ui_is_cut_off_and_says_so_and_is_shown_again_only_if_it_changed() -> None:
+def test_a_long_table_is_cut_and_says_so_and_is_shown_again_only_if_it_changed() -> None:
     @flow
     def show(more: int) -> None:
         rows = [{"n": n} for n in range(MOST_ROWS + more)]

@@ -78,7 +78,7 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
         assert said == [{"platform": "amazon"}], "said once"
 
 
-def test_what_the_deadline_leaves_over_is_put_off_and_not_lost(ready: Stage) -> None:
+def test_grants_that_are_left_at_the_deadline_are_put_off_and_not_lost(ready: Stage) -> None:
     count = THREADS * 3
     for n in range(count):
         ready.connect(ready.world.add_grant(META, campaigns=1), team=f"Team {n}")
@@ -95,7 +95,7 @@ def test_what_the_deadline_leaves_over_is_put_off_and_not_lost(ready: Stage) -> 
     assert run(refresh_tokens).message == f"{put_off} of {put_off} grants renewed"
 
 
-def test_a_wrong_key_is_named_before_anything_is_spent(ready: Stage) -> None:
+def test_a_wrong_key_is_named_before_any_token_is_used(ready: Stage) -> None:
     connect_all(ready)
     current = load_token_key().current
     (stranger,) = TokenKey.generate().keys.get_secret_value().values()

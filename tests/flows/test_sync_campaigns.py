@@ -30,7 +30,7 @@ def summary_of(stage: Stage, state: State) -> SyncSummary:
     return summary
 
 
-def test_every_account_is_a_task_of_its_own_and_all_is_copied(ready: Stage) -> None:
+def test_every_account_is_a_task_of_its_own_and_is_copied(ready: Stage) -> None:
     ready.connect_all(accounts=2, campaigns=4)
     state = run(sync_campaigns, FULL)
     assert (state.name, state.message) == ("Completed", "8 of 8 accounts synced")
@@ -77,13 +77,13 @@ def test_accounts_fail_or_are_put_off_and_the_others_are_finished(ready: Stage) 
     assert again.message == "0 of 0 accounts synced, 2 waiting for a human to reconnect"
 
 
-def test_a_platform_that_recovers_within_the_run_is_synced_in_it(ready: Stage) -> None:
+def test_a_platform_that_recovers_during_a_run_is_still_synced(ready: Stage) -> None:
     ready.connect_all(accounts=1, campaigns=4)
     ready.world.faults.add(Fault(FaultKind.THROTTLE, PlatformName.AMAZON, "campaigns", times=1, seconds=2))
     assert run(sync_campaigns, FULL).message == "4 of 4 accounts synced"
 
 
-def test_a_second_instance_ends_cancelled_and_a_single_account_goes_beside(ready: Stage) -> None:
+def test_a_second_run_ends_cancelled_but_one_of_a_single_account_may_run(ready: Stage) -> None:
     ready.connect_all(accounts=1, campaigns=4)
     with concurrency(lock_name(SYNC_JOB, PlatformName.META), strict=True, max_retries=0):
         state = run(sync_campaigns, FULL)
