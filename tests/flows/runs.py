@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from tasks import resources
 from tests.conftest import eventually
-from tests.prefect_server import request
+from tests.prefect_server import ask
 
 
 def run(flow: Callable[..., Any], options: BaseModel | None = None) -> State:
@@ -57,12 +57,6 @@ def flow_run_id(state: State) -> UUID:
 def read_run(state: State) -> FlowRun:
     with get_client(sync_client=True) as client:
         return client.read_flow_run(flow_run_id(state))
-
-
-def ask(kind: str, **wanted: object) -> Any:
-    """What the server lists of a kind. It lists task runs, events and logs a moment after they happen."""
-    with get_client(sync_client=True) as client:
-        return request(client, "POST", f"/{kind}/filter", json=wanted).json()
 
 
 def wait_for_task_runs(state: State, names: AbstractSet[str]) -> None:

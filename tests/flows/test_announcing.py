@@ -26,8 +26,8 @@ from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
 from sivera.history.rules import ANOTHER_INSTANCE
 from sivera.monitoring import generate_secret
 from tests.flows.example_job import FAILURES, NAME, ExampleOptions, example_job
-from tests.flows.runs import ask, events, flow_run_id, read_run, retry, run_deployed
-from tests.prefect_server import PrefectServer
+from tests.flows.runs import events, flow_run_id, read_run, retry, run_deployed
+from tests.prefect_server import PrefectServer, ask
 from tests.receiver import Receiver, receiving
 
 SECRET = generate_secret()

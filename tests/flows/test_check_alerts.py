@@ -24,8 +24,9 @@ from sivera.values import PlatformName
 from tasks import resources
 from tasks.alerts import check
 from tests.chats import DISCORD, SLACK, WEBHOOK, Chats
-from tests.flows.runs import artifacts, ask, events, events_where, run
+from tests.flows.runs import artifacts, events, events_where, run
 from tests.ops.timetables import ALL, timetable, write
+from tests.prefect_server import ask
 from tests.stage import Stage
 from tests.unit.tables import Tables
 
