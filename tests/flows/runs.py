@@ -93,6 +93,12 @@ def events(name: str, state: State) -> list[dict[str, Any]]:
     return events_where(event={"name": [name]}, related={"id": [f"prefect.flow-run.{flow_run_id(state)}"]})
 
 
+def announced(flow: Flow[..., Any], state: State, *more: str) -> list[Any]:
+    """The success, the counts and more fields of the only event about the end of a run."""
+    (event,) = events(f"sivera.{flow.name}.finished", state)
+    return [event[name] for name in ("success", "totalProcessed", "failed", *more)]
+
+
 def events_where(**wanted: object) -> list[dict[str, Any]]:
     """The payloads of the events that match, once there are any."""
 

@@ -21,7 +21,7 @@ from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tasks import resources
 from tests.conftest import READ_ONLY, run_alone
-from tests.flows.runs import artifacts, events, run
+from tests.flows.runs import announced, artifacts, run
 from tests.stage import Stage
 
 JOB = "example-job"
@@ -105,5 +105,4 @@ def test_the_work_of_jobs_is_measured_shown_and_announced(ready: Stage) -> None:
     assert len(shown) == 2
     assert "sivera_sync_age_seconds" in str(shown["collect-metrics-figures"])
     assert shown["collect-metrics-summary"].count("](data:image/svg+xml;base64,") == 3
-    (event,) = events("sivera.collect-metrics.finished", state)
-    assert (event["success"], event["totalProcessed"], event["failed"]) == (True, len(found.samples), 0)
+    assert announced(collect_metrics, state) == [True, len(found.samples), 0]

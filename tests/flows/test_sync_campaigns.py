@@ -17,7 +17,7 @@ from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.sync.queries import read_summary
 from sivera.sync.summary import SyncSummary
 from sivera.values import PlatformName
-from tests.flows.runs import artifacts, events, flow_run_id, run, wait_for_task_runs
+from tests.flows.runs import announced, artifacts, flow_run_id, run, wait_for_task_runs
 from tests.stage import Stage
 
 FULL = SyncOptions(mode=SyncMode.FULL)
@@ -37,8 +37,7 @@ def test_every_account_is_a_task_of_its_own_and_is_copied(ready: Stage) -> None:
     summary = summary_of(ready, state)
     assert set(summary.platforms) == set(PlatformName)
     assert all(counts.added == 8 for counts in summary.platforms.values())
-    (finished,) = events("sivera.sync-campaigns.finished", state)
-    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 8, 0)
+    assert announced(sync_campaigns, state) == [True, 8, 0]
     names = {row.name for row in ready.rows("SELECT platform || ' ' || name AS name FROM ad_accounts")}
     wait_for_task_runs(state, names)
     assert len(ready.contents()["campaigns"]) == 32
@@ -120,5 +119,4 @@ def test_a_grant_that_could_not_be_listed_for_long_makes_the_run_red(ready: Stag
         assert state.name == name
         assert (state.message or "").startswith("1 of 1 accounts synced, the accounts of 1 grants could not be listed")
         assert ("1 of them for more than a day beyond their time" in (state.message or "")) is (name == "Failed")
-        (finished,) = events("sivera.sync-campaigns.finished", state)
-        assert finished["success"] is (name == "Completed")
+        assert announced(sync_campaigns, state)[0] is (name == "Completed")
