@@ -137,7 +137,7 @@ def test_if_the_history_cannot_be_read_the_rest_is_checked(ready: Stage, caplog:
     said = "2 open, 1 of them new, 0 over; the jobs were not checked: the Prefect server at http://127.0.0.1:9/api does"
     assert summary.sentence.startswith(said)
     assert not summary.success
-    assert "did not take the event sivera.alert.opened" in caplog.text
+    assert "did not accept the event sivera.alert.opened" in caplog.text
 
 
 def test_the_watchdog_sends_a_message_when_no_check_succeeds(receiver: Chats) -> None:

@@ -87,7 +87,7 @@ def test_grants_that_are_left_at_the_deadline_are_put_off_and_not_lost(ready: St
     state = run(refresh_tokens, options)
     *_, renewed, put_off = announced(refresh_tokens, state, "renewed", "putOff")
     assert renewed + put_off == count
-    assert put_off >= THREADS, "each thread begins two calls of 1.2 seconds at most"
+    assert put_off >= THREADS, "each thread starts two calls of 1.2 seconds at most"
     assert state.name == "Completed"
     ready.world.faults.latency_seconds = 0.0
     assert run(refresh_tokens).message == f"{put_off} of {put_off} grants renewed"
