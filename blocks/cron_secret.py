@@ -54,7 +54,7 @@ class CronSecret(StrictBlock):
         return type(self).model_validate({"current": secret, **kept})
 
     def matches(self, sent: bytes, now: datetime) -> bool:
-        """Return whether a caller sent the secret, in a time that reveals nothing about it."""
+        """Return whether a caller sent the secret, in constant time."""
         is_current = _is_same(sent, self.current)
         is_previous = self.previous is not None and _is_same(sent, self.previous)
         return is_current or (is_previous and self.previous_until is not None and now < self.previous_until)

@@ -6,7 +6,7 @@ WORK_POOL = "sivera"
 """The work pool of our deployments."""
 
 TAG = "sivera"
-"""The tag of all our deployments and their runs. What has it is watched by the automations, and may be pruned."""
+"""The tag of all our deployments and their runs. It marks what automations watch and what a deploy may prune."""
 
 DATABASE = "sivera-db"
 TOKEN_KEY = "token-key"  # noqa: S105 - the name of a document, not a token

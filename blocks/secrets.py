@@ -20,6 +20,7 @@ from blocks.database import to_connector
 from blocks.monitoring import DeadMansPing, ResultWebhook
 from blocks.names import BACKUPS, CRON_SECRET, DATABASE, DEAD_MANS_PING, REPORTS, RESULT_WEBHOOK, TOKEN_KEY
 from blocks.platform_app import PlatformApp
+from blocks.server import MISSING, misfits
 from blocks.storage import Storage
 from blocks.token_key import TokenKey
 from sivera.alerts.options import Channel
@@ -146,15 +147,11 @@ def _decoded(document: Document, fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _explained(document: Document, error: ValidationError) -> Iterator[str]:
-    for detail in error.errors(include_input=False, include_context=False, include_url=False):
-        field = str(next(iter(detail["loc"]), ""))
+    for where, message in misfits(error):
+        field = where.partition(".")[0]
         variable = document.variable_of(field if field in document.fields else "")
-        if detail["type"] == "missing":
-            yield f"{variable}: it is missing"
-        elif field in document.objects:
-            yield f"{variable}: write it as a JSON object"
-        else:
-            yield f"{variable}: {detail['msg'].removeprefix('Value error, ')}"
+        is_object = field in document.objects and message != MISSING
+        yield f"{variable}: {'write it as a JSON object' if is_object else message}"
 
 
 def _variables(jobs: Collection[str]) -> set[str]:

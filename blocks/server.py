@@ -22,6 +22,8 @@ PROBE_TIMEOUT = httpx.Timeout(8.0, connect=1.5)
 SERVER_SECONDS = 8.0
 """A busy server can stall for some seconds, and a worker kills a run that has not ended within thirty."""
 
+MISSING = "it is missing"
+
 # When a process ends, it warns about events that are not sent yet, which does not help anyone at a terminal.
 logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
@@ -120,7 +122,8 @@ async def aload(client: PrefectClient, kind: type[BlockT], name: str, remedy: st
 def misfits(error: ValidationError) -> list[tuple[str, str]]:
     """Return each error as 'field.part' and its message, without the values, which may be secret."""
     found = error.errors(include_input=False, include_context=False, include_url=False)
-    return [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in found]
+    messages = [MISSING if one["type"] == "missing" else one["msg"].removeprefix("Value error, ") for one in found]
+    return [(".".join(map(str, one["loc"])), message) for one, message in zip(found, messages, strict=True)]
 
 
 def explain(error: ValidationError) -> str:

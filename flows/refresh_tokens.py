@@ -21,7 +21,7 @@ from tasks.staleness import overtaken
 from tasks.tokens import judge_failures, plan, publish_summary, renew_grant
 
 THREADS = 10
-"""Grants renewed at the same time. At the usual 150 ms a call, the Prefect server can just record that many.
+"""Grants renewed at the same time. At the usual 150 ms a call, the Prefect server can only just record that many.
 
 With 12, a busy server fell behind: see benchmarks/README.md.
 """

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from blocks.alert_channels import load_channels
-from blocks.names import ALERTS_JOB
 from blocks.server import links
 from sivera.alerts import checking, sending
 from sivera.alerts.checking import CheckSummary
@@ -83,8 +82,6 @@ def publish_summary(summary: CheckSummary) -> None:
         "check-alerts-open", f"{len(rows)} alerts are open.", rows, all_of_them="sivera alerts list", if_changed=True
     )
     announce(
-        ALERTS_JOB,
-        success=summary.success,
         processed=summary.still_open,
         failed=summary.refused,
         opened=len(summary.opened),

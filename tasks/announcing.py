@@ -42,19 +42,18 @@ class _Monitors(NamedTuple):
 
 _monitors: dict[UUID, _Monitors] = {}
 _results: dict[UUID, dict[str, Any]] = {}
-"""By run of this process that has not ended yet."""
+"""Both by the id of a run of this process that has not ended yet."""
 
 
-def announce(job: str, *, success: bool, processed: int, failed: int, **more: object) -> None:
+def announce(*, processed: int, failed: int, **more: object) -> None:
     """Log what the current run did, and keep it for the message that goes out when the run has ended.
 
     `processed` includes what `failed`. `more` are JSON values for the payload, and never secrets.
     """
     figures = {name: value for name, value in more.items() if isinstance(value, str | int)}
-    level = logging.INFO if success else logging.WARNING
-    log(jobs_logger, level, "Job finished", success=success, processed=processed, failed=failed, **figures)
-    result = {"job": job, "success": success, "totalProcessed": processed, "failed": failed}
-    _results[UUID(running.id)] = result | more
+    level = logging.WARNING if failed else logging.INFO
+    log(jobs_logger, level, "Job finished", processed=processed, failed=failed, **figures)
+    _results[UUID(running.id)] = {"totalProcessed": processed, "failed": failed} | more
 
 
 def start() -> None:
@@ -93,10 +92,15 @@ def _current() -> tuple[str, FlowRun]:
 
 
 def _send_result(job: str, run: FlowRun, state: State, monitors: _Monitors) -> dict[str, Any]:
-    result = {"job": job, "success": False, "totalProcessed": 0, "failed": 0} | _results.pop(run.id, {})
-    result["success"] = bool(result["success"]) and state.is_completed()
-    result["state"] = "Cancelled" if state.is_cancelling() else state.name
-    result["message"] = hide_credentials(state.message or "")[:MAX_MESSAGE]
+    result = {
+        "job": job,
+        "success": state.is_completed(),
+        "state": "Cancelled" if state.is_cancelling() else state.name,
+        "message": hide_credentials(state.message or "")[:MAX_MESSAGE],
+        "totalProcessed": 0,
+        "failed": 0,
+        **_results.pop(run.id, {}),
+    }
     ended_at = state.timestamp.astimezone(UTC)
     message_id = _message_id(run)
     labels = {

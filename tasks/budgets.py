@@ -8,7 +8,6 @@ from prefect.states import Failed
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from blocks.names import BUDGETS_JOB
 from blocks.server import links
 from sivera.budgets import checking
 from sivera.budgets.options import BudgetOptions
@@ -57,8 +56,6 @@ def publish_summary(summary: CheckSummary) -> None:
     not_judged = failures + [{"subject": subject, "reason": reason} for subject, reason in total.unreported.items()]
     show_table("check-budgets-failures", f"{len(not_judged)} budgets or accounts were not judged.", not_judged)
     announce(
-        BUDGETS_JOB,
-        success=summary.success,
         processed=total.budgets,
         failed=len(total.failures) + len(summary.failed),
         opened=total.opened,

@@ -14,7 +14,7 @@ from blocks.server import impatient
 logger = logging.getLogger("sivera.events")
 
 MOST_AT_ONCE = 100
-"""Events in one request."""
+"""The most events in one request."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def send(events: Sequence[Event]) -> None:
                 server.request("POST", "/events", json=some)
     except httpx.HTTPError as error:
         logger.warning(
-            "The Prefect server did not take the event %s (%s), so no automation reacts to it: run `sivera doctor`",
+            "The Prefect server did not accept the event %s (%s), so no automation reacts to it: run `sivera doctor`",
             events[0].event,
             type(error).__name__,
         )

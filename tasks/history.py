@@ -67,7 +67,7 @@ def read_jobs() -> set[str]:
 
 
 def times_between(schedule: Any, since: datetime, until: datetime) -> list[datetime]:
-    """Return a schedule's times in UTC, from `since` until (excluded) `until`, as Prefect's own code computes them.
+    """Return a schedule's times in UTC from `since` to `until` (excluded), as Prefect's own code computes them.
 
     A schedule for a day that never comes, such as 31 February, has no times.
     """

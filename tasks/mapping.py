@@ -30,7 +30,7 @@ from tasks.progress import Progress, single_attempt
 logger = logging.getLogger("sivera.metrics")
 
 MAX_UNRECORDED = 500
-"""How many ended task runs the server may have left to record.
+"""How many ended task runs may wait for the server to record them.
 
 Each task run sends three to four messages, and the server's in-memory queues silently drop messages beyond 10,000.
 """

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from blocks.names import METRICS_JOB
 from blocks.server import connect
 from sivera.metrics import collecting
 from sivera.metrics.collecting import CollectionSummary, Turn
@@ -47,11 +46,4 @@ def forget(turn: Turn, options: CollectOptions) -> int:
 def publish_summary(summary: CollectionSummary) -> None:
     """Show the samples as a table, and announce the result."""
     show_table("collect-metrics-figures", f"{summary.sentence}.", summary.rows())
-    announce(
-        METRICS_JOB,
-        success=True,
-        processed=len(summary.collection.samples),
-        failed=0,
-        runs=summary.runs,
-        deleted=summary.deleted,
-    )
+    announce(processed=len(summary.collection.samples), failed=0, runs=summary.runs, deleted=summary.deleted)

@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 def step(name: str, run_name: str = "", **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """Make a task of a step. Its runs are called `run_name`, or like the step. No result is cached or persisted."""
+    """Make a step a task. Its task runs are named `run_name`, or after the step. No result is cached or persisted."""
     return task(name=name, task_run_name=run_name or name, persist_result=False, **options)
 
 

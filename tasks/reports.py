@@ -7,7 +7,7 @@ from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.objects import State
 from sqlalchemy.orm import Session
 
-from blocks.names import REPORTS, REPORTS_JOB
+from blocks.names import REPORTS
 from blocks.storage import Storage, load_storage
 from sivera.clock import read_clock
 from sivera.logs import log
@@ -88,8 +88,6 @@ def publish_summary(summary: ReportSummary) -> None:
     failures = [{"team": team, "reason": reason} for team, reason in summary.failures.items()]
     show_table("generate-reports-failures", f"{len(failures)} teams failed.", failures)
     announce(
-        REPORTS_JOB,
-        success=not summary.failures,
         processed=summary.teams - summary.put_off,
         failed=len(summary.failures),
         reports=summary.reports,

@@ -7,7 +7,6 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from blocks.names import CLEANUP_JOB
 from sivera.logs import log
 from sivera.retention import cleaning
 from sivera.retention.cleaning import CleanupDependencies
@@ -40,8 +39,6 @@ def clean(plan: CleanupPlan, kind: Kind, end: float) -> KindResult | State:
 def publish_summary(summary: CleanupSummary) -> None:
     """Announce how the run ended."""
     announce(
-        CLEANUP_JOB,
-        success=not summary.failures,
         processed=summary.deleted,
         failed=len(summary.failures),
         dryRun=summary.dry_run,

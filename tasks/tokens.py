@@ -57,8 +57,6 @@ def publish_summary(summary: RefreshSummary) -> None:
     )
     total = summary.total
     announce(
-        REFRESH_JOB,
-        success=summary.success,
         processed=total.renewed + total.failed + total.reauthorization_required,
         failed=total.failed,
         renewed=total.renewed,

@@ -114,7 +114,7 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-class Stageable:
+class SwappableApp:
     """An ASGI application that passes every call on to `app`."""
 
     app: ASGIApp
@@ -124,15 +124,15 @@ class Stageable:
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[tuple[str, Stageable]]:
+def served() -> Iterator[tuple[str, SwappableApp]]:
     """One HTTP server for all tests, because starting and stopping one takes longer than most of them."""
-    application = Stageable()
+    application = SwappableApp()
     with serve(application) as url:
         yield url, application
 
 
 @pytest.fixture
-def sandbox(world: World, served: tuple[str, Stageable]) -> str:
+def sandbox(world: World, served: tuple[str, SwappableApp]) -> str:
     """The base URL of the sandbox that serves `world`."""
     url, application = served
     application.app = create_app(world)

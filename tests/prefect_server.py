@@ -14,7 +14,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import SettingsContext, get_settings_context
@@ -93,43 +93,43 @@ class PrefectServer:
     def clean(self) -> None:
         """Delete what tests have left behind."""
         self.set_up.clear()
-        with get_client(sync_client=True) as client:
-            _delete(client, _things(client))
+        _delete(_things())
 
     def restore(self, set_up: Callable[[], object]) -> None:
         """Restore the server to what the setup makes of an empty one. The setup runs only if something is missing."""
-        with get_client(sync_client=True) as client:
-            found = _things(client)
-            kept = {thing for thing, row in self.set_up.items() if found.get(thing) == row}
-            _delete(client, found.keys() - kept)
-            if not kept or kept != self.set_up.keys():
-                set_up()
-                self.set_up.clear()
-                self.set_up.update(_things(client))
+        found = _things()
+        kept = {thing for thing, row in self.set_up.items() if found.get(thing) == row}
+        _delete(found.keys() - kept)
+        if not kept or kept != self.set_up.keys():
+            set_up()
+            self.set_up.clear()
+            self.set_up.update(_things())
 
 
-def request(client: Any, method: str, path: str, **content: Any) -> httpx.Response:
-    """Send a request to any path. The client's own types allow only literal ones."""
-    response: httpx.Response = client.request(method, path, **content)
-    return response
+def ask(kind: str, **wanted: object) -> Any:
+    """What the server lists of a kind. It lists task runs, events and logs a moment after they happen."""
+    client: Any  # its own types allow only literal paths
+    with get_client(sync_client=True) as client:
+        return client.request("POST", f"/{kind}/filter", json=wanted).json()
 
 
-def _things(client: SyncPrefectClient) -> Things:
+def _things() -> Things:
     found: Things = {}
     for kind in KINDS:
-        rows = request(client, "POST", f"/{kind}/filter", json={"include_secrets": True}).json()
-        for row in rows:
+        for row in ask(kind, include_secrets=True):
             key = row["name"] if kind == "work_pools" else row["id"]
             found[kind, key] = {name: value for name, value in row.items() if name not in VOLATILE}
     return found
 
 
-def _delete(client: SyncPrefectClient, things: Collection[tuple[str, str]]) -> None:
+def _delete(things: Collection[tuple[str, str]]) -> None:
     if any(kind == "flows" for kind, _ in things):
         # The recorder retries events of a deleted run for seconds each, and those of the next test would have to wait.
         EventsWorker.drain_all(timeout=STOP_SECONDS)
-    for kind, key in things:
-        request(client, "DELETE", f"/{kind}/{key}")
+    client: Any  # its own types allow only literal paths
+    with get_client(sync_client=True) as client:
+        for kind, key in things:
+            client.request("DELETE", f"/{kind}/{key}")
 
 
 @pytest.fixture(scope="session")

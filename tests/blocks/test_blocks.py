@@ -64,6 +64,7 @@ REFUSED: list[tuple[type[Block], dict[str, object], str]] = [
     (CronSecret, {"current": "hidden" + "비밀" * 9}, f"current: {SENDABLE}"),
     (CronSecret, {"current": GOOD, "previous": "hidden", "previous_until": NOW}, f"previous: {UNGUESSABLE}"),
     (CronSecret, {"current": GOOD, "previous": GOOD}, "previous has no end: set previous_until, or remove previous"),
+    (PlatformApp, {"client_id": "hidden"}, "client_secret: it is missing"),
     (PlatformApp, APP | {"base_url": "ads.example.com"}, "base_url: write it like https://host or "),
     (PlatformApp, APP | {"base_url": "https://"}, "base_url: write it like https://host or "),
     (PlatformApp, APP | {"base_url": "http://10.0.0.1:8080"}, "base_url: use https: "),

@@ -56,7 +56,7 @@ def test_a_server_that_does_not_answer_is_named_without_credentials() -> None:
             raise httpx.ReadTimeout("too late")
 
 
-def test_a_server_that_refuses_us_fails_or_is_another_one_is_named(prefect_server: PrefectServer, sandbox: str) -> None:
+def test_a_server_that_refuses_us_fails_or_is_not_prefect_is_named(prefect_server: PrefectServer, sandbox: str) -> None:
     url = prefect_server.api_url
     password = temporary_settings({PREFECT_API_AUTH_STRING: "admin:hidden"})
     with password, refused(f"the Prefect server at {url} refuses us (HTTP 401): set PREFECT_API_AUTH"):

@@ -15,9 +15,11 @@ from blocks.server import connect, load
 from blocks.setup import SetupSummary, setup
 from blocks.storage import Storage, load_storage
 from blocks.token_key import TokenKey, load_keyring
+from sivera.database import parse_url
 from sivera.errors import ConfigurationError
 from sivera.platforms.base import AppCredentials
 from sivera.values import PlatformName
+from tests.prefect_server import ask
 
 DATABASE_URL = "postgresql://ana:s3cret-value@db.example.com:5433/sivera?sslmode=require"
 APP = AppCredentials(client_id="id", client_secret=SecretStr("s3cret-value"), developer_token=SecretStr("d3v-value"))
@@ -33,12 +35,11 @@ DOCUMENTS = (
 
 def everything() -> dict[str, Any]:
     """Everything that a setup makes, with ids, secrets and times of change."""
+    documents = ask("block_documents", include_secrets=True)
     with connect() as client:
-        documents = client.request("POST", "/block_documents/filter", json={"include_secrets": True}).json()
-        types = client.request("POST", "/block_types/filter", json={}).json()
         return {
             "documents": {document["id"]: (document["updated"], document["data"]) for document in documents},
-            "types": {each["slug"]: each["updated"] for each in types},
+            "types": {each["slug"]: each["updated"] for each in ask("block_types")},
             "locks": [client.read_global_concurrency_limit_by_name(lock) for lock in LOCKS],
             "pool": client.read_work_pool(WORK_POOL).model_dump(exclude={"status"}),
             "automations": client.read_automations(limit=200),
@@ -58,14 +59,11 @@ def test_makes_everything_once_and_then_changes_only_what_is_given(monkeypatch: 
 
     assert setup(DATABASE_URL, APPS) == SetupSummary(created=(), updated=(), missing=())
     assert everything() == made
-    with connect() as client:
-        shown = client.request("POST", "/block_documents/filter", json={}).text
+    shown = str(ask("block_documents"))
     assert "ana" in shown
     key = load(TokenKey, TOKEN_KEY, "").keys.get_secret_value()[load_keyring().current]
     assert not [secret for secret in ("s3cret-value", "d3v-value", key) if secret in shown]
-    assert load_database_url().render_as_string(hide_password=False) == DATABASE_URL.replace(
-        "postgresql:", "postgresql+psycopg:"
-    )
+    assert load_database_url() == parse_url(DATABASE_URL)
     assert load_platform_app(PlatformName.META).client_secret.get_secret_value() == "s3cret-value"
 
     monkeypatch.setenv("SIVERA_DATABASE_URL", "postgresql://ana@elsewhere/sivera")

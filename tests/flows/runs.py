@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from tasks import resources
 from tests.conftest import eventually
-from tests.prefect_server import request
+from tests.prefect_server import ask
 
 
 def run(flow: Callable[..., Any], options: BaseModel | None = None) -> State:
@@ -59,12 +59,6 @@ def read_run(state: State) -> FlowRun:
         return client.read_flow_run(flow_run_id(state))
 
 
-def ask(kind: str, **wanted: object) -> Any:
-    """What the server lists of a kind. It lists task runs, events and logs a moment after they happen."""
-    with get_client(sync_client=True) as client:
-        return request(client, "POST", f"/{kind}/filter", json=wanted).json()
-
-
 def wait_for_task_runs(state: State, names: AbstractSet[str]) -> None:
     """Wait until the server has recorded these task runs of a flow run, but not their ends.
 
@@ -97,6 +91,12 @@ def artifacts(state: State, field: str = "data") -> dict[str, Any]:
 def events(name: str, state: State) -> list[dict[str, Any]]:
     """The payloads of a flow run's events of a name."""
     return events_where(event={"name": [name]}, related={"id": [f"prefect.flow-run.{flow_run_id(state)}"]})
+
+
+def announced(flow: Flow[..., Any], state: State, *more: str) -> list[Any]:
+    """The success, the counts and more fields of the only event about the end of a run."""
+    (event,) = events(f"sivera.{flow.name}.finished", state)
+    return [event[name] for name in ("success", "totalProcessed", "failed", *more)]
 
 
 def events_where(**wanted: object) -> list[dict[str, Any]]:

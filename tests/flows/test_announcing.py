@@ -26,8 +26,8 @@ from blocks.names import DEAD_MANS_PING, RESULT_WEBHOOK
 from sivera.history.rules import ANOTHER_INSTANCE
 from sivera.monitoring import generate_secret
 from tests.flows.example_job import FAILURES, NAME, ExampleOptions, example_job
-from tests.flows.runs import ask, events, flow_run_id, read_run, retry, run_deployed
-from tests.prefect_server import PrefectServer
+from tests.flows.runs import events, flow_run_id, read_run, retry, run_deployed
+from tests.prefect_server import PrefectServer, ask
 from tests.receiver import Receiver, receiving
 
 SECRET = generate_secret()
@@ -144,7 +144,7 @@ def test_a_run_that_was_killed_is_announced_by_its_worker(monitored: Receiver) -
     assert (message["success"], message["state"]) == (False, "Crashed")
 
 
-def test_a_monitor_that_refuses_fails_no_run_and_no_secret_is_shown(
+def test_a_refused_message_fails_no_run_and_shows_no_secret(
     monitored: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     monitored.answers = [(410, {})] * 3

@@ -13,7 +13,7 @@ from flows.backup_data import backup_data
 from sivera.backups.options import BackupOptions
 from sivera.values import PlatformName
 from tasks import resources
-from tests.flows.runs import artifacts, events, flow_run_id, retry, run, run_deployed
+from tests.flows.runs import announced, artifacts, flow_run_id, retry, run, run_deployed
 from tests.stage import Stage
 
 FEWEST = BackupOptions(keep_daily=1, keep_weekly=0, keep_monthly=0)
@@ -41,9 +41,8 @@ def test_a_backup_is_made_and_proven_and_older_ones_are_dropped(ready: Stage, fo
     assert shown["backup-data-dump-progress"] == shown["backup-data-check-progress"] == 100.0
     assert "platform_credentials" in str(shown["backup-data-tables"])
     assert str(shown["backup-data-summary"]).count("data:image/svg+xml") == 2
-    (finished,) = events("sivera.backup-data.finished", state)
-    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 1, 0)
-    assert (finished["outcome"], finished["size"], len(finished["dropped"])) == ("verified", manifest["size"], 1)
+    *counts, outcome, size, dropped = announced(backup_data, state, "outcome", "size", "dropped")
+    assert (counts, outcome, size, len(dropped)) == ([True, 1, 0], "verified", manifest["size"], 1)
 
 
 def test_a_wrong_key_leaves_the_run_red_and_its_retry_makes_a_verified_backup(folder: Path) -> None:
@@ -54,8 +53,7 @@ def test_a_wrong_key_leaves_the_run_red_and_its_retry_makes_a_verified_backup(fo
     failed = run_deployed(backup_data, options=FEWEST)
     assert failed.is_failed()
     assert (failed.message or "").startswith("mismatch: the key ")
-    (finished,) = events("sivera.backup-data.finished", failed)
-    assert (finished["success"], finished["failed"], finished["outcome"]) == (False, 1, "mismatch")
+    assert announced(backup_data, failed, "outcome") == [False, 1, 1, "mismatch"]
     right.save(TOKEN_KEY, overwrite=True)
     again = retry(backup_data, failed, options=FEWEST)
     assert (again.name, (again.message or "").partition(":")[0]) == ("Completed", "verified")

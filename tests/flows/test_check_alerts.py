@@ -24,8 +24,9 @@ from sivera.values import PlatformName
 from tasks import resources
 from tasks.alerts import check
 from tests.chats import DISCORD, SLACK, WEBHOOK, Chats
-from tests.flows.runs import artifacts, ask, events, events_where, run
+from tests.flows.runs import announced, artifacts, events_where, run
 from tests.ops.timetables import ALL, timetable, write
+from tests.prefect_server import ask
 from tests.stage import Stage
 from tests.unit.tables import Tables
 
@@ -85,9 +86,7 @@ def test_each_channel_gets_one_message_when_a_job_fails_and_one_when_it_is_over(
         (WEBHOOK, "/hook"),
     }
     assert "example/all failed" in str(artifacts(state)["check-alerts-open"])
-    (finished,) = events("sivera.check-alerts.finished", state)
-    said = ("success", "totalProcessed", "failed", "opened", "closed")
-    assert [finished[name] for name in said] == [True, 1, 0, 1, 0]
+    assert announced(check_alerts, state, "opened", "closed") == [True, 1, 0, 1, 0]
     (opened,) = events_where(resource={"id": ["sivera.alert.job-failed.example/all"]})
     assert (opened["kind"], opened["subject"]) == ("job-failed", "example/all")
 
@@ -138,7 +137,7 @@ def test_if_the_history_cannot_be_read_the_rest_is_checked(ready: Stage, caplog:
     said = "2 open, 1 of them new, 0 over; the jobs were not checked: the Prefect server at http://127.0.0.1:9/api does"
     assert summary.sentence.startswith(said)
     assert not summary.success
-    assert "did not take the event sivera.alert.opened" in caplog.text
+    assert "did not accept the event sivera.alert.opened" in caplog.text
 
 
 def test_the_watchdog_sends_a_message_when_no_check_succeeds(receiver: Chats) -> None:

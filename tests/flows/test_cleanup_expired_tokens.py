@@ -4,7 +4,7 @@ import pytest
 
 from flows.cleanup_expired_tokens import cleanup_expired_tokens
 from sivera.retention.options import CleanupOptions, Kind
-from tests.flows.runs import artifacts, events, flow_run_id, run
+from tests.flows.runs import announced, artifacts, flow_run_id, run
 from tests.stage import Stage
 from tests.unit.retention.cleanup_tables import CleanupTables
 
@@ -32,11 +32,10 @@ def test_expired_rows_are_counted_then_deleted_and_recorded(tables: CleanupTable
     assert artifacts(state).keys() == {"cleanup-expired-tokens-progress", "cleanup-expired-tokens-summary"}
     records = {row.kind: (row.deleted, row.remaining) for row in tables.records() if row.run_id == flow_run_id(state)}
     assert records == {kind.value: (DUE.get(kind, 0), 0) for kind in Kind}
-    (finished,) = events("sivera.cleanup-expired-tokens.finished", state)
-    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (True, 15, 0)
-    assert finished["kinds"] == {
+    kinds = {
         kind.value: {"deleted": DUE.get(kind, 0), "remaining": 0, "refused": None, "failed": None} for kind in Kind
     }
+    assert announced(cleanup_expired_tokens, state, "kinds") == [True, 15, 0, kinds]
 
 
 def test_a_kind_that_is_refused_leaves_the_run_red_and_the_others_continue(tables: CleanupTables) -> None:
@@ -46,5 +45,4 @@ def test_a_kind_that_is_refused_leaves_the_run_red_and_the_others_continue(table
     assert state.is_failed()
     gone = "deleted 6 oauth_states, 4 token_refresh_logs; refused sessions: every row of sessions would be deleted"
     assert (state.message or "").startswith(gone)
-    (finished,) = events("sivera.cleanup-expired-tokens.finished", state)
-    assert (finished["success"], finished["totalProcessed"], finished["failed"]) == (False, 10, 1)
+    assert announced(cleanup_expired_tokens, state) == [False, 10, 1]

@@ -16,7 +16,7 @@ from sivera.history.rules import SEE
 from sivera.values import PlatformName
 from tasks import resources
 from tasks.events import notify
-from tests.flows.runs import artifacts, events, events_where, flow_run_id, run, wait_for_task_runs
+from tests.flows.runs import announced, artifacts, events_where, flow_run_id, run, wait_for_task_runs
 from tests.stage import Stage
 
 AMAZON, GOOGLE, META = PlatformName.AMAZON, PlatformName.GOOGLE, PlatformName.META
@@ -36,8 +36,7 @@ def test_every_due_grant_is_a_task_of_its_own_and_is_renewed(ready: Stage) -> No
     assert {row.generation for row in rows} == {2}
     hours = {row.platform: row.life and round(row.life / timedelta(hours=1)) for row in rows}
     assert hours == {"google": 1, "meta": 1440, "amazon": 1, "tiktok": None}
-    (payload,) = events("sivera.refresh-tokens.finished", state)
-    assert (payload["success"], payload["totalProcessed"], payload["renewed"], payload["down"]) == (True, 8, 8, [])
+    assert announced(refresh_tokens, state, "renewed", "down") == [True, 8, 0, 8, []]
     wait_for_task_runs(state, {f"{platform.value} Team {n} main" for platform in PlatformName for n in range(2)})
     logs = ready.rows("SELECT DISTINCT outcome, run_id FROM token_refresh_logs")
     assert [(row.outcome, row.run_id) for row in logs] == [("renewed", flow_run_id(state))]
@@ -54,8 +53,8 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
     assert state.name == "Failed"
     assert (state.message or "").startswith("8 of 12 grants renewed, ")
     assert (state.message or "").endswith(f"amazon is down{SEE}refresh-tokens")
-    (payload,) = events("sivera.refresh-tokens.finished", state)
-    assert (payload["success"], payload["reauthorizationRequired"], payload["down"]) == (False, 1, ["amazon"])
+    success, _, _, lost, down = announced(refresh_tokens, state, "reauthorizationRequired", "down")
+    assert (success, lost, down) == (False, 1, ["amazon"])
     table = str(artifacts(state)["refresh-tokens-failures"])
     assert "Someone of the team must connect the account again, " in table
     assert "next run tries again" in table
@@ -78,7 +77,7 @@ def test_failures_are_named_and_the_others_are_renewed(ready: Stage) -> None:
         assert said == [{"platform": "amazon"}], "said once"
 
 
-def test_what_the_deadline_leaves_over_is_put_off_and_not_lost(ready: Stage) -> None:
+def test_grants_that_are_left_at_the_deadline_are_put_off_and_not_lost(ready: Stage) -> None:
     count = THREADS * 3
     for n in range(count):
         ready.connect(ready.world.add_grant(META, campaigns=1), team=f"Team {n}")
@@ -86,16 +85,15 @@ def test_what_the_deadline_leaves_over_is_put_off_and_not_lost(ready: Stage) -> 
     ready.world.faults.latency_seconds = 1.2
     options = RefreshOptions.model_construct(deadline_seconds=2)  # a person may not give less than ten
     state = run(refresh_tokens, options)
-    (payload,) = events("sivera.refresh-tokens.finished", state)
-    renewed, put_off = payload["renewed"], payload["putOff"]
+    *_, renewed, put_off = announced(refresh_tokens, state, "renewed", "putOff")
     assert renewed + put_off == count
-    assert put_off >= THREADS, "each thread begins two calls of 1.2 seconds at most"
+    assert put_off >= THREADS, "each thread starts two calls of 1.2 seconds at most"
     assert state.name == "Completed"
     ready.world.faults.latency_seconds = 0.0
     assert run(refresh_tokens).message == f"{put_off} of {put_off} grants renewed"
 
 
-def test_a_wrong_key_is_named_before_anything_is_spent(ready: Stage) -> None:
+def test_a_wrong_key_is_named_before_any_token_is_used(ready: Stage) -> None:
     connect_all(ready)
     current = load_token_key().current
     (stranger,) = TokenKey.generate().keys.get_secret_value().values()

@@ -38,8 +38,8 @@ from sivera.retention.options import CleanupOptions
 from sivera.sync.plan import SyncMode, SyncOptions
 from sivera.values import PlatformName
 from tests.conftest import eventually
-from tests.flows.runs import artifacts, ask, events, read_run, recorded_tags, run, run_as
-from tests.prefect_server import PrefectServer
+from tests.flows.runs import artifacts, events, read_run, recorded_tags, run, run_as
+from tests.prefect_server import PrefectServer, ask
 from tests.stage import Stage
 from tests.unit.budgets.ledger import Ledger
 from tests.unit.reports.books import Books

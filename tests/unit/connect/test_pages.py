@@ -28,7 +28,7 @@ from sivera.grants.consent import LINK_LIFE
 from sivera.grants.links import callback_of, is_of_this_machine, make_link
 from sivera.grants.refusals import Refusal
 from sivera.values import PlatformName
-from tests.conftest import PATIENCE_SECONDS, Stageable
+from tests.conftest import PATIENCE_SECONDS, SwappableApp
 from tests.consents import answered
 from tests.stage import Stage
 
@@ -79,7 +79,7 @@ def url(stage: Stage) -> Iterator[str]:
     def tools() -> Iterator[Tools]:
         yield Tools(stage.engine, stage.keyring, stage.client)
 
-    application = Stageable()
+    application = SwappableApp()
     with serve(application) as address:
         application.app = Starlette(routes=ConnectPages(address, tools).routes())
         yield address
@@ -215,7 +215,7 @@ def test_visitors_who_wait_for_a_platform_hold_nobody_else_up(stage: Stage) -> N
         answered_at_last.wait(PATIENCE_SECONDS)
         yield Tools(stage.engine, stage.keyring, stage.client)
 
-    application = Stageable()
+    application = SwappableApp()
     with serve(application) as address:
         other = Route("/other", lambda _: PlainTextResponse("here"))  # in a thread, as what others ask for
         application.app = Starlette(routes=[other, *ConnectPages(address, tools).routes()])

@@ -16,7 +16,7 @@ from sivera.grants.consent import challenge_of
 from sivera.platforms import open_client
 from sivera.platforms.base import Login
 from sivera.values import PlatformName
-from tests.conftest import Stageable
+from tests.conftest import SwappableApp
 from tests.consents import REDIRECT
 from tests.unit.platforms.rig import AMAZON, GOOGLE, META, TIKTOK, Canned, app_at, refused
 
@@ -69,8 +69,8 @@ class Validator(RequestValidator):  # type: ignore[misc]
 
 
 @pytest.fixture
-def foreign(served: tuple[str, Stageable], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The base URL of oauthlib's server, with the paths of Google and Amazon."""
+def foreign(served: tuple[str, SwappableApp], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The base URL of oauthlib's server, at the paths of Google and Amazon."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     server = WebApplicationServer(Validator())
 
