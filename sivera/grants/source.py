@@ -1,4 +1,4 @@
-"""The access token of a grant, valid for the caller's next call and renewed just in time."""
+"""The access token of a grant, renewed just in time for the caller's next call."""
 
 import math
 import threading
@@ -44,7 +44,7 @@ class GrantTokenSource:
 
         Raises:
             ReconnectRequired: Only a human can make the grant work again.
-            PlatformError: The platform did not renew it now.
+            PlatformError: The platform did not renew it this time.
         """
         with self._lock:
             held = self._held or self._read()
@@ -61,7 +61,7 @@ class GrantTokenSource:
             return self._read().access_token
 
     def renewed(self, rejected: str) -> str:
-        """Return a token newer than one that the platform refused. Only the first thread that asks renews it."""
+        """Return a newer token than one that the platform rejected. Of several threads, only the first one renews."""
         with self._lock:
             held = self._held
             if held is None or held.access_token == rejected:
@@ -72,7 +72,7 @@ class GrantTokenSource:
             return held.access_token
 
     def reject(self, rejected: str, error: ReconnectRequired) -> bool:
-        """Record that a human must reconnect the grant, if it still has the rejected token. Return whether it was."""
+        """Record that a human must reconnect the grant, if it still has the rejected token. Return whether it has."""
         with self._lock:
             held = self._read()
             if held.access_token != rejected:
@@ -85,7 +85,7 @@ class GrantTokenSource:
         return event is not None
 
     def renew(self, generation: int) -> bool:
-        """Renew the grant if it still has this generation, as `current` does. Return whether this call renewed it."""
+        """Renew the grant if it still has this generation. Return whether this call did; raise as `current` does."""
         with self._lock:
             held = self._read()
             return held.generation == generation and self._renew(held)
@@ -119,10 +119,10 @@ class GrantTokenSource:
 
     def _renew(self, stale: StoredGrant) -> bool:
         """Renew the grant, or wait until another process has. Return whether this process renewed it."""
-        self._held = None  # from here on it is out of date
+        self._held = None  # out of date from here on
         deadline = self._monotonic() + rules.LEASE.total_seconds()
         while True:
-            self._breaker.check(self._client.platform)  # ends the wait for another process when the run is over
+            self._breaker.check(self._client.platform)  # stops waiting for another process when the run is over
             if stale.retry_at > self._monotonic():
                 raise LeftAlone(self._client.platform, PAUSED)
             if renewal.renew(self._deps, self._client, stale):

@@ -164,6 +164,6 @@ def test_a_key_that_is_taken_back_into_use_is_not_retired_and_keys_are_changed_b
     assert [row.id for row in rows] == ["k1"]
     with pytest.raises(ConfigurationError, match="lacks the key 'k1'"):
         check_keyring(stage.engine, Keyring({"k9": NEW}, "k9"))
-    refused = pytest.raises(ConfigurationError, match="being changed already")
+    refused = pytest.raises(ConfigurationError, match="another rotation")
     with only_rotation(stage.engine), refused, only_rotation(stage.engine):
         pass

@@ -40,4 +40,4 @@ def test_a_reason_says_what_to_do_and_only_what_may_pass_is_tried_again(
 
 
 def test_a_task_that_was_stopped_has_a_reason_too() -> None:
-    assert reason_for(None).startswith("Somebody stopped it, and it ended as None. The next run tries again")
+    assert reason_for(None).startswith("Someone stopped it, and it ended as None. The next run tries again")

@@ -99,7 +99,7 @@ def test_a_renewal_under_way_writes_no_tokens_back(stage: Stage, world: World) -
     deps = stage.renewal_dependencies()
 
     def meanwhile() -> None:
-        with pytest.raises(NotDisconnectedError, match="is being renewed just now"):
+        with pytest.raises(NotDisconnectedError, match="is being renewed right now"):
             disconnect(deps, None, id_)
         stage.age(LEASE + timedelta(seconds=1))
         (stage.spool / f"{id_}-99.tokens").write_bytes(b"of another attempt")
