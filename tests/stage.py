@@ -1,6 +1,7 @@
 """A stage for tests: a sandbox, a database, and accounts connected from the one to the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,7 +10,8 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Connection as SqlConnection
+from sqlalchemy import Engine, Row, event, text
 from sqlalchemy.orm import Session
 
 from sandbox.accounts import Account
@@ -133,6 +135,22 @@ class Stage:
         """Change the database."""
         with self.engine.begin() as connection:
             connection.execute(text(statement), parameters)
+
+    def grant_row(self) -> dict[str, Any]:
+        """The row of the only grant."""
+        (row,) = self.rows("SELECT * FROM platform_credentials")
+        return dict(row._mapping)
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Make the database read-only, as providers do when its disk is full."""
+
+        def begin(connection: SqlConnection) -> None:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+        event.listen(self.engine, "begin", begin)
+        yield
+        event.remove(self.engine, "begin", begin)
 
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that was copied from the platforms, in a fixed order, without the times of writing."""

@@ -1,11 +1,9 @@
 """A rotating grant that is due, for tests of its renewal."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
 from sandbox.tokens import Grant
@@ -23,7 +21,7 @@ AMAZON = PlatformName.AMAZON
 
 @dataclass
 class Interrupted:
-    """A client that renews, and then lets something happen before its caller goes on."""
+    """A client that calls `then` after each renewal, before its caller goes on."""
 
     inner: PlatformClient
     then: Callable[[], object]
@@ -50,10 +48,6 @@ class Due:
         interrupted = cast("PlatformClient", Interrupted(client, then)) if then else client
         return GrantTokenSource(self.stage.renewal_dependencies(), interrupted, self.id)
 
-    def row(self) -> dict[str, object]:
-        (row,) = self.stage.rows("SELECT * FROM platform_credentials WHERE id = :id", id=self.id)
-        return dict(row._mapping)
-
     def journal(self) -> list[tuple[str | None, str | None]]:
         rows = self.stage.rows("SELECT outcome, error_code FROM token_refresh_logs ORDER BY id")
         return [(row.outcome, row.error_code) for row in rows]
@@ -65,17 +59,6 @@ class Due:
     def conclude(self, held: StoredGrant, owner: str, begun: queries.Begun) -> str:
         error = GrantRevoked(AMAZON, "no", "invalid_grant")
         return renewal.conclude(self.stage.renewal_dependencies(), held, owner, begun, error, 1)[0].value
-
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
-        """What providers make of a database when its disk is full."""
-
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-
-        event.listen(self.stage.engine, "begin", begin)
-        yield
-        event.remove(self.stage.engine, "begin", begin)
 
     def calls(self) -> int:
         return self.stage.world.faults.count(AMAZON, "token")
