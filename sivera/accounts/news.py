@@ -9,8 +9,6 @@ from sivera.values import PlatformName, Value
 WATCHED = {"name": "name", "currency": "currency", "timezone": "time zone", "manager_id": "manager account"}
 """The facts about an account that may change, with their names in a sentence."""
 
-UNLISTED = "no longer listed by its grant"
-
 
 class AccountNews(Value):
     """What a person should know about an ad account: what changed, why its sync failed, or what it lacks."""

@@ -5,16 +5,14 @@ from contextlib import suppress
 from datetime import timedelta
 from threading import Lock
 
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from sivera import values
 from sivera.accounts import queries as account_queries
-from sivera.accounts.news import UNLISTED, AccountNews, changes_between, facts_of
+from sivera.accounts.news import AccountNews, changes_between, facts_of
 from sivera.errors import PlatformError, ReconnectRequired
 from sivera.grants import queries
 from sivera.grants.source import GrantTokenSource
-from sivera.platforms.base import PlatformClient
 from sivera.values import OddRow, PlatformName, Value
 
 EVERY = timedelta(hours=20)
@@ -50,11 +48,11 @@ class Discovery(Value):
 
 def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Sequence[str]) -> list[DueGrant]:
     """Return the working grants whose accounts were not listed for a day, the least recently tried first."""
-    rows = queries.undiscovered_grants(session, EVERY, PATIENCE, [one.value for one in platforms], teams)
+    rows = queries.undiscovered_grants(session, EVERY, PATIENCE, platforms, teams)
     return [DueGrant.model_validate(row._asdict()) for row in rows]
 
 
-def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, credential_id: int) -> Discovery:
+def discover(grant: GrantTokenSource) -> Discovery:
     """Find the ad accounts that a grant reaches now, and store what is new about them.
 
     An account that the platform no longer lists is reported once and otherwise left as it is. Its sync will tell what
@@ -64,40 +62,35 @@ def discover(engine: Engine, client: PlatformClient, tokens: GrantTokenSource, c
         PlatformError: The platform did not list them; nothing was changed. If the grant must be connected again, that
             is recorded.
     """
-    with Session(engine) as session, session.begin():
-        queries.claim_discovery(session, credential_id)
-    used = tokens.current()
+    with Session(grant.engine) as session, session.begin():
+        queries.claim_discovery(session, grant.id)
+    used = grant.current()
     try:
-        listing = client.list_accounts(tokens)
+        listing = grant.client.list_accounts(grant)
     except ReconnectRequired as error:
         with suppress(ReconnectRequired):  # the renewal has recorded it already
-            tokens.reject(used, error)
+            grant.reject(used, error)
         raise
-    with Session(engine) as session, session.begin():
-        grant = queries.get_credential(session, credential_id)
-        before = {one.external_id: facts_of(one) for one in account_queries.accounts_of(session, credential_id)}
-        carried = account_queries.upsert_accounts(session, grant, listing.accounts)
-        queries.record_discovery(session, credential_id, listing.data_access_ends)
-        news = [(one, what) for one in carried for what in changes_between(before.get(one.external_id), facts_of(one))]
+    with Session(grant.engine) as session, session.begin():
+        before = {one.external_id: facts_of(one) for one in account_queries.accounts_of(session, grant.id)}
+        row = queries.get_credential(session, grant.id)
+        carried = account_queries.upsert_accounts(session, row, listing.accounts)
+        queries.record_discovery(session, grant.id, listing.data_access_ends)
+        found = [(one, what) for one in carried for what in changes_between(before.get(one.external_id), facts_of(one))]
         if not listing.left_out:  # an account that seems absent may be one that was left out
             listed = {account.external_id for account in listing.accounts}
-            news += [(one, UNLISTED) for one in account_queries.mark_unlisted(session, credential_id, listed)]
+            unlisted = account_queries.mark_unlisted(session, grant.id, listed)
+            found += [(one, "no longer listed by its grant") for one in unlisted]
+        platform = grant.client.platform
         return Discovery(
             account_ids=tuple(account.id for account in carried),
-            changes=tuple(
-                AccountNews(account_id=one.id, platform=client.platform, name=one.name, what=what) for one, what in news
-            ),
+            changes=tuple(AccountNews(account_id=one.id, platform=platform, name=one.name, what=w) for one, w in found),
             left_out=listing.left_out,
         )
 
 
 def rediscover(
-    engine: Engine,
-    client: PlatformClient,
-    tokens: GrantTokenSource,
-    credential_id: int,
-    account_id: int,
-    known: values.AdAccount,
+    grant: GrantTokenSource, account_id: int, known: values.AdAccount
 ) -> tuple[bool, tuple[AccountNews, ...]]:
     """Discover a grant's accounts because it can no longer read one of them.
 
@@ -105,14 +98,14 @@ def rediscover(
     Return whether the account differs from `known`, and what this call found.
     """
     changes: tuple[AccountNews, ...] = ()
-    with _LISTING.setdefault(credential_id, Lock()):
-        with Session(engine) as session, session.begin():
-            is_due = queries.claim_discovery(session, credential_id, AGAIN_AFTER)
+    with _LISTING.setdefault(grant.id, Lock()):
+        with Session(grant.engine) as session, session.begin():
+            is_due = queries.claim_discovery(session, grant.id, AGAIN_AFTER)
         if is_due:
             try:
-                changes = discover(engine, client, tokens, credential_id).changes
+                changes = discover(grant).changes
             except PlatformError:
                 return False, changes  # the account's own error says more
-    with Session(engine) as session:
+    with Session(grant.engine) as session:
         now = account_queries.get_account(session, account_id)
         return now is not None and facts_of(now) != facts_of(known), changes

@@ -34,8 +34,8 @@ class GrantTokenSource:
         breaker: Breaker | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._deps, self._client, self._id = deps, client, credential_id
-        self._breaker, self._monotonic = breaker or Breaker(), monotonic
+        self.engine, self.client, self.id = deps.engine, client, credential_id
+        self._deps, self._breaker, self._monotonic = deps, breaker or Breaker(), monotonic
         self._lock = threading.Lock()
         self._held: StoredGrant | None = None
 
@@ -78,8 +78,8 @@ class GrantTokenSource:
             if held.access_token != rejected:
                 return False
             status, reason = rules.status_after(rules.outcome_of(error, rotates=False, in_doubt=False), error)
-            with Session(self._deps.engine) as session, session.begin():
-                event = mark(session, self._id, held.generation, status, reason)
+            with Session(self.engine) as session, session.begin():
+                event = mark(session, self.id, held.generation, status, reason)
         if event:
             self._deps.notify(*event)
         return event is not None
@@ -92,20 +92,20 @@ class GrantTokenSource:
 
     def _read(self) -> StoredGrant:
         asked_at = self._monotonic()
-        with Session(self._deps.engine) as session:
-            found = queries.read_credential(session, self._id)
+        with Session(self.engine) as session:
+            found = queries.read_credential(session, self.id)
         if found is None:
-            raise ReconnectRequired(self._client.platform, "the connection was deleted")
+            raise ReconnectRequired(self.client.platform, "the connection was deleted")
         row, ends_in, retry_in = found
         if row.status != ACTIVE:
-            raise ReconnectRequired(self._client.platform, row.status_reason or f"the connection is {row.status}")
+            raise ReconnectRequired(self.client.platform, row.status_reason or f"the connection is {row.status}")
         tokens = unseal_tokens(self._deps.keyring, row)
         if tokens["access_token"] is None:
             raise UndecryptableError(f"grant {row.id} has no access token")
         rests = None if retry_in is None or retry_in > rules.LONGEST_REST else retry_in
         self._held = StoredGrant(
             id=row.id,
-            platform=self._client.platform,
+            platform=self.client.platform,
             generation=row.generation,
             failures=row.failures,
             tokens=GrantTokens.model_validate(tokens),
@@ -122,15 +122,15 @@ class GrantTokenSource:
         self._held = None  # out of date from here on
         deadline = self._monotonic() + rules.LEASE.total_seconds()
         while True:
-            self._breaker.check(self._client.platform)  # stops waiting for another process when the run is over
+            self._breaker.check(self.client.platform)  # stops waiting for another process when the run is over
             if stale.retry_at > self._monotonic():
-                raise LeftAlone(self._client.platform, PAUSED)
-            if renewal.renew(self._deps, self._client, stale):
+                raise LeftAlone(self.client.platform, PAUSED)
+            if renewal.renew(self._deps, self.client, stale):
                 return True
             fresh = self._read()
             if fresh.generation != stale.generation:
                 return False
             stale = fresh
             if self._monotonic() > deadline:
-                raise LeftAlone(self._client.platform, "another process has been renewing this connection for too long")
+                raise LeftAlone(self.client.platform, "another process has been renewing this connection for too long")
             time.sleep(POLL_SECONDS)

@@ -39,7 +39,6 @@ class Reader:
     account: values.AdAccount
     client: PlatformClient
     tokens: GrantTokenSource
-    credential_id: int
     conversion: str | None
     mode: SyncMode
     lookback_days: int | None

@@ -37,7 +37,7 @@ def change(stage: Stage, assignments: str, **values: object) -> None:
 
 
 def rotated(
-    stage: Stage, *ids: str, say: Callable[[str], object] = lambda _: None, batch: int = BATCH
+    stage: Stage, *ids: str, say: Callable[[str], None] = lambda _: None, batch: int = BATCH
 ) -> tuple[int, tuple[int, ...]]:
     done = rotate(stage.engine, ring(*ids), say, batch)
     return done.grants, done.undecryptable

@@ -84,7 +84,7 @@ def test_a_token_is_stored_without_accounts_only_if_the_platform_replaced_it(sta
         paste(stage, AMAZON, SecretStr(world.issue_refresh(grant)))
     world.faults.clear()
     source = stage.tokens(AMAZON, 1)
-    assert len(discover(stage.engine, stage.client(AMAZON), source, 1).account_ids) == 2
+    assert len(discover(source).account_ids) == 2
     stage.pass_time(timedelta(hours=2))
     assert world.grant_of_access(AMAZON, source.renewed(source.current())) is grant
 

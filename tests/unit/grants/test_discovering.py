@@ -23,7 +23,7 @@ GOOGLE, META, AMAZON, TIKTOK = PlatformName
 
 
 def find(stage: Stage, platform: PlatformName, id_: int) -> Discovery:
-    return discover(stage.engine, stage.client(platform), stage.tokens(platform, id_), id_)
+    return discover(stage.tokens(platform, id_))
 
 
 def news(stage: Stage, id_: int) -> list[tuple[int, str]]:
@@ -97,8 +97,7 @@ def test_accounts_that_fail_at_once_share_the_first_one_s_discovery(stage: Stage
     world.faults.latency_seconds = 0.2
 
     def ask(account_id: int) -> tuple[bool, int]:
-        client, tokens = stage.client(META), stage.tokens(META, id_)
-        has_changed, changes = rediscover(stage.engine, client, tokens, id_, account_id, known[account_id])
+        has_changed, changes = rediscover(stage.tokens(META, id_), account_id, known[account_id])
         return has_changed, len(changes)
 
     with ThreadPoolExecutor() as pool:
