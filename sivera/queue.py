@@ -37,9 +37,6 @@ class WorkQueue(Generic[ItemT]):
         for item in items:
             self._lanes.setdefault(item.platform, deque()).append(item)
 
-    def __len__(self) -> int:
-        return sum(map(len, self._lanes.values())) + len(self._later)
-
     def take(self, most: int) -> list[ItemT]:
         """Return at most this many items of platforms that may be called, in turns."""
         now = self._monotonic()

@@ -23,8 +23,7 @@ def lock_state(session: Session, state_hash: str) -> tuple[OAuthState, bool] | N
     """Return one of our states, locked, and whether it has expired; None if we have no such state."""
     ours = (OAuthState.state_hash == state_hash, OAuthState.team.is_not(None))
     query = select(OAuthState, OAuthState.expires_at <= func.now()).where(*ours).with_for_update()
-    found = session.execute(query).one_or_none()
-    return None if found is None else (found[0], found[1])
+    return session.execute(query).tuples().one_or_none()
 
 
 def use_state(session: Session, state: OAuthState, link_life: timedelta) -> None:

@@ -79,12 +79,8 @@ def get_credential(session: Session, credential_id: int) -> PlatformCredential:
 
 def find_credential(session: Session, credential_id: int) -> tuple[PlatformCredential, str] | None:
     """Return a grant and its team's name, or None."""
-    found = session.execute(
-        select(PlatformCredential, Team.name)
-        .join(Team, Team.id == PlatformCredential.team_id)
-        .where(PlatformCredential.id == credential_id)
-    ).one_or_none()
-    return None if found is None else (found[0], found[1])
+    query = select(PlatformCredential, Team.name).join(Team, Team.id == PlatformCredential.team_id)
+    return session.execute(query.where(PlatformCredential.id == credential_id)).tuples().one_or_none()
 
 
 def read_credential(session: Session, credential_id: int) -> Row[Any] | None:

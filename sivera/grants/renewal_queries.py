@@ -57,7 +57,6 @@ _BEGIN = text("""
         UPDATE token_refresh_logs
         SET outcome = 'in_doubt', finished_at = now()
         WHERE credential_id = (SELECT id FROM leased) AND outcome IS NULL
-        RETURNING token_fingerprint, generation
     ), begun AS (
         INSERT INTO token_refresh_logs
                (credential_id, platform, generation, token_fingerprint, owner, deadline, run_id)
@@ -65,14 +64,14 @@ _BEGIN = text("""
         RETURNING id, started_at
     )
     SELECT begun.id, begun.started_at,
-           EXISTS (SELECT FROM cut_off WHERE token_fingerprint = :fingerprint AND generation = :generation)
-        OR EXISTS (SELECT FROM token_refresh_logs
+           -- It sees the rows as they were before this statement: cut_off has changed none, and begun has added none.
+           EXISTS (SELECT FROM token_refresh_logs
                    WHERE credential_id = :id AND (outcome IS NULL OR outcome = 'in_doubt')
                      AND token_fingerprint = :fingerprint AND generation = :generation)
            AS in_doubt,
            (SELECT id FROM token_keys WHERE retired_at IS NULL ORDER BY created_at DESC LIMIT 1)
     FROM begun
-""").bindparams(bindparam("lease", type_=Interval), bindparam("longest", type_=Interval))
+""").bindparams(bindparam("lease", LEASE, Interval), bindparam("longest", LONGEST_LEASE, Interval))
 
 
 def begin(
@@ -82,9 +81,8 @@ def begin(
 
     Return None if someone else holds the lease, or the grant has another generation by now.
     """
-    leases = {"lease": LEASE, "longest": LONGEST_LEASE}
-    parameters = {"id": credential_id, "generation": generation, "owner": owner, **leases}
-    row = session.execute(_BEGIN, {**parameters, "fingerprint": fingerprint, "run_id": run_id}).one_or_none()
+    attempt = {"id": credential_id, "generation": generation, "owner": owner, "fingerprint": fingerprint}
+    row = session.execute(_BEGIN, attempt | {"run_id": run_id}).one_or_none()
     return None if row is None else Begun(*row)
 
 

@@ -39,7 +39,7 @@ def test_platforms_take_turns() -> None:
 def test_a_platform_that_takes_no_calls_is_passed_over_and_comes_back() -> None:
     run = Run(2, 2)
     run.breaker.open(GOOGLE, 30)
-    assert (run.take(10), len(run.queue), run.queue.seconds_to_wait()) == ([100, 101], 2, 30)
+    assert (run.take(10), run.queue.seconds_to_wait()) == ([100, 101], 30)
     run.seconds += 30
     assert (run.queue.seconds_to_wait(), run.take(10)) == (0, [0, 1])
 
@@ -58,7 +58,7 @@ def test_an_account_that_is_put_back_blocks_nothing_and_then_comes_first() -> No
     first, second = run.queue.take(2)
     run.queue.put_back(first, 5)
     run.queue.put_back(second)
-    assert (run.take(2), len(run.queue)) == ([1, 2], 2)
+    assert run.take(2) == [1, 2]
     assert (run.take(2), run.queue.seconds_to_wait()) == ([3], 5)
     run.seconds += 5
     assert (run.queue.seconds_to_wait(), run.take(3)) == (0, [0])
