@@ -49,10 +49,8 @@ def take_answer(
 ) -> T:
     """Return what `finish` makes of the first answer. The browser is shown `words_of` it, or why it was refused.
 
-    An answer with an unknown state is ignored, since any page in the browser can send one.
-
-    Raises:
-        ConsentRefused: Raised by `finish`, or because no answer came in time.
+    An answer with an unknown state is ignored, since any page in the browser can send one. ConsentRefused if `finish`
+    raises it, or no answer came in time.
     """
     ended: Future[T] = Future()
 

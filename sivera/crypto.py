@@ -60,10 +60,8 @@ class _Keys(NamedTuple):
 class Keyring:
     """The keys that decrypt, by id (at most 255 bytes of UTF-8), and the one that encrypts. Threads may share it.
 
-    `reload` returns the keyring as it is now, for a process that started before the keys changed.
-
-    Raises:
-        ConfigurationError: A key does not have 32 bytes, or the current one is missing.
+    `reload` returns the keyring as it is now, for a process that started before the keys changed. ConfigurationError if
+    a key does not have 32 bytes, or the current one is missing.
     """
 
     def __init__(self, keys: Mapping[str, bytes], current: str, reload: "Callable[[], Keyring] | None" = None) -> None:

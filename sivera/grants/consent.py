@@ -93,10 +93,7 @@ def finish(
     """Connect the grant of a consent. `answer_url` is where the platform sent the browser, with code and state.
 
     This uses up the state, even if connecting fails. A state that belongs to another browser or redirect stays valid.
-    `browser` is the secret that `begin` was given.
-
-    Raises:
-        ConsentRefused: Why nothing was stored.
+    `browser` is the secret that `begin` was given. ConsentRefused tells why nothing was stored.
     """
     redirect_uri, answer = _parts(answer_url)
     state = _use_state(engine, answer.get("state", ""), redirect_uri, _hash(browser) if browser else None)

@@ -55,8 +55,7 @@ def due_grants(session: Session, platforms: Sequence[PlatformName], teams: Seque
 def discover(grant: GrantTokenSource) -> Discovery:
     """Find the ad accounts that a grant reaches now, and store what is new about them.
 
-    An account that the platform no longer lists is reported once and otherwise left as it is. Its sync will tell what
-    is wrong with it.
+    An account that is no longer listed is reported once and stays as it is. Its own sync tells what is wrong with it.
 
     Raises:
         PlatformError: The platform did not list them; nothing was changed. If the grant must be connected again, that

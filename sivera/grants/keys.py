@@ -68,10 +68,9 @@ def decrypts(keyring: Keyring, check: TokenKeyCheck) -> None:
 
 @contextmanager
 def only_rotation(engine: Engine) -> Iterator[None]:
-    """Hold the right to rotate keys, since a second rotation would overwrite the first one's new key in the block.
+    """Hold the right to rotate keys; ConfigurationError if another rotation is running.
 
-    Raises:
-        ConfigurationError: Another rotation is running.
+    Otherwise the second rotation would overwrite the first one's new key in the block.
     """
     with Session(engine) as session, session.begin():
         if not queries.lock_keys(session):
@@ -82,10 +81,7 @@ def only_rotation(engine: Engine) -> Iterator[None]:
 def rotate(engine: Engine, keyring: Keyring, say: Callable[[str], None], batch: int = BATCH) -> Rotation:
     """Re-encrypt all tokens with the keyring's current key while jobs run, then retire the keys no longer needed.
 
-    An interrupted rotation continues when it is started again.
-
-    Raises:
-        ConfigurationError: The keyring is not the database's.
+    An interrupted rotation continues when it is started again. ConfigurationError if the keyring is not the database's.
     """
     check_keyring(engine, keyring)
     with Session(engine) as session:

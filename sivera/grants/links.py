@@ -41,11 +41,9 @@ def make_link(
 ) -> str:
     """Return a link that lets someone connect a grant of a team. It is valid for 24 hours and connects one grant.
 
-    `public_url` is where browsers reach the HTTP API; `now` is the database's time. The team is created with its first
-    grant. `name` tells a team's grants on one platform apart; reusing a name replaces that grant's tokens.
-
-    Raises:
-        ConfigurationError: The address is not valid.
+    `public_url` is where browsers reach the HTTP API (ConfigurationError if it is not valid); `now` is the database's
+    time. The team is created with its first grant. `name` tells a team's grants on one platform apart; reusing a name
+    replaces that grant's tokens.
     """
     callback_of(public_url)
     sealed = to_address(keyring, {"name": name, "until": (now + LINK_LIFE).timestamp()}, _place(platform, team))
@@ -53,18 +51,14 @@ def make_link(
 
 
 def read_link(keyring: Keyring, link: str, *, platform: PlatformName, team: str, now: datetime) -> str:
-    """Return the name of the grant that a link is for; `link` is its parameter of that name.
-
-    Raises:
-        ConsentRefused: The link was not made here, is for another platform or team, or has expired.
-    """
+    """Return the grant's name in the parameter `link`; ConsentRefused if it is not ours, not for these, or expired."""
     try:
-        said = from_address(keyring, link, _place(platform, team))
+        facts = from_address(keyring, link, _place(platform, team))
     except UndecryptableError:
         raise ConsentRefused(Refusal.LINK_UNKNOWN, platform) from None
-    if now.timestamp() > said["until"]:
+    if now.timestamp() > facts["until"]:
         raise ConsentRefused(Refusal.LINK_EXPIRED, platform)
-    return str(said["name"])
+    return str(facts["name"])
 
 
 def _place(platform: PlatformName, team: str) -> Place:

@@ -92,12 +92,7 @@ def seal_tokens(keyring: Keyring, credential_id: int, tokens: GrantTokens) -> di
 
 
 def unseal_tokens(keyring: Keyring, row: PlatformCredential) -> dict[str, SecretStr | None]:
-    """Decrypt the tokens of a grant, by column.
-
-    Raises:
-        ConfigurationError: A key is not in the keyring.
-        UndecryptableError: A token is damaged.
-    """
+    """Decrypt the tokens of a grant, by column. It raises what `Keyring.decrypt` raises."""
     sealed = {column: getattr(row, column) for column in TOKENS}
     return {
         column: None if token is None else SecretStr(keyring.decrypt(token, _place(row.id, column)))
@@ -158,12 +153,10 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
 
 
 def take_up_spool(deps: RenewalDependencies) -> int:
-    """Store the tokens in the spool in the database, and return the number of grants that this renewed.
+    """Store the spooled tokens in the database, and return how many grants that renewed.
 
     A file that fails is logged and stays, and the others go on. If its grant has newer tokens, it is set aside.
-
-    Raises:
-        OperationalError: The database is still away.
+    OperationalError if the database is still away.
     """
     taken = 0
     for path in deps.spool.waiting():

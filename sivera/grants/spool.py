@@ -113,10 +113,9 @@ class Spool:
 
     @contextmanager
     def take(self, keyring: Keyring, path: Path) -> Iterator[Answer | None]:
-        """Yield the answer in a file, locked. Yield None if another process has it, or it is an incomplete draft.
+        """Yield the answer in a file, locked; SpoolError if it cannot be read.
 
-        Raises:
-            SpoolError: It cannot be read.
+        Yield None if another process has it, or it is an incomplete draft.
         """
         answer: Answer | None = None
         with ExitStack() as held:
