@@ -68,22 +68,7 @@ def test_threads_whose_token_is_rejected_renew_it_once(stage: Stage, world: Worl
     assert world.faults.count(GOOGLE, "token") == 1
 
 
-def test_a_grant_that_fails_repeatedly_rests_for_a_while(stage: Stage, world: World) -> None:
-    stage.connect(world.add_grant(AMAZON))
-    stage.pass_time(2 * HOUR)
-    world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token"))
-    for calls in (1, 2, 3, 3, 3):
-        with pytest.raises(Unavailable):
-            new_source(stage, AMAZON).current()
-        assert world.faults.count(AMAZON, "token") == calls
-    stage.pass_time(timedelta(minutes=1))
-    world.faults.clear()
-    assert new_source(stage, AMAZON).current()
-    row = stage.grant_row()
-    assert (row["failures"], row["next_attempt_at"], row["status"]) == (0, None, "active")
-
-
-def test_while_its_renewal_fails_a_token_is_used_as_long_as_it_outlives_a_call(stage: Stage, world: World) -> None:
+def test_a_grant_rests_while_its_renewal_fails_and_its_token_serves_while_it_lasts(stage: Stage, world: World) -> None:
     source = stage.tokens(AMAZON, stage.connect(world.add_grant(AMAZON)).credential_id)
     world.faults.add(Fault(FaultKind.STATUS, AMAZON, "token"))
     stage.pass_time(HOUR - CALL_MARGIN - timedelta(seconds=20))
@@ -100,6 +85,12 @@ def test_while_its_renewal_fails_a_token_is_used_as_long_as_it_outlives_a_call(s
     with pytest.raises(LeftAlone) as paused:
         source.renew(1)
     assert not paused.value.was_tried
+    assert world.faults.count(AMAZON, "token") == 4
+    stage.pass_time(timedelta(minutes=4))
+    world.faults.clear()
+    assert source.renew(1)
+    row = stage.grant_row()
+    assert (row["failures"], row["next_attempt_at"], row["status"]) == (0, None, "active")
 
 
 def test_a_call_that_the_breaker_stops_takes_no_lease(stage: Stage, world: World) -> None:
