@@ -122,19 +122,18 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
     taken = [_take_up(deps, path) for path in deps.spool.waiting(grant.id)]
     if any(taken):
         return Outcome.RENEWED in taken
-    owner = new_owner()
     with Session(deps.engine) as session, session.begin():
         fingerprint = _fingerprint(grant.tokens)
-        begun = queries.begin(session, grant.id, grant.generation, owner, fingerprint, deps.run_id())
-    if begun is None:
+        attempt = queries.begin(session, grant.id, grant.generation, new_owner(), fingerprint, deps.run_id())
+    if attempt is None:
         return False
     called_at = time.monotonic()
     try:
-        _follow(deps.keyring, begun, client.platform)
+        _follow(deps.keyring, attempt, client.platform)
         called_at = time.monotonic()
         tokens = client.renew(grant.tokens)
     except Exception as error:
-        outcome, paused = conclude(deps, grant, owner, begun, error, _milliseconds_since(called_at))
+        outcome, paused = conclude(deps, grant, attempt, error, _milliseconds_since(called_at))
         if outcome is Outcome.SUPERSEDED:
             return False
         if paused and isinstance(error, Unavailable):
@@ -143,9 +142,9 @@ def renew(deps: RenewalDependencies, client: PlatformClient, grant: StoredGrant)
     answer = Answer(
         credential_id=grant.id,
         generation=grant.generation,
-        owner=owner,
-        attempt_id=begun.attempt_id,
-        as_of=begun.at,
+        owner=attempt.owner,
+        attempt_id=attempt.id,
+        as_of=attempt.started_at,
         duration_ms=_milliseconds_since(called_at),
         tokens=tokens,
     )
@@ -171,11 +170,11 @@ def take_up_spool(deps: RenewalDependencies) -> int:
 
 
 def conclude(
-    deps: RenewalDependencies, grant: StoredGrant, owner: str, begun: queries.Begun, error: Exception, duration_ms: int
+    deps: RenewalDependencies, grant: StoredGrant, attempt: queries.Attempt, error: Exception, duration_ms: int
 ) -> tuple[Outcome, bool]:
     """Record a failed call and release the lease. Return the outcome, and whether the grant rests for a while."""
     rotates = rules.FACTS[grant.platform].rotates and grant.tokens.refresh_token is not None
-    outcome = rules.outcome_of(error, rotates=rotates, in_doubt=begun.in_doubt)
+    outcome = rules.outcome_of(error, rotates=rotates, in_doubt=attempt.in_doubt)
     code = error.code if isinstance(error, PlatformError) else type(error).__name__
     failures = grant.failures + 1
     pause = rules.pause_after(error, failures) if outcome in rules.TRY_AGAIN else None
@@ -183,10 +182,10 @@ def conclude(
     with Session(deps.engine) as session, session.begin():
         if outcome in rules.ASK_A_HUMAN:
             status, reason = rules.status_after(outcome, error)
-            event = queries.mark(session, grant.id, grant.generation, status, reason, owner)
+            event = queries.mark(session, grant.id, grant.generation, status, reason, attempt.owner)
             outcome = outcome if event else Outcome.SUPERSEDED
-        queries.release(session, grant.id, owner, failures, pause)
-        queries.finish(session, begun.attempt_id, outcome.value, duration_ms, code)
+        queries.release(session, grant.id, attempt.owner, failures, pause)
+        queries.finish(session, attempt.id, outcome.value, duration_ms, code)
     if event:
         deps.notify(*event)
     return outcome, bool(pause)
@@ -209,10 +208,10 @@ def _take_up(deps: RenewalDependencies, path: Path) -> Outcome | None:
     return outcome
 
 
-def _follow(keyring: Keyring, begun: queries.Begun, platform: PlatformName) -> None:
+def _follow(keyring: Keyring, attempt: queries.Attempt, platform: PlatformName) -> None:
     # If the call outlived the lease, a successor could spend the same token.
     started_at = time.monotonic()
-    keyring.follow(begun.key_id)
+    keyring.follow(attempt.key_id)
     if time.monotonic() - started_at > FOLLOW_SECONDS:
         raise Unreached(platform, "was not called: loading the token key took too long")
 

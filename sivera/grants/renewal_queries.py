@@ -31,14 +31,15 @@ Notify = Callable[[str, str, Mapping[str, Any]], object]
 """Called with an event's name, resource and payload after the transaction behind it was committed."""
 
 
-class Begun(NamedTuple):
-    """An attempt that holds the lease and has its journal row. `at` is the database's time.
+class Attempt(NamedTuple):
+    """An attempt whose owner holds the lease, and that has its journal row. `started_at` is the database's time.
 
     `in_doubt` says that an earlier attempt with the same token was cut off. `key_id` is the current key.
     """
 
-    attempt_id: int
-    at: datetime
+    owner: str
+    id: int
+    started_at: datetime
     in_doubt: bool
     key_id: str | None
 
@@ -57,33 +58,33 @@ _BEGIN = text("""
         UPDATE token_refresh_logs
         SET outcome = 'in_doubt', finished_at = now()
         WHERE credential_id = (SELECT id FROM leased) AND outcome IS NULL
-    ), begun AS (
+    ), attempt AS (
         INSERT INTO token_refresh_logs
                (credential_id, platform, generation, token_fingerprint, owner, deadline, run_id)
         SELECT id, platform, :generation, :fingerprint, :owner, now() + :lease, :run_id FROM leased
         RETURNING id, started_at
     )
-    SELECT begun.id, begun.started_at,
-           -- It sees the rows as they were before this statement: cut_off has changed none, and begun has added none.
+    SELECT attempt.id, attempt.started_at,
+           -- It sees the rows as they were before this statement: cut_off has changed none, and attempt has added none.
            EXISTS (SELECT FROM token_refresh_logs
                    WHERE credential_id = :id AND (outcome IS NULL OR outcome = 'in_doubt')
                      AND token_fingerprint = :fingerprint AND generation = :generation)
            AS in_doubt,
            (SELECT id FROM token_keys WHERE retired_at IS NULL ORDER BY created_at DESC LIMIT 1)
-    FROM begun
+    FROM attempt
 """).bindparams(bindparam("lease", LEASE, Interval), bindparam("longest", LONGEST_LEASE, Interval))
 
 
 def begin(
     session: Session, credential_id: int, generation: int, owner: str, fingerprint: str, run_id: UUID | None
-) -> Begun | None:
+) -> Attempt | None:
     """Take the lease of a grant and write the journal row. Earlier attempts that were cut off become `in_doubt`.
 
     Return None if someone else holds the lease, or the grant has another generation by now.
     """
-    attempt = {"id": credential_id, "generation": generation, "owner": owner, "fingerprint": fingerprint}
-    row = session.execute(_BEGIN, attempt | {"run_id": run_id}).one_or_none()
-    return None if row is None else Begun(*row)
+    given = {"id": credential_id, "generation": generation, "owner": owner, "fingerprint": fingerprint}
+    row = session.execute(_BEGIN, given | {"run_id": run_id}).one_or_none()
+    return None if row is None else Attempt(owner, *row)
 
 
 def store_tokens(session: Session, answer: Answer, sealed: Mapping[str, bytes | None]) -> str | None:

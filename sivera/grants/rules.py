@@ -103,7 +103,7 @@ DISCONNECTED = "disconnected"
 """The state of a grant that has no tokens and waits for nobody."""
 
 ROTATION_LOST_REASON = (
-    "a renewal was cut off before its answer was stored, and the platform no longer takes the token that it used"
+    "a renewal was cut off before its answer was stored, and the platform no longer accepts the token that it used"
 )
 STRUCK_OUT_REASON = "could not be renewed on {strikes} days although its platform renewed others"
 

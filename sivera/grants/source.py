@@ -20,7 +20,7 @@ from sivera.values import GrantTokens
 
 POLL_SECONDS = 0.25
 
-PAUSED = "could not be renewed several times; it is left alone for some minutes"
+PAUSED = "failed to renew this connection several times; the next attempt is in some minutes"
 
 
 class GrantTokenSource:

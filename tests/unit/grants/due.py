@@ -52,13 +52,13 @@ class Due:
         rows = self.stage.rows("SELECT outcome, error_code FROM token_refresh_logs ORDER BY id")
         return [(row.outcome, row.error_code) for row in rows]
 
-    def begin(self, owner: str) -> queries.Begun | None:
+    def begin(self, owner: str) -> queries.Attempt | None:
         with Session(self.stage.engine) as session, session.begin():
             return queries.begin(session, self.id, 1, owner, "f", None)
 
-    def conclude(self, held: StoredGrant, owner: str, begun: queries.Begun) -> str:
+    def conclude(self, held: StoredGrant, attempt: queries.Attempt) -> str:
         error = GrantRevoked(AMAZON, "no", "invalid_grant")
-        return renewal.conclude(self.stage.renewal_dependencies(), held, owner, begun, error, 1)[0].value
+        return renewal.conclude(self.stage.renewal_dependencies(), held, attempt, error, 1)[0].value
 
     def calls(self) -> int:
         return self.stage.world.faults.count(AMAZON, "token")

@@ -115,12 +115,12 @@ def test_a_rejection_marks_nothing_if_someone_else_renews_or_has_renewed(due: Du
     taken_over = due.begin("successor")
     assert taken_over
     assert taken_over.in_doubt, "the first holder's attempt has no outcome"
-    assert due.conclude(held, "slow", slow) == "superseded"
+    assert due.conclude(held, slow) == "superseded"
     row = due.stage.grant_row()
     assert (row["status"], row["lease_owner"]) == ("active", "successor")
     due.stage.age(LEASE)
     assert due.works()
-    assert due.conclude(held, "slow", slow) == "superseded"
+    assert due.conclude(held, slow) == "superseded"
     assert due.stage.grant_row()["status"] == "active"
     assert not due.stage.events
 

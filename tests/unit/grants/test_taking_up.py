@@ -56,8 +56,8 @@ def test_an_unreadable_file_is_set_aside_once_its_grant_is_connected_again(
 ) -> None:
     due.stage.pass_time(timedelta(hours=2))
     due.stage.spool.mkdir(parents=True)
-    begun = due.begin("died") if is_in_journal else None
-    damaged = due.stage.spool / f"{due.id}-{begun.attempt_id if begun else 7}.tokens"
+    attempt = due.begin("died") if is_in_journal else None
+    damaged = due.stage.spool / f"{due.id}-{attempt.id if attempt else 7}.tokens"
     damaged.write_bytes(b"damaged")
     with pytest.raises(SpoolError, match="connect the grant again"):
         due.source().current()
