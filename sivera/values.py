@@ -171,8 +171,8 @@ class OddRow(Value):
 class AccountListing(Value):
     """The ad accounts that a grant reaches.
 
-    `left_out` are accounts that could not be read. `data_access_ends` is when the platform stops giving this grant data
-    although its token still works (Meta's data access of 90 days); None if unknown.
+    `left_out` names accounts that could not be read. `data_access_ends` is when the platform stops giving this grant
+    data, although its token still works (Meta's data access of 90 days); None if it does not say.
     """
 
     accounts: tuple[AdAccount, ...]

@@ -200,7 +200,7 @@ def keyring() -> Keyring:
 def stage(world: World, sandbox: str, engine: Engine, keyring: Keyring, tmp_path: Path) -> Iterator[Stage]:
     """A sandbox and a database, and the way between them."""
     with new_http_client() as http:
-        yield Stage(engine, world, sandbox, keyring, http, tmp_path / "spool")
+        yield Stage(world, sandbox, engine, keyring, http, tmp_path / "spool")
 
 
 def run_alone(engine: Engine, *statements: str) -> None:

@@ -1,7 +1,6 @@
 """A stage for tests: a sandbox, a database, and accounts connected from the one to the other."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -10,8 +9,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from sqlalchemy import Connection as SqlConnection
-from sqlalchemy import event
+from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
 from sandbox.accounts import Account
@@ -30,7 +28,6 @@ from sivera.sync.account import SyncDependencies, sync_account
 from sivera.sync.plan import DueAccount, SyncMode, SyncOptions, plan_sync
 from sivera.sync.summary import AccountSync
 from sivera.values import GrantTokens, PlatformName
-from tests.unit.tables import Tables
 
 AGE = (
     """UPDATE platform_credentials
@@ -43,7 +40,7 @@ AGE = (
 
 
 @dataclass
-class Stage(Tables):
+class Stage:
     """Connects grants of a world and syncs their accounts. `events` holds what was notified.
 
     Every clock is the world's, except for tokens, which use the database's: `pass_time` moves both.
@@ -51,6 +48,7 @@ class Stage(Tables):
 
     world: World
     sandbox: str
+    engine: Engine
     keyring: Keyring
     http: httpx.Client
     spool: Path
@@ -76,8 +74,9 @@ class Stage(Tables):
 
     def age(self, by: timedelta) -> None:
         """Make the database's rows about grants older, as if they had been written earlier."""
-        for statement in AGE:
-            self.execute(statement, by=by)
+        with self.engine.begin() as connection:
+            for statement in AGE:
+                connection.execute(text(statement), {"by": by})
 
     def renewal_dependencies(self) -> RenewalDependencies:
         """What a renewal needs."""
@@ -125,32 +124,35 @@ class Stage(Tables):
         self.breaker = Breaker()
         self.client.cache_clear()
 
-    def grant_row(self) -> dict[str, Any]:
-        """The row of the only grant."""
-        (row,) = self.rows("SELECT * FROM platform_credentials")
-        return dict(row._mapping)
+    def rows(self, query: str, **parameters: object) -> Sequence[Row[Any]]:
+        """Ask the database."""
+        with self.engine.connect() as connection:
+            return connection.execute(text(query), parameters).all()
 
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
-        """Make the database read-only, as providers do when its disk is full."""
-
-        def begin(connection: SqlConnection) -> None:
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-
-        event.listen(self.engine, "begin", begin)
-        yield
-        event.remove(self.engine, "begin", begin)
+    def execute(self, statement: str, **parameters: object) -> None:
+        """Change the database."""
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), parameters)
 
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that was copied from the platforms, in a fixed order, without the times of writing."""
-        campaigns = """SELECT account_id, external_id, name, status, native_status, ad_product, budget_kind,
-                              budget_amount, budget_currency, budget_id, start_date, end_date, updated_at
-                       FROM campaigns ORDER BY 1, 2"""
-        metrics = """SELECT account_id, campaign_id, day, ad_product, impressions, clicks, spend, conversions,
-                            conversion_value, currency
-                     FROM campaign_daily_metrics ORDER BY 1, 2, 3"""
-        queries = {"campaigns": campaigns, "metrics": metrics}
-        return {name: [tuple(row) for row in self.rows(query)] for name, query in queries.items()}
+        return {
+            "campaigns": [
+                tuple(row)
+                for row in self.rows(
+                    "SELECT account_id, external_id, name, status, native_status, ad_product, budget_kind, "
+                    "budget_amount, budget_currency, budget_id, start_date, end_date, updated_at FROM campaigns "
+                    "ORDER BY 1, 2"
+                )
+            ],
+            "metrics": [
+                tuple(row)
+                for row in self.rows(
+                    "SELECT account_id, campaign_id, day, ad_product, impressions, clicks, spend, conversions, "
+                    "conversion_value, currency FROM campaign_daily_metrics ORDER BY 1, 2, 3"
+                )
+            ],
+        }
 
     def app(self, platform: PlatformName) -> AppCredentials:
         """The keys of our application on a platform of the sandbox."""

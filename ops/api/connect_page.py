@@ -131,7 +131,7 @@ REFUSALS: Mapping[Refusal, tuple[str, str]] = {
         "요청한 플랫폼의 응답이 아닙니다. 링크를 다시 열어 주세요.",
     ),
     Refusal.LINK_USED: (
-        "This link has already been used. To connect again, ask the person who sent it for a new one.",
+        "This link has connected an account already. To connect again, ask the person who sent it for a new one.",
         "이미 연결에 사용한 링크입니다. 다시 연결하려면 링크를 보낸 사람에게 새 링크를 요청해 주세요.",
     ),
     Refusal.LINK_UNKNOWN: (

@@ -144,7 +144,7 @@ def upsert_accounts(
 
 
 def mark_unlisted(session: Session, credential_id: int, listed: Collection[str]) -> Sequence[AdAccount]:
-    """Mark the accounts of a grant that are not `listed`, and return those that had no mark before."""
+    """Mark the accounts of a grant that are not `listed`, and return those that were not marked yet."""
     found = [
         one for one in accounts_of(session, credential_id) if one.external_id not in listed and not one.unlisted_since
     ]

@@ -231,7 +231,7 @@ def test_behind_a_pool_of_transactions_nothing_relies_on_the_session(
                 assert read_clock(session).utcoffset() == timedelta()
                 assert session.scalar(text("SHOW timezone")) == "UTC"
         with new_http_client() as http:
-            stage = Stage(engine, world, sandbox, keyring, http, tmp_path)
+            stage = Stage(world, sandbox, engine, keyring, http, tmp_path)
             stage.connect(world.add_grant(PlatformName.META, accounts=1))
             (due,) = stage.due()
             assert not stage.sync(due).reason

@@ -196,5 +196,5 @@ def connect_by_link(page: Page, link: str, *, is_korean: bool) -> None:
     expect(page.get_by_role("listitem")).to_have_count(2)
     assert "code=" not in page.url
     page.goto(link)
-    used = "이미 연결에 사용한 링크" if is_korean else "has already been used"
+    used = "이미 연결에 사용한 링크" if is_korean else "has connected an account already"
     expect(page.get_by_text(used)).to_be_visible()

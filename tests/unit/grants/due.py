@@ -1,9 +1,11 @@
 """A rotating grant that is due, for tests of its renewal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
 from sandbox.tokens import Grant
@@ -17,6 +19,24 @@ from sivera.values import GrantTokens, PlatformName
 from tests.stage import Stage
 
 AMAZON = PlatformName.AMAZON
+
+
+def grant_row(stage: Stage) -> dict[str, Any]:
+    """The row of the only grant."""
+    (row,) = stage.rows("SELECT * FROM platform_credentials")
+    return dict(row._mapping)
+
+
+@contextmanager
+def read_only(stage: Stage) -> Iterator[None]:
+    """Make the database read-only, as providers do when its disk is full."""
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    event.listen(stage.engine, "begin", begin)
+    yield
+    event.remove(stage.engine, "begin", begin)
 
 
 @dataclass

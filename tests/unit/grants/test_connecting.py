@@ -16,6 +16,7 @@ from sivera.grants.connecting import AccountsNotListed, Connection, connect_toke
 from sivera.grants.discovering import discover
 from sivera.values import PlatformName
 from tests.stage import Stage
+from tests.unit.grants.due import grant_row, read_only
 
 GOOGLE, META, AMAZON = PlatformName.GOOGLE, PlatformName.META, PlatformName.AMAZON
 
@@ -29,12 +30,12 @@ def test_tokens_are_stored_encrypted_and_connecting_again_changes_only_them(stag
     grant = world.add_grant(GOOGLE, accounts=3)
     first = stage.connect(grant)
     assert len(first.account_ids) == 3
-    row = stage.grant_row()
+    row = grant_row(stage)
     for token in (row["access_token"], row["refresh_token"]):
         assert b"ya29" not in token
         assert b"1//" not in token
     assert stage.connect(grant) == first
-    assert stage.grant_row()["access_token"] != row["access_token"]
+    assert grant_row(stage)["access_token"] != row["access_token"]
     assert stage.rows("SELECT count(*) AS n FROM ad_accounts")[0].n == 3
 
 
@@ -91,6 +92,6 @@ def test_a_token_is_stored_without_accounts_only_if_the_platform_replaced_it(sta
 
 def test_no_token_is_spent_if_the_database_takes_no_writes(stage: Stage, world: World) -> None:
     token = SecretStr(world.issue_refresh(world.add_grant(AMAZON, rotates=True)))
-    with stage.read_only(), pytest.raises(DBAPIError, match="takes no writes"):
+    with read_only(stage), pytest.raises(DBAPIError, match="takes no writes"):
         paste(stage, AMAZON, token)
     assert world.faults.count(AMAZON) == 0

@@ -18,7 +18,7 @@ from sivera.platforms.base import PlatformClient
 from sivera.sync.plan import SyncOptions, plan_sync
 from sivera.values import PlatformName
 from tests.stage import Stage
-from tests.unit.grants.due import Interrupted
+from tests.unit.grants.due import Interrupted, grant_row
 
 GOOGLE, META, AMAZON, TIKTOK = PlatformName
 
@@ -44,7 +44,7 @@ def test_a_disconnected_grant_has_no_tokens_and_keeps_its_figures(
     stage.pass_time(timedelta(days=2))  # the access tokens of most platforms have expired
     assert disconnect(stage.renewal_dependencies(), stage.client(platform), id_) is ending
     assert grant.revoked is (ending is Ending.REVOKED)
-    row = stage.grant_row()
+    row = grant_row(stage)
     assert row["status"] == "disconnected"
     assert not [row[name] for name in ("access_token", "refresh_token", "expires_at", "lease_owner") if row[name]]
     assert stage.contents() == before
@@ -62,18 +62,18 @@ def test_a_disconnected_grant_has_no_tokens_and_keeps_its_figures(
 
 def test_a_platform_that_does_not_answer_leaves_the_grant_as_it_was(stage: Stage, world: World) -> None:
     grant = world.add_grant(META)
-    id_, before = stage.connect(grant).credential_id, stage.grant_row()
+    id_, before = stage.connect(grant).credential_id, grant_row(stage)
     world.faults.add(Fault(FaultKind.STATUS, META, "revoke", status=503))
     with pytest.raises(NotDisconnectedError, match=r"stays as it was \(meta: is in trouble.*: disconnect it once"):
         disconnect(stage.renewal_dependencies(), stage.client(META), id_)
-    assert stage.grant_row() == before
+    assert grant_row(stage) == before
     assert stage.tokens(META, id_).current()
 
     # A lease that ends this late is not one of ours, and blocks nothing.
     stage.execute("UPDATE platform_credentials SET lease_owner = 'dead', lease_until = now() + interval '1 year'")
     assert disconnect(stage.renewal_dependencies(), None, id_) is Ending.LEFT
     assert not grant.revoked
-    assert stage.grant_row()["access_token"] is None
+    assert grant_row(stage)["access_token"] is None
 
 
 @pytest.mark.parametrize("platform", [GOOGLE, META, TIKTOK])
@@ -84,7 +84,7 @@ def test_a_grant_that_its_user_has_revoked_is_not_revoked_again(
     id_ = stage.connect(grant).credential_id
     world.revoke_grant(grant.id)
     assert disconnect(stage.renewal_dependencies(), stage.client(platform), id_) is Ending.ENDED
-    assert stage.grant_row()["status"] == "disconnected"
+    assert grant_row(stage)["status"] == "disconnected"
 
 
 def test_a_renewal_in_progress_stores_no_tokens(stage: Stage, world: World) -> None:
@@ -100,7 +100,7 @@ def test_a_renewal_in_progress_stores_no_tokens(stage: Stage, world: World) -> N
 
     client = cast("PlatformClient", Interrupted(stage.client(AMAZON), meanwhile))
     with pytest.raises(ReconnectRequired, match="disconnected"):
-        GrantTokenSource(deps, client, id_).renew(stage.grant_row()["generation"])
-    row = stage.grant_row()
+        GrantTokenSource(deps, client, id_).renew(grant_row(stage)["generation"])
+    row = grant_row(stage)
     assert (row["status"], row["refresh_token"]) == ("disconnected", None)
     assert list(stage.spool.iterdir()) == []

@@ -10,7 +10,7 @@ from sandbox.world import World
 from sivera.errors import ConfigurationError, GrantRevoked, ReconnectRequired, Unavailable
 from sivera.grants.rules import LEASE
 from tests.stage import Stage
-from tests.unit.grants.due import AMAZON, Due
+from tests.unit.grants.due import AMAZON, Due, grant_row, read_only
 
 
 def test_the_journal_has_each_attempt_before_the_call_and_no_token(due: Due, world: World) -> None:
@@ -18,10 +18,10 @@ def test_the_journal_has_each_attempt_before_the_call_and_no_token(due: Due, wor
     with pytest.raises(Unavailable):
         due.source().current()
     during: list[object] = []
-    due.source(then=lambda: during.extend([due.journal()[-1], due.stage.grant_row()["lease_owner"]])).current()
+    due.source(then=lambda: during.extend([due.journal()[-1], grant_row(due.stage)["lease_owner"]])).current()
     assert during[0] == (None, None)
     assert during[1]
-    assert due.stage.grant_row()["lease_owner"] is None
+    assert grant_row(due.stage)["lease_owner"] is None
     assert due.journal() == [("in_doubt", "server_error"), ("renewed", None)]
     rows = [dict(row._mapping) for row in due.stage.rows("SELECT * FROM token_refresh_logs")]
     assert len({row["token_fingerprint"] for row in rows}) == 1
@@ -40,7 +40,7 @@ def test_no_token_is_spent_while_its_successor_could_not_be_kept(due: Due) -> No
     with pytest.raises(ConfigurationError, match="SIVERA_SPOOL_DIR"):
         due.source().current()
     due.stage.spool = spool
-    with due.stage.read_only(), pytest.raises(DBAPIError, match="takes no writes"):
+    with read_only(due.stage), pytest.raises(DBAPIError, match="takes no writes"):
         due.source().current()
     assert due.calls() == 0
     assert due.works()
@@ -48,7 +48,7 @@ def test_no_token_is_spent_while_its_successor_could_not_be_kept(due: Due) -> No
 
 def test_a_user_who_reconnects_during_a_renewal_wins(due: Due) -> None:
     token = due.source(then=lambda: due.stage.connect(due.grant)).current()
-    assert due.stage.grant_row()["generation"] == 2
+    assert grant_row(due.stage)["generation"] == 2
     held = due.source()
     assert held.current() == token, "both hold the token that the user brought"
     assert token not in repr(held._held)
@@ -65,7 +65,7 @@ def test_a_holder_that_outlived_its_lease_does_not_overwrite_its_successor(due: 
 
     assert due.source(then=too_slow).current() == successor[0]
     assert due.journal() == [("superseded", None), ("renewed", None)]
-    assert due.stage.grant_row()["generation"] == 2
+    assert grant_row(due.stage)["generation"] == 2
     assert due.works()
 
 
@@ -81,7 +81,7 @@ def test_a_late_answer_is_used_if_the_successor_was_rejected(due: Due) -> None:
 
     due.source(then=too_slow).current()
     assert due.journal() == [("renewed", None), ("rotation_lost", "invalid_grant")]
-    assert due.stage.grant_row()["status"] == "active"
+    assert grant_row(due.stage)["status"] == "active"
     assert due.works()
     names = [name for name, _, _ in due.stage.events]
     assert names == ["sivera.grant.reauthorization-required", "sivera.grant.recovered"]
@@ -101,7 +101,7 @@ def test_an_answer_that_is_lost_on_the_way_leaves_a_doubt_that_the_next_attempt_
     with pytest.raises(ReconnectRequired):
         due.source().current()
     assert [outcome for outcome, _ in due.journal()] == ["in_doubt", "renewed", "in_doubt", "rotation_lost"]
-    row = due.stage.grant_row()
+    row = grant_row(due.stage)
     assert row["status"] == "reauthorization_required"
     assert "cut off" in row["status_reason"]
 
@@ -116,12 +116,12 @@ def test_a_rejection_marks_nothing_if_someone_else_renews_or_has_renewed(due: Du
     assert taken_over
     assert taken_over.in_doubt, "the first holder's attempt has no outcome"
     assert due.conclude(held, slow) == "superseded"
-    row = due.stage.grant_row()
+    row = grant_row(due.stage)
     assert (row["status"], row["lease_owner"]) == ("active", "successor")
     due.stage.age(LEASE)
     assert due.works()
     assert due.conclude(held, slow) == "superseded"
-    assert due.stage.grant_row()["status"] == "active"
+    assert grant_row(due.stage)["status"] == "active"
     assert not due.stage.events
 
 

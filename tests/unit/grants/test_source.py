@@ -13,6 +13,7 @@ from sivera.grants.rules import CALL_MARGIN, EXPIRY_MARGIN
 from sivera.grants.source import GrantTokenSource
 from sivera.values import PlatformName
 from tests.stage import Stage
+from tests.unit.grants.due import grant_row
 
 AMAZON, GOOGLE = PlatformName.AMAZON, PlatformName.GOOGLE
 HOUR = timedelta(seconds=3599)
@@ -89,7 +90,7 @@ def test_a_grant_rests_while_its_renewal_fails_and_its_token_serves_while_it_las
     stage.pass_time(timedelta(minutes=4))
     world.faults.clear()
     assert source.renew(1)
-    row = stage.grant_row()
+    row = grant_row(stage)
     assert (row["failures"], row["next_attempt_at"], row["status"]) == (0, None, "active")
 
 
@@ -108,7 +109,7 @@ def test_a_verdict_on_an_old_token_does_not_mark_a_grant_that_was_reconnected(st
     old = source.current()
     stage.connect(grant)
     assert not source.reject(old, ReconnectRequired(GOOGLE, "the token is gone"))
-    assert stage.grant_row()["status"] == "active"
+    assert grant_row(stage)["status"] == "active"
     assert source.reject(source.current(), GrantRevoked(GOOGLE, "the user revoked it"))
-    row = stage.grant_row()
+    row = grant_row(stage)
     assert (row["status"], row["status_reason"]) == ("revoked", "the user revoked it")

@@ -12,12 +12,12 @@ from sivera.errors import Unavailable
 from sivera.grants.renewal import take_up_spool
 from sivera.grants.rules import LEASE
 from sivera.grants.spool import SpoolError
-from tests.unit.grants.due import AMAZON, Due
+from tests.unit.grants.due import AMAZON, Due, read_only
 
 
 def test_the_answer_is_kept_on_disk_until_it_is_stored(due: Due) -> None:
     with ExitStack() as away:
-        source = due.source(then=lambda: away.enter_context(due.stage.read_only()))
+        source = due.source(then=lambda: away.enter_context(read_only(due.stage)))
         with pytest.raises(DBAPIError, match="takes no writes"):
             source.current()
     (file,) = due.stage.spool.iterdir()
