@@ -59,12 +59,8 @@ class Calls(Value):
 
     def since(self, earlier: "Calls") -> "Calls":
         """Return the calls made after an earlier count."""
-        return Calls(
-            api=self.api - earlier.api,
-            login=self.login - earlier.login,
-            throttled=self.throttled - earlier.throttled,
-            used_percent=self.used_percent,
-        )
+        added = {name: getattr(self, name) - getattr(earlier, name) for name in ("api", "login", "throttled")}
+        return self.model_copy(update=added)
 
 
 class Breaker:
@@ -134,9 +130,9 @@ class Breaker:
             return frozenset(name for name, count in self._unanswered.items() if count >= OUTAGE_AFTER)
 
     def seconds_left(self, platform: PlatformName | None) -> float:
-        """Return the seconds until the platform may be called again, infinity once the run is over.
+        """Return the seconds until the platform may be called, infinity once the run is over.
 
-        None stands for work that calls no platform. Only the end of the run stops it.
+        None stands for work without calls, which only the end of the run stops.
         """
         return self._wait(platform, ANYTHING)[0]
 

@@ -97,10 +97,7 @@ class Throttled(PlatformError):
 
 
 class Unavailable(PlatformError):
-    """The platform did not answer, or is in trouble: the same call may work in a moment.
-
-    `is_silence` says whether it counts towards an outage.
-    """
+    """The platform did not answer, or is in trouble. `is_silence` says whether that counts towards an outage."""
 
     is_silence: ClassVar[bool] = True
 
@@ -114,10 +111,7 @@ class TimedOut(Unavailable):
 
 
 class LeftAlone(Unavailable):
-    """It has failed several times and rests for some minutes, so an immediate retry is useless.
-
-    `was_tried` tells whether it has just failed, or was not tried at all.
-    """
+    """It failed several times and rests for minutes. `was_tried` if it has just failed, not if it was left out."""
 
     def __init__(self, platform: PlatformName, message: str, code: str | None = None, was_tried: bool = False) -> None:
         super().__init__(platform, message, code)
