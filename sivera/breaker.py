@@ -1,4 +1,4 @@
-"""The breaker: for a while, this process makes no calls that it was asked to slow down, nor any to a silent platform.
+"""The breaker: which calls this process leaves out for a while, since a platform said 'slow down' or is silent.
 
 Every call passes through it, so it also counts the calls.
 """

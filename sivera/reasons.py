@@ -56,7 +56,7 @@ def names_remedy(reason: str) -> bool:
 def reason_for(error: object) -> str:
     """Say why an account, a grant or a team failed, and what to do about it.
 
-    What a task returned counts as an error if it is not an exception: someone stopped the task.
+    A result that is not an exception counts as a failure too: someone stopped the task.
     """
     if not isinstance(error, Exception):
         return f"Someone stopped it, and it ended as {error!r}. The next run tries again; if it lasts, report it."

@@ -77,7 +77,7 @@ class Tools(NamedTuple):
 
 @contextmanager
 def open_tools() -> Iterator[Tools]:
-    """Open what the blocks name. Each request does so, and a changed block needs no restart."""
+    """Open what the blocks name. Each request opens it again, so a changed block needs no restart."""
     with engine_on(load_database_url(), statement_seconds=STATEMENT_SECONDS) as engine, ExitStack() as opened:
 
         def client(platform: PlatformName) -> PlatformClient:

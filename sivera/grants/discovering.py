@@ -16,7 +16,7 @@ from sivera.grants.source import GrantTokenSource
 from sivera.values import OddRow, PlatformName, Value
 
 EVERY = timedelta(hours=20)
-"""A grant is due again after this time: once a day, in whichever run comes first."""
+"""How long after a listing a grant is due again: once a day, in whichever run comes first."""
 
 PATIENCE = timedelta(hours=24)
 """A grant that still cannot be listed this long after it was due counts as a failure."""

@@ -105,7 +105,7 @@ def _pass(engine: Engine, keyring: Keyring, batch: int, say: Callable[[str], Non
     last = 0
     while True:
         with Session(engine) as session, session.begin():
-            rows = queries.lock_sealed_otherwise(session, keyring.prefix, last, batch)
+            rows = queries.lock_grants_to_reseal(session, keyring.prefix, last, batch)
             for row in rows:
                 (changed if _reseal(keyring, row) else undecryptable).add(row.id)
             last = rows[-1].id if rows else last

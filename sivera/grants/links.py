@@ -51,7 +51,7 @@ def make_link(
 
 
 def read_link(keyring: Keyring, link: str, *, platform: PlatformName, team: str, now: datetime) -> str:
-    """Return the grant's name in the parameter `link`; ConsentRefused if it is not ours, not for these, or expired."""
+    """Return the grant's name in a `link`; ConsentRefused if it is not valid for this platform and team, or expired."""
     try:
         facts = from_address(keyring, link, _place(platform, team))
     except UndecryptableError:

@@ -223,7 +223,7 @@ def tokens_by_key(session: Session) -> Counter[str]:
     return found
 
 
-def lock_sealed_otherwise(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
+def lock_grants_to_reseal(session: Session, prefix: bytes, after: int, most: int) -> Sequence[PlatformCredential]:
     """Return grants with a token that does not start with the prefix: locked, by id, from above the id `after`."""
     start = literal(prefix, LargeBinary)
     otherwise = (func.substring(column, 1, len(prefix)) != start for column in SEALED)  # never true for NULL

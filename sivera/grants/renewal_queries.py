@@ -139,7 +139,7 @@ def release(session: Session, credential_id: int, owner: str, failures: int, pau
 
 
 def hold(session: Session, credential_id: int, owner: str) -> PlatformCredential | None:
-    """Take the lease of a grant, whatever its status, to keep others from renewing it. Return None if someone is."""
+    """Take the lease of a grant in any status and return the grant; None if someone else holds the lease."""
     grant = PlatformCredential
     return session.scalars(
         update(grant)

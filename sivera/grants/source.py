@@ -72,7 +72,7 @@ class GrantTokenSource:
             return held.access_token
 
     def reject(self, rejected: str, error: ReconnectRequired) -> bool:
-        """Record that a human must reconnect the grant, if it still has the rejected token. Return whether it has."""
+        """Record that a human must reconnect the grant, unless it has another token by now. Return whether it did."""
         with self._lock:
             held = self._read()
             if held.access_token != rejected:
