@@ -9,7 +9,6 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from sivera.accounts.queries import ACTIVE
-from sivera.breaker import Breaker
 from sivera.crypto import UndecryptableError
 from sivera.errors import LeftAlone, ReconnectRequired, Throttled, Unavailable
 from sivera.grants import queries, renewal, rules
@@ -31,11 +30,10 @@ class GrantTokenSource:
         deps: RenewalDependencies,
         client: PlatformClient,
         credential_id: int,
-        breaker: Breaker | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine, self.client, self.id = deps.engine, client, credential_id
-        self._deps, self._breaker, self._monotonic = deps, breaker or Breaker(), monotonic
+        self._deps, self._monotonic = deps, monotonic
         self._lock = threading.Lock()
         self._held: StoredGrant | None = None
 
@@ -122,7 +120,7 @@ class GrantTokenSource:
         self._held = None  # out of date from here on
         deadline = self._monotonic() + rules.LEASE.total_seconds()
         while True:
-            self._breaker.check(self.client.platform)  # stops waiting for another process when the run is over
+            self.client.breaker.check(self.client.platform)  # stops waiting for another process when the run is over
             if stale.retry_at > self._monotonic():
                 raise LeftAlone(self.client.platform, PAUSED)
             if renewal.renew(self._deps, self.client, stale):

@@ -263,7 +263,7 @@ class AmazonAds(PlatformClient):
     def _download(self, session: _Session, url: str) -> bytes:
         """Download a report from its signed URL, without our headers: S3 refuses a second kind of authorisation."""
         subject = session.subject("report download")
-        self._breaker.check(PLATFORM, subject)
+        self.breaker.check(PLATFORM, subject)
         try:
             status, headers, content = self._polling.send_raw(self._http.build_request("GET", url))
         # Some hosts and paths are refused only when they are encoded, as late as in the connection.
@@ -272,5 +272,5 @@ class AmazonAds(PlatformClient):
         if (error := errors.storage_error_of(status, headers)) is None:
             return content
         if isinstance(error, Throttled):
-            self._breaker.open(PLATFORM, error.retry_after, error.scope, subject)
+            self.breaker.open(PLATFORM, error.retry_after, error.scope, subject)
         raise error

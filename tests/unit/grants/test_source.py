@@ -99,7 +99,7 @@ def test_a_call_that_the_breaker_stops_takes_no_lease(stage: Stage, world: World
     stage.pass_time(2 * HOUR)
     stage.breaker.open(AMAZON, 60)
     with pytest.raises(Throttled):
-        GrantTokenSource(stage.renewal_dependencies(), stage.client(AMAZON), 1, stage.breaker).current()
+        new_source(stage, AMAZON).current()
     assert not stage.rows("SELECT 1 FROM token_refresh_logs")
 
 
