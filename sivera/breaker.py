@@ -68,8 +68,7 @@ class Breaker:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._open_until: dict[tuple[PlatformName | None, ThrottleScope, str], float] = {}
-        self._words: dict[PlatformName, str] = {}
+        self._waits: dict[tuple[PlatformName | None, ThrottleScope, str], tuple[float, str]] = {}
         self._unanswered: dict[PlatformName, int] = {}
         self._calls = dict.fromkeys(PlatformName, Calls())
         self._end = math.inf
@@ -81,20 +80,20 @@ class Breaker:
         seconds: float,
         scope: ThrottleScope = ThrottleScope.PLATFORM,
         subject: Subject = ANYTHING,
-        words: str = "",
+        words: str = "asked us to slow down",
     ) -> None:
         """Leave out the calls that the scope names for this many seconds. This never shortens an earlier wait.
 
-        If the subject lacks what the scope names, nothing happens, because only the call itself is concerned.
+        `words` say what the platform did. If the subject lacks what the scope names, nothing happens, because only the
+        call itself is concerned.
         """
         name = dict(subject.scopes()).get(scope)
         if name is None:
             return
         with self._lock:
-            until = self._monotonic() + max(seconds, SHORTEST_SECONDS)
+            wait = (self._monotonic() + max(seconds, SHORTEST_SECONDS), f"it {words}")
             key = (platform, scope, name)
-            self._open_until[key] = max(until, self._open_until.get(key, until))
-            self._words[platform] = words
+            self._waits[key] = max(wait, self._waits.get(key, wait))
 
     def stop_at(self, moment: float) -> None:
         """Allow no calls after the run's deadline, a time of the monotonic clock."""
@@ -105,7 +104,7 @@ class Breaker:
         with self._lock:
             unanswered = self._unanswered[platform] = 0 if answered else self._unanswered.get(platform, 0) + 1
         if unanswered >= OUTAGE_AFTER:
-            self.open(platform, OUTAGE_SECONDS)
+            self.open(platform, OUTAGE_SECONDS, words="does not answer")
 
     def count(self, platform: PlatformName, *, api: int = 0, login: int = 0, throttled: int = 0) -> None:
         """Add to the calls of a platform."""
@@ -138,18 +137,16 @@ class Breaker:
 
     def check(self, platform: PlatformName, subject: Subject = ANYTHING) -> None:
         """Raise Throttled if this call must not be made now."""
-        seconds, scope = self._wait(platform, subject)
+        seconds, why, scope = self._wait(platform, subject)
         if seconds > 0:
-            words = self._words.get(platform)
-            why = "put off: " + (f"it {words}" if words else "the platform is down, or the run is over")
-            raise Throttled(platform, why, None, seconds, scope)
+            raise Throttled(platform, f"put off: {why}", None, seconds, scope)
 
-    def _wait(self, platform: PlatformName | None, subject: Subject) -> tuple[float, ThrottleScope]:
-        """Return the longest wait that applies to a subject, and its scope."""
+    def _wait(self, platform: PlatformName | None, subject: Subject) -> tuple[float, str, ThrottleScope]:
+        """Return the longest wait that applies to a subject, its reason and its scope."""
         now = self._monotonic()
         if now >= self._end:
-            return math.inf, ThrottleScope.PLATFORM
+            return math.inf, "the run is over", ThrottleScope.PLATFORM
         with self._lock:
-            waits = [(self._open_until.get((platform, *key), 0.0) - now, key[0]) for key in subject.scopes()]
-        seconds, scope = max(waits, key=lambda wait: wait[0])
-        return max(0.0, seconds), scope
+            waits = [(*self._waits.get((platform, *key), (now, "")), key[0]) for key in subject.scopes()]
+        until, why, scope = max(waits, key=lambda wait: wait[0])
+        return max(0.0, until - now), why, scope

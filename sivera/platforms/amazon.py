@@ -272,5 +272,5 @@ class AmazonAds(PlatformClient):
         if (error := errors.storage_error_of(status, headers)) is None:
             return content
         if isinstance(error, Throttled):
-            self.breaker.open(PLATFORM, error.retry_after, error.scope, subject)
+            self.breaker.open(PLATFORM, error.retry_after, error.scope, subject, error.message)
         raise error

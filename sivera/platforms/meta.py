@@ -238,7 +238,7 @@ class MetaAds(PlatformClient):
             self.breaker.note_usage(self.platform, usage)
         for percent, seconds in APP_USAGE_PAUSES:
             if usage >= percent:
-                self.breaker.open(self.platform, seconds)
+                self.breaker.open(self.platform, seconds, words="reports that our quota is nearly used up")
                 return
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sivera.breaker import OUTAGE_AFTER, OUTAGE_SECONDS, Breaker
-from sivera.errors import Throttled
+from sivera.breaker import OUTAGE_AFTER, OUTAGE_SECONDS, Breaker, Subject
+from sivera.errors import Throttled, ThrottleScope
 from sivera.queue import WorkQueue
 from sivera.sync.plan import DueAccount
 from sivera.values import PlatformName
@@ -73,6 +73,25 @@ def test_a_run_that_is_over_takes_nothing_and_waits_for_nothing() -> None:
     assert run.queue.seconds_to_wait() == math.inf
     with pytest.raises(Throttled):
         run.breaker.check(GOOGLE)
+
+
+def test_a_call_that_is_put_off_says_what_it_waits_for() -> None:
+    breaker = (run := Run(0, 0)).breaker
+    breaker.open(META, 30, ThrottleScope.ACCOUNT, Subject(account="1"), "allows no more calls for this account")
+    for _ in range(OUTAGE_AFTER):
+        breaker.record(META, answered=False)
+    breaker.open(GOOGLE, 30)
+    breaker.open(META, 300, ThrottleScope.ACCOUNT, Subject(account="2"), "allows no more calls for that account")
+    for platform, account, why in (
+        (META, "1", "it does not answer"),
+        (META, "2", "it allows no more calls for that account"),
+        (GOOGLE, "1", "it asked us to slow down"),
+    ):
+        with pytest.raises(Throttled, match=f"put off: {why}"):
+            breaker.check(platform, Subject(account=account))
+    breaker.stop_at(run.seconds)
+    with pytest.raises(Throttled, match="put off: the run is over"):
+        breaker.check(META)
 
 
 def test_unanswered_calls_are_an_outage_only_in_a_row() -> None:
