@@ -41,12 +41,12 @@ def disconnect(deps: RenewalDependencies, client: PlatformClient | None, credent
             connected again; nothing was changed.
     """
     owner = new_owner()
-    is_done = False
     try:
         ending = _revoke(deps, client, credential_id, owner)
-        if ending is not None:
-            with Session(deps.engine) as session, session.begin():
-                is_done = queries.forget_tokens(session, credential_id, owner, REASON)
+        with Session(deps.engine) as session, session.begin():
+            is_done = queries.forget_tokens(session, credential_id, owner, REASON)
+    except NotDisconnectedError:
+        raise
     except SiveraError as error:
         raise NotDisconnectedError(
             f"grant {credential_id} was not revoked, and stays as it was ({str(error).rstrip('.')}): "
@@ -55,16 +55,14 @@ def disconnect(deps: RenewalDependencies, client: PlatformClient | None, credent
     finally:
         with Session(deps.engine) as session, session.begin():
             queries.release(session, credential_id, owner, 0, None)
-    if ending is None:
-        raise NotDisconnectedError(f"grant {credential_id} is being renewed right now: disconnect it in two minutes")
     if not is_done:
         raise NotDisconnectedError(f"grant {credential_id} has just been connected again, and stays connected")
     deps.spool.forget(credential_id)
     return ending
 
 
-def _revoke(deps: RenewalDependencies, client: PlatformClient | None, credential_id: int, owner: str) -> Ending | None:
-    """Take the lease and revoke the grant. Return None if someone else holds the lease."""
+def _revoke(deps: RenewalDependencies, client: PlatformClient | None, credential_id: int, owner: str) -> Ending:
+    """Take the lease and revoke the grant; NotDisconnectedError if someone else holds the lease."""
     if client is not None:
         # An expired access token may not be enough to revoke, so it is renewed first. If that fails, we still try.
         with suppress(ReconnectRequired):
@@ -72,7 +70,7 @@ def _revoke(deps: RenewalDependencies, client: PlatformClient | None, credential
     with Session(deps.engine, expire_on_commit=False) as session, session.begin():
         held = queries.hold(session, credential_id, owner)
     if held is None:
-        return None
+        raise NotDisconnectedError(f"grant {credential_id} is being renewed right now: disconnect it in two minutes")
     if not isinstance(client, Revokes):
         return Ending.LEFT
     tokens = unseal_tokens(deps.keyring, held)
