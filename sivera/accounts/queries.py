@@ -7,6 +7,7 @@ from enum import StrEnum
 import orjson
 from sqlalchemy import (
     ColumnElement,
+    Interval,
     Row,
     Subquery,
     and_,
@@ -14,12 +15,12 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
-    null,
     select,
     text,
     true,
     update,
 )
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
 from sivera import values
@@ -187,15 +188,12 @@ def accounts_by_age(session: Session, bounds: Sequence[timedelta]) -> Sequence[R
     """
     now = func.statement_timestamp()
     age = now - past(AdAccount.last_synced_at, now)
-    reached = [(age >= bound, place) for place, bound in sorted(enumerate(bounds, 1), reverse=True)]
-    aged = (
-        select(AdAccount.platform, case((age.is_(None), null()), *reached, else_=0).label("place"))
+    reached = func.width_bucket(age, array(bounds, type_=Interval))
+    return session.execute(
+        select(AdAccount.platform, reached.label("reached"), func.count())
         .join(PlatformCredential, PlatformCredential.id == AdAccount.credential_id)
         .where(AdAccount.status == ACTIVE, PlatformCredential.status == ACTIVE)
-        .subquery()
-    )
-    return session.execute(
-        select(aged.c.platform, aged.c.place, func.count()).group_by(aged.c.platform, aged.c.place)
+        .group_by(AdAccount.platform, "reached")
     ).all()
 
 
