@@ -175,8 +175,7 @@ class ConnectPages:
                 raise ConsentRefused(Refusal.STATE_UNKNOWN) from None
             # Anyone who later finds the address in a history learns no names. A reloaded tab still says 'done'.
             is_fresh = read_clock(session).timestamp() <= outcome["until"]
-            found = accounts_of(session, outcome["credential_id"]) if is_fresh else None
-        accounts = None if found is None else [account.name for account in found]
+            accounts = [each.name for each in accounts_of(session, outcome["credential_id"])] if is_fresh else None
         platform, team, left_out = PlatformName(outcome["platform"]), outcome["team"], outcome["left_out"]
         page = render("done", request, platform=platform, team=team, accounts=accounts, left_out=left_out)
         return HTMLResponse(page)
